@@ -1,0 +1,123 @@
+"""Read a YAML or JSON document into a pydantic model, or say what is wrong on which line.
+
+JSON is read by the YAML parser too, so that its errors carry line numbers as well. Every error is
+a ConfigurationError that names file, line, field and mend; all errors of a file come at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from triage.domain.errors import ConfigurationError
+
+Location = tuple[str | int, ...]
+
+
+class Strict(BaseModel):
+    """A frozen document part in which an unknown field is an error: it is a misspelt one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Document = TypeVar("Document", bound=Strict)
+
+
+def parse(
+    text: str,
+    model: type[Document],
+    name: str,
+    overlay: Mapping[Location, str] | None = None,
+) -> Document:
+    """Validate `text` against `model`; `name` is what errors call the document.
+
+    `overlay` sets single fields over those of the text; its values are YAML scalars.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{name}, line {line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name}: not YAML: {error}") from None
+    lines = dict(_lines(root, ())) if root else {}
+    repeated = list(_repeated_keys(root)) if root else []
+    if repeated:
+        raise ConfigurationError("\n".join(f"{name}, {what}" for what in repeated))
+    content = {} if content is None else content
+    for location, value in (overlay or {}).items():
+        _put(content, location, yaml.safe_load(value))
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            f"{name}, line {_line_of(lines, e['loc'])}: {_field(e['loc'])}{e['msg']}"
+            for e in error.errors()
+        ]
+        raise ConfigurationError("\n".join(problems)) from None
+
+
+def read(
+    path: Path, model: type[Document], overlay: Mapping[Location, str] | None = None
+) -> Document:
+    """Read the file at `path` as `model`; errors name the file and the line."""
+    return parse(read_text(path), model, str(path), overlay)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that a person named in a configuration."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
+
+
+def _lines(node: yaml.Node, location: Location) -> list[tuple[Location, int]]:
+    found = [(location, node.start_mark.line + 1)]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found.append(((*location, key.value), key.start_mark.line + 1))
+            found += _lines(value, (*location, key.value))[1:]
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            found += _lines(value, (*location, index))
+    return found
+
+
+def _repeated_keys(node: yaml.Node) -> list[str]:
+    """YAML keeps the last of two equal keys in silence; here the first one would be lost."""
+    if isinstance(node, yaml.SequenceNode):
+        return [what for value in node.value for what in _repeated_keys(value)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    seen: set[str] = set()
+    found = []
+    for key, value in node.value:
+        if key.value in seen:
+            found.append(f"line {key.start_mark.line + 1}: {key.value}: stands here twice")
+        seen.add(key.value)
+        found += _repeated_keys(value)
+    return found
+
+
+def _line_of(lines: dict[Location, int], location: Sequence[str | int]) -> int:
+    """The line of a field, or of the closest part around it that is there."""
+    for end in range(len(location), 0, -1):
+        if tuple(location[:end]) in lines:
+            return lines[tuple(location[:end])]
+    return 1
+
+
+def _field(location: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in location) + ": " if location else ""
+
+
+def _put(content: Any, location: Location, value: object) -> None:
+    for part in location[:-1]:
+        content = content.setdefault(part, {})
+    content[location[-1]] = value

@@ -1,0 +1,1 @@
+"""Values and decisions of the triage worker; imports the standard library alone."""

@@ -1,0 +1,124 @@
+"""What the worker says about one revision of a study.
+
+Rule: "not flagged" is not "absent", and "not evaluated" is neither. Absent needs a rule-out
+threshold; without one an unflagged finding is Undetermined. Every answer carries its reason.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from triage.domain.finding import Finding
+
+
+class Flag(StrEnum):
+    """The answer to "should somebody look sooner because of this finding?"."""
+
+    YES = "Yes"
+    NO = "No"
+    NOT_EVALUATED = "Not Evaluated"
+
+
+class Presence(StrEnum):
+    """What is claimed about the finding itself; the words of DICOM CID 240 and CID 3703."""
+
+    PRESENT = "Present"
+    ABSENT = "Absent"
+    UNDETERMINED = "Undetermined"
+    NOT_EVALUATED = "Not evaluated"
+
+
+class Priority(StrEnum):
+    """What the flags suggest for the worklist; ranking it is the worklist's own business."""
+
+    EXPEDITE = "EXPEDITE"
+    ROUTINE = "ROUTINE"
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """An image that the model looked at."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_uid: str
+    frame: int | None = None  #: 1-based frame number of a multi-frame image
+
+
+@dataclass(frozen=True)
+class UsedView:
+    """A view slot of the bundle that the study filled."""
+
+    view: str  #: the slot's name in the bundle's manifest, e.g. "cine_sa"
+    series_uid: str
+    series_description: str
+    why: str  #: the evidence for the choice, in words
+    images: tuple[SourceImage, ...]  #: in the order of the clip: by phase, or by slice
+
+
+@dataclass(frozen=True)
+class MissingView:
+    """A view slot of the bundle that the study did not fill."""
+
+    view: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class UnusedStack:
+    """Images of the study that no view slot took."""
+
+    series_uid: str
+    series_description: str
+    images: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model spoke."""
+
+    name: str
+    version: str
+    digest: str  #: SHA-256 of the bundle's manifest, in hexadecimal
+    trained: bool
+    intended_use: str
+    execution_provider: str  #: as ONNX Runtime names it, e.g. "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one finding."""
+
+    finding: Finding
+    score: float | None  #: mean cosine similarity to the prompts, -1 to 1; None if not computed
+    threshold: float | None  #: None where the bundle has no calibration for this finding
+    flag: Flag
+    presence: Presence
+    reason: str  #: why this flag, in words for the radiologist
+    views: tuple[str, ...]  #: the finding's views that the study filled
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything that is said about one revision of a study."""
+
+    study_uid: str
+    revision: int
+    model: ModelIdentity
+    findings_digest: str
+    inputs_digest: str  #: SHA-256 over the sorted SOP Instance UIDs of the revision
+    used: tuple[UsedView, ...]
+    missing: tuple[MissingView, ...]
+    unused: tuple[UnusedStack, ...]
+    answers: tuple[Answer, ...]
+
+    @property
+    def flag(self) -> Flag:
+        """The root flag: Yes if any finding is flagged, Not Evaluated if none was evaluated."""
+        flags = {answer.flag for answer in self.answers}
+        return next((f for f in (Flag.YES, Flag.NO) if f in flags), Flag.NOT_EVALUATED)
+
+    @property
+    def priority(self) -> Priority:
+        """EXPEDITE if any finding is flagged."""
+        return Priority.EXPEDITE if self.flag is Flag.YES else Priority.ROUTINE

@@ -1,0 +1,50 @@
+"""What can go wrong, by what it means for a study.
+
+    TriageError
+    ├── ConfigurationError   settings, findings file or bundle: the program does not start
+    ├── InstanceRefused      the sender is told so and keeps the instance
+    │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
+    │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
+    │   └── SpoolFull            no room to keep it safely, 0xA700
+    ├── StudyDeclined        the study is not for us, with the reason: DECLINED
+    ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
+    └── DeliveryFailed       a destination did not take a product; it is tried again
+
+Rule: a message says what to do, and may name a UID but never a patient.
+"""
+
+
+class TriageError(Exception):
+    """Any error this project raises on purpose."""
+
+
+class ConfigurationError(TriageError):
+    """Something that a person configured cannot work; the message names file, line and field."""
+
+
+class InstanceRefused(TriageError):
+    """An instance that was not accepted: the sender must keep it."""
+
+
+class DamagedInstance(InstanceRefused):
+    """The bytes cannot be kept as an instance: a header that does not parse, pixels cut short."""
+
+
+class MismatchedInstance(InstanceRefused):
+    """The data set contradicts the C-STORE command that brought it (PS3.4 B.2.3, 0xA9xx)."""
+
+
+class SpoolFull(InstanceRefused):
+    """There is no room left to keep an instance safely."""
+
+
+class StudyDeclined(TriageError):
+    """The study is not for this worker; the message is the reason that people read."""
+
+
+class BrokerUnavailable(TriageError):
+    """The broker did not take a task. Nothing is lost: the ledger remembers it."""
+
+
+class DeliveryFailed(TriageError):
+    """A destination did not take a product; the message is its answer."""

@@ -1,0 +1,36 @@
+"""What the hospital asks about: findings, each with prompts in plain words.
+
+Thresholds do not live here: they belong to the calibration of one bundle.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept (PS3.3 section 8). Never invented: see `verified_by`."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One question that the worker answers for every study."""
+
+    id: str  #: stable, lower case with underscores; names the finding in calibrations and reports
+    name: str  #: as people read it
+    prompts: tuple[str, ...]
+    views: tuple[str, ...]  #: evaluated when at least one of these views is there
+    code: Code | None  #: a code that somebody verified; None: the private scheme
+    verified_by: str  #: who verified the code and where; empty where there is none
+    site: Code | None  #: the anatomical site
+
+
+@dataclass(frozen=True)
+class FindingSet:
+    """The configured findings of a site, identified by a digest of their content."""
+
+    findings: tuple[Finding, ...]
+    digest: str  #: SHA-256 over the content, in hexadecimal; formatting does not change it

@@ -1,0 +1,91 @@
+"""The life of a study, as data.
+
+One revision of a study is in exactly one state. `TRANSITIONS` is the whole truth about how it
+moves; the ledger applies it with compare-and-set, the diagram in the documentation is generated
+from it. To add a state or an event, change the table and nothing else here.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where one revision of a study stands."""
+
+    RECEIVING = "RECEIVING"  #: instances arrive
+    READY = "READY"  #: judged complete, waits for a worker
+    ASSESSING = "ASSESSING"  #: a worker holds its lease
+    ASSESSED = "ASSESSED"  #: products are stored, deliveries are due
+    DELIVERED = "DELIVERED"  #: every destination acknowledged every product
+    DECLINED = "DECLINED"  #: not for us, the reason says why
+    FAILED = "FAILED"  #: set aside, the reason says why
+
+
+class Event(StrEnum):
+    """What can happen to one revision of a study."""
+
+    INSTANCE_RECEIVED = "instance received"
+    JUDGED_COMPLETE = "judged complete"
+    CLAIMED = "claimed by a worker"
+    RELEASED = "released for another try"
+    ASSESSED = "assessed"
+    DECLINED = "declined"
+    SET_ASIDE = "set aside"
+    ACKNOWLEDGED = "acknowledged by every destination"
+    UNDELIVERABLE = "given up by a destination"
+    REPLAYED = "replayed by a person"
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.RECEIVING, Event.INSTANCE_RECEIVED): State.RECEIVING,
+    (State.RECEIVING, Event.JUDGED_COMPLETE): State.READY,
+    (State.READY, Event.INSTANCE_RECEIVED): State.RECEIVING,
+    (State.READY, Event.CLAIMED): State.ASSESSING,
+    (State.READY, Event.SET_ASIDE): State.FAILED,
+    (State.ASSESSING, Event.RELEASED): State.READY,
+    (State.ASSESSING, Event.ASSESSED): State.ASSESSED,
+    (State.ASSESSING, Event.DECLINED): State.DECLINED,
+    (State.ASSESSING, Event.SET_ASIDE): State.FAILED,
+    (State.ASSESSED, Event.ACKNOWLEDGED): State.DELIVERED,
+    (State.ASSESSED, Event.UNDELIVERABLE): State.FAILED,
+    (State.FAILED, Event.REPLAYED): State.READY,
+}
+
+#: States in which another instance still joins this revision; in any other it opens the next one.
+OPEN = frozenset(s for s, e in TRANSITIONS if e is Event.INSTANCE_RECEIVED)
+#: States in which nothing more happens by itself.
+ENDED = frozenset({State.DELIVERED, State.DECLINED, State.FAILED})
+
+
+class IllegalTransition(ValueError):
+    """An event that cannot happen in this state: a defect in the caller."""
+
+
+def advance(state: State, event: Event) -> State:
+    """Return the state that `event` leads to; raise IllegalTransition where there is none."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(f"{event} cannot happen to a study that is {state}") from None
+
+
+@dataclass(frozen=True)
+class StudyRevision:
+    """One revision of a study as the ledger knows it; times are seconds since the epoch."""
+
+    study_uid: str
+    revision: int
+    state: State
+    reason: str  #: why it is in this state, in words for `triage status`
+    first_instance_at: float
+    last_instance_at: float
+    instances: int
+    attempts: int  #: how often a worker has claimed it
+    changed_at: float
+
+
+def diagram() -> str:
+    """Return the state machine as a Mermaid diagram, for the documentation."""
+    lines = [f"    {a} --> {b}: {event}" for (a, event), b in TRANSITIONS.items()]
+    ends = [f"    {state} --> [*]" for state in State if state in ENDED]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {State.RECEIVING}", *lines, *ends])

@@ -1,0 +1,1 @@
+"""The model as the worker uses it: bundle, ONNX session, scores."""

@@ -1,0 +1,172 @@
+"""A bundle: everything that belongs to one exported model, in one folder.
+
+    video.onnx      uint8 frames + frame count -> L2-normalised embedding
+    text.onnx       token identifiers + attention mask -> L2-normalised embedding
+    tokenizer.json  in the format of the `tokenizers` package
+    manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
+    calibration.json  thresholds of the findings, valid for this bundle alone; optional
+
+Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
+manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
+format. A change of the format raises SCHEMA_VERSION.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from triage.documents import Strict, read
+from triage.domain.errors import ConfigurationError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+VIDEO = "video.onnx"
+TEXT = "text.onnx"
+TOKENIZER = "tokenizer.json"
+CALIBRATION = "calibration.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Sizes(Strict):
+    """The sizes that the worker needs; the graphs hold all others."""
+
+    frames: Positive  #: F: frames that the video tower takes at most
+    height: Positive  #: H: rows of a frame as the graph takes it
+    width: Positive  #: W: columns of a frame as the graph takes it
+    embedding: Positive  #: length of both embeddings
+    text_tokens: Positive  #: tokens that the text tower takes at most
+
+
+class Slot(Strict):
+    """One view of the clip. The order of the slots is the order of the frames."""
+
+    view: str
+    #: cine: the middle slice's phases, resampled to `phases` over the cardiac cycle.
+    #: stack: one image of every slice.
+    #: single: one image, repeated once per image of the slot named in `repeat_as`.
+    kind: Literal["cine", "stack", "single"]
+    phases: Positive | None = None
+    repeat_as: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.kind == "cine") != (self.phases is not None):
+            raise ValueError("a cine slot has `phases`, and only a cine slot has")
+        if (self.kind == "single") != (self.repeat_as is not None):
+            raise ValueError("a single slot has `repeat_as`, and only a single slot has")
+        return self
+
+
+class Preprocessing(Strict):
+    """How DICOM pixels become the 8-bit frames that the graph takes."""
+
+    version: Literal[1] = 1
+    #: intensities at these percentiles of a whole view become 0 and 255
+    window_percentiles: tuple[float, float] = (1.0, 99.0)
+    crop: Literal["centre_square"] = "centre_square"
+    interpolation: Literal["bilinear"] = "bilinear"
+    #: which of the clip's frames the model sees, where there are more than `Sizes.frames`
+    sampling: Literal["uniform_centres"] = "uniform_centres"
+    #: the resampling inside the graph: 224-256-224 as published, or none
+    resize: Literal["published", "none"] = "published"
+
+
+#: The layout of the published model: the middle slice of each cine in 30 phases, every slice of
+#: the LGE stack, and the other LGE views repeated as often as that stack has slices.
+PUBLISHED_LAYOUT = (
+    Slot(view="cine_lax", kind="cine", phases=30),
+    Slot(view="cine_sa", kind="cine", phases=30),
+    Slot(view="lge_sa", kind="stack"),
+    Slot(view="lge_lax", kind="single", repeat_as="lge_sa"),
+    Slot(view="lge_2ch", kind="single", repeat_as="lge_sa"),
+    Slot(view="lge_3ch", kind="single", repeat_as="lge_sa"),
+)
+
+
+class Manifest(Strict):
+    """What a bundle is, and what it is for."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(min_length=1, max_length=64)
+    version: str = Field(min_length=1, max_length=64)
+    trained: bool  #: False: seeded wiring whose scores mean nothing; every flag is Not Evaluated
+    intended_use: str = Field(min_length=1)
+    provenance: dict[str, str | int | float]  #: where the weights come from
+    sizes: Sizes
+    layout: tuple[Slot, ...] = PUBLISHED_LAYOUT
+    preprocessing: Preprocessing = Preprocessing()
+    files: dict[str, Sha256]  #: SHA-256 of every other file of the bundle
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        views = [slot.view for slot in self.layout]
+        if len(set(views)) != len(views):
+            raise ValueError("a view stands twice in the layout")
+        for slot in self.layout:
+            if slot.repeat_as is not None and slot.repeat_as not in views:
+                raise ValueError(f"{slot.view} repeats as {slot.repeat_as}, which is no view")
+        missing = {VIDEO, TEXT, TOKENIZER} - set(self.files)
+        if missing:
+            raise ValueError(f"files lacks {', '.join(sorted(missing))}")
+        if any("/" in name or "\\" in name or name.startswith(".") for name in self.files):
+            raise ValueError("files holds bare file names of the bundle's folder")
+        return self
+
+
+class Threshold(Strict):
+    """The calibrated threshold of one finding."""
+
+    threshold: float = Field(ge=-1, le=1)
+    #: a score below this rules the finding out; None: it is never called absent
+    rule_out: float | None = Field(default=None, ge=-1, le=1)
+    prompts: tuple[str, ...]  #: the prompts it was calibrated with; for others it does not hold
+
+
+class Calibration(Strict):
+    """The thresholds of a bundle, by finding."""
+
+    method: str
+    findings: dict[str, Threshold]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files agree with its manifest."""
+
+    path: Path
+    manifest: Manifest
+    digest: str  #: SHA-256 of manifest.json, which covers every file of the bundle
+    calibration: Calibration | None
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open the bundle in folder `path` and verify every file; raise ConfigurationError if not."""
+    manifest = read(path / MANIFEST, Manifest)
+    for name, expected in manifest.files.items():
+        if not (path / name).is_file():
+            raise ConfigurationError(f"bundle {path}: {name} is missing; copy the bundle again")
+        if sha256_of(path / name) != expected:
+            raise ConfigurationError(
+                f"bundle {path}: {name} differs from its manifest; copy the bundle again"
+            )
+    calibration = None
+    if CALIBRATION in manifest.files:
+        calibration = read(path / CALIBRATION, Calibration)
+    return Bundle(path, manifest, sha256_of(path / MANIFEST), calibration)
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `manifest` into the bundle folder `path`, the same bytes for the same content."""
+    text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
+    (path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
