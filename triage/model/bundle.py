@@ -8,7 +8,7 @@
 
 Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
 manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
-format. A change of the format raises SCHEMA_VERSION.
+format. A change of the format raises `schema_version`.
 """
 
 import hashlib
@@ -21,7 +21,6 @@ from pydantic import Field, model_validator
 from triage.documents import Strict, read
 from triage.domain.errors import ConfigurationError
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 VIDEO = "video.onnx"
 TEXT = "text.onnx"
@@ -91,7 +90,7 @@ PUBLISHED_LAYOUT = (
 class Manifest(Strict):
     """What a bundle is, and what it is for."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=64)
     version: str = Field(min_length=1, max_length=64)
     trained: bool  #: False: seeded wiring whose scores mean nothing; every flag is Not Evaluated
