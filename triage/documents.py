@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from triage.domain.errors import ConfigurationError
 
@@ -54,7 +55,7 @@ def parse(
         return model.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"{name}, line {_line_of(lines, e['loc'])}: {_field(e['loc'])}{e['msg']}"
+            f"{name}, line {_line_of(lines, e['loc'])}: {_field(e['loc'])}{_said(e)}"
             for e in error.errors()
         ]
         raise ConfigurationError("\n".join(problems)) from None
@@ -111,6 +112,11 @@ def _line_of(lines: dict[Location, int], location: Sequence[str | int]) -> int:
         if tuple(location[:end]) in lines:
             return lines[tuple(location[:end])]
     return 1
+
+
+def _said(error: ErrorDetails) -> str:
+    plain = {"extra_forbidden": "is no known field; check its spelling", "missing": "is missing"}
+    return plain.get(error["type"], error["msg"].removeprefix("Value error, "))
 
 
 def _field(location: Sequence[str | int]) -> str:

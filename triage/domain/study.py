@@ -82,6 +82,7 @@ class StudyRevision:
     instances: int
     attempts: int  #: how often a worker has claimed it
     changed_at: float
+    holder: str  #: the worker that holds its lease; empty where none does
 
 
 def diagram() -> str:

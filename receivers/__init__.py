@@ -1,0 +1,1 @@
+"""How instances come in: each receiver turns one transport into `Intake.accept`."""

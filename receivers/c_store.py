@@ -1,0 +1,94 @@
+"""Storage SCP and Verification SCP (PS3.4 annexes A and B).
+
+Rule: Success is answered when `Intake.accept` has returned, so never before the instance is
+durable. All storage SOP classes are accepted in every transfer syntax, undecoded: what a PACS
+routes to us is kept, and what is not for us is declined later, with a reason.
+"""
+
+import socket
+from typing import Any, cast
+
+import structlog
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import ThreadedAssociationServer
+
+from triage.config import Receiver
+from triage.dimse import Status
+from triage.domain.errors import ConfigurationError, DamagedInstance, MismatchedInstance, SpoolFull
+from triage.domain.instance import Source
+from triage.intake import Intake
+
+log = structlog.get_logger(__name__)
+
+PDU_BYTES = 131_072
+NETWORK_TIMEOUT_S = 60
+
+
+def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
+    """Listen in threads of its own; `shutdown()` of the answer ends it."""
+    ae = AE(ae_title=settings.ae_title)
+    for sop_class in _STORAGE_CLASSES.values():
+        ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+    ae.add_supported_context(Verification)
+    ae.require_called_aet = True
+    ae.require_calling_aet = list(settings.calling)
+    ae.maximum_pdu_size = PDU_BYTES
+    ae.network_timeout = NETWORK_TIMEOUT_S
+    handlers: Any = [
+        (evt.EVT_C_STORE, _store, [intake]),
+        (evt.EVT_CONN_OPEN, _without_nagle),
+        (evt.EVT_REQUESTED, _report_unknown, [intake, settings]),
+    ]
+    address = (settings.host, settings.port)
+    try:
+        server = ae.start_server(address, block=False, evt_handlers=handlers)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+            "set receiver.host and receiver.port"
+        ) from None
+    log.info("receiving", ae_title=settings.ae_title, host=settings.host, port=settings.port)
+    return cast(ThreadedAssociationServer, server)
+
+
+def _store(event: evt.Event, intake: Intake) -> int:
+    """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
+    try:
+        intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+    except DamagedInstance:
+        return Status.CANNOT_UNDERSTAND
+    except MismatchedInstance:
+        return Status.DATA_SET_DOES_NOT_MATCH
+    except SpoolFull as error:
+        log.error("no room in the spool", error=str(error))  # noqa: TRY400 - no trace needed
+        return Status.OUT_OF_RESOURCES
+    return Status.SUCCESS
+
+
+def _announced(event: evt.Event) -> str:
+    request: Any = event.request
+    return str(request.AffectedSOPInstanceUID)
+
+
+def _source(event: evt.Event) -> Source:
+    requestor = event.assoc.requestor
+    return Source(str(requestor.ae_title).strip(), str(requestor.address))
+
+
+def _without_nagle(event: evt.Event) -> None:
+    """Small answers must not wait for the next packet: DCMTK's senders slow down 50 times."""
+    connection: Any = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _report_unknown(event: evt.Event, intake: Intake, settings: Receiver) -> None:
+    """Make a rejection visible: pynetdicom rejects unknown AE titles without an event."""
+    source = _source(event)
+    request: Any = event.assoc.requestor.primitive
+    called = str(request.called_ae_title).strip()
+    if source.calling_ae not in settings.calling:
+        intake.report_rejected(f"unknown calling AE title {source.calling_ae!r}", source)
+    elif called != settings.ae_title:
+        intake.report_rejected(f"called as {called!r}, we are {settings.ae_title!r}", source)

@@ -1,0 +1,312 @@
+"""The command line. No logic here: each command composes, calls one thing and prints."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from triage import __version__, demo, logs, terminal
+from triage.assess import read_summary
+from triage.bootstrap import Services, SystemClock, open_destinations, open_ledger, open_model
+from triage.broker.embedded import EmbeddedRedis
+from triage.broker.queue import ASSESS, DELIVER
+from triage.config import Settings, child_environment, load, require_peers
+from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
+from triage.domain.study import Event, State
+from triage.receive import receive as receive_until_ended
+from triage.send import Peer, dicom_files
+from triage.send import send as send_files
+from triage.store.ledger import SqlLedger
+from triage.supervisor import Part, end_with, supervise
+from triage.worker import build_app
+from triage.worker import work as work_until_ended
+
+OWNER_ONLY = 0o077
+USAGE = 2
+
+
+class Commands(click.Group):
+    """A group whose errors are sentences, not traces."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; an error that was raised on purpose ends with its message."""
+        try:
+            return super().invoke(ctx)
+        except TriageError as error:
+            terminal.complaints.print(f"error: {error}", style="red", markup=False)
+            sys.exit(USAGE)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="triage")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of this site, a YAML file. [default: $TRIAGE_CONFIG; deploy/triage.yaml "
+    "explains every field]",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    r"""DICOM triage worker for cardiac MRI. Research use only: it assists, it never decides.
+
+    A PACS sends a study over C-STORE; a Structured Report comes back with one flag per configured
+    finding, saying why, and what was not looked at.
+
+    \b
+    First steps:
+      triage demo                          see the whole way with a test PACS
+      triage --config triage.yaml check    are settings, prompts, model and PACS all right?
+      triage --config triage.yaml serve    run everything
+      triage --config triage.yaml status   what became of the studies?
+    """
+    os.umask(OWNER_ONLY)
+    ctx.obj = config
+
+
+@contextmanager
+def _broker(settings: Settings) -> Iterator[tuple[str, EmbeddedRedis | None]]:
+    """Yield the configured Redis, or a private one that ends with the block."""
+    if settings.redis_url is not None:
+        yield settings.redis_url, None
+        return
+    with EmbeddedRedis(settings.state_dir) as private:
+        yield private.url, private
+
+
+parent_option = click.option("--parent", type=int, hidden=True, help="End with this process.")
+
+
+def _started(config: Path | None, parent: int | None) -> Settings:
+    """Return the settings of a service that starts now."""
+    settings = load(config)
+    require_peers(settings)
+    logs.configure(settings.log)
+    if parent is not None:
+        end_with(parent)
+    return settings
+
+
+@main.command()
+@click.pass_obj
+def serve(config: Path | None) -> None:
+    """Run everything in one process group: Redis, receiver, workers.
+
+    Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
+    """
+    settings = _started(config, None)
+    open_model(settings)  # wrong findings or a wrong bundle must show here, not in a restart loop
+    with _broker(settings) as (redis_url, private):
+        environment = child_environment(config, redis_url)
+        assess = ("work", "--queue", ASSESS)
+        assessors = [
+            Part(f"assess-{number}", assess, environment)
+            for number in range(settings.worker.assessors)
+        ]
+        receiver = Part("receive", ("receive",), environment)
+        deliverer = Part("deliver", ("work", "--queue", DELIVER), environment)
+        supervise([receiver, *assessors, deliverer], private)
+
+
+@main.command()
+@parent_option
+@click.pass_obj
+def receive(config: Path | None, parent: int | None) -> None:
+    """Receive studies over C-STORE and hand complete ones to the workers."""
+    settings = _started(config, parent)
+    with _broker(settings) as (redis_url, _private):
+        receive_until_ended(Services(settings, redis_url))
+
+
+@main.command()
+@click.option(
+    "--queue",
+    type=click.Choice([ASSESS, DELIVER, "both"]),
+    default="both",
+    show_default=True,
+    help="What to work on. Deliveries have workers of their own in `triage serve`, so that a long "
+    "assessment holds none up.",
+)
+@parent_option
+@click.pass_obj
+def work(config: Path | None, queue: str, parent: int | None) -> None:
+    """Assess studies and deliver reports, one task at a time. Start several for more."""
+    settings = _started(config, parent)
+    queues = [ASSESS, DELIVER] if queue == "both" else [queue]
+    with _broker(settings) as (redis_url, _private):
+        services = Services(settings, redis_url)
+        assessor = services.assessor() if ASSESS in queues else None
+        deliverer = services.deliverer() if DELIVER in queues else None
+        work_until_ended(build_app(redis_url, assessor, deliverer), queues)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to send to.")
+@click.option("--port", type=int, help="[default: receiver.port of the settings]")
+@click.option("--called", help="AE title to call. [default: receiver.ae_title of the settings]")
+@click.option("--calling", help="AE title to call as. [default: the first of receiver.calling]")
+@click.pass_obj
+def send(  # noqa: PLR0913, PLR0917 - one argument an option
+    config: Path | None,
+    folder: Path,
+    host: str,
+    port: int | None,
+    called: str | None,
+    calling: str | None,
+) -> None:
+    r"""Send every DICOM file below FOLDER over C-STORE, as a PACS would.
+
+    \b
+    triage --config triage.yaml send ./study
+    triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
+    """
+    receiver = load(config).receiver
+    ours = calling or next(iter(receiver.calling), "TRIAGE-SEND")
+    peer = Peer(host, port or receiver.port, called or receiver.ae_title, ours)
+    _sent(dicom_files(folder), peer)
+
+
+def _sent(files: list[Path], peer: Peer) -> None:
+    with terminal.progress("sending", len(files)) as bar:
+        sent = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
+    failed = [each for each in sent if not each.stored]
+    for each in failed[:10]:
+        terminal.complaints.print(f"not stored: {each.path}: {each.answer}", markup=False)
+    if failed:
+        raise DeliveryFailed(f"{len(failed)} of {len(files)} instances were not stored")
+    terminal.console.print(f"{len(files)} instances stored at {peer.called_ae}")
+
+
+@main.command()
+@click.argument("study_uid", required=False)
+@click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
+@click.pass_obj
+def status(
+    config: Path | None, study_uid: str | None, states: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Show what became of the studies, or everything about one STUDY_UID."""
+    ledger = open_ledger(load(config), SystemClock())
+    if study_uid is not None:
+        _one_study(ledger, study_uid)
+        return
+    found = ledger.studies(*(State(state) for state in states))
+    if as_json:
+        click.echo(json.dumps([asdict(study) for study in found], indent=2))
+        return
+    terminal.studies(found)
+    terminal.incidents(ledger.incidents())
+
+
+def _one_study(ledger: SqlLedger, study_uid: str) -> None:
+    revisions = [study for study in ledger.studies() if study.study_uid == study_uid]
+    if not revisions:
+        raise ConfigurationError(f"the ledger knows no study {study_uid}")
+    terminal.studies(revisions)
+    terminal.history(ledger.history(study_uid))
+    terminal.deliveries(ledger.deliveries(study_uid, revisions[-1].revision))
+    summary = ledger.summary(study_uid, revisions[-1].revision)
+    if summary is not None:
+        terminal.flags(read_summary(summary))
+
+
+@main.command()
+@click.argument("study_uid", required=False)
+@click.option("--all", "all_", is_flag=True, help="Every study that FAILED.")
+@click.pass_obj
+def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
+    """Assess and deliver again: one failed STUDY_UID, or all failed studies.
+
+    What a destination has acknowledged is not sent to it again.
+    """
+    if (study_uid is None) != all_:
+        raise click.UsageError("name a STUDY_UID, or say --all")
+    ledger = open_ledger(load(config), SystemClock())
+    failed = [s for s in ledger.studies(State.FAILED) if all_ or s.study_uid == study_uid]
+    if not failed and not all_:
+        raise ConfigurationError(f"no study {study_uid} is FAILED; see `triage status`")
+    replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
+    terminal.console.print(f"{len(replayed)} studies are ready again")
+
+
+@main.command("demo")
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=demo.STUDY,
+    help="A folder of DICOM files. [default: a small real study that comes with the project]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep everything here that the test PACS received. [default: ./demo-received]",
+)
+def demo_command(study: Path, out: Path | None) -> None:
+    """See the whole way: a test PACS sends a study, the report comes back, flags are shown.
+
+    Uses free loopback ports and a temporary folder, and ends everything that it started.
+    """
+    received = (out or Path("demo-received")).resolve()
+    files = dicom_files(study)
+    folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
+    try:
+        _show(files, folder, received)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _show(files: list[Path], folder: Path, received: Path) -> None:
+    say = terminal.console.print
+    say("starting Redis, receiver, workers and a test PACS on loopback ...")
+    with demo.running(folder, received) as running:
+        _sent(files, running.worker)
+        ledger = open_ledger(load(running.config, {}), SystemClock())
+        with terminal.complaints.status("waiting for the report ..."):
+            ended = [demo.wait_for_end(ledger, uid) for uid in demo.study_uids(files)]
+        for study in ended:
+            summary = ledger.summary(study.study_uid, study.revision)
+            if summary is not None:
+                terminal.flags(read_summary(summary))
+            say(f"\nstudy {study.state}: {study.reason}", markup=False)
+            for each in ledger.deliveries(study.study_uid, study.revision):
+                say(f"{each.product.kind}: {received / each.product.sop_instance_uid}.dcm")
+        ledger.close()
+
+
+@main.command()
+@click.pass_obj
+def check(config: Path | None) -> None:
+    """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
+
+    Exits with 2 if anything needs mending. Changes nothing.
+    """
+    settings = load(config)
+    terminal.console.print_json(settings.model_dump_json())
+    require_peers(settings)
+    model = open_model(settings)
+    manifest = model.bundle.manifest
+    trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
+    say = terminal.console.print
+    say(f"findings: {len(model.findings.findings)} in {settings.findings}", markup=False)
+    say(f"bundle: {manifest.name} {manifest.version}{trained}", markup=False)
+    say(f"runs on: {model.encoder.execution_provider}", markup=False)
+    silent = 0
+    for name, destination in open_destinations(settings).items():
+        try:
+            say(f"destination {name}: {destination.echo().answer}", markup=False)
+        except DeliveryFailed as error:
+            silent += 1
+            terminal.complaints.print(f"destination {name}: {error}", style="red", markup=False)
+    if silent:
+        raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Use case: a ready study becomes an assessment and its products.
+
+Rule: a study leaves here in a named state with a reason. What is not for us is declined; what
+cannot be finished is released for another try and set aside after the last one; a worker whose
+lease was lost changes nothing any more.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from pydantic import TypeAdapter
+from pydicom import Dataset
+
+from triage.domain.assessment import (
+    Assessment,
+    MissingView,
+    ModelIdentity,
+    SourceImage,
+    UsedView,
+)
+from triage.domain.delivery import Product
+from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
+from triage.domain.finding import FindingSet
+from triage.domain.study import Event, StudyRevision
+from triage.imaging.clip import join, view_frames
+from triage.imaging.header import read_header
+from triage.imaging.series import Chosen, Image, Selection, select_views
+from triage.lease import kept_alive
+from triage.model.bundle import Bundle
+from triage.model.prompts import PromptEmbeddings
+from triage.model.scoring import answer
+from triage.ports import Encoder, Frames, Ledger, Queue, Spool
+from triage.reconcile import give_up
+from triage.reports import REPORTS
+from triage.reports.equipment import Equipment
+
+log = structlog.get_logger(__name__)
+SUMMARY = TypeAdapter(Assessment)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle, ready to answer."""
+
+    bundle: Bundle
+    encoder: Encoder
+    findings: FindingSet
+    prompts: PromptEmbeddings
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model speaks."""
+        manifest = self.bundle.manifest
+        return ModelIdentity(
+            name=manifest.name,
+            version=manifest.version,
+            digest=self.bundle.digest,
+            trained=manifest.trained,
+            intended_use=manifest.intended_use,
+            execution_provider=self.encoder.execution_provider,
+        )
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Everything that one worker needs to assess studies."""
+
+    spool: Spool
+    ledger: Ledger
+    queue: Queue
+    model: Model
+    equipment: Equipment
+    destinations: Sequence[str]
+    holder: str  #: names this worker process
+    lease_s: float
+    max_attempts: int
+
+    def assess(self, study_uid: str, revision: int) -> None:
+        """Assess a ready study and send its deliveries; a study that is taken is left alone."""
+        study = self.ledger.claim(study_uid, revision, self.holder, self.lease_s)
+        if study is None:
+            log.info("nothing to assess, the work is taken")
+            return
+        log.info("assessing", instances=study.instances, attempt=study.attempts)
+        with kept_alive(lambda: self._renew(study), self.lease_s / 3):
+            try:
+                assessment, evidence = self._assessed(study)
+            except StudyDeclined as why:
+                self.ledger.move(study, Event.DECLINED, str(why), self.holder)
+                log.info("declined", why=str(why))
+                return
+            self._finish(study, assessment, self._products(assessment, evidence))
+
+    def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
+        """Release a study whose assessment ended with an unforeseen error, or set it aside."""
+        study = self.ledger.study(study_uid, revision)
+        if study is not None:
+            why = f"the assessment broke with {type(error).__name__}: {error}"
+            give_up(self.ledger, study, why, self.max_attempts, self.holder)
+
+    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset]]:
+        images = self._images(study)
+        views = [slot.view for slot in self.model.bundle.manifest.layout]
+        selection = select_views(images, views)
+        _decline_unless_cardiac(images, selection)
+        frames, undecodable = self._frames(selection.used)
+        used = tuple(chosen for chosen in selection.used if chosen.view in frames)
+        if not used:
+            raise StudyDeclined(
+                "no view can be decoded: " + "; ".join(m.reason for m in undecodable)
+            )
+        clip = join(frames, self.model.bundle.manifest)
+        embedding = self.model.encoder.encode_clip(clip)
+        answers = tuple(
+            answer(finding, self.model.bundle, frames, embedding, self.model.prompts[finding.id])
+            for finding in self.model.findings.findings
+        )
+        assessment = Assessment(
+            study_uid=study.study_uid,
+            revision=study.revision,
+            model=self.model.identity,
+            findings_digest=self.model.findings.digest,
+            inputs_digest=_inputs_digest(images),
+            used=tuple(_used_view(chosen) for chosen in used),
+            missing=(*selection.missing, *undecodable),
+            unused=selection.unused,
+            answers=answers,
+        )
+        return assessment, [image.header for chosen in used for image in chosen.images]
+
+    def _images(self, study: StudyRevision) -> list[Image]:
+        paths = self.ledger.paths(study.study_uid, study.revision)
+        return [Image(path, read_header(self.spool.read(path))) for path in paths]
+
+    def _frames(self, used: Sequence[Chosen]) -> tuple[Mapping[str, Frames], list[MissingView]]:
+        """Decode the views; one whose pixels do not decode is missing, and says why."""
+        frames: dict[str, Frames] = {}
+        missing = []
+        for chosen in used:
+            try:
+                frames[chosen.view] = view_frames(
+                    chosen, self.model.bundle.manifest, self.spool.read
+                )
+            except DamagedInstance as error:
+                missing.append(MissingView(chosen.view, str(error)))
+        return frames, missing
+
+    def _products(self, assessment: Assessment, evidence: list[Dataset]) -> list[Product]:
+        return [build(assessment, evidence, self.equipment) for build in REPORTS.values()]
+
+    def _finish(
+        self, study: StudyRevision, assessment: Assessment, products: list[Product]
+    ) -> None:
+        summary = SUMMARY.dump_json(assessment).decode()
+        due = self.ledger.finish(study, self.holder, summary, products, self.destinations)
+        if due is None:
+            log.warning("the lease was lost, another worker has the study")
+            return
+        flags = {a.finding.id: str(a.flag) for a in assessment.answers}
+        log.info("assessed", priority=str(assessment.priority), flags=flags)
+        self._send(due)
+
+    def _send(self, due: Sequence[int]) -> None:
+        """Send after the commit; what the broker does not take, the reconciler sends."""
+        try:
+            for delivery_id in due:
+                self.queue.deliver(delivery_id)
+                self.ledger.queued_delivery(delivery_id)
+        except BrokerUnavailable as error:
+            log.warning("broker unavailable, deliveries wait in the ledger", error=str(error))
+
+    def _renew(self, study: StudyRevision) -> None:
+        self.ledger.renew(study.study_uid, study.revision, self.holder, self.lease_s)
+
+
+def read_summary(summary: str) -> Assessment:
+    """Return the assessment that the ledger keeps as JSON."""
+    return SUMMARY.validate_json(summary)
+
+
+def _decline_unless_cardiac(images: Sequence[Image], selection: Selection) -> None:
+    if selection.used:
+        return
+    modalities = sorted({str(image.header.get("Modality") or "unknown") for image in images})
+    if "MR" not in modalities:
+        raise StudyDeclined(f"no MR images, only {', '.join(modalities)}")
+    seen = sorted({f"{stack.reason}" for stack in selection.unused})
+    raise StudyDeclined("no cardiac view found: " + "; ".join(seen[:5]))
+
+
+def _inputs_digest(images: Sequence[Image]) -> str:
+    uids = sorted(str(image.header.SOPInstanceUID) for image in images)
+    return hashlib.sha256("\n".join(uids).encode()).hexdigest()
+
+
+def _used_view(chosen: Chosen) -> UsedView:
+    first = chosen.images[0].header
+    return UsedView(
+        view=chosen.view,
+        series_uid=str(first.SeriesInstanceUID),
+        series_description=str(first.get("SeriesDescription") or "").strip(),
+        why=chosen.why,
+        images=tuple(_source(image.header) for image in chosen.images),
+    )
+
+
+def _source(header: Dataset) -> SourceImage:
+    return SourceImage(
+        sop_class_uid=str(header.SOPClassUID),
+        sop_instance_uid=str(header.SOPInstanceUID),
+        series_uid=str(header.SeriesInstanceUID),
+    )

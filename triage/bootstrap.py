@@ -1,0 +1,151 @@
+"""The only composer: settings in, ready use cases out.
+
+Rule: no other module constructs an adapter. What is dear (the model) is opened by the one who
+needs it.
+"""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from triage import __version__
+from triage.assess import Assessor, Model
+from triage.broker.queue import CeleryQueue
+from triage.config import Settings
+from triage.deliver import Deliverer
+from triage.destinations import KINDS
+from triage.domain.completeness import Patience
+from triage.domain.errors import ConfigurationError
+from triage.findings.loader import load_findings
+from triage.intake import Intake
+from triage.model.bundle import open_bundle
+from triage.model.encoder import OnnxEncoder
+from triage.model.prompts import prompt_embeddings
+from triage.ports import Clock, Destination
+from triage.reconcile import Reconciler
+from triage.reports.equipment import Equipment
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+class SystemClock:
+    """See `ports.Clock`."""
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return time.time()
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one process, opened when first used."""
+
+    settings: Settings
+    redis_url: str
+
+    @cached_property
+    def clock(self) -> SystemClock:
+        """The system's time."""
+        return SystemClock()
+
+    @cached_property
+    def spool(self) -> FileSpool:
+        """The spool in the state folder."""
+        return FileSpool(self.settings.state_dir)
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The ledger in the state folder."""
+        return open_ledger(self.settings, self.clock)
+
+    @cached_property
+    def queue(self) -> CeleryQueue:
+        """The queue on Redis."""
+        return CeleryQueue(self.redis_url)
+
+    @cached_property
+    def destinations(self) -> dict[str, Destination]:
+        """The configured destinations by name."""
+        return open_destinations(self.settings)
+
+    def intake(self) -> Intake:
+        """What receivers need."""
+        return Intake(self.spool, self.ledger)
+
+    def reconciler(self) -> Reconciler:
+        """What keeps everything moving."""
+        settings = self.settings
+        patience = Patience(settings.receiver.quiet_s)
+        attempts = settings.worker.max_attempts
+        return Reconciler(self.ledger, self.queue, self.clock, patience, attempts)
+
+    def assessor(self) -> Assessor:
+        """What an assessing worker needs; opens the model."""
+        return Assessor(
+            spool=self.spool,
+            ledger=self.ledger,
+            queue=self.queue,
+            model=open_model(self.settings),
+            equipment=equipment(self.settings),
+            destinations=tuple(self.destinations),
+            holder=f"{socket.gethostname()}:{os.getpid()}",
+            lease_s=self.settings.worker.lease_s,
+            max_attempts=self.settings.worker.max_attempts,
+        )
+
+    def deliverer(self) -> Deliverer:
+        """What a delivering worker needs."""
+        attempts = self.settings.worker.max_delivery_attempts
+        return Deliverer(self.ledger, self.destinations, attempts)
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return the state folder, made for its owner alone if it is new."""
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"state_dir {settings.state_dir} cannot be made: {error.strerror}"
+        ) from None
+    return settings.state_dir
+
+
+def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
+    """Open the ledger of a site."""
+    return SqlLedger.in_folder(state_folder(settings), clock)
+
+
+def open_destinations(settings: Settings) -> dict[str, Destination]:
+    """Return the configured destinations by name; nothing is connected yet."""
+    ours = settings.receiver.ae_title
+    return {each.name: KINDS[each.kind](ours, each) for each in settings.destinations}
+
+
+def open_model(settings: Settings) -> Model:
+    """Open bundle, sessions and prompts; raise ConfigurationError if they do not fit together."""
+    findings = load_findings(settings.findings)
+    bundle = open_bundle(settings.model.bundle)
+    views = {slot.view for slot in bundle.manifest.layout}
+    for finding in findings.findings:
+        if unknown := set(finding.views) - views:
+            raise ConfigurationError(
+                f"{settings.findings}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
+                f"but the bundle knows {', '.join(sorted(views))}"
+            )
+    encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
+    cache = state_folder(settings) / "cache"
+    return Model(bundle, encoder, findings, prompt_embeddings(findings, bundle, encoder, cache))
+
+
+def equipment(settings: Settings) -> Equipment:
+    """Return how the worker names itself in what it sends."""
+    named = settings.equipment
+    return Equipment(
+        manufacturer=named.manufacturer,
+        name=named.name,
+        serial=named.serial,
+        software_version=__version__,
+    )

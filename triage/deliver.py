@@ -1,0 +1,65 @@
+"""Use case: bring one product to one destination.
+
+Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
+answer and tried again later, ever more rarely; one destination that is down holds up no other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from triage.domain.delivery import Delivery, backoff_s
+from triage.domain.errors import DeliveryFailed
+from triage.ports import Destination, Ledger
+
+#: A delivery that broke waits as long as one that failed so often.
+CAUTIOUS = 5
+
+log = structlog.get_logger(__name__)
+
+#: An attempt that is silent for so long was killed; longer than the time-outs of an association.
+LEASE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Deliverer:
+    """Everything that one worker needs to deliver products."""
+
+    ledger: Ledger
+    destinations: Mapping[str, Destination]
+    max_attempts: int
+
+    def deliver(self, delivery_id: int) -> None:
+        """Try a due delivery once; one that is taken or not due is left alone."""
+        delivery = self.ledger.claim_delivery(delivery_id, LEASE_S)
+        if delivery is None:
+            log.info("nothing to deliver, the work is taken")
+            return
+        destination = self.destinations.get(delivery.destination)
+        if destination is None:
+            self._failed(delivery, f"destination {delivery.destination} is not configured")
+            return
+        try:
+            acknowledgement = destination.deliver(delivery.product)
+        except DeliveryFailed as error:
+            self._failed(delivery, str(error))
+            return
+        self.ledger.delivered(delivery_id, acknowledgement.answer)
+        log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
+
+    def broke(self, delivery_id: int, error: BaseException) -> None:
+        """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
+        why = f"the delivery broke with {type(error).__name__}: {error}"
+        self.ledger.not_delivered(delivery_id, why, backoff_s(CAUTIOUS))
+
+    def _failed(self, delivery: Delivery, answer: str) -> None:
+        last = delivery.attempts >= self.max_attempts
+        again_in_s = None if last else backoff_s(delivery.attempts)
+        self.ledger.not_delivered(delivery.id, answer, again_in_s)
+        log.warning(
+            "delivery given up" if last else "delivery failed, tried again later",
+            destination=delivery.destination,
+            answer=answer,
+            attempt=delivery.attempts,
+        )

@@ -1,0 +1,10 @@
+"""Where products go. A new kind of destination is one new file here and one line in KINDS."""
+
+from collections.abc import Callable, Mapping
+
+from triage.config import DicomDestination
+from triage.destinations.dicom import DicomStore
+from triage.ports import Destination
+
+#: How to open a configured destination, by its `kind`; arguments: our AE title, its settings.
+KINDS: Mapping[str, Callable[[str, DicomDestination], Destination]] = {"dicom": DicomStore}

@@ -1,0 +1,88 @@
+"""A PACS that takes products over C-STORE (PS3.4 annex B).
+
+Rule: one association an instance, its status judged; anything but Success or a storage warning is
+a failure with the peer's own answer.
+"""
+
+from io import BytesIO
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from triage.config import DicomDestination
+from triage.dimse import in_words, is_stored
+from triage.domain.delivery import Acknowledgement, Product
+from triage.domain.errors import DeliveryFailed
+
+SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+
+
+class DicomStore:
+    """See `ports.Destination`."""
+
+    def __init__(self, calling_ae: str, settings: DicomDestination) -> None:
+        self.name = settings.name
+        self._calling_ae = calling_ae
+        self._settings = settings
+
+    def deliver(self, product: Product) -> Acknowledgement:
+        """Store a product at the PACS."""
+        association = self._associate(product.sop_class_uid)
+        try:
+            dataset = dcmread(BytesIO(product.content))
+            return _judged(self._sent(association, dataset))
+        finally:
+            _end(association)
+
+    def echo(self) -> Acknowledgement:
+        """Ask the PACS whether it is there (C-ECHO)."""
+        association = self._associate(Verification)
+        try:
+            return _judged(association.send_c_echo())
+        finally:
+            _end(association)
+
+    def _sent(self, association: Association, dataset: Dataset) -> Dataset:
+        try:
+            return association.send_c_store(dataset)
+        except ValueError as error:  # no accepted presentation context for this instance
+            raise DeliveryFailed(f"{self.name}: {error}") from None
+
+    def _associate(self, sop_class_uid: str) -> Association:
+        settings = self._settings
+        ae = AE(ae_title=self._calling_ae)
+        ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
+        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
+        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        association = ae.associate(settings.host, settings.port, ae_title=settings.ae_title)
+        if not association.is_established:
+            raise DeliveryFailed(self._why(association))
+        return association
+
+    def _why(self, association: Association) -> str:
+        peer = f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
+        if association.is_rejected:
+            primitive = association.acceptor.primitive
+            reason = getattr(primitive, "reason_str", "no reason given")
+            return f"{peer} rejected the association: {reason}"
+        if not association.acceptor.primitive:
+            return f"{peer} does not answer; is it running, and is the port right?"
+        return f"{peer} accepted none of our presentation contexts"
+
+
+def _judged(response: Dataset) -> Acknowledgement:
+    status = response.get("Status")
+    if status is None:
+        raise DeliveryFailed("the association broke before an answer came")
+    answer = in_words(status)
+    if not is_stored(status):
+        raise DeliveryFailed(answer)
+    return Acknowledgement(answer)
+
+
+def _end(association: Association) -> None:
+    if association.is_established:
+        association.release()

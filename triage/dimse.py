@@ -1,0 +1,43 @@
+"""DIMSE statuses by name (PS3.7 annex C, PS3.4 B.2.3).
+
+Rule: no bare number elsewhere. 0xC210 is not 0x210.
+"""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """What we answer to a C-STORE or C-ECHO."""
+
+    SUCCESS = 0x0000
+    OUT_OF_RESOURCES = 0xA700
+    DATA_SET_DOES_NOT_MATCH = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+#: PS3.4 table B.2-1: the instance was stored, with a remark worth keeping.
+WARNINGS = {
+    0xB000: "Coercion of data elements",
+    0xB006: "Elements discarded",
+    0xB007: "Data set does not match SOP class",
+}
+#: PS3.4 table B.2-1: failures, by the digits that are fixed.
+FAILURES = {
+    0xA700: "Out of resources",
+    0xA900: "Data set does not match SOP class",
+    0xC000: "Cannot understand",
+}
+
+
+def is_stored(status: int) -> bool:
+    """Tell whether a C-STORE response says that the peer has the instance."""
+    return status == Status.SUCCESS or status in WARNINGS
+
+
+def in_words(status: int) -> str:
+    """Return a C-STORE status as people read it, e.g. "0xA700 Out of resources"."""
+    if status == Status.SUCCESS:
+        return "0x0000 Success"
+    known = WARNINGS.get(status)
+    known = known or FAILURES.get(status & 0xFF00) or FAILURES.get(status & 0xF000)
+    return f"0x{status:04X} {known or 'a status that PS3.4 does not name'}"

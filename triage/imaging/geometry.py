@@ -1,0 +1,57 @@
+"""Where an image lies in the patient (PS3.3 C.7.6.2). Millimetres, patient coordinates (LPS)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+Vector = NDArray[np.float64]  #: (3,)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The plane of an image: its first pixel's position and its two directions, unit vectors."""
+
+    position: Vector
+    row: Vector  #: along a row, to the right
+    column: Vector  #: along a column, downwards
+
+    @property
+    def normal(self) -> Vector:
+        """The unit normal."""
+        return np.cross(self.row, self.column)
+
+
+def plane_of(header: Dataset) -> Plane | None:
+    """Return the plane of an image, or None where the header describes none."""
+    orientation = numbers(header, "ImageOrientationPatient")
+    position = numbers(header, "ImagePositionPatient")
+    if len(orientation) != 6 or len(position) != 3:  # noqa: PLR2004 - two vectors and a point
+        return None
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01:  # noqa: PLR2004
+        return None
+    return Plane(np.array(position), row / lengths[0], column / lengths[1])
+
+
+def angle_deg(a: Vector, b: Vector) -> float:
+    """Return the angle between two directions, 0 to 90 degrees: a line has no sign."""
+    return float(np.degrees(np.arccos(min(1.0, abs(float(a @ b))))))
+
+
+def numbers(header: Dataset, keyword: str) -> list[float]:
+    """Return the finite values of a numeric element; empty where it is missing or no number."""
+    try:
+        value = header.get(keyword)
+        values = [] if value is None else np.atleast_1d(np.array(value, dtype=float)).tolist()
+    except (TypeError, ValueError):
+        return []
+    return values if np.isfinite(values).all() else []
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """Return the first value of a numeric element, or None."""
+    values = numbers(header, keyword)
+    return values[0] if values else None

@@ -1,0 +1,86 @@
+"""Read who an instance is, without decoding its pixels.
+
+Rule: what passes here can be filed and found again. A header that does not parse, identifiers
+that name no file, or pixel data shorter than the header says are damage; everything else is kept
+as it came.
+"""
+
+import re
+import struct
+import zlib
+from io import BytesIO
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID
+
+from triage.domain.errors import DamagedInstance
+from triage.domain.instance import Identity
+
+#: PS3.5 9.1, but components may begin with zero: real scanners write such.
+UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
+UID_LENGTH = 64
+
+IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+PIXEL_MODULE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+#: What pydicom raises on bytes that are no data set, by trial on damaged files.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_header(part10: bytes) -> Dataset:
+    """Return the data set of a Part 10 file without its pixel data; raise DamagedInstance."""
+    try:
+        return dcmread(BytesIO(part10), stop_before_pixels=True)
+    except UNREADABLE as error:
+        raise DamagedInstance(f"the header does not parse ({type(error).__name__})") from None
+
+
+def read_identity(part10: bytes) -> Identity:
+    """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
+    wanted = [*IDENTIFIERS, *PIXEL_MODULE, "Modality", "PixelData"]
+    try:
+        dataset = dcmread(BytesIO(part10), specific_tags=list(wanted))
+        uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
+        modality = str(dataset.get("Modality") or "")
+        _check_pixels(dataset)
+    except UNREADABLE as error:
+        raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
+    study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
+    return Identity(study_uid, series_uid, sop_class_uid, sop_instance_uid, modality)
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    value = str(dataset.get(keyword) or "")
+    if not value:
+        raise DamagedInstance(f"{keyword} is missing")
+    if len(value) > UID_LENGTH or not UID_PATTERN.fullmatch(value):
+        raise DamagedInstance(f"{keyword} is not a UID")
+    return value
+
+
+def _check_pixels(dataset: Dataset) -> None:
+    """Compare the length of native pixel data with what the header says (PS3.5 8.1.1)."""
+    if "PixelData" not in dataset:
+        return
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
+    packed = syntax.is_compressed and not syntax.is_deflated
+    if not syntax.is_transfer_syntax or packed:
+        return
+    bits = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
+    bits *= int(dataset.BitsAllocated) * int(dataset.get("NumberOfFrames") or 1)
+    if bits <= 0:
+        raise DamagedInstance("the header says that the image is empty")
+    if len(dataset.PixelData) < bits // 8:
+        raise DamagedInstance("the pixel data is shorter than the header says")

@@ -1,0 +1,70 @@
+"""Use case: take an instance in.
+
+Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
+lies on disk and stands in the ledger. An instance that is refused is named as an incident.
+"""
+
+import structlog
+
+from triage.domain.errors import DamagedInstance, MismatchedInstance
+from triage.domain.instance import Identity, Outcome, Receipt, Source
+from triage.imaging.header import read_identity
+from triage.ports import Ledger, Spool
+
+log = structlog.get_logger(__name__)
+NOBODY = Source(calling_ae="", address="")
+
+
+class Intake:
+    """Every receiver's only way in."""
+
+    def __init__(self, spool: Spool, ledger: Ledger) -> None:
+        self._spool = spool
+        self._ledger = ledger
+
+    def accept(self, part10: bytes, source: Source, announced_uid: str | None = None) -> Receipt:
+        """Keep an instance and return its receipt; raise InstanceRefused where that fails.
+
+        `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
+        """
+        try:
+            identity = read_identity(part10)
+            _compare(identity, announced_uid)
+        except (DamagedInstance, MismatchedInstance) as error:
+            path = self._spool.quarantine(part10)
+            self._incident("refused instance", str(error), source, path)
+            raise
+        receipt = self._spool.keep(identity, part10)
+        if receipt.outcome is Outcome.CONFLICT:
+            detail = f"other content under the known UID {identity.sop_instance_uid}; not assessed"
+            self._incident("conflicting instance", detail, source, receipt.path)
+            return receipt
+        self._ledger.record(receipt, source)
+        return receipt
+
+    def report_rejected(self, why: str, source: Source) -> None:
+        """Remember that somebody was turned away before an instance came."""
+        self._incident("rejected association", why, source, "")
+
+    def recover(self) -> int:
+        """Record what the spool holds and the ledger does not know; return how many.
+
+        A crash between the two leaves such instances: the spool is the truth about them.
+        """
+        lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
+        for path in lost:
+            part10 = self._spool.read(path)
+            receipt = self._spool.keep(read_identity(part10), part10)
+            self._ledger.record(receipt, NOBODY)
+        if lost:
+            log.warning("instances recovered from the spool", instances=len(lost))
+        return len(lost)
+
+    def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
+        self._ledger.report(kind, detail, source, path)
+        log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
+
+
+def _compare(identity: Identity, announced_uid: str | None) -> None:
+    if announced_uid not in {None, identity.sop_instance_uid}:
+        raise MismatchedInstance("the data set has another SOP Instance UID than its command")

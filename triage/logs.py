@@ -1,0 +1,73 @@
+"""Logging: JSON in service, readable lines on a terminal, patients in neither.
+
+Rule: an exception is logged by its type and place, never by its message, because messages of
+parsers quote what they could not parse. The full message stands in the ledger, which is as
+private as the spool. Header values are never logged.
+"""
+
+import logging
+import sys
+import traceback
+import warnings
+from typing import Literal
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+#: Libraries whose own messages quote what they work on: heard only when something breaks.
+QUIET = {
+    "pydicom": logging.CRITICAL,
+    "pynetdicom": logging.ERROR,
+    "celery": logging.WARNING,
+    "kombu": logging.WARNING,
+    # Repeats a task's exception with its message; the task logs it by type.
+    "celery.app.trace": logging.CRITICAL,
+    "highdicom": logging.CRITICAL,
+}
+
+
+def configure(style: Literal["auto", "json", "pretty"]) -> None:
+    """Send every log line of this process to stderr in one form."""
+    warnings.filterwarnings("ignore", module="pydicom|highdicom|pynetdicom")
+    pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_messages,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    render: Processor = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace an exception by its type and place."""
+    record = event.get("_record")
+    info = event.pop("exc_info", None) or (record.exc_info if record else None)
+    error = info[1] if isinstance(info, tuple) else info
+    if not isinstance(error, BaseException):
+        return event
+    if record is not None:  # a library's own words may quote the message
+        event["event"] = f"{record.name} met an error"
+        record.exc_info = record.exc_text = None
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = [f"{frame.filename}:{frame.lineno}" for frame in last]
+    return {**event, "error": type(error).__name__, "where": "".join(where)}

@@ -1,0 +1,43 @@
+"""The embeddings of the configured prompts: computed once per findings file and bundle.
+
+Rule: a cache file is named after the digests of both, so it can never be stale; one that does
+not read is computed again.
+"""
+
+import zipfile
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage.domain.finding import FindingSet
+from triage.model.bundle import Bundle
+from triage.ports import Encoder
+
+PromptEmbeddings = dict[str, NDArray[np.float32]]  #: finding id -> (prompts, D)
+
+
+def prompt_embeddings(
+    findings: FindingSet, bundle: Bundle, encoder: Encoder, cache: Path
+) -> PromptEmbeddings:
+    """Return the prompts' embeddings by finding, from the folder `cache` if they are there."""
+    path = cache / f"prompts-{bundle.digest[:16]}-{findings.digest[:16]}.npz"
+    try:
+        with np.load(path) as stored:
+            return {finding.id: stored[finding.id] for finding in findings.findings}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        pass
+    embeddings = {
+        finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
+        for finding in findings.findings
+    }
+    _write(embeddings, path)
+    return embeddings
+
+
+def _write(embeddings: PromptEmbeddings, path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = path.with_name(f".{uuid4().hex}.npz")
+    np.savez(aside, allow_pickle=False, **embeddings)
+    aside.replace(path)

@@ -1,0 +1,159 @@
+"""What the use cases need from the outside, as Protocols.
+
+Rule: intake, assess, deliver and reconcile know these and nothing behind them. Every adapter
+passes the contract suite of its port (tests/contract); so does every fake.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage.domain.delivery import Acknowledgement, Delivery, Product
+from triage.domain.instance import Identity, Receipt, Source
+from triage.domain.study import Event, State, StudyRevision
+
+Frames = NDArray[np.uint8]  #: (frames, H, W)
+Embedding = NDArray[np.float32]  #: (D,), L2-normalised
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+
+
+class Spool(Protocol):
+    """The truth about instances: what it has kept survives a power cut."""
+
+    def keep(self, identity: Identity, part10: bytes) -> Receipt:
+        """Keep an instance durably; raise SpoolFull where there is no room."""
+
+    def quarantine(self, part10: bytes) -> str:
+        """Keep bytes that are no usable instance, apart; return their path."""
+
+    def read(self, path: str) -> bytes:
+        """Return the Part 10 file at a receipt's path."""
+
+    def paths(self) -> Iterator[str]:
+        """Yield the path of every kept instance; conflicting copies are left out."""
+
+
+class Ledger(Protocol):
+    """The truth about states. Every change is one transaction, at the time of its own clock.
+
+    A change that is not possible any more (another worker was faster) returns False or None.
+    """
+
+    def record(self, receipt: Receipt, source: Source) -> StudyRevision:
+        """Remember an instance; it opens a study, joins it, or opens its next revision."""
+
+    def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+        """Remember an incident that a PACS administrator must be able to see."""
+
+    def study(self, study_uid: str, revision: int) -> StudyRevision | None:
+        """Return one revision of a study."""
+
+    def studies(self, *states: State) -> Sequence[StudyRevision]:
+        """Return the revisions in these states (all states if none is named), oldest first."""
+
+    def paths(self, study_uid: str, revision: int) -> Sequence[str]:
+        """Return the spool paths of every instance of a revision, sorted."""
+
+    def known_paths(self) -> set[str]:
+        """Return the spool paths of all instances."""
+
+    def move(
+        self, study: StudyRevision, event: Event, reason: str, holder: str | None = None
+    ) -> bool:
+        """Apply an event, if it is possible and nothing arrived since `study` was read.
+
+        Where `holder` is given, the lease must be theirs.
+        """
+
+    def claim(
+        self, study_uid: str, revision: int, holder: str, lease_s: float
+    ) -> StudyRevision | None:
+        """Take a READY revision for `holder` until the lease ends."""
+
+    def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
+        """Extend the lease of `holder`."""
+
+    def expired(self) -> Sequence[StudyRevision]:
+        """Return the ASSESSING revisions whose lease has ended."""
+
+    def finish(
+        self,
+        study: StudyRevision,
+        holder: str,
+        summary: str,
+        products: Sequence[Product],
+        destinations: Sequence[str],
+    ) -> Sequence[int] | None:
+        """Store an assessment's products with one delivery each; return the deliveries' ids."""
+
+    def summary(self, study_uid: str, revision: int) -> str | None:
+        """Return what `finish` stored as the summary: the assessment as JSON."""
+
+    def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
+        """Return READY revisions never queued, or queued so long ago; None: never again."""
+
+    def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
+        """Return due deliveries never queued, or queued so long ago; None: never again."""
+
+    def queued_study(self, study_uid: str, revision: int) -> None:
+        """Remember that the broker took the study's task."""
+
+    def queued_delivery(self, delivery_id: int) -> None:
+        """Remember that the broker took the delivery's task."""
+
+    def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
+        """Take a due delivery until the lease ends."""
+
+    def delivered(self, delivery_id: int, answer: str) -> None:
+        """Store a destination's acknowledgement; the last one ends the study."""
+
+    def not_delivered(self, delivery_id: int, answer: str, again_in_s: float | None) -> None:
+        """Store a failure; tried again after a while, given up where that is None."""
+
+    def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
+        """Return the deliveries of a revision."""
+
+
+class Queue(Protocol):
+    """The broker: it may forget everything at any time. Raises BrokerUnavailable."""
+
+    def assess(self, study_uid: str, revision: int) -> None:
+        """Ask a worker to assess a revision."""
+
+    def deliver(self, delivery_id: int) -> None:
+        """Ask a worker to make a delivery."""
+
+    def waiting(self, queue: str) -> int:
+        """Return how many tasks wait in the queue "assess" or "deliver"."""
+
+
+class Encoder(Protocol):
+    """The model's two towers."""
+
+    execution_provider: str
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        """Return the embedding of a clip's frames, (frames, H, W)."""
+
+    def encode_text(self, text: str) -> Embedding:
+        """Return the embedding of a text."""
+
+
+class Destination(Protocol):
+    """Somebody who takes products."""
+
+    name: str
+
+    def deliver(self, product: Product) -> Acknowledgement:
+        """Send a product and return the acknowledgement; raise DeliveryFailed otherwise."""
+
+    def echo(self) -> Acknowledgement:
+        """Ask whether the destination is there; raise DeliveryFailed otherwise."""

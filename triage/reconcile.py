@@ -1,0 +1,76 @@
+"""Use case: bring the world in step with the ledger, again and again.
+
+Rule: the broker is the truth about nothing. Whatever is due and may have been forgotten is sent
+again; a task that comes twice finds its work taken. A task is sent a second time only when its
+queue has run empty, so a long backlog is never doubled.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from triage.domain.completeness import Patience, evidence
+from triage.domain.errors import BrokerUnavailable
+from triage.domain.study import Event, State, StudyRevision
+from triage.ports import Clock, Ledger, Queue
+
+log = structlog.get_logger(__name__)
+
+#: A task that was sent this long ago and is in no queue was forgotten; seconds.
+FORGOTTEN_AFTER_S = 5.0
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """One `tick` a second keeps everything moving; several of them do not disturb each other."""
+
+    ledger: Ledger
+    queue: Queue
+    clock: Clock
+    patience: Patience
+    max_attempts: int
+
+    def tick(self) -> None:
+        """Judge completeness, free what dead workers held, send what is due."""
+        self._judge()
+        self._free_expired()
+        try:
+            self._send_studies()
+            self._send_deliveries()
+        except BrokerUnavailable as error:
+            log.warning("broker unavailable, tasks wait in the ledger", error=str(error))
+
+    def _judge(self) -> None:
+        now = self.clock.now()
+        for study in self.ledger.studies(State.RECEIVING):
+            why = evidence(study, now, self.patience)
+            if why and self.ledger.move(study, Event.JUDGED_COMPLETE, why):
+                log.info("study complete", study_uid=study.study_uid, why=why)
+
+    def _free_expired(self) -> None:
+        for study in self.ledger.expired():
+            give_up(self.ledger, study, "its worker fell silent", self.max_attempts)
+
+    def _send_studies(self) -> None:
+        for study in self.ledger.unsent_studies(self._forgotten("assess")):
+            self.queue.assess(study.study_uid, study.revision)
+            self.ledger.queued_study(study.study_uid, study.revision)
+
+    def _send_deliveries(self) -> None:
+        for delivery_id in self.ledger.unsent_deliveries(self._forgotten("deliver")):
+            self.queue.deliver(delivery_id)
+            self.ledger.queued_delivery(delivery_id)
+
+    def _forgotten(self, queue: str) -> float | None:
+        return None if self.queue.waiting(queue) else FORGOTTEN_AFTER_S
+
+
+def give_up(
+    ledger: Ledger, study: StudyRevision, why: str, max_attempts: int, holder: str | None = None
+) -> None:
+    """Release an unfinished study for another try, or set it aside after the last one."""
+    last = study.attempts >= max_attempts
+    event = Event.SET_ASIDE if last else Event.RELEASED
+    reason = f"{why}, attempt {study.attempts} of {max_attempts}"
+    if ledger.move(study, event, reason, holder):
+        log.warning("assessment ended unfinished", study_uid=study.study_uid, outcome=str(event))

@@ -1,0 +1,1 @@
+"""Where instances (spool) and states (ledger) are kept."""

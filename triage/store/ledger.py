@@ -1,0 +1,322 @@
+"""The ledger on SQLAlchemy: SQLite in write-ahead mode as the embedded default.
+
+Rule: every public method is one transaction, made of the steps in `rows`. On SQLite a writing
+transaction takes the lock at its beginning (BEGIN IMMEDIATE), elsewhere the row is locked (SELECT
+... FOR UPDATE), so that what was read still holds when it is written: that is the compare-and-set
+behind "nothing twice".
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, create_engine, insert, select
+from sqlalchemy import event as engine_event
+
+from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.instance import Receipt, Source
+from triage.domain.study import Event, State, StudyRevision
+from triage.ports import Clock
+from triage.store import rows
+from triage.store.schema import deliveries, history, incidents, instances, metadata, studies
+
+BUSY_TIMEOUT_S = 30
+
+
+class SqlLedger:
+    """See `ports.Ledger`."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._clock = clock
+        self._engine = create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            _prepare_sqlite(self._engine)
+        with self._writing() as connection:
+            metadata.create_all(connection)
+
+    @classmethod
+    def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
+        """Open the embedded ledger of a state folder."""
+        return cls(f"sqlite:///{state_dir / 'ledger.sqlite'}", clock)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # -- intake
+
+    def record(self, receipt: Receipt, source: Source) -> StudyRevision:
+        """Remember an instance; it opens a study, joins it, or opens its next revision."""
+        identity, at = receipt.identity, self._clock.now()
+        with self._writing() as connection:
+            study = rows.latest_revision(connection, identity.study_uid)
+            if rows.is_known(connection, receipt) and study is not None:
+                return rows.seen_again(connection, study, at)
+            study = rows.join_study(connection, study, identity.study_uid, at)
+            values = {
+                "study_uid": identity.study_uid,
+                "sop_instance_uid": identity.sop_instance_uid,
+                "series_uid": identity.series_uid,
+                "sop_class_uid": identity.sop_class_uid,
+                "modality": identity.modality[:16],
+                "path": receipt.path,
+                "digest": receipt.digest,
+                "revision": study.revision,
+                "calling_ae": source.calling_ae,
+                "address": source.address,
+                "received_at": at,
+            }
+            connection.execute(insert(instances).values(values))
+            return study
+
+    def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+        """Remember an incident."""
+        values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
+        origin = {"calling_ae": source.calling_ae[:16], "address": source.address}
+        with self._writing() as connection:
+            connection.execute(insert(incidents).values(values | origin))
+
+    def known_paths(self) -> set[str]:
+        """Return the spool paths of all instances."""
+        with self._reading() as connection:
+            return set(connection.scalars(select(instances.c.path)))
+
+    # -- studies
+
+    def study(self, study_uid: str, revision: int) -> StudyRevision | None:
+        """Return one revision of a study."""
+        with self._reading() as connection:
+            return rows.find_study(connection, study_uid, revision)
+
+    def studies(self, *states: State) -> Sequence[StudyRevision]:
+        """Return the revisions in these states, oldest first."""
+        query = select(studies).order_by(studies.c.first_instance_at, studies.c.revision)
+        if states:
+            query = query.where(studies.c.state.in_(states))
+        with self._reading() as connection:
+            return [rows.revision_of(row) for row in connection.execute(query)]
+
+    def paths(self, study_uid: str, revision: int) -> Sequence[str]:
+        """Return the spool paths of every instance of a revision, sorted."""
+        query = select(instances.c.path).where(
+            instances.c.study_uid == study_uid, instances.c.revision <= revision
+        )
+        with self._reading() as connection:
+            return sorted(connection.scalars(query))
+
+    def history(self, study_uid: str) -> Sequence[Row[Any]]:
+        """Return what happened to a study: rows of at, revision, event, state, reason."""
+        query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
+        with self._reading() as connection:
+            return connection.execute(query).all()
+
+    def incidents(self, newest: int = 10) -> Sequence[Row[Any]]:
+        """Return the newest incidents, newest first."""
+        query = select(incidents).order_by(incidents.c.id.desc()).limit(newest)
+        with self._reading() as connection:
+            return connection.execute(query).all()
+
+    def move(
+        self, study: StudyRevision, event: Event, reason: str, holder: str | None = None
+    ) -> bool:
+        """Apply an event, if it is possible and nothing arrived since `study` was read."""
+        with self._writing() as connection:
+            now = rows.find_study(connection, study.study_uid, study.revision)
+            if now is None or now.last_instance_at != study.last_instance_at:
+                return False
+            if holder not in {None, now.holder}:
+                return False
+            return rows.move(connection, now, event, reason, self._clock.now())
+
+    # -- leases
+
+    def claim(
+        self, study_uid: str, revision: int, holder: str, lease_s: float
+    ) -> StudyRevision | None:
+        """Take a READY revision for `holder` until the lease ends."""
+        at = self._clock.now()
+        with self._writing() as connection:
+            study = rows.find_study(connection, study_uid, revision)
+            if study is None or not rows.move(connection, study, Event.CLAIMED, f"by {holder}", at):
+                return None
+            taken = {
+                "holder": holder,
+                "lease_until": at + lease_s,
+                "attempts": studies.c.attempts + 1,
+            }
+            connection.execute(rows.update_study(study_uid, revision).values(taken))
+            return rows.find_study(connection, study_uid, revision)
+
+    def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
+        """Extend the lease of `holder`."""
+        renewed = rows.update_study(study_uid, revision).values(
+            lease_until=self._clock.now() + lease_s
+        )
+        mine = (studies.c.holder == holder, studies.c.state == State.ASSESSING)
+        with self._writing() as connection:
+            return connection.execute(renewed.where(*mine)).rowcount == 1
+
+    def expired(self) -> Sequence[StudyRevision]:
+        """Return the ASSESSING revisions whose lease has ended."""
+        query = select(studies).where(
+            studies.c.state == State.ASSESSING, studies.c.lease_until < self._clock.now()
+        )
+        with self._reading() as connection:
+            return [rows.revision_of(row) for row in connection.execute(query)]
+
+    def finish(
+        self,
+        study: StudyRevision,
+        holder: str,
+        summary: str,
+        products: Sequence[Product],
+        destinations: Sequence[str],
+    ) -> Sequence[int] | None:
+        """Store an assessment's products with one delivery each; return the deliveries' ids."""
+        at = self._clock.now()
+        reason = f"{len(products)} product(s) for {len(destinations)} destination(s)"
+        with self._writing() as connection:
+            now = rows.find_study(connection, study.study_uid, study.revision)
+            if now is None or now.holder != holder:
+                return None
+            if not rows.move(connection, now, Event.ASSESSED, reason, at):
+                return None
+            connection.execute(
+                rows.update_study(now.study_uid, now.revision).values(summary=summary)
+            )
+            for product in products:
+                rows.store_product(connection, now, product, at)
+            due = [
+                rows.open_delivery(connection, now, product, destination, at)
+                for product in products
+                for destination in destinations
+            ]
+            rows.end_study(connection, now.study_uid, now.revision, at)
+            return [delivery_id for delivery_id in due if delivery_id is not None]
+
+    def summary(self, study_uid: str, revision: int) -> str | None:
+        """Return what `finish` stored as the summary."""
+        query = select(studies.c.summary).where(*rows.same_study(study_uid, revision))
+        with self._reading() as connection:
+            return connection.scalar(query)
+
+    # -- what is due
+
+    def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
+        """Return READY revisions never queued, or queued so long ago; None: never again."""
+        query = select(studies).where(
+            studies.c.state == State.READY,
+            rows.unsent(studies.c.queued_at, self._clock.now(), forgotten_after_s),
+        )
+        with self._reading() as connection:
+            return [rows.revision_of(row) for row in connection.execute(query)]
+
+    def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
+        """Return due deliveries never queued, or queued so long ago; None: never again."""
+        at = self._clock.now()
+        query = select(deliveries.c.id).where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.due_at <= at,
+            deliveries.c.lease_until < at,
+            rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
+        )
+        with self._reading() as connection:
+            return connection.scalars(query).all()
+
+    def queued_study(self, study_uid: str, revision: int) -> None:
+        """Remember that the broker took the study's task."""
+        with self._writing() as connection:
+            connection.execute(
+                rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
+            )
+
+    def queued_delivery(self, delivery_id: int) -> None:
+        """Remember that the broker took the delivery's task."""
+        with self._writing() as connection:
+            connection.execute(
+                rows.update_delivery(delivery_id).values(queued_at=self._clock.now())
+            )
+
+    # -- deliveries
+
+    def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
+        """Take a due delivery until the lease ends."""
+        at = self._clock.now()
+        free = rows.update_delivery(delivery_id).where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.due_at <= at,
+            deliveries.c.lease_until < at,
+        )
+        taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
+        with self._writing() as connection:
+            if connection.execute(taken).rowcount == 0:
+                return None
+            return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
+
+    def delivered(self, delivery_id: int, answer: str) -> None:
+        """Store a destination's acknowledgement; the last one ends the study."""
+        self._ended(delivery_id, DeliveryState.DELIVERED, answer)
+
+    def not_delivered(self, delivery_id: int, answer: str, again_in_s: float | None) -> None:
+        """Store a failure; tried again after a while, given up where that is None."""
+        if again_in_s is None:
+            self._ended(delivery_id, DeliveryState.FAILED, answer)
+            return
+        at = self._clock.now()
+        waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
+        values = {"last_answer": answer, "changed_at": at, **waiting}
+        with self._writing() as connection:
+            connection.execute(rows.update_delivery(delivery_id).values(values))
+
+    def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
+        """Return the deliveries of a revision."""
+        where = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
+        with self._reading() as connection:
+            return rows.find_deliveries(connection, *where)
+
+    def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
+        at = self._clock.now()
+        values = {"state": state, "last_answer": answer, "changed_at": at}
+        with self._writing() as connection:
+            connection.execute(rows.update_delivery(delivery_id).values(values))
+            (delivery,) = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
+            rows.end_study(connection, delivery.study_uid, delivery.revision, at)
+
+    # -- transactions
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        connecting = self._engine.connect().execution_options(writing=True)
+        with connecting as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Write-ahead log, foreign keys, and transactions that we begin ourselves.
+
+    synchronous=NORMAL may lose the last transactions in a power cut, never the file's integrity;
+    what is lost is done again: instances come back from the spool, a product is sent once more
+    under the same UID.
+    """
+
+    @engine_event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @engine_event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

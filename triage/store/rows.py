@@ -1,0 +1,227 @@
+"""Single steps of the ledger's transactions; each takes the connection of one that is under way.
+
+Rule: a state changes in `move` alone, through `domain.study.advance`, and leaves a line of
+history. A row that will be written was read with its lock (FOR UPDATE; SQLite holds the whole
+database), so what was read still holds.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
+
+from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.instance import Receipt
+from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
+from triage.store.schema import deliveries, history, instances, products, studies
+
+
+def same_study(study_uid: str, revision: int) -> tuple[Any, Any]:
+    """Return the condition that picks one revision."""
+    return studies.c.study_uid == study_uid, studies.c.revision == revision
+
+
+def update_study(study_uid: str, revision: int) -> Any:
+    """Return an update of one revision, to be given values."""
+    return update(studies).where(*same_study(study_uid, revision))
+
+
+def update_delivery(delivery_id: int) -> Any:
+    """Return an update of one delivery, to be given values."""
+    return update(deliveries).where(deliveries.c.id == delivery_id)
+
+
+def unsent(queued_at: Any, at: float, forgotten_after_s: float | None) -> Any:
+    """Return the condition of what the broker never got, or has forgotten."""
+    never = queued_at == 0
+    if forgotten_after_s is None:
+        return never
+    return or_(never, queued_at < at - forgotten_after_s)
+
+
+def revision_of(row: Row[Any]) -> StudyRevision:
+    """Return the domain's value of a row."""
+    return StudyRevision(
+        study_uid=row.study_uid,
+        revision=row.revision,
+        state=State(row.state),
+        reason=row.reason,
+        first_instance_at=row.first_instance_at,
+        last_instance_at=row.last_instance_at,
+        instances=row.instances,
+        attempts=row.attempts,
+        changed_at=row.changed_at,
+        holder=row.holder,
+    )
+
+
+def find_study(connection: Connection, study_uid: str, revision: int) -> StudyRevision | None:
+    """Return one revision, locked until the transaction ends."""
+    query = select(studies).where(*same_study(study_uid, revision)).with_for_update()
+    row = connection.execute(query).one_or_none()
+    return None if row is None else revision_of(row)
+
+
+def latest_revision(connection: Connection, study_uid: str) -> StudyRevision | None:
+    """Return the newest revision of a study, locked."""
+    query = select(studies).where(studies.c.study_uid == study_uid).with_for_update()
+    row = connection.execute(query.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
+    return None if row is None else revision_of(row)
+
+
+def is_known(connection: Connection, receipt: Receipt) -> bool:
+    """Tell whether the study has this instance already."""
+    same = (
+        instances.c.study_uid == receipt.identity.study_uid,
+        instances.c.sop_instance_uid == receipt.identity.sop_instance_uid,
+    )
+    return bool(connection.scalar(select(exists().where(*same))))
+
+
+def seen_again(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:
+    """A duplicate changes nothing, but it shows that the sender is still at it."""
+    if study.state is State.RECEIVING:
+        seen = update_study(study.study_uid, study.revision).values(last_instance_at=at)
+        connection.execute(seen)
+    return study
+
+
+def join_study(
+    connection: Connection, study: StudyRevision | None, study_uid: str, at: float
+) -> StudyRevision:
+    """Let one more instance join the study's open revision, or open the next one."""
+    if study is None or study.state not in OPEN:
+        study = _opened(connection, study, study_uid, at)
+    event = Event.INSTANCE_RECEIVED
+    if study.state is not State.RECEIVING:
+        move(connection, study, event, "a late instance", at)
+    grown = {"instances": studies.c.instances + 1, "last_instance_at": at}
+    connection.execute(update_study(study_uid, study.revision).values(grown))
+    joined = find_study(connection, study_uid, study.revision)
+    assert joined is not None  # noqa: S101 - it was written in this transaction
+    return joined
+
+
+def _opened(
+    connection: Connection, last: StudyRevision | None, study_uid: str, at: float
+) -> StudyRevision:
+    study = StudyRevision(
+        study_uid=study_uid,
+        revision=last.revision + 1 if last else 1,
+        state=State.RECEIVING,
+        reason=f"late instances after revision {last.revision}" if last else "instances arrive",
+        first_instance_at=at,
+        last_instance_at=at,
+        instances=last.instances if last else 0,
+        attempts=0,
+        changed_at=at,
+        holder="",
+    )
+    connection.execute(insert(studies).values(vars(study)))
+    _remember(connection, study, Event.INSTANCE_RECEIVED)
+    return study
+
+
+def move(
+    connection: Connection, study: StudyRevision, event: Event, reason: str, at: float
+) -> bool:
+    """Apply an event, if it can happen in the study's state."""
+    try:
+        state = advance(study.state, event)
+    except IllegalTransition:
+        return False
+    attempts = 0 if event is Event.REPLAYED else study.attempts
+    moved = replace(study, state=state, reason=reason, changed_at=at, holder="", attempts=attempts)
+    changed = update_study(study.study_uid, study.revision)
+    connection.execute(changed.values(vars(moved) | {"queued_at": 0.0}))
+    _remember(connection, moved, event)
+    return True
+
+
+def _remember(connection: Connection, study: StudyRevision, event: Event) -> None:
+    values = {
+        "study_uid": study.study_uid,
+        "revision": study.revision,
+        "at": study.changed_at,
+        "event": event,
+        "state": study.state,
+        "reason": study.reason,
+    }
+    connection.execute(insert(history).values(values))
+
+
+def store_product(
+    connection: Connection, study: StudyRevision, product: Product, at: float
+) -> None:
+    """Store a product; under a known UID the first bytes stay.
+
+    The UID comes from the product's inputs, so a second one says the same, and whatever was sent
+    under a UID is never replaced.
+    """
+    same = products.c.sop_instance_uid == product.sop_instance_uid
+    if connection.scalar(select(exists().where(same))):
+        return
+    owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
+    connection.execute(insert(products).values(vars(product) | owner))
+
+
+def open_delivery(
+    connection: Connection, study: StudyRevision, product: Product, destination: str, at: float
+) -> int | None:
+    """Return the delivery of a product, None where the destination has taken it before.
+
+    One that was given up becomes due again: that is what a replay is for.
+    """
+    same = (
+        deliveries.c.sop_instance_uid == product.sop_instance_uid,
+        deliveries.c.destination == destination,
+    )
+    fresh = {"state": DeliveryState.PENDING, "due_at": at, "attempts": 0, "changed_at": at}
+    known = connection.execute(select(deliveries).where(*same)).one_or_none()
+    if known is not None and known.state == DeliveryState.DELIVERED:
+        return None
+    if known is not None:
+        again = {**fresh, "lease_until": 0.0, "queued_at": 0.0}
+        connection.execute(update_delivery(known.id).values(again))
+        return int(known.id)
+    key = {"study_uid": study.study_uid, "revision": study.revision, "destination": destination}
+    values = {"sop_instance_uid": product.sop_instance_uid, **key, **fresh}
+    opened = insert(deliveries).values(values).returning(deliveries.c.id)
+    return int(connection.execute(opened).scalar_one())
+
+
+def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
+    """Return the deliveries that meet the conditions, with their products."""
+    joined = deliveries.join(products)
+    columns = [*deliveries.c, products.c.kind, products.c.sop_class_uid, products.c.content]
+    query = select(*columns).select_from(joined).where(*where).order_by(deliveries.c.id)
+    return [
+        Delivery(
+            id=row.id,
+            study_uid=row.study_uid,
+            revision=row.revision,
+            destination=row.destination,
+            state=DeliveryState(row.state),
+            attempts=row.attempts,
+            last_answer=row.last_answer,
+            due_at=row.due_at,
+            product=Product(row.kind, row.sop_class_uid, row.sop_instance_uid, row.content),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
+    """When no delivery is pending any more, the study is delivered or has failed."""
+    mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
+    query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
+    counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+    study = find_study(connection, study_uid, revision)
+    if study is None or counts.get(DeliveryState.PENDING):
+        return
+    if failed := counts.get(DeliveryState.FAILED):
+        why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"
+        move(connection, study, Event.UNDELIVERABLE, why, at)
+        return
+    acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"
+    move(connection, study, Event.ACKNOWLEDGED, acknowledged, at)

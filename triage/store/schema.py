@@ -1,0 +1,109 @@
+"""The ledger's tables. Times are seconds since the epoch, UTC."""
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_uid", String(64), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("first_instance_at", Float, nullable=False),
+    Column("last_instance_at", Float, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("changed_at", Float, nullable=False),
+    Column("holder", String(128), nullable=False, default=""),
+    Column("lease_until", Float, nullable=False, default=0.0),
+    Column("queued_at", Float, nullable=False, default=0.0),
+    Column("summary", Text),
+    Index("studies_by_state", "state"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("study_uid", String(64), primary_key=True),
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("series_uid", String(64), nullable=False),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("modality", String(16), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),  # the first revision that has it
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("received_at", Float, nullable=False),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_uid", String(64), nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("made_at", Float, nullable=False),
+    ForeignKeyConstraint(["study_uid", "revision"], ["studies.study_uid", "studies.revision"]),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("study_uid", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("destination", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("last_answer", Text, nullable=False, default=""),
+    Column("due_at", Float, nullable=False),
+    Column("lease_until", Float, nullable=False, default=0.0),
+    Column("queued_at", Float, nullable=False, default=0.0),
+    Column("changed_at", Float, nullable=False),
+    UniqueConstraint("sop_instance_uid", "destination"),
+    ForeignKeyConstraint(["sop_instance_uid"], ["products.sop_instance_uid"]),
+    Index("deliveries_by_state", "state"),
+)

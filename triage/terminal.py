@@ -1,0 +1,130 @@
+"""What people see on a terminal: tables, progress, plain sentences.
+
+Rule: a flag never stands without its reason, and what was not looked at is always listed.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sqlalchemy import Row
+
+from triage.domain.assessment import Assessment, Flag
+from triage.domain.delivery import Delivery
+from triage.domain.study import State, StudyRevision
+
+console = Console()
+complaints = Console(stderr=True)
+
+COLOURS = {
+    State.DELIVERED: "green",
+    State.ASSESSED: "cyan",
+    State.DECLINED: "yellow",
+    State.FAILED: "bold red",
+}
+FLAG_COLOURS = {Flag.YES: "bold red", Flag.NO: "green", Flag.NOT_EVALUATED: "yellow"}
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Progress]:
+    """Show a progress bar; advance task 0 of the answer."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=complaints) as bar:
+        bar.add_task(what, total=total)
+        yield bar
+
+
+def flags(assessment: Assessment) -> None:
+    """Print an assessment: root flag, findings, views seen and not seen, intended use."""
+    table = Table(title=f"Flag: {assessment.flag}   Priority: {assessment.priority}")
+    for heading in ("Finding", "Flag", "Score", "Threshold", "Why"):
+        table.add_column(heading, overflow="fold")
+    for answer in assessment.answers:
+        table.add_row(
+            answer.finding.name,
+            f"[{FLAG_COLOURS[answer.flag]}]{answer.flag}[/]",
+            _figure(answer.score),
+            _figure(answer.threshold),
+            answer.reason,
+        )
+    console.print(table)
+    for used in assessment.used:
+        console.print(f"[green]looked at[/] {used.view}: {used.series_description} ({used.why})")
+    for missing in assessment.missing:
+        console.print(f"[yellow]not looked at[/] {missing.view}: {missing.reason}")
+    if assessment.unused:
+        images = sum(stack.images for stack in assessment.unused)
+        console.print(f"[yellow]not used[/] {len(assessment.unused)} series, {images} images:")
+        for stack in assessment.unused:
+            name = stack.series_description or "(no description)"
+            console.print(f"    {name}, {stack.images} images: {stack.reason}")
+    model = assessment.model
+    console.print(f"[dim]{model.name} {model.version}. {model.intended_use}[/]")
+
+
+def studies(found: Sequence[StudyRevision]) -> None:
+    """Print the studies of the ledger."""
+    table = Table(title=f"{len(found)} studies")
+    table.add_column("Study UID", overflow="fold", ratio=3)
+    for heading in ("Rev.", "State", "Images", "Since"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Why", overflow="fold", ratio=3)
+    for study in found:
+        colour = COLOURS.get(study.state, "white")
+        table.add_row(
+            study.study_uid,
+            str(study.revision),
+            f"[{colour}]{study.state}[/]",
+            str(study.instances),
+            moment(study.changed_at),
+            study.reason,
+        )
+    console.print(table)
+
+
+def deliveries(found: Sequence[Delivery]) -> None:
+    """Print the deliveries of a study."""
+    table = Table(title="Deliveries")
+    for heading in ("Destination", "Product", "State", "Attempts", "Last answer"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        kind = each.product.kind
+        table.add_row(each.destination, kind, each.state, str(each.attempts), each.last_answer)
+    console.print(table)
+
+
+def history(events: Sequence[Row[Any]]) -> None:
+    """Print what happened to a study, in order."""
+    table = Table(title="History")
+    for heading in ("When", "Rev.", "Event", "State", "Why"):
+        table.add_column(heading, overflow="fold")
+    for each in events:
+        when = moment(each.at)
+        table.add_row(when, str(each.revision), each.event, each.state, each.reason)
+    console.print(table)
+
+
+def incidents(found: Sequence[Row[Any]]) -> None:
+    """Print what was turned away, newest first; nothing if there is nothing."""
+    if not found:
+        return
+    table = Table(title="Turned away or set apart, newest first")
+    for heading in ("When", "What", "From", "Why", "Kept as"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        origin = f"{each.calling_ae} {each.address}"
+        table.add_row(moment(each.at), each.kind, origin, each.detail, each.path)
+    console.print(table)
+
+
+def moment(at: float) -> str:
+    """Return a time as people read it, local."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
