@@ -1,0 +1,185 @@
+"""What the images say about patient and study stands in the report, however dirty they are."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+
+from tests.builders.assessments import EQUIPMENT, STUDY_UID, as_received, evidence, mixed, untrained
+from triage.domain.errors import StudyDeclined
+from triage.reports import header, structured_report
+
+SAME = (*header.REQUIRED, *header.OPTIONAL, "StudyInstanceUID")
+REAL_DATA = Path(
+    os.environ.get("TRIAGE_REAL_DATA", str(Path(__file__).parents[4] / "shared" / "data"))
+)
+
+
+def report_on(images: list[Dataset]) -> Dataset:
+    assessment = untrained(str(images[0].StudyInstanceUID), images)
+    return dcmread(BytesIO(structured_report.build(assessment, images, EQUIPMENT).content))
+
+
+def spoilt(**values: object) -> list[Dataset]:
+    """The evidence as received with some values replaced, or removed where None."""
+    images = evidence()
+    with header.tolerant():
+        for image in images:
+            for keyword, value in values.items():
+                setattr(image, keyword, value)
+                if value is None:
+                    delattr(image, keyword)
+    return [as_received(image) for image in images]
+
+
+def test_patient_and_study_are_those_of_the_images() -> None:
+    images = evidence()
+    report = report_on([as_received(image) for image in images])
+    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert "TimezoneOffsetFromUTC" not in report
+    for keyword in SAME:
+        assert report.get(keyword) == images[0].get(keyword), keyword
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 100", "Ångström^Zoë"),
+        ("ISO_IR 192", "Nguyễn^Thị Hoa"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_names_stay_readable_whatever_they_came_in(charset: str | list[str], name: str) -> None:
+    images = spoilt(SpecificCharacterSet=charset, PatientName=name, ReferringPhysicianName=name)
+    assert images[0].SpecificCharacterSet != "ISO_IR 192" or charset == "ISO_IR 192"
+    report = report_on(images)
+    assert report.PatientName == name
+    assert report.ReferringPhysicianName == name
+
+
+def test_missing_attributes_become_blank_or_stay_away() -> None:
+    images = spoilt(**dict.fromkeys((*header.REQUIRED, "IssuerOfPatientID", "StudyDescription")))
+    report = report_on(images)
+    assert all(not report[keyword].value for keyword in header.REQUIRED)
+    assert all(keyword not in report for keyword in header.OPTIONAL)
+    assert "SeriesDate" not in report
+
+
+@pytest.mark.parametrize(
+    ("keyword", "dirty", "clean"),
+    [
+        ("StudyDate", "2024.03.05", "20240305"),
+        ("StudyDate", "20240231", ""),
+        ("StudyDate", "yesterday", ""),
+        ("StudyDate", "", ""),
+        ("PatientBirthDate", "00000000", ""),
+        ("PatientBirthDate", "1960", ""),
+        ("StudyTime", "10:15:00", "101500"),
+        ("StudyTime", "101500.123", "101500.123"),
+        ("StudyTime", "10", "10"),
+        ("StudyTime", "256199", ""),
+        ("PatientSex", "f", "F"),
+        ("PatientSex", "unknown", ""),
+        ("PatientID", "A" * 70, "A" * 70),
+        ("AccessionNumber", "12345678901234567", "12345678901234567"),
+        ("StudyID", None, ""),
+        ("TimezoneOffsetFromUTC", "+0100", "+0100"),
+        ("TimezoneOffsetFromUTC", "MEZ", None),
+    ],
+)
+def test_unusable_values_become_blank_and_all_others_stay(
+    keyword: str, dirty: str | None, clean: str | None
+) -> None:
+    report = report_on(spoilt(**{keyword: dirty}))
+    with header.tolerant():
+        value = report.get(keyword)
+    assert value == clean
+
+
+def test_value_that_only_some_images_state_is_found() -> None:
+    images = evidence()
+    for image in images[:-1]:
+        del image.AccessionNumber
+    assert report_on(images).AccessionNumber == "ACC0001"
+
+
+def test_series_has_the_date_of_the_study_and_the_content_that_of_the_last_image() -> None:
+    report = report_on(evidence())
+    assert (report.SeriesDate, report.SeriesTime) == ("20240305", "101500")
+    assert (report.ContentDate, report.ContentTime) == ("20240305", "102230.5")
+
+
+def test_report_on_undated_images_makes_no_date_up() -> None:
+    dates = [keyword for pair in header.MOMENTS for keyword in pair]
+    report = report_on(spoilt(**dict.fromkeys(dates)))
+    assert (report.ContentDate, report.ContentTime) == header.UNDATED
+
+
+@pytest.mark.parametrize("keyword", header.PATIENT)
+def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
+    images = evidence()
+    other = "19610101" if keyword == "PatientBirthDate" else "Smith"
+    setattr(images[30], keyword, other)
+    with pytest.raises(StudyDeclined, match=keyword) as refused:
+        structured_report.build(mixed(), images, EQUIPMENT)
+    assert STUDY_UID in str(refused.value)
+    assert other not in str(refused.value)
+    assert str(evidence()[0].get(keyword)) not in str(refused.value)
+
+
+def test_another_spelling_is_no_second_patient() -> None:
+    images = evidence()
+    images[30].PatientName = "MÜLLER^JÜRGEN^^"
+    images[31].PatientID = ""
+    report = report_on(images)
+    assert report.PatientID == "CMR-0001"
+
+
+def test_images_of_another_study_are_refused() -> None:
+    images = evidence()
+    images[30].StudyInstanceUID = "1.2.3"
+    with pytest.raises(ValueError, match=r"1\.2\.3 are no evidence"):
+        structured_report.build(mixed(), images, EQUIPMENT)
+
+
+def test_evidence_that_lacks_an_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="not among the evidence"):
+        structured_report.build(mixed(), evidence()[1:], EQUIPMENT)
+    with pytest.raises(ValueError, match="no images"):
+        structured_report.build(mixed(), [], EQUIPMENT)
+
+
+def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() -> None:
+    images = evidence()
+    with header.tolerant():
+        images[0].SOPInstanceUID = UID("1.2.3.04")
+    assessment = untrained(STUDY_UID, images)
+    content = structured_report.build(assessment, images, EQUIPMENT).content
+    report = dcmread(BytesIO(content))
+    with header.tolerant():
+        assert "1.2.3.04" in str(report.CurrentRequestedProcedureEvidenceSequence)
+        assert "1.2.3.04" not in str(report.ContentSequence)
+        assert images[1].SOPInstanceUID in str(report.ContentSequence)
+
+
+def test_real_study_keeps_its_patient_and_its_images() -> None:
+    folder = REAL_DATA / "siemens_vida_cine"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {REAL_DATA}; set TRIAGE_REAL_DATA")
+    files = [path for name in ("Se6", "Se2") for path in sorted(folder.glob(f"*/{name}/*"))]
+    images: list[Dataset] = [dcmread(path, stop_before_pixels=True) for path in files]
+    report = report_on(images)
+    listed = {
+        instance.ReferencedSOPInstanceUID
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+    assert len(listed) == 50
+    assert listed == {image.SOPInstanceUID for image in images}
+    for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "StudyDate", "AccessionNumber"):
+        assert (report.get(keyword) or "") == (images[0].get(keyword) or ""), keyword

@@ -1,0 +1,217 @@
+"""The content tree says what the assessment says, and no more."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.sr.coding import Code as Concept
+
+from tests.builders.assessments import ANSWERS, EQUIPMENT, evidence, mixed, untrained
+from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from triage.reports import codes, structured_report
+
+
+def report_on(assessment: Assessment) -> Dataset:
+    return dcmread(BytesIO(structured_report.build(assessment, evidence(), EQUIPMENT).content))
+
+
+def with_answer(**changes: Any) -> Assessment:
+    return replace(mixed(), answers=(replace(ANSWERS[0], **changes),))
+
+
+def below(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", []):
+        yield child
+        yield from below(child)
+
+
+def named(item: Dataset, name: Concept) -> list[Dataset]:
+    return [i for i in below(item) if i.ConceptNameCodeSequence[0].CodeValue == name.value]
+
+
+def values(item: Dataset, name: Concept) -> list[Any]:
+    return [value_of(child) for child in named(item, name)]
+
+
+def value_of(item: Dataset) -> Any:
+    if item.ValueType == "CODE":
+        return item.ConceptCodeSequence[0].CodeMeaning
+    if item.ValueType == "NUM":
+        return item.MeasuredValueSequence[0].FloatingPointValue
+    return item.TextValue if item.ValueType == "TEXT" else item.UID
+
+
+def groups(report: Dataset) -> list[Dataset]:
+    return named(report, codes.GROUP)
+
+
+def overall(report: Dataset) -> Dataset:
+    return named(report, codes.EVALUATIONS)[0]
+
+
+def test_document_says_that_nobody_verified_it() -> None:
+    report = report_on(mixed())
+    assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
+    assert (report.VerificationFlag, report.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
+    assert report.CompletionFlagDescription == "AI output, unverified, research use only"
+    assert report.SeriesDescription == "AI triage (RESEARCH USE ONLY)"
+    assert report.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == codes.SCHEME
+    assert "VerifyingObserverSequence" not in report
+
+
+def test_every_container_is_separate() -> None:
+    report = report_on(mixed())
+    containers = [report, *(item for item in below(report) if item.ValueType == "CONTAINER")]
+    assert len(containers) == 3 + len(ANSWERS)
+    assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
+
+
+def test_device_is_the_same_everywhere() -> None:
+    report = report_on(mixed())
+    equipment = report.ContributingEquipmentSequence[0]
+    assert values(report, codes.OBSERVER_TYPE) == ["Device"]
+    assert values(report, codes.DEVICE_UID) == [EQUIPMENT.device_uid] == [equipment.DeviceUID]
+    assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+    assert (equipment.ManufacturerModelName, equipment.SoftwareVersions) == ("CMR-CLIP", "1.0.0")
+    assert (report.DeviceSerialNumber, report.SoftwareVersions) == ("site-0001", "0.1.0")
+
+
+def test_algorithm_is_told_in_full() -> None:
+    assessment = mixed()
+    report = report_on(assessment)
+    assert values(report, codes.ALGORITHM_NAME) == ["CMR-CLIP"]
+    assert values(report, codes.ALGORITHM_VERSION) == ["1.0.0"]
+    assert values(report, codes.ALGORITHM_PARAMETERS) == [
+        f"model_sha256={assessment.model.digest}",
+        f"findings_sha256={assessment.findings_digest}",
+        f"inputs_sha256={assessment.inputs_digest}",
+        "execution_provider=CPUExecutionProvider",
+        "trained=yes",
+        "score=mean cosine similarity of images and prompts, -1 to 1, not a probability",
+    ]
+
+
+def test_each_finding_has_its_group_with_every_answer() -> None:
+    for group, answer in zip(groups(report_on(mixed())), ANSWERS, strict=True):
+        assert values(group, codes.TRACKING_ID) == [answer.finding.id]
+        assert values(group, codes.ASKED) == [answer.finding.name]
+        assert values(group, codes.FLAG) == [answer.flag.value]
+        presence = values(group, codes.of_finding(answer.finding))
+        assert presence[-1] == codes.PRESENCES[answer.presence].meaning
+        assert values(group, codes.PROMPT) == list(answer.finding.prompts)
+        assert values(group, codes.SCORE) == ([] if answer.score is None else [answer.score])
+        thresholds = [] if answer.threshold is None else [answer.threshold]
+        assert values(group, codes.THRESHOLD) == thresholds
+        site = answer.finding.site
+        assert values(group, codes.SITE) == ([site.meaning] if site else [])
+
+
+def test_reason_stands_under_the_name_that_fits() -> None:
+    for group, answer in zip(groups(report_on(mixed())), ANSWERS, strict=True):
+        evaluated = answer.flag is not Flag.NOT_EVALUATED
+        assert values(group, codes.WHY) == ([answer.reason] if evaluated else [])
+        assert values(group, codes.WHY_NOT_EVALUATED) == ([] if evaluated else [answer.reason])
+
+
+def test_only_a_flagged_finding_has_the_item_that_importers_read() -> None:
+    found = [values(group, codes.FINDING) for group in groups(report_on(mixed()))]
+    assert found == [["Depression of left ventricular systolic function"], [], [], []]
+
+
+def test_one_source_image_of_each_view_of_the_finding() -> None:
+    counts = [len(named(group, codes.SOURCE)) for group in groups(report_on(mixed()))]
+    assert counts == [2, 2, 1, 0]
+    source = named(groups(report_on(mixed()))[2], codes.SOURCE)[0].ReferencedSOPSequence[0]
+    assert source.ReferencedSOPInstanceUID == mixed().used[0].images[0].sop_instance_uid
+
+
+def test_frames_of_a_multi_frame_image_are_named() -> None:
+    view = mixed().used[0]
+    frames = tuple(replace(view.images[0], frame=number) for number in (1, 2, 3))
+    assessment = replace(
+        mixed(), used=(replace(view, images=frames),), answers=(replace(ANSWERS[2]),)
+    )
+    source = named(report_on(assessment), codes.SOURCE)[0].ReferencedSOPSequence[0]
+    assert list(source.ReferencedFrameNumber) == [1, 2, 3]
+
+
+def test_evaluations_say_what_was_not_looked_at() -> None:
+    report = overall(report_on(mixed()))
+    assert values(report, codes.FLAG) == ["Yes"]
+    assert values(report, codes.PRIORITY) == ["Expedite"]
+    assert values(report, codes.INTENDED_USE)[0].startswith("RESEARCH USE ONLY")
+    assert values(report, codes.INTENDED_USE)[0].endswith(mixed().model.intended_use)
+    assert values(report, codes.UNANSWERED) == ["1 of 4: Late gadolinium enhancement"]
+    why = "bSSFP cine by its contrast, the view by its orientation"
+    assert values(report, codes.VIEW_USED) == [
+        f"cine_sa: cine_trufi_retro_SAX; {why}",
+        f"cine_lax: cine_trufi_retro_4CH; {why}",
+    ]
+    assert values(report, codes.VIEW_MISSING) == [
+        "lge_sa: no series shows late enhancement in short axis",
+        "lge_lax: no series shows late enhancement in long axis",
+    ]
+    assert values(report, codes.UNUSED) == [
+        "1 image in 1 stack: no view of this model",
+        "27 images in 2 stacks: not a cine",
+    ]
+
+
+def test_untrained_model_says_nothing_about_any_finding() -> None:
+    report = report_on(untrained())
+    assert set(values(report, codes.FLAG)) == {"Not Evaluated"}
+    assert values(report, codes.PRIORITY) == ["Routine (order unchanged)"]
+    assert values(report, codes.FINDING) == []
+    assert values(report, codes.WHY_NOT_EVALUATED) == ["model is untrained"] * 3
+    assert "trained=no" in values(report, codes.ALGORITHM_PARAMETERS)
+
+
+def test_complete_answers_leave_no_list_of_the_unanswered() -> None:
+    report = report_on(replace(mixed(), answers=ANSWERS[:3]))
+    assert values(report, codes.UNANSWERED) == []
+
+
+def test_single_precision_reads_as_it_was_meant() -> None:
+    report = report_on(with_answer(score=np.float32(0.341), threshold=np.float32(0.28)))
+    assert values(report, codes.SCORE) == [0.341]
+    assert values(report, codes.THRESHOLD) == [0.28]
+    assert named(report, codes.SCORE)[0].MeasuredValueSequence[0].NumericValue == "0.341"
+
+
+def test_no_number_is_written_where_there_is_none() -> None:
+    unknown = {"flag": Flag.NOT_EVALUATED, "presence": Presence.NOT_EVALUATED}
+    report = report_on(with_answer(score=nan, threshold=inf, **unknown))
+    assert values(report, codes.SCORE) == values(report, codes.THRESHOLD) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"score": nan},
+        {"score": None},
+        {"flag": Flag.NOT_EVALUATED},
+        {"flag": Flag.NO, "presence": Presence.NOT_EVALUATED},
+        {"flag": Flag.NOT_EVALUATED, "presence": Presence.ABSENT},
+        {"views": ("lge_sa",)},
+    ],
+)
+def test_answer_that_contradicts_itself_is_not_written(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="lv_dysfunction"):
+        report_on(with_answer(**changes))
+
+
+def test_text_is_one_line_and_never_empty() -> None:
+    hostile = "line\r\none\x00\x1b[31m <script>alert('x')</script>\t\\end"
+    answer: Answer = replace(ANSWERS[0], reason=hostile)
+    view = replace(mixed().used[0], series_description="", why=" ")
+    used = (view, mixed().used[1])
+    report = report_on(replace(mixed(), answers=(answer,), used=used))
+    assert values(report, codes.WHY) == ["line one [31m <script>alert('x')</script> \\end"]
+    assert values(report, codes.VIEW_USED)[0].startswith("cine_sa: series without description;")
+    silent = report_on(with_answer(reason=""))
+    assert values(silent, codes.WHY) == ["(not stated)"]

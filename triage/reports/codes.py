@@ -1,0 +1,124 @@
+"""The coded concepts of the reports (PS3.3 section 8, PS3.16).
+
+Rule: a code is either in PS3.16, which a test looks up, or verified by the person that the
+findings file names, or stands in our private scheme. A similarity is never coded as a probability.
+
+Private codes written here have a hyphen, which the identifier of a finding cannot have: whatever a
+site calls its findings, the two never meet.
+"""
+
+import hashlib
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
+
+from triage.domain.assessment import Flag, Presence, Priority
+from triage.domain.finding import Code, Finding
+from triage.reports import identity
+
+SCHEME = "99CMRTRIAGE"
+LONGEST_VALUE = 16  #: characters of a Code Value and of a Coding Scheme Designator, SH
+LONGEST_MEANING = 64  #: characters of a Code Meaning, LO
+
+# TID 1500, TID 1501: the parts of the document.
+REPORT = Concept("126000", "DCM", "Imaging Measurement Report")
+MEASUREMENTS = Concept("126010", "DCM", "Imaging Measurements")
+GROUP = Concept("125007", "DCM", "Measurement Group")
+EVALUATIONS = Concept("C0034375", "UMLS", "Qualitative Evaluations")
+TRACKING_ID = Concept("112039", "DCM", "Tracking Identifier")
+TRACKING_UID = Concept("112040", "DCM", "Tracking Unique Identifier")
+FINDING = Concept("121071", "DCM", "Finding")
+SITE = Concept("363698007", "SCT", "Finding Site")
+SOURCE = Concept("121112", "DCM", "Source of Measurement")
+
+# TID 1204, TID 1002, TID 1004: language, observer and procedure.
+LANGUAGE = Concept("121049", "DCM", "Language of Content Item and Descendants")
+ENGLISH = Concept("en-US", "RFC5646", "English (United States)")
+OBSERVER_TYPE = Concept("121005", "DCM", "Observer Type")
+DEVICE = Concept("121007", "DCM", "Device")
+DEVICE_UID = Concept("121012", "DCM", "Device Observer UID")
+DEVICE_NAME = Concept("121013", "DCM", "Device Observer Name")
+DEVICE_MANUFACTURER = Concept("121014", "DCM", "Device Observer Manufacturer")
+DEVICE_MODEL = Concept("121015", "DCM", "Device Observer Model Name")
+DEVICE_SERIAL = Concept("121016", "DCM", "Device Observer Serial Number")
+PROCEDURE = Concept("121058", "DCM", "Procedure reported")
+CARDIAC_MRI = Concept("241620005", "SCT", "Cardiac MRI")
+
+# TID 4019: the algorithm.
+ALGORITHM_NAME = Concept("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION = Concept("111003", "DCM", "Algorithm Version")
+ALGORITHM_PARAMETERS = Concept("111002", "DCM", "Algorithm Parameters")
+PROCESSING_EQUIPMENT = Concept("109102", "DCM", "Processing Equipment")
+
+# UCUM has no unit "one" that readers show well: "0.341 1".
+RATIO = Concept("{ratio}", "UCUM", "ratio")
+
+# Ours: PS3.16 has no concept for them.
+ASKED = Concept("AI-ASKED", SCHEME, "Finding asked about")
+SCORE = Concept("AI-SCORE", SCHEME, "Image-text similarity score")
+THRESHOLD = Concept("AI-THRESHOLD", SCHEME, "Flag threshold for score")
+FLAG = Concept("AI-FLAG", SCHEME, "AI triage flag")
+WHY = Concept("AI-WHY", SCHEME, "Reason for this flag")
+WHY_NOT_EVALUATED = Concept("AI-NOT-EVALUATED", SCHEME, "Reason not evaluated")
+PROMPT = Concept("AI-PROMPT", SCHEME, "Text prompt")
+PRIORITY = Concept("AI-PRIORITY", SCHEME, "AI suggested reading priority")
+INTENDED_USE = Concept("AI-USE", SCHEME, "Intended use statement")
+UNANSWERED = Concept("AI-UNANSWERED", SCHEME, "Findings not evaluated")
+VIEW_USED = Concept("AI-VIEW-USED", SCHEME, "View used")
+VIEW_MISSING = Concept("AI-VIEW-MISSING", SCHEME, "View missing")
+UNUSED = Concept("AI-UNUSED", SCHEME, "Images not looked at")
+
+NOT_EVALUATED = Concept("373121007", "SCT", "Not Evaluated")  # CID 3703
+
+FLAGS = {
+    Flag.YES: Concept("373066001", "SCT", "Yes"),  # CID 230
+    Flag.NO: Concept("373067005", "SCT", "No"),
+    Flag.NOT_EVALUATED: NOT_EVALUATED,
+}
+PRESENCES = {
+    Presence.PRESENT: Concept("52101004", "SCT", "Present"),  # CID 240
+    Presence.ABSENT: Concept("272519000", "SCT", "Absent"),
+    Presence.UNDETERMINED: Concept("373068000", "SCT", "Undetermined"),
+    Presence.NOT_EVALUATED: NOT_EVALUATED,
+}
+#: Routine says what becomes of the order, not that somebody looked and saw nothing.
+PRIORITIES = {
+    Priority.EXPEDITE: Concept("AI-EXPEDITE", SCHEME, "Expedite"),
+    Priority.ROUTINE: Concept("AI-ROUTINE", SCHEME, "Routine (order unchanged)"),
+}
+
+
+def of_finding(finding: Finding) -> Concept:
+    """Return the finding's verified code, or its code in the private scheme."""
+    if finding.code is not None:
+        return verified(finding.code)
+    return Concept(_private_value(finding.id), SCHEME, _meaning(finding.name))
+
+
+def verified(code: Code) -> Concept:
+    """Return a configured code as a concept that DICOM can write."""
+    if len(code.scheme) > LONGEST_VALUE:
+        raise ValueError(f"coding scheme {code.scheme} exceeds {LONGEST_VALUE} characters")
+    return Concept(code.value, code.scheme, _meaning(code.meaning))
+
+
+def private_scheme(organization: str) -> Dataset:
+    """Return the item of the Coding Scheme Identification Sequence (PS3.3 C.12.1.1.2)."""
+    item = Dataset()
+    item.CodingSchemeDesignator = SCHEME
+    item.CodingSchemeUID = identity.uid("coding scheme", SCHEME)
+    item.CodingSchemeName = "Local codes of the CMR triage worker"
+    item.CodingSchemeResponsibleOrganization = organization
+    return item
+
+
+def _private_value(finding_id: str) -> str:
+    """The identifier in capitals; the end of a long one becomes a digest, which keeps it unique."""
+    if len(finding_id) <= LONGEST_VALUE:
+        return finding_id.upper()
+    digest = hashlib.sha256(finding_id.encode()).hexdigest()[:8]
+    return f"{finding_id[:7]}-{digest}".upper()
+
+
+def _meaning(text: str) -> str:
+    return text if len(text) <= LONGEST_MEANING else text[: LONGEST_MEANING - 1] + "…"

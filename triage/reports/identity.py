@@ -1,0 +1,52 @@
+"""Deterministic UIDs: what is said decides the UID, so a repetition is recognised as one.
+
+Rule: everything that may change the content of a report stands in the hash of its UID. Two
+different reports under one UID are an error that no receiver can mend: it keeps the first.
+"""
+
+import hashlib
+
+from triage.domain.assessment import Assessment
+
+
+def uid(*parts: str) -> str:
+    """Return the UUID-derived UID (PS3.5 B.2) of `parts`.
+
+    Each part is hashed behind its length, so that ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode()
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return f"2.25.{int.from_bytes(digest.digest()[:16], 'big')}"
+
+
+def instance_uid(
+    encoder_version: str, kind: str, sop_class_uid: str, device_uid: str, assessment: Assessment
+) -> str:
+    """Return the SOP Instance UID of the report of `kind` on `assessment`."""
+    model = assessment.model
+    return uid(
+        "instance",
+        encoder_version,
+        kind,
+        sop_class_uid,
+        device_uid,
+        assessment.study_uid,
+        str(assessment.revision),
+        assessment.inputs_digest,
+        model.name,
+        model.version,
+        model.digest,
+        assessment.findings_digest,
+    )
+
+
+def series_uid(kind: str, study_uid: str) -> str:
+    """Return the Series Instance UID that all revisions of a report share."""
+    return uid("series", kind, study_uid)
+
+
+def tracking_uid(study_uid: str, finding_id: str) -> str:
+    """Return the Tracking Unique Identifier (112040, DCM) of a finding in a study."""
+    return uid("tracking", study_uid, finding_id)
