@@ -7,6 +7,7 @@ TRIAGE_REQUIRE_PEERS=1 stands, as in CI, it fails them. No verdict may get lost 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,9 +17,7 @@ def peer(name: str) -> str:
     path = shutil.which(name) or (name if Path(name).is_file() else None)
     if path:
         return path
-    if os.environ.get("TRIAGE_REQUIRE_PEERS") == "1":
-        pytest.fail(f"{name} is missing, and TRIAGE_REQUIRE_PEERS=1 wants it")
-    pytest.skip(f"{name} is not installed")
+    unavailable(name)
 
 
 def real_data(folder: str) -> Path:
@@ -26,6 +25,11 @@ def real_data(folder: str) -> Path:
     path = Path(os.environ.get("TRIAGE_REAL_DATA", "../shared/data")) / folder
     if path.is_dir():
         return path
+    unavailable(f"{path} (TRIAGE_REAL_DATA names the folder of the real data)")
+
+
+def unavailable(what: str) -> NoReturn:
+    """Skip the test for want of something; fail where everything must be there."""
     if os.environ.get("TRIAGE_REQUIRE_PEERS") == "1":
-        pytest.fail(f"{path} is missing, and TRIAGE_REQUIRE_PEERS=1 wants it")
-    pytest.skip(f"{path} is not there; TRIAGE_REAL_DATA names the folder of the real data")
+        pytest.fail(f"missing: {what}, and TRIAGE_REQUIRE_PEERS=1 wants it")
+    pytest.skip(f"missing: {what}")

@@ -87,11 +87,14 @@ class Assessor:
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 assessment, evidence = self._assessed(study)
+                products = [
+                    build(assessment, evidence, self.equipment) for build in REPORTS.values()
+                ]
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            self._finish(study, assessment, self._products(assessment, evidence))
+            self._finish(study, assessment, products)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
@@ -146,9 +149,6 @@ class Assessor:
             except DamagedInstance as error:
                 missing.append(MissingView(chosen.view, str(error)))
         return frames, missing
-
-    def _products(self, assessment: Assessment, evidence: list[Dataset]) -> list[Product]:
-        return [build(assessment, evidence, self.equipment) for build in REPORTS.values()]
 
     def _finish(
         self, study: StudyRevision, assessment: Assessment, products: list[Product]

@@ -125,5 +125,6 @@ def _field(location: Sequence[str | int]) -> str:
 
 def _put(content: Any, location: Location, value: object) -> None:
     for part in location[:-1]:
-        content = content.setdefault(part, {})
-    content[location[-1]] = value
+        content = content.setdefault(part, {}) if isinstance(content, dict) else None
+    if isinstance(content, dict):  # else the validation says what is wrong with it
+        content[location[-1]] = value

@@ -1,0 +1,95 @@
+"""Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from triage.domain.delivery import Acknowledgement, Product
+from triage.domain.errors import BrokerUnavailable, DeliveryFailed
+from triage.ports import Embedding, Frames
+
+
+@dataclass
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    at: float = 1_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def pass_s(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass
+class FakeQueue:
+    """A broker in memory that can be down or wiped."""
+
+    down: bool = False
+    tasks: dict[str, list[tuple[str | int, ...]]] = field(
+        default_factory=lambda: {"assess": [], "deliver": []}
+    )
+
+    def assess(self, study_uid: str, revision: int) -> None:
+        self._send("assess", study_uid, revision)
+
+    def deliver(self, delivery_id: int) -> None:
+        self._send("deliver", delivery_id)
+
+    def waiting(self, queue: str) -> int:
+        self._check()
+        return len(self.tasks[queue])
+
+    def wipe(self) -> None:
+        for tasks in self.tasks.values():
+            tasks.clear()
+
+    def _send(self, queue: str, *identifiers: str | int) -> None:
+        self._check()
+        self.tasks[queue].append(identifiers)
+
+    def _check(self) -> None:
+        if self.down:
+            raise BrokerUnavailable("the fake broker is down")
+
+
+@dataclass
+class FakeDestination:
+    """A destination that takes products, or answers with what it is told to."""
+
+    name: str = "fake"
+    refusal: str = ""
+    received: list[Product] = field(default_factory=list)
+
+    def deliver(self, product: Product) -> Acknowledgement:
+        if self.refusal:
+            raise DeliveryFailed(self.refusal)
+        self.received.append(product)
+        return Acknowledgement("0x0000 Success")
+
+    def echo(self) -> Acknowledgement:
+        if self.refusal:
+            raise DeliveryFailed(self.refusal)
+        return Acknowledgement("0x0000 Success")
+
+
+@dataclass
+class FakeEncoder:
+    """An encoder whose embedding of anything is a fixed unit vector."""
+
+    size: int = 8
+    execution_provider: str = "CPUExecutionProvider"
+    clips: list[Frames] = field(default_factory=list)
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        self.clips.append(frames)
+        return self._unit(0)
+
+    def encode_text(self, text: str) -> Embedding:
+        return self._unit(len(text) % self.size)
+
+    def _unit(self, axis: int) -> Embedding:
+        unit = np.zeros(self.size, np.float32)
+        unit[axis] = 1
+        return unit

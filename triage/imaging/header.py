@@ -12,7 +12,13 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
@@ -23,6 +29,14 @@ UID_LENGTH = 64
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 PIXEL_MODULE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+#: What an image may have in place of PixelData.
+OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+NATIVE = {
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+}
 #: What pydicom raises on bytes that are no data set, by trial on damaged files.
 UNREADABLE = (
     InvalidDicomError,
@@ -49,11 +63,12 @@ def read_header(part10: bytes) -> Dataset:
 
 def read_identity(part10: bytes) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
-    wanted = [*IDENTIFIERS, *PIXEL_MODULE, "Modality", "PixelData"]
+    wanted = [*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, "Modality", "PixelData"]
     try:
         dataset = dcmread(BytesIO(part10), specific_tags=list(wanted))
         uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
         modality = str(dataset.get("Modality") or "")
+        _uid(dataset.file_meta, "TransferSyntaxUID")
         _check_pixels(dataset)
     except UNREADABLE as error:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
@@ -71,12 +86,12 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _check_pixels(dataset: Dataset) -> None:
-    """Compare the length of native pixel data with what the header says (PS3.5 8.1.1)."""
+    """Compare the pixel data with what the header says (PS3.5 8.1.1); compressed ones are kept."""
     if "PixelData" not in dataset:
+        if _is_image(dataset) and not any(keyword in dataset for keyword in OTHER_PIXELS):
+            raise DamagedInstance("an image without pixel data: cut short, or never whole")
         return
-    syntax = UID(dataset.file_meta.get("TransferSyntaxUID", ""))
-    packed = syntax.is_compressed and not syntax.is_deflated
-    if not syntax.is_transfer_syntax or packed:
+    if dataset.file_meta.TransferSyntaxUID not in NATIVE:
         return
     bits = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
     bits *= int(dataset.BitsAllocated) * int(dataset.get("NumberOfFrames") or 1)
@@ -84,3 +99,7 @@ def _check_pixels(dataset: Dataset) -> None:
         raise DamagedInstance("the header says that the image is empty")
     if len(dataset.PixelData) < bits // 8:
         raise DamagedInstance("the pixel data is shorter than the header says")
+
+
+def _is_image(dataset: Dataset) -> bool:
+    return UID(dataset.SOPClassUID).name.endswith("Image Storage")

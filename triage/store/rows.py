@@ -215,7 +215,7 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     """When no delivery is pending any more, the study is delivered or has failed."""
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
-    counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     study = find_study(connection, study_uid, revision)
     if study is None or counts.get(DeliveryState.PENDING):
         return

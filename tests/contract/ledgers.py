@@ -1,0 +1,53 @@
+"""Helpers of the ledger's tests: a ledger with a study in a given state."""
+
+from tests.builders.images import image, part10
+from triage.domain.delivery import Product
+from triage.domain.instance import Outcome, Receipt, Source
+from triage.domain.study import Event, State, StudyRevision
+from triage.imaging.header import read_identity
+from triage.ports import Ledger
+
+SOURCE = Source("PACS", "127.0.0.1")
+PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", b"report")
+HOLDER = "worker:1"
+
+
+def receipt(study: str = "study", number: int = 1) -> Receipt:
+    """Return the receipt of one instance."""
+    identity = read_identity(part10(image(study, "series", number)))
+    return Receipt(identity, f"{study}/{number}.dcm", "d" * 64, Outcome.NEW)
+
+
+def current(ledger: Ledger, study_uid: str) -> StudyRevision:
+    """Return the newest revision of a study."""
+    return [each for each in ledger.studies() if each.study_uid == study_uid][-1]
+
+
+def received(ledger: Ledger, study: str = "study", count: int = 3) -> StudyRevision:
+    """Return a study that has received instances."""
+    for number in range(count):
+        ledger.record(receipt(study, number), SOURCE)
+    return current(ledger, receipt(study).identity.study_uid)
+
+
+def ready(ledger: Ledger, study: str = "study") -> StudyRevision:
+    """Return a study that waits for a worker."""
+    assert ledger.move(received(ledger, study), Event.JUDGED_COMPLETE, "quiet")
+    return current(ledger, receipt(study).identity.study_uid)
+
+
+def assessing(ledger: Ledger, study: str = "study", holder: str = HOLDER) -> StudyRevision:
+    """Return a study that a worker holds."""
+    waiting = ready(ledger, study)
+    claimed = ledger.claim(waiting.study_uid, waiting.revision, holder, 30)
+    assert claimed is not None
+    assert claimed.state is State.ASSESSING
+    return claimed
+
+
+def assessed(ledger: Ledger, *destinations: str) -> tuple[StudyRevision, list[int]]:
+    """Return an assessed study and the ids of its deliveries."""
+    study = assessing(ledger)
+    due = ledger.finish(study, HOLDER, "{}", [PRODUCT], destinations or ("pacs",))
+    assert due is not None
+    return current(ledger, study.study_uid), list(due)

@@ -1,0 +1,297 @@
+"""What every ledger promises. A ledger on another database joins the fixture's parameters."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import lists, sampled_from
+
+from tests.contract.ledgers import (
+    HOLDER,
+    PRODUCT,
+    SOURCE,
+    assessed,
+    assessing,
+    current,
+    ready,
+    receipt,
+    received,
+)
+from tests.fakes import FakeClock
+from triage.domain.delivery import DeliveryState
+from triage.domain.study import TRANSITIONS, Event, State
+from triage.store.ledger import SqlLedger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["sqlite"])
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+def test_the_first_instance_opens_a_study(ledger: SqlLedger, clock: FakeClock) -> None:
+    study = ledger.record(receipt(), SOURCE)
+    assert (study.revision, study.state, study.instances) == (1, State.RECEIVING, 1)
+    assert study.first_instance_at == study.last_instance_at == clock.now()
+
+
+def test_further_instances_join_it(ledger: SqlLedger, clock: FakeClock) -> None:
+    ledger.record(receipt(number=1), SOURCE)
+    clock.pass_s(3)
+    study = ledger.record(receipt(number=2), SOURCE)
+    assert study.instances == 2
+    assert study.last_instance_at - study.first_instance_at == 3
+
+
+def test_a_duplicate_changes_nothing_but_shows_that_the_sender_is_at_it(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    ledger.record(receipt(), SOURCE)
+    clock.pass_s(3)
+    study = ledger.record(receipt(), SOURCE)
+    assert (study.instances, study.revision) == (1, 1)
+    assert current(ledger, study.study_uid).last_instance_at == clock.now()
+
+
+def test_an_instance_that_joins_a_ready_study_opens_it_again(ledger: SqlLedger) -> None:
+    ready(ledger)
+    study = ledger.record(receipt(number=99), SOURCE)
+    assert (study.state, study.revision) == (State.RECEIVING, 1)
+
+
+@pytest.mark.parametrize("event", [Event.DECLINED, Event.SET_ASIDE, None])
+def test_a_late_instance_opens_the_next_revision(ledger: SqlLedger, event: Event | None) -> None:
+    before = assessing(ledger)
+    if event is not None:
+        assert ledger.move(before, event, "why", HOLDER)
+    late = ledger.record(receipt(number=99), SOURCE)
+    assert (late.revision, late.state, late.instances) == (2, State.RECEIVING, 4)
+    assert "late instances" in late.reason
+    assert len(ledger.paths(late.study_uid, 1)) == 3
+    assert len(ledger.paths(late.study_uid, 2)) == 4
+
+
+def test_a_late_duplicate_opens_nothing(ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    assert ledger.record(receipt(number=0), SOURCE).state is State.ASSESSING
+    assert current(ledger, study.study_uid).revision == 1
+
+
+def test_an_event_that_cannot_happen_changes_nothing(ledger: SqlLedger) -> None:
+    study = received(ledger)
+    assert not ledger.move(study, Event.ACKNOWLEDGED, "why")
+    assert current(ledger, study.study_uid) == study
+
+
+def test_a_study_that_grew_since_it_was_judged_is_not_complete(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    judged = received(ledger)
+    clock.pass_s(20)
+    ledger.record(receipt(number=99), SOURCE)
+    assert not ledger.move(judged, Event.JUDGED_COMPLETE, "quiet for 15 s")
+
+
+def test_every_change_is_remembered_with_its_reason(ledger: SqlLedger) -> None:
+    study, (delivery,) = assessed(ledger)
+    ledger.delivered(delivery, "0x0000 Success")
+    events = [(row.event, row.state) for row in ledger.history(study.study_uid)]
+    assert events == [
+        (Event.INSTANCE_RECEIVED, State.RECEIVING),
+        (Event.JUDGED_COMPLETE, State.READY),
+        (Event.CLAIMED, State.ASSESSING),
+        (Event.ASSESSED, State.ASSESSED),
+        (Event.ACKNOWLEDGED, State.DELIVERED),
+    ]
+    assert all(row.reason for row in ledger.history(study.study_uid))
+
+
+def test_15_of_many_workers_one_gets_the_study(ledger: SqlLedger) -> None:
+    study = ready(ledger)
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(
+            pool.map(lambda n: ledger.claim(study.study_uid, 1, f"worker:{n}", 30), range(16))
+        )
+    assert len([claim for claim in claims if claim is not None]) == 1
+    assert current(ledger, study.study_uid).attempts == 1
+
+
+def test_14_of_many_associations_the_study_opens_once(ledger: SqlLedger) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: ledger.record(receipt(number=n % 10), SOURCE), range(40)))
+    (study,) = ledger.studies()
+    assert (study.revision, study.instances) == (1, 10)
+
+
+def test_a_lease_ends_unless_it_is_renewed(ledger: SqlLedger, clock: FakeClock) -> None:
+    study = assessing(ledger)
+    clock.pass_s(20)
+    assert ledger.renew(study.study_uid, 1, HOLDER, 30)
+    clock.pass_s(20)
+    assert not ledger.expired()
+    clock.pass_s(20)
+    assert [each.study_uid for each in ledger.expired()] == [study.study_uid]
+
+
+def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.RELEASED, "fell silent")
+    again = ledger.claim(study.study_uid, 1, "worker:2", 30)
+    assert again is not None
+    assert not ledger.renew(study.study_uid, 1, HOLDER, 30)
+    assert not ledger.move(study, Event.DECLINED, "why", HOLDER)
+    assert ledger.finish(study, HOLDER, "{}", [PRODUCT], ["pacs"]) is None
+    assert not ledger.deliveries(study.study_uid, 1)
+
+
+def test_a_replayed_study_begins_to_count_again(ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why", HOLDER)
+    assert ledger.move(study, Event.REPLAYED, "asked for")
+    assert current(ledger, study.study_uid).attempts == 0
+
+
+def test_an_assessment_opens_one_delivery_for_each_destination(ledger: SqlLedger) -> None:
+    study, due = assessed(ledger, "pacs", "archive")
+    assert len(due) == 2
+    found = ledger.deliveries(study.study_uid, 1)
+    assert [each.destination for each in found] == ["pacs", "archive"]
+    assert all(each.product == PRODUCT for each in found)
+    assert ledger.summary(study.study_uid, 1) == "{}"
+
+
+def test_the_last_acknowledgement_ends_the_study(ledger: SqlLedger) -> None:
+    study, due = assessed(ledger, "pacs", "archive")
+    ledger.delivered(due[0], "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.ASSESSED
+    ledger.delivered(due[1], "0xB000 Coercion")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+    answers = [each.last_answer for each in ledger.deliveries(study.study_uid, 1)]
+    assert answers == ["0x0000 Success", "0xB000 Coercion"]
+
+
+def test_a_delivery_given_up_fails_the_study_when_the_others_are_through(
+    ledger: SqlLedger,
+) -> None:
+    study, due = assessed(ledger, "pacs", "archive")
+    ledger.not_delivered(due[0], "0xA700", None)
+    assert current(ledger, study.study_uid).state is State.ASSESSED
+    ledger.delivered(due[1], "0x0000 Success")
+    failed = current(ledger, study.study_uid)
+    assert failed.state is State.FAILED
+    assert "1 delivery" in failed.reason
+
+
+def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) -> None:
+    study, due = assessed(ledger, "pacs", "archive")
+    ledger.not_delivered(due[0], "0xA700", None)
+    ledger.delivered(due[1], "0x0000 Success")
+    failed = current(ledger, study.study_uid)
+    assert ledger.move(failed, Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    assert ledger.finish(again, HOLDER, "{}", [PRODUCT], ["pacs", "archive"]) == [due[0]]
+    ledger.delivered(due[0], "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
+    study, due = assessed(ledger)
+    ledger.not_delivered(due[0], "0xA700", None)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    changed = type(PRODUCT)(**vars(PRODUCT) | {"content": b"rebuilt"})
+    ledger.finish(again, HOLDER, "{}", [changed], ["pacs"])
+    assert ledger.deliveries(study.study_uid, 1)[0].product.content == b"report"
+
+
+def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _study, (delivery,) = assessed(ledger)
+    first = ledger.claim_delivery(delivery, 60)
+    assert first is not None
+    assert first.attempts == 1
+    assert ledger.claim_delivery(delivery, 60) is None
+    ledger.not_delivered(delivery, "0xA700 Out of resources", 10)
+    assert ledger.claim_delivery(delivery, 60) is None
+    clock.pass_s(10)
+    second = ledger.claim_delivery(delivery, 60)
+    assert second is not None
+    assert (second.attempts, second.last_answer) == (2, "0xA700 Out of resources")
+
+
+def test_a_delivery_whose_worker_was_killed_is_due_again(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _study, (delivery,) = assessed(ledger)
+    ledger.claim_delivery(delivery, 60)
+    clock.pass_s(61)
+    assert ledger.claim_delivery(delivery, 60) is not None
+
+
+def test_what_was_queued_is_unsent_again_when_it_was_forgotten(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = ready(ledger)
+    assert [each.study_uid for each in ledger.unsent_studies(None)] == [study.study_uid]
+    ledger.queued_study(study.study_uid, 1)
+    clock.pass_s(60)
+    assert not ledger.unsent_studies(None)
+    assert len(ledger.unsent_studies(5)) == 1
+
+
+def test_deliveries_are_unsent_when_due_and_not_taken(ledger: SqlLedger, clock: FakeClock) -> None:
+    _study, (delivery,) = assessed(ledger)
+    assert ledger.unsent_deliveries(None) == [delivery]
+    ledger.queued_delivery(delivery)
+    assert not ledger.unsent_deliveries(None)
+    ledger.claim_delivery(delivery, 60)
+    clock.pass_s(30)
+    assert not ledger.unsent_deliveries(5)
+    ledger.not_delivered(delivery, "0xA700", 100)
+    assert not ledger.unsent_deliveries(5)
+    clock.pass_s(100)
+    assert ledger.unsent_deliveries(None) == [delivery]
+    ledger.delivered(delivery, "0x0000 Success")
+    assert not ledger.unsent_deliveries(5)
+
+
+def test_incidents_are_kept_newest_first(ledger: SqlLedger) -> None:
+    ledger.report("rejected association", "unknown AE title 'X'", SOURCE)
+    ledger.report("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    assert [row.kind for row in ledger.incidents()] == ["refused instance", "rejected association"]
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+    first = SqlLedger.in_folder(tmp_path, clock)
+    study, _due = assessed(first)
+    first.close()
+    second = SqlLedger.in_folder(tmp_path, clock)
+    assert second.studies() == [study]
+    assert second.known_paths() == {f"study/{n}.dcm" for n in range(3)}
+    second.close()
+
+
+@given(events=lists(sampled_from([*Event]), max_size=12))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_order_of_events_leaves_the_table(ledger: SqlLedger, events: list[Event]) -> None:
+    """Whatever is asked of it, a study only ever stands where TRANSITIONS can lead."""
+    study = ledger.record(receipt(f"study-{hash(tuple(events))}"), SOURCE)
+    for event in events:
+        before = current(ledger, study.study_uid)
+        moved = ledger.move(before, event, "why")
+        after = current(ledger, study.study_uid)
+        assert moved == ((before.state, event) in TRANSITIONS)
+        assert after.state is TRANSITIONS.get((before.state, event), before.state)

@@ -1,0 +1,13 @@
+from hypothesis import given
+from hypothesis.strategies import integers
+
+from triage.domain.delivery import backoff_s
+
+
+def test_the_first_failures_wait_twice_as_long_each() -> None:
+    assert [backoff_s(n) for n in (1, 2, 3)] == [5, 10, 20]
+
+
+@given(integers(1, 500))
+def test_the_pause_never_shrinks_and_has_a_ceiling(attempts: int) -> None:
+    assert backoff_s(attempts) <= backoff_s(attempts + 1) <= 300

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from triage.domain.errors import ConfigurationError
+from triage.findings.loader import load_findings, parse_findings
+
+DEFAULT = Path("triage/findings/default.yaml")
+ONE = """findings:
+  - id: lv_dilation
+    name: LV dilation
+    prompts: [Left ventricle is dilated]
+    views: [cine_sa]
+"""
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        parse_findings(text, "f.yaml")
+    return str(error.value)
+
+
+def test_the_default_file_has_the_published_seven_and_their_prompts() -> None:
+    findings = load_findings(DEFAULT).findings
+    assert [finding.id for finding in findings] == [
+        "lv_dysfunction",
+        "rv_dysfunction",
+        "lv_dilation",
+        "rv_dilation",
+        "lv_hypertrophy",
+        "lge",
+        "aortic_dilation",
+    ]
+    assert [len(finding.prompts) for finding in findings] == [1, 1, 2, 2, 3, 3, 3]
+
+
+def test_no_default_code_stands_without_its_witness() -> None:
+    for finding in load_findings(DEFAULT).findings:
+        assert (finding.code is None) == (finding.verified_by == "")
+
+
+def test_the_digest_names_the_content_not_its_form() -> None:
+    same = ONE.replace("[Left ventricle is dilated]", "\n      - Left ventricle is dilated")
+    other = ONE.replace("is dilated", "is enlarged")
+    digest = parse_findings(ONE, "f").digest
+    assert parse_findings("# remark\n" + same, "f").digest == digest
+    assert parse_findings(other, "f").digest != digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("id: lv_dilation", "id: LV Dilation"), "f.yaml, line 2: findings.0.id: an id has"),
+        (("prompts:", "promts:"), "f.yaml, line 4: findings.0.promts: is no known field"),
+        (("[Left ventricle is dilated]", "[]"), "at least one prompt and one view"),
+        (("[Left ventricle is dilated]", "[ab]"), "f.yaml, line 4: findings.0.prompts.0"),
+        (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "a prompt stands here twice"),
+        (("views: [cine_sa]", "threshold: 0.5"), "f.yaml, line 5: findings.0.threshold"),
+        (("views:", "code: {value: '1', scheme: SCT, meaning: m}\n    views:"), "verified_by"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(change: tuple[str, str], said: str) -> None:
+    assert said in complaint(ONE.replace(*change))
+
+
+def test_two_findings_with_one_id_are_an_error() -> None:
+    assert "lv_dilation" in complaint(ONE + ONE.split("\n", 1)[1])
+
+
+def test_an_empty_file_is_an_error() -> None:
+    assert "no finding is configured" in complaint("findings: []")
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="cannot read nowhere.yaml"):
+        load_findings(Path("nowhere.yaml"))

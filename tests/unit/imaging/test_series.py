@@ -1,0 +1,184 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import permutations
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage, EnhancedMRImageStorage
+
+from tests.builders.images import (
+    FOUR_CHAMBER,
+    SHORT_AXIS,
+    TWO_CHAMBER,
+    cardiac_study,
+    cine,
+    image,
+    uid,
+)
+from tests.peers import real_data
+from triage.imaging.header import read_header
+from triage.imaging.series import Image, Selection, select_views
+
+VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
+
+
+def select(datasets: list[Dataset]) -> Selection:
+    images = [Image(str(each.SOPInstanceUID), each) for each in datasets]
+    return select_views(images, VIEWS)
+
+
+def used(selection: Selection) -> dict[str, str]:
+    return {
+        chosen.view: str(chosen.images[0].header.SeriesDescription) for chosen in selection.used
+    }
+
+
+def why_unused(selection: Selection) -> dict[str, str]:
+    return {stack.series_description: stack.reason for stack in selection.unused}
+
+
+def lge(series: str, at: object, **values: object) -> Dataset:
+    plane = {
+        "ImageOrientationPatient": list(at.orientation),  # type: ignore[attr-defined]
+        "ImagePositionPatient": list(at.position),  # type: ignore[attr-defined]
+    }
+    return image("study", series, int(at.position[2]) + 1, **plane, **values)  # type: ignore[attr-defined]
+
+
+def test_the_middle_short_axis_slice_and_the_four_chamber_plane_are_chosen() -> None:
+    assert used(select(cardiac_study())) == {"cine_sa": "cine_sax_2", "cine_lax": "cine 4ch"}
+
+
+def test_every_choice_says_why() -> None:
+    why = {chosen.view: chosen.why for chosen in select(cardiac_study()).used}
+    assert "12 phases over 0-440 ms at one position" in why["cine_sa"]
+    assert "slice 3 of 5, short axis by 5 parallel cine slices" in why["cine_sa"]
+    assert "named four-chamber" in why["cine_lax"]
+
+
+def test_every_view_that_is_not_there_says_why() -> None:
+    reasons = {missing.view: missing.reason for missing in select(cardiac_study()).missing}
+    assert set(reasons) == {"lge_sa", "lge_lax", "lge_2ch", "lge_3ch"}
+    assert all("no delayed-enhancement series" in reason for reason in reasons.values())
+
+
+def test_every_series_is_used_or_says_why_not() -> None:
+    selection = select(cardiac_study())
+    named = {str(each.SeriesDescription) for each in cardiac_study()}
+    assert set(used(selection).values()) | set(why_unused(selection)) == named
+    assert "not the slices that the model looks at" in why_unused(selection)["cine_sax_0"]
+    assert "another one fills the view" in why_unused(selection)["cine 2ch"]
+
+
+@given(permutations(range(len(cardiac_study()))))
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_arrival_changes_nothing(order: list[int]) -> None:
+    study = cardiac_study()
+    shuffled = select([study[index] for index in order])
+    sorted_ = select(study)
+    assert [c.view for c in shuffled.used] == [c.view for c in sorted_.used]
+    for one, other in zip(shuffled.used, sorted_.used, strict=True):
+        assert [i.path for i in one.images] == [i.path for i in other.images]
+    assert shuffled.unused == sorted_.unused
+
+
+def test_phases_follow_the_trigger_time_not_the_instance_number() -> None:
+    study = cardiac_study()
+    for each in study:
+        each.InstanceNumber = 100 - int(each.InstanceNumber)
+    for chosen in select(study).used:
+        times = [float(i.header.TriggerTime) for i in chosen.images]
+        assert times == sorted(times)
+
+
+def test_without_names_geometry_finds_the_four_chamber_plane() -> None:
+    study = cardiac_study()
+    for each in study:
+        each.SeriesDescription = str(each.SeriesInstanceUID)[-8:]
+    lax = next(chosen for chosen in select(study).used if chosen.view == "cine_lax")
+    assert lax.images[0].header.SeriesInstanceUID == uid("study", "cine 4ch")
+    assert "nearest to a four-chamber view" in lax.why
+
+
+def test_constant_trigger_times_are_no_cine() -> None:
+    study = cardiac_study()
+    for each in study:
+        each.TriggerTime = 500
+    assert not select(study).used
+
+
+def test_right_heart_and_vessel_planes_are_no_left_heart_views() -> None:
+    study = [each for each in cardiac_study() if "ch" not in str(each.SeriesDescription)]
+    study += cine("study", "cine RVOT", FOUR_CHAMBER)
+    assert set(used(select(study))) == {"cine_sa"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("TI_scout_SAX", "TI scout"),
+        ("LOC_SAX_FIESTA_BH", "localizer"),
+        ("flow_250_tp_AoV", "flow"),
+        ("cine_tagging_sax", "tagging"),
+        ("ShMOLLI_192i_SAX", "mapping"),
+        ("first_pass_perf_sax", "perfusion"),
+    ],
+)
+def test_what_looks_like_a_cine_but_is_none_is_left_out_by_name(name: str, meaning: str) -> None:
+    study = [*cardiac_study(), *cine("study", name, SHORT_AXIS[2])]
+    selection = select(study)
+    assert why_unused(selection)[name] == f"{meaning}, by its name"
+    assert used(selection)["cine_sa"] == "cine_sax_2"
+
+
+def test_phase_images_of_flow_are_left_out() -> None:
+    flow = cine("study", "aorta", SHORT_AXIS[2], ImageType=["ORIGINAL", "PRIMARY", "P"])
+    assert why_unused(select([*cardiac_study(), *flow]))["aorta"] == ("phase images, not magnitude")
+
+
+def test_delayed_enhancement_fills_its_views() -> None:
+    stack = [lge("PSIR_SAX", at) for at in SHORT_AXIS]
+    axes = [lge("LGE 4CH", FOUR_CHAMBER), lge("LGE 2CH", TWO_CHAMBER)]
+    selection = select([*cardiac_study(), *stack, *axes])
+    assert used(selection) == {
+        "cine_sa": "cine_sax_2",
+        "cine_lax": "cine 4ch",
+        "lge_sa": "PSIR_SAX",
+        "lge_lax": "LGE 4CH",
+        "lge_2ch": "LGE 2CH",
+    }
+    slices = next(chosen for chosen in selection.used if chosen.view == "lge_sa").images
+    depths = [float(i.header.ImagePositionPatient[2]) for i in slices]
+    assert depths == sorted(depths)
+    assert len(depths) == 5
+
+
+def test_other_modalities_and_enhanced_images_are_named() -> None:
+    strangers = [
+        image("study", "ct", Modality="CT", SOPClassUID=CTImageStorage),
+        image("study", "enhanced", SOPClassUID=EnhancedMRImageStorage),
+        image("study", "lost", ImagePositionPatient=None),
+        image("study", "bent", ImageOrientationPatient=[1, 0, 0, 1, 0, 0]),
+    ]
+    assert why_unused(select(strangers)) == {
+        "ct": "modality CT, not MR",
+        "enhanced": "Enhanced MR Image Storage is not read yet",
+        "lost": "its position in the patient is not given",
+        "bent": "its position in the patient is not given",
+    }
+
+
+def test_nothing_at_all_selects_nothing() -> None:
+    selection = select([])
+    assert not selection.used
+    assert len(selection.missing) == len(VIEWS)
+
+
+def test_the_real_study_gives_its_middle_slice_and_its_true_four_chamber_view() -> None:
+    files = sorted(Path(real_data("siemens_vida_cine")).rglob("*.dcm"))
+    images = [Image(str(path), read_header(path.read_bytes())) for path in files]
+    chosen = {c.view: Path(c.images[0].path).parent.name for c in select_views(images, VIEWS).used}
+    # Se7 is named 4CH and is a three-chamber view; Se2 is the fourth of six short-axis slices.
+    assert chosen == {"cine_lax": "Se6", "cine_sa": "Se2"}
+    assert np.isclose(float(images[0].header.SliceThickness), 6)

@@ -1,0 +1,145 @@
+import errno
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.builders.images import image, part10
+from tests.peers import unavailable
+from triage.domain.errors import SpoolFull
+from triage.domain.instance import Outcome
+from triage.imaging.header import read_identity
+from triage.store.spool import FileSpool
+
+CONTENT = part10(image())
+OTHER = part10(image(SeriesDescription="changed"))
+IDENTITY = read_identity(CONTENT)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> FileSpool:
+    return FileSpool(tmp_path)
+
+
+def test_what_is_kept_is_read_again(spool: FileSpool) -> None:
+    receipt = spool.keep(IDENTITY, CONTENT)
+    assert receipt.outcome is Outcome.NEW
+    assert spool.read(receipt.path) == CONTENT
+    assert list(spool.paths()) == [receipt.path]
+
+
+def test_the_same_bytes_twice_change_nothing(spool: FileSpool) -> None:
+    first = spool.keep(IDENTITY, CONTENT)
+    again = spool.keep(IDENTITY, CONTENT)
+    assert (again.outcome, again.path) == (Outcome.DUPLICATE, first.path)
+    assert len(list(spool.paths())) == 1
+
+
+def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> None:
+    first = spool.keep(IDENTITY, CONTENT)
+    other = spool.keep(IDENTITY, OTHER)
+    assert other.outcome is Outcome.CONFLICT
+    assert spool.read(first.path) == CONTENT
+    assert spool.read(other.path) == OTHER
+    assert list(spool.paths()) == [first.path]
+
+
+def test_many_at_once_leave_one_whole_file(spool: FileSpool) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
+    assert [r.outcome for r in receipts].count(Outcome.NEW) == 1
+    assert spool.read(receipts[0].path) == CONTENT
+
+
+def test_nothing_is_left_aside(spool: FileSpool, tmp_path: Path) -> None:
+    spool.keep(IDENTITY, CONTENT)
+    spool.keep(IDENTITY, CONTENT)
+    assert not list((tmp_path / "spool" / "incoming").iterdir())
+
+
+def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path: Path) -> None:
+    (tmp_path / "spool" / "incoming" / "half").write_bytes(CONTENT[:100])
+    spool.sweep()
+    assert not list((tmp_path / "spool" / "incoming").iterdir())
+    assert not list(spool.paths())
+
+
+def test_file_and_folder_are_synced_before_the_receipt(
+    spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr("triage.store.spool.os.fsync", fsync)
+    spool.keep(IDENTITY, CONTENT)
+    root = tmp_path / "spool"
+    assert synced[0] == root  # the study's folder is new
+    assert synced[1].parent == root / "incoming"
+    assert synced[2] == root / IDENTITY.study_uid
+
+
+def test_only_the_owner_can_read(spool: FileSpool, tmp_path: Path) -> None:
+    path = tmp_path / "spool" / spool.keep(IDENTITY, CONTENT).path
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_quarantined_bytes_are_kept_under_their_digest(spool: FileSpool, tmp_path: Path) -> None:
+    path = spool.quarantine(b"damaged")
+    assert (tmp_path / path).read_bytes() == b"damaged"
+    assert spool.quarantine(b"damaged") == path
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_8_a_full_disk_has_its_own_error_and_leaves_nothing(
+    spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch, pytest.raises(SpoolFull, match="free disk space"):
+        patch.setattr("triage.store.spool.os.fsync", full)
+        spool.keep(IDENTITY, CONTENT)
+    assert not list((tmp_path / "spool" / "incoming").iterdir())
+    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW
+
+
+def test_any_other_error_of_the_disk_is_not_hidden(
+    spool: FileSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr("triage.store.spool.os.fsync", broken)
+    with pytest.raises(OSError, match="I/O error"):
+        spool.keep(IDENTITY, CONTENT)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mounted, check=False, capture_output=True).returncode:
+        unavailable("a disk of 256 kB (mounting one needs root)")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_8_a_disk_that_is_really_full_refuses_and_recovers(small_disk: Path) -> None:
+    spool = FileSpool(small_disk)
+    kept = []
+    with pytest.raises(SpoolFull):
+        for number in range(1000):
+            content = part10(
+                image("full", "series", number, Rows=64, Columns=64, PixelData=bytes(64 * 64 * 2))
+            )
+            kept.append((spool.keep(read_identity(content), content), content))
+    assert kept
+    assert all(spool.read(receipt.path) == content for receipt, content in kept)
+    (small_disk / "spool" / kept[0][0].path).unlink()
+    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW

@@ -1,0 +1,99 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.ledgers import PRODUCT, assessed, current
+from tests.fakes import FakeClock, FakeDestination
+from triage.deliver import Deliverer
+from triage.domain.delivery import DeliveryState
+from triage.domain.study import State
+from triage.store.ledger import SqlLedger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+def test_an_acknowledged_delivery_is_delivered_once(ledger: SqlLedger) -> None:
+    pacs = FakeDestination("pacs")
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
+    deliverer.deliver(delivery)
+    deliverer.deliver(delivery)
+    assert pacs.received == [PRODUCT]
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_5_a_rejected_delivery_is_not_sent_and_keeps_its_answer(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    pacs = FakeDestination("pacs", refusal="0xA700 Out of resources")
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
+    deliverer.deliver(delivery)
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert (waiting.state, waiting.last_answer) == (
+        DeliveryState.PENDING,
+        "0xA700 Out of resources",
+    )
+    pacs.refusal = ""
+    clock.pass_s(5)
+    deliverer.deliver(delivery)
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    down = {"pacs": FakeDestination("pacs", refusal="no answer")}
+    deliverer = Deliverer(ledger, down, max_attempts=3)
+    attempts = []
+    for _second in range(60):
+        deliverer.deliver(delivery)
+        attempts.append(ledger.deliveries(study.study_uid, 1)[0].attempts)
+        clock.pass_s(1)
+    assert [attempts.index(n) for n in (1, 2, 3)] == [0, 5, 15]
+    assert current(ledger, study.study_uid).state is State.FAILED
+
+
+def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> None:
+    study, (first, second) = assessed(ledger, "down", "up")
+    up = FakeDestination("up")
+    destinations = {"down": FakeDestination("down", refusal="no answer"), "up": up}
+    deliverer = Deliverer(ledger, destinations, max_attempts=3)
+    deliverer.deliver(first)
+    deliverer.deliver(second)
+    assert up.received == [PRODUCT]
+    states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
+    assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED]
+
+
+def test_a_destination_that_was_taken_out_of_the_configuration_is_named(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    Deliverer(ledger, {}, max_attempts=1).deliver(delivery)
+    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    assert given_up.last_answer == "destination pacs is not configured"
+
+
+def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock: FakeClock) -> None:
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {}, max_attempts=3)
+    assert ledger.claim_delivery(delivery, 60)
+    deliverer.broke(delivery, RuntimeError("a defect"))
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert waiting.state is DeliveryState.PENDING
+    assert "RuntimeError" in waiting.last_answer
+    clock.pass_s(300)
+    assert ledger.unsent_deliveries(None) == [delivery]

@@ -1,0 +1,86 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import SOURCE
+from tests.fakes import FakeClock
+from triage.domain.errors import DamagedInstance, MismatchedInstance
+from triage.domain.instance import Outcome
+from triage.imaging.header import read_identity
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, FakeClock())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> FileSpool:
+    return FileSpool(tmp_path)
+
+
+@pytest.fixture
+def intake(spool: FileSpool, ledger: SqlLedger) -> Intake:
+    return Intake(spool, ledger)
+
+
+def test_an_accepted_instance_lies_in_the_spool_and_stands_in_the_ledger(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger
+) -> None:
+    content = part10(image())
+    receipt = intake.accept(content, SOURCE, uid("study", "series", 1))
+    assert spool.read(receipt.path) == content
+    assert ledger.paths(uid("study"), 1) == [receipt.path]
+
+
+def test_6_a_damaged_instance_is_quarantined_with_its_reason_and_told_to_the_sender(
+    intake: Intake, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    content = part10(image())[:700]
+    with pytest.raises(DamagedInstance):
+        intake.accept(content, SOURCE)
+    (incident,) = ledger.incidents()
+    assert incident.kind == "refused instance"
+    assert (tmp_path / incident.path).read_bytes() == content
+    assert not ledger.studies()
+
+
+def test_the_rest_of_a_study_goes_on_after_damage(intake: Intake, ledger: SqlLedger) -> None:
+    intake.accept(part10(image(number=1)), SOURCE)
+    with pytest.raises(DamagedInstance):
+        intake.accept(part10(image(number=2))[:-100], SOURCE)
+    intake.accept(part10(image(number=3)), SOURCE)
+    (study,) = ledger.studies()
+    assert study.instances == 2
+
+
+def test_a_data_set_that_is_not_what_was_announced_is_refused(intake: Intake) -> None:
+    with pytest.raises(MismatchedInstance):
+        intake.accept(part10(image()), SOURCE, "1.2.3")
+
+
+def test_14_a_conflicting_copy_is_reported_and_not_assessed(
+    intake: Intake, ledger: SqlLedger
+) -> None:
+    first = intake.accept(part10(image()), SOURCE)
+    other = intake.accept(part10(image(SeriesDescription="other")), SOURCE)
+    assert other.outcome is Outcome.CONFLICT
+    assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
+    assert ledger.paths(uid("study"), 1) == [first.path]
+
+
+def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger
+) -> None:
+    content = part10(image())
+    receipt = spool.keep(read_identity(content), content)
+    assert intake.recover() == 1
+    assert ledger.paths(uid("study"), 1) == [receipt.path]
+    assert intake.recover() == 0

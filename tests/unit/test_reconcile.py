@@ -1,0 +1,126 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.ledgers import assessed, assessing, current, ready, received
+from tests.fakes import FakeClock, FakeQueue
+from triage.domain.completeness import Patience
+from triage.domain.study import Event, State
+from triage.reconcile import FORGOTTEN_AFTER_S, Reconciler
+from triage.store.ledger import SqlLedger
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+@pytest.fixture
+def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
+    return Reconciler(ledger, queue, clock, Patience(quiet_s=15), max_attempts=3)
+
+
+def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    reconciler.tick()
+    assert current(ledger, study.study_uid).state is State.RECEIVING
+    clock.pass_s(15)
+    reconciler.tick()
+    judged = current(ledger, study.study_uid)
+    assert (judged.state, judged.reason) == (State.READY, "quiet for 15 s after 3 instances")
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_what_is_queued_is_not_queued_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    ready(ledger)
+    for _ in range(100):
+        reconciler.tick()
+        clock.pass_s(1)
+    assert len(queue.tasks["assess"]) == 1
+
+
+def test_3_what_the_broker_forgot_is_sent_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    assessed(ledger)
+    ready(ledger, "another")
+    reconciler.tick()
+    queue.wipe()
+    reconciler.tick()
+    assert not queue.tasks["assess"]
+    clock.pass_s(FORGOTTEN_AFTER_S + 1)
+    reconciler.tick()
+    assert len(queue.tasks["assess"]) == len(queue.tasks["deliver"]) == 1
+
+
+def test_2_a_broker_that_is_down_loses_nothing(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    queue.down = True
+    clock.pass_s(20)
+    reconciler.tick()
+    assert current(ledger, study.study_uid).state is State.READY
+    queue.down = False
+    reconciler.tick()
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_a_study_whose_worker_fell_silent_is_ready_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    clock.pass_s(31)
+    reconciler.tick()
+    released = current(ledger, study.study_uid)
+    assert (released.state, released.reason) == (
+        State.READY,
+        "its worker fell silent, attempt 1 of 3",
+    )
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_4_a_study_that_kills_every_worker_is_set_aside(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    for _ in range(2):
+        clock.pass_s(31)
+        reconciler.tick()
+        assert ledger.claim(study.study_uid, 1, "another", 30) is not None
+    clock.pass_s(31)
+    reconciler.tick()
+    failed = current(ledger, study.study_uid)
+    assert (failed.state, failed.reason) == (
+        State.FAILED,
+        "its worker fell silent, attempt 3 of 3",
+    )
+
+
+def test_a_failed_study_is_queued_when_somebody_replays_it(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why")
+    reconciler.tick()
+    assert not queue.tasks["assess"]
+    assert ledger.move(study, Event.REPLAYED, "asked for")
+    reconciler.tick()
+    assert len(queue.tasks["assess"]) == 1
