@@ -1,0 +1,159 @@
+"""The workshop's command line; no logic."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from export.bundle import Label, Model, write_bundle
+from export.checkpoint import load_checkpoint
+from export.cmrclip import NetworkSizes
+from export.frames import Resize
+from export.tokenizer import load_tokenizer
+from export.untrained import untrained_model
+from triage.domain.errors import ConfigurationError
+
+FOLDER = click.Path(path_type=Path)
+
+INTENDED_USE = (
+    "Research use only; not a medical device. Ranks cardiac MRI studies for reading by a"
+    " radiologist, who reads every study."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Make model bundles for the triage worker.
+
+    A bundle is one folder: video.onnx, text.onnx, tokenizer.json and manifest.json. Set
+    `model.bundle` of the worker to it. This workshop needs torch; the worker does not.
+    """
+
+
+@cli.command(no_args_is_help=True)
+@click.option(
+    "--checkpoint",
+    type=FOLDER,
+    required=True,
+    help="Folder with pytorch_model.bin (as on the hub) or one .pth (as the trainer writes), or"
+    " the file itself. A sizes.json beside it may give the head counts.",
+)
+@click.option(
+    "--tokenizer",
+    type=FOLDER,
+    required=True,
+    help="Folder with vocab.txt or tokenizer.json of the text tower, and its"
+    " tokenizer_config.json if there is one: its do_lower_case decides the case rule.",
+)
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the bundle to.")
+@click.option(
+    "--resize",
+    type=click.Choice(["published", "none"]),
+    default="published",
+    show_default=True,
+    help="Resampling inside the graph: 224-256-224 as the published model was trained, or none.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    help="Frames that the graph takes at most. Default: config.json's num_frames, else the"
+    " checkpoint's. Temporal positions are cut, or filled up with zeros.",
+)
+@click.option("--name", default="cmr-clip", show_default=True, help="Name in the manifest.")
+@click.option(
+    "--bundle-version",
+    help="Version in the manifest. Default: the start of the checkpoint's SHA-256.",
+)
+@click.option("--intended-use", default=INTENDED_USE, help="Intended use in the manifest.")
+@click.option(
+    "--untrained",
+    is_flag=True,
+    help="Say in the manifest that the weights are untrained: every flag is Not Evaluated.",
+)
+@click.option("--force", is_flag=True, help="Replace the bundle at --out, calibration included.")
+def onnx(  # noqa: PLR0913 - one argument for each option
+    *,
+    checkpoint: Path,
+    tokenizer: Path,
+    out: Path,
+    resize: Resize,
+    frames: int | None,
+    name: str,
+    bundle_version: str | None,
+    intended_use: str,
+    untrained: bool,
+    force: bool,
+) -> None:
+    """Export a CMR-CLIP checkpoint as a bundle.
+
+    The published checkpoint (makiyeah/CMRCLIP) comes without a tokenizer; its text tower is
+    Bio_ClinicalBERT, whose own folder holds vocab.txt.
+
+    \b
+    Examples:
+      python -m export onnx --checkpoint CMRCLIP/ --tokenizer Bio_ClinicalBERT/ --out bundle/
+      python -m export onnx --checkpoint run7/best.pth --tokenizer vocab/ --out bundle/ \\
+          --resize none --name our-hearts --bundle-version 2
+
+    A bundle that was replaced has lost its calibration.json: thresholds hold for one model alone.
+    """  # noqa: D301 - click takes the character \b for "keep these lines"
+    loaded = load_checkpoint(checkpoint, frames)
+    _say(f"read {loaded.file}: {_in_words(loaded.network.sizes)}")
+    text = loaded.network.sizes.text
+    model = Model(
+        network=loaded.network,
+        tokenizer=load_tokenizer(tokenizer, text.vocabulary, text.positions),
+        resize=resize,
+        label=Label(
+            name=name,
+            version=bundle_version or loaded.sha256[:12],
+            trained=not untrained,
+            intended_use=intended_use,
+            provenance=loaded.provenance,
+        ),
+    )
+    rule = "lower case" if model.tokenizer.normalizer.lowercase else "cased"
+    _say(f"read tokenizer: {model.tokenizer.get_vocab_size()} pieces, {rule}")
+    write_bundle(model, out, force=force, say=_say)
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the bundle to.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws other weights.")
+@click.option("--force", is_flag=True, help="Replace the bundle at --out.")
+def untrained(*, out: Path, seed: int, force: bool) -> None:
+    """Make the small untrained bundle that ships with the worker.
+
+    It wires up and means nothing: the manifest says so, and every flag is Not Evaluated.
+
+    \b
+    Example:
+      python -m export untrained --out triage/model/bundles/untrained --force
+    """  # noqa: D301 - as above
+    write_bundle(untrained_model(seed), out, force=force, say=_say)
+
+
+def _in_words(sizes: NetworkSizes) -> str:
+    video, text = sizes.video, sizes.text
+    return (
+        f"{video.frames} frames of {video.image}x{video.image}, {video.depth} blocks of width"
+        f" {video.width} with {video.heads} heads; text of {text.positions} tokens, {text.depth}"
+        f" layers of width {text.width} with {text.heads} heads; embeddings of {sizes.embedding}"
+    )
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def main() -> None:
+    """Run the command line; what is wrong with files and options goes to stderr, with status 2."""
+    try:
+        cli(prog_name="python -m export")
+    except ConfigurationError as error:
+        _say(f"error: {error}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+import string
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+from export.checkpoint import load_checkpoint
+from export.cmrclip import CmrClip
+from tests.unit.export.golden import GOLDEN, HUB_FORM
+
+Session = Callable[..., NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def network() -> CmrClip:
+    return load_checkpoint(HUB_FORM).network
+
+
+@pytest.fixture(scope="session")
+def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocab.txt of 120 pieces, as many as the recorded text tower has."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "Left", "left", "ventricle", "is"]
+    pieces += [*string.ascii_lowercase, *string.ascii_uppercase]
+    pieces += [f"##{letter}" for letter in (*string.ascii_lowercase, *string.ascii_uppercase)]
+    pieces += ["heart", "##ed", "ventr", "dilat", "scar", "LV"]
+    assert len(pieces) == len(set(pieces)) == 120
+    folder = tmp_path_factory.mktemp("vocabulary")
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, vocabulary_folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """The command as a person types it; `args[-1]` is where the bundle was written."""
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    command = [sys.executable, "-m", "export", "onnx", "--checkpoint", str(GOLDEN)]
+    command += ["--tokenizer", str(vocabulary_folder), "--resize", "none", "--out", str(out)]
+    return subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def bundle(exported: subprocess.CompletedProcess[str]) -> Path:
+    return Path(exported.args[-1])
+
+
+@pytest.fixture(scope="session")
+def video(bundle: Path) -> Session:
+    """video.onnx of the recorded network: `video(frames=..., frame_count=...)`."""
+    return _session(bundle / "video.onnx")
+
+
+@pytest.fixture(scope="session")
+def text(bundle: Path) -> Session:
+    """text.onnx of the recorded network: `text(input_ids=..., attention_mask=...)`."""
+    return _session(bundle / "text.onnx")
+
+
+def _session(path: Path) -> Session:
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda **inputs: session.run(["embedding"], inputs)[0]
