@@ -5,7 +5,6 @@ durable. All storage SOP classes are accepted in every transfer syntax, undecode
 routes to us is kept, and what is not for us is declined later, with a reason.
 """
 
-import socket
 from typing import Any, cast
 
 import structlog
@@ -14,7 +13,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[
 from pynetdicom.transport import ThreadedAssociationServer
 
 from triage.config import Receiver
-from triage.dimse import Status
+from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import ConfigurationError, DamagedInstance, MismatchedInstance, SpoolFull
 from triage.domain.instance import Source
 from triage.intake import Intake
@@ -37,7 +36,7 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     ae.network_timeout = NETWORK_TIMEOUT_S
     handlers: Any = [
         (evt.EVT_C_STORE, _store, [intake]),
-        (evt.EVT_CONN_OPEN, _without_nagle),
+        AT_ONCE,
         (evt.EVT_REQUESTED, _report_unknown, [intake, settings]),
     ]
     address = (settings.host, settings.port)
@@ -76,16 +75,11 @@ def _source(event: evt.Event) -> Source:
     return Source(str(requestor.ae_title).strip(), str(requestor.address))
 
 
-def _without_nagle(event: evt.Event) -> None:
-    """Small answers must not wait for the next packet: DCMTK's senders slow down 50 times."""
-    connection: Any = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 def _report_unknown(event: evt.Event, intake: Intake, settings: Receiver) -> None:
     """Make a rejection visible: pynetdicom rejects unknown AE titles without an event."""
     source = _source(event)
+    if not source.calling_ae:  # a connection that never asked: a load balancer, a port scan
+        return
     request: Any = event.assoc.requestor.primitive
     called = str(request.called_ae_title).strip()
     if source.calling_ae not in settings.calling:

@@ -20,6 +20,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import child_environment
+from triage.dimse import AT_ONCE
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
 from triage.ports import Ledger
@@ -105,7 +106,7 @@ def _pacs(received: Path, port: int) -> Iterator[None]:
     ae.supported_contexts = AllStoragePresentationContexts
     ae.add_supported_context(Verification)
     server = ae.start_server(
-        (HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, _keep, [received])]
+        (HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, _keep, [received]), AT_ONCE]
     )
     try:
         yield

@@ -53,6 +53,7 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)

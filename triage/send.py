@@ -14,7 +14,7 @@ from pydicom.misc import is_dicom
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from triage.dimse import in_words, is_stored
+from triage.dimse import AT_ONCE, in_words, is_stored
 from triage.domain.errors import ConfigurationError, DeliveryFailed
 
 CONTEXTS_MAX = 128  #: PS3.8 9.3.2.2: presentation contexts have odd numbers from 1 to 255
@@ -82,7 +82,9 @@ class _Associated:
             ae.add_requested_context(sop_class, syntax)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
         ae.connection_timeout = TIMEOUT_S
-        self._association = ae.associate(peer.host, peer.port, ae_title=peer.called_ae)
+        self._association = ae.associate(
+            peer.host, peer.port, ae_title=peer.called_ae, evt_handlers=[AT_ONCE]
+        )
         if not self._association.is_established:
             raise DeliveryFailed(
                 f"{peer.called_ae} at {peer.host}:{peer.port} refused or is not there; does its "

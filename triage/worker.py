@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task
+from celery.signals import setup_logging
 
 from triage.assess import Assessor
 from triage.broker.queue import ASSESS, DELIVER, celery_app
@@ -51,13 +52,17 @@ def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | 
 
 def work(app: Celery, queues: Sequence[str]) -> None:
     """Work through the queues until a signal ends the process, after the task in hand."""
+    setup_logging.connect(_keep_ours)
     worker = app.Worker(
         pool="solo",
         queues=list(queues),
-        loglevel="WARNING",
         quiet=True,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
     )
     worker.start()
+
+
+def _keep_ours(**_settings: object) -> None:
+    """Celery configures logging only where nobody else wants to (signal `setup_logging`)."""

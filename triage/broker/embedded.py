@@ -20,6 +20,8 @@ from typing import Self
 
 import redis
 import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from triage.domain.errors import ConfigurationError
 
@@ -92,19 +94,22 @@ class EmbeddedRedis:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
-        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2)
+        client = self._client()
         try:
             return bool(client.ping())
-        except redis.exceptions.BusyLoadingError:
-            return False
         except redis.exceptions.RedisError:
             return False
         finally:
             client.close()
 
+    def _client(self) -> redis.Redis:
+        """Return a client that asks once: whether the server is there is our own question."""
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=once)
+
     def _end(self) -> None:
         """End the server, one adopted from a killed owner as well."""
-        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        client = self._client()
         try:
             client.shutdown()
         except redis.exceptions.RedisError:

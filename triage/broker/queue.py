@@ -8,6 +8,8 @@ the reconciler sends again. This module and `worker` alone know Celery.
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from triage.domain.errors import BrokerUnavailable
 
@@ -45,7 +47,9 @@ class CeleryQueue:
 
     def __init__(self, redis_url: str) -> None:
         self._app = celery_app(redis_url)
-        self._redis = redis.Redis.from_url(redis_url, socket_timeout=TIMEOUT_S)
+        self._redis = redis.Redis.from_url(
+            redis_url, socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+        )
 
     def assess(self, study_uid: str, revision: int) -> None:
         """Ask a worker to assess a revision."""

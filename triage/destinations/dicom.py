@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
-from triage.dimse import in_words, is_stored
+from triage.dimse import AT_ONCE, in_words, is_stored
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed
 
@@ -57,7 +57,9 @@ class DicomStore:
         ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        association = ae.associate(settings.host, settings.port, ae_title=settings.ae_title)
+        association = ae.associate(
+            settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
+        )
         if not association.is_established:
             raise DeliveryFailed(self._why(association))
         return association
