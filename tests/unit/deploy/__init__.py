@@ -1,0 +1,1 @@
+"""What a site installs from: deploy/ must say what the code does."""

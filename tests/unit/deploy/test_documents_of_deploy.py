@@ -1,0 +1,110 @@
+import re
+
+import pytest
+from pydicom.uid import UID, Comprehensive3DSRStorage, EnhancedMRImageStorage, MRImageStorage
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, DEFAULT_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from receivers.c_store import NETWORK_TIMEOUT_S, PDU_BYTES
+from tests.unit.deploy.files import DEPLOY, between, table, text
+from tests.unit.reports.test_report_codes import OURS
+from triage import __version__
+from triage.config import load
+from triage.destinations.dicom import SYNTAXES
+from triage.dimse import WARNINGS, Status, in_words
+from triage.domain.study import diagram
+from triage.reports import REPORTS, codes
+from triage.reports.structured_report import DISCLAIMER, SERIES_NUMBER
+
+STATEMENT = "CONFORMANCE.md"
+#: What pynetdicom answers where our handler ends with an error.
+DEFECT = "0xC211"
+
+
+def prose(name: str) -> str:
+    return " ".join(text(name).split())
+
+
+def test_the_state_machine_is_the_one_that_runs() -> None:
+    assert between(STATEMENT, "states") == f"```mermaid\n{diagram()}\n```"
+
+
+def test_the_private_codes_are_those_that_are_written() -> None:
+    rows = table(STATEMENT, "private codes")
+    assert len(rows) == len(OURS)
+    assert {tuple(row) for row in rows} == {(code.value, code.meaning) for code in OURS}
+
+
+def test_the_answers_are_those_that_are_given() -> None:
+    rows = {status: meaning for status, meaning, *_ in table(STATEMENT, "answers")}
+    del rows[DEFECT]
+    assert [f"{status} {meaning}" for status, meaning in rows.items()] == [
+        in_words(status) for status in sorted(Status)
+    ]
+
+
+def test_the_answers_that_count_as_stored() -> None:
+    rows = [" ".join(row) for row in table(STATEMENT, "stored")]
+    assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        f"# DICOM conformance statement: CMR triage worker {__version__}",
+        f"| Maximum PDU we accept | {PDU_BYTES} bytes | {AE().maximum_pdu_size} bytes |",
+        f"| Associations at once | {AE().maximum_associations}, a further one is rejected |",
+        f"| Association idle | ended after {NETWORK_TIMEOUT_S} s |",
+        f"Verification ({Verification})",
+        f"MR Image Storage ({MRImageStorage})",
+        f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
+        f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in SYNTAXES)} |",
+        f"`receiver.quiet_s` ({load(None, {}).receiver.quiet_s:g} s)",
+        f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",
+        f"| `receiver.ae_title` | {load(None, {}).receiver.ae_title} |",
+        f"{load(None, {}).receiver.host}, {load(None, {}).receiver.port}",
+        f"Coding Scheme Designator {codes.SCHEME}",
+        f"SR, {SERIES_NUMBER}, AI triage (RESEARCH USE ONLY)",
+        f'COMPLETE, "{DISCLAIMER}"',
+        f"Code Value (`lv_dilation`: {codes._private_value('lv_dilation')})",
+    ],
+)
+def test_what_the_statement_claims_is_what_the_code_says(claim: str) -> None:
+    assert claim in prose(STATEMENT)
+
+
+def test_the_transfer_syntaxes_of_verification_stand_in_order() -> None:
+    names = ", ".join(UID(uid).name for uid in DEFAULT_TRANSFER_SYNTAXES)
+    assert f"{names}. Storage:" in prose(STATEMENT)
+    # "... Implicit VR Little Endian before all others, lossy JPEG before lossless"
+    assert ALL_TRANSFER_SYNTAXES[: len(DEFAULT_TRANSFER_SYNTAXES)] == DEFAULT_TRANSFER_SYNTAXES
+    assert ALL_TRANSFER_SYNTAXES[0] == "1.2.840.10008.1.2"
+    lossy, lossless = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
+    assert ALL_TRANSFER_SYNTAXES.index(lossy) < ALL_TRANSFER_SYNTAXES.index(lossless)
+
+
+def test_the_statement_knows_every_report() -> None:
+    # Another report needs its SOP class in 2.3 and a section of its own.
+    assert list(REPORTS) == ["structured_report"]
+
+
+def test_the_readme_names_every_file() -> None:
+    files = {path.name for path in DEPLOY.iterdir() if path.is_file()} - {"README.md"}
+    assert files <= set(re.findall(r"`([\w.]+)`", text("README.md")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        STATEMENT,
+        "triage.yaml",
+        "triage.service",
+        "Containerfile",
+        "compose.yaml",
+        "compose.triage.yaml",
+        "orthanc.json",
+    ],
+)
+def test_every_file_says_what_it_is_for(name: str) -> None:
+    assert "research use only" in prose(name).lower()

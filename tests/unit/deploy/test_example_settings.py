@@ -1,0 +1,94 @@
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+
+from tests.unit.deploy.files import DEPLOY, text
+from triage.config import DicomDestination, Settings, load, require_peers
+from triage.deliver import LEASE_S
+from triage.domain.delivery import backoff_s
+
+EXAMPLE = DEPLOY / "triage.yaml"
+#: A setting whose default cannot be written down stands as "#name:"; prose as "# words".
+SWITCHED_OFF = re.compile(r"^( *)#(?=[a-z_]+:)", re.MULTILINE)
+KEY = re.compile(r"^ *(- )?[a-z_]+:")
+
+
+def everything_on() -> str:
+    return SWITCHED_OFF.sub(r"\1", text("triage.yaml"))
+
+
+def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from fields_of(part, f"{prefix}{name}.")
+
+
+def keys_of(content: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(content, list):
+        for item in content:
+            yield from keys_of(item, prefix)
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield prefix + name
+            yield from keys_of(value, f"{prefix}{name}.")
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    named = sorted(keys_of(yaml.safe_load(everything_on())))
+    assert named == sorted(fields_of(Settings))
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    require_peers(load(EXAMPLE, {}))
+
+
+def test_but_for_its_peers_the_example_says_the_defaults() -> None:
+    settings = load(EXAMPLE, {})
+    receiver = settings.receiver.model_copy(update={"calling": ()})
+    alone = settings.model_copy(update={"receiver": receiver, "destinations": ()})
+    assert alone == load(None, {})
+    (pacs,) = settings.destinations
+    required = {name for name, f in DicomDestination.model_fields.items() if f.is_required()}
+    assert pacs == DicomDestination(**pacs.model_dump(include=required))
+
+
+def test_what_is_switched_off_is_no_more_than_the_paths_into_the_package() -> None:
+    on = set(keys_of(yaml.safe_load(everything_on())))
+    assert on - set(keys_of(yaml.safe_load(text("triage.yaml")))) == {"findings", "model.bundle"}
+
+
+def test_every_setting_is_explained_right_above_it() -> None:
+    lines = everything_on().splitlines()
+    for above, line in pairwise(lines):
+        if KEY.match(line):
+            assert above.lstrip().startswith("# "), line
+
+
+def test_overrides_that_the_example_shows_work() -> None:
+    shown = re.findall(r"^# +(TRIAGE_[A-Z_]+)=(.+)$", text("triage.yaml"), re.MULTILINE)
+    environment = {name: value.strip("'") for name, value in shown}
+    settings = load(EXAMPLE, environment)
+    assert settings.receiver.port == 11113
+    assert settings.receiver.calling == ("PACS", "MR1")
+    assert [each.host for each in settings.destinations] == ["10.1.2.3"]
+
+
+def test_how_long_a_silent_pacs_is_outlasted() -> None:
+    attempts = load(None, {}).worker.max_delivery_attempts
+    minutes = sum(backoff_s(n) for n in range(1, attempts)) / 60
+    assert f"{attempts} tries outlast a PACS that is down for about {minutes:.0f} minutes" in (
+        re.sub(r"\s+#\s+", " ", text("triage.yaml"))
+    )
+    assert 24 <= sum(backoff_s(n) for n in range(1, 300)) / 3600 < 25
+
+
+def test_the_longest_timeout_advised_fits_the_lease_of_a_delivery() -> None:
+    (seconds,) = re.findall(r"keep it below (\d+)", text("triage.yaml"))
+    # Connecting, being accepted and being answered each may take it.
+    assert 3 * int(seconds) <= LEASE_S

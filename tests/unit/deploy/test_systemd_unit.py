@@ -1,0 +1,58 @@
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+from tests.peers import peer
+from tests.unit.deploy.files import DEPLOY, text, understand
+from triage.__main__ import OWNER_ONLY, USAGE
+from triage.broker import embedded
+from triage.supervisor import END_S
+
+
+def service() -> dict[str, str]:
+    unit = ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(DEPLOY / "triage.service", encoding="utf-8")
+    return dict(unit["Service"])
+
+
+def test_the_unit_starts_what_the_command_line_knows() -> None:
+    program, *arguments = service()["ExecStart"].split()
+    assert Path(program).name == "triage"
+    understand(arguments)
+    assert arguments[-1] == "serve"
+
+
+def test_the_unit_waits_until_the_supervisor_has_ended_its_parts_and_redis() -> None:
+    assert float(service()["TimeoutStopSec"]) > END_S + embedded.START_S
+    assert service()["KillMode"] == "mixed"
+
+
+def test_wrong_settings_do_not_end_in_a_restart_loop() -> None:
+    assert service()["Restart"] == "on-failure"
+    assert int(service()["RestartPreventExitStatus"]) == USAGE
+
+
+def test_the_unit_is_shut_in() -> None:
+    wanted = {
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "PrivateTmp": "yes",
+        "StateDirectory": "cmr-triage",
+        "StateDirectoryMode": "0700",
+        "CapabilityBoundingSet": "",
+    }
+    assert wanted.items() <= service().items()
+    assert int(service()["UMask"], 8) == OWNER_ONLY
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    program = service()["ExecStart"].split()[0]
+    unit = tmp_path / "cmr-triage.service"
+    unit.write_text(text("triage.service").replace(program, sys.executable), encoding="utf-8")
+    command = [peer("systemd-analyze"), "verify", str(unit)]
+    verdict = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not [line for line in verdict.stderr.splitlines() if unit.name in line]
+    assert verdict.returncode == 0
