@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 PDU_BYTES = 131_072
 NETWORK_TIMEOUT_S = 60
+#: Connections that never speak count until they are reaped, so a few are not enough.
+ASSOCIATIONS_MAX = 100
 
 
 def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
@@ -33,11 +35,12 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     ae.require_called_aet = True
     ae.require_calling_aet = list(settings.calling)
     ae.maximum_pdu_size = PDU_BYTES
+    ae.maximum_associations = ASSOCIATIONS_MAX
     ae.network_timeout = NETWORK_TIMEOUT_S
     handlers: Any = [
         (evt.EVT_C_STORE, _store, [intake]),
         AT_ONCE,
-        (evt.EVT_REQUESTED, _report_unknown, [intake, settings]),
+        (evt.EVT_REJECTED, _report_rejected, [intake, settings]),
     ]
     address = (settings.host, settings.port)
     try:
@@ -75,14 +78,15 @@ def _source(event: evt.Event) -> Source:
     return Source(str(requestor.ae_title).strip(), str(requestor.address))
 
 
-def _report_unknown(event: evt.Event, intake: Intake, settings: Receiver) -> None:
-    """Make a rejection visible: pynetdicom rejects unknown AE titles without an event."""
+def _report_rejected(event: evt.Event, intake: Intake, settings: Receiver) -> None:
+    """Make a rejection visible with its reason."""
     source = _source(event)
-    if not source.calling_ae:  # a connection that never asked: a load balancer, a port scan
-        return
     request: Any = event.assoc.requestor.primitive
     called = str(request.called_ae_title).strip()
-    if source.calling_ae not in settings.calling:
-        intake.report_rejected(f"unknown calling AE title {source.calling_ae!r}", source)
-    elif called != settings.ae_title:
-        intake.report_rejected(f"called as {called!r}, we are {settings.ae_title!r}", source)
+    if called != settings.ae_title:
+        why = f"called as {called!r}, we are {settings.ae_title!r}"
+    elif source.calling_ae not in settings.calling:
+        why = f"unknown calling AE title {source.calling_ae!r}"
+    else:
+        why = f"more than {ASSOCIATIONS_MAX} associations at once"
+    intake.report_rejected(why, source)

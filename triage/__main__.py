@@ -40,7 +40,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TriageError as error:
-            terminal.complaints.print(f"error: {error}", style="red", markup=False)
+            terminal.complain(f"error: {error}")
             sys.exit(USAGE)
 
 
@@ -178,10 +178,10 @@ def _sent(files: list[Path], peer: Peer) -> None:
         sent = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
     failed = [each for each in sent if not each.stored]
     for each in failed[:10]:
-        terminal.complaints.print(f"not stored: {each.path}: {each.answer}", markup=False)
+        terminal.complain(f"not stored: {each.path}: {each.answer}")
     if failed:
         raise DeliveryFailed(f"{len(failed)} of {len(files)} instances were not stored")
-    terminal.console.print(f"{len(files)} instances stored at {peer.called_ae}")
+    terminal.say(f"{len(files)} instances stored at {peer.called_ae}")
 
 
 @main.command()
@@ -233,7 +233,7 @@ def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
     if not failed and not all_:
         raise ConfigurationError(f"no study {study_uid} is FAILED; see `triage status`")
     replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
-    terminal.console.print(f"{len(replayed)} studies are ready again")
+    terminal.say(f"{len(replayed)} studies are ready again")
 
 
 @main.command("demo")
@@ -263,7 +263,7 @@ def demo_command(study: Path, out: Path | None) -> None:
 
 
 def _show(files: list[Path], folder: Path, received: Path) -> None:
-    say = terminal.console.print
+    say = terminal.say
     say("starting Redis, receiver, workers and a test PACS on loopback ...")
     with demo.running(folder, received) as running:
         _sent(files, running.worker)
@@ -274,7 +274,7 @@ def _show(files: list[Path], folder: Path, received: Path) -> None:
             summary = ledger.summary(study.study_uid, study.revision)
             if summary is not None:
                 terminal.flags(read_summary(summary))
-            say(f"\nstudy {study.state}: {study.reason}", markup=False)
+            say(f"\nstudy {study.state}: {study.reason}")
             for each in ledger.deliveries(study.study_uid, study.revision):
                 say(f"{each.product.kind}: {received / each.product.sop_instance_uid}.dcm")
         ledger.close()
@@ -293,17 +293,17 @@ def check(config: Path | None) -> None:
     model = open_model(settings)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
-    say = terminal.console.print
-    say(f"findings: {len(model.findings.findings)} in {settings.findings}", markup=False)
-    say(f"bundle: {manifest.name} {manifest.version}{trained}", markup=False)
-    say(f"runs on: {model.encoder.execution_provider}", markup=False)
+    say = terminal.say
+    say(f"findings: {len(model.findings.findings)} in {settings.findings}")
+    say(f"bundle: {manifest.name} {manifest.version}{trained}")
+    say(f"runs on: {model.encoder.execution_provider}")
     silent = 0
     for name, destination in open_destinations(settings).items():
         try:
-            say(f"destination {name}: {destination.echo().answer}", markup=False)
+            say(f"destination {name}: {destination.echo().answer}")
         except DeliveryFailed as error:
             silent += 1
-            terminal.complaints.print(f"destination {name}: {error}", style="red", markup=False)
+            terminal.complain(f"destination {name}: {error}")
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
 

@@ -63,6 +63,8 @@ def without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     """Replace an exception by its type and place."""
     record = event.get("_record")
     info = event.pop("exc_info", None) or (record.exc_info if record else None)
+    if info is True:  # as `exception` says it
+        info = sys.exc_info()
     error = info[1] if isinstance(info, tuple) else info
     if not isinstance(error, BaseException):
         return event

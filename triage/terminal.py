@@ -20,6 +20,7 @@ from triage.domain.study import State, StudyRevision
 console = Console()
 complaints = Console(stderr=True)
 
+NAMELESS = "(no description)"
 COLOURS = {
     State.DELIVERED: "green",
     State.ASSESSED: "cyan",
@@ -27,6 +28,16 @@ COLOURS = {
     State.FAILED: "bold red",
 }
 FLAG_COLOURS = {Flag.YES: "bold red", Flag.NO: "green", Flag.NOT_EVALUATED: "yellow"}
+
+
+def say(text: str) -> None:
+    """Print a sentence as it is; long ones are not broken, so that paths can be copied."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a sentence to stderr, in red on a terminal."""
+    complaints.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
 
 @contextmanager
@@ -53,17 +64,17 @@ def flags(assessment: Assessment) -> None:
         )
     console.print(table)
     for used in assessment.used:
-        console.print(f"[green]looked at[/] {used.view}: {used.series_description} ({used.why})")
+        say(f"looked at {used.view}: {used.series_description or NAMELESS} ({used.why})")
     for missing in assessment.missing:
-        console.print(f"[yellow]not looked at[/] {missing.view}: {missing.reason}")
+        say(f"not looked at {missing.view}: {missing.reason}")
     if assessment.unused:
         images = sum(stack.images for stack in assessment.unused)
-        console.print(f"[yellow]not used[/] {len(assessment.unused)} series, {images} images:")
+        say(f"not used {len(assessment.unused)} series, {images} images:")
         for stack in assessment.unused:
-            name = stack.series_description or "(no description)"
-            console.print(f"    {name}, {stack.images} images: {stack.reason}")
+            name = stack.series_description or NAMELESS
+            say(f"    {name}, {stack.images} images: {stack.reason}")
     model = assessment.model
-    console.print(f"[dim]{model.name} {model.version}. {model.intended_use}[/]")
+    say(f"{model.name} {model.version}: {model.intended_use}")
 
 
 def studies(found: Sequence[StudyRevision]) -> None:

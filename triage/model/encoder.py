@@ -17,6 +17,11 @@ from triage.model.bundle import TEXT, TOKENIZER, VIDEO, Bundle
 from triage.ports import Embedding, Frames
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+#: TF32 would round the inputs of every matrix product to 10 bits.
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    PROVIDERS["cpu"]: {},
+    PROVIDERS["cuda"]: {"use_tf32": "0"},
+}
 ERRORS_ONLY = 3
 
 
@@ -35,10 +40,12 @@ class OnnxEncoder:
         """Return the embedding of a clip's frames, (frames, H, W)."""
         expected = (self._sizes.height, self._sizes.width)
         if frames.shape[1:] != expected or not 1 <= len(frames) <= self._sizes.frames:
-            raise ValueError(f"frames are {frames.shape}, the bundle takes (1..F, {expected})")
-        padding = np.zeros((self._sizes.frames - len(frames), *expected), np.uint8)
+            raise ValueError(
+                f"frames are {frames.shape}, the bundle takes (1..{self._sizes.frames}, "
+                f"{expected[0]}, {expected[1]})"
+            )
         inputs = {
-            "frames": np.concatenate([frames, padding])[None],  # (1, F, H, W)
+            "frames": frames[None],  # (1, frames, H, W); the graph pads to F itself
             "frame_count": np.array([len(frames)], np.int64),
         }
         return _embedding(self._video, inputs)
@@ -57,7 +64,7 @@ def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
-    session = ort.InferenceSession(str(path), options, providers=[provider])
+    session = ort.InferenceSession(str(path), options, providers=[(provider, OPTIONS[provider])])
     if session.get_providers()[0] != provider:
         raise ConfigurationError(
             f"model.provider asks for {provider}, which ONNX Runtime cannot use on this machine "

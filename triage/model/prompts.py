@@ -24,7 +24,7 @@ def prompt_embeddings(
     """Return the prompts' embeddings by finding, from the folder `cache` if they are there."""
     path = cache / f"prompts-{bundle.digest[:16]}-{findings.digest[:16]}.npz"
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:
             return {finding.id: stored[finding.id] for finding in findings.findings}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass

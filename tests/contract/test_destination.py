@@ -1,0 +1,132 @@
+"""What every destination promises: the fake, and a real PACS behind C-STORE."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+
+from tests.builders.assessments import EQUIPMENT, evidence, untrained
+from tests.fakes import FakeDestination
+from tests.integration.servers import HOST, orthanc
+from triage.config import DicomDestination
+from triage.demo import free_port
+from triage.destinations.dicom import DicomStore
+from triage.domain.delivery import Product
+from triage.domain.errors import DeliveryFailed
+from triage.ports import Destination
+from triage.reports.structured_report import build
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    return build(untrained(), evidence(), EQUIPMENT)
+
+
+def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
+    settings = DicomDestination(name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=2)
+    return DicomStore("CMRTRIAGE", settings)
+
+
+@pytest.fixture(params=["fake", "orthanc"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    if request.param == "fake":
+        yield FakeDestination()
+        return
+    with orthanc(tmp_path) as server:
+        yield dicom(server.dicom_port)
+
+
+@pytest.fixture(params=["fake", "nobody"])
+def silent(request: pytest.FixtureRequest) -> Destination:
+    return FakeDestination(refusal="no answer") if request.param == "fake" else dicom(free_port())
+
+
+def test_a_product_is_taken_and_acknowledged(destination: Destination, product: Product) -> None:
+    assert destination.deliver(product).answer == "0x0000 Success"
+
+
+def test_the_same_product_twice_is_acknowledged_twice(
+    destination: Destination, product: Product
+) -> None:
+    destination.deliver(product)
+    assert destination.deliver(product).answer == "0x0000 Success"
+
+
+def test_an_echo_is_answered(destination: Destination) -> None:
+    assert destination.echo().answer == "0x0000 Success"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
+def test_a_destination_that_is_not_there_is_a_failure(
+    silent: Destination, product: Product
+) -> None:
+    with pytest.raises(DeliveryFailed, match="answer"):
+        silent.deliver(product)
+    with pytest.raises(DeliveryFailed, match="answer"):
+        silent.echo()
+
+
+def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: Product) -> None:
+    with orthanc(tmp_path) as server:
+        dicom(server.dicom_port).deliver(product)
+        (stored,) = server.reports()
+    # The data set after the file meta information, which each application writes its own.
+    assert stored[-1000:] == product.content[-1000:]
+
+
+@pytest.fixture
+def answering(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Yield the port of a PACS that answers every C-STORE with the test's status."""
+    ae = AE(ae_title="PACS")
+    ae.supported_contexts = AllStoragePresentationContexts
+    port = free_port()
+    handlers = [(evt.EVT_C_STORE, lambda _event: request.param)]
+    server = ae.start_server((HOST, port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
+    assert server is not None
+    yield port
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answering", "said"),
+    [
+        (0xA700, "0xA700 Out of resources"),
+        (0xA801, "0xA801 a status"),
+        (0xC210, "0xC210 Cannot understand"),
+        (0x0210, "0x0210 a status"),
+        (0x0110, "0x0110 a status"),
+    ],
+    indirect=["answering"],
+)
+def test_5_a_failure_status_is_a_failure(answering: int, said: str, product: Product) -> None:
+    with pytest.raises(DeliveryFailed, match=said):
+        dicom(answering, "PACS").deliver(product)
+
+
+@pytest.mark.parametrize("answering", [0xB000, 0xB006, 0xB007], indirect=True)
+def test_5_a_warning_is_stored_and_kept(answering: int, product: Product) -> None:
+    assert dicom(answering, "PACS").deliver(product).answer.startswith("0xB00")
+
+
+def test_11_a_pacs_that_takes_no_such_class_is_named_at_once(product: Product) -> None:
+    ae = AE(ae_title="PACS")
+    ae.add_supported_context("1.2.840.10008.5.1.4.1.1.4")
+    port = free_port()
+    server = ae.start_server((HOST, port), block=False)
+    assert server is not None
+    with pytest.raises(DeliveryFailed, match="accepted none of our presentation contexts"):
+        dicom(port, "PACS").deliver(product)
+    server.shutdown()
+
+
+def test_a_pacs_that_does_not_know_us_is_named_with_its_reason(product: Product) -> None:
+    ae = AE(ae_title="PACS")
+    ae.supported_contexts = AllStoragePresentationContexts
+    ae.require_calling_aet = ["SOMEBODY"]
+    port = free_port()
+    server = ae.start_server((HOST, port), block=False)
+    assert server is not None
+    with pytest.raises(DeliveryFailed, match="rejected the association: Calling AE title"):
+        dicom(port, "PACS").deliver(product)
+    server.shutdown()

@@ -1,0 +1,64 @@
+"""What every queue promises: the fake, and Celery on a real Redis."""
+
+import json
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.fakes import FakeQueue
+from triage.broker.embedded import EmbeddedRedis
+from triage.broker.queue import CeleryQueue
+from triage.domain.errors import BrokerUnavailable
+from triage.ports import Queue
+
+End = Callable[[], None]
+
+
+@pytest.fixture(params=["fake", "celery"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Queue, End]]:
+    """Yield a queue, and how to take its broker down."""
+    if request.param == "fake":
+        fake = FakeQueue()
+        yield fake, lambda: setattr(fake, "down", True)
+        return
+    with EmbeddedRedis(tmp_path) as server:
+        celery = CeleryQueue(server.url)
+        yield celery, lambda: _end(server)
+        celery.close()
+
+
+def _end(server: EmbeddedRedis) -> None:
+    server._end()
+
+
+def test_tasks_wait_in_the_queue_they_belong_to(queue: tuple[Queue, End]) -> None:
+    broker, _end = queue
+    assert broker.waiting("assess") == broker.waiting("deliver") == 0
+    broker.assess("1.2.3", 1)
+    broker.assess("1.2.3", 2)
+    broker.deliver(7)
+    assert (broker.waiting("assess"), broker.waiting("deliver")) == (2, 1)
+
+
+def test_2_a_broker_that_is_down_says_so_soon(queue: tuple[Queue, End]) -> None:
+    broker, end = queue
+    end()
+    with pytest.raises(BrokerUnavailable):
+        broker.assess("1.2.3", 1)
+    with pytest.raises(BrokerUnavailable):
+        broker.deliver(1)
+    with pytest.raises(BrokerUnavailable):
+        broker.waiting("assess")
+
+
+def test_a_message_carries_identifiers_and_nothing_else(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        celery = CeleryQueue(server.url)
+        celery.assess("1.2.3", 4)
+        (raw,) = redis.Redis.from_url(server.url).lrange("assess", 0, -1)  # type: ignore[misc]
+        celery.close()
+    arguments, keywords, _options = json.loads(b64decode(json.loads(raw)["body"]))
+    assert (arguments, keywords) == (["1.2.3", 4], {})

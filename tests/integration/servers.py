@@ -1,0 +1,98 @@
+"""Real servers on free loopback ports, ended by the fixtures that start them."""
+
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.peers import peer
+from triage.demo import free_port
+
+HOST = "127.0.0.1"
+
+
+def wait_until(true: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {seconds} s")
+        time.sleep(0.1)
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A real PACS."""
+
+    dicom_port: int
+    http_port: int
+    ae_title: str = "ORTHANC"
+
+    def get(self, path: str) -> Any:
+        """Return the JSON answer of its REST interface."""
+        return json.loads(self.read(path))
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of an answer of its REST interface."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.http_port}{path}") as answer:
+            return bytes(answer.read())
+
+    def reports(self) -> list[bytes]:
+        """Return the Structured Reports that it holds, as Part 10 files."""
+        series = [self.get(f"/series/{each}") for each in self.get("/series")]
+        return [
+            self.read(f"/instances/{instance}/file")
+            for each in series
+            if each["MainDicomTags"].get("Modality") == "SR"
+            for instance in each["Instances"]
+        ]
+
+    def is_up(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            self.get("/system")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
+
+
+@contextmanager
+def orthanc(folder: Path, dicom_port: int | None = None) -> Iterator[Orthanc]:
+    """Run an Orthanc that takes everything, until the block ends."""
+    program = peer("Orthanc")
+    server = Orthanc(dicom_port or free_port(), free_port())
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "Name": "test",
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "DicomAet": server.ae_title,
+        "DicomPort": server.dicom_port,
+        "HttpPort": server.http_port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAlwaysAllowStore": True,
+        "Plugins": [],
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
+        try:
+            wait_until(server.is_up, what="Orthanc")
+            yield server
+        finally:
+            process.terminate()
+            process.wait(30)

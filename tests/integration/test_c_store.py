@@ -1,0 +1,223 @@
+"""The receiver against real senders: DCMTK, and pynetdicom where bytes must be wrong."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID, EnhancedMRImageStorage, JPEG2000Lossless, MRImageStorage
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
+
+import receivers.c_store
+from tests.builders.images import SIDE, image, part10, uid
+from tests.fakes import FakeClock
+from tests.integration.servers import HOST, wait_until
+from tests.peers import peer, real_data, unavailable
+from triage.config import Receiver
+from triage.demo import free_port
+from triage.dimse import Status
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A receiver with its ledger and spool."""
+
+    port: int
+    ledger: SqlLedger
+    state: Path
+
+    def kept(self) -> set[bytes]:
+        return {path.read_bytes() for path in (self.state / "spool").rglob("*.dcm")}
+
+
+def listening(state: Path, spool: FileSpool) -> Iterator[Listening]:
+    ledger = SqlLedger.in_folder(state, FakeClock())
+    settings = Receiver(ae_title="CMRTRIAGE", port=free_port(), calling=("PACS", "PACS2"))
+    server = receivers.c_store.start(Intake(spool, ledger), settings)
+    yield Listening(settings.port, ledger, state)
+    server.shutdown()
+    ledger.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Listening]:
+    yield from listening(tmp_path, FileSpool(tmp_path))
+
+
+def dcmtk(
+    program: str, port: int, *arguments: str, calling: str = "PACS", called: str = "CMRTRIAGE"
+) -> subprocess.CompletedProcess[str]:
+    command = [peer(program), "-v", "-aet", calling, "-aec", called, HOST, str(port), *arguments]
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def associated(port: int, *sop_classes: str) -> Association:
+    ae = AE(ae_title="PACS")
+    for sop_class in sop_classes or (MRImageStorage,):
+        ae.add_requested_context(sop_class)
+    association = ae.associate(HOST, port, ae_title="CMRTRIAGE")
+    assert association.is_established
+    return association
+
+
+def stored(port: int, *datasets: Dataset) -> list[int]:
+    """Return the status of each C-STORE on one association."""
+    association = associated(port)
+    statuses = [association.send_c_store(each).Status for each in datasets]
+    association.release()
+    return statuses
+
+
+def test_an_echo_is_answered(receiver: Listening) -> None:
+    assert dcmtk("echoscu", receiver.port).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("calling", "called", "said"),
+    [
+        ("STRANGER", "CMRTRIAGE", "Calling AE Title Not Recognized"),
+        ("PACS", "OTHER", "Called AE Title Not Recognized"),
+    ],
+)
+def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
+    receiver: Listening, calling: str, called: str, said: str
+) -> None:
+    refused = dcmtk("echoscu", receiver.port, calling=calling, called=called)
+    assert refused.returncode != 0
+    assert said in refused.stdout + refused.stderr
+    wait_until(receiver.ledger.incidents, 5, "the incident")
+    (incident,) = receiver.ledger.incidents()
+    assert incident.kind == "rejected association"
+    assert incident.calling_ae == calling
+
+
+def test_9_a_pacs_may_send_under_several_titles(receiver: Listening) -> None:
+    assert dcmtk("echoscu", receiver.port, calling="PACS2").returncode == 0
+
+
+def test_13_a_connection_that_never_speaks_is_no_incident(receiver: Listening) -> None:
+    for _ in range(20):
+        socket.create_connection((HOST, receiver.port)).close()
+    assert dcmtk("echoscu", receiver.port).returncode == 0
+    assert not receiver.ledger.incidents()
+
+
+def test_the_received_bytes_are_kept_undecoded(receiver: Listening) -> None:
+    path = real_data("scd_ge_sax_frames") / "jfitz/dicoms/SCD0000101/47.dcm"
+    sent = dcmtk("storescu", receiver.port, str(path))
+    assert sent.returncode == 0, sent.stderr
+    (kept,) = receiver.kept()
+    original = dcmread(path)
+    assert kept.endswith(original.PixelData)
+    assert dcmread(next((receiver.state / "spool").rglob("*.dcm"))) == original
+
+
+def test_11_compressed_images_arrive_compressed(receiver: Listening) -> None:
+    path = real_data("derived_variants") / "ts_j2k_lossless.dcm"
+    sent = dcmtk("storescu", receiver.port, str(path), "-xv")
+    assert sent.returncode == 0, sent.stderr
+    (kept,) = (receiver.state / "spool").rglob("*.dcm")
+    assert dcmread(kept).file_meta.TransferSyntaxUID == JPEG2000Lossless
+
+
+def test_12_enhanced_mr_is_accepted(receiver: Listening) -> None:
+    association = associated(receiver.port, EnhancedMRImageStorage)
+    enhanced = image(SOPClassUID=EnhancedMRImageStorage)
+    enhanced.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    assert association.send_c_store(enhanced).Status == Status.SUCCESS
+    association.release()
+
+
+def test_14_the_same_instance_twice_is_kept_once(receiver: Listening) -> None:
+    assert stored(receiver.port, image(), image()) == [Status.SUCCESS, Status.SUCCESS]
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 1
+    assert len(receiver.kept()) == 1
+
+
+def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
+    receiver: Listening,
+) -> None:
+    damaged = image(number=2, PixelData=bytes(SIDE))
+    statuses = stored(receiver.port, image(number=1), damaged, image(number=3))
+    assert statuses == [Status.SUCCESS, Status.CANNOT_UNDERSTAND, Status.SUCCESS]
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 2
+    (incident,) = receiver.ledger.incidents()
+    assert "shorter than the header says" in incident.detail
+    assert (receiver.state / incident.path).is_file()
+
+
+def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: Listening) -> None:
+    association = associated(receiver.port)
+    (context,) = association.accepted_contexts
+    request = C_STORE()
+    request.MessageID = 1
+    request.AffectedSOPClassUID = MRImageStorage
+    request.AffectedSOPInstanceUID = UID("1.2.3")
+    request.DataSet = BytesIO(encode(image(), is_implicit_vr=True, is_little_endian=True) or b"")
+    assert context.context_id is not None
+    association.dimse.send_msg(request, context.context_id)
+    _context, answer = association.dimse.get_msg(block=True)
+    association.release()
+    assert isinstance(answer, C_STORE)
+    assert answer.Status == Status.DATA_SET_DOES_NOT_MATCH
+    assert not receiver.ledger.studies()
+
+
+def test_13_one_association_for_each_file(receiver: Listening) -> None:
+    for number in range(25):
+        assert stored(receiver.port, image(number=number)) == [Status.SUCCESS]
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 25
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if subprocess.run(mounted, check=False, capture_output=True).returncode:
+        unavailable("a disk of 200 kB (mounting one needs root)")
+    yield folder
+    wait_until(
+        lambda: not subprocess.run(["umount", str(folder)], check=False).returncode, 10, "umount"
+    )
+
+
+@pytest.fixture
+def on_small_disk(tmp_path: Path, small_disk: Path) -> Iterator[Listening]:
+    yield from listening(tmp_path, FileSpool(small_disk))
+
+
+def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
+    on_small_disk: Listening, small_disk: Path
+) -> None:
+    big = bytes(128 * 128 * 2)
+    images = [image(number=n, Rows=128, Columns=128, PixelData=big) for n in range(12)]
+    statuses = stored(on_small_disk.port, *images)
+    assert statuses[0] == Status.SUCCESS
+    assert statuses[-1] == Status.OUT_OF_RESOURCES == 0xA700
+    promised = [
+        part10(each)[-len(big) :] for each, s in zip(images, statuses, strict=True) if not s
+    ]
+    kept = [path.read_bytes() for path in (small_disk / "spool").glob("*/*.dcm")]
+    assert len(kept) == len(promised)
+    assert all(content.endswith(big) for content in kept)
+    (study,) = on_small_disk.ledger.studies()
+    assert study.instances == len(promised)
+    # When there is room again, the sender's next try is taken.
+    next((small_disk / "spool").glob("*/*.dcm")).unlink()
+    assert stored(on_small_disk.port, images[-1]) == [Status.SUCCESS]

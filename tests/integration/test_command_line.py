@@ -1,0 +1,177 @@
+"""The command line, as its readers type it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
+from tests.integration.servers import HOST, orthanc
+from triage.bootstrap import SystemClock
+from triage.demo import STUDY, free_port
+from triage.domain.study import Event, State
+from triage.store.ledger import SqlLedger
+
+COMMANDS = ["serve", "receive", "work", "send", "status", "replay", "demo", "check"]
+
+
+def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    site = [] if config is None else ["--config", str(config)]
+    return subprocess.run(
+        [sys.executable, "-m", "triage", *site, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "250"},
+    )
+
+
+def configured(tmp_path: Path, port: int = 1, **settings: object) -> Path:
+    pacs = {"name": "pacs", "ae_title": "ORTHANC", "host": HOST, "port": port, "timeout_s": 2}
+    content = {
+        "state_dir": "state",
+        "receiver": {"port": free_port(), "calling": ["PACS"]},
+        "destinations": [pacs],
+        **settings,
+    }
+    path = tmp_path / "triage.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> SqlLedger:
+    (tmp_path / "state").mkdir()
+    return SqlLedger.in_folder(tmp_path / "state", SystemClock())
+
+
+def test_the_help_names_every_command_and_first_steps() -> None:
+    shown = triage("--help").stdout
+    assert all(f"\n  {command} " in shown for command in COMMANDS)
+    assert "First steps" in shown
+    assert "Research use only" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    shown = triage(command, "--help")
+    assert shown.returncode == 0
+    assert len(shown.stdout) > 150
+
+
+def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc") as pacs:
+        shown = triage("check", config=configured(tmp_path, pacs.dicom_port))
+    assert shown.returncode == 0, shown.stderr
+    assert "findings: 7" in shown.stdout
+    assert "UNTRAINED: every flag will be Not Evaluated" in shown.stdout
+    assert "runs on: CPUExecutionProvider" in shown.stdout
+    assert "destination pacs: 0x0000 Success" in shown.stdout
+    assert '"quiet_s": 15.0' in shown.stdout
+
+
+def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
+    shown = triage("check", config=configured(tmp_path, free_port()))
+    assert shown.returncode == 2
+    assert "destination pacs: ORTHANC at 127.0.0.1" in shown.stderr
+    assert "does not answer" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"reciever": {}}, "reciever: is no known field"),
+        ({"findings": "nowhere.yaml"}, "cannot read"),
+        ({"model": {"bundle": "nowhere"}}, "cannot read"),
+        ({"model": {"provider": "cuda"}}, "model.provider asks for CUDAExecutionProvider"),
+        ({"destinations": []}, "destinations is empty"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_mistake_is_a_sentence_and_no_trace(
+    tmp_path: Path, command: str, settings: dict[str, object], said: str
+) -> None:
+    shown = triage(command, config=configured(tmp_path, **settings))
+    assert shown.returncode == 2
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    with orthanc(tmp_path / "orthanc") as pacs:
+        content = yaml.safe_load(config.read_text())
+        content["receiver"]["port"] = pacs.dicom_port
+        config.write_text(yaml.safe_dump(content))
+        shown = triage("receive", config=config)
+    assert shown.returncode == 2
+    assert "cannot listen on" in shown.stderr
+    assert "set receiver.host and receiver.port" in shown.stderr
+
+
+def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
+    with orthanc(tmp_path / "orthanc") as pacs:
+        port = str(pacs.dicom_port)
+        shown = triage("send", str(STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
+        assert shown.returncode == 0, shown.stderr
+        assert len(pacs.get("/instances")) == 25
+    assert "25 instances stored at ORTHANC" in shown.stdout
+
+
+def test_send_says_who_refused_and_what_to_look_at() -> None:
+    shown = triage("send", str(STUDY / "sax_1"), "--port", str(free_port()))
+    assert shown.returncode == 2
+    assert "refused or is not there" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_status_shows_states_reasons_and_what_was_turned_away(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    ledger.record(receipt("arriving"), SOURCE)
+    study = assessing(ledger)
+    assert ledger.move(study, Event.DECLINED, "no MR images, only CT")
+    ledger.report("rejected association", "unknown calling AE title 'X'", SOURCE)
+    shown = triage("status", config=configured(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    assert "no MR images, only CT" in shown.stdout
+    assert "RECEIVING" in shown.stdout
+    assert "unknown calling AE title 'X'" in shown.stdout
+    assert "Marked" not in shown.stdout
+
+
+def test_status_as_json_can_be_read_by_a_program(tmp_path: Path, ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    config = configured(tmp_path)
+    (row,) = json.loads(triage("status", "--json", config=config).stdout)
+    assert (row["study_uid"], row["state"]) == (study.study_uid, "ASSESSING")
+    assert json.loads(triage("status", "--json", "--state", "FAILED", config=config).stdout) == []
+
+
+def test_status_of_one_study_shows_its_history_and_deliveries(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    ledger.not_delivered(delivery, "0xA700 Out of resources", 60)
+    shown = triage("status", study.study_uid, config=configured(tmp_path))
+    assert "0xA700 Out of resources" in shown.stdout
+    assert "judged complete" in shown.stdout
+
+
+def test_status_of_an_unknown_study_is_an_error(tmp_path: Path) -> None:
+    shown = triage("status", "1.2.3", config=configured(tmp_path))
+    assert (shown.returncode, shown.stderr) == (2, "error: the ledger knows no study 1.2.3\n")
+
+
+def test_replay_makes_a_failed_study_ready_again(tmp_path: Path, ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why")
+    config = configured(tmp_path)
+    shown = triage("replay", study.study_uid, config=config)
+    assert shown.stdout == "1 studies are ready again\n"
+    assert current(ledger, study.study_uid).state is State.READY
+    assert triage("replay", study.study_uid, config=config).returncode == 2

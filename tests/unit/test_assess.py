@@ -1,0 +1,257 @@
+"""The use case from a ready study to deliveries, with a real ledger, spool and bundle."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage
+
+from tests.builders.images import cardiac_study, cine, image, part10, uid
+from tests.builders.images import SHORT_AXIS
+from tests.contract.ledgers import SOURCE, current
+from tests.fakes import FakeClock, FakeEncoder, FakeQueue
+from triage.assess import Assessor, Model, read_summary
+from triage.bootstrap import equipment
+from triage.config import Settings
+from triage.domain.assessment import Assessment, Flag
+from triage.domain.study import Event, State
+from triage.findings.loader import load_findings
+from triage.intake import Intake
+from triage.model.bundle import Calibration, Threshold, open_bundle
+from triage.model.prompts import prompt_embeddings
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+SETTINGS = Settings()
+STUDY = uid("study")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+@pytest.fixture
+def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
+    bundle = open_bundle(SETTINGS.model.bundle)
+    findings = load_findings(SETTINGS.findings)
+    encoder = FakeEncoder()
+    prompts = prompt_embeddings(findings, bundle, encoder, tmp_path / "cache")
+    return Assessor(
+        spool=FileSpool(tmp_path),
+        ledger=ledger,
+        queue=queue,
+        model=Model(bundle, encoder, findings, prompts),
+        equipment=equipment(SETTINGS),
+        destinations=("pacs", "archive"),
+        holder="worker:1",
+        lease_s=30,
+        max_attempts=3,
+    )
+
+
+def trained(assessor: Assessor, threshold: float) -> Assessor:
+    """Return the assessor with a bundle that says it is trained and calibrated."""
+    model = assessor.model
+    thresholds = {
+        finding.id: Threshold(threshold=threshold, prompts=finding.prompts)
+        for finding in model.findings.findings
+    }
+    manifest = model.bundle.manifest.model_copy(update={"trained": True})
+    calibration = Calibration(method="test", findings=thresholds)
+    bundle = replace(model.bundle, manifest=manifest, calibration=calibration)
+    return replace(assessor, model=replace(model, bundle=bundle))
+
+
+def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
+    run(assessor, datasets)
+    summary = assessor.ledger.summary(STUDY, 1)
+    assert summary is not None, current(assessor.ledger, STUDY).reason
+    return read_summary(summary)
+
+
+def run(assessor: Assessor, datasets: list[Dataset]) -> None:
+    intake = Intake(assessor.spool, assessor.ledger)
+    for each in datasets:
+        intake.accept(part10(each), SOURCE)
+    study = current(assessor.ledger, STUDY)
+    assert assessor.ledger.move(study, Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(STUDY, 1)
+
+
+def test_an_assessed_study_has_a_report_for_every_destination_and_sends_them(
+    assessor: Assessor, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    run(assessor, cardiac_study())
+    assert current(ledger, STUDY).state is State.ASSESSED
+    deliveries = ledger.deliveries(STUDY, 1)
+    assert [each.destination for each in deliveries] == ["pacs", "archive"]
+    assert queue.tasks["deliver"] == [(each.id,) for each in deliveries]
+
+
+def test_an_untrained_model_evaluates_nothing_but_runs_the_whole_path(assessor: Assessor) -> None:
+    said = assessed(assessor, cardiac_study())
+    assert {answer.reason for answer in said.answers} == {"model is untrained"}
+    assert {answer.flag for answer in said.answers} == {Flag.NOT_EVALUATED}
+    scored = [answer.finding.id for answer in said.answers if answer.score is not None]
+    assert len(scored) == 6
+
+
+def test_the_clip_that_the_model_sees_has_the_published_layout(assessor: Assessor) -> None:
+    run(assessor, cardiac_study())
+    encoder = assessor.model.encoder
+    assert isinstance(encoder, FakeEncoder)
+    (clip,) = encoder.clips
+    assert clip.shape == (60, 224, 224)
+    assert clip.dtype == np.uint8
+
+
+def test_scores_above_their_thresholds_are_flagged(assessor: Assessor) -> None:
+    said = assessed(trained(assessor, -1.0), cardiac_study())
+    flags = {answer.finding.id: answer.flag for answer in said.answers}
+    assert flags.pop("lge") is Flag.NOT_EVALUATED  # the study has no delayed enhancement
+    assert set(flags.values()) == {Flag.YES}
+    assert said.flag is Flag.YES
+
+
+def test_no_flag_at_all_is_not_the_same_as_not_evaluated(assessor: Assessor) -> None:
+    assert assessed(trained(assessor, 1.0), cardiac_study()).flag is Flag.NO
+
+
+def test_the_same_study_in_another_order_gives_the_same_report(
+    assessor: Assessor, ledger: SqlLedger, tmp_path: Path, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    other_ledger = SqlLedger.in_folder(tmp_path / "cache", clock)
+    other = replace(assessor, ledger=other_ledger, spool=FileSpool(tmp_path / "cache"))
+    run(other, cardiac_study()[::-1])
+    reports = [each.deliveries(STUDY, 1)[0].product for each in (ledger, other_ledger)]
+    other_ledger.close()
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "reason"),
+    [
+        ([image(Modality="CT", SOPClassUID=CTImageStorage)], "no MR images, only CT"),
+        ([image(Modality="")], "no MR images, only unknown"),
+        ([image(series="brain t1")], "no cardiac view found: no cine (1 images at one position)"),
+        ([image(series="localizer")], "no cardiac view found: localizer, by its name"),
+    ],
+)
+def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
+    assessor: Assessor, ledger: SqlLedger, datasets: list[Dataset], reason: str
+) -> None:
+    run(assessor, datasets)
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert declined.reason.startswith(reason)
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: Assessor) -> None:
+    study = cardiac_study()
+    for each in study:
+        if each.SeriesDescription == "cine 4ch":
+            each.BitsStored = 40
+    said = assessed(assessor, study)
+    assert [used.view for used in said.used] == ["cine_sa"]
+    missing = {each.view: each.reason for each in said.missing}
+    assert missing["cine_lax"].startswith("pixel data does not decode")
+
+
+def test_a_study_of_which_nothing_decodes_is_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cine("study", "cine_sax", SHORT_AXIS[0], BitsStored=40)
+    run(assessor, study)
+    assert current(ledger, STUDY).state is State.DECLINED
+    assert "no view can be decoded" in current(ledger, STUDY).reason
+
+
+def test_images_of_two_patients_in_one_study_are_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cardiac_study()
+    for each in study:
+        if each.SeriesDescription == "cine 4ch":
+            each.PatientID = "ANOTHER"
+    run(assessor, study)
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert "ANOTHER" not in declined.reason
+
+
+def test_15_a_task_that_comes_twice_finds_its_work_taken(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    run(assessor, cardiac_study())
+    before = current(ledger, STUDY)
+    assessor.assess(STUDY, 1)
+    assert current(ledger, STUDY) == before
+    assert len(ledger.deliveries(STUDY, 1)) == 2
+
+
+def test_a_task_for_a_study_that_nobody_knows_changes_nothing(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    assessor.assess("1.2.3", 1)
+    assert not ledger.studies()
+
+
+def test_2_with_the_broker_down_the_deliveries_wait_in_the_ledger(
+    assessor: Assessor, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    queue.down = True
+    run(assessor, cardiac_study())
+    assert current(ledger, STUDY).state is State.ASSESSED
+    assert len(ledger.unsent_deliveries(None)) == 2
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    class Slow(FakeEncoder):
+        def encode_clip(self, frames: np.ndarray) -> np.ndarray:
+            assert ledger.move(current(ledger, STUDY), Event.RELEASED, "fell silent")
+            return super().encode_clip(frames)
+
+    slow = replace(assessor, model=replace(assessor.model, encoder=Slow()))
+    run(slow, cardiac_study())
+    assert current(ledger, STUDY).state is State.READY
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    run_into(assessor, ledger)
+    for attempt in (1, 2, 3):
+        claimed = ledger.claim(STUDY, 1, assessor.holder, 30)
+        assert claimed is not None
+        assessor.broke(STUDY, 1, RuntimeError("a defect"))
+        study = current(ledger, STUDY)
+        assert study.reason == (
+            f"the assessment broke with RuntimeError: a defect, attempt {attempt} of 3"
+        )
+    assert study.state is State.FAILED
+
+
+def run_into(assessor: Assessor, ledger: SqlLedger) -> None:
+    Intake(assessor.spool, ledger).accept(part10(image()), SOURCE)
+    assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")

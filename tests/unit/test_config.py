@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from triage.config import Settings, load, require_peers
+from triage.domain.errors import ConfigurationError
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "triage.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_the_defaults_hold_and_nothing_listens_beyond_this_machine() -> None:
+    settings = load(None, {})
+    assert settings.receiver.host == "127.0.0.1"
+    assert settings.redis_url is None
+    assert settings.receiver.quiet_s == 15
+
+
+def test_the_environment_names_the_file_and_sets_single_fields(tmp_path: Path) -> None:
+    path = written(tmp_path, "receiver: {port: 104, calling: [PACS]}\n")
+    environment = {
+        "TRIAGE_CONFIG": str(path),
+        "TRIAGE_RECEIVER__QUIET_S": "30",
+        "TRIAGE_REDIS_URL": "redis://broker/0",
+        "TRIAGE_RECEIVER__CALLING": "[A, B]",
+    }
+    settings = load(None, environment)
+    assert settings.receiver.port == 104
+    assert settings.receiver.quiet_s == 30
+    assert settings.receiver.calling == ("A", "B")
+    assert settings.redis_url == "redis://broker/0"
+
+
+def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, "state_dir: state\nfindings: ours.yaml\n"), {})
+    assert settings.state_dir == tmp_path / "state"
+    assert settings.findings == tmp_path / "ours.yaml"
+    assert settings.model.bundle.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("receiver: {port: 0}", "line 1: receiver.port"),
+        ("reciever: {}", "line 1: reciever: is no known field"),
+        ("receiver:\n  ae_title: MUCH_TOO_LONG_A_TITLE", "line 2: receiver.ae_title: an AE title"),
+        ("receiver:\n  calling: ['A\\B']", "line 2: receiver.calling.0: an AE title"),
+        ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
+        ("model: {provider: tpu}", "model.provider"),
+        (
+            "destinations:\n"
+            "  - {name: a, ae_title: A, host: h, port: 1}\n"
+            "  - {name: a, ae_title: B, host: h, port: 1}\n",
+            "two destinations have the same name",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        load(written(tmp_path, text), {})
+    assert said in str(error.value)
+
+
+def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="recever: is no known field"):
+        load(None, {"TRIAGE_RECEVER__PORT": "104"})
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="cannot read /nowhere/triage.yaml"):
+        load(Path("/nowhere/triage.yaml"), {})
+
+
+def test_a_service_without_senders_or_destinations_says_what_is_missing() -> None:
+    with pytest.raises(ConfigurationError, match="receiver.calling is empty"):
+        require_peers(Settings())
+    listening = Settings.model_validate({"receiver": {"calling": ["PACS"]}})
+    with pytest.raises(ConfigurationError, match="destinations is empty"):
+        require_peers(listening)
