@@ -8,6 +8,17 @@ routes to us is kept, and what is not for us is declined later, with a reason.
 from typing import Any, cast
 
 import structlog
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
@@ -17,6 +28,21 @@ from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import ConfigurationError, DamagedInstance, MismatchedInstance, SpoolFull
 from triage.domain.instance import Source
 from triage.intake import Intake
+
+#: Of several syntaxes in one presentation context the first of ours is taken: what is native or
+#: lossless goes before what may be lossy.
+PREFERRED = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    RLELossless,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+]
+SYNTAXES = [*PREFERRED, *(uid for uid in ALL_TRANSFER_SYNTAXES if uid not in PREFERRED)]
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +56,7 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     """Listen in threads of its own; `shutdown()` of the answer ends it."""
     ae = AE(ae_title=settings.ae_title)
     for sop_class in _STORAGE_CLASSES.values():
-        ae.add_supported_context(sop_class, ALL_TRANSFER_SYNTAXES)
+        ae.add_supported_context(sop_class, SYNTAXES)
     ae.add_supported_context(Verification)
     ae.require_called_aet = True
     ae.require_calling_aet = list(settings.calling)

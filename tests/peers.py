@@ -15,17 +15,15 @@ import pytest
 def peer(name: str) -> str:
     """Return the path of program `name`, or of the file `name`; skip or fail if it is missing."""
     path = shutil.which(name) or (name if Path(name).is_file() else None)
-    if path:
-        return path
-    unavailable(name)
+    return path or unavailable(name)
 
 
 def real_data(folder: str) -> Path:
     """Return a folder of the real data; skip or fail where it is missing."""
     path = Path(os.environ.get("TRIAGE_REAL_DATA", "../shared/data")) / folder
-    if path.is_dir():
-        return path
-    unavailable(f"{path} (TRIAGE_REAL_DATA names the folder of the real data)")
+    if not path.is_dir():
+        unavailable(f"{path} (TRIAGE_REAL_DATA names the folder of the real data)")
+    return path
 
 
 def unavailable(what: str) -> NoReturn:

@@ -14,10 +14,19 @@ import click
 
 from triage import __version__, demo, logs, terminal
 from triage.assess import read_summary
-from triage.bootstrap import Services, SystemClock, open_destinations, open_ledger, open_model
+from triage.bootstrap import (
+    CACHE,
+    Services,
+    SystemClock,
+    existing_ledger,
+    open_destinations,
+    open_ledger,
+    open_model,
+    state_folder,
+)
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
-from triage.config import Settings, child_environment, load, require_peers
+from triage.config import Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.study import Event, State
 from triage.receive import receive as receive_until_ended
@@ -54,7 +63,7 @@ class Commands(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
-    r"""DICOM triage worker for cardiac MRI. Research use only: it assists, it never decides.
+    """DICOM triage worker for cardiac MRI. Research use only: it assists, it never decides.
 
     A PACS sends a study over C-STORE; a Structured Report comes back with one flag per configured
     finding, saying why, and what was not looked at.
@@ -101,7 +110,9 @@ def serve(config: Path | None) -> None:
     Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
     """
     settings = _started(config, None)
-    open_model(settings)  # wrong findings or a wrong bundle must show here, not in a restart loop
+    open_model(
+        settings, state_folder(settings) / CACHE
+    )  # wrong findings or a wrong bundle must show here, not in a restart loop
     with _broker(settings) as (redis_url, private):
         environment = child_environment(config, redis_url)
         assess = ("work", "--queue", ASSESS)
@@ -153,7 +164,7 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
 @click.option("--called", help="AE title to call. [default: receiver.ae_title of the settings]")
 @click.option("--calling", help="AE title to call as. [default: the first of receiver.calling]")
 @click.pass_obj
-def send(  # noqa: PLR0913, PLR0917 - one argument an option
+def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
     config: Path | None,
     folder: Path,
     host: str,
@@ -161,7 +172,7 @@ def send(  # noqa: PLR0913, PLR0917 - one argument an option
     called: str | None,
     calling: str | None,
 ) -> None:
-    r"""Send every DICOM file below FOLDER over C-STORE, as a PACS would.
+    """Send every DICOM file below FOLDER over C-STORE, as a PACS would.
 
     \b
     triage --config triage.yaml send ./study
@@ -193,7 +204,7 @@ def status(
     config: Path | None, study_uid: str | None, states: tuple[str, ...], *, as_json: bool
 ) -> None:
     """Show what became of the studies, or everything about one STUDY_UID."""
-    ledger = open_ledger(load(config), SystemClock())
+    ledger = existing_ledger(load(config))
     if study_uid is not None:
         _one_study(ledger, study_uid)
         return
@@ -228,7 +239,7 @@ def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
     """
     if (study_uid is None) != all_:
         raise click.UsageError("name a STUDY_UID, or say --all")
-    ledger = open_ledger(load(config), SystemClock())
+    ledger = existing_ledger(load(config))
     failed = [s for s in ledger.studies(State.FAILED) if all_ or s.study_uid == study_uid]
     if not failed and not all_:
         raise ConfigurationError(f"no study {study_uid} is FAILED; see `triage status`")
@@ -288,9 +299,9 @@ def check(config: Path | None) -> None:
     Exits with 2 if anything needs mending. Changes nothing.
     """
     settings = load(config)
-    terminal.console.print_json(settings.model_dump_json())
+    terminal.console.print_json(shown(settings))
     require_peers(settings)
-    model = open_model(settings)
+    model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
     say = terminal.say

@@ -25,7 +25,7 @@ from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclin
 from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import join, view_frames
-from triage.imaging.header import read_header
+from triage.imaging.header import is_image_class, read_header
 from triage.imaging.series import Chosen, Image, Selection, select_views
 from triage.lease import kept_alive
 from triage.model.bundle import Bundle
@@ -191,7 +191,9 @@ def _decline_unless_cardiac(images: Sequence[Image], selection: Selection) -> No
 
 
 def _inputs_digest(images: Sequence[Image]) -> str:
-    uids = sorted(str(image.header.SOPInstanceUID) for image in images)
+    """Return the digest of what was there to look at; reports beside the images do not count."""
+    pictures = (image.header for image in images if is_image_class(image.header.SOPClassUID))
+    uids = sorted(str(header.SOPInstanceUID) for header in pictures)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
 
 

@@ -30,6 +30,8 @@ from triage.reports.equipment import Equipment
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
+CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
+
 
 class SystemClock:
     """See `ports.Clock`."""
@@ -88,7 +90,7 @@ class Services:
             spool=self.spool,
             ledger=self.ledger,
             queue=self.queue,
-            model=open_model(self.settings),
+            model=open_model(self.settings, state_folder(self.settings) / CACHE),
             equipment=equipment(self.settings),
             destinations=tuple(self.destinations),
             holder=f"{socket.gethostname()}:{os.getpid()}",
@@ -118,14 +120,26 @@ def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
     return SqlLedger.in_folder(state_folder(settings), clock)
 
 
+def existing_ledger(settings: Settings) -> SqlLedger:
+    """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
+    if not SqlLedger.path_in(settings.state_dir).is_file():
+        raise ConfigurationError(
+            f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
+        )
+    return open_ledger(settings, SystemClock())
+
+
 def open_destinations(settings: Settings) -> dict[str, Destination]:
     """Return the configured destinations by name; nothing is connected yet."""
     ours = settings.receiver.ae_title
     return {each.name: KINDS[each.kind](ours, each) for each in settings.destinations}
 
 
-def open_model(settings: Settings) -> Model:
-    """Open bundle, sessions and prompts; raise ConfigurationError if they do not fit together."""
+def open_model(settings: Settings, cache: Path | None) -> Model:
+    """Open bundle, sessions and prompts; raise ConfigurationError if they do not fit together.
+
+    `cache` is the folder that keeps the prompts' embeddings.
+    """
     findings = load_findings(settings.findings)
     bundle = open_bundle(settings.model.bundle)
     views = {slot.view for slot in bundle.manifest.layout}
@@ -136,7 +150,6 @@ def open_model(settings: Settings) -> Model:
                 f"but the bundle knows {', '.join(sorted(views))}"
             )
     encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
-    cache = state_folder(settings) / "cache"
     return Model(bundle, encoder, findings, prompt_embeddings(findings, bundle, encoder, cache))
 
 

@@ -7,6 +7,7 @@ every field; a test holds the two together.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -55,7 +56,9 @@ class DicomDestination(Strict):
     ae_title: AeTitle
     host: str
     port: Port
-    timeout_s: Seconds = 30.0
+    timeout_s: float = Field(
+        default=30.0, gt=0, le=40
+    )  #: to connect, to be accepted, to be answered
 
 
 class Model(Strict):
@@ -72,7 +75,8 @@ class Worker(Strict):
     assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
     lease_s: Seconds = 30.0  #: a worker that is silent for so long has lost its study
     max_attempts: int = Field(default=3, ge=1)  #: then a study is set aside
-    max_delivery_attempts: int = Field(default=20, ge=1)  #: then a delivery is given up
+    #: then a delivery is given up; with at most five minutes between two, 300 last a day
+    max_delivery_attempts: int = Field(default=300, ge=1)
 
 
 class Equipment(Strict):
@@ -125,6 +129,11 @@ def require_peers(settings: Settings) -> None:
         raise ConfigurationError(
             "destinations is empty, so no report could be sent: list at least one PACS"
         )
+
+
+def shown(settings: Settings) -> str:
+    """Return the settings as JSON for people, without a password in the broker's URL."""
+    return re.sub(r"(://)[^/@]*@", r"\1***@", settings.model_dump_json())
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:

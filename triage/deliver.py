@@ -13,12 +13,10 @@ from triage.domain.delivery import Delivery, backoff_s
 from triage.domain.errors import DeliveryFailed
 from triage.ports import Destination, Ledger
 
-#: A delivery that broke waits as long as one that failed so often.
-CAUTIOUS = 5
-
 log = structlog.get_logger(__name__)
 
-#: An attempt that is silent for so long was killed; longer than the time-outs of an association.
+#: An attempt that is silent for so long was killed: longer than the three time-outs of an
+#: association (connect, accept, answer), which the settings keep at 40 seconds at most.
 LEASE_S = 120.0
 
 
@@ -50,8 +48,9 @@ class Deliverer:
 
     def broke(self, delivery_id: int, error: BaseException) -> None:
         """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
-        why = f"the delivery broke with {type(error).__name__}: {error}"
-        self.ledger.not_delivered(delivery_id, why, backoff_s(CAUTIOUS))
+        delivery = self.ledger.delivery(delivery_id)
+        if delivery is not None:
+            self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
 
     def _failed(self, delivery: Delivery, answer: str) -> None:
         last = delivery.attempts >= self.max_attempts

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from triage.domain.errors import ConfigurationError
 
 Location = tuple[str | int, ...]
+ENVIRONMENT = "environment"  #: what errors call the place of an overlay
 
 
 class Strict(BaseModel):
@@ -49,13 +50,14 @@ def parse(
     if repeated:
         raise ConfigurationError("\n".join(f"{name}, {what}" for what in repeated))
     content = {} if content is None else content
-    for location, value in (overlay or {}).items():
-        _put(content, location, yaml.safe_load(value))
+    overlay = overlay or {}
+    for location, value in overlay.items():
+        _put(content, location, value)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"{name}, line {_line_of(lines, e['loc'])}: {_field(e['loc'])}{_said(e)}"
+            f"{_place(name, lines, overlay, e['loc'])}: {_field(e['loc'])}{_said(e)}"
             for e in error.errors()
         ]
         raise ConfigurationError("\n".join(problems)) from None
@@ -106,12 +108,19 @@ def _repeated_keys(node: yaml.Node) -> list[str]:
     return found
 
 
-def _line_of(lines: dict[Location, int], location: Sequence[str | int]) -> int:
-    """The line of a field, or of the closest part around it that is there."""
+def _place(
+    name: str,
+    lines: dict[Location, int],
+    overlay: Mapping[Location, str],
+    location: Sequence[str | int],
+) -> str:
+    """Say where a field was set: on which line, or beside the document."""
+    if any(tuple(location[: len(each)]) == each for each in overlay):
+        return ENVIRONMENT
     for end in range(len(location), 0, -1):
         if tuple(location[:end]) in lines:
-            return lines[tuple(location[:end])]
-    return 1
+            return f"{name}, line {lines[tuple(location[:end])]}"
+    return f"{name}, line 1"
 
 
 def _said(error: ErrorDetails) -> str:
@@ -123,8 +132,16 @@ def _field(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in location) + ": " if location else ""
 
 
-def _put(content: Any, location: Location, value: object) -> None:
-    for part in location[:-1]:
-        content = content.setdefault(part, {}) if isinstance(content, dict) else None
-    if isinstance(content, dict):  # else the validation says what is wrong with it
-        content[location[-1]] = value
+def _put(content: Any, location: Location, value: str) -> None:
+    *path, last = location
+    try:
+        for part in path:
+            content = content.setdefault(part, {})
+        content[last] = yaml.safe_load(value)
+    except (AttributeError, TypeError):
+        raise ConfigurationError(
+            f"{ENVIRONMENT}: {_field(location)}only fields can be set one by one, not items of a "
+            "list: set the whole list, as in [a, b]"
+        ) from None
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{ENVIRONMENT}: {_field(location)}not YAML: {value}") from None

@@ -112,6 +112,9 @@ class Ledger(Protocol):
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
 
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return one delivery."""
+
     def delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""
 

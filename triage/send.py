@@ -82,9 +82,12 @@ class _Associated:
             ae.add_requested_context(sop_class, syntax)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
         ae.connection_timeout = TIMEOUT_S
-        self._association = ae.associate(
-            peer.host, peer.port, ae_title=peer.called_ae, evt_handlers=[AT_ONCE]
-        )
+        try:
+            self._association = ae.associate(
+                peer.host, peer.port, ae_title=peer.called_ae, evt_handlers=[AT_ONCE]
+            )
+        except OSError as error:  # a host name that does not resolve
+            raise DeliveryFailed(f"{peer.host}: {error.strerror}") from None
         if not self._association.is_established:
             raise DeliveryFailed(
                 f"{peer.called_ae} at {peer.host}:{peer.port} refused or is not there; does its "

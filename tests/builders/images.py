@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -24,9 +25,7 @@ class Slice:
     position: tuple[float, ...] = (0, 0, 0)
 
 
-def image(
-    study: str = "study", series: str = "series", number: int = 1, **values: object
-) -> Dataset:
+def image(study: str = "study", series: str = "series", number: int = 1, **values: Any) -> Dataset:
     """Return one MR image; `values` replace or (None) remove elements."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -61,7 +60,7 @@ def image(
     return dataset
 
 
-def cine(study: str, series: str, at: Slice, phases: int = 12, **values: object) -> list[Dataset]:
+def cine(study: str, series: str, at: Slice, phases: int = 12, **values: Any) -> list[Dataset]:
     """Return the phases of a cine at one position."""
     return [
         image(

@@ -67,6 +67,12 @@ def test_a_destination_that_is_not_there_is_a_failure(
         silent.echo()
 
 
+def test_a_host_that_does_not_resolve_is_a_failure(product: Product) -> None:
+    settings = DicomDestination(name="pacs", ae_title="A", host="no-such-host.invalid", port=104)
+    with pytest.raises(DeliveryFailed, match="no-such-host.invalid: "):
+        DicomStore("CMRTRIAGE", settings).deliver(product)
+
+
 def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: Product) -> None:
     with orthanc(tmp_path) as server:
         dicom(server.dicom_port).deliver(product)

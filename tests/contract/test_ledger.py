@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_late_instance_opens_the_next_revision(ledger: SqlLedger, event: Event
     assert "late instances" in late.reason
     assert len(ledger.paths(late.study_uid, 1)) == 3
     assert len(ledger.paths(late.study_uid, 2)) == 4
+
+
+def test_a_report_that_comes_back_opens_no_revision(ledger: SqlLedger) -> None:
+    """Else our own report, forwarded to us, would make the next one, without end."""
+    study = assessing(ledger)
+    came = receipt(number=99)
+    back = replace(came, identity=replace(came.identity, is_image=False))
+    assert ledger.record(back, SOURCE).revision == 1
+    assert current(ledger, study.study_uid) == study
+    assert back.path in ledger.known_paths()
 
 
 def test_a_late_duplicate_opens_nothing(ledger: SqlLedger) -> None:
@@ -203,13 +214,30 @@ def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) 
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
+def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
+    ledger: SqlLedger,
+) -> None:
+    study, due = assessed(ledger, "pacs", "removed")
+    ledger.delivered(due[0], "0x0000 Success")
+    ledger.not_delivered(due[1], "no answer", None)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    other = replace(PRODUCT, sop_instance_uid="2.25.2")
+    (fresh,) = ledger.finish(again, HOLDER, "{}", [other], ["pacs"]) or ()
+    ledger.delivered(fresh, "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+    states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
+    assert states == [DeliveryState.DELIVERED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
+
+
 def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
     study, due = assessed(ledger)
     ledger.not_delivered(due[0], "0xA700", None)
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
-    changed = type(PRODUCT)(**vars(PRODUCT) | {"content": b"rebuilt"})
+    changed = replace(PRODUCT, content=b"rebuilt")
     ledger.finish(again, HOLDER, "{}", [changed], ["pacs"])
     assert ledger.deliveries(study.study_uid, 1)[0].product.content == b"report"
 

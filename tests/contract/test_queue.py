@@ -58,7 +58,7 @@ def test_a_message_carries_identifiers_and_nothing_else(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         celery = CeleryQueue(server.url)
         celery.assess("1.2.3", 4)
-        (raw,) = redis.Redis.from_url(server.url).lrange("assess", 0, -1)  # type: ignore[misc]
+        (raw,) = redis.Redis.from_url(server.url).lrange("assess", 0, -1)
         celery.close()
     arguments, keywords, _options = json.loads(b64decode(json.loads(raw)["body"]))
     assert (arguments, keywords) == (["1.2.3", 4], {})

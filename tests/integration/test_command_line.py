@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,7 +31,7 @@ def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedP
     )
 
 
-def configured(tmp_path: Path, port: int = 1, **settings: object) -> Path:
+def configured(tmp_path: Path, port: int = 1, **settings: Any) -> Path:
     pacs = {"name": "pacs", "ae_title": "ORTHANC", "host": HOST, "port": port, "timeout_s": 2}
     content = {
         "state_dir": "state",
@@ -72,6 +73,7 @@ def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
     assert "runs on: CPUExecutionProvider" in shown.stdout
     assert "destination pacs: 0x0000 Success" in shown.stdout
     assert '"quiet_s": 15.0' in shown.stdout
+    assert not (tmp_path / "state").exists()  # it changes nothing
 
 
 def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_a_mistake_is_a_sentence_and_no_trace(
-    tmp_path: Path, command: str, settings: dict[str, object], said: str
+    tmp_path: Path, command: str, settings: dict[str, Any], said: str
 ) -> None:
     shown = triage(command, config=configured(tmp_path, **settings))
     assert shown.returncode == 2
@@ -162,7 +164,15 @@ def test_status_of_one_study_shows_its_history_and_deliveries(
     assert "judged complete" in shown.stdout
 
 
-def test_status_of_an_unknown_study_is_an_error(tmp_path: Path) -> None:
+def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
+    shown = triage("status", config=configured(tmp_path))
+    assert shown.returncode == 2
+    assert "there is no ledger in" in shown.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_status_of_an_unknown_study_is_an_error(tmp_path: Path, ledger: SqlLedger) -> None:
+    assert ledger.known_paths() == set()
     shown = triage("status", "1.2.3", config=configured(tmp_path))
     assert (shown.returncode, shown.stderr) == (2, "error: the ledger knows no study 1.2.3\n")
 

@@ -9,8 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
-from tests.builders.images import cardiac_study, cine, image, part10, uid
-from tests.builders.images import SHORT_AXIS
+from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from triage.assess import Assessor, Model, read_summary

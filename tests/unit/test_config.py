@@ -2,8 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from triage.config import Settings, load, require_peers
+from triage.config import Settings, load, require_peers, shown
 from triage.domain.errors import ConfigurationError
+
+TWICE = """destinations:
+  - {name: a, ae_title: A, host: h, port: 1}
+  - {name: a, ae_title: B, host: h, port: 1}
+"""
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -51,9 +56,7 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
         ("model: {provider: tpu}", "model.provider"),
         (
-            "destinations:\n"
-            "  - {name: a, ae_title: A, host: h, port: 1}\n"
-            "  - {name: a, ae_title: B, host: h, port: 1}\n",
+            TWICE,
             "two destinations have the same name",
         ),
     ],
@@ -67,6 +70,29 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) 
 def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="recever: is no known field"):
         load(None, {"TRIAGE_RECEVER__PORT": "104"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TRIAGE_RECEIVER__PORT", "x", "environment: receiver.port: Input should be"),
+        ("TRIAGE_RECEIVER__CALLING", "[", "environment: receiver.calling: not YAML"),
+        ("TRIAGE_DESTINATIONS__0__HOST", "h", "environment: destinations.0.host: only fields"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_such(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    path = written(tmp_path, "destinations: [{name: a, ae_title: A, host: h, port: 1}]\n")
+    with pytest.raises(ConfigurationError) as error:
+        load(path, {name: value})
+    assert str(error.value).startswith(said)
+
+
+def test_a_password_of_the_broker_is_not_shown() -> None:
+    settings = Settings(redis_url="redis://user:hush@broker:6379/0")
+    assert "hush" not in shown(settings)
+    assert "redis://***@broker:6379/0" in shown(settings)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

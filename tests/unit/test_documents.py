@@ -14,6 +14,9 @@ class Outer(Strict):
     many: tuple[Inner, ...] = ()
 
 
+NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
+
+
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigurationError) as error:
         parse(text, Outer, "site.yaml")
@@ -22,8 +25,7 @@ def problems(text: str) -> list[str]:
 
 def test_each_mistake_is_named_with_file_line_and_field() -> None:
     assert problems("name: a\ninner:\n  port: x\nmany:\n  - port: 1\n  - prot: 2\n") == [
-        "site.yaml, line 3: inner.port: Input should be a valid integer, "
-        "unable to parse string as an integer",
+        f"site.yaml, line 3: inner.port: {NO_INTEGER}",
         "site.yaml, line 6: many.1.port: is missing",
         "site.yaml, line 6: many.1.prot: is no known field; check its spelling",
     ]

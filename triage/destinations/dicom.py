@@ -57,9 +57,12 @@ class DicomStore:
         ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        association = ae.associate(
-            settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
-        )
+        try:
+            association = ae.associate(
+                settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
+            )
+        except OSError as error:  # a host name that does not resolve
+            raise DeliveryFailed(f"{settings.host}: {error.strerror}") from None
         if not association.is_established:
             raise DeliveryFailed(self._why(association))
         return association

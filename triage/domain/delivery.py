@@ -14,6 +14,7 @@ class DeliveryState(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"  #: a later assessment of the same revision made it needless
 
 
 @dataclass(frozen=True)

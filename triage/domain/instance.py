@@ -13,6 +13,7 @@ class Identity:
     sop_class_uid: str
     sop_instance_uid: str
     modality: str  #: empty where the header does not say
+    is_image: bool  #: a report, a presentation state and the like are none
 
 
 @dataclass(frozen=True)

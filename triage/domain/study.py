@@ -41,7 +41,6 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RECEIVING, Event.JUDGED_COMPLETE): State.READY,
     (State.READY, Event.INSTANCE_RECEIVED): State.RECEIVING,
     (State.READY, Event.CLAIMED): State.ASSESSING,
-    (State.READY, Event.SET_ASIDE): State.FAILED,
     (State.ASSESSING, Event.RELEASED): State.READY,
     (State.ASSESSING, Event.ASSESSED): State.ASSESSED,
     (State.ASSESSING, Event.DECLINED): State.DECLINED,

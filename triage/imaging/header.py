@@ -73,7 +73,8 @@ def read_identity(part10: bytes) -> Identity:
     except UNREADABLE as error:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
     study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
-    return Identity(study_uid, series_uid, sop_class_uid, sop_instance_uid, modality)
+    is_image = is_image_class(sop_class_uid)
+    return Identity(study_uid, series_uid, sop_class_uid, sop_instance_uid, modality, is_image)
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
@@ -88,7 +89,8 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 def _check_pixels(dataset: Dataset) -> None:
     """Compare the pixel data with what the header says (PS3.5 8.1.1); compressed ones are kept."""
     if "PixelData" not in dataset:
-        if _is_image(dataset) and not any(keyword in dataset for keyword in OTHER_PIXELS):
+        other = any(keyword in dataset for keyword in OTHER_PIXELS)
+        if is_image_class(dataset.SOPClassUID) and not other:
             raise DamagedInstance("an image without pixel data: cut short, or never whole")
         return
     if dataset.file_meta.TransferSyntaxUID not in NATIVE:
@@ -101,5 +103,6 @@ def _check_pixels(dataset: Dataset) -> None:
         raise DamagedInstance("the pixel data is shorter than the header says")
 
 
-def _is_image(dataset: Dataset) -> bool:
-    return UID(dataset.SOPClassUID).name.endswith("Image Storage")
+def is_image_class(sop_class_uid: str) -> bool:
+    """Tell whether instances of a SOP class are images (PS3.4 B.5, by the class's name)."""
+    return UID(sop_class_uid).name.endswith("Image Storage")

@@ -19,21 +19,30 @@ PromptEmbeddings = dict[str, NDArray[np.float32]]  #: finding id -> (prompts, D)
 
 
 def prompt_embeddings(
-    findings: FindingSet, bundle: Bundle, encoder: Encoder, cache: Path
+    findings: FindingSet, bundle: Bundle, encoder: Encoder, cache: Path | None
 ) -> PromptEmbeddings:
-    """Return the prompts' embeddings by finding, from the folder `cache` if they are there."""
+    """Return the prompts' embeddings by finding, from the folder `cache` if they are there.
+
+    Without a cache they are computed and not kept.
+    """
+    if cache is None:
+        return _computed(findings, encoder)
     path = cache / f"prompts-{bundle.digest[:16]}-{findings.digest[:16]}.npz"
     try:
         with path.open("rb") as file, np.load(file) as stored:
             return {finding.id: stored[finding.id] for finding in findings.findings}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass
-    embeddings = {
+    embeddings = _computed(findings, encoder)
+    _write(embeddings, path)
+    return embeddings
+
+
+def _computed(findings: FindingSet, encoder: Encoder) -> PromptEmbeddings:
+    return {
         finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
         for finding in findings.findings
     }
-    _write(embeddings, path)
-    return embeddings
 
 
 def _write(embeddings: PromptEmbeddings, path: Path) -> None:

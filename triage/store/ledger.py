@@ -38,7 +38,12 @@ class SqlLedger:
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
         """Open the embedded ledger of a state folder."""
-        return cls(f"sqlite:///{state_dir / 'ledger.sqlite'}", clock)
+        return cls(f"sqlite:///{cls.path_in(state_dir)}", clock)
+
+    @staticmethod
+    def path_in(state_dir: Path) -> Path:
+        """Return where the embedded ledger of a state folder lies."""
+        return state_dir / "ledger.sqlite"
 
     def close(self) -> None:
         """Close all connections."""
@@ -53,7 +58,7 @@ class SqlLedger:
             study = rows.latest_revision(connection, identity.study_uid)
             if rows.is_known(connection, receipt) and study is not None:
                 return rows.seen_again(connection, study, at)
-            study = rows.join_study(connection, study, identity.study_uid, at)
+            study = rows.join_study(connection, study, identity, at)
             values = {
                 "study_uid": identity.study_uid,
                 "sop_instance_uid": identity.sop_instance_uid,
@@ -192,6 +197,7 @@ class SqlLedger:
                 for product in products
                 for destination in destinations
             ]
+            rows.supersede_others(connection, now, products, destinations, at)
             rows.end_study(connection, now.study_uid, now.revision, at)
             return [delivery_id for delivery_id in due if delivery_id is not None]
 
@@ -253,6 +259,12 @@ class SqlLedger:
             if connection.execute(taken).rowcount == 0:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return one delivery."""
+        with self._reading() as connection:
+            found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
+            return next(iter(found), None)
 
     def delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""

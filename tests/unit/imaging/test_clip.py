@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +30,7 @@ def frames_of(*datasets: Dataset) -> Frames:
     return view_frames(Chosen("cine_sa", "", images), MANIFEST, files.__getitem__)
 
 
-def with_pixels(pixels: np.ndarray, **values: object) -> Dataset:
+def with_pixels(pixels: np.ndarray, **values: Any) -> Dataset:
     rows, columns = pixels.shape
     return image(Rows=rows, Columns=columns, PixelData=pixels.astype(np.uint16).tobytes(), **values)
 
@@ -103,7 +105,7 @@ def test_a_constant_image_does_not_divide_by_zero() -> None:
 @pytest.mark.parametrize(
     "change", [{"BitsStored": 20}, {"Rows": 400}, {"SamplesPerPixel": 3}, {"BitsAllocated": 7}]
 )
-def test_pixels_that_do_not_decode_are_damage(change: dict[str, object]) -> None:
+def test_pixels_that_do_not_decode_are_damage(change: dict[str, Any]) -> None:
     with pytest.raises(DamagedInstance, match="decode|grey"):
         frames_of(image(**change))
 

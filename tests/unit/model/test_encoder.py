@@ -43,8 +43,8 @@ def test_a_clip_of_any_length_has_a_unit_embedding(
 def test_different_clips_and_words_have_different_embeddings(encoder: OnnxEncoder) -> None:
     dark, bright = np.zeros((4, 224, 224), np.uint8), frames(4)
     assert not np.allclose(encoder.encode_clip(dark), encoder.encode_clip(bright), atol=1e-3)
-    words = [encoder.encode_text(text) for text in ("LV is thickened", "Aortic root is ectatic")]
-    assert not np.allclose(*words, atol=1e-3)
+    one, other = map(encoder.encode_text, ("LV is thickened", "Aortic root is ectatic"))
+    assert not np.allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(0, 224, 224), (65, 224, 224), (4, 128, 128)])
@@ -101,4 +101,4 @@ def test_a_finding_that_needs_a_view_unknown_to_the_bundle_is_an_error(tmp_path:
     )
     settings = Settings(state_dir=tmp_path, findings=path)
     with pytest.raises(ConfigurationError, match="finding x needs perfusion_sa"):
-        open_model(settings)
+        open_model(settings, cache=None)

@@ -74,7 +74,7 @@ def test_file_and_folder_are_synced_before_the_receipt(
     synced = []
 
     def fsync(descriptor: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
 
     monkeypatch.setattr("triage.store.spool.os.fsync", fsync)
     spool.keep(IDENTITY, CONTENT)
