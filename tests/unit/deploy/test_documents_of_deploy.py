@@ -90,7 +90,7 @@ def test_what_the_statement_claims_is_what_the_code_says(claim: str) -> None:
 def test_the_transfer_syntaxes_stand_in_the_order_in_which_they_are_taken() -> None:
     names = ", ".join(UID(uid).name for uid in DEFAULT_TRANSFER_SYNTAXES)
     assert f"{names}. Storage:" in prose(STATEMENT)
-    assert PREFERRED == [
+    assert [
         ExplicitVRLittleEndian,
         ImplicitVRLittleEndian,
         JPEGLSLossless,
@@ -100,7 +100,7 @@ def test_the_transfer_syntaxes_stand_in_the_order_in_which_they_are_taken() -> N
         RLELossless,
         DeflatedExplicitVRLittleEndian,
         ExplicitVRBigEndian,
-    ]
+    ] == PREFERRED
     taken = (
         "Explicit VR Little Endian, Implicit VR Little Endian, JPEG-LS Lossless, JPEG 2000 "
         "Lossless, JPEG Lossless SV1, JPEG Lossless, RLE, Deflated, Explicit VR Big Endian; then"

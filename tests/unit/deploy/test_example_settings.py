@@ -89,6 +89,6 @@ def test_how_long_a_silent_pacs_is_outlasted() -> None:
 
 
 def test_the_longest_timeout_advised_fits_the_lease_of_a_delivery() -> None:
-    (seconds,) = re.findall(r"keep it below (\d+)", text("triage.yaml"))
+    (seconds,) = re.findall(r"(\d+) at most\.", text("triage.yaml"))
     # Connecting, being accepted and being answered each may take it.
     assert 3 * int(seconds) <= LEASE_S
