@@ -32,7 +32,7 @@ $(BIN)/pip:
 	$(PIP) install --upgrade "pip>=25.1"
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/pip
-	@echo "installing into $(VENV) (once; about 300 MB) ..."
+	@echo "installing into $(VENV) (once; about 700 MB) ..."
 	$(PIP) install --editable .
 	@touch $@
 
