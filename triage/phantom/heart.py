@@ -302,10 +302,17 @@ def _right_heart(heart: Heart, rng: Generator) -> Heart:
 
 
 def _aorta(heart: Heart, rng: Generator) -> Heart:
-    wide = {"root_mm": _between(rng, 40, 56), "ascending_mm": _between(rng, 40, 60)}
-    wide["descending_mm"] = _between(rng, 30, 45)
-    chosen = [*wide][: 1 + int(rng.integers(3))] if rng.random() < 0.7 else [*wide][1:2]  # noqa: PLR2004
-    return replace(heart, **{name: wide[name] for name in chosen})
+    root, ascending, descending = (
+        _between(rng, 40, 56),
+        _between(rng, 40, 60),
+        _between(rng, 30, 45),
+    )
+    return [
+        replace(heart, ascending_mm=ascending),
+        replace(heart, root_mm=root),
+        replace(heart, root_mm=root, ascending_mm=ascending),
+        replace(heart, root_mm=root, ascending_mm=ascending, descending_mm=descending),
+    ][rng.integers(4)]
 
 
 def _between(rng: Generator, low: float, high: float) -> float:
