@@ -26,11 +26,6 @@ from triage.domain.study import TRANSITIONS, Event, State
 from triage.store.ledger import SqlLedger
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=["sqlite"])
 def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
     opened = SqlLedger.in_folder(tmp_path, clock)

@@ -1,6 +1,5 @@
 """The use case from a ready study to deliveries, with a real ledger, spool and bundle."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,23 +25,6 @@ from triage.store.spool import FileSpool
 
 SETTINGS = Settings()
 STUDY = uid("study")
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, clock)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def queue() -> FakeQueue:
-    return FakeQueue()
 
 
 @pytest.fixture

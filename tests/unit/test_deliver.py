@@ -1,26 +1,9 @@
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.contract.ledgers import PRODUCT, assessed, current
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
 from triage.domain.delivery import DeliveryState
 from triage.domain.study import State
 from triage.store.ledger import SqlLedger
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, clock)
-    yield opened
-    opened.close()
 
 
 def test_an_acknowledged_delivery_is_delivered_once(ledger: SqlLedger) -> None:

@@ -1,24 +1,15 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
-from tests.fakes import FakeClock
 from triage.domain.errors import DamagedInstance, MismatchedInstance
 from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
 from triage.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, FakeClock())
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.contract.ledgers import assessed, assessing, current, ready, received
@@ -9,23 +6,6 @@ from triage.domain.completeness import Patience
 from triage.domain.study import Event, State
 from triage.reconcile import FORGOTTEN_AFTER_S, Reconciler
 from triage.store.ledger import SqlLedger
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, clock)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def queue() -> FakeQueue:
-    return FakeQueue()
 
 
 @pytest.fixture
