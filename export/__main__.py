@@ -4,13 +4,19 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export.bundle import Label, Model, write_bundle
 from export.checkpoint import load_checkpoint
 from export.cmrclip import NetworkSizes
 from export.frames import Resize
+from export.pairs import open_pairs
+from export.pretrain import MODEL, Recipe
+from export.pretrain import pretrain as train
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_model
+from triage.documents import read
 from triage.domain.errors import ConfigurationError
 
 FOLDER = click.Path(path_type=Path)
@@ -131,6 +137,60 @@ def untrained(*, out: Path, seed: int, force: bool) -> None:
       python -m export untrained --out triage/model/bundles/untrained --force
     """  # noqa: D301 - as above
     write_bundle(untrained_model(seed), out, force=force, say=_say)
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--pairs", type=FOLDER, required=True, help="Folder with frames.npy and pairs.csv.")
+@click.option(
+    "--out", type=FOLDER, required=True, help="Folder of the run; it can be gone on with."
+)
+@click.option("--recipe", type=FOLDER, help="YAML file with what differs from the defaults.")
+def pretrain(*, pairs: Path, out: Path, recipe: Path | None) -> None:
+    """Train a model from clips and impressions, without a label.
+
+    A run that was stopped goes on where it was, to the same weights. At its end the run's folder
+    holds model.pth, sizes.json and vocab.txt, from which `onnx` makes a bundle.
+
+    \b
+    Examples:
+      python -m export pretrain --pairs pairs/ --out run/
+      python -m export onnx --checkpoint run/ --tokenizer run/ --out bundle/ --resize none
+
+    \b
+    A recipe names what differs, e.g.
+      epochs: 40
+      video: {width: 192, depth: 6, heads: 6}
+    """  # noqa: D301 - as above
+    chosen = Recipe() if recipe is None else read(recipe, Recipe)
+    found = open_pairs(pairs)
+    _say(
+        f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"
+    )
+    with _progress() as bar:
+        task = bar.add_task("training", total=None, loss="")
+        train(
+            found,
+            chosen,
+            out,
+            lambda at: bar.update(
+                task,
+                completed=at.step,
+                total=at.steps,
+                loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
+            ),
+        )
+    _say(f"wrote {out / MODEL}")
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def _in_words(sizes: NetworkSizes) -> str:

@@ -1,0 +1,84 @@
+"""Pairs of a study's frames and its report's impression: what training and evaluation read.
+
+    pairs/
+      frames.npy   uint8 (N, F, H, W): clips as the worker builds them, zeros behind their end
+      pairs.csv    a row each, in the same order: id, frames (how many count), impression, and any
+                   further columns: labels as 0, 1 or empty, and groups such as the vendor
+
+Rule: one form for phantoms and hospitals alike, and it never names a patient: `id` is the
+caller's own key.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from triage.domain.errors import ConfigurationError
+from triage.ports import Frames
+
+FRAMES = "frames.npy"
+TABLE = "pairs.csv"
+REQUIRED = ("id", "frames", "impression")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs on disk; the frames are read as they are asked for."""
+
+    frames: NDArray[np.uint8]  #: (N, F, H, W)
+    counts: NDArray[np.int64]  #: (N,): how many frames of each clip count
+    impressions: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...]  #: every column of the table, by name
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def labels(self, column: str) -> NDArray[np.float64]:
+        """Return a column of labels, (N,): 0, 1, or NaN where it is empty or missing."""
+        known = {"0": 0.0, "1": 1.0}
+        return np.array([known.get(row.get(column, ""), np.nan) for row in self.rows])
+
+
+def open_pairs(folder: Path) -> Pairs:
+    """Open the pairs in `folder`; raise ConfigurationError where table and frames disagree."""
+    try:
+        frames = np.load(folder / FRAMES, mmap_mode="r")
+        with (folder / TABLE).open(encoding="utf-8", newline="") as file:
+            rows = tuple(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{folder} holds no pairs: {error}") from None
+    if rows and (missing := set(REQUIRED) - set(rows[0])):
+        raise ConfigurationError(f"{folder / TABLE} lacks {', '.join(sorted(missing))}")
+    if frames.ndim != 4 or len(frames) != len(rows):  # noqa: PLR2004 - N, F, H, W
+        raise ConfigurationError(f"{folder}: {len(rows)} rows for frames of shape {frames.shape}")
+    counts = np.array([int(row["frames"]) for row in rows], np.int64)
+    return Pairs(frames, counts, tuple(row["impression"] for row in rows), rows)
+
+
+def write_pairs(
+    folder: Path,
+    pairs: Iterable[tuple[Frames, Mapping[str, str]]],
+    count: int,
+    shape: tuple[int, int, int],
+) -> None:
+    """Write `count` pairs of frames (n <= F, H, W) and their columns; `shape` is (F, H, W).
+
+    `frames` is filled in here; all rows have the columns of the first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = open_memmap(folder / FRAMES, "w+", np.uint8, (count, *shape))
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        writer: csv.DictWriter[str] | None = None
+        for place, (frames, columns) in enumerate(pairs):
+            stored[place, : len(frames)] = frames
+            row = {"frames": str(len(frames)), **columns}
+            if writer is None:
+                writer = csv.DictWriter(file, [*row])
+                writer.writeheader()
+            writer.writerow(row)
+    stored.flush()

@@ -1,0 +1,187 @@
+"""Training on the smallest size: bright and dark clips, and words for them."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.checkpoint import load_checkpoint
+from export.pairs import Pairs, open_pairs, write_pairs
+from export.pretrain import LAST, LOG, MODEL, Progress, Recipe, Tower, info_nce, pretrain, published
+from triage.domain.errors import ConfigurationError
+from triage.model.bundle import open_bundle
+
+COUNT, FRAMES, SIDE = 48, 4, 16
+SMALL = Recipe(
+    patch=8,
+    video=Tower(width=16, depth=1, heads=2),
+    text=Tower(width=16, depth=1, heads=2),
+    tokens=16,
+    embedding=8,
+    epochs=6,
+    batch=8,
+    rate=5e-3,
+)
+WORDS = ("normal size", "mildly dilated", "moderately dilated", "severely dilated")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+
+    def made() -> list[tuple[np.ndarray, dict[str, str]]]:
+        kinds = rng.integers(0, len(WORDS), COUNT)
+        return [
+            (
+                np.clip(rng.normal(60 * kind, 10, (FRAMES - 1, SIDE, SIDE)), 0, 255).astype("u1"),
+                {
+                    "id": str(n),
+                    "impression": f"Left ventricle: {WORDS[kind]}",
+                    "big": str(kind // 2),
+                },
+            )
+            for n, kind in enumerate(kinds)
+        ]
+
+    write_pairs(folder, made(), COUNT, (FRAMES, SIDE, SIDE))
+    return open_pairs(folder)
+
+
+def losses(run: Path) -> list[float]:
+    with (run / LOG).open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / MODEL, weights_only=True)["state_dict"]
+    return state
+
+
+@pytest.fixture(scope="module")
+def run(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    pretrain(pairs, SMALL, folder)
+    return folder
+
+
+def test_pairs_are_read_as_they_were_written(pairs: Pairs) -> None:
+    assert len(pairs) == COUNT
+    assert pairs.frames.shape == (COUNT, FRAMES, SIDE, SIDE)
+    assert set(pairs.counts) == {FRAMES - 1}
+    assert not pairs.frames[:, -1].any()
+    assert set(pairs.labels("big")) == {0, 1}
+    assert np.isnan(pairs.labels("unknown")).all()
+
+
+def test_the_loss_falls(run: Path) -> None:
+    curve = losses(run)
+    assert len(curve) == 36
+    assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.3
+
+
+def test_3_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
+    pairs: Pairs, run: Path, tmp_path: Path
+) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.step == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, SMALL, tmp_path, kill)
+    pretrain(pairs, SMALL, tmp_path)
+    assert losses(tmp_path) == losses(run)
+    assert all(torch.equal(value, weights(run)[name]) for name, value in weights(tmp_path).items())
+
+
+def test_another_seed_gives_other_weights(pairs: Pairs, run: Path, tmp_path: Path) -> None:
+    pretrain(pairs, SMALL.model_copy(update={"seed": 1, "epochs": 1}), tmp_path)
+    name = "module.vid_proj.1.weight"
+    assert not torch.equal(weights(tmp_path)[name], weights(run)[name])
+
+
+def test_what_was_trained_loads_as_a_published_checkpoint(run: Path) -> None:
+    sizes = load_checkpoint(run).network.sizes
+    assert (sizes.video.heads, sizes.text.heads) == (2, 2)
+    assert (sizes.video.frames, sizes.embedding) == (FRAMES, 8)
+
+
+def test_a_run_of_another_recipe_is_not_mixed_with_this_one(pairs: Pairs, run: Path) -> None:
+    assert (run / LAST).is_file()
+    with pytest.raises(ConfigurationError, match="is of another recipe"):
+        pretrain(pairs, SMALL.model_copy(update={"rate": 1.0}), run)
+
+
+def test_too_few_pairs_are_an_error(pairs: Pairs, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="fewer than a batch of 64"):
+        pretrain(pairs, SMALL.model_copy(update={"batch": 64}), tmp_path)
+
+
+def test_frames_that_cannot_be_cut_into_patches_are_an_error(pairs: Pairs, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be cut into patches of 7"):
+        pretrain(pairs, SMALL.model_copy(update={"patch": 7}), tmp_path)
+
+
+def test_a_folder_without_pairs_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no pairs"):
+        open_pairs(tmp_path)
+
+
+def test_the_loss_is_that_of_both_directions() -> None:
+    cosines = torch.tensor([[1.0, 0.2], [0.1, 0.9]])
+    logits = cosines / 0.5
+    rows, columns = logits.log_softmax(1).diagonal(), logits.log_softmax(0).diagonal()
+    assert info_nce(cosines, 0.5) == pytest.approx(float(-(rows.mean() + columns.mean()) / 2))
+
+
+def test_the_published_recipe_has_the_published_sizes() -> None:
+    recipe = published()
+    assert (recipe.video.width, recipe.video.depth, recipe.rate) == (768, 12, 3e-5)
+    assert (recipe.epochs, recipe.temperature, recipe.weight_decay) == (100, 0.05, 1e-5)
+
+
+def test_the_command_trains_and_its_run_becomes_a_bundle(pairs: Pairs, tmp_path: Path) -> None:
+    folder, run, bundle = tmp_path / "pairs", tmp_path / "run", tmp_path / "bundle"
+    rows = [(pairs.frames[n, :3], {"id": str(n), "impression": "Normal"}) for n in range(8)]
+    write_pairs(folder, rows, 8, (FRAMES, SIDE, SIDE))
+    (tmp_path / "recipe.yaml").write_text(SMALL.model_copy(update={"epochs": 1}).model_dump_json())
+    command = [sys.executable, "-m", "export"]
+    trained = subprocess.run(
+        [
+            *command,
+            "pretrain",
+            "--pairs",
+            folder,
+            "--out",
+            run,
+            "--recipe",
+            tmp_path / "recipe.yaml",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr
+    exported = subprocess.run(
+        [
+            *command,
+            "onnx",
+            "--checkpoint",
+            run,
+            "--tokenizer",
+            run,
+            "--out",
+            bundle,
+            "--resize",
+            "none",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert open_bundle(bundle).manifest.sizes.frames == FRAMES
