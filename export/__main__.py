@@ -10,14 +10,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from export.bundle import Label, Model, write_bundle
 from export.checkpoint import load_checkpoint
 from export.cmrclip import NetworkSizes
+from export.evaluate import REPORT, Embedded, embed, write_report
+from export.evaluate import calibrate as set_thresholds
+from export.evaluate import evaluate as measure
 from export.frames import Resize
-from export.pairs import open_pairs
+from export.pairs import Pairs, open_pairs
 from export.pretrain import MODEL, Recipe
 from export.pretrain import pretrain as train
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_model
+from triage.config import Settings
 from triage.documents import read
 from triage.domain.errors import ConfigurationError
+from triage.domain.finding import FindingSet
+from triage.findings.loader import load_findings
+from triage.model.bundle import Bundle, open_bundle
+from triage.model.encoder import OnnxEncoder
 
 FOLDER = click.Path(path_type=Path)
 
@@ -166,7 +174,7 @@ def pretrain(*, pairs: Path, out: Path, recipe: Path | None) -> None:
     _say(
         f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"
     )
-    with _progress() as bar:
+    with _progress("training") as bar:
         task = bar.add_task("training", total=None, loss="")
         train(
             found,
@@ -182,9 +190,75 @@ def pretrain(*, pairs: Path, out: Path, recipe: Path | None) -> None:
     _say(f"wrote {out / MODEL}")
 
 
-def _progress() -> Progress:
+@cli.command(no_args_is_help=True)
+@click.option("--bundle", type=FOLDER, required=True, help="The bundle to measure.")
+@click.option("--pairs", type=FOLDER, required=True, help="Folder with frames.npy and pairs.csv.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for report.md and figures.json.")
+@click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
+@click.option("--label", "labels", multiple=True, help="Further label column for the probes.")
+@click.option("--group", "groups", multiple=True, help="Column to split by, e.g. vendor.")
+def evaluate(  # noqa: PLR0913 - one argument for each option
+    *,
+    bundle: Path,
+    pairs: Path,
+    out: Path,
+    findings: Path | None,
+    labels: tuple[str, ...],
+    groups: tuple[str, ...],
+) -> None:
+    """Measure a bundle on labelled pairs: zero-shot, few-shot, probes, retrieval, by group.
+
+    Labels are columns of pairs.csv named after the findings: 0, 1 or empty.
+
+    \b
+    Example:
+      python -m export evaluate --bundle bundle/ --pairs test/ --out report/ --group vendor
+    """  # noqa: D301 - as above
+    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
+    known = opened.calibration.findings if opened.calibration else {}
+    thresholds = {id_: each.threshold for id_, each in known.items()}
+    embedded = _embedded(opened, asked, found)
+    evaluation = measure(found, embedded, thresholds, labels, groups)
+    title = f"{opened.manifest.name} {opened.manifest.version} on {len(found)} studies"
+    write_report(evaluation, title, out)
+    _say(f"wrote {out / REPORT}")
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--bundle", type=FOLDER, required=True, help="The bundle to calibrate.")
+@click.option("--pairs", type=FOLDER, required=True, help="Labelled pairs it was not tested on.")
+@click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
+def calibrate(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
+    """Set a bundle's thresholds where sensitivity equals specificity, as published.
+
+    Writes calibration.json into the bundle. It holds for these prompts and this model alone; to
+    undo it, export the bundle again or keep a copy.
+
+    \b
+    Example:
+      python -m export calibrate --bundle bundle/ --pairs calibration/
+    """  # noqa: D301 - as above
+    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
+    calibrated = set_thresholds(opened, asked, _embedded(opened, asked, found), found)
+    known = calibrated.calibration.findings if calibrated.calibration else {}
+    for finding in asked.findings:
+        each = known.get(finding.id)
+        _say(f"{finding.id}: {'no labels of both kinds' if each is None else each.threshold}")
+
+
+def _findings(path: Path | None) -> FindingSet:
+    return load_findings(path or Settings().findings)
+
+
+def _embedded(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> Embedded:
+    with _progress("embedding") as bar:
+        task = bar.add_task("embedding", total=len(pairs), loss="")
+        return embed(pairs, OnnxEncoder(bundle, "cpu"), findings, lambda: bar.advance(task))
+
+
+def _progress(what: str) -> Progress:
     return Progress(
-        TextColumn("training"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),

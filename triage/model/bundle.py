@@ -123,6 +123,8 @@ class Threshold(Strict):
     threshold: float = Field(ge=-1, le=1)
     #: a score below this rules the finding out; None: it is never called absent
     rule_out: float | None = Field(default=None, ge=-1, le=1)
+    #: a threshold that flags few who do not have it, for sites that want fewer flags
+    specific: float | None = Field(default=None, ge=-1, le=1)
     prompts: tuple[str, ...]  #: the prompts it was calibrated with; for others it does not hold
 
 

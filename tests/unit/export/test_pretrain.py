@@ -1,14 +1,14 @@
 """Training on the smallest size: bright and dark clips, and words for them."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from export.__main__ import cli
 from export.checkpoint import load_checkpoint
 from export.pairs import Pairs, open_pairs, write_pairs
 from export.pretrain import LAST, LOG, MODEL, Progress, Recipe, Tower, info_nce, pretrain, published
@@ -146,42 +146,32 @@ def test_the_published_recipe_has_the_published_sizes() -> None:
 
 def test_the_command_trains_and_its_run_becomes_a_bundle(pairs: Pairs, tmp_path: Path) -> None:
     folder, run, bundle = tmp_path / "pairs", tmp_path / "run", tmp_path / "bundle"
-    rows = [(pairs.frames[n, :3], {"id": str(n), "impression": "Normal"}) for n in range(8)]
+    rows = [
+        (pairs.frames[n, :3], {"id": str(n), "impression": "Normal", "lv_dilation": str(n % 2)})
+        for n in range(8)
+    ]
     write_pairs(folder, rows, 8, (FRAMES, SIDE, SIDE))
     (tmp_path / "recipe.yaml").write_text(SMALL.model_copy(update={"epochs": 1}).model_dump_json())
-    command = [sys.executable, "-m", "export"]
-    trained = subprocess.run(
-        [
-            *command,
-            "pretrain",
-            "--pairs",
-            folder,
-            "--out",
-            run,
-            "--recipe",
-            tmp_path / "recipe.yaml",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert trained.returncode == 0, trained.stderr
-    exported = subprocess.run(
-        [
-            *command,
-            "onnx",
-            "--checkpoint",
-            run,
-            "--tokenizer",
-            run,
-            "--out",
-            bundle,
-            "--resize",
-            "none",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert exported.returncode == 0, exported.stderr
+    files = ["--pairs", str(folder)]
+    recipe = ["--recipe", str(tmp_path / "recipe.yaml")]
+    made = ["--checkpoint", str(run), "--tokenizer", str(run), "--out", str(bundle)]
+    for arguments in (
+        ["pretrain", *files, "--out", str(run), *recipe],
+        ["onnx", *made, "--resize", "none"],
+        ["calibrate", "--bundle", str(bundle), *files],
+        ["evaluate", "--bundle", str(bundle), *files, "--out", str(tmp_path / "report")],
+    ):
+        done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
     assert open_bundle(bundle).manifest.sizes.frames == FRAMES
+    calibration = open_bundle(bundle).calibration
+    assert calibration is not None
+    assert list(calibration.findings) == ["lv_dilation"]
+    assert "| lv_dilation | 8 | 4 |" in (tmp_path / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("command", ["onnx", "untrained", "pretrain", "evaluate", "calibrate"])
+def test_every_command_of_the_workshop_explains_itself(command: str) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output

@@ -1,0 +1,132 @@
+"""Evaluation of a model that can see one thing: how bright a clip is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.evaluate import (
+    FIGURES,
+    REPORT,
+    Embedded,
+    calibrate,
+    embed,
+    evaluate,
+    write_report,
+)
+from export.pairs import Pairs, open_pairs, write_pairs
+from triage.config import Model
+from triage.domain.finding import FindingSet
+from triage.findings.loader import parse_findings
+from triage.model.bundle import open_bundle
+from triage.ports import Embedding, Frames
+
+COUNT = 120
+FINDINGS = parse_findings(
+    """findings:
+  - {id: bright, name: Bright, prompts: [The heart is bright, It shines], views: [cine_sa]}
+  - {id: unlabelled, name: Unlabelled, prompts: [Something else], views: [cine_sa]}
+""",
+    "test",
+)
+
+
+class Eye:
+    """An encoder that embeds brightness as an angle."""
+
+    execution_provider = "CPUExecutionProvider"
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        return self._at(frames.mean() / 255)
+
+    def encode_text(self, text: str) -> Embedding:
+        return self._at(0.0 if "dark" in text else 1.0)
+
+    def _at(self, share: float) -> Embedding:
+        angle = share * np.pi / 2
+        return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(1)
+    rows = []
+    for number in range(COUNT):
+        bright = bool(rng.integers(2))
+        level = np.clip(rng.normal(150 if bright else 110, 30), 0, 255)
+        columns = {
+            "id": str(number),
+            "impression": "bright" if bright else "dark",
+            "bright": str(int(bright)),
+            "vendor": "GE" if number % 3 else "Philips",
+        }
+        rows.append((np.full((2, 4, 4), level, np.uint8), columns))
+    write_pairs(folder, rows, COUNT, (2, 4, 4))
+    return open_pairs(folder)
+
+
+@pytest.fixture(scope="module")
+def embedded(pairs: Pairs) -> Embedded:
+    return embed(pairs, Eye(), FINDINGS)
+
+
+def test_a_finding_is_measured_and_one_without_labels_is_not(
+    pairs: Pairs, embedded: Embedded
+) -> None:
+    found = evaluate(pairs, embedded, {})
+    assert list(found.zero_shot) == ["bright"]
+    assert found.zero_shot["bright"].auc == pytest.approx(0.83, abs=0.07)
+    assert found.probes["bright"].auc == pytest.approx(found.zero_shot["bright"].auc, abs=0.05)
+    assert found.retrieval["R@10"] > 10 / COUNT
+
+
+def test_groups_are_measured_apart(pairs: Pairs, embedded: Embedded) -> None:
+    groups = evaluate(pairs, embedded, {}, groups=("vendor",)).groups
+    assert list(groups) == ["vendor=GE", "vendor=Philips"]
+    assert sum(each["bright"].studies for each in groups.values()) == COUNT
+
+
+def test_a_stated_threshold_is_used(pairs: Pairs, embedded: Embedded) -> None:
+    never = evaluate(pairs, embedded, {"bright": 1.0}).zero_shot["bright"]
+    assert (never.threshold, never.f1) == (1.0, 0.0)
+
+
+def test_the_same_pairs_give_the_same_figures(pairs: Pairs, embedded: Embedded) -> None:
+    assert evaluate(pairs, embedded, {}) == evaluate(pairs, embedded, {})
+
+
+def test_a_calibration_holds_for_its_prompts_and_is_vouched_for(
+    pairs: Pairs, embedded: Embedded, tmp_path: Path
+) -> None:
+    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    before = open_bundle(tmp_path / "bundle")
+    after = calibrate(before, FINDINGS, embedded, pairs)
+    assert open_bundle(tmp_path / "bundle") == after
+    assert after.digest != before.digest
+    assert after.calibration is not None
+    assert list(after.calibration.findings) == ["bright"]
+    threshold = after.calibration.findings["bright"]
+    assert threshold.prompts == FINDINGS.findings[0].prompts
+    assert threshold.specific is not None
+    assert threshold.specific > threshold.threshold
+
+
+def test_the_report_can_be_read_by_people_and_programs(
+    pairs: Pairs, embedded: Embedded, tmp_path: Path
+) -> None:
+    found = evaluate(pairs, embedded, {}, groups=("vendor",))
+    write_report(found, "A test", tmp_path)
+    text = (tmp_path / REPORT).read_text()
+    assert "| bright | 120 |" in text
+    assert "### vendor=Philips" in text
+    figures = json.loads((tmp_path / FIGURES).read_text())
+    assert figures["zero_shot"]["bright"]["auc"] == found.zero_shot["bright"].auc
+
+
+def test_every_finding_of_a_set_is_scored(embedded: Embedded) -> None:
+    assert isinstance(FINDINGS, FindingSet)
+    assert {*embedded.scores} == {"bright", "unlabelled"}
+    assert all(len(scores) == COUNT for scores in embedded.scores.values())
