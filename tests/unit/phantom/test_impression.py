@@ -1,0 +1,221 @@
+"""What readers say of drawn hearts, judged by patterns that know nothing of the reader's words."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from triage.phantom.heart import Enhancement, Heart, Pathology, Scar, draw, truth
+from triage.phantom.impression import (
+    BOOKS,
+    EXTERNAL,
+    READERS,
+    TRAINING,
+    Style,
+    impression,
+    templates,
+    where,
+)
+
+HEARTS = 500
+
+DENIED = re.compile(
+    r"\b(no|not|none|without|absent|absence|normal|normally|preserved|unremarkable|intact|negative"
+    r"|WNL|within (normal|reference))\b",
+    re.IGNORECASE,
+)
+LV = r"\b(LV|LVEF|LVEDVi?|left ventric\w+)\b"
+RV = r"\b(RV|RVEF|RVEDVi?|right ventric\w+)\b"
+LARGE = r"dilat|enlarg|larger|above the reference|(size|volume|EDVi).*increased"
+WEAK = r"dysfunction|reduced|impaired|depressed|decreased|diminished|hypokine|failure|\blow\b"
+#: A finding is affirmed in a sentence that has all of its patterns and denies nothing.
+AFFIRMED = {
+    "lv_dilation": (LV, LARGE),
+    "rv_dilation": (RV, LARGE),
+    "lv_dysfunction": (LV, WEAK),
+    "rv_dysfunction": (RV, WEAK),
+    "lv_hypertrophy": (
+        r"hypertroph|\bLVH\b|\bASH\b|thicken|thickness.*increased|increased.*thickness",
+    ),
+    "lge": (r"enhanc|\bLGE\b|\bDE\b|scar|infarct|fibrosis",),
+    "aortic_dilation": (r"\b(aort\w+|Ao)\b", r"dilat|ectas|ectatic|aneurysm|widen"),
+}
+
+
+def sentences(text: str) -> list[str]:
+    return [each for each in re.split(r"\.(?:\s+|$)|\n", text) if re.search("[a-zA-Z]", each)]
+
+
+def affirmed(text: str) -> set[str]:
+    return {
+        finding
+        for sentence in sentences(text)
+        if not DENIED.search(sentence)
+        for finding, patterns in AFFIRMED.items()
+        if all(re.search(pattern, sentence, re.IGNORECASE) for pattern in patterns)
+    }
+
+
+def hearts() -> Iterator[Heart]:
+    for seed in range(HEARTS):
+        yield draw(seed)
+
+
+@pytest.mark.parametrize("style", Style)
+def test_what_is_affirmed_is_what_is_true(style: Style) -> None:
+    for heart in hearts():
+        text = impression(heart, heart.seed, style)
+        true = {name for name, holds in truth(heart).findings.items() if holds}
+        assert affirmed(text) == true, (heart.seed, text)
+
+
+def test_the_checker_tells_affirmation_from_denial() -> None:
+    assert affirmed("No LGE. LV is not dilated. Normal RV size.") == set()
+    assert affirmed("1. Dilated LV.\n2. Scar.") == {"lv_dilation", "lge"}
+
+
+@pytest.mark.parametrize("style", Style)
+def test_readers_deny_call_normal_and_pass_over(style: Style) -> None:
+    """Of hearts without scar, some reports deny it and some say nothing."""
+    said = [
+        any(re.search(AFFIRMED["lge"][0], sentence, re.IGNORECASE) for sentence in sentences(text))
+        or "contrast uptake" in text
+        for heart in hearts()
+        if not heart.scars
+        for text in [impression(heart, heart.seed, style)]
+    ]
+    assert 0.15 < np.mean(said) < 0.98
+
+
+@pytest.mark.parametrize("style", Style)
+def test_every_topic_has_words_with_every_reader(style: Style) -> None:
+    assert BOOKS[style].keys() == BOOKS[Style.PUBLISHED].keys()
+
+
+def test_external_readers_share_no_sentence_with_the_others() -> None:
+    by_style = {style: {p for ps in book.values() for p in ps} for style, book in BOOKS.items()}
+    training = set().union(*(by_style[style] for style in TRAINING))
+    for style in EXTERNAL:
+        assert not by_style[style] & training
+        own = {*READERS[style].adverbs} - {w for s in TRAINING for w in READERS[s].adverbs}
+        assert len(own) == 3
+    assert len(TRAINING) >= 6
+    assert len(EXTERNAL) == 2
+
+
+def test_there_are_many_sentences() -> None:
+    assert len(templates()) >= 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Left ventricle is dilated",
+        "enlarged in size",
+        "Right ventricle is dilated",
+        "Left ventricle with systolic dysfunction",
+        "Right ventricle with systolic dysfunction",
+        "There is septal hypertrophy",
+        "There is left ventricular hypertrophy",
+        "LV is thickened",
+        "Delayed-enhancement imaging reveals transmural enhancement",
+        "Delayed-enhancement imaging reveals patchy enhancement",
+        "There is a large area of LAD scar",
+        "Aortic root is ectatic",
+        "Ascending aorta is dilated",
+        "Descending aorta is dilated",
+    ],
+)
+def test_published_words_are_said(words: str) -> None:
+    said = (impression(heart, heart.seed, Style.PUBLISHED) for heart in hearts())
+    assert any(words in text for text in said)
+
+
+def test_same_seed_same_words() -> None:
+    heart = draw(4)
+    for style in Style:
+        assert impression(heart, 4, style) == impression(heart, 4, style)
+    texts = {impression(heart, seed, Style.NUMBERED) for seed in range(30)}
+    assert len(texts) > 5
+
+
+@pytest.mark.parametrize("style", Style)
+def test_texts_are_clean(style: Style) -> None:
+    for heart in hearts():
+        text = impression(heart, heart.seed, style)
+        assert text.strip()
+        assert not re.search(r"[{}]|  |\.\.|\( ?\)| ,|phantom", text, re.IGNORECASE), text
+
+
+def test_no_text_names_a_patient() -> None:
+    heart = replace(draw(4), seed=8675309)
+    for style in Style:
+        assert "8675309" not in impression(heart, 8675309, style)
+
+
+def graded(heart: Heart, style: Style, words: str) -> str:
+    """What the first of several readings with `words` says."""
+    texts = (impression(heart, seed, style) for seed in range(100))
+    return next(s for text in texts for s in sentences(text) if words in s)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "grade"), [(0.52, "mildly"), (0.38, "moderately"), (0.2, "severely")]
+)
+def test_severity_follows_the_numbers(fraction: float, grade: str) -> None:
+    heart = replace(draw(1, (Pathology.NORMAL,)), lv_ef=fraction)
+    said = graded(heart, Style.MEASURED, f"LVEF {100 * fraction:.0f}% (")
+    assert said == f"LVEF {100 * fraction:.0f}% ({grade} reduced)"
+
+
+def test_numbers_are_those_of_the_heart() -> None:
+    heart = replace(draw(1, (Pathology.NORMAL,)), ascending_mm=47.3)
+    assert graded(heart, Style.MEASURED, "47 mm") == "Ascending aorta 47 mm (moderately dilated)"
+
+
+@pytest.mark.parametrize(
+    ("depth", "territory", "words"),
+    [
+        (0.8, "LAD", "LGE: transmural (80% depth), basal anterior, mid anterior segments"),
+        (0.4, "LCX", "LGE: subendocardial (40% depth)"),
+    ],
+)
+def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, words: str) -> None:
+    scar = Scar(Enhancement.SUBENDOCARDIAL, (0, 6), depth, territory)
+    heart = replace(draw(1, (Pathology.NORMAL,)), scars=(scar,))
+    said = graded(heart, Style.MEASURED, "LGE")
+    assert said.startswith(words.replace("basal anterior, mid anterior", "basal and mid anterior"))
+    assert said.endswith(f"{'LCx' if territory == 'LCX' else territory} territory")
+
+
+def test_diffuse_enhancement_is_called_diffuse() -> None:
+    for style in Style:
+        text = impression(draw(1, (Pathology.AMYLOID,)), 1, style).lower()
+        assert re.search("diffuse|spread-out|global hyper", text)
+
+
+def test_thickening_is_septal_or_concentric_by_the_numbers() -> None:
+    words: dict[Pathology, list[str]] = defaultdict(list)
+    for pathology in (Pathology.HYPERTROPHIC, Pathology.CONCENTRIC):
+        for seed in range(50):
+            text = impression(draw(seed, (pathology,)), seed, Style.MEASURED)
+            words[pathology] += re.findall("(asymmetric|concentric) LVH", text)
+    assert words[Pathology.HYPERTROPHIC].count("asymmetric") > 40
+    assert "asymmetric" not in words[Pathology.CONCENTRIC]
+
+
+@pytest.mark.parametrize(
+    ("segments", "words"),
+    [
+        ((0, 1), "basal anterior and anteroseptal"),
+        ((0, 6), "basal and mid anterior"),
+        ((1, 2, 7), "basal anteroseptal and inferoseptal, mid anteroseptal"),
+        ((0, 6, 12), "basal, mid and apical anterior"),
+        ((13, 15), "apical septal and lateral"),
+    ],
+)
+def test_where(segments: tuple[int, ...], words: str) -> None:
+    assert where(segments) == words
