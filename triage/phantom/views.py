@@ -1,0 +1,194 @@
+"""The planes of a cardiac protocol, laid through a heart as a technologist would.
+
+Rule: planes follow the heart's own axes with the small errors of planning; the four-chamber plane
+leans towards the outflow tract, so the aortic root shows at its base as it often does. The slices
+of a stack are breath-holds of their own, so heart and abdomen lie a little elsewhere in each.
+Directions on the screen: short axis with the lateral wall to the right, long axes as the patient
+lies seen from the feet (four-chamber) or from the left (two- and three-chamber). LPS, mm.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.random import Generator
+
+from triage.phantom.anatomy import Anatomy, Field, Samples, Vector
+from triage.phantom.stack import View
+
+LEFT, POSTERIOR, FEET = np.eye(3) * np.array([1.0, 1.0, -1.0])
+SAGITTAL_LIKE = (View.TWO_CHAMBER, View.THREE_CHAMBER)
+BREATH_MM = np.array([0.4, 0.7, 1.6])  #: how much breath-holds differ
+BODY_SHARE = 0.4  #: of the way from the heart to the body's middle: centre of the field of view
+FOUR_CHAMBER_SHARE = 0.75  #: so that the descending aorta is in view
+INLET_DEG = 150.0  #: the three-chamber plane's angle, through root and inferolateral wall
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of one acquisition."""
+
+    rows: int
+    columns: int
+    pixel_mm: float
+    thickness_mm: float
+    soft: float = 1.25  #: width of an edge in pixels
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where one slice lies, and how its breath-hold differs."""
+
+    view: View
+    row: Vector  #: unit vector to the right
+    column: Vector  #: unit vector downwards
+    centre: Vector
+    breath: tuple[float, float, float]
+
+    @property
+    def normal(self) -> Vector:
+        """Return the direction through the plane."""
+        normal: Vector = np.cross(self.row, self.column)
+        return normal
+
+    def position(self, grid: Grid) -> Vector:
+        """Return the centre of the first pixel."""
+        right = self.row * (grid.columns - 1) / 2 * grid.pixel_mm
+        down = self.column * (grid.rows - 1) / 2 * grid.pixel_mm
+        first: Vector = self.centre - right - down
+        return first
+
+    def samples(self, grid: Grid) -> Samples:
+        """Return the pixels' coordinates, (3, rows, columns)."""
+        right = np.arange(grid.columns, dtype=np.float32) * np.float32(grid.pixel_mm)
+        down = np.arange(grid.rows, dtype=np.float32) * np.float32(grid.pixel_mm)
+        first = self.position(grid).astype(np.float32)[:, None, None]
+        patient: Field = (
+            first
+            + self.row.astype(np.float32)[:, None, None] * right[None, None, :]
+            + self.column.astype(np.float32)[:, None, None] * down[None, :, None]
+        )
+        edge = grid.soft * grid.pixel_mm
+        return Samples(patient, self.normal, edge, grid.thickness_mm, self.breath)
+
+
+def planes(anatomy: Anatomy, view: View, rng: Generator, slices: int | None = None) -> list[Plane]:
+    """Return the planes of a view; of a stack from the base to the apex."""
+    return _PLANS[view](anatomy, rng, slices)
+
+
+def spacing_mm(planned: list[Plane]) -> float:
+    """Return the distance of neighbouring slices, 0 for one."""
+    if len(planned) < 2:  # noqa: PLR2004 - neighbours
+        return 0.0
+    return float(np.linalg.norm(planned[1].centre - planned[0].centre))
+
+
+def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Plane]:
+    """From above the mitral plane to beyond the apex, 8 to 10 mm apart where that reaches."""
+    axis = _tilted(anatomy.axes[:, 2], rng, 2.0)
+    above, below = rng.uniform(17, 24), rng.uniform(6, 12)
+    reach = anatomy.length + above + below
+    count = int(np.clip(np.ceil(reach / rng.uniform(9, 10)) + 1, 9, 14))
+    row, column = _on_screen(View.SAX, -axis, np.radians(rng.normal(0, 4)))
+    middle = _between_heart_and_body(anatomy, axis, anatomy.centre)
+    shift = anatomy.to_patient(np.zeros(3)) - anatomy.centre
+    start = middle + axis * (shift @ axis) - axis * above
+    steps = np.arange(count) * reach / (count - 1)
+    if slices:  # a few across the ventricle's middle
+        steps = above + anatomy.length * (
+            0.5 + 0.5 * (np.arange(slices) - (slices - 1) / 2) / slices
+        )
+    return [Plane(View.SAX, row, column, start + axis * step, _breath(rng)) for step in steps]
+
+
+def _long_axis(view: View, across_deg: float) -> Callable[..., list[Plane]]:
+    """A plane through the long axis and a direction of the short axis."""
+
+    def plan(anatomy: Anatomy, rng: Generator, _slices: int | None) -> list[Plane]:
+        turn = np.radians(across_deg + rng.normal(0, 3))
+        across = np.cos(turn) * anatomy.axes[:, 0] + np.sin(turn) * anatomy.axes[:, 1]
+        normal = _unit(np.cross(anatomy.axes[:, 2], across))
+        middle = anatomy.centre
+        if view is View.FOUR_CHAMBER:
+            lean = np.radians(rng.uniform(2.0, 5.0))
+            normal = _unit(normal + np.tan(lean) * anatomy.axes[:, 2] * _side(normal, anatomy))
+            middle = anatomy.to_patient(np.array([0.0, 0.0, anatomy.length]))
+        row, column = _on_screen(view, normal, np.radians(rng.normal(0, 4)))
+        share = FOUR_CHAMBER_SHARE if view is View.FOUR_CHAMBER else BODY_SHARE
+        centre = _between_heart_and_body(anatomy, normal, middle, share)
+        return [Plane(view, row, column, centre, _breath(rng))]
+
+    return plan
+
+
+def _side(normal: Vector, anatomy: Anatomy) -> float:
+    """Return the sign that makes a leaning plane pass before the axis at the base."""
+    return float(np.sign(normal @ anatomy.axes[:, 1]))
+
+
+def _scout(view: View) -> Callable[..., list[Plane]]:
+    """Parallel planes of the body's own axes."""
+
+    def plan(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Plane]:
+        row, column = {
+            View.AXIAL: (LEFT, POSTERIOR),
+            View.CORONAL: (LEFT, FEET),
+            View.SAGITTAL: (POSTERIOR, FEET),
+        }[view]
+        normal = np.cross(row, column)
+        count = slices or 5
+        steps = (np.arange(count) - (count - 1) / 2) * 18
+        centre = _between_heart_and_body(anatomy, normal, anatomy.centre)
+        return [Plane(view, row, column, centre + normal * step, _breath(rng)) for step in steps]
+
+    return plan
+
+
+def _on_screen(view: View, normal: Vector, turn: float) -> tuple[Vector, Vector]:
+    """Return row and column of an oblique plane as it is displayed."""
+    towards = FEET if view in SAGITTAL_LIKE else POSTERIOR
+    row = _unit(np.cross(towards, normal))  # level with the body
+    row = row * np.sign(row @ (POSTERIOR if view in SAGITTAL_LIKE else LEFT))
+    column = np.cross(normal, row)
+    column = column * np.sign(column @ towards)
+    turned = np.cos(turn) * row + np.sin(turn) * column
+    return turned, np.cos(turn) * column - np.sin(turn) * row
+
+
+def _between_heart_and_body(
+    anatomy: Anatomy, normal: Vector, middle: Vector, share: float = BODY_SHARE
+) -> Vector:
+    """Return the centre of the field of view, in the plane through `middle`."""
+    middle = anatomy.centre + normal * ((middle - anatomy.centre) @ normal)
+    towards = np.array([0.0, 4.0, middle[2]]) - middle
+    moved: Vector = middle + share * (towards - normal * (towards @ normal))
+    return moved
+
+
+def _tilted(axis: Vector, rng: Generator, degrees: float) -> Vector:
+    return _unit(axis + rng.normal(0, np.radians(degrees), 3))
+
+
+def _breath(rng: Generator) -> tuple[float, float, float]:
+    x, y, z = (rng.normal(0, 1, 3) * BREATH_MM).tolist()
+    return x, y, z
+
+
+def _unit(vector: Vector) -> Vector:
+    unit: Vector = vector / np.linalg.norm(vector)
+    return unit
+
+
+_PLANS: Mapping[View, Callable[[Anatomy, Generator, int | None], list[Plane]]] = MappingProxyType(
+    {
+        View.SAX: _short_axis,
+        View.TWO_CHAMBER: _long_axis(View.TWO_CHAMBER, 84.0),
+        View.THREE_CHAMBER: _long_axis(View.THREE_CHAMBER, INLET_DEG),
+        View.FOUR_CHAMBER: _long_axis(View.FOUR_CHAMBER, 178.0),
+        View.AXIAL: _scout(View.AXIAL),
+        View.CORONAL: _scout(View.CORONAL),
+        View.SAGITTAL: _scout(View.SAGITTAL),
+    }
+)
