@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -49,8 +50,8 @@ class Vendor(StrEnum):
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a study is written: the vendor's habits, the form, the field strength."""
+class Form:
+    """How a study is written: in whose habits, classic or enhanced, at which field strength."""
 
     vendor: Vendor
     enhanced: bool = False  #: Enhanced MR, one multi-frame instance per series, not classic MR
@@ -277,7 +278,7 @@ NAMES: Mapping[Vendor, Mapping[Kind, tuple[Name, ...]]] = MappingProxyType(
             ),
             Kind.LOCALIZER: (
                 Name("trufi_loc_multi_iPAT"),
-                Name("LOCATOR"),
+                Name("Short_Axis_localizer"),
                 Name("localizer_3plane"),
             ),
             Kind.TI_SCOUT: (Name("TI-Scout"), Name("TI_SCOUT"), Name("TI_SCOUT_{view}")),
@@ -356,7 +357,7 @@ NAMES: Mapping[Vendor, Mapping[Kind, tuple[Name, ...]]] = MappingProxyType(
                 Name("T1_MOLLI_MAP_{view}", _SA),
             ),
             Kind.T2_MAP: (Name("T2_MAP_mGraSE_BB_Sense"), Name("mGraSE_BB_Sense_T2_MAP")),
-            Kind.PERFUSION: (Name("sPERF_REST_BTFE"), Name("Perfusion rest SENSE")),
+            Kind.PERFUSION: (Name("PERFUSION_REST_BTFE"), Name("Perfusion rest SENSE")),
             Kind.FLOW: (Name("Flow BH AO SENSE"), Name("sQFLOW_BH"), Name("AORTA_sQFLOW_BH")),
             Kind.T2W: (Name("STIR_BB_{view}", _SA), Name("T2W_TSE_BB_{view}", _CLINICAL)),
         },
@@ -472,7 +473,7 @@ def _name(name: Name, frame: Frame, vendor: Vendor) -> str:
 class Study(NamedTuple):
     """What all data sets of a study share."""
 
-    look: Look
+    form: Form
     patient: Patient
     key: str  #: from which its UIDs follow
     begin: datetime
@@ -486,26 +487,26 @@ class Study(NamedTuple):
         return UID(f"2.25.{int.from_bytes(digest[:16])}")
 
 
-def datasets(stacks: Sequence[Stack], patient: Patient, look: Look, seed: int) -> Iterator[Dataset]:
+def datasets(stacks: Sequence[Stack], patient: Patient, form: Form, seed: int) -> Iterator[Dataset]:
     """Yield the instances of a study, with file meta: one per image, or one per series if enhanced.
 
     Args:
         stacks: What was acquired, in this order.
         patient: Whom the headers name.
-        look: Whose habits the headers have, in which form.
+        form: Whose habits the headers have, classic or enhanced.
         seed: Decides names, times and UIDs; the same seed gives the same headers.
     """
     rng = np.random.default_rng([seed, 3])
-    model, software = _one(rng, SCANNERS[look.vendor].models)
+    model, software = _one(rng, SCANNERS[form.vendor].models)
     begin = datetime(2015, 1, 1, 7) + timedelta(  # noqa: DTZ001 - a scanner's local time
         days=int(rng.integers(3650)), seconds=int(rng.integers(36000))
     )
-    key = f"{seed} {look.vendor} {look.enhanced}"
-    study = Study(look, patient, key, begin, _interval_ms(stacks), model, software)
+    key = f"{seed} {form.vendor} {form.enhanced}"
+    study = Study(form, patient, key, begin, _interval_ms(stacks), model, software)
     at = begin
-    for number, series in enumerate(plan(stacks, look.vendor, rng), start=1):
+    for number, series in enumerate(plan(stacks, form.vendor, rng), start=1):
         at += timedelta(seconds=float(rng.uniform(15, 90)))
-        yield from (_enhanced if look.enhanced else _classic)(study, series, number, at)
+        yield from (_enhanced if form.enhanced else _classic)(study, series, number, at)
 
 
 def _interval_ms(stacks: Sequence[Stack]) -> int:
@@ -525,7 +526,7 @@ def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset
     header.SeriesDate, header.SeriesTime = _date(at), _time(at)
     header.AccessionNumber = f"PH{study.patient.number:08d}"[:16]
     header.Modality = "MR"
-    header.Manufacturer = str(study.look.vendor)
+    header.Manufacturer = str(study.form.vendor)
     header.InstitutionName = "Phantom Hospital"
     header.ReferringPhysicianName = ""
     header.StationName = "PHANTOM"
@@ -539,11 +540,11 @@ def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset
     header.PatientAge = f"{study.patient.age_years:03d}Y"
     header.PatientSize = _ds(study.patient.size_m)
     header.PatientWeight = _ds(study.patient.weight_kg)
-    if body_part := SCANNERS[study.look.vendor].body_part:
+    if body_part := SCANNERS[study.form.vendor].body_part:
         header.BodyPartExamined = body_part
-    elif not study.look.enhanced:
+    elif not study.form.enhanced:
         header.Laterality = ""  # Type 2C where no body part says that it is not paired
-    header.MagneticFieldStrength = _ds(study.look.tesla)
+    header.MagneticFieldStrength = _ds(study.form.tesla)
     header.DeviceSerialNumber = "00000"
     header.SoftwareVersions = study.software
     header.ProtocolName = series.name.strip()
@@ -551,8 +552,8 @@ def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset
     header.StudyInstanceUID = study.uid("study")
     header.SeriesInstanceUID = study.uid("series", number)
     header.StudyID = str(study.patient.number)[:16]
-    header.SeriesNumber = number * SCANNERS[study.look.vendor].series_step + (
-        study.look.vendor is Vendor.PHILIPS
+    header.SeriesNumber = number * SCANNERS[study.form.vendor].series_step + (
+        study.form.vendor is Vendor.PHILIPS
     )
     header.AcquisitionNumber = 1
     header.FrameOfReferenceUID = study.uid("frame of reference")
@@ -564,7 +565,7 @@ def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset
 
 def _pixel_module(header: Dataset, study: Study, series: Series) -> None:
     _, rows, columns = series.frames[0].at.pixels.shape
-    scanner = SCANNERS[study.look.vendor]
+    scanner = SCANNERS[study.form.vendor]
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
     header.Rows, header.Columns = rows, columns
@@ -584,18 +585,18 @@ def _classic(study: Study, series: Series, number: int, begin: datetime) -> Iter
         image.SOPInstanceUID = study.uid("instance", number, instance)
         image.InstanceNumber = instance
         image.AcquisitionTime = image.ContentTime = _time(begin + timedelta(seconds=frame.depth))
-        image.ImageType = _image_type(study.look.vendor, series.habit, frame).split("\\")
+        image.ImageType = _image_type(study.form.vendor, series.habit, frame).split("\\")
         _place(image, frame)
         _cardiac(image, study, frame, inverts="IR" in series.habit.scanning)
-        pixels = _stored(study.look.vendor, frame)
-        _values(image, study.look.vendor, frame, pixels)
+        pixels = _stored(study.form.vendor, frame)
+        _values(image, study.form.vendor, frame, pixels)
         image.PixelData = pixels.tobytes()
         yield _with_meta(image)
 
 
 def _acquisition(header: Dataset, study: Study, series: Series) -> None:
     """Write the MR Image module (PS3.3 C.8.3.1) but for what differs between the images."""
-    stack, habit, vendor = series.stack, series.habit, study.look.vendor
+    stack, habit, vendor = series.stack, series.habit, study.form.vendor
     cine = stack.sequence is Kind.CINE
     header.ScanningSequence = habit.scanning.split("\\")
     header.SequenceVariant = habit.variant.split("\\")
@@ -610,7 +611,7 @@ def _acquisition(header: Dataset, study: Study, series: Series) -> None:
     header.RepetitionTime = _ds(stack.repetition_ms * (LINES if summed else 1))
     header.EchoTime = _ds(stack.echo_ms)
     header.NumberOfAverages = "1"
-    header.ImagingFrequency = _ds(42.577 * study.look.tesla)
+    header.ImagingFrequency = _ds(42.577 * study.form.tesla)
     header.ImagedNucleus = "1H"
     header.EchoTrainLength = 1
     header.PixelBandwidth = "977"
@@ -633,7 +634,7 @@ def _acquisition(header: Dataset, study: Study, series: Series) -> None:
 def _options(study: Study, series: Series) -> list[str]:
     options = series.habit.options.split("\\")
     gated = series.stack.sequence not in UNGATED
-    return [*options, "CG"] if gated and "CG" not in options and not study.look.quirks else options
+    return [*options, "CG"] if gated and "CG" not in options and not study.form.quirks else options
 
 
 def _place(image: Dataset, frame: Frame) -> None:
@@ -652,9 +653,9 @@ def _cardiac(image: Dataset, study: Study, frame: Frame, *, inverts: bool) -> No
     if inverts:
         inversion_ms = time_ms if stack.sequence is Kind.TI_SCOUT else stack.inversion_ms
         image.InversionTime = "" if inversion_ms is None else _ds(inversion_ms, 1)
-    elif study.look.vendor is Vendor.GE and study.look.quirks:
+    elif study.form.vendor is Vendor.GE and study.form.quirks:
         image.InversionTime = "0"
-    if study.look.vendor is Vendor.PHILIPS:
+    if study.form.vendor is Vendor.PHILIPS:
         image.TemporalPositionIdentifier = frame.phase + 1
         image.NumberOfTemporalPositions = len(stack.times_ms)
 
@@ -716,7 +717,9 @@ def _with_meta(image: Dataset) -> Dataset:
 
 
 def _ds(value: float, digits: int = 3) -> str:
-    """Return a decimal string of at most 16 characters."""
+    """Return a decimal string of at most 16 characters; raise ValueError where it is no number."""
+    if not isfinite(value):
+        raise ValueError(f"{value} has no place in a header")
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -776,7 +779,7 @@ def _enhanced(study: Study, series: Series, number: int, begin: datetime) -> Ite
         _per_frame(study, frame, places[index], begin) for index, frame in enumerate(series.frames)
     ]
     image.PixelData = b"".join(
-        _stored(study.look.vendor, frame).tobytes() for frame in series.frames
+        _stored(study.form.vendor, frame).tobytes() for frame in series.frames
     )
     yield _with_meta(image)
 
@@ -940,7 +943,7 @@ def _shared(study: Study, series: Series) -> Dataset:
                 MagnetizationTransfer="NONE",
                 BloodSignalNulling="YES" if stack.sequence is Kind.T2W else "NO",
                 Tagging="NONE",
-                TransmitterFrequency=42.577 * study.look.tesla,
+                TransmitterFrequency=42.577 * study.form.tesla,
                 PixelBandwidth="977",
             )
         ],
@@ -982,9 +985,9 @@ def _per_frame(study: Study, frame: Frame, place: tuple[int, int, int], begin: d
     stack = frame.stack
     time_ms = stack.times_ms[frame.phase]
     at = begin + timedelta(seconds=frame.depth)
-    slope, intercept = _rescale(study.look.vendor, frame)
+    slope, intercept = _rescale(study.form.vendor, frame)
     values = Dataset()
-    _values(values, study.look.vendor, frame, _stored(study.look.vendor, frame))
+    _values(values, study.form.vendor, frame, _stored(study.form.vendor, frame))
     content = _item(
         FrameAcquisitionNumber=1,
         FrameReferenceDateTime=_date(at) + _time(at),
@@ -1044,7 +1047,7 @@ def _through(stack: Stack) -> list[float]:
 
 
 def write(
-    folder: Path, stacks: Sequence[Stack], heart: Heart, look: Look, impression: str
+    folder: Path, stacks: Sequence[Stack], heart: Heart, form: Form, impression: str
 ) -> list[Path]:
     """Write a study as folder/images/*.dcm with folder/truth.json and folder/impression.txt beside.
 
@@ -1052,7 +1055,7 @@ def write(
     """
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    instances = datasets(stacks, patient_of(heart), look, heart.seed)
+    instances = datasets(stacks, patient_of(heart), form, heart.seed)
     paths = []
     for number, instance in enumerate(instances, start=1):
         paths.append(images / f"{number:05d}.dcm")

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pydicom.uid import EnhancedMRImageStorage
 from tests.peers import peer
 from triage.imaging.header import read_header, read_identity
 from triage.imaging.series import Image, Selection, select_views
-from triage.phantom.dicom import Look, Vendor, datasets, patient_of, write
+from triage.phantom.dicom import Form, Vendor, datasets, patient_of, write
 from triage.phantom.heart import Pathology, draw
 from triage.phantom.stack import Sequence as Kind
 from triage.phantom.stack import Slice, Stack, Vector, View
@@ -75,7 +76,7 @@ def stack(
 
 
 def velocity(magnitude: Stack) -> Stack:
-    return Stack(**{**vars(magnitude), "velocity": True})
+    return replace(magnitude, velocity=True)
 
 
 def protocol(side: int = 16) -> list[Stack]:
@@ -99,7 +100,7 @@ def protocol(side: int = 16) -> list[Stack]:
 
 def study(vendor: Vendor, seed: int = 1, *, enhanced: bool = False) -> list[Dataset]:
     patient = patient_of(draw(seed))
-    return list(datasets(protocol(), patient, Look(vendor, enhanced), seed))
+    return list(datasets(protocol(), patient, Form(vendor, enhanced), seed))
 
 
 def select(instances: Sequence[Dataset]) -> Selection:
@@ -143,8 +144,8 @@ def test_dciodvfy_finds_no_error(vendor: Vendor, tmp_path: Path, *, enhanced: bo
 @pytest.mark.parametrize("quirks", [False, True], ids=["valid", "quirks"])
 def test_selection_finds_every_view(vendor: Vendor, seed: int, *, quirks: bool) -> None:
     patient = patient_of(draw(seed))
-    look = Look(vendor, quirks=quirks)
-    instances = list(datasets(protocol(4), patient, look, seed))
+    form = Form(vendor, quirks=quirks)
+    instances = list(datasets(protocol(4), patient, form, seed))
     selection = select(instances)
     assert not selection.missing
     planes = {chosen.view: placed(chosen.images) for chosen in selection.used}
@@ -191,9 +192,9 @@ def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, ki
     patient = patient_of(draw(seed))
     cines = {
         str(each.SeriesDescription).strip()
-        for each in datasets(without, patient, Look(vendor), seed)
+        for each in datasets(without, patient, Form(vendor), seed)
     }
-    unused = select(list(datasets(stacks, patient, Look(vendor), seed))).unused
+    unused = select(list(datasets(stacks, patient, Form(vendor), seed))).unused
     others = [each for each in unused if each.series_description not in cines]
     assert others
     for each in others:
@@ -203,7 +204,7 @@ def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, ki
 def test_reader_identifies_every_instance(tmp_path: Path) -> None:
     heart = draw(3)
     for vendor in VENDORS:
-        for path in write(tmp_path / vendor, protocol(4), heart, Look(vendor), "None."):
+        for path in write(tmp_path / vendor, protocol(4), heart, Form(vendor), "None."):
             part10 = path.read_bytes()
             assert read_identity(part10).modality == "MR"
             assert read_header(part10).PatientName == "Phantom^0000003"
@@ -221,7 +222,7 @@ def series_of(instances: Sequence[Dataset]) -> dict[str, list[Dataset]]:
 
 def cine_series(vendor: Vendor) -> list[int]:
     sax = [each for each in protocol(4) if each.sequence is Kind.CINE and each.view is View.SAX]
-    instances = list(datasets(sax, patient_of(draw(1)), Look(vendor), 1))
+    instances = list(datasets(sax, patient_of(draw(1)), Form(vendor), 1))
     return [len(group) for group in series_of(instances).values()]
 
 
@@ -233,7 +234,7 @@ def test_siemens_divides_a_cine_stack_into_series() -> None:
 
 def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
     flow = [each for each in protocol() if each.sequence is Kind.FLOW]
-    instances = list(datasets(flow, patient_of(draw(1)), Look(Vendor.PHILIPS), 1))
+    instances = list(datasets(flow, patient_of(draw(1)), Form(Vendor.PHILIPS), 1))
     assert len(series_of(instances)) == 1
     kinds = Counter(str(each.ImageType[2]) for each in instances)
     assert kinds == dict.fromkeys(("M_FFE", "M_PCA", "VELOCITY MAP"), len(PHASES))
@@ -243,8 +244,8 @@ def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
 def test_quirks_are_those_that_the_standard_forbids() -> None:
     cines = [each for each in protocol() if each.sequence is Kind.CINE]
     patient = patient_of(draw(1))
-    proper = next(datasets(cines, patient, Look(Vendor.GE), 1))
-    quirky = next(datasets(cines, patient, Look(Vendor.GE, quirks=True), 1))
+    proper = next(datasets(cines, patient, Form(Vendor.GE), 1))
+    quirky = next(datasets(cines, patient, Form(Vendor.GE, quirks=True), 1))
     assert "InversionTime" not in proper
     assert quirky.InversionTime == 0
     assert "BodyPartExamined" not in quirky
@@ -261,7 +262,7 @@ def test_localizers_are_not_gated() -> None:
 def test_velocities_keep_their_zero() -> None:
     flow = velocity(stack(Kind.FLOW, View.AXIAL, times_ms=PHASES))
     for vendor in VENDORS:
-        image = next(datasets([flow], patient_of(draw(1)), Look(vendor), 1))
+        image = next(datasets([flow], patient_of(draw(1)), Form(vendor), 1))
         dtype = np.int16 if image.PixelRepresentation else np.uint16
         stored = np.frombuffer(image.PixelData, dtype).astype(float)
         meant = stored * float(image.get("RescaleSlope", 1)) + float(
@@ -296,8 +297,8 @@ def test_enhanced_frames_follow_their_dimensions(vendor: Vendor) -> None:
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     heart, stacks = draw(5), protocol(4)
-    first = write(tmp_path / "a", stacks, heart, Look(Vendor.GE), "None.")
-    second = write(tmp_path / "b", stacks, heart, Look(Vendor.GE), "None.")
+    first = write(tmp_path / "a", stacks, heart, Form(Vendor.GE), "None.")
+    second = write(tmp_path / "b", stacks, heart, Form(Vendor.GE), "None.")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -337,7 +338,7 @@ def test_no_header_or_file_name_tells_the_truth(tmp_path: Path, *, enhanced: boo
     heart = draw(7, (Pathology.ISCHAEMIC, Pathology.AORTA))
     for vendor in VENDORS:
         folder = tmp_path / f"{vendor} {enhanced}"
-        for path in write(folder, protocol(4), heart, Look(vendor, enhanced), "LAD scar."):
+        for path in write(folder, protocol(4), heart, Form(vendor, enhanced), "LAD scar."):
             said = " ".join([path.name, *text_of(dcmread(path))]).lower()
             assert not [word for word in WORDS if word in said]
 
@@ -350,7 +351,7 @@ def test_headers_do_not_depend_on_the_pathology() -> None:
 
 def test_the_sidecar_has_truth_and_impression(tmp_path: Path) -> None:
     heart = draw(7, (Pathology.ISCHAEMIC,))
-    write(tmp_path, protocol(4), heart, Look(Vendor.SIEMENS), "LAD scar.")
+    write(tmp_path, protocol(4), heart, Form(Vendor.SIEMENS), "LAD scar.")
     assert (tmp_path / "impression.txt").read_text() == "LAD scar.\n"
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["findings"]["lge"] is True
@@ -371,6 +372,13 @@ def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
         *(stack(Kind.LGE, view, side=192) for view in LONG_AXES),
     ]
     start = time.process_time()
-    paths = write(tmp_path, full, draw(1), Look(Vendor.GE), "None.")
+    paths = write(tmp_path, full, draw(1), Form(Vendor.GE), "None.")
     assert len(paths) == 338
     assert time.process_time() - start < 2
+
+
+def test_a_position_that_is_no_number_is_refused() -> None:
+    whole = stack(Kind.LOCALIZER, View.AXIAL)
+    lost = replace(whole, slices=(replace(whole.slices[0], position=np.full(3, np.nan)),))
+    with pytest.raises(ValueError, match="nan"):
+        list(datasets([lost], patient_of(draw(1)), Form(Vendor.GE), 1))
