@@ -25,7 +25,13 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
-from triage.domain.errors import ConfigurationError, DamagedInstance, MismatchedInstance, SpoolFull
+from triage.domain.errors import (
+    ConfigurationError,
+    DamagedInstance,
+    LedgerUnavailable,
+    MismatchedInstance,
+    SpoolFull,
+)
 from triage.domain.instance import Source
 from triage.intake import Intake
 
@@ -53,7 +59,7 @@ ASSOCIATIONS_MAX = 100
 
 
 def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
-    """Listen in threads of its own; `shutdown()` of the answer ends it."""
+    """Listen in threads of its own; `end` ends it."""
     ae = AE(ae_title=settings.ae_title)
     for sop_class in _STORAGE_CLASSES.values():
         ae.add_supported_context(sop_class, SYNTAXES)
@@ -80,6 +86,13 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     return cast(ThreadedAssociationServer, server)
 
 
+def end(server: ThreadedAssociationServer) -> None:
+    """Stop listening and end the associations that are open: their senders try again."""
+    server.shutdown()
+    for association in server.active_associations:
+        association.abort()
+
+
 def _store(event: evt.Event, intake: Intake) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
     try:
@@ -88,8 +101,8 @@ def _store(event: evt.Event, intake: Intake) -> int:
         return Status.CANNOT_UNDERSTAND
     except MismatchedInstance:
         return Status.DATA_SET_DOES_NOT_MATCH
-    except SpoolFull as error:
-        log.error("no room in the spool", error=str(error))  # noqa: TRY400 - no trace needed
+    except (SpoolFull, LedgerUnavailable) as error:
+        log.error("instance not taken", error=str(error))  # noqa: TRY400 - no trace needed
         return Status.OUT_OF_RESOURCES
     return Status.SUCCESS
 

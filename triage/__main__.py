@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from triage.broker.queue import ASSESS, DELIVER
 from triage.config import Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.study import Event, State
+from triage.lock import sole_receiver
 from triage.receive import receive as receive_until_ended
 from triage.send import Peer, dicom_files
 from triage.send import send as send_files
@@ -113,7 +114,7 @@ def serve(config: Path | None) -> None:
     open_model(
         settings, state_folder(settings) / CACHE
     )  # wrong findings or a wrong bundle must show here, not in a restart loop
-    with _broker(settings) as (redis_url, private):
+    with sole_receiver(state_folder(settings)), _broker(settings) as (redis_url, private):
         environment = child_environment(config, redis_url)
         assess = ("work", "--queue", ASSESS)
         assessors = [
@@ -131,7 +132,8 @@ def serve(config: Path | None) -> None:
 def receive(config: Path | None, parent: int | None) -> None:
     """Receive studies over C-STORE and hand complete ones to the workers."""
     settings = _started(config, parent)
-    with _broker(settings) as (redis_url, _private):
+    supervised = nullcontext() if parent else sole_receiver(state_folder(settings))
+    with supervised, _broker(settings) as (redis_url, _private):
         receive_until_ended(Services(settings, redis_url))
 
 
@@ -198,10 +200,16 @@ def _sent(files: list[Path], peer: Peer) -> None:
 @main.command()
 @click.argument("study_uid", required=False)
 @click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
+@click.option("--incidents", default=10, show_default=True, help="How many of the newest to show.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
 @click.pass_obj
 def status(
-    config: Path | None, study_uid: str | None, states: tuple[str, ...], *, as_json: bool
+    config: Path | None,
+    study_uid: str | None,
+    states: tuple[str, ...],
+    incidents: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Show what became of the studies, or everything about one STUDY_UID."""
     ledger = existing_ledger(load(config))
@@ -213,7 +221,7 @@ def status(
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
-    terminal.incidents(ledger.incidents())
+    terminal.incidents(ledger.incidents(incidents))
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:
@@ -233,16 +241,17 @@ def _one_study(ledger: SqlLedger, study_uid: str) -> None:
 @click.option("--all", "all_", is_flag=True, help="Every study that FAILED.")
 @click.pass_obj
 def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
-    """Assess and deliver again: one failed STUDY_UID, or all failed studies.
+    """Assess and deliver again: one failed or declined STUDY_UID, or all failed studies.
 
     What a destination has acknowledged is not sent to it again.
     """
     if (study_uid is None) != all_:
         raise click.UsageError("name a STUDY_UID, or say --all")
     ledger = existing_ledger(load(config))
-    failed = [s for s in ledger.studies(State.FAILED) if all_ or s.study_uid == study_uid]
+    states = [State.FAILED] if all_ else [State.FAILED, State.DECLINED]
+    failed = [s for s in ledger.studies(*states) if all_ or s.study_uid == study_uid]
     if not failed and not all_:
-        raise ConfigurationError(f"no study {study_uid} is FAILED; see `triage status`")
+        raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
     replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
     terminal.say(f"{len(replayed)} studies are ready again")
 

@@ -18,6 +18,7 @@ from triage.domain.assessment import (
     MissingView,
     ModelIdentity,
     SourceImage,
+    UnusedStack,
     UsedView,
 )
 from triage.domain.delivery import Product
@@ -104,7 +105,7 @@ class Assessor:
             give_up(self.ledger, study, why, self.max_attempts, self.holder)
 
     def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset]]:
-        images = self._images(study)
+        images, unreadable = self._images(study)
         views = [slot.view for slot in self.model.bundle.manifest.layout]
         selection = select_views(images, views)
         _decline_unless_cardiac(images, selection)
@@ -128,14 +129,21 @@ class Assessor:
             inputs_digest=_inputs_digest(images),
             used=tuple(_used_view(chosen) for chosen in used),
             missing=(*selection.missing, *undecodable),
-            unused=selection.unused,
+            unused=(*selection.unused, *unreadable),
             answers=answers,
         )
         return assessment, [image.header for chosen in used for image in chosen.images]
 
-    def _images(self, study: StudyRevision) -> list[Image]:
-        paths = self.ledger.paths(study.study_uid, study.revision)
-        return [Image(path, read_header(self.spool.read(path))) for path in paths]
+    def _images(self, study: StudyRevision) -> tuple[list[Image], list[UnusedStack]]:
+        """Read the headers; an instance whose header does not parse does not stop the others."""
+        images, damaged = [], 0
+        for path in self.ledger.paths(study.study_uid, study.revision):
+            try:
+                images.append(Image(path, read_header(self.spool.read(path))))
+            except DamagedInstance:
+                damaged += 1
+        reason = "the header does not parse"
+        return images, [UnusedStack("", "", damaged, reason)] if damaged else []
 
     def _frames(self, used: Sequence[Chosen]) -> tuple[Mapping[str, Frames], list[MissingView]]:
         """Decode the views; one whose pixels do not decode is missing, and says why."""
@@ -183,6 +191,8 @@ def read_summary(summary: str) -> Assessment:
 def _decline_unless_cardiac(images: Sequence[Image], selection: Selection) -> None:
     if selection.used:
         return
+    if not images:
+        raise StudyDeclined("no instance has a header that parses")
     modalities = sorted({str(image.header.get("Modality") or "unknown") for image in images})
     if "MR" not in modalities:
         raise StudyDeclined(f"no MR images, only {', '.join(modalities)}")

@@ -35,7 +35,13 @@ def _ae_title(value: str) -> str:
 
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _broker_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("a Redis is named as redis://host:6379/0, rediss:// or unix:///path")
+    return value
 
 
 class Receiver(Strict):
@@ -74,7 +80,7 @@ class Worker(Strict):
 
     assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
     lease_s: Seconds = 30.0  #: a worker that is silent for so long has lost its study
-    max_attempts: int = Field(default=3, ge=1)  #: then a study is set aside
+    max_attempts: int = Field(default=5, ge=1)  #: then a study is set aside
     #: then a delivery is given up; with at most five minutes between two, 300 last a day
     max_delivery_attempts: int = Field(default=300, ge=1)
 
@@ -91,7 +97,9 @@ class Settings(Strict):
     """Everything that a site decides."""
 
     state_dir: Path = Path("~/.local/state/cmr-triage")
-    redis_url: str | None = None  #: None: a private redis-server in the state folder
+    redis_url: Annotated[str, AfterValidator(_broker_url)] | None = (
+        None  #: None: a private redis-server in the state folder
+    )
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: Receiver = Receiver()
     destinations: tuple[DicomDestination, ...] = ()

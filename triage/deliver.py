@@ -1,7 +1,8 @@
 """Use case: bring one product to one destination.
 
 Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
-answer and tried again later, ever more rarely; one destination that is down holds up no other.
+answer and tried again later, ever more rarely. Of a destination that is silent one delivery at a
+time finds out when it is back, so it holds up no other.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.domain.delivery import Delivery, backoff_s
-from triage.domain.errors import DeliveryFailed
+from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination, Ledger
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,8 @@ class Deliverer:
         try:
             acknowledgement = destination.deliver(delivery.product)
         except DeliveryFailed as error:
-            self._failed(delivery, str(error))
+            silent = isinstance(error, DestinationUnreachable)
+            self._failed(delivery, str(error), unreachable=silent)
             return
         self.ledger.delivered(delivery_id, acknowledgement.answer)
         log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
@@ -52,10 +54,10 @@ class Deliverer:
         if delivery is not None:
             self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
 
-    def _failed(self, delivery: Delivery, answer: str) -> None:
+    def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
         last = delivery.attempts >= self.max_attempts
         again_in_s = None if last else backoff_s(delivery.attempts)
-        self.ledger.not_delivered(delivery.id, answer, again_in_s)
+        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=unreachable)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",
             destination=delivery.destination,

@@ -6,7 +6,7 @@ lies on disk and stands in the ledger. An instance that is refused is named as a
 
 import structlog
 
-from triage.domain.errors import DamagedInstance, MismatchedInstance
+from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.header import read_identity
 from triage.ports import Ledger, Spool
@@ -21,6 +21,8 @@ class Intake:
     def __init__(self, spool: Spool, ledger: Ledger) -> None:
         self._spool = spool
         self._ledger = ledger
+        #: True when the spool holds what the ledger was not there to record: see `recover`.
+        self.behind = False
 
     def accept(self, part10: bytes, source: Source, announced_uid: str | None = None) -> Receipt:
         """Keep an instance and return its receipt; raise InstanceRefused where that fails.
@@ -35,12 +37,20 @@ class Intake:
             self._incident("refused instance", str(error), source, path)
             raise
         receipt = self._spool.keep(identity, part10)
-        if receipt.outcome is Outcome.CONFLICT:
-            detail = f"other content under the known UID {identity.sop_instance_uid}; not assessed"
-            self._incident("conflicting instance", detail, source, receipt.path)
-            return receipt
-        self._ledger.record(receipt, source)
+        try:
+            self._file(receipt, source)
+        except LedgerUnavailable:
+            self.behind = True
+            raise
         return receipt
+
+    def _file(self, receipt: Receipt, source: Source) -> None:
+        if receipt.outcome is Outcome.CONFLICT:
+            uid = receipt.identity.sop_instance_uid
+            detail = f"other content under the known UID {uid}; not assessed"
+            self._incident("conflicting instance", detail, source, receipt.path)
+            return
+        self._ledger.record(receipt, source)
 
     def report_rejected(self, why: str, source: Source) -> None:
         """Remember that somebody was turned away before an instance came."""
@@ -49,16 +59,29 @@ class Intake:
     def recover(self) -> int:
         """Record what the spool holds and the ledger does not know; return how many.
 
-        A crash between the two leaves such instances: the spool is the truth about them.
+        A crash, or a ledger that did not answer, leaves such instances: the spool is the truth.
         """
         lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
-        for path in lost:
-            part10 = self._spool.read(path)
+        recovered = sum(self._recovered(path) for path in lost)
+        self.behind = False
+        if recovered:
+            log.warning("instances recovered from the spool", instances=recovered)
+        return recovered
+
+    def _recovered(self, path: str) -> bool:
+        """Record a spooled file; one that is no instance goes to quarantine, and is reported."""
+        part10 = self._spool.read(path)
+        try:
             receipt = self._spool.keep(read_identity(part10), part10)
-            self._ledger.record(receipt, NOBODY)
-        if lost:
-            log.warning("instances recovered from the spool", instances=len(lost))
-        return len(lost)
+        except DamagedInstance as error:
+            kept = self._spool.quarantine(part10)
+            self._spool.discard(path)
+            self._incident("damaged file in the spool", str(error), NOBODY, kept)
+            return False
+        self._file(receipt, NOBODY)
+        if receipt.path != path:  # a file under another name than its own
+            self._spool.discard(path)
+        return True
 
     def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
         self._ledger.report(kind, detail, source, path)

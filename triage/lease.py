@@ -8,6 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import structlog
+
+from triage.domain.errors import LedgerUnavailable
+
+log = structlog.get_logger(__name__)
+
 
 @contextmanager
 def kept_alive(renew: Callable[[], object], every_s: float) -> Iterator[None]:
@@ -16,7 +22,10 @@ def kept_alive(renew: Callable[[], object], every_s: float) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(every_s):
-            renew()
+            try:
+                renew()
+            except LedgerUnavailable as error:  # the next beat may still come in time
+                log.warning("lease not renewed", error=str(error))
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()

@@ -7,6 +7,7 @@ private as the spool. Header values are never logged.
 
 import logging
 import sys
+import threading
 import traceback
 import warnings
 from typing import Literal
@@ -54,6 +55,9 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
         )
     )
     logging.captureWarnings(capture=True)
+    warnings.formatwarning = _without_text
+    sys.excepthook = lambda _kind, error, _at: _last_words(error)
+    threading.excepthook = lambda ended: _last_words(ended.exc_value)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
@@ -74,3 +78,19 @@ def without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = [f"{frame.filename}:{frame.lineno}" for frame in last]
     return {**event, "error": type(error).__name__, "where": "".join(where)}
+
+
+def _without_text(
+    message: Warning | str,  # noqa: ARG001 - it may quote what a patient is called
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001
+) -> str:
+    """Tell a warning by its kind and place; Celery's quote the errors of tasks."""
+    return f"{category.__name__} at {filename}:{lineno}"
+
+
+def _last_words(error: BaseException | None) -> None:
+    """Log what ends a process or a thread; a traceback would bring the message and SQL values."""
+    structlog.get_logger(__name__).critical("ended by an error", exc_info=error)

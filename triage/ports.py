@@ -37,14 +37,18 @@ class Spool(Protocol):
     def read(self, path: str) -> bytes:
         """Return the Part 10 file at a receipt's path."""
 
+    def discard(self, path: str) -> None:
+        """Remove a file that lies in the spool under a name that is not its own."""
+
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance; conflicting copies are left out."""
 
 
 class Ledger(Protocol):
-    """The truth about states. Every change is one transaction, at the time of its own clock.
+    """The truth about states; each call is one transaction, at the time of its own clock.
 
-    A change that is not possible any more (another worker was faster) returns False or None.
+    A change that is not possible any more (another worker was faster) returns False or None. Raises
+    LedgerUnavailable.
     """
 
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
@@ -66,11 +70,17 @@ class Ledger(Protocol):
         """Return the spool paths of all instances."""
 
     def move(
-        self, study: StudyRevision, event: Event, reason: str, holder: str | None = None
+        self,
+        study: StudyRevision,
+        event: Event,
+        reason: str,
+        holder: str | None = None,
+        again_in_s: float = 0.0,
     ) -> bool:
         """Apply an event, if it is possible and nothing arrived since `study` was read.
 
-        Where `holder` is given, the lease must be theirs.
+        Where `holder` is given, the lease must be theirs. A READY study is not assessed before
+        `again_in_s` seconds have passed.
         """
 
     def claim(
@@ -118,8 +128,18 @@ class Ledger(Protocol):
     def delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""
 
-    def not_delivered(self, delivery_id: int, answer: str, again_in_s: float | None) -> None:
-        """Store a failure; tried again after a while, given up where that is None."""
+    def not_delivered(
+        self,
+        delivery_id: int,
+        answer: str,
+        again_in_s: float | None,
+        *,
+        unreachable: bool = False,
+    ) -> None:
+        """Store a failure; tried again after a while, given up where that is None.
+
+        While a destination is unreachable, this delivery alone finds out when it is back.
+        """
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""

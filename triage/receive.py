@@ -4,10 +4,11 @@ import signal
 import threading
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 import receivers.c_store
 from triage.bootstrap import Services
+from triage.domain.errors import LedgerUnavailable
+from triage.intake import Intake
 from triage.reconcile import Reconciler
 
 log = structlog.get_logger(__name__)
@@ -20,19 +21,23 @@ def receive(services: Services) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    services.spool.sweep()
     intake = services.intake()
-    intake.recover()
     server = receivers.c_store.start(intake, services.settings.receiver)
     try:
-        _reconcile(services.reconciler(), ended)
+        services.spool.sweep()
+        intake.behind = True
+        _keep_up(intake, services.reconciler(), ended)
     finally:
-        server.shutdown()
+        receivers.c_store.end(server)
 
 
-def _reconcile(reconciler: Reconciler, ended: threading.Event) -> None:
-    while not ended.wait(TICK_S):
+def _keep_up(intake: Intake, reconciler: Reconciler, ended: threading.Event) -> None:
+    """Once a second, bring the ledger in step with the spool and the broker with the ledger."""
+    while not ended.is_set():
         try:
+            if intake.behind:
+                intake.recover()
             reconciler.tick()
-        except OperationalError as error:  # the ledger is busy or full: the next tick tries again
-            log.exception("ledger unavailable", exc_info=error)
+        except (LedgerUnavailable, OSError) as error:  # the next tick tries again
+            log.exception("ledger or spool unavailable", exc_info=error)
+        ended.wait(TICK_S)

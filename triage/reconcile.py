@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.domain.completeness import Patience, evidence
+from triage.domain.delivery import backoff_s
 from triage.domain.errors import BrokerUnavailable
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock, Ledger, Queue
@@ -72,5 +73,5 @@ def give_up(
     last = study.attempts >= max_attempts
     event = Event.SET_ASIDE if last else Event.RELEASED
     reason = f"{why}, attempt {study.attempts} of {max_attempts}"
-    if ledger.move(study, event, reason, holder):
+    if ledger.move(study, event, reason, holder, backoff_s(max(1, study.attempts))):
         log.warning("assessment ended unfinished", study_uid=study.study_uid, outcome=str(event))

@@ -16,6 +16,7 @@ from celery.signals import setup_logging
 from triage.assess import Assessor
 from triage.broker.queue import ASSESS, DELIVER, celery_app
 from triage.deliver import Deliverer
+from triage.domain.errors import LedgerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,10 @@ class LedgerTask(Task):  # type: ignore[misc]
         """Give the work back to the ledger; `context` is (task id, args, kwargs, traceback)."""
         _task_id, identifiers, *_rest = context
         log.error("task broke", task=self.name, identifiers=identifiers, exc_info=exc)
-        self.broke(*identifiers, exc)
+        try:
+            self.broke(*identifiers, exc)
+        except LedgerUnavailable as error:  # its lease ends by itself
+            log.warning("failure not recorded", task=self.name, error=str(error))
 
 
 def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | None) -> Celery:

@@ -22,6 +22,7 @@ from tests.contract.ledgers import (
 )
 from tests.fakes import FakeClock
 from triage.domain.delivery import DeliveryState
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import TRANSITIONS, Event, State
 from triage.store.ledger import SqlLedger
 
@@ -318,3 +319,24 @@ def test_no_order_of_events_leaves_the_table(ledger: SqlLedger, events: list[Eve
         after = current(ledger, study.study_uid)
         assert moved == ((before.state, event) in TRANSITIONS)
         assert after.state is TRANSITIONS.get((before.state, event), before.state)
+
+
+def test_a_ledger_that_does_not_answer_says_so_in_the_domain_s_words(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    ledger = SqlLedger.in_folder(tmp_path, clock)
+    ledger.close()
+    for path in tmp_path.glob("ledger.sqlite*"):
+        path.write_bytes(b"no database" * 1000)
+    with pytest.raises(LedgerUnavailable):
+        ledger.studies()
+    with pytest.raises(LedgerUnavailable):
+        ledger.record(receipt(), SOURCE)
+
+
+def test_a_study_that_was_released_waits_a_while(ledger: SqlLedger, clock: FakeClock) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.RELEASED, "why", HOLDER, again_in_s=10)
+    assert not ledger.unsent_studies(None)
+    clock.pass_s(10)
+    assert len(ledger.unsent_studies(None)) == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from triage.domain.delivery import Acknowledgement, Product
-from triage.domain.errors import BrokerUnavailable, DeliveryFailed
+from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
 from triage.ports import Embedding, Frames
 
 
@@ -60,11 +60,12 @@ class FakeDestination:
 
     name: str = "fake"
     refusal: str = ""
+    silent: bool = False  #: does not refuse, but is not there
     received: list[Product] = field(default_factory=list)
 
     def deliver(self, product: Product) -> Acknowledgement:
         if self.refusal:
-            raise DeliveryFailed(self.refusal)
+            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
         self.received.append(product)
         return Acknowledgement("0x0000 Success")
 

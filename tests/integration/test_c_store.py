@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,6 +25,7 @@ from tests.peers import peer, real_data, unavailable
 from triage.config import Receiver
 from triage.demo import free_port
 from triage.dimse import Status
+from triage.domain.errors import LedgerUnavailable
 from triage.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -169,8 +171,11 @@ def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: List
     request.AffectedSOPInstanceUID = UID("1.2.3")
     request.DataSet = BytesIO(encode(image(), is_implicit_vr=True, is_little_endian=True) or b"")
     assert context.context_id is not None
+    association._reactor_checkpoint.clear()  # or its own reactor takes the answer
+    wait_until(lambda: association._is_paused, 5, "the pause")
     association.dimse.send_msg(request, context.context_id)
     _context, answer = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
     association.release()
     assert isinstance(answer, C_STORE)
     assert answer.Status == Status.DATA_SET_DOES_NOT_MATCH
@@ -221,3 +226,29 @@ def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
     # When there is room again, the sender's next try is taken.
     next((small_disk / "spool").glob("*/*.dcm")).unlink()
     assert stored(on_small_disk.port, images[-1]) == [Status.SUCCESS]
+
+
+def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailable("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.ledger, "record", away)
+        assert stored(receiver.port, image()) == [Status.OUT_OF_RESOURCES]
+    assert stored(receiver.port, image()) == [Status.SUCCESS]
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 1
+
+
+def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
+    ledger = SqlLedger.in_folder(tmp_path, FakeClock())
+    settings = Receiver(port=free_port(), calling=("PACS",))
+    server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
+    idle = associated(settings.port)
+    began = time.monotonic()
+    receivers.c_store.end(server)
+    wait_until(lambda: not idle.is_established, 10, "the end of the association")
+    assert time.monotonic() - began < 10
+    ledger.close()

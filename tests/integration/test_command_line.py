@@ -15,6 +15,7 @@ from tests.integration.servers import HOST, orthanc
 from triage.bootstrap import SystemClock
 from triage.demo import STUDY, free_port
 from triage.domain.study import Event, State
+from triage.lock import sole_receiver
 from triage.store.ledger import SqlLedger
 
 COMMANDS = ["serve", "receive", "work", "send", "status", "replay", "demo", "check"]
@@ -185,3 +186,21 @@ def test_replay_makes_a_failed_study_ready_again(tmp_path: Path, ledger: SqlLedg
     assert shown.stdout == "1 studies are ready again\n"
     assert current(ledger, study.study_uid).state is State.READY
     assert triage("replay", study.study_uid, config=config).returncode == 2
+
+
+def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with sole_receiver(tmp_path / "state"):
+        for command in ("serve", "receive"):
+            shown = triage(command, config=configured(tmp_path))
+            assert shown.returncode == 2
+            assert "another receiver works on" in shown.stderr
+
+
+def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.DECLINED, "no view")
+    config = configured(tmp_path)
+    assert triage("replay", "--all", config=config).stdout == "0 studies are ready again\n"
+    assert triage("replay", study.study_uid, config=config).returncode == 0
+    assert current(ledger, study.study_uid).state is State.READY

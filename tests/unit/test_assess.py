@@ -1,5 +1,6 @@
 """The use case from a ready study to deliveries, with a real ledger, spool and bundle."""
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,3 +237,30 @@ def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
 def run_into(assessor: Assessor, ledger: SqlLedger) -> None:
     Intake(assessor.spool, ledger).accept(part10(image()), SOURCE)
     assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")
+
+
+def test_a_header_that_does_not_parse_does_not_stop_the_rest_of_its_study(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    content = part10(image("study", "odd"))
+    tag = content.index(struct.pack("<HH", 0x0020, 0x0037))
+    Intake(assessor.spool, ledger).accept(content[: tag + 4] + b"XX" + content[tag + 6 :], SOURCE)
+    said = assessed(assessor, cardiac_study())
+    assert len(said.used) == 2
+    assert said.unused[-1].reason == "the header does not parse"
+
+
+def test_a_study_of_which_no_header_parses_is_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    content = part10(image())
+    tag = content.index(struct.pack("<HH", 0x0020, 0x0037))
+    Intake(assessor.spool, ledger).accept(content[: tag + 4] + b"XX" + content[tag + 6 :], SOURCE)
+    run(assessor, [])
+    assert current(ledger, STUDY).reason == "no instance has a header that parses"
+
+
+def test_a_declined_study_can_be_replayed(assessor: Assessor, ledger: SqlLedger) -> None:
+    run(assessor, [image(Modality="CT", SOPClassUID=CTImageStorage)])
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
+    assert current(ledger, STUDY).state is State.READY

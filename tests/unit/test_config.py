@@ -54,6 +54,8 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("receiver:\n  ae_title: MUCH_TOO_LONG_A_TITLE", "line 2: receiver.ae_title: an AE title"),
         ("receiver:\n  calling: ['A\\B']", "line 2: receiver.calling.0: an AE title"),
         ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
+        ("receiver: {quiet_s: .inf}", "receiver.quiet_s"),
+        ("redis_url: localhost:6379", "redis_url: a Redis is named as redis://"),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,

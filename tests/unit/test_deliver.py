@@ -1,4 +1,6 @@
-from tests.contract.ledgers import PRODUCT, assessed, current
+from dataclasses import replace
+
+from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
 from triage.domain.delivery import DeliveryState
@@ -80,3 +82,29 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     assert "RuntimeError" in waiting.last_answer
     clock.pass_s(5)
     assert ledger.unsent_deliveries(None) == [delivery]
+
+
+def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    """Each try costs a time-out, in which the healthy destinations would wait."""
+    deliveries = [*assessed(ledger, "silent")[1]]
+    for study in ("second", "third"):
+        claimed = assessing(ledger, study)
+        product = replace(PRODUCT, sop_instance_uid=f"2.25.{ord(study[0])}")
+        deliveries += ledger.finish(claimed, HOLDER, "{}", [product], ["silent"]) or ()
+    silent = FakeDestination("silent", refusal="no answer", silent=True)
+    deliverer = Deliverer(ledger, {"silent": silent}, max_attempts=30)
+
+    def work(seconds: int) -> None:
+        for _ in range(seconds):
+            for delivery in ledger.unsent_deliveries(0):
+                deliverer.deliver(delivery)
+            clock.pass_s(1)
+
+    work(200)
+    attempts = [each.attempts for id_ in deliveries if (each := ledger.delivery(id_))]
+    assert attempts == [6, 0, 0]  # after 0, 5, 15, 35, 75 and 155 seconds
+    silent.refusal = ""
+    work(200)
+    assert len(silent.received) == 3

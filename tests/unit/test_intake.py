@@ -4,7 +4,7 @@ import pytest
 
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
-from triage.domain.errors import DamagedInstance, MismatchedInstance
+from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
 from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
 from triage.intake import Intake
@@ -75,3 +75,41 @@ def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
     assert intake.recover() == 1
     assert ledger.paths(uid("study"), 1) == [receipt.path]
     assert intake.recover() == 0
+
+
+def test_a_spooled_file_that_does_not_parse_stops_nobody(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger, tmp_path: Path
+) -> None:
+    content = part10(image())
+    kept = spool.keep(read_identity(content), content)
+    broken = tmp_path / "spool" / uid("study") / "1.2.3.dcm"
+    broken.touch()
+    misnamed = broken.with_name("1.2.4.dcm")
+    misnamed.write_bytes(content)
+    assert intake.recover() == 2
+    assert ledger.known_paths() == {kept.path}
+    assert not broken.exists()
+    assert not misnamed.exists()
+    assert [row.kind for row in ledger.incidents()] == ["damaged file in the spool"]
+
+
+def test_what_the_ledger_was_not_there_to_record_is_recorded_when_it_is_back(
+    spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailable("database or disk is full")
+
+    intake = Intake(spool, ledger)
+    with monkeypatch.context() as patch, pytest.raises(LedgerUnavailable):
+        patch.setattr(ledger, "record", away)
+        intake.accept(part10(image()), SOURCE)
+    assert intake.behind
+    assert intake.recover() == 1
+    assert not intake.behind
+
+
+def test_a_resend_with_other_file_meta_information_is_the_same_instance(intake: Intake) -> None:
+    intake.accept(part10(image()), SOURCE)
+    again = image()
+    again.file_meta.ImplementationVersionName = "ANOTHER_RELEASE"
+    assert intake.accept(part10(again), SOURCE).outcome is Outcome.DUPLICATE

@@ -1,5 +1,7 @@
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -14,11 +16,14 @@ SECRET = "DOE^JOHN"
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     root = logging.getLogger()
+    hooks = warnings.formatwarning, sys.excepthook, threading.excepthook
     handlers, level = root.handlers[:], root.level
     with warnings.catch_warnings():
+        warnings.simplefilter("always")
         yield
     logging.captureWarnings(capture=False)
     root.handlers[:], root.level = handlers, level
+    warnings.formatwarning, sys.excepthook, threading.excepthook = hooks
     structlog.reset_defaults()
 
 
@@ -78,3 +83,23 @@ def test_on_a_terminal_lines_are_made_for_reading(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().err
     assert "assessed" in shown
     assert not shown.startswith("{")
+
+
+def test_a_library_s_warning_does_not_bring_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    warnings.warn(f"Exception raised outside body: {SECRET}", RuntimeWarning, stacklevel=1)
+    (line,) = lines(capsys)
+    assert line["event"].startswith("RuntimeWarning at ")
+    assert SECRET not in json.dumps(line)
+
+
+def test_the_last_words_of_a_thread_do_not_bring_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    thread = threading.Thread(target=float, args=(SECRET,))
+    thread.start()
+    thread.join()
+    (line,) = lines(capsys)
+    assert (line["event"], line["error"]) == ("ended by an error", "ValueError")
+    assert SECRET not in json.dumps(line)

@@ -74,6 +74,9 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
         State.READY,
         "its worker fell silent, attempt 1 of 3",
     )
+    assert not queue.tasks["assess"]  # a fault that passes must not use up all attempts at once
+    clock.pass_s(5)
+    reconciler.tick()
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 

@@ -5,7 +5,6 @@ append-only so that a restart keeps the queue, and ended with the program that s
 programs on one state folder share one server: who holds the lock owns it, the others join it.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -24,11 +23,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from triage.domain.errors import ConfigurationError
+from triage.lock import take
 
 log = structlog.get_logger(__name__)
 
 SOCKET_PATH_MAX = 100  #: sun_path holds 108 bytes on Linux and 104 elsewhere
 START_S = 10.0
+ANSWER_S = 2.0
+SILENT_TICKS = 10  #: of the supervisor, each as long as an answer may take
+APPEND_ONLY = "appendonlydir"  #: where Redis keeps its data, below --dir
 
 
 class EmbeddedRedis:
@@ -40,6 +43,7 @@ class EmbeddedRedis:
         self._socket = _socket_path(self._folder)
         self._lock: int | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._silent = 0
 
     @property
     def url(self) -> str:
@@ -47,7 +51,6 @@ class EmbeddedRedis:
         return f"unix://{self._socket}"
 
     def __enter__(self) -> Self:
-        self._lock = _locked(self._folder / "owner.lock")
         self.ensure()
         return self
 
@@ -63,15 +66,44 @@ class EmbeddedRedis:
         os.close(self._lock)
 
     def ensure(self) -> None:
-        """Start the server if it does not answer; only its owner does."""
+        """Start the server if it has ended; only its owner does, and a guest becomes the next.
+
+        One that is there and silent (a full disk, a stopped process) gets time before it is killed.
+        """
+        if self._lock is None:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._lock = take(self._folder / "owner.lock")
         if self._lock is None or self._answers():
+            self._silent = 0
             return
-        if self._server is not None:
-            log.warning("the private redis-server ended, starting it again")
+        if self._server is not None and self._server.poll() is None:
+            self._silent += 1
+            if self._silent < SILENT_TICKS:
+                return
+            log.warning("the private redis-server is silent and is killed")
+            self._server.kill()
             self._server.wait()
+        elif self._server is not None:
+            log.warning("the private redis-server ended, starting it again")
+        self._silent = 0
         self._start()
 
     def _start(self) -> None:
+        """Start the server; data that it cannot read is set aside, for the ledger knows it all."""
+        if self._started():
+            return
+        damaged = self._folder / APPEND_ONLY
+        if damaged.is_dir():
+            log.warning("the private redis-server does not read its data, which is set aside")
+            damaged.rename(self._folder / f"{APPEND_ONLY}.damaged-{time.time_ns()}")
+            if self._started():
+                return
+        raise ConfigurationError(
+            f"the private redis-server does not start; see {self._folder / 'redis.log'}, "
+            "or set redis_url"
+        )
+
+    def _started(self) -> bool:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._socket.unlink(missing_ok=True)
         command = [
@@ -86,12 +118,13 @@ class EmbeddedRedis:
         )
         deadline = time.monotonic() + START_S
         while not self._answers():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                raise ConfigurationError(
-                    f"the private redis-server does not start; see {self._folder / 'redis.log'}, "
-                    "or set redis_url"
-                )
+            if self._server.poll() is not None:
+                return False
+            if time.monotonic() > deadline:
+                self._server.kill()
+                return False
             time.sleep(0.02)
+        return True
 
     def _answers(self) -> bool:
         client = self._client()
@@ -105,7 +138,7 @@ class EmbeddedRedis:
     def _client(self) -> redis.Redis:
         """Return a client that asks once: whether the server is there is our own question."""
         once = Retry(NoBackoff(), 0)
-        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=once)
+        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=ANSWER_S, retry=once)
 
     def _end(self) -> None:
         """End the server, one adopted from a killed owner as well."""
@@ -118,7 +151,11 @@ class EmbeddedRedis:
         finally:
             client.close()
         if self._server is not None:
-            self._server.wait(timeout=START_S)
+            try:
+                self._server.wait(timeout=START_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
 
 
 def _binary() -> str:
@@ -147,13 +184,3 @@ def _socket_path(folder: Path) -> Path:
     if private.stat().st_uid != os.getuid():
         raise ConfigurationError(f"{private} belongs to somebody else; choose another state_dir")
     return private / "redis.sock"
-
-
-def _locked(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor

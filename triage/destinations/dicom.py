@@ -15,7 +15,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from triage.config import DicomDestination
 from triage.dimse import AT_ONCE, in_words, is_stored
 from triage.domain.delivery import Acknowledgement, Product
-from triage.domain.errors import DeliveryFailed
+from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
@@ -62,20 +62,24 @@ class DicomStore:
                 settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
             )
         except OSError as error:  # a host name that does not resolve
-            raise DeliveryFailed(f"{settings.host}: {error.strerror}") from None
+            raise DestinationUnreachable(f"{settings.host}: {error.strerror}") from None
+        except UnicodeError:
+            raise DestinationUnreachable(f"{settings.host} is no host name") from None
         if not association.is_established:
-            raise DeliveryFailed(self._why(association))
+            raise self._refusal(association)
         return association
 
-    def _why(self, association: Association) -> str:
+    def _refusal(self, association: Association) -> DeliveryFailed:
         peer = f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
+        primitive = association.acceptor.primitive
         if association.is_rejected:
-            primitive = association.acceptor.primitive
             reason = getattr(primitive, "reason_str", "no reason given")
-            return f"{peer} rejected the association: {reason}"
-        if not association.acceptor.primitive:
-            return f"{peer} does not answer; is it running, and is the port right?"
-        return f"{peer} accepted none of our presentation contexts"
+            return DestinationUnreachable(f"{peer} rejected the association: {reason}")
+        if not primitive:
+            return DestinationUnreachable(
+                f"{peer} does not answer; is it running, and is the port right?"
+            )
+        return DeliveryFailed(f"{peer} accepted none of our presentation contexts")
 
 
 def _judged(response: Dataset) -> Acknowledgement:

@@ -24,7 +24,7 @@ Rule = Callable[[StudyRevision, float, Patience], str | None]
 def quiet(study: StudyRevision, now: float, patience: Patience) -> str | None:
     """Complete when no instance arrived for `quiet_s` seconds."""
     silent_s = now - study.last_instance_at
-    if silent_s < patience.quiet_s:
+    if 0 <= silent_s < patience.quiet_s:  # below 0: the clock was set back, do not wait for it
         return None
     return f"quiet for {patience.quiet_s:g} s after {study.instances} instances"
 

@@ -8,7 +8,9 @@
     │   └── SpoolFull            no room to keep it safely, 0xA700
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
+    ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
     └── DeliveryFailed       a destination did not take a product; it is tried again
+        └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
 Rule: a message says what to do, and may name a UID but never a patient.
 """
@@ -48,3 +50,11 @@ class BrokerUnavailable(TriageError):
 
 class DeliveryFailed(TriageError):
     """A destination did not take a product; the message is its answer."""
+
+
+class DestinationUnreachable(DeliveryFailed):
+    """A destination did not answer at all; one delivery a time finds out when it is back."""
+
+
+class LedgerUnavailable(TriageError):
+    """The ledger did not answer. Nothing that was promised is lost; ask again."""

@@ -48,6 +48,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASSESSED, Event.ACKNOWLEDGED): State.DELIVERED,
     (State.ASSESSED, Event.UNDELIVERABLE): State.FAILED,
     (State.FAILED, Event.REPLAYED): State.READY,
+    (State.DECLINED, Event.REPLAYED): State.READY,
 }
 
 #: States in which another instance still joins this revision; in any other it opens the next one.

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from triage.imaging.header import UNREADABLE
+
 Vector = NDArray[np.float64]  #: (3,)
 
 
@@ -46,7 +48,7 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
     try:
         value = header.get(keyword)
         values = [] if value is None else np.atleast_1d(np.array(value, dtype=float)).tolist()
-    except (TypeError, ValueError):
+    except UNREADABLE:
         return []
     return values if np.isfinite(values).all() else []
 

@@ -26,9 +26,17 @@ from triage.domain.instance import Identity
 #: PS3.5 9.1, but components may begin with zero: real scanners write such.
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_LENGTH = 64
+GROUP_LENGTH = bytes.fromhex("02000000")  #: (0002,0000) in little endian
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-PIXEL_MODULE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames")
+PIXEL_MODULE = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+)
 #: What an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 NATIVE = {
@@ -45,6 +53,7 @@ UNREADABLE = (
     KeyError,
     NotImplementedError,
     OSError,
+    RecursionError,
     TypeError,
     ValueError,
     AttributeError,
@@ -56,9 +65,24 @@ UNREADABLE = (
 def read_header(part10: bytes) -> Dataset:
     """Return the data set of a Part 10 file without its pixel data; raise DamagedInstance."""
     try:
-        return dcmread(BytesIO(part10), stop_before_pixels=True)
+        header = dcmread(BytesIO(part10), stop_before_pixels=True)
+        for tag in header.keys():  # noqa: SIM118 - pydicom converts an element when it is asked for
+            if not tag.is_private:
+                header[tag]
     except UNREADABLE as error:
         raise DamagedInstance(f"the header does not parse ({type(error).__name__})") from None
+    return header
+
+
+def data_set_of(part10: bytes) -> bytes:
+    """Return a Part 10 file without its file meta information (PS3.10 7.1).
+
+    That group names who wrote the file and is written anew by every application.
+    """
+    tag, _vr, length = part10[132:136], part10[136:140], part10[140:144]
+    if tag != GROUP_LENGTH or len(length) < 4:  # noqa: PLR2004 - an unsigned long
+        return part10
+    return part10[144 + int.from_bytes(length, "little") :]
 
 
 def read_identity(part10: bytes) -> Identity:
@@ -99,6 +123,8 @@ def _check_pixels(dataset: Dataset) -> None:
     bits *= int(dataset.BitsAllocated) * int(dataset.get("NumberOfFrames") or 1)
     if bits <= 0:
         raise DamagedInstance("the header says that the image is empty")
+    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3  # half of the colour is left out (PS3.3 C.7.6.3.1.2)
     if len(dataset.PixelData) < bits // 8:
         raise DamagedInstance("the pixel data is shorter than the header says")
 

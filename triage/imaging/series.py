@@ -30,15 +30,16 @@ STACK_SLICES = 3
 #: What a series is not, by its name, first match wins; names in lower case.
 EXCLUDED = (
     (r"ti[ _-]?scout|look[ _-]?locker|cine_ir", "TI scout"),
-    (r"loc|scout|survey|3-?pl", "localizer"),
+    (r"(?<![a-z])loc(?![a-z])|locali[sz]|scout|survey|3-?pl", "localizer"),
     (r"flow|\bpc\b|velocity|venc|phase.?contrast", "flow"),
     (r"\bm?tags?\b|tagging", "tagging"),
     (r"t1.?map|t2.?map|molli|shmolli|_moco_t1|t2\*", "mapping"),
-    (r"perf|first.?pass", "perfusion"),
+    (r"perfus|(?<![a-z])perf(?![a-z])|first.?pass", "perfusion"),
     (r"tirfse|haste|stir|\bbb\b|dark.?blood|t2w", "T2-weighted or black blood"),
     (r"mra|angio|mfast", "angiography"),
 )
-LGE = r"lge|psir|delayed|\bde\b|_de_|irp?-fgre|del.?enh|late"
+#: "de" only between underscores: it is a word of several languages.
+LGE = r"lge|psir|delayed|(^|_)de_|irp?-fgre|del.?enh|\blate\b"
 RIGHT_HEART_OR_VESSEL = r"rvot|\brv|_rv|aort|_ao|\bao\b|pulm|\b[lr]?pa\b"
 LONG_AXES = (
     ("4ch", r"4.?ch|4c\b|hla|four"),
@@ -134,7 +135,9 @@ def _excluded(header: Dataset, plane: Plane | None) -> str | None:
         return f"modality {modality}, not MR"
     if header.SOPClassUID != MRImageStorage:
         return f"{header.SOPClassUID.name} is not read yet"
-    kinds = {str(kind).upper() for kind in header.get("ImageType") or ()}
+    stated = header.get("ImageType") or ()
+    values = (stated,) if isinstance(stated, str) else stated
+    kinds = {str(value).upper() for value in values}
     if "P" in kinds or "VELOCITY MAP" in kinds:
         return "phase images, not magnitude"
     for pattern, meaning in EXCLUDED:

@@ -77,7 +77,7 @@ def _refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
         if len(stated) > 1:
             raise StudyDeclined(
                 f"study {study_uid} holds images of {len(stated)} patients: they differ in"
-                f" {keyword}; correct the study in the archive and send it again"
+                f" {keyword}; correct it in the archive and send it under new UIDs"
             )
 
 

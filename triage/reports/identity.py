@@ -39,7 +39,18 @@ def instance_uid(
         model.version,
         model.digest,
         assessment.findings_digest,
+        _said(assessment),
     )
+
+
+def _said(assessment: Assessment) -> str:
+    """Return what may differ though the inputs are the same: another codec, another processor."""
+    answers = [
+        (each.finding.id, each.flag, each.presence, each.reason, each.views)
+        for each in assessment.answers
+    ]
+    views = (assessment.used, assessment.missing, assessment.unused)
+    return repr((assessment.model.execution_provider, views, answers))
 
 
 def series_uid(kind: str, study_uid: str) -> str:

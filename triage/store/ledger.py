@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, insert, select
 from sqlalchemy import event as engine_event
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -29,7 +31,8 @@ class SqlLedger:
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._clock = clock
-        self._engine = create_engine(url)
+        # Every association and every part may ask at once.
+        self._engine = create_engine(url, pool_size=10, max_overflow=200)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
         with self._writing() as connection:
@@ -123,7 +126,12 @@ class SqlLedger:
             return connection.execute(query).all()
 
     def move(
-        self, study: StudyRevision, event: Event, reason: str, holder: str | None = None
+        self,
+        study: StudyRevision,
+        event: Event,
+        reason: str,
+        holder: str | None = None,
+        again_in_s: float = 0.0,
     ) -> bool:
         """Apply an event, if it is possible and nothing arrived since `study` was read."""
         with self._writing() as connection:
@@ -132,7 +140,12 @@ class SqlLedger:
                 return False
             if holder not in {None, now.holder}:
                 return False
-            return rows.move(connection, now, event, reason, self._clock.now())
+            at = self._clock.now()
+            if not rows.move(connection, now, event, reason, at):
+                return False
+            due = rows.update_study(now.study_uid, now.revision).values(due_at=at + again_in_s)
+            connection.execute(due)
+            return True
 
     # -- leases
 
@@ -211,9 +224,11 @@ class SqlLedger:
 
     def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
         """Return READY revisions never queued, or queued so long ago; None: never again."""
+        at = self._clock.now()
         query = select(studies).where(
             studies.c.state == State.READY,
-            rows.unsent(studies.c.queued_at, self._clock.now(), forgotten_after_s),
+            studies.c.due_at <= at,
+            rows.unsent(studies.c.queued_at, at, forgotten_after_s),
         )
         with self._reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
@@ -225,6 +240,7 @@ class SqlLedger:
             deliveries.c.state == DeliveryState.PENDING,
             deliveries.c.due_at <= at,
             deliveries.c.lease_until < at,
+            rows.reachable(),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
         with self._reading() as connection:
@@ -253,6 +269,7 @@ class SqlLedger:
             deliveries.c.state == DeliveryState.PENDING,
             deliveries.c.due_at <= at,
             deliveries.c.lease_until < at,
+            rows.reachable(),
         )
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
         with self._writing() as connection:
@@ -270,14 +287,24 @@ class SqlLedger:
         """Store a destination's acknowledgement; the last one ends the study."""
         self._ended(delivery_id, DeliveryState.DELIVERED, answer)
 
-    def not_delivered(self, delivery_id: int, answer: str, again_in_s: float | None) -> None:
-        """Store a failure; tried again after a while, given up where that is None."""
+    def not_delivered(
+        self,
+        delivery_id: int,
+        answer: str,
+        again_in_s: float | None,
+        *,
+        unreachable: bool = False,
+    ) -> None:
+        """Store a failure; tried again after a while, given up where that is None.
+
+        While a destination is unreachable, this delivery alone finds out when it is back.
+        """
         if again_in_s is None:
             self._ended(delivery_id, DeliveryState.FAILED, answer)
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        values = {"last_answer": answer, "changed_at": at, **waiting}
+        values = {"last_answer": answer, "changed_at": at, "unreachable": unreachable, **waiting}
         with self._writing() as connection:
             connection.execute(rows.update_delivery(delivery_id).values(values))
 
@@ -299,14 +326,26 @@ class SqlLedger:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        connecting = self._engine.connect().execution_options(writing=True)
-        with connecting as connection, connection.begin():
-            yield connection
+        with _available(), self._engine.connect() as plain:
+            connection = plain.execution_options(writing=True)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+        with _available(), self._engine.connect() as connection:
             yield connection
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Say in the domain's words that the database did not answer; defects stay defects."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError):
+        raise
+    except SQLAlchemyError as error:
+        raise LedgerUnavailable(type(error).__name__) from error
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -139,10 +139,10 @@ def move(
     except IllegalTransition:
         return False
     attempts = 0 if event is Event.REPLAYED else study.attempts
-    moved = replace(study, state=state, reason=reason, changed_at=at, holder="", attempts=attempts)
+    changes: dict[str, Any] = {"state": state, "reason": reason, "changed_at": at, "holder": ""}
     changed = update_study(study.study_uid, study.revision)
-    connection.execute(changed.values(vars(moved) | {"queued_at": 0.0}))
-    _remember(connection, moved, event)
+    connection.execute(changed.values(changes | {"attempts": attempts, "queued_at": 0.0}))
+    _remember(connection, replace(study, **changes), event)
     return True
 
 
@@ -216,6 +216,18 @@ def supersede_others(
         ),
     )
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
+
+
+def reachable() -> Any:
+    """Return the condition of deliveries that may be tried.
+
+    Of a destination that did not answer, one may: the oldest that found it so. The others wait for
+    its word, or each would hold up the healthy destinations for a time-out.
+    """
+    silent = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.unreachable)
+    probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
+    blocked = select(deliveries.c.destination).where(*silent)
+    return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
 
 
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:

@@ -1,6 +1,7 @@
 """The ledger's tables. Times are seconds since the epoch, UTC."""
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -31,6 +32,7 @@ studies = Table(
     Column("holder", String(128), nullable=False, default=""),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
+    Column("due_at", Float, nullable=False, default=0.0),  # not assessed again before
     Column("summary", Text),
     Index("studies_by_state", "state"),
 )
@@ -86,6 +88,7 @@ products = Table(
     Column("content", LargeBinary, nullable=False),
     Column("made_at", Float, nullable=False),
     ForeignKeyConstraint(["study_uid", "revision"], ["studies.study_uid", "studies.revision"]),
+    Index("products_by_study", "study_uid", "revision"),
 )
 
 deliveries = Table(
@@ -100,10 +103,12 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("last_answer", Text, nullable=False, default=""),
     Column("due_at", Float, nullable=False),
+    Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
     Column("changed_at", Float, nullable=False),
     UniqueConstraint("sop_instance_uid", "destination"),
     ForeignKeyConstraint(["sop_instance_uid"], ["products.sop_instance_uid"]),
     Index("deliveries_by_state", "state"),
+    Index("deliveries_by_study", "study_uid", "revision"),
 )

@@ -12,18 +12,20 @@ its name by a link (which never overwrites), and the folder is fsynced before an
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
+from triage.imaging.header import data_set_of
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
 INCOMING = "incoming"
+ABANDONED_S = 3600
 
 
 class FileSpool:
@@ -48,7 +50,7 @@ class FileSpool:
             path, outcome = folder / f"{name}.dcm", Outcome.NEW
             if not self._place(part10, path):
                 outcome = Outcome.DUPLICATE
-                if path.read_bytes() != part10:
+                if data_set_of(path.read_bytes()) != data_set_of(part10):
                     path, outcome = folder / f"{name}.{digest[:16]}.other", Outcome.CONFLICT
                     self._place(part10, path)
             _fsync_folder(folder)
@@ -66,15 +68,20 @@ class FileSpool:
         """Return the file at a receipt's path."""
         return (self._root / path).read_bytes()
 
+    def discard(self, path: str) -> None:
+        """Remove a file that lies in the spool under a name that is not its own."""
+        (self._root / path).unlink()
+
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance."""
         for path in self._root.glob("*/*.dcm"):
             yield str(path.relative_to(self._root))
 
     def sweep(self) -> None:
-        """Remove what a crash left half written: nobody was promised it."""
-        shutil.rmtree(self._incoming)
-        self._incoming.mkdir(mode=OWNER_ONLY)
+        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+        for aside in self._incoming.iterdir():
+            if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
+                aside.unlink(missing_ok=True)
 
     def _place(self, content: bytes, path: Path) -> bool:
         """Write `content` durably as `path`; return False if that name is taken."""

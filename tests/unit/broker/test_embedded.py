@@ -103,8 +103,54 @@ def test_where_there_is_no_server_at_all_the_error_says_what_to_do(
         embedded._binary()
 
 
-def test_a_server_that_does_not_start_is_an_error_that_names_its_log(tmp_path: Path) -> None:
-    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
-    (tmp_path / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
+def test_damaged_data_is_set_aside_for_the_ledger_knows_it_all(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    (folder / "appendonlydir").mkdir(parents=True)
+    (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
+    with EmbeddedRedis(tmp_path) as server:
+        assert pid(server)
+    assert list(folder.glob("appendonlydir.damaged-*"))
+
+
+def test_a_server_that_does_not_start_is_an_error_that_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_binary", lambda: "/bin/false")
     with pytest.raises(ConfigurationError, match="redis.log"):
         EmbeddedRedis(tmp_path).__enter__()
+
+
+def test_a_server_that_stalls_is_waited_for_and_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "ANSWER_S", 0.2)
+    with EmbeddedRedis(tmp_path) as server:
+        process = pid(server)
+        os.kill(process, signal.SIGSTOP)
+        server.ensure()
+        os.kill(process, signal.SIGCONT)
+        server.ensure()
+        assert pid(server) == process
+
+
+def test_a_server_that_stays_silent_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "ANSWER_S", 0.1)
+    monkeypatch.setattr(embedded, "SILENT_TICKS", 3)
+    with EmbeddedRedis(tmp_path) as server:
+        process = pid(server)
+        os.kill(process, signal.SIGSTOP)
+        for _ in range(3):
+            server.ensure()
+        assert pid(server) != process
+
+
+def test_a_guest_becomes_the_owner_when_the_owner_ends(tmp_path: Path) -> None:
+    owner, guest = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
+    with owner:
+        guest.__enter__()
+        first = pid(guest)
+    guest.ensure()
+    assert pid(guest) != first
+    guest.__exit__(None, None, None)

@@ -1,3 +1,4 @@
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -5,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import binary, integers
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedSRStorage
 
-from tests.builders.images import image, part10, uid
+from tests.builders.images import SIDE, image, part10, uid
 from tests.peers import real_data
 from triage.domain.errors import DamagedInstance
 from triage.imaging.header import read_header, read_identity
@@ -109,3 +111,29 @@ def test_a_whole_real_study_is_identified() -> None:
     identities = [read_identity(path.read_bytes()) for path in files]
     assert len({identity.sop_instance_uid for identity in identities}) == 275
     assert len({identity.series_uid for identity in identities}) == 11
+
+
+def with_unknown_vr(keyword: str) -> bytes:
+    """Return an image in which one element has a value representation that does not exist."""
+    content, tag = part10(image()), Tag(keyword)
+    at = content.index(struct.pack("<HH", tag.group, tag.element))
+    return content[: at + 4] + b"XX" + content[at + 6 :]
+
+
+def test_a_header_with_an_element_that_cannot_be_read_is_damage() -> None:
+    with pytest.raises(DamagedInstance):
+        read_header(with_unknown_vr("ImageOrientationPatient"))
+
+
+def test_colour_of_which_half_is_left_out_is_not_cut_short() -> None:
+    pixels = bytes(SIDE * SIDE * 2)
+    colour = image(
+        PhotometricInterpretation="YBR_FULL_422",
+        SamplesPerPixel=3,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PlanarConfiguration=0,
+        PixelData=pixels,
+    )
+    assert read_identity(part10(colour)).sop_instance_uid

@@ -182,3 +182,33 @@ def test_the_real_study_gives_its_middle_slice_and_its_true_four_chamber_view() 
     # Se7 is named 4CH and is a three-chamber view; Se2 is the fourth of six short-axis slices.
     assert chosen == {"cine_lax": "Se6", "cine_sa": "Se2"}
     assert np.isclose(float(images[0].header.SliceThickness), 6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["T1 GRE coupes de foie", "lateral ventricle check T1", "plano de referencia", "perfect"],
+)
+def test_ordinary_words_make_no_delayed_enhancement(name: str) -> None:
+    assert "lge_sa" not in used(select([lge(name, at) for at in SHORT_AXIS]))
+
+
+@pytest.mark.parametrize(
+    "name", ["PSIR_SAX", "seg_DE_SAX_PSIR", "DE_overview_sa", "2DDel Enh SA", "SAX_IrP-FGRE_TI=240"]
+)
+def test_delayed_enhancement_is_known_by_its_names(name: str) -> None:
+    assert used(select([lge(name, at) for at in SHORT_AXIS])) == {"lge_sa": name}
+
+
+@pytest.mark.parametrize("name", ["cine eje corto de base a apex", "cine block 3", "LOCALLY cine"])
+def test_ordinary_words_do_not_hide_a_cine(name: str) -> None:
+    study = [each for at in SHORT_AXIS for each in cine("study", name, at)]
+    for number, each in enumerate(study):
+        each.SOPInstanceUID = uid("named", number)
+    assert used(select(study)) == {"cine_sa": name}
+
+
+def test_an_image_type_of_one_value_is_read_as_one() -> None:
+    study = cardiac_study()
+    for each in study:
+        each.ImageType = "MPR"
+    assert set(used(select(study))) == {"cine_sa", "cine_lax"}

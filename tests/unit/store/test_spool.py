@@ -62,9 +62,12 @@ def test_nothing_is_left_aside(spool: FileSpool, tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path: Path) -> None:
-    (tmp_path / "spool" / "incoming" / "half").write_bytes(CONTENT[:100])
+    incoming = tmp_path / "spool" / "incoming"
+    (incoming / "half").write_bytes(CONTENT[:100])
+    os.utime(incoming / "half", (0, 0))
+    (incoming / "fresh").write_bytes(CONTENT[:100])  # perhaps another receiver writes it now
     spool.sweep()
-    assert not list((tmp_path / "spool" / "incoming").iterdir())
+    assert [path.name for path in incoming.iterdir()] == ["fresh"]
     assert not list(spool.paths())
 
 
