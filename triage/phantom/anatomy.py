@@ -69,7 +69,7 @@ EQUATOR = 0.3  #: share of the length between mitral plane and widest level
 FULLNESS = 0.748  #: volume over pi R^2 L of an ellipsoid cut at that level
 SHORTENING = 0.25  #: of the length, for each unit of ejection fraction
 RIGHT_END = 0.93  #: share of the left ventricle's length that the right one reaches
-RIGHT_HALF_DEG = 84.0  #: half of the angle that it embraces
+RIGHT_HALF_DEG = 92.0  #: half of the angle that it embraces
 RIGHT_CENTRE_DEG = 182.0
 RIGHT_WALL_MM = 2.6
 THIN_MM = 2.0
@@ -216,8 +216,8 @@ class Anatomy:
     ) -> Segments:
         """Width of the right ventricle over the septum that gives its volume, mm."""
         away = (np.degrees(_angles()) - RIGHT_CENTRE_DEG) / RIGHT_HALF_DEG
-        around = np.clip(1 - away**2, 0, 1) ** 0.75
-        shape = around * np.sqrt(np.clip(1 - (level / RIGHT_END) ** 2.3, 0, 1))
+        around = np.clip(1 - away**2, 0, 1)
+        shape = around * np.clip(1 - (level / RIGHT_END) ** 2.3, 0, 1) ** 0.7
         square, linear = (shape**2).sum() * cell / 2, (outside * shape).sum() * cell
         volume = self.heart.rv_edv_ml * 1e3 * (1 - self.heart.rv_ef * done)
         width: Segments = shape * (np.sqrt(linear**2 + 4 * square * volume) - linear) / (2 * square)
@@ -274,7 +274,12 @@ class Anatomy:
 
     def _mediastinum(self, samples: Samples, inside: Field) -> Iterator[Layer]:
         x, y, z = samples.inner
-        half = 7 + np.clip(y, 0, 40) * 0.2 + np.clip((z - 30) * 0.15, 0, 14)
+        half = (
+            5
+            + np.clip(y, 0, 40) * 0.2
+            + np.clip(-60 - y, 0, 40) * 0.5
+            + np.clip((z - 30) * 0.15, 0, 14)
+        )
         middle = np.maximum(abs(x - 6) - half, inside)
         yield Layer(Tissue.FAT, _cover(middle, samples.edge_mm * 2))
         chest = np.abs(inside - self.muscle * self.half_mm[1] * 0.5) - 4
@@ -406,7 +411,7 @@ class HeartSamples:
         share: Field = np.clip(0.55 - self.x / np.float32(70), 0.25, 1.0)
         return share
 
-    def layers(self, phase: float, *, scars: bool = True) -> Iterator[Layer]:
+    def layers(self, phase: float) -> Iterator[Layer]:
         """Paint the heart and its great vessels at a phase, from the pericardium inwards."""
         now = self.anatomy.at(phase)
         index = self._levels(now) * ANGLES + self.angle
@@ -425,7 +430,7 @@ class HeartSamples:
         rounded = -_blend(-outer.distance, self.z - np.float32(now.base), 9.0)
         muscle = Surface(rounded, outer.reach).cover(self.edge) * base
         yield Layer(Tissue.MYOCARDIUM, muscle)
-        if scars and self.anatomy.heart.scars:
+        if self.anatomy.heart.scars:
             depth = inner.distance / np.maximum(inner.distance - outer.distance, 1)
             yield Layer(Tissue.SCAR, self._scarred(index, depth) * muscle)
         blood = inner.cover(self.edge) * base
@@ -458,7 +463,7 @@ class HeartSamples:
     def _atria(self, now: Ventricles) -> tuple[Field, Field]:
         """Distances to the left and the right atrium, longer while the ventricles contract."""
         size, radius = self.anatomy.atrium_mm, self.anatomy.radius
-        far, near = -2.0 * size, now.base + 4
+        far, near = -2.0 * size, now.base + 0.45 * size
         middle, half = (far + near) / 2, (near - far) / 2
         left = _ellipsoid(self.x - 4, self.y + 5, self.z - middle, (size * 1.05, size * 0.95, half))
         aside = radius + float(self.anatomy.heart.wall_mm[1]) + 16
@@ -519,12 +524,14 @@ class HeartSamples:
                 [4.0, 38.0, -62.0],
             ]
         )
-        outlet = _tube(self.place, conus, [15.0, 14.0, 11.5])
+        above = self.z - np.float32(now.base + 4)
+        outlet = np.maximum(_tube(self.place, conus, [15.0, 14.0, 11.5]), above)
         yield Layer(Tissue.RIGHT_WALL, _cover(outlet - 1.5, self.edge))
         yield Layer(Tissue.PULMONARY, _cover(outlet, self.edge))
         centres = self.anatomy.aorta + np.array([[1.0], [0.8], [0.6], [0.0]]) * [0, 0, now.base]
         root, wide = self.anatomy.heart.root_mm / 2, self.anatomy.heart.ascending_mm / 2
-        vessel = _tube(self.place, centres, [min(root * 0.75, 0.5 * radius), root, wide, wide])
+        radii = [min(root * 0.75, 0.5 * radius), root, wide, wide]
+        vessel = np.maximum(_tube(self.place, centres, radii), above)
         yield Layer(Tissue.RIGHT_WALL, _cover(vessel - 1.6, self.edge) * (1 - blood))
         yield Layer(Tissue.ASCENDING, _cover(vessel, self.edge))
 

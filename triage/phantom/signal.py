@@ -174,9 +174,8 @@ def cine(look: Look, rng: Generator) -> Contrast:
     return table.astype(np.float32)
 
 
-def null_ms(heart: Heart) -> float:
+def null_ms() -> float:
     """Return the inversion time at which healthy myocardium gives no signal."""
-    del heart
     return float(np.log(2) * AFTER_CONTRAST[Tissue.MYOCARDIUM][0])
 
 

@@ -129,7 +129,7 @@ def _cines(heart: Heart, look: Look, rng: Generator) -> Iterator[Recipe]:
 
 
 def _late(heart: Heart, look: Look, rng: Generator) -> Iterator[Recipe]:
-    inversion = signal.null_ms(heart) + float(rng.normal(0, 6))
+    inversion = signal.null_ms() + float(rng.normal(0, 6))
     contrast = signal.recovery(heart, inversion)
     cycle = 60_000 / heart.heart_rate_bpm
     sax = Recipe(
@@ -186,6 +186,7 @@ def _flows(heart: Heart, look: Look) -> Iterator[Recipe]:
             View.AXIAL,
             moments,
             Kind.SIGNED if which else Kind.MAGNITUDE,
+            noise=0.5,
             slices=1,
             velocity=bool(which),
             thickness_mm=6.0,

@@ -1,0 +1,33 @@
+"""How long the synthetic heart takes: run with `pytest tests/benchmarks/test_phantom.py -s`."""
+
+from time import perf_counter, process_time
+
+import pytest
+
+from triage.phantom.heart import draw
+from triage.phantom.signal import LOOKS
+from triage.phantom.study import MODEL_VIEWS, acquire
+
+REPEATS = 5
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_rendering(name: str) -> None:
+    look = LOOKS[name]
+    acquire(draw(0), look, 0, only=MODEL_VIEWS)
+    for what, options in (
+        ("the model's six views", {"only": MODEL_VIEWS}),
+        ("a study", {}),
+        ("a study with extras", {"extras": True}),
+    ):
+        wall, cpu = [], []
+        for seed in range(1, REPEATS + 1):
+            started, busy = perf_counter(), process_time()
+            stacks = acquire(draw(seed), look, seed, **options)
+            wall.append(perf_counter() - started)
+            cpu.append(process_time() - busy)
+        images = sum(len(one.slices) * len(one.times_ms) for one in stacks)
+        print(  # noqa: T201 - its purpose
+            f"{name:9} {what:22} {images:4} images: {min(wall):.2f} to {max(wall):.2f} s, "
+            f"CPU {min(cpu):.2f} s"
+        )
