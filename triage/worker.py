@@ -65,6 +65,7 @@ def work(app: Celery, queues: Sequence[str]) -> None:
         without_mingle=True,
         without_heartbeat=True,
     )
+    log.info("working", queues=list(queues))
     worker.start()
 
 

@@ -23,6 +23,7 @@ from triage.store.ledger import SqlLedger
 CALLING = "SCANNERPACS"
 CALLED = "CMRTRIAGE"
 MARK = "TEST_SITE_MARK"
+WORKERS = 2  #: one assesses, one delivers
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,14 @@ def serving(site: Site) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, MARK: site.mark}
     command = [sys.executable, "-m", "triage", "--config", str(site.config), "serve"]
     with (site.folder / "serve.log").open("ab") as log:
+        starts = 1 + site.log().count('"receiving"')
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             wait_until(lambda: listens(site.port) or process.poll() is not None, what="serve")
             assert process.poll() is None, site.log()
+            wait_until(
+                lambda: site.log().count('"working"') >= WORKERS * starts, what="the workers"
+            )
             yield process
         finally:
             process.terminate()

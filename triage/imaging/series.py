@@ -23,23 +23,27 @@ from triage.domain.assessment import MissingView, UnusedStack
 from triage.imaging.geometry import Plane, Vector, angle_deg, number, plane_of
 
 CINE_PHASES = 10  #: fewer images at one position are no cine
+BEAT_MS = 2500.0  #: trigger times that span more than a slow beat are plain time: perfusion
 PARALLEL_DEG = 15.0
 LONG_AXIS_DEG = 30.0  #: a long-axis plane's normal is this near to a right angle with the axis
 STACK_SLICES = 3
 
 #: What a series is not, by its name, first match wins; names in lower case.
 EXCLUDED = (
-    (r"ti[ _-]?scout|look[ _-]?locker|cine_ir", "TI scout"),
-    (r"(?<![a-z])loc(?![a-z])|locali[sz]|scout|survey|3-?pl", "localizer"),
-    (r"flow|\bpc\b|velocity|venc|phase.?contrast", "flow"),
-    (r"\bm?tags?\b|tagging", "tagging"),
+    (r"ti[ _-]?scout|look[ _-]?locker|cine_?ir", "TI scout"),
+    (r"(?<![a-z])loc(?![a-z])|(?<![a-z])locat|locali[sz]|scout|survey|3-?pl", "localizer"),
+    (r"flow|(?<![a-z])(fast)?(card_)?pc(?![a-z])|4df|velocity|venc|phase.?contrast", "flow"),
+    (r"(?<![a-z])m?tags?(?![a-z])|tagging", "tagging"),
     (r"t1.?map|t2.?map|molli|shmolli|_moco_t1|t2\*", "mapping"),
-    (r"perfus|(?<![a-z])perf(?![a-z])|first.?pass", "perfusion"),
-    (r"tirfse|haste|stir|\bbb\b|dark.?blood|t2w", "T2-weighted or black blood"),
+    (r"perfus|(?<![a-z])s?perf(?![a-z])|first.?pass", "perfusion"),
+    (
+        r"[td]irfse|haste|stir|(?<![a-z])[bd]b(?![a-z])|dark.?blood|t2w",
+        "T2-weighted or black blood",
+    ),
     (r"mra|angio|mfast", "angiography"),
 )
 #: "de" only between underscores: it is a word of several languages.
-LGE = r"lge|psir|delayed|(^|_)de_|irp?-fgre|del.?enh|\blate\b"
+LGE = r"lge|psir|delay|(^|_)de_|irp?-fgre|del.?enh|\blate\b|(?<![a-z])(dhe|mde|dme)(?![a-z])|viab"
 RIGHT_HEART_OR_VESSEL = r"rvot|\brv|_rv|aort|_ao|\bao\b|pulm|\b[lr]?pa\b"
 LONG_AXES = (
     ("4ch", r"4.?ch|4c\b|hla|four"),
@@ -67,9 +71,10 @@ class Location(NamedTuple):
 
     @property
     def is_cine(self) -> bool:
-        """Ten or more phases with distinct trigger times (constant ones are no cine)."""
-        times = {number(image.header, "TriggerTime") for image in self.images} - {None}
-        return len(times) >= CINE_PHASES
+        """Ten or more phases with distinct trigger times (constant ones are no cine) of a beat."""
+        stated = (number(image.header, "TriggerTime") for image in self.images)
+        times = {time for time in stated if time is not None}
+        return len(times) >= CINE_PHASES and max(times) - min(times) <= BEAT_MS
 
 
 class Chosen(NamedTuple):
@@ -255,6 +260,9 @@ def _lge_views(stills: list[Location], axis: Vector | None) -> dict[str, Chosen]
         series[at.series_uid].append(at)
     if series:
         slices = max((_slices(group, group[0]) for group in series.values()), key=len)
+        if len(slices) < STACK_SLICES:  # one series a slice
+            along = _along(stills, axis)
+            slices = _slices(along, along[0])
         why = f"LGE by its name, {len(slices)} slices along the short axis"
         found["lge_sa"] = Chosen("lge_sa", why, tuple(at.images[0] for at in slices))
     across = _across(stills, axis)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, create_engine, insert, select
+from sqlalchemy import Connection, Engine, Row, create_engine, insert, inspect, select
 from sqlalchemy import event as engine_event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
@@ -35,8 +35,11 @@ class SqlLedger:
         self._engine = create_engine(url, pool_size=10, max_overflow=200)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
-        with self._writing() as connection:
-            metadata.create_all(connection)
+        with self._reading() as connection:
+            empty = not inspect(connection).has_table(deliveries.name)
+        if empty:  # a reader must not need the lock of a writer
+            with self._writing() as connection:
+                metadata.create_all(connection)
 
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":

@@ -123,6 +123,12 @@ def test_right_heart_and_vessel_planes_are_no_left_heart_views() -> None:
         ("cine_tagging_sax", "tagging"),
         ("ShMOLLI_192i_SAX", "mapping"),
         ("first_pass_perf_sax", "perfusion"),
+        ("sPERF_REST_BTFE", "perfusion"),
+        ("LOCATOR", "localizer"),
+        ("4CH_CineIR", "TI scout"),
+        ("Ao_FastPC_V=250_BH", "flow"),
+        ("PA_PC_v=250_BH", "flow"),
+        ("SAX_Tags_Grid_T2_FGRE_BH", "tagging"),
     ],
 )
 def test_what_looks_like_a_cine_but_is_none_is_left_out_by_name(name: str, meaning: str) -> None:
@@ -193,7 +199,17 @@ def test_ordinary_words_make_no_delayed_enhancement(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PSIR_SAX", "seg_DE_SAX_PSIR", "DE_overview_sa", "2DDel Enh SA", "SAX_IrP-FGRE_TI=240"]
+    "name",
+    [
+        "AutoViabBH",
+        "SHAX_DHE",
+        "SAX_DELAY_TI=280_BH",
+        "PSIR_SAX",
+        "seg_DE_SAX_PSIR",
+        "DE_overview_sa",
+        "2DDel Enh SA",
+        "SAX_IrP-FGRE_TI=240",
+    ],
 )
 def test_delayed_enhancement_is_known_by_its_names(name: str) -> None:
     assert used(select([lge(name, at) for at in SHORT_AXIS])) == {"lge_sa": name}
@@ -212,3 +228,16 @@ def test_an_image_type_of_one_value_is_read_as_one() -> None:
     for each in study:
         each.ImageType = "MPR"
     assert set(used(select(study))) == {"cine_sa", "cine_lax"}
+
+
+def test_trigger_times_over_a_minute_are_perfusion_and_no_cine() -> None:
+    study = cardiac_study()
+    for each in study:
+        each.TriggerTime = float(each.TriggerTime) * 20
+    assert not select(study).used
+
+
+def test_delayed_enhancement_with_one_series_a_slice_is_one_stack() -> None:
+    stack = [lge(f"PSIR_SAX_{number}", at) for number, at in enumerate(SHORT_AXIS)]
+    (chosen,) = select(stack).used
+    assert (chosen.view, len(chosen.images)) == ("lge_sa", 5)
