@@ -10,6 +10,9 @@ from uuid import uuid4
 from pydicom import dcmread
 
 from tests.acceptance.site import MARK, processes
+from triage.phantom.archive import write_study
+from triage.phantom.heart import draw
+from triage.phantom.signal import LOOKS
 
 FINDINGS = 7
 
@@ -47,3 +50,19 @@ def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
     assert shown.returncode == 2
     assert "holds no DICOM files" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def test_the_demo_looks_at_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
+    write_study(tmp_path / "study", draw(2), LOOKS["siemens"], extras=True)
+    command = [sys.executable, "-m", "triage", "demo", "--study", str(tmp_path / "study")]
+    shown = subprocess.run(
+        [*command, "--out", str(tmp_path / "received")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert shown.returncode == 0, shown.stderr
+    for view in ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch"):
+        assert f"\nlooked at {view}: " in shown.stdout
+    assert "not looked at" not in shown.stdout

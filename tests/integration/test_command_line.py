@@ -18,7 +18,17 @@ from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.store.ledger import SqlLedger
 
-COMMANDS = ["serve", "receive", "work", "send", "status", "replay", "demo", "check"]
+COMMANDS = [
+    "serve",
+    "receive",
+    "work",
+    "send",
+    "status",
+    "replay",
+    "demo",
+    "check",
+    "phantom",
+]
 
 
 def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -204,3 +214,12 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     assert triage("replay", "--all", config=config).stdout == "0 studies are ready again\n"
     assert triage("replay", study.study_uid, config=config).returncode == 0
     assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
+    sheet, out = tmp_path / "hearts.png", tmp_path / "archive"
+    shown = triage("phantom", "--sheet", str(sheet), "--out", str(out), "--count", "2")
+    assert shown.returncode == 0, shown.stderr
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert [folder.name for folder in sorted(out.iterdir())] == ["00000000", "00000001"]
+    assert triage("phantom").returncode == 2

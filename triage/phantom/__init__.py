@@ -11,5 +11,6 @@ and the drawn truth travels in a sidecar alone, never in an image or its header.
     study       a heart and a protocol become stacks
     dicom       stacks become DICOM in the habits of a vendor
     impression  the truth becomes a report in varied words
+    archive     many studies in a folder
     sheet       a contact sheet to look at
 """
