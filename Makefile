@@ -1,5 +1,6 @@
 # make demo    see the whole way on this machine (no torch, no server to install)
 # make test    install what the tests need, and run them all
+# make bench   time what is worth timing; prints figures, bounds nothing
 # make check   style, types and layers
 
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check clean
+.PHONY: demo test bench check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/triage demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+bench: $(VENV)/.installed-test
+	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

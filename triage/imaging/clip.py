@@ -95,7 +95,9 @@ def _square(pixels: Pixels, header: Dataset, size: tuple[int, int]) -> Pixels:
     row_mm, column_mm = spacing if _usable(spacing) else (1.0, 1.0)
     rows, columns = pixels.shape
     side_mm = min(rows * row_mm, columns * column_mm)
-    half_rows, half_columns = side_mm / row_mm / 2, side_mm / column_mm / 2
+    # min: division and multiplication by a spacing need not give the same number back.
+    half_rows = min(rows / 2, side_mm / row_mm / 2)
+    half_columns = min(columns / 2, side_mm / column_mm / 2)
     box = (
         columns / 2 - half_columns,
         rows / 2 - half_rows,

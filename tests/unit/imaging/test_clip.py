@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis.strategies import integers
+from hypothesis import given, settings
+from hypothesis.strategies import floats, integers
 from pydicom import Dataset
 
 from tests.builders.images import SIDE, image, part10
@@ -133,3 +133,19 @@ def test_a_full_study_is_thinned_to_what_the_model_takes() -> None:
     clip = join(views, MANIFEST)
     assert len(clip) == 64
     assert sorted(set(clip[:, 0, 0].tolist())) == [0, 1, 2, 3, 4, 5]
+
+
+@given(floats(0.3, 4), floats(0.3, 4), integers(4, 40), integers(4, 40))
+@settings(deadline=None)
+def test_any_spacing_and_matrix_can_be_cut(
+    row_mm: float, column_mm: float, rows: int, columns: int
+) -> None:
+    pixels = np.arange(rows * columns).reshape(rows, columns)
+    frames = frames_of(with_pixels(pixels, PixelSpacing=[f"{row_mm:.9f}", f"{column_mm:.9f}"]))
+    assert frames.shape == (1, 32, 32)
+
+
+def test_a_spacing_that_does_not_divide_evenly_can_be_cut() -> None:
+    """224 pixels times 0.5775 mm, divided by 0.5775 mm, are a hair more than 224."""
+    pixels = np.zeros((224, 224))
+    assert frames_of(with_pixels(pixels, PixelSpacing=[0.5775, 0.5775])).shape == (1, 32, 32)
