@@ -17,6 +17,7 @@ from export.frames import Resize
 from export.pairs import Pairs, open_pairs
 from export.pretrain import MODEL, Recipe
 from export.pretrain import pretrain as train
+from export.studies import read_impressions, shape_of, write_studies
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_model
 from triage.config import Settings
@@ -145,6 +146,37 @@ def untrained(*, out: Path, seed: int, force: bool) -> None:
       python -m export untrained --out triage/model/bundles/untrained --force
     """  # noqa: D301 - as above
     write_bundle(untrained_model(seed), out, force=force, say=_say)
+
+
+@cli.command("pairs", no_args_is_help=True)
+@click.option("--studies", type=FOLDER, required=True, help="Folder with one folder a study.")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the pairs to.")
+@click.option("--reports", type=FOLDER, help="CSV with the columns study and impression.")
+@click.option("--frames", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--size", type=click.IntRange(min=16), default=224, show_default=True)
+def make_pairs(*, studies: Path, out: Path, reports: Path | None, frames: int, size: int) -> None:
+    """Make pairs for training and evaluation: studies as the worker sees them, with impressions.
+
+    Each study folder holds DICOM files, and impression.txt unless --reports names a table. Labels
+    of a truth.json become columns.
+
+    \b
+    Example:
+      triage phantom --out archive --count 1000
+      python -m export pairs --studies archive --out pairs --frames 32 --size 64
+    """  # noqa: D301 - as above
+    impressions = read_impressions(reports) if reports else None
+    with _progress("pairing") as bar:
+        total = sum(path.is_dir() for path in studies.iterdir()) if studies.is_dir() else 0
+        task = bar.add_task("pairing", total=total, loss="")
+
+        def done(key: str, problem: str) -> None:
+            bar.advance(task)
+            if problem:
+                bar.console.print(f"left out {key}: {problem}", markup=False)
+
+        count = write_studies(studies, out, shape_of(frames, size), impressions, done)
+    _say(f"wrote {count} pairs to {out}")
 
 
 @cli.command(no_args_is_help=True)

@@ -63,22 +63,28 @@ def open_pairs(folder: Path) -> Pairs:
 def write_pairs(
     folder: Path,
     pairs: Iterable[tuple[Frames, Mapping[str, str]]],
-    count: int,
+    at_most: int,
     shape: tuple[int, int, int],
-) -> None:
-    """Write `count` pairs of frames (n <= F, H, W) and their columns; `shape` is (F, H, W).
+) -> int:
+    """Write up to `at_most` pairs of frames (n <= F, H, W) and their columns; return how many.
 
-    `frames` is filled in here; all rows have the columns of the first.
+    `shape` is (F, H, W). The column `frames` is filled in here; all rows have the columns of the
+    first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stored = open_memmap(folder / FRAMES, "w+", np.uint8, (count, *shape))
+    aside = folder / f".{FRAMES}"
+    stored = open_memmap(aside, "w+", np.uint8, (at_most, *shape))
+    rows: list[Mapping[str, str]] = []
+    for frames, columns in pairs:
+        stored[len(rows), : len(frames)] = frames
+        rows.append({"frames": str(len(frames)), **columns})
+    if not rows:
+        aside.unlink()
+        raise ConfigurationError("no study with a report gave a clip, so there are no pairs")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        writer: csv.DictWriter[str] | None = None
-        for place, (frames, columns) in enumerate(pairs):
-            stored[place, : len(frames)] = frames
-            row = {"frames": str(len(frames)), **columns}
-            if writer is None:
-                writer = csv.DictWriter(file, [*row])
-                writer.writeheader()
-            writer.writerow(row)
-    stored.flush()
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(rows)
+    np.save(folder / FRAMES, stored[: len(rows)])
+    aside.unlink()
+    return len(rows)

@@ -1,12 +1,21 @@
-"""Fixtures that many tests share: a clock that obeys, a real ledger, a broker in memory."""
+"""Fixtures that many tests share: real parts in a temporary folder, and our own fakes."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fakes import FakeClock, FakeQueue
+from tests.fakes import FakeClock, FakeEncoder, FakeQueue
+from triage.assess import Assessor, Model
+from triage.bootstrap import equipment
+from triage.config import Settings
+from triage.findings.loader import load_findings
+from triage.model.bundle import open_bundle
+from triage.model.prompts import prompt_embeddings
 from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+SETTINGS = Settings()
 
 
 @pytest.fixture
@@ -24,3 +33,22 @@ def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
 @pytest.fixture
 def queue() -> FakeQueue:
     return FakeQueue()
+
+
+@pytest.fixture
+def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
+    bundle = open_bundle(SETTINGS.model.bundle)
+    findings = load_findings(SETTINGS.findings)
+    encoder = FakeEncoder()
+    prompts = prompt_embeddings(findings, bundle, encoder, tmp_path / "cache")
+    return Assessor(
+        spool=FileSpool(tmp_path),
+        ledger=ledger,
+        queue=queue,
+        model=Model(bundle, encoder, findings, prompts),
+        equipment=equipment(SETTINGS),
+        destinations=("pacs", "archive"),
+        holder="worker:1",
+        lease_s=30,
+        max_attempts=3,
+    )

@@ -12,39 +12,17 @@ from pydicom.uid import CTImageStorage
 from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
-from triage.assess import Assessor, Model, read_summary
-from triage.bootstrap import equipment
+from triage.assess import Assessor, read_summary
 from triage.config import Settings
 from triage.domain.assessment import Assessment, Flag
 from triage.domain.study import Event, State
-from triage.findings.loader import load_findings
 from triage.intake import Intake
-from triage.model.bundle import Calibration, Threshold, open_bundle
-from triage.model.prompts import prompt_embeddings
+from triage.model.bundle import Calibration, Threshold
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 SETTINGS = Settings()
 STUDY = uid("study")
-
-
-@pytest.fixture
-def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
-    bundle = open_bundle(SETTINGS.model.bundle)
-    findings = load_findings(SETTINGS.findings)
-    encoder = FakeEncoder()
-    prompts = prompt_embeddings(findings, bundle, encoder, tmp_path / "cache")
-    return Assessor(
-        spool=FileSpool(tmp_path),
-        ledger=ledger,
-        queue=queue,
-        model=Model(bundle, encoder, findings, prompts),
-        equipment=equipment(SETTINGS),
-        destinations=("pacs", "archive"),
-        holder="worker:1",
-        lease_s=30,
-        max_attempts=3,
-    )
 
 
 def trained(assessor: Assessor, threshold: float) -> Assessor:

@@ -1,0 +1,125 @@
+"""Studies with reports become pairs, through the worker's own eyes.
+
+    studies/<key>/           any DICOM files below it
+                  impression.txt  the impression section of its report; or a row of a table
+                  truth.json      labels, where somebody knows them: {"findings": {...}, ...}
+
+Rule: view selection and frames are those of the worker (`triage.imaging`), so that training and
+service see the same. A study that the worker would decline is left out, and named.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from export.pairs import write_pairs
+from triage.domain.errors import ConfigurationError, DamagedInstance
+from triage.imaging.clip import join, view_frames
+from triage.imaging.header import read_header
+from triage.imaging.series import Image, select_views
+from triage.model.bundle import PUBLISHED_LAYOUT, Manifest, Sizes
+from triage.ports import Frames
+
+IMPRESSION = "impression.txt"
+TRUTH = "truth.json"
+LABELS = ("findings", "diagnoses")
+NOT_IMAGES = {".txt", ".json", ".csv"}
+
+
+def shape_of(frames: int, size: int) -> Manifest:
+    """Return a manifest of the published layout for clips of `frames` frames, `size` pixels wide.
+
+    Only what decides the frames is filled in truly; it never becomes a bundle.
+    """
+    return Manifest(
+        name="pairs",
+        version="0",
+        trained=False,
+        intended_use="training",
+        provenance={},
+        sizes=Sizes(frames=frames, height=size, width=size, embedding=1, text_tokens=1),
+        layout=PUBLISHED_LAYOUT,
+        files=dict.fromkeys(("video.onnx", "text.onnx", "tokenizer.json"), "0" * 64),
+    )
+
+
+def study_frames(folder: Path, shape: Manifest) -> Frames:
+    """Return the clip of the study in `folder`, (n <= F, H, W); raise DamagedInstance."""
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix not in NOT_IMAGES]
+    contents = {str(path): path.read_bytes() for path in files if path.is_file()}
+    images = [Image(path, read_header(content)) for path, content in contents.items()]
+    selection = select_views(images, [slot.view for slot in shape.layout])
+    if not selection.used:
+        raise DamagedInstance("no view that the model looks at")
+    views = {
+        chosen.view: view_frames(chosen, shape, contents.__getitem__) for chosen in selection.used
+    }
+    return join(views, shape)
+
+
+def write_studies(
+    studies: Path,
+    out: Path,
+    shape: Manifest,
+    impressions: Mapping[str, str] | None = None,
+    done: Callable[[str, str], None] = lambda _key, _problem: None,
+) -> int:
+    """Write the pairs of the studies below a folder; return how many.
+
+    `impressions` are by study folder's name, else each folder has its impression.txt. `done` is
+    told each study's name, and why it was left out or an empty string.
+    """
+    folders = sorted(path for path in studies.iterdir() if path.is_dir())
+    if not folders:
+        raise ConfigurationError(f"{studies} holds no study folders")
+    known = {folder: _impression(folder, impressions) for folder in folders}
+    sizes = shape.sizes
+    return write_pairs(
+        out,
+        _pairs({folder: text for folder, text in known.items() if text}, shape, done),
+        sum(bool(text) for text in known.values()),
+        (sizes.frames, sizes.height, sizes.width),
+    )
+
+
+def read_impressions(path: Path) -> dict[str, str]:
+    """Return the impressions of a CSV with the columns `study` and `impression`."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    if rows and not {"study", "impression"} <= set(rows[0]):
+        raise ConfigurationError(f"{path}, line 1: needs the columns study and impression")
+    return {row["study"]: row["impression"].strip() for row in rows}
+
+
+def _pairs(
+    impressions: Mapping[Path, str], shape: Manifest, done: Callable[[str, str], None]
+) -> Iterator[tuple[Frames, dict[str, str]]]:
+    labels = [_labels(folder) for folder in impressions]
+    columns = dict.fromkeys(column for each in labels for column in each)
+    for (folder, text), known in zip(impressions.items(), labels, strict=True):
+        try:
+            frames = study_frames(folder, shape)
+        except DamagedInstance as error:
+            done(folder.name, str(error))
+            continue
+        row = {column: known.get(column, "") for column in columns}
+        yield frames, {"id": folder.name, "impression": text, **row}
+        done(folder.name, "")
+
+
+def _impression(folder: Path, impressions: Mapping[str, str] | None) -> str:
+    if impressions is not None:
+        return impressions.get(folder.name, "")
+    path = folder / IMPRESSION
+    return " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
+
+
+def _labels(folder: Path) -> dict[str, str]:
+    if not (folder / TRUTH).is_file():
+        return {}
+    truth = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
+    return {name: str(int(holds)) for part in LABELS for name, holds in truth.get(part, {}).items()}

@@ -1,0 +1,100 @@
+"""From studies with reports to pairs, and that they are what the worker would have seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from export.__main__ import cli
+from export.pairs import open_pairs
+from export.studies import read_impressions, shape_of, study_frames, write_studies
+from tests.contract.ledgers import SOURCE, current
+from tests.fakes import FakeEncoder
+from triage.assess import Assessor
+from triage.domain.errors import ConfigurationError, DamagedInstance
+from triage.domain.study import Event
+from triage.imaging.header import read_identity
+from triage.intake import Intake
+from triage.phantom.archive import write_archive, write_study
+from triage.phantom.heart import draw, truth
+
+SHAPE = shape_of(frames=16, size=32)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    write_archive(folder, range(4))
+    (folder / "empty").mkdir()
+    (folder / "empty" / "impression.txt").write_text("Normal")
+    (folder / "unread" / "images").mkdir(parents=True)
+    return folder
+
+
+def test_studies_become_pairs_with_labels_and_what_is_left_out_is_named(
+    archive: Path, tmp_path: Path
+) -> None:
+    told: dict[str, str] = {}
+    assert write_studies(archive, tmp_path, SHAPE, None, told.__setitem__) == 4
+    assert told == {f"{seed:08d}": "" for seed in range(4)} | {
+        "empty": "no view that the model looks at"
+    }
+    pairs = open_pairs(tmp_path)
+    assert pairs.frames.shape == (4, 16, 32, 32)
+    assert set(pairs.counts) == {16}
+    for place in range(4):
+        known = truth(draw(place))
+        for label, holds in {**known.findings, **known.diagnoses}.items():
+            assert pairs.labels(label)[place] == holds
+    assert all(pairs.impressions)
+
+
+def test_impressions_may_stand_in_a_table(archive: Path, tmp_path: Path) -> None:
+    table = tmp_path / "reports.csv"
+    table.write_text('study,impression\n00000001,"Normal, no LGE"\n')
+    assert write_studies(archive, tmp_path / "pairs", SHAPE, read_impressions(table)) == 1
+    assert open_pairs(tmp_path / "pairs").impressions == ("Normal, no LGE",)
+
+
+def test_a_table_without_its_columns_is_named(tmp_path: Path) -> None:
+    (tmp_path / "reports.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigurationError, match="needs the columns study and impression"):
+        read_impressions(tmp_path / "reports.csv")
+
+
+def test_nothing_to_pair_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="holds no study folders"):
+        write_studies(tmp_path, tmp_path / "out", SHAPE)
+    (tmp_path / "study").mkdir()
+    with pytest.raises(ConfigurationError, match="no study with a report"):
+        write_studies(tmp_path, tmp_path / "out", SHAPE)
+
+
+def test_training_sees_the_very_frames_that_the_worker_sees(
+    assessor: Assessor, tmp_path: Path
+) -> None:
+    """No skew: DICOM through intake, spool and assessment gives the same clip."""
+    paths = write_study(tmp_path / "one", draw(7))
+    intake = Intake(assessor.spool, assessor.ledger)
+    for path in paths:
+        intake.accept(path.read_bytes(), SOURCE)
+    study_uid = read_identity(paths[0].read_bytes()).study_uid
+    assert assessor.ledger.move(current(assessor.ledger, study_uid), Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(study_uid, 1)
+    assert isinstance(assessor.model.encoder, FakeEncoder)
+    (served,) = assessor.model.encoder.clips
+    trained = study_frames(tmp_path / "one", shape_of(frames=64, size=224))
+    assert np.array_equal(served, trained)
+
+
+def test_a_folder_without_a_heart_gives_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(DamagedInstance, match="no view"):
+        study_frames(tmp_path, SHAPE)
+
+
+def test_the_command_makes_pairs(archive: Path, tmp_path: Path) -> None:
+    arguments = ["pairs", "--studies", str(archive), "--out", str(tmp_path)]
+    done = CliRunner().invoke(cli, [*arguments, "--frames", "16", "--size", "32"])
+    assert done.exit_code == 0, done.output
+    assert len(open_pairs(tmp_path)) == 4
