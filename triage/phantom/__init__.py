@@ -9,6 +9,7 @@ and the drawn truth travels in a sidecar alone, never in an image or its header.
     views       the planes of a cardiac protocol
     signal      from tissue to intensities: sequence, coils, noise
     study       a heart and a protocol become stacks
+    habits      what vendors write into their headers, as tables
     dicom       stacks become DICOM in the habits of a vendor
     impression  the truth becomes a report in varied words
     archive     many studies in a folder

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from triage.phantom import dicom
+from triage.phantom.habits import Vendor
 from triage.phantom.heart import Heart, Pathology, draw
 from triage.phantom.impression import EXTERNAL, TRAINING, impression
 from triage.phantom.signal import LOOKS, Look
@@ -20,10 +21,10 @@ from triage.phantom.study import acquire
 
 #: Which vendor's headers go with a look; the external hospital has a scanner of its own.
 VENDORS = {
-    "siemens": dicom.Vendor.SIEMENS,
-    "ge": dicom.Vendor.GE,
-    "philips": dicom.Vendor.PHILIPS,
-    "external": dicom.Vendor.PHILIPS,
+    "siemens": Vendor.SIEMENS,
+    "ge": Vendor.GE,
+    "philips": Vendor.PHILIPS,
+    "external": Vendor.PHILIPS,
 }
 EXTERNAL_LOOK = "external"
 

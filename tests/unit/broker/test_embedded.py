@@ -56,6 +56,8 @@ def test_3_killed_and_wiped_it_is_started_again(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         before = pid(server)
         os.kill(before, signal.SIGKILL)
+        assert server._server is not None
+        server._server.wait(5)  # until it is gone it is only silent, which is waited for
         shutil.rmtree(tmp_path / "redis")
         server.ensure()
         assert pid(server) != before

@@ -17,7 +17,8 @@ from pydicom.uid import EnhancedMRImageStorage
 from tests.peers import peer
 from triage.imaging.header import read_header, read_identity
 from triage.imaging.series import Image, Selection, select_views
-from triage.phantom.dicom import Form, Vendor, datasets, patient_of, write
+from triage.phantom.dicom import Form, datasets, patient_of, write
+from triage.phantom.habits import Vendor
 from triage.phantom.heart import Pathology, draw
 from triage.phantom.stack import Sequence as Kind
 from triage.phantom.stack import Slice, Stack, Vector, View
