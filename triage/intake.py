@@ -61,9 +61,13 @@ class Intake:
 
         A crash, or a ledger that did not answer, leaves such instances: the spool is the truth.
         """
-        lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
-        recovered = sum(self._recovered(path) for path in lost)
-        self.behind = False
+        self.behind = False  # first: what fails from here on asks for another round
+        try:
+            lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
+            recovered = sum(self._recovered(path) for path in lost)
+        except (LedgerUnavailable, OSError):
+            self.behind = True
+            raise
         if recovered:
             log.warning("instances recovered from the spool", instances=recovered)
         return recovered

@@ -113,3 +113,32 @@ def test_a_resend_with_other_file_meta_information_is_the_same_instance(intake: 
     again = image()
     again.file_meta.ImplementationVersionName = "ANOTHER_RELEASE"
     assert intake.accept(part10(again), SOURCE).outcome is Outcome.DUPLICATE
+
+
+def test_what_fails_while_others_are_recovered_is_not_forgotten(
+    spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = Intake(spool, ledger)
+    known = ledger.known_paths
+
+    def meanwhile() -> set[str]:
+        intake.behind = True  # as `accept` says it, from the thread of an association
+        return known()
+
+    monkeypatch.setattr(ledger, "known_paths", meanwhile)
+    intake.recover()
+    assert intake.behind
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("busy"), OSError("I/O error")])
+def test_a_recovery_that_fails_is_tried_again(
+    spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def away() -> set[str]:
+        raise error
+
+    intake = Intake(spool, ledger)
+    monkeypatch.setattr(ledger, "known_paths", away)
+    with pytest.raises(type(error)):
+        intake.recover()
+    assert intake.behind
