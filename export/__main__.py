@@ -1,5 +1,6 @@
 """The workshop's command line; no logic."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,28 +8,39 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from export.bundle import Label, Model, write_bundle
-from export.checkpoint import load_checkpoint
-from export.cmrclip import NetworkSizes
+from export.bundle import Label, Model, published_form, write_bundle
+from export.checkpoint import load_checkpoint, weights_file
+from export.cmrclip import NetworkSizes, VideoSizes
 from export.evaluate import REPORT, Embedded, embed, write_report
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.frames import Resize
-from export.pairs import Pairs, open_pairs
-from export.pretrain import MODEL, Recipe
+from export.pairs import FORM, Pairs, open_pairs
+from export.phantoms import write_phantoms
+from export.pretrain import MODEL, Start
 from export.pretrain import pretrain as train
-from export.studies import read_impressions, shape_of, write_studies
+from export.recipe import Recipe
+from export.studies import read_impressions, write_studies
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_model
+from export.watch import Watch
 from triage.config import Settings
 from triage.documents import read
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
-from triage.model.bundle import Bundle, open_bundle
+from triage.model.bundle import Bundle, ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
 
 FOLDER = click.Path(path_type=Path)
+CLIPS = Path(__file__).parent / "clips"
+CLIP = click.option(
+    "--clip",
+    type=FOLDER,
+    default=CLIPS / "published.yaml",
+    help=f"YAML file that says what becomes of a study's pixels. Two come along, in {CLIPS}:"
+    " published.yaml and demo.yaml.  [default: published.yaml]",
+)
 
 INTENDED_USE = (
     "Research use only; not a medical device. Ranks cardiac MRI studies for reading by a"
@@ -64,9 +76,8 @@ def cli() -> None:
 @click.option(
     "--resize",
     type=click.Choice(["published", "none"]),
-    default="published",
-    show_default=True,
-    help="Resampling inside the graph: 224-256-224 as the published model was trained, or none.",
+    help="Resampling inside the graph: 224-256-224 as the published model was trained, or none."
+    "  [default: what clip.json beside the checkpoint says, else published]",
 )
 @click.option(
     "--frames",
@@ -91,7 +102,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     checkpoint: Path,
     tokenizer: Path,
     out: Path,
-    resize: Resize,
+    resize: Resize | None,
     frames: int | None,
     name: str,
     bundle_version: str | None,
@@ -118,7 +129,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     model = Model(
         network=loaded.network,
         tokenizer=load_tokenizer(tokenizer, text.vocabulary, text.positions),
-        resize=resize,
+        form=_form(checkpoint, loaded.network.sizes.video, resize),
         label=Label(
             name=name,
             version=bundle_version or loaded.sha256[:12],
@@ -152,9 +163,8 @@ def untrained(*, out: Path, seed: int, force: bool) -> None:
 @click.option("--studies", type=FOLDER, required=True, help="Folder with one folder a study.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the pairs to.")
 @click.option("--reports", type=FOLDER, help="CSV with the columns study and impression.")
-@click.option("--frames", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--size", type=click.IntRange(min=16), default=224, show_default=True)
-def make_pairs(*, studies: Path, out: Path, reports: Path | None, frames: int, size: int) -> None:
+@CLIP
+def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) -> None:
     """Make pairs for training and evaluation: studies as the worker sees them, with impressions.
 
     Each study folder holds DICOM files, and impression.txt unless --reports names a table. Labels
@@ -163,7 +173,7 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, frames: int, s
     \b
     Example:
       triage phantom --out archive --count 1000
-      python -m export pairs --studies archive --out pairs --frames 32 --size 64
+      python -m export pairs --studies archive --out pairs --clip export/clips/demo.yaml
     """  # noqa: D301 - as above
     impressions = read_impressions(reports) if reports else None
     with _progress("pairing") as bar:
@@ -175,7 +185,37 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, frames: int, s
             if problem:
                 bar.console.print(f"left out {key}: {problem}", markup=False)
 
-        count = write_studies(studies, out, shape_of(frames, size), impressions, done)
+        count = write_studies(studies, out, read(clip, ClipForm), impressions, done)
+    _say(f"wrote {count} pairs to {out}")
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the pairs to.")
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--first", type=click.IntRange(min=0), default=0, help="Seed of the first heart.")
+@click.option("--external", is_flag=True, help="Of another hospital: scanner, noise, readers.")
+@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes.")
+@CLIP
+def phantoms(  # noqa: PLR0913 - one argument for each option
+    *, out: Path, count: int, first: int, external: bool, workers: int, clip: Path
+) -> None:
+    """Make pairs of synthetic hearts, faster than through DICOM and the same.
+
+    \b
+    Examples:
+      python -m export phantoms --out train --count 5000 --clip export/clips/demo.yaml
+      python -m export phantoms --out other --count 500 --first 40000 --external
+    """  # noqa: D301 - as above
+    with _progress("drawing hearts") as bar:
+        task = bar.add_task("drawing", total=count, loss="")
+        write_phantoms(
+            out,
+            range(first, first + count),
+            read(clip, ClipForm),
+            external=external,
+            workers=workers,
+            done=lambda: bar.advance(task),
+        )
     _say(f"wrote {count} pairs to {out}")
 
 
@@ -185,16 +225,33 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, frames: int, s
     "--out", type=FOLDER, required=True, help="Folder of the run; it can be gone on with."
 )
 @click.option("--recipe", type=FOLDER, help="YAML file with what differs from the defaults.")
-def pretrain(*, pairs: Path, out: Path, recipe: Path | None) -> None:
+@click.option("--watch", type=FOLDER, help="Labelled pairs to measure after each epoch.")
+@click.option(
+    "--start",
+    type=FOLDER,
+    help="Checkpoint to begin with, as for `onnx`: the published one, for a site of its own.",
+)
+@click.option("--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.")
+def pretrain(  # noqa: PLR0913 - one argument for each option
+    *,
+    pairs: Path,
+    out: Path,
+    recipe: Path | None,
+    watch: Path | None,
+    start: Path | None,
+    tokenizer: Path | None,
+) -> None:
     """Train a model from clips and impressions, without a label.
 
     A run that was stopped goes on where it was, to the same weights. At its end the run's folder
-    holds model.pth, sizes.json and vocab.txt, from which `onnx` makes a bundle.
+    holds model.pth and all that `onnx` needs to make a bundle; training.png shows the curves.
 
     \b
     Examples:
       python -m export pretrain --pairs pairs/ --out run/
-      python -m export onnx --checkpoint run/ --tokenizer run/ --out bundle/ --resize none
+      python -m export pretrain --pairs ours/ --out run/ --start CMRCLIP/ \\
+          --tokenizer Bio_ClinicalBERT/ --recipe gentle.yaml
+      python -m export onnx --checkpoint run/ --tokenizer run/ --out bundle/
 
     \b
     A recipe names what differs, e.g.
@@ -218,6 +275,8 @@ def pretrain(*, pairs: Path, out: Path, recipe: Path | None) -> None:
                 total=at.steps,
                 loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
             ),
+            start=_start(start, tokenizer, found.frames.shape[1]),
+            watch=Watch(open_pairs(watch), _findings(None)) if watch else None,
         )
     _say(f"wrote {out / MODEL}")
 
@@ -276,6 +335,27 @@ def calibrate(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
     for finding in asked.findings:
         each = known.get(finding.id)
         _say(f"{finding.id}: {'no labels of both kinds' if each is None else each.threshold}")
+
+
+def _start(checkpoint: Path | None, tokenizer: Path | None, frames: int) -> Start | None:
+    if checkpoint is None:
+        return None
+    if tokenizer is None:
+        raise ConfigurationError("--start needs --tokenizer: the words that the checkpoint knows")
+    network = load_checkpoint(checkpoint, frames).network
+    text = network.sizes.text
+    return Start(network, load_tokenizer(tokenizer, text.vocabulary, text.positions))
+
+
+def _form(checkpoint: Path, sizes: VideoSizes, resize: Resize | None) -> ClipForm:
+    """Return the clip that a checkpoint was trained on: clip.json beside it, or the published."""
+    stated = weights_file(checkpoint).with_name(FORM)
+    if not stated.is_file():
+        return published_form(sizes, resize or "published")
+    form = read(stated, ClipForm)
+    if resize not in (None, form.preprocessing.resize):
+        raise ConfigurationError(f"{stated} says resize: {form.preprocessing.resize}")
+    return form.model_copy(update={"frames": sizes.frames})
 
 
 def _findings(path: Path | None) -> FindingSet:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from export.cmrclip import CmrClip
+from export.cmrclip import CmrClip, VideoSizes
 from export.frames import Resize, normalised
 from export.graph import OPSET, write_text_graph, write_video_graph
 from triage.domain.errors import ConfigurationError
@@ -28,6 +28,7 @@ from triage.model.bundle import (
     TEXT,
     TOKENIZER,
     VIDEO,
+    ClipForm,
     Manifest,
     Preprocessing,
     Sizes,
@@ -62,7 +63,7 @@ class Model:
 
     network: CmrClip
     tokenizer: Tokenizer
-    resize: Resize  #: the resampling inside the video graph
+    form: ClipForm  #: what decides the frames; its `resize` is inside the video graph
     label: Label
 
 
@@ -73,7 +74,7 @@ def write_bundle(model: Model, out: Path, *, force: bool, say: Say) -> None:
     """
     with _in_one_piece(out, force=force) as draft:
         say(f"writing {VIDEO}")
-        write_video_graph(model.network, model.resize, draft / VIDEO)
+        write_video_graph(model.network, model.form.preprocessing.resize, draft / VIDEO)
         say(f"writing {TEXT}")
         write_text_graph(model.network, draft / TEXT)
         model.tokenizer.save(str(draft / TOKENIZER))
@@ -89,6 +90,16 @@ def write_bundle(model: Model, out: Path, *, force: bool, say: Say) -> None:
     say(f"wrote bundle {out}")
 
 
+def published_form(sizes: VideoSizes, resize: Resize = "published") -> ClipForm:
+    """Return the published clip in the sizes of a network."""
+    return ClipForm(
+        frames=sizes.frames,
+        height=sizes.image,
+        width=sizes.image,
+        preprocessing=Preprocessing(resize=resize),
+    )
+
+
 def agreement(model: Model, folder: Path) -> tuple[float, float]:
     """Return the cosines between the network's embeddings and those of the bundle in `folder`.
 
@@ -101,8 +112,9 @@ def agreement(model: Model, folder: Path) -> tuple[float, float]:
     shape = (count, sizes.image, sizes.image)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with torch.inference_mode():
+        resize = model.form.preprocessing.resize
         video = normalised(
-            torch.from_numpy(frames)[None], torch.tensor([count]), sizes.frames, model.resize
+            torch.from_numpy(frames)[None], torch.tensor([count]), sizes.frames, resize
         )
         tokens = model.tokenizer.encode(SENTENCE)
         of_video = model.network.embed_video(video)[0]
@@ -136,7 +148,8 @@ def _manifest(model: Model, folder: Path) -> Manifest:
             intended_use=label.intended_use,
             provenance={**label.provenance, "torch": str(torch.__version__), "opset": OPSET},
             sizes=sizes,
-            preprocessing=Preprocessing(resize=model.resize),
+            layout=model.form.layout,
+            preprocessing=model.form.preprocessing,
             files={name: sha256_of(folder / name) for name in (VIDEO, TEXT, TOKENIZER)},
         )
     except ValidationError as error:

@@ -4,6 +4,7 @@
       frames.npy   uint8 (N, F, H, W): clips as the worker builds them, zeros behind their end
       pairs.csv    a row each, in the same order: id, frames (how many count), impression, and any
                    further columns: labels as 0, 1 or empty, and groups such as the vendor
+      clip.json    what decided the frames; it travels with a model to its bundle's manifest
 
 Rule: one form for phantoms and hospitals alike, and it never names a patient: `id` is the
 caller's own key.
@@ -18,11 +19,14 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from triage.documents import read
 from triage.domain.errors import ConfigurationError
+from triage.model.bundle import ClipForm
 from triage.ports import Frames
 
 FRAMES = "frames.npy"
 TABLE = "pairs.csv"
+FORM = "clip.json"
 REQUIRED = ("id", "frames", "impression")
 
 
@@ -34,9 +38,14 @@ class Pairs:
     counts: NDArray[np.int64]  #: (N,): how many frames of each clip count
     impressions: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]  #: every column of the table, by name
+    form: ClipForm
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def clips(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the clips of some rows, (B, F, H, W), read in the order of the file."""
+        return self.frames[np.sort(rows)][np.argsort(np.argsort(rows))]
 
     def labels(self, column: str) -> NDArray[np.float64]:
         """Return a column of labels, (N,): 0, 1, or NaN where it is empty or missing."""
@@ -57,23 +66,30 @@ def open_pairs(folder: Path) -> Pairs:
     if frames.ndim != 4 or len(frames) != len(rows):  # noqa: PLR2004 - N, F, H, W
         raise ConfigurationError(f"{folder}: {len(rows)} rows for frames of shape {frames.shape}")
     counts = np.array([int(row["frames"]) for row in rows], np.int64)
-    return Pairs(frames, counts, tuple(row["impression"] for row in rows), rows)
+    form = read(folder / FORM, ClipForm)
+    if frames.shape[1:] != (form.frames, form.height, form.width):
+        raise ConfigurationError(f"{folder}: {FORM} is of other frames than {frames.shape[1:]}")
+    return Pairs(frames, counts, tuple(row["impression"] for row in rows), rows, form)
+
+
+def write_form(form: ClipForm, folder: Path) -> None:
+    """Write clip.json into `folder`."""
+    (folder / FORM).write_text(form.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def write_pairs(
     folder: Path,
     pairs: Iterable[tuple[Frames, Mapping[str, str]]],
     at_most: int,
-    shape: tuple[int, int, int],
+    form: ClipForm,
 ) -> int:
     """Write up to `at_most` pairs of frames (n <= F, H, W) and their columns; return how many.
 
-    `shape` is (F, H, W). The column `frames` is filled in here; all rows have the columns of the
-    first.
+    The column `frames` is filled in here; all rows have the columns of the first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".{FRAMES}"
-    stored = open_memmap(aside, "w+", np.uint8, (at_most, *shape))
+    stored = open_memmap(aside, "w+", np.uint8, (at_most, form.frames, form.height, form.width))
     rows: list[Mapping[str, str]] = []
     for frames, columns in pairs:
         stored[len(rows), : len(frames)] = frames
@@ -86,5 +102,6 @@ def write_pairs(
         writer.writeheader()
         writer.writerows(rows)
     np.save(folder / FRAMES, stored[: len(rows)])
+    write_form(form, folder)
     aside.unlink()
     return len(rows)

@@ -1,15 +1,19 @@
 """Contrastive training from clips and impressions, without a label, as CMR-CLIP was trained.
 
 Symmetric InfoNCE on cosine similarity with a fixed temperature, AdamW, linear warm-up, then a
-cosine to zero. Rule: a run is decided by its recipe and its pairs. The order of each epoch and the
-dropout of each step are drawn from the seed and the step's number, so a run that was killed goes
-on as if nothing had happened, to the same weights.
+cosine to zero. Rule: a run is decided by its recipe and its pairs. The order of each epoch, the
+captions, changes and dropout of each step are drawn from the seed and the step's number, so a run
+that was killed goes on as if nothing had happened, to the same weights.
 
     run/
-      last.state  everything to go on from; replaced in one piece
-      model.pth   the trained weights in the published trainer's form, with sizes.json beside
-      log.csv     epoch, step, loss, learning rate, seconds
-      vocab.txt   the tokenizer's pieces
+      last.state    everything to go on from; replaced in one piece
+      model.pth     the trained weights in the published trainer's form, with sizes.json beside
+      log.csv       epoch, step, loss, learning rate, seconds
+      watch.csv     epoch, and the AUC of each finding on pairs that are only watched
+      training.png  both as curves
+      vocab.txt     the tokenizer's pieces, with tokenizer_config.json for the case rule
+      clip.json     what decides the frames
+      recipe.json   what decided the run
 """
 
 import csv
@@ -23,55 +27,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.augment import augmented
+from export.captions import caption, vocabulary_of
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes, similarity
-from export.frames import normalised
-from export.pairs import Pairs
-from export.tokenizer import bert_tokenizer
-from export.untrained import report_vocabulary
-from triage.documents import Strict
+from export.curves import draw_training
+from export.embed import embed_frames, embed_texts
+from export.pairs import Pairs, write_form
+from export.recipe import Recipe
+from export.tokenizer import CONFIG, VOCABULARY, bert_tokenizer
+from export.watch import WATCH, Watch
 from triage.domain.errors import ConfigurationError
 
 LAST = "last.state"
 MODEL = "model.pth"
 SIZES = "sizes.json"
 LOG = "log.csv"
-VOCABULARY = "vocab.txt"
+RECIPE = "recipe.json"
 COLUMNS = ("epoch", "step", "loss", "rate", "seconds")
-
-
-class Tower(Strict):
-    """The sizes of one tower."""
-
-    width: int = 128
-    depth: int = 4
-    heads: int = 4
-
-
-class Recipe(Strict):
-    """Everything that decides a training run. The defaults are the demo's; see `published`."""
-
-    patch: int = 16
-    video: Tower = Tower()
-    text: Tower = Tower(depth=2)
-    tokens: int = 128  #: of an impression at most
-    embedding: int = 128
-    epochs: int = Field(default=20, ge=1)
-    batch: int = Field(default=64, ge=2)
-    rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = 1e-5
-    warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
-    temperature: float = Field(default=0.05, gt=0)
-    seed: int = 0
-
-
-def published() -> Recipe:
-    """Return the published training at full size; it needs four large GPUs."""
-    base = Tower(width=768, depth=12, heads=12)
-    return Recipe(video=base, text=base, tokens=512, embedding=512, epochs=100, rate=3e-5)
 
 
 @dataclass(frozen=True)
@@ -84,29 +60,52 @@ class Progress:
     loss: float
 
 
-def pretrain(
-    pairs: Pairs, recipe: Recipe, run: Path, done: Callable[[Progress], None] = lambda _: None
+@dataclass(frozen=True)
+class Start:
+    """A trained network to go on from, e.g. the published one at a site of its own."""
+
+    network: CmrClip
+    tokenizer: Tokenizer
+
+
+def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
+    pairs: Pairs,
+    recipe: Recipe,
+    run: Path,
+    done: Callable[[Progress], None] = lambda _: None,
+    *,
+    start: Start | None = None,
+    watch: Watch | None = None,
 ) -> CmrClip:
     """Train on `pairs` in the folder `run`, going on from its last.state if there is one.
 
-    `done` is told after every step. Returns the trained network, which also lies in model.pth.
+    `done` is told after every step. `start` is a network to begin with in place of a fresh one,
+    whose sizes it has then. `watch` measures after each epoch and changes nothing. Returns the
+    trained network, which also lies in model.pth.
     """
     if len(pairs) < recipe.batch:
         raise ConfigurationError(
             f"{len(pairs)} pairs are fewer than a batch of {recipe.batch}: bring more, or set batch"
         )
     run.mkdir(parents=True, exist_ok=True)
-    training = _Training(pairs, recipe)
+    training = _Training(pairs, recipe, start)
     training.resume(run / LAST)
-    _cut_log(run / LOG, training.step)
+    _cut(run / LOG, "step", training.step)
+    _cut(run / WATCH, "epoch", training.step // training.per_epoch)
     with (run / LOG).open("a", encoding="utf-8", newline="") as file:
         log = csv.writer(file)
         if file.tell() == 0:
             log.writerow(COLUMNS)
-        for progress, rate, seconds in training.run(run / LAST):
+        for progress, rate, seconds in training.run():
             line = (progress.epoch, progress.step, progress.loss, rate, round(seconds, 3))
             log.writerow(line)
             done(progress)
+            if progress.step % training.per_epoch == 0:
+                file.flush()
+                if watch is not None:
+                    watch.look(training.network, training.tokenizer, progress.epoch, run)
+                training.keep(run / LAST)
+                draw_training(run)
     _finish(training, run)
     return training.network
 
@@ -114,14 +113,18 @@ def pretrain(
 class _Training:
     """The moving parts of a run."""
 
-    def __init__(self, pairs: Pairs, recipe: Recipe) -> None:
+    def __init__(self, pairs: Pairs, recipe: Recipe, start: Start | None) -> None:
         self.pairs = pairs
         self.recipe = recipe
-        vocabulary = report_vocabulary()
-        self.pieces = [*vocabulary]
-        self.tokenizer = bert_tokenizer(vocabulary, recipe.tokens, lower_case=False)
+        if start is None:
+            vocabulary = vocabulary_of(pairs.impressions, lower_case=recipe.lower_case)
+            self.tokenizer = bert_tokenizer(vocabulary, recipe.tokens, lower_case=recipe.lower_case)
+            self.network = fresh_network(_sizes(pairs, recipe, len(vocabulary)), recipe.seed)
+        else:
+            self.tokenizer, self.network = start.tokenizer, start.network.requires_grad_()
+            _refuse_other_frames(pairs, self.network.sizes.video)
         self.tokenizer.enable_padding()
-        self.network = fresh_network(_sizes(pairs, recipe, len(vocabulary)), recipe.seed).train()
+        self.network.train()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay
         )
@@ -129,16 +132,14 @@ class _Training:
         self.steps = self.per_epoch * recipe.epochs
         self.step = 0
 
-    def run(self, last: Path) -> Iterator[tuple[Progress, float, float]]:
-        """Train to the end; keep what is needed to go on after every epoch."""
+    def run(self) -> Iterator[tuple[Progress, float, float]]:
+        """Train to the end, a step at a time."""
         while self.step < self.steps:
             epoch, place = divmod(self.step, self.per_epoch)
             began = time.perf_counter()
             rate = self._rate()
             loss = self._learn(self._batch(epoch, place), rate)
             self.step += 1
-            if self.step % self.per_epoch == 0:
-                self.keep(last)
             progress = Progress(epoch, self.step, self.steps, loss)
             yield progress, rate, time.perf_counter() - began
 
@@ -176,18 +177,26 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss = info_nce(self._similarity(rows), self.recipe.temperature)
+        half = self.recipe.precision == "bf16"
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            text, video = self._embeddings(rows)
+        loss = info_nce(similarity(text.float(), video.float()), self.recipe.temperature)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.item()
 
-    def _similarity(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return the cosines (B, B) of a batch's impressions with its clips."""
-        video = clips(self.pairs, rows)
-        encoded = self.tokenizer.encode_batch([self.pairs.impressions[row] for row in rows])
-        ids = torch.tensor([each.ids for each in encoded])  # (B, L)
-        mask = torch.tensor([each.attention_mask for each in encoded])  # (B, L)
-        return similarity(self.network.embed_text(ids, mask), self.network.embed_video(video))
+    def _embeddings(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Embed a batch's captions and clips, each (B, D)."""
+        rng = np.random.default_rng([self.recipe.seed, 1, self.step])
+        said = [caption(self.pairs.impressions[row], self.recipe.sentences, rng) for row in rows]
+        seen = self.pairs.clips(rows)
+        if self.recipe.augment is not None:
+            seen = augmented(seen, self.recipe.augment, rng)
+        counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
+        return (
+            embed_texts(self.network, self.tokenizer, said),
+            embed_frames(self.network, seen, counts, resize),
+        )
 
     def _rate(self) -> float:
         warm = self.recipe.warm_up * self.steps
@@ -215,13 +224,6 @@ def info_nce(cosines: Tensor, temperature: float) -> Tensor:
     own = torch.arange(len(logits))
     both = functional.cross_entropy(logits, own) + functional.cross_entropy(logits.mT, own)
     return both / 2
-
-
-def clips(pairs: Pairs, rows: NDArray[np.int64]) -> Tensor:
-    """Return the clips of some rows as the video tower takes them, (B, F, 3, H, W)."""
-    frames = torch.from_numpy(pairs.frames[np.sort(rows)][np.argsort(np.argsort(rows))])
-    counts = torch.from_numpy(pairs.counts[rows])
-    return normalised(frames, counts, frames.shape[1], "none")
 
 
 def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:
@@ -253,12 +255,27 @@ def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:
     )
 
 
-def _cut_log(path: Path, step: int) -> None:
-    """Take out of the log what a killed run did after it was last kept: it is done again."""
-    if path.is_file():
-        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if int(line.split(",")[1]) <= step]
-        path.write_text("".join([header, *kept]), encoding="utf-8")
+def _refuse_other_frames(pairs: Pairs, sizes: VideoSizes) -> None:
+    _, frames, height, width = pairs.frames.shape
+    if (height, width) != (sizes.image, sizes.image) or frames > sizes.frames:
+        raise ConfigurationError(
+            f"the checkpoint takes up to {sizes.frames} frames of {sizes.image} x {sizes.image},"
+            f" these pairs have {frames} of {height} x {width}: make pairs of its form"
+        )
+
+
+def _cut(path: Path, column: str, before: int) -> None:
+    """Take out of a log what a killed run did after it was last kept: it is done again."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [row for row in rows if int(row[column]) < before + (column == "step")]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if rows:
+            writer = csv.DictWriter(file, [*rows[0]])
+            writer.writeheader()
+            writer.writerows(kept)
 
 
 def _finish(training: _Training, run: Path) -> None:
@@ -270,4 +287,10 @@ def _finish(training: _Training, run: Path) -> None:
     heads = {part: {"num_heads": sizes[part]["heads"]} for part in sizes}
     heads["text"] = {"num_attention_heads": sizes["text"]["heads"]}
     (run / SIZES).write_text(json.dumps(heads, indent=1) + "\n", encoding="utf-8")
-    (run / VOCABULARY).write_text("\n".join(training.pieces) + "\n", encoding="utf-8")
+    rows = training.tokenizer.get_vocab()
+    pieces = "\n".join(sorted(rows, key=rows.__getitem__))
+    (run / VOCABULARY).write_text(pieces + "\n", encoding="utf-8")
+    case = {"do_lower_case": training.tokenizer.normalizer.lowercase}
+    (run / CONFIG).write_text(json.dumps(case) + "\n", encoding="utf-8")
+    (run / RECIPE).write_text(training.recipe.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_form(training.pairs.form, run)

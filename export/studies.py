@@ -15,10 +15,10 @@ from pathlib import Path
 
 from export.pairs import write_pairs
 from triage.domain.errors import ConfigurationError, DamagedInstance
-from triage.imaging.clip import join, view_frames
+from triage.imaging.clip import heart_centre, join, view_frames
 from triage.imaging.header import read_header
 from triage.imaging.series import Image, select_views
-from triage.model.bundle import PUBLISHED_LAYOUT, Manifest, Sizes
+from triage.model.bundle import ClipForm
 from triage.ports import Frames
 
 IMPRESSION = "impression.txt"
@@ -27,41 +27,26 @@ LABELS = ("findings", "diagnoses")
 NOT_IMAGES = {".txt", ".json", ".csv"}
 
 
-def shape_of(frames: int, size: int) -> Manifest:
-    """Return a manifest of the published layout for clips of `frames` frames, `size` pixels wide.
-
-    Only what decides the frames is filled in truly; it never becomes a bundle.
-    """
-    return Manifest(
-        name="pairs",
-        version="0",
-        trained=False,
-        intended_use="training",
-        provenance={},
-        sizes=Sizes(frames=frames, height=size, width=size, embedding=1, text_tokens=1),
-        layout=PUBLISHED_LAYOUT,
-        files=dict.fromkeys(("video.onnx", "text.onnx", "tokenizer.json"), "0" * 64),
-    )
-
-
-def study_frames(folder: Path, shape: Manifest) -> Frames:
+def study_frames(folder: Path, form: ClipForm) -> Frames:
     """Return the clip of the study in `folder`, (n <= F, H, W); raise DamagedInstance."""
     files = [path for path in sorted(folder.rglob("*")) if path.suffix not in NOT_IMAGES]
     contents = {str(path): path.read_bytes() for path in files if path.is_file()}
     images = [Image(path, read_header(content)) for path, content in contents.items()]
-    selection = select_views(images, [slot.view for slot in shape.layout])
+    selection = select_views(images, [slot.view for slot in form.layout])
     if not selection.used:
         raise DamagedInstance("no view that the model looks at")
+    heart = heart_centre(selection.used)
     views = {
-        chosen.view: view_frames(chosen, shape, contents.__getitem__) for chosen in selection.used
+        chosen.view: view_frames(chosen, form, heart, contents.__getitem__)
+        for chosen in selection.used
     }
-    return join(views, shape)
+    return join(views, form)
 
 
 def write_studies(
     studies: Path,
     out: Path,
-    shape: Manifest,
+    form: ClipForm,
     impressions: Mapping[str, str] | None = None,
     done: Callable[[str, str], None] = lambda _key, _problem: None,
 ) -> int:
@@ -74,12 +59,11 @@ def write_studies(
     if not folders:
         raise ConfigurationError(f"{studies} holds no study folders")
     known = {folder: _impression(folder, impressions) for folder in folders}
-    sizes = shape.sizes
     return write_pairs(
         out,
-        _pairs({folder: text for folder, text in known.items() if text}, shape, done),
+        _pairs({folder: text for folder, text in known.items() if text}, form, done),
         sum(bool(text) for text in known.values()),
-        (sizes.frames, sizes.height, sizes.width),
+        form,
     )
 
 
@@ -96,13 +80,13 @@ def read_impressions(path: Path) -> dict[str, str]:
 
 
 def _pairs(
-    impressions: Mapping[Path, str], shape: Manifest, done: Callable[[str, str], None]
+    impressions: Mapping[Path, str], form: ClipForm, done: Callable[[str, str], None]
 ) -> Iterator[tuple[Frames, dict[str, str]]]:
     labels = [_labels(folder) for folder in impressions]
     columns = dict.fromkeys(column for each in labels for column in each)
     for (folder, text), known in zip(impressions.items(), labels, strict=True):
         try:
-            frames = study_frames(folder, shape)
+            frames = study_frames(folder, form)
         except DamagedInstance as error:
             done(folder.name, str(error))
             continue
@@ -115,7 +99,7 @@ def _impression(folder: Path, impressions: Mapping[str, str] | None) -> str:
     if impressions is not None:
         return impressions.get(folder.name, "")
     path = folder / IMPRESSION
-    return " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _labels(folder: Path) -> dict[str, str]:

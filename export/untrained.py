@@ -10,7 +10,7 @@ import string
 import torch
 from torch import nn
 
-from export.bundle import Label, Model
+from export.bundle import Label, Model, published_form
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
 from export.tokenizer import SPECIAL, Vocabulary, bert_tokenizer
 
@@ -64,7 +64,7 @@ def untrained_model(seed: int) -> Model:
     return Model(
         network=seeded_network(sizes, seed),
         tokenizer=bert_tokenizer(vocabulary, sizes.text.positions, lower_case=False),
-        resize="published",
+        form=published_form(sizes.video),
         label=Label(
             name=NAME,
             version=f"seed-{seed}",

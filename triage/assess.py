@@ -25,7 +25,7 @@ from triage.domain.delivery import Product
 from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
-from triage.imaging.clip import join, view_frames
+from triage.imaging.clip import heart_centre, join, view_frames
 from triage.imaging.header import is_image_class, read_header
 from triage.imaging.series import Chosen, Image, Selection, select_views
 from triage.lease import kept_alive
@@ -115,7 +115,7 @@ class Assessor:
             raise StudyDeclined(
                 "no view can be decoded: " + "; ".join(m.reason for m in undecodable)
             )
-        clip = join(frames, self.model.bundle.manifest)
+        clip = join(frames, self.model.bundle.manifest.clip)
         embedding = self.model.encoder.encode_clip(clip)
         answers = tuple(
             answer(finding, self.model.bundle, frames, embedding, self.model.prompts[finding.id])
@@ -149,11 +149,10 @@ class Assessor:
         """Decode the views; one whose pixels do not decode is missing, and says why."""
         frames: dict[str, Frames] = {}
         missing = []
+        form, heart = self.model.bundle.manifest.clip, heart_centre(used)
         for chosen in used:
             try:
-                frames[chosen.view] = view_frames(
-                    chosen, self.model.bundle.manifest, self.spool.read
-                )
+                frames[chosen.view] = view_frames(chosen, form, heart, self.spool.read)
             except DamagedInstance as error:
                 missing.append(MissingView(chosen.view, str(error)))
         return frames, missing

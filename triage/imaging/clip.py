@@ -1,27 +1,29 @@
 """From the chosen images to the frames that the bundle's video graph takes.
 
-Preprocessing version 1, as the bundle's manifest states it: rescaled intensities; the whole view
-in time shares one window between two percentiles, so brightness does not flicker; the largest
-centred square in millimetres; bilinear resampling to the graph's size; the phases of a cine
-resampled over one cardiac cycle (cyclic, linear). Views follow one another in the order of the
-layout; of more frames than the model takes, those at uniform centres are kept (published rule).
+As the bundle's manifest states it: rescaled intensities; a square in millimetres, the largest
+centred one (preprocessing version 1) or one of a stated side about the heart (version 2); bilinear
+resampling to the graph's size; the whole view in time shares one window between two percentiles,
+so brightness does not flicker; the phases of a cine resampled over one cardiac cycle (cyclic,
+linear). Views follow one another in the order of the layout; of more frames than the model takes,
+those at uniform centres are kept (published rule). The heart is where the planes of the views
+meet: that needs no pixels, and technologists lay those planes through it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Picture
+from PIL import Image as Raster
 from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_modality_lut
 
 from triage.domain.errors import DamagedInstance
-from triage.imaging.geometry import numbers
+from triage.imaging.geometry import Plane, Vector, meeting_point, numbers, plane_of
 from triage.imaging.header import UNREADABLE
 from triage.imaging.series import Chosen, Image
-from triage.model.bundle import Manifest, Slot
+from triage.model.bundle import ClipForm, Slot
 from triage.ports import Frames
 
 Pixels = NDArray[np.float32]  #: (H, W)
@@ -30,21 +32,42 @@ Pixels = NDArray[np.float32]  #: (H, W)
 UNDECODABLE = (*UNREADABLE, RuntimeError, IndexError)
 
 
-def view_frames(chosen: Chosen, manifest: Manifest, read: Callable[[str], bytes]) -> Frames:
+class Picture(NamedTuple):
+    """An image with its place."""
+
+    pixels: Pixels
+    spacing_mm: tuple[float, float]  #: of rows, of columns
+    plane: Plane | None
+
+
+def heart_centre(used: Sequence[Chosen]) -> Vector | None:
+    """Return where the planes of the chosen views meet, mm; None where none has a position."""
+    middles = [chosen.images[len(chosen.images) // 2].header for chosen in used]
+    placed = [(header, plane_of(header)) for header in middles]
+    return meeting_point(
+        [(plane, _middle(header, plane)) for header, plane in placed if plane is not None]
+    )
+
+
+def view_frames(
+    chosen: Chosen, form: ClipForm, heart: Vector | None, read: Callable[[str], bytes]
+) -> Frames:
     """Return the 8-bit frames of one view, (images, H, W); raise DamagedInstance."""
-    size = (manifest.sizes.height, manifest.sizes.width)
-    squares = [_square(_pixels(image, read), image.header, size) for image in chosen.images]
-    stack = np.stack(squares)  # (images, H, W)
-    low, high = np.percentile(stack, manifest.preprocessing.window_percentiles)
+    return grey_frames([_picture(image, read) for image in chosen.images], form, heart)
+
+
+def grey_frames(pictures: Sequence[Picture], form: ClipForm, heart: Vector | None) -> Frames:
+    """Cut, resample and window the pictures of one view, (pictures, H, W)."""
+    stack = np.stack([_square(picture, form, heart) for picture in pictures])
+    low, high = np.percentile(stack, form.preprocessing.window_percentiles)
     scaled = (stack - low) / max(float(high - low), 1e-6)
     return _grey(scaled * 255)
 
 
-def join(views: Mapping[str, Frames], manifest: Manifest) -> Frames:
+def join(views: Mapping[str, Frames], form: ClipForm) -> Frames:
     """Return the clip of all views present, (frames <= F, H, W); at least one view is there."""
-    parts = [_fill(slot, views[slot.view], views) for slot in manifest.layout if slot.view in views]
-    frames = np.concatenate(parts)
-    return frames[uniform_centres(len(frames), manifest.sizes.frames)]
+    frames = np.concatenate([_fill(slot, views, form) for slot in form.layout])
+    return frames[uniform_centres(len(frames), form.frames)]
 
 
 def uniform_centres(count: int, at_most: int) -> NDArray[np.int64]:
@@ -52,6 +75,12 @@ def uniform_centres(count: int, at_most: int) -> NDArray[np.int64]:
     edges = np.linspace(0, count, min(at_most, count) + 1).astype(np.int64)
     centres: NDArray[np.int64] = (edges[:-1] + edges[1:] - 1) // 2
     return centres
+
+
+def spread(count: int, wanted: int) -> NDArray[np.int64]:
+    """Return the indices of just `wanted` of `count` frames at the centres of equal segments."""
+    indices: NDArray[np.int64] = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
+    return indices
 
 
 def over_cycle(frames: Frames, phases: int) -> Frames:
@@ -69,12 +98,31 @@ def _grey(values: NDArray[np.floating[Any]]) -> Frames:
     return grey
 
 
-def _fill(slot: Slot, frames: Frames, views: Mapping[str, Frames]) -> Frames:
+def _fill(slot: Slot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
+    if slot.view not in views:
+        black = form.preprocessing.missing == "black"
+        return np.zeros((slot.length or 0 if black else 0, form.height, form.width), np.uint8)
+    frames = views[slot.view]
     if slot.phases is not None:
         return over_cycle(frames, slot.phases)
-    if slot.repeat_as is not None and slot.repeat_as in views:
-        return np.repeat(frames[:1], len(views[slot.repeat_as]), axis=0)
-    return frames
+    if slot.slices is not None:
+        return frames[spread(len(frames), slot.slices)]
+    if slot.kind == "stack":
+        return frames
+    return np.repeat(frames[:1], len(views.get(slot.repeat_as or "", frames[:1])), axis=0)
+
+
+def _middle(header: Dataset, plane: Plane) -> Vector:
+    """Return the middle of an image in the patient."""
+    row_mm, column_mm = _spacing(header)
+    right = plane.row * (int(header.get("Columns") or 1) - 1) / 2 * column_mm
+    down = plane.column * (int(header.get("Rows") or 1) - 1) / 2 * row_mm
+    middle: Vector = plane.position + right + down
+    return middle
+
+
+def _picture(image: Image, read: Callable[[str], bytes]) -> Picture:
+    return Picture(_pixels(image, read), _spacing(image.header), plane_of(image.header))
 
 
 def _pixels(image: Image, read: Callable[[str], bytes]) -> Pixels:
@@ -89,26 +137,57 @@ def _pixels(image: Image, read: Callable[[str], bytes]) -> Pixels:
     return -pixels if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else pixels
 
 
-def _square(pixels: Pixels, header: Dataset, size: tuple[int, int]) -> Pixels:
-    """Cut the largest centred square in millimetres and resample it to `size` (H, W)."""
-    spacing = numbers(header, "PixelSpacing")
-    row_mm, column_mm = spacing if _usable(spacing) else (1.0, 1.0)
+def _square(picture: Picture, form: ClipForm, heart: Vector | None) -> Pixels:
+    """Cut a square in millimetres and resample it to the form's size, (H, W)."""
+    pixels, (row_mm, column_mm), plane = picture
     rows, columns = pixels.shape
-    side_mm = min(rows * row_mm, columns * column_mm)
-    # min: division and multiplication by a spacing need not give the same number back.
-    half_rows = min(rows / 2, side_mm / row_mm / 2)
-    half_columns = min(columns / 2, side_mm / column_mm / 2)
-    box = (
-        columns / 2 - half_columns,
-        rows / 2 - half_rows,
-        columns / 2 + half_columns,
-        rows / 2 + half_rows,
+    side_mm = form.preprocessing.field_mm
+    across, down = columns / 2, rows / 2
+    if side_mm is None:
+        side_mm = min(rows * row_mm, columns * column_mm)
+    elif heart is not None and plane is not None:
+        away = heart - plane.position
+        across = float(away @ plane.row) / column_mm + 0.5  # the first pixel's centre is at 0.5
+        down = float(away @ plane.column) / row_mm + 0.5
+    half_across, half_down = side_mm / column_mm / 2, side_mm / row_mm / 2
+    return _resampled(
+        pixels,
+        (across - half_across, down - half_down, across + half_across, down + half_down),
+        form,
     )
-    resized = Picture.fromarray(pixels).resize(
-        (size[1], size[0]), Picture.Resampling.BILINEAR, box=box
-    )
-    return np.asarray(resized, dtype=np.float32)
 
 
-def _usable(spacing: Sequence[float]) -> bool:
-    return len(spacing) == 2 and min(spacing) > 0  # noqa: PLR2004 - rows and columns
+def _resampled(pixels: Pixels, box: tuple[float, float, float, float], form: ClipForm) -> Pixels:
+    """Resample a box (left, top, right, bottom; in pixels); what lies beyond the image is dark.
+
+    Only the output's pixels that the image covers whole are worked out, so that no header can ask
+    for more memory than the image has.
+    """
+    left, top, right, bottom = box
+    rows, columns = pixels.shape
+    first, last, west, east = _covered(left, right, columns, form.width)
+    upper, lower, north, south = _covered(top, bottom, rows, form.height)
+    square = np.full((form.height, form.width), pixels.min(), np.float32)
+    if first < last and upper < lower:
+        square[upper:lower, first:last] = Raster.fromarray(pixels).resize(
+            (last - first, lower - upper),
+            Raster.Resampling.BILINEAR,
+            box=(west, north, east, south),
+        )
+    return square
+
+
+def _covered(low: float, high: float, count: int, wanted: int) -> tuple[int, int, float, float]:
+    """Return which of `wanted` samples of low..high lie within 0..count, and where these begin."""
+    step = (high - low) / wanted
+    # A spacing need not give the same number back, so what is a hair too far is not beyond.
+    first = int(np.clip(np.ceil(-low / step - 1e-6), 0, wanted))
+    last = int(np.clip(np.floor((count - low) / step + 1e-6), 0, wanted))
+    return first, last, max(0.0, low + first * step), min(float(count), low + last * step)
+
+
+def _spacing(header: Dataset) -> tuple[float, float]:
+    """Return the spacing of rows and of columns, mm; 1 where the header states none."""
+    stated = numbers(header, "PixelSpacing")
+    usable = len(stated) == 2 and min(stated) > 0  # noqa: PLR2004 - rows and columns
+    return (stated[0], stated[1]) if usable else (1.0, 1.0)

@@ -1,5 +1,6 @@
 """Where an image lies in the patient (PS3.3 C.7.6.2). Millimetres, patient coordinates (LPS)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from pydicom import Dataset
 from triage.imaging.header import UNREADABLE
 
 Vector = NDArray[np.float64]  #: (3,)
+#: How much a step along a plane counts beside one away from it, in `meeting_point`.
+ALONG = 0.01
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,23 @@ def plane_of(header: Dataset) -> Plane | None:
     if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01:  # noqa: PLR2004
         return None
     return Plane(np.array(position), row / lengths[0], column / lengths[1])
+
+
+def meeting_point(planes: Sequence[tuple[Plane, Vector]]) -> Vector | None:
+    """Return the point nearest to all planes, each with the middle of its image; None for none.
+
+    Long- and short-axis planes meet in the middle of the left ventricle. Of the points that some
+    planes share, as two do a line, the one nearest to the middles of the images is taken.
+    """
+    if not planes:
+        return None
+    middle = np.mean([centre for _, centre in planes], axis=0)
+    left, right = ALONG * np.eye(3), ALONG * middle  # least squares: left @ point = right
+    for plane, centre in planes:
+        across = np.outer(plane.normal, plane.normal)
+        left, right = left + across, right + across @ centre
+    point: Vector = np.linalg.solve(left, right)
+    return point
 
 
 def angle_deg(a: Vector, b: Vector) -> float:

@@ -46,33 +46,57 @@ class Slot(Strict):
 
     view: str
     #: cine: the middle slice's phases, resampled to `phases` over the cardiac cycle.
-    #: stack: one image of every slice.
-    #: single: one image, repeated once per image of the slot named in `repeat_as`.
+    #: stack: one image of every slice, or of `slices` ones at uniform centres.
+    #: single: one image, repeated once per image of the slot named in `repeat_as`, if any.
     kind: Literal["cine", "stack", "single"]
     phases: Positive | None = None
+    slices: Positive | None = None
     repeat_as: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.kind == "cine") != (self.phases is not None):
             raise ValueError("a cine slot has `phases`, and only a cine slot has")
-        if (self.kind == "single") != (self.repeat_as is not None):
-            raise ValueError("a single slot has `repeat_as`, and only a single slot has")
+        if self.kind != "stack" and self.slices is not None:
+            raise ValueError("only a stack slot has `slices`")
+        if self.kind != "single" and self.repeat_as is not None:
+            raise ValueError("only a single slot has `repeat_as`")
         return self
+
+    @property
+    def length(self) -> int | None:
+        """Frames that the slot takes, or None where that depends on the study."""
+        if self.kind == "single":
+            return 1 if self.repeat_as is None else None
+        return self.phases or self.slices
 
 
 class Preprocessing(Strict):
     """How DICOM pixels become the 8-bit frames that the graph takes."""
 
-    version: Literal[1] = 1
+    #: 1: `centre_square`; 2: `heart_square`
+    version: Literal[1, 2] = 1
     #: intensities at these percentiles of a whole view become 0 and 255
     window_percentiles: tuple[float, float] = (1.0, 99.0)
-    crop: Literal["centre_square"] = "centre_square"
+    #: centre_square: the largest centred square. heart_square: a square of `field_mm` about the
+    #: point in which the planes of the views meet (triage/imaging/geometry.py)
+    crop: Literal["centre_square", "heart_square"] = "centre_square"
+    field_mm: Annotated[float, Field(gt=0)] | None = None
     interpolation: Literal["bilinear"] = "bilinear"
+    #: a view that the study does not show: its frames are left out, or stand there black
+    missing: Literal["left_out", "black"] = "left_out"
     #: which of the clip's frames the model sees, where there are more than `Sizes.frames`
     sampling: Literal["uniform_centres"] = "uniform_centres"
     #: the resampling inside the graph: 224-256-224 as published, or none
     resize: Literal["published", "none"] = "published"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.crop == "heart_square") != (self.field_mm is not None):
+            raise ValueError("heart_square has `field_mm`, and nothing else has")
+        if (self.crop == "heart_square") != (self.version == 2):  # noqa: PLR2004 - named above
+            raise ValueError(f"preprocessing version {self.version} does not cut a {self.crop}")
+        return self
 
 
 #: The layout of the published model: the middle slice of each cine in 30 phases, every slice of
@@ -85,6 +109,29 @@ PUBLISHED_LAYOUT = (
     Slot(view="lge_2ch", kind="single", repeat_as="lge_sa"),
     Slot(view="lge_3ch", kind="single", repeat_as="lge_sa"),
 )
+
+
+class ClipForm(Strict):
+    """Everything that decides the frames of a study's clip; training and service share it."""
+
+    frames: Positive  #: F: frames at most
+    height: Positive  #: H
+    width: Positive  #: W
+    layout: tuple[Slot, ...] = PUBLISHED_LAYOUT
+    preprocessing: Preprocessing = Preprocessing()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        views = [slot.view for slot in self.layout]
+        if len(set(views)) != len(views):
+            raise ValueError("a view stands twice in the layout")
+        for slot in self.layout:
+            if slot.repeat_as is not None and slot.repeat_as not in views:
+                raise ValueError(f"{slot.view} repeats as {slot.repeat_as}, which is no view")
+        lengths = [slot.length for slot in self.layout]
+        if self.preprocessing.missing == "black" and None in lengths:
+            raise ValueError("black frames for missing views need slots of a stated length")
+        return self
 
 
 class Manifest(Strict):
@@ -103,18 +150,24 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        views = [slot.view for slot in self.layout]
-        if len(set(views)) != len(views):
-            raise ValueError("a view stands twice in the layout")
-        for slot in self.layout:
-            if slot.repeat_as is not None and slot.repeat_as not in views:
-                raise ValueError(f"{slot.view} repeats as {slot.repeat_as}, which is no view")
+        _ = self.clip  # raises where layout and preprocessing do not go together
         missing = {VIDEO, TEXT, TOKENIZER} - set(self.files)
         if missing:
             raise ValueError(f"files lacks {', '.join(sorted(missing))}")
         if any("/" in name or "\\" in name or name.startswith(".") for name in self.files):
             raise ValueError("files holds bare file names of the bundle's folder")
         return self
+
+    @property
+    def clip(self) -> ClipForm:
+        """Return what decides the frames."""
+        return ClipForm(
+            frames=self.sizes.frames,
+            height=self.sizes.height,
+            width=self.sizes.width,
+            layout=self.layout,
+            preprocessing=self.preprocessing,
+        )
 
 
 class Threshold(Strict):

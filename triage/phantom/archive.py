@@ -8,6 +8,7 @@ Rule: the seed decides all of a study, so two archives with the same seeds are t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from triage.phantom import dicom
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import Heart, Pathology, draw
-from triage.phantom.impression import EXTERNAL, TRAINING, impression
+from triage.phantom.impression import EXTERNAL, TRAINING, Style, impression
 from triage.phantom.signal import LOOKS, Look
+from triage.phantom.stack import Sequence, View
 from triage.phantom.study import acquire
 
 #: Which vendor's headers go with a look; the external hospital has a scanner of its own.
@@ -27,25 +29,60 @@ VENDORS = {
     "external": Vendor.PHILIPS,
 }
 EXTERNAL_LOOK = "external"
+LONG_AXES = (View.FOUR_CHAMBER, View.TWO_CHAMBER, View.THREE_CHAMBER)
+#: What studies with gaps lack, and how often.
+GAPS: tuple[tuple[float, frozenset[tuple[Sequence, View]]], ...] = (
+    (0.06, frozenset((Sequence.LGE, view) for view in (View.SAX, *LONG_AXES))),
+    *((0.02, frozenset({(Sequence.LGE, view)})) for view in LONG_AXES),
+    (0.03, frozenset({(Sequence.CINE, View.SAX)})),
+)
 
 
-def write_study(
+@dataclass(frozen=True)
+class Examination:
+    """How a heart was imaged and read."""
+
+    heart: Heart
+    look: Look
+    style: Style
+    missing: frozenset[tuple[Sequence, View]]
+
+    @property
+    def vendor(self) -> Vendor:
+        """Return whose headers the images bear."""
+        return VENDORS[self.look.name]
+
+    @property
+    def impression(self) -> str:
+        """Return the reader's words; late enhancement that nobody imaged is not spoken of."""
+        late = (Sequence.LGE, View.SAX) not in self.missing
+        return impression(self.heart, self.heart.seed, self.style, late=late)
+
+
+def examine(heart: Heart, look: Look | None = None, *, gaps: bool = False) -> Examination:
+    """Draw the look, unless one is given, and the reader; with `gaps` some studies lack views."""
+    rng = np.random.default_rng([heart.seed, 6])
+    usual = [each for name, each in LOOKS.items() if name != EXTERNAL_LOOK]
+    chosen = look or usual[rng.integers(len(usual))]
+    readers = EXTERNAL if chosen.name == EXTERNAL_LOOK else TRAINING
+    style = readers[rng.integers(len(readers))]
+    return Examination(heart, chosen, style, _missing(rng.random()) if gaps else frozenset())
+
+
+def write_study(  # noqa: PLR0913 - each names a choice of the caller
     folder: Path,
     heart: Heart,
     look: Look | None = None,
     *,
     extras: bool = False,
     enhanced: bool = False,
+    gaps: bool = False,
 ) -> list[Path]:
     """Write the study of a heart, in a drawn look unless one is given; return its images."""
-    rng = np.random.default_rng([heart.seed, 6])
-    usual = [each for name, each in LOOKS.items() if name != EXTERNAL_LOOK]
-    chosen = look or usual[rng.integers(len(usual))]
-    readers = EXTERNAL if chosen.name == EXTERNAL_LOOK else TRAINING
-    form = dicom.Form(VENDORS[chosen.name], enhanced=enhanced, tesla=chosen.tesla)
-    stacks = acquire(heart, chosen, heart.seed, extras=extras)
-    text = impression(heart, heart.seed, readers[rng.integers(len(readers))])
-    return dicom.write(folder, stacks, heart, form, text)
+    done = examine(heart, look, gaps=gaps)
+    form = dicom.Form(done.vendor, enhanced=enhanced, tesla=done.look.tesla)
+    stacks = acquire(heart, done.look, heart.seed, extras=extras, drop=done.missing)
+    return dicom.write(folder, stacks, heart, form, done.impression)
 
 
 def write_archive(
@@ -59,3 +96,11 @@ def write_archive(
     for seed in seeds:
         study(out / f"{seed:08d}", draw(seed, pathologies))
         done()
+
+
+def _missing(drawn: float) -> frozenset[tuple[Sequence, View]]:
+    for share, stacks in GAPS:
+        if drawn < share:
+            return stacks
+        drawn -= share
+    return frozenset()

@@ -225,6 +225,11 @@ def _conclusion(known: Truth) -> list[Point]:
 #: Topics that a reader may leave out although they are there: nothing of the truth is lost.
 OPTIONAL = frozenset({"motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"})
 
+#: Topics that only late enhancement tells.
+FROM_LATE = frozenset(
+    {"lge", *map(str, Enhancement), "transmural", "amyloid", "icm", "nicm", "dcm", "all"}
+)
+
 
 # -- readers
 
@@ -754,11 +759,15 @@ def templates() -> frozenset[str]:
 # -- writing
 
 
-def impression(heart: Heart, seed: int, style: Style) -> str:
-    """Return the impression of a report on `heart`; the same seed gives the same words."""
+def impression(heart: Heart, seed: int, style: Style, *, late: bool = True) -> str:
+    """Return the impression of a report on `heart`; the same seed gives the same words.
+
+    Without `late` nobody imaged late enhancement, and nothing that needs it is said.
+    """
     reader = READERS[style]
     rng = np.random.default_rng([seed, 4, list(Style).index(style)])
-    said = [point for point in points(heart) if rng.random() < _chance(point, reader)]
+    known = [point for point in points(heart) if late or point.topic not in FROM_LATE]
+    said = [point for point in known if rng.random() < _chance(point, reader)]
     if reader.abnormal_first:
         said.sort(key=lambda point: not point.positive)
     numbers = _numbers(heart)

@@ -54,7 +54,7 @@ class Look:
     @property
     def pixel_mm(self) -> float:
         """Return the spacing of pixels."""
-        return self.fov_mm / self.columns
+        return round(self.fov_mm / self.columns, 3)  # as a header states it
 
 
 LOOKS: Mapping[str, Look] = MappingProxyType(

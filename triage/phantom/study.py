@@ -28,7 +28,8 @@ class Wanted(NamedTuple):
 
     sequence: Sequence
     view: View
-    middle: bool = False  #: of a stack its middle slice alone, index n // 2
+    #: of a stack the slice alone that the worker takes for its middle: of two, that nearer the base
+    middle: bool = False
 
 
 #: What the model looks at.
@@ -206,7 +207,7 @@ def _stack(
         recipe.thickness_mm,
         look.soft,
     )
-    chosen = [len(planned) // 2] if middle else range(len(planned))
+    chosen = [(len(planned) - 1) // 2] if middle else range(len(planned))
     slices = tuple(
         Slice(
             planned[index].position(grid),

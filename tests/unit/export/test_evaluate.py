@@ -20,7 +20,7 @@ from export.pairs import Pairs, open_pairs, write_pairs
 from triage.config import Model
 from triage.domain.finding import FindingSet
 from triage.findings.loader import parse_findings
-from triage.model.bundle import open_bundle
+from triage.model.bundle import ClipForm, open_bundle
 from triage.ports import Embedding, Frames
 
 COUNT = 120
@@ -64,7 +64,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
             "vendor": "GE" if number % 3 else "Philips",
         }
         rows.append((np.full((2, 4, 4), level, np.uint8), columns))
-    write_pairs(folder, rows, COUNT, (2, 4, 4))
+    write_pairs(folder, rows, COUNT, ClipForm(frames=2, height=4, width=4))
     return open_pairs(folder)
 
 

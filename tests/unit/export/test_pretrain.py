@@ -11,11 +11,13 @@ from click.testing import CliRunner
 from export.__main__ import cli
 from export.checkpoint import load_checkpoint
 from export.pairs import Pairs, open_pairs, write_pairs
-from export.pretrain import LAST, LOG, MODEL, Progress, Recipe, Tower, info_nce, pretrain, published
+from export.pretrain import LAST, LOG, MODEL, Progress, info_nce, pretrain
+from export.recipe import Recipe, Tower, published
 from triage.domain.errors import ConfigurationError
-from triage.model.bundle import open_bundle
+from triage.model.bundle import ClipForm, Preprocessing, open_bundle
 
 COUNT, FRAMES, SIDE = 48, 4, 16
+FORM = ClipForm(frames=FRAMES, height=SIDE, width=SIDE, preprocessing=Preprocessing(resize="none"))
 SMALL = Recipe(
     patch=8,
     video=Tower(width=16, depth=1, heads=2),
@@ -48,7 +50,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
             for n, kind in enumerate(kinds)
         ]
 
-    write_pairs(folder, made(), COUNT, (FRAMES, SIDE, SIDE))
+    write_pairs(folder, made(), COUNT, FORM)
     return open_pairs(folder)
 
 
@@ -150,14 +152,14 @@ def test_the_command_trains_and_its_run_becomes_a_bundle(pairs: Pairs, tmp_path:
         (pairs.frames[n, :3], {"id": str(n), "impression": "Normal", "lv_dilation": str(n % 2)})
         for n in range(8)
     ]
-    write_pairs(folder, rows, 8, (FRAMES, SIDE, SIDE))
+    write_pairs(folder, rows, 8, FORM)
     (tmp_path / "recipe.yaml").write_text(SMALL.model_copy(update={"epochs": 1}).model_dump_json())
     files = ["--pairs", str(folder)]
     recipe = ["--recipe", str(tmp_path / "recipe.yaml")]
     made = ["--checkpoint", str(run), "--tokenizer", str(run), "--out", str(bundle)]
     for arguments in (
         ["pretrain", *files, "--out", str(run), *recipe],
-        ["onnx", *made, "--resize", "none"],
+        ["onnx", *made],
         ["calibrate", "--bundle", str(bundle), *files],
         ["evaluate", "--bundle", str(bundle), *files, "--out", str(tmp_path / "report")],
     ):

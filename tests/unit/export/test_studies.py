@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from export.__main__ import cli
 from export.pairs import open_pairs
-from export.studies import read_impressions, shape_of, study_frames, write_studies
+from export.studies import read_impressions, study_frames, write_studies
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeEncoder
 from triage.assess import Assessor
@@ -16,10 +16,11 @@ from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.domain.study import Event
 from triage.imaging.header import read_identity
 from triage.intake import Intake
+from triage.model.bundle import ClipForm
 from triage.phantom.archive import write_archive, write_study
 from triage.phantom.heart import draw, truth
 
-SHAPE = shape_of(frames=16, size=32)
+SHAPE = ClipForm(frames=16, height=32, width=32)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_training_sees_the_very_frames_that_the_worker_sees(
     assessor.assess(study_uid, 1)
     assert isinstance(assessor.model.encoder, FakeEncoder)
     (served,) = assessor.model.encoder.clips
-    trained = study_frames(tmp_path / "one", shape_of(frames=64, size=224))
+    trained = study_frames(tmp_path / "one", ClipForm(frames=64, height=224, width=224))
     assert np.array_equal(served, trained)
 
 
@@ -95,6 +96,8 @@ def test_a_folder_without_a_heart_gives_no_clip(tmp_path: Path) -> None:
 
 def test_the_command_makes_pairs(archive: Path, tmp_path: Path) -> None:
     arguments = ["pairs", "--studies", str(archive), "--out", str(tmp_path)]
-    done = CliRunner().invoke(cli, [*arguments, "--frames", "16", "--size", "32"])
+    clip = tmp_path / "clip.json"
+    clip.write_text(SHAPE.model_dump_json())
+    done = CliRunner().invoke(cli, [*arguments, "--clip", str(clip)])
     assert done.exit_code == 0, done.output
     assert len(open_pairs(tmp_path)) == 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export import bundle as writing
-from export.bundle import AGREEMENT, Label, Model, agreement, write_bundle
+from export.bundle import AGREEMENT, Label, Model, agreement, published_form, write_bundle
 from export.cmrclip import CmrClip
 from export.tokenizer import load_tokenizer
 from export.untrained import seeded_network
@@ -20,7 +20,7 @@ def model(network: CmrClip, vocabulary_folder: Path) -> Model:
     return Model(
         network=network,
         tokenizer=load_tokenizer(vocabulary_folder, rows=120, positions=64),
-        resize="none",
+        form=published_form(network.sizes.video, "none"),
         label=Label("hearts", "1", trained=False, intended_use="tests", provenance={}),
     )
 

@@ -10,24 +10,16 @@ from tests.builders.images import SIDE, image, part10
 from triage.domain.errors import DamagedInstance
 from triage.imaging.clip import join, over_cycle, uniform_centres, view_frames
 from triage.imaging.series import Chosen, Image
-from triage.model.bundle import Manifest, Sizes
+from triage.model.bundle import ClipForm
 from triage.ports import Frames
 
-MANIFEST = Manifest(
-    name="test",
-    version="1",
-    trained=False,
-    intended_use="tests",
-    provenance={},
-    sizes=Sizes(frames=64, height=32, width=32, embedding=8, text_tokens=16),
-    files=dict.fromkeys(("video.onnx", "text.onnx", "tokenizer.json"), "0" * 64),
-)
+FORM = ClipForm(frames=64, height=32, width=32)
 
 
 def frames_of(*datasets: Dataset) -> Frames:
     files = {str(number): part10(each) for number, each in enumerate(datasets)}
     images = tuple(Image(str(number), each) for number, each in enumerate(datasets))
-    return view_frames(Chosen("cine_sa", "", images), MANIFEST, files.__getitem__)
+    return view_frames(Chosen("cine_sa", "", images), FORM, None, files.__getitem__)
 
 
 def with_pixels(pixels: np.ndarray, **values: Any) -> Dataset:
@@ -115,22 +107,22 @@ def view(count: int, grey: int) -> Frames:
 
 
 def test_views_stand_in_the_order_of_the_layout() -> None:
-    clip = join({"cine_sa": view(25, 2), "cine_lax": view(20, 1)}, MANIFEST)
+    clip = join({"cine_sa": view(25, 2), "cine_lax": view(20, 1)}, FORM)
     assert clip[:, 0, 0].tolist() == [1] * 30 + [2] * 30
 
 
 def test_single_views_repeat_once_for_every_slice_of_the_stack() -> None:
     views = {"lge_sa": view(10, 3), "lge_lax": view(1, 4), "lge_3ch": view(1, 6)}
-    assert join(views, MANIFEST)[:, 0, 0].tolist() == [3] * 10 + [4] * 10 + [6] * 10
+    assert join(views, FORM)[:, 0, 0].tolist() == [3] * 10 + [4] * 10 + [6] * 10
 
 
 def test_a_single_view_without_its_stack_stands_once() -> None:
-    assert join({"lge_lax": view(1, 4)}, MANIFEST)[:, 0, 0].tolist() == [4]
+    assert join({"lge_lax": view(1, 4)}, FORM)[:, 0, 0].tolist() == [4]
 
 
 def test_a_full_study_is_thinned_to_what_the_model_takes() -> None:
-    views = {slot.view: view(12, number) for number, slot in enumerate(MANIFEST.layout)}
-    clip = join(views, MANIFEST)
+    views = {slot.view: view(12, number) for number, slot in enumerate(FORM.layout)}
+    clip = join(views, FORM)
     assert len(clip) == 64
     assert sorted(set(clip[:, 0, 0].tolist())) == [0, 1, 2, 3, 4, 5]
 

@@ -1,0 +1,67 @@
+"""The recipe of a training run: everything that decides it besides the pairs.
+
+Rule: a recipe and its pairs give the same weights every time. The defaults are the demo's, which
+two cores train; `published` is the published training.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from triage.documents import Strict
+
+
+class Tower(Strict):
+    """The sizes of one tower."""
+
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+
+
+class Augment(Strict):
+    """How the clips of a step differ from those on disk; drawn anew for each clip and step."""
+
+    shift: float = Field(default=0.04, ge=0, lt=0.5)  #: of the frames' side, at most, each way
+    contrast: float = Field(default=0.25, ge=0, lt=1)  #: brighter or darker by at most this share
+    noise: float = Field(default=0.08, ge=0)  #: deviation at most, as a share of white
+
+
+class Recipe(Strict):
+    """Everything that decides a training run."""
+
+    patch: int = 24
+    video: Tower = Tower()
+    text: Tower = Tower(depth=2)
+    tokens: int = 160  #: of an impression at most
+    lower_case: bool = True
+    embedding: int = 128
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=64, ge=2)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = 1e-5
+    warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
+    temperature: float = Field(default=0.05, gt=0)
+    #: how often some sentences stand for the whole impression, as prompts do; 0 as published
+    sentences: float = Field(default=0.6, ge=0, le=1)
+    augment: Augment | None = Augment()
+    #: bf16: matrix products in half the width where the machine has it; weights stay fp32
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+
+def published() -> Recipe:
+    """Return the published training at full size; it needs four large GPUs."""
+    base = Tower(width=768, depth=12, heads=12)
+    return Recipe(
+        patch=16,
+        video=base,
+        text=base,
+        tokens=512,
+        lower_case=False,
+        embedding=512,
+        epochs=100,
+        rate=3e-5,
+        sentences=0,
+        augment=None,
+    )

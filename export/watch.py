@@ -1,0 +1,71 @@
+"""Look at a network while it learns: the zero-shot AUC of every finding after each epoch.
+
+Rule: it looks and changes nothing. Labels reach no weight, no early stop, no choice of an epoch.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from export.cmrclip import CmrClip, similarity
+from export.embed import embed_frames, embed_texts
+from export.pairs import Pairs
+from triage.domain.finding import FindingSet
+
+WATCH = "watch.csv"
+CHUNK = 32  #: clips at once
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Labelled pairs and what is asked of them."""
+
+    pairs: Pairs
+    findings: FindingSet
+
+    def look(self, network: CmrClip, tokenizer: Tokenizer, epoch: int, run: Path) -> None:
+        """Measure the network as it is, and add a line to watch.csv."""
+        found = {"epoch": str(epoch), **self._auc(network, tokenizer)}
+        path = run / WATCH
+        first = not path.is_file()
+        with path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, [*found])
+            if first:
+                writer.writeheader()
+            writer.writerow(found)
+
+    def _auc(self, network: CmrClip, tokenizer: Tokenizer) -> dict[str, str]:
+        network.eval()
+        with torch.inference_mode():
+            studies = self._studies(network)
+            scores = {
+                finding.id: similarity(
+                    embed_texts(network, tokenizer, list(finding.prompts)), studies
+                ).mean(0)
+                for finding in self.findings.findings
+            }
+        network.train()
+        return {id_: self._in_words(id_, each) for id_, each in scores.items()}
+
+    def _studies(self, network: CmrClip) -> Tensor:
+        rows = np.arange(len(self.pairs))
+        resize = self.pairs.form.preprocessing.resize
+        return torch.cat(
+            [
+                embed_frames(network, self.pairs.clips(part), self.pairs.counts[part], resize)
+                for part in (rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK))
+            ]
+        )
+
+    def _in_words(self, id_: str, scores: Tensor) -> str:
+        labels = self.pairs.labels(id_)
+        known = ~np.isnan(labels)
+        if len(set(labels[known])) < 2:  # noqa: PLR2004 - both kinds
+            return ""
+        return f"{roc_auc_score(labels[known], scores.numpy()[known]):.4f}"
