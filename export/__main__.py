@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,20 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export.bundle import Label, Model, published_form, write_bundle
-from export.checkpoint import load_checkpoint, weights_file
+from export.checkpoint import Checkpoint, load_checkpoint, weights_file
 from export.cmrclip import NetworkSizes, VideoSizes
-from export.evaluate import REPORT, Embedded, embed, write_report
+from export.evaluate import Embedded, embed, probes, record_evaluation
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
+from export.evaluate import paraphrased as in_other_words
 from export.frames import Resize
 from export.pairs import FORM, Pairs, open_pairs
 from export.phantoms import write_phantoms
-from export.pretrain import MODEL, Start
+from export.pretrain import MODEL, RECIPE, Start
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
+from export.report import PAGE, write_report
 from export.studies import read_impressions, write_studies
 from export.tokenizer import load_tokenizer
-from export.untrained import untrained_model
+from export.untrained import untrained_like, untrained_model
 from export.watch import Watch
 from triage.config import Settings
 from triage.documents import read
@@ -91,6 +94,7 @@ def cli() -> None:
     help="Version in the manifest. Default: the start of the checkpoint's SHA-256.",
 )
 @click.option("--intended-use", default=INTENDED_USE, help="Intended use in the manifest.")
+@click.option("--trained-on", help="What it was trained on, for the manifest.")
 @click.option(
     "--untrained",
     is_flag=True,
@@ -107,6 +111,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     name: str,
     bundle_version: str | None,
     intended_use: str,
+    trained_on: str | None,
     untrained: bool,
     force: bool,
 ) -> None:
@@ -135,7 +140,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
             version=bundle_version or loaded.sha256[:12],
             trained=not untrained,
             intended_use=intended_use,
-            provenance=loaded.provenance,
+            provenance=_provenance(loaded, checkpoint, trained_on),
         ),
     )
     rule = "lower case" if model.tokenizer.normalizer.lowercase else "cased"
@@ -146,17 +151,26 @@ def onnx(  # noqa: PLR0913 - one argument for each option
 @cli.command(no_args_is_help=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the bundle to.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws other weights.")
+@click.option("--like", type=FOLDER, help="Checkpoint folder whose sizes, words and clip to take.")
 @click.option("--force", is_flag=True, help="Replace the bundle at --out.")
-def untrained(*, out: Path, seed: int, force: bool) -> None:
-    """Make the small untrained bundle that ships with the worker.
+def untrained(*, out: Path, seed: int, like: Path | None, force: bool) -> None:
+    """Make a bundle that knows nothing: the one that ships with the worker, or one like another.
 
-    It wires up and means nothing: the manifest says so, and every flag is Not Evaluated.
+    It wires up and means nothing: the manifest says so, and every flag is Not Evaluated. One like
+    a trained bundle shows by how much that one's embedding is better than chance features.
 
     \b
-    Example:
+    Examples:
       python -m export untrained --out triage/model/bundles/untrained --force
+      python -m export untrained --out nothing/ --like run/
     """  # noqa: D301 - as above
-    write_bundle(untrained_model(seed), out, force=force, say=_say)
+    if like is None:
+        model = untrained_model(seed)
+    else:
+        sizes = load_checkpoint(like).network.sizes
+        words = load_tokenizer(like, sizes.text.vocabulary, sizes.text.positions)
+        model = untrained_like(sizes, words, _form(like, sizes.video, None), seed)
+    write_bundle(model, out, force=force, say=_say)
 
 
 @cli.command("pairs", no_args_is_help=True)
@@ -284,9 +298,12 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
 @cli.command(no_args_is_help=True)
 @click.option("--bundle", type=FOLDER, required=True, help="The bundle to measure.")
 @click.option("--pairs", type=FOLDER, required=True, help="Folder with frames.npy and pairs.csv.")
-@click.option("--out", type=FOLDER, required=True, help="Folder for report.md and figures.json.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the report and its figures.")
 @click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
-@click.option("--label", "labels", multiple=True, help="Further label column for the probes.")
+@click.option("--paraphrases", type=FOLDER, help="Findings file that asks the same in other words.")
+@click.option("--beside", type=FOLDER, help="Bundle whose embedding the heads are tried on too.")
+@click.option("--record", help="Write the AUCs into the bundle's manifest under this name.")
+@click.option("--label", "labels", multiple=True, help="Further label column for the heads.")
 @click.option("--group", "groups", multiple=True, help="Column to split by, e.g. vendor.")
 def evaluate(  # noqa: PLR0913 - one argument for each option
     *,
@@ -294,25 +311,42 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
     pairs: Path,
     out: Path,
     findings: Path | None,
+    paraphrases: Path | None,
+    beside: Path | None,
+    record: str | None,
     labels: tuple[str, ...],
     groups: tuple[str, ...],
 ) -> None:
-    """Measure a bundle on labelled pairs: zero-shot, few-shot, probes, retrieval, by group.
+    """Measure a bundle on labelled pairs: zero-shot, few-shot, heads, retrieval, by group.
 
-    Labels are columns of pairs.csv named after the findings: 0, 1 or empty.
+    Labels are columns of pairs.csv named after the findings: 0, 1 or empty. Writes report.html to
+    look at, report.md, pictures, and figures.json for programs.
 
     \b
-    Example:
+    Examples:
       python -m export evaluate --bundle bundle/ --pairs test/ --out report/ --group vendor
+      python -m export evaluate --bundle bundle/ --pairs test/ --out report/ \\
+          --paraphrases export/paraphrases.yaml --beside untrained/ --label hcm --label amyloid
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
     known = opened.calibration.findings if opened.calibration else {}
     thresholds = {id_: each.threshold for id_, each in known.items()}
     embedded = _embedded(opened, asked, found)
     evaluation = measure(found, embedded, thresholds, labels, groups)
+    if paraphrases is not None:
+        words = in_other_words(
+            found, embedded, OnnxEncoder(opened, "cpu"), load_findings(paraphrases)
+        )
+        evaluation = replace(evaluation, paraphrased=words)
+    if beside is not None:
+        other = _embedded(open_bundle(beside), asked, found)
+        columns = [*embedded.scores, *labels]
+        evaluation = replace(evaluation, beside=probes(found, other, columns))
     title = f"{opened.manifest.name} {opened.manifest.version} on {len(found)} studies"
     write_report(evaluation, title, out)
-    _say(f"wrote {out / REPORT}")
+    if record is not None:
+        record_evaluation(opened, record, evaluation)
+    _say(f"wrote {out / PAGE}")
 
 
 @cli.command(no_args_is_help=True)
@@ -335,6 +369,18 @@ def calibrate(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
     for finding in asked.findings:
         each = known.get(finding.id)
         _say(f"{finding.id}: {'no labels of both kinds' if each is None else each.threshold}")
+
+
+def _provenance(
+    loaded: Checkpoint, checkpoint: Path, trained_on: str | None
+) -> dict[str, str | int | float]:
+    """Return where weights come from; a run of ours has its recipe beside them."""
+    facts = {**loaded.provenance} | ({"trained_on": trained_on} if trained_on else {})
+    recipe = weights_file(checkpoint).with_name(RECIPE)
+    if not recipe.is_file():
+        return facts
+    known = read(recipe, Recipe)
+    return {**facts, "seed": known.seed, "epochs": known.epochs, "recipe": known.model_dump_json()}
 
 
 def _start(checkpoint: Path | None, tokenizer: Path | None, frames: int) -> Start | None:

@@ -1,10 +1,14 @@
 """Pictures of training and evaluation, drawn from the files that hold their figures."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from export.metrics import GRID, Measured, Reliability
 
 LOG = "log.csv"
 WATCH = "watch.csv"
@@ -29,6 +33,51 @@ def draw_training(run: Path) -> None:
         auc.legend(loc="lower right", fontsize="small")
     auc.set(title="zero-shot, pairs that are only watched", xlabel="epoch", ylabel="AUC")
     figure.savefig(run / PICTURE, dpi=100)
+
+
+def draw_roc(
+    curves: Mapping[str, tuple[float, ...]], found: Mapping[str, Measured], path: Path
+) -> None:
+    """Draw the ROC curve of each finding."""
+    figure, axes = _square("false alarms", "sensitivity")
+    for finding, sensitivity in curves.items():
+        axes.plot(GRID, sensitivity, label=f"{finding} {found[finding].auc:.3f}")
+    _save(figure, axes, path)
+
+
+def draw_reliability(curves: Mapping[str, Reliability], path: Path) -> None:
+    """Draw how often each finding is there where its probability says so."""
+    figure, axes = _square("probability from the score", "share that has the finding")
+    for finding, curve in curves.items():
+        axes.plot(curve.predicted, curve.observed, "o-", markersize=3, label=finding)
+    _save(figure, axes, path)
+
+
+def draw_few_shot(curves: Mapping[str, Mapping[int, float]], path: Path) -> None:
+    """Draw the AUC by the number of examples of each kind."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="examples of each kind", ylabel="AUC", xscale="log")
+    for label, curve in curves.items():
+        axes.plot([*curve], [*curve.values()], "o-", markersize=3, label=label)
+    ticks = sorted({shots for curve in curves.values() for shots in curve})
+    axes.set_xticks(ticks, [str(shots) for shots in ticks], minor=False)
+    axes.minorticks_off()
+    _save(figure, axes, path)
+
+
+def _square(across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], ":", color="grey")
+    axes.set(xlabel=across, ylabel=up)
+    return figure, axes
+
+
+def _save(figure: Figure, axes: Axes, path: Path) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="lower right", fontsize="small")
+    figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

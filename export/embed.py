@@ -1,6 +1,8 @@
 """Batches of texts and frames through the torch network, as training and its watch need them.
 
-Rule: `embed_texts` pads by itself, so its tokenizer must have padding enabled.
+Rule: frames go the way that the exported graph goes, with the normalisation folded into the patch
+kernel, which is the same to a rounding and a third of the work; `export.frames` stays the plain
+reading that both are checked against. `embed_texts` needs a tokenizer that pads.
 """
 
 import numpy as np
@@ -8,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 
-from export.cmrclip import CmrClip
-from export.frames import Resize, normalised
+from export.cmrclip import CmrClip, as_tokens
+from export.frames import Resize, resampled
+from export.graph import folded
 
 
 def embed_texts(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
@@ -26,5 +30,13 @@ def embed_frames(
 ) -> Tensor:
     """Embed clips (B, F, H, W) of which the first `counts` (B) frames count, (B, D)."""
     capacity = network.sizes.video.frames
-    video = normalised(torch.from_numpy(frames), torch.from_numpy(counts), capacity, resize)
-    return network.embed_video(video)
+    grey = torch.from_numpy(frames).float()
+    if resize == "published":
+        grey = resampled(grey)
+    grey = functional.pad(grey, (0, 0, 0, 0, 0, capacity - grey.shape[1]))
+    present = torch.arange(capacity) < torch.from_numpy(counts)[:, None]  # (B, F)
+    patches = network.video_model.patch_embed.proj
+    kernel, offset = folded(patches.weight)
+    embedded = functional.conv2d(grey.flatten(0, 1)[:, None], kernel, offset, patches.stride)
+    tokens = as_tokens(embedded, capacity) * present[:, :, None, None] + patches.bias
+    return network.project_video(network.video_model.encode(tokens))

@@ -5,43 +5,49 @@ through the torch network, so that what is reported is what runs. Labels are use
 to calibrate; training never saw them.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neural_network import MLPClassifier
 
 from export.metrics import (
     Floats,
     Measured,
+    Reliability,
     balanced_threshold,
+    enough,
     few_shot_auc,
+    held_out,
     measured,
+    reliability,
     retrieval,
+    roc,
     specific_threshold,
 )
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
 from triage.model.bundle import (
     CALIBRATION,
-    MANIFEST,
     Bundle,
     Calibration,
     Threshold,
+    open_bundle,
     sha256_of,
     write_manifest,
 )
 from triage.model.scoring import score
 from triage.ports import Encoder
 
-REPORT = "report.md"
-FIGURES = "figures.json"
-FOLDS = 5
 SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures
+#: Heads that are trained on embeddings, as the publication did for diagnoses.
+HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
+    "logistic": lambda: LogisticRegression(C=10, max_iter=2000),
+    "MLP": lambda: MLPClassifier((64,), alpha=0.1, max_iter=400, random_state=0),
+}
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,18 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that is reported."""
+    """Everything that is reported; labels are findings and whatever else was named."""
 
     zero_shot: Mapping[str, Measured]
-    groups: Mapping[str, Mapping[str, Measured]]  #: "vendor=GE" -> finding id -> ...
+    roc: Mapping[str, tuple[float, ...]]  #: finding -> sensitivity on `metrics.GRID`
+    reliability: Mapping[str, Reliability]
+    groups: Mapping[str, Mapping[str, Measured]]  #: "vendor=GE" -> finding -> ...
     few_shot: Mapping[str, Mapping[int, float]]  #: label -> shots -> AUC
-    probes: Mapping[str, Measured]  #: label -> logistic regression on the embedding, 5 folds
-    retrieval: Mapping[str, float]
+    probes: Mapping[str, Mapping[str, Measured]]  #: head -> label -> ..., 5 folds
+    retrieval: Mapping[str, Mapping[str, float]]  #: direction -> rank measures
+    paraphrased: Mapping[str, Measured] = field(default_factory=dict)  #: prompts in other words
+    #: the same heads on the embedding of another bundle, e.g. an untrained one
+    beside: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
 
 
 def embed(
@@ -73,12 +84,8 @@ def embed(
         studies.append(encoder.encode_clip(np.ascontiguousarray(pairs.frames[place, :count])))
         texts.append(encoder.encode_text(pairs.impressions[place]))
         done()
-    prompts = {
-        finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
-        for finding in findings.findings
-    }
-    scores = {id_: np.array([score(study, prompts[id_]) for study in studies]) for id_ in prompts}
-    return Embedded(np.stack(studies), np.stack(texts), scores)
+    embedded = np.stack(studies)
+    return Embedded(embedded, np.stack(texts), _scores(embedded, findings, encoder))
 
 
 def evaluate(
@@ -95,9 +102,13 @@ def evaluate(
     rng = np.random.default_rng(SEED)
     everybody = np.full(len(pairs), fill_value=True)
     columns = [*embedded.scores, *labels]
-    points = embedded.studies.astype(np.float64)
+    points, texts = embedded.studies.astype(np.float64), embedded.texts.astype(np.float64)
+    zero_shot = _zero_shot(pairs, embedded, thresholds, everybody, rng)
+    curves = {id_: reliability(embedded.scores[id_], pairs.labels(id_)) for id_ in zero_shot}
     return Evaluation(
-        zero_shot=_zero_shot(pairs, embedded, thresholds, everybody, rng),
+        zero_shot=zero_shot,
+        roc={id_: roc(embedded.scores[id_], pairs.labels(id_)) for id_ in zero_shot},
+        reliability={id_: curve for id_, curve in curves.items() if curve is not None},
         groups={
             f"{column}={value}": _zero_shot(pairs, embedded, thresholds, chosen, rng)
             for column in groups
@@ -108,9 +119,42 @@ def evaluate(
             for column in columns
             if _both_kinds(pairs.labels(column))
         },
-        probes=_probes(pairs, points, columns, rng),
-        retrieval=retrieval(embedded.texts.astype(np.float64), points),
+        probes=probes(pairs, embedded, columns),
+        retrieval={
+            "impression to study": retrieval(texts, points),
+            "study to impression": retrieval(points, texts),
+        },
     )
+
+
+def paraphrased(
+    pairs: Pairs, embedded: Embedded, encoder: Encoder, findings: FindingSet
+) -> dict[str, Measured]:
+    """Measure the same findings, asked in other words, at the balanced threshold of these pairs."""
+    scores = _scores(embedded.studies, findings, encoder)
+    asked = Embedded(embedded.studies, embedded.texts, scores)
+    everybody = np.full(len(pairs), fill_value=True)
+    return _zero_shot(pairs, asked, {}, everybody, np.random.default_rng(SEED))
+
+
+def probes(
+    pairs: Pairs, embedded: Embedded, columns: Sequence[str]
+) -> dict[str, dict[str, Measured]]:
+    """Predict each label from the embedding, by each kind of head, never from its own fold."""
+    rng = np.random.default_rng(SEED)
+    points = embedded.studies.astype(np.float64)
+    found: dict[str, dict[str, Measured]] = {head: {} for head in HEADS}
+    for column in columns:
+        labels = pairs.labels(column)
+        if not enough(labels):
+            continue
+        known = ~np.isnan(labels)
+        for head, made in HEADS.items():
+            chance = np.full(len(labels), np.nan)
+            chance[known] = held_out(made(), points[known], labels[known] > 0)
+            if each := measured(chance, labels, 0.5, rng):
+                found[head][column] = each
+    return found
 
 
 def calibrate(bundle: Bundle, findings: FindingSet, embedded: Embedded, pairs: Pairs) -> Bundle:
@@ -132,19 +176,28 @@ def calibrate(bundle: Bundle, findings: FindingSet, embedded: Embedded, pairs: P
     )
     path = bundle.path / CALIBRATION
     path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    files = {**bundle.manifest.files, CALIBRATION: sha256_of(path)}
-    manifest = bundle.manifest.model_copy(update={"files": files})
-    write_manifest(bundle.path, manifest)
-    return Bundle(bundle.path, manifest, sha256_of(bundle.path / MANIFEST), calibration)
+    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: sha256_of(path)})
 
 
-def write_report(evaluation: Evaluation, title: str, folder: Path) -> None:
-    """Write report.md for people and figures.json for programs into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "\n".join([f"# {title}", "", *_sections(evaluation)])
-    (folder / REPORT).write_text(text + "\n", encoding="utf-8")
-    figures = json.dumps(asdict(evaluation), indent=1)
-    (folder / FIGURES).write_text(figures + "\n", encoding="utf-8")
+def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:
+    """Write the zero-shot AUCs into the bundle's manifest; return the bundle with them."""
+    auc = {id_: round(each.auc, 4) for id_, each in evaluation.zero_shot.items()}
+    return _stated(bundle, evaluation={**bundle.manifest.evaluation, name: auc})
+
+
+def _stated(bundle: Bundle, **changes: object) -> Bundle:
+    write_manifest(bundle.path, bundle.manifest.model_copy(update=changes))
+    return open_bundle(bundle.path)
+
+
+def _scores(
+    studies: NDArray[np.float32], findings: FindingSet, encoder: Encoder
+) -> dict[str, Floats]:
+    prompts = {
+        finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
+        for finding in findings.findings
+    }
+    return {id_: np.array([score(study, prompts[id_]) for study in studies]) for id_ in prompts}
 
 
 def _zero_shot(
@@ -172,64 +225,3 @@ def _split(pairs: Pairs, column: str) -> list[tuple[str, NDArray[np.bool_]]]:
 
 def _both_kinds(labels: Floats) -> bool:
     return {0.0, 1.0} <= set(labels[~np.isnan(labels)])
-
-
-def _probes(
-    pairs: Pairs, points: Floats, columns: list[str], rng: np.random.Generator
-) -> dict[str, Measured]:
-    """Predict each label from the embedding by logistic regression, never from its own fold."""
-    found = {}
-    for column in columns:
-        labels = pairs.labels(column)
-        known = ~np.isnan(labels)
-        if min(np.sum(labels[known] == kind) for kind in (0, 1)) < FOLDS:
-            continue
-        predicted = np.full(len(labels), np.nan)
-        predicted[known] = cross_val_predict(
-            LogisticRegression(C=10, max_iter=2000),
-            points[known],
-            labels[known],
-            cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0),
-            method="predict_proba",
-        )[:, 1]
-        if each := measured(predicted, labels, 0.5, rng):
-            found[column] = each
-    return found
-
-
-def _sections(evaluation: Evaluation) -> list[str]:
-    lines = ["## Zero-shot", "", *_table(evaluation.zero_shot)]
-    for group, found in evaluation.groups.items():
-        lines += ["", f"### {group}", "", *_table(found)]
-    lines += [
-        "",
-        "## Logistic regression on the embedding, 5 folds",
-        "",
-        *_table(evaluation.probes),
-    ]
-    lines += ["", "## Few-shot (SimpleShot, mean AUC of 100 episodes)", ""]
-    shots = sorted({each for curve in evaluation.few_shot.values() for each in curve})
-    lines += _rows("label", [str(each) for each in shots])
-    for label, curve in evaluation.few_shot.items():
-        lines.append(_row(label, [f"{curve[at]:.3f}" if at in curve else "" for at in shots]))
-    lines += ["", "## Impressions find their studies", ""]
-    lines += _rows("", [*evaluation.retrieval])
-    lines.append(_row("", [f"{value:.3f}" for value in evaluation.retrieval.values()]))
-    return lines
-
-
-def _table(found: Mapping[str, Measured]) -> list[str]:
-    lines = _rows("", ["studies", "positive", "AUC (95 % interval)", "accuracy", "F1", "threshold"])
-    for label, each in found.items():
-        interval = f"{each.auc:.3f} ({each.auc_low:.3f} to {each.auc_high:.3f})"
-        figures = [f"{figure:.3f}" for figure in (each.accuracy, each.f1, each.threshold)]
-        lines.append(_row(label, [str(each.studies), str(each.positives), interval, *figures]))
-    return lines
-
-
-def _rows(first: str, headings: list[str]) -> list[str]:
-    return [_row(first, headings), _row("---", ["---:"] * len(headings))]
-
-
-def _row(first: str, cells: list[str]) -> str:
-    return f"| {' | '.join([first, *cells])} |"

@@ -29,6 +29,16 @@ from export.frames import DEVIATION, MEAN, Resize, resampled
 OPSET = 20
 
 
+def folded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Fold the normalisation of three equal channels into a patch kernel (C, 3, p, p).
+
+    Returns what to convolve 8-bit grey frames with, (C, 1, p, p), and what to add, (C).
+    """
+    mean, deviation = torch.tensor([MEAN, DEVIATION], dtype=weight.dtype)[:, :, None, None]
+    scaled = weight / deviation  # (C, 3, p, p)
+    return scaled.sum(1, keepdim=True) / 255, -(scaled * mean).sum((1, 2, 3))
+
+
 class FoldedPatches(nn.Module):
     """8-bit grey frames to embedded patches: the published transforms and the patch convolution.
 
@@ -42,11 +52,9 @@ class FoldedPatches(nn.Module):
 
     def __init__(self, patches: PatchEmbedding, image: int, resize: Resize) -> None:
         super().__init__()
-        kernel = patches.proj.weight.detach().double()  # (C, 3, p, p)
-        mean, deviation = torch.tensor([MEAN, DEVIATION]).double()[:, :, None, None]  # (3, 1, 1)
-        scaled = kernel / deviation  # (C, 3, p, p)
-        self.register_buffer("kernel", (scaled.sum(1, keepdim=True) / 255).float())  # (C, 1, p, p)
-        self.register_buffer("offset", -(scaled * mean).sum((1, 2, 3)).float())  # (C)
+        kernel, offset = folded(patches.proj.weight.detach().double())
+        self.register_buffer("kernel", kernel.float())
+        self.register_buffer("offset", offset.float())
         self.bias = patches.proj.get_parameter("bias")
         self.stride = patches.proj.stride
         self.register_buffer("resampling", resampling(image) if resize == "published" else None)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score, roc_curve
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 Floats = NDArray[np.float64]
 RESAMPLINGS = 1000
@@ -18,6 +21,9 @@ INTERVAL = (2.5, 97.5)
 SHOTS = (1, 2, 4, 8, 16, 32)
 EPISODES = 100
 RANKS = (1, 5, 10)
+BINS = 10
+GRID = np.linspace(0, 1, 101)  #: false alarms at which a ROC curve is kept
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,55 @@ def measured(scores: Floats, labels: Floats, threshold: float, rng: Generator) -
     )
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """How often it is so where a probability says so (reliability curve)."""
+
+    predicted: tuple[float, ...]  #: mean probability of each bin that is not empty
+    observed: tuple[float, ...]  #: share of positives in it
+    studies: tuple[int, ...]
+    error: float  #: expected calibration error: mean distance of the two, weighted by studies
+
+
+def reliability(scores: Floats, labels: Floats) -> Reliability | None:
+    """Measure the probabilities that scores (N,) give by logistic regression, never of their fold.
+
+    Scores are cosines, no probabilities (Platt 1999 turns one into the other). Bins of equal
+    numbers of studies; None where a fold would lack one kind of label.
+    """
+    known = ~np.isnan(labels)
+    truth = labels[known] > 0
+    if not enough(labels):
+        return None
+    chance = held_out(LogisticRegression(C=1e6, max_iter=2000), _standard(scores[known]), truth)
+    bins = [part for part in np.array_split(np.argsort(chance, kind="stable"), BINS) if len(part)]
+    predicted = [float(chance[part].mean()) for part in bins]
+    observed = [float(truth[part].mean()) for part in bins]
+    gaps = [abs(p - o) * len(part) for p, o, part in zip(predicted, observed, bins, strict=True)]
+    return Reliability(
+        tuple(predicted), tuple(observed), tuple(len(part) for part in bins), sum(gaps) / len(truth)
+    )
+
+
+def held_out(model: BaseEstimator, points: Floats, truth: NDArray[np.bool_]) -> Floats:
+    """Return the probability (N,) of each point (N, D), from a model that never saw its fold."""
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    predicted: Floats = cross_val_predict(model, points, truth, cv=folds, method="predict_proba")
+    return predicted[:, 1]
+
+
+def enough(labels: Floats) -> bool:
+    """Tell whether every fold can have both kinds of a label."""
+    known = labels[~np.isnan(labels)]
+    return min(np.sum(known == kind) for kind in (0, 1)) >= FOLDS
+
+
+def roc(scores: Floats, labels: Floats) -> tuple[float, ...]:
+    """Return the sensitivity at the false alarm rates of GRID."""
+    false, true, _ = _curve(scores, labels)
+    return tuple(np.interp(GRID, false, true).round(4).tolist())
+
+
 def balanced_threshold(scores: Floats, labels: Floats) -> float:
     """Return the threshold at which sensitivity is nearest to specificity (the published rule)."""
     false, true, thresholds = _curve(scores, labels)
@@ -81,9 +136,9 @@ def few_shot_auc(embeddings: Floats, labels: Floats, rng: Generator) -> dict[int
     }
 
 
-def retrieval(texts: Floats, studies: Floats) -> dict[str, float]:
-    """Return R@1, R@5, R@10 and the median rank of each text's own study; both (N, D), unit."""
-    cosines = texts @ studies.T  # (N, N)
+def retrieval(queries: Floats, answers: Floats) -> dict[str, float]:
+    """Return R@1, R@5, R@10 and the median rank of each query's own answer; both (N, D), unit."""
+    cosines = queries @ answers.T  # (N, N)
     own = np.diagonal(cosines)[:, None]
     rank = (cosines > own).sum(1) + ((cosines == own).sum(1) + 1) / 2  # ties share their ranks
     return {
@@ -96,6 +151,11 @@ def _curve(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
     known = ~np.isnan(labels)
     false, true, thresholds = roc_curve(labels[known] > 0, scores[known], drop_intermediate=False)
     return false, true, thresholds
+
+
+def _standard(scores: Floats) -> Floats:
+    """Return scores as a column of mean 0 and deviation 1: a regression asks for such, (N, 1)."""
+    return ((scores - scores.mean()) / max(float(scores.std()), 1e-12))[:, None]
 
 
 def _below(scores: Floats, reached: float) -> float:

@@ -7,7 +7,8 @@ that was killed goes on as if nothing had happened, to the same weights.
 
     run/
       last.state    everything to go on from; replaced in one piece
-      model.pth     the trained weights in the published trainer's form, with sizes.json beside
+      model.pth     the weights after the last epoch as the published trainer writes them, with
+                    sizes.json beside
       log.csv       epoch, step, loss, learning rate, seconds
       watch.csv     epoch, and the AUC of each finding on pairs that are only watched
       training.png  both as curves
@@ -99,15 +100,15 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
         for progress, rate, seconds in training.run():
             line = (progress.epoch, progress.step, progress.loss, rate, round(seconds, 3))
             log.writerow(line)
+            file.flush()
             done(progress)
             if progress.step % training.per_epoch == 0:
-                file.flush()
                 if watch is not None:
                     watch.look(training.network, training.tokenizer, progress.epoch, run)
                 training.keep(run / LAST)
+                _write_checkpoint(training, run)
                 draw_training(run)
-    _finish(training, run)
-    return training.network
+    return training.network.eval()
 
 
 class _Training:
@@ -278,9 +279,9 @@ def _cut(path: Path, column: str, before: int) -> None:
             writer.writerows(kept)
 
 
-def _finish(training: _Training, run: Path) -> None:
+def _write_checkpoint(training: _Training, run: Path) -> None:
     """Write the weights as the published trainer does, so that `onnx` exports them as any other."""
-    network = training.network.eval()
+    network = training.network
     weights = {f"module.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": weights}, run / MODEL)
     sizes = {part: values for part, values in asdict(network.sizes).items() if part != "embedding"}

@@ -8,11 +8,13 @@ Its embeddings do differ from study to study, or a mistake in the wiring would n
 import string
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from export.bundle import Label, Model, published_form
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
 from export.tokenizer import SPECIAL, Vocabulary, bert_tokenizer
+from triage.model.bundle import ClipForm
 
 NAME = "untrained-wiring"
 INTENDED_USE = (
@@ -61,10 +63,16 @@ def untrained_model(seed: int) -> Model:
         ),
         embedding=64,
     )
+    tokenizer = bert_tokenizer(vocabulary, sizes.text.positions, lower_case=False)
+    return untrained_like(sizes, tokenizer, published_form(sizes.video), seed)
+
+
+def untrained_like(sizes: NetworkSizes, tokenizer: Tokenizer, form: ClipForm, seed: int) -> Model:
+    """Return a model of some sizes with weights drawn from `seed`."""
     return Model(
         network=seeded_network(sizes, seed),
-        tokenizer=bert_tokenizer(vocabulary, sizes.text.positions, lower_case=False),
-        form=published_form(sizes.video),
+        tokenizer=tokenizer,
+        form=form,
         label=Label(
             name=NAME,
             version=f"seed-{seed}",

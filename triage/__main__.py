@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -32,7 +32,7 @@ from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.phantom.archive import write_archive, write_study
-from triage.phantom.heart import Pathology
+from triage.phantom.heart import Pathology, draw
 from triage.phantom.sheet import pathology_hearts, write_sheet
 from triage.phantom.signal import LOOKS
 from triage.receive import receive as receive_until_ended
@@ -45,6 +45,7 @@ from triage.worker import work as work_until_ended
 
 OWNER_ONLY = 0o077
 USAGE = 2
+DEMO_SEED = 5  #: a heart with several findings
 
 
 class Commands(click.Group):
@@ -265,32 +266,46 @@ def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
 @click.option(
     "--study",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=demo.STUDY,
-    help="A folder of DICOM files. [default: a small real study that comes with the project]",
+    help="A folder of DICOM files. [default: a synthetic heart, drawn now]",
 )
+@click.option("--real", is_flag=True, help="The small real study that comes with the project.")
+@click.option("--seed", default=DEMO_SEED, show_default=True, help="Which heart is drawn.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep everything here that the test PACS received. [default: ./demo-received]",
 )
-def demo_command(study: Path, out: Path | None) -> None:
+def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None) -> None:
     """See the whole way: a test PACS sends a study, the report comes back, flags are shown.
 
+    A synthetic heart meets a small model that was trained on such hearts, and its flags are
+    compared with what was drawn. Any other study meets an untrained one: nothing is evaluated.
     Uses free loopback ports and a temporary folder, and ends everything that it started.
     """
     received = (out or Path("demo-received")).resolve()
-    files = dicom_files(study)
     folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
     try:
-        _show(files, folder, received)
+        sent = demo.REAL_STUDY if real else study or _drawn(folder / "heart", seed)
+        files, truth = dicom_files(sent), demo.drawn_truth(sent)
+        _show(files, truth, folder, received)
     finally:
         shutil.rmtree(folder)
 
 
-def _show(files: list[Path], folder: Path, received: Path) -> None:
+def _drawn(folder: Path, seed: int) -> Path:
+    heart = draw(seed)
+    terminal.say(f"drawing a heart: {', '.join(heart.pathologies)} (seed {seed}) ...")
+    write_study(folder, heart)
+    return folder
+
+
+def _show(
+    files: list[Path], truth: Mapping[str, bool] | None, folder: Path, received: Path
+) -> None:
     say = terminal.say
+    bundle = demo.UNTRAINED if truth is None else demo.DRAWN_HEARTS
     say("starting Redis, receiver, workers and a test PACS on loopback ...")
-    with demo.running(folder, received) as running:
+    with demo.running(folder, received, bundle) as running:
         _sent(files, running.worker)
         ledger = open_ledger(load(running.config, {}), SystemClock())
         with terminal.complaints.status("waiting for the report ..."):
@@ -298,7 +313,7 @@ def _show(files: list[Path], folder: Path, received: Path) -> None:
         for study in ended:
             summary = ledger.summary(study.study_uid, study.revision)
             if summary is not None:
-                terminal.flags(read_summary(summary))
+                terminal.flags(read_summary(summary), truth)
             say(f"\nstudy {study.state}: {study.reason}")
             for each in ledger.deliveries(study.study_uid, study.revision):
                 say(f"{each.product.kind}: {received / each.product.sop_instance_uid}.dcm")

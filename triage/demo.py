@@ -2,14 +2,16 @@
 
 Rule: everything real and nothing left behind. The demo writes a configuration as a site would,
 runs `triage serve` on it, sends a study as a PACS would, waits for the report to come back over
-C-STORE, and ends what it started.
+C-STORE, and ends what it started. The model that was trained on drawn hearts answers for drawn
+hearts alone, which are known by the truth beside them; a patient's study meets the untrained one.
 """
 
+import json
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from triage.config import child_environment
 from triage.dimse import AT_ONCE
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
+from triage.phantom.dicom import TRUTH
 from triage.ports import Ledger
 from triage.send import Peer
 
@@ -32,7 +35,9 @@ WORKER = "CMRTRIAGE"
 QUIET_S = 2.0
 START_S = 60.0
 FINISH_S = 600.0
-STUDY = Path(__file__).parent / "demo_study"
+REAL_STUDY = Path(__file__).parent / "demo_study"
+BUNDLES = Path(__file__).parent / "model" / "bundles"
+DRAWN_HEARTS, UNTRAINED = BUNDLES / "demo", BUNDLES / "untrained"
 
 
 class DemoFailed(TriageError):
@@ -55,10 +60,10 @@ class Demo:
 
 
 @contextmanager
-def running(folder: Path, received: Path) -> Iterator[Demo]:
+def running(folder: Path, received: Path, bundle: Path) -> Iterator[Demo]:
     """Run worker and test PACS until the block ends; both keep their files in the folders."""
     port, pacs_port = free_port(), free_port()
-    config = _configure(folder, port, pacs_port)
+    config = _configure(folder, port, pacs_port, bundle)
     demo = Demo(config, folder / "worker.log", received, port)
     with _pacs(received, pacs_port), _worker(demo):
         yield demo
@@ -89,11 +94,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configure(folder: Path, port: int, pacs_port: int) -> Path:
+def drawn_truth(study: Path) -> Mapping[str, bool] | None:
+    """Return what a synthetic heart has, by finding; None for a study without its truth.json."""
+    path = study / TRUTH
+    if not path.is_file():
+        return None
+    findings: Mapping[str, bool] = json.loads(path.read_text(encoding="utf-8"))["findings"]
+    return findings
+
+
+def _configure(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
     config = folder / "triage.yaml"
     receiver = {"ae_title": WORKER, "port": port, "calling": [TEST_PACS], "quiet_s": QUIET_S}
     pacs = {"name": "test-pacs", "ae_title": TEST_PACS, "host": HOST, "port": pacs_port}
-    content = {"state_dir": "state", "receiver": receiver, "destinations": [pacs]}
+    model = {"bundle": str(bundle)}
+    content = {
+        "state_dir": "state",
+        "receiver": receiver,
+        "model": model,
+        "destinations": [pacs],
+    }
     config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return config
 

@@ -4,7 +4,7 @@ Rule: a flag never stands without its reason, and what was not looked at is alwa
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy import Row
 
-from triage.domain.assessment import Assessment, Flag
+from triage.domain.assessment import Answer, Assessment, Flag
 from triage.domain.delivery import Delivery
 from triage.domain.study import State, StudyRevision
 
@@ -49,20 +49,29 @@ def progress(what: str, total: int) -> Iterator[Progress]:
         yield bar
 
 
-def flags(assessment: Assessment) -> None:
-    """Print an assessment: root flag, findings, views seen and not seen, intended use."""
+def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> None:
+    """Print an assessment: root flag, findings, views seen and not seen, intended use.
+
+    Of a synthetic heart the `truth` is known, by finding; each flag is shown beside it.
+    """
     table = Table(title=f"Flag: {assessment.flag}   Priority: {assessment.priority}")
-    for heading in ("Finding", "Flag", "Score", "Threshold", "Why"):
+    for heading in ("Finding", "Flag", "Score", "Threshold", "Why", *(["Drawn"] if truth else [])):
         table.add_column(heading, overflow="fold")
     for answer in assessment.answers:
+        drawn = [_beside(answer, truth)] if truth else []
         table.add_row(
             answer.finding.name,
             f"[{FLAG_COLOURS[answer.flag]}]{answer.flag}[/]",
             _figure(answer.score),
             _figure(answer.threshold),
             answer.reason,
+            *drawn,
         )
     console.print(table)
+    if truth:
+        given = [answer for answer in assessment.answers if _agrees(answer, truth) is not None]
+        right = sum(_agrees(answer, truth) is True for answer in given)
+        say(f"{right} of {len(given)} flags agree with the heart that was drawn")
     for used in assessment.used:
         say(f"looked at {used.view}: {used.series_description or NAMELESS} ({used.why})")
     for missing in assessment.missing:
@@ -135,6 +144,21 @@ def incidents(found: Sequence[Row[Any]]) -> None:
 def moment(at: float) -> str:
     """Return a time as people read it, local."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _agrees(answer: Answer, truth: Mapping[str, bool]) -> bool | None:
+    """Tell whether a flag is right; None where there is none, or nothing to compare it with."""
+    if answer.flag is Flag.NOT_EVALUATED or answer.finding.id not in truth:
+        return None
+    return (answer.flag is Flag.YES) == truth[answer.finding.id]
+
+
+def _beside(answer: Answer, truth: Mapping[str, bool]) -> str:
+    if answer.finding.id not in truth:
+        return "unknown"
+    drawn = "yes" if truth[answer.finding.id] else "no"
+    agrees = _agrees(answer, truth)
+    return drawn if agrees is None else f"{drawn}, {'agrees' if agrees else '[bold red]differs[/]'}"
 
 
 def _figure(value: float | None) -> str:

@@ -146,6 +146,8 @@ class Manifest(Strict):
     sizes: Sizes
     layout: tuple[Slot, ...] = PUBLISHED_LAYOUT
     preprocessing: Preprocessing = Preprocessing()
+    #: zero-shot AUC by set of studies and finding, as `evaluate --record` measured it
+    evaluation: dict[str, dict[str, float]] = Field(default_factory=dict)
     files: dict[str, Sha256]  #: SHA-256 of every other file of the bundle
 
     @model_validator(mode="after")

@@ -48,6 +48,7 @@ from triage.phantom.stack import Sequence as Kind
 from triage.phantom.stack import Slice, Stack, View
 
 T = TypeVar("T")
+TRUTH = "truth.json"  #: the sidecar
 Stored = NDArray[np.uint16] | NDArray[np.int16]  #: (rows, columns)
 
 
@@ -775,9 +776,7 @@ def write(
         paths.append(images / f"{number:05d}.dcm")
         instance.save_as(paths[-1], enforce_file_format=True)
     (folder / "impression.txt").write_text(impression.rstrip() + "\n", encoding="utf-8")
-    (folder / "truth.json").write_text(
-        json.dumps(sidecar(heart), indent=2) + "\n", encoding="utf-8"
-    )
+    (folder / TRUTH).write_text(json.dumps(sidecar(heart), indent=2) + "\n", encoding="utf-8")
     return paths
 
 

@@ -2,21 +2,23 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.evaluate import (
-    FIGURES,
-    REPORT,
     Embedded,
     calibrate,
     embed,
     evaluate,
-    write_report,
+    paraphrased,
+    probes,
+    record_evaluation,
 )
 from export.pairs import Pairs, open_pairs, write_pairs
+from export.report import FIGURES, PAGE, REPORT, write_report
 from triage.config import Model
 from triage.domain.finding import FindingSet
 from triage.findings.loader import parse_findings
@@ -79,8 +81,10 @@ def test_a_finding_is_measured_and_one_without_labels_is_not(
     found = evaluate(pairs, embedded, {})
     assert list(found.zero_shot) == ["bright"]
     assert found.zero_shot["bright"].auc == pytest.approx(0.83, abs=0.07)
-    assert found.probes["bright"].auc == pytest.approx(found.zero_shot["bright"].auc, abs=0.05)
-    assert found.retrieval["R@10"] > 10 / COUNT
+    assert found.probes["logistic"]["bright"].auc == pytest.approx(
+        found.zero_shot["bright"].auc, abs=0.05
+    )
+    assert found.retrieval["impression to study"]["R@10"] > 10 / COUNT
 
 
 def test_groups_are_measured_apart(pairs: Pairs, embedded: Embedded) -> None:
@@ -124,6 +128,59 @@ def test_the_report_can_be_read_by_people_and_programs(
     assert "### vendor=Philips" in text
     figures = json.loads((tmp_path / FIGURES).read_text())
     assert figures["zero_shot"]["bright"]["auc"] == found.zero_shot["bright"].auc
+
+
+def test_both_kinds_of_heads_learn_what_the_embedding_holds(
+    pairs: Pairs, embedded: Embedded
+) -> None:
+    found = probes(pairs, embedded, ["bright", "unlabelled"])
+    assert [*found] == ["logistic", "MLP"]
+    assert all([*each] == ["bright"] for each in found.values())
+    assert found["MLP"]["bright"].auc == pytest.approx(0.83, abs=0.1)
+
+
+def test_retrieval_goes_both_ways(pairs: Pairs, embedded: Embedded) -> None:
+    found = evaluate(pairs, embedded, {}).retrieval
+    assert [*found] == ["impression to study", "study to impression"]
+    assert found["study to impression"]["median rank"] < COUNT / 2
+
+
+def test_other_words_are_measured_with_the_same_labels(pairs: Pairs, embedded: Embedded) -> None:
+    other = parse_findings(
+        "findings: [{id: bright, name: B, prompts: [Much dark here], views: [cine_sa]}]", "test"
+    )
+    (found,) = paraphrased(pairs, embedded, Eye(), other).values()
+    assert found.auc == pytest.approx(1 - evaluate(pairs, embedded, {}).zero_shot["bright"].auc)
+
+
+def test_a_bundle_states_what_it_was_measured_at(
+    pairs: Pairs, embedded: Embedded, tmp_path: Path
+) -> None:
+    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    found = evaluate(pairs, embedded, {})
+    record_evaluation(open_bundle(tmp_path / "bundle"), "internal", found)
+    record_evaluation(open_bundle(tmp_path / "bundle"), "external", found)
+    stated = open_bundle(tmp_path / "bundle").manifest.evaluation
+    assert stated["internal"] == stated["external"]
+    assert stated["internal"]["bright"] == pytest.approx(found.zero_shot["bright"].auc, abs=1e-4)
+
+
+def test_the_page_is_one_file_with_its_pictures_inside(
+    pairs: Pairs, embedded: Embedded, tmp_path: Path
+) -> None:
+    found = evaluate(pairs, embedded, {})
+    beside = probes(pairs, embedded, ["bright"])
+    whole = replace(found, paraphrased=found.zero_shot, beside=beside)
+    write_report(whole, "Test & more", tmp_path)
+    page = (tmp_path / PAGE).read_text()
+    assert page.count('src="data:image/png;base64,') == 3
+    assert "<td" in page
+    assert '.png"' not in page
+    text = (tmp_path / REPORT).read_text()
+    assert "| bright |" in text.split("## In wordings that training never saw")[1]
+    assert "AUC, other bundle" in text
+    for picture in ("roc.png", "reliability.png", "few-shot.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_finding_of_a_set_is_scored(embedded: Embedded) -> None:

@@ -5,11 +5,14 @@ from hypothesis.strategies import integers
 from sklearn.metrics import roc_auc_score
 
 from export.metrics import (
+    GRID,
     _auc,
     balanced_threshold,
     few_shot_auc,
     measured,
+    reliability,
     retrieval,
+    roc,
     specific_threshold,
 )
 
@@ -103,3 +106,30 @@ def test_retrieval_ranks_each_text_s_own_study() -> None:
 def test_equal_scores_are_no_success_of_retrieval() -> None:
     same = np.ones((21, 4)) / 2
     assert retrieval(same, same)["median rank"] == 11
+
+
+def test_a_roc_curve_rises_from_nothing_to_everything_and_holds_the_area() -> None:
+    drawn = rng()
+    labels = drawn.integers(0, 2, 3000).astype(float)
+    scores = labels + drawn.normal(0, 1, 3000)
+    curve = roc(scores, labels)
+    assert len(curve) == len(GRID)
+    assert list(curve) == sorted(curve)
+    assert curve[-1] == 1
+    assert np.trapezoid(curve, GRID) == pytest.approx(roc_auc_score(labels, scores), abs=0.01)
+
+
+def test_probabilities_of_telling_scores_are_reliable() -> None:
+    drawn = rng()
+    scores = drawn.uniform(-3, 3, 4000)
+    labels = (drawn.uniform(0, 1, 4000) < 1 / (1 + np.exp(-scores))).astype(float)
+    found = reliability(scores / 1000, labels)  # cosines may lie close together
+    assert found is not None
+    assert found.error < 0.03
+    assert sum(found.studies) == 4000
+    assert found.predicted[0] == pytest.approx(0.06, abs=0.03)
+    assert found.predicted[-1] == pytest.approx(0.94, abs=0.03)
+
+
+def test_too_few_of_a_kind_have_no_reliability() -> None:
+    assert reliability(SCORES, np.array([0, 0, 0, 0, 0, 1, 1, np.nan])) is None

@@ -10,10 +10,16 @@ from click.testing import CliRunner
 
 from export.__main__ import cli
 from export.checkpoint import load_checkpoint
+from export.curves import PICTURE
+from export.embed import embed_frames
+from export.frames import Resize, normalised
 from export.pairs import Pairs, open_pairs, write_pairs
-from export.pretrain import LAST, LOG, MODEL, Progress, info_nce, pretrain
+from export.pretrain import LAST, LOG, MODEL, Progress, Start, info_nce, pretrain
 from export.recipe import Recipe, Tower, published
+from export.tokenizer import load_tokenizer
+from export.watch import WATCH, Watch
 from triage.domain.errors import ConfigurationError
+from triage.findings.loader import parse_findings
 from triage.model.bundle import ClipForm, Preprocessing, open_bundle
 
 COUNT, FRAMES, SIDE = 48, 4, 16
@@ -27,6 +33,13 @@ SMALL = Recipe(
     epochs=6,
     batch=8,
     rate=5e-3,
+)
+FINDINGS = parse_findings(
+    """findings:
+  - {id: big, name: Big, prompts: ["Left ventricle: severely dilated"], views: [cine_sa]}
+  - {id: unlabelled, name: Unlabelled, prompts: [Something else], views: [cine_sa]}
+""",
+    "test",
 )
 WORDS = ("normal size", "mildly dilated", "moderately dilated", "severely dilated")
 
@@ -98,6 +111,70 @@ def test_3_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
     pretrain(pairs, SMALL, tmp_path)
     assert losses(tmp_path) == losses(run)
     assert all(torch.equal(value, weights(run)[name]) for name, value in weights(tmp_path).items())
+
+
+def test_a_watch_sees_every_epoch_and_changes_nothing(
+    pairs: Pairs, run: Path, tmp_path: Path
+) -> None:
+    watch = Watch(pairs, FINDINGS)
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, SMALL, tmp_path, kill, watch=watch)
+    pretrain(pairs, SMALL, tmp_path, watch=watch)
+    assert all(torch.equal(value, weights(run)[name]) for name, value in weights(tmp_path).items())
+    with (tmp_path / WATCH).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(SMALL.epochs)]
+    assert float(rows[-1]["big"]) > 0.9
+    assert rows[-1]["unlabelled"] == ""
+    assert (tmp_path / PICTURE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_goes_on_from_a_checkpoint_with_its_words_and_sizes(
+    pairs: Pairs, run: Path, tmp_path: Path
+) -> None:
+    def start() -> Start:
+        return Start(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
+
+    one_more = SMALL.model_copy(update={"epochs": 1, "rate": 1e-4})
+    pretrain(pairs, one_more, tmp_path / "a", start=start())
+    pretrain(pairs, one_more, tmp_path / "b")
+    assert np.mean(losses(tmp_path / "a")) < np.mean(losses(tmp_path / "b")) - 0.3
+    for name in ("vocab.txt", "tokenizer_config.json", "sizes.json", "clip.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_checkpoint_of_other_frames_is_refused(run: Path, tmp_path: Path) -> None:
+    form = ClipForm(frames=FRAMES, height=24, width=24)
+    rows = [(np.ones((2, 24, 24), np.uint8), {"id": "1", "impression": "Normal"})] * 8
+    write_pairs(tmp_path / "pairs", rows, 8, form)
+    start = Start(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
+    with pytest.raises(ConfigurationError, match="make pairs of its form"):
+        pretrain(open_pairs(tmp_path / "pairs"), SMALL, tmp_path / "run", start=start)
+
+
+def test_training_in_half_width_learns_the_same(pairs: Pairs, run: Path, tmp_path: Path) -> None:
+    pretrain(pairs, SMALL.model_copy(update={"precision": "bf16"}), tmp_path)
+    assert np.mean(losses(tmp_path)[-6:]) == pytest.approx(np.mean(losses(run)[-6:]), abs=0.25)
+
+
+@pytest.mark.parametrize("resize", ["none", "published"])
+def test_training_embeds_frames_as_the_published_steps_do(
+    pairs: Pairs, run: Path, resize: Resize
+) -> None:
+    network = load_checkpoint(run).network
+    rows = np.arange(5)
+    frames, counts = pairs.clips(rows)[:, :3], np.array([3, 2, 3, 1, 3])
+    plain = network.embed_video(
+        normalised(torch.from_numpy(frames), torch.from_numpy(counts), FRAMES, resize)
+    )
+    torch.testing.assert_close(
+        embed_frames(network, frames, counts, resize), plain, atol=2e-5, rtol=1e-4
+    )
 
 
 def test_another_seed_gives_other_weights(pairs: Pairs, run: Path, tmp_path: Path) -> None:
@@ -172,7 +249,10 @@ def test_the_command_trains_and_its_run_becomes_a_bundle(pairs: Pairs, tmp_path:
     assert "| lv_dilation | 8 | 4 |" in (tmp_path / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize("command", ["onnx", "untrained", "pretrain", "evaluate", "calibrate"])
+@pytest.mark.parametrize(
+    "command",
+    ["onnx", "untrained", "pairs", "phantoms", "pretrain", "evaluate", "calibrate"],
+)
 def test_every_command_of_the_workshop_explains_itself(command: str) -> None:
     shown = CliRunner().invoke(cli, [command, "--help"])
     assert shown.exit_code == 0

@@ -8,9 +8,16 @@ from pydicom import Dataset
 
 from tests.builders.images import SIDE, image, part10
 from triage.domain.errors import DamagedInstance
-from triage.imaging.clip import join, over_cycle, uniform_centres, view_frames
+from triage.imaging.clip import (
+    heart_centre,
+    join,
+    over_cycle,
+    spread,
+    uniform_centres,
+    view_frames,
+)
 from triage.imaging.series import Chosen, Image
-from triage.model.bundle import ClipForm
+from triage.model.bundle import ClipForm, Preprocessing, Slot
 from triage.ports import Frames
 
 FORM = ClipForm(frames=64, height=32, width=32)
@@ -141,3 +148,98 @@ def test_a_spacing_that_does_not_divide_evenly_can_be_cut() -> None:
     """224 pixels times 0.5775 mm, divided by 0.5775 mm, are a hair more than 224."""
     pixels = np.zeros((224, 224))
     assert frames_of(with_pixels(pixels, PixelSpacing=[0.5775, 0.5775])).shape == (1, 32, 32)
+
+
+HEART_FORM = ClipForm(
+    frames=12,
+    height=32,
+    width=32,
+    layout=(
+        Slot(view="cine_lax", kind="cine", phases=4),
+        Slot(view="lge_sa", kind="stack", slices=5),
+        Slot(view="lge_3ch", kind="single"),
+    ),
+    preprocessing=Preprocessing(
+        version=2, crop="heart_square", field_mm=20, missing="black", resize="none"
+    ),
+)
+
+
+def square_about(heart: tuple[float, float, float], pixels: np.ndarray, **values: Any) -> Frames:
+    dataset = with_pixels(pixels, **values)
+    chosen = Chosen("cine_sa", "", (Image("0", dataset),))
+    return view_frames(chosen, HEART_FORM, np.array(heart), {"0": part10(dataset)}.__getitem__)
+
+
+PLACED = {
+    "ImageOrientationPatient": [0, 1, 0, 0, 0, -1],
+    "ImagePositionPatient": [7, -20, 30],
+    "PixelSpacing": [2, 0.5],
+}
+
+
+@pytest.mark.parametrize(("column", "row"), [(30, 12), (60, 20), (5, 31)])
+def test_the_heart_stands_in_the_middle_of_its_square(column: int, row: int) -> None:
+    pixels = np.zeros((40, 80))
+    pixels[row, column] = 1000
+    heart = (99.0, -20 + column * 0.5, 30 - row * 2.0)  # off the plane, which does not matter
+    frame = square_about(heart, pixels, **PLACED)[0].astype(float)
+    middle = [(frame.sum(axis) @ np.arange(32)) / frame.sum() for axis in (1, 0)]
+    assert middle == pytest.approx([15.5, 15.5], abs=0.6)
+
+
+def test_what_lies_beyond_the_image_is_dark() -> None:
+    bright = np.full((40, 80), 1000)
+    bright[0, 0] = 10
+    frame = square_about((7, -20, 30), bright, **PLACED)[0]
+    assert frame[20:, 20:].min() == 255
+    assert frame[:15].max() == frame[:, :15].max() == 0
+
+
+@pytest.mark.parametrize("heart", [(7, 9e9, 0), (7, -9e9, 0)])
+def test_a_heart_far_outside_the_image_leaves_darkness(heart: tuple[float, float, float]) -> None:
+    assert square_about(heart, RAMP, **PLACED).max() == 0
+
+
+@pytest.mark.parametrize("spacing", [1e-9, 1e9])
+def test_no_spacing_asks_for_more_memory_than_the_image_has(spacing: float) -> None:
+    values = PLACED | {"PixelSpacing": [spacing, spacing]}
+    assert square_about((7, -20, 30), RAMP, **values).shape == (1, 32, 32)
+
+
+def test_without_a_position_the_square_is_cut_in_the_middle_of_the_image() -> None:
+    pixels = np.zeros((40, 40))
+    pixels[19:21, 19:21] = 1000
+    dataset = with_pixels(pixels, ImagePositionPatient=None)
+    chosen = Chosen("cine_sa", "", (Image("0", dataset),))
+    assert heart_centre([chosen]) is None
+    frame = view_frames(chosen, HEART_FORM, None, {"0": part10(dataset)}.__getitem__)[0]
+    assert frame[15:17, 15:17].min() > 200
+
+
+def test_the_heart_is_where_the_planes_of_the_views_meet() -> None:
+    orientations = ([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1])
+    positions = ([-50, -60, 5], [36, -40, 70], [-20, -33, 60])  # z = 5, x = 36, y = -33
+    used = [
+        Chosen(
+            "view",
+            "",
+            (Image("0", image(ImageOrientationPatient=turn, ImagePositionPatient=first)),),
+        )
+        for turn, first in zip(orientations, positions, strict=True)
+    ]
+    assert heart_centre(used) == pytest.approx([36, -33, 5], abs=2)
+
+
+def test_a_view_that_is_missing_stands_there_black() -> None:
+    clip = join({"lge_sa": view(9, 3)}, HEART_FORM)
+    assert clip[:, 0, 0].tolist() == [0] * 4 + [3] * 5 + [0]
+
+
+@pytest.mark.parametrize(("slices", "taken"), [(5, [0, 1, 2, 3, 4]), (10, [1, 3, 5, 7, 9])])
+def test_slices_are_taken_at_uniform_centres(slices: int, taken: list[int]) -> None:
+    assert spread(slices, 5).tolist() == taken
+
+
+def test_a_short_stack_fills_its_slot_all_the_same() -> None:
+    assert spread(3, 5).tolist() == [0, 0, 1, 2, 2]

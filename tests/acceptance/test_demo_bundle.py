@@ -1,0 +1,149 @@
+"""The demo bundle sees what is drawn: a short evaluation, and no skew between it and service.
+
+The whole evaluation lies in export/demo_report; these hearts are others than it and than training.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.__main__ import CLIPS
+from export.evaluate import Embedded, Evaluation, embed, evaluate, paraphrased
+from export.pairs import Pairs, open_pairs
+from export.phantoms import write_phantoms
+from tests.acceptance.site import Site, configure, serving, storescu
+from tests.integration.servers import Orthanc, orthanc
+from triage.assess import read_summary
+from triage.config import Settings
+from triage.demo import DRAWN_HEARTS
+from triage.documents import read
+from triage.domain.assessment import Answer, Flag
+from triage.domain.study import State
+from triage.findings.loader import load_findings
+from triage.model.bundle import ClipForm, open_bundle
+from triage.model.encoder import OnnxEncoder
+from triage.phantom.archive import EXTERNAL_LOOK, write_study
+from triage.phantom.heart import draw
+from triage.phantom.signal import LOOKS
+
+FINDINGS = load_findings(Settings().findings)
+PARAPHRASES = load_findings(Path("export/paraphrases.yaml").resolve())
+SETS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
+#: How much less than the whole evaluation 100 hearts may show: two deviations of such an AUC.
+SHORT = 0.07
+#: Studies that go the whole way: seed, and whether another hospital took them.
+SENT = ((50_000, False), (50_001, False), (60_000, True))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> OnnxEncoder:
+    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu")
+
+
+@pytest.fixture(scope="module", params=SETS)
+def measured(
+    request: pytest.FixtureRequest, encoder: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Pairs, Embedded, Evaluation]:
+    folder = tmp_path_factory.mktemp(request.param)
+    form = read(CLIPS / "demo.yaml", ClipForm)
+    external = request.param == "external"
+    write_phantoms(folder, SETS[request.param], form, external=external, workers=2)
+    pairs = open_pairs(folder)
+    embedded = embed(pairs, encoder, FINDINGS)
+    return request.param, pairs, embedded, evaluate(pairs, embedded, {})
+
+
+def test_the_bundle_says_what_it_is() -> None:
+    manifest = open_bundle(DRAWN_HEARTS).manifest
+    assert manifest.trained
+    assert "synthetic images only, not for clinical use" in manifest.intended_use.lower()
+    assert {"seed", "recipe", "trained_on", "checkpoint_sha256"} <= {*manifest.provenance}
+    assert [*manifest.evaluation] == ["internal", "external"]
+    for auc in manifest.evaluation.values():
+        assert {*auc} == {finding.id for finding in FINDINGS.findings}
+    assert manifest.clip == read(CLIPS / "demo.yaml", ClipForm)
+
+
+def test_the_bundle_is_small_and_has_both_thresholds_of_every_finding() -> None:
+    assert sum(path.stat().st_size for path in DRAWN_HEARTS.iterdir()) <= 8_000_000
+    calibration = open_bundle(DRAWN_HEARTS).calibration
+    assert calibration is not None
+    for finding in FINDINGS.findings:
+        known = calibration.findings[finding.id]
+        assert known.prompts == finding.prompts
+        assert known.specific is not None
+
+
+def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
+    measured: tuple[str, Pairs, Embedded, Evaluation],
+) -> None:
+    name, _, _, found = measured
+    stated = open_bundle(DRAWN_HEARTS).manifest.evaluation[name]
+    for finding, each in found.zero_shot.items():
+        print(f"{name} {finding}: {each.auc:.3f} here, {stated[finding]:.3f} stated")  # noqa: T201
+        assert each.auc >= stated[finding] - SHORT, finding
+
+
+def test_other_words_find_the_same(
+    measured: tuple[str, Pairs, Embedded, Evaluation], encoder: OnnxEncoder
+) -> None:
+    _, pairs, embedded, found = measured
+    for finding, each in paraphrased(pairs, embedded, encoder, PARAPHRASES).items():
+        assert each.auc >= found.zero_shot[finding].auc - SHORT, finding
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(
+    pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[dict[str, Answer]]]:
+    """Yield the answers to the SENT studies, which came over C-STORE."""
+    folder = tmp_path_factory.mktemp("site")
+    model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
+    site = configure(folder, pacs, model=model)
+    answers = []
+    with serving(site):
+        for seed, external in SENT:
+            look = LOOKS[EXTERNAL_LOOK] if external else None
+            files = write_study(folder / str(seed), draw(seed), look, extras=True, gaps=True)
+            assert storescu(site, files).wait(120) == 0
+            assert site.wait_for_end().state is State.DELIVERED
+            answers.append(_answers(site))
+        yield answers
+
+
+def _answers(site: Site) -> dict[str, Answer]:
+    study = site.studies()[-1]
+    ledger = site.ledger()
+    summary = ledger.summary(study.study_uid, study.revision)
+    ledger.close()
+    assert summary is not None
+    return {answer.finding.id: answer for answer in read_summary(summary).answers}
+
+
+def test_service_gives_the_flags_of_the_evaluation(
+    served: list[dict[str, Answer]], encoder: OnnxEncoder, tmp_path: Path
+) -> None:
+    """Through DICOM, C-STORE, spool and ONNX as through `phantoms` and `embed`."""
+    form = read(CLIPS / "demo.yaml", ClipForm)
+    calibration = open_bundle(DRAWN_HEARTS).calibration
+    assert calibration is not None
+    for (seed, external), answers in zip(SENT, served, strict=True):
+        folder = tmp_path / str(seed)
+        write_phantoms(folder, range(seed, seed + 1), form, external=external)
+        scores = embed(open_pairs(folder), encoder, FINDINGS).scores
+        for finding, answer in answers.items():
+            known = answer.flag is not Flag.NOT_EVALUATED
+            assert known == (not np.isnan(open_pairs(folder).labels(finding)[0]))
+            if known:
+                threshold = calibration.findings[finding].threshold
+                assert answer.score == pytest.approx(scores[finding][0], abs=2e-3)
+                assert (answer.flag is Flag.YES) == (scores[finding][0] > threshold)
