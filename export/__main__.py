@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from export.bundle import Label, Model, published_form, write_bundle
 from export.checkpoint import Checkpoint, load_checkpoint, weights_file
 from export.cmrclip import NetworkSizes, VideoSizes
-from export.evaluate import Embedded, embed, probes, record_evaluation
+from export.evaluate import LEAST_AUC, Embedded, embed, probes, record_evaluation
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.evaluate import paraphrased as in_other_words
@@ -353,7 +353,14 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
 @click.option("--bundle", type=FOLDER, required=True, help="The bundle to calibrate.")
 @click.option("--pairs", type=FOLDER, required=True, help="Labelled pairs it was not tested on.")
 @click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
-def calibrate(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
+@click.option(
+    "--least-auc",
+    type=click.FloatRange(0, 1),
+    default=LEAST_AUC,
+    show_default=True,
+    help="A finding that the model tells worse gets no threshold, and is Not Evaluated.",
+)
+def calibrate(*, bundle: Path, pairs: Path, findings: Path | None, least_auc: float) -> None:
     """Set a bundle's thresholds where sensitivity equals specificity, as published.
 
     Writes calibration.json into the bundle. It holds for these prompts and this model alone; to
@@ -364,11 +371,13 @@ def calibrate(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
       python -m export calibrate --bundle bundle/ --pairs calibration/
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
-    calibrated = set_thresholds(opened, asked, _embedded(opened, asked, found), found)
+    embedded = _embedded(opened, asked, found)
+    calibrated = set_thresholds(opened, asked, embedded, found, least_auc)
     known = calibrated.calibration.findings if calibrated.calibration else {}
     for finding in asked.findings:
         each = known.get(finding.id)
-        _say(f"{finding.id}: {'no labels of both kinds' if each is None else each.threshold}")
+        why_not = f"no labels of both kinds, or an AUC below {least_auc:g}"
+        _say(f"{finding.id}: {why_not if each is None else each.threshold}")
 
 
 def _provenance(

@@ -27,6 +27,7 @@ from export.metrics import (
     retrieval,
     roc,
     specific_threshold,
+    tells,
 )
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
@@ -42,6 +43,7 @@ from triage.model.bundle import (
 from triage.model.scoring import score
 from triage.ports import Encoder
 
+LEAST_AUC = 0.8  #: below it a finding gets no threshold
 SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures
 #: Heads that are trained on embeddings, as the publication did for diagnoses.
 HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
@@ -157,10 +159,18 @@ def probes(
     return found
 
 
-def calibrate(bundle: Bundle, findings: FindingSet, embedded: Embedded, pairs: Pairs) -> Bundle:
+def calibrate(
+    bundle: Bundle,
+    findings: FindingSet,
+    embedded: Embedded,
+    pairs: Pairs,
+    least_auc: float = LEAST_AUC,
+) -> Bundle:
     """Write the bundle's calibration.json from labelled pairs and vouch for it in the manifest.
 
-    Returns the bundle with it. A finding without both kinds of labels stays uncalibrated.
+    Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
+    does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
+    worker says Not Evaluated of a finding without one.
     """
     thresholds = {
         finding.id: Threshold(
@@ -169,10 +179,12 @@ def calibrate(bundle: Bundle, findings: FindingSet, embedded: Embedded, pairs: P
             prompts=finding.prompts,
         )
         for finding in findings.findings
-        if _both_kinds(pairs.labels(finding.id))
+        if tells(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
     }
     calibration = Calibration(
-        method=f"sensitivity = specificity on {len(pairs)} labelled studies", findings=thresholds
+        method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
+        f" told with an AUC of at least {least_auc:g}",
+        findings=thresholds,
     )
     path = bundle.path / CALIBRATION
     path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")

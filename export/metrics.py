@@ -103,6 +103,15 @@ def enough(labels: Floats) -> bool:
     return min(np.sum(known == kind) for kind in (0, 1)) >= FOLDS
 
 
+def tells(scores: Floats, labels: Floats, least_auc: float) -> bool:
+    """Tell whether scores (N,) order both kinds of labels with at least this AUC."""
+    known = ~np.isnan(labels)
+    truth = labels[known] > 0
+    if truth.all() or not truth.any():
+        return False
+    return bool(roc_auc_score(truth, scores[known]) >= least_auc)
+
+
 def roc(scores: Floats, labels: Floats) -> tuple[float, ...]:
     """Return the sensitivity at the false alarm rates of GRID."""
     false, true, _ = _curve(scores, labels)

@@ -1,9 +1,10 @@
 """Contrastive training from clips and impressions, without a label, as CMR-CLIP was trained.
 
 Symmetric InfoNCE on cosine similarity with a fixed temperature, AdamW, linear warm-up, then a
-cosine to zero. Rule: a run is decided by its recipe and its pairs. The order of each epoch, the
-captions, changes and dropout of each step are drawn from the seed and the step's number, so a run
-that was killed goes on as if nothing had happened, to the same weights.
+cosine to zero. Of an impression several captions may be drawn in a step, each contrasted by
+itself: what is costly is the clip. Rule: a run is decided by its recipe and its pairs. The order
+of each epoch, the captions, changes and dropout of each step are drawn from the seed and the
+step's number, so a run that was killed goes on as if nothing had happened, to the same weights.
 
     run/
       last.state    everything to go on from; replaced in one piece
@@ -180,22 +181,31 @@ class _Training:
         self.optimizer.zero_grad()
         half = self.recipe.precision == "bf16"
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            text, video = self._embeddings(rows)
-        loss = info_nce(similarity(text.float(), video.float()), self.recipe.temperature)
+            texts, video = self._embeddings(rows)
+        losses = [
+            info_nce(similarity(text, video.float()), self.recipe.temperature)
+            for text in texts.float()
+        ]
+        loss = torch.stack(losses).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.item()
 
     def _embeddings(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Embed a batch's captions and clips, each (B, D)."""
+        """Embed a batch's captions (K, B, D) and clips (B, D)."""
         rng = np.random.default_rng([self.recipe.seed, 1, self.step])
-        said = [caption(self.pairs.impressions[row], self.recipe.sentences, rng) for row in rows]
+        said = [
+            caption(self.pairs.impressions[row], self.recipe.sentences, rng)
+            for _ in range(self.recipe.captions)
+            for row in rows
+        ]
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
             seen = augmented(seen, self.recipe.augment, rng)
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
+        texts = embed_texts(self.network, self.tokenizer, said)
         return (
-            embed_texts(self.network, self.tokenizer, said),
+            texts.unflatten(0, (self.recipe.captions, len(rows))),
             embed_frames(self.network, seen, counts, resize),
         )
 

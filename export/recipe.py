@@ -31,19 +31,21 @@ class Recipe(Strict):
     """Everything that decides a training run."""
 
     patch: int = 24
-    video: Tower = Tower()
+    video: Tower = Tower(heads=2)
     text: Tower = Tower(depth=2)
     tokens: int = 160  #: of an impression at most
     lower_case: bool = True
     embedding: int = 128
     epochs: int = Field(default=20, ge=1)
-    batch: int = Field(default=64, ge=2)
-    rate: float = Field(default=1e-3, gt=0)
+    batch: int = Field(default=48, ge=2)
+    rate: float = Field(default=6e-4, gt=0)
     weight_decay: float = 1e-5
     warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
     temperature: float = Field(default=0.05, gt=0)
     #: how often some sentences stand for the whole impression, as prompts do; 0 as published
-    sentences: float = Field(default=0.6, ge=0, le=1)
+    sentences: float = Field(default=0.8, ge=0, le=1)
+    #: captions drawn of each impression in a step; a text costs far less than a clip
+    captions: int = Field(default=4, ge=1)
     augment: Augment | None = Augment()
     #: bf16: matrix products in half the width where the machine has it; weights stay fp32
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -63,5 +65,6 @@ def published() -> Recipe:
         epochs=100,
         rate=3e-5,
         sentences=0,
+        captions=1,
         augment=None,
     )

@@ -130,6 +130,16 @@ def test_the_report_can_be_read_by_people_and_programs(
     assert figures["zero_shot"]["bright"]["auc"] == found.zero_shot["bright"].auc
 
 
+def test_a_finding_at_chance_gets_no_threshold(
+    pairs: Pairs, embedded: Embedded, tmp_path: Path
+) -> None:
+    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    after = calibrate(open_bundle(tmp_path / "bundle"), FINDINGS, embedded, pairs, least_auc=0.9)
+    assert after.calibration is not None
+    assert after.calibration.findings == {}
+    assert "at least 0.9" in after.calibration.method
+
+
 def test_both_kinds_of_heads_learn_what_the_embedding_holds(
     pairs: Pairs, embedded: Embedded
 ) -> None:
