@@ -110,7 +110,7 @@ def test_the_same_study_in_another_order_gives_the_same_report(
     [
         ([image(Modality="CT", SOPClassUID=CTImageStorage)], "no MR images, only CT"),
         ([image(Modality="")], "no MR images, only unknown"),
-        ([image(series="brain t1")], "no cardiac view found: no cine (1 images at one position)"),
+        ([image(series="brain t1")], "no cardiac view found: not a cine: 1 phase"),
         ([image(series="localizer")], "no cardiac view found: localizer, by its name"),
     ],
 )

@@ -8,11 +8,20 @@ one heartbeat at one position. Every answer says why.
 from dataclasses import dataclass
 
 from triage.imaging.geometry import number
+from triage.imaging.images import Image
 from triage.imaging.rules import Facts, Rules, Said, Sequence, Variant, View, first, text
 from triage.imaging.rules import series_name as name_of
 from triage.imaging.stacks import BEAT_MS, CINE_PHASES, Stack
 
 PHASE_IMAGE = {"P", "PHASE", "PHASE MAP", "VELOCITY"}
+#: Planes that no slot of the left ventricle takes, by whatever name.
+NOT_LEFT = {
+    View.RV_TWO_CHAMBER,
+    View.RV_THREE_CHAMBER,
+    View.RVOT,
+    View.AORTA,
+    View.PULMONARY_ARTERY,
+}
 #: Inversion times, ms, at which the myocardium of delayed enhancement is dark.
 NULLED_MS = (100.0, 700.0)
 
@@ -41,6 +50,16 @@ def recognise(stack: Stack, rules: Rules) -> Known:
     view, variant = first(rules.views, facts), first(rules.variants, facts)
     return Known(
         stack, sequence, why, view.means if view else None, variant.means if variant else None
+    )
+
+
+def told_apart(image: Image, rules: Rules) -> tuple[Sequence | None, View | None]:
+    """Return what the table says of an image that keeps it out of a stack of cine slices."""
+    facts = Facts(name_of(image.header), image.header)
+    sequence, view = first(rules.sequences, facts), first(rules.views, facts)
+    return (
+        None if sequence is None or sequence.means is Sequence.CINE else sequence.means,
+        view.means if view is not None and view.means in NOT_LEFT else None,
     )
 
 

@@ -20,7 +20,7 @@ from triage.domain.assessment import MissingView, UnusedStack
 from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import number, plane_of
 from triage.imaging.images import READ, Image, frames_of
-from triage.imaging.recognition import recognise
+from triage.imaging.recognition import recognise, told_apart
 from triage.imaging.rules import Rules, Variant, View, load_rules, series_name, text
 from triage.imaging.rules import Sequence as Kind
 from triage.imaging.stacks import Slice, stacks_of
@@ -100,7 +100,8 @@ def select_views(
     """
     rules = rules or load_rules()
     frames, left_out = _readable(images)
-    known = [recognise(stack, rules) for stack in stacks_of(frames)]
+    stacks = stacks_of(frames, lambda image: told_apart(image, rules))
+    known = [recognise(stack, rules) for stack in stacks]
     seen, heart = views_of(known)
     filled: dict[str, Chosen] = {}
     missing = []

@@ -3,8 +3,8 @@
 Rule: the images decide, not the series that carry them. Images of one kind (image type, sequence,
 matrix) and one orientation are one stack, whether they came as one series a slice, all in one, or
 split at random; where two series show the same position at the same time, the later one is a
-repetition and a stack of its own. Phases follow the trigger time, not the instance number. Names
-are not asked.
+repetition and a stack of its own. Phases follow the trigger time, not the instance number. Of what
+series are called, no more counts than the caller says keeps them apart.
 """
 
 from collections import defaultdict
@@ -77,14 +77,24 @@ class Frame(NamedTuple):
     place: int = 0  #: which of the positions of its orientation
 
 
-def stacks_of(images: Iterable[Image]) -> list[Stack]:
-    """Return the stacks of images that all have a plane; the order of `images` is no matter."""
+def stacks_of(
+    images: Iterable[Image], apart: Callable[[Image], Hashable] = lambda _image: None
+) -> list[Stack]:
+    """Return the stacks of images that all have a plane; the order of `images` is no matter.
+
+    Images for which `apart` differs never stand in one stack; it is asked once for each kind of
+    image of a series.
+    """
     frames = [_frame(image) for image in sorted(images, key=_identity)]
     directions = _Clusters(lambda a, b: bool(np.all(np.sum(a * b, axis=1) > 1 - SAME_DIRECTION)))
     alike: dict[Hashable, list[Frame]] = defaultdict(list)
+    known: dict[Hashable, Hashable] = {}
     for frame in frames:
         direction = directions.index(np.array([frame.plane.row, frame.plane.column]), 3)
-        alike[_kind(frame.image), direction].append(frame)
+        kind = _kind(frame.image)
+        if (frame.series_uid, kind) not in known:
+            known[frame.series_uid, kind] = apart(frame.image)
+        alike[kind, known[frame.series_uid, kind], direction].append(frame)
     return [stack for group in alike.values() for stack in _stacks(group)]
 
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from triage.imaging.geometry import Vector, angle_deg
-from triage.imaging.recognition import Known
+from triage.imaging.recognition import NOT_LEFT, Known
 from triage.imaging.rules import Sequence as Kind
 from triage.imaging.rules import View
 from triage.imaging.stacks import Slice, Stack
@@ -39,13 +39,6 @@ RIGHT_HEART_MM = 15.0  #: a plane that misses the left ventricle's middle by mor
 MEETING_MM = 12.0
 BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)  #: the apex lies left, in front and below
 SIDEWAYS = MappingProxyType({View.SAGITTAL: 0, View.CORONAL: 1, View.AXIAL: 2})
-NOT_LEFT = {
-    View.RV_TWO_CHAMBER,
-    View.RV_THREE_CHAMBER,
-    View.RVOT,
-    View.AORTA,
-    View.PULMONARY_ARTERY,
-}
 LEFT = {View.SAX, *TURNS_DEG}
 
 
@@ -284,7 +277,17 @@ def _told_apart(seen: Sequence[Seen], kind: Kind | None) -> list[Seen]:
         key=lambda each: sum(map(_cost, turns, each)),
         default=(),
     )
-    return [_named(each, view) for turn, view in zip(turns, best, strict=True) for each in turn]
+    return [
+        _named(each, view or _left_over(turn, best))
+        for turn, view in zip(turns, best, strict=True)
+        for each in turn
+    ]
+
+
+def _left_over(turn: Sequence[Seen], given: Sequence[View | None]) -> View | None:
+    """Return the view that a plane at no known angle is named after, if no other plane shows it."""
+    named = {each.known.named_view for each in turn}
+    return next((view for view in TURNS_DEG if view in named and view not in given), None)
 
 
 MANY = 4  #: more planes than this are a radial set: each is named by itself
@@ -310,7 +313,8 @@ def _named(seen: Seen, view: View | None) -> Seen:
         return replace(seen, why=f"a long-axis plane {turn}, which is none of the views")
     said = seen.known.named_view
     if said is view:
-        return replace(seen, view=view, why=f"{view} by its name, and {turn}")
+        joined = "and" if _off(seen.turn_deg or 0, view) < NO_VIEW_DEG else "though"
+        return replace(seen, view=view, why=f"{view} by its name, {joined} {turn}")
     but = f", though named {said}" if said in LEFT else ""
     return replace(seen, view=view, why=f"{view}: {turn}{but}")
 
