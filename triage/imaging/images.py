@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
-from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+)
 
 from triage.domain.errors import DamagedInstance
 from triage.imaging.header import UNREADABLE
 
-READ = (MRImageStorage, EnhancedMRImageStorage)
+MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+READ = (MRImageStorage, *MULTI_FRAME)
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 Elements = dict[BaseTag, DataElement | RawDataElement]
 
@@ -37,7 +42,7 @@ def frames_of(image: Image) -> list[Image]:
         DamagedInstance: The frames are not described one by one.
     """
     header = image.header
-    if image.frame is not None or header.get("SOPClassUID") != EnhancedMRImageStorage:
+    if image.frame is not None or header.get("SOPClassUID") not in MULTI_FRAME:
         return [image]
     try:
         return [

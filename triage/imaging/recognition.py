@@ -1,7 +1,7 @@
 """What a stack is: its sequence, and the evidence for it in words.
 
 Rule: what the images show comes first (a heartbeat, an inversion, velocities), then the table of
-rules, attributes before names. A name alone never makes a cine: a cine has ten or more phases of
+rules, attributes before names. A name alone never makes a cine: a cine has eight or more phases of
 one heartbeat at one position. Every answer says why.
 """
 

@@ -243,9 +243,8 @@ def _unused(
     """Return every image that no view took, by series, with the reason."""
     counts = dict(left_out)
     taken = {(image.path, image.frame) for chosen in used for image in chosen.images}
-    wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}
     for each in seen:
-        reason = why_unused(each, wanted)
+        reason = why_unused(each, used)
         for image in each.stack.images:
             if (image.path, image.frame) in taken:
                 continue
@@ -258,9 +257,10 @@ def _unused(
     )
 
 
-def why_unused(seen: Seen, wanted: Iterable[Kind]) -> str:
+def why_unused(seen: Seen, used: Iterable[Chosen]) -> str:
     """Say why a stack, or what is left of it, fills no view."""
     kind = seen.known.sequence
+    wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}
     if kind is None or kind not in {Kind.CINE, Kind.LGE, *wanted}:
         return seen.known.why
     if seen.view is View.SAX:
@@ -268,3 +268,16 @@ def why_unused(seen: Seen, wanted: Iterable[Kind]) -> str:
     if seen.view in TURNS_DEG:
         return f"{kind.words}, {seen.why}; no slot takes it, or another one fills the view"
     return f"{kind.words}, {seen.why}"
+
+
+def why_declined(images: Sequence[Image], selection: Selection) -> str | None:
+    """Return why a study without any view is none for the worker; None where it has one."""
+    if selection.used:
+        return None
+    if not images:
+        return "no instance has a header that parses"
+    modalities = sorted({text(image.header, "Modality") or "unknown" for image in images})
+    if "MR" not in modalities:
+        return f"no MR images, only {', '.join(modalities)}"
+    seen = sorted({stack.reason for stack in selection.unused})
+    return "no cardiac view found: " + "; ".join(seen[:5])

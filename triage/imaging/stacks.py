@@ -22,7 +22,7 @@ SAME_DIRECTION = 0.0002  #: 1 - cosine: orientations within about one degree are
 SAME_PLACE_MM = 0.5
 #: What tells groups that one series mixes apart, and how many of them one may mix.
 GROUPS = {"EchoTime": 16, "AcquisitionNumber": 4}
-CINE_PHASES = 10  #: fewer images at one position are no cine
+CINE_PHASES = 8  #: fewer images at one position are no cine
 BEAT_MS = 2500.0  #: trigger times that span more than a slow beat are plain time: perfusion
 
 
@@ -41,7 +41,7 @@ class Slice:
 
     @property
     def beats(self) -> bool:
-        """Whether it shows a heartbeat: ten or more phases of no more than a slow beat."""
+        """Whether it shows a heartbeat: eight or more phases of no more than a slow beat."""
         return len(self.times_ms) >= CINE_PHASES and self.span_ms <= BEAT_MS
 
 
