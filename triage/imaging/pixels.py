@@ -116,31 +116,12 @@ def _number(stream: bytes, at: int, length: int) -> int:
 
 
 def _meant(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
-    """Return what stored values mean: without overlay bits and padding, rescaled."""
-    values = _without_padding(_within_bits(stored, header), header)
+    """Return what stored values mean: without padding, rescaled; pydicom drops overlay bits."""
+    values = _without_padding(stored, header)
     if number(header, "RescaleSlope") == 0:  # which PS3.3 C.11.1.1.2 forbids: nothing is meant
         return values
     meant: NDArray[Any] = apply_modality_lut(values, header)
     return meant
-
-
-def _within_bits(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
-    """Clear what older scanners kept beside 12 of 16 bits: overlays (PS3.5 8.1.2)."""
-    allocated, bits = number(header, "BitsAllocated"), number(header, "BitsStored")
-    if stored.dtype.kind not in "iu" or allocated is None or bits is None or bits >= allocated:
-        return stored
-    high = number(header, "HighBit")
-    shift = 0 if high is None else max(0, int(high) + 1 - int(bits))
-    signed = stored.dtype.kind == "i"
-    low, top = (
-        (-(1 << int(bits) - 1), (1 << int(bits) - 1) - 1) if signed else (0, (1 << int(bits)) - 1)
-    )
-    if not shift and low <= stored.min() and stored.max() <= top:
-        return stored
-    values = (stored.astype(np.int64) >> shift) & ((1 << int(bits)) - 1)
-    if signed:
-        values = np.where(values > top, values - (1 << int(bits)), values)
-    return values
 
 
 def _without_padding(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
