@@ -22,6 +22,7 @@ NOT_LEFT = {
     View.AORTA,
     View.PULMONARY_ARTERY,
 }
+HEARTBEAT_MS = 400.0  #: no patient's heart beats faster than this at rest
 #: Inversion times, ms, at which the myocardium of delayed enhancement is dark.
 NULLED_MS = (100.0, 700.0)
 
@@ -83,18 +84,19 @@ def _sequence(stack: Stack, said: Said[Sequence] | None) -> tuple[Sequence | Non
 
 def _by_times(stack: Stack, *, inverted: bool) -> tuple[Sequence | None, str]:
     fullest = stack.fullest
-    if len(fullest.times_ms) >= CINE_PHASES and fullest.span_ms > BEAT_MS:
-        seconds = fullest.span_ms / 1000
-        return Sequence.PERFUSION, (
-            f"perfusion: {len(fullest.times_ms)} images at one position over {seconds:.0f} s"
-        )
+    count = len(fullest.times_ms)
+    if count >= CINE_PHASES and fullest.span_ms > BEAT_MS:
+        images = f"{count} images at one position over {fullest.span_ms / 1000:.0f} s"
+        if fullest.span_ms / (count - 1) >= HEARTBEAT_MS:
+            return Sequence.PERFUSION, f"perfusion: {images}, one a heartbeat"
+        return None, f"not a cine: {images}, which is no heartbeat"
     inversion_ms = number(stack.first.header, "InversionTime") or 0.0
     if inverted and len(fullest.images) == 1 and NULLED_MS[0] <= inversion_ms <= NULLED_MS[1]:
         inversion = f"{inversion_ms:.0f} ms after an inversion"
         return Sequence.LGE, f"delayed enhancement: one image at a position, {inversion}"
     if len(fullest.images) > 1 and not fullest.times_ms:
         return None, f"not a cine: {len(fullest.images)} images without trigger times"
-    count = max(1, len(fullest.times_ms))
+    count = max(1, count)
     return None, f"not a cine: {count} phase{'s' * (count != 1)}"
 
 

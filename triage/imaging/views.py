@@ -13,7 +13,7 @@ degrees from there, a three-chamber plane by about 135.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, permutations
+from itertools import permutations
 from types import MappingProxyType
 
 import numpy as np
@@ -35,7 +35,8 @@ TURNS_DEG: Mapping[View, float] = MappingProxyType(
 ONE_PLANE_DEG = 8.0  #: repetitions of a plane are turned no further
 TRUSTED_DEG = 30.0  #: what a name weighs against the angle
 NO_VIEW_DEG = 45.0  #: a plane farther than this from every view is none of them
-RIGHT_HEART_MM = 15.0  #: a plane that misses the left ventricle's middle by more is not its own
+RIGHT_HEART_MM = 15.0  #: an upright plane that misses the left ventricle's middle by more, and
+RIGHT_HEART_UNSURE_MM = 20.0  #: where the middle is less sure, is the right heart's
 MEETING_MM = 12.0
 BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)  #: the apex lies left, in front and below
 SIDEWAYS = MappingProxyType({View.SAGITTAL: 0, View.CORONAL: 1, View.AXIAL: 2})
@@ -63,6 +64,7 @@ class Heart:
 
     axis: "Axis"
     middle: Vector | None  #: where its long-axis planes meet, halfway along the short-axis stack
+    own_mm: float  #: upright planes that miss the middle by more are not the left ventricle's
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def views_of(known: Sequence[Known]) -> tuple[list[Seen], Heart | None]:
     if axis is None:
         return [_by_name(each) for each in known], None
     seen = [_placed(each, axis) for each in known]
-    heart = Heart(axis, _left_middle([one for one in seen if one.known.sequence is Kind.CINE]))
+    heart = Heart(axis, *_left_middle([one for one in seen if one.known.sequence is Kind.CINE]))
     seen = [_beside(each, heart) for each in seen]
     kinds = {each.known.sequence for each in seen}
     named = {id(each.stack): each for kind in kinds for each in _told_apart(seen, kind)}
@@ -200,28 +202,55 @@ def _body_plane(known: Known) -> View | None:
 # -- left and right heart
 
 
-def _left_middle(cines: Sequence[Seen]) -> Vector | None:
-    """Return where most long-axis planes meet at the height of the middle slice.
+def _left_middle(cines: Sequence[Seen]) -> tuple[Vector | None, float]:
+    """Return the middle of the left ventricle, and by how much its own planes may miss it, mm.
 
-    With fewer than three planes nothing tells which of them are the left ventricle's.
+    A four-chamber plane cuts both ventricles, and every other long-axis plane cuts it, at the
+    height of the middle slice, in the one or the other. Where three planes meet is the left one;
+    where no three meet it is the point farthest to the patient's left, which tells less.
     """
-    planes = [each.stack.slices[0] for each in cines if each.turn_deg is not None]
+    planes = [each for each in cines if each.turn_deg is not None]
+    across = [each for each in planes if _likest(each.turn_deg) is View.FOUR_CHAMBER]
     short = [each.stack for each in cines if each.view is View.SAX]
     if not short:
-        return None
+        return None, 0.0
     slices = short_axis_slices(short)
-    level = slices[len(slices) // 2].plane
-    candidates = []
-    for one, other in combinations(planes, 2):
-        normals = np.array([one.plane.normal, other.plane.normal, level.normal])
-        if abs(np.linalg.det(normals)) < 0.3:  # noqa: PLR2004 - planes that hardly cross
-            continue
-        places = np.array([one.plane.position, other.plane.position, level.position])
-        point = np.linalg.solve(normals, np.sum(normals * places, axis=1))
-        meeting = sum(_misses_mm(each, point) < MEETING_MM for each in planes)
-        candidates.append((meeting, float(point[0]), point))
-    best = max(candidates, key=lambda each: each[:2], default=None)
-    return None if best is None or best[0] < 3 else best[2]  # noqa: PLR2004 - as said above
+    level = slices[len(slices) // 2]
+    places = [nearest(each.stack, None) for each in planes]
+    points = [
+        point
+        for one in across
+        for other in planes
+        if (point := _crossing([nearest(one.stack, None), nearest(other.stack, None), level]))
+        is not None
+    ]
+    meeting = [sum(_misses_mm(each, point) < MEETING_MM for each in places) for point in points]
+    leftmost = max(
+        zip(meeting, points, strict=True),
+        key=lambda each: (each[0] >= 3, float(each[1][0])),  # noqa: PLR2004 - as said above
+        default=None,
+    )
+    if leftmost is None:
+        return None, 0.0
+    count, point = leftmost
+    return point, RIGHT_HEART_MM if count >= 3 else RIGHT_HEART_UNSURE_MM  # noqa: PLR2004
+
+
+def _crossing(slices: Sequence[Slice]) -> Vector | None:
+    """Return where three planes cross, or None where they hardly do."""
+    normals = np.array([each.plane.normal for each in slices])
+    if abs(np.linalg.det(normals)) < 0.3:  # noqa: PLR2004 - of unit normals
+        return None
+    places = np.array([each.plane.position for each in slices])
+    point: Vector = np.linalg.solve(normals, np.sum(normals * places, axis=1))
+    return point
+
+
+def _likest(turn_deg: float | None) -> View | None:
+    """Return the view whose typical turn is nearest."""
+    if turn_deg is None:
+        return None
+    return min(TURNS_DEG, key=lambda view: _off(turn_deg, view))
 
 
 def _misses_mm(one: Slice, point: Vector) -> float:
@@ -241,9 +270,7 @@ def _beside(seen: Seen, heart: Heart) -> Seen:
         return seen
     one = nearest(seen.stack, heart.middle)
     missed = _misses_mm(one, heart.middle)
-    turn_deg = seen.turn_deg
-    upright = min(TURNS_DEG, key=lambda view: _off(turn_deg, view)) is View.TWO_CHAMBER
-    if missed < RIGHT_HEART_MM or not upright:
+    if missed < heart.own_mm or _likest(seen.turn_deg) is not View.TWO_CHAMBER:
         return seen
     normal = one.plane.normal
     foot = ((one.plane.position - heart.middle) @ normal) * normal  # from the middle to the plane
