@@ -82,11 +82,22 @@ def named(names: Iterable[str], rules: Rules, out: TextIO) -> None:
 def write_sheet(path: Path, folder: Folder) -> None:
     """Write every stack of a folder's studies as a contact sheet."""
     rows = [
-        Row(_caption(seen, study), seen.stack, bool(used_views(seen, study.selection)))
+        Row(_caption(seen, study), seen.stack, used_images(study.selection))
         for study in folder.studies
-        for seen in study.selection.seen
+        for seen in _used_first(study)
     ]
     write_rows(path, rows, lambda name: Path(name).read_bytes())
+
+
+def _used_first(study: Study) -> list[Seen]:
+    """Return the stacks of a study, used ones first, then by what they are."""
+
+    def key(seen: Seen) -> tuple[bool, str, str, str]:
+        unused = not used_views(seen, study.selection)
+        kind = seen.known.sequence or ""
+        return unused, kind, seen.view or "", series_name(seen.stack.first.header)
+
+    return sorted(study.selection.seen, key=key)
 
 
 def _caption(seen: Seen, study: Study) -> str:
@@ -102,8 +113,8 @@ def _caption(seen: Seen, study: Study) -> str:
 
 def as_rows(study: Study) -> list[tuple[str, ...]]:
     """Return a row for each stack: names, images, sequence, view, slots, evidence or reason."""
-    rows = []
-    for seen in study.selection.seen:
+    rows: list[tuple[str, ...]] = []
+    for seen in _used_first(study):
         values = _stack_values(seen, study)
         names = dict.fromkeys(one["series_description"] for one in values["slices"])
         why = values["reason"] or "; ".join(values["evidence"])
@@ -118,7 +129,7 @@ def as_rows(study: Study) -> list[tuple[str, ...]]:
                 why,
             )
         )
-    return sorted(rows, key=lambda row: (not row[4], row[2], row[3], row[0]))
+    return rows
 
 
 def _count(images: int, slices: int) -> str:
@@ -216,5 +227,12 @@ def used_views(seen: Seen, selection: Selection) -> list[str]:
     return [
         chosen.view
         for chosen in selection.used
-        if any((image.path, image.frame) in own for image in chosen.images)
+        if not own.isdisjoint((image.path, image.frame) for image in chosen.images)
     ]
+
+
+def used_images(selection: Selection) -> frozenset[tuple[str, int | None]]:
+    """Return path and frame of every image that a slot takes."""
+    return frozenset(
+        (image.path, image.frame) for chosen in selection.used for image in chosen.images
+    )

@@ -90,8 +90,8 @@ def test_a_contact_sheet_shows_every_stack(folder: Path) -> None:
     write_sheet(folder / "sheet.png", read(folder))
     with Raster.open(folder / "sheet.png") as sheet:
         pixels = np.asarray(sheet)
-    assert pixels.shape == (8 * 170, 1440)
-    rows = pixels.reshape(8, 170, 1440)
+    assert pixels.shape == (8 * 136, 1540)
+    rows = pixels.reshape(8, 136, 1540)
     assert (rows[:, 26:].max(axis=(1, 2)) > 100).all()
 
 

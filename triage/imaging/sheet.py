@@ -1,8 +1,8 @@
 """A contact sheet of stacks to look at: slices from base to apex, or phases of a single slice.
 
 Rule: what a sheet shows are the pixels that an assessment would decode, windowed as it does, and
-no more of them than it shows. What is used stands bright, what is not stands dimmed; what cannot
-be decoded says so.
+no more of them than it shows. Images that are used stand bright, others dimmed; what cannot be
+decoded says so.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from triage.imaging.pixels import read_pixels
 from triage.imaging.stacks import Stack
 from triage.imaging.views import from_base
 
-TILE = 144
-MOST_TILES = 10
+TILE = 110
+MOST_TILES = 14
 CAPTION = 26
 WINDOW = (1.0, 99.5)  #: percentiles
 DIMMED = 0.55
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     caption: str
     stack: Stack
-    used: bool
+    used: frozenset[tuple[str, int | None]]  #: path and frame of the images that are used
 
 
 def write_rows(path: Path, rows: Sequence[Row], read: Callable[[str], bytes]) -> None:
@@ -44,7 +44,7 @@ def write_rows(path: Path, rows: Sequence[Row], read: Callable[[str], bytes]) ->
         top = number * (TILE + CAPTION)
         pen.text((4, top + 6), _short(row.caption), fill=255 if row.used else 170, font=font)
         try:
-            tiles = _tiles(_shown(row.stack), read, 1.0 if row.used else DIMMED)
+            tiles = _tiles(_shown(row.stack), read, row.used)
         except DamagedInstance as reason:
             pen.text((4, top + CAPTION + 6), str(reason), fill=170, font=font)
             continue
@@ -68,11 +68,16 @@ def _shown(stack: Stack) -> list[Image]:
 
 
 def _tiles(
-    images: Sequence[Image], read: Callable[[str], bytes], brightness: float
+    images: Sequence[Image],
+    read: Callable[[str], bytes],
+    used: frozenset[tuple[str, int | None]],
 ) -> list[Raster.Image]:
     decoded = read_pixels(images, read)
     low, high = np.percentile(np.concatenate([each.ravel() for each in decoded]), WINDOW)
-    return [_tile(each, float(low), float(high), brightness) for each in decoded]
+    return [
+        _tile(pixels, float(low), float(high), 1.0 if (at.path, at.frame) in used else DIMMED)
+        for at, pixels in zip(images, decoded, strict=True)
+    ]
 
 
 def _tile(pixels: NDArray[np.float32], low: float, high: float, brightness: float) -> Raster.Image:
