@@ -82,7 +82,7 @@ def named(names: Iterable[str], rules: Rules, out: TextIO) -> None:
 def write_sheet(path: Path, folder: Folder) -> None:
     """Write every stack of a folder's studies as a contact sheet."""
     rows = [
-        Row(_caption(seen, study), seen.stack, used_images(study.selection))
+        Row(_caption(seen, study), seen.stack, _used_of(seen, study.selection))
         for study in folder.studies
         for seen in _used_first(study)
     ]
@@ -231,8 +231,9 @@ def used_views(seen: Seen, selection: Selection) -> list[str]:
     ]
 
 
-def used_images(selection: Selection) -> frozenset[tuple[str, int | None]]:
-    """Return path and frame of every image that a slot takes."""
+def _used_of(seen: Seen, selection: Selection) -> frozenset[tuple[str, int | None]]:
+    """Return path and frame of the images of a stack that a slot takes."""
+    taken = {(image.path, image.frame) for chosen in selection.used for image in chosen.images}
     return frozenset(
-        (image.path, image.frame) for chosen in selection.used for image in chosen.images
+        key for image in seen.stack.images if (key := (image.path, image.frame)) in taken
     )
