@@ -7,7 +7,7 @@ lease was lost changes nothing any more.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from pydantic import TypeAdapter
@@ -27,7 +27,9 @@ from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import heart_centre, join, view_frames
 from triage.imaging.header import is_image_class, read_header
-from triage.imaging.series import Chosen, Image, Selection, select_views
+from triage.imaging.images import Image
+from triage.imaging.rules import Rules, load_rules
+from triage.imaging.series import Chosen, select_views, why_declined
 from triage.lease import kept_alive
 from triage.model.bundle import Bundle
 from triage.model.prompts import PromptEmbeddings
@@ -36,6 +38,7 @@ from triage.ports import Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
 from triage.reports import REPORTS
 from triage.reports.equipment import Equipment
+from triage.reports.header import refuse_two_patients
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
@@ -77,6 +80,7 @@ class Assessor:
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
+    rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
         """Assess a ready study and send its deliveries; a study that is taken is left alone."""
@@ -107,8 +111,10 @@ class Assessor:
     def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset]]:
         images, unreadable = self._images(study)
         views = [slot.view for slot in self.model.bundle.manifest.layout]
-        selection = select_views(images, views)
-        _decline_unless_cardiac(images, selection)
+        refuse_two_patients([image.header for image in _pictures(images)], study.study_uid)
+        selection = select_views(images, views, self.rules)
+        if (why := why_declined(images, selection)) is not None:
+            raise StudyDeclined(why)
         frames, undecodable = self._frames(selection.used)
         used = tuple(chosen for chosen in selection.used if chosen.view in frames)
         if not used:
@@ -132,7 +138,12 @@ class Assessor:
             unused=(*selection.unused, *unreadable),
             answers=answers,
         )
-        return assessment, [image.header for chosen in used for image in chosen.images]
+        evidence = {
+            str(image.header.SOPInstanceUID): image.header
+            for chosen in used
+            for image in chosen.images
+        }
+        return assessment, list(evidence.values())
 
     def _images(self, study: StudyRevision) -> tuple[list[Image], list[UnusedStack]]:
         """Read the headers; an instance whose header does not parse does not stop the others."""
@@ -187,22 +198,13 @@ def read_summary(summary: str) -> Assessment:
     return SUMMARY.validate_json(summary)
 
 
-def _decline_unless_cardiac(images: Sequence[Image], selection: Selection) -> None:
-    if selection.used:
-        return
-    if not images:
-        raise StudyDeclined("no instance has a header that parses")
-    modalities = sorted({str(image.header.get("Modality") or "unknown") for image in images})
-    if "MR" not in modalities:
-        raise StudyDeclined(f"no MR images, only {', '.join(modalities)}")
-    seen = sorted({f"{stack.reason}" for stack in selection.unused})
-    raise StudyDeclined("no cardiac view found: " + "; ".join(seen[:5]))
+def _pictures(images: Sequence[Image]) -> list[Image]:
+    return [image for image in images if is_image_class(image.header.SOPClassUID)]
 
 
 def _inputs_digest(images: Sequence[Image]) -> str:
     """Return the digest of what was there to look at; reports beside the images do not count."""
-    pictures = (image.header for image in images if is_image_class(image.header.SOPClassUID))
-    uids = sorted(str(header.SOPInstanceUID) for header in pictures)
+    uids = sorted(str(image.header.SOPInstanceUID) for image in _pictures(images))
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
 
 
@@ -213,13 +215,15 @@ def _used_view(chosen: Chosen) -> UsedView:
         series_uid=str(first.SeriesInstanceUID),
         series_description=str(first.get("SeriesDescription") or "").strip(),
         why=chosen.why,
-        images=tuple(_source(image.header) for image in chosen.images),
+        images=tuple(_source(image) for image in chosen.images),
     )
 
 
-def _source(header: Dataset) -> SourceImage:
+def _source(image: Image) -> SourceImage:
+    header = image.header
     return SourceImage(
         sop_class_uid=str(header.SOPClassUID),
         sop_instance_uid=str(header.SOPInstanceUID),
         series_uid=str(header.SeriesInstanceUID),
+        frame=image.frame,
     )

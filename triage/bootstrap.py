@@ -20,6 +20,7 @@ from triage.destinations import KINDS
 from triage.domain.completeness import Patience
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
+from triage.imaging.rules import load_rules
 from triage.intake import Intake
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
@@ -96,6 +97,7 @@ class Services:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=self.settings.worker.lease_s,
             max_attempts=self.settings.worker.max_attempts,
+            rules=load_rules(self.settings.series_rules),
         )
 
     def deliverer(self) -> Deliverer:

@@ -104,6 +104,7 @@ class Settings(Strict):
     receiver: Receiver = Receiver()
     destinations: tuple[DicomDestination, ...] = ()
     findings: Path = PACKAGE / "findings" / "default.yaml"
+    series_rules: Path | None = None  #: what this site's series are, asked before the shipped table
     model: Model = Model()
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
@@ -168,6 +169,7 @@ def _resolved(settings: Settings, base: Path) -> Settings:
     paths = {
         "state_dir": _absolute(settings.state_dir, base),
         "findings": _absolute(settings.findings, base),
+        "series_rules": settings.series_rules and _absolute(settings.series_rules, base),
     }
     return settings.model_copy(update={**paths, "model": model})
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import Row
@@ -103,6 +104,16 @@ def studies(found: Sequence[StudyRevision]) -> None:
             moment(study.changed_at),
             study.reason,
         )
+    console.print(table)
+
+
+def series(title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Print the stacks of a study: what each is, what it serves for, and why."""
+    table = Table(title=title)
+    for heading in ("Series", "Images", "Sequence", "View", "Used for", "Why"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row), style="green" if row[4] else None)
     console.print(table)
 
 

@@ -1,6 +1,6 @@
 """The demo bundle sees what is drawn: a short evaluation, and no skew between it and service.
 
-The whole evaluation lies in export/demo_report; these hearts are others than it and than training.
+The whole evaluation lies in export/demo_run; these hearts are others than it and than training.
 """
 
 import shutil

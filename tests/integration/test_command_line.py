@@ -28,6 +28,7 @@ COMMANDS = [
     "demo",
     "check",
     "phantom",
+    "series",
 ]
 
 
@@ -223,3 +224,30 @@ def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert [folder.name for folder in sorted(out.iterdir())] == ["00000000", "00000001"]
     assert triage("phantom").returncode == 2
+
+
+def test_series_shows_what_would_be_chosen_from_a_folder_and_why(tmp_path: Path) -> None:
+    shown = triage("series", str(STUDY), "--sheet", str(tmp_path / "sheet.png"))
+    assert shown.returncode == 0, shown.stderr
+    assert "slice 2 of 3 from the base; SAX: normal within 1 degree" in shown.stdout
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+    found = json.loads(triage("series", str(STUDY), "--json").stdout)
+    (study,) = found["studies"]
+    assert {each["view"] for each in study["used"]} == {"cine_sa", "cine_lax"}
+
+
+def test_series_reads_bare_names_with_a_sites_own_rules(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text(
+        "sequences:\n  - {attribute: name, pattern: '^house recipe', means: lge}\n"
+    )
+    site = configured(tmp_path, series_rules="ours.yaml")
+    names = tmp_path / "names.txt"
+    names.write_text("house_recipe SAX\nSAX_FIESTA_BH\n")
+    shown = triage("series", "--names", str(names), config=site)
+    assert shown.stdout == "name,sequence,view\nhouse_recipe SAX,lge,SAX\nSAX_FIESTA_BH,cine,SAX\n"
+
+
+def test_series_without_a_folder_says_what_it_wants() -> None:
+    asked = triage("series")
+    assert asked.returncode == 2
+    assert "say FOLDER for images" in asked.stderr

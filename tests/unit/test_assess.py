@@ -2,13 +2,15 @@
 
 import struct
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
 
+from tests.builders.hearts import instances
 from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
@@ -18,6 +20,7 @@ from triage.domain.assessment import Assessment, Flag
 from triage.domain.study import Event, State
 from triage.intake import Intake
 from triage.model.bundle import Calibration, Threshold
+from triage.phantom.habits import Vendor
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -110,7 +113,7 @@ def test_the_same_study_in_another_order_gives_the_same_report(
     [
         ([image(Modality="CT", SOPClassUID=CTImageStorage)], "no MR images, only CT"),
         ([image(Modality="")], "no MR images, only unknown"),
-        ([image(series="brain t1")], "no cardiac view found: no cine (1 images at one position)"),
+        ([image(series="brain t1")], "no cardiac view found: not a cine: 1 phase"),
         ([image(series="localizer")], "no cardiac view found: localizer, by its name"),
     ],
 )
@@ -155,6 +158,36 @@ def test_images_of_two_patients_in_one_study_are_declined(
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
     assert "ANOTHER" not in declined.reason
+
+
+def test_a_second_patient_anywhere_in_the_study_stops_it(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    """Images that no view takes tell as much about whose study it is."""
+    run(assessor, [*cardiac_study(), image("study", "localizer", PatientID="ANOTHER")])
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert "images of 2 patients: they differ in PatientID" in declined.reason
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger: SqlLedger) -> None:
+    study = instances(Vendor.SIEMENS, enhanced=True)
+    intake = Intake(assessor.spool, ledger)
+    for each in study:
+        intake.accept(part10(each), SOURCE)
+    uid_ = str(study[0].StudyInstanceUID)
+    assert ledger.move(current(ledger, uid_), Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(uid_, 1)
+    summary = ledger.summary(uid_, 1)
+    assert summary is not None, current(ledger, uid_).reason
+    said = read_summary(summary)
+    assert not said.missing
+    by_view = {each.view: each for each in said.used}
+    assert [each.frame for each in by_view["cine_lax"].images] == list(range(1, 13))
+    report = dcmread(BytesIO(ledger.deliveries(uid_, 1)[0].product.content))
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert sum(len(each.ReferencedSOPSequence) for each in evidence) == 6
 
 
 def test_15_a_task_that_comes_twice_finds_its_work_taken(

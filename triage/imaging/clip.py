@@ -10,26 +10,18 @@ meet: that needs no pixels, and technologists lay those planes through it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Raster
-from pydicom import Dataset, dcmread
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom import Dataset
 
-from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import Plane, Vector, meeting_point, numbers, plane_of
-from triage.imaging.header import UNREADABLE
-from triage.imaging.series import Chosen, Image
+from triage.imaging.pixels import Pixels, read_pixels
+from triage.imaging.series import Chosen
 from triage.model.bundle import ClipForm, Slot
 from triage.ports import Frames
-
-Pixels = NDArray[np.float32]  #: (H, W)
-
-#: What pydicom's decoders raise on pixel data that they cannot read.
-UNDECODABLE = (*UNREADABLE, RuntimeError, IndexError)
 
 
 class Picture(NamedTuple):
@@ -53,7 +45,12 @@ def view_frames(
     chosen: Chosen, form: ClipForm, heart: Vector | None, read: Callable[[str], bytes]
 ) -> Frames:
     """Return the 8-bit frames of one view, (images, H, W); raise DamagedInstance."""
-    return grey_frames([_picture(image, read) for image in chosen.images], form, heart)
+    decoded = read_pixels(chosen.images, read)
+    pictures = [
+        Picture(pixels, _spacing(image.header), plane_of(image.header))
+        for image, pixels in zip(chosen.images, decoded, strict=True)
+    ]
+    return grey_frames(pictures, form, heart)
 
 
 def grey_frames(pictures: Sequence[Picture], form: ClipForm, heart: Vector | None) -> Frames:
@@ -121,22 +118,6 @@ def _middle(header: Dataset, plane: Plane) -> Vector:
     return middle
 
 
-def _picture(image: Image, read: Callable[[str], bytes]) -> Picture:
-    return Picture(_pixels(image, read), _spacing(image.header), plane_of(image.header))
-
-
-def _pixels(image: Image, read: Callable[[str], bytes]) -> Pixels:
-    try:
-        dataset = dcmread(BytesIO(read(image.path)))
-        values = apply_modality_lut(dataset.pixel_array, dataset)
-    except UNDECODABLE as error:
-        raise DamagedInstance(f"pixel data does not decode ({type(error).__name__})") from None
-    if values.ndim != 2:  # noqa: PLR2004 - rows and columns
-        raise DamagedInstance("not a single grey image")
-    pixels = values.astype(np.float32)
-    return -pixels if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else pixels
-
-
 def _square(picture: Picture, form: ClipForm, heart: Vector | None) -> Pixels:
     """Cut a square in millimetres and resample it to the form's size, (H, W)."""
     pixels, (row_mm, column_mm), plane = picture
@@ -169,11 +150,9 @@ def _resampled(pixels: Pixels, box: tuple[float, float, float, float], form: Cli
     upper, lower, north, south = _covered(top, bottom, rows, form.height)
     square = np.full((form.height, form.width), pixels.min(), np.float32)
     if first < last and upper < lower:
-        square[upper:lower, first:last] = Raster.fromarray(pixels).resize(
-            (last - first, lower - upper),
-            Raster.Resampling.BILINEAR,
-            box=(west, north, east, south),
-        )
+        size, box = (last - first, lower - upper), (west, north, east, south)
+        covered = Raster.fromarray(pixels).resize(size, Raster.Resampling.BILINEAR, box=box)
+        square[upper:lower, first:last] = np.asarray(covered)
     return square
 
 

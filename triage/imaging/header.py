@@ -37,6 +37,8 @@ PIXEL_MODULE = (
     "NumberOfFrames",
     "PhotometricInterpretation",
 )
+#: Bytes of the largest data set that is inflated.
+MOST_INFLATED = 1 << 28
 #: What an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 NATIVE = {
@@ -65,7 +67,9 @@ UNREADABLE = (
 def read_header(part10: bytes) -> Dataset:
     """Return the data set of a Part 10 file without its pixel data; raise DamagedInstance."""
     try:
+        _refuse_inflation(part10)
         header = dcmread(BytesIO(part10), stop_before_pixels=True)
+        header.buffer = None  # it would keep the pixels of every instance in memory
         for tag in header.keys():  # noqa: SIM118 - pydicom converts an element when it is asked for
             if not tag.is_private:
                 header[tag]
@@ -89,6 +93,7 @@ def read_identity(part10: bytes) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
     wanted = [*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, "Modality", "PixelData"]
     try:
+        _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(wanted))
         uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
         modality = str(dataset.get("Modality") or "")
@@ -99,6 +104,21 @@ def read_identity(part10: bytes) -> Identity:
     study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
     is_image = is_image_class(sop_class_uid)
     return Identity(study_uid, series_uid, sop_class_uid, sop_instance_uid, modality, is_image)
+
+
+def _refuse_inflation(part10: bytes) -> None:
+    """Raise where a deflated data set (PS3.5 A.5) would grow beyond any image we take."""
+    start = len(part10) - len(data_set_of(part10))
+    if DeflatedExplicitVRLittleEndian.encode() not in part10[:start]:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    tail = part10[start:]
+    grown = 0
+    while tail and not inflater.eof:
+        grown += len(inflater.decompress(tail, 1 << 20))
+        tail = inflater.unconsumed_tail
+        if grown > MOST_INFLATED:
+            raise DamagedInstance("the data set is deflated from more than an image can hold")
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

@@ -1,80 +1,64 @@
 """Which images of a study fill which view of the bundle, and why not the others.
 
-Rule: attributes before names, geometry before both where it can tell, and every decision carries
-its evidence in words. A cine is ten or more trigger times at one position of one series; the
-short axis is the direction that several cine planes share; a long-axis plane holds that direction.
-Facts about names: architecture of the published name lists (cmr_toolkit, ukbb_cardiac).
+    images -> frames (images.py) -> stacks (stacks.py) -> sequence (recognition.py, rules.py)
+           -> view (views.py) -> slots of the bundle (here)
 
-Simple rules for classic MR; richer ones (Enhanced MR, mixed series, site tables) take this
-module's place without changing its answer, `Selection`.
+Rule: attributes before names, geometry before both where it can tell, and every decision carries
+its evidence in words: what is used, what is missing, and every other image of the study. The
+order of the images, the series they came in and what these are called change nothing that the
+images themselves can tell.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 from pydicom import Dataset
-from pydicom.uid import MRImageStorage
 
 from triage.domain.assessment import MissingView, UnusedStack
-from triage.imaging.geometry import Plane, Vector, angle_deg, number, plane_of
-
-CINE_PHASES = 10  #: fewer images at one position are no cine
-BEAT_MS = 2500.0  #: trigger times that span more than a slow beat are plain time: perfusion
-PARALLEL_DEG = 15.0
-LONG_AXIS_DEG = 30.0  #: a long-axis plane's normal is this near to a right angle with the axis
-STACK_SLICES = 3
-
-#: What a series is not, by its name, first match wins; names in lower case.
-EXCLUDED = (
-    (r"ti[ _-]?scout|look[ _-]?locker|cine_?ir", "TI scout"),
-    (r"(?<![a-z])loc(?![a-z])|(?<![a-z])locat|locali[sz]|scout|survey|3-?pl", "localizer"),
-    (r"flow|(?<![a-z])(fast)?(card_)?pc(?![a-z])|4df|velocity|venc|phase.?contrast", "flow"),
-    (r"(?<![a-z])m?tags?(?![a-z])|tagging", "tagging"),
-    (r"t1.?map|t2.?map|molli|shmolli|_moco_t1|t2\*", "mapping"),
-    (r"perfus|(?<![a-z])s?perf(?![a-z])|first.?pass", "perfusion"),
-    (
-        r"[td]irfse|haste|stir|(?<![a-z])[bd]b(?![a-z])|dark.?blood|t2w",
-        "T2-weighted or black blood",
-    ),
-    (r"mra|angio|mfast", "angiography"),
+from triage.domain.errors import DamagedInstance
+from triage.imaging.geometry import number, plane_of
+from triage.imaging.images import READ, Image, frames_of
+from triage.imaging.recognition import recognise, told_apart
+from triage.imaging.rules import Rules, Variant, View, load_rules, series_name, text
+from triage.imaging.rules import Sequence as Kind
+from triage.imaging.stacks import Slice, stacks_of
+from triage.imaging.views import (
+    STACK_SLICES,
+    TURNS_DEG,
+    Heart,
+    Seen,
+    from_base,
+    nearest,
+    short_axis_slices,
+    turned_from,
+    views_of,
 )
-#: "de" only between underscores: it is a word of several languages.
-LGE = r"lge|psir|delay|(^|_)de_|irp?-fgre|del.?enh|\blate\b|(?<![a-z])(dhe|mde|dme)(?![a-z])|viab"
-RIGHT_HEART_OR_VESSEL = r"rvot|\brv|_rv|aort|_ao|\bao\b|pulm|\b[lr]?pa\b"
-LONG_AXES = (
-    ("4ch", r"4.?ch|4c\b|hla|four"),
-    ("3ch", r"3.?ch|3c\b|lvot|three"),
-    ("2ch", r"2.?ch|2c\b|vla|two"),
-)
-SHORT_AXIS = r"sax|short|\bsa\b|_sa\b|\bsa_|_sa_"
 
+__all__ = ["Chosen", "Image", "Selection", "select_views"]
 
-@dataclass(frozen=True)
-class Image:
-    """A received image: its header (no pixels) and where its file lies in the spool."""
-
-    path: str
-    header: Dataset
-
-
-class Location(NamedTuple):
-    """The images of one series at one position, by phase."""
-
-    series_uid: str
-    description: str
-    plane: Plane
-    images: tuple[Image, ...]
-
-    @property
-    def is_cine(self) -> bool:
-        """Ten or more phases with distinct trigger times (constant ones are no cine) of a beat."""
-        stated = (number(image.header, "TriggerTime") for image in self.images)
-        times = {time for time in stated if time is not None}
-        return len(times) >= CINE_PHASES and max(times) - min(times) <= BEAT_MS
+#: What the names of slots are made of: a sequence, perhaps a variant, a plane.
+SEQUENCES = {
+    "cine": Kind.CINE,
+    "lge": Kind.LGE,
+    "perfusion": Kind.PERFUSION,
+    "t1map": Kind.T1_MAP,
+    "t2map": Kind.T2_MAP,
+    "t2starmap": Kind.T2_STAR_MAP,
+    "t2w": Kind.T2W,
+    "flow": Kind.FLOW,
+}
+PLANES = {
+    "sa": View.SAX,
+    "lax": View.FOUR_CHAMBER,
+    "4ch": View.FOUR_CHAMBER,
+    "2ch": View.TWO_CHAMBER,
+    "3ch": View.THREE_CHAMBER,
+}
+#: Sequences of which a slot takes all times of one slice; of the others, one image a slice.
+IN_TIME = {Kind.CINE, Kind.PERFUSION, Kind.FLOW}
+IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 
 class Chosen(NamedTuple):
@@ -92,223 +76,208 @@ class Selection:
     used: tuple[Chosen, ...]
     missing: tuple[MissingView, ...]
     unused: tuple[UnusedStack, ...]
+    seen: tuple[Seen, ...] = ()  #: every stack, with its sequence, view and evidence
 
 
-def select_views(images: Sequence[Image], views: Sequence[str]) -> Selection:
-    """Choose the images of every view in `views` (slot names of the bundle's manifest)."""
-    reasons: dict[str, str] = {}
-    locations = _locations(images, reasons)
-    cines = [at for at in locations if at.is_cine and not _is_lge(at)]
-    stills = [at for at in locations if _is_lge(at) and not at.is_cine]
-    axis, axis_why = _short_axis(cines, stills)
-    chosen = {
-        **_cine_views(cines, axis, axis_why),
-        **_lge_views(stills, axis),
-    }
-    for at in locations:
-        reasons.setdefault(at.series_uid, _left_over(at, axis))
-    used = tuple(chosen[view] for view in views if view in chosen)
-    missing = tuple(_missing(view, cines, stills) for view in views if view not in chosen)
-    return Selection(used, missing, _unused(images, used, reasons))
+class Slot(NamedTuple):
+    """What a slot of the bundle wants."""
+
+    kind: Kind
+    plane: View
+    variant: Variant | None
+    any_long_axis: bool  #: whether another long-axis plane will do where the plane is missing
 
 
-# -- grouping
+def select_views(
+    images: Sequence[Image], views: Sequence[str], rules: Rules | None = None
+) -> Selection:
+    """Choose the images of every view in `views` (slot names of the bundle's manifest).
 
-
-def _locations(images: Sequence[Image], reasons: dict[str, str]) -> list[Location]:
-    """Group by series and position; `reasons` learns why a series is left out at once."""
-    groups: dict[tuple[object, ...], list[Image]] = defaultdict(list)
-    planes: dict[tuple[object, ...], Plane] = {}
-    for image in images:
-        series_uid = str(image.header.SeriesInstanceUID)
-        plane = plane_of(image.header)
-        if reason := _excluded(image.header, plane):
-            reasons.setdefault(series_uid, reason)
-        elif plane is not None:
-            key = (series_uid, *np.round([*plane.position, *plane.row, *plane.column], 1))
-            groups[key].append(image)
-            planes[key] = plane
-    return [
-        Location(str(key[0]), _name(group[0].header), planes[key], _by_phase(group))
-        for key, group in groups.items()
-    ]
-
-
-def _excluded(header: Dataset, plane: Plane | None) -> str | None:
-    modality = str(header.get("Modality") or "unknown")
-    if modality != "MR":
-        return f"modality {modality}, not MR"
-    if header.SOPClassUID != MRImageStorage:
-        return f"{header.SOPClassUID.name} is not read yet"
-    stated = header.get("ImageType") or ()
-    values = (stated,) if isinstance(stated, str) else stated
-    kinds = {str(value).upper() for value in values}
-    if "P" in kinds or "VELOCITY MAP" in kinds:
-        return "phase images, not magnitude"
-    for pattern, meaning in EXCLUDED:
-        if re.search(pattern, _name(header).lower()):
-            return f"{meaning}, by its name"
-    return "its position in the patient is not given" if plane is None else None
-
-
-def _by_phase(images: Iterable[Image]) -> tuple[Image, ...]:
-    def order(image: Image) -> tuple[float, float, str]:
-        trigger = number(image.header, "TriggerTime")
-        instance = number(image.header, "InstanceNumber")
-        uid = str(image.header.SOPInstanceUID)
-        return (0.0 if trigger is None else trigger, 0.0 if instance is None else instance, uid)
-
-    return tuple(sorted(images, key=order))
-
-
-def _name(header: Dataset) -> str:
-    return str(header.get("SeriesDescription") or header.get("ProtocolName") or "").strip()
-
-
-def _says(at: Location, pattern: str) -> bool:
-    return re.search(pattern, at.description.lower()) is not None
-
-
-def _is_lge(at: Location) -> bool:
-    return _says(at, LGE)
-
-
-# -- geometry
-
-
-def _short_axis(cines: list[Location], stills: list[Location]) -> tuple[Vector | None, str]:
-    """Return the direction of the short-axis stack and how it was found."""
-    for kind, locations in (("cine", cines), ("LGE", stills)):
-        for hint in (SHORT_AXIS, ""):
-            stack = max((_slices(locations, at, hint) for at in locations), key=len, default=[])
-            if len(stack) >= STACK_SLICES:
-                return stack[0].plane.normal, f"{len(stack)} parallel {kind} slices"
-    named = [at for at in cines + stills if _says(at, SHORT_AXIS)]
-    return (named[0].plane.normal, "a name that says short axis") if named else (None, "")
-
-
-def _slices(locations: list[Location], like: Location, hint: str = "") -> list[Location]:
-    """Return one location per position of those parallel to `like`, base and apex in order."""
-    normal = like.plane.normal
-    parallel = [
-        at
-        for at in locations
-        if angle_deg(at.plane.normal, normal) < PARALLEL_DEG and _says(at, hint)
-    ]
-    by_depth = {round(float(at.plane.position @ normal)): at for at in parallel}
-    return [by_depth[depth] for depth in sorted(by_depth)]
-
-
-def _along(locations: list[Location], axis: Vector | None) -> list[Location]:
-    if axis is None:
-        return []
-    return [at for at in locations if angle_deg(at.plane.normal, axis) < PARALLEL_DEG]
-
-
-def _across(locations: list[Location], axis: Vector | None) -> list[Location]:
-    """Return the long-axis planes of the left heart, those most like a four-chamber view first."""
-    if axis is None:
-        return []
-    across = [
-        at
-        for at in locations
-        if angle_deg(at.plane.normal, axis) > 90 - LONG_AXIS_DEG
-        and not _says(at, RIGHT_HEART_OR_VESSEL)
-    ]
-    return sorted(across, key=lambda at: -_left_to_right(at, axis))
-
-
-def _left_to_right(at: Location, axis: Vector) -> float:
-    """How far the plane runs from the patient's right to left where it cuts the short axis.
-
-    A four-chamber plane cuts septum and side wall and runs nearly left to right there; two- and
-    three-chamber planes are turned by about 90 and 60 degrees about the long axis.
+    Args:
+        images: Headers of a study's instances, in any order.
+        views: Slot names, as in "cine_sa", "lge_2ch" or "perfusion_stress_sa".
+        rules: The table of what series are; the shipped one unless given.
     """
-    return abs(float(np.cross(at.plane.normal, axis)[0]))
+    rules = rules or load_rules()
+    frames, left_out = _readable(images)
+    stacks = stacks_of(frames, lambda image: told_apart(image, rules))
+    known = [recognise(stack, rules) for stack in stacks]
+    seen, heart = views_of(known)
+    filled: dict[str, Chosen] = {}
+    missing = []
+    for view in views:
+        found = _fill(view, seen, heart)
+        if isinstance(found, Chosen):
+            filled[view] = found
+        else:
+            missing.append(found)
+    used = tuple(filled.values())
+    return Selection(used, tuple(missing), _unused(left_out, seen, used), tuple(seen))
 
 
-# -- views
+# -- what can be read at all
 
 
-def _cine_views(cines: list[Location], axis: Vector | None, axis_why: str) -> dict[str, Chosen]:
-    found = {}
-    if parallel := _along(cines, axis):
-        slices = _slices(parallel, parallel[0])
-        middle = slices[len(slices) // 2]
-        why = f"slice {len(slices) // 2 + 1} of {len(slices)}, short axis by {axis_why}"
-        found["cine_sa"] = _cine("cine_sa", middle, why)
-    if across := _across(cines, axis):
-        four_chamber = [at for at in across if _says(at, LONG_AXES[0][1])]
-        at = (four_chamber or across)[0]
-        why = "a long-axis plane " + (
-            "named four-chamber" if four_chamber else "nearest to a four-chamber view"
-        )
-        found["cine_lax"] = _cine("cine_lax", at, why)
-    return found
+def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str, str], int]]:
+    """Return the frames that have a plane, and how many of each series do not serve, and why."""
+    frames: dict[tuple[str, int | None], Image] = {}
+    left_out: dict[tuple[str, str, str], int] = defaultdict(int)
+    for image in sorted(images, key=lambda each: each.path):
+        header = image.header
+        series = text(header, "SeriesInstanceUID"), series_name(header)
+        try:
+            _refuse(header)
+            own = frames_of(image)
+        except DamagedInstance as reason:
+            left_out[*series, str(reason)] += 1
+            continue
+        for frame in own:
+            key = str(header.SOPInstanceUID), frame.frame
+            if key in frames:
+                left_out[*series, "the same instance again"] += 1
+            elif plane_of(frame.header) is None:
+                left_out[*series, "its position in the patient is not given"] += 1
+            else:
+                frames[key] = frame
+    return list(frames.values()), left_out
 
 
-def _cine(view: str, at: Location, why: str) -> Chosen:
-    times = [number(image.header, "TriggerTime") or 0.0 for image in at.images]
-    span = f"{len(at.images)} phases over {min(times):.0f}-{max(times):.0f} ms at one position"
-    return Chosen(view, f"cine: {span}; {why}", at.images)
+def _refuse(header: Dataset) -> None:
+    """Raise DamagedInstance for what is no image of ours."""
+    modality = text(header, "Modality") or "unknown"
+    if modality != "MR":
+        raise DamagedInstance(f"modality {modality}, not MR")
+    for keyword in IDENTIFIERS:
+        if not text(header, keyword):
+            raise DamagedInstance(f"{keyword} is missing")
+    if header.SOPClassUID not in READ:
+        raise DamagedInstance(f"{header.SOPClassUID.name} is not read")
+    if header.SOPClassUID == READ[0] and (number(header, "NumberOfFrames") or 1) > 1:
+        raise DamagedInstance("several frames in an image of a class that describes one")
 
 
-def _lge_views(stills: list[Location], axis: Vector | None) -> dict[str, Chosen]:
-    found = {}
-    series: dict[str, list[Location]] = defaultdict(list)
-    for at in _along(stills, axis):
-        series[at.series_uid].append(at)
-    if series:
-        slices = max((_slices(group, group[0]) for group in series.values()), key=len)
-        if len(slices) < STACK_SLICES:  # one series a slice
-            along = _along(stills, axis)
-            slices = _slices(along, along[0])
-        why = f"LGE by its name, {len(slices)} slices along the short axis"
-        found["lge_sa"] = Chosen("lge_sa", why, tuple(at.images[0] for at in slices))
-    across = _across(stills, axis)
-    for view, (chamber, pattern) in zip(("lge_lax", "lge_3ch", "lge_2ch"), LONG_AXES, strict=True):
-        named = [at for at in across if _says(at, pattern)]
-        if named:
-            why = f"LGE and {chamber} by its name, a long-axis plane"
-            found[view] = Chosen(view, why, (named[0].images[0],))
-    return found
+# -- slots
 
 
-def _missing(view: str, cines: list[Location], stills: list[Location]) -> MissingView:
-    if view.startswith("lge"):
-        seen = f"{len(stills)} delayed-enhancement images" if stills else "none"
-        return MissingView(view, f"no delayed-enhancement series shows this view ({seen})")
-    seen = f"{len(cines)} cine planes" if cines else "no cine at all"
-    return MissingView(view, f"no cine shows this view ({seen})")
+def _slot(view: str) -> Slot | None:
+    sequence, *variants, plane = view.split("_") if "_" in view else (view, "")
+    kind, shown = SEQUENCES.get(sequence), PLANES.get(plane)
+    if kind is None or shown is None or len(variants) > 1:
+        return None
+    try:
+        variant = Variant(variants[0]) if variants else None
+    except ValueError:
+        return None
+    return Slot(kind, shown, variant, any_long_axis=kind is Kind.CINE and plane == "lax")
 
 
-def _left_over(at: Location, axis: Vector | None) -> str:
-    """Why a series with readable images may still fill no view."""
-    if not at.is_cine and not _is_lge(at):
-        return f"no cine ({len(at.images)} images at one position) and no delayed enhancement"
-    kind = "cine" if at.is_cine else "delayed enhancement"
-    if _along([at], axis):
-        return f"{kind} along the short axis, but not the slices that the model looks at"
-    if _across([at], axis):
-        return f"{kind} in a long-axis plane, but another one fills the view"
-    return f"{kind} in a plane that is none of the views"
+def _fill(view: str, seen: Sequence[Seen], heart: Heart | None) -> Chosen | MissingView:
+    slot = _slot(view)
+    if slot is None:
+        return MissingView(view, "this worker knows no view of that name")
+    of_kind = [each for each in seen if each.known.sequence is slot.kind]
+    if slot.variant is not None:
+        of_kind = [each for each in of_kind if each.known.variant is slot.variant]
+    shown = [each for each in of_kind if each.view is slot.plane]
+    if shown and slot.plane is View.SAX:
+        return _short_axis(view, slot, shown, heart)
+    if shown:
+        return _long_axis(view, slot, max(shown, key=_rank), heart)
+    others = [each for each in of_kind if each.view in TURNS_DEG or each.turn_deg is not None]
+    if others and slot.any_long_axis:
+        return _long_axis(view, slot, min(others, key=turned_from(slot.plane)), heart)
+    planes = f"{len(of_kind)} of its planes" if of_kind else "none at all"
+    return MissingView(view, f"no {slot.kind.words} shows this view ({planes})")
+
+
+def _rank(seen: Seen) -> tuple[int, bool, int, float, str]:
+    """Prefer more slices, phase-sensitive images, more phases, and the later series."""
+    first = seen.stack.first.header
+    return (
+        len(seen.stack.slices),
+        seen.known.variant is Variant.PSIR,
+        len(seen.stack.fullest.images),
+        number(first, "SeriesNumber") or 0.0,
+        str(first.SOPInstanceUID),
+    )
+
+
+def _short_axis(view: str, slot: Slot, shown: Sequence[Seen], heart: Heart | None) -> Chosen:
+    best = max(shown, key=_rank)
+    alone = len(best.stack.slices) >= STACK_SLICES
+    slices = short_axis_slices([each.stack for each in ([best] if alone else shown)])
+    how = "" if heart is None else f" (by {heart.axis.why})"
+    if slot.kind not in IN_TIME:
+        why = f"{best.known.why}; {len(slices)} slices; {best.why}{how}"
+        return Chosen(view, why, tuple(one.images[0] for one in slices))
+    if slot.kind is Kind.CINE:
+        slices = [one for one in slices if one.beats]
+    middle = slices[len(slices) // 2]
+    place = from_base(slices).index(middle) + 1
+    why = (
+        f"{_evidence(best, middle)}; slice {place} of {len(slices)} from the base; {best.why}{how}"
+    )
+    return Chosen(view, why, middle.images)
+
+
+def _long_axis(view: str, slot: Slot, seen: Seen, heart: Heart | None) -> Chosen:
+    one = nearest(seen.stack, None if heart is None else heart.middle)
+    instead = "" if seen.view is slot.plane else f", for want of {slot.plane}"
+    images = one.images if slot.kind in IN_TIME else one.images[:1]
+    return Chosen(view, f"{_evidence(seen, one)}; {seen.why}{instead}", images)
+
+
+def _evidence(seen: Seen, one: Slice) -> str:
+    if seen.known.sequence is not Kind.CINE:
+        return seen.known.why
+    first, last = one.times_ms[0], one.times_ms[-1]
+    return f"cine: {len(one.times_ms)} phases over {first:.0f}-{last:.0f} ms at one position"
+
+
+# -- what is not used
 
 
 def _unused(
-    images: Sequence[Image], used: tuple[Chosen, ...], reasons: dict[str, str]
+    left_out: dict[tuple[str, str, str], int], seen: Iterable[Seen], used: Sequence[Chosen]
 ) -> tuple[UnusedStack, ...]:
-    """Return the series of which no view took an image, with the reason."""
-    taken = {str(image.header.SeriesInstanceUID) for view in used for image in view.images}
-    series: dict[str, list[Image]] = defaultdict(list)
-    for image in images:
-        series[str(image.header.SeriesInstanceUID)].append(image)
+    """Return every image that no view took, by series, with the reason."""
+    counts = dict(left_out)
+    taken = {(image.path, image.frame) for chosen in used for image in chosen.images}
+    for each in seen:
+        reason = why_unused(each, used)
+        for image in each.stack.images:
+            if (image.path, image.frame) in taken:
+                continue
+            header = image.header
+            key = str(header.SeriesInstanceUID), series_name(header), reason
+            counts[key] = counts.get(key, 0) + 1
     return tuple(
-        UnusedStack(
-            uid,
-            _name(group[0].header),
-            len(group),
-            reasons[uid],
-        )
-        for uid, group in sorted(series.items())
-        if uid not in taken
+        UnusedStack(uid, name, count, reason)
+        for (uid, name, reason), count in sorted(counts.items())
     )
+
+
+def why_unused(seen: Seen, used: Iterable[Chosen]) -> str:
+    """Say why a stack, or what is left of it, fills no view."""
+    kind = seen.known.sequence
+    wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}
+    if kind is None or kind not in {Kind.CINE, Kind.LGE, *wanted}:
+        return seen.known.why
+    if seen.view is View.SAX:
+        return f"{kind.words} along the short axis, but not the slices that the model looks at"
+    if seen.view in TURNS_DEG:
+        return f"{kind.words}, {seen.why}; no slot takes it, or another one fills the view"
+    return f"{kind.words}, {seen.why}"
+
+
+def why_declined(images: Sequence[Image], selection: Selection) -> str | None:
+    """Return why a study without any view is none for the worker; None where it has one."""
+    if selection.used:
+        return None
+    if not images:
+        return "no instance has a header that parses"
+    modalities = sorted({text(image.header, "Modality") or "unknown" for image in images})
+    if "MR" not in modalities:
+        return f"no MR images, only {', '.join(modalities)}"
+    seen = sorted({stack.reason for stack in selection.unused})
+    return "no cardiac view found: " + "; ".join(seen[:5])

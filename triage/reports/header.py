@@ -67,11 +67,12 @@ def one_study(evidence: Sequence[Dataset], assessment: Assessment) -> list[Datas
     lacking = used - {str(image.SOPInstanceUID) for image in evidence}
     if lacking:
         raise ValueError(f"{min(lacking)} was looked at, but is not among the evidence")
-    _refuse_two_patients(evidence, assessment.study_uid)
+    refuse_two_patients(evidence, assessment.study_uid)
     return sorted(evidence, key=lambda image: (image.SeriesInstanceUID, image.SOPInstanceUID))
 
 
-def _refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
+def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
+    """Raise StudyDeclined where images of one study name more than one patient."""
     for keyword in PATIENT:
         stated = {_folded(_text(image, keyword)) for image in evidence} - {""}
         if len(stated) > 1:

@@ -27,7 +27,7 @@ def test_every_view_is_found_and_every_other_series_left_out(look: str, tmp_path
     assert [chosen.view for chosen in selection.used] == list(VIEWS)
     assert all(stack.reason for stack in selection.unused)
     reasons = " ".join(stack.reason for stack in selection.unused)
-    for meaning in ("localizer", "TI scout", "mapping", "perfusion", "flow"):
+    for meaning in ("localizer", "TI scout", "T1 map", "T2 map", "perfusion", "flow"):
         assert meaning in reasons
 
 

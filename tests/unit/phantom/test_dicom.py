@@ -176,11 +176,11 @@ def places(slices: Sequence[Slice]) -> list[list[float]]:
 REASONS = {
     Kind.LOCALIZER: {"localizer"},
     Kind.TI_SCOUT: {"TI scout"},
-    Kind.T1_MAP: {"mapping"},
-    Kind.T2_MAP: {"mapping"},
+    Kind.T1_MAP: {"T1 map"},
+    Kind.T2_MAP: {"T2 map"},
     Kind.PERFUSION: {"perfusion"},
     Kind.FLOW: {"flow", "phase images"},
-    Kind.T2W: {"T2-weighted or black blood", "mapping"},
+    Kind.T2W: {"T2-weighted or black blood"},
 }
 
 

@@ -1,0 +1,140 @@
+"""What does not change the frames: vendor, form, order, duplicates, splits, names."""
+
+from copy import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import (
+    DrawFn,
+    composite,
+    integers,
+    lists,
+    permutations,
+    sampled_from,
+    text,
+)
+from pydicom import Dataset
+
+from tests.builders.hearts import VIEWS, concatenated, frames, instances
+from tests.builders.images import uid
+from triage.phantom.habits import Vendor
+from triage.ports import Frames
+
+STUDY = instances(Vendor.SIEMENS)
+EXPECTED = frames(STUDY)
+COUNT = len(STUDY)
+some = settings(max_examples=15, deadline=None)
+
+
+def assert_same(found: dict[str, Frames]) -> None:
+    assert found.keys() == EXPECTED.keys()
+    for view, expected in EXPECTED.items():
+        assert np.array_equal(found[view], expected), view
+
+
+def changed(instance: Dataset, **values: object) -> Dataset:
+    """Return an instance of which some elements differ; the original stays as it is."""
+    other = copy(instance)
+    other._dict = dict(instance._dict)
+    for keyword, value in values.items():
+        setattr(other, keyword, value)
+    return other
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+@pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
+def test_the_same_pixels_give_the_same_frames_whoever_wrote_them(
+    vendor: Vendor, *, enhanced: bool
+) -> None:
+    found = frames(instances(vendor, enhanced=enhanced))
+    assert set(found) == set(VIEWS)
+    for view, expected in EXPECTED.items():
+        off = np.abs(found[view].astype(int) - expected.astype(int)).max()
+        assert off <= 1, (view, off)
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_a_concatenation_is_one_image(parts: int) -> None:
+    whole = instances(Vendor.GE, enhanced=True)
+    many = [
+        part
+        for each in whole
+        for part in (concatenated(each, parts) if each.NumberOfFrames >= parts else [each])
+    ]
+    assert len(many) > len(whole)
+    found = frames(many)
+    for view, expected in frames(whole).items():
+        assert np.array_equal(found[view], expected), view
+
+
+@given(permutations(range(COUNT)))
+@some
+def test_the_order_of_arrival(order: list[int]) -> None:
+    assert_same(frames([STUDY[index] for index in order]))
+
+
+@given(lists(integers(0, COUNT - 1), max_size=40))
+@some
+def test_duplicates_under_the_same_uid(again: list[int]) -> None:
+    assert_same(frames([*STUDY, *(STUDY[index] for index in again)]))
+
+
+@given(integers(0, 7), integers(1, 99999))
+@some
+def test_a_series_sent_once_more_under_new_uids(which: int, number: int) -> None:
+    series = sorted({str(each.SeriesInstanceUID) for each in STUDY})[which]
+    copies = [
+        changed(
+            each,
+            SeriesInstanceUID=uid("again", series),
+            SOPInstanceUID=uid("again", each.SOPInstanceUID),
+            SeriesNumber=number,
+        )
+        for each in STUDY
+        if each.SeriesInstanceUID == series
+    ]
+    assert_same(frames([*STUDY, *copies]))
+
+
+@given(lists(integers(0, 2), min_size=COUNT, max_size=COUNT))
+@some
+def test_series_that_are_split(parts: list[int]) -> None:
+    split = [
+        changed(each, SeriesInstanceUID=uid(each.SeriesInstanceUID, part), SeriesNumber=part + 1)
+        for each, part in zip(STUDY, parts, strict=True)
+    ]
+    assert_same(frames(split))
+
+
+@given(integers(0, 2**32 - 1))
+@some
+def test_series_that_are_joined_and_numbered_anew(seed: int) -> None:
+    numbers = np.random.default_rng(seed).permutation(COUNT)
+    joined = [
+        changed(each, SeriesInstanceUID=uid("all"), InstanceNumber=int(number) + 1, SeriesNumber=1)
+        for each, number in zip(STUDY, numbers, strict=True)
+    ]
+    assert_same(frames(joined))
+
+
+@composite
+def names(draw: DrawFn) -> str:
+    """A name that says nothing, or lies about the view."""
+    silent = text("0123456789 _-.äöß漢字", max_size=20)
+    return draw(silent) if draw(integers(0, 1)) else draw(sampled_from(LIES))
+
+
+LIES = ("4CH", "2CH", "3CH", "SAX", "short axis", "HLA", "series 7", "2CH 3CH 4CH")
+
+
+@given(lists(names(), min_size=20, max_size=20))
+@some
+def test_series_that_are_renamed(new: list[str]) -> None:
+    series = sorted({str(each.SeriesInstanceUID) for each in STUDY})
+    called = dict(zip(series, new, strict=False))
+    renamed = [
+        changed(each, SeriesDescription=called[str(each.SeriesInstanceUID)], ProtocolName="")
+        for each in STUDY
+    ]
+    assert_same(frames(renamed))

@@ -1,0 +1,71 @@
+"""The table of rules, and what a site adds to it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders.images import cardiac_study, image
+from triage.domain.errors import ConfigurationError
+from triage.imaging.images import Image
+from triage.imaging.rules import SHIPPED, Facts, Sequence, first, load_rules, series_name, text
+from triage.imaging.series import select_views
+
+
+def site(folder: Path, content: str) -> Path:
+    path = folder / "series.yaml"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_a_sites_own_lines_are_asked_first(tmp_path: Path) -> None:
+    rules = load_rules(
+        site(
+            tmp_path,
+            "sequences:\n  - {attribute: StationName, pattern: '^MR2$', means: localizer}\n"
+            "views:\n  - {attribute: name, pattern: '^cine sax', means: AORTA}\n",
+        )
+    )
+    header = image(StationName="MR2", SeriesDescription="cine 4ch")
+    said = first(rules.sequences, Facts("cine 4ch", header))
+    assert said is not None
+    assert (said.means, said.why) == (Sequence.LOCALIZER, "by its StationName")
+    images = [Image(str(number), each) for number, each in enumerate(cardiac_study())]
+    selection = select_views(images, ("cine_lax", "cine_sa"), rules)
+    assert [each.view for each in selection.used] == ["cine_lax"]
+    assert {each.reason for each in selection.unused if "sax" in each.series_description} == {
+        "cine, AORTA by its name, unconfirmed"
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{attribute: SeriesName, pattern: x, means: cine}", "neither `name` nor a DICOM keyword"),
+        ("{attribute: name, pattern: '(', means: cine}", "is no regular expression"),
+        ("{attribute: name, pattern: x, means: movie}", "Input should be 'cine', 'lge'"),
+        ("{attribute: name, pattern: x}", "means: is missing"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match="line 2") as error:
+        load_rules(site(tmp_path, f"sequences:\n  - {line}\n"))
+    assert said in str(error.value)
+
+
+def test_every_shipped_line_is_read() -> None:
+    rules = load_rules()
+    lines = SHIPPED.read_text(encoding="utf-8").count("- {attribute:")
+    assert lines == len(rules.sequences) + len(rules.views) + len(rules.variants)
+
+
+def test_a_series_is_named_by_its_description_else_its_protocol() -> None:
+    assert series_name(image(SeriesDescription="  a ", ProtocolName="b")) == "a"
+    assert series_name(image(SeriesDescription="", ProtocolName="b")) == "b"
+    assert not series_name(image(SeriesDescription=None))
+
+
+def test_values_of_any_number_are_text() -> None:
+    header = image(ImageType=["ORIGINAL", "Primary"], EchoTime=1.5)
+    assert text(header, "ImageType") == "ORIGINAL\\PRIMARY"
+    assert text(header, "EchoTime") == "1.5"
+    assert not text(header, "Manufacturer")

@@ -1,0 +1,138 @@
+"""From images to stacks, whatever series they came in."""
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from tests.builders.images import SHORT_AXIS, Slice, cine, image, uid
+from triage.imaging.images import Image
+from triage.imaging.stacks import Stack, stacks_of
+
+
+def grouped(datasets: list[Dataset]) -> list[Stack]:
+    return stacks_of(Image(str(number), each) for number, each in enumerate(datasets))
+
+
+def shape(stack: Stack) -> list[int]:
+    return [len(one.images) for one in stack.slices]
+
+
+def renumbered(datasets: list[Dataset], series: str = "all") -> list[Dataset]:
+    for number, each in enumerate(datasets):
+        each.SeriesInstanceUID = uid(series)
+        each.SOPInstanceUID = uid(series, number)
+        each.InstanceNumber = number
+    return datasets
+
+
+def depths(stack: Stack) -> list[float]:
+    return [float(one.plane.position[2]) for one in stack.slices]
+
+
+def test_one_series_a_slice_is_one_stack_in_order_along_its_normal() -> None:
+    study = [each for n in (3, 0, 4, 1, 2) for each in cine("study", f"s{n}", SHORT_AXIS[n])]
+    (stack,) = grouped(study)
+    assert shape(stack) == [12] * 5
+    assert depths(stack) == [0, 10, 20, 30, 40]
+
+
+def test_all_slices_in_one_series_are_one_stack() -> None:
+    study = renumbered([each for at in SHORT_AXIS for each in cine("study", "x", at)])
+    (stack,) = grouped(study)
+    assert shape(stack) == [12] * 5
+    assert [one.span_ms for one in stack.slices] == [440] * 5
+
+
+def test_several_orientations_in_one_series_are_as_many_stacks() -> None:
+    planes = (Slice(), Slice((1, 0, 0, 0, 0, 1)), Slice((0, 1, 0, 0, 0, 1)))
+    study = renumbered([each for at in planes for each in cine("study", "x", at)])
+    assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
+
+
+def test_directions_within_a_degree_are_one() -> None:
+    tilt = np.radians(0.4)
+    tilted = Slice((float(np.cos(tilt)), 0, float(np.sin(tilt)), 0, 1, 0), (0, 0, 10))
+    (stack,) = grouped([*cine("study", "a", Slice()), *cine("study", "b", tilted)])
+    assert shape(stack) == [12, 12]
+
+
+def test_phases_of_two_series_are_joined_where_none_comes_twice() -> None:
+    study = cine("study", "x", Slice(), 24)
+    for each in study[::2]:
+        each.SeriesInstanceUID = uid("other")
+    (stack,) = grouped(study)
+    times = [float(each.header.TriggerTime) for each in stack.slices[0].images]
+    assert times == sorted(times)
+    assert len(times) == 24
+
+
+def test_a_repetition_is_a_stack_of_its_own() -> None:
+    study = [*cine("study", "first", Slice()), *cine("study", "again", Slice())]
+    assert [shape(stack) for stack in grouped(study)] == [[12], [12]]
+
+
+def test_slices_that_lie_within_one_another_are_no_stack() -> None:
+    """A second stack, planned anew a few millimetres further, is not interleaved with the first."""
+    again = [Slice(at.orientation, (0, 0, at.position[2] + 3)) for at in SHORT_AXIS]
+    study = [
+        each
+        for name, planes in (("a", SHORT_AXIS), ("b", again))
+        for each in renumbered(
+            [one for at in planes for one in cine("study", name, at, SliceThickness=8)], name
+        )
+    ]
+    assert sorted(depths(stack)[0] for stack in grouped(study)) == [0, 3]
+
+
+@pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber"])
+def test_groups_that_one_series_mixes_are_told_apart(keyword: str) -> None:
+    study = renumbered([each for _ in range(3) for each in cine("study", "x", Slice())])
+    for number, each in enumerate(study):
+        setattr(each, keyword, 1 + number // 12)
+    assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
+
+
+def test_a_cine_that_was_measured_twice_in_one_series_is_two() -> None:
+    study = renumbered([each for _ in range(2) for each in cine("study", "x", Slice())])
+    first, second = grouped(study)
+    assert shape(first) == shape(second) == [12]
+    assert {int(each.header.InstanceNumber) // 12 for each in first.images} == {0}
+
+
+def test_image_types_are_told_apart_in_one_series() -> None:
+    kinds = (["M_FFE", "M", "FFE"], ["M_PCA", "M", "PCA"], ["VELOCITY MAP", "P", "PCA"])
+    study = renumbered(
+        [each for kind in kinds for each in cine("study", "x", Slice(), ImageType=kind)]
+    )
+    assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
+
+
+def test_phases_without_trigger_times_follow_the_instance_number_where_they_are_counted() -> None:
+    study = cine("study", "x", Slice(), CardiacNumberOfImages=12, NominalInterval=900)
+    for each in study:
+        del each.TriggerTime
+    (stack,) = grouped(study[::-1])
+    assert stack.slices[0].beats
+    assert [int(each.header.InstanceNumber) for each in stack.images] == list(range(12))
+    for each in study:
+        del each.CardiacNumberOfImages
+    (stack,) = grouped(study)
+    assert not stack.slices[0].beats
+
+
+@pytest.mark.parametrize(("phases", "beats"), [(7, False), (8, True), (60, True)])
+def test_eight_phases_or_more_of_a_beat_beat(phases: int, *, beats: bool) -> None:
+    (stack,) = grouped(cine("study", "x", Slice(), phases))
+    assert stack.slices[0].beats is beats
+
+
+def test_what_the_caller_tells_apart_stands_apart() -> None:
+    study = [*cine("study", "a", SHORT_AXIS[0]), *cine("study", "b", SHORT_AXIS[1])]
+    images = [Image(str(number), each) for number, each in enumerate(study)]
+    apart = stacks_of(images, lambda each: each.header.SeriesDescription)
+    assert [shape(stack) for stack in apart] == [[12], [12]]
+
+
+def test_an_image_without_a_plane_is_refused() -> None:
+    with pytest.raises(ValueError, match="without a plane"):
+        grouped([image(ImagePositionPatient=None)])

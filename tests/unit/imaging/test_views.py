@@ -1,0 +1,181 @@
+"""Which plane of the heart a stack shows, whatever it is called."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from tests.builders.hearts import instances, selected, stacks
+from tests.builders.images import SHORT_AXIS, Slice, cardiac_study, cine, image, uid
+from tests.peers import real_data
+from triage.imaging.geometry import angle_deg
+from triage.imaging.header import read_header
+from triage.imaging.images import Image
+from triage.imaging.rules import Sequence as Kind
+from triage.imaging.rules import View
+from triage.imaging.series import Selection, select_views
+from triage.imaging.views import Seen, from_base
+from triage.phantom.dicom import Form, datasets, patient_of
+from triage.phantom.habits import Vendor
+from triage.phantom.heart import draw
+from triage.phantom.stack import View as Plane
+
+VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
+PLANES = ("SAX", "2CH", "3CH", "4CH")
+
+
+def study_in(folder: Path) -> Selection:
+    files = sorted(folder.rglob("*.dcm"))
+    images = [Image(str(path), read_header(path.read_bytes())) for path in files]
+    return select_views(images, VIEWS)
+
+
+def folder_of(seen: Seen) -> list[str]:
+    return [Path(one.images[0].path).parent.name for one in from_base(seen.stack.slices)]
+
+
+def test_the_real_study_shows_what_it_shows_whatever_its_names_say() -> None:
+    selection = study_in(real_data("siemens_vida_cine"))
+    views = {tuple(folder_of(each)): each for each in selection.seen}
+    assert {key: str(each.view) for key, each in views.items()} == {
+        ("Se11", "Se1", "Se2", "Se3", "Se4", "Se5"): "SAX",  # from base to apex
+        ("Se6",): "4CH",
+        ("Se7",): "3CH",  # named 4CH
+        ("Se8",): "2CH",
+        ("Se9",): "RV2CH",  # named 2CH
+        ("Se10",): "RVOT",
+    }
+    assert {each.known.sequence for each in selection.seen} == {Kind.CINE}
+    assert views["Se7",].why == "3CH: turned 129 degrees about the long axis, though named 4CH"
+    assert "46 mm beside the middle of the left ventricle" in views["Se9",].why
+    used = {each.view: Path(each.images[0].path).parent.name for each in selection.used}
+    assert used == {"cine_lax": "Se6", "cine_sa": "Se2"}
+    (short,) = (each.why for each in selection.used if each.view == "cine_sa")
+    assert short.startswith("cine: 25 phases over 0-796 ms at one position; slice 3 of 6 from the")
+    assert sum(each.images for each in selection.unused) == 275 - 50
+
+
+def test_real_scouts_are_never_taken_for_cine() -> None:
+    for patient in sorted(real_data("scd_ge_scouts").iterdir()):
+        if patient.is_dir():
+            selection = study_in(patient)
+            assert not selection.used
+            assert {each.reason for each in selection.unused} == {"localizer, by its name"}
+
+
+def test_two_real_phases_are_no_cine() -> None:
+    selection = study_in(real_data("scd_ge_sax_frames") / "SC-N-2_SCD0003701")
+    assert not selection.used
+    assert {each.reason for each in selection.unused} == {"not a cine: 2 phases"}
+
+
+def without_names(study: list[Dataset]) -> list[Dataset]:
+    for each in study:
+        each.SeriesDescription = each.ProtocolName = ""
+    return study
+
+
+@pytest.mark.parametrize("vendor", Vendor)
+def test_without_any_name_geometry_and_attributes_tell_all(vendor: Vendor) -> None:
+    selection = selected(without_names(instances(vendor)))
+    assert not selection.missing
+    shown = {(str(each.known.sequence), str(each.view)) for each in selection.seen}
+    assert shown == {(kind, view) for kind in ("cine", "lge") for view in PLANES}
+
+
+def test_a_plane_beside_the_left_ventricle_is_the_right_hearts() -> None:
+    study = stacks()
+    two_chamber = next(each for each in study if each.view is Plane.TWO_CHAMBER)
+    normal = np.cross(two_chamber.row, two_chamber.column)
+    aside = np.sign(normal[0]) * -40 * normal  # to the patient's right
+    (at,) = two_chamber.slices
+    turned = np.cos(0.05) * two_chamber.row + np.sin(0.05) * normal  # or it were a second slice
+    there = replace(at, position=at.position + aside)
+    moved = replace(two_chamber, row=turned, slices=(there,))
+    written = list(datasets([*study, moved], patient_of(draw(1)), Form(Vendor.SIEMENS), 1))
+    views = [str(each.view) for each in selected(without_names(written)).seen]
+    assert sorted(views) == sorted([*PLANES, *PLANES, "RV2CH"])
+
+
+def test_axial_stacks_are_no_short_axis_however_many_slices_they_have() -> None:
+    axial = [
+        each
+        for depth in range(30)
+        for each in cine("study", "x", Slice((1, 0, 0, 0, 1, 0), (0, 0, 9.0 * depth)))
+    ]
+    for number, each in enumerate(axial):
+        each.SOPInstanceUID = uid("axial", number)
+    study = without_names([*instances(Vendor.GE), *axial])
+    for each in axial:
+        each.StudyInstanceUID = study[0].StudyInstanceUID
+    chosen = {each.view: each.images[0].header for each in selected(study).used}
+    normal = np.cross(
+        *np.reshape(np.array(chosen["cine_sa"].ImageOrientationPatient, float), (2, 3))
+    )
+    assert angle_deg(normal, np.array([0, 0, 1.0])) > 30
+
+
+def test_a_name_that_no_plane_claims_is_the_last_resort() -> None:
+    odd = Slice(
+        (float(np.cos(np.radians(50))), -float(np.sin(np.radians(50))), 0, 0, 0, 1), (0, 0, 0)
+    )
+    study = [*cardiac_study(), *cine("study", "cine 3ch", odd)]
+    (seen,) = (each for each in selected(study).seen if each.known.name == "cine 3ch")
+    assert seen.view is View.THREE_CHAMBER
+    assert seen.why.startswith("3CH by its name, though turned")
+
+
+def test_without_a_short_axis_names_are_all_there_is() -> None:
+    study = [each for each in cardiac_study() if "sax" not in str(each.SeriesDescription)]
+    selection = selected(study)
+    assert [each.view for each in selection.used] == ["cine_lax"]
+    assert "4CH by its name, unconfirmed" in selection.used[0].why
+
+
+def test_another_long_axis_stands_in_for_the_four_chamber_cine() -> None:
+    study = [each for each in cardiac_study() if "4ch" not in str(each.SeriesDescription)]
+    chosen = {each.view: each.why for each in selected(study).used}
+    assert chosen["cine_lax"].endswith("for want of 4CH")
+
+
+def test_slots_of_other_sequences_are_filled_as_soon_as_a_bundle_declares_them() -> None:
+    def still(name: str, number: int, at: Slice) -> Dataset:
+        return image(
+            "study",
+            name,
+            number,
+            ImageOrientationPatient=list(at.orientation),
+            ImagePositionPatient=list(at.position),
+        )
+
+    maps = [still("T1Map SAX", n, at) for n, at in enumerate(SHORT_AXIS)]
+    edema = [still("STIR SAX", n, at) for n, at in enumerate(SHORT_AXIS)]
+    beats = [
+        each
+        for name in ("Rest perfusion", "Stress perfusion")
+        for each in cine("study", name, SHORT_AXIS[2], 40)
+    ]
+    for each in beats:
+        each.TriggerTime = float(each.TriggerTime) * 20
+    views = ("t1map_sa", "t2w_sa", "perfusion_stress_sa", "perfusion_rest_sa", "cine_2ch", "odd")
+    images = [
+        Image(str(number), each)
+        for number, each in enumerate([*cardiac_study(), *maps, *edema, *beats])
+    ]
+    selection = select_views(images, views)
+    names = {each.view: str(each.images[0].header.SeriesDescription) for each in selection.used}
+    assert names == {
+        "t1map_sa": "T1Map SAX",
+        "t2w_sa": "STIR SAX",
+        "perfusion_stress_sa": "Stress perfusion",
+        "perfusion_rest_sa": "Rest perfusion",
+        "cine_2ch": "cine 2ch",
+    }
+    counts = {each.view: len(each.images) for each in selection.used}
+    assert counts["t1map_sa"] == 5
+    assert counts["perfusion_rest_sa"] == 40
+    assert [(each.view, each.reason) for each in selection.missing] == [
+        ("odd", "this worker knows no view of that name")
+    ]
