@@ -38,5 +38,7 @@ def embed_frames(
     patches = network.video_model.patch_embed.proj
     kernel, offset = folded(patches.weight)
     embedded = functional.conv2d(grey.flatten(0, 1)[:, None], kernel, offset, patches.stride)
-    tokens = as_tokens(embedded, capacity) * present[:, :, None, None] + patches.bias
+    tokens = as_tokens(embedded, capacity) * present[:, :, None, None] + patches.get_parameter(
+        "bias"
+    )
     return network.project_video(network.video_model.encode(tokens))

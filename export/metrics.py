@@ -100,7 +100,7 @@ def held_out(model: BaseEstimator, points: Floats, truth: NDArray[np.bool_]) -> 
 def enough(labels: Floats) -> bool:
     """Tell whether every fold can have both kinds of a label."""
     known = labels[~np.isnan(labels)]
-    return min(np.sum(known == kind) for kind in (0, 1)) >= FOLDS
+    return bool(min(np.sum(known == kind) for kind in (0, 1)) >= FOLDS)
 
 
 def tells(scores: Floats, labels: Floats, least_auc: float) -> bool:
@@ -164,7 +164,8 @@ def _curve(scores: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _standard(scores: Floats) -> Floats:
     """Return scores as a column of mean 0 and deviation 1: a regression asks for such, (N, 1)."""
-    return ((scores - scores.mean()) / max(float(scores.std()), 1e-12))[:, None]
+    column: Floats = ((scores - scores.mean()) / max(float(scores.std()), 1e-12))[:, None]
+    return column
 
 
 def _below(scores: Floats, reached: float) -> float:

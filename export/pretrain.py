@@ -205,7 +205,7 @@ class _Training:
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         texts = embed_texts(self.network, self.tokenizer, said)
         return (
-            texts.unflatten(0, (self.recipe.captions, len(rows))),
+            torch.unflatten(texts, 0, (self.recipe.captions, len(rows))),
             embed_frames(self.network, seen, counts, resize),
         )
 

@@ -10,6 +10,8 @@ from uuid import uuid4
 from pydicom import dcmread
 
 from tests.acceptance.site import MARK, processes
+from triage.demo import DRAWN_HEARTS
+from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw
 from triage.phantom.signal import LOOKS
@@ -17,26 +19,43 @@ from triage.phantom.signal import LOOKS
 FINDINGS = 7
 
 
-def test_the_demo_shows_flags_names_its_report_and_leaves_no_process(tmp_path: Path) -> None:
-    mark = uuid4().hex
-    began = time.monotonic()
+def shown_by(*arguments: str, received: Path, mark: str = "") -> str:
+    """Return what the demo prints."""
     shown = subprocess.run(
-        [sys.executable, "-m", "triage", "demo", "--out", str(tmp_path / "received")],
+        [sys.executable, "-m", "triage", "demo", *arguments, "--out", str(received)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, MARK: mark, "COLUMNS": "200"},
     )
-    took_s = time.monotonic() - began
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.count("model is untrained") == FINDINGS
-    assert "not looked at lge_sa" in shown.stdout
-    assert "study DELIVERED" in shown.stdout
+    return shown.stdout
+
+
+def test_the_demo_shows_flags_beside_the_drawn_heart_and_leaves_no_process(tmp_path: Path) -> None:
+    mark = uuid4().hex
+    began = time.monotonic()
+    shown = shown_by(received=tmp_path / "received", mark=mark)
+    took_s = time.monotonic() - began
+    calibration = open_bundle(DRAWN_HEARTS).calibration
+    assert calibration is not None
+    told = len(calibration.findings)
+    assert f" of {told} flags agree with the heart that was drawn" in shown
+    assert shown.count("agrees") + shown.count("differs") == told
+    assert shown.count("no threshold is calibrated") == FINDINGS - told
+    assert "study DELIVERED" in shown
     (report,) = (tmp_path / "received").glob("*.dcm")
-    assert report.name in shown.stdout
+    assert report.name in shown
     assert dcmread(report).Modality == "SR"
     assert took_s < 60
     assert not processes(mark, "cmr-triage-demo-")
+
+
+def test_a_patient_s_study_does_not_meet_the_model_of_drawn_hearts(tmp_path: Path) -> None:
+    shown = shown_by("--real", received=tmp_path / "received")
+    assert shown.count("model is untrained") == FINDINGS
+    assert "not looked at lge_sa" in shown
+    assert "drawn" not in shown
 
 
 def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
@@ -54,15 +73,7 @@ def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
 
 def test_the_demo_looks_at_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
     write_study(tmp_path / "study", draw(2), LOOKS["siemens"], extras=True)
-    command = [sys.executable, "-m", "triage", "demo", "--study", str(tmp_path / "study")]
-    shown = subprocess.run(
-        [*command, "--out", str(tmp_path / "received")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert shown.returncode == 0, shown.stderr
+    shown = shown_by("--study", str(tmp_path / "study"), received=tmp_path / "received")
     for view in ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch"):
-        assert f"\nlooked at {view}: " in shown.stdout
-    assert "not looked at" not in shown.stdout
+        assert f"\nlooked at {view}: " in shown
+    assert "not looked at" not in shown

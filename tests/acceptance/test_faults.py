@@ -13,11 +13,11 @@ import yaml
 from tests.acceptance.site import Site, configure, serving, storescu
 from tests.integration.servers import Orthanc, orthanc, wait_until
 from triage.broker.queue import CeleryQueue
-from triage.demo import STUDY
+from triage.demo import REAL_STUDY
 from triage.domain.errors import BrokerUnavailable
 from triage.domain.study import State
 
-FILES = sorted(STUDY.rglob("*.dcm"))
+FILES = sorted(REAL_STUDY.rglob("*.dcm"))
 JPEG_LS = "-xt"
 
 

@@ -13,7 +13,7 @@ import yaml
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
 from tests.integration.servers import HOST, orthanc
 from triage.bootstrap import SystemClock
-from triage.demo import STUDY, free_port
+from triage.demo import REAL_STUDY, free_port
 from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.store.ledger import SqlLedger
@@ -130,14 +130,14 @@ def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
 def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
         port = str(pacs.dicom_port)
-        shown = triage("send", str(STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
+        shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
         assert shown.returncode == 0, shown.stderr
         assert len(pacs.get("/instances")) == 25
     assert "25 instances stored at ORTHANC" in shown.stdout
 
 
 def test_send_says_who_refused_and_what_to_look_at() -> None:
-    shown = triage("send", str(STUDY / "sax_1"), "--port", str(free_port()))
+    shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", str(free_port()))
     assert shown.returncode == 2
     assert "refused or is not there" in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -227,11 +227,11 @@ def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
 
 
 def test_series_shows_what_would_be_chosen_from_a_folder_and_why(tmp_path: Path) -> None:
-    shown = triage("series", str(STUDY), "--sheet", str(tmp_path / "sheet.png"))
+    shown = triage("series", str(REAL_STUDY), "--sheet", str(tmp_path / "sheet.png"))
     assert shown.returncode == 0, shown.stderr
     assert "slice 2 of 3 from the base; SAX: normal within 1 degree" in shown.stdout
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
-    found = json.loads(triage("series", str(STUDY), "--json").stdout)
+    found = json.loads(triage("series", str(REAL_STUDY), "--json").stdout)
     (study,) = found["studies"]
     assert {each["view"] for each in study["used"]} == {"cine_sa", "cine_lax"}
 
