@@ -48,7 +48,7 @@ SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures
 #: Heads that are trained on embeddings, as the publication did for diagnoses.
 HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
     "logistic": lambda: LogisticRegression(C=10, max_iter=2000),
-    "MLP": lambda: MLPClassifier((64,), alpha=0.1, max_iter=400, random_state=0),
+    "MLP": lambda: MLPClassifier((64,), solver="lbfgs", alpha=1, max_iter=5000, random_state=0),
 }
 
 
