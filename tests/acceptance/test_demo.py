@@ -55,7 +55,7 @@ def test_a_patient_s_study_does_not_meet_the_model_of_drawn_hearts(tmp_path: Pat
     shown = shown_by("--real", received=tmp_path / "received")
     assert shown.count("model is untrained") == FINDINGS
     assert "not looked at lge_sa" in shown
-    assert "drawn" not in shown
+    assert "agree" not in shown
 
 
 def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
