@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from export.cmrclip import CmrClip, as_tokens
+from export.cmrclip import CmrClip
 from export.frames import Resize, resampled
-from export.graph import folded
+from export.graph import biased, folded
 
 
 def embed_texts(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
@@ -38,7 +38,5 @@ def embed_frames(
     patches = network.video_model.patch_embed.proj
     kernel, offset = folded(patches.weight)
     embedded = functional.conv2d(grey.flatten(0, 1)[:, None], kernel, offset, patches.stride)
-    tokens = as_tokens(embedded, capacity) * present[:, :, None, None] + patches.get_parameter(
-        "bias"
-    )
+    tokens = biased(embedded, present, patches.get_parameter("bias"))
     return network.project_video(network.video_model.encode(tokens))

@@ -39,6 +39,14 @@ def folded(weight: Tensor) -> tuple[Tensor, Tensor]:
     return scaled.sum(1, keepdim=True) / 255, -(scaled * mean).sum((1, 2, 3))
 
 
+def biased(patches: Tensor, present: Tensor, bias: Tensor) -> Tensor:
+    """Turn convolved frames (B * F, C, rows, columns) into tokens (B, F, N, C) with their bias.
+
+    Of frames that are not `present` (B, F), zero pixels after normalisation, only it is left.
+    """
+    return as_tokens(patches, present.shape[1]) * present[:, :, None, None] + bias
+
+
 class FoldedPatches(nn.Module):
     """8-bit grey frames to embedded patches: the published transforms and the patch convolution.
 
@@ -68,9 +76,7 @@ class FoldedPatches(nn.Module):
         patches = functional.conv2d(
             grey[:, None], self.kernel, self.offset, self.stride
         )  # (B * F, C, rows, columns)
-        tokens = as_tokens(patches, frames.shape[1])
-        # Zero pixels after normalisation leave only the convolution's own bias.
-        return tokens * present[:, :, None, None] + self.bias
+        return biased(patches, present, self.bias)
 
 
 def resampling(size: int) -> Tensor:

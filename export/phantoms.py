@@ -18,7 +18,7 @@ from export.pairs import write_pairs
 from triage.config import Settings
 from triage.findings.loader import load_findings
 from triage.imaging.clip import Picture, grey_frames, join
-from triage.imaging.geometry import Plane, meeting_point
+from triage.imaging.geometry import Plane, Vector, meeting_point, middle_of
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import EXTERNAL_LOOK, Examination, examine
 from triage.phantom.heart import draw, truth
@@ -106,14 +106,11 @@ def _pictures(one: Stack) -> list[Picture]:
     return [Picture(pixels, spacing, plane) for pixels in phases]
 
 
-def _middle(pictures: list[Picture]) -> tuple[Plane, np.ndarray]:
+def _middle(pictures: list[Picture]) -> tuple[Plane, Vector]:
     picture = pictures[len(pictures) // 2]
     assert picture.plane is not None  # noqa: S101 - `_pictures` always states one
-    plane, (rows, columns) = picture.plane, picture.pixels.shape
-    row_mm, column_mm = picture.spacing_mm
-    right = plane.row * (columns - 1) / 2 * column_mm
-    down = plane.column * (rows - 1) / 2 * row_mm
-    return plane, plane.position + right + down
+    rows, columns = picture.pixels.shape
+    return picture.plane, middle_of(picture.plane, (rows, columns), picture.spacing_mm)
 
 
 def _labels(examined: Examination, views: frozenset[str]) -> dict[str, str]:

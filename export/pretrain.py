@@ -49,6 +49,7 @@ MODEL = "model.pth"
 SIZES = "sizes.json"
 LOG = "log.csv"
 RECIPE = "recipe.json"
+PICTURE = "training.png"
 COLUMNS = ("epoch", "step", "loss", "rate", "seconds")
 
 
@@ -108,7 +109,7 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
                     watch.look(training.network, training.tokenizer, progress.epoch, run)
                 training.keep(run / LAST)
                 _write_checkpoint(training, run)
-                draw_training(run)
+                draw_training(run / LOG, run / WATCH, run / PICTURE)
     return training.network.eval()
 
 

@@ -286,6 +286,8 @@ def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None)
     compared with what was drawn. Any other study meets an untrained one: nothing is evaluated.
     Uses free loopback ports and a temporary folder, and ends everything that it started.
     """
+    if real and study is not None:
+        raise click.UsageError("--real and --study name two studies; give one")
     received = (out or Path("demo-received")).resolve()
     folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
     try:

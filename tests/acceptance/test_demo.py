@@ -71,6 +71,13 @@ def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
+def test_the_demo_sends_one_study_and_asks_which(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "triage", "demo", "--real", "--study", str(tmp_path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 2
+    assert "--real and --study name two studies" in shown.stderr
+
+
 def test_the_demo_looks_at_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
     write_study(tmp_path / "study", draw(2), LOOKS["siemens"], extras=True)
     shown = shown_by("--study", str(tmp_path / "study"), received=tmp_path / "received")

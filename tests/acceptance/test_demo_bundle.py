@@ -15,7 +15,7 @@ from export.evaluate import LEAST_AUC, Embedded, Evaluation, embed, evaluate, pa
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import Site, configure, serving, storescu
-from tests.integration.servers import Orthanc, orthanc
+from tests.integration.servers import Orthanc
 from triage.assess import read_summary
 from triage.config import Settings
 from triage.demo import DRAWN_HEARTS
@@ -105,12 +105,6 @@ def test_other_words_find_the_same_but_for_the_three_that_are_known_to_fall_shor
     lost = {id_: found.zero_shot[id_].auc - each.auc for id_, each in other.items()}
     print({id_: round(each, 3) for id_, each in lost.items()})  # noqa: T201
     assert {id_ for id_, each in lost.items() if each > WORDING} <= FALL_SHORT
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.acceptance.site import Site, configure, send_in_three_associations, serving
-from tests.integration.servers import Orthanc, orthanc
+from tests.integration.servers import Orthanc
 from tests.peers import peer, real_data
 from triage.domain.study import State
 
@@ -19,12 +19,6 @@ from triage.domain.study import State
 @pytest.fixture(scope="module")
 def files() -> list[Path]:
     return sorted(real_data("siemens_vida_cine/patient1").rglob("*.dcm"))
-
-
-@pytest.fixture(scope="module")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

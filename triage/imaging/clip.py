@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image as Raster
 from pydicom import Dataset
 
-from triage.imaging.geometry import Plane, Vector, meeting_point, numbers, plane_of
+from triage.imaging.geometry import (
+    Plane,
+    Vector,
+    meeting_point,
+    middle_of,
+    numbers,
+    plane_of,
+)
 from triage.imaging.pixels import Pixels, read_pixels
 from triage.imaging.series import Chosen
 from triage.model.bundle import ClipForm, Slot
@@ -110,12 +117,8 @@ def _fill(slot: Slot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
 
 
 def _middle(header: Dataset, plane: Plane) -> Vector:
-    """Return the middle of an image in the patient."""
-    row_mm, column_mm = _spacing(header)
-    right = plane.row * (int(header.get("Columns") or 1) - 1) / 2 * column_mm
-    down = plane.column * (int(header.get("Rows") or 1) - 1) / 2 * row_mm
-    middle: Vector = plane.position + right + down
-    return middle
+    shape = int(header.get("Rows") or 1), int(header.get("Columns") or 1)
+    return middle_of(plane, shape, _spacing(header))
 
 
 def _square(picture: Picture, form: ClipForm, heart: Vector | None) -> Pixels:

@@ -41,6 +41,15 @@ def plane_of(header: Dataset) -> Plane | None:
     return Plane(np.array(position), row / lengths[0], column / lengths[1])
 
 
+def middle_of(plane: Plane, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Vector:
+    """Return the middle of an image of `shape` (rows, columns) and spacing (of rows, columns)."""
+    (rows, columns), (row_mm, column_mm) = shape, spacing_mm
+    right = plane.row * (columns - 1) / 2 * column_mm
+    down = plane.column * (rows - 1) / 2 * row_mm
+    middle: Vector = plane.position + right + down
+    return middle
+
+
 def meeting_point(planes: Sequence[tuple[Plane, Vector]]) -> Vector | None:
     """Return the point nearest to all planes, each with the middle of its image; None for none.
 

@@ -9,14 +9,13 @@ from click.testing import CliRunner
 
 from export.__main__ import CLIPS, cli
 from export.pairs import open_pairs
-from export.phantoms import phantom_pair, write_phantoms
+from export.phantoms import SLOTS, phantom_pair, write_phantoms
 from export.studies import study_frames
 from triage.documents import read
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import EXTERNAL_LOOK, examine, write_study
 from triage.phantom.heart import draw, truth
 from triage.phantom.signal import LOOKS
-from triage.phantom.stack import Sequence, View
 
 DEMO = read(CLIPS / "demo.yaml", ClipForm)
 LATE = ("lge_2ch", "lge_3ch", "lge_lax", "lge_sa")
@@ -28,14 +27,7 @@ def gapped(missing: str) -> int:
 
 
 def _missing(seed: int) -> str:
-    names = {
-        (Sequence.CINE, View.SAX): "cine_sa",
-        (Sequence.LGE, View.SAX): "lge_sa",
-        (Sequence.LGE, View.FOUR_CHAMBER): "lge_lax",
-        (Sequence.LGE, View.TWO_CHAMBER): "lge_2ch",
-        (Sequence.LGE, View.THREE_CHAMBER): "lge_3ch",
-    }
-    return ", ".join(sorted(names[each] for each in examine(draw(seed), gaps=True).missing))
+    return ", ".join(sorted(SLOTS[each] for each in examine(draw(seed), gaps=True).missing))
 
 
 @pytest.mark.parametrize("clip", ["demo", "published"])

@@ -10,11 +10,10 @@ from click.testing import CliRunner
 
 from export.__main__ import cli
 from export.checkpoint import load_checkpoint
-from export.curves import PICTURE
 from export.embed import embed_frames
 from export.frames import Resize, normalised
 from export.pairs import Pairs, open_pairs, write_pairs
-from export.pretrain import LAST, LOG, MODEL, Progress, Start, info_nce, pretrain
+from export.pretrain import LAST, LOG, MODEL, PICTURE, Progress, Start, info_nce, pretrain
 from export.recipe import Recipe, Tower, published
 from export.tokenizer import load_tokenizer
 from export.watch import WATCH, Watch
