@@ -86,6 +86,28 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class KeyFrame:
+    """An image that made a score."""
+
+    view: str  #: the slot that it filled
+    image: SourceImage
+    relevance: float  #: what the score loses without it; cosine, so at most 2
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A past case that looks like this one.
+
+    Another patient's has a key that only this worker resolves; the patient's own has its images.
+    """
+
+    similarity: float  #: cosine of the two studies, -1 to 1
+    key: str = ""  #: opaque, and of this report alone
+    study_uid: str = ""  #: only of the patient's own, or where the site allows others' UIDs
+    images: tuple[SourceImage, ...] = ()  #: likewise
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer for one finding."""
 
@@ -96,6 +118,7 @@ class Answer:
     presence: Presence
     reason: str  #: why this flag, in words for the radiologist
     views: tuple[str, ...]  #: the finding's views that the study filled
+    key_frames: tuple[KeyFrame, ...] = ()  #: the images that made the score, the foremost first
 
 
 @dataclass(frozen=True)
@@ -111,6 +134,7 @@ class Assessment:
     missing: tuple[MissingView, ...]
     unused: tuple[UnusedStack, ...]
     answers: tuple[Answer, ...]
+    similar: tuple[SimilarCase, ...] = ()  #: nearest first
 
     @property
     def flag(self) -> Flag:

@@ -19,12 +19,13 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True)
 class Product:
-    """A DICOM object that the worker made. Stored as bytes, sent as those bytes, never rebuilt."""
+    """What the worker made of a study. Stored as bytes, sent as those bytes, never rebuilt."""
 
     kind: str  #: the report's name in its registry, e.g. "structured_report"
-    sop_class_uid: str
-    sop_instance_uid: str
-    content: bytes  #: a DICOM Part 10 file
+    sop_class_uid: str  #: "" for what is no DICOM object
+    sop_instance_uid: str  #: what it is known by, also where it is no DICOM object
+    content: bytes  #: a DICOM Part 10 file, or a message
+    media_type: str = "application/dicom"
 
 
 @dataclass(frozen=True)
