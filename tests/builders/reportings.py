@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from tests.builders.assessments import ANSWERS, EQUIPMENT, FINDINGS, ROOT, as_received, mixed, untrained
+from tests.builders.assessments import (
+    ANSWERS,
+    EQUIPMENT,
+    FINDINGS,
+    ROOT,
+    as_received,
+    mixed,
+    untrained,
+)
 from tests.builders.assessments import evidence as two_cines
 from triage.domain.assessment import (
     Answer,
@@ -64,7 +72,10 @@ def none_flagged() -> Assessment:
     """Nothing flagged, one finding ruled out."""
     base = mixed()
     quiet = replace(
-        base.answers[0], score=0.12, flag=Flag.NO, presence=Presence.UNDETERMINED,
+        base.answers[0],
+        score=0.12,
+        flag=Flag.NO,
+        presence=Presence.UNDETERMINED,
         reason="not above the threshold (score 0.120, threshold 0.280)",
     )
     return replace(base, answers=(quiet, *base.answers[1:]))

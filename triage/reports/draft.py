@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from triage.reports import views
 from triage.reports.content import plain
 
-MARK = "DRAFT, put together by software and read by nobody. Research use only."
+MARK = "DRAFT, assembled by software and not reviewed. Research use only."
 NOTHING = "No finding was evaluated; nothing can be said about this study."
 DECIMALS = range(2, 7)  #: of a score: two, or as many as tell it from its threshold
 
@@ -93,7 +94,7 @@ def not_evaluated(answers: Sequence[Answer]) -> dict[str, list[str]]:
     by_reason: dict[str, list[str]] = {}
     for answer in answers:
         if answer.flag is Flag.NOT_EVALUATED:
-            reason = plain(answer.reason).rstrip(".") or "no reason is stated"
+            reason = views.worded(plain(answer.reason)).rstrip(".") or "no reason is stated"
             by_reason.setdefault(reason, []).append(_name(answer))
     return by_reason
 

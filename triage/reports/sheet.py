@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,34 @@ AMBER = "#ffe3a3"
 WHITE = "#ffffff"
 
 
+@dataclass(frozen=True)
+class Style:
+    """How a text looks."""
+
+    size: float = 8.5
+    colour: str = INK
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a box looks; a dashed edge says that there is nothing in it."""
+
+    fill: str | None = None
+    edge: str | None = None
+    dashed: bool = False
+    radius: float = 0
+
+
+class Area(NamedTuple):
+    """A rectangle by its upper left corner, points."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 @dataclass
 class Sheet:
     """One PDF while it is drawn; (x, y) are points from the upper left corner."""
@@ -42,79 +71,64 @@ class Sheet:
     _file: BytesIO = field(default_factory=BytesIO)
 
     def __post_init__(self) -> None:
-        with _plain_streams():
-            self._canvas = Canvas(self._file, (WIDTH, HEIGHT), invariant=True, pageCompression=1)
+        self._canvas = Canvas(self._file, (WIDTH, HEIGHT), invariant=True, pageCompression=1)
         self._canvas.setTitle(self.title)
         self._canvas.setAuthor("")
         self._canvas.setCreator("")
 
-    def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        size: float = 8,
-        *,
-        room: float = WIDTH,
-        colour: str = INK,
-        bold: bool = False,
-        right: bool = False,
-    ) -> float:
+    def text(self, x: float, y: float, text: str, style: Style, room: float = WIDTH) -> float:
         """Draw a line whose top is at `y`, cut to `room`; return its width."""
-        clean = fitted(printable(text), size, room, bold=bold)
-        self.left_out = self.left_out or UNPRINTED in clean
-        taken = width(clean, size, bold=bold)
-        pen = self._canvas.beginText(x - taken if right else x, HEIGHT - y - BASELINE * size)
-        pen.setFillColor(HexColor(colour))
-        for face, piece in runs(clean, bold=bold):
-            pen.setFont(face.value, size)
-            pen.textOut(piece)
-        self._canvas.drawText(pen)
-        return taken
+        clean = self._clean(text, style, room)
+        self._put(x, y, clean, style)
+        return width(clean, style.size, bold=style.bold)
 
-    def block(
-        self, x: float, y: float, texts: Sequence[str], size: float, *, colour: str = INK
-    ) -> None:
+    def text_before(self, x: float, y: float, text: str, style: Style, room: float = WIDTH) -> None:
+        """Draw a line that ends at `x`."""
+        clean = self._clean(text, style, room)
+        self._put(x - width(clean, style.size, bold=style.bold), y, clean, style)
+
+    def lines(self, x: float, y: float, texts: Sequence[str], style: Style) -> None:
         """Draw lines under one another."""
         for number, line in enumerate(texts):
-            self.text(x, y + number * leading(size), line, size, colour=colour)
+            self.text(x, y + number * leading(style.size), line, style)
 
-    def box(
-        self,
-        x: float,
-        y: float,
-        w: float,
-        h: float,
-        fill: str | None = None,
-        *,
-        edge: str | None = None,
-        dashed: bool = False,
-        radius: float = 0,
-    ) -> None:
-        """Draw a rectangle; `dashed` says that there is nothing in it."""
+    def box(self, area: Area, look: Look) -> None:
+        """Draw a rectangle."""
         pen = self._canvas
         pen.saveState()
-        if fill:
-            pen.setFillColor(HexColor(fill))
-        if edge:
-            pen.setStrokeColor(HexColor(edge))
+        if look.fill:
+            pen.setFillColor(HexColor(look.fill))
+        if look.edge:
+            pen.setStrokeColor(HexColor(look.edge))
             pen.setLineWidth(0.8)
-        if dashed:
+        if look.dashed:
             pen.setDash(3, 2)
-        pen.roundRect(x, HEIGHT - y - h, w, h, radius, stroke=int(bool(edge)), fill=int(bool(fill)))
+        x, y, w, h = area
+        stroke, fill = int(bool(look.edge)), int(bool(look.fill))
+        pen.roundRect(x, HEIGHT - y - h, w, h, look.radius, stroke=stroke, fill=fill)
         pen.restoreState()
 
-    def picture(
-        self, x: float, y: float, side: float, pixels: NDArray[np.uint8]
-    ) -> tuple[float, float]:
-        """Draw a grey picture (H, W) into a square; return the width and height it took."""
+    def picture(self, x: float, y: float, side: float, pixels: NDArray[np.uint8]) -> None:
+        """Draw a grey picture (H, W) into the middle of a square."""
         height, across = pixels.shape
-        scale = side / max(height, across)
-        w, h = across * scale, height * scale
+        w, h = (side * length / max(height, across) for length in (across, height))
         grey = ImageReader(Raster.fromarray(pixels))
+        bottom = HEIGHT - y - (side + h) / 2
         with _plain_streams():
-            self._canvas.drawImage(grey, x, HEIGHT - y - h, w, h)
-        return w, h
+            self._canvas.drawImage(grey, x + (side - w) / 2, bottom, w, h)
+
+    def _clean(self, text: str, style: Style, room: float) -> str:
+        clean = fitted(printable(text), style.size, room, bold=style.bold)
+        self.left_out = self.left_out or UNPRINTED in clean
+        return clean
+
+    def _put(self, x: float, y: float, clean: str, style: Style) -> None:
+        pen = self._canvas.beginText(x, HEIGHT - y - BASELINE * style.size)
+        pen.setFillColor(HexColor(style.colour))
+        for face, piece in runs(clean, bold=style.bold):
+            pen.setFont(face.value, style.size)
+            pen.textOut(piece)
+        self._canvas.drawText(pen)
 
     def turn(self) -> None:
         """End this page."""
