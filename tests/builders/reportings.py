@@ -134,8 +134,8 @@ def japanese() -> list[Dataset]:
 
 
 def cyrillic() -> list[Dataset]:
-    """The evidence with a Cyrillic name, longer than the page has room."""
-    return _named("Достоевская-Салтыкова^Александра Константиновна", "ISO_IR 144")
+    """The evidence with a Cyrillic name."""
+    return _named("Достоевская^Александра", "ISO_IR 144")
 
 
 def awkward() -> list[Dataset]:

@@ -4,8 +4,7 @@ Rule: it knows points and colours, and nothing of medicine. Its bytes depend on 
 alone: the PDF library is told to leave out clock and chance.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import NamedTuple
@@ -19,6 +18,9 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from triage.reports.letters import UNPRINTED, fitted, printable, runs, width
+
+#: Streams are bytes, not ASCII letters, which are a quarter longer.
+rl_config.useA85 = 0
 
 WIDTH, HEIGHT = 595.0, 842.0  #: A4, points
 BASELINE = 0.78  #: of the size: how far under its top the letters of a line stand
@@ -114,8 +116,7 @@ class Sheet:
         w, h = (side * length / max(height, across) for length in (across, height))
         grey = ImageReader(Raster.fromarray(pixels))
         bottom = HEIGHT - y - (side + h) / 2
-        with _plain_streams():
-            self._canvas.drawImage(grey, x + (side - w) / 2, bottom, w, h)
+        self._canvas.drawImage(grey, x + (side - w) / 2, bottom, w, h)
 
     def _clean(self, text: str, style: Style, room: float) -> str:
         clean = fitted(printable(text), style.size, room, bold=style.bold)
@@ -137,21 +138,10 @@ class Sheet:
 
     def finish(self) -> bytes:
         """Return the PDF."""
-        with _plain_streams():
-            self._canvas.save()
+        self._canvas.save()
         return self._file.getvalue()
 
 
 def leading(size: float) -> float:
     """Return the distance of two lines of text."""
     return size * 1.32
-
-
-@contextmanager
-def _plain_streams() -> Iterator[None]:
-    """Write streams as bytes, not as ASCII letters, which are a quarter longer."""
-    before, rl_config.useA85 = rl_config.useA85, 0
-    try:
-        yield
-    finally:
-        rl_config.useA85 = before
