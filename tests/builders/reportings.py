@@ -125,7 +125,8 @@ def heart(number: int) -> NDArray[np.uint8]:
     radius = np.hypot(x + 0.1, y)
     ring = 40 + 180 * (radius < 0.25 + 0.02 * number) + 60 * (np.abs(radius - 0.45) < 0.1)
     body = np.where(np.hypot(x, y * 1.2) < 0.9, ring, 8)
-    return np.clip(body + 10 * np.sin(9 * x) * np.cos(7 * y), 0, 255).astype(np.uint8)
+    grey = np.clip(body + 10 * np.sin(9 * x) * np.cos(7 * y), 0, 255)
+    return np.asarray(grey, dtype=np.uint8)
 
 
 def japanese() -> list[Dataset]:

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
 from pydicom.uid import UID
 
 from triage.reports import codes, header, identity
@@ -66,7 +67,7 @@ def sources(reporting: Reporting) -> list[Dataset]:
     ]
 
 
-def coded(concept: codes.Concept) -> Dataset:
+def coded(concept: Concept) -> Dataset:
     """Return a code as an item of a sequence (PS3.3 Table 8.8-1)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = concept[:3]

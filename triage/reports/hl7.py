@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.core import Group, Message, Segment
 from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
 from pydicom.valuerep import PersonName
 
 from triage.domain.assessment import Answer, Assessment, Flag, Priority
@@ -29,9 +30,9 @@ KIND = "hl7"
 ENCODER_VERSION = "1"
 MEDIA_TYPE = "application/hl7-v2+er7"
 VERSION = "2.5.1"
-STUDY_UID = codes.Concept("110180", "DCM", "Study Instance UID")
+STUDY_UID = Concept("110180", "DCM", "Study Instance UID")
 #: LOINC 19005-8 stands in DICOM CID 7001 as the heading of an impression.
-IMPRESSION = codes.Concept("19005-8", "LN", "Impressions")
+IMPRESSION = Concept("19005-8", "LN", "Impressions")
 RESEARCH = "RESEARCH USE ONLY. Unverified AI output; not for diagnosis or treatment."
 #: HL7 table 0396 names this scheme of DICOM (PS3.16 section 8) otherwise.
 SCHEMES = {"UMLS": "UML"}
@@ -45,7 +46,7 @@ class Observation:
     """What becomes one OBX segment."""
 
     value_type: str
-    concept: codes.Concept
+    concept: Concept
     value: str
     sub_id: str = ""
     unit: str = ""
@@ -220,7 +221,7 @@ def _lines(text: str) -> str:
     return "~".join(textwrap.wrap(escaped(text), LONGEST_LINE))
 
 
-def _coded(concept: codes.Concept, value: codes.Concept) -> Observation:
+def _coded(concept: Concept, value: Concept) -> Observation:
     return Observation("CWE", concept, _cwe(value))
 
 
@@ -252,7 +253,7 @@ def _device(reporting: Reporting) -> str:
     return f"{escaped(by.serial)}^{escaped(by.name)}^{by.device_uid}^ISO"
 
 
-def _ce(concept: codes.Concept) -> str:
+def _ce(concept: Concept) -> str:
     scheme = SCHEMES.get(concept.scheme_designator, concept.scheme_designator)
     return f"{escaped(concept.value)}^{escaped(concept.meaning)}^{escaped(scheme)}"
 

@@ -4,11 +4,11 @@ Rule: "flagged", "not flagged" and "not evaluated" differ in words, in form and 
 a reader who does not see red still sees the flag. All bars of a page share one axis.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
+from math import ceil, isfinite
 
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.reports import draft, letters
@@ -82,7 +82,7 @@ def verdict(assessment: Assessment) -> Block:
 
 def axis(answers: Sequence[Answer]) -> Axis:
     """Return a scale on which every score and threshold has its place."""
-    numbers = [n for a in answers for n in (a.score, a.threshold) if _is_number(n)]
+    numbers = [n for a in answers for n in (a.score, a.threshold) if n is not None and isfinite(n)]
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
     return Axis(low * 1.08, high * 1.08 if high > 0 else 1.0)
 
@@ -109,7 +109,7 @@ def not_flagged(assessment: Assessment, scale: Axis) -> Iterator[Block]:
         for answer in answers:
             yield Block(form.height, partial(_put_row, row=(answer, scale, form)))
     else:
-        half = math.ceil(len(answers) / 2)
+        half = ceil(len(answers) / 2)
         for pair in zip_longest(answers[:half], answers[half:]):
             yield Block(HALF.height, partial(_put_pair, pair=pair, scale=scale))
     yield space()
@@ -214,11 +214,11 @@ def _put_row(sheet: Sheet, y: float, row: tuple[Answer, Axis, Form], x: float = 
 def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: Axis) -> None:
     x, y, wide, high = area
     sheet.box(area, Look(TRACK, radius=1.5))
-    if answer.score is not None and _is_number(answer.score):
+    if answer.score is not None and isfinite(answer.score):
         left, right = sorted((scale.at(0), scale.at(answer.score)))
         colour = RED if answer.flag is Flag.YES else SLATE
         sheet.box(Area(x + left * wide, y, (right - left) * wide, high), Look(colour))
-    if answer.threshold is not None and _is_number(answer.threshold):
+    if answer.threshold is not None and isfinite(answer.threshold):
         at = x + scale.at(answer.threshold) * wide
         sheet.box(Area(at - 0.7, y - 2, 1.4, high + 4), Look(INK))
 
@@ -233,7 +233,3 @@ def _put_box(sheet: Sheet, y: float, said: Sequence[str], why: Sequence[str], hi
     sheet.box(Area(MARGIN, y, ROOM, high), Look(edge=QUIET, dashed=True, radius=3))
     sheet.lines(MARGIN + 12, y + 5, said, BODY)
     sheet.lines(MARGIN + 12, y + 5 + len(said) * leading(BODY.size), why, FAINT)
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
