@@ -109,11 +109,18 @@ class Message:
         assigner = {"assigner": {"display": issuer}} if issuer else {}
         return {**shown, "identifier": {"value": plain(self.patient.PatientID), **assigner}}
 
+    def _device_id(self) -> str:
+        """One device for all studies; another model is another device."""
+        by, model = self.reporting.equipment, self.reporting.assessment.model
+        return str(
+            uuid.uuid5(uuid.NAMESPACE_OID, identity.uid("device", by.device_uid, model.digest))
+        )
+
     def _device(self) -> Resource:
         by, model = self.reporting.equipment, self.reporting.assessment.model
         return {
             "resourceType": "Device",
-            "id": self._id("Device"),
+            "id": self._device_id(),
             "identifier": [_uid(by.device_uid)],
             "manufacturer": by.manufacturer,
             "serialNumber": by.serial,
@@ -167,7 +174,7 @@ class Message:
             "code": code,
             "subject": self._subject(),
             **_when("effectiveDateTime", *self._started()),
-            "device": self._to("Device"),
+            "device": {"reference": f"urn:uuid:{self._device_id()}"},
             "derivedFrom": [self._to("ImagingStudy")],
         }
 
@@ -232,7 +239,7 @@ class Message:
             "type": _coding(f"{TERMINOLOGY}/media-type", "image"),
             "modality": {"coding": [MR]},
             "subject": self._subject(),
-            "device": self._to("Device"),
+            "device": {"reference": f"urn:uuid:{self._device_id()}"},
             "content": {
                 "contentType": "application/dicom",
                 "url": f"urn:oid:{image.sop_instance_uid}",
@@ -289,7 +296,7 @@ class Message:
             "description": f"{READ_SOONER}: suggested by software, research use only",
             "focus": self._to("DiagnosticReport"),
             "for": self._subject(),
-            "requester": self._to("Device"),
+            "requester": {"reference": f"urn:uuid:{self._device_id()}"},
             "reasonCode": {"text": plain(names) or "no finding is flagged any more"},
         }
 
