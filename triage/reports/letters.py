@@ -43,7 +43,7 @@ def runs(text: str, *, bold: bool = False) -> Iterator[tuple[Face, str]]:
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a printable text, points."""
-    return sum(_font(face).stringWidth(piece, size) for face, piece in runs(text, bold=bold))
+    return sum(font(face).stringWidth(piece, size) for face, piece in runs(text, bold=bold))
 
 
 def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
@@ -82,7 +82,7 @@ def _words(text: str, size: float, room: float) -> Iterable[str]:
 
 def _weight(face: Face, *, bold: bool) -> Face:
     face = Face.BOLD if bold and face is Face.REGULAR else face
-    _font(face)
+    font(face)
     return face
 
 
@@ -93,12 +93,12 @@ def _face(letter: str) -> Face | None:
 
 
 def _has(face: Face, letter: str) -> bool:
-    return ord(letter) in _font(face).face.charToGlyph
+    return ord(letter) in font(face).face.charToGlyph
 
 
 @cache
-def _font(face: Face) -> TTFont:
+def font(face: Face) -> TTFont:
     """Read a font and make it known to the PDF library, once in a process."""
-    font = TTFont(face.value, FOLDER / f"{face}.ttf")
-    pdfmetrics.registerFont(font)
-    return font
+    read = TTFont(face.value, FOLDER / f"{face}.ttf")
+    pdfmetrics.registerFont(read)
+    return read

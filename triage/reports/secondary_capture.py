@@ -68,9 +68,7 @@ def _put_image(capture: Dataset, frames: NDArray[np.uint8]) -> None:
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.DerivationDescription = "Page of the AI triage report"
     capture.PatientOrientation = None
-    capture.Laterality = (
-        None  # Type 2C: the heart is no paired body part, but no body part is named
-    )
+    capture.BodyPartExamined = "HEART"  # unpaired, so there is no laterality
     capture.SamplesPerPixel = 3
     capture.PhotometricInterpretation = "RGB"
     capture.PlanarConfiguration = 0

@@ -17,7 +17,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from triage.reports.letters import UNPRINTED, fitted, printable, runs, width
+from triage.reports.letters import UNPRINTED, Face, fitted, font, printable, runs, width
 
 #: Streams are bytes, not ASCII letters, which are a quarter longer.
 rl_config.useA85 = 0
@@ -73,7 +73,14 @@ class Sheet:
     _file: BytesIO = field(default_factory=BytesIO)
 
     def __post_init__(self) -> None:
-        self._canvas = Canvas(self._file, (WIDTH, HEIGHT), invariant=True, pageCompression=1)
+        # The library begins each page with a font: one of ours, for its own is not embedded.
+        self._canvas = Canvas(
+            self._file,
+            (WIDTH, HEIGHT),
+            invariant=True,
+            pageCompression=1,
+            initialFontName=font(Face.REGULAR).fontName,
+        )
         self._canvas.setTitle(self.title)
         self._canvas.setAuthor("")
         self._canvas.setCreator("")

@@ -34,15 +34,20 @@ def test_draft_never_goes_without_its_mark() -> None:
 
 
 def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
-    assert draft.sentences(none_flagged()) == [
-        "No finding flagged.",
+    none, not_flagged, absent, silent = draft.sentences(none_flagged())
+    assert none == "No finding flagged."
+    assert not_flagged == (
         "Not flagged, and not ruled out: Left ventricular systolic dysfunction (score 0.12,"
-        " threshold 0.28); Large pericardial effusion (score 0.25, threshold 0.30).",
+        " threshold 0.28); Large pericardial effusion (score 0.25, threshold 0.30)."
+    )
+    assert absent == (
         "Absent, below the rule-out threshold: Left ventricular dilation (score 0.05,"
-        " threshold 0.27).",
+        " threshold 0.27)."
+    )
+    assert silent == (
         "Not evaluated: Late gadolinium enhancement, the study shows none of the views late"
-        " enhancement short axis, late enhancement four-chamber.",
-    ]
+        " enhancement short axis, late enhancement four-chamber."
+    )
 
 
 def test_study_of_which_nothing_was_evaluated_is_not_called_unflagged() -> None:
