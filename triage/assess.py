@@ -39,6 +39,8 @@ from triage.reconcile import give_up
 from triage.reports import REPORTS
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
+from triage.reports.reporting import Reporting
+from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
@@ -80,6 +82,7 @@ class Assessor:
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
+    reports: Sequence[str] = (STRUCTURED_REPORT,)  #: of `REPORTS`
     rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
@@ -92,9 +95,8 @@ class Assessor:
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 assessment, evidence = self._assessed(study)
-                products = [
-                    build(assessment, evidence, self.equipment) for build in REPORTS.values()
-                ]
+                reporting = Reporting(assessment, evidence, self.equipment)
+                products = [REPORTS[kind](reporting) for kind in self.reports]
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))

@@ -15,12 +15,13 @@ from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed
 from triage.ports import Destination
+from triage.reports.reporting import Reporting
 from triage.reports.structured_report import build
 
 
 @pytest.fixture(scope="module")
 def product() -> Product:
-    return build(untrained(), evidence(), EQUIPMENT)
+    return build(Reporting(untrained(), evidence(), EQUIPMENT))
 
 
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:

@@ -7,6 +7,8 @@ after `max_attempts`; its last answer is always kept.
 from dataclasses import dataclass
 from enum import StrEnum
 
+DICOM = "application/dicom"
+
 
 class DeliveryState(StrEnum):
     """Where one delivery stands."""
@@ -25,7 +27,7 @@ class Product:
     sop_class_uid: str  #: "" for what is no DICOM object
     sop_instance_uid: str  #: what it is known by, also where it is no DICOM object
     content: bytes  #: a DICOM Part 10 file, or a message
-    media_type: str = "application/dicom"
+    media_type: str = DICOM
 
 
 @dataclass(frozen=True)

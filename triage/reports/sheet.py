@@ -79,7 +79,7 @@ class Sheet:
             (WIDTH, HEIGHT),
             invariant=True,
             pageCompression=1,
-            initialFontName=font(Face.REGULAR).fontName,
+            initialFontName=font(Face.REGULAR).fontName,  # type: ignore[arg-type]  # its stubs err
         )
         self._canvas.setTitle(self.title)
         self._canvas.setAuthor("")

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 
-from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.delivery import DICOM, Delivery, DeliveryState, Product
 from triage.domain.instance import Identity, Receipt
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.schema import deliveries, history, instances, products, studies
@@ -166,11 +166,21 @@ def store_product(
     The UID comes from the product's inputs, so a second one says the same, and whatever was sent
     under a UID is never replaced.
     """
+    if product.media_type != DICOM:
+        raise ValueError(
+            f"{product.kind}: the ledger keeps DICOM objects, not {product.media_type}"
+        )
     same = products.c.sop_instance_uid == product.sop_instance_uid
     if connection.scalar(select(exists().where(same))):
         return
     owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
-    connection.execute(insert(products).values(vars(product) | owner))
+    values = {
+        "kind": product.kind,
+        "sop_class_uid": product.sop_class_uid,
+        "sop_instance_uid": product.sop_instance_uid,
+        "content": product.content,
+    }
+    connection.execute(insert(products).values(values | owner))
 
 
 def open_delivery(

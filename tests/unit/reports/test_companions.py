@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from tests.builders.assessments import STUDY_UID
 from tests.builders.reportings import KINDS, reporting, usual
@@ -63,7 +64,7 @@ def test_encapsulated_document_is_the_page() -> None:
 def test_capture_holds_every_sheet(what: str, sheets: int) -> None:
     file = dcmread(BytesIO(secondary_capture.build(KINDS[what]()).content))
     assert file.get("NumberOfFrames", 1) == sheets
-    assert (file.SOPClassUID == secondary_capture.SingleFrame) is (sheets == 1)
+    assert (file.SOPClassUID == SecondaryCaptureImageStorage) is (sheets == 1)
     assert file.pixel_array.shape[-3:] == (file.Rows, file.Columns, 3)
 
 

@@ -14,10 +14,12 @@ from pydicom.sr.coding import Code as Concept
 from tests.builders.assessments import ANSWERS, EQUIPMENT, evidence, mixed, untrained
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.reports import codes, structured_report
+from triage.reports.reporting import Reporting
 
 
 def report_on(assessment: Assessment) -> Dataset:
-    return dcmread(BytesIO(structured_report.build(assessment, evidence(), EQUIPMENT).content))
+    reporting = Reporting(assessment, evidence(), EQUIPMENT)
+    return dcmread(BytesIO(structured_report.build(reporting).content))
 
 
 def with_answer(**changes: Any) -> Assessment:

@@ -15,6 +15,7 @@ from tests.builders.assessments import EQUIPMENT, as_received, evidence, mixed, 
 from tests.peers import peer
 from triage.domain.assessment import Assessment, Flag
 from triage.reports import codes, header, structured_report
+from triage.reports.reporting import Reporting
 
 JARS = ("pixelmed", "commons-codec", "hsqldb", "vecmath")
 #: The validator reaches the limits of Java's XPath engine on any longer template.
@@ -61,7 +62,7 @@ def assessment(request: pytest.FixtureRequest) -> Assessment:
 def report(request: pytest.FixtureRequest, assessment: Assessment, tmp_path: Path) -> Path:
     images = EVIDENCE[request.param]()
     path = tmp_path / "report.dcm"
-    path.write_bytes(structured_report.build(assessment, images, EQUIPMENT).content)
+    path.write_bytes(structured_report.build(Reporting(assessment, images, EQUIPMENT)).content)
     return path
 
 
@@ -101,7 +102,7 @@ def test_dsrdump_reads_the_document(report: Path) -> None:
 
 def test_pixelmed_finds_the_one_known_error(assessment: Assessment, tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
-    path.write_bytes(structured_report.build(assessment, evidence(), EQUIPMENT).content)
+    path.write_bytes(structured_report.build(Reporting(assessment, evidence(), EQUIPMENT)).content)
     java = peer("java")
     jars = ":".join(peer(f"/usr/share/java/{jar}.jar") for jar in JARS)
     validator = "com.pixelmed.validate.DicomSRValidator"
@@ -123,7 +124,7 @@ def test_pixelmed_finds_the_one_known_error(assessment: Assessment, tmp_path: Pa
 
 def test_highdicom_reads_the_groups_and_the_evidence(assessment: Assessment) -> None:
     images = evidence()
-    content = structured_report.build(assessment, images, EQUIPMENT).content
+    content = structured_report.build(Reporting(assessment, images, EQUIPMENT)).content
     document = highdicom.sr.srread(BytesIO(content))
     measurements = document.content
     assert isinstance(measurements, highdicom.sr.MeasurementReport)
@@ -174,5 +175,5 @@ def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessmen
 def test_name_of_the_patient_is_read_in_its_own_letters(tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
     for images, name in ((evidence(), "Müller"), (japanese(), "山田")):
-        path.write_bytes(structured_report.build(mixed(), images, EQUIPMENT).content)
+        path.write_bytes(structured_report.build(Reporting(mixed(), images, EQUIPMENT)).content)
         assert name in judged(peer("dsrdump"), path)
