@@ -291,7 +291,9 @@ concentric+     There is left ventricular hypertrophy
 concentric+     LV is thickened
 concentric+     There is {adj} concentric left ventricular hypertrophy
 concentric+     The left ventricular walls are thickened
+concentric+     There is increased left ventricular wall thickness
 wall-           There is no left ventricular hypertrophy
+wall-           Left ventricular wall thickness is normal
 motion+         There is {motion} of the {where} wall
 bounce+         There is a septal bounce
 late+           There is delayed enhancement
@@ -347,8 +349,10 @@ septal+         Asymmetric septal hypertrophy, maximum wall thickness {wall} mm
 septal+         {adj} asymmetric hypertrophy of the septum ({wall} mm)
 concentric+     {adj} concentric LV hypertrophy, maximum wall thickness {wall} mm
 concentric+     {adv} thickened left ventricular walls ({wall} mm)
+concentric+     {adv} increased LV wall thickness ({wall} mm)
 wall-           Normal LV wall thickness
 wall-           No LV hypertrophy
+wall-           Normal thickness of the left ventricular walls
 motion+         {motion} of the {where} segments
 bounce+         Abnormal septal motion with septal bounce
 late+           Abnormal late gadolinium enhancement
@@ -411,7 +415,9 @@ septal+         The interventricular septum is {adv} thickened, measuring up to 
 septal+         Hypertrophy is asymmetric and most pronounced in the septum ({wall} mm)
 concentric+     The left ventricular walls are {adv} and concentrically thickened to {wall} mm
 concentric+     The left ventricular myocardium is diffusely thickened
+concentric+     The wall thickness of the left ventricle is {adv} increased to {wall} mm
 wall-           The left ventricular walls are of normal thickness
+wall-           The wall thickness of the left ventricle is normal
 motion+         Regional {motion} is seen in the {where} segments
 bounce+         The septum moves paradoxically
 late+           The late images after contrast are abnormal, with enhancement of the myocardium
