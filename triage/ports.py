@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Delivery, Product
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -180,3 +181,27 @@ class Destination(Protocol):
 
     def echo(self) -> Acknowledgement:
         """Ask whether the destination is there; raise DeliveryFailed otherwise."""
+
+
+class Library(Protocol):
+    """Past cases of one bundle, found by their nearness. Raises LedgerUnavailable.
+
+    What one process has added, every other finds.
+    """
+
+    def add(self, case: Case, embedding: Embedding) -> None:
+        """Keep a case; one that is known is replaced."""
+
+    def nearest(
+        self, embedding: Embedding, count: int, where: Filter = EVERY
+    ) -> Sequence[Neighbour]:
+        """Return up to `count` cases, the nearest first; of equals the one added first."""
+
+    def case(self, study_uid: str) -> Case | None:
+        """Return a case."""
+
+    def size(self) -> int:
+        """Return how many cases there are."""
+
+    def forget(self, patient: str) -> int:
+        """Remove a patient's cases without a trace; return how many there were."""

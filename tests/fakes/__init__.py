@@ -1,9 +1,11 @@
 """Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
 from triage.ports import Embedding, Frames
@@ -94,3 +96,49 @@ class FakeEncoder:
         unit = np.zeros(self.size, np.float32)
         unit[axis] = 1
         return unit
+
+
+@dataclass
+class FakeLibrary:
+    """Cases in memory."""
+
+    kept: dict[str, tuple[Case, Embedding]] = field(default_factory=dict)
+
+    def add(self, case: Case, embedding: Embedding) -> None:
+        self.kept.pop(case.study_uid, None)
+        self.kept[case.study_uid] = (case, embedding)
+
+    def nearest(
+        self, embedding: Embedding, count: int, where: Filter = EVERY
+    ) -> Sequence[Neighbour]:
+        near = [
+            Neighbour(case, float(vector @ embedding))
+            for case, vector in self.kept.values()
+            if _matches(case, where)
+        ]
+        return sorted(near, key=lambda each: -each.similarity)[:count]
+
+    def case(self, study_uid: str) -> Case | None:
+        case, _ = self.kept.get(study_uid, (None, None))
+        return case
+
+    def size(self) -> int:
+        return len(self.kept)
+
+    def forget(self, patient: str) -> int:
+        theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]
+        for uid in theirs:
+            del self.kept[uid]
+        return len(theirs)
+
+
+def _matches(case: Case, where: Filter) -> bool:
+    said = case.confirmed if where.confirmed_only else (*case.flagged, *case.confirmed)
+    return (
+        case.study_date >= where.since
+        and (not where.until or "" < case.study_date <= where.until)
+        and where.vendor.lower() in case.vendor
+        and (where.finding in said if where.finding else bool(said) or not where.confirmed_only)
+        and where.patient in {"", case.patient}
+        and where.other_than != case.patient
+    )

@@ -1,50 +1,35 @@
-"""The ledger on SQLAlchemy: SQLite in write-ahead mode as the embedded default.
+"""The ledger on SQLAlchemy.
 
-Rule: every public method is one transaction, made of the steps in `rows`. On SQLite a writing
-transaction takes the lock at its beginning (BEGIN IMMEDIATE), elsewhere the row is locked (SELECT
-... FOR UPDATE), so that what was read still holds when it is written: that is the compare-and-set
-behind "nothing twice".
+Rule: every public method is one transaction, made of the steps in `rows`. What a writing one has
+read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, create_engine, insert, inspect, select
-from sqlalchemy import event as engine_event
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import Row, insert, select
 
 from triage.domain.delivery import Delivery, DeliveryState, Product
-from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
 from triage.store import rows
-from triage.store.schema import deliveries, history, incidents, instances, metadata, studies
-
-BUSY_TIMEOUT_S = 30
+from triage.store.database import Database
+from triage.store.schema import deliveries, history, incidents, instances, studies
 
 
 class SqlLedger:
     """See `ports.Ledger`."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
-        # Every association and every part may ask at once.
-        self._engine = create_engine(url, pool_size=10, max_overflow=200)
-        if self._engine.dialect.name == "sqlite":
-            _prepare_sqlite(self._engine)
-        with self._reading() as connection:
-            empty = not inspect(connection).has_table(deliveries.name)
-        if empty:  # a reader must not need the lock of a writer
-            with self._writing() as connection:
-                metadata.create_all(connection)
 
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
         """Open the embedded ledger of a state folder."""
-        return cls(f"sqlite:///{cls.path_in(state_dir)}", clock)
+        return cls(Database(f"sqlite:///{cls.path_in(state_dir)}"), clock)
 
     @staticmethod
     def path_in(state_dir: Path) -> Path:
@@ -53,14 +38,14 @@ class SqlLedger:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     # -- intake
 
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
         """Remember an instance; it opens a study, joins it, or opens its next revision."""
         identity, at = receipt.identity, self._clock.now()
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             study = rows.latest_revision(connection, identity.study_uid)
             if rows.is_known(connection, receipt) and study is not None:
                 return rows.seen_again(connection, study, at)
@@ -85,19 +70,19 @@ class SqlLedger:
         """Remember an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
         origin = {"calling_ae": source.calling_ae[:16], "address": source.address}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return set(connection.scalars(select(instances.c.path)))
 
     # -- studies
 
     def study(self, study_uid: str, revision: int) -> StudyRevision | None:
         """Return one revision of a study."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return rows.find_study(connection, study_uid, revision)
 
     def studies(self, *states: State) -> Sequence[StudyRevision]:
@@ -105,7 +90,7 @@ class SqlLedger:
         query = select(studies).order_by(studies.c.first_instance_at, studies.c.revision)
         if states:
             query = query.where(studies.c.state.in_(states))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
     def paths(self, study_uid: str, revision: int) -> Sequence[str]:
@@ -113,19 +98,19 @@ class SqlLedger:
         query = select(instances.c.path).where(
             instances.c.study_uid == study_uid, instances.c.revision <= revision
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return sorted(connection.scalars(query))
 
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
         """Return what happened to a study: rows of at, revision, event, state, reason."""
         query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).all()
 
     def incidents(self, newest: int = 10) -> Sequence[Row[Any]]:
         """Return the newest incidents, newest first."""
         query = select(incidents).order_by(incidents.c.id.desc()).limit(newest)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).all()
 
     def move(
@@ -137,7 +122,7 @@ class SqlLedger:
         again_in_s: float = 0.0,
     ) -> bool:
         """Apply an event, if it is possible and nothing arrived since `study` was read."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             now = rows.find_study(connection, study.study_uid, study.revision)
             if now is None or now.last_instance_at != study.last_instance_at:
                 return False
@@ -157,7 +142,7 @@ class SqlLedger:
     ) -> StudyRevision | None:
         """Take a READY revision for `holder` until the lease ends."""
         at = self._clock.now()
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             study = rows.find_study(connection, study_uid, revision)
             if study is None or not rows.move(connection, study, Event.CLAIMED, f"by {holder}", at):
                 return None
@@ -175,7 +160,7 @@ class SqlLedger:
             lease_until=self._clock.now() + lease_s
         )
         mine = (studies.c.holder == holder, studies.c.state == State.ASSESSING)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             return connection.execute(renewed.where(*mine)).rowcount == 1
 
     def expired(self) -> Sequence[StudyRevision]:
@@ -183,7 +168,7 @@ class SqlLedger:
         query = select(studies).where(
             studies.c.state == State.ASSESSING, studies.c.lease_until < self._clock.now()
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
     def finish(
@@ -197,7 +182,7 @@ class SqlLedger:
         """Store an assessment's products with one delivery each; return the deliveries' ids."""
         at = self._clock.now()
         reason = f"{len(products)} product(s) for {len(destinations)} destination(s)"
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             now = rows.find_study(connection, study.study_uid, study.revision)
             if now is None or now.holder != holder:
                 return None
@@ -220,7 +205,7 @@ class SqlLedger:
     def summary(self, study_uid: str, revision: int) -> str | None:
         """Return what `finish` stored as the summary."""
         query = select(studies.c.summary).where(*rows.same_study(study_uid, revision))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.scalar(query)
 
     # -- what is due
@@ -233,7 +218,7 @@ class SqlLedger:
             studies.c.due_at <= at,
             rows.unsent(studies.c.queued_at, at, forgotten_after_s),
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
     def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
@@ -246,19 +231,19 @@ class SqlLedger:
             rows.reachable(),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return connection.scalars(query).all()
 
     def queued_study(self, study_uid: str, revision: int) -> None:
         """Remember that the broker took the study's task."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
             )
 
     def queued_delivery(self, delivery_id: int) -> None:
         """Remember that the broker took the delivery's task."""
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 rows.update_delivery(delivery_id).values(queued_at=self._clock.now())
             )
@@ -275,14 +260,14 @@ class SqlLedger:
             rows.reachable(),
         )
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             if connection.execute(taken).rowcount == 0:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
@@ -308,69 +293,19 @@ class SqlLedger:
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
         values = {"last_answer": answer, "changed_at": at, "unreachable": unreachable, **waiting}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(rows.update_delivery(delivery_id).values(values))
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
         where = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return rows.find_deliveries(connection, *where)
 
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
         at = self._clock.now()
         values = {"state": state, "last_answer": answer, "changed_at": at}
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(rows.update_delivery(delivery_id).values(values))
             (delivery,) = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             rows.end_study(connection, delivery.study_uid, delivery.revision, at)
-
-    # -- transactions
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _available(), self._engine.connect() as plain:
-            connection = plain.execution_options(writing=True)
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _available(), self._engine.connect() as connection:
-            yield connection
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    """Say in the domain's words that the database did not answer; defects stay defects."""
-    try:
-        yield
-    except (IntegrityError, ProgrammingError):
-        raise
-    except SQLAlchemyError as error:
-        raise LedgerUnavailable(type(error).__name__) from error
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    """Write-ahead log, foreign keys, and transactions that we begin ourselves.
-
-    synchronous=NORMAL may lose the last transactions in a power cut, never the file's integrity;
-    what is lost is done again: instances come back from the spool, a product is sent once more
-    under the same UID.
-    """
-
-    @engine_event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-            f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @engine_event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

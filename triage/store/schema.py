@@ -112,3 +112,27 @@ deliveries = Table(
     Index("deliveries_by_state", "state"),
     Index("deliveries_by_study", "study_uid", "revision"),
 )
+
+#: Which row of a bundle's vectors comes next; a row that was left is never taken again.
+case_rows = Table(
+    "case_rows",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("next", Integer, nullable=False),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("bundle", String(64), primary_key=True),  # digest: vectors of two never mix
+    Column("study_uid", String(64), primary_key=True),
+    Column("row", Integer, nullable=False),  # of the bundle's vectors
+    Column("patient", String(64), nullable=False),
+    Column("study_date", String(8), nullable=False),
+    Column("vendor", String(64), nullable=False),
+    Column("found", Text, nullable=False),  # "|a|b|": flagged or confirmed
+    Column("confirmed", Text, nullable=False),  # "|b|"
+    Column("content", Text, nullable=False),  # the case as JSON
+    UniqueConstraint("bundle", "row"),
+    Index("cases_by_patient", "patient"),
+)

@@ -1,0 +1,136 @@
+"""What every library promises: the fake, and the exact one on SQLite and a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fakes import FakeLibrary
+from triage.domain.assessment import SourceImage
+from triage.domain.case import Case, Filter
+from triage.ports import Embedding, Library
+from triage.store.database import Database
+from triage.store.library import ExactLibrary
+
+WIDTH = 8
+NORTH = np.eye(WIDTH, dtype=np.float32)[0]
+
+
+@pytest.fixture(params=["fake", "exact"])
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
+    if request.param == "fake":
+        yield FakeLibrary()
+        return
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    yield ExactLibrary(database, tmp_path / "cases", "b" * 64, WIDTH)
+    database.close()
+
+
+def towards_north(cosine: float) -> Embedding:
+    """Return a unit vector with this cosine to NORTH."""
+    vector = np.zeros(WIDTH, np.float32)
+    vector[:2] = cosine, np.sqrt(1 - cosine**2)
+    return vector
+
+
+def uids(library: Library, count: int = 10, where: Filter | None = None) -> list[str]:
+    near = library.nearest(NORTH, count, where or Filter())
+    return [each.case.study_uid for each in near]
+
+
+def case(uid: str, **values: object) -> Case:
+    return Case(**{"study_uid": uid, "patient": f"patient {uid}", **values})  # type: ignore[arg-type]
+
+
+def test_the_nearest_come_first_with_their_cosines(library: Library) -> None:
+    for name, cosine in {"far": -0.5, "near": 0.9, "nearest": 0.99, "middle": 0.3}.items():
+        library.add(case(name), towards_north(cosine))
+    assert uids(library) == ["nearest", "near", "middle", "far"]
+    assert uids(library, 2) == ["nearest", "near"]
+    cosines = [each.similarity for each in library.nearest(NORTH, 4)]
+    assert cosines == pytest.approx([0.99, 0.9, 0.3, -0.5], abs=2e-3)
+    assert library.size() == 4
+
+
+def test_an_empty_library_finds_nothing(library: Library) -> None:
+    assert uids(library) == []
+    assert library.case("1") is None
+    assert library.forget("nobody") == 0
+
+
+def test_of_equals_the_one_added_first_comes_first(library: Library) -> None:
+    for name in "cabed":
+        library.add(case(name), NORTH)
+    assert uids(library) == list("cabed")
+    assert uids(library, 3) == list("cab")
+
+
+def test_a_case_comes_back_as_it_was_kept(library: Library) -> None:
+    kept = case(
+        "1",
+        study_date="20240131",
+        vendor="siemens",
+        views=("cine_sa",),
+        flagged=("lge", "lv_dilation"),
+        confirmed=("lge",),
+        impression="Narbe, größer als zuvor",
+        images=(SourceImage("1.2", "3.4", "5.6", 7),),
+    )
+    library.add(kept, NORTH)
+    assert library.case("1") == kept
+    assert library.nearest(NORTH, 1)[0].case == kept
+
+
+def test_a_case_that_is_added_again_is_replaced(library: Library) -> None:
+    library.add(case("1"), towards_north(0.9))
+    library.add(case("2"), towards_north(0.5))
+    library.add(case("1", vendor="ge"), towards_north(0.1))
+    assert uids(library) == ["2", "1"]
+    assert library.size() == 2
+    found = library.case("1")
+    assert found is not None
+    assert found.vendor == "ge"
+
+
+def test_a_forgotten_patient_is_found_no_more(library: Library) -> None:
+    for number in range(30):
+        library.add(case(f"{number}", patient=f"p{number % 3}"), towards_north(1 - number / 40))
+    assert library.forget("p0") == 10
+    assert library.size() == 20
+    assert library.case("0") is None
+    assert uids(library, 4) == ["1", "2", "4", "5"]
+    assert library.forget("p0") == 0
+    library.add(case("new"), towards_north(0.999))
+    assert uids(library, 2) == ["new", "1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (Filter(), "abcd"),
+        (Filter(since="20200101"), "bc"),
+        (Filter(until="20200101"), "ab"),
+        (Filter(since="20200101", until="20200101"), "b"),
+        (Filter(vendor="Siemens"), "ad"),
+        (Filter(vendor="s%"), ""),
+        (Filter(finding="lge"), "ac"),
+        (Filter(finding="lge", confirmed_only=True), "c"),
+        (Filter(confirmed_only=True), "bc"),
+        (Filter(finding="lg"), ""),
+        (Filter(finding="l_e"), ""),
+        (Filter(patient="p"), "ad"),
+        (Filter(other_than="p"), "bc"),
+    ],
+)
+def test_filters(library: Library, where: Filter, expected: str) -> None:
+    several = {
+        "a": {"study_date": "20190101", "vendor": "siemens", "flagged": ("lge",), "patient": "p"},
+        "b": {"study_date": "20200101", "vendor": "ge", "confirmed": ("lv_dilation",)},
+        "c": {"study_date": "20210101", "vendor": "philips", "confirmed": ("lge",)},
+        "d": {"vendor": "siemens healthineers", "flagged": ("aorta",), "patient": "p"},
+    }
+    for place, (name, values) in enumerate(several.items()):
+        library.add(case(name, **values), towards_north(0.9 - place / 10))
+    assert "".join(uids(library, where=where)) == expected
+    assert "".join(uids(library, 1, where)) == expected[:1]

@@ -1,0 +1,136 @@
+"""The exact library: files, processes, erasure."""
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from triage.domain.case import Case, Filter
+from triage.ports import Embedding
+from triage.store.database import Database
+from triage.store.library import ExactLibrary
+
+WIDTH = 16
+BUNDLE, OTHER = "a" * 64, "b" * 64
+
+
+def vector(seed: int) -> Embedding:
+    drawn = np.random.default_rng(seed).standard_normal(WIDTH).astype(np.float32)
+    return drawn / np.float32(np.linalg.norm(drawn))
+
+
+def opened(folder: Path, bundle: str = BUNDLE) -> ExactLibrary:
+    database = Database(f"sqlite:///{folder / 'ledger.sqlite'}")
+    return ExactLibrary(database, folder / "cases", bundle, WIDTH)
+
+
+def written(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> ExactLibrary:
+    return opened(tmp_path)
+
+
+def test_the_order_is_that_of_the_plain_cosines(library: ExactLibrary) -> None:
+    vectors = np.stack([vector(seed) for seed in range(300)])
+    for number, each in enumerate(vectors):
+        library.add(Case(str(number), "p"), each)
+    asked = vector(1000)
+    expected = np.argsort(-(vectors.astype(np.float16).astype(float) @ asked.astype(np.float16)))
+    near = library.nearest(asked, 300)
+    assert [each.case.study_uid for each in near] == [str(number) for number in expected]
+    assert near[0].similarity == pytest.approx(float(vectors[expected[0]] @ asked), abs=1e-3)
+
+
+def test_what_was_kept_is_there_after_a_restart(library: ExactLibrary, tmp_path: Path) -> None:
+    library.add(Case("1", "p"), vector(1))
+    (found,) = opened(tmp_path).nearest(vector(1), 5)
+    assert found.case.study_uid == "1"
+    assert found.similarity == pytest.approx(1, abs=2e-3)
+
+
+def test_vectors_of_two_bundles_never_mix(library: ExactLibrary, tmp_path: Path) -> None:
+    other = opened(tmp_path, OTHER)
+    library.add(Case("1", "p"), vector(1))
+    other.add(Case("1", "p"), vector(2))
+    other.add(Case("2", "p"), vector(3))
+    assert (library.size(), other.size()) == (1, 2)
+    assert [each.case.study_uid for each in library.nearest(vector(3), 5)] == ["1"]
+
+
+def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: ExactLibrary) -> None:
+    with pytest.raises(ValueError, match="a vector of"):
+        library.add(Case("1", "p"), np.ones(WIDTH + 1, np.float32))
+    assert library.size() == 0
+    library.add(Case("2", "p"), vector(2))
+    assert library.nearest(vector(2), 5)[0].case.study_uid == "2"
+
+
+def test_a_row_that_a_crash_left_behind_is_taken_by_the_next_case(
+    library: ExactLibrary, tmp_path: Path
+) -> None:
+    library.add(Case("1", "p"), vector(1))
+    library._vectors.write(1, vector(7))  # written, and then the process ended
+    assert [each.case.study_uid for each in library.nearest(vector(7), 5)] == ["1"]
+    library.add(Case("2", "p"), vector(2))
+    near = opened(tmp_path).nearest(vector(2), 5)
+    assert near[0].case.study_uid == "2"
+    assert near[0].similarity == pytest.approx(1, abs=2e-3)
+
+
+def test_a_forgotten_patient_is_in_no_file(library: ExactLibrary, tmp_path: Path) -> None:
+    theirs, others = vector(1), vector(2)
+    library.add(Case("1.2.3.4.5", "key-of-theirs", impression="Their hidden words"), theirs)
+    library.add(Case("6.7.8.9.0", "key-of-others", impression="Other words"), others)
+    traces = (b"1.2.3.4.5", b"key-of-theirs", b"hidden", theirs.astype(np.float16).tobytes())
+    assert all(trace in written(tmp_path) for trace in traces)
+    assert library.forget("key-of-theirs") == 1
+    assert not any(trace in written(tmp_path) for trace in traces)
+    assert b"Other words" in written(tmp_path)
+    assert others.astype(np.float16).tobytes() in written(tmp_path)
+
+
+def test_a_replaced_case_leaves_no_vector_behind(library: ExactLibrary, tmp_path: Path) -> None:
+    library.add(Case("1", "p"), vector(1))
+    library.add(Case("1", "p"), vector(2))
+    assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
+
+
+def test_files_are_their_owners_alone(library: ExactLibrary, tmp_path: Path) -> None:
+    library.add(Case("1", "p"), vector(1))
+    assert (tmp_path / "cases").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_mode & 0o077 == 0
+
+
+def add_for(seconds: float, folder: Path, name: str) -> None:
+    library, number, until = opened(folder), 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        library.add(Case(f"{name}.{number}", name), vector(number))
+        (folder / f"{name}.log").write_text(f"{number}\n")
+        number += 1
+
+
+def test_6_two_processes_add_and_search_at_once_and_no_case_is_missed(tmp_path: Path) -> None:
+    library = opened(tmp_path)
+    spawn = multiprocessing.get_context("spawn")
+    adding = [spawn.Process(target=add_for, args=(5, tmp_path, name)) for name in ("1", "2")]
+    for process in adding:
+        process.start()
+    looks = 0
+    while any(process.is_alive() for process in adding):
+        known = {
+            name: int(log.read_text() or 0)
+            for name in ("1", "2")
+            if (log := tmp_path / f"{name}.log").exists()
+        }
+        for name, newest in known.items():
+            found = library.nearest(vector(0), 10**6, Filter(patient=name))
+            uids = {each.case.study_uid for each in found}
+            assert uids.issuperset(f"{name}.{number}" for number in range(newest + 1))
+            looks += 1
+    assert looks > 10
+    assert all(process.exitcode == 0 for process in adding)

@@ -1,0 +1,95 @@
+"""A database on SQLAlchemy, and its two kinds of transaction.
+
+Rule: on SQLite, in write-ahead mode as the embedded default, a writing transaction takes the lock
+at its beginning (BEGIN IMMEDIATE), elsewhere the rows it reads are locked (SELECT ... FOR UPDATE),
+so that what was read still holds when it is written.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import event as engine_event
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
+from triage.domain.errors import LedgerUnavailable
+from triage.store.schema import metadata
+
+BUSY_TIMEOUT_S = 30
+
+
+class Database:
+    """The tables of `schema`, made where there are none."""
+
+    def __init__(self, url: str) -> None:
+        # Every association and every part may ask at once.
+        self._engine = create_engine(url, pool_size=10, max_overflow=200)
+        if self._engine.dialect.name == "sqlite":
+            _prepare_sqlite(self._engine)
+        with self.reading() as connection:
+            there = set(inspect(connection).get_table_names())
+        if not there.issuperset(metadata.tables):  # a reader must not need the lock of a writer
+            with self.writing() as connection:
+                metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def shred(self) -> None:
+        """Leave nothing in the files of what was removed; rows are overwritten when they go."""
+        if self._engine.dialect.name == "sqlite":
+            with _available(), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Yield the connection of a transaction that may write; it ends with the block."""
+        with _available(), self._engine.connect() as plain:
+            connection = plain.execution_options(writing=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield the connection of a transaction that reads."""
+        with _available(), self._engine.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Say in the domain's words that the database did not answer; defects stay defects."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError):
+        raise
+    except SQLAlchemyError as error:
+        raise LedgerUnavailable(type(error).__name__) from error
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Write-ahead log, foreign keys, zeros for what is removed, transactions that we begin.
+
+    synchronous=NORMAL may lose the last transactions in a power cut, never the file's integrity;
+    what is lost is done again: instances come back from the spool, a product is sent once more
+    under the same UID.
+    """
+
+    @engine_event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @engine_event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

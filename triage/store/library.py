@@ -1,0 +1,181 @@
+"""The case library: what is known of a case in the ledger's database, its vector in a file beside.
+
+Rule: a case is there from the moment that its transaction ends, to every process. Its vector is
+written within the transaction and before its end, in a row that no other case ever has; so a crash
+leaves a row that nobody knows, and the next case takes it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+
+from triage.cases.vectors import Vectors, similarities
+from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.ports import Embedding
+from triage.store.database import Database
+from triage.store.schema import case_rows, cases
+
+CASE = TypeAdapter(Case)
+AT_ONCE = 64  #: candidates looked up in the database together
+FOREMOST = 8  #: so many times; with fewer matches among them the filter is a narrow one
+
+
+class ExactLibrary:
+    """See `ports.Library`; exact search over all cases of one bundle."""
+
+    def __init__(
+        self, database: Database, folder: Path, bundle: str, width: int, threads: int = 0
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._database = database
+        self._bundle = bundle
+        self._vectors = Vectors(folder / f"{bundle}.f16", width)
+        self._threads = threads
+
+    def add(self, case: Case, embedding: Embedding) -> None:
+        """Keep a case; one that is known is replaced."""
+        known = (self._ours, cases.c.study_uid == case.study_uid)
+        with self._database.writing() as connection:
+            left = connection.scalar(select(cases.c.row).where(*known))
+            connection.execute(delete(cases).where(*known))
+            row = self._next_row(connection)
+            self._vectors.write(row, embedding)
+            connection.execute(insert(cases).values(row=row, **self._columns(case)))
+        if left is not None:
+            self._vectors.erase(left)
+
+    def nearest(
+        self, embedding: Embedding, count: int, where: Filter = EVERY
+    ) -> Sequence[Neighbour]:
+        """Return up to `count` cases, the nearest first; of equals the one added first."""
+        with self._database.reading() as connection:
+            next_row = select(case_rows.c.next).where(case_rows.c.bundle == self._bundle)
+            vectors = self._vectors.first(connection.scalar(next_row) or 0)
+            cosines = similarities(vectors, embedding, self._threads)
+            foremost = islice(_falling(cosines, count), FOREMOST)
+            found = self._found(connection, foremost, count, where)
+            if len(found) < count:  # few match: ask which, and sort those alone
+                rows = self._rows(connection, where)
+                matching = (rows[places] for places in _falling(cosines[rows], count))
+                found = self._found(connection, matching, count, where)
+            return [Neighbour(case, float(cosines[row])) for row, case in found]
+
+    def case(self, study_uid: str) -> Case | None:
+        """Return a case."""
+        with self._database.reading() as connection:
+            content = connection.scalar(
+                select(cases.c.content).where(self._ours, cases.c.study_uid == study_uid)
+            )
+            return None if content is None else CASE.validate_json(content)
+
+    def size(self) -> int:
+        """Return how many cases there are."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).where(self._ours)) or 0
+
+    def forget(self, patient: str) -> int:
+        """Remove a patient's cases without a trace; return how many there were."""
+        theirs = (self._ours, cases.c.patient == patient)
+        with self._database.writing() as connection:
+            rows = connection.scalars(select(cases.c.row).where(*theirs)).all()
+            connection.execute(delete(cases).where(*theirs))
+        for row in rows:
+            self._vectors.erase(row)
+        self._database.shred()
+        return len(rows)
+
+    @property
+    def _ours(self) -> ColumnElement[bool]:
+        return cases.c.bundle == self._bundle
+
+    def _next_row(self, connection: Connection) -> int:
+        taken = (
+            update(case_rows)
+            .where(case_rows.c.bundle == self._bundle)
+            .values(next=case_rows.c.next + 1)
+            .returning(case_rows.c.next)
+        )
+        after: int | None = connection.scalar(taken)
+        if after is None:
+            connection.execute(insert(case_rows).values(bundle=self._bundle, next=1))
+            return 0
+        return after - 1
+
+    def _rows(self, connection: Connection, where: Filter) -> NDArray[np.int64]:
+        query = select(cases.c.row).where(self._ours, *_conditions(where)).order_by(cases.c.row)
+        return np.fromiter(connection.scalars(query), np.int64)
+
+    def _found(
+        self,
+        connection: Connection,
+        rows: Iterable[NDArray[np.int64]],
+        count: int,
+        where: Filter,
+    ) -> list[tuple[int, Case]]:
+        """Return the first cases that match, of rows by falling nearness, with their rows."""
+        found: list[tuple[int, Case]] = []
+        for part in rows:
+            query = select(cases.c.row, cases.c.content).where(
+                self._ours, cases.c.row.in_(part.tolist()), *_conditions(where)
+            )
+            known = {each.row: each.content for each in connection.execute(query)}
+            found += [
+                (row, CASE.validate_json(known[row])) for row in part.tolist() if row in known
+            ]
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    def _columns(self, case: Case) -> dict[str, str]:
+        return {
+            "bundle": self._bundle,
+            "study_uid": case.study_uid,
+            "patient": case.patient,
+            "study_date": case.study_date,
+            "vendor": case.vendor,
+            "found": _listed({*case.flagged, *case.confirmed}),
+            "confirmed": _listed(case.confirmed),
+            "content": CASE.dump_json(case).decode(),
+        }
+
+
+def _falling(cosines: NDArray[np.float64], count: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the places of all cosines, the highest first, some at once; equals in their order.
+
+    The foremost are sorted first, then eight times as many: sorting all takes long.
+    """
+    taken, wanted = 0, count + AT_ONCE
+    while taken < len(cosines):
+        wanted = min(len(cosines), wanted)
+        level = np.partition(cosines, -wanted)[-wanted]
+        near = np.flatnonzero(cosines >= level)  # with all that are equal to the last
+        ordered = near[np.argsort(-cosines[near], kind="stable")]
+        yield from np.split(ordered[taken:], range(AT_ONCE, len(ordered) - taken, AT_ONCE))
+        taken, wanted = len(ordered), 8 * wanted
+
+
+def _conditions(where: Filter) -> Iterator[ColumnElement[bool]]:
+    if where.since:
+        yield cases.c.study_date >= where.since
+    if where.until:
+        yield and_(cases.c.study_date <= where.until, cases.c.study_date != "")
+    if where.vendor:
+        yield cases.c.vendor.contains(where.vendor.lower(), autoescape=True)
+    said = cases.c.confirmed if where.confirmed_only else cases.c.found
+    if where.finding:
+        yield said.contains(f"|{where.finding}|", autoescape=True)
+    elif where.confirmed_only:
+        yield said != ""
+    if where.patient:
+        yield cases.c.patient == where.patient
+    if where.other_than:
+        yield cases.c.patient != where.other_than
+
+
+def _listed(ids: Iterable[str]) -> str:
+    return "".join(f"|{each}|" for each in sorted(ids))
