@@ -1,0 +1,60 @@
+"""Keys of patients and cases."""
+
+import multiprocessing
+import re
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from triage.cases.keys import case_key, patient_key, secret_in
+
+SECRET = b"s" * 32
+
+
+def header(number: str = "4711", issuer: str = "", study: str = "1.2.3") -> Dataset:
+    made = Dataset()
+    made.PatientID, made.IssuerOfPatientID, made.StudyInstanceUID = number, issuer, study
+    return made
+
+
+def test_studies_of_one_patient_have_one_key_that_does_not_hold_the_number() -> None:
+    key = patient_key(SECRET, header())
+    assert key == patient_key(SECRET, header("4711 ", study="4.5.6"))
+    assert "4711" not in key
+    others = [
+        patient_key(SECRET, header("4712")),
+        patient_key(SECRET, header(issuer="elsewhere")),
+        patient_key(b"t" * 32, header()),
+    ]
+    assert len({key, *others}) == 4
+
+
+@pytest.mark.parametrize("number", ["", "  "])
+def test_studies_without_a_number_are_not_of_one_patient(number: str) -> None:
+    first, second = header(number, study="1.2.3"), header(number, study="4.5.6")
+    assert patient_key(SECRET, first) != patient_key(SECRET, second)
+
+
+def test_no_two_patients_share_a_key_by_where_their_parts_end() -> None:
+    assert patient_key(SECRET, header("1", "23")) != patient_key(SECRET, header("31", "2"))
+
+
+def test_a_case_has_another_key_in_every_report() -> None:
+    key = case_key(SECRET, "1.1", "2.2")
+    assert re.fullmatch(r"[A-Z2-7]{4}-[A-Z2-7]{4}", key)
+    assert key == case_key(SECRET, "1.1", "2.2")
+    assert len({key, case_key(SECRET, "1.2", "2.2"), case_key(b"t" * 32, "1.1", "2.2")}) == 3
+
+
+def test_the_secret_stays_and_is_its_owner_s_alone(tmp_path: Path) -> None:
+    secret = secret_in(tmp_path)
+    assert len(secret) == 32
+    assert secret_in(tmp_path) == secret
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert len({*pool.map(secret_in, [tmp_path] * 16)}) == 1
