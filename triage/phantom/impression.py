@@ -228,7 +228,9 @@ def _conclusion(known: Truth) -> list[Point]:
 JOINS = 0.5
 
 #: Topics that a reader may leave out although they are there: nothing of the truth is lost.
-OPTIONAL = frozenset({"hypertrophy", "late", "motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"})
+OPTIONAL = frozenset(
+    {"hypertrophy", "late", "motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"}
+)
 
 #: Topics that only late enhancement tells.
 FROM_LATE = frozenset(
