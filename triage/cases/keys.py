@@ -14,14 +14,14 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-SECRET = "secret"  #: the file's name
+FILE = "secret"
 BYTES = 32
 LETTERS = 8  #: of a case's key: 40 bits
 
 
 def secret_in(folder: Path) -> bytes:
     """Return the secret in a folder; the first who asks makes it."""
-    path = folder / SECRET
+    path = folder / FILE
     aside = path.with_suffix(f".{os.getpid()}.part")
     if not path.exists():
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
