@@ -39,6 +39,7 @@ from triage.reconcile import give_up
 from triage.reports import REPORTS
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
+from triage.reports.reporting import Reporting
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
@@ -92,9 +93,9 @@ class Assessor:
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 assessment, evidence = self._assessed(study)
-                products = [
-                    build(assessment, evidence, self.equipment) for build in REPORTS.values()
-                ]
+                reporting = Reporting(assessment, evidence, self.equipment)
+                built = [build(reporting) for build in REPORTS.values()]
+                products = [product for product in built if product is not None]
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))

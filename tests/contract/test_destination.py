@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from tests.builders.assessments import EQUIPMENT, evidence, untrained
+from tests.builders.assessments import reporting, untrained
 from tests.fakes import FakeDestination
 from tests.integration.servers import HOST, orthanc
 from triage.config import DicomDestination
@@ -20,7 +20,7 @@ from triage.reports.structured_report import build
 
 @pytest.fixture(scope="module")
 def product() -> Product:
-    return build(untrained(), evidence(), EQUIPMENT)
+    return build(reporting(untrained()))
 
 
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:

@@ -5,6 +5,7 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
 
     identity            UIDs from what a report says
     equipment           who writes the reports
+    reporting           what a report is made from
     header              patient, study and dates from the images
     codes               the coded concepts
     content             content items of a Structured Report
@@ -12,17 +13,14 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
     structured_report   Comprehensive 3D SR after TID 1500
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from pydicom import Dataset
-
-from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
 from triage.reports import structured_report
-from triage.reports.equipment import Equipment
+from triage.reports.reporting import Reporting
 
-#: Assessment, headers of the images that the model looked at, and who reports.
-Builder = Callable[[Assessment, Sequence[Dataset], Equipment], Product]
+#: None where there is nothing that this report could say.
+Builder = Callable[[Reporting], Product | None]
 
 REPORTS: dict[str, Builder] = {
     structured_report.KIND: structured_report.build,

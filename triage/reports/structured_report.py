@@ -33,6 +33,7 @@ from triage.reports.content import (
     uidref,
 )
 from triage.reports.equipment import Equipment
+from triage.reports.reporting import Reporting
 
 KIND = "structured_report"
 #: Goes up with every change of what this module or those it uses write.
@@ -44,21 +45,16 @@ INTENDED_USE = "RESEARCH USE ONLY. Unverified AI output; not for diagnosis or tr
 SCORE_DEFINITION = "mean cosine similarity of images and prompts, -1 to 1, not a probability"
 
 
-def build(assessment: Assessment, evidence: Sequence[Dataset], equipment: Equipment) -> Product:
-    """Return the Structured Report on `assessment`.
-
-    Args:
-        assessment: What is to be said.
-        evidence: The headers of all images that the model looked at; those that the assessment
-            names must be among them. They are not changed.
-        equipment: Who says it.
+def build(reporting: Reporting) -> Product:
+    """Return the Structured Report on an assessment; the evidence is not changed.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment, or an answer contradicts itself.
     """
+    assessment, equipment = reporting.assessment, reporting.equipment
     with header.tolerant():
-        images = header.one_study(evidence, assessment)
+        images = header.one_study(reporting.evidence, assessment)
         document = header.patient_and_study(images)
         _put_series_and_equipment(document, assessment, equipment)
         _put_document(document, assessment, equipment, header.last_moment(images))

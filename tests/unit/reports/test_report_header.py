@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from tests.builders.assessments import EQUIPMENT, STUDY_UID, as_received, evidence, mixed, untrained
+from tests.builders.assessments import STUDY_UID, as_received, evidence, mixed, reporting, untrained
 from triage.domain.errors import StudyDeclined
 from triage.reports import header, structured_report
 
@@ -20,7 +20,7 @@ REAL_DATA = Path(
 
 def report_on(images: list[Dataset]) -> Dataset:
     assessment = untrained(str(images[0].StudyInstanceUID), images)
-    return dcmread(BytesIO(structured_report.build(assessment, images, EQUIPMENT).content))
+    return dcmread(BytesIO(structured_report.build(reporting(assessment, images)).content))
 
 
 def spoilt(**values: object) -> list[Dataset]:
@@ -125,7 +125,7 @@ def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
     other = "19610101" if keyword == "PatientBirthDate" else "Smith"
     setattr(images[30], keyword, other)
     with pytest.raises(StudyDeclined, match=keyword) as refused:
-        structured_report.build(mixed(), images, EQUIPMENT)
+        structured_report.build(reporting(mixed(), images))
     assert STUDY_UID in str(refused.value)
     assert other not in str(refused.value)
     assert str(evidence()[0].get(keyword)) not in str(refused.value)
@@ -143,14 +143,14 @@ def test_images_of_another_study_are_refused() -> None:
     images = evidence()
     images[30].StudyInstanceUID = "1.2.3"
     with pytest.raises(ValueError, match=r"1\.2\.3 are no evidence"):
-        structured_report.build(mixed(), images, EQUIPMENT)
+        structured_report.build(reporting(mixed(), images))
 
 
 def test_evidence_that_lacks_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match="not among the evidence"):
-        structured_report.build(mixed(), evidence()[1:], EQUIPMENT)
+        structured_report.build(reporting(mixed(), evidence()[1:]))
     with pytest.raises(ValueError, match="no images"):
-        structured_report.build(mixed(), [], EQUIPMENT)
+        structured_report.build(reporting(mixed(), []))
 
 
 def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() -> None:
@@ -158,7 +158,7 @@ def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() 
     with header.tolerant():
         images[0].SOPInstanceUID = UID("1.2.3.04")
     assessment = untrained(STUDY_UID, images)
-    content = structured_report.build(assessment, images, EQUIPMENT).content
+    content = structured_report.build(reporting(assessment, images)).content
     report = dcmread(BytesIO(content))
     with header.tolerant():
         assert "1.2.3.04" in str(report.CurrentRequestedProcedureEvidenceSequence)

@@ -11,13 +11,13 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code as Concept
 
-from tests.builders.assessments import ANSWERS, EQUIPMENT, evidence, mixed, untrained
+from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, reporting, untrained
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.reports import codes, structured_report
 
 
 def report_on(assessment: Assessment) -> Dataset:
-    return dcmread(BytesIO(structured_report.build(assessment, evidence(), EQUIPMENT).content))
+    return dcmread(BytesIO(structured_report.build(reporting(assessment)).content))
 
 
 def with_answer(**changes: Any) -> Assessment:

@@ -11,7 +11,7 @@ import highdicom
 import pytest
 from pydicom import Dataset
 
-from tests.builders.assessments import EQUIPMENT, as_received, evidence, mixed, untrained
+from tests.builders.assessments import as_received, evidence, mixed, reporting, untrained
 from tests.peers import peer
 from triage.domain.assessment import Assessment, Flag
 from triage.reports import codes, header, structured_report
@@ -61,7 +61,7 @@ def assessment(request: pytest.FixtureRequest) -> Assessment:
 def report(request: pytest.FixtureRequest, assessment: Assessment, tmp_path: Path) -> Path:
     images = EVIDENCE[request.param]()
     path = tmp_path / "report.dcm"
-    path.write_bytes(structured_report.build(assessment, images, EQUIPMENT).content)
+    path.write_bytes(structured_report.build(reporting(assessment, images)).content)
     return path
 
 
@@ -101,7 +101,7 @@ def test_dsrdump_reads_the_document(report: Path) -> None:
 
 def test_pixelmed_finds_the_one_known_error(assessment: Assessment, tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
-    path.write_bytes(structured_report.build(assessment, evidence(), EQUIPMENT).content)
+    path.write_bytes(structured_report.build(reporting(assessment)).content)
     java = peer("java")
     jars = ":".join(peer(f"/usr/share/java/{jar}.jar") for jar in JARS)
     validator = "com.pixelmed.validate.DicomSRValidator"
@@ -123,7 +123,7 @@ def test_pixelmed_finds_the_one_known_error(assessment: Assessment, tmp_path: Pa
 
 def test_highdicom_reads_the_groups_and_the_evidence(assessment: Assessment) -> None:
     images = evidence()
-    content = structured_report.build(assessment, images, EQUIPMENT).content
+    content = structured_report.build(reporting(assessment, images)).content
     document = highdicom.sr.srread(BytesIO(content))
     measurements = document.content
     assert isinstance(measurements, highdicom.sr.MeasurementReport)
@@ -174,5 +174,5 @@ def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessmen
 def test_name_of_the_patient_is_read_in_its_own_letters(tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
     for images, name in ((evidence(), "Müller"), (japanese(), "山田")):
-        path.write_bytes(structured_report.build(mixed(), images, EQUIPMENT).content)
+        path.write_bytes(structured_report.build(reporting(mixed(), images)).content)
         assert name in judged(peer("dsrdump"), path)
