@@ -6,7 +6,7 @@ lease was lost changes nothing any more.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,7 +21,7 @@ from triage.domain.assessment import (
     UnusedStack,
     UsedView,
 )
-from triage.domain.delivery import Product
+from triage.domain.delivery import Product, routes
 from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
@@ -77,7 +77,7 @@ class Assessor:
     queue: Queue
     model: Model
     equipment: Equipment
-    destinations: Sequence[str]
+    destinations: Mapping[str, Collection[str]]  #: the media types that each takes, by name
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
@@ -173,7 +173,9 @@ class Assessor:
         self, study: StudyRevision, assessment: Assessment, products: list[Product]
     ) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(study, self.holder, summary, products, self.destinations)
+        due = self.ledger.finish(
+            study, self.holder, summary, products, routes(products, self.destinations)
+        )
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return
