@@ -36,7 +36,7 @@ from triage.model.prompts import PromptEmbeddings
 from triage.model.scoring import answer
 from triage.ports import Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
-from triage.reports import REPORTS
+from triage.reports import REPORTS, products
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
 from triage.reports.reporting import Reporting
@@ -94,13 +94,12 @@ class Assessor:
             try:
                 assessment, evidence = self._assessed(study)
                 reporting = Reporting(assessment, evidence, self.equipment)
-                built = [build(reporting) for build in REPORTS.values()]
-                products = [product for product in built if product is not None]
+                made = list(products(reporting, REPORTS))
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            self._finish(study, assessment, products)
+            self._finish(study, assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
@@ -169,13 +168,9 @@ class Assessor:
                 missing.append(MissingView(chosen.view, str(error)))
         return frames, missing
 
-    def _finish(
-        self, study: StudyRevision, assessment: Assessment, products: list[Product]
-    ) -> None:
+    def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(
-            study, self.holder, summary, products, routes(products, self.destinations)
-        )
+        due = self.ledger.finish(study, self.holder, summary, made, routes(made, self.destinations))
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return

@@ -9,14 +9,19 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
     header              patient, study and dates from the images
     codes               the coded concepts
     content             content items of a Structured Report
+    references          references to instances by study and series
+    lineage             which document this is, and which one it replaces
+    document            what Structured Report and Key Object Selection have in common
+    tree                what the Structured Report says
     part10              a data set as a DICOM file
     structured_report   Comprehensive 3D SR after TID 1500
+    key_images          Key Object Selection of the frames that made the flags
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from triage.domain.delivery import Product
-from triage.reports import structured_report
+from triage.reports import key_images, structured_report
 from triage.reports.reporting import Reporting
 
 #: None where there is nothing that this report could say.
@@ -24,4 +29,20 @@ Builder = Callable[[Reporting], Product | None]
 
 REPORTS: dict[str, Builder] = {
     structured_report.KIND: structured_report.build,
+    key_images.KIND: key_images.build,
 }
+
+#: The same report in other SOP classes, for destinations that do not take the first.
+ALTERNATIVES: dict[str, Callable[[Reporting, Product], Sequence[Product]]] = {
+    structured_report.KIND: structured_report.alternatives,
+}
+
+
+def products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:
+    """Yield everything that is to be made of an assessment, by kind of report."""
+    for kind in kinds:
+        product = REPORTS[kind](reporting)
+        if product is not None:
+            yield product
+            if kind in ALTERNATIVES:
+                yield from ALTERNATIVES[kind](reporting, product)

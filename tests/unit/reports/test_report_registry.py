@@ -70,12 +70,13 @@ def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None
 @REPORT
 @pytest.mark.parametrize("what", reworded())
 def test_another_content_is_another_instance_of_the_same_series(kind: str, what: str) -> None:
-    first = dcmread(BytesIO(built(kind, reporting(mixed())).content))
-    other = reworded()[what]
-    second = dcmread(BytesIO(built(kind, reporting(other)).content))
+    before = built(kind, reporting(mixed()))
+    later = replace(reporting(reworded()[what]), replaced=(before,))
+    first, second = (dcmread(BytesIO(each.content)) for each in (before, built(kind, later)))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
-    assert second.InstanceNumber == other.revision
+    if what == "revision":
+        assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
 
 
 @REPORT
