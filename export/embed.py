@@ -16,9 +16,18 @@ from export.cmrclip import CmrClip
 from export.frames import Resize, resampled
 from export.graph import biased, folded
 
+TEXTS = 48  #: texts at once
+
 
 def embed_texts(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
-    """Embed texts, (B, D)."""
+    """Embed texts, (B, D); those of like length together, for padding costs as much as words."""
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    parts = [order[at : at + TEXTS] for at in range(0, len(order), TEXTS)]
+    embedded = [_embed(network, tokenizer, [texts[place] for place in part]) for part in parts]
+    return torch.cat(embedded)[torch.tensor(order).argsort()]
+
+
+def _embed(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     encoded = tokenizer.encode_batch(texts)
     ids = torch.tensor([each.ids for each in encoded])  # (B, L)
     mask = torch.tensor([each.attention_mask for each in encoded])  # (B, L)

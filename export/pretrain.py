@@ -1,10 +1,10 @@
 """Contrastive training from clips and impressions, without a label, as CMR-CLIP was trained.
 
 Symmetric InfoNCE on cosine similarity with a fixed temperature, AdamW, linear warm-up, then a
-cosine to zero. Of an impression several captions may be drawn in a step, each contrasted by
-itself: what is costly is the clip. Rule: a run is decided by its recipe and its pairs. The order
-of each epoch, the captions, changes and dropout of each step are drawn from the seed and the
-step's number, so a run that was killed goes on as if nothing had happened, to the same weights.
+cosine to zero; with a bank (`export.bank`) against all impressions instead of a batch's. Rule: a
+run is decided by its recipe and its pairs. The order of each epoch, the captions, changes and
+dropout of each step are drawn from the seed and the step's number, so a run that was killed goes
+on as if nothing had happened, to the same weights.
 
     run/
       last.state    everything to go on from; replaced in one piece
@@ -30,14 +30,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from export.augment import augmented
-from export.captions import caption, vocabulary_of
-from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes, similarity
+from export.bank import Bank
+from export.captions import vocabulary_of
+from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
+from export.contrast import Learner
 from export.curves import draw_training
-from export.embed import embed_frames, embed_texts
 from export.pairs import Pairs, write_form
 from export.recipe import Recipe
 from export.tokenizer import CONFIG, VOCABULARY, bert_tokenizer
@@ -131,6 +130,8 @@ class _Training:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay
         )
+        self.learner = Learner(pairs, recipe, self.network, self.tokenizer, self.optimizer)
+        self.bank = Bank(self.learner) if recipe.bank else None
         self.per_epoch = len(pairs) // recipe.batch
         self.steps = self.per_epoch * recipe.epochs
         self.step = 0
@@ -141,7 +142,7 @@ class _Training:
             epoch, place = divmod(self.step, self.per_epoch)
             began = time.perf_counter()
             rate = self._rate()
-            loss = self._learn(self._batch(epoch, place), rate)
+            loss = self._learn(self._batch(epoch, place), epoch, rate)
             self.step += 1
             progress = Progress(epoch, self.step, self.steps, loss)
             yield progress, rate, time.perf_counter() - began
@@ -175,40 +176,15 @@ class _Training:
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.pairs))
         return order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
 
-    def _learn(self, rows: NDArray[np.int64], rate: float) -> float:
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        half = self.recipe.precision == "bf16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            texts, video = self._embeddings(rows)
-        losses = [
-            info_nce(similarity(text, video.float()), self.recipe.temperature)
-            for text in texts.float()
-        ]
-        loss = torch.stack(losses).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.item()
-
-    def _embeddings(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Embed a batch's captions (K, B, D) and clips (B, D)."""
-        rng = np.random.default_rng([self.recipe.seed, 1, self.step])
-        said = [
-            caption(self.pairs.impressions[row], self.recipe.sentences, rng)
-            for _ in range(self.recipe.captions)
-            for row in rows
-        ]
-        seen = self.pairs.clips(rows)
-        if self.recipe.augment is not None:
-            seen = augmented(seen, self.recipe.augment, rng)
-        counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
-        texts = embed_texts(self.network, self.tokenizer, said)
-        return (
-            torch.unflatten(texts, 0, (self.recipe.captions, len(rows))),
-            embed_frames(self.network, seen, counts, resize),
-        )
+    def _learn(self, rows: NDArray[np.int64], epoch: int, rate: float) -> float:
+        if self.bank is None:
+            return self.learner.learn(rows, self.step, rate)
+        if self.step % self.per_epoch == 0:
+            self.bank.open(epoch)
+        loss = self.bank.learn(rows, self.step, rate)
+        if (self.step + 1) % self.per_epoch == 0:
+            self.bank.close(epoch, rate)
+        return loss
 
     def _rate(self) -> float:
         warm = self.recipe.warm_up * self.steps
@@ -225,17 +201,6 @@ def fresh_network(sizes: NetworkSizes, seed: int) -> CmrClip:
     for table in (network.video_model.cls_token, network.video_model.pos_embed):
         nn.init.trunc_normal_(table, std=0.02)
     return network
-
-
-def info_nce(cosines: Tensor, temperature: float) -> Tensor:
-    """Return the symmetric contrastive loss of cosines (B, B) whose pairs lie on the diagonal.
-
-    Oord et al. 2018, arXiv 1807.03748; both directions as in CLIP, arXiv 2103.00020.
-    """
-    logits = cosines / temperature
-    own = torch.arange(len(logits))
-    both = functional.cross_entropy(logits, own) + functional.cross_entropy(logits.mT, own)
-    return both / 2
 
 
 def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:

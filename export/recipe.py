@@ -46,6 +46,10 @@ class Recipe(Strict):
     sentences: float = Field(default=0.8, ge=0, le=1)
     #: captions drawn of each impression in a step; a text costs far less than a clip
     captions: int = Field(default=4, ge=1)
+    #: captions of every impression, embedded once an epoch, that a clip is told from instead of the
+    #: batch's; 0 as published (see `export.bank`)
+    bank: int = Field(default=0, ge=0)
+    readings: int = Field(default=2, ge=1)  #: of all impressions after an epoch, with a bank
     augment: Augment | None = Augment()
     #: bf16: matrix products in half the width where the machine has it; weights stay fp32
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from triage.domain.assessment import (
     Assessment,
+    Disclosure,
     MissingView,
     ModelIdentity,
     SourceImage,
@@ -36,10 +37,12 @@ from triage.model.prompts import PromptEmbeddings
 from triage.model.scoring import answer
 from triage.ports import Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
-from triage.reports import REPORTS, products
+from triage.reports import products
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
+from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
+from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
@@ -81,6 +84,8 @@ class Assessor:
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
+    reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: of `REPORTS`
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
@@ -93,8 +98,14 @@ class Assessor:
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 assessment, evidence = self._assessed(study)
-                reporting = Reporting(assessment, evidence, self.equipment)
-                made = list(products(reporting, REPORTS))
+                reporting = Reporting(
+                    assessment,
+                    evidence,
+                    self.equipment,
+                    replaced=self.ledger.products(study_uid, revision),
+                    similar_cases=self.similar_cases,
+                )
+                made = list(products(reporting, self.reports))
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))

@@ -97,6 +97,7 @@ class Services:
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=self.settings.worker.lease_s,
             max_attempts=self.settings.worker.max_attempts,
+            reports=self.settings.reports,
             rules=load_rules(self.settings.series_rules),
         )
 

@@ -93,6 +93,10 @@ class Equipment(Strict):
     serial: str = Field(default="unnamed-site", max_length=64)
 
 
+#: What can be sent of an assessment; a test holds them to the registry of reports.
+Report = Literal["structured_report", "key_images", "pdf", "secondary_capture"]
+
+
 class Settings(Strict):
     """Everything that a site decides."""
 
@@ -108,6 +112,7 @@ class Settings(Strict):
     model: Model = Model()
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
+    reports: tuple[Report, ...] = Field(default=("structured_report", "key_images"), min_length=1)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -7,7 +7,8 @@ import pytest
 from pydicom.uid import EnhancedSRStorage
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from tests.builders.assessments import reporting, untrained
+from tests.builders.assessments import untrained
+from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.servers import HOST, orthanc
 from triage.config import DicomDestination

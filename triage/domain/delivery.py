@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+DICOM = "application/dicom"
+
 
 class DeliveryState(StrEnum):
     """Where one delivery stands."""
@@ -27,7 +29,7 @@ class Product:
     sop_class_uid: str  #: "" for what is no DICOM object
     sop_instance_uid: str  #: what it is known by, also where it is no DICOM object
     content: bytes  #: a DICOM Part 10 file, or a message
-    media_type: str = "application/dicom"
+    media_type: str = DICOM
     #: the UID of the product in whose place this one goes, where that is not taken
     alternative_to: str = ""
 

@@ -142,12 +142,10 @@ def _ventricles(heart: Heart, known: Truth) -> list[Point]:
     said = []
     for side, fraction, limits in (("lv", heart.lv_ef, LV_EF), ("rv", heart.rv_ef, RV_EF)):
         dilated, weak = known.findings[f"{side}_dilation"], known.findings[f"{side}_dysfunction"]
-        size = Point(f"{side}_size", dilated, _grade(shares[side], VOLUME_SHARES))
-        function = Point(f"{side}_function", weak, _grade(fraction, limits))
-        if dilated == weak:
-            said.append(Point(f"{side}_both", weak, function.grade))
-        else:
-            said += [size, function]
+        said += [
+            Point(f"{side}_size", dilated, _grade(shares[side], VOLUME_SHARES)),
+            Point(f"{side}_function", weak, _grade(fraction, limits)),
+        ]
     return said
 
 
@@ -177,7 +175,8 @@ def _enhancement(heart: Heart) -> list[Point]:
     if not heart.scars:
         return [Point("lge", positive=False)]
     return [
-        Point(_scar_topic(scar), positive=True, words=_scar_words(scar)) for scar in heart.scars
+        Point("late", positive=True),
+        *(Point(_scar_topic(scar), positive=True, words=_scar_words(scar)) for scar in heart.scars),
     ]
 
 
@@ -222,12 +221,15 @@ def _conclusion(known: Truth) -> list[Point]:
     return said if any(known.findings.values()) else [*said, Point("all", positive=False)]
 
 
+#: How often size and function of a ventricle that are both abnormal or both normal are joined.
+JOINS = 0.5
+
 #: Topics that a reader may leave out although they are there: nothing of the truth is lost.
-OPTIONAL = frozenset({"motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"})
+OPTIONAL = frozenset({"late", "motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"})
 
 #: Topics that only late enhancement tells.
 FROM_LATE = frozenset(
-    {"lge", *map(str, Enhancement), "transmural", "amyloid", "icm", "nicm", "dcm", "all"}
+    {"lge", "late", *map(str, Enhancement), "transmural", "amyloid", "icm", "nicm", "dcm", "all"}
 )
 
 
@@ -284,19 +286,30 @@ rv_both+        Right ventricle is enlarged in size with {adj} systolic dysfunct
 rv_both-        Right ventricle is normal in size and systolic function
 septal+         There is septal hypertrophy
 septal+         There is {adj} asymmetric septal hypertrophy measuring {wall} mm
+septal+         The septum is thickened at {wall} mm
 concentric+     There is left ventricular hypertrophy
 concentric+     LV is thickened
 concentric+     There is {adj} concentric left ventricular hypertrophy
+concentric+     The left ventricular walls are thickened
+concentric+     There is increased left ventricular wall thickness
 wall-           There is no left ventricular hypertrophy
+wall-           Left ventricular wall thickness is normal
 motion+         There is {motion} of the {where} wall
 bounce+         There is a septal bounce
+late+           There is delayed enhancement
+late+           Delayed-enhancement imaging is abnormal
 transmural+     Delayed-enhancement imaging reveals transmural enhancement of the {where} wall
 transmural+     There is a {extent} area of {artery} scar
 transmural+     Delayed-enhancement imaging reveals transmural {artery} scar
+transmural+     Delayed-enhancement imaging reveals transmural enhancement
+transmural+     There is a {extent} transmural infarct
 subendocardial+ Delayed-enhancement imaging reveals subendocardial enhancement of the {where} wall
 subendocardial+ There is a {extent} area of subendocardial {artery} scar
+subendocardial+ Delayed-enhancement imaging reveals subendocardial enhancement
 midwall+        Delayed-enhancement imaging reveals patchy enhancement of the {where} wall
 midwall+        Delayed-enhancement imaging reveals patchy midwall enhancement
+midwall+        Delayed-enhancement imaging reveals patchy enhancement
+midwall+        There is a small area of midwall fibrosis
 diffuse+        Delayed-enhancement imaging reveals diffuse enhancement of the myocardium
 lge-            Delayed-enhancement imaging reveals no scar
 lge-            There is no delayed enhancement
@@ -335,26 +348,36 @@ rv_both-        Normal RV size and systolic function
 septal+         Asymmetric septal hypertrophy, maximum wall thickness {wall} mm
 septal+         {adj} asymmetric hypertrophy of the septum ({wall} mm)
 concentric+     {adj} concentric LV hypertrophy, maximum wall thickness {wall} mm
+concentric+     {adv} thickened left ventricular walls ({wall} mm)
+concentric+     {adv} increased LV wall thickness ({wall} mm)
 wall-           Normal LV wall thickness
 wall-           No LV hypertrophy
+wall-           Normal thickness of the left ventricular walls
 motion+         {motion} of the {where} segments
 bounce+         Abnormal septal motion with septal bounce
+late+           Abnormal late gadolinium enhancement
+late+           Late gadolinium enhancement is present
 transmural+     Transmural late gadolinium enhancement of the {where} segments, consistent with
                 prior {artery} infarction
 transmural+     Transmural infarct in the {artery} territory
+transmural+     Transmural myocardial infarction
 subendocardial+ Subendocardial late gadolinium enhancement of the {where} segments in the {artery}
                 territory
 subendocardial+ Subendocardial infarct in the {artery} territory, up to {depth}% of wall thickness
+subendocardial+ Subendocardial scar in the {where} segments
 midwall+        Patchy mid-wall late gadolinium enhancement of the {where} segments in a non-
                 ischaemic pattern
 midwall+        Mid-myocardial LGE in the {where} segments
+midwall+        Patchy fibrosis of the {where} segments on late gadolinium enhancement
 diffuse+        Diffuse late gadolinium enhancement with abnormal myocardial nulling
 lge-            No late gadolinium enhancement
 lge-            No LGE to suggest scar or fibrosis
 root+           {adj} aortic root dilatation, {root} mm
+root+           {adv} dilated aortic root ({root} mm)
 ascending+      {adj} dilatation of the ascending aorta, {asc} mm
 ascending+      {adv} dilated ascending aorta ({asc} mm)
 descending+     {adj} dilatation of the descending aorta, {desc} mm
+descending+     {adv} dilated descending thoracic aorta ({desc} mm)
 aorta-          Normal calibre thoracic aorta
 hcm+            Appearances consistent with hypertrophic cardiomyopathy
 amyloid+        Appearances highly suggestive of cardiac amyloidosis
@@ -367,9 +390,11 @@ all-            Normal cardiac MRI study
 lv_size+        The left ventricular cavity is {adv} enlarged with an end-diastolic volume of
                 {edv} mL
 lv_size+        There is {adj} enlargement of the left ventricle
+lv_size+        The left ventricle is dilated
 lv_size-        The left ventricular cavity is not enlarged
 lv_function+    The left ventricular ejection fraction is {adv} reduced at {ef}%
 lv_function+    Global left ventricular systolic function is {adv} depressed
+lv_function+    The left ventricle contracts poorly, with a reduced ejection fraction
 lv_function-    The left ventricular ejection fraction is normal at {ef}%
 lv_both+        The left ventricle is enlarged and its ejection fraction is {adv} reduced at {ef}%
 lv_both+        The enlarged left ventricle shows global hypokinesis with an ejection fraction of
@@ -377,9 +402,11 @@ lv_both+        The enlarged left ventricle shows global hypokinesis with an eje
 lv_both-        The left ventricle is of normal size and contracts normally
 rv_size+        There is {adj} enlargement of the right ventricle
 rv_size+        The right ventricular cavity is {adv} enlarged
+rv_size+        The right ventricle is dilated
 rv_size-        The right ventricular cavity is not enlarged
 rv_function+    The right ventricular ejection fraction is {adv} reduced at {rvef}%
 rv_function+    Right ventricular systolic function is {adv} depressed
+rv_function+    The right ventricle contracts poorly, with a reduced ejection fraction
 rv_function-    Right ventricular systolic function is normal
 rv_both+        The right ventricle is enlarged and its ejection fraction is {adv} reduced at
                 {rvef}%
@@ -388,24 +415,33 @@ septal+         The interventricular septum is {adv} thickened, measuring up to 
 septal+         Hypertrophy is asymmetric and most pronounced in the septum ({wall} mm)
 concentric+     The left ventricular walls are {adv} and concentrically thickened to {wall} mm
 concentric+     The left ventricular myocardium is diffusely thickened
+concentric+     The wall thickness of the left ventricle is {adv} increased to {wall} mm
 wall-           The left ventricular walls are of normal thickness
+wall-           The wall thickness of the left ventricle is normal
 motion+         Regional {motion} is seen in the {where} segments
 bounce+         The septum moves paradoxically
+late+           The late images after contrast are abnormal, with enhancement of the myocardium
+late+           There is myocardial scarring
 transmural+     After contrast there is near-transmural enhancement of the {where} segments, in
                 keeping with a chronic infarct of the {vessel} artery
 transmural+     A {extent} transmural scar is present in the territory of the {vessel} artery
+transmural+     The late images show a transmural infarct
 subendocardial+ After contrast there is subendocardial enhancement of the {where} segments, in
                 keeping with a limited infarct of the {vessel} artery
 midwall+        After contrast there is patchy enhancement within the mid wall of the {where}
                 segments
 midwall+        Late images show streaks of mid-wall fibrosis in the {where} segments
+midwall+        Patchy areas of fibrosis are seen in the {where} segments on the late images
 diffuse+        After contrast the whole myocardium enhances diffusely while the blood pool stays
                 dark
 lge-            After contrast there is no abnormal myocardial enhancement
 lge-            Late images show no scar
 root+           The aortic root is {adv} dilated, measuring {root} mm
+root+           There is dilatation of the aortic root
 ascending+      The ascending aorta is {adv} dilated, measuring {asc} mm
+ascending+      The aorta is enlarged to {asc} mm in its ascending part
 descending+     The descending aorta is {adv} dilated, measuring {desc} mm
+descending+     The descending aorta is enlarged to {desc} mm
 aorta-          The aorta is not dilated
 hcm+            The picture is that of hypertrophic cardiomyopathy
 amyloid+        The picture is that of an infiltrative disease such as amyloidosis
@@ -424,6 +460,7 @@ lv_function-    LVEF {ef}% (normal)
 lv_both+        LVEDVi {edvi} ml/m2, LVEF {ef}%: dilated LV with reduced systolic function
 lv_both-        LVEDVi {edvi} ml/m2, LVEF {ef}%: normal LV volume and function
 rv_size+        RVEDV {rvedv} ml, RVEDVi {rvedvi} ml/m2: {adv} dilated RV
+rv_size+        RVEDVi {rvedvi} ml/m2 ({adv} increased)
 rv_size-        RVEDVi {rvedvi} ml/m2 (normal)
 rv_function+    RVEF {rvef}% ({adv} reduced)
 rv_function+    RVEF {rvef}%: {adj} RV dysfunction
@@ -432,17 +469,24 @@ rv_both+        RVEDVi {rvedvi} ml/m2, RVEF {rvef}%: dilated RV with reduced sys
 rv_both-        RVEDVi {rvedvi} ml/m2, RVEF {rvef}%: normal RV volume and function
 septal+         Maximum septal thickness {wall} mm: {adj} asymmetric LVH
 concentric+     Maximum wall thickness {wall} mm: {adj} concentric LVH
+concentric+     Wall thickness up to {wall} mm ({adv} thickened, LVH)
 wall-           Maximum wall thickness {wall} mm: normal
 motion+         RWMA: {motion}, {where} segments
 bounce+         Septal dyssynchrony present
+late+           LGE: positive
+late+           LGE: present
 transmural+     LGE: transmural ({depth}% depth), {where} segments, {artery} territory
+transmural+     Infarct: transmural, {artery} territory
 subendocardial+ LGE: subendocardial ({depth}% depth), {where} segments, {artery} territory
 midwall+        LGE: patchy, mid-wall, {where} segments
+midwall+        Fibrosis: patchy, {where} segments
 diffuse+        LGE: diffuse, all segments
 lge-            LGE: none
 lge-            LGE: negative
 root+           Aortic root {root} mm ({adv} dilated)
+root+           Aortic root {root} mm ({adv} enlarged)
 ascending+      Ascending aorta {asc} mm ({adv} dilated)
+ascending+      Ascending aorta {asc} mm ({adv} enlarged)
 descending+     Descending aorta {desc} mm ({adv} dilated)
 aorta-          Aortic root {root} mm, ascending aorta {asc} mm (normal)
 hcm+            Diagnosis: HCM
@@ -458,6 +502,7 @@ lv_size+        LV size: {adv} dilated
 lv_size-        LV size: normal
 lv_function+    LV function: {adv} reduced (EF {ef}%)
 lv_function+    LV function: {adj} global hypokinesis
+lv_function+    LV systolic function: {adv} impaired
 lv_function-    LV function: normal (EF {ef}%)
 lv_both+        LV: dilated, {adv} reduced systolic function (EF {ef}%)
 lv_both-        LV: normal size and function (EF {ef}%)
@@ -465,6 +510,7 @@ rv_size+        RV size: {adv} increased
 rv_size+        RV size: {adv} dilated
 rv_size-        RV size: normal
 rv_function+    RV function: {adv} reduced (EF {rvef}%)
+rv_function+    RV systolic function: {adv} impaired
 rv_function-    RV function: normal (EF {rvef}%)
 rv_both+        RV: dilated, {adv} reduced systolic function (EF {rvef}%)
 rv_both-        RV: normal size and function (EF {rvef}%)
@@ -475,16 +521,22 @@ concentric+     Wall thickness: {adv} and uniformly increased ({wall} mm)
 wall-           Wall thickness: normal
 motion+         Regional wall motion: {where} {motion}
 bounce+         Regional wall motion: septal bounce
+late+           Late enhancement: present
+late+           Scar: present
 transmural+     Scar: transmural, {artery} distribution ({where} segments)
+transmural+     Late enhancement: transmural infarct, {artery}
 subendocardial+ Scar: subendocardial, {artery} distribution ({where} segments)
 midwall+        Scar: patchy midwall enhancement ({where} segments)
+midwall+        Late enhancement: patchy fibrosis, {where} segments
 diffuse+        Scar: diffuse enhancement, difficult nulling
 lge-            Scar: none
 lge-            Late enhancement: absent
 root+           Aorta: {adv} dilated root, {root} mm
 root+           Aorta: ectatic root
 ascending+      Aorta: {adv} dilated ascending segment, {asc} mm
+ascending+      Aorta: ascending aorta enlarged, {asc} mm
 descending+     Aorta: {adv} dilated descending segment, {desc} mm
+descending+     Aorta: ectatic descending segment
 aorta-          Aorta: normal
 hcm+            Summary: hypertrophic cardiomyopathy
 amyloid+        Summary: amyloid cardiomyopathy likely
@@ -498,6 +550,7 @@ lv_size+        {adj} left ventricular dilation with an indexed end-diastolic vo
                 mL/m2
 lv_size+        The indexed left ventricular end-diastolic volume is {adv} increased ({edvi}
                 mL/m2)
+lv_size+        {adj} enlargement of the left ventricular cavity
 lv_size-        Normal indexed left ventricular volumes
 lv_function+    {adj} left ventricular systolic dysfunction with a calculated ejection fraction of
                 {ef}%
@@ -510,9 +563,12 @@ lv_both+        Left ventricular dilation ({edvi} mL/m2) accompanied by {adj} sy
 lv_both-        Normal left ventricular volumes and systolic function (LVEF {ef}%)
 rv_size+        {adj} right ventricular dilation with an indexed end-diastolic volume of {rvedvi}
                 mL/m2
+rv_size+        {adj} enlargement of the right ventricular cavity
 rv_size-        Normal indexed right ventricular volumes
 rv_function+    {adj} right ventricular systolic dysfunction with a calculated ejection fraction
                 of {rvef}%
+rv_function+    {adv} decreased right ventricular systolic function by quantitative assessment
+                (RVEF {rvef}%)
 rv_function-    Normal right ventricular systolic function
 rv_both+        Right ventricular dilation ({rvedvi} mL/m2) accompanied by {adj} systolic
                 dysfunction (RVEF {rvef}%)
@@ -522,21 +578,27 @@ septal+         {adj} asymmetric left ventricular hypertrophy predominantly invo
 concentric+     {adj} concentric left ventricular hypertrophy with a maximal end-diastolic
                 thickness of {wall} mm
 concentric+     {adv} increased left ventricular wall thickness in a concentric pattern
+concentric+     Hypertrophied and concentrically thickened left ventricular myocardium
 wall-           No evidence of left ventricular hypertrophy
 wall-           Left ventricular wall thickness within normal limits
 motion+         Associated {motion} of the {where} segments
 bounce+         Abnormal interventricular septal motion in early diastole
+late+           Abnormal myocardial late gadolinium enhancement is demonstrated
 transmural+     Late gadolinium enhancement with >50% transmurality in the {where} segments,
                 consistent with prior myocardial infarction in the {vessel} territory
+transmural+     Transmural myocardial infarction is demonstrated by late gadolinium enhancement
 subendocardial+ Late gadolinium enhancement with <50% transmurality in the {where} segments,
                 consistent with prior subendocardial infarction in the {vessel} territory
 midwall+        Patchy intramyocardial late gadolinium enhancement involving the {where} segments,
                 compatible with non-ischemic fibrosis
+midwall+        Late gadolinium enhancement demonstrates patchy intramyocardial fibrosis
 diffuse+        Diffuse late gadolinium enhancement of the left ventricular myocardium with
                 altered gadolinium kinetics
 lge-            No evidence of myocardial scar or fibrosis on late gadolinium enhancement imaging
 root+           {adj} dilation of the aortic root at the sinuses ({root} mm)
+root+           {adj} ectasia of the aortic root ({root} mm)
 ascending+      {adj} dilation of the tubular ascending aorta ({asc} mm)
+ascending+      {adj} enlargement of the ascending aorta ({asc} mm)
 descending+     {adj} dilation of the descending thoracic aorta ({desc} mm)
 aorta-          No thoracic aortic aneurysm or ectasia
 hcm+            The constellation of findings is consistent with hypertrophic cardiomyopathy
@@ -552,6 +614,7 @@ lv_size+        LV {adv} enlarged
 lv_size-        LV size WNL
 lv_function+    LVEF {ef}%, {adv} reduced
 lv_function+    {adj} LV syst dysfunction
+lv_function+    impaired LV function, EF {ef}%
 lv_function-    LVEF {ef}%, normal
 lv_both+        dilated LV, low LVEF {ef}%
 lv_both+        LV enlarged + hypokinetic, reduced EF
@@ -561,6 +624,7 @@ rv_size+        RV {adv} enlarged
 rv_size-        RV size normal
 rv_function+    RVEF {rvef}%, {adv} reduced
 rv_function+    {adj} RV syst dysfunction
+rv_function+    impaired RV function
 rv_function-    RVEF {rvef}%, normal
 rv_both+        dilated RV, low RVEF {rvef}%
 rv_both-        normal RV
@@ -568,22 +632,29 @@ septal+         ASH {wall} mm, {adj} septal hypertrophy
 septal+         septum thickened {wall} mm
 concentric+     {adj} concentric LVH ({wall} mm)
 concentric+     LV thickened {wall} mm
+concentric+     LV walls thick {wall} mm, LVH
 wall-           no LVH
 motion+         {where} {motion}
 bounce+         septal bounce +
+late+           DE present
+late+           LGE positive
 transmural+     transmural DE {where}, {artery} MI
 transmural+     {extent} {artery} scar
+transmural+     transmural {artery} infarct
 subendocardial+ subendo DE {where}, {artery} MI
 subendocardial+ partial {artery} scar
 midwall+        patchy midwall DE {where}
 midwall+        midwall LGE {where}
+midwall+        patchy fibrosis {where}
 diffuse+        diffuse DE, poor nulling
 lge-            no DE
 lge-            no LGE
 root+           ectatic aortic root {root} mm
 root+           Ao root dilated {root} mm
 ascending+      asc Ao dilated {asc} mm
+ascending+      asc Ao enlarged {asc} mm
 descending+     desc Ao dilated {desc} mm
+descending+     ectatic desc Ao {desc} mm
 aorta-          Ao normal
 hcm+            c/w HCM
 amyloid+        c/w amyloid
@@ -619,6 +690,7 @@ concentric+     The left ventricle is {adv} hypertrophied on all sides, up to {w
 wall-           The left ventricle is not hypertrophied
 motion+         We see {motion} of the {where} wall sections
 bounce+         Asynchronous movement of the septum is noted
+late+           In the late phase, the muscle shows pathological hyperenhancement
 transmural+     In the late phase, scar tissue across the full wall in the supply area of the
                 {vessel} artery
 transmural+     Late hyperenhancement from inside to outside in the {where} wall sections
@@ -661,6 +733,7 @@ concentric+     {adj} circumferential myocardial thickening, {wall} mm
 wall-           Myocardial mass and thickness unremarkable
 motion+         Contraction abnormality: {where}, {motion}
 bounce+         Interventricular dyscoordination
+late+           Hyperenhancement demonstrated
 transmural+     Full-thickness hyperenhancement of the {where} myocardium ({artery} bed)
 transmural+     Old infarct, {artery} bed, full thickness
 subendocardial+ Inner-layer hyperenhancement of the {where} myocardium ({artery} bed)
@@ -767,11 +840,29 @@ def impression(heart: Heart, seed: int, style: Style, *, late: bool = True) -> s
     reader = READERS[style]
     rng = np.random.default_rng([seed, 4, list(Style).index(style)])
     known = [point for point in points(heart) if late or point.topic not in FROM_LATE]
+    known = _joined(known, rng)
     said = [point for point in known if rng.random() < _chance(point, reader)]
     if reader.abnormal_first:
         said.sort(key=lambda point: not point.positive)
     numbers = _numbers(heart)
     return _set_out([_sentence(point, style, numbers, rng) for point in said], reader.layout)
+
+
+def _joined(known: Sequence[Point], rng: Generator) -> list[Point]:
+    """Say size and function of a ventricle in one sentence where they agree, or leave them apart.
+
+    Would readers always join them, "with systolic dysfunction" alone would mean "not dilated".
+    """
+    said = list(known)
+    for side in ("lv", "rv"):
+        size, function = (
+            next(point for point in said if point.topic == f"{side}_{what}")
+            for what in ("size", "function")
+        )
+        if size.positive == function.positive and rng.random() < JOINS:
+            place = said.index(size)
+            said[place : place + 2] = [Point(f"{side}_both", size.positive, function.grade)]
+    return said
 
 
 def _chance(point: Point, reader: Reader) -> float:

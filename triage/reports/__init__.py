@@ -1,4 +1,4 @@
-"""The reports: each turns an assessment into one DICOM object, and nothing else.
+"""The reports: each turns an assessment into one DICOM object or message.
 
 Rule: a builder is pure. It has no clock, network, database or file; the same input gives the same
 bytes under the same UIDs. A new report is one new file here and one line in `REPORTS`.
@@ -14,28 +14,42 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
     document            what Structured Report and Key Object Selection have in common
     tree                what the Structured Report says
     part10              a data set as a DICOM file
+    reporting           what every report is made from
     structured_report   Comprehensive 3D SR after TID 1500
     key_images          Key Object Selection of the frames that made the flags
+    draft               the draft impression, in the configuration's words
+    page                one sheet for the radiologist: page_findings, sheet, layout, letters, views
+    companion           what the page's DICOM objects have in common
+    pdf                 the page as Encapsulated PDF
+    secondary_capture   the page as an image
+    hl7                 ORU^R01; no destination speaks it yet
+    fhir                a transaction of R4; no destination speaks it yet
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from triage.domain.delivery import Product
-from triage.reports import key_images, structured_report
+from triage.reports import key_images, pdf, secondary_capture, structured_report
 from triage.reports.reporting import Reporting
 
 #: None where there is nothing that this report could say.
 Builder = Callable[[Reporting], Product | None]
 
-REPORTS: dict[str, Builder] = {
-    structured_report.KIND: structured_report.build,
-    key_images.KIND: key_images.build,
-}
+#: What a DICOM destination can be sent; a site chooses of these.
+REPORTS: Mapping[str, Builder] = MappingProxyType(
+    {
+        structured_report.KIND: structured_report.build,
+        key_images.KIND: key_images.build,
+        pdf.KIND: pdf.build,
+        secondary_capture.KIND: secondary_capture.build,
+    }
+)
 
 #: The same report in other SOP classes, for destinations that do not take the first.
-ALTERNATIVES: dict[str, Callable[[Reporting, Product], Sequence[Product]]] = {
-    structured_report.KIND: structured_report.alternatives,
-}
+ALTERNATIVES: Mapping[str, Callable[[Reporting, Product], Sequence[Product]]] = MappingProxyType(
+    {structured_report.KIND: structured_report.alternatives}
+)
 
 
 def products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:

@@ -16,16 +16,30 @@ from triage.reports.reporting import Reporting
 
 @dataclass(frozen=True)
 class Place:
-    """The place of a document in the line of those of its kind and SOP class."""
+    """The place of a document in its line."""
 
     sop_instance_uid: str
     number: int  #: Instance Number, from 1
     replaces: Product | None
 
 
-def place(reporting: Reporting, encoder_version: str, kind: str, sop_class_uid: str) -> Place:
-    """Return where the report of `kind` on an assessment stands."""
-    line = [p for p in reporting.replaced if (p.kind, p.sop_class_uid) == (kind, sop_class_uid)]
+def place(
+    reporting: Reporting,
+    encoder_version: str,
+    kind: str,
+    sop_class_uid: str,
+    *,
+    by_class: bool = False,
+) -> Place:
+    """Return where the report of `kind` on an assessment stands.
+
+    Where the same is said in several SOP classes at once, there is a line `by_class`.
+    """
+    line = [
+        product
+        for product in reporting.replaced
+        if product.kind == kind and (product.sop_class_uid == sop_class_uid or not by_class)
+    ]
 
     def uid(before: Sequence[Product]) -> str:
         return identity.instance_uid(

@@ -31,7 +31,9 @@ OLDER = (ComprehensiveSRStorage, EnhancedSRStorage)
 
 
 def build(reporting: Reporting) -> Product:
-    """Return the Structured Report on an assessment; the evidence is not changed.
+    """Return the Structured Report on an assessment.
+
+    The images that the assessment names must be among the evidence, which is not changed.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -78,7 +80,7 @@ def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, st
 
 def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -> None:
     """The same modules, as far as they differ between the SOP classes of one report."""
-    found = place(reporting, ENCODER_VERSION, KIND, sop_class_uid)
+    found = place(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
     document.SOPClassUID = UID(sop_class_uid)
     document.SOPInstanceUID = found.sop_instance_uid
     document.InstanceNumber = found.number

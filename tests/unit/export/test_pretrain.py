@@ -1,19 +1,23 @@
 """Training on the smallest size: bright and dark clips, and words for them."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch.nn import functional
 
 from export.__main__ import cli
+from export.bank import Bank
 from export.checkpoint import load_checkpoint
+from export.contrast import Learner, info_nce
 from export.embed import embed_frames
 from export.frames import Resize, normalised
 from export.pairs import Pairs, open_pairs, write_pairs
-from export.pretrain import LAST, LOG, MODEL, PICTURE, Progress, Start, info_nce, pretrain
+from export.pretrain import LAST, LOG, MODEL, PICTURE, Progress, Start, pretrain
 from export.recipe import Recipe, Tower, published
 from export.tokenizer import load_tokenizer
 from export.watch import WATCH, Watch
@@ -40,6 +44,7 @@ FINDINGS = parse_findings(
 """,
     "test",
 )
+ROWS = np.arange(3, 11)
 WORDS = ("normal size", "mildly dilated", "moderately dilated", "severely dilated")
 
 
@@ -110,6 +115,71 @@ def test_3_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
     pretrain(pairs, SMALL, tmp_path)
     assert losses(tmp_path) == losses(run)
     assert all(torch.equal(value, weights(run)[name]) for name, value in weights(tmp_path).items())
+
+
+BANKED = SMALL.model_copy(update={"bank": 2})
+
+
+def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_path: Path) -> None:
+    pretrain(pairs, BANKED, tmp_path, watch=Watch(pairs, FINDINGS))
+    curve = losses(tmp_path)
+    assert len(curve) == 36
+    assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.3
+    with (tmp_path / WATCH).open(newline="") as file:
+        assert float([*csv.DictReader(file)][-1]["big"]) > 0.9
+
+
+def test_3_a_run_with_a_bank_killed_in_the_middle_goes_on_to_the_same_weights(
+    pairs: Pairs, tmp_path: Path
+) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.step == 20:
+            raise KeyboardInterrupt
+
+    pretrain(pairs, BANKED, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pairs, BANKED, tmp_path / "killed", kill)
+    pretrain(pairs, BANKED, tmp_path / "killed")
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert all(torch.equal(value, whole[name]) for name, value in killed.items())
+
+
+def test_a_bank_tells_a_clip_from_every_report_and_moves_one_tower_at_a_time(
+    pairs: Pairs, run: Path
+) -> None:
+    network = load_checkpoint(run).network.requires_grad_()
+    tokenizer = load_tokenizer(run, 9999, SMALL.tokens)
+    tokenizer.enable_padding()
+    optimizer = torch.optim.AdamW(network.parameters())
+    bank = Bank(Learner(pairs, BANKED, network, tokenizer, optimizer))
+
+    before: dict[str, torch.Tensor] = {}
+
+    def moved() -> set[str]:
+        now = {name: value.detach().clone() for name, value in network.named_parameters()}
+        changed = {name[:3] for name, value in before.items() if not torch.equal(now[name], value)}
+        before.update(now)
+        return changed
+
+    moved()
+    bank.open(0)
+    assert [texts.shape for texts in bank.texts] == [(COUNT, SMALL.embedding)] * 2
+    assert not moved()
+    with torch.no_grad():
+        clips = functional.normalize(
+            embed_frames(network, pairs.clips(ROWS), pairs.counts[ROWS], "none"), dim=-1
+        )
+        cosines = torch.stack([clips @ texts.T for texts in bank.texts]) / SMALL.temperature
+        own = torch.from_numpy(ROWS)
+        there = -cosines.log_softmax(2)[:, torch.arange(len(ROWS)), own].mean()
+        near = cosines[:, :, own].mT.log_softmax(2).diagonal(dim1=1, dim2=2)
+    still = BANKED.model_copy(update={"augment": None})
+    bank.learner = replace(bank.learner, recipe=still)
+    assert bank.learn(ROWS, 0, 1e-3) == pytest.approx(float(there - near.mean()) / 2, rel=1e-4)
+    assert moved() == {"vid"}
+    bank.close(0, 1e-3)
+    assert moved() == {"tex", "txt"}
 
 
 def test_a_watch_sees_every_epoch_and_changes_nothing(

@@ -41,7 +41,7 @@ AFFIRMED = {
         r"hypertroph|\bLVH\b|\bASH\b|thicken|thickness.*increased|increased.*thickness",
     ),
     "lge": (r"enhanc|\bLGE\b|\bDE\b|scar|infarct|fibrosis",),
-    "aortic_dilation": (r"\b(aort\w+|Ao)\b", r"dilat|ectas|ectatic|aneurysm|widen"),
+    "aortic_dilation": (r"\b(aort\w+|Ao)\b", r"dilat|enlarg|ectas|ectatic|aneurysm|widen"),
 }
 
 
@@ -186,7 +186,7 @@ def test_numbers_are_those_of_the_heart() -> None:
 def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, words: str) -> None:
     scar = Scar(Enhancement.SUBENDOCARDIAL, (0, 6), depth, territory)
     heart = replace(draw(1, (Pathology.NORMAL,)), scars=(scar,))
-    said = graded(heart, Style.MEASURED, "LGE")
+    said = graded(heart, Style.MEASURED, "% depth")
     assert said.startswith(words.replace("basal anterior, mid anterior", "basal and mid anterior"))
     assert said.endswith(f"{'LCx' if territory == 'LCX' else territory} territory")
 

@@ -8,7 +8,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from tests.builders.assessments import STUDY_UID, as_received, evidence, mixed, reporting, untrained
+from tests.builders.assessments import STUDY_UID, as_received, evidence, mixed, untrained
+from tests.builders.reportings import reporting
 from triage.domain.errors import StudyDeclined
 from triage.reports import header, structured_report
 

@@ -12,7 +12,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
-from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence, mixed, reporting
+from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence, mixed
+from tests.builders.reportings import reporting
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
 from triage.reports import REPORTS
@@ -57,7 +58,8 @@ def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None
     content = built(kind, reporting(mixed())).content
     assert built(kind, reporting(mixed(), evidence()[::-1])).content == content
     elsewhere = (
-        "import sys; from tests.builders.assessments import *; from triage.reports import REPORTS;"
+        "import sys; from tests.builders.assessments import mixed;"
+        "from tests.builders.reportings import reporting; from triage.reports import REPORTS;"
         f"sys.stdout.buffer.write(REPORTS[{kind!r}](reporting(mixed())).content)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}

@@ -11,7 +11,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code as Concept
 
-from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, reporting, untrained
+from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
+from tests.builders.reportings import reporting
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.reports import codes, structured_report
 

@@ -11,7 +11,8 @@ import highdicom
 import pytest
 from pydicom import Dataset
 
-from tests.builders.assessments import as_received, evidence, mixed, reporting, untrained
+from tests.builders.assessments import as_received, evidence, mixed, untrained
+from tests.builders.reportings import reporting
 from tests.peers import peer
 from triage.domain.assessment import Assessment, Flag
 from triage.reports import codes, header, structured_report

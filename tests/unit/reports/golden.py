@@ -1,0 +1,85 @@
+"""The reports as text that a reviewer reads in a diff.
+
+`python -m tests.unit.reports.golden` writes them anew.
+
+Rule: what says the same is the same text; instance UIDs, which hang on the library that draws the
+page, are left out.
+"""
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pypdfium2
+from pydicom import Dataset, dcmread
+
+from tests.builders.reportings import KINDS
+from triage.reports import fhir, hl7, page, pdf, secondary_capture
+from triage.reports.reporting import Reporting
+
+FOLDER = Path(__file__).parents[2] / "golden" / "reports"
+DRAWN = ("EncapsulatedDocument", "EncapsulatedDocumentLength", "PixelData", "SOPInstanceUID")
+#: Long lists of images, which the judges go through.
+LISTS = ("SourceInstanceSequence", "SourceImageSequence")
+
+
+def page_text(reporting: Reporting) -> str:
+    """The text of the page, in the order in which it is drawn."""
+    document = pypdfium2.PdfDocument(page.render(reporting))
+    sheets = [sheet.get_textpage().get_text_bounded() for sheet in document]
+    return "\n\n-- next sheet --\n\n".join(text.replace("\r\n", "\n") for text in sheets) + "\n"
+
+
+def pdf_header(reporting: Reporting) -> str:
+    return _header(pdf.build(reporting).content)
+
+
+def capture_header(reporting: Reporting) -> str:
+    return _header(secondary_capture.build(reporting).content)
+
+
+def segments(reporting: Reporting) -> str:
+    return hl7.build(reporting).content.decode().replace("\r", "\n")
+
+
+def bundle(reporting: Reporting) -> str:
+    content = json.loads(fhir.build(reporting).content)
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _header(content: bytes) -> str:
+    dataset = Dataset(dcmread(BytesIO(content)))  # without file meta information
+    for keyword in DRAWN:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    for keyword in LISTS:
+        if keyword in dataset:
+            setattr(dataset, keyword, dataset[keyword].value[:1])
+    return f"{dataset}\n"
+
+
+SHORT = ("usual", "none_flagged", "not_evaluated", "awkward_name", "bare")
+MESSAGES = tuple(kind for kind in KINDS if kind != "forty_findings")
+#: What is recorded: the ending of the file, how it is made, and for which kinds of assessment.
+RECORDED: dict[str, tuple[Callable[[Reporting], str], tuple[str, ...]]] = {
+    "page.txt": (page_text, tuple(KINDS)),
+    "pdf.header.txt": (pdf_header, SHORT),
+    "capture.header.txt": (capture_header, ("usual", "forty_findings")),
+    "hl7": (segments, MESSAGES),
+    "fhir.json": (bundle, SHORT),
+}
+CASES = [(kind, ending) for ending, (_, kinds) in RECORDED.items() for kind in kinds]
+
+
+def text(kind: str, ending: str) -> str:
+    return RECORDED[ending][0](KINDS[kind]())
+
+
+def path(kind: str, ending: str) -> Path:
+    return FOLDER / f"{kind}.{ending}"
+
+
+if __name__ == "__main__":
+    for case in CASES:
+        path(*case).write_text(text(*case), encoding="utf-8")

@@ -1,0 +1,108 @@
+"""The PDF and the Secondary Capture as DICOM objects, judged by dicom3tools."""
+
+import subprocess
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from tests.builders.assessments import STUDY_UID
+from tests.builders.reportings import KINDS, reporting, usual
+from tests.peers import peer
+from triage.domain.delivery import Product
+from triage.domain.errors import StudyDeclined
+from triage.reports import page, pdf, secondary_capture
+
+BUILDERS = {pdf.KIND: pdf.build, secondary_capture.KIND: secondary_capture.build}
+CLASSES = {
+    pdf.KIND: {"EncapsulatedPDF"},
+    secondary_capture.KIND: {"SCImage", "MultiframeTrueColorSCImage"},
+}
+BUILDER = pytest.mark.parametrize("kind", BUILDERS)
+
+
+@BUILDER
+@pytest.mark.parametrize("what", KINDS)
+def test_dciodvfy_finds_no_error(kind: str, what: str, tmp_path: Path) -> None:
+    file = tmp_path / "companion.dcm"
+    file.write_bytes(BUILDERS[kind](KINDS[what]()).content)
+    done = subprocess.run([peer("dciodvfy"), "-new", file], capture_output=True, check=False)
+    said = (done.stdout + done.stderr).decode().splitlines()
+    assert CLASSES[kind] & set(said)
+    assert [line for line in said if line.startswith("Error")] == []
+    # A study without date, time or number cannot stand in a DICOMDIR; that is the study's affair.
+    assert all("needed to build DICOMDIR" in line for line in said if line.startswith("Warning"))
+
+
+@BUILDER
+def test_object_says_who_and_what_and_that_nobody_verified_it(kind: str) -> None:
+    product = BUILDERS[kind](KINDS["usual"]())
+    file = dcmread(BytesIO(product.content))
+    assert product.media_type == "application/dicom"
+    assert product.sop_instance_uid == file.SOPInstanceUID
+    assert file.StudyInstanceUID == STUDY_UID
+    assert file.BurnedInAnnotation == "YES"
+    assert "RESEARCH USE ONLY" in file.SeriesDescription
+    assert file.PatientName == "Müller^Jürgen"
+    assert (file.ContentDate, file.ContentTime) == ("20240305", "102230.5")
+    if kind == pdf.KIND:
+        assert file.VerificationFlag == "UNVERIFIED"
+
+
+def test_encapsulated_document_is_the_page() -> None:
+    file = dcmread(BytesIO(pdf.build(KINDS["usual"]()).content))
+    content = file.EncapsulatedDocument[: file.EncapsulatedDocumentLength]
+    assert content == page.render(KINDS["usual"]())
+    assert len(file.EncapsulatedDocument) % 2 == 0
+    assert len(file.SourceInstanceSequence) == 50
+
+
+@pytest.mark.parametrize(("what", "sheets"), [("usual", 1), ("forty_findings", 2)])
+def test_capture_holds_every_sheet(what: str, sheets: int) -> None:
+    file = dcmread(BytesIO(secondary_capture.build(KINDS[what]()).content))
+    assert file.get("NumberOfFrames", 1) == sheets
+    assert (file.SOPClassUID == SecondaryCaptureImageStorage) is (sheets == 1)
+    assert file.pixel_array.shape[-3:] == (file.Rows, file.Columns, 3)
+
+
+@BUILDER
+def test_another_page_is_another_instance_of_the_same_series(kind: str) -> None:
+    build, base = BUILDERS[kind], reporting(usual())
+    first = dcmread(BytesIO(build(base).content))
+    others = [
+        replace(base, pictures={}),
+        replace(base, assessment=replace(base.assessment, revision=2)),
+        reporting(usual(), KINDS["japanese_name"]().evidence),
+    ]
+    seen = {first.SOPInstanceUID}
+    for other in others:
+        later = replace(other, replaced=(build(base),))
+        second = dcmread(BytesIO(build(later).content))
+        seen.add(second.SOPInstanceUID)
+        assert second.SeriesInstanceUID == first.SeriesInstanceUID
+        assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
+    assert len(seen) == 4
+
+
+@BUILDER
+def test_instance_number_rises_though_the_revision_does_not(kind: str) -> None:
+    earlier = (Product(kind, "", "2.25.1", b""), Product("other", "", "2.25.2", b""))
+    again = replace(reporting(usual()), replaced=earlier)
+    assert dcmread(BytesIO(BUILDERS[kind](again).content)).InstanceNumber == 2
+
+
+@BUILDER
+def test_same_page_again_is_the_same_instance_with_the_same_bytes(kind: str) -> None:
+    first = BUILDERS[kind](reporting(usual()))
+    assert BUILDERS[kind](replace(reporting(usual()), replaced=(first,))) == first
+
+
+@BUILDER
+def test_two_patients_are_refused(kind: str) -> None:
+    mixed_up = reporting(usual())
+    mixed_up.evidence[0].PatientID = "OTHER"
+    with pytest.raises(StudyDeclined, match="2 patients"):
+        BUILDERS[kind](mixed_up)

@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.builders.assessments import ANSWERS, mixed, untrained
+from tests.builders.reportings import all_flagged, forty, none_flagged
+from triage.domain.assessment import Answer, Assessment, Flag
+from triage.reports import draft
+
+DILATION = replace(
+    ANSWERS[0], finding=replace(ANSWERS[1].finding, name="LV dilation"), score=0.58, threshold=0.53
+)
+LGE = replace(
+    ANSWERS[3],
+    finding=replace(ANSWERS[3].finding, name="LGE"),
+    reason="no delayed-enhancement series",
+)
+
+
+def said(*answers: Answer) -> list[str]:
+    return draft.sentences(replace(mixed(), answers=answers))
+
+
+def test_flag_and_gap_read_as_the_site_reads_them() -> None:
+    assert said(DILATION, LGE) == [
+        "LV dilation flagged (score 0.58, threshold 0.53).",
+        "Not evaluated: LGE, no delayed-enhancement series.",
+    ]
+
+
+def test_draft_never_goes_without_its_mark() -> None:
+    for assessment in (mixed(), untrained(), none_flagged()):
+        assert draft.marked(assessment).startswith("DRAFT, ")
+
+
+def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
+    none, not_flagged, absent, silent = draft.sentences(none_flagged())
+    assert none == "No finding flagged."
+    assert not_flagged == (
+        "Not flagged, and not ruled out: Left ventricular systolic dysfunction (score 0.12,"
+        " threshold 0.28); Large pericardial effusion (score 0.25, threshold 0.30)."
+    )
+    assert absent == (
+        "Absent, below the rule-out threshold: Left ventricular dilation (score 0.05,"
+        " threshold 0.27)."
+    )
+    assert silent == (
+        "Not evaluated: Late gadolinium enhancement, the study shows none of the views late"
+        " enhancement short axis, late enhancement four-chamber."
+    )
+
+
+def test_study_of_which_nothing_was_evaluated_is_not_called_unflagged() -> None:
+    text = draft.marked(untrained())
+    assert draft.NOTHING in text
+    assert "No finding flagged" not in text
+    assert "model is untrained" in text
+
+
+@pytest.mark.parametrize("assessment", [mixed(), all_flagged(), untrained(), forty()])
+def test_each_finding_stands_in_one_sentence(assessment: Assessment) -> None:
+    sentences = draft.sentences(assessment)
+    for answer in assessment.answers:
+        name = answer.finding.name
+        # "question 1" begins "question 10".
+        named = [s for s in sentences if any(f"{name}{end}" in s for end in (" ", ";", ".", ","))]
+        assert len(named) == 1
+        assert ("flagged (" in named[0]) is (answer.flag is Flag.YES)
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "figures"),
+    [
+        (0.58, 0.53, ("0.58", "0.53")),
+        (0.4700, 0.4696, ("0.4700", "0.4696")),
+        (0.5, 0.5, ("0.50", "0.50")),
+        (-0.01, None, ("-0.01", "")),
+        (None, 0.5, ("", "0.50")),
+        (float("nan"), 0.5, ("", "0.50")),
+    ],
+)
+def test_rounding_does_not_hide_the_side_of_the_threshold(
+    score: float | None, threshold: float | None, figures: tuple[str, str]
+) -> None:
+    assert draft.figures(replace(ANSWERS[0], score=score, threshold=threshold)) == figures
+
+
+def test_words_of_the_configuration_stay_on_one_line() -> None:
+    (sentence,) = said(replace(DILATION, finding=replace(DILATION.finding, name="LV\r\ndil\x07")))
+    assert sentence == "LV dil flagged (score 0.58, threshold 0.53)."

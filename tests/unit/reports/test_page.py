@@ -1,0 +1,215 @@
+"""The page: what a radiologist reads on it, in letters that are there."""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pypdfium2
+import pytest
+from numpy.typing import NDArray
+
+from tests.builders.assessments import mixed
+from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
+from tests.peers import peer
+from triage.domain.assessment import Assessment, Disclosure, Flag
+from triage.reports import letters, page, page_findings, secondary_capture, sheet
+from triage.reports.reporting import Reporting
+
+FINDINGS = {
+    "usual": reporting,
+    "forty flagged": lambda: reporting(forty(Flag.YES)),
+}
+
+
+def texts(reporting: Reporting) -> list[str]:
+    document = pypdfium2.PdfDocument(page.render(reporting))
+    return [each.get_textpage().get_text_bounded().replace("\r\n", "\n") for each in document]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "forty_findings"])
+def test_it_is_one_sheet(kind: str) -> None:
+    (text,) = texts(KINDS[kind]())
+    assert text.startswith("RESEARCH USE ONLY")
+
+
+@pytest.mark.parametrize("flag", [None, *Flag])
+def test_forty_findings_leave_every_flag_on_the_first_sheet(flag: Flag | None) -> None:
+    assessment = forty(flag)
+    first, *others = texts(reporting(assessment))
+    flagged = [a.finding.name for a in assessment.answers if a.flag is Flag.YES]
+    assert first.count("FLAGGED") == len(flagged)
+    assert all(f"\n{name} " in first for name in flagged)
+    assert len(others) <= 2
+    whole = "\n".join((first, *others)).replace("\n", " ")
+    assert all(answer.finding.name in whole for answer in assessment.answers)
+
+
+def test_flags_come_before_everything_else() -> None:
+    (text,) = texts(KINDS["similar_cases"]())
+    parts = [
+        "1 of 4 findings flagged",
+        "Read sooner",
+        "\nFlagged",
+        "Frames that",
+        "Draft impression",
+    ]
+    parts += [
+        "\nNot flagged",
+        "\nNot evaluated",
+        "Views used",
+        "Similar cases",
+        "Model CMR-CLIP 1.0.0",
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
+    (text,) = texts(reporting(mixed()))
+    assert "Left ventricular dilation 0.05 | 0.27 absent" in text
+    assert "Large pericardial effusion 0.25 | 0.30 not ruled out" in text
+    silent = text[text.index("\nNot evaluated no answer") :]
+    assert "Late gadolinium enhancement\nWhy: the study shows none" in silent
+
+
+def test_quiet_study_is_not_called_normal() -> None:
+    (text,) = texts(KINDS["none_flagged"]())
+    assert "Not flagged does not mean absent" in text
+    assert "Order unchanged" in text
+    assert "FLAGGED" not in text
+
+
+def test_study_of_which_nothing_was_evaluated_says_so_first() -> None:
+    (text,) = texts(KINDS["not_evaluated"]())
+    assert text.index("\nNot evaluated\n3 of 3 findings not evaluated") < text.index("Draft")
+    assert "UNTRAINED" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("japanese_name", "Yamada, Tarou (山田 太郎)"),
+        ("cyrillic_name", "Достоевская, Александра"),
+        ("awkward_name", "O'Brien|&~, <Zoë> […]"),
+        ("bare", "name missing"),
+    ],
+)
+def test_name_is_printed_in_its_own_letters_or_its_gap_is_told(kind: str, name: str) -> None:
+    (text,) = texts(KINDS[kind]())
+    assert text.splitlines()[1] == name
+    assert ("letters that this page cannot print" in text) is ("[…]" in name)
+
+
+def test_long_name_stays_in_its_place() -> None:
+    images = KINDS["usual"]().evidence
+    for image in images:
+        image.PatientName = "Wolfeschlegelsteinhausenbergerdorff^Hubert Blaine" + " Adolph" * 9
+    (text,) = texts(reporting(mixed(), images))
+    assert text.splitlines()[1].endswith("…")
+    assert "MRI heart" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fonts_are_embedded(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.pdf"
+    file.write_bytes(page.render(KINDS[kind]()))
+    said = subprocess.run(
+        [peer("pdffonts"), file], capture_output=True, check=True, text=True
+    ).stdout.splitlines()[2:]
+    assert said
+    for line in said:
+        embedded, subset, to_unicode = line.split()[-5:-2]
+        assert (embedded, subset, to_unicode) == ("yes", "yes", "yes"), line
+
+
+def test_poppler_draws_what_pdfium_draws(tmp_path: Path) -> None:
+    file = tmp_path / "page.pdf"
+    file.write_bytes(page.render(KINDS["usual"]()))
+    done = subprocess.run(
+        [peer("pdftoppm"), "-r", str(secondary_capture.DPI), file, tmp_path / "page"],
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == b""
+    (other,) = tmp_path.glob("*.ppm")
+    theirs = read_ppm(other)
+    ours = secondary_capture.pictures(file.read_bytes())[0]
+    rows = min(len(ours), len(theirs))
+    difference = np.abs(ours[:rows].astype(int) - theirs[:rows]).mean()
+    assert difference < 6  # of 255: the edges of letters
+    assert (ours != 255).any(axis=2).mean() > 0.1
+
+
+def read_ppm(file: Path) -> NDArray[np.uint8]:
+    content = file.read_bytes()
+    _, size, _, pixels = content.split(b"\n", 3)
+    columns, rows = map(int, size.split())
+    return np.frombuffer(pixels, np.uint8).reshape(rows, columns, 3)
+
+
+def test_bars_of_a_page_share_an_axis_that_holds_every_number() -> None:
+    scored = [
+        replace(a, score=s, threshold=t)
+        for a, s, t in zip(
+            mixed().answers, (-0.2, 0.3, None, float("nan")), (0.1, 0.4, None, 0.2), strict=True
+        )
+    ]
+    scale = page_findings.axis(scored)
+    places = [scale.at(value) for value in (-0.2, 0.0, 0.1, 0.3, 0.4)]
+    assert places == sorted(places)
+    assert places[0] > 0
+    assert places[-1] < 1
+    assert page_findings.axis(()).at(0) == 0
+
+
+def coloured(picture: NDArray[np.uint8], colour: str) -> int:
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((picture == wanted).all(axis=2).sum())
+
+
+@pytest.mark.parametrize(
+    ("flag", "alarming"), [(Flag.YES, True), (Flag.NO, False), (Flag.NOT_EVALUATED, False)]
+)
+def test_red_is_for_flags_alone(flag: Flag, alarming: bool) -> None:  # noqa: FBT001 - a column
+    drawn = secondary_capture.pictures(page.render(reporting(forty(flag))))
+    assert (coloured(drawn[0], sheet.RED) > 0) is alarming
+
+
+def test_pictures_are_drawn_each_once_with_the_place_where_a_viewer_finds_it() -> None:
+    assessment = all_flagged()
+    (text,) = texts(reporting(assessment))
+    assert text.count("\nseries 1, image 4") == 1
+    assert text.count("4 findings: ") == 4
+    (bare,) = texts(replace(reporting(assessment), pictures={}))
+    assert "Frames that made the flags" not in bare
+
+
+def test_case_of_another_patient_shows_its_key_and_no_uid() -> None:
+    (text,) = texts(reporting(with_similar()))
+    assert f"2. 0.87 another patient, key {OTHERS[0]}" in text
+    assert ".999.31" not in text
+    (text,) = texts(reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS))
+    assert ".999.31" in text
+
+
+@pytest.mark.parametrize("make", [mixed, all_flagged, with_similar])
+def test_page_that_reads_otherwise_is_another_page(make: Callable[[], Assessment]) -> None:
+    assert page.render(reporting(make())) == page.render(reporting(make()))
+    other = replace(make(), revision=2)
+    assert page.render(reporting(make())) != page.render(reporting(other))
+
+
+def test_letter_that_no_font_has_is_never_drawn() -> None:
+    text = letters.printable("Ab山 محمد ไทย")
+    assert text == "Ab山 […] […]"
+    drawn = "".join(piece for _, piece in letters.runs(text))
+    assert drawn == text
+
+
+def test_lines_are_no_wider_than_their_room_and_lose_nothing() -> None:
+    text = "one two " * 20 + "山田" * 40
+    broken = letters.lines(text, 9, 100)
+    assert all(letters.width(line, 9) <= 100 for line in broken)
+    assert "".join(broken).replace(" ", "") == text.replace(" ", "")

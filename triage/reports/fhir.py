@@ -1,0 +1,368 @@
+"""The result as a FHIR R4 transaction, for systems that speak it rather than HL7 v2.
+
+Rule: every identifier is made of study, finding and equipment, so that a server which takes the
+bundle twice holds it once, and a later revision updates what an earlier one said. A finding that
+was not evaluated has no value but a reason for having none.
+
+A transaction, not a collection: a server shall store it whole or not at all, and a collection says
+nothing of what to do with it. The study is created only where the server has none of its UID. The
+patient is named by identifier alone, for the site's own record of them is none of our business.
+ImagingSelection came with R5; in R4 a report's key images are Media, which point to the instances.
+
+The library has no R4 but R4B, whose models of the resources used here are those of R4: R4B changed
+evidence, medication definitions and subscriptions.
+"""
+
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fhir.resources.R4B.bundle import Bundle
+from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
+
+from triage.domain.assessment import Answer, Flag, KeyFrame, Priority
+from triage.domain.delivery import Product
+from triage.reports import codes, draft, header, identity, views
+from triage.reports.content import plain
+from triage.reports.page import TITLE
+from triage.reports.reporting import Reporting
+
+KIND = "fhir"
+ENCODER_VERSION = "1"
+MEDIA_TYPE = "application/fhir+json"
+UIDS = "urn:dicom:uid"  #: the system of DICOM UIDs as identifiers
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+SYSTEMS = {
+    "SCT": "http://snomed.info/sct",
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "LN": "http://loinc.org",
+    "UCUM": "http://unitsofmeasure.org",
+    codes.SCHEME: f"urn:oid:{identity.uid('coding scheme', codes.SCHEME)}",
+}
+READ_SOONER = "Read this study sooner"
+MR = {"system": SYSTEMS["DCM"], "code": "MR"}
+Resource = dict[str, Any]
+
+
+def build(reporting: Reporting) -> Product:
+    """Return the bundle on the assessment as JSON.
+
+    Raises:
+        StudyDeclined: The evidence shows more than one patient.
+        ValueError: The evidence is not that of the assessment, or the bundle is no valid FHIR.
+    """
+    with header.tolerant():
+        images = header.one_study(reporting.evidence, reporting.assessment)
+        patient = header.patient_and_study(images)
+        said = Message(reporting, patient, header.last_moment(images))
+    entries = [_entry(resource) for resource in said.resources()]
+    version = f"{ENCODER_VERSION} {hashlib.sha256(_json(entries)).hexdigest()}"
+    by, about = reporting.equipment.device_uid, reporting.assessment
+    uid = identity.instance_uid(version, KIND, "", by, about)
+    bundle = {
+        "resourceType": "Bundle",
+        "identifier": {"system": UIDS, "value": f"urn:oid:{uid}"},
+        "type": "transaction",
+        "entry": entries,
+    }
+    Bundle.model_validate(bundle)
+    return Product(KIND, "", uid, _json(bundle), MEDIA_TYPE)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What the resources of one bundle have in common."""
+
+    reporting: Reporting
+    patient: Dataset
+    moment: tuple[str, str]
+
+    def resources(self) -> Iterator[Resource]:
+        """Yield the resources, those that are referred to first."""
+        yield self._device()
+        yield self._study()
+        for answer in self.reporting.assessment.answers:
+            yield from self._observations(answer)
+        yield from (self._media(*each) for each in self._key_frames())
+        yield self._report()
+        yield from self._task()
+
+    def _id(self, kind: str, *parts: str) -> str:
+        by, about = self.reporting.equipment.device_uid, self.reporting.assessment
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, identity.uid(kind, by, about.study_uid, *parts)))
+
+    def _to(self, kind: str, *parts: str) -> Resource:
+        return {"reference": f"urn:uuid:{self._id(kind, *parts)}"}
+
+    def _subject(self) -> Resource:
+        """The patient, by identifier; a name alone is for people to read."""
+        name = str(self.patient.PatientName.alphabetic).replace("^", " ")
+        shown = {"type": "Patient", "display": plain(name) or "patient without name"}
+        if not plain(self.patient.PatientID):
+            return shown
+        issuer = plain(self.patient.get("IssuerOfPatientID", ""))
+        assigner = {"assigner": {"display": issuer}} if issuer else {}
+        return {**shown, "identifier": {"value": plain(self.patient.PatientID), **assigner}}
+
+    def _device_id(self) -> str:
+        """One device for all studies; another model is another device."""
+        by, model = self.reporting.equipment, self.reporting.assessment.model
+        return str(
+            uuid.uuid5(uuid.NAMESPACE_OID, identity.uid("device", by.device_uid, model.digest))
+        )
+
+    def _device(self) -> Resource:
+        by, model = self.reporting.equipment, self.reporting.assessment.model
+        return {
+            "resourceType": "Device",
+            "id": self._device_id(),
+            "identifier": [_uid(by.device_uid)],
+            "manufacturer": by.manufacturer,
+            "serialNumber": by.serial,
+            "deviceName": [
+                {"name": by.name, "type": "user-friendly-name"},
+                {"name": plain(model.name), "type": "model-name"},
+            ],
+            "version": [
+                {"type": {"text": "software"}, "value": by.software_version},
+                {"type": {"text": "model"}, "value": plain(model.version)},
+                {"type": {"text": "model SHA-256"}, "value": model.digest},
+            ],
+            "note": [{"text": plain(f"Intended use: {model.intended_use}")}],
+        }
+
+    def _study(self) -> Resource:
+        return {
+            "resourceType": "ImagingStudy",
+            "id": self._id("ImagingStudy"),
+            "identifier": [_uid(self.reporting.assessment.study_uid), *self._accession()],
+            "status": "available",
+            "modality": [MR],
+            "subject": self._subject(),
+            **_when("started", *self._started()),
+            "series": [
+                {
+                    "uid": view.series_uid,
+                    "modality": MR,
+                    "numberOfInstances": len({i.sop_instance_uid for i in view.images}),
+                    **_text("description", view.series_description),
+                }
+                for view in self.reporting.assessment.used
+            ],
+        }
+
+    def _accession(self) -> list[Resource]:
+        number = plain(self.patient.AccessionNumber)
+        kind = {"coding": [{"system": f"{TERMINOLOGY}/v2-0203", "code": "ACSN"}]}
+        return [{"type": kind, "value": number}] if number else []
+
+    def _started(self) -> tuple[str, str, str]:
+        offset = self.patient.get("TimezoneOffsetFromUTC", "")
+        return self.patient.StudyDate, self.patient.StudyTime, offset
+
+    def _observation(self, kind: str, answer: Answer, code: Resource) -> Resource:
+        return {
+            "resourceType": "Observation",
+            "id": self._id(kind, answer.finding.id),
+            "status": "preliminary",
+            "category": [_coding(f"{TERMINOLOGY}/observation-category", "imaging")],
+            "code": code,
+            "subject": self._subject(),
+            **_when("effectiveDateTime", *self._started()),
+            "device": {"reference": f"urn:uuid:{self._device_id()}"},
+            "derivedFrom": [self._to("ImagingStudy")],
+        }
+
+    def _observations(self, answer: Answer) -> Iterator[Resource]:
+        """One finding: what is claimed, its score, and the group of both (TID 1501)."""
+        members = ["evaluation"]
+        yield self._evaluation(answer)
+        if answer.score is not None and math.isfinite(answer.score):
+            members.append("score")
+            yield self._score(answer, answer.score)
+        finding = answer.finding.id
+        tracking = identity.tracking_uid(self.reporting.assessment.study_uid, finding)
+        yield {
+            **self._observation("group", answer, _concept(codes.GROUP)),
+            "identifier": [_uid(tracking)],
+            "hasMember": [self._to(member, finding) for member in members],
+        }
+
+    def _evaluation(self, answer: Answer) -> Resource:
+        finding = answer.finding
+        question = {**_concept(codes.of_finding(finding)), "text": plain(finding.name)}
+        site = {"bodySite": _concept(codes.verified(finding.site))} if finding.site else {}
+        return {
+            **self._observation("evaluation", answer, question),
+            **_value(answer),
+            "note": [{"text": plain(answer.reason) or "no reason is stated"}],
+            **site,
+            "component": [
+                {
+                    "code": _concept(codes.FLAG),
+                    "valueCodeableConcept": _concept(codes.FLAGS[answer.flag]),
+                }
+            ],
+        }
+
+    def _score(self, answer: Answer, score: float) -> Resource:
+        threshold = answer.threshold
+        known = threshold is not None and math.isfinite(threshold)
+        limit = {"high": _ratio(threshold or 0.0), "text": "not flagged up to this threshold"}
+        return {
+            **self._observation("score", answer, _concept(codes.SCORE)),
+            "valueQuantity": _ratio(score),
+            **({"referenceRange": [limit]} if known else {}),
+        }
+
+    def _key_frames(self) -> Iterator[tuple[KeyFrame, list[str]]]:
+        """The key frames of the flagged findings, each once, with the findings' names."""
+        names: dict[KeyFrame, list[str]] = {}
+        first: dict[object, KeyFrame] = {}
+        for answer in self.reporting.assessment.answers:
+            for key in answer.key_frames if answer.flag is Flag.YES else ():
+                names.setdefault(first.setdefault(key.image, key), []).append(answer.finding.name)
+        yield from names.items()
+
+    def _media(self, key: KeyFrame, names: Sequence[str]) -> Resource:
+        image = key.image
+        frame = f", frame {image.frame}" if image.frame is not None else ""
+        return {
+            "resourceType": "Media",
+            "id": self._media_id(key),
+            "status": "completed",
+            "type": _coding(f"{TERMINOLOGY}/media-type", "image"),
+            "modality": {"coding": [MR]},
+            "subject": self._subject(),
+            "device": {"reference": f"urn:uuid:{self._device_id()}"},
+            "content": {
+                "contentType": "application/dicom",
+                "url": f"urn:oid:{image.sop_instance_uid}",
+                "title": plain(f"{views.title(key.view)}{frame}: {'; '.join(names)}"),
+            },
+        }
+
+    def _media_id(self, key: KeyFrame) -> str:
+        return self._id("Media", key.image.sop_instance_uid, str(key.image.frame))
+
+    def _report(self) -> Resource:
+        about = self.reporting.assessment
+        media = [
+            {"link": {"reference": f"urn:uuid:{self._media_id(key)}"}}
+            for key, _ in self._key_frames()
+        ]
+        flagged = [a.finding for a in about.answers if a.flag is Flag.YES]
+        return {
+            "resourceType": "DiagnosticReport",
+            "id": self._id("DiagnosticReport"),
+            "identifier": self._accession(),
+            "status": "preliminary",
+            "category": [_coding(f"{TERMINOLOGY}/v2-0074", "RAD")],
+            "code": {**_concept(codes.REPORT), "text": TITLE},
+            "subject": self._subject(),
+            **_when("effectiveDateTime", *self._started()),
+            **self._issued(),
+            "result": [self._to("group", answer.finding.id) for answer in about.answers],
+            "imagingStudy": [self._to("ImagingStudy")],
+            "media": media,
+            "conclusion": draft.marked(about),
+            "conclusionCode": [_concept(codes.of_finding(finding)) for finding in flagged],
+        }
+
+    def _issued(self) -> Resource:
+        """An instant needs a time zone, and none is made up."""
+        offset = self.patient.get("TimezoneOffsetFromUTC", "")
+        return _when("issued", *self.moment, offset) if offset else {}
+
+    def _task(self) -> Iterator[Resource]:
+        """Somebody may read sooner; a later revision without flags takes that back."""
+        about = self.reporting.assessment
+        expedite = about.priority is Priority.EXPEDITE
+        if not expedite and not any(each.kind == KIND for each in self.reporting.replaced):
+            return
+        names = "; ".join(a.finding.name for a in about.answers if a.flag is Flag.YES)
+        yield {
+            "resourceType": "Task",
+            "id": self._id("Task"),
+            "status": "requested" if expedite else "cancelled",
+            "intent": "proposal",
+            "priority": "asap" if expedite else "routine",
+            "code": {"text": READ_SOONER},
+            "description": f"{READ_SOONER}: suggested by software, research use only",
+            "focus": self._to("DiagnosticReport"),
+            "for": self._subject(),
+            "requester": {"reference": f"urn:uuid:{self._device_id()}"},
+            "reasonCode": {"text": plain(names) or "no finding is flagged any more"},
+        }
+
+
+def _entry(resource: Resource) -> Resource:
+    filled = {key: value for key, value in resource.items() if value != []}
+    kind, name = resource["resourceType"], resource["id"]
+    request = {"method": "PUT", "url": f"{kind}/{name}"}
+    if kind == "ImagingStudy":
+        known = filled["identifier"][0]
+        once = f"identifier={known['system']}|{known['value']}"
+        request = {"method": "POST", "url": kind, "ifNoneExist": once}
+    return {"fullUrl": f"urn:uuid:{name}", "resource": filled, "request": request}
+
+
+def _value(answer: Answer) -> Resource:
+    if answer.flag is Flag.NOT_EVALUATED:
+        return {"dataAbsentReason": _coding(f"{TERMINOLOGY}/data-absent-reason", "not-performed")}
+    value = {"valueCodeableConcept": _concept(codes.PRESENCES[answer.presence])}
+    if answer.flag is Flag.YES:
+        abnormal = _coding(f"{TERMINOLOGY}/v3-ObservationInterpretation", "A")
+        return {**value, "interpretation": [abnormal]}
+    return value
+
+
+def _concept(concept: Concept) -> Resource:
+    """A code with the system that FHIR knows its scheme by; without one, words alone."""
+    system = SYSTEMS.get(concept.scheme_designator)
+    if system is None:
+        return {"text": f"{concept.meaning} ({concept.scheme_designator} {concept.value})"}
+    return {"coding": [{"system": system, "code": concept.value, "display": concept.meaning}]}
+
+
+def _coding(system: str, code: str) -> Resource:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def _ratio(value: float) -> Resource:
+    unit = codes.RATIO
+    return {
+        "value": round(value, 6),
+        "unit": unit.meaning,
+        "system": SYSTEMS[unit.scheme_designator],
+        "code": unit.value,
+    }
+
+
+def _uid(uid: str) -> Resource:
+    return {"system": UIDS, "value": f"urn:oid:{uid}"}
+
+
+def _text(name: str, value: str) -> Resource:
+    return {name: plain(value)} if plain(value) else {}
+
+
+def _when(name: str, day: str, time: str, offset: str) -> Resource:
+    """A moment where its zone is known, else the day: FHIR has no time without zone."""
+    if not day:
+        return {}
+    date = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+    if not (time and offset):
+        return {name: date}
+    digits = f"{time[:6]:0<6}"
+    clock = f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
+    return {name: f"{date}T{clock}{offset[:3]}:{offset[3:]}"}
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

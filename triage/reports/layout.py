@@ -1,0 +1,96 @@
+"""How the page is put together: blocks under one another, on as few sheets as they take.
+
+Rule: a block is not torn apart, a heading stays with what follows, and nothing is dropped.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise, zip_longest
+
+from triage.reports import letters
+from triage.reports.sheet import HEIGHT, QUIET, WIDTH, Sheet, Style, leading
+
+MARGIN = 36.0
+ROOM = WIDTH - 2 * MARGIN
+RIGHT = WIDTH - MARGIN
+TOP = 92.0  #: where the content begins, under banner and patient
+BOTTOM = HEIGHT - 42.0  #: where it ends
+GAP = 10.0
+COLUMN = (ROOM - 2 * GAP) / 2  #: width of one of two
+
+BODY = Style(8.5)
+SMALL = Style(7.5)
+FAINT = Style(7.5, QUIET)
+HEADING = Style(10.5, bold=True)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the page."""
+
+    height: float
+    draw: Callable[[Sheet, float], None]  #: given its top
+    heads: bool = False  #: a heading
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of one of two columns."""
+
+    text: str
+    style: Style = BODY
+
+
+def paged(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return the blocks of each sheet."""
+    pages: list[list[Block]] = [[]]
+    room = BOTTOM - TOP
+    for block, following in pairwise([*blocks, space()]):
+        needed = block.height + (following.height if block.heads else 0)
+        if needed > room and pages[-1]:
+            pages.append([])
+            room = BOTTOM - TOP
+        pages[-1].append(block)
+        room -= block.height
+    return pages
+
+
+def heading(text: str, note: str = "") -> Block:
+    """Return a heading, with a note behind it."""
+    return Block(17, partial(_put_heading, text=text, note=note), heads=True)
+
+
+def space() -> Block:
+    """Return the distance between two parts."""
+    return Block(GAP, _nothing)
+
+
+def side_by_side(left: Sequence[Line], right: Sequence[Line]) -> Iterator[Block]:
+    """Yield two columns of lines."""
+    for pair in zip_longest(left, right):
+        high = max(leading(line.style.size) for line in pair if line is not None)
+        yield Block(
+            high, partial(_put_lines, pair=pair), heads=any(p and p.style.bold for p in pair)
+        )
+
+
+def wrapped(text: str, style: Style) -> Iterator[Line]:
+    """Yield `text` as lines of a column."""
+    for line in letters.lines(letters.printable(text), style.size, COLUMN):
+        yield Line(line, style)
+
+
+def _put_heading(sheet: Sheet, y: float, text: str, note: str) -> None:
+    taken = sheet.text(MARGIN, y, text, HEADING) + 8
+    sheet.text(MARGIN + taken, y + 2.5, note, FAINT, ROOM - taken)
+
+
+def _put_lines(sheet: Sheet, y: float, pair: Sequence[Line | None]) -> None:
+    for column, line in enumerate(pair):
+        if line is not None:
+            sheet.text(MARGIN + column * (COLUMN + 2 * GAP), y, line.text, line.style, COLUMN)
+
+
+def _nothing(sheet: Sheet, y: float) -> None:
+    """Leave room."""

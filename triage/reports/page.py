@@ -1,0 +1,259 @@
+"""The page that a radiologist reads in ten seconds, as a PDF.
+
+Rule: flags come first and stand on page one; what does not fit goes to a further page, never away.
+Another patient's case shows its rank, its similarity and its key, and nothing else unless the site
+allows its UID.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
+
+from pydicom import Dataset
+from pydicom.valuerep import PersonName
+
+from triage.domain.assessment import Assessment, Flag, SimilarCase, SourceImage
+from triage.reports import draft, header, letters, page_findings, views
+from triage.reports.content import plain
+from triage.reports.layout import (
+    BODY,
+    FAINT,
+    GAP,
+    HEADING,
+    MARGIN,
+    RIGHT,
+    ROOM,
+    SMALL,
+    TOP,
+    Block,
+    Line,
+    heading,
+    paged,
+    side_by_side,
+    space,
+    wrapped,
+)
+from triage.reports.reporting import Reporting
+from triage.reports.sheet import (
+    AMBER,
+    HEIGHT,
+    INK,
+    PAPER,
+    QUIET,
+    RULE,
+    WIDTH,
+    Area,
+    Look,
+    Sheet,
+    Style,
+    leading,
+)
+
+TITLE = "AI triage (RESEARCH USE ONLY)"
+BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
+FEW = 8  #: sentences up to here have a line of their own
+PICTURES = 5  #: on the page; the key object selection has all
+SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: of a picture, points
+Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings of a picture
+
+
+def render(reporting: Reporting) -> bytes:
+    """Return the page as a PDF.
+
+    Raises:
+        StudyDeclined: The evidence shows more than one patient.
+        ValueError: The evidence is not that of the assessment.
+    """
+    with header.tolerant():
+        images = header.one_study(reporting.evidence, reporting.assessment)
+        patient = header.patient_and_study(images)
+        sheet = Sheet(TITLE)
+        pages = paged(list(_blocks(reporting, images)))
+        for number, blocks in enumerate(pages, start=1):
+            _put_head(sheet, patient)
+            y = TOP
+            for block in blocks:
+                block.draw(sheet, y)
+                y += block.height
+            _put_foot(sheet, reporting, f"page {number} of {len(pages)}")
+            sheet.turn()
+        return sheet.finish()
+
+
+def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
+    assessment = reporting.assessment
+    scale = page_findings.axis(assessment.answers)
+    yield page_findings.verdict(assessment)
+    yield from page_findings.flagged(assessment, scale)
+    yield from _key_frames(reporting, images)
+    yield from _draft(assessment)
+    yield from page_findings.not_flagged(assessment, scale)
+    yield from page_findings.not_evaluated(assessment)
+    yield from side_by_side(list(_views(assessment)), list(_similar(assessment.similar)))
+    yield space()
+    yield _model(assessment)
+
+
+def _put_head(sheet: Sheet, patient: Dataset) -> None:
+    """The banner and the patient, on every sheet: sheets get parted."""
+    sheet.box(Area(0, 0, WIDTH, 24), Look(AMBER))
+    sheet.text(MARGIN, 7.6, BANNER, Style(9, bold=True), ROOM)
+    left, right = ROOM * 0.62, ROOM * 0.36
+    name = _person(patient.PatientName) or "name missing"
+    sheet.text(MARGIN, 35, name, Style(13, bold=True), left)
+    quiet = Style(8.5, QUIET)
+    born = f"born {_day(patient.PatientBirthDate) or 'unknown'}"
+    known = (f"ID {patient.PatientID or 'missing'}", born, f"sex {patient.PatientSex or 'unknown'}")
+    sheet.text(MARGIN, 56, "  ·  ".join(known), quiet, left)
+    what = patient.get("StudyDescription") or "Cardiac MRI"
+    sheet.text_before(RIGHT, 37, what, Style(9.5, bold=True), right)
+    sheet.text_before(
+        RIGHT, 51, f"study of {_day(patient.StudyDate) or 'unknown date'}", quiet, right
+    )
+    sheet.text_before(RIGHT, 63, f"accession {patient.AccessionNumber or 'missing'}", quiet, right)
+    sheet.box(Area(MARGIN, 80, ROOM, 0.8), Look(RULE))
+
+
+def _put_foot(sheet: Sheet, reporting: Reporting, page: str) -> None:
+    y = HEIGHT - 30
+    if sheet.left_out:
+        note = f"{letters.UNPRINTED} stands for letters that this page cannot print"
+        sheet.text(MARGIN, y - 11, note, Style(7.5, bold=True))
+    sheet.box(Area(MARGIN, y, ROOM, 0.6), Look(RULE))
+    by = reporting.equipment
+    written = f"{by.manufacturer}: {by.name} {by.software_version}, site {by.serial}"
+    sheet.text(MARGIN, y + 5, written, Style(7, QUIET), ROOM - 140)
+    edition = f"revision {reporting.assessment.revision}, {page}"
+    sheet.text_before(RIGHT, y + 5, edition, Style(7, QUIET))
+
+
+def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
+    shown = _chosen(reporting)
+    if shown:
+        yield heading("Frames that made the flags", "the foremost of each finding")
+        places = {source: _place(source, images) for source in shown}
+        draw = partial(_put_frames, shown=shown, places=places, pictures=reporting)
+        yield Block(SIDE + 3 * leading(SMALL.size) + 4, draw)
+        yield space()
+
+
+def _chosen(reporting: Reporting) -> Shown:
+    """The frames to show: the foremost of each flagged finding, then the second of each, ..."""
+    shown: Shown = {}
+    flagged = [a for a in reporting.assessment.answers if a.flag is Flag.YES]
+    for rank in zip_longest(*(answer.key_frames for answer in flagged)):
+        for answer, key in zip(flagged, rank, strict=True):
+            if key is None or key.image not in reporting.pictures:
+                continue
+            if key.image in shown or len(shown) < PICTURES:
+                shown.setdefault(key.image, (key.view, []))[1].append(answer.finding.name)
+    return shown
+
+
+def _put_frames(
+    sheet: Sheet, y: float, shown: Shown, places: Mapping[SourceImage, str], pictures: Reporting
+) -> None:
+    for column, (source, (view, names)) in enumerate(shown.items()):
+        x = MARGIN + column * (SIDE + GAP)
+        sheet.box(Area(x, y, SIDE, SIDE), Look(INK))
+        sheet.picture(x, y, SIDE, pictures.pictures[source])
+        more = f"{len(names)} findings: " if len(names) > 1 else ""
+        under, step = y + SIDE + 3, leading(SMALL.size)
+        sheet.text(x, under, views.title(view), Style(7.5, bold=True), SIDE)
+        sheet.text(x, under + step, f"{more}{names[0]}", SMALL, SIDE)
+        sheet.text(x, under + 2 * step, places[source], FAINT, SIDE)
+
+
+def _place(source: SourceImage, images: Sequence[Dataset]) -> str:
+    """The numbers by which a viewer finds the image."""
+    of = next((i for i in images if i.SOPInstanceUID == source.sop_instance_uid), Dataset())
+    numbers = [
+        ("series", of.get("SeriesNumber")),
+        ("image", of.get("InstanceNumber")),
+        ("frame", source.frame),
+    ]
+    return ", ".join(f"{name} {number}" for name, number in numbers if number is not None)
+
+
+def _draft(assessment: Assessment) -> Iterator[Block]:
+    """The sentences under one another, or many of them in one paragraph."""
+    yield heading("Draft impression", draft.MARK)
+    sentences = draft.sentences(assessment)
+    for part in sentences if len(sentences) <= FEW else [" ".join(sentences)]:
+        said = letters.lines(letters.printable(part), BODY.size, ROOM - 24)
+        for line in said:
+            high = leading(BODY.size) + (3 if line is said[-1] else 0)
+            yield Block(high, partial(_put_line, line=line, high=high))
+    yield space()
+
+
+def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
+    sheet.box(Area(MARGIN, y, ROOM, high), Look(PAPER))
+    sheet.box(Area(MARGIN, y, 3, high), Look(AMBER))
+    sheet.text(MARGIN + 12, y + 2, line, BODY)
+
+
+def _views(assessment: Assessment) -> Iterator[Line]:
+    yield Line("Views used", HEADING)
+    for view in assessment.used:
+        series = plain(view.series_description) or "series without description"
+        used = f"{views.title(view.view)}: {series}, {_count(len(view.images), 'image')}"
+        yield from wrapped(used, BODY)
+    if assessment.missing:
+        yield Line("")
+        yield Line("Views missing", HEADING)
+    for gap in assessment.missing:
+        yield from wrapped(f"{views.title(gap.view)}: {gap.reason}", BODY)
+    unused = sum(stack.images for stack in assessment.unused)
+    if unused:
+        stacks = _count(len(assessment.unused), "stack")
+        yield Line(f"{_count(unused, 'image')} in {stacks} not looked at", FAINT)
+
+
+def _similar(cases: Sequence[SimilarCase]) -> Iterator[Line]:
+    if cases:
+        yield Line("Similar cases", HEADING)
+    for rank, case in enumerate(cases, start=1):
+        # Only the patient's own has no key.
+        whose = f"another patient, key {case.key}" if case.key else "this patient's own"
+        yield from wrapped(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
+        if case.study_uid:
+            yield from wrapped(f"study {case.study_uid}", FAINT)
+
+
+def _model(assessment: Assessment) -> Block:
+    model = assessment.model
+    trained = "trained" if model.trained else "UNTRAINED"
+    digests = f"SHA-256 {model.digest[:16]}…; findings SHA-256 {assessment.findings_digest[:16]}…"
+    said = [
+        f"Model {model.name} {model.version}, {trained}, {digests}",
+        *letters.lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
+    ]
+    return Block(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
+
+
+def _put_model(sheet: Sheet, y: float, said: Sequence[str]) -> None:
+    sheet.box(Area(MARGIN, y, ROOM, 0.6), Look(RULE))
+    sheet.lines(MARGIN, y + 6, said, FAINT)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _day(date: str) -> str:
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
+
+
+def _person(name: PersonName) -> str:
+    """The name in letters, and as it is written in the East where it is (PS3.5 6.2.1)."""
+    latin, eastern = (_parts(group) for group in (name.alphabetic, name.ideographic))
+    first = ", ".join(part for part in (latin[0], " ".join(latin[1:])) if part)
+    second = " ".join(eastern).strip()
+    return f"{first} ({second})" if first and second else first or second
+
+
+def _parts(group: str) -> list[str]:
+    """The family name, and what there is of the others."""
+    family, *others = (part.strip() for part in group.split("^"))
+    return [family, *(part for part in others if part)]

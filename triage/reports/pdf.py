@@ -1,0 +1,37 @@
+"""The page as an Encapsulated PDF (PS3.3 A.45.1), for archives that show no Structured Report.
+
+Rule: it holds the page as it was drawn, names the patient in the page and in the header alike, and
+says that nobody verified it.
+"""
+
+from pydicom.uid import EncapsulatedPDFStorage
+
+from triage.domain.delivery import Product
+from triage.reports import codes, companion, header, page, part10, references
+from triage.reports.reporting import Reporting
+
+KIND = "pdf"
+ABOUT = companion.Kind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
+
+
+def build(reporting: Reporting) -> Product:
+    """Return the page on the assessment as an Encapsulated PDF.
+
+    Raises:
+        StudyDeclined: The evidence shows more than one patient.
+        ValueError: The evidence is not that of the assessment.
+    """
+    with header.tolerant():
+        drawn = page.render(reporting)
+        document = companion.begun(ABOUT, reporting, drawn)
+        # Encapsulated Document Module (PS3.3 C.24.2)
+        document.AcquisitionDateTime = None
+        document.SourceInstanceSequence = companion.sources(reporting)
+        document.DocumentTitle = page.TITLE
+        document.ConceptNameCodeSequence = [references.coded(codes.REPORT)]
+        document.VerificationFlag = "UNVERIFIED"
+        document.MIMETypeOfEncapsulatedDocument = "application/pdf"
+        document.EncapsulatedDocumentLength = len(drawn)
+        document.EncapsulatedDocument = drawn + b"\0" * (len(drawn) % 2)
+        content = part10.encode(document)
+    return Product(KIND, document.SOPClassUID, document.SOPInstanceUID, content)
