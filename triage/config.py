@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from triage.documents import Location, Strict, parse, read
+from triage.domain.assessment import Disclosure
 from triage.domain.errors import ConfigurationError
 
 AE_TITLE_MAX = 16
@@ -112,6 +113,7 @@ class Settings(Strict):
     model: Model = Model()
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     reports: tuple[Report, ...] = Field(default=("structured_report", "key_images"), min_length=1)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ different reports under one UID are an error that no receiver can mend: it keeps
 """
 
 import hashlib
+from dataclasses import replace
 
 from triage.domain.assessment import Assessment
 
@@ -52,6 +53,17 @@ def instance_uid(  # noqa: PLR0913, PLR0917 - all that decides what a report say
         _said(assessment),
         replaced_uid,
     )
+
+
+def message_uid(
+    encoder_version: str, kind: str, device_uid: str, assessment: Assessment, said: bytes
+) -> str:
+    """Return the UID of a message: of what it says, and of the assessment that it speaks of.
+
+    Messages tell of no similar case, so another one makes no other message.
+    """
+    version = f"{encoder_version} {hashlib.sha256(said).hexdigest()}"
+    return instance_uid(version, kind, "", device_uid, replace(assessment, similar=()))
 
 
 def _said(assessment: Assessment) -> str:
