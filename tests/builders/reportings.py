@@ -197,6 +197,7 @@ KINDS: dict[str, Callable[[], Reporting]] = {
     "none_flagged": lambda: reporting(none_flagged()),
     "not_evaluated": lambda: reporting(untrained()),
     "similar_cases": lambda: reporting(with_similar()),
+    "similar_uids": lambda: reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS),
     "forty_findings": lambda: reporting(forty()),
     "japanese_name": lambda: reporting(usual(), japanese()),
     "cyrillic_name": lambda: reporting(usual(), cyrillic()),
