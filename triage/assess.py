@@ -6,7 +6,7 @@ lease was lost changes nothing any more.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,13 +15,14 @@ from pydicom import Dataset
 
 from triage.domain.assessment import (
     Assessment,
+    Disclosure,
     MissingView,
     ModelIdentity,
     SourceImage,
     UnusedStack,
     UsedView,
 )
-from triage.domain.delivery import Product
+from triage.domain.delivery import Product, routes
 from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
@@ -36,9 +37,10 @@ from triage.model.prompts import PromptEmbeddings
 from triage.model.scoring import answer
 from triage.ports import Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
-from triage.reports import REPORTS
+from triage.reports import products
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
+from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
@@ -78,11 +80,12 @@ class Assessor:
     queue: Queue
     model: Model
     equipment: Equipment
-    destinations: Sequence[str]
+    destinations: Mapping[str, Collection[str]]  #: the media types that each takes, by name
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
-    reports: Sequence[str] = (STRUCTURED_REPORT,)  #: of `REPORTS`
+    reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: of `REPORTS`
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
@@ -95,13 +98,19 @@ class Assessor:
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 assessment, evidence = self._assessed(study)
-                reporting = Reporting(assessment, evidence, self.equipment)
-                products = [REPORTS[kind](reporting) for kind in self.reports]
+                reporting = Reporting(
+                    assessment,
+                    evidence,
+                    self.equipment,
+                    replaced=self.ledger.products(study_uid, revision),
+                    similar_cases=self.similar_cases,
+                )
+                made = list(products(reporting, self.reports))
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            self._finish(study, assessment, products)
+            self._finish(study, reporting.assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
@@ -170,11 +179,9 @@ class Assessor:
                 missing.append(MissingView(chosen.view, str(error)))
         return frames, missing
 
-    def _finish(
-        self, study: StudyRevision, assessment: Assessment, products: list[Product]
-    ) -> None:
+    def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(study, self.holder, summary, products, self.destinations)
+        due = self.ledger.finish(study, self.holder, summary, made, routes(made, self.destinations))
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return

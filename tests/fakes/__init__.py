@@ -1,5 +1,6 @@
 """Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,18 +61,32 @@ class FakeDestination:
 
     name: str = "fake"
     refusal: str = ""
+    refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
+    classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
+    media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
 
+    def choose(self, offers: Sequence[Product]) -> Product:
+        self._check()
+        taken = [each for each in offers if each.sop_class_uid in self.classes or not self.classes]
+        if not taken:
+            raise DeliveryFailed("accepted none of our presentation contexts")
+        return taken[0]
+
     def deliver(self, product: Product) -> Acknowledgement:
-        if self.refusal:
-            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
+        self._check()
+        if self.refusal_after_choice:
+            raise DeliveryFailed(self.refusal_after_choice)
         self.received.append(product)
         return Acknowledgement("0x0000 Success")
 
-    def echo(self) -> Acknowledgement:
+    def _check(self) -> None:
         if self.refusal:
-            raise DeliveryFailed(self.refusal)
+            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
+
+    def echo(self) -> Acknowledgement:
+        self._check()
         return Acknowledgement("0x0000 Success")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
 from tests.peers import peer
-from triage.domain.assessment import Assessment, Flag
+from triage.domain.assessment import Assessment, Disclosure, Flag
 from triage.reports import letters, page, page_findings, secondary_capture, sheet
 from triage.reports.reporting import Reporting
 
@@ -190,7 +190,7 @@ def test_case_of_another_patient_shows_its_key_and_no_uid() -> None:
     (text,) = texts(reporting(with_similar()))
     assert f"2. 0.87 another patient, key {OTHERS[0]}" in text
     assert ".999.31" not in text
-    (text,) = texts(reporting(with_similar(uids=True)))
+    (text,) = texts(reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS))
     assert ".999.31" in text
 
 
