@@ -1,12 +1,13 @@
 """Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
-from triage.ports import Embedding, Frames
+from triage.ports import Embedding, Embeddings, Frames
 
 
 @dataclass
@@ -86,6 +87,9 @@ class FakeEncoder:
     def encode_clip(self, frames: Frames) -> Embedding:
         self.clips.append(frames)
         return self._unit(0)
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        return np.stack([self.encode_clip(clip) for clip in clips])
 
     def encode_text(self, text: str) -> Embedding:
         return self._unit(len(text) % self.size)
