@@ -98,6 +98,7 @@ class Services:
             lease_s=self.settings.worker.lease_s,
             max_attempts=self.settings.worker.max_attempts,
             reports=self.settings.reports,
+            key_frames=self.settings.model.key_frames,
             rules=load_rules(self.settings.series_rules),
         )
 

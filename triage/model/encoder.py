@@ -40,7 +40,8 @@ class OnnxEncoder:
 
     def encode_clip(self, frames: Frames) -> Embedding:
         """Return the embedding of a clip's frames, (frames, H, W)."""
-        return self.encode_clips([frames])[0]
+        embedding: Embedding = self.encode_clips([frames])[0]
+        return embedding
 
     def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
         """Return the embeddings of one or more clips, in as few runs of the graph as fit."""
@@ -76,7 +77,8 @@ class OnnxEncoder:
             "input_ids": np.array([tokens.ids], np.int64),  # (1, T)
             "attention_mask": np.array([tokens.attention_mask], np.int64),
         }
-        return _embeddings(self._text, inputs)[0]
+        embedding: Embedding = _embeddings(self._text, inputs)[0]
+        return embedding
 
 
 def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
