@@ -14,7 +14,7 @@ PROMPTS = np.array([[1, 0]], np.float32)
 LAX = [("cine_lax", image) for image in range(6)]
 SA = [("cine_sa", image) for image in range(6)]
 LGE = [("lge_sa", 0)] * 2
-BLACK = [None] * 2
+BLACK: list[tuple[str, int] | None] = [None] * 2
 
 
 class Eye:
@@ -66,7 +66,7 @@ def test_two_views_that_show_the_same_are_both_worth_something() -> None:
 
 def test_everything_is_asked_of_the_encoder_at_once() -> None:
     eye = Eye()
-    occluded(LAX + SA + LGE + BLACK, [9] * 14 + [0, 0], eye)
+    occluded([*LAX, *SA, *LGE, *BLACK], [9] * 14 + [0, 0], eye)
     assert [len(call) for call in eye.calls] == [1 + 2 * 3 + 5 + 5]
     assert {*eye.calls[0]} == {16}  # what is away is black
 
