@@ -99,6 +99,7 @@ class Services:
             max_attempts=self.settings.worker.max_attempts,
             reports=self.settings.reports,
             similar_cases=self.settings.similar_cases,
+            key_frames=self.settings.model.key_frames,
             rules=load_rules(self.settings.series_rules),
         )
 

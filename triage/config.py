@@ -74,6 +74,7 @@ class Model(Strict):
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
     provider: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
+    key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
 
 class Worker(Strict):
@@ -114,7 +115,9 @@ class Settings(Strict):
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
-    reports: tuple[Report, ...] = Field(default=("structured_report", "key_images"), min_length=1)
+    reports: tuple[Report, ...] = Field(
+        default=("structured_report", "key_images", "pdf"), min_length=1
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

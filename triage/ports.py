@@ -16,6 +16,7 @@ from triage.domain.study import Event, State, StudyRevision
 
 Frames = NDArray[np.uint8]  #: (frames, H, W)
 Embedding = NDArray[np.float32]  #: (D,), L2-normalised
+Embeddings = NDArray[np.float32]  #: (n, D), each L2-normalised
 
 
 class Clock(Protocol):
@@ -171,6 +172,9 @@ class Encoder(Protocol):
 
     def encode_clip(self, frames: Frames) -> Embedding:
         """Return the embedding of a clip's frames, (frames, H, W)."""
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        """Return what `encode_clip` gives for each of one or more clips, worked out together."""
 
     def encode_text(self, text: str) -> Embedding:
         """Return the embedding of a text."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
-from triage.ports import Embedding, Frames
+from triage.ports import Embedding, Embeddings, Frames
 
 
 @dataclass
@@ -101,6 +101,9 @@ class FakeEncoder:
     def encode_clip(self, frames: Frames) -> Embedding:
         self.clips.append(frames)
         return self._unit(0)
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        return np.stack([self.encode_clip(clip) for clip in clips])
 
     def encode_text(self, text: str) -> Embedding:
         return self._unit(len(text) % self.size)

@@ -92,7 +92,8 @@ class KeyFrame:
 
     view: str  #: the slot that it filled
     image: SourceImage
-    relevance: float  #: what the score loses without its view; cosine, so at most 2
+    #: what the score loses without its view and wins by that view alone, their mean; cosine
+    relevance: float
 
 
 @dataclass(frozen=True)

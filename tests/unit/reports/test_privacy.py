@@ -29,6 +29,7 @@ from triage.domain.delivery import DICOM, Product
 from triage.domain.errors import StudyDeclined
 from triage.domain.study import Event, State, StudyRevision
 from triage.intake import Intake
+from triage.key_frames import Pictures
 from triage.reports import REPORTS, fhir, hl7, products
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
@@ -163,9 +164,9 @@ def test_two_patients_raise_before_anything_is_made(keyword: str) -> None:
 class Neighbourly(Assessor):
     """An assessor that finds similar cases."""
 
-    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset]]:
-        said, images = super()._assessed(study)
-        return similar_to(said), images
+    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset], Pictures]:
+        said, images, shown = super()._assessed(study)
+        return similar_to(said), images, shown
 
 
 def received(assessor: Assessor, study: str, **values: str) -> None:
