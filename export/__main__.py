@@ -22,6 +22,7 @@ from export.phantoms import write_phantoms
 from export.pretrain import MODEL, RECIPE, Start
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
+from export.relevance import pointing, table
 from export.report import PAGE, write_report
 from export.studies import read_impressions, write_studies
 from export.tokenizer import load_tokenizer
@@ -347,6 +348,30 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
     if record is not None:
         record_evaluation(opened, record, evaluation)
     _say(f"wrote {out / PAGE}")
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--bundle", type=FOLDER, required=True, help="A bundle with thresholds.")
+@click.option("--pairs", type=FOLDER, required=True, help="Labelled pairs that it was not set on.")
+@click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
+def relevance(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
+    """Measure whether key frames point to views that carry the truth, against chance.
+
+    Of every finding that is flagged and truly there: is the view that the score hangs on most one
+    of those that the findings file names for it? Prints a table, and the time that a study takes.
+
+    \b
+    Example:
+      python -m export relevance --bundle bundle/ --pairs test/
+    """  # noqa: D301 - as above
+    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
+    with _progress("taking views away") as bar:
+        task = bar.add_task("taking views away", total=len(found), loss="")
+        encoder = OnnxEncoder(opened, "cpu")
+        pointed = pointing(found, opened, encoder, asked, lambda: bar.advance(task))
+    for line in table(pointed):
+        click.echo(line)
+    _say(f"{pointed.studies} studies with a true flag, {pointed.seconds:.2f} s each (median)")
 
 
 @cli.command(no_args_is_help=True)

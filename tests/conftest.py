@@ -47,7 +47,7 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
         queue=queue,
         model=Model(bundle, encoder, findings, prompts),
         equipment=equipment(SETTINGS),
-        destinations=("pacs", "archive"),
+        destinations=dict.fromkeys(("pacs", "archive"), ("application/dicom",)),
         holder="worker:1",
         lease_s=30,
         max_attempts=3,

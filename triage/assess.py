@@ -6,39 +6,46 @@ lease was lost changes nothing any more.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 from pydantic import TypeAdapter
 from pydicom import Dataset
 
 from triage.domain.assessment import (
+    Answer,
     Assessment,
+    Disclosure,
+    Flag,
     MissingView,
     ModelIdentity,
     SourceImage,
     UnusedStack,
     UsedView,
 )
-from triage.domain.delivery import Product
+from triage.domain.delivery import Product, routes
 from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
 from triage.domain.study import Event, StudyRevision
-from triage.imaging.clip import heart_centre, join, view_frames
+from triage.imaging.clip import Origin, heart_centre, join, origins, view_frames
 from triage.imaging.header import is_image_class, read_header
 from triage.imaging.images import Image
 from triage.imaging.rules import Rules, load_rules
 from triage.imaging.series import Chosen, select_views, why_declined
+from triage.key_frames import Pictures, key_frames, pictures
 from triage.lease import kept_alive
 from triage.model.bundle import Bundle
 from triage.model.prompts import PromptEmbeddings
+from triage.model.relevance import Occluded, makers, occlude
 from triage.model.scoring import answer
 from triage.ports import Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
-from triage.reports import REPORTS
+from triage.reports import products
 from triage.reports.equipment import Equipment
 from triage.reports.header import refuse_two_patients
+from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
@@ -78,11 +85,13 @@ class Assessor:
     queue: Queue
     model: Model
     equipment: Equipment
-    destinations: Sequence[str]
+    destinations: Mapping[str, Collection[str]]  #: the media types that each takes, by name
     holder: str  #: names this worker process
     lease_s: float
     max_attempts: int
-    reports: Sequence[str] = (STRUCTURED_REPORT,)  #: of `REPORTS`
+    reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: of `REPORTS`
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
+    key_frames: int = 3  #: of a flagged finding, at most
     rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
@@ -94,14 +103,21 @@ class Assessor:
         log.info("assessing", instances=study.instances, attempt=study.attempts)
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
-                assessment, evidence = self._assessed(study)
-                reporting = Reporting(assessment, evidence, self.equipment)
-                products = [REPORTS[kind](reporting) for kind in self.reports]
+                assessment, evidence, shown = self._assessed(study)
+                reporting = Reporting(
+                    assessment,
+                    evidence,
+                    self.equipment,
+                    pictures=shown,
+                    replaced=self.ledger.products(study_uid, revision),
+                    similar_cases=self.similar_cases,
+                )
+                made = list(products(reporting, self.reports))
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            self._finish(study, assessment, products)
+            self._finish(study, reporting.assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
@@ -110,7 +126,7 @@ class Assessor:
             why = f"the assessment broke with {type(error).__name__}: {error}"
             give_up(self.ledger, study, why, self.max_attempts, self.holder)
 
-    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset]]:
+    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset], Pictures]:
         images, unreadable = self._images(study)
         views = [slot.view for slot in self.model.bundle.manifest.layout]
         refuse_two_patients([image.header for image in _pictures(images)], study.study_uid)
@@ -123,19 +139,15 @@ class Assessor:
             raise StudyDeclined(
                 "no view can be decoded: " + "; ".join(m.reason for m in undecodable)
             )
-        clip = join(frames, self.model.bundle.manifest.clip)
-        embedding = self.model.encoder.encode_clip(clip)
-        answers = tuple(
-            answer(finding, self.model.bundle, frames, embedding, self.model.prompts[finding.id])
-            for finding in self.model.findings.findings
-        )
+        views_used = tuple(_used_view(chosen) for chosen in used)
+        answers = self._answers(frames, views_used)
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
             model=self.model.identity,
             findings_digest=self.model.findings.digest,
             inputs_digest=_inputs_digest(images),
-            used=tuple(_used_view(chosen) for chosen in used),
+            used=views_used,
             missing=(*selection.missing, *undecodable),
             unused=(*selection.unused, *unreadable),
             answers=answers,
@@ -145,7 +157,42 @@ class Assessor:
             for chosen in used
             for image in chosen.images
         }
-        return assessment, list(evidence.values())
+        form, heart = self.model.bundle.manifest.clip, heart_centre(selection.used)
+        stacks = list(zip(used, views_used, strict=True))
+        shown = pictures(answers, stacks, form, heart, self.spool.read)
+        return assessment, list(evidence.values()), shown
+
+    def _answers(
+        self, frames: Mapping[str, Frames], used: Sequence[UsedView]
+    ) -> tuple[Answer, ...]:
+        """Score every finding, and look for the images that made the flags."""
+        model, form = self.model, self.model.bundle.manifest.clip
+        clip = join(frames, form)
+        embedding = model.encoder.encode_clip(clip)
+        answers = tuple(
+            answer(finding, model.bundle, frames, embedding, model.prompts[finding.id])
+            for finding in model.findings.findings
+        )
+        if self.key_frames == 0 or all(each.flag is not Flag.YES for each in answers):
+            return answers
+        began = time.monotonic()
+        whence = origins({view: len(each) for view, each in frames.items()}, form)
+        occluded = occlude(clip, whence, embedding, model.encoder, form.preprocessing.missing)
+        log.info("looked for key frames", seconds=round(time.monotonic() - began, 2))
+        return tuple(
+            self._explained(each, occluded, whence, used) if each.flag is Flag.YES else each
+            for each in answers
+        )
+
+    def _explained(
+        self,
+        flagged: Answer,
+        occluded: Occluded,
+        whence: Sequence[Origin | None],
+        used: Sequence[UsedView],
+    ) -> Answer:
+        found = makers(occluded, self.model.prompts[flagged.finding.id], self.key_frames)
+        return replace(flagged, key_frames=key_frames(found, whence, used))
 
     def _images(self, study: StudyRevision) -> tuple[list[Image], list[UnusedStack]]:
         """Read the headers; an instance whose header does not parse does not stop the others."""
@@ -170,11 +217,9 @@ class Assessor:
                 missing.append(MissingView(chosen.view, str(error)))
         return frames, missing
 
-    def _finish(
-        self, study: StudyRevision, assessment: Assessment, products: list[Product]
-    ) -> None:
+    def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(study, self.holder, summary, products, self.destinations)
+        due = self.ledger.finish(study, self.holder, summary, made, routes(made, self.destinations))
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return

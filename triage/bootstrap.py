@@ -93,11 +93,13 @@ class Services:
             queue=self.queue,
             model=open_model(self.settings, state_folder(self.settings) / CACHE),
             equipment=equipment(self.settings),
-            destinations=tuple(self.destinations),
+            destinations={name: each.media_types for name, each in self.destinations.items()},
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=self.settings.worker.lease_s,
             max_attempts=self.settings.worker.max_attempts,
             reports=self.settings.reports,
+            similar_cases=self.settings.similar_cases,
+            key_frames=self.settings.model.key_frames,
             rules=load_rules(self.settings.series_rules),
         )
 

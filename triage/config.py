@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from triage.documents import Location, Strict, parse, read
+from triage.domain.assessment import Disclosure
 from triage.domain.errors import ConfigurationError
 
 AE_TITLE_MAX = 16
@@ -73,6 +74,7 @@ class Model(Strict):
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
     provider: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
+    key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
 
 class Worker(Strict):
@@ -94,7 +96,7 @@ class Equipment(Strict):
 
 
 #: What can be sent of an assessment; a test holds them to the registry of reports.
-Report = Literal["structured_report", "pdf", "secondary_capture"]
+Report = Literal["structured_report", "key_images", "pdf", "secondary_capture"]
 
 
 class Settings(Strict):
@@ -112,7 +114,10 @@ class Settings(Strict):
     model: Model = Model()
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
-    reports: tuple[Report, ...] = Field(default=("structured_report",), min_length=1)
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
+    reports: tuple[Report, ...] = Field(
+        default=("structured_report", "key_images", "pdf"), min_length=1
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

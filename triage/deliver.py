@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.domain.delivery import Delivery, backoff_s
+from triage.domain.delivery import Delivery, Product, backoff_s
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination, Ledger
 
@@ -40,7 +40,7 @@ class Deliverer:
             self._failed(delivery, f"destination {delivery.destination} is not configured")
             return
         try:
-            acknowledgement = destination.deliver(delivery.product)
+            acknowledgement = destination.deliver(self._chosen(delivery, destination))
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
             self._failed(delivery, str(error), unreachable=silent)
@@ -53,6 +53,14 @@ class Deliverer:
         delivery = self.ledger.delivery(delivery_id)
         if delivery is not None:
             self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
+
+    def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
+        """Return what to send; a choice is written down first, so that nothing goes twice."""
+        if not delivery.alternatives:
+            return delivery.product
+        product = destination.choose(delivery.offers)
+        self.ledger.chosen(delivery.id, product.sop_instance_uid)
+        return product
 
     def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
         last = delivery.attempts >= self.max_attempts

@@ -4,19 +4,20 @@ Rule: intake, assess, deliver and reconcile know these and nothing behind them. 
 passes the contract suite of its port (tests/contract); so does every fake.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
-from triage.domain.delivery import Acknowledgement, Delivery, Product
+from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 
 Frames = NDArray[np.uint8]  #: (frames, H, W)
 Embedding = NDArray[np.float32]  #: (D,), L2-normalised
+Embeddings = NDArray[np.float32]  #: (n, D), each L2-normalised
 
 
 class Clock(Protocol):
@@ -101,12 +102,15 @@ class Ledger(Protocol):
         holder: str,
         summary: str,
         products: Sequence[Product],
-        destinations: Sequence[str],
+        routes: Sequence[Route],
     ) -> Sequence[int] | None:
-        """Store an assessment's products with one delivery each; return the deliveries' ids."""
+        """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
 
     def summary(self, study_uid: str, revision: int) -> str | None:
         """Return what `finish` stored as the summary: the assessment as JSON."""
+
+    def products(self, study_uid: str, revision: int) -> Sequence[Product]:
+        """Return what was said of a study up to a revision, the latest last."""
 
     def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
         """Return READY revisions never queued, or queued so long ago; None: never again."""
@@ -125,6 +129,9 @@ class Ledger(Protocol):
 
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
+
+    def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
+        """Remember which of its alternatives a delivery sends; it never sends another one."""
 
     def delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""
@@ -167,6 +174,9 @@ class Encoder(Protocol):
     def encode_clip(self, frames: Frames) -> Embedding:
         """Return the embedding of a clip's frames, (frames, H, W)."""
 
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        """Return what `encode_clip` gives for each of one or more clips, worked out together."""
+
     def encode_text(self, text: str) -> Embedding:
         """Return the embedding of a text."""
 
@@ -175,6 +185,13 @@ class Destination(Protocol):
     """Somebody who takes products."""
 
     name: str
+    media_types: Collection[str]  #: what it takes
+
+    def choose(self, offers: Sequence[Product]) -> Product:
+        """Return the first of several products that the destination would take.
+
+        Raises DeliveryFailed where it would take none.
+        """
 
     def deliver(self, product: Product) -> Acknowledgement:
         """Send a product and return the acknowledgement; raise DeliveryFailed otherwise."""

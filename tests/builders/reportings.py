@@ -23,6 +23,7 @@ from tests.builders.assessments import evidence as two_cines
 from triage.domain.assessment import (
     Answer,
     Assessment,
+    Disclosure,
     Flag,
     KeyFrame,
     Presence,
@@ -38,7 +39,9 @@ PRIOR = SourceImage("1.2.840.10008.5.1.4.1.1.4", f"{ROOT}.2.1.1", f"{ROOT}.2.1")
 
 
 def reporting(
-    assessment: Assessment | None = None, evidence: Sequence[Dataset] | None = None
+    assessment: Assessment | None = None,
+    evidence: Sequence[Dataset] | None = None,
+    similar_cases: Disclosure = Disclosure.OPAQUE,
 ) -> Reporting:
     """A report about to be made, with pictures of all key frames."""
     said = assessment or all_flagged()
@@ -48,6 +51,7 @@ def reporting(
         two_cines() if evidence is None else evidence,
         EQUIPMENT,
         {image: heart(number) for number, image in enumerate(dict.fromkeys(keys))},
+        similar_cases=similar_cases,
     )
 
 
@@ -193,6 +197,7 @@ KINDS: dict[str, Callable[[], Reporting]] = {
     "none_flagged": lambda: reporting(none_flagged()),
     "not_evaluated": lambda: reporting(untrained()),
     "similar_cases": lambda: reporting(with_similar()),
+    "similar_uids": lambda: reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS),
     "forty_findings": lambda: reporting(forty()),
     "japanese_name": lambda: reporting(usual(), japanese()),
     "cyrillic_name": lambda: reporting(usual(), cyrillic()),

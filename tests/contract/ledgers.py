@@ -48,6 +48,8 @@ def assessing(ledger: Ledger, study: str = "study", holder: str = HOLDER) -> Stu
 def assessed(ledger: Ledger, *destinations: str) -> tuple[StudyRevision, list[int]]:
     """Return an assessed study and the ids of its deliveries."""
     study = assessing(ledger)
-    due = ledger.finish(study, HOLDER, "{}", [PRODUCT], destinations or ("pacs",))
+    due = ledger.finish(
+        study, HOLDER, "{}", [PRODUCT], [(PRODUCT, name) for name in destinations or ("pacs",)]
+    )
     assert due is not None
     return current(ledger, study.study_uid), list(due)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.uid import EnhancedSRStorage
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from tests.builders.assessments import EQUIPMENT, evidence, untrained
+from tests.builders.assessments import untrained
+from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.servers import HOST, orthanc
 from triage.config import DicomDestination
@@ -15,13 +17,12 @@ from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed
 from triage.ports import Destination
-from triage.reports.reporting import Reporting
 from triage.reports.structured_report import build
 
 
 @pytest.fixture(scope="module")
 def product() -> Product:
-    return build(Reporting(untrained(), evidence(), EQUIPMENT))
+    return build(reporting(untrained()))
 
 
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
@@ -45,6 +46,16 @@ def silent(request: pytest.FixtureRequest) -> Destination:
 
 def test_a_product_is_taken_and_acknowledged(destination: Destination, product: Product) -> None:
     assert destination.deliver(product).answer == "0x0000 Success"
+
+
+def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destination) -> None:
+    unheard_of = Product("other", "1.2.826.0.1.3680043.10.999.1", "2.25.1", b"")
+    older = Product("older", EnhancedSRStorage, "2.25.2", b"")
+    if isinstance(destination, FakeDestination):
+        destination.classes = [EnhancedSRStorage]
+    assert destination.choose([unheard_of, older]) == older
+    with pytest.raises(DeliveryFailed, match="accepted none of our presentation contexts"):
+        destination.choose([unheard_of])
 
 
 def test_the_same_product_twice_is_acknowledged_twice(

@@ -1,5 +1,6 @@
 """What every ledger promises. A ledger on another database joins the fixture's parameters."""
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,10 +22,12 @@ from tests.contract.ledgers import (
     received,
 )
 from tests.fakes import FakeClock
-from triage.domain.delivery import DeliveryState
+from triage.domain.delivery import DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import TRANSITIONS, Event, State
 from triage.store.ledger import SqlLedger
+
+DICOM = ["application/dicom"]
 
 
 @pytest.fixture(params=["sqlite"])
@@ -155,7 +158,7 @@ def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
     assert again is not None
     assert not ledger.renew(study.study_uid, 1, HOLDER, 30)
     assert not ledger.move(study, Event.DECLINED, "why", HOLDER)
-    assert ledger.finish(study, HOLDER, "{}", [PRODUCT], ["pacs"]) is None
+    assert ledger.finish(study, HOLDER, "{}", [PRODUCT], [(PRODUCT, "pacs")]) is None
     assert not ledger.deliveries(study.study_uid, 1)
 
 
@@ -205,7 +208,8 @@ def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) 
     assert ledger.move(failed, Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
-    assert ledger.finish(again, HOLDER, "{}", [PRODUCT], ["pacs", "archive"]) == [due[0]]
+    routes = [(PRODUCT, "pacs"), (PRODUCT, "archive")]
+    assert ledger.finish(again, HOLDER, "{}", [PRODUCT], routes) == [due[0]]
     ledger.delivered(due[0], "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
@@ -220,7 +224,7 @@ def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     other = replace(PRODUCT, sop_instance_uid="2.25.2")
-    (fresh,) = ledger.finish(again, HOLDER, "{}", [other], ["pacs"]) or ()
+    (fresh,) = ledger.finish(again, HOLDER, "{}", [other], [(other, "pacs")]) or ()
     ledger.delivered(fresh, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
     states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
@@ -234,8 +238,79 @@ def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedge
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     changed = replace(PRODUCT, content=b"rebuilt")
-    ledger.finish(again, HOLDER, "{}", [changed], ["pacs"])
+    ledger.finish(again, HOLDER, "{}", [changed], [(changed, "pacs")])
     assert ledger.deliveries(study.study_uid, 1)[0].product.content == b"report"
+
+
+OLDER = replace(
+    PRODUCT,
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+    sop_instance_uid="2.25.33",
+    content=b"older",
+    alternative_to=PRODUCT.sop_instance_uid,
+)
+OLDEST = replace(OLDER, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22", sop_instance_uid="2.25.22")
+ALL = [PRODUCT, OLDEST, OLDER]
+
+
+def test_a_delivery_knows_what_may_go_in_its_place_and_keeps_its_choice(
+    ledger: SqlLedger,
+) -> None:
+    study = assessing(ledger)
+    (due,) = ledger.finish(study, HOLDER, "{}", ALL, routes(ALL, {"pacs": DICOM})) or ()
+    delivery = ledger.claim_delivery(due, 60)
+    assert delivery is not None
+    assert delivery.offers == (PRODUCT, OLDER, OLDEST)
+    ledger.chosen(due, OLDER.sop_instance_uid)
+    chosen = ledger.delivery(due)
+    assert chosen is not None
+    assert chosen.offers == (OLDER,)
+    ledger.not_delivered(due, "no answer", None)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    assert ledger.finish(again, HOLDER, "{}", ALL, routes(ALL, {"pacs": DICOM})) == [due]
+    assert ledger.deliveries(study.study_uid, 1)[0].offers == (OLDER,)
+    ledger.delivered(due, "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_products_of_a_study_come_in_the_order_in_which_they_were_made(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, _due = assessed(ledger)
+    clock.pass_s(1)
+    late = ledger.record(receipt(number=99), SOURCE)
+    assert ledger.move(late, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(late.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    message = Product("note", "", "2.25.0", b"text", "text/plain")
+    ledger.finish(claimed, HOLDER, "{}", [message], [])
+    assert ledger.products(study.study_uid, 1) == [PRODUCT]
+    assert ledger.products(study.study_uid, 2) == [PRODUCT, message]
+    assert ledger.products("1.2.3", 1) == []
+
+
+def test_a_product_that_goes_nowhere_is_kept_and_ends_the_study(ledger: SqlLedger) -> None:
+    study = assessing(ledger)
+    message = Product("note", "", "2.25.0", b"text", "text/plain")
+    assert ledger.finish(study, HOLDER, "{}", [message], routes([message], {"pacs": DICOM})) == []
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_the_ledger_of_an_earlier_version_gains_its_columns(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    first = SqlLedger.in_folder(tmp_path, clock)
+    study, _due = assessed(first)
+    first.close()
+    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
+        for column in ("media_type", "alternative_to"):
+            file.execute(f"ALTER TABLE products DROP COLUMN {column}")
+    file.close()
+    second = SqlLedger.in_folder(tmp_path, clock)
+    assert second.products(study.study_uid, 1) == [PRODUCT]
+    second.close()
 
 
 def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(

@@ -1,6 +1,6 @@
 """Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
-from triage.ports import Embedding, Frames
+from triage.ports import Embedding, Embeddings, Frames
 
 
 @dataclass
@@ -62,18 +62,32 @@ class FakeDestination:
 
     name: str = "fake"
     refusal: str = ""
+    refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
+    classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
+    media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
 
+    def choose(self, offers: Sequence[Product]) -> Product:
+        self._check()
+        taken = [each for each in offers if each.sop_class_uid in self.classes or not self.classes]
+        if not taken:
+            raise DeliveryFailed("accepted none of our presentation contexts")
+        return taken[0]
+
     def deliver(self, product: Product) -> Acknowledgement:
-        if self.refusal:
-            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
+        self._check()
+        if self.refusal_after_choice:
+            raise DeliveryFailed(self.refusal_after_choice)
         self.received.append(product)
         return Acknowledgement("0x0000 Success")
 
-    def echo(self) -> Acknowledgement:
+    def _check(self) -> None:
         if self.refusal:
-            raise DeliveryFailed(self.refusal)
+            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
+
+    def echo(self) -> Acknowledgement:
+        self._check()
         return Acknowledgement("0x0000 Success")
 
 
@@ -88,6 +102,9 @@ class FakeEncoder:
     def encode_clip(self, frames: Frames) -> Embedding:
         self.clips.append(frames)
         return self._unit(0)
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        return np.stack([self.encode_clip(clip) for clip in clips])
 
     def encode_text(self, text: str) -> Embedding:
         return self._unit(len(text) % self.size)

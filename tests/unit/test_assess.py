@@ -17,6 +17,7 @@ from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from triage.assess import Assessor, read_summary
 from triage.config import Settings
 from triage.domain.assessment import Assessment, Flag
+from triage.domain.delivery import DeliveryState
 from triage.domain.study import Event, State
 from triage.intake import Intake
 from triage.model.bundle import Calibration, Threshold
@@ -169,6 +170,54 @@ def test_a_second_patient_anywhere_in_the_study_stops_it(
     assert declined.state is State.DECLINED
     assert "images of 2 patients: they differ in PatientID" in declined.reason
     assert not ledger.deliveries(STUDY, 1)
+
+
+def test_a_late_image_gives_a_report_that_replaces_the_first(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    clock.pass_s(60)
+    late = image("study", "localizer", number=99)
+    Intake(assessor.spool, ledger).accept(part10(late), SOURCE)
+    assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(STUDY, 2)
+    (first, *_), (second, *_) = (ledger.deliveries(STUDY, revision) for revision in (1, 2))
+    assert len(second.offers) == len(first.offers) == 3
+    for before, after in zip(first.offers, second.offers, strict=True):
+        document = dcmread(BytesIO(after.content))
+        (study,) = document.PredecessorDocumentsSequence
+        (reference,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid
+        assert document.InstanceNumber == 2
+
+
+def test_a_replay_with_the_same_word_makes_no_other_document(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    before = ledger.products(STUDY, 1)
+    for delivery in ledger.deliveries(STUDY, 1):
+        ledger.not_delivered(delivery.id, "no answer", None)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
+    assessor.assess(STUDY, 1)
+    assert ledger.products(STUDY, 1) == before
+    assert len(ledger.deliveries(STUDY, 1)) == 2
+
+
+def test_another_model_gives_a_report_that_replaces_the_first(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    for delivery in ledger.deliveries(STUDY, 1):
+        ledger.not_delivered(delivery.id, "no answer", None)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "another model")
+    trained(assessor, 1.0).assess(STUDY, 1)
+    documents = [dcmread(BytesIO(p.content)) for p in ledger.products(STUDY, 1)]
+    assert sorted(d.InstanceNumber for d in documents) == [1, 1, 1, 2, 2, 2]
+    due = [d for d in ledger.deliveries(STUDY, 1) if d.state is DeliveryState.PENDING]
+    assert {dcmread(BytesIO(d.product.content)).InstanceNumber for d in due} == {2}
 
 
 def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger: SqlLedger) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
-from triage.domain.delivery import DeliveryState
+from triage.domain.delivery import DeliveryState, routes
 from triage.domain.study import State
 from triage.store.ledger import SqlLedger
 
@@ -84,6 +84,42 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     assert ledger.unsent_deliveries(None) == [delivery]
 
 
+def test_exactly_one_of_several_forms_of_a_report_arrives(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    older = replace(
+        PRODUCT,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+        sop_instance_uid="2.25.33",
+        alternative_to=PRODUCT.sop_instance_uid,
+    )
+    destinations = {
+        "new": FakeDestination("new"),
+        "old": FakeDestination("old", classes=[older.sop_class_uid]),
+        "none": FakeDestination("none", classes=["1.2.3"]),
+    }
+    made = [PRODUCT, older]
+    sent = routes(made, {name: ["application/dicom"] for name in destinations})
+    study = assessing(ledger)
+    for delivery in ledger.finish(study, HOLDER, "{}", made, sent) or ():
+        Deliverer(ledger, destinations, max_attempts=3).deliver(delivery)
+    received = {name: each.received for name, each in destinations.items()}
+    assert received == {"new": [PRODUCT], "old": [older], "none": []}
+    took = {each.destination: each.product for each in ledger.deliveries(study.study_uid, 1)}
+    assert took["old"] == older
+    # Whoever changes its mind while an answer is on its way gets no second one.
+    clock.pass_s(5)
+    destinations["none"].classes = [older.sop_class_uid]
+    destinations["none"].refusal_after_choice = "no answer came"
+    last = ledger.deliveries(study.study_uid, 1)[-1]
+    deliverer = Deliverer(ledger, destinations, max_attempts=9)
+    deliverer.deliver(last.id)
+    destinations["none"].classes, destinations["none"].refusal_after_choice = (), ""
+    clock.pass_s(10)
+    deliverer.deliver(last.id)
+    assert destinations["none"].received == [older]
+
+
 def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
@@ -92,7 +128,7 @@ def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
     for study in ("second", "third"):
         claimed = assessing(ledger, study)
         product = replace(PRODUCT, sop_instance_uid=f"2.25.{ord(study[0])}")
-        deliveries += ledger.finish(claimed, HOLDER, "{}", [product], ["silent"]) or ()
+        deliveries += ledger.finish(claimed, HOLDER, "{}", [product], [(product, "silent")]) or ()
     silent = FakeDestination("silent", refusal="no answer", silent=True)
     deliverer = Deliverer(ledger, {"silent": silent}, max_attempts=30)
 

@@ -1,9 +1,11 @@
 """A PACS that takes products over C-STORE (PS3.4 annex B).
 
 Rule: one association an instance, its status judged; anything but Success or a storage warning is
-a failure with the peer's own answer.
+a failure with the peer's own answer. Where a report exists in several SOP classes, an association
+before that proposes them all, and the best that was accepted is the one to send.
 """
 
+from collections.abc import Collection, Sequence
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
@@ -23,10 +25,19 @@ SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 class DicomStore:
     """See `ports.Destination`."""
 
+    media_types: Collection[str] = ("application/dicom",)
+
     def __init__(self, calling_ae: str, settings: DicomDestination) -> None:
         self.name = settings.name
         self._calling_ae = calling_ae
         self._settings = settings
+
+    def choose(self, offers: Sequence[Product]) -> Product:
+        """Return the first product whose SOP class the PACS accepts."""
+        association = self._associate(*(offer.sop_class_uid for offer in offers))
+        accepted = {context.abstract_syntax for context in association.accepted_contexts}
+        _end(association)
+        return next(offer for offer in offers if offer.sop_class_uid in accepted)
 
     def deliver(self, product: Product) -> Acknowledgement:
         """Store a product at the PACS."""
@@ -51,10 +62,11 @@ class DicomStore:
         except ValueError as error:  # no accepted presentation context for this instance
             raise DeliveryFailed(f"{self.name}: {error}") from None
 
-    def _associate(self, sop_class_uid: str) -> Association:
+    def _associate(self, *sop_class_uids: str) -> Association:
         settings = self._settings
         ae = AE(ae_title=self._calling_ae)
-        ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
+        for sop_class_uid in sop_class_uids:
+            ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
         try:

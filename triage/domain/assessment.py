@@ -4,7 +4,8 @@ Rule: "not flagged" is not "absent", and "not evaluated" is neither. Absent need
 threshold; without one an unflagged finding is Undetermined. Every answer carries its reason.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from triage.domain.finding import Finding
@@ -91,7 +92,8 @@ class KeyFrame:
 
     view: str  #: the slot that it filled
     image: SourceImage
-    relevance: float  #: what the score loses without it; cosine, so at most 2
+    #: what the score loses without its view and wins by that view alone, their mean; cosine
+    relevance: float
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,23 @@ class SimilarCase:
     key: str = ""  #: opaque, and of this report alone
     study_uid: str = ""  #: only of the patient's own, or where the site allows others' UIDs
     images: tuple[SourceImage, ...] = ()  #: likewise
+
+
+class Disclosure(StrEnum):
+    """What a site lets reports tell of similar cases."""
+
+    NONE = "none"  #: nothing
+    OPAQUE = "opaque"  #: of other patients' cases the similarity and a key that says nothing
+    UIDS = "uids"  #: their Study Instance UIDs as well: closed teaching or consented archives
+
+
+def disclosed(similar: Sequence[SimilarCase], disclosure: Disclosure) -> tuple[SimilarCase, ...]:
+    """Return similar cases with no more in them than may be told; the patient's own stay whole."""
+    if disclosure is Disclosure.NONE:
+        return ()
+    if disclosure is Disclosure.UIDS:
+        return tuple(replace(case, images=()) if case.key else case for case in similar)
+    return tuple(SimilarCase(case.similarity, case.key) if case.key else case for case in similar)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Products, and one delivery per product and destination.
 
 Rule: a delivery is DELIVERED on the destination's own word, PENDING until then, and FAILED only
-after `max_attempts`; its last answer is always kept.
+after `max_attempts`; its last answer is always kept. Of a product and its alternatives, which say
+the same in older SOP classes, a destination gets one.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +30,24 @@ class Product:
     sop_instance_uid: str  #: what it is known by, also where it is no DICOM object
     content: bytes  #: a DICOM Part 10 file, or a message
     media_type: str = DICOM
+    #: the UID of the product in whose place this one goes, where that is not taken
+    alternative_to: str = ""
+
+
+Route = tuple[Product, str]  #: a product, and the name of the destination that it goes to
+
+
+def routes(
+    products: Sequence[Product], destinations: Mapping[str, Collection[str]]
+) -> Sequence[Route]:
+    """Return which product goes where; `destinations` are the media types taken, by name."""
+    return [
+        (product, name)
+        for product in products
+        if not product.alternative_to
+        for name, taken in destinations.items()
+        if product.media_type in taken
+    ]
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,12 @@ class Delivery:
     last_answer: str
     due_at: float  #: seconds since the epoch; not tried before
     product: Product
+    alternatives: tuple[Product, ...] = ()  #: what may go in its place, the best first
+
+    @property
+    def offers(self) -> tuple[Product, ...]:
+        """What the destination may choose from, the best first."""
+        return (self.product, *self.alternatives)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ class Picture(NamedTuple):
     plane: Plane | None
 
 
+class Origin(NamedTuple):
+    """Where a frame of the clip comes from."""
+
+    view: str
+    image: int  #: its place among the images of the view
+
+
 def heart_centre(used: Sequence[Chosen]) -> Vector | None:
     """Return where the planes of the chosen views meet, mm; None where none has a position."""
     middles = [chosen.images[len(chosen.images) // 2].header for chosen in used]
@@ -74,6 +81,20 @@ def join(views: Mapping[str, Frames], form: ClipForm) -> Frames:
     return frames[uniform_centres(len(frames), form.frames)]
 
 
+def origins(images: Mapping[str, int], form: ClipForm) -> list[Origin | None]:
+    """Return where each frame of `join` comes from, given how many images each view has.
+
+    A black frame comes from nowhere: None. Of two phases that were mixed, the nearer is named.
+    """
+    found: list[Origin | None] = []
+    for slot in form.layout:
+        if slot.view in images:
+            found += [Origin(slot.view, int(place)) for place in _places(slot, images)]
+        else:
+            found += [None] * _black(slot, form)
+    return [found[kept] for kept in uniform_centres(len(found), form.frames)]
+
+
 def uniform_centres(count: int, at_most: int) -> NDArray[np.int64]:
     """Return the indices of `at_most` frames at the centres of equal segments (published rule)."""
     edges = np.linspace(0, count, min(at_most, count) + 1).astype(np.int64)
@@ -104,16 +125,31 @@ def _grey(values: NDArray[np.floating[Any]]) -> Frames:
 
 def _fill(slot: Slot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
     if slot.view not in views:
-        black = form.preprocessing.missing == "black"
-        return np.zeros((slot.length or 0 if black else 0, form.height, form.width), np.uint8)
+        return np.zeros((_black(slot, form), form.height, form.width), np.uint8)
     frames = views[slot.view]
     if slot.phases is not None:
         return over_cycle(frames, slot.phases)
+    return frames[_places(slot, {view: len(each) for view, each in views.items()})]
+
+
+def _black(slot: Slot, form: ClipForm) -> int:
+    """Return how many black frames stand for a view that is missing."""
+    return slot.length or 0 if form.preprocessing.missing == "black" else 0
+
+
+def _places(slot: Slot, images: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return which images of a view fill its slot; of a cine, the nearest phases."""
+    count = images[slot.view]
+    if slot.phases is not None:
+        nearest: NDArray[np.int64] = np.rint(np.arange(slot.phases) * count / slot.phases).astype(
+            np.int64
+        )
+        return nearest % count
     if slot.slices is not None:
-        return frames[spread(len(frames), slot.slices)]
+        return spread(count, slot.slices)
     if slot.kind == "stack":
-        return frames
-    return np.repeat(frames[:1], len(views.get(slot.repeat_as or "", frames[:1])), axis=0)
+        return np.arange(count)
+    return np.zeros(images.get(slot.repeat_as or "", 1), np.int64)
 
 
 def _middle(header: Dataset, plane: Plane) -> Vector:

@@ -5,12 +5,18 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
 
     identity            UIDs from what a report says
     equipment           who writes the reports
+    reporting           what a report is made from
     header              patient, study and dates from the images
     codes               the coded concepts
     content             content items of a Structured Report
+    references          references to instances by study and series
+    lineage             which document this is, and which one it replaces
+    document            what Structured Report and Key Object Selection have in common
+    tree                what the Structured Report says
     part10              a data set as a DICOM file
     reporting           what every report is made from
     structured_report   Comprehensive 3D SR after TID 1500
+    key_images          Key Object Selection of the frames that made the flags
     draft               the draft impression, in the configuration's words
     page                one sheet for the radiologist: page_findings, sheet, layout, letters, views
     companion           what the page's DICOM objects have in common
@@ -20,20 +26,37 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
     fhir                a transaction of R4; no destination speaks it yet
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from triage.domain.delivery import Product
-from triage.reports import pdf, secondary_capture, structured_report
+from triage.reports import key_images, pdf, secondary_capture, structured_report
 from triage.reports.reporting import Reporting
 
-Builder = Callable[[Reporting], Product]
+#: None where there is nothing that this report could say.
+Builder = Callable[[Reporting], Product | None]
 
 #: What a DICOM destination can be sent; a site chooses of these.
 REPORTS: Mapping[str, Builder] = MappingProxyType(
     {
         structured_report.KIND: structured_report.build,
+        key_images.KIND: key_images.build,
         pdf.KIND: pdf.build,
         secondary_capture.KIND: secondary_capture.build,
     }
 )
+
+#: The same report in other SOP classes, for destinations that do not take the first.
+ALTERNATIVES: Mapping[str, Callable[[Reporting, Product], Sequence[Product]]] = MappingProxyType(
+    {structured_report.KIND: structured_report.alternatives}
+)
+
+
+def products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:
+    """Yield everything that is to be made of an assessment, by kind of report."""
+    for kind in kinds:
+        product = REPORTS[kind](reporting)
+        if product is not None:
+            yield product
+            if kind in ALTERNATIVES:
+                yield from ALTERNATIVES[kind](reporting, product)

@@ -30,6 +30,21 @@ TRACKING_UID = Concept("112040", "DCM", "Tracking Unique Identifier")
 FINDING = Concept("121071", "DCM", "Finding")
 SITE = Concept("363698007", "SCT", "Finding Site")
 SOURCE = Concept("121112", "DCM", "Source of Measurement")
+BEST_ILLUSTRATION = Concept("121080", "DCM", "Best illustration of finding")
+
+# TID 1600, TID 1602: the image library.
+LIBRARY = Concept("111028", "DCM", "Image Library")
+LIBRARY_GROUP = Concept("126200", "DCM", "Image Library Group")
+MODALITY = Concept("121139", "DCM", "Modality")
+MAGNETIC_RESONANCE = Concept("MR", "DCM", "Magnetic Resonance")
+
+# TID 2010: the Key Object Selection.
+OF_INTEREST = Concept("113000", "DCM", "Of Interest")  # CID 7010
+KEY_OBJECT_DESCRIPTION = Concept("113012", "DCM", "Key Object Description")
+
+# References to other documents and studies.
+REPLACED_REPORT = Concept("121360", "DCM", "Replaced report")  # CID 7009
+STUDY_UID = Concept("110180", "DCM", "Study Instance UID")
 
 # TID 1204, TID 1002, TID 1004: language, observer and procedure.
 LANGUAGE = Concept("121049", "DCM", "Language of Content Item and Descendants")
@@ -67,6 +82,12 @@ UNANSWERED = Concept("AI-UNANSWERED", SCHEME, "Findings not evaluated")
 VIEW_USED = Concept("AI-VIEW-USED", SCHEME, "View used")
 VIEW_MISSING = Concept("AI-VIEW-MISSING", SCHEME, "View missing")
 UNUSED = Concept("AI-UNUSED", SCHEME, "Images not looked at")
+VIEW = Concept("AI-VIEW", SCHEME, "View that the image stands for")
+SIMILAR_CASES = Concept("AI-SIMILAR", SCHEME, "Similar cases")
+SIMILAR_CASE = Concept("AI-CASE", SCHEME, "Similar case")
+CASE_SIMILARITY = Concept("AI-CASE-SCORE", SCHEME, "Similarity to this study")
+CASE_KEY = Concept("AI-CASE-KEY", SCHEME, "Key of another patient's case")
+PRIOR = Concept("AI-PRIOR", SCHEME, "Image of an earlier study of this patient")
 
 NOT_EVALUATED = Concept("373121007", "SCT", "Not Evaluated")  # CID 3703
 

@@ -8,10 +8,10 @@ import hashlib
 from dataclasses import dataclass
 
 from pydicom import Dataset
-from pydicom.sr.coding import Code as Concept
 from pydicom.uid import UID
 
-from triage.reports import codes, header, identity
+from triage.reports import codes, header, identity, references
+from triage.reports.lineage import place
 from triage.reports.page import TITLE
 from triage.reports.reporting import Reporting
 
@@ -38,25 +38,15 @@ def begun(kind: Kind, reporting: Reporting, shown: bytes) -> Dataset:
     companion = header.patient_and_study(images)
     _put_series(companion, kind, reporting)
     companion.SOPClassUID = kind.sop_class_uid
-    companion.SOPInstanceUID = instance_uid(kind, reporting, shown)
-    companion.InstanceNumber = edition(kind.name, reporting)
+    version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
+    found = place(reporting, version, kind.name, kind.sop_class_uid)
+    companion.SOPInstanceUID = found.sop_instance_uid
+    companion.InstanceNumber = found.number
     companion.ContentDate, companion.ContentTime = header.last_moment(images)
     companion.BurnedInAnnotation = "YES"
     companion.RecognizableVisualFeatures = "NO"
     companion.ContributingEquipmentSequence = [_algorithm(reporting)]
     return companion
-
-
-def instance_uid(kind: Kind, reporting: Reporting, shown: bytes) -> str:
-    """Return the UID of what is shown, as a report on the assessment."""
-    version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
-    by, about = reporting.equipment.device_uid, reporting.assessment
-    return identity.instance_uid(version, kind.name, kind.sop_class_uid, by, about)
-
-
-def edition(kind: str, reporting: Reporting) -> int:
-    """Return a number that rises with every report of this kind on the study."""
-    return reporting.assessment.revision + sum(p.kind == kind for p in reporting.replaced)
 
 
 def sources(reporting: Reporting) -> list[Dataset]:
@@ -65,13 +55,6 @@ def sources(reporting: Reporting) -> list[Dataset]:
         _reference(image)
         for image in sorted(reporting.evidence, key=lambda image: str(image.SOPInstanceUID))
     ]
-
-
-def coded(concept: Concept) -> Dataset:
-    """Return a code as an item of a sequence (PS3.3 Table 8.8-1)."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = concept[:3]
-    return item
 
 
 def _put_series(companion: Dataset, kind: Kind, reporting: Reporting) -> None:
@@ -93,7 +76,7 @@ def _put_series(companion: Dataset, kind: Kind, reporting: Reporting) -> None:
 def _algorithm(reporting: Reporting) -> Dataset:
     """The algorithm in the Contributing Equipment Sequence (IHE AIR 6.5.3.1)."""
     model, item = reporting.assessment.model, Dataset()
-    item.PurposeOfReferenceCodeSequence = [coded(codes.PROCESSING_EQUIPMENT)]
+    item.PurposeOfReferenceCodeSequence = [references.coded(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = reporting.equipment.manufacturer
     item.ManufacturerModelName = model.name
     item.SoftwareVersions = model.version

@@ -18,12 +18,17 @@ from highdicom.sr import (
     UIDRefContentItem,
 )
 from pydicom.sr.coding import Code as Concept
+from pydicom.uid import UID
 
 from triage.domain.assessment import SourceImage
+from triage.reports import identity
 
 CONTAINS = "CONTAINS"
 MODIFIER = "HAS CONCEPT MOD"
 CONTEXT = "HAS OBS CONTEXT"
+ACQUISITION = "HAS ACQ CONTEXT"
+#: Stands where a template gives no concept name, which highdicom insists on; never written.
+UNNAMED = Concept("UNNAMED", "99NONE", "no name")
 
 
 def container(
@@ -37,6 +42,9 @@ def container(
         name, is_content_continuous=False, template_id=template, relationship_type=relationship
     )
     item.ContentSequence = ContentSequence(items)
+    for child in items:
+        if child.name == UNNAMED:
+            del child.ConceptNameCodeSequence
     return item
 
 
@@ -56,19 +64,37 @@ def uidref(name: Concept, value: str, relationship: str = CONTAINS) -> ContentIt
 
 
 def number(name: Concept, value: float, unit: Concept) -> ContentItem:
-    """Return a NUM. Six decimals are all that single precision holds of a number near one."""
-    return NumContentItem(name, round(float(value), 6), unit, relationship_type=CONTAINS)
+    """Return a NUM."""
+    rounded = round(float(value), identity.DECIMALS)
+    return NumContentItem(name, rounded, unit, relationship_type=CONTAINS)
 
 
-def image(name: Concept, source: SourceImage, frames: Sequence[int]) -> ContentItem:
-    """Return an IMAGE; `frames` are those of a multi-frame image, and empty for any other."""
+def image(
+    name: Concept | None, source: SourceImage, frames: Sequence[int] | None = None
+) -> ContentItem:
+    """Return an IMAGE, without a name where its template gives it none.
+
+    `frames` are those of a multi-frame image, and empty for any other; left out, they are the one
+    that `source` names.
+    """
+    if frames is None:
+        frames = [] if source.frame is None else [source.frame]
     return ImageContentItem(
-        name,
+        name or UNNAMED,
         source.sop_class_uid,
         source.sop_instance_uid,
         referenced_frame_numbers=list(frames) or None,
         relationship_type=CONTAINS,
     )
+
+
+def readable(source: SourceImage) -> bool:
+    """Tell whether readers bear a reference to an image in the tree.
+
+    DCMTK gives up the whole document where a UID there has leading zeros, which scanners do write.
+    In the evidence it does no harm.
+    """
+    return UID(source.sop_instance_uid).is_valid and UID(source.sop_class_uid).is_valid
 
 
 def plain(value: str) -> str:

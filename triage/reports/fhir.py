@@ -13,7 +13,6 @@ The library has no R4 but R4B, whose models of the resources used here are those
 evidence, medication definitions and subscriptions.
 """
 
-import hashlib
 import json
 import math
 import uuid
@@ -61,9 +60,8 @@ def build(reporting: Reporting) -> Product:
         patient = header.patient_and_study(images)
         said = Message(reporting, patient, header.last_moment(images))
     entries = [_entry(resource) for resource in said.resources()]
-    version = f"{ENCODER_VERSION} {hashlib.sha256(_json(entries)).hexdigest()}"
     by, about = reporting.equipment.device_uid, reporting.assessment
-    uid = identity.instance_uid(version, KIND, "", by, about)
+    uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(entries))
     bundle = {
         "resourceType": "Bundle",
         "identifier": {"system": UIDS, "value": f"urn:oid:{uid}"},

@@ -63,8 +63,9 @@ def one_study(evidence: Sequence[Dataset], assessment: Assessment) -> list[Datas
     strangers = {str(image.StudyInstanceUID) for image in evidence} - {assessment.study_uid}
     if strangers:
         raise ValueError(f"images of {min(strangers)} are no evidence for {assessment.study_uid}")
-    used = {source.sop_instance_uid for view in assessment.used for source in view.images}
-    lacking = used - {str(image.SOPInstanceUID) for image in evidence}
+    named = {source.sop_instance_uid for view in assessment.used for source in view.images}
+    named |= {k.image.sop_instance_uid for answer in assessment.answers for k in answer.key_frames}
+    lacking = named - {str(image.SOPInstanceUID) for image in evidence}
     if lacking:
         raise ValueError(f"{min(lacking)} was looked at, but is not among the evidence")
     refuse_two_patients(evidence, assessment.study_uid)

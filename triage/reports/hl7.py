@@ -87,9 +87,8 @@ def escaped(text: str) -> str:
 
 
 def _uid(reporting: Reporting, said: str) -> str:
-    version = f"{ENCODER_VERSION} {hashlib.sha256(said.encode()).hexdigest()}"
     by, about = reporting.equipment.device_uid, reporting.assessment
-    return identity.instance_uid(version, KIND, "", by, about)
+    return identity.message_uid(ENCODER_VERSION, KIND, by, about, said.encode())
 
 
 def _message(reporting: Reporting, patient: Dataset, moment: tuple[str, str]) -> Message:

@@ -5,8 +5,11 @@ different reports under one UID are an error that no receiver can mend: it keeps
 """
 
 import hashlib
+from dataclasses import replace
 
 from triage.domain.assessment import Assessment
+
+DECIMALS = 6  #: of a written number: all that single precision holds of one near one
 
 
 def uid(*parts: str) -> str:
@@ -21,10 +24,18 @@ def uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(digest.digest()[:16], 'big')}"
 
 
-def instance_uid(
-    encoder_version: str, kind: str, sop_class_uid: str, device_uid: str, assessment: Assessment
+def instance_uid(  # noqa: PLR0913, PLR0917 - all that decides what a report says
+    encoder_version: str,
+    kind: str,
+    sop_class_uid: str,
+    device_uid: str,
+    assessment: Assessment,
+    replaced_uid: str = "",
 ) -> str:
-    """Return the SOP Instance UID of the report of `kind` on `assessment`."""
+    """Return the SOP Instance UID of the report of `kind` on `assessment`.
+
+    `replaced_uid` is that of the document that this one replaces, if any.
+    """
     model = assessment.model
     return uid(
         "instance",
@@ -40,17 +51,41 @@ def instance_uid(
         model.digest,
         assessment.findings_digest,
         _said(assessment),
+        replaced_uid,
     )
+
+
+def message_uid(
+    encoder_version: str, kind: str, device_uid: str, assessment: Assessment, said: bytes
+) -> str:
+    """Return the UID of a message: of what it says, and of the assessment that it speaks of.
+
+    Messages tell of no similar case, so another one makes no other message.
+    """
+    version = f"{encoder_version} {hashlib.sha256(said).hexdigest()}"
+    return instance_uid(version, kind, "", device_uid, replace(assessment, similar=()))
 
 
 def _said(assessment: Assessment) -> str:
     """Return what may differ though the inputs are the same: another codec, another processor."""
     answers = [
-        (each.finding.id, each.flag, each.presence, each.reason, each.views)
+        (
+            (each.finding.id, each.flag, each.presence, each.reason, each.views),
+            (_written(each.score), _written(each.threshold)),
+            [(frame.view, frame.image) for frame in each.key_frames],
+        )
         for each in assessment.answers
     ]
     views = (assessment.used, assessment.missing, assessment.unused)
-    return repr((assessment.model.execution_provider, views, answers))
+    similar = [
+        (_written(each.similarity), each.key, each.study_uid, each.images)
+        for each in assessment.similar
+    ]
+    return repr((assessment.model.execution_provider, views, answers, similar))
+
+
+def _written(number: float | None) -> float | None:
+    return None if number is None else round(float(number), DECIMALS)
 
 
 def series_uid(kind: str, study_uid: str) -> str:

@@ -56,12 +56,12 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
     return f"{kept.rstrip()}…"
 
 
-def lines(text: str, size: float, room: float) -> list[str]:
+def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
     """Return `text` as lines no wider than `room`; a word that is wider is cut."""
     broken, line = [], ""
-    for word in _words(text, size, room):
+    for word in _words(text, size, room, bold=bold):
         longer = f"{line} {word}" if line else word
-        if line and width(longer, size) > room:
+        if line and width(longer, size, bold=bold) > room:
             broken.append(line)
             line = word
         else:
@@ -69,12 +69,14 @@ def lines(text: str, size: float, room: float) -> list[str]:
     return [*broken, line] if line else broken
 
 
-def _words(text: str, size: float, room: float) -> Iterable[str]:
+def _words(text: str, size: float, room: float, *, bold: bool) -> Iterable[str]:
     """The words; those wider than a line in pieces, for East Asian text has no blanks."""
     for word in text.split():
         rest = word
-        while width(rest, size) > room:
-            fits = max(1, sum(width(rest[: n + 1], size) <= room for n in range(len(rest))))
+        while width(rest, size, bold=bold) > room:
+            fits = max(
+                1, sum(width(rest[: n + 1], size, bold=bold) <= room for n in range(len(rest)))
+            )
             yield rest[:fits]
             rest = rest[fits:]
         yield rest

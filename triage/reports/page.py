@@ -5,10 +5,12 @@ Another patient's case shows its rank, its similarity and its key, and nothing e
 allows its UID.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
@@ -53,6 +55,7 @@ TITLE = "AI triage (RESEARCH USE ONLY)"
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
 FEW = 8  #: sentences up to here have a line of their own
 PICTURES = 5  #: on the page; the key object selection has all
+UNDER = 4  #: lines that the findings of a picture take
 SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: of a picture, points
 Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings of a picture
 
@@ -131,9 +134,12 @@ def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Blo
     shown = _chosen(reporting)
     if shown:
         yield heading("Frames that made the flags", "the foremost of each finding")
-        places = {source: _place(source, images) for source in shown}
-        draw = partial(_put_frames, shown=shown, places=places, pictures=reporting)
-        yield Block(SIDE + 3 * leading(SMALL.size) + 4, draw)
+        captions = [
+            _caption(view, names, _place(source, images)) for source, (view, names) in shown.items()
+        ]
+        seen = [reporting.pictures[source] for source in shown]
+        draw = partial(_put_frames, pictures=list(zip(seen, captions, strict=True)))
+        yield Block(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
         yield space()
 
 
@@ -150,18 +156,41 @@ def _chosen(reporting: Reporting) -> Shown:
     return shown
 
 
+def _caption(view: str, names: Sequence[str], place: str) -> list[Line]:
+    """The view, the findings that it made, as many as have room, and where to find it."""
+    title, said = Style(SMALL.size, bold=True), _said(names)
+    return [
+        *(Line(line, title) for line in _narrow(views.title(view), bold=True)),
+        *(Line(line, SMALL) for line in said),
+        Line(place, FAINT),
+    ]
+
+
+def _said(names: Sequence[str]) -> list[str]:
+    """Each name in lines of its own; where they took too many, how many more there are."""
+    said = _narrow(names[0])
+    for number, name in enumerate(names[1:], start=1):
+        longer = [*said, *_narrow(name)]
+        if len(longer) + (number < len(names) - 1) > UNDER:
+            return [*said, f"and {_count(len(names) - number, 'other finding')}"]
+        said = longer
+    return said
+
+
+def _narrow(text: str, *, bold: bool = False) -> list[str]:
+    return letters.lines(letters.printable(text), SMALL.size, SIDE, bold=bold)
+
+
 def _put_frames(
-    sheet: Sheet, y: float, shown: Shown, places: Mapping[SourceImage, str], pictures: Reporting
+    sheet: Sheet, y: float, pictures: Sequence[tuple[NDArray[np.uint8], Sequence[Line]]]
 ) -> None:
-    for column, (source, (view, names)) in enumerate(shown.items()):
+    for column, (picture, caption) in enumerate(pictures):
         x = MARGIN + column * (SIDE + GAP)
         sheet.box(Area(x, y, SIDE, SIDE), Look(INK))
-        sheet.picture(x, y, SIDE, pictures.pictures[source])
-        more = f"{len(names)} findings: " if len(names) > 1 else ""
-        under, step = y + SIDE + 3, leading(SMALL.size)
-        sheet.text(x, under, views.title(view), Style(7.5, bold=True), SIDE)
-        sheet.text(x, under + step, f"{more}{names[0]}", SMALL, SIDE)
-        sheet.text(x, under + 2 * step, places[source], FAINT, SIDE)
+        sheet.picture(x, y, SIDE, picture)
+        for number, line in enumerate(caption):
+            under = y + SIDE + 3 + number * leading(SMALL.size)
+            sheet.text(x, under, line.text, line.style, SIDE)
 
 
 def _place(source: SourceImage, images: Sequence[Dataset]) -> str:

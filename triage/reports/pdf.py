@@ -7,7 +7,7 @@ says that nobody verified it.
 from pydicom.uid import EncapsulatedPDFStorage
 
 from triage.domain.delivery import Product
-from triage.reports import codes, companion, header, page, part10
+from triage.reports import codes, companion, header, page, part10, references
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
@@ -28,7 +28,7 @@ def build(reporting: Reporting) -> Product:
         document.AcquisitionDateTime = None
         document.SourceInstanceSequence = companion.sources(reporting)
         document.DocumentTitle = page.TITLE
-        document.ConceptNameCodeSequence = [companion.coded(codes.REPORT)]
+        document.ConceptNameCodeSequence = [references.coded(codes.REPORT)]
         document.VerificationFlag = "UNVERIFIED"
         document.MIMETypeOfEncapsulatedDocument = "application/pdf"
         document.EncapsulatedDocumentLength = len(drawn)

@@ -14,7 +14,7 @@ from sqlalchemy import event as engine_event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from triage.domain.errors import LedgerUnavailable
-from triage.store.schema import metadata
+from triage.store.schema import metadata, missing_columns
 
 BUSY_TIMEOUT_S = 30
 
@@ -29,9 +29,12 @@ class Database:
             _prepare_sqlite(self._engine)
         with self.reading() as connection:
             there = set(inspect(connection).get_table_names())
-        if not there.issuperset(metadata.tables):  # a reader must not need the lock of a writer
+            whole = there.issuperset(metadata.tables) and not any(missing_columns(connection))
+        if not whole:  # a reader must not need the lock of a writer
             with self.writing() as connection:
                 metadata.create_all(connection)
+                for statement in missing_columns(connection):
+                    connection.exec_driver_sql(statement)
 
     def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
-from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.delivery import Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -177,11 +177,11 @@ class SqlLedger:
         holder: str,
         summary: str,
         products: Sequence[Product],
-        destinations: Sequence[str],
+        routes: Sequence[Route],
     ) -> Sequence[int] | None:
-        """Store an assessment's products with one delivery each; return the deliveries' ids."""
+        """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
         at = self._clock.now()
-        reason = f"{len(products)} product(s) for {len(destinations)} destination(s)"
+        reason = f"{len(products)} product(s), {len(routes)} delivery(ies)"
         with self._database.writing() as connection:
             now = rows.find_study(connection, study.study_uid, study.revision)
             if now is None or now.holder != holder:
@@ -193,20 +193,22 @@ class SqlLedger:
             )
             for product in products:
                 rows.store_product(connection, now, product, at)
-            due = [
-                rows.open_delivery(connection, now, product, destination, at)
-                for product in products
-                for destination in destinations
-            ]
-            rows.supersede_others(connection, now, products, destinations, at)
+            opened = (rows.open_delivery(connection, now, *route, at) for route in routes)
+            due = [delivery_id for delivery_id in opened if delivery_id is not None]
+            rows.supersede_others(connection, now, due, at)
             rows.end_study(connection, now.study_uid, now.revision, at)
-            return [delivery_id for delivery_id in due if delivery_id is not None]
+            return due
 
     def summary(self, study_uid: str, revision: int) -> str | None:
         """Return what `finish` stored as the summary."""
         query = select(studies.c.summary).where(*rows.same_study(study_uid, revision))
         with self._database.reading() as connection:
             return connection.scalar(query)
+
+    def products(self, study_uid: str, revision: int) -> Sequence[Product]:
+        """Return what was said of a study up to a revision, the latest last."""
+        with self._database.reading() as connection:
+            return rows.find_products(connection, study_uid, revision)
 
     # -- what is due
 
@@ -270,6 +272,12 @@ class SqlLedger:
         with self._database.reading() as connection:
             found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
+
+    def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
+        """Remember which of its alternatives a delivery sends; it never sends another one."""
+        values = {"sop_instance_uid": sop_instance_uid}
+        with self._database.writing() as connection:
+            connection.execute(rows.update_delivery(delivery_id).values(values))
 
     def delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""

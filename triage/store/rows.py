@@ -6,12 +6,12 @@ database), so what was read still holds.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
 
-from triage.domain.delivery import DICOM, Delivery, DeliveryState, Product
+from triage.domain.delivery import Delivery, DeliveryState, Product
 from triage.domain.instance import Identity, Receipt
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.schema import deliveries, history, instances, products, studies
@@ -166,21 +166,11 @@ def store_product(
     The UID comes from the product's inputs, so a second one says the same, and whatever was sent
     under a UID is never replaced.
     """
-    if product.media_type != DICOM:
-        raise ValueError(
-            f"{product.kind}: the ledger keeps DICOM objects, not {product.media_type}"
-        )
     same = products.c.sop_instance_uid == product.sop_instance_uid
     if connection.scalar(select(exists().where(same))):
         return
     owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
-    values = {
-        "kind": product.kind,
-        "sop_class_uid": product.sop_class_uid,
-        "sop_instance_uid": product.sop_instance_uid,
-        "content": product.content,
-    }
-    connection.execute(insert(products).values(values | owner))
+    connection.execute(insert(products).values(vars(product) | owner))
 
 
 def open_delivery(
@@ -188,10 +178,13 @@ def open_delivery(
 ) -> int | None:
     """Return the delivery of a product, None where the destination has taken it before.
 
-    One that was given up becomes due again: that is what a replay is for.
+    One that was given up becomes due again: that is what a replay is for. What it has chosen from
+    the product and its alternatives it keeps, for that may have arrived.
     """
+    uid = product.sop_instance_uid
+    instead = select(products.c.sop_instance_uid).where(products.c.alternative_to == uid)
     same = (
-        deliveries.c.sop_instance_uid == product.sop_instance_uid,
+        or_(deliveries.c.sop_instance_uid == uid, deliveries.c.sop_instance_uid.in_(instead)),
         deliveries.c.destination == destination,
     )
     fresh = {"state": DeliveryState.PENDING, "due_at": at, "attempts": 0, "changed_at": at}
@@ -211,19 +204,15 @@ def open_delivery(
 def supersede_others(
     connection: Connection,
     study: StudyRevision,
-    made: Sequence[Product],
-    destinations: Sequence[str],
+    due: Sequence[int],
     at: float,
 ) -> None:
-    """Put an end to the revision's undelivered deliveries of other products or destinations."""
+    """Put an end to the revision's undelivered deliveries but those that are due."""
     needless = update(deliveries).where(
         deliveries.c.study_uid == study.study_uid,
         deliveries.c.revision == study.revision,
         deliveries.c.state != DeliveryState.DELIVERED,
-        or_(
-            deliveries.c.sop_instance_uid.not_in([each.sop_instance_uid for each in made]),
-            deliveries.c.destination.not_in(destinations),
-        ),
+        deliveries.c.id.not_in(due),
     )
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
 
@@ -243,8 +232,11 @@ def reachable() -> Any:
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
     """Return the deliveries that meet the conditions, with their products."""
     joined = deliveries.join(products)
-    columns = [*deliveries.c, products.c.kind, products.c.sop_class_uid, products.c.content]
+    known = {column.name for column in deliveries.c}
+    columns = [*deliveries.c, *(each for each in products.c if each.name not in known)]
     query = select(*columns).select_from(joined).where(*where).order_by(deliveries.c.id)
+    found = connection.execute(query).all()
+    instead = _alternatives(connection, [row.sop_instance_uid for row in found])
     return [
         Delivery(
             id=row.id,
@@ -255,10 +247,38 @@ def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
             attempts=row.attempts,
             last_answer=row.last_answer,
             due_at=row.due_at,
-            product=Product(row.kind, row.sop_class_uid, row.sop_instance_uid, row.content),
+            product=_product_of(row),
+            alternatives=tuple(instead.get(row.sop_instance_uid, ())),
         )
-        for row in connection.execute(query)
+        for row in found
     ]
+
+
+def find_products(connection: Connection, study_uid: str, revision: int) -> list[Product]:
+    """Return the products of a study up to a revision, the latest last."""
+    mine = (products.c.study_uid == study_uid, products.c.revision <= revision)
+    order = (products.c.revision, products.c.made_at, products.c.sop_instance_uid)
+    return [_product_of(row) for row in connection.execute(_products(*mine).order_by(*order))]
+
+
+def _alternatives(connection: Connection, uids: Sequence[str]) -> dict[str, list[Product]]:
+    """Return by UID what may go in place of products, the best first.
+
+    The SOP classes that stand in for one another (PS3.4 B.5) are older the lower their UID is.
+    """
+    query = _products(products.c.alternative_to.in_(uids)).order_by(products.c.sop_class_uid.desc())
+    found: dict[str, list[Product]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.alternative_to, []).append(_product_of(row))
+    return found
+
+
+def _products(*where: Any) -> Select[Any]:
+    return select(products).where(*where)
+
+
+def _product_of(row: Row[Any]) -> Product:
+    return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
 def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:

@@ -1,8 +1,15 @@
-"""The ledger's tables. Times are seconds since the epoch, UTC."""
+"""The ledger's tables. Times are seconds since the epoch, UTC.
+
+Rule: a table only ever gains columns, each with a default of the server's: `missing_columns` brings
+the ledger of an earlier version up to this one, and loses nothing.
+"""
+
+from collections.abc import Iterator
 
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -13,7 +20,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
 )
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -86,6 +95,8 @@ products = Table(
     Column("kind", String(32), nullable=False),
     Column("sop_class_uid", String(64), nullable=False),
     Column("content", LargeBinary, nullable=False),
+    Column("media_type", String(64), nullable=False, server_default="application/dicom"),
+    Column("alternative_to", String(64), nullable=False, server_default=""),
     Column("made_at", Float, nullable=False),
     ForeignKeyConstraint(["study_uid", "revision"], ["studies.study_uid", "studies.revision"]),
     Index("products_by_study", "study_uid", "revision"),
@@ -136,3 +147,16 @@ cases = Table(
     UniqueConstraint("bundle", "row"),
     Index("cases_by_patient", "patient"),
 )
+
+
+def missing_columns(connection: Connection) -> Iterator[str]:
+    """Yield the statements that add what a ledger of an earlier version lacks."""
+    found = inspect(connection)
+    for table in metadata.sorted_tables:
+        if not found.has_table(table.name):
+            continue
+        known = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"

@@ -27,8 +27,8 @@ from triage.config import load
 from triage.destinations.dicom import SYNTAXES
 from triage.dimse import WARNINGS, Status, in_words
 from triage.domain.study import diagram
-from triage.reports import REPORTS, codes
-from triage.reports.structured_report import DISCLAIMER, SERIES_NUMBER
+from triage.reports import REPORTS, codes, key_images
+from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 
 STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
@@ -79,6 +79,8 @@ def test_the_answers_that_count_as_stored() -> None:
         f"{load(None, {}).receiver.host}, {load(None, {}).receiver.port}",
         f"Coding Scheme Designator {codes.SCHEME}",
         f"SR, {SERIES_NUMBER}, AI triage (RESEARCH USE ONLY)",
+        f"KO, series {key_images.SERIES_NUMBER}.",
+        *(f"{uid.name}, in place of" for uid in OLDER),
         f'COMPLETE, "{DISCLAIMER}"',
         f"Code Value (`lv_dilation`: {codes._private_value('lv_dilation')})",
     ],
@@ -110,7 +112,7 @@ def test_the_transfer_syntaxes_stand_in_the_order_in_which_they_are_taken() -> N
 
 def test_the_statement_knows_every_report() -> None:
     # Another report needs its SOP class in 2.3 and a section of its own.
-    assert list(REPORTS) == ["structured_report", "pdf", "secondary_capture"]
+    assert list(REPORTS) == ["structured_report", "key_images", "pdf", "secondary_capture"]
 
 
 def test_the_readme_names_every_file() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from triage.config import Model
 from triage.domain.finding import FindingSet
 from triage.findings.loader import parse_findings
 from triage.model.bundle import ClipForm, open_bundle
-from triage.ports import Embedding, Frames
+from triage.ports import Embedding, Embeddings, Frames
 
 COUNT = 120
 FINDINGS = parse_findings(
@@ -42,6 +43,9 @@ class Eye:
 
     def encode_clip(self, frames: Frames) -> Embedding:
         return self._at(frames.mean() / 255)
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        return np.stack([self.encode_clip(clip) for clip in clips])
 
     def encode_text(self, text: str) -> Embedding:
         return self._at(0.0 if "dark" in text else 1.0)

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import floats, integers
 from pydicom import Dataset
 
@@ -11,6 +12,7 @@ from triage.domain.errors import DamagedInstance
 from triage.imaging.clip import (
     heart_centre,
     join,
+    origins,
     over_cycle,
     spread,
     uniform_centres,
@@ -243,3 +245,37 @@ def test_slices_are_taken_at_uniform_centres(slices: int, taken: list[int]) -> N
 
 def test_a_short_stack_fills_its_slot_all_the_same() -> None:
     assert spread(3, 5).tolist() == [0, 0, 1, 2, 2]
+
+
+COUNTS = st.dictionaries(st.sampled_from([slot.view for slot in FORM.layout]), st.integers(1, 40))
+
+
+@given(COUNTS.filter(bool), st.sampled_from([FORM, HEART_FORM]))
+@settings(deadline=None, max_examples=60)
+def test_every_frame_of_a_clip_tells_the_image_it_comes_from(
+    counts: dict[str, int], form: ClipForm
+) -> None:
+    """Each image has a grey of its own, but for the phases of a cine, which are mixed."""
+    slots = {slot.view: (40 * number + 1, slot.kind) for number, slot in enumerate(form.layout)}
+    counts = {view: count for view, count in counts.items() if view in slots}
+    views = {
+        view: numbered(count, slots[view][0], rising=slots[view][1] != "cine")
+        for view, count in counts.items()
+    }
+    told = origins(counts, form)
+    for grey, origin in zip(join(views, form)[:, 0, 0], told, strict=True):
+        first, kind = slots[origin.view] if origin else (0, "")
+        assert grey == first + (origin.image if origin and kind != "cine" else 0)
+
+
+def numbered(count: int, first: int, *, rising: bool) -> Frames:
+    greys = first + np.arange(count) * rising
+    return greys[:, None, None].astype(np.uint8) * np.ones((1, 32, 32), np.uint8)
+
+
+def test_a_mixed_phase_comes_from_the_nearer_one_around_the_cycle() -> None:
+    form = HEART_FORM.model_copy(update={"layout": HEART_FORM.layout[:1]})
+    of_five = origins({"cine_lax": 5}, form)  # at 0, 1.25, 2.5 and 3.75 of its phases
+    assert [each.image for each in of_five if each] == [0, 1, 2, 4]
+    of_three = origins({"cine_lax": 3}, form)  # at 0, 0.75, 1.5 and 2.25
+    assert [each.image for each in of_three if each] == [0, 1, 2, 2]

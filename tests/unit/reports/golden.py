@@ -7,7 +7,7 @@ page, are left out.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import pypdfium2
 from pydicom import Dataset, dcmread
 
 from tests.builders.reportings import KINDS
-from triage.reports import fhir, hl7, page, pdf, secondary_capture
+from triage.reports import fhir, hl7, key_images, page, pdf, secondary_capture, structured_report
 from triage.reports.reporting import Reporting
 
 FOLDER = Path(__file__).parents[2] / "golden" / "reports"
 DRAWN = ("EncapsulatedDocument", "EncapsulatedDocumentLength", "PixelData", "SOPInstanceUID")
 #: Long lists of images, which the judges go through.
 LISTS = ("SourceInstanceSequence", "SourceImageSequence")
+TREE = ("ContentSequence", "ConceptNameCodeSequence", "ContentTemplateSequence")
 
 
 def page_text(reporting: Reporting) -> str:
@@ -48,8 +49,62 @@ def bundle(reporting: Reporting) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def report_text(reporting: Reporting) -> str:
+    return _document(structured_report.build(reporting).content)
+
+
+def selection_text(reporting: Reporting) -> str:
+    product = key_images.build(reporting)
+    return "no frame made a flag\n" if product is None else _document(product.content)
+
+
+def _document(content: bytes) -> str:
+    """The header of a Structured Report, and its tree by one line an item."""
+    dataset = dcmread(BytesIO(content))
+    return "\n".join([_header(content), *_tree(dataset), ""])
+
+
+def _tree(item: Dataset, depth: int = 0) -> Iterator[str]:
+    link = f"{item.RelationshipType} " if "RelationshipType" in item else ""
+    name = _code(item.ConceptNameCodeSequence[0]) if "ConceptNameCodeSequence" in item else "-"
+    yield f"{'  ' * depth}{link}{item.ValueType} {name}{_value(item)}"
+    for child in item.get("ContentSequence", []):
+        yield from _tree(child, depth + 1)
+
+
+def _value(item: Dataset) -> str:
+    match item.ValueType:
+        case "CONTAINER":
+            templates = item.get("ContentTemplateSequence", [])
+            return f" {item.ContinuityOfContent}" + "".join(
+                f" TID {template.TemplateIdentifier}" for template in templates
+            )
+        case "CODE":
+            return f" = {_code(item.ConceptCodeSequence[0])}"
+        case "NUM":
+            (value,) = item.MeasuredValueSequence
+            return f" = {value.NumericValue} {value.MeasurementUnitsCodeSequence[0].CodeValue}"
+        case "IMAGE":
+            (reference,) = item.ReferencedSOPSequence
+            frame = reference.get("ReferencedFrameNumber")
+            return f" = {reference.ReferencedSOPInstanceUID}" + (f" frame {frame}" if frame else "")
+        case "UIDREF":
+            return f" = {item.UID}"
+        case _:
+            return f" = {item.TextValue}"
+
+
+def _code(item: Dataset) -> str:
+    return f"({item.CodeValue}, {item.CodingSchemeDesignator}, {item.CodeMeaning})"
+
+
 def _header(content: bytes) -> str:
     dataset = Dataset(dcmread(BytesIO(content)))  # without file meta information
+    for keyword in TREE if "ContentSequence" in dataset else ():
+        dataset.pop(keyword, None)
+    for evidence in dataset.get("CurrentRequestedProcedureEvidenceSequence", []):
+        for series in evidence.ReferencedSeriesSequence:
+            series.ReferencedSOPSequence = series.ReferencedSOPSequence[:1]
     for keyword in DRAWN:
         if keyword in dataset:
             delattr(dataset, keyword)
@@ -68,6 +123,8 @@ RECORDED: dict[str, tuple[Callable[[Reporting], str], tuple[str, ...]]] = {
     "capture.header.txt": (capture_header, ("usual", "forty_findings")),
     "hl7": (segments, MESSAGES),
     "fhir.json": (bundle, SHORT),
+    "structured_report.txt": (report_text, tuple(KINDS)),
+    "key_images.txt": (selection_text, tuple(KINDS)),
 }
 CASES = [(kind, ending) for ending, (_, kinds) in RECORDED.items() for kind in kinds]
 

@@ -1,5 +1,6 @@
 """The page: what a radiologist reads on it, in letters that are there."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
 from tests.peers import peer
-from triage.domain.assessment import Assessment, Flag
+from triage.domain.assessment import Assessment, Disclosure, Flag
 from triage.reports import letters, page, page_findings, secondary_capture, sheet
 from triage.reports.reporting import Reporting
 
@@ -181,16 +182,33 @@ def test_pictures_are_drawn_each_once_with_the_place_where_a_viewer_finds_it() -
     assessment = all_flagged()
     (text,) = texts(reporting(assessment))
     assert text.count("\nseries 1, image 4") == 1
-    assert text.count("4 findings: ") == 4
+    caption = "\nLeft ventricular systolic\ndysfunction\n"
+    assert text.count(caption) == 4
     (bare,) = texts(replace(reporting(assessment), pictures={}))
     assert "Frames that made the flags" not in bare
+
+
+def test_captions_name_views_and_findings_in_full_or_say_how_many_more_there_are() -> None:
+    """A radiologist cannot tell "Left ventricular s…" from "Left ventricular d…"."""
+    base = forty(Flag.YES)
+    (name,) = {key.view for key in base.answers[0].key_frames if "lax" in key.view}
+    answers = tuple(
+        replace(a, key_frames=tuple(replace(k, view="lge_sa") for k in a.key_frames))
+        for a in base.answers
+    )
+    text = "\n".join(texts(reporting(replace(base, answers=answers))))
+    captions = text[text.index("Frames that made") : text.index("Draft impression")]
+    assert "…" not in captions
+    assert "Late enhancement short\naxis\n" in captions
+    assert re.search(r"and 3\d other findings", captions)
+    assert name not in captions
 
 
 def test_case_of_another_patient_shows_its_key_and_no_uid() -> None:
     (text,) = texts(reporting(with_similar()))
     assert f"2. 0.87 another patient, key {OTHERS[0]}" in text
     assert ".999.31" not in text
-    (text,) = texts(reporting(with_similar(uids=True)))
+    (text,) = texts(reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS))
     assert ".999.31" in text
 
 

@@ -8,10 +8,10 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from tests.builders.assessments import EQUIPMENT, STUDY_UID, as_received, evidence, mixed, untrained
+from tests.builders.assessments import STUDY_UID, as_received, evidence, mixed, untrained
+from tests.builders.reportings import reporting
 from triage.domain.errors import StudyDeclined
 from triage.reports import header, structured_report
-from triage.reports.reporting import Reporting
 
 SAME = (*header.REQUIRED, *header.OPTIONAL, "StudyInstanceUID")
 REAL_DATA = Path(
@@ -21,8 +21,7 @@ REAL_DATA = Path(
 
 def report_on(images: list[Dataset]) -> Dataset:
     assessment = untrained(str(images[0].StudyInstanceUID), images)
-    reporting = Reporting(assessment, images, EQUIPMENT)
-    return dcmread(BytesIO(structured_report.build(reporting).content))
+    return dcmread(BytesIO(structured_report.build(reporting(assessment, images)).content))
 
 
 def spoilt(**values: object) -> list[Dataset]:
@@ -127,7 +126,7 @@ def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
     other = "19610101" if keyword == "PatientBirthDate" else "Smith"
     setattr(images[30], keyword, other)
     with pytest.raises(StudyDeclined, match=keyword) as refused:
-        structured_report.build(Reporting(mixed(), images, EQUIPMENT))
+        structured_report.build(reporting(mixed(), images))
     assert STUDY_UID in str(refused.value)
     assert other not in str(refused.value)
     assert str(evidence()[0].get(keyword)) not in str(refused.value)
@@ -145,14 +144,14 @@ def test_images_of_another_study_are_refused() -> None:
     images = evidence()
     images[30].StudyInstanceUID = "1.2.3"
     with pytest.raises(ValueError, match=r"1\.2\.3 are no evidence"):
-        structured_report.build(Reporting(mixed(), images, EQUIPMENT))
+        structured_report.build(reporting(mixed(), images))
 
 
 def test_evidence_that_lacks_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match="not among the evidence"):
-        structured_report.build(Reporting(mixed(), evidence()[1:], EQUIPMENT))
+        structured_report.build(reporting(mixed(), evidence()[1:]))
     with pytest.raises(ValueError, match="no images"):
-        structured_report.build(Reporting(mixed(), [], EQUIPMENT))
+        structured_report.build(reporting(mixed(), []))
 
 
 def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() -> None:
@@ -160,7 +159,7 @@ def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() 
     with header.tolerant():
         images[0].SOPInstanceUID = UID("1.2.3.04")
     assessment = untrained(STUDY_UID, images)
-    content = structured_report.build(Reporting(assessment, images, EQUIPMENT)).content
+    content = structured_report.build(reporting(assessment, images)).content
     report = dcmread(BytesIO(content))
     with header.tolerant():
         assert "1.2.3.04" in str(report.CurrentRequestedProcedureEvidenceSequence)

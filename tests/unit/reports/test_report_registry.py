@@ -13,8 +13,10 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence, mixed
+from tests.builders.reportings import reporting
 from triage.domain.assessment import Assessment
-from triage.reports import REPORTS, Builder
+from triage.domain.delivery import Product
+from triage.reports import REPORTS
 from triage.reports.reporting import Reporting
 
 ROOT = Path(__file__).parents[3]
@@ -33,9 +35,15 @@ def reworded() -> dict[str, Assessment]:
     }
 
 
+def built(kind: str, said: Reporting) -> Product:
+    product = REPORTS[kind](said)
+    assert product is not None
+    return product
+
+
 @REPORT
 def test_product_is_what_its_file_says(kind: str) -> None:
-    product = REPORTS[kind](Reporting(mixed(), evidence(), EQUIPMENT))
+    product = built(kind, reporting(mixed()))
     file = dcmread(BytesIO(product.content))
     assert product.kind == kind
     assert product.sop_class_uid == file.SOPClassUID == file.file_meta.MediaStorageSOPClassUID
@@ -47,14 +55,12 @@ def test_product_is_what_its_file_says(kind: str) -> None:
 
 @REPORT
 def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None:
-    build: Builder = REPORTS[kind]
-    content = build(Reporting(mixed(), evidence(), EQUIPMENT)).content
-    assert build(Reporting(mixed(), evidence()[::-1], EQUIPMENT)).content == content
+    content = built(kind, reporting(mixed())).content
+    assert built(kind, reporting(mixed(), evidence()[::-1])).content == content
     elsewhere = (
-        "import sys; from tests.builders.assessments import *; from triage.reports import REPORTS;"
-        "from triage.reports.reporting import Reporting;"
-        "reporting = Reporting(mixed(), evidence(), EQUIPMENT);"
-        f"sys.stdout.buffer.write(REPORTS[{kind!r}](reporting).content)"
+        "import sys; from tests.builders.assessments import mixed;"
+        "from tests.builders.reportings import reporting; from triage.reports import REPORTS;"
+        f"sys.stdout.buffer.write(REPORTS[{kind!r}](reporting(mixed())).content)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -66,25 +72,28 @@ def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None
 @REPORT
 @pytest.mark.parametrize("what", reworded())
 def test_another_content_is_another_instance_of_the_same_series(kind: str, what: str) -> None:
-    first = dcmread(BytesIO(REPORTS[kind](Reporting(mixed(), evidence(), EQUIPMENT)).content))
-    other = reworded()[what]
-    second = dcmread(BytesIO(REPORTS[kind](Reporting(other, evidence(), EQUIPMENT)).content))
+    before = built(kind, reporting(mixed()))
+    later = replace(reporting(reworded()[what]), replaced=(before,))
+    first, second = (dcmread(BytesIO(each.content)) for each in (before, built(kind, later)))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
-    assert second.InstanceNumber == other.revision
+    if what == "revision":
+        assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
 
 
 @REPORT
 def test_another_installation_writes_other_instances(kind: str) -> None:
     elsewhere = replace(EQUIPMENT, serial="site-0002")
-    here = REPORTS[kind](Reporting(mixed(), evidence(), EQUIPMENT))
-    there = REPORTS[kind](Reporting(mixed(), evidence(), elsewhere))
-    assert here.sop_instance_uid != there.sop_instance_uid
+    here = built(kind, reporting(mixed()))
+    assert (
+        here.sop_instance_uid
+        != built(kind, replace(reporting(mixed()), equipment=elsewhere)).sop_instance_uid
+    )
 
 
 @REPORT
 def test_evidence_is_left_as_it_was(kind: str) -> None:
     images = evidence()
     before = deepcopy(images)
-    REPORTS[kind](Reporting(mixed(), images, EQUIPMENT))
+    REPORTS[kind](reporting(mixed(), images))
     assert images == before

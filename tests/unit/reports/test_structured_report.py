@@ -11,15 +11,14 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code as Concept
 
-from tests.builders.assessments import ANSWERS, EQUIPMENT, evidence, mixed, untrained
+from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
+from tests.builders.reportings import reporting
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.reports import codes, structured_report
-from triage.reports.reporting import Reporting
 
 
 def report_on(assessment: Assessment) -> Dataset:
-    reporting = Reporting(assessment, evidence(), EQUIPMENT)
-    return dcmread(BytesIO(structured_report.build(reporting).content))
+    return dcmread(BytesIO(structured_report.build(reporting(assessment)).content))
 
 
 def with_answer(**changes: Any) -> Assessment:
@@ -33,7 +32,8 @@ def below(item: Dataset) -> Iterator[Dataset]:
 
 
 def named(item: Dataset, name: Concept) -> list[Dataset]:
-    return [i for i in below(item) if i.ConceptNameCodeSequence[0].CodeValue == name.value]
+    named_items = (i for i in below(item) if "ConceptNameCodeSequence" in i)
+    return [i for i in named_items if i.ConceptNameCodeSequence[0].CodeValue == name.value]
 
 
 def values(item: Dataset, name: Concept) -> list[Any]:
@@ -69,7 +69,7 @@ def test_document_says_that_nobody_verified_it() -> None:
 def test_every_container_is_separate() -> None:
     report = report_on(mixed())
     containers = [report, *(item for item in below(report) if item.ValueType == "CONTAINER")]
-    assert len(containers) == 3 + len(ANSWERS)
+    assert len(containers) == 5 + len(ANSWERS)
     assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
 
 

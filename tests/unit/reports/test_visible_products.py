@@ -14,6 +14,7 @@ from tests.builders.assessments import ROOT as UIDS
 from tests.builders.assessments import STUDY_UID
 from tests.builders.reportings import KINDS, PRIOR, reporting, with_similar
 from tests.unit.reports.golden import page_text
+from triage.domain.assessment import Disclosure
 from triage.domain.delivery import Product
 from triage.domain.errors import StudyDeclined
 from triage.reports import fhir, hl7, pdf, secondary_capture
@@ -89,6 +90,7 @@ def test_no_uid_of_another_patient_is_in_any_byte(kind: str) -> None:
 @pytest.mark.parametrize("kind", [hl7.KIND, fhir.KIND])
 def test_messages_tell_of_no_similar_case_at_all(kind: str) -> None:
     alone = replace(with_similar(), similar=())
-    content = BUILDERS[kind](reporting(with_similar(uids=True))).content
+    told = reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS)
+    content = BUILDERS[kind](told).content
     assert content == BUILDERS[kind](reporting(alone)).content
     assert STUDY_UID.encode() in content

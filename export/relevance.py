@@ -1,0 +1,147 @@
+"""Does relevance point to the views that carry the truth? Measured on labelled pairs.
+
+A hit: the foremost view of a flagged finding that is truly there is one that the findings file
+names for it. Chance: the share of such views among those that the study has. The advantage is the
+mean of hit less chance, study by study, with its bootstrap interval over studies.
+
+Rule: through the bundle's graph and the worker's own occlusion, as `export.evaluate` does.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from export.metrics import INTERVAL, RESAMPLINGS
+from export.pairs import Pairs
+from triage.domain.errors import ConfigurationError
+from triage.domain.finding import Finding, FindingSet
+from triage.model.bundle import Bundle, ClipForm
+from triage.model.prompts import PromptEmbeddings, prompt_embeddings
+from triage.model.relevance import Occluded, Sources, occlude, relevances
+from triage.model.scoring import score
+from triage.ports import Embedding, Encoder, Frames
+
+SEED = 0  #: of the bootstrap
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """How often the foremost view is one that carries the truth; shares of the cases."""
+
+    cases: int  #: flagged, and truly there
+    hits: float
+    chance: float
+    low: float  #: of hits less chance: 2.5th percentile over resamplings of the studies
+    high: float  #: 97.5th percentile
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What was measured."""
+
+    findings: Mapping[str, Pointing]  #: by finding, and of `ALL` together
+    studies: int  #: that were looked into
+    seconds: float  #: of a study's occlusions, the median
+
+
+class Case(NamedTuple):
+    """A flagged finding that is truly there."""
+
+    study: int
+    hit: bool
+    chance: float
+
+
+def pointing(
+    pairs: Pairs,
+    bundle: Bundle,
+    encoder: Encoder,
+    findings: FindingSet,
+    done: Callable[[], None] = lambda: None,
+) -> Pointed:
+    """Measure it on the true positives of `pairs`; `done` is told after each study.
+
+    Raises:
+        ConfigurationError: No finding has a threshold, or the clip does not tell its views.
+    """
+    if bundle.calibration is None:
+        raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
+    slots = view_of_each_frame(pairs.form)
+    prompts = prompt_embeddings(findings, bundle, encoder, None)
+    cases: dict[str, list[Case]] = defaultdict(list)
+    looked = []
+    for study, row in enumerate(pairs.rows):
+        clip = np.ascontiguousarray(pairs.frames[study, : pairs.counts[study]])
+        whole = encoder.encode_clip(clip)
+        there = [finding for finding in findings.findings if row.get(finding.id) == "1"]
+        flagged = [each for each in there if _is_flagged(each, bundle, whole, prompts)]
+        if flagged:
+            began = time.perf_counter()
+            occluded = occlude(clip, sources(clip, slots), whole, encoder, "black")
+            looked.append(time.perf_counter() - began)
+            for finding in flagged:
+                cases[finding.id].append(_case(study, finding, occluded, prompts))
+        done()
+    told = {**cases, ALL: [case for each in cases.values() for case in each]}
+    return Pointed(
+        {name: _summary(each) for name, each in told.items() if each},
+        studies=len(looked),
+        seconds=float(np.median(looked)) if looked else 0.0,
+    )
+
+
+def view_of_each_frame(form: ClipForm) -> tuple[str, ...]:
+    """Return the slot of each frame; raise ConfigurationError where that hangs on the study."""
+    lengths = [(slot.view, slot.length) for slot in form.layout]
+    if form.preprocessing.missing != "black" or sum(n or 0 for _, n in lengths) > form.frames:
+        raise ConfigurationError(
+            "the frames of these pairs do not tell their views: that needs a clip whose slots have"
+            " stated lengths and are black where a view is missing, as export/clips/demo.yaml"
+        )
+    return tuple(view for view, length in lengths for _ in range(length or 0))
+
+
+def sources(clip: Frames, slots: Sequence[str]) -> Sources:
+    """Return the view and the image of each frame of a clip (F, H, W); black ones have none."""
+    shown = {view for view, frame in zip(slots, clip, strict=True) if frame.any()}
+    return [(view, place) if view in shown else None for place, view in enumerate(slots)]
+
+
+def table(pointed: Pointed) -> Iterator[str]:
+    """Yield what was measured as lines of a Markdown table."""
+    yield "| finding | true positives | hits | chance | hits less chance (95 %) |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    for name, each in pointed.findings.items():
+        more = f"{each.hits - each.chance:+.3f} ({each.low:+.3f} to {each.high:+.3f})"
+        yield f"| {name} | {each.cases} | {each.hits:.3f} | {each.chance:.3f} | {more} |"
+
+
+def _is_flagged(
+    finding: Finding, bundle: Bundle, whole: Embedding, prompts: PromptEmbeddings
+) -> bool:
+    known = bundle.calibration.findings.get(finding.id) if bundle.calibration else None
+    return known is not None and score(whole, prompts[finding.id]) > known.threshold
+
+
+def _case(study: int, finding: Finding, occluded: Occluded, prompts: PromptEmbeddings) -> Case:
+    worth = relevances(occluded, prompts[finding.id])
+    foremost = max(worth, key=worth.__getitem__)
+    return Case(study, foremost in finding.views, float(np.isin([*worth], finding.views).mean()))
+
+
+def _summary(cases: Sequence[Case]) -> Pointing:
+    """Sum up cases; those of one study are drawn together."""
+    hits, chance = np.mean([(case.hit, case.chance) for case in cases], axis=0)
+    by_study: dict[int, list[float]] = defaultdict(list)
+    for case in cases:
+        by_study[case.study].append(case.hit - case.chance)
+    more = np.array([(sum(each), len(each)) for each in by_study.values()])  # (studies, 2)
+    rng = np.random.default_rng(SEED)
+    drawn = more[rng.integers(0, len(more), (RESAMPLINGS, len(more)))].sum(axis=1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
+    return Pointing(len(cases), float(hits), float(chance), float(low), float(high))

@@ -1,0 +1,39 @@
+"""What every encoder promises: the fake, and the real one on the bundle that ships."""
+
+import numpy as np
+import pytest
+
+from tests.fakes import FakeEncoder
+from triage.demo import DRAWN_HEARTS
+from triage.model.bundle import open_bundle
+from triage.model.encoder import OnnxEncoder
+from triage.ports import Encoder, Frames
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture(scope="module", params=["fake", "onnx"])
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    if request.param == "fake":
+        return FakeEncoder()
+    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu", threads=1)
+
+
+def clip(count: int) -> Frames:
+    return RNG.integers(0, 256, (count, 96, 96), np.uint8)
+
+
+def test_a_clip_and_a_text_have_unit_embeddings_of_one_length(encoder: Encoder) -> None:
+    seen, read = encoder.encode_clip(clip(3)), encoder.encode_text("Left ventricle is dilated")
+    assert seen.shape == read.shape
+    assert seen.dtype == read.dtype == np.float32
+    assert [np.linalg.norm(seen), np.linalg.norm(read)] == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_clips_of_several_lengths_are_encoded_together_as_one_by_one(encoder: Encoder) -> None:
+    """More of them than fit into one run of the graph, and no clip tells on its neighbour."""
+    clips = [clip(count % 14 + 1) for count in range(35)]
+    together = encoder.encode_clips(clips)
+    assert together.shape == (35, *encoder.encode_clip(clips[0]).shape)
+    for one, embedding in zip(clips[::5], together[::5], strict=True):
+        assert encoder.encode_clip(one) == pytest.approx(embedding, abs=1e-5)

@@ -1,0 +1,118 @@
+"""The Key Object Selection: what it names, and what other people's programs make of it."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import MRImageStorage
+
+from tests.builders.assessments import mixed
+from tests.builders.reportings import KINDS, all_flagged, none_flagged, reporting, with_similar
+from tests.unit.reports.judges import dciodvfy, dsrdump, pixelmed, rendered, starting
+from triage.domain.assessment import Assessment, Flag, KeyFrame, SourceImage
+from triage.reports import document, header, key_images
+from triage.reports.reporting import Reporting
+
+SELECTED = [kind for kind in KINDS if key_images.build(KINDS[kind]()) is not None]
+
+
+def content(said: Reporting) -> bytes:
+    product = key_images.build(said)
+    assert product is not None
+    return product.content
+
+
+def selection(said: Assessment) -> Dataset:
+    return dcmread(BytesIO(content(reporting(said))))
+
+
+def images(selected: Dataset) -> list[Dataset]:
+    return [item for item in selected.ContentSequence if item.ValueType == "IMAGE"]
+
+
+@pytest.fixture(params=SELECTED)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "selection.dcm"
+    path.write_bytes(content(KINDS[request.param]()))
+    return path
+
+
+def test_dciodvfy_and_dcmtk_find_no_error(file: Path) -> None:
+    lines = dciodvfy(file)
+    assert "KeyObjectSelectionDocument" in lines
+    assert starting(lines, "Error") == []
+    assert starting(dsrdump(file).splitlines(), "E: ") == []
+    assert "Of Interest" in rendered(file)
+
+
+def test_pixelmed_finds_neither_error_nor_warning(file: Path) -> None:
+    lines = pixelmed(file)
+    assert "Found Root Template TID_2010 (KeyObjectSelection)" in lines
+    assert starting(lines, "Error", "Warning") == []
+
+
+def test_it_is_titled_of_interest_and_its_images_have_no_name() -> None:
+    selected = selection(mixed())
+    title = selected.ConceptNameCodeSequence[0]
+    assert (title.CodeValue, title.CodingSchemeDesignator) == ("113000", "DCM")
+    assert selected.ContentTemplateSequence[0].TemplateIdentifier == "2010"
+    assert len(images(selected)) == 2
+    assert not any("ConceptNameCodeSequence" in item for item in images(selected))
+    assert "PredecessorDocumentsSequence" not in selected  # the IOD has none
+
+
+def test_it_names_the_frames_of_flagged_findings_each_once_and_as_evidence() -> None:
+    selected = selection(all_flagged())
+    named = [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in images(selected)]
+    foremost = all_flagged().answers[0].key_frames
+    assert named == [frame.image.sop_instance_uid for frame in foremost]
+    (study,) = selected.CurrentRequestedProcedureEvidenceSequence
+    listed = [i for s in study.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
+    assert {i.ReferencedSOPInstanceUID for i in listed} == set(named)
+    assert study.StudyInstanceUID == selected.StudyInstanceUID
+
+
+def test_without_a_flag_or_a_frame_there_is_none() -> None:
+    assert key_images.build(reporting(none_flagged())) is None
+    bare = tuple(replace(answer, key_frames=()) for answer in all_flagged().answers)
+    assert key_images.build(reporting(replace(all_flagged(), answers=bare))) is None
+
+
+def test_frames_of_a_multi_frame_image_are_named_one_by_one() -> None:
+    base = mixed()
+    of = base.used[0].images[0]
+    frames = tuple(KeyFrame("cine_sa", replace(of, frame=n), 0.1) for n in (3, 7))
+    flagged = replace(base.answers[0], key_frames=frames)
+    selected = selection(replace(base, answers=(flagged, *base.answers[1:])))
+    numbers = [i.ReferencedSOPSequence[0].ReferencedFrameNumber for i in images(selected)]
+    assert numbers == [3, 7]
+
+
+def test_another_studys_images_are_never_selected() -> None:
+    """They would have to be selected again in that study (PS3.3 C.17.6.2.1)."""
+    alone = replace(with_similar(), similar=())
+    assert images(selection(with_similar())) == images(selection(alone))
+    strange = KeyFrame("cine_sa", SourceImage(MRImageStorage, "1.2.3", "1.2"), 0.1)
+    flagged = replace(mixed().answers[0], key_frames=(strange,))
+    with pytest.raises(ValueError, match=r"1\.2\.3 was looked at, but is not among the evidence"):
+        selection(replace(mixed(), answers=(flagged,)))
+
+
+def test_readers_are_not_given_a_uid_that_they_do_not_bear() -> None:
+    base = mixed()
+    odd = KeyFrame("cine_sa", replace(base.used[0].images[0], sop_instance_uid="1.2.03"), 0.1)
+    flagged = replace(base.answers[0], key_frames=(odd, *base.answers[0].key_frames))
+    with header.tolerant():
+        kept = document.key_frames(replace(base, answers=(flagged,)))
+    assert odd not in kept
+    assert len(kept) == 2
+
+
+def test_what_is_said_names_the_flagged_findings_alone() -> None:
+    selected = selection(mixed())
+    (said,) = (i.TextValue for i in selected.ContentSequence if "Key Object" in str(i))
+    for answer in mixed().answers:
+        assert (answer.finding.name in said) is (answer.flag is Flag.YES)
+    assert "RESEARCH USE ONLY" in said

@@ -1,0 +1,150 @@
+"""Which frames made a score: parts of the clip are taken away, and the score is asked again.
+
+A view is taken away from the whole clip (what does the score lose?) and then left alone (what does
+it win over a clip of nothing?); its relevance is the mean of the two, for where two views show the
+same, neither loses much by itself. Of a view with several frames, the foremost is the one whose
+segment the score misses most. What is away is what training knew as missing: black, or left out.
+
+Rule: one call of the encoder serves all findings of a study. Nothing here knows what a view shows,
+so what it points to is the model's own doing, right or wrong.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triage.ports import Embedding, Embeddings, Encoder, Frames
+
+SEGMENTS = 5  #: of a view, at most: they cost an encoding each, and neighbours look alike
+#: A view counts as a maker of the score from this share of the foremost view's relevance on.
+LEAST_SHARE = 0.25
+
+#: The view and the image of each frame of a clip; None where a black one stands.
+Sources = Sequence[tuple[str, int] | None]
+Places = NDArray[np.int64]  #: of frames in the clip
+#: How the bundle's training knew a view that is not there (`Preprocessing.missing`).
+Missing = Literal["black", "left_out"]
+
+
+class Occlusions(NamedTuple):
+    """What the encoder sees of a clip with parts taken away."""
+
+    whole: Embedding
+    nothing: Embedding
+    without: Embeddings  #: (views, D)
+    alone: Embeddings  #: (views, D)
+    segments: Sequence[Embeddings]  #: of each view: without each of its segments, (segments, D)
+
+
+@dataclass(frozen=True)
+class Occluded:
+    """A clip whose parts were taken away."""
+
+    views: tuple[str, ...]
+    segments: tuple[tuple[Places, ...], ...]  #: of each view; a single one is the view itself
+    seen: Occlusions
+
+
+class Maker(NamedTuple):
+    """A frame that made a score."""
+
+    view: str
+    place: int  #: in the clip
+    relevance: float  #: of its view; cosine
+
+
+def occlude(
+    clip: Frames, sources: Sources, whole: Embedding, encoder: Encoder, missing: Missing
+) -> Occluded:
+    """Take away each view of a clip (F, H, W), embedded as `whole`, and each of its segments."""
+    segments = _segments(sources)
+    everything = np.arange(len(clip))
+    views = [np.concatenate(parts) for parts in segments.values()]
+    kept = [
+        np.array([], np.int64),
+        *(np.setdiff1d(everything, view) for view in views),
+        *views,
+        *(
+            np.setdiff1d(everything, part)
+            for parts in segments.values()
+            for part in _several(parts)
+        ),
+    ]
+    found = encoder.encode_clips([_left(clip, frames, missing) for frames in kept])
+    nothing, without, alone, rest = np.split(found, [1, 1 + len(views), 1 + 2 * len(views)])
+    ends = np.cumsum([len(_several(parts)) for parts in segments.values()])[:-1]
+    seen = Occlusions(whole, nothing[0], without, alone, np.split(rest, ends))
+    return Occluded(tuple(segments), tuple(segments.values()), seen)
+
+
+def relevances(occluded: Occluded, prompts: NDArray[np.float32]) -> dict[str, float]:
+    """Return what each view is worth to the score of a finding's prompts (n, D); cosine."""
+    seen = occluded.seen
+    lost = _scores(seen.whole[None], prompts) - _scores(seen.without, prompts)  # (views,)
+    won = _scores(seen.alone, prompts) - _scores(seen.nothing[None], prompts)  # (views,)
+    return dict(zip(occluded.views, ((lost + won) / 2).tolist(), strict=True))
+
+
+def makers(occluded: Occluded, prompts: NDArray[np.float32], at_most: int) -> list[Maker]:
+    """Return the frames that made the score of a finding's prompts (n, D), the foremost first.
+
+    First one frame of each view that counts; where these are few, further ones of the same views
+    that are no neighbours of those chosen.
+    """
+    worth = relevances(occluded, prompts)
+    foremost = max(worth.values())
+    counting = [view for view in occluded.views if worth[view] > max(0, LEAST_SHARE * foremost)]
+    spread = {view: list(_spread(occluded, view, prompts)) for view in counting}
+    ranked = sorted(
+        ((rank, view, place) for view in counting for rank, place in enumerate(spread[view])),
+        key=lambda each: (each[0], -worth[each[1]]),
+    )
+    chosen = [Maker(view, place, worth[view]) for _, view, place in ranked[:at_most]]
+    return sorted(chosen, key=lambda each: -each.relevance)
+
+
+def _spread(occluded: Occluded, view: str, prompts: NDArray[np.float32]) -> Iterator[int]:
+    """Yield the middle frames of a view's segments, the most missed first, no two neighbours."""
+    number = occluded.views.index(view)
+    segments = occluded.segments[number]
+    scores = _scores(occluded.seen.segments[number], prompts) if len(segments) > 1 else np.zeros(1)
+    taken: list[int] = []
+    for segment in np.argsort(scores, kind="stable"):
+        if all(abs(int(segment) - other) > 1 for other in taken):
+            taken.append(int(segment))
+            yield int(segments[segment][len(segments[segment]) // 2])
+
+
+def _segments(sources: Sources) -> dict[str, tuple[Places, ...]]:
+    """Return the segments of each view; frames of one image stay together."""
+    known = [(*source, place) for place, source in enumerate(sources) if source is not None]
+    found = {}
+    for view, frames in groupby(known, key=lambda each: each[0]):
+        images = [[each[2] for each in same] for _, same in groupby(frames, key=lambda e: e[1])]
+        parts = np.array_split(np.arange(len(images)), min(SEGMENTS, len(images)))
+        found[view] = tuple(np.concatenate([images[i] for i in part]) for part in parts)
+    return found
+
+
+def _several(parts: Sequence[Places]) -> Sequence[Places]:
+    """The segments to take away one by one; that of a view with one alone is the view."""
+    return parts if len(parts) > 1 else ()
+
+
+def _left(clip: Frames, kept: Places, missing: Missing) -> Frames:
+    """The clip of some frames; of none, where frames are left out, one black frame."""
+    black = np.zeros_like(clip)
+    if missing == "left_out":
+        return clip[kept] if len(kept) else black[:1]
+    black[kept] = clip[kept]
+    return black
+
+
+def _scores(embeddings: Embeddings, prompts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the scores (n,) of embeddings (n, D), as `scoring.score` gives each."""
+    scores: NDArray[np.float64] = (embeddings @ prompts.T).mean(axis=1).astype(np.float64)
+    return scores

@@ -1,0 +1,82 @@
+"""The Key Object Selection: the frames that made the flags, for a viewer to open first (TID 2010).
+
+Rule: key images of flagged findings of this study alone; without any there is no document. Images
+of another study would have to be selected again in that one (PS3.3 C.17.6.2.1), where nobody asked
+for it. Images have no concept name here (TID 2010 row 8).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from highdicom.sr import ContentItem
+from pydicom import Dataset
+from pydicom.uid import KeyObjectSelectionDocumentStorage
+
+from triage.domain.assessment import Assessment, Flag, KeyFrame
+from triage.domain.delivery import Product
+from triage.reports import codes, header, part10
+from triage.reports.content import CONTEXT, MODIFIER, code, container, image, text
+from triage.reports.document import (
+    INTENDED_USE,
+    key_frames,
+    observer,
+    put_current_evidence,
+    put_equipment,
+    put_series,
+)
+from triage.reports.equipment import Equipment
+from triage.reports.lineage import place
+from triage.reports.reporting import Reporting
+
+KIND = "key_images"
+#: Goes up with every change of what this module or those it uses write.
+ENCODER_VERSION = "1"
+SERIES_NUMBER = 9904  #: beside the others of ours
+
+
+def build(reporting: Reporting) -> Product | None:
+    """Return the Key Object Selection on an assessment, None where no frame made a flag.
+
+    Raises:
+        StudyDeclined: The evidence shows more than one patient.
+        ValueError: The evidence is not that of the assessment.
+    """
+    assessment, equipment = reporting.assessment, reporting.equipment
+    frames = key_frames(assessment)
+    if not frames:
+        return None
+    with header.tolerant():
+        images = header.one_study(reporting.evidence, assessment)
+        document = header.patient_and_study(images)
+        put_series(document, KIND, "KO", SERIES_NUMBER)
+        put_equipment(document, assessment, equipment)
+        _put_document(document, reporting)
+        document.ContentDate, document.ContentTime = header.last_moment(images)
+        put_current_evidence(document, [frame.image for frame in frames])
+        document.update(_root(assessment, equipment, frames))
+        content = part10.encode(document)
+    return Product(KIND, document.SOPClassUID, document.SOPInstanceUID, content)
+
+
+def _put_document(document: Dataset, reporting: Reporting) -> None:
+    """Key Object Document and SOP Common Modules (PS3.3 C.17.6.2, C.12.1)."""
+    found = place(reporting, ENCODER_VERSION, KIND, KeyObjectSelectionDocumentStorage)
+    document.SOPClassUID = KeyObjectSelectionDocumentStorage
+    document.SOPInstanceUID = found.sop_instance_uid
+    document.InstanceNumber = found.number
+
+
+def _root(assessment: Assessment, equipment: Equipment, frames: Sequence[KeyFrame]) -> ContentItem:
+    items = [
+        code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
+        code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
+        *observer(assessment, equipment),
+        text(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(assessment))),
+        *(image(None, frame.image) for frame in frames),
+    ]
+    return container(codes.OF_INTEREST, items, relationship=None, template="2010")
+
+
+def _said(assessment: Assessment) -> Iterator[str]:
+    yield INTENDED_USE
+    names = [a.finding.name for a in assessment.answers if a.flag is Flag.YES and a.key_frames]
+    yield f"The images that did most for these flags: {'; '.join(names)}."

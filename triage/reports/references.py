@@ -1,0 +1,63 @@
+"""References to instances by study and series (PS3.3 C.17.2.3, Table C.17-3).
+
+Rule: an instance is named once, in the order of series and instance; who names it twice would let
+two readers count differently.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code as Concept
+
+from triage.domain.assessment import SourceImage
+
+
+def of_headers(images: Iterable[Dataset]) -> list[SourceImage]:
+    """Return images as they are referenced."""
+    return [
+        SourceImage(str(i.SOPClassUID), str(i.SOPInstanceUID), str(i.SeriesInstanceUID))
+        for i in images
+    ]
+
+
+def study(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
+    """Return an item that references instances of one study."""
+    once = {each.sop_instance_uid: each for each in instances}
+    ordered = sorted(once.values(), key=attrgetter("series_uid", "sop_instance_uid"))
+    item = Dataset()
+    item.ReferencedSeriesSequence = [
+        _series(uid, list(group)) for uid, group in groupby(ordered, attrgetter("series_uid"))
+    ]
+    item.StudyInstanceUID = study_uid
+    return item
+
+
+def document(study_uid: str, instance: SourceImage, purpose: Concept) -> Dataset:
+    """Return an item that references a document, and for what purpose."""
+    item = study(study_uid, [instance])
+    (reference,) = item.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    reference.PurposeOfReferenceCodeSequence = [coded(purpose)]
+    return item
+
+
+def coded(concept: Concept) -> Dataset:
+    """Return the item of a code sequence (PS3.3 section 8)."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = concept[:3]
+    return item
+
+
+def _series(series_uid: str, instances: Sequence[SourceImage]) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPSequence = [_instance(each) for each in instances]
+    item.SeriesInstanceUID = series_uid
+    return item
+
+
+def _instance(instance: SourceImage) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = instance.sop_class_uid
+    item.ReferencedSOPInstanceUID = instance.sop_instance_uid
+    return item

@@ -1,0 +1,215 @@
+"""What the Structured Report says, as the content tree of TID 1500.
+
+Rule: a reader must be able to tell "not flagged" from "absent" and both from "not evaluated", and
+see what was not looked at. So every finding has its group, flagged or not, with its reason, and
+the item "Finding" (TID 1501 row 3b), which importers take for an observation, only if flagged. No
+item is one of those that only a 3D report may hold, so the tree is the same in every SOP class.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
+
+from triage.domain.assessment import Answer, Assessment, Flag, Presence, SimilarCase, UsedView
+from triage.reports import codes, identity
+from triage.reports.content import (
+    ACQUISITION,
+    CONTEXT,
+    MODIFIER,
+    code,
+    container,
+    image,
+    number,
+    plain,
+    readable,
+    text,
+    uidref,
+)
+from triage.reports.document import INTENDED_USE, key_frames, observer
+from triage.reports.equipment import Equipment
+
+SCORE_DEFINITION = "mean cosine similarity of images and prompts, -1 to 1, not a probability"
+
+
+def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
+    """Return the tree; raise ValueError for an answer that contradicts itself."""
+    items = [
+        code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
+        code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
+        *observer(assessment, equipment),
+        code(codes.PROCEDURE, codes.CARDIAC_MRI, MODIFIER),
+        *_image_library(assessment),
+        container(codes.MEASUREMENTS, [*_algorithm(assessment), *_groups(assessment)]),
+        container(codes.EVALUATIONS, [*_overall(assessment), *_coverage(assessment)]),
+        *_similar(assessment.similar),
+    ]
+    return container(codes.REPORT, items, relationship=None, template="1500")
+
+
+# -- which images, which algorithm
+
+
+def _image_library(assessment: Assessment) -> Iterator[ContentItem]:
+    """TID 1600, of key frames alone: an image of it costs what a thousand of the evidence cost."""
+    frames = key_frames(assessment)
+    if not frames:
+        return
+    entries = []
+    for frame in frames:
+        entry = image(None, frame.image)
+        context = [
+            code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQUISITION),
+            text(codes.VIEW, frame.view, ACQUISITION),
+        ]
+        entry.ContentSequence = ContentSequence(context)
+        entries.append(entry)
+    group = container(codes.LIBRARY_GROUP, entries)
+    yield container(codes.LIBRARY, [group], template="1600")
+
+
+def _algorithm(assessment: Assessment) -> Iterator[ContentItem]:
+    """TID 4019."""
+    model = assessment.model
+    yield text(codes.ALGORITHM_NAME, model.name, MODIFIER)
+    yield text(codes.ALGORITHM_VERSION, model.version, MODIFIER)
+    for parameter in (
+        f"model_sha256={model.digest}",
+        f"findings_sha256={assessment.findings_digest}",
+        f"inputs_sha256={assessment.inputs_digest}",
+        f"execution_provider={model.execution_provider}",
+        f"trained={'yes' if model.trained else 'no'}",
+        f"score={SCORE_DEFINITION}",
+    ):
+        yield text(codes.ALGORITHM_PARAMETERS, parameter, MODIFIER)
+
+
+# -- the findings
+
+
+def _groups(assessment: Assessment) -> Iterator[ContentItem]:
+    for answer in assessment.answers:
+        _check(answer)
+        yield container(codes.GROUP, list(_group(answer, assessment)), template="1501")
+
+
+def _check(answer: Answer) -> None:
+    """Raise for an answer that would be read as something that nobody found out."""
+    evaluated = answer.flag is not Flag.NOT_EVALUATED
+    if evaluated is (answer.presence is Presence.NOT_EVALUATED):
+        raise ValueError(f"{answer.finding.id}: flag {answer.flag}, but {answer.presence}")
+    if evaluated and (answer.score is None or not math.isfinite(answer.score)):
+        raise ValueError(f"{answer.finding.id}: flag {answer.flag} without a score")
+
+
+def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
+    """TID 1501: one finding."""
+    finding = answer.finding
+    concept = codes.of_finding(finding)
+    yield text(codes.TRACKING_ID, finding.id, CONTEXT)
+    yield uidref(
+        codes.TRACKING_UID, identity.tracking_uid(assessment.study_uid, finding.id), CONTEXT
+    )
+    if answer.flag is Flag.YES:
+        yield code(codes.FINDING, concept)
+    if finding.site is not None:
+        yield code(codes.SITE, codes.verified(finding.site), MODIFIER)
+    # The meaning of a standard code need not be what the site calls the finding.
+    yield text(codes.ASKED, finding.name)
+    yield from _numbers(answer)
+    yield code(codes.FLAG, codes.FLAGS[answer.flag])
+    yield code(concept, codes.PRESENCES[answer.presence])
+    yield _reason(answer)
+    yield from _sources(answer, assessment.used)
+    yield from _illustrations(answer)
+    for prompt in finding.prompts:
+        yield text(codes.PROMPT, prompt)
+
+
+def _numbers(answer: Answer) -> Iterator[ContentItem]:
+    """TID 300 without its modifiers. A NUM cannot be empty: what is no number is left out."""
+    for name, value in ((codes.SCORE, answer.score), (codes.THRESHOLD, answer.threshold)):
+        if value is not None and math.isfinite(value):
+            yield number(name, value, codes.RATIO)
+
+
+def _reason(answer: Answer) -> ContentItem:
+    evaluated = answer.flag is not Flag.NOT_EVALUATED
+    return text(codes.WHY if evaluated else codes.WHY_NOT_EVALUATED, answer.reason)
+
+
+def _sources(answer: Answer, used: Sequence[UsedView]) -> Iterator[ContentItem]:
+    """An image of each view of the finding, the first that will do; the evidence has all."""
+    missing = set(answer.views) - {view.view for view in used}
+    if missing:
+        raise ValueError(f"{answer.finding.id} names view {min(missing)}, which is not used")
+    for view in used:
+        first = next(filter(readable, view.images), None) if view.view in answer.views else None
+        if first is not None:
+            same = (i for i in view.images if i.sop_instance_uid == first.sop_instance_uid)
+            yield image(codes.SOURCE, first, [i.frame for i in same if i.frame is not None])
+
+
+def _illustrations(answer: Answer) -> Iterator[ContentItem]:
+    """The frames that made a flag; those of an unflagged score illustrate nothing."""
+    if answer.flag is Flag.YES:
+        for frame in answer.key_frames:
+            if readable(frame.image):
+                yield image(codes.BEST_ILLUSTRATION, frame.image)
+
+
+# -- the whole
+
+
+def _overall(assessment: Assessment) -> Iterator[ContentItem]:
+    """What the report comes to."""
+    yield code(codes.FLAG, codes.FLAGS[assessment.flag])
+    yield code(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
+    yield text(codes.INTENDED_USE, f"{INTENDED_USE} {assessment.model.intended_use}")
+    names = [a.finding.name for a in assessment.answers if a.flag is Flag.NOT_EVALUATED]
+    if names:
+        asked = len(assessment.answers)
+        yield text(codes.UNANSWERED, f"{len(names)} of {asked}: {'; '.join(names)}")
+
+
+def _coverage(assessment: Assessment) -> Iterator[ContentItem]:
+    """What was looked at, and what was not."""
+    for view in assessment.used:
+        series = plain(view.series_description) or "series without description"
+        yield text(codes.VIEW_USED, f"{view.view}: {series}; {view.why}")
+    for gap in assessment.missing:
+        yield text(codes.VIEW_MISSING, f"{gap.view}: {gap.reason}")
+    by_reason = attrgetter("reason")
+    for reason, group in groupby(sorted(assessment.unused, key=by_reason), by_reason):
+        stacks = list(group)
+        images = sum(stack.images for stack in stacks)
+        yield text(
+            codes.UNUSED, f"{_count(images, 'image')} in {_count(len(stacks), 'stack')}: {reason}"
+        )
+
+
+def _count(number_of: int, thing: str) -> str:
+    return f"{number_of} {thing}" if number_of == 1 else f"{number_of} {thing}s"
+
+
+# -- similar cases
+
+
+def _similar(cases: Sequence[SimilarCase]) -> Iterator[ContentItem]:
+    if cases:
+        each = [container(codes.SIMILAR_CASE, list(_case(case))) for case in cases]
+        yield container(codes.SIMILAR_CASES, each)
+
+
+def _case(case: SimilarCase) -> Iterator[ContentItem]:
+    """The patient's own images, or the key of another patient's case."""
+    yield number(codes.CASE_SIMILARITY, case.similarity, codes.RATIO)
+    if not case.key:
+        for each in filter(readable, case.images):
+            yield image(codes.PRIOR, each)
+        return
+    yield text(codes.CASE_KEY, case.key)
+    if case.study_uid:
+        yield uidref(codes.STUDY_UID, case.study_uid)
