@@ -60,7 +60,10 @@ def starting(said: list[str], *words: str) -> list[str]:
 def is_ours(warning: str, questions: set[str]) -> bool:
     """Tell whether PixelMed warns of an item that we add: a private one, or a finding's answer."""
     added = ADDED.fullmatch(warning)
-    return added is not None and (added[1] in questions or added[2] == codes.SCHEME)
+    if added is None:
+        return False
+    in_ours = f",{codes.SCHEME}," in warning[: added.start(1)]  # in a container of our own
+    return added[1] in questions or added[2] == codes.SCHEME or in_ours
 
 
 class Text(HTMLParser):
