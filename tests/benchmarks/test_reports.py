@@ -36,7 +36,9 @@ def test_everything_that_is_made_of_one_study() -> None:
                 busy.append(1000 * (process_time() - worked))
             taken.append((name, min(times), min(busy), times[0]))
         each = ", ".join(f"{name} {best:.0f}" for name, best, _, _ in taken)
-        best, worked, first = (sum(row[n] for row in taken) for n in (1, 2, 3))
+        best = sum(row[1] for row in taken)
+        worked = sum(row[2] for row in taken)
+        first = sum(row[3] for row in taken)
         print(  # noqa: T201 - its purpose
             f"{kind}: {best:.0f} ms, {worked:.0f} of them processor (first {first:.0f} ms): {each}"
         )
