@@ -38,6 +38,8 @@ FINISH_S = 600.0
 REAL_STUDY = Path(__file__).parent / "demo_study"
 BUNDLES = Path(__file__).parent / "model" / "bundles"
 DRAWN_HEARTS, UNTRAINED = BUNDLES / "demo", BUNDLES / "untrained"
+FINDINGS = Path(__file__).parent / "findings"
+ASKED = {DRAWN_HEARTS: FINDINGS / "drawn_hearts.yaml", UNTRAINED: FINDINGS / "default.yaml"}
 
 
 class DemoFailed(TriageError):
@@ -112,6 +114,7 @@ def _configure(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
         "state_dir": "state",
         "receiver": receiver,
         "model": model,
+        "findings": str(ASKED[bundle]),
         "destinations": [pacs],
     }
     config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

@@ -17,8 +17,7 @@ from export.phantoms import write_phantoms
 from tests.acceptance.site import Site, configure, serving, storescu
 from tests.integration.servers import Orthanc
 from triage.assess import read_summary
-from triage.config import Settings
-from triage.demo import DRAWN_HEARTS
+from triage.demo import ASKED, DRAWN_HEARTS
 from triage.documents import read
 from triage.domain.assessment import Answer, Flag
 from triage.domain.study import State
@@ -29,7 +28,7 @@ from triage.phantom.archive import EXTERNAL_LOOK, write_study
 from triage.phantom.heart import draw
 from triage.phantom.signal import LOOKS
 
-FINDINGS = load_findings(Settings().findings)
+FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SETS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
 #: How much less than the whole evaluation 100 hearts may show: two deviations of such an AUC.
@@ -114,7 +113,7 @@ def served(
     """Yield the answers to the SENT studies, which came over C-STORE."""
     folder = tmp_path_factory.mktemp("site")
     model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
-    site = configure(folder, pacs, model=model)
+    site = configure(folder, pacs, model=model, findings=str(ASKED[DRAWN_HEARTS]))
     answers = []
     with serving(site):
         for seed, external in SENT:

@@ -155,7 +155,10 @@ def _wall(heart: Heart, known: Truth) -> list[Point]:
     septal = heart.wall_mm[list(SEPTAL)].mean()
     free = heart.wall_mm[[4, 5, 10, 11, 15]].mean()
     topic = "septal" if septal > SEPTAL_RATIO * free else "concentric"
-    return [Point(topic, positive=True, grade=_grade(float(heart.wall_mm.max()), WALL_MM))]
+    return [
+        Point("hypertrophy", positive=True),
+        Point(topic, positive=True, grade=_grade(float(heart.wall_mm.max()), WALL_MM)),
+    ]
 
 
 def _motion(heart: Heart) -> list[Point]:
@@ -225,7 +228,9 @@ def _conclusion(known: Truth) -> list[Point]:
 JOINS = 0.5
 
 #: Topics that a reader may leave out although they are there: nothing of the truth is lost.
-OPTIONAL = frozenset({"late", "motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"})
+OPTIONAL = frozenset(
+    {"hypertrophy", "late", "motion", "bounce", "hcm", "amyloid", "icm", "nicm", "dcm"}
+)
 
 #: Topics that only late enhancement tells.
 FROM_LATE = frozenset(
@@ -284,14 +289,14 @@ rv_function-    Right ventricle with normal systolic function
 rv_both+        Right ventricle is dilated with systolic dysfunction
 rv_both+        Right ventricle is enlarged in size with {adj} systolic dysfunction
 rv_both-        Right ventricle is normal in size and systolic function
+hypertrophy+    There is left ventricular hypertrophy
+hypertrophy+    LV is thickened
+hypertrophy+    There is increased left ventricular wall thickness
 septal+         There is septal hypertrophy
 septal+         There is {adj} asymmetric septal hypertrophy measuring {wall} mm
 septal+         The septum is thickened at {wall} mm
-concentric+     There is left ventricular hypertrophy
-concentric+     LV is thickened
 concentric+     There is {adj} concentric left ventricular hypertrophy
 concentric+     The left ventricular walls are thickened
-concentric+     There is increased left ventricular wall thickness
 wall-           There is no left ventricular hypertrophy
 wall-           Left ventricular wall thickness is normal
 motion+         There is {motion} of the {where} wall
@@ -345,6 +350,8 @@ rv_function+    {adv} reduced RV systolic function, RVEF {rvef}%
 rv_function-    Preserved RV systolic function, RVEF {rvef}%
 rv_both+        Dilated right ventricle with {adv} reduced systolic function, RVEF {rvef}%
 rv_both-        Normal RV size and systolic function
+hypertrophy+    Left ventricular hypertrophy
+hypertrophy+    Increased LV wall thickness
 septal+         Asymmetric septal hypertrophy, maximum wall thickness {wall} mm
 septal+         {adj} asymmetric hypertrophy of the septum ({wall} mm)
 concentric+     {adj} concentric LV hypertrophy, maximum wall thickness {wall} mm
@@ -411,6 +418,8 @@ rv_function-    Right ventricular systolic function is normal
 rv_both+        The right ventricle is enlarged and its ejection fraction is {adv} reduced at
                 {rvef}%
 rv_both-        The right ventricle is of normal size and contracts normally
+hypertrophy+    The wall thickness of the left ventricle is increased
+hypertrophy+    The myocardium of the left ventricle is hypertrophied
 septal+         The interventricular septum is {adv} thickened, measuring up to {wall} mm
 septal+         Hypertrophy is asymmetric and most pronounced in the septum ({wall} mm)
 concentric+     The left ventricular walls are {adv} and concentrically thickened to {wall} mm
@@ -467,6 +476,8 @@ rv_function+    RVEF {rvef}%: {adj} RV dysfunction
 rv_function-    RVEF {rvef}% (normal)
 rv_both+        RVEDVi {rvedvi} ml/m2, RVEF {rvef}%: dilated RV with reduced systolic function
 rv_both-        RVEDVi {rvedvi} ml/m2, RVEF {rvef}%: normal RV volume and function
+hypertrophy+    Maximum wall thickness {wall} mm: LVH
+hypertrophy+    Wall thickness increased: {wall} mm
 septal+         Maximum septal thickness {wall} mm: {adj} asymmetric LVH
 concentric+     Maximum wall thickness {wall} mm: {adj} concentric LVH
 concentric+     Wall thickness up to {wall} mm ({adv} thickened, LVH)
@@ -514,6 +525,8 @@ rv_function+    RV systolic function: {adv} impaired
 rv_function-    RV function: normal (EF {rvef}%)
 rv_both+        RV: dilated, {adv} reduced systolic function (EF {rvef}%)
 rv_both-        RV: normal size and function (EF {rvef}%)
+hypertrophy+    Wall thickness: increased
+hypertrophy+    LV hypertrophy: present
 septal+         Wall thickness: asymmetric septal hypertrophy, {wall} mm
 septal+         Wall thickness: {adv} increased in the septum ({wall} mm)
 concentric+     Wall thickness: {adj} concentric hypertrophy, {wall} mm
@@ -573,6 +586,8 @@ rv_function-    Normal right ventricular systolic function
 rv_both+        Right ventricular dilation ({rvedvi} mL/m2) accompanied by {adj} systolic
                 dysfunction (RVEF {rvef}%)
 rv_both-        Normal right ventricular volumes and systolic function
+hypertrophy+    Left ventricular hypertrophy is demonstrated
+hypertrophy+    Increased left ventricular wall thickness is demonstrated
 septal+         {adj} asymmetric left ventricular hypertrophy predominantly involving the
                 interventricular septum, with a maximal end-diastolic thickness of {wall} mm
 concentric+     {adj} concentric left ventricular hypertrophy with a maximal end-diastolic
@@ -628,6 +643,8 @@ rv_function+    impaired RV function
 rv_function-    RVEF {rvef}%, normal
 rv_both+        dilated RV, low RVEF {rvef}%
 rv_both-        normal RV
+hypertrophy+    LVH
+hypertrophy+    LV wall thickened
 septal+         ASH {wall} mm, {adj} septal hypertrophy
 septal+         septum thickened {wall} mm
 concentric+     {adj} concentric LVH ({wall} mm)
@@ -685,6 +702,7 @@ rv_both+        We find a dilated right ventricle whose pump function is {adv} i
 rv_both-        Dimensions and pump function of the right ventricle are normal
 septal+         Asymmetrically accentuated septum of up to {wall} mm as a sign of {adj}
                 hypertrophy
+hypertrophy+    The heart muscle is thicker than it should be
 septal+         The septum is {adv} hypertrophied
 concentric+     The left ventricle is {adv} hypertrophied on all sides, up to {wall} mm
 wall-           The left ventricle is not hypertrophied
@@ -727,6 +745,7 @@ rv_function+    Contractility of the RV {adv} diminished, EF = {rvef} %
 rv_function-    Contractility of the RV intact
 rv_both+        RV cavity dilation and {adv} diminished contractility, EF = {rvef} %
 rv_both-        RV cavity and contractility unremarkable
+hypertrophy+    Myocardial hypertrophy
 septal+         Asymmetric myocardial hypertrophy with septal accent, {wall} mm
 septal+         {adj} septal thickening, {wall} mm
 concentric+     {adj} circumferential myocardial thickening, {wall} mm

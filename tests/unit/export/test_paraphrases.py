@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 import export
 from triage.config import Settings
 from triage.findings.loader import load_findings
 from triage.phantom.impression import templates
 
+DRAWN_HEARTS = Settings().findings.with_name("drawn_hearts.yaml")
 ASKED = load_findings(Path(export.__file__).parent / "paraphrases.yaml")
 
 
@@ -17,8 +20,9 @@ def test_no_reader_ever_writes_them() -> None:
             assert prompt.lower() not in written
 
 
-def test_they_ask_for_the_findings_of_the_default_file_with_none_of_its_prompts() -> None:
-    default = load_findings(Settings().findings)
-    assert [each.id for each in ASKED.findings] == [each.id for each in default.findings]
-    asked = {prompt for each in default.findings for prompt in each.prompts}
+@pytest.mark.parametrize("file", [Settings().findings, DRAWN_HEARTS])
+def test_they_ask_for_the_same_findings_with_none_of_the_prompts(file: Path) -> None:
+    findings = load_findings(file).findings
+    assert [each.id for each in ASKED.findings] == [each.id for each in findings]
+    asked = {prompt for each in findings for prompt in each.prompts}
     assert not asked & {prompt for each in ASKED.findings for prompt in each.prompts}

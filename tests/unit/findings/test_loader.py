@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_the_default_file_has_the_published_seven_and_their_prompts() -> None:
         "aortic_dilation",
     ]
     assert [len(finding.prompts) for finding in findings] == [1, 1, 2, 2, 3, 3, 3]
+
+
+def test_drawn_hearts_are_asked_the_same_but_for_the_patterns_of_late_enhancement() -> None:
+    published = load_findings(DEFAULT).findings
+    drawn = load_findings(DEFAULT.with_name("drawn_hearts.yaml")).findings
+    for ours, theirs in zip(drawn, published, strict=True):
+        assert replace(ours, prompts=theirs.prompts) == theirs
+        same = {*ours.prompts} & {*theirs.prompts}
+        assert same == (set() if ours.id == "lge" else {*theirs.prompts})
 
 
 def test_no_default_code_stands_without_its_witness() -> None:
