@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 RESAMPLINGS = 1000
@@ -93,7 +94,10 @@ def reliability(scores: Floats, labels: Floats) -> Reliability | None:
 def held_out(model: BaseEstimator, points: Floats, truth: NDArray[np.bool_]) -> Floats:
     """Return the probability (N,) of each point (N, D), from a model that never saw its fold."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    predicted: Floats = cross_val_predict(model, points, truth, cv=folds, method="predict_proba")
+    with threadpool_limits(1):  # of so small products threads make no work but waiting
+        predicted: Floats = cross_val_predict(
+            model, points, truth, cv=folds, method="predict_proba"
+        )
     return predicted[:, 1]
 
 

@@ -89,7 +89,7 @@ def pointing(
         done()
     told = {**cases, ALL: [case for each in cases.values() for case in each]}
     return Pointed(
-        {name: _summary(each) for name, each in told.items() if each},
+        {name: summary(each) for name, each in told.items() if each},
         studies=len(looked),
         seconds=float(np.median(looked)) if looked else 0.0,
     )
@@ -112,6 +112,19 @@ def sources(clip: Frames, slots: Sequence[str]) -> Sources:
     return [(view, place) if view in shown else None for place, view in enumerate(slots)]
 
 
+def summary(cases: Sequence[Case]) -> Pointing:
+    """Sum up cases; those of one study are drawn together."""
+    hits, chance = np.mean([(case.hit, case.chance) for case in cases], axis=0)
+    by_study: dict[int, list[float]] = defaultdict(list)
+    for case in cases:
+        by_study[case.study].append(case.hit - case.chance)
+    more = np.array([(sum(each), len(each)) for each in by_study.values()])  # (studies, 2)
+    rng = np.random.default_rng(SEED)
+    drawn = more[rng.integers(0, len(more), (RESAMPLINGS, len(more)))].sum(axis=1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
+    return Pointing(len(cases), float(hits), float(chance), float(low), float(high))
+
+
 def table(pointed: Pointed) -> Iterator[str]:
     """Yield what was measured as lines of a Markdown table."""
     yield "| finding | true positives | hits | chance | hits less chance (95 %) |"
@@ -132,16 +145,3 @@ def _case(study: int, finding: Finding, occluded: Occluded, prompts: PromptEmbed
     worth = relevances(occluded, prompts[finding.id])
     foremost = max(worth, key=worth.__getitem__)
     return Case(study, foremost in finding.views, float(np.isin([*worth], finding.views).mean()))
-
-
-def _summary(cases: Sequence[Case]) -> Pointing:
-    """Sum up cases; those of one study are drawn together."""
-    hits, chance = np.mean([(case.hit, case.chance) for case in cases], axis=0)
-    by_study: dict[int, list[float]] = defaultdict(list)
-    for case in cases:
-        by_study[case.study].append(case.hit - case.chance)
-    more = np.array([(sum(each), len(each)) for each in by_study.values()])  # (studies, 2)
-    rng = np.random.default_rng(SEED)
-    drawn = more[rng.integers(0, len(more), (RESAMPLINGS, len(more)))].sum(axis=1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
-    return Pointing(len(cases), float(hits), float(chance), float(low), float(high))

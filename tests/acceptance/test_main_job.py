@@ -58,7 +58,7 @@ def test_the_study_is_delivered_in_one_revision(site: Site) -> None:
 def test_orthanc_receives_exactly_one_report(site: Site, pacs: Orthanc) -> None:
     assert site.studies()
     assert len(pacs.reports()) == 1
-    assert len(pacs.get("/instances")) == 1
+    assert len(pacs.get("/instances")) == 2  # and the same on one page
 
 
 def test_patient_study_and_accession_match(report: Path, first: Dataset) -> None:
@@ -130,8 +130,9 @@ def test_an_untrained_model_flags_nothing(report: Path) -> None:
 def test_what_was_delivered_is_what_was_stored(report: Path, site: Site) -> None:
     """Orthanc writes file meta information of its own; the data set is ours to the byte."""
     ledger = site.ledger()
-    (delivery,) = ledger.deliveries(site.studies()[0].study_uid, 1)
+    delivery, page = ledger.deliveries(site.studies()[0].study_uid, 1)
     ledger.close()
+    assert [delivery.product.kind, page.product.kind] == ["structured_report", "pdf"]
     assert delivery.last_answer == "0x0000 Success"
     assert _data_set(report.read_bytes()) == _data_set(delivery.product.content)
 

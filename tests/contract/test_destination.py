@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import EnhancedSRStorage
+from pydicom import Dataset
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from tests.builders.assessments import untrained
+from tests.builders.assessments import mixed, untrained
 from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.servers import HOST, orthanc
@@ -17,6 +18,7 @@ from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed
 from triage.ports import Destination
+from triage.reports import products
 from triage.reports.structured_report import build
 
 
@@ -91,6 +93,38 @@ def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: P
         (stored,) = server.reports()
     # The data set after the file meta information, which each application writes its own.
     assert stored[-1000:] == product.content[-1000:]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "arrives"),
+    [
+        ((Comprehensive3DSRStorage, ComprehensiveSRStorage), Comprehensive3DSRStorage),
+        ((EnhancedSRStorage, ComprehensiveSRStorage), ComprehensiveSRStorage),
+        ((EnhancedSRStorage,), EnhancedSRStorage),
+    ],
+)
+def test_a_pacs_gets_the_best_form_of_a_report_that_its_association_accepts(
+    accepted: tuple[UID, ...], arrives: UID
+) -> None:
+    stored: list[Dataset] = []
+
+    def keep(event: evt.Event) -> int:
+        stored.append(event.dataset)
+        return 0
+
+    ae = AE(ae_title="PACS")
+    for sop_class_uid in accepted:
+        ae.add_supported_context(sop_class_uid)
+    port = free_port()
+    server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    assert server is not None
+    forms = list(products(reporting(mixed()), ["structured_report"]))
+    destination = dicom(port, "PACS")
+    destination.deliver(destination.choose(forms))
+    server.shutdown()
+    (document,) = stored
+    assert document.SOPClassUID == arrives
+    assert document.SOPInstanceUID in {form.sop_instance_uid for form in forms}
 
 
 @pytest.fixture

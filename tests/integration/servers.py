@@ -50,6 +50,19 @@ class Orthanc:
         with urllib.request.urlopen(f"http://{HOST}:{self.http_port}{path}") as answer:
             return bytes(answer.read())
 
+    def post(self, path: str, text: str) -> Any:
+        """Return the JSON answer to a text that is sent to its REST interface."""
+        url = f"http://{HOST}:{self.http_port}{path}"
+        with urllib.request.urlopen(url, text.encode()) as answer:
+            return json.loads(answer.read())
+
+    def empty(self) -> None:
+        """Have it forget everything."""
+        for patient in self.get("/patients"):
+            url = f"http://{HOST}:{self.http_port}/patients/{patient}"
+            with urllib.request.urlopen(urllib.request.Request(url, method="DELETE")):
+                pass
+
     def reports(self) -> list[bytes]:
         """Return the Structured Reports that it holds, as Part 10 files."""
         series = [self.get(f"/series/{each}") for each in self.get("/series")]

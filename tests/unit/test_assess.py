@@ -1,6 +1,7 @@
 """The use case from a ready study to deliveries, with a real ledger, spool and bundle."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +23,7 @@ from triage.domain.study import Event, State
 from triage.intake import Intake
 from triage.model.bundle import Calibration, Threshold
 from triage.phantom.habits import Vendor
+from triage.ports import Embedding, Embeddings, Frames
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -91,6 +93,58 @@ def test_scores_above_their_thresholds_are_flagged(assessor: Assessor) -> None:
     assert flags.pop("lge") is Flag.NOT_EVALUATED  # the study has no delayed enhancement
     assert set(flags.values()) == {Flag.YES}
     assert said.flag is Flag.YES
+
+
+class Bright(FakeEncoder):
+    """An encoder to which every prompt asks for light."""
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        self.clips.append(frames)
+        return np.full(self.size, frames.sum() / (60 * 224 * 224 * 255), np.float32)
+
+
+def bright(assessor: Assessor, threshold: float) -> Assessor:
+    return trained(replace(assessor, model=replace(assessor.model, encoder=Bright())), threshold)
+
+
+def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    said = assessed(replace(bright(assessor, 0.01), reports=("pdf",)), cardiac_study())
+    images = {view.view: view.images for view in said.used}
+    flagged = [answer for answer in said.answers if answer.flag is Flag.YES]
+    assert len(flagged) == 6
+    for each in flagged:
+        assert len(each.key_frames) == 3
+        assert {key.view for key in each.key_frames} == {"cine_lax", "cine_sa"}
+        assert all(key.image in images[key.view] for key in each.key_frames)
+        assert all(key.relevance > 0 for key in each.key_frames)
+    document = dcmread(BytesIO(ledger.deliveries(STUDY, 1)[0].product.content))
+    drawn = document.EncapsulatedDocument.count(b"/Subtype /Image")
+    assert drawn == 2  # of three; phases of the two cines that look the same are stored once
+
+
+@pytest.mark.parametrize(("threshold", "calls"), [(0.9, []), (0.01, [1 + 2 * 2 + 2 * 5])])
+def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
+    assessor: Assessor, threshold: float, calls: list[int]
+) -> None:
+    """Nothing at all, two views away and alone, and five segments of each."""
+    asked = []
+
+    class Counting(Bright):
+        def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+            asked.append(len(clips))
+            return super().encode_clips(clips)
+
+    counting = replace(assessor, model=replace(assessor.model, encoder=Counting()))
+    assessed(trained(counting, threshold), cardiac_study())
+    assert asked == calls
+
+
+def test_a_site_can_do_without_key_frames(assessor: Assessor) -> None:
+    said = assessed(replace(bright(assessor, 0.01), key_frames=0), cardiac_study())
+    assert said.flag is Flag.YES
+    assert not any(answer.key_frames for answer in said.answers)
 
 
 def test_no_flag_at_all_is_not_the_same_as_not_evaluated(assessor: Assessor) -> None:

@@ -55,7 +55,7 @@ TITLE = "AI triage (RESEARCH USE ONLY)"
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
 FEW = 8  #: sentences up to here have a line of their own
 PICTURES = 5  #: on the page; the key object selection has all
-UNDER = 4  #: lines that the findings of a picture take
+UNDER = 3  #: lines that the findings of a picture take
 SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: of a picture, points
 Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings of a picture
 
@@ -92,7 +92,7 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
     yield from _draft(assessment)
     yield from page_findings.not_flagged(assessment, scale)
     yield from page_findings.not_evaluated(assessment)
-    yield from side_by_side(list(_views(assessment)), list(_similar(assessment.similar)))
+    yield from side_by_side(*_columns(assessment))
     yield space()
     yield _model(assessment)
 
@@ -222,17 +222,27 @@ def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
     sheet.text(MARGIN + 12, y + 2, line, BODY)
 
 
-def _views(assessment: Assessment) -> Iterator[Line]:
+def _columns(assessment: Assessment) -> tuple[list[Line], list[Line]]:
+    """The views, and beside them similar cases; without these, what is missing."""
+    used, missing = list(_used(assessment)), list(_missing(assessment))
+    similar = list(_similar(assessment.similar))
+    return ([*used, Line(""), *missing], similar) if similar else (used, missing)
+
+
+def _used(assessment: Assessment) -> Iterator[Line]:
     yield Line("Views used", HEADING)
     for view in assessment.used:
         series = plain(view.series_description) or "series without description"
         used = f"{views.title(view.view)}: {series}, {_count(len(view.images), 'image')}"
         yield from wrapped(used, BODY)
-    if assessment.missing:
-        yield Line("")
-        yield Line("Views missing", HEADING)
+
+
+def _missing(assessment: Assessment) -> Iterator[Line]:
+    yield Line("Views missing", HEADING)
     for gap in assessment.missing:
         yield from wrapped(f"{views.title(gap.view)}: {gap.reason}", BODY)
+    if not assessment.missing:
+        yield Line("none", BODY)
     unused = sum(stack.images for stack in assessment.unused)
     if unused:
         stacks = _count(len(assessment.unused), "stack")

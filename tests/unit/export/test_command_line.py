@@ -80,7 +80,7 @@ def test_a_tokenizer_of_another_model_is_refused(
     assert "has 121 pieces and the text tower only 120" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["onnx", "untrained"])
+@pytest.mark.parametrize("command", ["onnx", "untrained", "relevance"])
 def test_help_shows_examples(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

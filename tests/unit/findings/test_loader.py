@@ -35,7 +35,7 @@ def test_the_default_file_has_the_published_seven_and_their_prompts() -> None:
     assert [len(finding.prompts) for finding in findings] == [1, 1, 2, 2, 3, 3, 3]
 
 
-def test_drawn_hearts_are_asked_the_same_but_for_the_patterns_of_late_enhancement() -> None:
+def test_drawn_hearts_are_asked_the_published_too_but_for_patterns_of_late_enhancement() -> None:
     published = load_findings(DEFAULT).findings
     drawn = load_findings(DEFAULT.with_name("drawn_hearts.yaml")).findings
     for ours, theirs in zip(drawn, published, strict=True):

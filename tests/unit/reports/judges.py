@@ -58,9 +58,12 @@ def starting(said: list[str], *words: str) -> list[str]:
 
 
 def is_ours(warning: str, questions: set[str]) -> bool:
-    """Tell whether PixelMed warns of an item that we add: a private one, or a finding's answer."""
+    """Tell whether PixelMed warns of what we add: a private item, what it holds, or an answer."""
     added = ADDED.fullmatch(warning)
-    return added is not None and (added[1] in questions or added[2] == codes.SCHEME)
+    if added is None:
+        return False
+    within = f"/CONTAINER ({codes.SIMILAR_CASE.value},{codes.SCHEME}," in warning
+    return within or added[1] in questions or added[2] == codes.SCHEME
 
 
 class Text(HTMLParser):

@@ -199,3 +199,14 @@ def test_neither_log_nor_ledger_nor_file_name_tells_of_another_patient(
     for product in ledger.products(study, 1):
         assert product.media_type == DICOM
         assert found(strangers, laid_open(product, tmp_path)) == []
+
+
+def test_the_worker_tells_what_its_site_allows(assessor: Assessor, ledger: SqlLedger) -> None:
+    study = uid("study")
+    received(assessor, "study")
+    assert ledger.move(current(ledger, study), Event.JUDGED_COMPLETE, "quiet")
+    settings = vars(assessor) | {"similar_cases": Disclosure.UIDS}
+    Neighbourly(**settings).assess(study, 1)
+    for product in ledger.products(study, 1):
+        assert found(STUDY_UIDS, product.content) == STUDY_UIDS
+        assert found(numbers(), product.content) == []
