@@ -220,5 +220,8 @@ class Library(Protocol):
     def size(self) -> int:
         """Return how many cases there are."""
 
+    def typical(self) -> Sequence[float]:
+        """Return the cosines of random pairs of cases of different patients, rising."""
+
     def forget(self, patient: str) -> int:
         """Remove a patient's cases without a trace; return how many there were."""

@@ -107,6 +107,7 @@ class SimilarCase:
     key: str = ""  #: opaque, and of this report alone
     study_uid: str = ""  #: only of the patient's own, or where the site allows others' UIDs
     images: tuple[SourceImage, ...] = ()  #: likewise
+    likeness: float | None = None  #: share of random pairs of cases that are less alike, if known
 
 
 class Disclosure(StrEnum):
@@ -123,7 +124,9 @@ def disclosed(similar: Sequence[SimilarCase], disclosure: Disclosure) -> tuple[S
         return ()
     if disclosure is Disclosure.UIDS:
         return tuple(replace(case, images=()) if case.key else case for case in similar)
-    return tuple(SimilarCase(case.similarity, case.key) if case.key else case for case in similar)
+    return tuple(
+        replace(case, study_uid="", images=()) if case.key else case for case in similar
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""The past as an assessment knows it: what looks like this study, and that this study is now past.
+
+Rule: a patient's own earlier studies are always listed, however unlike. Of other patients' cases
+those alone are called similar that are more alike than nearly all random pairs; without enough
+cases to know that, none is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from triage.cases.keys import case_key, patient_key
+from triage.cases.likeness import likeness
+from triage.domain.assessment import Assessment, Flag, SimilarCase
+from triage.domain.case import Case, Filter, Neighbour
+from triage.ports import Embedding, Library
+
+LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
+OWN, OTHERS = 5, 3  #: cases listed, at most
+
+
+@dataclass(frozen=True)
+class Past:
+    """The case library of one bundle, and the secret behind its keys."""
+
+    library: Library
+    secret: bytes
+
+    def similar_to(
+        self, study_uid: str, header: Dataset, embedding: Embedding
+    ) -> tuple[SimilarCase, ...]:
+        """Return the patient's own earlier studies and the most similar ones of others.
+
+        `header` is that of any image of the study, `embedding` the study's (D,).
+        """
+        patient, typical = patient_key(self.secret, header), self.library.typical()
+        # One more than is listed: the study itself, assessed before, may be among them.
+        own = self.library.nearest(embedding, OWN + 1, Filter(patient=patient))
+        others = self.library.nearest(embedding, OTHERS, Filter(other_than=patient))
+        earlier = [near for near in own if near.case.study_uid != study_uid][:OWN]
+        return (
+            *(_own(near, typical) for near in earlier),
+            *(
+                self._other(near, study_uid, typical)
+                for near in others
+                if (likeness(near.similarity, typical) or 0) >= LEAST
+            ),
+        )
+
+    def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:
+        return SimilarCase(
+            near.similarity,
+            key=case_key(self.secret, study_uid, near.case.study_uid),
+            study_uid=near.case.study_uid,
+            likeness=likeness(near.similarity, typical),
+        )
+
+    def keep(self, assessment: Assessment, header: Dataset, embedding: Embedding) -> None:
+        """Make an assessed study a case."""
+        self.library.add(_case(assessment, header, self.secret), embedding)
+
+
+def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
+    return SimilarCase(
+        near.similarity,
+        study_uid=near.case.study_uid,
+        images=near.case.images,
+        likeness=likeness(near.similarity, typical),
+    )
+
+
+def _case(assessment: Assessment, header: Dataset, secret: bytes) -> Case:
+    return Case(
+        study_uid=assessment.study_uid,
+        patient=patient_key(secret, header),
+        study_date=str(header.get("StudyDate", "") or ""),
+        vendor=str(header.get("Manufacturer", "") or "").lower(),
+        views=tuple(view.view for view in assessment.used),
+        flagged=tuple(a.finding.id for a in assessment.answers if a.flag is Flag.YES),
+        images=tuple(view.images[0] for view in assessment.used),
+    )
