@@ -3,6 +3,7 @@
 The whole evaluation lies in export/demo_run; these hearts are others than it and than training.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +30,13 @@ from triage.phantom.heart import draw
 from triage.phantom.signal import LOOKS
 
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
+RUN = CLIPS.parent / "demo_run"
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SETS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
 #: How much less than the whole evaluation 100 hearts may show: two deviations of such an AUC.
 SHORT = 0.07
-#: What other words may cost, on so few hearts, and the findings known to lose more than the goal
-#: of 0.05 (export/demo_run/README.md). A better bundle takes them out of this set.
+#: What other words may cost, on so few hearts; 0.05 on the whole evaluation.
 WORDING = 0.1
-FALL_SHORT = {"lv_dilation", "lv_hypertrophy", "lge"}
 #: Studies that go the whole way: seed, and whether another hospital took them.
 SENT = ((50_000, False), (50_001, False), (60_000, True))
 
@@ -86,6 +86,25 @@ def test_a_finding_has_both_thresholds_where_the_model_can_tell_it_and_none_else
             assert known.specific is not None
 
 
+#: Zero-shot AUC that the whole evaluation must reach, internally and externally.
+GOALS = {
+    **dict.fromkeys(("lv_dilation", "lv_dysfunction", "lv_hypertrophy", "lge"), (0.95, 0.90)),
+    **dict.fromkeys(("rv_dilation", "rv_dysfunction", "aortic_dilation"), (0.90, 0.85)),
+}
+
+
+def test_3_the_whole_evaluation_reached_its_goals() -> None:
+    stated = open_bundle(DRAWN_HEARTS).manifest.evaluation
+    for finding, goals in GOALS.items():
+        for name, goal in zip(SETS, goals, strict=True):
+            figures = json.loads((RUN / name / "figures.json").read_text(encoding="utf-8"))
+            measured, other = (figures[part][finding] for part in ("zero_shot", "paraphrased"))
+            assert measured["studies"] >= 300
+            assert measured["auc"] == pytest.approx(stated[name][finding], abs=1e-4)
+            assert measured["auc"] >= goal
+            assert measured["auc"] - other["auc"] <= 0.05
+
+
 def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
     measured: tuple[str, Pairs, Embedded, Evaluation],
 ) -> None:
@@ -96,14 +115,14 @@ def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
         assert each.auc >= stated[finding] - SHORT, finding
 
 
-def test_other_words_find_the_same_but_for_the_three_that_are_known_to_fall_short(
+def test_other_words_find_the_same(
     measured: tuple[str, Pairs, Embedded, Evaluation], encoder: OnnxEncoder
 ) -> None:
     _, pairs, embedded, found = measured
     other = paraphrased(pairs, embedded, encoder, PARAPHRASES)
     lost = {id_: found.zero_shot[id_].auc - each.auc for id_, each in other.items()}
     print({id_: round(each, 3) for id_, each in lost.items()})  # noqa: T201
-    assert {id_ for id_, each in lost.items() if each > WORDING} <= FALL_SHORT
+    assert max(lost.values()) <= WORDING
 
 
 @pytest.fixture(scope="module")
