@@ -134,3 +134,17 @@ def test_filters(library: Library, where: Filter, expected: str) -> None:
         library.add(case(name, **values), towards_north(0.9 - place / 10))
     assert "".join(uids(library, where=where)) == expected
     assert "".join(uids(library, 1, where)) == expected[:1]
+
+
+def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Library) -> None:
+    assert list(library.typical()) == []
+    for number in range(40):
+        library.add(case(f"a{number}", patient=f"a{number}"), towards_north(1))
+    assert list(library.typical()) == pytest.approx([1] * len(library.typical()), abs=2e-3)
+    assert len(library.typical()) > 500
+    for number in range(40):
+        library.add(case(f"b{number}", patient="b"), towards_north(0))
+    typical = library.typical()
+    assert list(typical) == sorted(typical)
+    # 40 strangers among themselves, and each of them with one of 40 studies of one patient
+    assert np.mean(np.array(typical) < 0.5) == pytest.approx(1600 / (1600 + 780), abs=0.04)

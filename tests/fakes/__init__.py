@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -141,6 +142,10 @@ class FakeLibrary:
 
     def size(self) -> int:
         return len(self.kept)
+
+    def typical(self) -> Sequence[float]:
+        pairs = combinations(self.kept.values(), 2)
+        return sorted(float(one @ two) for (a, one), (b, two) in pairs if a.patient != b.patient)
 
     def forget(self, patient: str) -> int:
         theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]

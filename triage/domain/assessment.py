@@ -124,9 +124,7 @@ def disclosed(similar: Sequence[SimilarCase], disclosure: Disclosure) -> tuple[S
         return ()
     if disclosure is Disclosure.UIDS:
         return tuple(replace(case, images=()) if case.key else case for case in similar)
-    return tuple(
-        replace(case, study_uid="", images=()) if case.key else case for case in similar
-    )
+    return tuple(replace(case, study_uid="", images=()) if case.key else case for case in similar)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from triage.store.schema import case_rows, cases
 
 CASE = TypeAdapter(Case)
 AT_ONCE = 64  #: candidates looked up in the database together
+PAIRS = 4096  #: drawn to know what similarity is usual
+GROWN = 1.1  #: the library, before they are drawn anew
 FOREMOST = 8  #: so many times; with fewer matches among them the filter is a narrow one
 
 
@@ -36,6 +38,8 @@ class ExactLibrary:
         self._bundle = bundle
         self._vectors = Vectors(folder / f"{bundle}.f16", width)
         self._threads = threads
+        self._typical: Sequence[float] = ()
+        self._typical_of = 0  # rows
 
     def add(self, case: Case, embedding: Embedding) -> None:
         """Keep a case; one that is known is replaced."""
@@ -54,8 +58,7 @@ class ExactLibrary:
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, the nearest first; of equals the one added first."""
         with self._database.reading() as connection:
-            next_row = select(case_rows.c.next).where(case_rows.c.bundle == self._bundle)
-            vectors = self._vectors.first(connection.scalar(next_row) or 0)
+            vectors = self._vectors.first(self._next(connection))
             cosines = similarities(vectors, embedding, self._threads)
             foremost = islice(_falling(cosines, count), FOREMOST)
             found = self._found(connection, foremost, count, where)
@@ -78,6 +81,14 @@ class ExactLibrary:
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(self._ours)) or 0
 
+    def typical(self) -> Sequence[float]:
+        """Return the cosines of random pairs of cases of different patients, rising."""
+        with self._database.reading() as connection:
+            rows = self._next(connection)
+            if not self._typical_of <= rows <= GROWN * self._typical_of:
+                self._typical, self._typical_of = self._drawn(connection, rows), rows
+        return self._typical
+
     def forget(self, patient: str) -> int:
         """Remove a patient's cases without a trace; return how many there were."""
         theirs = (self._ours, cases.c.patient == patient)
@@ -92,6 +103,10 @@ class ExactLibrary:
     @property
     def _ours(self) -> ColumnElement[bool]:
         return cases.c.bundle == self._bundle
+
+    def _next(self, connection: Connection) -> int:
+        query = select(case_rows.c.next).where(case_rows.c.bundle == self._bundle)
+        return connection.scalar(query) or 0
 
     def _next_row(self, connection: Connection) -> int:
         taken = (
@@ -130,6 +145,27 @@ class ExactLibrary:
             if len(found) >= count:
                 break
         return found[:count]
+
+    def _drawn(self, connection: Connection, rows: int) -> Sequence[float]:
+        """Draw pairs of the first rows, the same ones of the same rows."""
+        pairs = np.random.default_rng(0).integers(rows, size=(PAIRS, 2))
+        some = select(cases.c.row, cases.c.patient)
+        patients = {
+            each.row: each.patient
+            for part in np.array_split(np.unique(pairs), PAIRS // AT_ONCE)
+            for each in connection.execute(some.where(self._ours, cases.c.row.in_(part.tolist())))
+        }
+        strangers = [
+            pair
+            for pair in pairs.tolist()
+            if patients.keys() >= {*pair} and patients[pair[0]] != patients[pair[1]]
+        ]
+        if not strangers:
+            return ()
+        one, other = np.array(strangers).T
+        vectors = self._vectors.first(rows)
+        cosines = np.sum(vectors[one].astype(np.float32) * vectors[other], axis=1)
+        return [*map(float, np.sort(cosines))]
 
     def _columns(self, case: Case) -> dict[str, str]:
         return {
