@@ -14,6 +14,7 @@ import structlog
 from pydantic import TypeAdapter
 from pydicom import Dataset
 
+from triage.cases.past import Past
 from triage.domain.assessment import (
     Answer,
     Assessment,
@@ -21,6 +22,7 @@ from triage.domain.assessment import (
     Flag,
     MissingView,
     ModelIdentity,
+    SimilarCase,
     SourceImage,
     UnusedStack,
     UsedView,
@@ -40,7 +42,7 @@ from triage.model.bundle import Bundle
 from triage.model.prompts import PromptEmbeddings
 from triage.model.relevance import Occluded, makers, occlude
 from triage.model.scoring import answer
-from triage.ports import Encoder, Frames, Ledger, Queue, Spool
+from triage.ports import Embedding, Encoder, Frames, Ledger, Queue, Spool
 from triage.reconcile import give_up
 from triage.reports import products
 from triage.reports.equipment import Equipment
@@ -77,6 +79,16 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """What was found out about a study, and what it was found in."""
+
+    assessment: Assessment
+    evidence: Sequence[Dataset]  #: headers of all images that the model looked at
+    pictures: Pictures
+    embedding: Embedding
+
+
+@dataclass(frozen=True)
 class Assessor:
     """Everything that one worker needs to assess studies."""
 
@@ -92,6 +104,7 @@ class Assessor:
     reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: of `REPORTS`
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     key_frames: int = 3  #: of a flagged finding, at most
+    past: Past | None = None  #: None: nothing is compared, and nothing kept to compare with
     rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
@@ -103,12 +116,12 @@ class Assessor:
         log.info("assessing", instances=study.instances, attempt=study.attempts)
         with kept_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
-                assessment, evidence, shown = self._assessed(study)
+                looked = self._looked(study)
                 reporting = Reporting(
-                    assessment,
-                    evidence,
+                    looked.assessment,
+                    looked.evidence,
                     self.equipment,
-                    pictures=shown,
+                    pictures=looked.pictures,
                     replaced=self.ledger.products(study_uid, revision),
                     similar_cases=self.similar_cases,
                 )
@@ -117,6 +130,8 @@ class Assessor:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
+            if self.past is not None:
+                self.past.keep(looked.assessment, looked.evidence[0], looked.embedding)
             self._finish(study, reporting.assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
@@ -126,7 +141,7 @@ class Assessor:
             why = f"the assessment broke with {type(error).__name__}: {error}"
             give_up(self.ledger, study, why, self.max_attempts, self.holder)
 
-    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset], Pictures]:
+    def _looked(self, study: StudyRevision) -> Looked:
         images, unreadable = self._images(study)
         views = [slot.view for slot in self.model.bundle.manifest.layout]
         refuse_two_patients([image.header for image in _pictures(images)], study.study_uid)
@@ -140,7 +155,15 @@ class Assessor:
                 "no view can be decoded: " + "; ".join(m.reason for m in undecodable)
             )
         views_used = tuple(_used_view(chosen) for chosen in used)
-        answers = self._answers(frames, views_used)
+        form, heart = self.model.bundle.manifest.clip, heart_centre(selection.used)
+        clip = join(frames, form)
+        embedding = self.model.encoder.encode_clip(clip)
+        answers = self._answers(frames, clip, embedding, views_used)
+        evidence = {
+            str(image.header.SOPInstanceUID): image.header
+            for chosen in used
+            for image in chosen.images
+        }
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
@@ -151,24 +174,28 @@ class Assessor:
             missing=(*selection.missing, *undecodable),
             unused=(*selection.unused, *unreadable),
             answers=answers,
+            similar=self._similar(study, next(iter(evidence.values())), embedding),
         )
-        evidence = {
-            str(image.header.SOPInstanceUID): image.header
-            for chosen in used
-            for image in chosen.images
-        }
-        form, heart = self.model.bundle.manifest.clip, heart_centre(selection.used)
         stacks = list(zip(used, views_used, strict=True))
         shown = pictures(answers, stacks, form, heart, self.spool.read)
-        return assessment, list(evidence.values()), shown
+        return Looked(assessment, list(evidence.values()), shown, embedding)
+
+    def _similar(
+        self, study: StudyRevision, header: Dataset, embedding: Embedding
+    ) -> tuple[SimilarCase, ...]:
+        if self.past is None:
+            return ()
+        return self.past.similar_to(study.study_uid, header, embedding)
 
     def _answers(
-        self, frames: Mapping[str, Frames], used: Sequence[UsedView]
+        self,
+        frames: Mapping[str, Frames],
+        clip: Frames,
+        embedding: Embedding,
+        used: Sequence[UsedView],
     ) -> tuple[Answer, ...]:
         """Score every finding, and look for the images that made the flags."""
         model, form = self.model, self.model.bundle.manifest.clip
-        clip = join(frames, form)
-        embedding = model.encoder.encode_clip(clip)
         answers = tuple(
             answer(finding, model.bundle, frames, embedding, model.prompts[finding.id])
             for finding in model.findings.findings

@@ -14,6 +14,8 @@ from pathlib import Path
 from triage import __version__
 from triage.assess import Assessor, Model
 from triage.broker.queue import CeleryQueue
+from triage.cases.keys import secret_in
+from triage.cases.past import Past
 from triage.config import Settings
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
@@ -22,15 +24,17 @@ from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
 from triage.intake import Intake
-from triage.model.bundle import open_bundle
+from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.prompts import prompt_embeddings
 from triage.ports import Clock, Destination
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.store.ledger import SqlLedger
+from triage.store.library import ExactLibrary
 from triage.store.spool import FileSpool
 
+CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
 
 
@@ -87,11 +91,12 @@ class Services:
 
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""
+        model = open_model(self.settings, state_folder(self.settings) / CACHE)
         return Assessor(
             spool=self.spool,
             ledger=self.ledger,
             queue=self.queue,
-            model=open_model(self.settings, state_folder(self.settings) / CACHE),
+            model=model,
             equipment=equipment(self.settings),
             destinations={name: each.media_types for name, each in self.destinations.items()},
             holder=f"{socket.gethostname()}:{os.getpid()}",
@@ -100,6 +105,7 @@ class Services:
             reports=self.settings.reports,
             similar_cases=self.settings.similar_cases,
             key_frames=self.settings.model.key_frames,
+            past=open_past(self.settings, model.bundle) if model.identity.trained else None,
             rules=load_rules(self.settings.series_rules),
         )
 
@@ -156,6 +162,16 @@ def open_model(settings: Settings, cache: Path | None) -> Model:
             )
     encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
     return Model(bundle, encoder, findings, prompt_embeddings(findings, bundle, encoder, cache))
+
+
+def open_past(settings: Settings, bundle: Bundle) -> Past:
+    """Open the cases of a site that this bundle has embedded."""
+    folder = state_folder(settings)
+    width = bundle.manifest.sizes.embedding
+    library = ExactLibrary(
+        SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
+    )
+    return Past(library, secret_in(folder))
 
 
 def equipment(settings: Settings) -> Equipment:

@@ -92,7 +92,7 @@ def with_similar(*, uids: bool = False) -> Assessment:
         usual(),
         similar=(
             SimilarCase(0.934, study_uid=f"{ROOT}.2", images=(PRIOR,)),
-            SimilarCase(0.871, key=first, study_uid=f"{ROOT}.31" if uids else ""),
+            SimilarCase(0.871, first, f"{ROOT}.31" if uids else "", likeness=0.9983),
             SimilarCase(0.866, key=second, study_uid=f"{ROOT}.32" if uids else ""),
         ),
     )

@@ -86,6 +86,7 @@ VIEW = Concept("AI-VIEW", SCHEME, "View that the image stands for")
 SIMILAR_CASES = Concept("AI-SIMILAR", SCHEME, "Similar cases")
 SIMILAR_CASE = Concept("AI-CASE", SCHEME, "Similar case")
 CASE_SIMILARITY = Concept("AI-CASE-SCORE", SCHEME, "Similarity to this study")
+CASE_LIKENESS = Concept("AI-CASE-LIKENESS", SCHEME, "Share of random pairs that are less alike")
 CASE_KEY = Concept("AI-CASE-KEY", SCHEME, "Key of another patient's case")
 PRIOR = Concept("AI-PRIOR", SCHEME, "Image of an earlier study of this patient")
 

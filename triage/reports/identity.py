@@ -78,7 +78,7 @@ def _said(assessment: Assessment) -> str:
     ]
     views = (assessment.used, assessment.missing, assessment.unused)
     similar = [
-        (_written(each.similarity), each.key, each.study_uid, each.images)
+        (_written(each.similarity), each.key, each.study_uid, each.images, _written(each.likeness))
         for each in assessment.similar
     ]
     return repr((assessment.model.execution_provider, views, answers, similar))

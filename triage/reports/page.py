@@ -256,6 +256,8 @@ def _similar(cases: Sequence[SimilarCase]) -> Iterator[Line]:
         # Only the patient's own has no key.
         whose = f"another patient, key {case.key}" if case.key else "this patient's own"
         yield from wrapped(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
+        if case.likeness is not None:
+            yield Line(f"more alike than {_percent(case.likeness)} of random pairs", FAINT)
         if case.study_uid:
             yield from wrapped(f"study {case.study_uid}", FAINT)
 
@@ -296,3 +298,8 @@ def _parts(group: str) -> list[str]:
     """The family name, and what there is of the others."""
     family, *others = (part.strip() for part in group.split("^"))
     return [family, *(part for part in others if part)]
+
+
+def _percent(share: float) -> str:
+    """Never the whole: there are always more pairs than were drawn."""
+    return f"{min(share, 0.999):.1%}"

@@ -206,6 +206,8 @@ def _similar(cases: Sequence[SimilarCase]) -> Iterator[ContentItem]:
 def _case(case: SimilarCase) -> Iterator[ContentItem]:
     """The patient's own images, or the key of another patient's case."""
     yield number(codes.CASE_SIMILARITY, case.similarity, codes.RATIO)
+    if case.likeness is not None:
+        yield number(codes.CASE_LIKENESS, case.likeness, codes.RATIO)
     if not case.key:
         for each in filter(readable, case.images):
             yield image(codes.PRIOR, each)

@@ -29,7 +29,12 @@ class SqlLedger:
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
         """Open the embedded ledger of a state folder."""
-        return cls(Database(f"sqlite:///{cls.path_in(state_dir)}"), clock)
+        return cls(cls.database_in(state_dir), clock)
+
+    @classmethod
+    def database_in(cls, state_dir: Path) -> Database:
+        """Open the database of the embedded ledger, which holds the cases too."""
+        return Database(f"sqlite:///{cls.path_in(state_dir)}")
 
     @staticmethod
     def path_in(state_dir: Path) -> Path:

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.uid import EncapsulatedPDFStorage, MRImageStorage
 from structlog.testing import capture_logs
 
@@ -23,13 +23,12 @@ from tests.builders.images import cardiac_study, part10, uid
 from tests.builders.reportings import OTHERS, PRIOR, all_flagged, reporting
 from tests.contract.ledgers import SOURCE, current
 from tests.peers import peer
-from triage.assess import Assessor
+from triage.assess import Assessor, Looked
 from triage.domain.assessment import Assessment, Disclosure, SimilarCase, SourceImage
 from triage.domain.delivery import DICOM, Product
 from triage.domain.errors import StudyDeclined
 from triage.domain.study import Event, State, StudyRevision
 from triage.intake import Intake
-from triage.key_frames import Pictures
 from triage.reports import REPORTS, fhir, hl7, products
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
@@ -164,9 +163,9 @@ def test_two_patients_raise_before_anything_is_made(keyword: str) -> None:
 class Neighbourly(Assessor):
     """An assessor that finds similar cases."""
 
-    def _assessed(self, study: StudyRevision) -> tuple[Assessment, list[Dataset], Pictures]:
-        said, images, shown = super()._assessed(study)
-        return similar_to(said), images, shown
+    def _looked(self, study: StudyRevision) -> Looked:
+        looked = super()._looked(study)
+        return replace(looked, assessment=similar_to(looked.assessment))
 
 
 def received(assessor: Assessor, study: str, **values: str) -> None:

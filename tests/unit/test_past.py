@@ -1,0 +1,158 @@
+"""What an assessment says of the past, with a real library."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from tests.builders.images import cardiac_study, part10, uid
+from tests.contract.ledgers import SOURCE, current
+from tests.fakes import FakeEncoder
+from triage.assess import Assessor, read_summary
+from triage.cases.keys import case_key
+from triage.cases.past import LEAST, Past
+from triage.domain.assessment import Assessment, SimilarCase
+from triage.domain.case import Case
+from triage.domain.study import Event
+from triage.intake import Intake
+from triage.ports import Embedding, Frames
+from triage.store.database import Database
+from triage.store.library import ExactLibrary
+
+SECRET = b"s" * 32
+STUDY = uid("study")
+
+
+class Telling(FakeEncoder):
+    """An encoder that sees what the test says."""
+
+    vector: Embedding
+
+    def encode_clip(self, frames: Frames) -> Embedding:  # noqa: ARG002
+        return self.vector
+
+
+def drawn(seed: int) -> Embedding:
+    return unit(np.random.default_rng(seed).standard_normal(FakeEncoder.size))
+
+
+def unit(vector: NDArray[np.floating]) -> Embedding:
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Past:
+    database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
+    return Past(ExactLibrary(database, tmp_path / "cases", "b" * 64, FakeEncoder.size), SECRET)
+
+
+@pytest.fixture
+def looking(assessor: Assessor, past: Past) -> Assessor:
+    encoder = Telling()
+    encoder.vector = drawn(0)
+    return replace(assessor, model=replace(assessor.model, encoder=encoder), past=past)
+
+
+def strangers(past: Past, count: int) -> None:
+    for number in range(1, count + 1):
+        past.library.add(Case(f"1.2.{number}", f"stranger {number}"), drawn(number))
+
+
+def assessed(assessor: Assessor, study: str = STUDY, **values: str) -> Assessment:
+    intake = Intake(assessor.spool, assessor.ledger)
+    for each in cardiac_study():
+        _put(each, study, values)
+        intake.accept(part10(each), SOURCE)
+    revision = current(assessor.ledger, study)
+    assert assessor.ledger.move(revision, Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(study, revision.revision)
+    summary = assessor.ledger.summary(study, revision.revision)
+    assert summary is not None, current(assessor.ledger, study).reason
+    return read_summary(summary)
+
+
+def _put(image: Dataset, study: str, values: dict[str, str]) -> None:
+    if study != STUDY:
+        image.StudyInstanceUID = study
+        image.SeriesInstanceUID = uid(f"{study} {image.SeriesInstanceUID}")
+        image.SOPInstanceUID = uid(f"{study} {image.SOPInstanceUID}")
+    for keyword, value in values.items():
+        setattr(image, keyword, value)
+
+
+def test_an_empty_past_has_no_similar_case(looking: Assessor) -> None:
+    assert assessed(looking).similar == ()
+
+
+def test_an_assessed_study_is_a_case_without_the_patient_s_number(
+    looking: Assessor, past: Past
+) -> None:
+    said = assessed(looking, PatientID="4711-HIDDEN")
+    kept = past.library.case(STUDY)
+    assert kept is not None
+    assert kept.views == tuple(view.view for view in said.used)
+    assert kept.images == tuple(view.images[0] for view in said.used)
+    assert "4711" not in repr(kept)
+
+
+def test_the_patient_s_own_studies_are_always_listed_and_first(
+    looking: Assessor, past: Past
+) -> None:
+    strangers(past, 60)
+    first = assessed(looking, PatientID="4711")
+    earlier = uid("earlier")
+    encoder = looking.model.encoder
+    assert isinstance(encoder, Telling)
+    encoder.vector = -encoder.vector  # as unlike as can be
+    second = assessed(looking, earlier, PatientID="4711")
+    own = [case for case in second.similar if not case.key]
+    assert [case.study_uid for case in own] == [STUDY]
+    assert own[0].similarity == pytest.approx(-1, abs=2e-3)
+    assert own[0].likeness == 0
+    assert own[0].images == tuple(view.images[0] for view in first.used)
+
+
+def test_another_patient_s_case_is_similar_only_above_nearly_all_random_pairs(
+    looking: Assessor, past: Past
+) -> None:
+    strangers(past, 60)
+    encoder = looking.model.encoder
+    assert isinstance(encoder, Telling)
+    known = np.stack([drawn(number) for number in range(1, 61)])
+    encoder.vector = next(
+        each for seed in range(1000, 2000) if (known @ (each := drawn(seed))).max() < 0.6
+    )
+    assert assessed(looking).similar == ()  # nobody stands out
+    past.library.add(Case("9.9.9", "other"), unit(encoder.vector + 0.02 * drawn(7)))
+    other = uid("other study")
+    (first, *rest) = assessed(looking, other, PatientID="4712").similar
+    assert {case.study_uid for case in (first, *rest)} == {""}  # opaque by default
+    assert first.likeness is not None
+    assert first.likeness >= LEAST
+    told = {case.key for case in (first, *rest)}
+    assert told <= {case_key(SECRET, other, each) for each in ("9.9.9", STUDY)}
+    assert case_key(SECRET, other, "9.9.9") in told
+
+
+def test_too_few_cases_call_nothing_similar(looking: Assessor, past: Past) -> None:
+    encoder = looking.model.encoder
+    assert isinstance(encoder, Telling)
+    past.library.add(Case("9.9.9", "other"), encoder.vector)
+    assert assessed(looking).similar == ()
+
+
+def test_a_study_is_no_case_of_its_own_when_it_comes_again(looking: Assessor, past: Past) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "4711", STUDY
+    said = assessed(looking, PatientID="4711")
+    encoder = looking.model.encoder
+    assert isinstance(encoder, Telling)
+    past.keep(said, header, encoder.vector)
+    assert past.similar_to(STUDY, header, encoder.vector) == ()
+    assert past.library.size() == 1
+    (own,) = past.similar_to(uid("next"), header, encoder.vector)
+    assert isinstance(own, SimilarCase)
+    assert own.study_uid == STUDY
