@@ -1,12 +1,13 @@
 import string
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from export.checkpoint import load_checkpoint
@@ -14,6 +15,15 @@ from export.cmrclip import CmrClip
 from tests.unit.export.golden import GOLDEN, HUB_FORM
 
 Session = Callable[..., NDArray[np.float32]]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small learn faster without threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
