@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 from typing import TextIO
 
@@ -25,12 +27,16 @@ from triage.bootstrap import (
     open_destinations,
     open_ledger,
     open_model,
+    open_past,
     state_folder,
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
+from triage.cases.question import question
 from triage.config import Settings, child_environment, load, require_peers, shown
+from triage.domain.case import Filter
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
+from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.imaging.rules import load_rules
 from triage.lock import sole_receiver
@@ -435,6 +441,107 @@ def series(
     if sheet is not None:
         audit.write_sheet(sheet, found)
         terminal.complain(f"wrote {sheet}")
+
+
+date = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
+
+
+@main.command()
+@click.argument("words", required=False)
+@click.option("--like", metavar="STUDY_UID", help="A case that the others are compared with.")
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--since", type=date, help="First study date, e.g. 2024-01-31.")
+@click.option("--until", type=date, help="Last study date.")
+@click.option("--vendor", default="", help="Part of the manufacturer's name.")
+@click.option("--finding", default="", help="Id of a finding that was flagged or confirmed.")
+@click.option("--confirmed", is_flag=True, help="Only what a radiologist has confirmed.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
+@click.pass_obj
+def search(  # noqa: PLR0913 - one argument for each option
+    config: Path | None,
+    words: str | None,
+    *,
+    like: str | None,
+    count: int,
+    since: datetime | None,
+    until: datetime | None,
+    vendor: str,
+    finding: str,
+    confirmed: bool,
+    as_json: bool,
+) -> None:
+    """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
+
+    Every study that was assessed with the bundle in use is a case. A similarity is a cosine, no
+    probability; beside a study it is told how many random pairs of cases are less alike.
+
+    \b
+    triage search "septal hypertrophy with patchy enhancement" --since 2024-01-01
+    triage search --like 1.2.840.113619.2.1 --vendor siemens
+    """
+    settings = load(config)
+    logs.configure(settings.log)
+    existing_ledger(settings).close()
+    model = open_model(settings, cache=None)
+    past = open_past(settings, model.bundle)
+    asked = question(model.encoder, past.library, words, like)
+    where = Filter(
+        since=f"{since:%Y%m%d}" if since else "",
+        until=f"{until:%Y%m%d}" if until else "",
+        vendor=vendor,
+        finding=finding,
+        confirmed_only=confirmed,
+    )
+    found = past.find(asked, count, where, by_study=words is None)
+    if as_json:
+        told = ({"similarity": each.similarity, "likeness": each.likeness} for each in found)
+        click.echo(json.dumps([{**asdict(f.case), **t} for f, t in zip(found, told, strict=True)]))
+    else:
+        terminal.cases(found)
+
+
+@main.command()
+@click.argument("key")
+@click.option(
+    "--report", metavar="STUDY_UID", required=True, help="Study of the report it is from."
+)
+@click.pass_obj
+def case(config: Path | None, key: str, report: str) -> None:
+    """Tell which study a report means by the KEY of a similar case. That somebody asked is kept.
+
+    \b
+    triage case 7QK4-M2XD --report 1.2.840.113619.2.1
+    """
+    settings = load(config)
+    ledger = existing_ledger(settings)
+    found = open_past(settings, open_bundle(settings.model.bundle)).resolve(key, report)
+    if found is None:
+        raise ConfigurationError(f"the report on {report} has no similar case {key} that is known")
+    ledger.report(
+        "case looked up", f"{key} of the report on {report}", Source("", f"user {getuser()}")
+    )
+    terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
+
+
+@main.command()
+@click.argument("patient_id")
+@click.option(
+    "--issuer", default="", help="Issuer of Patient ID (0010,0021), where images have it."
+)
+@click.pass_obj
+def forget(config: Path | None, patient_id: str, issuer: str) -> None:
+    """Remove a patient from the past cases: vectors, texts and keys, of the bundle in use.
+
+    Studies, reports and the spool are not touched.
+
+    \b
+    triage forget 4711
+    """
+    settings = load(config)
+    ledger = existing_ledger(settings)
+    count = open_past(settings, open_bundle(settings.model.bundle)).forget(patient_id, issuer)
+    ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
+    terminal.say(f"{count} case(s) removed")
 
 
 @main.command()

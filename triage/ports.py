@@ -220,6 +220,12 @@ class Library(Protocol):
     def size(self) -> int:
         """Return how many cases there are."""
 
+    def embedding(self, study_uid: str) -> Embedding | None:
+        """Return the embedding of a case, to the precision that it is kept with."""
+
+    def study_uids(self) -> Iterator[str]:
+        """Yield the Study UID of every case."""
+
     def typical(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, rising."""
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy import Row
 
+from triage.cases.past import Found
 from triage.domain.assessment import Answer, Assessment, Flag
 from triage.domain.delivery import Delivery
 from triage.domain.study import State, StudyRevision
@@ -48,6 +49,26 @@ def progress(what: str, total: int) -> Iterator[Progress]:
     with Progress(*columns, console=complaints) as bar:
         bar.add_task(what, total=total)
         yield bar
+
+
+def cases(found: Sequence[Found]) -> None:
+    """Print the cases that a search has found, the nearest first."""
+    table = Table(title=f"{len(found)} nearest case(s)")
+    for heading in (
+        "",
+        "Similarity",
+        "Above random pairs",
+        "Study date",
+        "Vendor",
+        "Study",
+        "Flags",
+    ):
+        table.add_column(heading, overflow="fold")
+    for rank, (case, similarity, likeness) in enumerate(found, start=1):
+        above = "" if likeness is None else f"{min(likeness, 0.999):.1%}"
+        said = (case.study_date, case.vendor, case.study_uid, ", ".join(case.flagged) or "none")
+        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
+    console.print(table)
 
 
 def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> None:

@@ -53,6 +53,16 @@ def test_the_nearest_come_first_with_their_cosines(library: Library) -> None:
     assert library.size() == 4
 
 
+def test_cases_are_known_by_their_study_and_give_their_embedding_back(library: Library) -> None:
+    for name in "ba":
+        library.add(case(name), towards_north(0.5))
+    assert list(library.study_uids()) == ["b", "a"]
+    kept = library.embedding("a")
+    assert kept is not None
+    assert kept == pytest.approx(towards_north(0.5), abs=1e-3)
+    assert library.embedding("c") is None
+
+
 def test_an_empty_library_finds_nothing(library: Library) -> None:
     assert uids(library) == []
     assert library.case("1") is None

@@ -1,6 +1,6 @@
 """Complete fakes of our own ports. Each passes the contract suite of its port (tests/contract)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -142,6 +142,13 @@ class FakeLibrary:
 
     def size(self) -> int:
         return len(self.kept)
+
+    def embedding(self, study_uid: str) -> Embedding | None:
+        _, vector = self.kept.get(study_uid, (None, None))
+        return vector
+
+    def study_uids(self) -> Iterator[str]:
+        yield from self.kept
 
     def typical(self) -> Sequence[float]:
         pairs = combinations(self.kept.values(), 2)

@@ -29,6 +29,9 @@ COMMANDS = [
     "check",
     "phantom",
     "series",
+    "search",
+    "case",
+    "forget",
 ]
 
 

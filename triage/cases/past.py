@@ -5,8 +5,10 @@ those alone are called similar that are more alike than nearly all random pairs;
 cases to know that, none is.
 """
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydicom import Dataset
 
@@ -18,6 +20,14 @@ from triage.ports import Embedding, Library
 
 LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
 OWN, OTHERS = 5, 3  #: cases listed, at most
+
+
+class Found(NamedTuple):
+    """A case that a search has found."""
+
+    case: Case
+    similarity: float  #: cosine
+    likeness: float | None  #: share of random pairs of cases that are less alike
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,29 @@ class Past:
                 if (likeness(near.similarity, typical) or 0) >= LEAST
             ),
         )
+
+    def find(
+        self, asked: Embedding, count: int, where: Filter, *, by_study: bool
+    ) -> Sequence[Found]:
+        """Return the nearest cases to `asked` (D,); their likeness only where a study was asked."""
+        typical = self.library.typical() if by_study else ()
+        return [
+            Found(near.case, near.similarity, likeness(near.similarity, typical))
+            for near in self.library.nearest(asked, count, where)
+        ]
+
+    def resolve(self, key: str, report_study_uid: str) -> Case | None:
+        """Return the case that the report on a study names by a key."""
+        for study_uid in self.library.study_uids():
+            if hmac.compare_digest(case_key(self.secret, report_study_uid, study_uid), key):
+                return self.library.case(study_uid)
+        return None
+
+    def forget(self, number: str, issuer: str) -> int:
+        """Remove the cases of a Patient ID and its issuer; return how many there were."""
+        header = Dataset()
+        header.PatientID, header.IssuerOfPatientID = number, issuer
+        return self.library.forget(patient_key(self.secret, header))
 
     def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:
         return SimilarCase(

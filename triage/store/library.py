@@ -81,6 +81,21 @@ class ExactLibrary:
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(self._ours)) or 0
 
+    def embedding(self, study_uid: str) -> Embedding | None:
+        """Return the embedding of a case, to the precision that it is kept with."""
+        with self._database.reading() as connection:
+            row = connection.scalar(
+                select(cases.c.row).where(self._ours, cases.c.study_uid == study_uid)
+            )
+            return None if row is None else self._vectors.first(row + 1)[row].astype(np.float32)
+
+    def study_uids(self) -> Iterator[str]:
+        """Yield the Study UID of every case."""
+        with self._database.reading() as connection:
+            yield from connection.scalars(
+                select(cases.c.study_uid).where(self._ours).order_by(cases.c.row)
+            )
+
     def typical(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, rising."""
         with self._database.reading() as connection:

@@ -1,0 +1,179 @@
+"""Past cases, the whole way: studies come over C-STORE, and are found in words and by likeness."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from export.__main__ import CLIPS
+from export.evaluate import embed
+from export.pairs import Pairs, open_pairs
+from export.phantoms import write_phantoms
+from tests.acceptance.site import Site, configure, serving, storescu
+from tests.integration.servers import Orthanc
+from triage.config import load
+from triage.demo import ASKED, DRAWN_HEARTS
+from triage.documents import read
+from triage.domain.case import Case
+from triage.domain.study import State
+from triage.findings.loader import load_findings
+from triage.model.bundle import ClipForm, open_bundle
+from triage.model.encoder import OnnxEncoder
+from triage.phantom.archive import write_study
+from triage.phantom.heart import draw
+from triage.store.database import Database
+from triage.store.library import ExactLibrary
+
+FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
+PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
+SEEDS = range(70_000, 70_200)  #: neither of training nor of any evaluation
+SENT = (70_200, 70_201)
+NEAR = 10
+
+
+@pytest.fixture(scope="module")
+def encoder() -> OnnxEncoder:
+    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
+    folder = tmp_path_factory.mktemp("pairs")
+    write_phantoms(folder, SEEDS, read(CLIPS / "demo.yaml", ClipForm), workers=2)
+    return open_pairs(folder)
+
+
+@pytest.fixture(scope="module")
+def library(
+    pairs: Pairs, encoder: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory
+) -> ExactLibrary:
+    folder = tmp_path_factory.mktemp("library")
+    database = Database(f"sqlite:///{folder / 'ledger.sqlite'}")
+    made = ExactLibrary(database, folder, "a" * 64, encoder.encode_text("Normal").size)
+    for row, vector in zip(pairs.rows, embed(pairs, encoder, FINDINGS).studies, strict=True):
+        made.add(Case(row["id"], f"patient {row['id']}"), vector)
+    return made
+
+
+def test_6_the_nearest_cases_have_the_same_findings_far_more_often_than_chance(
+    library: ExactLibrary, pairs: Pairs
+) -> None:
+    labels = np.stack([pairs.labels(finding.id) for finding in FINDINGS.findings], axis=1)
+    has = {
+        row["id"]: tuple(np.nan_to_num(each, nan=-1))
+        for row, each in zip(pairs.rows, labels, strict=True)
+    }
+    found, chance = [], []
+    for uid, combination in has.items():
+        if not any(value == 1 for value in combination):
+            continue
+        vector = library.embedding(uid)
+        assert vector is not None
+        near = [n.case.study_uid for n in library.nearest(vector, NEAR + 1)]
+        others = [has[other] == combination for other in near if other != uid][:NEAR]
+        found.append(np.mean(others))
+        chance.append(np.mean([has[other] == combination for other in has if other != uid]))
+    print(f"{np.mean(found):.3f} of the {NEAR} nearest, {np.mean(chance):.3f} by chance")  # noqa: T201
+    assert np.mean(found) >= 3 * np.mean(chance)
+
+
+def test_6_words_that_nobody_wrote_find_their_finding(
+    library: ExactLibrary, pairs: Pairs, encoder: OnnxEncoder
+) -> None:
+    rows = {row["id"]: place for place, row in enumerate(pairs.rows)}
+    precision = {}
+    for finding in PARAPHRASES.findings:
+        labels = pairs.labels(finding.id)
+        top = min(NEAR, int(np.nansum(labels)))
+        right = [
+            labels[rows[near.case.study_uid]] == 1
+            for prompt in finding.prompts
+            for near in library.nearest(encoder.encode_text(prompt), top)
+        ]
+        precision[finding.id] = float(np.mean(right))
+    print({id_: round(each, 2) for id_, each in precision.items()})  # noqa: T201
+    assert np.mean([*precision.values()]) >= 0.8
+    assert min(precision.values()) >= 0.6
+
+
+@pytest.fixture(scope="module")
+def served(
+    pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, list[str]]]:
+    """Yield a site that has assessed two studies of one patient, and their UIDs."""
+    folder = tmp_path_factory.mktemp("site")
+    model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
+    site = configure(folder, pacs, model=model, findings=str(ASKED[DRAWN_HEARTS]))
+    uids = []
+    with serving(site):
+        for seed in SENT:
+            files = write_study(folder / str(seed), draw(seed))
+            for file in files:
+                image = dcmread(file)
+                image.PatientID, image.PatientName = "HIDDEN-4711", "Hidden^Name"
+                image.PatientBirthDate, image.PatientSex = "19700101", "O"
+                image.save_as(file)
+            uids.append(str(image.StudyInstanceUID))
+            assert storescu(site, files).wait(120) == 0
+            assert site.wait_for_end().state is State.DELIVERED
+    return site, uids
+
+
+def said(site: Site, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "triage", "--config", str(site.config), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_assessed_study_is_found_in_words_and_by_likeness(
+    served: tuple[Site, list[str]],
+) -> None:
+    site, (first, second) = served
+    found = json.loads(said(site, "search", "Left ventricle is dilated", "--json"))
+    assert {each["study_uid"] for each in found} == {first, second}
+    assert found[0]["similarity"] >= found[1]["similarity"]
+    (near, _) = json.loads(said(site, "search", "--like", second, "--json"))
+    assert near["study_uid"] == second
+    assert near["similarity"] == pytest.approx(1, abs=2e-3)
+    assert first in said(site, "search", "Normal", "--count", "2")
+
+
+def test_a_report_lists_the_patient_s_own_earlier_study_with_its_images(
+    served: tuple[Site, list[str]], pacs: Orthanc
+) -> None:
+    _, (first, second) = served
+    report = next(
+        each
+        for each in map(_dataset, pacs.reports())
+        if each.StudyInstanceUID == second and each.Modality == "SR"
+    )
+    (prior,) = report.PertinentOtherEvidenceSequence
+    assert prior.StudyInstanceUID == first
+
+
+def test_a_forgotten_patient_is_in_no_search_and_no_file(served: tuple[Site, list[str]]) -> None:
+    site, _ = served
+    state = Path(load(site.config).state_dir)
+    vectors = [*(state / "cases").iterdir()]
+    assert any(path.read_bytes().strip(b"\0") for path in vectors)
+    assert "HIDDEN" not in "".join(path.name for path in state.rglob("*"))
+    assert said(site, "forget", "HIDDEN-4711").startswith("2 case(s) removed")
+    assert json.loads(said(site, "search", "Normal", "--json")) == []
+    assert not any(path.read_bytes().strip(b"\0") for path in vectors)
+
+
+def _dataset(content: bytes) -> Dataset:
+    return dcmread(BytesIO(content))

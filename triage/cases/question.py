@@ -1,0 +1,25 @@
+"""What is asked of the library, as an embedding: words, a case, or both."""
+
+import numpy as np
+
+from triage.domain.errors import ConfigurationError
+from triage.ports import Embedding, Encoder, Library
+
+
+def question(encoder: Encoder, library: Library, words: str | None, like: str | None) -> Embedding:
+    """Return the direction (D,) of words, of the case `like`, or in the middle of both.
+
+    Raises ConfigurationError where there is neither, or no such case.
+    """
+    parts = []
+    if words:
+        parts.append(encoder.encode_text(words))
+    if like:
+        known = library.embedding(like)
+        if known is None:
+            raise ConfigurationError(f"no case of study {like} is known to this bundle")
+        parts.append(known)
+    if not parts:
+        raise ConfigurationError("say what to search for: words, --like STUDY_UID, or both")
+    asked = np.sum([part / np.linalg.norm(part) for part in parts], axis=0)
+    return np.asarray(asked / np.linalg.norm(asked), np.float32)
