@@ -104,10 +104,8 @@ def test_6_words_that_nobody_wrote_find_their_finding(
 
 
 @pytest.fixture(scope="module")
-def served(
-    pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Site, list[str]]]:
-    """Yield a site that has assessed two studies of one patient, and their UIDs."""
+def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, list[str]]:
+    """Return a site that has assessed two studies of one patient, and their UIDs."""
     folder = tmp_path_factory.mktemp("site")
     model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
     site = configure(folder, pacs, model=model, findings=str(ASKED[DRAWN_HEARTS]))
