@@ -530,7 +530,7 @@ def case(config: Path | None, key: str, report: str) -> None:
 )
 @click.pass_obj
 def forget(config: Path | None, patient_id: str, issuer: str) -> None:
-    """Remove a patient from the past cases: vectors, texts and keys, of the bundle in use.
+    """Remove a patient from the past cases of every bundle: vectors, texts and keys.
 
     Studies, reports and the spool are not touched.
 

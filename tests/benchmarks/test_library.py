@@ -30,7 +30,7 @@ def fill(database: Database, folder: Path, count: int) -> None:
     folder.mkdir()
     rng = np.random.default_rng(0)
     with (folder / f"{BUNDLE}.f16").open("wb") as file, database.writing() as connection:
-        connection.execute(insert(case_rows).values(bundle=BUNDLE, next=count))
+        connection.execute(insert(case_rows).values(bundle=BUNDLE, next=count, width=WIDTH))
         for first in range(0, count, PART):
             rows = range(first, min(count, first + PART))
             drawn = rng.standard_normal((len(rows), WIDTH), np.float32)

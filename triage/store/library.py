@@ -35,6 +35,8 @@ class ExactLibrary:
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._database = database
+        self._folder = folder
+        self._width = width
         self._bundle = bundle
         self._vectors = Vectors(folder / f"{bundle}.f16", width)
         self._threads = threads
@@ -105,15 +107,18 @@ class ExactLibrary:
         return self._typical
 
     def forget(self, patient: str) -> int:
-        """Remove a patient's cases without a trace; return how many there were."""
-        theirs = (self._ours, cases.c.patient == patient)
+        """Remove a patient's cases, those of other bundles too; return how many there were."""
+        theirs = cases.c.patient == patient
+        query = select(cases.c.bundle, cases.c.row, case_rows.c.width).where(
+            theirs, cases.c.bundle == case_rows.c.bundle
+        )
         with self._database.writing() as connection:
-            rows = connection.scalars(select(cases.c.row).where(*theirs)).all()
-            connection.execute(delete(cases).where(*theirs))
-        for row in rows:
-            self._vectors.erase(row)
+            left = connection.execute(query).all()
+            connection.execute(delete(cases).where(theirs))
+        for each in left:
+            Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
         self._database.shred()
-        return len(rows)
+        return len(left)
 
     @property
     def _ours(self) -> ColumnElement[bool]:
@@ -132,7 +137,9 @@ class ExactLibrary:
         )
         after: int | None = connection.scalar(taken)
         if after is None:
-            connection.execute(insert(case_rows).values(bundle=self._bundle, next=1))
+            connection.execute(
+                insert(case_rows).values(bundle=self._bundle, next=1, width=self._width)
+            )
             return 0
         return after - 1
 

@@ -130,6 +130,7 @@ case_rows = Table(
     metadata,
     Column("bundle", String(64), primary_key=True),
     Column("next", Integer, nullable=False),
+    Column("width", Integer, nullable=False),  # of a vector
 )
 
 cases = Table(

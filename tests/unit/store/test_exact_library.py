@@ -94,6 +94,18 @@ def test_a_forgotten_patient_is_in_no_file(library: ExactLibrary, tmp_path: Path
     assert others.astype(np.float16).tobytes() in written(tmp_path)
 
 
+def test_a_patient_is_forgotten_in_what_other_bundles_have_embedded(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    narrow = ExactLibrary(database, tmp_path / "cases", OTHER, 4)
+    narrow.add(Case("1", "theirs"), np.full(4, 0.5, np.float32))
+    library = opened(tmp_path)
+    library.add(Case("1", "theirs"), vector(1))
+    library.add(Case("2", "others"), vector(2))
+    assert library.forget("theirs") == 2
+    assert (narrow.size(), library.size()) == (0, 1)
+    assert not (tmp_path / "cases" / f"{OTHER}.f16").read_bytes().strip(b"\0")
+
+
 def test_a_replaced_case_leaves_no_vector_behind(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
     library.add(Case("1", "p"), vector(2))
