@@ -230,4 +230,4 @@ class Library(Protocol):
         """Return the cosines of random pairs of cases of different patients, rising."""
 
     def forget(self, patient: str) -> int:
-        """Remove a patient's cases, of every bundle, without a trace; return how many there were."""
+        """Remove a patient's cases, those of other bundles too; return how many there were."""

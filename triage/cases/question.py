@@ -9,8 +9,10 @@ from triage.ports import Embedding, Encoder, Library
 def question(encoder: Encoder, library: Library, words: str | None, like: str | None) -> Embedding:
     """Return the direction (D,) of words, of the case `like`, or in the middle of both.
 
-    Raises ConfigurationError where there is neither, or no such case.
+    Raises ConfigurationError where there is neither, no such case, or no case at all.
     """
+    if library.size() == 0:
+        raise ConfigurationError("no study has been assessed with this bundle, so there is no case")
     parts = []
     if words:
         parts.append(encoder.encode_text(words))

@@ -114,9 +114,9 @@ class ExactLibrary:
         )
         with self._database.writing() as connection:
             left = connection.execute(query).all()
+            for each in left:  # before the rows that know of them are gone
+                Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
             connection.execute(delete(cases).where(theirs))
-        for each in left:
-            Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
         self._database.shred()
         return len(left)
 

@@ -1,0 +1,45 @@
+"""What is asked of the library."""
+
+import numpy as np
+import pytest
+
+from tests.fakes import FakeEncoder, FakeLibrary
+from triage.cases.question import question
+from triage.domain.case import Case
+from triage.domain.errors import ConfigurationError
+
+NORTH, EAST = np.eye(FakeEncoder.size, dtype=np.float32)[:2]
+WORD = "a"  #: one letter long, so the fake's embedding is EAST
+
+
+@pytest.fixture
+def library() -> FakeLibrary:
+    made = FakeLibrary()
+    made.add(Case("1.2", "p"), NORTH)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "like", "expected"),
+    [(WORD, None, EAST), (None, "1.2", NORTH), (WORD, "1.2", (NORTH + EAST) / np.sqrt(2))],
+)
+def test_words_a_case_or_the_middle_of_both(
+    library: FakeLibrary, words: str | None, like: str | None, expected: np.ndarray
+) -> None:
+    assert question(FakeEncoder(), library, words, like) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "like", "said"),
+    [(None, None, "say what to search"), (None, "9.9", "no case of study")],
+)
+def test_a_question_that_asks_nothing_says_so(
+    library: FakeLibrary, words: str | None, like: str | None, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        question(FakeEncoder(), library, words, like)
+
+
+def test_an_empty_library_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="there is no case"):
+        question(FakeEncoder(), FakeLibrary(), WORD, None)
