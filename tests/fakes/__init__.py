@@ -73,7 +73,7 @@ class FakeDestination:
         self._check()
         taken = [each for each in offers if each.sop_class_uid in self.classes or not self.classes]
         if not taken:
-            raise DeliveryFailed("accepted none of our presentation contexts")
+            raise DeliveryFailed("it accepts no such class")
         return taken[0]
 
     def deliver(self, product: Product) -> Acknowledgement:

@@ -78,10 +78,10 @@ class DicomStore:
         except UnicodeError:
             raise DestinationUnreachable(f"{settings.host} is no host name") from None
         if not association.is_established:
-            raise self._refusal(association)
+            raise self._refusal(association, sop_class_uids)
         return association
 
-    def _refusal(self, association: Association) -> DeliveryFailed:
+    def _refusal(self, association: Association, proposed: Sequence[str]) -> DeliveryFailed:
         peer = f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
         primitive = association.acceptor.primitive
         if association.is_rejected:
@@ -91,7 +91,10 @@ class DicomStore:
             return DestinationUnreachable(
                 f"{peer} does not answer; is it running, and is the port right?"
             )
-        return DeliveryFailed(f"{peer} accepted none of our presentation contexts")
+        names = " or ".join(UID(sop_class_uid).name for sop_class_uid in proposed)
+        return DeliveryFailed(
+            f"{peer} accepts no {names}: have it accept that, or take it out of `reports`"
+        )
 
 
 def _judged(response: Dataset) -> Acknowledgement:
