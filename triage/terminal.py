@@ -63,7 +63,7 @@ def cases(found: Sequence[Found]) -> None:
         "Study",
         "Flags",
     ):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
     for rank, (case, similarity, likeness) in enumerate(found, start=1):
         above = "" if likeness is None else f"{min(likeness, 0.999):.1%}"
         said = (case.study_date, case.vendor, case.study_uid, ", ".join(case.flagged) or "none")
