@@ -36,11 +36,9 @@ class Learner:
         """Contrast the clips and captions of `rows` (B) with each other; return the loss."""
         self.dropout(step)
         rng = np.random.default_rng([self.recipe.seed, 1, step])
-        said = [self.captions(rows, rng) for _ in range(self.recipe.captions)]
+        said = self.captions(np.tile(rows, self.recipe.captions), rng)
         with self.precision():
-            texts = embed_texts(
-                self.network, self.tokenizer, [each for part in said for each in part]
-            )
+            texts = embed_texts(self.network, self.tokenizer, said)
             video = self.clips(rows, rng)
         every = torch.unflatten(texts.float(), 0, (-1, len(rows)))  # (K, B, D)
         losses = [

@@ -453,8 +453,7 @@ date = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 @click.option("--since", type=date, help="First study date, e.g. 2024-01-31.")
 @click.option("--until", type=date, help="Last study date.")
 @click.option("--vendor", default="", help="Part of the manufacturer's name.")
-@click.option("--finding", default="", help="Id of a finding that was flagged or confirmed.")
-@click.option("--confirmed", is_flag=True, help="Only what a radiologist has confirmed.")
+@click.option("--finding", default="", help="Id of a finding that was flagged.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 @click.pass_obj
 def search(  # noqa: PLR0913 - one argument for each option
@@ -467,7 +466,6 @@ def search(  # noqa: PLR0913 - one argument for each option
     until: datetime | None,
     vendor: str,
     finding: str,
-    confirmed: bool,
     as_json: bool,
 ) -> None:
     """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
@@ -490,7 +488,6 @@ def search(  # noqa: PLR0913 - one argument for each option
         until=f"{until:%Y%m%d}" if until else "",
         vendor=vendor,
         finding=finding,
-        confirmed_only=confirmed,
     )
     found = past.find(asked, count, where, by_study=words is None)
     if as_json:

@@ -15,7 +15,7 @@ from rich.table import Table
 from sqlalchemy import Row
 
 from triage.cases.past import Found
-from triage.domain.assessment import Answer, Assessment, Flag
+from triage.domain.assessment import Answer, Assessment, Flag, in_percent
 from triage.domain.delivery import Delivery
 from triage.domain.study import State, StudyRevision
 
@@ -65,7 +65,7 @@ def cases(found: Sequence[Found]) -> None:
     ):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
     for rank, (case, similarity, likeness) in enumerate(found, start=1):
-        above = "" if likeness is None else f"{min(likeness, 0.999):.1%}"
+        above = "" if likeness is None else in_percent(likeness)
         said = (case.study_date, case.vendor, case.study_uid, ", ".join(case.flagged) or "none")
         table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
     console.print(table)

@@ -110,6 +110,11 @@ class SimilarCase:
     likeness: float | None = None  #: share of random pairs of cases that are less alike, if known
 
 
+def in_percent(likeness: float) -> str:
+    """Return e.g. "99.2%"; never the whole, for there are more pairs than were drawn."""
+    return f"{min(likeness, 0.999):.1%}"
+
+
 class Disclosure(StrEnum):
     """What a site lets reports tell of similar cases."""
 

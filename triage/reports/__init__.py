@@ -5,7 +5,6 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
 
     identity            UIDs from what a report says
     equipment           who writes the reports
-    reporting           what a report is made from
     header              patient, study and dates from the images
     codes               the coded concepts
     content             content items of a Structured Report

@@ -6,13 +6,14 @@ among that, makes it another instance; so no two pages ever share one.
 
 import hashlib
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pydicom import Dataset
 from pydicom.uid import UID
 
 from triage.reports import codes, header, identity, references
+from triage.reports.document import TITLE
 from triage.reports.lineage import place
-from triage.reports.page import TITLE
 from triage.reports.reporting import Reporting
 
 
@@ -51,9 +52,9 @@ def begun(kind: Kind, reporting: Reporting, shown: bytes) -> Dataset:
 
 def sources(reporting: Reporting) -> list[Dataset]:
     """Return references to all images that the model looked at (PS3.3 Table 10-11)."""
+    images = references.of_headers(reporting.evidence)
     return [
-        _reference(image)
-        for image in sorted(reporting.evidence, key=lambda image: str(image.SOPInstanceUID))
+        references.instance(each) for each in sorted(images, key=attrgetter("sop_instance_uid"))
     ]
 
 
@@ -81,11 +82,4 @@ def _algorithm(reporting: Reporting) -> Dataset:
     item.ManufacturerModelName = model.name
     item.SoftwareVersions = model.version
     item.ContributionDescription = "Image-text scoring of the findings"
-    return item
-
-
-def _reference(image: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = image.SOPClassUID
-    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
     return item

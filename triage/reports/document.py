@@ -14,7 +14,7 @@ from triage.reports import codes, identity, references
 from triage.reports.content import CONTEXT, readable, text, uidref
 from triage.reports.equipment import Equipment
 
-SERIES_DESCRIPTION = "AI triage (RESEARCH USE ONLY)"
+TITLE = "AI triage (RESEARCH USE ONLY)"
 INTENDED_USE = "RESEARCH USE ONLY. Unverified AI output; not for diagnosis or treatment."
 
 
@@ -23,7 +23,7 @@ def put_series(document: Dataset, kind: str, modality: str, number: int) -> None
     document.Modality = modality
     document.SeriesInstanceUID = identity.series_uid(kind, document.StudyInstanceUID)
     document.SeriesNumber = number
-    document.SeriesDescription = SERIES_DESCRIPTION
+    document.SeriesDescription = TITLE
     # The study's own, so that every revision gives its series the same.
     if document.StudyDate:
         document.SeriesDate, document.SeriesTime = document.StudyDate, document.StudyTime

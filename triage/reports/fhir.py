@@ -28,7 +28,7 @@ from triage.domain.assessment import Answer, Flag, KeyFrame, Priority
 from triage.domain.delivery import Product
 from triage.reports import codes, draft, header, identity, views
 from triage.reports.content import plain
-from triage.reports.page import TITLE
+from triage.reports.document import TITLE
 from triage.reports.reporting import Reporting
 
 KIND = "fhir"

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
-from triage.domain.assessment import Assessment, Flag, SimilarCase, SourceImage
+from triage.domain.assessment import Assessment, Flag, SimilarCase, SourceImage, in_percent
 from triage.reports import draft, header, letters, page_findings, views
 from triage.reports.content import plain
+from triage.reports.document import TITLE
 from triage.reports.layout import (
     BODY,
     FAINT,
@@ -51,7 +52,6 @@ from triage.reports.sheet import (
     leading,
 )
 
-TITLE = "AI triage (RESEARCH USE ONLY)"
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
 FEW = 8  #: sentences up to here have a line of their own
 PICTURES = 5  #: on the page; the key object selection has all
@@ -257,7 +257,7 @@ def _similar(cases: Sequence[SimilarCase]) -> Iterator[Line]:
         whose = f"another patient, key {case.key}" if case.key else "this patient's own"
         yield from wrapped(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
         if case.likeness is not None:
-            yield Line(f"more alike than {_percent(case.likeness)} of random pairs", FAINT)
+            yield Line(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
         if case.study_uid:
             yield from wrapped(f"study {case.study_uid}", FAINT)
 
@@ -298,8 +298,3 @@ def _parts(group: str) -> list[str]:
     """The family name, and what there is of the others."""
     family, *others = (part.strip() for part in group.split("^"))
     return [family, *(part for part in others if part)]
-
-
-def _percent(share: float) -> str:
-    """Never the whole: there are always more pairs than were drawn."""
-    return f"{min(share, 0.999):.1%}"

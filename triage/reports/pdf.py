@@ -8,6 +8,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from triage.domain.delivery import Product
 from triage.reports import codes, companion, header, page, part10, references
+from triage.reports.document import TITLE
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
@@ -27,7 +28,7 @@ def build(reporting: Reporting) -> Product:
         # Encapsulated Document Module (PS3.3 C.24.2)
         document.AcquisitionDateTime = None
         document.SourceInstanceSequence = companion.sources(reporting)
-        document.DocumentTitle = page.TITLE
+        document.DocumentTitle = TITLE
         document.ConceptNameCodeSequence = [references.coded(codes.REPORT)]
         document.VerificationFlag = "UNVERIFIED"
         document.MIMETypeOfEncapsulatedDocument = "application/pdf"

@@ -34,11 +34,19 @@ def study(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
     return item
 
 
-def document(study_uid: str, instance: SourceImage, purpose: Concept) -> Dataset:
+def document(study_uid: str, source: SourceImage, purpose: Concept) -> Dataset:
     """Return an item that references a document, and for what purpose."""
-    item = study(study_uid, [instance])
+    item = study(study_uid, [source])
     (reference,) = item.ReferencedSeriesSequence[0].ReferencedSOPSequence
     reference.PurposeOfReferenceCodeSequence = [coded(purpose)]
+    return item
+
+
+def instance(source: SourceImage) -> Dataset:
+    """Return an item that references one instance (PS3.3 Table 10-11)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.sop_class_uid
+    item.ReferencedSOPInstanceUID = source.sop_instance_uid
     return item
 
 
@@ -51,13 +59,6 @@ def coded(concept: Concept) -> Dataset:
 
 def _series(series_uid: str, instances: Sequence[SourceImage]) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPSequence = [_instance(each) for each in instances]
+    item.ReferencedSOPSequence = [instance(each) for each in instances]
     item.SeriesInstanceUID = series_uid
-    return item
-
-
-def _instance(instance: SourceImage) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = instance.sop_class_uid
-    item.ReferencedSOPInstanceUID = instance.sop_instance_uid
     return item
