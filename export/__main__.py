@@ -439,7 +439,9 @@ def _form(checkpoint: Path, sizes: VideoSizes, resize: Resize | None) -> ClipFor
 
 
 def _findings(path: Path | None) -> FindingSet:
-    return load_findings(path or Settings().findings)
+    """Return the findings that are asked by prompts; examples are cases of a site, not of ours."""
+    asked = load_findings(path or Settings().findings)
+    return replace(asked, findings=tuple(f for f in asked.findings if f.examples is None))
 
 
 def _embedded(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> Embedded:

@@ -40,7 +40,7 @@ from triage.model.bundle import (
     sha256_of,
     write_manifest,
 )
-from triage.model.scoring import score
+from triage.model.prompts import mean_cosines
 from triage.ports import Encoder
 
 LEAST_AUC = 0.8  #: below it a finding gets no threshold
@@ -209,7 +209,7 @@ def _scores(
         finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
         for finding in findings.findings
     }
-    return {id_: np.array([score(study, prompts[id_]) for study in studies]) for id_ in prompts}
+    return {id_: mean_cosines(each, studies) for id_, each in prompts.items()}
 
 
 def _zero_shot(

@@ -20,10 +20,10 @@ from export.pairs import Pairs
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle, ClipForm
-from triage.model.prompts import PromptEmbeddings, prompt_embeddings
+from triage.model.prompts import prompt_embeddings
+from triage.model.questions import Scores, questions
 from triage.model.relevance import Occluded, Sources, occlude, relevances
-from triage.model.scoring import score
-from triage.ports import Embedding, Encoder, Frames
+from triage.ports import Encoder, Frames
 
 SEED = 0  #: of the bootstrap
 ALL = "all"
@@ -73,19 +73,24 @@ def pointing(
         raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
     slots = view_of_each_frame(pairs.form)
     prompts = prompt_embeddings(findings, bundle, encoder, None)
+    asked = questions(findings, bundle, prompts, {}).values()
     cases: dict[str, list[Case]] = defaultdict(list)
     looked = []
     for study, row in enumerate(pairs.rows):
         clip = np.ascontiguousarray(pairs.frames[study, : pairs.counts[study]])
         whole = encoder.encode_clip(clip)
-        there = [finding for finding in findings.findings if row.get(finding.id) == "1"]
-        flagged = [each for each in there if _is_flagged(each, bundle, whole, prompts)]
+        flagged = [
+            (finding, question.scores)
+            for finding, question in zip(findings.findings, asked, strict=True)
+            if row.get(finding.id) == "1" and question.scores and question.threshold is not None
+            if question.scores(whole[None])[0] > question.threshold
+        ]
         if flagged:
             began = time.perf_counter()
             occluded = occlude(clip, sources(clip, slots), whole, encoder, "black")
             looked.append(time.perf_counter() - began)
-            for finding in flagged:
-                cases[finding.id].append(_case(study, finding, occluded, prompts))
+            for finding, scores in flagged:
+                cases[finding.id].append(_case(study, finding, occluded, scores))
         done()
     told = {**cases, ALL: [case for each in cases.values() for case in each]}
     return Pointed(
@@ -134,14 +139,7 @@ def table(pointed: Pointed) -> Iterator[str]:
         yield f"| {name} | {each.cases} | {each.hits:.3f} | {each.chance:.3f} | {more} |"
 
 
-def _is_flagged(
-    finding: Finding, bundle: Bundle, whole: Embedding, prompts: PromptEmbeddings
-) -> bool:
-    known = bundle.calibration.findings.get(finding.id) if bundle.calibration else None
-    return known is not None and score(whole, prompts[finding.id]) > known.threshold
-
-
-def _case(study: int, finding: Finding, occluded: Occluded, prompts: PromptEmbeddings) -> Case:
-    worth = relevances(occluded, prompts[finding.id])
+def _case(study: int, finding: Finding, occluded: Occluded, scores: Scores) -> Case:
+    worth = relevances(occluded, scores)
     foremost = max(worth, key=worth.__getitem__)
     return Case(study, foremost in finding.views, float(np.isin([*worth], finding.views).mean()))

@@ -12,6 +12,7 @@ from triage.config import Settings
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.model.prompts import prompt_embeddings
+from triage.model.questions import questions
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -45,7 +46,7 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
         spool=FileSpool(tmp_path),
         ledger=ledger,
         queue=queue,
-        model=Model(bundle, encoder, findings, prompts),
+        model=Model(bundle, encoder, findings, questions(findings, bundle, prompts, {})),
         equipment=equipment(SETTINGS),
         destinations=dict.fromkeys(("pacs", "archive"), ("application/dicom",)),
         holder="worker:1",

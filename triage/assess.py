@@ -39,7 +39,7 @@ from triage.imaging.series import Chosen, select_views, why_declined
 from triage.key_frames import Pictures, key_frames, pictures
 from triage.lease import kept_alive
 from triage.model.bundle import Bundle
-from triage.model.prompts import PromptEmbeddings
+from triage.model.questions import Questions
 from triage.model.relevance import Occluded, makers, occlude
 from triage.model.scoring import answer
 from triage.ports import Embedding, Encoder, Frames, Ledger, Queue, Spool
@@ -62,7 +62,7 @@ class Model:
     bundle: Bundle
     encoder: Encoder
     findings: FindingSet
-    prompts: PromptEmbeddings
+    questions: Questions
 
     @property
     def identity(self) -> ModelIdentity:
@@ -197,7 +197,7 @@ class Assessor:
         """Score every finding, and look for the images that made the flags."""
         model, form = self.model, self.model.bundle.manifest.clip
         answers = tuple(
-            answer(finding, model.bundle, frames, embedding, model.prompts[finding.id])
+            answer(finding, model.questions[finding.id], model.bundle, frames, embedding)
             for finding in model.findings.findings
         )
         if self.key_frames == 0 or all(each.flag is not Flag.YES for each in answers):
@@ -218,7 +218,8 @@ class Assessor:
         whence: Sequence[Origin | None],
         used: Sequence[UsedView],
     ) -> Answer:
-        found = makers(occluded, self.model.prompts[flagged.finding.id], self.key_frames)
+        scores = self.model.questions[flagged.finding.id].scores
+        found = makers(occluded, scores, self.key_frames) if scores else []
         return replace(flagged, key_frames=key_frames(found, whence, used))
 
     def _images(self, study: StudyRevision) -> tuple[list[Image], list[UnusedStack]]:

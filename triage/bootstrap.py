@@ -7,6 +7,7 @@ needs it.
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,13 @@ from triage.imaging.rules import load_rules
 from triage.intake import Intake
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
+from triage.model.questions import questions
 from triage.ports import Clock, Destination
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
+from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.spool import FileSpool
@@ -161,7 +165,20 @@ def open_model(settings: Settings, cache: Path | None) -> Model:
                 f"but the bundle knows {', '.join(sorted(views))}"
             )
     encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
-    return Model(bundle, encoder, findings, prompt_embeddings(findings, bundle, encoder, cache))
+    prompts = prompt_embeddings(findings, bundle, encoder, cache)
+    fitted = _fitted(settings, bundle)
+    return Model(bundle, encoder, findings, questions(findings, bundle, prompts, fitted))
+
+
+def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
+    """Return what was fitted; a site that has not run yet has no ledger, and gets none by this."""
+    there = SqlLedger.path_in(settings.state_dir).is_file()
+    return open_fittings(settings).of_bundle(bundle.digest) if there else {}
+
+
+def open_fittings(settings: Settings) -> SqlFittings:
+    """Open what was fitted from a site's past cases."""
+    return SqlFittings(SqlLedger.database_in(state_folder(settings)))
 
 
 def open_past(settings: Settings, bundle: Bundle) -> Past:

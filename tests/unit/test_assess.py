@@ -21,7 +21,6 @@ from triage.domain.assessment import Assessment, Flag
 from triage.domain.delivery import DeliveryState
 from triage.domain.study import Event, State
 from triage.intake import Intake
-from triage.model.bundle import Calibration, Threshold
 from triage.phantom.habits import Vendor
 from triage.ports import Embedding, Embeddings, Frames
 from triage.store.ledger import SqlLedger
@@ -34,14 +33,13 @@ STUDY = uid("study")
 def trained(assessor: Assessor, threshold: float) -> Assessor:
     """Return the assessor with a bundle that says it is trained and calibrated."""
     model = assessor.model
-    thresholds = {
-        finding.id: Threshold(threshold=threshold, prompts=finding.prompts)
-        for finding in model.findings.findings
+    asked = {
+        id_: replace(question, threshold=threshold, why_not="")
+        for id_, question in model.questions.items()
     }
     manifest = model.bundle.manifest.model_copy(update={"trained": True})
-    calibration = Calibration(method="test", findings=thresholds)
-    bundle = replace(model.bundle, manifest=manifest, calibration=calibration)
-    return replace(assessor, model=replace(model, bundle=bundle))
+    bundle = replace(model.bundle, manifest=manifest)
+    return replace(assessor, model=replace(model, bundle=bundle, questions=asked))
 
 
 def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:

@@ -92,7 +92,7 @@ class KeyFrame:
 
     view: str  #: the slot that it filled
     image: SourceImage
-    #: what the score loses without its view and wins by that view alone, their mean; cosine
+    #: what the score loses without its view and wins by that view alone, their mean
     relevance: float
 
 
@@ -137,13 +137,16 @@ class Answer:
     """The answer for one finding."""
 
     finding: Finding
-    score: float | None  #: mean cosine similarity to the prompts, -1 to 1; None if not computed
+    #: mean cosine similarity to the prompts, -1 to 1, or of a finding that is asked by examples
+    #: its own measure (triage/model/fitted.py); None if not computed
+    score: float | None
     threshold: float | None  #: None where the bundle has no calibration for this finding
     flag: Flag
     presence: Presence
     reason: str  #: why this flag, in words for the radiologist
     views: tuple[str, ...]  #: the finding's views that the study filled
     key_frames: tuple[KeyFrame, ...] = ()  #: the images that made the score, the foremost first
+    fitted: str = ""  #: digest of what was fitted from examples, where it is asked by them
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the hospital asks about: findings, each with prompts in plain words.
+"""What the hospital asks about: findings, each with prompts in plain words, or with examples.
 
 Thresholds do not live here: they belong to the calibration of one bundle.
 """
@@ -16,6 +16,16 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Past studies that show what is meant, by Study Instance UID."""
+
+    present: tuple[str, ...] = ()  #: that have the finding
+    absent: tuple[str, ...] = ()  #: that have not; without any, past cases at large stand for them
+    #: in place of both: all that a radiologist confirmed, against the others that have a report
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
 class Finding:
     """One question that the worker answers for every study."""
 
@@ -26,6 +36,7 @@ class Finding:
     code: Code | None  #: a code that somebody verified; None: the private scheme
     verified_by: str  #: who verified the code and where; empty where there is none
     site: Code | None  #: the anatomical site
+    examples: Examples | None = None  #: asked by them, together with the prompts if there are any
 
 
 @dataclass(frozen=True)

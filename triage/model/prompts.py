@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from triage.domain.finding import FindingSet
 from triage.model.bundle import Bundle
-from triage.ports import Encoder
+from triage.ports import Embeddings, Encoder
 
 PromptEmbeddings = dict[str, NDArray[np.float32]]  #: finding id -> (prompts, D)
 
@@ -30,7 +30,8 @@ def prompt_embeddings(
     path = cache / f"prompts-{bundle.digest[:16]}-{findings.digest[:16]}.npz"
     try:
         with path.open("rb") as file, np.load(file) as stored:
-            return {finding.id: stored[finding.id] for finding in findings.findings}
+            asked = [finding.id for finding in findings.findings if finding.prompts]
+            return {id_: stored[id_] for id_ in asked}
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass
     embeddings = _computed(findings, encoder)
@@ -38,10 +39,16 @@ def prompt_embeddings(
     return embeddings
 
 
+def mean_cosines(prompts: NDArray[np.float32], embeddings: Embeddings) -> NDArray[np.float64]:
+    """Return the mean cosine to prompts (p, D) of embeddings (n, D), (n,) (CMR-CLIP)."""
+    return np.asarray((embeddings @ prompts.T).mean(axis=1), np.float64)
+
+
 def _computed(findings: FindingSet, encoder: Encoder) -> PromptEmbeddings:
     return {
         finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
         for finding in findings.findings
+        if finding.prompts
     }
 
 

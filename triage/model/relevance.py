@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.model.questions import Scores
 from triage.ports import Embedding, Embeddings, Encoder, Frames
 
 SEGMENTS = 5  #: of a view, at most: they cost an encoding each, and neighbours look alike
@@ -54,7 +55,7 @@ class Maker(NamedTuple):
 
     view: str
     place: int  #: in the clip
-    relevance: float  #: of its view; cosine
+    relevance: float  #: of its view; in the score's unit
 
 
 def occlude(
@@ -81,24 +82,24 @@ def occlude(
     return Occluded(tuple(segments), tuple(segments.values()), seen)
 
 
-def relevances(occluded: Occluded, prompts: NDArray[np.float32]) -> dict[str, float]:
-    """Return what each view is worth to the score of a finding's prompts (n, D); cosine."""
+def relevances(occluded: Occluded, scores: Scores) -> dict[str, float]:
+    """Return what each view is worth to the score of a finding, in the score's unit."""
     seen = occluded.seen
-    lost = _scores(seen.whole[None], prompts) - _scores(seen.without, prompts)  # (views,)
-    won = _scores(seen.alone, prompts) - _scores(seen.nothing[None], prompts)  # (views,)
+    lost = scores(seen.whole[None]) - scores(seen.without)  # (views,)
+    won = scores(seen.alone) - scores(seen.nothing[None])  # (views,)
     return dict(zip(occluded.views, ((lost + won) / 2).tolist(), strict=True))
 
 
-def makers(occluded: Occluded, prompts: NDArray[np.float32], at_most: int) -> list[Maker]:
-    """Return the frames that made the score of a finding's prompts (n, D), the foremost first.
+def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[Maker]:
+    """Return the frames that made the score of a finding, the foremost first.
 
     First one frame of each view that counts; where these are few, further ones of the same views
     that are no neighbours of those chosen.
     """
-    worth = relevances(occluded, prompts)
+    worth = relevances(occluded, scores)
     foremost = max(worth.values())
     counting = [view for view in occluded.views if worth[view] > max(0, LEAST_SHARE * foremost)]
-    spread = {view: list(_spread(occluded, view, prompts)) for view in counting}
+    spread = {view: list(_spread(occluded, view, scores)) for view in counting}
     ranked = sorted(
         ((rank, view, place) for view in counting for rank, place in enumerate(spread[view])),
         key=lambda each: (each[0], -worth[each[1]]),
@@ -107,13 +108,13 @@ def makers(occluded: Occluded, prompts: NDArray[np.float32], at_most: int) -> li
     return sorted(chosen, key=lambda each: -each.relevance)
 
 
-def _spread(occluded: Occluded, view: str, prompts: NDArray[np.float32]) -> Iterator[int]:
+def _spread(occluded: Occluded, view: str, scores: Scores) -> Iterator[int]:
     """Yield the middle frames of a view's segments, the most missed first, no two neighbours."""
     number = occluded.views.index(view)
     segments = occluded.segments[number]
-    scores = _scores(occluded.seen.segments[number], prompts) if len(segments) > 1 else np.zeros(1)
+    left = scores(occluded.seen.segments[number]) if len(segments) > 1 else np.zeros(1)
     taken: list[int] = []
-    for segment in np.argsort(scores, kind="stable"):
+    for segment in np.argsort(left, kind="stable"):
         if all(abs(int(segment) - other) > 1 for other in taken):
             taken.append(int(segment))
             yield int(segments[segment][len(segments[segment]) // 2])
@@ -142,9 +143,3 @@ def _left(clip: Frames, kept: Places, missing: Missing) -> Frames:
         return clip[kept] if len(kept) else black[:1]
     black[kept] = clip[kept]
     return black
-
-
-def _scores(embeddings: Embeddings, prompts: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the scores (n,) of embeddings (n, D), as `scoring.score` gives each."""
-    scores: NDArray[np.float64] = (embeddings @ prompts.T).mean(axis=1).astype(np.float64)
-    return scores

@@ -12,7 +12,7 @@ import hashlib
 from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
-from triage.domain.assessment import Flag, Presence, Priority
+from triage.domain.assessment import Answer, Flag, Presence, Priority
 from triage.domain.finding import Code, Finding
 from triage.reports import identity
 
@@ -75,6 +75,8 @@ THRESHOLD = Concept("AI-THRESHOLD", SCHEME, "Flag threshold for score")
 FLAG = Concept("AI-FLAG", SCHEME, "AI triage flag")
 WHY = Concept("AI-WHY", SCHEME, "Reason for this flag")
 WHY_NOT_EVALUATED = Concept("AI-NOT-EVALUATED", SCHEME, "Reason not evaluated")
+EXAMPLE_SCORE = Concept("AI-EXAMPLE-SCORE", SCHEME, "Likeness to example studies")
+EXAMPLES = Concept("AI-EXAMPLES", SCHEME, "Fitted from example studies")
 PROMPT = Concept("AI-PROMPT", SCHEME, "Text prompt")
 PRIORITY = Concept("AI-PRIORITY", SCHEME, "AI suggested reading priority")
 INTENDED_USE = Concept("AI-USE", SCHEME, "Intended use statement")
@@ -115,6 +117,11 @@ def of_finding(finding: Finding) -> Concept:
     if finding.code is not None:
         return verified(finding.code)
     return Concept(_private_value(finding.id), SCHEME, _meaning(finding.name))
+
+
+def of_score(answer: Answer) -> Concept:
+    """Return what the score of an answer is."""
+    return EXAMPLE_SCORE if answer.fitted else SCORE
 
 
 def verified(code: Code) -> Concept:

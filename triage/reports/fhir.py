@@ -213,7 +213,7 @@ class Message:
         known = threshold is not None and math.isfinite(threshold)
         limit = {"high": _ratio(threshold or 0.0), "text": "not flagged up to this threshold"}
         return {
-            **self._observation("score", answer, _concept(codes.SCORE)),
+            **self._observation("score", answer, _concept(codes.of_score(answer))),
             "valueQuantity": _ratio(score),
             **({"referenceRange": [limit]} if known else {}),
         }

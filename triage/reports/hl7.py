@@ -203,7 +203,7 @@ def _score(sub_id: str, answer: Answer) -> Iterator[Observation]:
     known = threshold is not None and math.isfinite(threshold)
     yield Observation(
         "NM",
-        codes.SCORE,
+        codes.of_score(answer),
         f"{answer.score:.6f}",
         sub_id,
         unit=_ce(codes.RATIO),

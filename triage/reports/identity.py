@@ -73,6 +73,8 @@ def _said(assessment: Assessment) -> str:
             (each.finding.id, each.flag, each.presence, each.reason, each.views),
             (_written(each.score), _written(each.threshold)),
             [(frame.view, frame.image) for frame in each.key_frames],
+            # What is asked by prompts alone keeps the UID that it had before there were examples.
+            *([each.fitted] if each.fitted else []),
         )
         for each in assessment.answers
     ]

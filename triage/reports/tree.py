@@ -14,6 +14,7 @@ from operator import attrgetter
 from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
 from triage.domain.assessment import Answer, Assessment, Flag, Presence, SimilarCase, UsedView
+from triage.domain.finding import Examples
 from triage.reports import codes, identity
 from triage.reports.content import (
     ACQUISITION,
@@ -126,11 +127,25 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     yield from _illustrations(answer)
     for prompt in finding.prompts:
         yield text(codes.PROMPT, prompt)
+    if answer.fitted and finding.examples is not None:
+        made = _fitted_from(finding.examples)
+        yield text(codes.EXAMPLES, f"{made}; fit_sha256={answer.fitted}")
+
+
+def _fitted_from(examples: Examples) -> str:
+    """Return in words what a finding was fitted from; whose studies they are is not told."""
+    if examples.confirmed:
+        return "all past cases in which a radiologist confirmed it, and others with a report"
+    absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
+    return f"{len(examples.present)} studies with it, {absent}"
 
 
 def _numbers(answer: Answer) -> Iterator[ContentItem]:
     """TID 300 without its modifiers. A NUM cannot be empty: what is no number is left out."""
-    for name, value in ((codes.SCORE, answer.score), (codes.THRESHOLD, answer.threshold)):
+    for name, value in (
+        (codes.of_score(answer), answer.score),
+        (codes.THRESHOLD, answer.threshold),
+    ):
         if value is not None and math.isfinite(value):
             yield number(name, value, codes.RATIO)
 

@@ -149,6 +149,16 @@ cases = Table(
     Index("cases_by_patient", "patient"),
 )
 
+#: What was fitted from cases, for a finding that is asked by examples.
+fittings = Table(
+    "fittings",
+    metadata,
+    Column("bundle", String(64), primary_key=True),
+    Column("finding", String(32), primary_key=True),
+    Column("patients", Text, nullable=False),  # "|a|b|": whose cases the examples are
+    Column("content", Text, nullable=False),  # as JSON
+)
+
 
 def missing_columns(connection: Connection) -> Iterator[str]:
     """Yield the statements that add what a ledger of an earlier version lacks."""

@@ -9,8 +9,7 @@ from export.__main__ import CLIPS
 from export.pairs import open_pairs
 from export.phantoms import write_phantoms
 from export.relevance import ALL, Case, pointing, sources, summary, table, view_of_each_frame
-from triage.config import Settings
-from triage.demo import DRAWN_HEARTS, UNTRAINED
+from triage.demo import ASKED, DRAWN_HEARTS, UNTRAINED
 from triage.documents import read
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
@@ -18,7 +17,7 @@ from triage.model.bundle import ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
 
 FORM = read(CLIPS / "demo.yaml", ClipForm)
-FINDINGS = load_findings(Settings().findings)
+FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 #: No training, calibration or choice of method has seen them.
 SEEDS = range(52_000, 52_024)
 

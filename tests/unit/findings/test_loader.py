@@ -62,7 +62,7 @@ def test_the_digest_names_the_content_not_its_form() -> None:
     [
         (("id: lv_dilation", "id: LV Dilation"), "f.yaml, line 2: findings.0.id: an id has"),
         (("prompts:", "promts:"), "f.yaml, line 4: findings.0.promts: is no known field"),
-        (("[Left ventricle is dilated]", "[]"), "at least one prompt and one view"),
+        (("[Left ventricle is dilated]", "[]"), "at least one view, and a prompt or examples"),
         (("[Left ventricle is dilated]", "[ab]"), "f.yaml, line 4: findings.0.prompts.0"),
         (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "a prompt stands here twice"),
         (("views: [cine_sa]", "threshold: 0.5"), "f.yaml, line 5: findings.0.threshold"),

@@ -1,16 +1,18 @@
 """Relevance of a model that sees one thing: how much light there is in certain frames."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triage.model.prompts import mean_cosines
 from triage.model.relevance import Missing, Occluded, makers, occlude, relevances
 from triage.ports import Embedding, Embeddings, Frames
 
-PROMPTS = np.array([[1, 0]], np.float32)
+PROMPTS = partial(mean_cosines, np.array([[1, 0]], np.float32))
 LAX = [("cine_lax", image) for image in range(6)]
 SA = [("cine_sa", image) for image in range(6)]
 LGE = [("lge_sa", 0)] * 2

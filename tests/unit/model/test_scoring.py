@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from triage.domain.assessment import Answer, Flag, Presence
-from triage.domain.finding import Finding
+from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle, Calibration, Manifest, Sizes, Threshold
-from triage.model.scoring import answer, score
+from triage.model.prompts import mean_cosines
+from triage.model.questions import questions
+from triage.model.scoring import answer
 
 FINDING = Finding("lv", "LV", ("Left ventricle is dilated",), ("cine_sa",), None, "", None)
 CLIP = np.array([1, 0], np.float32)
@@ -33,11 +35,13 @@ def calibrated(rule_out: float | None = None, prompts: tuple[str, ...] = FINDING
 
 def asked(cosine: float, model: Bundle, views: tuple[str, ...] = ("cine_sa",)) -> Answer:
     prompts = np.array([[cosine, np.sqrt(1 - cosine**2)]], np.float32)
-    return answer(FINDING, model, views, CLIP, prompts)
+    (question,) = questions(FindingSet((FINDING,), ""), model, {"lv": prompts}, {}).values()
+    return answer(FINDING, question, model, views, CLIP)
 
 
 def test_the_score_is_the_mean_cosine_over_the_prompts() -> None:
-    assert score(CLIP, np.array([[1, 0], [0, 1]], np.float32)) == pytest.approx(0.5)
+    prompts = np.array([[1, 0], [0, 1]], np.float32)
+    assert mean_cosines(prompts, CLIP[None]) == pytest.approx([0.5])
 
 
 def test_above_the_threshold_is_flagged() -> None:

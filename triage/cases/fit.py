@@ -1,0 +1,252 @@
+"""Fit a finding from examples among the past cases, and say how well it tells them.
+
+Few examples become two class means (SimpleShot). Without examples that lack the finding, past cases
+at large stand for them, for most lack any one finding. The threshold is the nearer mean; with
+prompts beside, the score is the mean of both on one scale, and the threshold flags as many past
+cases as the examples alone do. All that a radiologist confirmed become a logistic regression, with
+the threshold at which sensitivity is nearest to specificity on cases that it was not fitted to.
+
+Rule: every figure is of cases that had no part in the fit that scored them.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from triage.domain.case import Case
+from triage.domain.errors import ConfigurationError
+from triage.domain.finding import Examples, Finding
+from triage.model.fitted import Beside, FewShot, Fitted, Head, Numbers, Usual, asked, centred
+from triage.model.prompts import mean_cosines
+from triage.ports import Embeddings, Library
+
+USUAL = 1000  #: past cases drawn to know what is usual
+FEWEST_USUAL = 100  #: with fewer, nothing is known of what is usual
+FEWEST_CONFIRMED = 10  #: of each kind, for a trained head
+FOLDS = 5
+SEED = 0
+STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights must grow
+
+
+@dataclass(frozen=True)
+class Told:
+    """How well a fit tells the cases that it was not fitted to; None where that is not known."""
+
+    present: int  #: examples that have the finding
+    absent: int
+    sensitivity: float | None
+    specificity: float | None
+    auc: float | None
+    flagged: float | None  #: share of past cases that it would flag
+
+
+@dataclass(frozen=True)
+class Known:
+    """A case with its embedding."""
+
+    case: Case
+    embedding: NDArray[np.float32]  #: (D,), as the library keeps it
+
+
+def fit(
+    finding: Finding, library: Library, prompts: NDArray[np.float32] | None
+) -> tuple[Fitted, Sequence[str], Told]:
+    """Fit a finding; return that, the patients of its examples, and how well it tells cases.
+
+    `prompts` (p, D) are those of the finding, if it has some. Raises ConfigurationError where
+    examples are no cases of the library, or too few.
+    """
+    if finding.examples is None:
+        raise ConfigurationError(f"finding {finding.id} has no examples")
+    if finding.examples.confirmed:
+        return _head(finding, library)
+    return _few_shot(finding, finding.examples, library, prompts)
+
+
+def _few_shot(
+    finding: Finding, examples: Examples, library: Library, prompts: NDArray[np.float32] | None
+) -> tuple[Fitted, Sequence[str], Told]:
+    present = _named(finding, library, examples.present)
+    absent = _named(finding, library, examples.absent)
+    usual = _usual(library, {*examples.present, *examples.absent})
+    if not absent and len(usual) < FEWEST_USUAL:
+        raise ConfigurationError(
+            f"finding {finding.id}: name examples without it under `absent`, for the library has"
+            f" fewer than {FEWEST_USUAL} other cases to stand for them"
+        )
+    if prompts is not None and len(usual) < FEWEST_USUAL:
+        raise ConfigurationError(
+            f"finding {finding.id}: prompts beside examples need a library of at least"
+            f" {FEWEST_USUAL} other cases; take either out"
+        )
+    shot = _means(_points(present), _points(absent), usual)
+    beside, threshold = _beside(shot, prompts, usual)
+    fitted = Fitted(
+        finding=finding.id,
+        asked=asked(finding),
+        examples=_digests([*present, *absent]),
+        fit=shot,
+        beside=beside,
+        threshold=threshold,
+    )
+    return (
+        fitted,
+        _patients([*present, *absent]),
+        _told_few(fitted, present, absent, usual, prompts),
+    )
+
+
+def _means(present: Embeddings, absent: Embeddings, usual: Embeddings) -> FewShot:
+    """Two class means about the middle between both classes, whatever their numbers."""
+    others = absent if len(absent) else usual
+    centre = (present.mean(axis=0) + others.mean(axis=0)) / 2
+    near, far = (centred(each, centre).mean(axis=0) for each in (present, others))
+    return FewShot(centre=_vector(centre), present=_vector(near), absent=_vector(far))
+
+
+def _beside(
+    shot: FewShot, prompts: NDArray[np.float32] | None, usual: Embeddings
+) -> tuple[Beside | None, float]:
+    """Return what brings both scores to one scale, and the threshold on it."""
+    if prompts is None:
+        return None, 0.0
+    by_examples, by_prompts = shot.scores(usual), mean_cosines(prompts, usual)
+    beside = Beside(examples=_spread(by_examples), prompts=_spread(by_prompts))
+    both = (beside.examples.standard(by_examples) + beside.prompts.standard(by_prompts)) / 2
+    return beside, float(np.quantile(both, 1 - np.mean(by_examples > 0)))
+
+
+def _told_few(
+    fitted: Fitted,
+    present: Sequence[Known],
+    absent: Sequence[Known],
+    usual: Embeddings,
+    prompts: NDArray[np.float32] | None,
+) -> Told:
+    """Leave each example out in turn, and ask the fit of the others for it."""
+    having, lacking = _points(present), _points(absent)
+
+    def flagged(point: NDArray[np.float32], shot: FewShot) -> bool:
+        left = fitted.model_copy(update={"fit": shot})
+        return bool(left.scores(point[None], prompts)[0] > fitted.threshold)
+
+    caught = [
+        flagged(point, _means(np.delete(having, place, 0), lacking, usual))
+        for place, point in enumerate(having)
+        if len(having) > 1
+    ]
+    alarms = [
+        flagged(point, _means(having, np.delete(lacking, place, 0), usual))
+        for place, point in enumerate(lacking)
+        if len(lacking) > 1
+    ]
+    enough = len(usual) >= FEWEST_USUAL
+    return Told(
+        present=len(present),
+        absent=len(absent),
+        sensitivity=float(np.mean(caught)) if caught else None,
+        specificity=1 - float(np.mean(alarms)) if alarms else None,
+        auc=None,
+        flagged=float(np.mean(fitted.scores(usual, prompts) > fitted.threshold))
+        if enough
+        else None,
+    )
+
+
+def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], Told]:
+    known = list(_reported(library))
+    truth = np.array([finding.id in each.case.confirmed for each in known], bool)
+    few = min(int(truth.sum()), int((~truth).sum()))
+    if few < FEWEST_CONFIRMED:
+        raise ConfigurationError(
+            f"finding {finding.id}: a trained head needs {FEWEST_CONFIRMED} past cases with a"
+            f" report in which it is confirmed, and as many in which it is not; there are"
+            f" {truth.sum()} and {(~truth).sum()} (triage index --reports brings them)"
+        )
+    points = _points(known)
+    model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
+    chance = cross_val_predict(model, points, truth, cv=folds, method="predict_proba")[:, 1]
+    threshold, sensitivity, specificity = _balanced(chance, truth)
+    model.fit(points, truth)
+    fitted = Fitted(
+        finding=finding.id,
+        asked=asked(finding),
+        examples=_digests(known),
+        fit=Head(weights=_vector(model.coef_[0]), intercept=float(model.intercept_[0])),
+        threshold=threshold,
+    )
+    auc = float(roc_auc_score(truth, chance))
+    flagged = float(np.mean(chance > threshold))
+    told = Told(int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged)
+    return fitted, _patients(known), told
+
+
+def _balanced(chance: Numbers, truth: NDArray[np.bool_]) -> tuple[float, float, float]:
+    """Return the threshold at which sensitivity is nearest to specificity, and both there."""
+    false, true, thresholds = roc_curve(truth, chance, drop_intermediate=False)
+    place = int(np.argmin(np.abs(true - (1 - false))))
+    # Flagged is what exceeds a threshold, and the curve's are reached.
+    threshold = float(np.nextafter(min(thresholds[place], 1.0), 0))
+    return threshold, float(true[place]), float(1 - false[place])
+
+
+def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Known]:
+    known = {uid: _known(library, uid) for uid in uids}
+    if missing := [uid for uid, each in known.items() if each is None]:
+        raise ConfigurationError(
+            f"finding {finding.id}: no case of this bundle: {', '.join(missing)}; a study becomes"
+            " one when it is assessed, or by `triage index`"
+        )
+    return [each for each in known.values() if each is not None]
+
+
+def _reported(library: Library) -> Iterator[Known]:
+    """Yield the cases of which a radiologist's report is known."""
+    for uid in list(library.study_uids()):
+        case = library.case(uid)
+        if case is not None and (case.impression or case.confirmed):
+            known = _known(library, uid)
+            if known is not None:
+                yield known
+
+
+def _known(library: Library, study_uid: str) -> Known | None:
+    case, embedding = library.case(study_uid), library.embedding(study_uid)
+    return None if case is None or embedding is None else Known(case, embedding)
+
+
+def _usual(library: Library, but: set[str]) -> Embeddings:
+    """Return the embeddings of some past cases, (n, D), the same ones of the same library."""
+    uids = [uid for uid in library.study_uids() if uid not in but]
+    drawn = np.random.default_rng(SEED).permutation(len(uids))[:USUAL]
+    found = [library.embedding(uids[place]) for place in sorted(drawn)]
+    return np.array([each for each in found if each is not None], np.float32)
+
+
+def _points(known: Sequence[Known]) -> Embeddings:
+    return np.array([each.embedding for each in known], np.float32)
+
+
+def _digests(known: Sequence[Known]) -> Mapping[str, str]:
+    return {
+        each.case.study_uid: hashlib.sha256(each.embedding.tobytes()).hexdigest() for each in known
+    }
+
+
+def _patients(known: Sequence[Known]) -> list[str]:
+    return sorted({each.case.patient for each in known})
+
+
+def _spread(scores: Numbers) -> Usual:
+    return Usual(mean=float(scores.mean()), deviation=max(float(scores.std()), 1e-9))
+
+
+def _vector(numbers: NDArray[np.floating]) -> tuple[float, ...]:
+    return tuple(float(each) for each in numbers)
