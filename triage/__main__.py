@@ -25,6 +25,7 @@ from triage.bootstrap import (
     SystemClock,
     existing_ledger,
     open_destinations,
+    open_fittings,
     open_ledger,
     open_model,
     open_past,
@@ -33,6 +34,7 @@ from triage.bootstrap import (
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cases.question import question
+from triage.commands.findings import findings
 from triage.config import Settings, child_environment, load, require_peers, shown
 from triage.domain.case import Filter
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
@@ -94,6 +96,9 @@ def main(ctx: click.Context, config: Path | None) -> None:
     """
     os.umask(OWNER_ONLY)
     ctx.obj = config
+
+
+main.add_command(findings)
 
 
 @contextmanager
@@ -527,7 +532,7 @@ def case(config: Path | None, key: str, report: str) -> None:
 )
 @click.pass_obj
 def forget(config: Path | None, patient_id: str, issuer: str) -> None:
-    """Remove a patient from the past cases of every bundle: vectors, texts and keys.
+    """Remove a patient from the past cases of every bundle: vectors, texts, keys, and fits.
 
     Studies, reports and the spool are not touched.
 
@@ -536,9 +541,13 @@ def forget(config: Path | None, patient_id: str, issuer: str) -> None:
     """
     settings = load(config)
     ledger = existing_ledger(settings)
-    count = open_past(settings, open_bundle(settings.model.bundle)).forget(patient_id, issuer)
+    past = open_past(settings, open_bundle(settings.model.bundle))
+    unfitted = open_fittings(settings).forget(past.patient(patient_id, issuer))
+    count = past.forget(patient_id, issuer)
     ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
     terminal.say(f"{count} case(s) removed")
+    for finding in unfitted:
+        terminal.say(f"{finding} was fitted from one: take it out of the examples, and fit again")
 
 
 @main.command()

@@ -14,9 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy import Row
 
+from triage.assess import Model
+from triage.cases.fit import Told
 from triage.cases.past import Found
 from triage.domain.assessment import Answer, Assessment, Flag, in_percent
 from triage.domain.delivery import Delivery
+from triage.domain.finding import Finding
 from triage.domain.study import State, StudyRevision
 
 console = Console()
@@ -69,6 +72,43 @@ def cases(found: Sequence[Found]) -> None:
         said = (case.study_date, case.vendor, case.study_uid, ", ".join(case.flagged) or "none")
         table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
     console.print(table)
+
+
+def findings(model: Model) -> None:
+    """Print how each finding is asked of a model, and why it would not be evaluated."""
+    table = Table(title=f"{len(model.findings.findings)} finding(s)")
+    for heading in ("Finding", "Name", "Asked by", "Threshold", "Not evaluated because"):
+        table.add_column(heading, overflow="fold")
+    for finding in model.findings.findings:
+        question = model.questions[finding.id]
+        untrained = "" if model.identity.trained else "model is untrained"
+        why_not = untrained or question.why_not
+        said = (finding.id, finding.name, _asked_by(finding), _figure(question.threshold), why_not)
+        table.add_row(*map(escape, said))
+    console.print(table)
+
+
+def _asked_by(finding: Finding) -> str:
+    examples = finding.examples
+    parts = [f"{len(finding.prompts)} prompt(s)"] if finding.prompts else []
+    if examples is not None and examples.confirmed:
+        parts.append("all confirmed cases")
+    elif examples is not None:
+        absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
+        parts.append(f"{len(examples.present)} example(s) with it, {absent}")
+    return " and ".join(parts)
+
+
+def fitted(finding: Finding, told: Told) -> None:
+    """Print how well a fit tells the cases that it was not fitted to."""
+    say(f"{finding.id}: fitted from {told.present} with it and {told.absent} without")
+    for what, share in (
+        ("area under the ROC curve, of cases left out", told.auc),
+        ("recognised of those with it, each left out in turn", told.sensitivity),
+        ("not flagged of those without it, each left out in turn", told.specificity),
+        ("flagged of past cases", told.flagged),
+    ):
+        say(f"  {what}: {'not known from so few' if share is None else f'{share:.2f}'}")
 
 
 def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> None:

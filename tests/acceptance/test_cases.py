@@ -5,23 +5,29 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from pydicom import Dataset, dcmread
+from sklearn.metrics import roc_auc_score
 
 from export.__main__ import CLIPS
 from export.evaluate import embed
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import Site, configure, serving, storescu
+from tests.fakes import FakeLibrary
 from tests.integration.servers import Orthanc
+from triage.cases.fit import fit
 from triage.config import load
 from triage.demo import ASKED, DRAWN_HEARTS
 from triage.documents import read
 from triage.domain.case import Case
+from triage.domain.finding import Examples
 from triage.domain.study import State
 from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle
@@ -58,7 +64,11 @@ def library(
     database = Database(f"sqlite:///{folder / 'ledger.sqlite'}")
     made = ExactLibrary(database, folder, "a" * 64, encoder.encode_text("Normal").size)
     for row, vector in zip(pairs.rows, embed(pairs, encoder, FINDINGS).studies, strict=True):
-        made.add(Case(row["id"], f"patient {row['id']}"), vector)
+        confirmed = tuple(each.id for each in FINDINGS.findings if row.get(each.id) == "1")
+        said = row["impression"]
+        made.add(
+            Case(row["id"], f"patient {row['id']}", confirmed=confirmed, impression=said), vector
+        )
     return made
 
 
@@ -101,6 +111,57 @@ def test_6_words_that_nobody_wrote_find_their_finding(
     print({id_: round(each, 2) for id_, each in precision.items()})  # noqa: T201
     assert np.mean([*precision.values()]) >= 0.8
     assert min(precision.values()) >= 0.6
+
+
+@pytest.mark.parametrize("way", ["few", "few and prompts", "confirmed"])
+def test_6_a_finding_asked_by_examples_tells_hearts_that_were_no_example(
+    library: ExactLibrary, pairs: Pairs, encoder: OnnxEncoder, way: str
+) -> None:
+    """Of 200 hearts, 8 show each finding, or 100 have a report; the others are told by them."""
+    uids = [row["id"] for row in pairs.rows]
+    reported = {*uids[:100]}
+    told = {}
+    for each in FINDINGS.findings:
+        labels = pairs.labels(each.id)
+        having = [uid for uid, label in zip(uids, labels, strict=True) if label == 1]
+        few = Examples(tuple(having[:8]))
+        examples = Examples(confirmed=True) if way == "confirmed" else few
+        prompts = way == "few and prompts"
+        asked = replace(each, examples=examples, prompts=each.prompts if prompts else ())
+        words = np.stack([encoder.encode_text(prompt) for prompt in each.prompts])
+        past = _only(library, reported) if way == "confirmed" else library
+        if way == "confirmed" and len({*having} & reported) < 10:
+            continue
+        fitted, _, _ = fit(asked, past, words if prompts else None)
+        new = [
+            (library.embedding(uid), label == 1)
+            for uid, label in zip(uids, labels, strict=True)
+            if uid not in fitted.examples and not np.isnan(label)
+        ]
+        scores = fitted.scores(np.array([point for point, _ in new]), words if prompts else None)
+        truth = np.array([having for _, having in new])
+        flagged = scores > fitted.threshold
+        told[each.id] = (
+            float(roc_auc_score(truth, scores)),
+            float(flagged[truth].mean()),
+            1 - float(flagged[~truth].mean()),
+        )
+    for id_, (auc, sensitivity, specificity) in told.items():
+        print(f"{way}: {id_} AUC {auc:.3f}, {sensitivity:.2f} / {specificity:.2f}")  # noqa: T201
+    assert len(told) >= 4
+    assert np.mean([auc for auc, _, _ in told.values()]) > 0.85
+    assert min(auc for auc, _, _ in told.values()) > 0.7
+
+
+def _only(library: ExactLibrary, uids: set[str]) -> FakeLibrary:
+    """Return some cases of a library as one of their own."""
+    chosen = FakeLibrary()
+    for uid in uids:
+        case, vector = library.case(uid), library.embedding(uid)
+        assert case is not None
+        assert vector is not None
+        chosen.add(case, vector)
+    return chosen
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +227,44 @@ def test_a_report_lists_the_patient_s_own_earlier_study_with_its_images(
     assert prior.StudyInstanceUID == first
 
 
-def test_a_forgotten_patient_is_in_no_search_and_no_file(served: tuple[Site, list[str]]) -> None:
+@pytest.fixture(scope="module")
+def asking(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return the site with a finding more, which is asked by one of its two studies."""
+    site, (first, second) = served
+    folder = tmp_path_factory.mktemp("asking")
+    findings = folder / "findings.yaml"
+    findings.write_text(
+        Path(ASKED[DRAWN_HEARTS]).read_text()
+        + "  - {id: like_the_first, name: Like the first, views: [cine_sa],"
+        + f" examples: {{present: [{first}], absent: [{second}]}}}}\n"
+    )
+    settings = yaml.safe_load(site.config.read_text())
+    changed = {"findings": str(findings), "state_dir": str(load(site.config).state_dir)}
+    (folder / "triage.yaml").write_text(yaml.safe_dump({**settings, **changed}))
+    return replace(site, folder=folder)
+
+
+def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: Site) -> None:
+    assert "not yet fitted" in said(asking, "findings", "list")
+    fitted = said(asking, "findings", "fit")
+    assert "like_the_first: fitted from 1 with it and 1 without" in fitted
+    assert "not yet fitted" not in said(asking, "findings", "list")
+    assert "is gone" in said(asking, "findings", "drop", "like_the_first")
+    assert "not yet fitted" in said(asking, "findings", "list")
+
+
+def test_a_forgotten_patient_is_in_no_search_and_no_file(
+    served: tuple[Site, list[str]], asking: Site
+) -> None:
     site, _ = served
+    said(asking, "findings", "fit")
     state = Path(load(site.config).state_dir)
     vectors = [*(state / "cases").iterdir()]
     assert any(path.read_bytes().strip(b"\0") for path in vectors)
     assert "HIDDEN" not in "".join(path.name for path in state.rglob("*"))
-    assert said(site, "forget", "HIDDEN-4711").startswith("2 case(s) removed")
+    told = said(site, "forget", "HIDDEN-4711")
+    assert told.startswith("2 case(s) removed")
+    assert "like_the_first was fitted from one" in told
     nothing = asked(site, "search", "Normal")
     assert nothing.returncode == 2
     assert "there is no case" in nothing.stderr

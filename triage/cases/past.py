@@ -75,11 +75,15 @@ class Past:
                 return self.library.case(study_uid)
         return None
 
-    def forget(self, number: str, issuer: str) -> int:
-        """Remove the cases of a Patient ID and its issuer; return how many there were."""
+    def patient(self, number: str, issuer: str) -> str:
+        """Return how the library calls the patient of a Patient ID and its issuer."""
         header = Dataset()
         header.PatientID, header.IssuerOfPatientID = number, issuer
-        return self.library.forget(patient_key(self.secret, header))
+        return patient_key(self.secret, header)
+
+    def forget(self, number: str, issuer: str) -> int:
+        """Remove the cases of a Patient ID and its issuer; return how many there were."""
+        return self.library.forget(self.patient(number, issuer))
 
     def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:
         return SimilarCase(

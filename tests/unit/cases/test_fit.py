@@ -1,0 +1,137 @@
+"""Fitting a finding from examples, on clouds of points that are known to differ."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.fakes import FakeLibrary
+from triage.cases.fit import FEWEST_USUAL, fit
+from triage.domain.case import Case
+from triage.domain.errors import ConfigurationError
+from triage.domain.finding import Examples, Finding
+from triage.model.fitted import FewShot, Fitted, Head, asked
+from triage.ports import Embeddings
+
+WIDTH = 16
+HAVING = np.eye(WIDTH, dtype=np.float32)[0]
+LACKING = np.eye(WIDTH, dtype=np.float32)[1]
+RNG = np.random.default_rng(0)
+PROMPTS = HAVING[None]
+
+
+def cloud(middle: Embeddings, count: int) -> Embeddings:
+    points = middle + RNG.normal(0, 0.15, (count, WIDTH))
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True), np.float32)
+
+
+def library(having: int = 10, lacking: int = 10, reported: bool = False) -> FakeLibrary:  # noqa: FBT001, FBT002 - a test's own
+    made = FakeLibrary()
+    for name, middle, count in (("having", HAVING, having), ("lacking", LACKING, lacking)):
+        for number, point in enumerate(cloud(middle, count)):
+            confirmed = ("thick",) if name == "having" and reported else ()
+            impression = "reported" if reported else ""
+            uid = f"{name}.{number}"
+            made.add(Case(uid, f"patient {uid}", confirmed=confirmed, impression=impression), point)
+    return made
+
+
+def finding(examples: Examples, prompts: Sequence[str] = ()) -> Finding:
+    return Finding("thick", "Thick", (*prompts,), ("cine_sa",), None, "", None, examples)
+
+
+def named(kind: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{kind}.{number}" for number in range(count))
+
+
+def shares(fitted: Fitted, prompts: Embeddings | None = None) -> tuple[float, float]:
+    """Return the share flagged of new studies with the finding, and of those without."""
+    flagged = [
+        np.mean(fitted.scores(cloud(middle, 200), prompts) > fitted.threshold)
+        for middle in (HAVING, LACKING)
+    ]
+    return float(flagged[0]), float(flagged[1])
+
+
+@pytest.mark.parametrize(("present", "absent"), [(1, 1), (4, 2), (8, 8)])
+def test_few_examples_tell_new_studies(present: int, absent: int) -> None:
+    asked_by = finding(Examples(named("having", present), named("lacking", absent)))
+    fitted, patients, told = fit(asked_by, library(), None)
+    having, lacking = shares(fitted)
+    assert having > 0.9
+    assert lacking < 0.1
+    assert (told.present, told.absent) == (present, absent)
+    assert len(patients) == present + absent
+    assert (told.sensitivity is None) == (present == 1)
+
+
+def test_without_examples_that_lack_it_past_cases_at_large_stand_for_them() -> None:
+    asked_by = finding(Examples(named("having", 4)))
+    fitted, _, told = fit(asked_by, library(10, FEWEST_USUAL + 20), None)
+    having, lacking = shares(fitted)
+    assert having > 0.9
+    assert lacking < 0.1
+    assert told.flagged == pytest.approx(6 / (FEWEST_USUAL + 26), abs=0.03)
+    with pytest.raises(ConfigurationError, match="name examples without it under `absent`"):
+        fit(asked_by, library(), None)
+
+
+def test_prompts_beside_count_as_much_as_the_examples() -> None:
+    asked_by = finding(Examples(named("having", 2)), ["It is thick"])
+    fitted, _, _ = fit(asked_by, library(30, FEWEST_USUAL), PROMPTS)
+    assert fitted.beside is not None
+    having, lacking = shares(fitted, PROMPTS)
+    assert having > 0.9
+    assert lacking < 0.1
+    opposite = fitted.scores(cloud(HAVING, 50), -PROMPTS)
+    assert np.mean(opposite) < np.mean(fitted.scores(cloud(HAVING, 50), PROMPTS)) - 1
+    with pytest.raises(ConfigurationError, match="prompts beside examples need"):
+        fit(finding(Examples(named("having", 2), named("lacking", 2)), ["x"]), library(), PROMPTS)
+
+
+def test_what_radiologists_confirmed_trains_a_head() -> None:
+    fitted, patients, told = fit(
+        finding(Examples(confirmed=True)), library(15, 40, reported=True), None
+    )
+    assert isinstance(fitted.fit, Head)
+    having, lacking = shares(fitted)
+    assert having > 0.9
+    assert lacking < 0.1
+    assert told.auc is not None
+    assert told.auc > 0.95
+    assert len(patients) == 55
+
+
+def test_a_head_needs_enough_reports_of_both_kinds() -> None:
+    with pytest.raises(ConfigurationError, match="there are 9 and 40"):
+        fit(finding(Examples(confirmed=True)), library(9, 40, reported=True), None)
+    with pytest.raises(ConfigurationError, match="there are 0 and 0"):
+        fit(finding(Examples(confirmed=True)), library(40, 40), None)
+
+
+def test_figures_of_chance_look_like_chance() -> None:
+    """Examples named at random: those left out in turn are not recognised by themselves."""
+    mixed = FakeLibrary()
+    for number, point in enumerate(cloud(LACKING, 64)):
+        mixed.add(Case(f"{number}", f"patient {number}"), point)
+    names = [str(number) for number in range(64)]
+    _, _, told = fit(finding(Examples((*names[:32],), (*names[32:],))), mixed, None)
+    assert told.sensitivity is not None
+    assert told.specificity is not None
+    assert told.sensitivity + told.specificity < 1.3
+
+
+def test_an_example_that_is_no_case_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="no case of this bundle: elsewhere"):
+        fit(finding(Examples(("having.0", "elsewhere"))), library(), None)
+
+
+def test_a_fit_names_its_examples_and_its_question() -> None:
+    asked_by = finding(Examples(named("having", 2), named("lacking", 1)))
+    fitted, _, _ = fit(asked_by, library(), None)
+    assert {*fitted.examples} == {"having.0", "having.1", "lacking.0"}
+    assert len({*fitted.examples.values()}) == 3
+    assert fitted.asked == asked(asked_by)
+    assert fitted.asked != asked(finding(Examples(named("having", 3), named("lacking", 1))))
+    assert isinstance(fitted.fit, FewShot)
+    assert Fitted.model_validate_json(fitted.model_dump_json()) == fitted
