@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
-from triage.assess import Assessor, Model
+from triage.assess import Assessor
 from triage.bootstrap import equipment
 from triage.config import Settings
 from triage.findings.loader import load_findings
+from triage.look import Model
 from triage.model.bundle import open_bundle
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions

@@ -20,62 +20,29 @@ from triage.domain.assessment import (
     Assessment,
     Disclosure,
     Flag,
-    MissingView,
-    ModelIdentity,
     SimilarCase,
-    SourceImage,
-    UnusedStack,
     UsedView,
 )
 from triage.domain.delivery import Product, routes
-from triage.domain.errors import BrokerUnavailable, DamagedInstance, StudyDeclined
-from triage.domain.finding import FindingSet
+from triage.domain.errors import BrokerUnavailable, StudyDeclined
 from triage.domain.study import Event, StudyRevision
-from triage.imaging.clip import Origin, heart_centre, join, origins, view_frames
-from triage.imaging.header import is_image_class, read_header
+from triage.imaging.clip import Origin, origins
 from triage.imaging.images import Image
 from triage.imaging.rules import Rules, load_rules
-from triage.imaging.series import Chosen, select_views, why_declined
 from triage.key_frames import Pictures, key_frames, pictures
 from triage.lease import kept_alive
-from triage.model.bundle import Bundle
-from triage.model.questions import Questions
+from triage.look import Model, Seen, answers, look
 from triage.model.relevance import Occluded, makers, occlude
-from triage.model.scoring import answer
-from triage.ports import Embedding, Encoder, Frames, Ledger, Queue, Spool
+from triage.ports import Embedding, Ledger, Queue, Spool
 from triage.reconcile import give_up
 from triage.reports import products
 from triage.reports.equipment import Equipment
-from triage.reports.header import refuse_two_patients
 from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A bundle, ready to answer."""
-
-    bundle: Bundle
-    encoder: Encoder
-    findings: FindingSet
-    questions: Questions
-
-    @property
-    def identity(self) -> ModelIdentity:
-        """Which model speaks."""
-        manifest = self.bundle.manifest
-        return ModelIdentity(
-            name=manifest.name,
-            version=manifest.version,
-            digest=self.bundle.digest,
-            trained=manifest.trained,
-            intended_use=manifest.intended_use,
-            execution_provider=self.encoder.execution_provider,
-        )
 
 
 @dataclass(frozen=True)
@@ -142,43 +109,25 @@ class Assessor:
             give_up(self.ledger, study, why, self.max_attempts, self.holder)
 
     def _looked(self, study: StudyRevision) -> Looked:
-        images, unreadable = self._images(study)
-        views = [slot.view for slot in self.model.bundle.manifest.layout]
-        refuse_two_patients([image.header for image in _pictures(images)], study.study_uid)
-        selection = select_views(images, views, self.rules)
-        if (why := why_declined(images, selection)) is not None:
-            raise StudyDeclined(why)
-        frames, undecodable = self._frames(selection.used)
-        used = tuple(chosen for chosen in selection.used if chosen.view in frames)
-        if not used:
-            raise StudyDeclined(
-                "no view can be decoded: " + "; ".join(m.reason for m in undecodable)
-            )
-        views_used = tuple(_used_view(chosen) for chosen in used)
-        form, heart = self.model.bundle.manifest.clip, heart_centre(selection.used)
-        clip = join(frames, form)
-        embedding = self.model.encoder.encode_clip(clip)
-        answers = self._answers(frames, clip, embedding, views_used)
-        evidence = {
-            str(image.header.SOPInstanceUID): image.header
-            for chosen in used
-            for image in chosen.images
-        }
+        model = self.model
+        paths = self.ledger.paths(study.study_uid, study.revision)
+        seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
+        answered = self._answers(seen)
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
-            model=self.model.identity,
-            findings_digest=self.model.findings.digest,
-            inputs_digest=_inputs_digest(images),
-            used=views_used,
-            missing=(*selection.missing, *undecodable),
-            unused=(*selection.unused, *unreadable),
-            answers=answers,
-            similar=self._similar(study, next(iter(evidence.values())), embedding),
+            model=model.identity,
+            findings_digest=model.findings.digest,
+            inputs_digest=_inputs_digest(seen.images),
+            used=seen.used,
+            missing=seen.missing,
+            unused=seen.unused,
+            answers=answered,
+            similar=self._similar(study, seen.evidence[0], seen.embedding),
         )
-        stacks = list(zip(used, views_used, strict=True))
-        shown = pictures(answers, stacks, form, heart, self.spool.read)
-        return Looked(assessment, list(evidence.values()), shown, embedding)
+        form = model.bundle.manifest.clip
+        shown = pictures(answered, seen.stacks, form, seen.heart, self.spool.read)
+        return Looked(assessment, seen.evidence, shown, seen.embedding)
 
     def _similar(
         self, study: StudyRevision, header: Dataset, embedding: Embedding
@@ -187,28 +136,20 @@ class Assessor:
             return ()
         return self.past.similar_to(study.study_uid, header, embedding)
 
-    def _answers(
-        self,
-        frames: Mapping[str, Frames],
-        clip: Frames,
-        embedding: Embedding,
-        used: Sequence[UsedView],
-    ) -> tuple[Answer, ...]:
+    def _answers(self, seen: Seen) -> tuple[Answer, ...]:
         """Score every finding, and look for the images that made the flags."""
         model, form = self.model, self.model.bundle.manifest.clip
-        answers = tuple(
-            answer(finding, model.questions[finding.id], model.bundle, frames, embedding)
-            for finding in model.findings.findings
-        )
-        if self.key_frames == 0 or all(each.flag is not Flag.YES for each in answers):
-            return answers
+        scored = answers(seen, model)
+        if self.key_frames == 0 or all(each.flag is not Flag.YES for each in scored):
+            return scored
         began = time.monotonic()
-        whence = origins({view: len(each) for view, each in frames.items()}, form)
-        occluded = occlude(clip, whence, embedding, model.encoder, form.preprocessing.missing)
+        whence = origins({view: len(each) for view, each in seen.frames.items()}, form)
+        away = form.preprocessing.missing
+        occluded = occlude(seen.clip, whence, seen.embedding, model.encoder, away)
         log.info("looked for key frames", seconds=round(time.monotonic() - began, 2))
         return tuple(
-            self._explained(each, occluded, whence, used) if each.flag is Flag.YES else each
-            for each in answers
+            self._explained(each, occluded, whence, seen.used) if each.flag is Flag.YES else each
+            for each in scored
         )
 
     def _explained(
@@ -221,29 +162,6 @@ class Assessor:
         scores = self.model.questions[flagged.finding.id].scores
         found = makers(occluded, scores, self.key_frames) if scores else []
         return replace(flagged, key_frames=key_frames(found, whence, used))
-
-    def _images(self, study: StudyRevision) -> tuple[list[Image], list[UnusedStack]]:
-        """Read the headers; an instance whose header does not parse does not stop the others."""
-        images, damaged = [], 0
-        for path in self.ledger.paths(study.study_uid, study.revision):
-            try:
-                images.append(Image(path, read_header(self.spool.read(path))))
-            except DamagedInstance:
-                damaged += 1
-        reason = "the header does not parse"
-        return images, [UnusedStack("", "", damaged, reason)] if damaged else []
-
-    def _frames(self, used: Sequence[Chosen]) -> tuple[Mapping[str, Frames], list[MissingView]]:
-        """Decode the views; one whose pixels do not decode is missing, and says why."""
-        frames: dict[str, Frames] = {}
-        missing = []
-        form, heart = self.model.bundle.manifest.clip, heart_centre(used)
-        for chosen in used:
-            try:
-                frames[chosen.view] = view_frames(chosen, form, heart, self.spool.read)
-            except DamagedInstance as error:
-                missing.append(MissingView(chosen.view, str(error)))
-        return frames, missing
 
     def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
@@ -273,32 +191,7 @@ def read_summary(summary: str) -> Assessment:
     return SUMMARY.validate_json(summary)
 
 
-def _pictures(images: Sequence[Image]) -> list[Image]:
-    return [image for image in images if is_image_class(image.header.SOPClassUID)]
-
-
-def _inputs_digest(images: Sequence[Image]) -> str:
+def _inputs_digest(pictures: Sequence[Image]) -> str:
     """Return the digest of what was there to look at; reports beside the images do not count."""
-    uids = sorted(str(image.header.SOPInstanceUID) for image in _pictures(images))
+    uids = sorted(str(image.header.SOPInstanceUID) for image in pictures)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()
-
-
-def _used_view(chosen: Chosen) -> UsedView:
-    first = chosen.images[0].header
-    return UsedView(
-        view=chosen.view,
-        series_uid=str(first.SeriesInstanceUID),
-        series_description=str(first.get("SeriesDescription") or "").strip(),
-        why=chosen.why,
-        images=tuple(_source(image) for image in chosen.images),
-    )
-
-
-def _source(image: Image) -> SourceImage:
-    header = image.header
-    return SourceImage(
-        sop_class_uid=str(header.SOPClassUID),
-        sop_instance_uid=str(header.SOPInstanceUID),
-        series_uid=str(header.SeriesInstanceUID),
-        frame=image.frame,
-    )

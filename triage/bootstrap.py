@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from triage import __version__
-from triage.assess import Assessor, Model
+from triage.assess import Assessor
 from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
 from triage.cases.past import Past
@@ -25,6 +25,7 @@ from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
 from triage.intake import Intake
+from triage.look import Model
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted

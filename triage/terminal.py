@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy import Row
 
-from triage.assess import Model
 from triage.cases.fit import Told
 from triage.cases.past import Found
 from triage.domain.assessment import Answer, Assessment, Flag, in_percent
 from triage.domain.delivery import Delivery
 from triage.domain.finding import Finding
 from triage.domain.study import State, StudyRevision
+from triage.look import Model
 
 console = Console()
 complaints = Console(stderr=True)
