@@ -9,7 +9,7 @@ Patterns are for folded text (`folded`): "Müller", "Muller" and "Mueller" are o
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from triage.cases.readings.identifiers import Identifiers
@@ -120,24 +120,33 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
         wanted = {"".join(words), *(word for word in words if len(word) > 1)}
         yield from (re.compile(re.escape(each)) for each in sorted(wanted, key=len, reverse=True))
         return
-    word = "|".join(sorted({way for each in words for way in _ways(each)}, key=len, reverse=True))
-    initials = "".join(sorted({each[0].upper() for each in words}))
-    part = rf"(?:{word}|{_PARTICLE}|[{re.escape(initials)}]\.?)"
+    joined = {"".join(re.findall(LETTER, part)) for part in parts} - {""}
+    ways = {way for each in {*words, *joined} for way in _ways(each)}
+    word = "|".join(sorted(ways, key=len, reverse=True))
+    initials = re.escape("".join(sorted({each[0].upper() for each in words})))
+    part, after = rf"(?:{word}|{_PARTICLE}|[{initials}]\.?)", rf"(?:,?\s[{initials}]\.)?"
     # Two parts of one name side by side are that person however they are written. As many single
     # letters as a name has initials stand between, no more: nothing here may run away.
     yield re.compile(
         rf"(?<!{LETTER})(?:{part}{_GAP}){{0,2}}(?:{word})(?:{_GAP}{part}){{0,2}}{_GAP}(?:{word})"
-        rf"(?:{_GAP}(?:{word}))*(?!{LETTER})",
+        rf"(?:{_GAP}(?:{word}))*(?!{LETTER}){after}",
         re.IGNORECASE,
     )
-    if len(words) > 1:
-        dotted = r"\s?".join(rf"{re.escape(each[0].upper())}\." for each in words)
-        back = r"\s?".join(rf"{re.escape(each[0].upper())}\." for each in (*words[1:], words[0]))
-        yield re.compile(rf"(?<![\w.])(?:{dotted}|{back})(?!\w)")
-    before = rf"(?:[{re.escape(initials)}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
-    after = rf"(?:,?\s[{re.escape(initials)}]\.)?"
-    for alone in sorted({pattern for each in words for pattern in _alone(each)}):
+    yield from _initials(words)
+    yield from _initials([part for part in parts if part.strip()])
+    before = rf"(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
+    for alone in sorted({p for each in {*words, *joined} for p in _alone(each)}):
         yield re.compile(before + alone + after)
+
+
+
+def _initials(parts: Sequence[str]) -> Iterator[re.Pattern[str]]:
+    """Yield J.S. and S.J.; without dots, letters are medicine: MI, AS, LAD."""
+    if len(parts) > 1:
+        letters = [rf"{re.escape(part.strip()[0].upper())}\." for part in parts]
+        orders = (letters, [*letters[1:], letters[0]])
+        said = "|".join(r"\s?".join(each) for each in orders)
+        yield re.compile(rf"(?<![\w.])(?:{said})(?!\w)")
 
 
 #: Scripts that write without blanks: Chinese, Japanese, Korean.

@@ -74,10 +74,10 @@ DATES = (
     _named("[date]", rf"{_DAY}[\s-]*{_OF}{_MONTH}[\s,'.-]*{_OF}(?:{_YEAR}|{_SHORT_YEAR})"),
     # March 3, 2024; Mar. 3rd 2024
     _named("[date]", rf"{_MONTH}[\s-]*{_D}(?:\s?(?:st|nd|rd|th))?\s*[,.-]?\s*{_YEAR}"),
-    # 2024 Mar 5, 2024-Mar-05
-    _named("[date]", rf"(?<!\d){_YEAR}[\s,-]+{_MONTH}[\s.-]*{_D}(?!\d)"),
     # March 2024, Mar. of 2024, Mar-24, Mar '24
     _named("[date]", rf"{_MONTH}[\s,./-]*{_OF}{_YEAR}"),
+    # 2024 Mar 5, 2024-Mar-05
+    _named("[date]", rf"(?<!\d){_YEAR}[\s,-]+{_MONTH}[\s.-]*{_D}(?!\d)"),
     _named("[date]", rf"\b(?:{_CAPITAL})\.?(?:-|\s?['’])\d\d(?!\d)"),
     # the 3rd of March, 3 March, 3. Maerz
     _named("[date]", rf"{_DAY}[\s-]*{_OF}{_LONE_MONTH}\b{_MODAL}"),
@@ -129,10 +129,12 @@ _NOT_NAMES = (
     r"|Findings|Impression|Conclusion|Summary|Opinion|Recommend\w*|Compar\w+|Interval|Unchanged"
     r"|Stable|New|Old|Prior|Previous|Cardiac|Cardiology|Cardiologist|Radiology|Radiologist|Heart"
     r"|Surgery|Team|Clinic|Hospital|Department|Referr\w+|Dilated|Dilatation|Hypertroph\w+|Patchy"
-    r"|Suspected|Diffuse|Transmural|Subendocardial|Scar|Infarct\w*|Wall|MD|PhD|MBBS|FRCR|FACC)\b)"
+    r"|Suspected|Diffuse|Transmural|Subendocardial|Scar|Infarct\w*|Wall|MD|PhD|MBBS|FRCR|FACC"
+    r"|Drs?|Profs?|Mrs?|Ms|Miss|Herr|Frau)\b)"
 )
-_TITLED = rf"{_NOT_NAMES}[A-Z](?:['’][A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['’-][A-Z]?[a-z]+){{0,2}}"
-_CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z'’]+(?:-[A-Z]+)?"
+_END = r"(?!\w)(?![ \t]*[:=])"
+_TITLED = rf"{_NOT_NAMES}[A-Z](?:['’][A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['’-][A-Z]?[a-z]+){{0,2}}{_END}"
+_CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z'’]+(?:-[A-Z]+)?{_END}"
 _INITIAL = r"[A-Z]\.?(?![\w])"
 _STEP = r"(?:[ \t]*,[ \t]*|[ \t]+|(?<=\.)|-)"
 
@@ -181,8 +183,10 @@ PERSONS = (
     _named("[name]", rf"(?P<x>{_NAMES}),?[ \t]+{_POST}(?:,?[ \t]*{_POST}){{0,3}}"),
     _named(
         "[name]",
-        rf"\b(?i:{_SIGNED}(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+electronically)?(?:[ \t]+by)?[ \t]*:?"
-        r"[ \t]+)(?<!signature )(?<=by |:\s|: )(?P<x>[^\[\]\d,;:.\n()]{2,40})",
+        rf"\b{_SIGNED}(?:[ \t]+(?:and|&)[ \t]+\w+)?(?:[ \t]+electronically)?"
+        r"(?:[ \t]+by[ \t]*:?|[ \t]*:)[ \t]*"
+        r"(?P<x>[^\s\[\]\d,;:.()][^\[\]\d,;:.\n()]{1,39}?)(?=\s*(?:\b(?:at|on)\b|[\[\]\d,;:.\n()]|$))",
+        ignore_case=True,
     ),
     _named("[name]", rf"(?i:\b{_READ}(?:[ \t]+(?:and|&)[ \t]+\w+)?[ \t]+by[ \t]*:?[ \t]*)(?P<x>{_LISTED})"),
     _named(
@@ -249,7 +253,7 @@ NUMBERS = (
         r"(?P<x>[+(]?\d[\d ()./-]*\d)",
         ignore_case=True,
     ),
-    _named("[phone]", r"(?<![\w.+])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)"),
+    _named("[phone]", r"(?<![\w.+/-])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)"),
     _named("[phone]", r"(?<![\w.-])(?:1[ .-])?\(?[2-9]\d{2}\)?[ .-]{1,2}\d{3}[ .-]\d{4}(?!\w)(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?"),
     _named("[phone]", r"(?<![\w.-])[2-9]\d{2}-\d{4}(?![\w-])"),
     _named("[phone]", r"(?<![\w.-])\(?0\d{1,5}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,}(?:[ -]\d{2,}){0,4}(?!\w)"),
@@ -259,12 +263,12 @@ NUMBERS = (
         r"\b(?:MRN|MR[ ]?#|URN|UHID|EMPI|CHI|NHS|SSN|DOB|PID|(?:medical[ ]record|patient|hospital|chart"
         r"|file|accession|access|acc|order|visit|encounter|account|acct|study|exam|case|report|request"
         r"|insurance|policy|licen[cs]e|license|serial|device|record|unit)[ \t]*(?:number|nr|no|num|id"
-        r"|identifier|#)|accession|patient[ ]id|study[ ]id|id)\b?\.?(?:[ \t]*(?:number|no|nr|is)\b\.?)?"
+        r"|identifier|#)|accession|patient[ ]id|study[ ]id|id)(?!\w)\.?(?:[ \t]*(?:number|no|nr|is)\b\.?)?"
         r"[ \t]*[:#=]?[ \t]*(?P<x>(?=[\w./-]*\d)(?!\d+(?:\.\d+)?[ ]?(?:mm|cm|%|m[lL]))[\w](?:[\w./-]*\w)?)",
         ignore_case=True,
     ),
     _named("[number]", r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)"),
-    _named("[number]", r"(?<![\w.])\d{2,}-\d{2,}-\d{2,}(?:-\d{1,})*(?!\w)"),
+    _named("[number]", r"(?<![\w.])\d{2,}-\d{2,}-\d{2,}(?:-\d+)*(?!\w|\s*(?:%|mm|ms|m[lL]))"),
     _named("[number]", r"(?<![\w.])\d{3}[ ]\d{3}[ ]\d{3,4}(?!\w)"),
     # long runs of digits, with all that is tied to them
     _named("[number]", r"(?<![\w.])(?:[A-Za-z0-9_]+[-/]){0,3}[A-Za-z_]*\d{5,}[\w]*(?:[-/]\w+){0,3}"),
