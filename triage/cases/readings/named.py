@@ -139,7 +139,6 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
         yield re.compile(before + alone + after)
 
 
-
 def _initials(parts: Sequence[str]) -> Iterator[re.Pattern[str]]:
     """Yield J.S. and S.J.; without dots, letters are medicine: MI, AS, LAD."""
     if len(parts) > 1:

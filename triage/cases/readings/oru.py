@@ -146,7 +146,11 @@ def _uid(value: str) -> str:
 def _is_ours(segments: list[Segment]) -> bool:
     """Tell whether a message speaks in the worker's own codes."""
     return any(
-        OURS in each for s in segments if s.name == "OBX" for n in (3, 5) for each in s.repetitions(n)
+        OURS in each
+        for s in segments
+        if s.name == "OBX"
+        for n in (3, 5)
+        for each in s.repetitions(n)
     )
 
 

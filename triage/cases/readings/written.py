@@ -22,7 +22,9 @@ def _named(label: str, pattern: str, *, ignore_case: bool = False) -> Named:
 ADDRESSES = (
     _named("[e-mail]", r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}"),
     _named(
-        "[link]", r"\b(?:(?:https?|ftp)://|www\.)[^\s<>\"')\]]{1,500}[^\s<>\"')\].,;]", ignore_case=True
+        "[link]",
+        r"\b(?:(?:https?|ftp)://|www\.)[^\s<>\"')\]]{1,500}[^\s<>\"')\].,;]",
+        ignore_case=True,
     ),
     _named("[number]", r"(?<![\d.])\d+(?:\.\d+){3,}(?![\d])"),  # UIDs, network addresses
 )
@@ -43,7 +45,9 @@ def _either(words: str) -> str:
     return "|".join(words.split())
 
 
-_CAPITAL = "|".join(f"{word.capitalize()}|{word.upper()}" for word in (_ABBREVIATED + " " + _BOTH).split())
+_CAPITAL = "|".join(
+    f"{word.capitalize()}|{word.upper()}" for word in (_ABBREVIATED + " " + _BOTH).split()
+)
 _MONTH = rf"\b(?:(?i:{_either(_FULL)}|{_either(_ABBREVIATED)}|{_either(_BOTH)})\b\.?)"
 _LONE_MONTH = rf"\b(?:(?i:{_either(_FULL)})|(?:{_CAPITAL})\b\.?)"
 _DAY = r"(?<![\d.,/])(?:0?[1-9]|[12]\d|3[01])(?:\s?(?:st|nd|rd|th)\b|\.)?"
@@ -69,7 +73,9 @@ DATES = (
         "[date]",
         rf"{_NO_SEGMENTS}(?<![\d./-]){_D}([./])\s?{_D}\1\s?'?\d\d(?![\d]|[./,-]\d|\s*(?:mm|cm|m[lL]|segm))",
     ),
-    _named("[date]", r"(?<![\d./-])(?:0[1-9]|[12]\d|3[01])-(?:0[1-9]|1[0-2])-\d\d(?![\d]|[./,-]\d)"),
+    _named(
+        "[date]", r"(?<![\d./-])(?:0[1-9]|[12]\d|3[01])-(?:0[1-9]|1[0-2])-\d\d(?![\d]|[./,-]\d)"
+    ),
     # 3 March 2024, 03-MAR-24, 3rd of March, 2024, 3 de marzo de 2024
     _named("[date]", rf"{_DAY}[\s-]*{_OF}{_MONTH}[\s,'.-]*{_OF}(?:{_YEAR}|{_SHORT_YEAR})"),
     # March 3, 2024; Mar. 3rd 2024
@@ -109,7 +115,9 @@ TIMES = (
         r"(?:\s*[ap]\.?m\b\.?)?(?:\s*(?:hrs|hours|Uhr|[ECMP][SD]T|UTC|GMT)\b)?(?![\d:])",
         ignore_case=True,
     ),
-    _named("[time]", r"(?<![\d.:])(?:0?[1-9]|1[0-2])(?:\.[0-5]\d)?\s?[ap]\.?m\b\.?", ignore_case=True),
+    _named(
+        "[time]", r"(?<![\d.:])(?:0?[1-9]|1[0-2])(?:\.[0-5]\d)?\s?[ap]\.?m\b\.?", ignore_case=True
+    ),
     _named(
         "[time]",
         r"(?<![\d.])(?:[01]\d|2[0-3])[.]?[0-5]\d\s?(?:h|hrs|hours|o'clock|Uhr)\b"
@@ -133,7 +141,9 @@ _NOT_NAMES = (
     r"|Drs?|Profs?|Mrs?|Ms|Miss|Herr|Frau)\b)"
 )
 _END = r"(?!\w)(?![ \t]*[:=])"
-_TITLED = rf"{_NOT_NAMES}[A-Z](?:['’][A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['’-][A-Z]?[a-z]+){{0,2}}{_END}"
+_TITLED = (
+    rf"{_NOT_NAMES}[A-Z](?:['’][A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['’-][A-Z]?[a-z]+){{0,2}}{_END}"
+)
 _CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z'’]+(?:-[A-Z]+)?{_END}"
 _INITIAL = r"[A-Z]\.?(?![\w])"
 _STEP = r"(?:[ \t]*,[ \t]*|[ \t]+|(?<=\.)|-)"
@@ -188,7 +198,10 @@ PERSONS = (
         r"(?P<x>[^\s\[\]\d,;:.()][^\[\]\d,;:.\n()]{1,39}?)(?=\s*(?:\b(?:at|on)\b|[\[\]\d,;:.\n()]|$))",
         ignore_case=True,
     ),
-    _named("[name]", rf"(?i:\b{_READ}(?:[ \t]+(?:and|&)[ \t]+\w+)?[ \t]+by[ \t]*:?[ \t]*)(?P<x>{_LISTED})"),
+    _named(
+        "[name]",
+        rf"(?i:\b{_READ}(?:[ \t]+(?:and|&)[ \t]+\w+)?[ \t]+by[ \t]*:?[ \t]*)(?P<x>{_LISTED})",
+    ),
     _named(
         "[name]",
         rf"(?i:\b{_TOLD}\b(?:[ \t]+(?:results?|findings|directly|verbally|by (?:tele)?phone))*"
@@ -234,9 +247,19 @@ PLACES = (
         r"|Plaza|Parkway|Pkwy|Highway|Terrace|Crescent|Close)\b\.?"
         r"(?:,?[ \t]+(?:Apt|Suite|Unit|Ste|Floor)\.?[ \t]*#?\w{1,5})?",
     ),
-    _named("[place]", r"\b[A-Z][\w-]*(?:stra(?:ss?e|s?e)|str\.|weg|platz|gasse|allee)[ \t]+\d{1,4}[a-z]?\b"),
-    _named("[place]", r"\b\d{1,4},?[ \t]+(?:bis[ \t]+)?(?:rue|avenue|boulevard|calle|via|place)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+"),
-    _named("[place]", r"\b(?:calle|rue)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+,?[ \t]+\d{1,4}\b", ignore_case=True),
+    _named(
+        "[place]",
+        r"\b[A-Z][\w-]*(?:stra(?:ss?e|s?e)|str\.|weg|platz|gasse|allee)[ \t]+\d{1,4}[a-z]?\b",
+    ),
+    _named(
+        "[place]",
+        r"\b\d{1,4},?[ \t]+(?:bis[ \t]+)?(?:rue|avenue|boulevard|calle|via|place)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+",
+    ),
+    _named(
+        "[place]",
+        r"\b(?:calle|rue)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+,?[ \t]+\d{1,4}\b",
+        ignore_case=True,
+    ),
     _named("[place]", r"\b[A-Z][a-z]+(?:[ \t][A-Z][a-z]+)?,[ \t]+[A-Z]{2}[ \t]+\d{5}(?:-\d{4})?\b"),
     _named("[place]", r"\b(?:[BEGLMNSW]\d|[A-Z]{2}\d)[A-Z\d]?[ ]\d[ABD-HJLNP-UW-Z]{2}\b"),
     _named("[place]", r"\bP\.?O\.?[ ]Box[ ]\d+", ignore_case=True),
@@ -253,10 +276,18 @@ NUMBERS = (
         r"(?P<x>[+(]?\d[\d ()./-]*\d)",
         ignore_case=True,
     ),
-    _named("[phone]", r"(?<![\w.+/-])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)"),
-    _named("[phone]", r"(?<![\w.-])(?:1[ .-])?\(?[2-9]\d{2}\)?[ .-]{1,2}\d{3}[ .-]\d{4}(?!\w)(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?"),
+    _named(
+        "[phone]",
+        r"(?<![\w.+/-])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)",
+    ),
+    _named(
+        "[phone]",
+        r"(?<![\w.-])(?:1[ .-])?\(?[2-9]\d{2}\)?[ .-]{1,2}\d{3}[ .-]\d{4}(?!\w)(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?",
+    ),
     _named("[phone]", r"(?<![\w.-])[2-9]\d{2}-\d{4}(?![\w-])"),
-    _named("[phone]", r"(?<![\w.-])\(?0\d{1,5}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,}(?:[ -]\d{2,}){0,4}(?!\w)"),
+    _named(
+        "[phone]", r"(?<![\w.-])\(?0\d{1,5}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,}(?:[ -]\d{2,}){0,4}(?!\w)"
+    ),
     _named("[phone]", r"(?<![\w.-])0\d(?:[ .-]\d\d){4}(?!\w)"),
     _named(
         "[number]",
@@ -271,7 +302,9 @@ NUMBERS = (
     _named("[number]", r"(?<![\w.])\d{2,}-\d{2,}-\d{2,}(?:-\d+)*(?!\w|\s*(?:%|mm|ms|m[lL]))"),
     _named("[number]", r"(?<![\w.])\d{3}[ ]\d{3}[ ]\d{3,4}(?!\w)"),
     # long runs of digits, with all that is tied to them
-    _named("[number]", r"(?<![\w.])(?:[A-Za-z0-9_]+[-/]){0,3}[A-Za-z_]*\d{5,}[\w]*(?:[-/]\w+){0,3}"),
+    _named(
+        "[number]", r"(?<![\w.])(?:[A-Za-z0-9_]+[-/]){0,3}[A-Za-z_]*\d{5,}[\w]*(?:[-/]\w+){0,3}"
+    ),
     _named("[number]", r"(?<![\w.])[A-Za-z]{1,6}[-_/]?\d{4,}\w*(?:[-/]\d+)*"),
     _named("[number]", r"(?<![\w.])\d{2,}[-]?[A-Z]{1,4}[-]?\d{3,}\w*"),
     _named("[number]", r"\d{5,}"),
@@ -287,7 +320,10 @@ AGES = (
         r"|-?jahrig\w*|-?(?:Jahre|ans|anos)\b|(?:year|yr)s?[ ]?(?:M|F|male|female|man|woman|gentleman"
         r"|lady|patient)\b|-?(?:M|F|m/|f/)(?![\w.])|[ -]?(?:male|female)\b)",
     ),
-    _named("[age]", rf"\b(?i:age|aged|alter|edad)[ \t]*(?:of|is|:|=)?[ \t]*(?P<x>{_OLD})(?![\d.,]?\d|\s*(?:%|mm|m[lL]))"),
+    _named(
+        "[age]",
+        rf"\b(?i:age|aged|alter|edad)[ \t]*(?:of|is|:|=)?[ \t]*(?P<x>{_OLD})(?![\d.,]?\d|\s*(?:%|mm|m[lL]))",
+    ),
     _named(
         "[age]",
         r"\b(?P<x>ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?"
