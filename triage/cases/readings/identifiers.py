@@ -11,23 +11,29 @@ from dataclasses import dataclass, fields
 from pydicom import DataElement, Dataset
 from pydicom.multival import MultiValue
 
+
+def listed(text: str) -> frozenset[str]:
+    """Return the words of a table."""
+    return frozenset(text.split())
+
+
 #: Stand for the patient, a relative, the order, the visit or the examination.
-NUMBERS = frozenset(
+NUMBERS = listed(
     """
     PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
     RequestedProcedureID ScheduledProcedureStepID PerformedProcedureStepID
     PlacerOrderNumberImagingServiceRequest FillerOrderNumberImagingServiceRequest
     MedicalRecordLocator InsurancePlanIdentification DeviceSerialNumber
     PatientTelephoneNumbers PatientTelecomInformation PersonTelephoneNumbers
-    """.split()
+    """
 )
 DATES = frozenset({"PatientBirthDate"})  #: others are found by what dates look like
-PLACES = frozenset(
+PLACES = listed(
     """
     InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress
     PersonAddress RequestingService CurrentPatientLocation PatientInstitutionResidence
     StationName CountryOfResidence RegionOfResidence
-    """.split()
+    """
 )
 
 
@@ -35,15 +41,18 @@ PLACES = frozenset(
 class Identifiers:
     """What must not be left in a text."""
 
-    names: frozenset[str] = frozenset()  #: of persons, components parted by ^ as in PN and XCN
-    numbers: frozenset[str] = frozenset()
-    dates: frozenset[str] = frozenset()  #: of birth, YYYYMMDD
-    places: frozenset[str] = frozenset()  #: institutions and addresses, in one line each
+    names: tuple[str, ...] = ()  #: of persons, components parted by ^ as in PN and XCN
+    numbers: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()  #: of birth, YYYYMMDD
+    places: tuple[str, ...] = ()  #: institutions and addresses, in one line each
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
         """Return what either knows."""
         return Identifiers(
-            *(getattr(self, each.name) | getattr(other, each.name) for each in fields(self))
+            *(
+                tuple(dict.fromkeys((*getattr(self, each.name), *getattr(other, each.name))))
+                for each in fields(self)
+            )
         )
 
 
@@ -63,7 +72,7 @@ def of_header(header: Dataset) -> Identifiers:
                 dates.add(value)
             elif element.keyword in PLACES:
                 places.add(value)
-    return Identifiers(*(frozenset(each) for each in (names, numbers, dates, places)))
+    return Identifiers(*(tuple(sorted(each)) for each in (names, numbers, dates, places)))
 
 
 def _elements(dataset: Dataset) -> Iterator[DataElement]:

@@ -24,7 +24,7 @@ LONGEST = 8_000  #: characters; a longer one is a report whose next heading nobo
 
 #: A line that may be a heading: marks, words, and a colon, a dash, or nothing more.
 _HEADED = re.compile(
-    r"[\s>#*_=\[(]*(?:\d[.)]\s*)?(?P<head>[^\W\d][^:\n]{1,48}?)[\s*_\])]*(?:[:=]+[\s*_]*|\s[-–—]\s|$)(?P<rest>.*)"
+    r"[\s>#*_=\[(]*(?:\d[.)]\s*)?(?P<head>[^\W\d][^:\n]{1,48}?)[\s*_\])]*(?:[:=]+[\s*_]*|\s[-\u2013\u2014]\s|$)(?P<rest>.*)"
 )
 #: IMPRESSION 1. Normal: capitals and a number, without a colon.
 _NUMBERED = re.compile(r"\s*(?P<head>[A-Z][A-Z ]{3,40}?)\s+(?P<rest>(?:1[.)]|[-•*])\s.*)")
@@ -33,7 +33,7 @@ _RUN_IN = re.compile(r"(?<=[.;!?)\]\s])[ \t]*(?=(?:[A-Z][A-Z/&]{2,}[ ]?){1,4}:)"
 #: The same before a signature in small letters.
 _SIGNED = re.compile(r"(?<=[.;!?])[ \t]+(?=(?:electronically|digitally)\s+signed)", re.IGNORECASE)
 #: A line that is drawn under a heading.
-_RULE = re.compile(r"\s*[-_=*–—]{3,}\s*")
+_RULE = re.compile(r"\s*[-_=*\u2013\u2014]{3,}\s*")
 
 
 class _Part(Enum):

@@ -138,9 +138,9 @@ def _files(path: Path) -> Iterator[Path]:
         yield path
     elif path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.is_file() and not file.name.startswith("."):
-                if file.suffix.lower() in TABLES or is_hl7(file):
-                    yield file
+            hidden = file.name.startswith(".") or not file.is_file()
+            if not hidden and (file.suffix.lower() in TABLES or is_hl7(file)):
+                yield file
     else:
         raise ConfigurationError(f"there is no file or folder {path}")
 

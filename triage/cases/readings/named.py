@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from triage.cases.readings.identifiers import Identifiers
+from triage.cases.readings.identifiers import Identifiers, listed
 
 SHORT = 3  #: letters; shorter names are told by their capital letter
 LEAST_NUMBER = 4  #: characters of an identifier; "12" is a segment
@@ -20,7 +20,7 @@ LONG_NUMBER = 6  #: characters; such a one is looked for before dates are
 LETTER = r"[^\W\d_]"
 
 #: Words of names that stand in reports as well.
-ORDINARY = frozenset(
+ORDINARY = listed(
     """
     wall small large long short head young old mild root base mid mass heart bush field grant hall
     hill lane major mark marks may moon more noble page park pool power price rich rose sharp side
@@ -37,10 +37,10 @@ ORDINARY = frozenset(
     skin snow song spring stand steel still stream summer swan tall temple top track trace true turn
     wave way wise wolf angel christian acute chronic marked focal global basal apex septum artery
     aorta cardiac ventricle muscle tissue image images rate ratio lad lax sax
-    """.split()
+    """
 )
 #: Never a name by themselves: what turns a sentence, joins it, or stands for a name not known.
-NEVER_ALONE = frozenset(
+NEVER_ALONE = listed(
     """
     no not none nil non without with within normal normally abnormal absent present negative
     positive and or the an a is are was has in on at of for to by from as if it we all any less
@@ -48,10 +48,10 @@ NEVER_ALONE = frozenset(
     und oder kein keine ohne nicht mit sin con sans pas
     anonymous anonymized anonymised unknown unnamed patient test phantom subject volunteer
     dr prof mr mrs ms md phd jr sr ii iii iv
-    """.split()
+    """
 )
 #: Words of institutions that are no name of one.
-GENERIC = frozenset(
+GENERIC = listed(
     """
     hospital hospitals clinic clinics university medical center centre institute department division
     unit general health healthcare school college faculty imaging radiology cardiology cardiac heart
@@ -61,10 +61,10 @@ GENERIC = frozenset(
     research laboratory group practice ward office building floor room suite campus foundation trust
     myocardial vascular children childrens women womens royal saint community memorial first
     national regional county city state north south east west central
-    """.split()
+    """
 )
 _PARTICLE = r"(?:van|von|vom|der|den|de|del|della|la|le|du|da|dos|di|bin|ibn|abu|al|el|ter|ten|zu)"
-_GAP = r"[\s,.'’^_-]{1,3}"
+_GAP = r"[\s,.'^_-]{1,3}"
 
 
 class Named(NamedTuple):
@@ -75,11 +75,19 @@ class Named(NamedTuple):
 
 
 def folded(text: str) -> str:
-    """Return a text with bare letters for those with accents; every character keeps its place."""
+    """Return a text with bare letters, quotes and hyphens; every character keeps its place."""
     return "".join(_FOLDED.get(sign, sign) if sign.isascii() else _fold(sign) for sign in text)
 
 
-_FOLDED = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "ß": "s"}
+_FOLDED = {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ß": "s"} | {
+    "\u0131": "i",  # without a dot
+    "\u2019": "'",
+    "\u2018": "'",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2011": "-",
+    "\xa0": " ",
+}
 
 
 def _fold(sign: str) -> str:
@@ -112,7 +120,7 @@ def patterns(known: Identifiers) -> list[Named]:
 def _person(name: str) -> Iterator[re.Pattern[str]]:
     """Yield patterns for a PN group, the surest first: parts together, then each by itself."""
     parts = folded(unicodedata.normalize("NFC", name)).split("^")[:3]
-    words = [word for part in parts for word in re.split(r"[\s,.'’_/=()-]+", part) if word]
+    words = [word for part in parts for word in re.split(r"[\s,.'_/=()-]+", part) if word]
     words = [word for word in words if word.isalpha() and word.lower() not in _TITLES]
     if not words:
         return
@@ -150,7 +158,7 @@ def _initials(parts: Sequence[str]) -> Iterator[re.Pattern[str]]:
 
 #: Scripts that write without blanks: Chinese, Japanese, Korean.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_TITLES = frozenset("dr prof professor mr mrs ms miss md phd jr sr ii iii iv herr frau".split())
+_TITLES = listed("dr prof professor mr mrs ms miss md phd jr sr ii iii iv herr frau")
 
 
 def _ways(word: str) -> set[str]:
@@ -167,7 +175,7 @@ def _alone(word: str) -> Iterator[str]:
     small = word.lower()
     if small in NEVER_ALONE:
         return
-    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:['’]?s)?(?!{LETTER})"
+    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:[']?s)?(?!{LETTER})"
     if len(small) >= SHORT and small not in ORDINARY:
         yield rf"{edge}(?i:{'|'.join(sorted(_ways(word), key=len, reverse=True))}){end}"
     elif len(small) >= SHORT:
@@ -217,7 +225,7 @@ def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
     for place in places:
         line = folded(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
-            words = re.findall(r"[\w'’-]+", part)
+            words = re.findall(r"[\w'-]+", part)
             if any(_tells(word) for word in words) and len(part.strip()) >= LEAST_NUMBER:
                 found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in words))
         found |= {

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from triage.cases.readings.headings import STRONG_HEADINGS, plain
 from triage.cases.readings.identifiers import Identifiers
@@ -77,7 +78,9 @@ def reports(message: Message) -> Iterator[Report]:
         return
     known = _known(segments)
     patient_ids = tuple(
-        dict.fromkeys(each[0] for s in segments if s.name == "PID" for each in s.repetitions(3))
+        dict.fromkeys(
+            each[0] for s in segments if s.name == "PID" for each in s.repetitions(3) if each[0]
+        )
     )
     orders = [_Order()]
     for segment in segments:
@@ -165,7 +168,10 @@ def _known(segments: list[Segment]) -> Identifiers:
             places |= {", ".join(filter(None, each[:6])) for each in segment.repetitions(number)}
         if segment.name == "PID":
             dates.add(segment.first(7)[:8])
-    return Identifiers(*(frozenset(each - {""}) for each in (names, numbers, dates, places)))
+    # Many reports have the same readers and hospitals: intern keeps each once.
+    return Identifiers(
+        *(tuple(map(intern, sorted(each - {""}))) for each in (names, numbers, dates, places))
+    )
 
 
 def _name(parts: list[str]) -> str:

@@ -50,7 +50,7 @@ class Message:
 
     @property
     def signs(self) -> str:
-        """Return component, repetition, escape and sub-component separator, "^~\\&"."""
+        """Return the separators of components and repetitions, the escape, that of parts."""
         given = self.lines[0][4:].split(self.field)[0]
         return given[:4] + "^~\\&"[len(given[:4]) :]
 
@@ -76,7 +76,7 @@ class Segment:
 
     def repetitions(self, field: int) -> list[list[str]]:
         """Return the components of each repetition of a field, unescaped."""
-        component, repetition = self.message.signs[:2]
+        component, repetition, *_ = list(self.message.signs)
         return [
             [self.text(part).strip() for part in each.split(component)]
             for each in self.raw(field).split(repetition)
@@ -90,7 +90,7 @@ class Segment:
 
     def text(self, value: str) -> str:
         """Return a value without escapes (2.7): formatting becomes line breaks, or nothing."""
-        component, repetition, escape, sub = self.message.signs
+        component, repetition, escape, sub = list(self.message.signs)
         signs = {"F": self.message.field, "S": component, "T": sub, "R": repetition, "E": escape}
 
         def meant(match: re.Match[str]) -> str:
@@ -102,7 +102,7 @@ class Segment:
             return "\n" if name.startswith((".br", ".sp", ".ce", ".BR")) else ""
 
         mark = re.escape(escape)
-        known = rf"[FSTREHN]|[XZCM][0-9A-Za-z]*|\.(?:br|BR|sp|ce|fi|nf|in|ti|sk)[ +\-0-9]*"
+        known = r"[FSTREHN]|[XZCM][0-9A-Za-z]*|\.(?:br|BR|sp|ce|fi|nf|in|ti|sk)[ +\-0-9]*"
         return re.sub(rf"{mark}({known}){mark}", meant, value)
 
 

@@ -52,7 +52,7 @@ _MONTH = rf"\b(?:(?i:{_either(_FULL)}|{_either(_ABBREVIATED)}|{_either(_BOTH)})\
 _LONE_MONTH = rf"\b(?:(?i:{_either(_FULL)})|(?:{_CAPITAL})\b\.?)"
 _DAY = r"(?<![\d.,/])(?:0?[1-9]|[12]\d|3[01])(?:\s?(?:st|nd|rd|th)\b|\.)?"
 _YEAR = r"(?:19|20)\d\d(?!\d)"
-_SHORT_YEAR = r"['’]?\d\d(?!\s*(?:%|mm|cm|m[lL]|[.,]?\d))"
+_SHORT_YEAR = r"'?\d\d(?!\s*(?:%|mm|cm|m[lL]|[.,]?\d))"
 _OF = r"(?:\s*\b(?:of|de|del)\b\s*)?"
 _D, _M = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 _NO_SEGMENTS = r"(?<!segments )(?<!segment )(?<!segs )(?<!seg )(?<!seg\. )(?<!AHA )"
@@ -84,7 +84,7 @@ DATES = (
     _named("[date]", rf"{_MONTH}[\s,./-]*{_OF}{_YEAR}"),
     # 2024 Mar 5, 2024-Mar-05
     _named("[date]", rf"(?<!\d){_YEAR}[\s,-]+{_MONTH}[\s.-]*{_D}(?!\d)"),
-    _named("[date]", rf"\b(?:{_CAPITAL})\.?(?:-|\s?['’])\d\d(?!\d)"),
+    _named("[date]", rf"\b(?:{_CAPITAL})\.?(?:-|\s?')\d\d(?!\d)"),
     # the 3rd of March, 3 March, 3. Maerz
     _named("[date]", rf"{_DAY}[\s-]*{_OF}{_LONE_MONTH}\b{_MODAL}"),
     # March 3, March 3rd
@@ -141,10 +141,8 @@ _NOT_NAMES = (
     r"|Drs?|Profs?|Mrs?|Ms|Miss|Herr|Frau)\b)"
 )
 _END = r"(?!\w)(?![ \t]*[:=])"
-_TITLED = (
-    rf"{_NOT_NAMES}[A-Z](?:['’][A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['’-][A-Z]?[a-z]+){{0,2}}{_END}"
-)
-_CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z'’]+(?:-[A-Z]+)?{_END}"
+_TITLED = rf"{_NOT_NAMES}[A-Z](?:'[A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['-][A-Z]?[a-z]+){{0,2}}{_END}"
+_CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z']+(?:-[A-Z]+)?{_END}"
 _INITIAL = r"[A-Z]\.?(?![\w])"
 _STEP = r"(?:[ \t]*,[ \t]*|[ \t]+|(?<=\.)|-)"
 
@@ -188,7 +186,7 @@ PERSONS = (
     _named(
         "[name]",
         r"(?<![\w.])[Dd]r\b\.?[ \t]+(?P<x>(?:[a-z]\.[ \t]*){0,3}"
-        r"(?!(?:to|on|and|or|is|was|has|in|at|for|by|of|who|will)\b)[a-z][a-z'’-]+)",
+        r"(?!(?:to|on|and|or|is|was|has|in|at|for|by|of|who|will)\b)[a-z][a-z'-]+)",
     ),
     _named("[name]", rf"(?P<x>{_NAMES}),?[ \t]+{_POST}(?:,?[ \t]*{_POST}){{0,3}}"),
     _named(
@@ -209,9 +207,10 @@ PERSONS = (
     ),
     _named(
         "[name]",
-        r"(?i:\b(?:patient(?:['’]?s)?(?:[ \t]+name)?|pt(?:[ \t]+name)?|(?:full |last |first |family |"
-        r"given |maiden )?name|surname|(?:referring|ordering|attending|reading)(?: physician| doctor"
-        r"| radiologist)?|radiologist|cardiologist|physician|resident|fellow|technologist"
+        r"(?i:\b(?:patient(?:'?s)?(?:[ \t]+name)?|pt(?:[ \t]+name)?"
+        r"|(?:full |last |first |family |given |maiden )?name|surname"
+        r"|(?:referring|ordering|attending|reading)(?: physician| doctor| radiologist)?|radiologist"
+        r"|cardiologist|physician|resident|fellow|technologist"
         rf"|radiographer|operator|cc|attn)[ \t]*[:=][ \t]*)(?P<x>{_LISTED})",
     ),
     _named(
@@ -225,12 +224,13 @@ PERSONS = (
 
 # -- places
 
-_CAPITAL_WORD = r"(?:St\.|[A-Z][\w'’-]+)"
+_CAPITAL_WORD = r"(?:St\.|[A-Z][\w'-]+)"
 PLACES = (
     _named(
         "[place]",
-        rf"(?:{_CAPITAL_WORD}[ \t]+){{1,5}}(?:(?:and|of|de)[ \t]+)?(?:(?:General|University|Medical|"
-        r"Heart|Children['’]?s|Memorial|Regional)[ \t]+){0,3}(?:Hospitals?|Clinics?|Cent(?:er|re)"
+        rf"(?:{_CAPITAL_WORD}[ \t]+){{1,5}}(?:(?:and|of|de)[ \t]+)?"
+        r"(?:(?:General|University|Medical|Heart|Children'?s|Memorial|Regional)[ \t]+){0,3}"
+        r"(?:Hospitals?|Clinics?|Cent(?:er|re)"
         r"|Infirmary|Klinik(?:um)?|Krankenhaus|Hopital|Institute|University|Universitat|Practice)\b"
         rf"(?:[ \t]+(?:of|in|at)[ \t]+{_CAPITAL_WORD}(?:[ \t]+{_CAPITAL_WORD}){{0,2}})?",
     ),
@@ -242,7 +242,7 @@ PLACES = (
     ),
     _named(
         "[place]",
-        r"(?<![\w.])\d{1,5}[A-Za-z]?,?[ \t]+(?:[NSEW]\.?[ \t]+)?(?:[A-Z0-9][\w'’.-]*[ \t]+){1,4}"
+        r"(?<![\w.])\d{1,5}[A-Za-z]?,?[ \t]+(?:[NSEW]\.?[ \t]+)?(?:[A-Z0-9][\w'.-]*[ \t]+){1,4}"
         r"(?:Streets?|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Way|Court|Ct|Square|Sq"
         r"|Plaza|Parkway|Pkwy|Highway|Terrace|Crescent|Close)\b\.?"
         r"(?:,?[ \t]+(?:Apt|Suite|Unit|Ste|Floor)\.?[ \t]*#?\w{1,5})?",
@@ -253,11 +253,12 @@ PLACES = (
     ),
     _named(
         "[place]",
-        r"\b\d{1,4},?[ \t]+(?:bis[ \t]+)?(?:rue|avenue|boulevard|calle|via|place)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+",
+        r"\b\d{1,4},?[ \t]+(?:bis[ \t]+)?(?:rue|avenue|boulevard|calle|via|place)[ \t]+"
+        r"(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'-]+",
     ),
     _named(
         "[place]",
-        r"\b(?:calle|rue)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'’-]+,?[ \t]+\d{1,4}\b",
+        r"\b(?:calle|rue)[ \t]+(?:(?:de|du|la|des|le)[ \t]+)*[A-Z][\w'-]+,?[ \t]+\d{1,4}\b",
         ignore_case=True,
     ),
     _named("[place]", r"\b[A-Z][a-z]+(?:[ \t][A-Z][a-z]+)?,[ \t]+[A-Z]{2}[ \t]+\d{5}(?:-\d{4})?\b"),
@@ -278,11 +279,13 @@ NUMBERS = (
     ),
     _named(
         "[phone]",
-        r"(?<![\w.+/-])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)",
+        r"(?<![\w.+/-])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{0,4}\)[ ]?)?"
+        r"\d{1,5}(?:[ ./-]?\d{1,5}){1,5}(?!\w)",
     ),
     _named(
         "[phone]",
-        r"(?<![\w.-])(?:1[ .-])?\(?[2-9]\d{2}\)?[ .-]{1,2}\d{3}[ .-]\d{4}(?!\w)(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?",
+        r"(?<![\w.-])(?:1[ .-])?\(?[2-9]\d{2}\)?[ .-]{1,2}\d{3}[ .-]\d{4}(?!\w)"
+        r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,5})?",
     ),
     _named("[phone]", r"(?<![\w.-])[2-9]\d{2}-\d{4}(?![\w-])"),
     _named(
@@ -291,11 +294,12 @@ NUMBERS = (
     _named("[phone]", r"(?<![\w.-])0\d(?:[ .-]\d\d){4}(?!\w)"),
     _named(
         "[number]",
-        r"\b(?:MRN|MR[ ]?#|URN|UHID|EMPI|CHI|NHS|SSN|DOB|PID|(?:medical[ ]record|patient|hospital|chart"
-        r"|file|accession|access|acc|order|visit|encounter|account|acct|study|exam|case|report|request"
-        r"|insurance|policy|licen[cs]e|license|serial|device|record|unit)[ \t]*(?:number|nr|no|num|id"
-        r"|identifier|#)|accession|patient[ ]id|study[ ]id|id)(?!\w)\.?(?:[ \t]*(?:number|no|nr|is)\b\.?)?"
-        r"[ \t]*[:#=]?[ \t]*(?P<x>(?=[\w./-]*\d)(?!\d+(?:\.\d+)?[ ]?(?:mm|cm|%|m[lL]))[\w](?:[\w./-]*\w)?)",
+        r"\b(?:MRN|MR[ ]?#|URN|UHID|EMPI|CHI|NHS|SSN|DOB|PID|accession|patient[ ]id|study[ ]id|id"
+        r"|(?:medical[ ]record|patient|hospital|chart|file|accession|access|acc|order|visit|exam"
+        r"|encounter|account|acct|study|case|report|request|insurance|policy|licen[cs]e|serial"
+        r"|device|record|unit)[ \t]*(?:number|nr|no|num|id|identifier|#))(?!\w)\.?"
+        r"(?:[ \t]*(?:number|no|nr|is)\b\.?)?[ \t]*[:#=]?[ \t]*"
+        r"(?P<x>(?=[\w./-]*\d)(?!\d+(?:\.\d+)?[ ]?(?:mm|cm|%|m[lL]))\w(?:[\w./-]*\w)?)",
         ignore_case=True,
     ),
     _named("[number]", r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)"),
@@ -317,17 +321,20 @@ AGES = (
     _named(
         "[age]",
         rf"(?<![\d.,/-])(?P<x>{_OLD})[ -]?(?:(?:years?|yrs?)[ -](?:old|of age)|y/?o\b|y\.o\.|yr/o"
-        r"|-?jahrig\w*|-?(?:Jahre|ans|anos)\b|(?:year|yr)s?[ ]?(?:M|F|male|female|man|woman|gentleman"
-        r"|lady|patient)\b|-?(?:M|F|m/|f/)(?![\w.])|[ -]?(?:male|female)\b)",
+        r"|-?jahrig\w*|-?(?:Jahre|ans|anos)\b"
+        r"|(?:year|yr)s?[ ]?(?:M|F|male|female|man|woman|gentleman|lady|patient)\b"
+        r"|-?(?:M|F|m/|f/)(?![\w.])|[ -]?(?:male|female)\b)",
     ),
     _named(
         "[age]",
-        rf"\b(?i:age|aged|alter|edad)[ \t]*(?:of|is|:|=)?[ \t]*(?P<x>{_OLD})(?![\d.,]?\d|\s*(?:%|mm|m[lL]))",
+        rf"\b(?i:age|aged|alter|edad)[ \t]*(?:of|is|:|=)?[ \t]*"
+        rf"(?P<x>{_OLD})(?![\d.,]?\d|\s*(?:%|mm|m[lL]))",
     ),
     _named(
         "[age]",
         r"\b(?P<x>ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?"
-        r"|(?:one|a)[ -]hundred(?:[ -](?:and[ -])?\w+)?)[ -]years?[ -]old\b|\b(?:nona|cente)narian\b",
+        r"|(?:one|a)[ -]hundred(?:[ -](?:and[ -])?\w+)?)[ -]years?[ -]old\b"
+        r"|\b(?:nona|cente)narian\b",
         ignore_case=True,
     ),
 )
