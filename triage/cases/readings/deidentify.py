@@ -56,6 +56,7 @@ def _replaced(text: str, label: str, pattern: re.Pattern[str]) -> str:
     pieces, end = [], 0
     for match in pattern.finditer(folded(text)):
         start, stop = match.span(group) if match[group] is not None else match.span()
-        pieces += [text[end:start], label]
+        # What a system has wrapped stays on as many lines.
+        pieces += [text[end:start], label, "\n" * text.count("\n", start, stop)]
         end = stop
     return "".join([*pieces, text[end:]])
