@@ -1,0 +1,124 @@
+"""Planted identifiers must go, and medicine must stay."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+
+from tests.builders.readings import NOTATIONS, patient, plants
+from triage.cases.readings.deidentify import deidentified
+from triage.cases.readings.identifiers import Identifiers, of_header
+from triage.phantom.heart import draw
+from triage.phantom.impression import Style, impression, templates
+
+IMPRESSIONS = 2_000
+
+
+def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None:
+    styles, planted, lost, changed = list(Style), 0, [], []
+    for seed in range(IMPRESSIONS):
+        rng = Random(seed)
+        who = patient(rng)
+        clean = impression(draw(seed), seed, styles[seed % len(styles)]).split("\n")
+        lines = [*clean]
+        drawn = plants(rng, who)
+        for plant in drawn:
+            lines.insert(rng.randrange(len(lines) + 1), plant.text)
+        said = deidentified("\n".join(lines), of_header(who.header)).split("\n")
+        assert len(said) == len(lines)
+        for plant in drawn:
+            after = said[lines.index(plant.text)]
+            planted += len(plant.secrets)
+            lost += [(plant.text, after) for secret in plant.secrets if secret in after]
+        changed += [(one, other) for one, other in zip(lines, said, strict=True) if one in clean and one != other]
+    print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")
+    assert not lost, lost[:10]
+    assert not changed, changed[:10]
+
+
+def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
+    texts = [
+        impression(draw(seed), seed, style)
+        for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(Style) + 1)
+        for style in Style
+    ]
+    changed = [text for text in texts if deidentified(text) != text]
+    print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")
+    assert len(texts) >= IMPRESSIONS
+    assert not changed, changed[:5]
+
+
+def test_no_sentence_of_any_reader_is_touched() -> None:
+    for template in templates():
+        assert deidentified(template) == template
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LVEF 35 %, RVEF 45-50%, 4.2 cm, 3 x 4 x 5 mm, 1.5 T, 12-15 mm, TI 250-300 ms",
+        "LGE in segment 12, in 16/17 segments, on 3/16 segments, in segments 10/11/12 and 7-8-12",
+        "Murmur 3/6, regurgitation 2/4, Qp:Qs 1.5:1, ratio 2:1, LVEDV 180/110/70 mL",
+        "Tetralogy of Fallot, Takotsubo, Chagas, Marfan, Fabry, Anderson-Fabry, so called Loeffler",
+        "Mild MR. LV dilated. AS and MS. LGE absent. MR imaging. PM leads. Severe AR.",
+        "Native T1 1020 ms, T2 50 ms, ECV 28 %, b 1000, T2* 12 ms, LVEDVi 112 mL/m²",
+        "A scar may 12 % of mass exceed; findings may represent amyloid in a 65-year-old man",
+        "Infarct in 2019. Follow-up in 6-12 months. Ablation 3 weeks ago.",
+        "1. LAD 70-80 %\n2. Mass 2.5 x 1.5 x 3.0 cm\n3. Age 72, EF 95 %",
+        "Discussed with cardiology. Compared with the prior study, stable. No. of segments: 4",
+    ],
+)
+def test_medicine_stays(text: str) -> None:
+    assert deidentified(text) == text
+
+
+def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
+    known = Identifiers(names=("Fabry^Will", "No^Wall"))
+    said = deidentified("Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known)
+    assert said == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("山田^太郎", "山田太郎 and 山田"),
+        ("Достоевская^Анна", "Достоевская, АННА"),
+        ("MUELLER^JURGEN", "Müller Jürgen"),
+        ("Weiß", "Weiss, WEISS and weiß"),
+        ("de la Cruz^Maria Isabel", "Maria de la Cruz and M. de la Cruz; de la Cruz M."),
+        ("O'Brien^Mary", "O’Brien, OBrien Mary, M.O."),
+        ("Li^Bo", "Li Bo; LI, BO; Li"),
+    ],
+)
+def test_ways_to_write_a_name(name: str, text: str) -> None:
+    said = deidentified(text, Identifiers(names=(name,)))
+    assert not set(said.replace("[name]", "").split()) - {"and", ";", ",", ",,", "and;"}
+
+
+def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -> None:
+    header, step, other = Dataset(), Dataset(), Dataset()
+    step.ScheduledPerformingPhysicianName = "Lindqvist^Eva"
+    header.RequestAttributesSequence = [step]
+    other.PatientID = "XK-9"
+    other.PatientID = "XKN-91"
+    header.OtherPatientIDsSequence = [other]
+    header.OperatorsName = ["Tanaka^Ken", "Rossi"]
+    said = deidentified("Lindqvist, Tanaka and rossi read XKN91.", of_header(header))
+    assert said == "[name] and [name] read [number]."
+
+
+@given(st.text(max_size=400))
+def test_any_text_goes_through(text: str) -> None:
+    who = patient(Random(1))
+    deidentified(text, of_header(who.header))
+
+
+def test_nothing_runs_away() -> None:
+    for text in ("a " * 20_000, "A. " * 10_000, "1-" * 20_000, "Dr. A " * 5_000, "J.S." * 10_000, "12 " * 10_000):
+        deidentified(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
+
+
+def test_each_notation_is_drawn() -> None:
+    assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(NOTATIONS)

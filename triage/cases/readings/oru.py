@@ -1,0 +1,183 @@
+"""Reports in HL7 v2 messages ORU^R01, from a file or a folder of them (HL7 2.5.1 chapter 7).
+
+Rule: one report an order (OBR). The accession number is OBR-18 (IHE RAD TF-2 4.28), else IPC-1,
+else one in an OBX; the filler's number OBR-3 is kept beside it, for that is what many sites use.
+The study is ZDS-1, IPC-3 or an OBX (110180, DCM). A machine's message is no radiologist's report:
+one that names our own codes, as this worker sends them, is passed over.
+
+Text is that of OBX-5 of TX, FT and ST: an OBX whose identifier says "impression" (19005-8, the
+suffix &IMP) is one as it stands, of the rest it is looked for by headings. RTF and HTML are not
+read: they have no lines, so there would be no headings.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+
+from triage.cases.readings.headings import STRONG_HEADINGS, plain
+from triage.cases.readings.identifiers import Identifiers
+from triage.cases.readings.impression import given, impression_of
+from triage.cases.readings.report import Report
+from triage.cases.readings.segments import Message, Segment, read_messages
+
+OURS = "99CMRTRIAGE"  #: the worker's private coding scheme; a test holds it to the reports' one
+STUDY_UID, ACCESSION = "110180", "121022"  #: DCM, PS3.16
+IMPRESSIONS = {"19005-8", "121072", "121073"}  #: LOINC, and DCM twice
+TEXT_TYPES = {"TX", "FT", "ST"}
+NOT_A_RESULT = {"D", "W", "X", "N"}  #: OBX-11 and OBR-25, tables 0085 and 0123
+PRELIMINARY = {"P", "R", "S", "I", "O", "A"}  #: OBR-25, table 0123
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+_MARKUP = re.compile(r"\s*(?:\{\\rtf|<(?:html|!doctype|\?xml))", re.IGNORECASE)
+
+#: Fields of persons (XPN and XCN), numbers, dates of birth and addresses.
+NAMES = {
+    "PID": (5, 6, 9),
+    "NK1": (2,),
+    "PV1": (7, 8, 9, 17, 52),
+    "ORC": (10, 11, 12, 19),
+    "OBR": (10, 16, 28, 32, 33, 34, 35),
+    "OBX": (16,),
+}
+NUMBERS = {
+    "PID": (2, 3, 4, 13, 14, 18, 19, 20),
+    "PV1": (19, 50),
+    "ORC": (2, 3, 14),
+    "OBR": (2, 3, 18, 19, 20, 21),
+    "IPC": (1, 2, 4),
+}
+PLACES = {"MSH": (4, 6), "PID": (11, 23), "PV1": (3,), "ORC": (21, 22, 23, 24), "OBX": (23, 24)}
+
+
+@dataclass
+class _Order:
+    """What the segments of one OBR have said so far."""
+
+    accession: str = ""
+    filler: str = ""
+    study_uid: str = ""
+    status: str = ""
+    moment: str = ""
+    impression: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+def read_oru(path: Path) -> Iterator[tuple[int, Report]]:
+    """Yield the segment on which each message begins, and its reports."""
+    for message in read_messages(path):
+        for report in reports(message):
+            yield message.line, report
+
+
+def reports(message: Message) -> Iterator[Report]:
+    """Yield the reports of a message; none of one that is no result, or a machine's."""
+    segments = list(message.segments())
+    kinds = segments[0].repetitions(9)
+    if (kinds and kinds[0][0] not in {"ORU", "MDM", ""}) or _is_ours(segments):
+        return
+    known = _known(segments)
+    patient_ids = tuple(
+        dict.fromkeys(
+            each[0] for s in segments if s.name == "PID" for each in s.repetitions(3) if each[0]
+        )
+    )
+    orders = [_Order()]
+    for segment in segments:
+        if segment.name == "OBR":
+            orders.append(_Order())
+        _take(orders[-1], segment)
+    sent = segments[0].first(7)
+    for order in orders:
+        if order.accession or order.filler or order.study_uid:
+            yield _report(order, known, patient_ids, sent)
+
+
+def _take(order: _Order, segment: Segment) -> None:
+    if segment.name == "OBR":
+        order.accession, order.filler = segment.first(18), segment.first(3)
+        order.status, order.moment = segment.first(25).upper(), segment.first(22)
+    elif segment.name == "ZDS":
+        order.study_uid = _uid(segment.raw(1))
+    elif segment.name == "IPC":
+        order.accession = order.accession or segment.first(1)
+        order.study_uid = order.study_uid or _uid(segment.raw(3))
+    elif segment.name == "OBX":
+        _take_observation(order, segment)
+
+
+def _take_observation(order: _Order, obx: Segment) -> None:
+    codes = {code for each in obx.repetitions(3) for code in each}
+    if obx.first(11).upper() in NOT_A_RESULT:
+        return
+    if STUDY_UID in codes:
+        order.study_uid = order.study_uid or _uid(obx.raw(5))
+    elif ACCESSION in codes:
+        order.accession = order.accession or obx.first(5)
+    elif obx.first(2).upper() in TEXT_TYPES and not _MARKUP.match(obx.raw(5)):
+        lines = [obx.text(line) for line in obx.raw(5).split(obx.message.signs[1])]
+        (order.impression if _says_impression(obx, codes) else order.lines).extend(lines)
+
+
+def _says_impression(obx: Segment, codes: set[str]) -> bool:
+    if codes & IMPRESSIONS or any(plain(code) in STRONG_HEADINGS for code in codes):
+        return True
+    # Suffixes of observation identifiers (7.2.4): 71250&IMP.
+    sub = obx.message.signs[3]
+    return any(code.split(sub)[-1].upper() == "IMP" for code in codes)
+
+
+def _report(order: _Order, known: Identifiers, patient_ids: tuple[str, ...], sent: str) -> Report:
+    text = given("\n".join(order.impression)) or impression_of("\n".join(order.lines))
+    return Report(
+        study_uid=order.study_uid,
+        accession=order.accession,
+        filler=order.filler,
+        impression=None if order.status in NOT_A_RESULT else text,
+        patient_ids=patient_ids,
+        final=order.status not in PRELIMINARY,
+        moment=re.sub(r"\D.*", "", order.moment or sent),
+        known=known,
+    )
+
+
+def _uid(value: str) -> str:
+    found = _UID.search(value)
+    return found.group() if found else ""
+
+
+def _is_ours(segments: list[Segment]) -> bool:
+    """Tell whether a message speaks in the worker's own codes."""
+    return any(
+        OURS in each
+        for s in segments
+        if s.name == "OBX"
+        for n in (3, 5)
+        for each in s.repetitions(n)
+    )
+
+
+def _known(segments: list[Segment]) -> Identifiers:
+    names, numbers, places, dates = set[str](), set[str](), set[str](), set[str]()
+    for segment in segments:
+        for number in NAMES.get(segment.name, ()):
+            names |= set(map(_name, segment.repetitions(number)))
+        for number in NUMBERS.get(segment.name, ()):
+            numbers |= {each[0] for each in segment.repetitions(number)}
+        for number in PLACES.get(segment.name, ()):
+            places |= {", ".join(filter(None, each[:6])) for each in segment.repetitions(number)}
+        if segment.name == "PID":
+            dates.add(segment.first(7)[:8])
+    # Many reports have the same readers and hospitals: intern keeps each once.
+    return Identifiers(
+        *(tuple(map(intern, sorted(each - {""}))) for each in (names, numbers, dates, places))
+    )
+
+
+def _name(parts: list[str]) -> str:
+    """Return family^given^middle of an XPN, or of an XCN, which begins with a number.
+
+    In OBR-32 to 35 (NDL) the parts of a name are sub-components; all of them count.
+    """
+    words = [word for part in parts[:4] for word in re.split(r"[&\s]+", part)]
+    return "^".join(word for word in words if word and not re.search(r"\d", word))
