@@ -35,6 +35,7 @@ from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cases.question import question
 from triage.commands.findings import findings
+from triage.commands.index import index
 from triage.config import Settings, child_environment, load, require_peers, shown
 from triage.domain.case import Filter
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
@@ -99,6 +100,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 
 main.add_command(findings)
+main.add_command(index)
 
 
 @contextmanager
@@ -132,9 +134,8 @@ def serve(config: Path | None) -> None:
     Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
     """
     settings = _started(config, None)
-    open_model(
-        settings, state_folder(settings) / CACHE
-    )  # wrong findings or a wrong bundle must show here, not in a restart loop
+    # Wrong findings or a wrong bundle must show here, not in a restart loop.
+    model = open_model(settings, state_folder(settings) / CACHE)
     with sole_receiver(state_folder(settings)), _broker(settings) as (redis_url, private):
         environment = child_environment(config, redis_url)
         assess = ("work", "--queue", ASSESS)
@@ -144,7 +145,10 @@ def serve(config: Path | None) -> None:
         ]
         receiver = Part("receive", ("receive",), environment)
         deliverer = Part("deliver", ("work", "--queue", DELIVER), environment)
-        supervise([receiver, *assessors, deliverer], private)
+        parts = [receiver, *assessors, deliverer]
+        if model.identity.trained:
+            parts.append(Part("index", ("index", "--spool"), environment, once=True))
+        supervise(parts, private)
 
 
 @main.command()
@@ -458,7 +462,8 @@ date = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 @click.option("--since", type=date, help="First study date, e.g. 2024-01-31.")
 @click.option("--until", type=date, help="Last study date.")
 @click.option("--vendor", default="", help="Part of the manufacturer's name.")
-@click.option("--finding", default="", help="Id of a finding that was flagged.")
+@click.option("--finding", default="", help="Id of a finding that was flagged or confirmed.")
+@click.option("--confirmed", is_flag=True, help="Only where a radiologist confirmed it.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 @click.pass_obj
 def search(  # noqa: PLR0913 - one argument for each option
@@ -471,6 +476,7 @@ def search(  # noqa: PLR0913 - one argument for each option
     until: datetime | None,
     vendor: str,
     finding: str,
+    confirmed: bool,
     as_json: bool,
 ) -> None:
     """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
@@ -493,6 +499,7 @@ def search(  # noqa: PLR0913 - one argument for each option
         until=f"{until:%Y%m%d}" if until else "",
         vendor=vendor,
         finding=finding,
+        confirmed_only=confirmed,
     )
     found = past.find(asked, count, where, by_study=words is None)
     if as_json:
@@ -500,6 +507,11 @@ def search(  # noqa: PLR0913 - one argument for each option
         click.echo(json.dumps([{**asdict(f.case), **t} for f, t in zip(found, told, strict=True)]))
     else:
         terminal.cases(found)
+    if behind := sum(1 for _ in past.library.elsewhere()):
+        terminal.complain(
+            f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
+            " for those in the spool, `triage index` for others"
+        )
 
 
 @main.command()

@@ -98,7 +98,8 @@ class Assessor:
                 log.info("declined", why=str(why))
                 return
             if self.past is not None:
-                self.past.keep(looked.assessment, looked.evidence[0], looked.embedding)
+                said = looked.assessment
+                self.past.keep(looked.evidence[0], said.used, said.answers, looked.embedding)
             self._finish(study, reporting.assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:

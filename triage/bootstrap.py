@@ -66,7 +66,7 @@ class Services:
     @cached_property
     def spool(self) -> FileSpool:
         """The spool in the state folder."""
-        return FileSpool(self.settings.state_dir)
+        return open_spool(self.settings)
 
     @cached_property
     def ledger(self) -> SqlLedger:
@@ -143,6 +143,11 @@ def existing_ledger(settings: Settings) -> SqlLedger:
             f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
         )
     return open_ledger(settings, SystemClock())
+
+
+def open_spool(settings: Settings) -> FileSpool:
+    """Open the spool of a site."""
+    return FileSpool(state_folder(settings))
 
 
 def open_destinations(settings: Settings) -> dict[str, Destination]:

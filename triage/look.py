@@ -63,6 +63,7 @@ class Seen:
     """A study as the model sees it."""
 
     images: Sequence[Image]  #: all pictures of the study
+    documents: Sequence[Dataset]  #: all else, reports among it
     stacks: Sequence[tuple[Chosen, UsedView]]  #: what each filled view slot shows
     missing: tuple[MissingView, ...]
     unused: tuple[UnusedStack, ...]
@@ -90,7 +91,7 @@ def look(study_uid: str, paths: Iterable[str], read: Read, model: Model, rules: 
     """
     images, unreadable = _images(paths, read)
     form = model.bundle.manifest.clip
-    shown = _pictures(images)
+    shown = [image for image in images if _is_picture(image)]
     refuse_two_patients([image.header for image in shown], study_uid)
     selection = select_views(images, [slot.view for slot in form.layout], rules)
     if (why := why_declined(images, selection)) is not None:
@@ -102,6 +103,7 @@ def look(study_uid: str, paths: Iterable[str], read: Read, model: Model, rules: 
     clip = join(frames, form)
     return Seen(
         images=shown,
+        documents=[each.header for each in images if not _is_picture(each)],
         stacks=[(chosen, _used_view(chosen)) for chosen in selection.used if chosen.view in frames],
         missing=(*selection.missing, *undecodable),
         unused=(*selection.unused, *unreadable),
@@ -132,8 +134,8 @@ def _images(paths: Iterable[str], read: Read) -> tuple[list[Image], list[UnusedS
     return images, [UnusedStack("", "", damaged, reason)] if damaged else []
 
 
-def _pictures(images: Sequence[Image]) -> list[Image]:
-    return [image for image in images if is_image_class(image.header.SOPClassUID)]
+def _is_picture(image: Image) -> bool:
+    return is_image_class(image.header.SOPClassUID)
 
 
 def _frames(

@@ -226,6 +226,12 @@ class Library(Protocol):
     def study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
 
+    def elsewhere(self) -> Iterator[str]:
+        """Yield the Study UID of every case that other bundles have and this one has not."""
+
+    def case_elsewhere(self, study_uid: str) -> Case | None:
+        """Return a case as another bundle has it."""
+
     def typical(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, rising."""
 

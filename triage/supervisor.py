@@ -4,6 +4,7 @@
     triage receive          the receivers and the reconciler
     triage work (assess)    as many as `worker.assessors`
     triage work (deliver)   one, so that a long assessment holds up no delivery
+    triage index --spool    until this bundle has embedded what others have; aside, and slowly
 
 Rule: a part that ends is started again, ever more slowly if it keeps ending; the others do not
 notice. When the supervisor ends, so does everything it started.
@@ -41,6 +42,7 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = field(default=TICK_S)
+    once: bool = False  #: it has done its work when it ends with 0
 
     def start(self) -> None:
         """Start the process, which ends itself should this one vanish."""
@@ -52,6 +54,8 @@ class Part:
     def revive(self) -> None:
         """Start the process again if it has ended, ever more slowly if it keeps ending."""
         if self.process is None or self.process.poll() is None:
+            return
+        if self.once and self.process.returncode == 0:
             return
         ran_s = time.monotonic() - self.started_at
         if ran_s < self.pause_s:

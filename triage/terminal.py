@@ -10,7 +10,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from sqlalchemy import Row
 
@@ -45,10 +53,23 @@ def complain(text: str) -> None:
     complaints.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
 
+class Hourly(ProgressColumn):
+    """How many an hour."""
+
+    def render(self, task: Task) -> str:  # noqa: D102
+        return f"{task.speed * 3600:,.0f} an hour" if task.speed else ""
+
+
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Progress]:
-    """Show a progress bar; advance task 0 of the answer."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def progress(what: str, total: int, *, hourly: bool = False) -> Iterator[Progress]:
+    """Show a progress bar; advance task 0 of the answer. `hourly`: with how many an hour."""
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *([Hourly()] if hourly else []),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=complaints) as bar:
         bar.add_task(what, total=total)
         yield bar
@@ -65,11 +86,19 @@ def cases(found: Sequence[Found]) -> None:
         "Vendor",
         "Study",
         "Flags",
+        "Radiologist",
     ):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
     for rank, (case, similarity, likeness) in enumerate(found, start=1):
         above = "" if likeness is None else in_percent(likeness)
-        said = (case.study_date, case.vendor, case.study_uid, ", ".join(case.flagged) or "none")
+        confirmed = f"confirmed: {', '.join(case.confirmed)}" if case.confirmed else ""
+        said = (
+            case.study_date,
+            case.vendor,
+            case.study_uid,
+            ", ".join(case.flagged) or "none",
+            " ".join(filter(None, (case.impression, confirmed))),
+        )
         table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
     console.print(table)
 

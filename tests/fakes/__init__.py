@@ -121,6 +121,7 @@ class FakeLibrary:
     """Cases in memory."""
 
     kept: dict[str, tuple[Case, Embedding]] = field(default_factory=dict)
+    others: tuple["FakeLibrary", ...] = ()  #: of other bundles
 
     def add(self, case: Case, embedding: Embedding) -> None:
         self.kept.pop(case.study_uid, None)
@@ -150,6 +151,13 @@ class FakeLibrary:
     def study_uids(self) -> Iterator[str]:
         yield from self.kept
 
+    def elsewhere(self) -> Iterator[str]:
+        yield from sorted({uid for each in self.others for uid in each.kept} - {*self.kept})
+
+    def case_elsewhere(self, study_uid: str) -> Case | None:
+        found = (each.case(study_uid) for each in self.others)
+        return next((case for case in found if case is not None), None)
+
     def typical(self) -> Sequence[float]:
         pairs = combinations(self.kept.values(), 2)
         return sorted(float(one @ two) for (a, one), (b, two) in pairs if a.patient != b.patient)
@@ -158,7 +166,7 @@ class FakeLibrary:
         theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]
         for uid in theirs:
             del self.kept[uid]
-        return len(theirs)
+        return len(theirs) + sum(each.forget(patient) for each in self.others)
 
 
 def _matches(case: Case, where: Filter) -> bool:

@@ -14,6 +14,7 @@ from tests.fakes import FakeEncoder
 from triage.assess import Assessor, read_summary
 from triage.cases.keys import case_key
 from triage.cases.past import LEAST, Past
+from triage.cases.readings.joined import Known
 from triage.domain.assessment import Assessment, SimilarCase
 from triage.domain.case import Case
 from triage.domain.study import Event
@@ -150,9 +151,48 @@ def test_a_study_is_no_case_of_its_own_when_it_comes_again(looking: Assessor, pa
     said = assessed(looking, PatientID="4711")
     encoder = looking.model.encoder
     assert isinstance(encoder, Telling)
-    past.keep(said, header, encoder.vector)
+    past.keep(header, said.used, said.answers, encoder.vector)
     assert past.similar_to(STUDY, header, encoder.vector) == ()
     assert past.library.size() == 1
     (own,) = past.similar_to(uid("next"), header, encoder.vector)
     assert isinstance(own, SimilarCase)
     assert own.study_uid == STUDY
+
+
+def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
+    looking: Assessor, past: Past
+) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "4711", STUDY
+    vector = drawn(0)
+    past.keep(header, (), (), vector, Known("No scar.", ("lge",)))
+    past.keep(header, (), (), vector)
+    case = past.library.case(STUDY)
+    assert case is not None
+    assert (case.impression, case.confirmed) == ("No scar.", ("lge",))
+    assert past.tell(STUDY, Known("Scar.", ()))
+    assert not past.tell(STUDY, Known("Scar.", ()))
+    assert not past.tell("1.2.3", Known("Scar.", ()))
+    case = past.library.case(STUDY)
+    assert case is not None
+    assert (case.impression, case.confirmed) == ("Scar.", ())
+    said = assessed(looking, PatientID="4711")
+    assert said.study_uid == STUDY
+    case = past.library.case(STUDY)
+    assert case is not None
+    assert case.impression == "Scar."
+    assert case.views
+
+
+def test_a_new_bundle_takes_over_what_a_radiologist_wrote(past: Past, tmp_path: Path) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "4711", STUDY
+    past.keep(header, (), (), drawn(0), Known("No scar.", ("lge",)))
+    database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
+    new = Past(ExactLibrary(database, tmp_path / "cases", "c" * 64, FakeEncoder.size), SECRET)
+    assert list(new.library.elsewhere()) == [STUDY]
+    new.keep(header, (), (), drawn(1))
+    case = new.library.case(STUDY)
+    assert case is not None
+    assert case.impression == "No scar."
+    assert list(new.library.elsewhere()) == []

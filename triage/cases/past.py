@@ -7,14 +7,15 @@ cases to know that, none is.
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pydicom import Dataset
 
 from triage.cases.keys import case_key, patient_key
 from triage.cases.likeness import likeness
-from triage.domain.assessment import Assessment, Flag, SimilarCase
+from triage.cases.readings.joined import Known
+from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
 from triage.domain.case import Case, Filter, Neighbour
 from triage.ports import Embedding, Library
 
@@ -93,9 +94,28 @@ class Past:
             likeness=likeness(near.similarity, typical),
         )
 
-    def keep(self, assessment: Assessment, header: Dataset, embedding: Embedding) -> None:
-        """Make an assessed study a case."""
-        self.library.add(_case(assessment, header, self.secret), embedding)
+    def keep(
+        self,
+        header: Dataset,
+        used: Sequence[UsedView],
+        answers: Sequence[Answer],
+        embedding: Embedding,
+        known: Known | None = None,
+    ) -> None:
+        """Make a study a case; what was known of it stays, unless more is `known` now."""
+        case = _case(header, used, answers, self.secret)
+        before = self.library.case(case.study_uid) or self.library.case_elsewhere(case.study_uid)
+        if known is None and before is not None:
+            known = Known(before.impression, before.confirmed)
+        self.library.add(_told(case, known or Known()), embedding)
+
+    def tell(self, study_uid: str, known: Known) -> bool:
+        """Keep what is known of a case from now on; tell whether that is anything new."""
+        case, embedding = self.library.case(study_uid), self.library.embedding(study_uid)
+        if case is None or embedding is None or case == (more := _told(case, known)):
+            return False
+        self.library.add(more, embedding)
+        return True
 
 
 def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
@@ -107,13 +127,19 @@ def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
     )
 
 
-def _case(assessment: Assessment, header: Dataset, secret: bytes) -> Case:
+def _told(case: Case, known: Known) -> Case:
+    return replace(case, impression=known.impression, confirmed=known.confirmed)
+
+
+def _case(
+    header: Dataset, used: Sequence[UsedView], answers: Sequence[Answer], secret: bytes
+) -> Case:
     return Case(
-        study_uid=assessment.study_uid,
+        study_uid=str(header.StudyInstanceUID),
         patient=patient_key(secret, header),
         study_date=str(header.get("StudyDate", "") or ""),
         vendor=str(header.get("Manufacturer", "") or "").lower(),
-        views=tuple(view.view for view in assessment.used),
-        flagged=tuple(a.finding.id for a in assessment.answers if a.flag is Flag.YES),
-        images=tuple(view.images[0] for view in assessment.used),
+        views=tuple(view.view for view in used),
+        flagged=tuple(each.finding.id for each in answers if each.flag is Flag.YES),
+        images=tuple(view.images[0] for view in used),
     )

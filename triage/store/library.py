@@ -98,6 +98,20 @@ class ExactLibrary:
                 select(cases.c.study_uid).where(self._ours).order_by(cases.c.row)
             )
 
+    def elsewhere(self) -> Iterator[str]:
+        """Yield the Study UID of every case that other bundles have and this one has not."""
+        ours = select(cases.c.study_uid).where(self._ours)
+        query = select(cases.c.study_uid).distinct().where(cases.c.study_uid.not_in(ours))
+        with self._database.reading() as connection:
+            yield from connection.scalars(query.order_by(cases.c.study_uid))
+
+    def case_elsewhere(self, study_uid: str) -> Case | None:
+        """Return a case as another bundle has it."""
+        query = select(cases.c.content).where(cases.c.study_uid == study_uid, ~self._ours)
+        with self._database.reading() as connection:
+            content = connection.scalar(query.limit(1))
+            return None if content is None else CASE.validate_json(content)
+
     def typical(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, rising."""
         with self._database.reading() as connection:

@@ -1,0 +1,151 @@
+"""Past studies become cases from the command line, with what radiologists wrote of them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from pydicom import dcmread
+
+from triage.demo import ASKED, DRAWN_HEARTS
+from triage.phantom.archive import write_study
+from triage.phantom.heart import draw
+
+SEEDS = range(71_000, 71_004)
+REPORT = """CLINICAL HISTORY: known to Dr. Hartmann
+IMPRESSION: Mr. Wojciech Kowalczyk (PAT-7788990, born 03.02.1961) has a dilated
+left ventricle, LVEF 35 %.
+Electronically signed by Ruth Hartmann"""
+PLANTED = ("Kowalczyk", "Wojciech", "PAT-778899", "ACC-4455", "19610203", "03.02.1961", "Hartmann")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with studies of one named patient, and one file that is no DICOM."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number, seed in enumerate(SEEDS):
+        for file in write_study(folder / str(seed), draw(seed)):
+            image = dcmread(file)
+            image.PatientName, image.PatientID = "Kowalczyk^Wojciech", f"PAT-778899{number}"
+            image.PatientBirthDate, image.AccessionNumber = "19610203", f"ACC-4455{number}"
+            image.save_as(file)
+    (folder / "README").write_text("nothing to see")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "triage.yaml"
+    settings = {
+        "state_dir": str(tmp_path / "state"),
+        "model": {"bundle": str(DRAWN_HEARTS)},
+        "findings": str(ASKED[DRAWN_HEARTS]),
+    }
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def command(config: Path, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "triage", "--config", str(config), *map(str, arguments)]
+
+
+def run(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(config, *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def found(config: Path, *arguments: object) -> list[dict[str, object]]:
+    done = run(config, "search", "Left ventricle is dilated", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    cases: list[dict[str, object]] = json.loads(done.stdout)
+    return cases
+
+
+def write_reports(path: Path) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("accession", "report", "confirmed"))
+        table.writerow(
+            (
+                "ACC-44550",
+                REPORT,
+                "lv_dilation",
+            )
+        )
+        table.writerow(("ACC-44551", "Kowalczyk was here; no heading says where.", ""))
+
+
+def test_a_folder_becomes_cases_with_reports_and_without_names(
+    archive: Path, config: Path, tmp_path: Path
+) -> None:
+    reports = tmp_path / "reports.csv"
+    write_reports(reports)
+    done = run(config, "index", archive, "--reports", reports)
+    assert done.returncode == 0, done.stderr
+    assert "4 indexed" in done.stdout
+    assert "9 files are no DICOM" in done.stderr  # with what lies beside a drawn heart
+    assert "1 of 2 reports joined" in done.stdout
+    assert "1 reports have no impression under a heading" in done.stderr
+    (told,) = [case for case in found(config) if case["impression"]]
+    assert "left ventricle, LVEF 35 %" in str(told["impression"])
+    assert told["confirmed"] == ["lv_dilation"]
+    assert [each["study_uid"] for each in found(config, "--confirmed")] == [told["study_uid"]]
+    written = (
+        b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
+        + (done.stdout + done.stderr).encode()
+    )
+    assert b"left ventricle, LVEF 35 %" in written
+    for planted in PLANTED:
+        assert planted.encode() not in written, planted
+
+
+def test_a_report_that_comes_later_joins_its_case(
+    archive: Path, config: Path, tmp_path: Path
+) -> None:
+    only = tmp_path / "worklist.txt"
+    uids = [str(dcmread(next((archive / str(s)).rglob("*.dcm"))).StudyInstanceUID) for s in SEEDS]
+    only.write_text("study\n" + "\n".join(uids[:2]))
+    assert "2 indexed" in run(config, "index", archive, "--worklist", only).stdout
+    assert not any(case["impression"] for case in found(config))
+    reports = tmp_path / "reports.csv"
+    write_reports(reports)
+    done = run(config, "index", archive, "--reports", reports, "--worklist", only)
+    assert "1 known, and now with its report" in done.stdout
+    assert "1 known already" in done.stdout
+    assert sum(bool(case["impression"]) for case in found(config)) == 1
+
+
+def test_what_was_killed_goes_on_where_it_was(archive: Path, config: Path) -> None:
+    running = subprocess.Popen(command(config, "index", archive), stdout=subprocess.DEVNULL)
+    state = config.parent / "state" / "cases"
+    deadline = time.monotonic() + 120
+    while not any(path.stat().st_size for path in state.glob("*.f16")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = len(found(config))
+    assert 0 < before < len(SEEDS)
+    done = run(config, "index", archive)
+    assert f"{before} known already" in done.stdout
+    assert f"{len(SEEDS) - before} indexed" in done.stdout
+    assert len(found(config)) == len(SEEDS)
+
+
+def test_a_folder_or_the_spool_must_be_named(config: Path, tmp_path: Path) -> None:
+    assert "say FOLDER, or --spool" in run(config, "index").stderr
+    (tmp_path / "empty").mkdir()
+    assert "holds no DICOM study" in run(config, "index", tmp_path / "empty").stderr
+    assert "has the worker run" in run(config, "index", "--spool").stderr
