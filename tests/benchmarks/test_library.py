@@ -13,6 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import insert
 
+from tests.unit.store.test_exact_library import look_while_two_add
 from triage.domain.case import Case, Filter
 from triage.ports import Embedding
 from triage.store.database import Database
@@ -92,3 +93,10 @@ def test_search(tmp_path: Path, count: int) -> None:
         f"added and found {added:.0f} ms, memory {memory:.2f} x the raw halves"
     )
     database.close()
+
+
+@pytest.mark.timeout(400)
+def test_6_for_five_minutes_no_answer_misses_a_case(tmp_path: Path) -> None:
+    looks, size = look_while_two_add(tmp_path, 300)
+    print(f"{looks} searches in five minutes, {size} cases added by two: none missed")  # noqa: T201
+    assert looks > 1000
