@@ -493,6 +493,11 @@ def search(  # noqa: PLR0913 - one argument for each option
     existing_ledger(settings).close()
     model = open_model(settings, cache=None)
     past = open_past(settings, model.bundle)
+    if behind := sum(1 for _ in past.library.elsewhere()):
+        terminal.complain(
+            f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
+            " for those in the spool, `triage index` for others"
+        )
     asked = question(model.encoder, past.library, words, like)
     where = Filter(
         since=f"{since:%Y%m%d}" if since else "",
@@ -507,11 +512,6 @@ def search(  # noqa: PLR0913 - one argument for each option
         click.echo(json.dumps([{**asdict(f.case), **t} for f, t in zip(found, told, strict=True)]))
     else:
         terminal.cases(found)
-    if behind := sum(1 for _ in past.library.elsewhere()):
-        terminal.complain(
-            f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
-            " for those in the spool, `triage index` for others"
-        )
 
 
 @main.command()

@@ -21,7 +21,7 @@ from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import Site, configure, serving, storescu
 from tests.fakes import FakeLibrary
-from tests.integration.servers import Orthanc
+from tests.integration.servers import Orthanc, wait_until
 from triage.cases.fit import fit
 from triage.config import load
 from triage.demo import ASKED, DRAWN_HEARTS
@@ -30,7 +30,7 @@ from triage.domain.case import Case
 from triage.domain.finding import Examples
 from triage.domain.study import State
 from triage.findings.loader import load_findings
-from triage.model.bundle import ClipForm, open_bundle
+from triage.model.bundle import ClipForm, open_bundle, write_manifest
 from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw
@@ -251,6 +251,35 @@ def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: Site) -> None:
     assert "not yet fitted" not in said(asking, "findings", "list")
     assert "is gone" in said(asking, "findings", "drop", "like_the_first")
     assert "not yet fitted" in said(asking, "findings", "list")
+
+
+@pytest.fixture(scope="module")
+def renewed(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return the site with another bundle, which has embedded nothing yet."""
+    site, _ = served
+    folder = tmp_path_factory.mktemp("renewed")
+    bundle = shutil.copytree(DRAWN_HEARTS, folder / "bundle")
+    known = open_bundle(bundle).manifest
+    write_manifest(bundle, known.model_copy(update={"version": "next"}))
+    settings = yaml.safe_load(site.config.read_text())
+    changed = {"model": {"bundle": str(bundle)}, "state_dir": str(load(site.config).state_dir)}
+    (folder / "triage.yaml").write_text(yaml.safe_dump({**settings, **changed}))
+    return replace(site, folder=folder)
+
+
+def test_a_new_bundle_embeds_the_past_aside_while_the_old_one_still_has_it(
+    served: tuple[Site, list[str]], renewed: Site
+) -> None:
+    site, uids = served
+    behind = asked(renewed, "search", "Normal")
+    assert behind.returncode == 2
+    assert "2 past cases are not embedded by this bundle yet" in behind.stderr
+    with serving(renewed):
+        wait_until(lambda: "2 indexed" in renewed.log())
+    found = json.loads(said(renewed, "search", "Left ventricle is dilated", "--json"))
+    assert {each["study_uid"] for each in found} == {*uids}
+    old = json.loads(said(site, "search", "Left ventricle is dilated", "--json"))
+    assert [each["study_uid"] for each in old] == [each["study_uid"] for each in found]
 
 
 def test_a_forgotten_patient_is_in_no_search_and_no_file(

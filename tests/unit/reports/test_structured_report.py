@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code as Concept
 from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
 from tests.builders.reportings import reporting
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from triage.domain.finding import Examples
 from triage.reports import codes, structured_report
 
 
@@ -183,6 +184,19 @@ def test_single_precision_reads_as_it_was_meant() -> None:
     assert values(report, codes.SCORE) == [0.341]
     assert values(report, codes.THRESHOLD) == [0.28]
     assert named(report, codes.SCORE)[0].MeasuredValueSequence[0].NumericValue == "0.341"
+
+
+def test_a_score_of_examples_is_not_called_one_of_words_and_tells_no_study() -> None:
+    examples = Examples(present=("1.2.3", "1.2.4"), absent=("1.2.5",))
+    finding = replace(ANSWERS[0].finding, prompts=(), examples=examples)
+    report = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="f" * 64))
+    assert values(report, codes.SCORE) == []
+    assert values(report, codes.EXAMPLE_SCORE) == [0.5]
+    (told,) = values(report, codes.EXAMPLES)
+    assert told == f"2 studies with it, 1 without; fit_sha256={'f' * 64}"
+    assert "1.2.3" not in str(report)
+    other = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="e" * 64))
+    assert other.SOPInstanceUID != report.SOPInstanceUID
 
 
 def test_no_number_is_written_where_there_is_none() -> None:
