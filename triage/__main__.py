@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -32,9 +31,10 @@ from triage.bootstrap import (
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
-from triage.cases.question import question
+from triage.cases.looks import Looks
+from triage.cases.search import as_json as cases_as_json
+from triage.cases.search import read_search
 from triage.config import Settings, child_environment, load, require_peers, shown
-from triage.domain.case import Filter
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
@@ -443,30 +443,23 @@ def series(
         terminal.complain(f"wrote {sheet}")
 
 
-date = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
-
-
 @main.command()
-@click.argument("words", required=False)
-@click.option("--like", metavar="STUDY_UID", help="A case that the others are compared with.")
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
-@click.option("--since", type=date, help="First study date, e.g. 2024-01-31.")
-@click.option("--until", type=date, help="Last study date.")
+@click.argument("words", default="")
+@click.option(
+    "--like", default="", metavar="STUDY_UID", help="A case that the others are compared with."
+)
+@click.option("--count", default="10", show_default=True, help="1 to 1000.")
+@click.option("--since", default="", metavar="DATE", help="First study date, e.g. 2024-01-31.")
+@click.option("--until", default="", metavar="DATE", help="Last study date.")
 @click.option("--vendor", default="", help="Part of the manufacturer's name.")
 @click.option("--finding", default="", help="Id of a finding that was flagged.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 @click.pass_obj
-def search(  # noqa: PLR0913 - one argument for each option
+def search(
     config: Path | None,
-    words: str | None,
     *,
-    like: str | None,
-    count: int,
-    since: datetime | None,
-    until: datetime | None,
-    vendor: str,
-    finding: str,
     as_json: bool,
+    **fields: str,
 ) -> None:
     """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
 
@@ -479,20 +472,13 @@ def search(  # noqa: PLR0913 - one argument for each option
     """
     settings = load(config)
     logs.configure(settings.log)
-    existing_ledger(settings).close()
+    asked = read_search(fields)
+    ledger = existing_ledger(settings)
     model = open_model(settings, cache=None)
-    past = open_past(settings, model.bundle)
-    asked = question(model.encoder, past.library, words, like)
-    where = Filter(
-        since=f"{since:%Y%m%d}" if since else "",
-        until=f"{until:%Y%m%d}" if until else "",
-        vendor=vendor,
-        finding=finding,
-    )
-    found = past.find(asked, count, where, by_study=words is None)
+    looks = Looks(open_past(settings, model.bundle), ledger)
+    found = looks.search(model.encoder, asked, getuser())
     if as_json:
-        told = ({"similarity": each.similarity, "likeness": each.likeness} for each in found)
-        click.echo(json.dumps([{**asdict(f.case), **t} for f, t in zip(found, told, strict=True)]))
+        click.echo(json.dumps(cases_as_json(found)))
     else:
         terminal.cases(found)
 
@@ -511,12 +497,8 @@ def case(config: Path | None, key: str, report: str) -> None:
     """
     settings = load(config)
     ledger = existing_ledger(settings)
-    found = open_past(settings, open_bundle(settings.model.bundle)).resolve(key, report)
-    if found is None:
-        raise ConfigurationError(f"the report on {report} has no similar case {key} that is known")
-    ledger.report(
-        "case looked up", f"{key} of the report on {report}", Source("", f"user {getuser()}")
-    )
+    past = open_past(settings, open_bundle(settings.model.bundle))
+    found = Looks(past, ledger).resolve(key, report, getuser())
     terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 

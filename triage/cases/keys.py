@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pydicom import Dataset
 FILE = "secret"
 BYTES = 32
 LETTERS = 8  #: of a case's key: 40 bits
+KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
 
 def secret_in(folder: Path) -> bytes:
