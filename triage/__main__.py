@@ -27,6 +27,7 @@ from triage.bootstrap import (
     open_ledger,
     open_model,
     open_past,
+    open_web,
     state_folder,
 )
 from triage.broker.embedded import EmbeddedRedis
@@ -50,11 +51,14 @@ from triage.send import Peer, dicom_files
 from triage.send import send as send_files
 from triage.store.ledger import SqlLedger
 from triage.supervisor import Part, end_with, supervise
+from triage.web.passwords import hashed
+from triage.web.server import serve as answer_until_ended
 from triage.worker import build_app
 from triage.worker import work as work_until_ended
 
 OWNER_ONLY = 0o077
 USAGE = 2
+PASSWORD_LEAST = 12  #: characters
 DEMO_SEED = 5  #: a heart with several findings
 
 
@@ -122,7 +126,7 @@ def _started(config: Path | None, parent: int | None) -> Settings:
 @main.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
-    """Run everything in one process group: Redis, receiver, workers.
+    """Run everything in one process group: Redis, receiver, workers, and the page if it has users.
 
     Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
     """
@@ -139,7 +143,8 @@ def serve(config: Path | None) -> None:
         ]
         receiver = Part("receive", ("receive",), environment)
         deliverer = Part("deliver", ("work", "--queue", DELIVER), environment)
-        supervise([receiver, *assessors, deliverer], private)
+        page = [Part("web", ("web",), environment)] if settings.web.users else []
+        supervise([receiver, *assessors, deliverer, *page], private)
 
 
 @main.command()
@@ -457,6 +462,7 @@ def series(
 @click.pass_obj
 def search(
     config: Path | None,
+    /,
     *,
     as_json: bool,
     **fields: str,
@@ -500,6 +506,41 @@ def case(config: Path | None, key: str, report: str) -> None:
     past = open_past(settings, open_bundle(settings.model.bundle))
     found = Looks(past, ledger).resolve(key, report, getuser())
     terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
+
+
+@main.command()
+@parent_option
+@click.pass_obj
+def web(config: Path | None, parent: int | None) -> None:
+    """Serve the page and the HTTP interface for past cases to the users of the settings.
+
+    A part of `triage serve` where web.users names somebody. Every look is kept: `triage status`.
+    """
+    settings = load(config)
+    logs.configure(settings.log)
+    if parent is not None:
+        end_with(parent)
+    ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
+    answer_until_ended(open_web(settings, ledger), settings.web)
+
+
+@main.command()
+@click.argument("name")
+def password(name: str) -> None:
+    """Ask for the password of user NAME and print the line for web.users in the settings.
+
+    Asks twice on a terminal; elsewhere the password is the first line of standard input.
+
+    \b
+    triage password anna
+    """
+    if sys.stdin.isatty():
+        said = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        said = sys.stdin.readline().rstrip("\r\n")
+    if len(said) < PASSWORD_LEAST:
+        raise click.UsageError(f"a password has at least {PASSWORD_LEAST} characters")
+    click.echo(f"{name}: {hashed(said)}")
 
 
 @main.command()
