@@ -77,7 +77,7 @@ class Page:
             size=self.looks.past.library.size(),
             trained=self.trained,
             names={each.id: each.name for each in self.findings},
-            like=lambda uid: "/?" + urlencode({"like": uid} | _kept(said)),
+            like=lambda uid: f"/?{urlencode({'like': uid} | _kept(said))}#found",
         )
         return HTMLResponse(page, status)
 
