@@ -88,11 +88,18 @@ class Worker(Strict):
 
 
 #: What `triage password` prints; triage/web/passwords.py makes and reads it.
-HASHED = r"^scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}$"
+HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
+
+def _hashed(value: str) -> str:
+    if not HASHED.fullmatch(value):
+        raise ValueError("is no hashed password: `triage password NAME` makes the line")
+    return value
+
+
 UserName = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,32}$")]
-Hashed = Annotated[str, Field(pattern=HASHED)]
+Hashed = Annotated[str, AfterValidator(_hashed)]
 
 
 class Web(Strict):
