@@ -32,6 +32,7 @@ from triage.bootstrap import (
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
+from triage.cases.looks import KINDS as LOOKS_AT_CASES
 from triage.cases.looks import Looks
 from triage.cases.search import as_json as cases_as_json
 from triage.cases.search import read_search
@@ -222,13 +223,15 @@ def _sent(files: list[Path], peer: Peer) -> None:
 @click.argument("study_uid", required=False)
 @click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
 @click.option("--incidents", default=10, show_default=True, help="How many of the newest to show.")
+@click.option("--looks", default=0, show_default=True, help="As many looks at past cases.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
 @click.pass_obj
-def status(
+def status(  # noqa: PLR0913 - one argument an option
     config: Path | None,
     study_uid: str | None,
     states: tuple[str, ...],
     incidents: int,
+    looks: int,
     *,
     as_json: bool,
 ) -> None:
@@ -242,7 +245,8 @@ def status(
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
-    terminal.incidents(ledger.incidents(incidents))
+    terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
+    terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:
@@ -514,7 +518,8 @@ def case(config: Path | None, key: str, report: str) -> None:
 def web(config: Path | None, parent: int | None) -> None:
     """Serve the page and the HTTP interface for past cases to the users of the settings.
 
-    A part of `triage serve` where web.users names somebody. Every look is kept: `triage status`.
+    A part of `triage serve` where web.users names somebody. Every look is kept, and shown by
+    `triage status --looks 100`.
     """
     settings = load(config)
     logs.configure(settings.log)

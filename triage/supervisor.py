@@ -4,6 +4,7 @@
     triage receive          the receivers and the reconciler
     triage work (assess)    as many as `worker.assessors`
     triage work (deliver)   one, so that a long assessment holds up no delivery
+    triage web              the page for past cases, where it has users
 
 Rule: a part that ends is started again, ever more slowly if it keeps ending; the others do not
 notice. When the supervisor ends, so does everything it started.

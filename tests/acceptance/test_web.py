@@ -231,7 +231,7 @@ def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) 
         status, page = Pages(tmp_path, port, None).ask("/")  # type: ignore[arg-type]
         assert (status, "There is no case yet" in page) == (200, True)
         assert "It is untrained" in page
-        (web,) = (each for each in site.processes() if " web" in " ".join(each.cmdline()))
+        (web,) = (each for each in site.processes() if "web" in each.cmdline())
         web.kill()
         wait_until(lambda: not listens(port), 10, "its end")
         wait_until(lambda: listens(port), 60, "its return")

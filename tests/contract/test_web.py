@@ -275,6 +275,26 @@ def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
         assert answer.headers.get_list("cache-control") == ["no-store"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "kind", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("same-site", "empty", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "style", 200),
+        ("none", "document", 200),
+    ],
+)
+def test_another_site_s_page_leaves_no_look_in_its_visitor_s_name(
+    filled: Site, origin: str, kind: str, status: int
+) -> None:
+    said = {"Sec-Fetch-Site": origin, "Sec-Fetch-Dest": kind}
+    answer = filled.client.get("/?words=a", auth=("anna", PASSWORDS["anna"]), headers=said)
+    assert answer.status_code == status
+    assert len(filled.kept()) == (status == 200)
+
+
 # -- the page
 
 

@@ -16,6 +16,7 @@ from tests.integration.servers import HOST, orthanc
 from triage.bootstrap import SystemClock
 from triage.config import load
 from triage.demo import REAL_STUDY, free_port
+from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.store.ledger import SqlLedger
@@ -165,6 +166,21 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
     assert "RECEIVING" in shown.stdout
     assert "unknown calling AE title 'X'" in shown.stdout
     assert "Marked" not in shown.stdout
+
+
+def test_status_shows_looks_at_past_cases_apart_and_when_asked(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    ledger.report("rejected association", "unknown calling AE title", SOURCE)
+    for number in range(12):
+        ledger.report("cases searched", f"{number} case(s) told", Source("", "user anna"))
+    config = configured(tmp_path)
+    shown = triage("status", config=config).stdout
+    assert "unknown calling AE title" in shown
+    assert "user anna" not in shown
+    looks = triage("status", "--looks", "2", config=config).stdout
+    assert looks.count("user anna") == 2
+    assert "Looks at past cases, newest first" in looks
 
 
 def test_status_as_json_can_be_read_by_a_program(tmp_path: Path, ledger: SqlLedger) -> None:

@@ -17,7 +17,7 @@ from triage.domain.errors import CaseUnknown, QuestionUnclear
 from triage.domain.instance import Source
 from triage.ports import Encoder, Ledger
 
-LOOKED_UP, SEARCHED = "case looked up", "cases searched"
+KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
 
 
 @dataclass(frozen=True)

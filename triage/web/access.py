@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 REALM = 'Basic realm="CMR triage: past cases", charset="UTF-8"'
 LONGEST_NAME = 64
+ELSEWHERE = "another site's page asked this in your name: open it by a link, or by its address"
 
 
 class NotAdmitted(TriageError):
@@ -88,6 +89,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         request = Request(scope)
+        if _from_elsewhere(request):
+            await problem(request, 403, ELSEWHERE)(scope, receive, send)
+            return
         said = request.headers.get("authorization", "")
         address = request.client.host if request.client else ""
         try:
@@ -100,6 +104,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
         await told(scope, receive, send)
+
+
+def _from_elsewhere(request: Request) -> bool:
+    """Tell whether the page of another site asks, other than by a link (W3C Fetch Metadata).
+
+    It could read nothing; but what it asks would stand in the ledger as its visitor's look.
+    """
+    site = request.headers.get("sec-fetch-site", "none")
+    followed = request.headers.get("sec-fetch-dest") == "document"
+    return site not in {"none", "same-origin"} and not followed
 
 
 def _said(authorization: str) -> tuple[str, str]:
