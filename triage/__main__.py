@@ -36,7 +36,7 @@ from triage.cases.looks import KINDS as LOOKS_AT_CASES
 from triage.cases.looks import Looks
 from triage.cases.search import as_json as cases_as_json
 from triage.cases.search import read_search
-from triage.config import Settings, child_environment, load, require_peers, shown
+from triage.config import USER, Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
@@ -539,6 +539,8 @@ def password(name: str) -> None:
     \b
     triage password anna
     """
+    if not USER.fullmatch(name):
+        raise click.UsageError("NAME has a to z, 0 to 9, . _ and -, and begins with a letter")
     if sys.stdin.isatty():
         said = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:

@@ -89,6 +89,7 @@ class Worker(Strict):
 
 #: What `triage password` prints; triage/web/passwords.py makes and reads it.
 HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
+USER = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -98,7 +99,13 @@ def _hashed(value: str) -> str:
     return value
 
 
-UserName = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,32}$")]
+def _user(value: str) -> str:
+    if not USER.fullmatch(value):
+        raise ValueError("a user's name has a to z, 0 to 9, . _ and -, and begins with a letter")
+    return value
+
+
+UserName = Annotated[str, AfterValidator(_user)]
 Hashed = Annotated[str, AfterValidator(_hashed)]
 
 

@@ -292,6 +292,10 @@ def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
     assert kept not in triage("check", config=config).stdout
 
 
+def test_a_name_that_the_settings_would_not_take_is_refused() -> None:
+    assert "begins with a letter" in triage("password", "Anna B").stderr
+
+
 def test_a_short_password_is_refused() -> None:
     made = triage("password", "anna")
     assert made.returncode == 2

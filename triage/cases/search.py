@@ -90,6 +90,7 @@ def _yes(name: str, value: str) -> bool:
 def _count(value: str) -> int:
     if not value:
         return COUNT
-    if not (value.isascii() and value.isdecimal() and 1 <= int(value[:9]) <= MOST):
+    short = value.isascii() and value.isdecimal() and len(value) <= len(str(MOST))
+    if not (short and 1 <= int(value) <= MOST):
         raise QuestionUnclear(f"count: write a number from 1 to {MOST}")
     return int(value)

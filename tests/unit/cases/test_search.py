@@ -41,6 +41,7 @@ def test_blank_fields_ask_nothing_and_exclude_none() -> None:
         ({"count": "0"}, "count: write a number from 1 to 1000"),
         ({"count": "1001"}, "count: write a number"),
         ({"count": "-1"}, "count: write a number"),
+        ({"count": "0000000011999"}, "count: write a number"),
         ({"count": "9" * 5000}, "count: write a number"),
         ({"count": "²"}, "count: write a number"),
     ],
