@@ -6,7 +6,6 @@ but here, and not from one report to another.
 """
 
 import base64
-import hashlib
 import hmac
 import os
 import re
@@ -56,4 +55,4 @@ def case_key(secret: bytes, report_study_uid: str, study_uid: str) -> str:
 def _hmac(secret: bytes, *parts: str) -> bytes:
     """Every part stands behind its length, so that no two lists of parts are one."""
     said = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
-    return hmac.new(secret, said, hashlib.sha256).digest()
+    return hmac.digest(secret, said, "sha256")
