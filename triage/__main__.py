@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -29,15 +28,18 @@ from triage.bootstrap import (
     open_ledger,
     open_model,
     open_past,
+    open_web,
     state_folder,
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
-from triage.cases.question import question
+from triage.cases.looks import KINDS as LOOKS_AT_CASES
+from triage.cases.looks import Looks
+from triage.cases.search import as_json as cases_as_json
+from triage.cases.search import read_search
 from triage.commands.findings import findings
 from triage.commands.index import index
-from triage.config import Settings, child_environment, load, require_peers, shown
-from triage.domain.case import Filter
+from triage.config import USER, Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
@@ -53,11 +55,14 @@ from triage.send import Peer, dicom_files
 from triage.send import send as send_files
 from triage.store.ledger import SqlLedger
 from triage.supervisor import Part, end_with, supervise
+from triage.web.passwords import hashed
+from triage.web.server import serve as answer_until_ended
 from triage.worker import build_app
 from triage.worker import work as work_until_ended
 
 OWNER_ONLY = 0o077
 USAGE = 2
+PASSWORD_LEAST = 12  #: characters
 DEMO_SEED = 5  #: a heart with several findings
 
 
@@ -129,7 +134,7 @@ def _started(config: Path | None, parent: int | None) -> Settings:
 @main.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
-    """Run everything in one process group: Redis, receiver, workers.
+    """Run everything in one process group: Redis, receiver, workers, and the page if it has users.
 
     Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
     """
@@ -146,6 +151,8 @@ def serve(config: Path | None) -> None:
         receiver = Part("receive", ("receive",), environment)
         deliverer = Part("deliver", ("work", "--queue", DELIVER), environment)
         parts = [receiver, *assessors, deliverer]
+        if settings.web.users:
+            parts.append(Part("web", ("web",), environment))
         if model.identity.trained:
             parts.append(Part("index", ("index", "--spool"), environment, once=True))
         supervise(parts, private)
@@ -226,13 +233,15 @@ def _sent(files: list[Path], peer: Peer) -> None:
 @click.argument("study_uid", required=False)
 @click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
 @click.option("--incidents", default=10, show_default=True, help="How many of the newest to show.")
+@click.option("--looks", default=0, show_default=True, help="As many looks at past cases.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
 @click.pass_obj
-def status(
+def status(  # noqa: PLR0913 - one argument an option
     config: Path | None,
     study_uid: str | None,
     states: tuple[str, ...],
     incidents: int,
+    looks: int,
     *,
     as_json: bool,
 ) -> None:
@@ -246,7 +255,8 @@ def status(
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
-    terminal.incidents(ledger.incidents(incidents))
+    terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
+    terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:
@@ -452,32 +462,27 @@ def series(
         terminal.complain(f"wrote {sheet}")
 
 
-date = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
-
-
 @main.command()
-@click.argument("words", required=False)
-@click.option("--like", metavar="STUDY_UID", help="A case that the others are compared with.")
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
-@click.option("--since", type=date, help="First study date, e.g. 2024-01-31.")
-@click.option("--until", type=date, help="Last study date.")
+@click.argument("words", default="")
+@click.option(
+    "--like", default="", metavar="STUDY_UID", help="A case that the others are compared with."
+)
+@click.option("--count", default="10", show_default=True, help="1 to 1000.")
+@click.option("--since", default="", metavar="DATE", help="First study date, e.g. 2024-01-31.")
+@click.option("--until", default="", metavar="DATE", help="Last study date.")
 @click.option("--vendor", default="", help="Part of the manufacturer's name.")
 @click.option("--finding", default="", help="Id of a finding that was flagged or confirmed.")
-@click.option("--confirmed", is_flag=True, help="Only where a radiologist confirmed it.")
+@click.option(
+    "--confirmed", flag_value="yes", default="", help="Only where a radiologist confirmed it."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 @click.pass_obj
-def search(  # noqa: PLR0913 - one argument for each option
+def search(
     config: Path | None,
-    words: str | None,
+    /,
     *,
-    like: str | None,
-    count: int,
-    since: datetime | None,
-    until: datetime | None,
-    vendor: str,
-    finding: str,
-    confirmed: bool,
     as_json: bool,
+    **fields: str,
 ) -> None:
     """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
 
@@ -490,7 +495,8 @@ def search(  # noqa: PLR0913 - one argument for each option
     """
     settings = load(config)
     logs.configure(settings.log)
-    existing_ledger(settings).close()
+    asked = read_search(fields)
+    ledger = existing_ledger(settings)
     model = open_model(settings, cache=None)
     past = open_past(settings, model.bundle)
     if behind := sum(1 for _ in past.library.elsewhere()):
@@ -498,18 +504,9 @@ def search(  # noqa: PLR0913 - one argument for each option
             f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
             " for those in the spool, `triage index` for others"
         )
-    asked = question(model.encoder, past.library, words, like)
-    where = Filter(
-        since=f"{since:%Y%m%d}" if since else "",
-        until=f"{until:%Y%m%d}" if until else "",
-        vendor=vendor,
-        finding=finding,
-        confirmed_only=confirmed,
-    )
-    found = past.find(asked, count, where, by_study=words is None)
+    found = Looks(past, ledger).search(model.encoder, asked, getuser())
     if as_json:
-        told = ({"similarity": each.similarity, "likeness": each.likeness} for each in found)
-        click.echo(json.dumps([{**asdict(f.case), **t} for f, t in zip(found, told, strict=True)]))
+        click.echo(json.dumps(cases_as_json(found)))
     else:
         terminal.cases(found)
 
@@ -528,13 +525,47 @@ def case(config: Path | None, key: str, report: str) -> None:
     """
     settings = load(config)
     ledger = existing_ledger(settings)
-    found = open_past(settings, open_bundle(settings.model.bundle)).resolve(key, report)
-    if found is None:
-        raise ConfigurationError(f"the report on {report} has no similar case {key} that is known")
-    ledger.report(
-        "case looked up", f"{key} of the report on {report}", Source("", f"user {getuser()}")
-    )
+    past = open_past(settings, open_bundle(settings.model.bundle))
+    found = Looks(past, ledger).resolve(key, report, getuser())
     terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
+
+
+@main.command()
+@parent_option
+@click.pass_obj
+def web(config: Path | None, parent: int | None) -> None:
+    """Serve the page and the HTTP interface for past cases to the users of the settings.
+
+    A part of `triage serve` where web.users names somebody. Every look is kept, and shown by
+    `triage status --looks 100`.
+    """
+    settings = load(config)
+    logs.configure(settings.log)
+    if parent is not None:
+        end_with(parent)
+    ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
+    answer_until_ended(open_web(settings, ledger), settings.web)
+
+
+@main.command()
+@click.argument("name")
+def password(name: str) -> None:
+    """Ask for the password of user NAME and print the line for web.users in the settings.
+
+    Asks twice on a terminal; elsewhere the password is the first line of standard input.
+
+    \b
+    triage password anna
+    """
+    if not USER.fullmatch(name):
+        raise click.UsageError("NAME has a to z, 0 to 9, . _ and -, and begins with a letter")
+    if sys.stdin.isatty():
+        said = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        said = sys.stdin.readline().rstrip("\r\n")
+    if len(said) < PASSWORD_LEAST:
+        raise click.UsageError(f"a password has at least {PASSWORD_LEAST} characters")
+    click.echo(f"{name}: {hashed(said)}")
 
 
 @main.command()

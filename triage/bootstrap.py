@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
 from triage import __version__
 from triage.assess import Assessor
 from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
+from triage.cases.looks import Looks
 from triage.cases.past import Past
 from triage.config import Settings
 from triage.deliver import Deliverer
@@ -38,6 +41,8 @@ from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.spool import FileSpool
+from triage.web.access import Access
+from triage.web.app import build
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
@@ -195,6 +200,22 @@ def open_past(settings: Settings, bundle: Bundle) -> Past:
         SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
     )
     return Past(library, secret_in(folder))
+
+
+def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
+    """Return the page and interface of a site's past cases; opens the model."""
+    if not settings.web.users:
+        raise ConfigurationError(
+            "web.users is empty, so nobody could look: `triage password NAME` makes a line for it"
+        )
+    model = open_model(settings, state_folder(settings) / CACHE)
+    return build(
+        Looks(open_past(settings, model.bundle), ledger),
+        model.encoder,
+        model.findings.findings,
+        Access(settings.web.users, SystemClock()),
+        trained=model.identity.trained,
+    )
 
 
 def equipment(settings: Settings) -> Equipment:

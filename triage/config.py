@@ -87,6 +87,50 @@ class Worker(Strict):
     max_delivery_attempts: int = Field(default=300, ge=1)
 
 
+#: What `triage password` prints; triage/web/passwords.py makes and reads it.
+HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
+USER = re.compile(r"[a-z][a-z0-9._-]{0,31}")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _hashed(value: str) -> str:
+    if not HASHED.fullmatch(value):
+        raise ValueError("is no hashed password: `triage password NAME` makes the line")
+    return value
+
+
+def _user(value: str) -> str:
+    if not USER.fullmatch(value):
+        raise ValueError("a user's name has a to z, 0 to 9, . _ and -, and begins with a letter")
+    return value
+
+
+UserName = Annotated[str, AfterValidator(_user)]
+Hashed = Annotated[str, AfterValidator(_hashed)]
+
+
+class Web(Strict):
+    """The page and the HTTP interface for past cases; without users there is none."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8443
+    users: dict[UserName, Hashed] = Field(default_factory=dict)  #: hashed passwords by name
+    certificate: Path | None = None  #: PEM, with those between; None: no TLS
+    key: Path | None = None  #: PEM, not encrypted
+    without_tls: bool = False  #: listen beyond this machine in plain HTTP
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together, or neither is")
+        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
+            raise ValueError(
+                f"on {self.host} passwords could be read on the way: set certificate and key, or, "
+                "behind a proxy that has TLS, without_tls: true"
+            )
+        return self
+
+
 class Equipment(Strict):
     """How the worker names itself in what it sends."""
 
@@ -115,6 +159,7 @@ class Settings(Strict):
     worker: Worker = Worker()
     equipment: Equipment = Equipment()
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
+    web: Web = Web()
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )
@@ -151,8 +196,9 @@ def require_peers(settings: Settings) -> None:
 
 
 def shown(settings: Settings) -> str:
-    """Return the settings as JSON for people, without a password in the broker's URL."""
-    return re.sub(r"(://)[^/@]*@", r"\1***@", settings.model_dump_json())
+    """Return the settings as JSON for people, without the broker's password or anybody's hash."""
+    without_url = re.sub(r"(://)[^/@]*@", r"\1***@", settings.model_dump_json())
+    return re.sub(r'"scrypt\$[^"]*"', '"scrypt$***"', without_url)
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
@@ -181,7 +227,13 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         "findings": _absolute(settings.findings, base),
         "series_rules": settings.series_rules and _absolute(settings.series_rules, base),
     }
-    return settings.model_copy(update={**paths, "model": model})
+    web = settings.web.model_copy(
+        update={
+            "certificate": settings.web.certificate and _absolute(settings.web.certificate, base),
+            "key": settings.web.key and _absolute(settings.web.key, base),
+        }
+    )
+    return settings.model_copy(update={**paths, "model": model, "web": web})
 
 
 def _absolute(path: Path, base: Path) -> Path:

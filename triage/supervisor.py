@@ -5,6 +5,7 @@
     triage work (assess)    as many as `worker.assessors`
     triage work (deliver)   one, so that a long assessment holds up no delivery
     triage index --spool    until this bundle has embedded what others have; aside, and slowly
+    triage web              the page for past cases, where it has users
 
 Rule: a part that ends is started again, ever more slowly if it keeps ending; the others do not
 notice. When the supervisor ends, so does everything it started.

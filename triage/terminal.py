@@ -229,11 +229,11 @@ def history(events: Sequence[Row[Any]]) -> None:
     console.print(table)
 
 
-def incidents(found: Sequence[Row[Any]]) -> None:
-    """Print what was turned away, newest first; nothing if there is nothing."""
+def incidents(found: Sequence[Row[Any]], title: str = "Turned away or set apart") -> None:
+    """Print what the ledger remembers beside studies, newest first; nothing if it is nothing."""
     if not found:
         return
-    table = Table(title="Turned away or set apart, newest first")
+    table = Table(title=f"{title}, newest first")
     for heading in ("When", "What", "From", "Why", "Kept as"):
         table.add_column(heading, overflow="fold")
     for each in found:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ import yaml
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
 from tests.integration.servers import HOST, orthanc
 from triage.bootstrap import SystemClock
+from triage.config import load
 from triage.demo import REAL_STUDY, free_port
+from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.store.ledger import SqlLedger
+from triage.web.passwords import hashed, matches
 
 COMMANDS = [
     "serve",
@@ -32,7 +36,10 @@ COMMANDS = [
     "search",
     "case",
     "forget",
+    "web",
+    "password",
 ]
+USERS = {"anna": hashed("correct horse battery")}
 
 
 def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -161,6 +168,21 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
     assert "Marked" not in shown.stdout
 
 
+def test_status_shows_looks_at_past_cases_apart_and_when_asked(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    ledger.report("rejected association", "unknown calling AE title", SOURCE)
+    for number in range(12):
+        ledger.report("cases searched", f"{number} case(s) told", Source("", "user anna"))
+    config = configured(tmp_path)
+    shown = triage("status", config=config).stdout
+    assert "unknown calling AE title" in shown
+    assert "user anna" not in shown
+    looks = triage("status", "--looks", "2", config=config).stdout
+    assert looks.count("user anna") == 2
+    assert "Looks at past cases, newest first" in looks
+
+
 def test_status_as_json_can_be_read_by_a_program(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     config = configured(tmp_path)
@@ -254,3 +276,57 @@ def test_series_without_a_folder_says_what_it_wants() -> None:
     asked = triage("series")
     assert asked.returncode == 2
     assert "say FOLDER for images" in asked.stderr
+
+
+def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "triage", "password", "anna"],
+        input="correct horse battery\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    config = configured(tmp_path, web={"users": yaml.safe_load(made.stdout)})
+    kept = load(config, {}).web.users["anna"]
+    assert matches(kept, "correct horse battery")
+    assert kept not in triage("check", config=config).stdout
+
+
+def test_a_name_that_the_settings_would_not_take_is_refused() -> None:
+    assert "begins with a letter" in triage("password", "Anna B").stderr
+
+
+def test_a_short_password_is_refused() -> None:
+    made = triage("password", "anna")
+    assert made.returncode == 2
+    assert "at least 12 characters" in made.stderr
+
+
+@pytest.mark.parametrize(
+    ("web", "said"),
+    [
+        ({}, "web.users is empty"),
+        ({"host": "0.0.0.0"}, "passwords could be read on the way"),  # noqa: S104 - refused
+        ({"certificate": "a.pem"}, "certificate and key are given together"),
+        ({"users": {"anna": "hush hush hush"}}, "web.users.anna: is no hashed password"),
+        ({"certificate": "a.pem", "key": "a.key", "users": USERS}, "certificate and web.key"),
+    ],
+)
+def test_web_says_what_keeps_it_from_listening(
+    tmp_path: Path, ledger: SqlLedger, web: dict[str, Any], said: str
+) -> None:
+    ledger.close()
+    shown = triage("web", config=configured(tmp_path, web=web))
+    assert shown.returncode == 2
+    assert said in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_web_says_when_its_port_is_taken(tmp_path: Path, ledger: SqlLedger) -> None:
+    ledger.close()
+    with socket.create_server((HOST, 0)) as other:
+        web = {"port": other.getsockname()[1], "users": USERS}
+        shown = triage("web", config=configured(tmp_path, web=web))
+    assert shown.returncode == 2
+    assert "cannot listen on" in shown.stderr
+    assert "set web.host and web.port" in shown.stderr

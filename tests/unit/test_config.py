@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from triage.config import Settings, load, require_peers, shown
+from triage.config import Settings, Web, load, require_peers, shown
 from triage.domain.errors import ConfigurationError
+from triage.web.passwords import hashed
 
 TWICE = """destinations:
   - {name: a, ae_title: A, host: h, port: 1}
@@ -108,3 +110,31 @@ def test_a_service_without_senders_or_destinations_says_what_is_missing() -> Non
     listening = Settings.model_validate({"receiver": {"calling": ["PACS"]}})
     with pytest.raises(ConfigurationError, match="destinations is empty"):
         require_peers(listening)
+
+
+def test_a_page_beyond_this_machine_needs_a_certificate_or_a_word() -> None:
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert Web(host=host).certificate is None
+    with pytest.raises(ValidationError, match="passwords could be read on the way"):
+        Web(host="10.1.2.3")
+    assert Web(host="10.1.2.3", without_tls=True).host == "10.1.2.3"
+    assert Web(host="10.1.2.3", certificate=Path("c"), key=Path("k")).key == Path("k")
+
+
+def test_a_certificate_is_seen_from_the_file_that_names_it(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, "web: {certificate: c.pem, key: k.pem}\n"), {})
+    assert settings.web.certificate == tmp_path / "c.pem"
+    assert settings.web.key == tmp_path / "k.pem"
+
+
+def test_a_password_that_is_not_hashed_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="web.users.anna") as error:
+        load(written(tmp_path, "web: {users: {anna: hush hush hush}}\n"), {})
+    assert "hush" not in str(error.value)
+
+
+def test_hashed_passwords_are_not_shown() -> None:
+    users = {"anna": hashed("correct horse battery")}
+    told = shown(Settings(web=Web(users=users)))
+    assert '"anna":"scrypt$***"' in told
+    assert users["anna"] not in told

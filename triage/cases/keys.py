@@ -6,9 +6,9 @@ but here, and not from one report to another.
 """
 
 import base64
-import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydicom import Dataset
 FILE = "secret"
 BYTES = 32
 LETTERS = 8  #: of a case's key: 40 bits
+KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
 
 def secret_in(folder: Path) -> bytes:
@@ -54,4 +55,4 @@ def case_key(secret: bytes, report_study_uid: str, study_uid: str) -> str:
 def _hmac(secret: bytes, *parts: str) -> bytes:
     """Every part stands behind its length, so that no two lists of parts are one."""
     said = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
-    return hmac.new(secret, said, hashlib.sha256).digest()
+    return hmac.digest(secret, said, "sha256")

@@ -41,9 +41,10 @@ class Vectors:
 
     def first(self, rows: int) -> Halves:
         """Return the first rows, (rows, D), as the file has them."""
-        if len(self._mapped) < rows:
-            self._mapped = np.memmap(self._path, ITEM, "r", shape=(rows, self._width))
-        return self._mapped[:rows]
+        mapped = self._mapped  # once: another thread may put a shorter one here
+        if len(mapped) < rows:
+            mapped = self._mapped = np.memmap(self._path, ITEM, "r", shape=(rows, self._width))
+        return mapped[:rows]
 
     def _put(self, row: int, vector: Halves) -> None:
         file = os.open(self._path, os.O_WRONLY)

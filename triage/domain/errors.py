@@ -9,6 +9,8 @@
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
+    ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
+    ├── CaseUnknown          there is no such past case, or none at all
     └── DeliveryFailed       a destination did not take a product; it is tried again
         └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
@@ -46,6 +48,14 @@ class StudyDeclined(TriageError):
 
 class BrokerUnavailable(TriageError):
     """The broker did not take a task. Nothing is lost: the ledger remembers it."""
+
+
+class QuestionUnclear(TriageError):
+    """What was asked of the past cases cannot be read; the message says what to write."""
+
+
+class CaseUnknown(TriageError):
+    """No past case is the one that was asked for."""
 
 
 class DeliveryFailed(TriageError):

@@ -4,7 +4,7 @@ Rule: every public method is one transaction, made of the steps in `rows`. What 
 read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,14 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
-    def incidents(self, newest: int = 10) -> Sequence[Row[Any]]:
-        """Return the newest incidents, newest first."""
+    def incidents(
+        self, newest: int = 10, of: Collection[str] = (), but: Collection[str] = ()
+    ) -> Sequence[Row[Any]]:
+        """Return the newest incidents, newest first: of some kinds alone, or of all but some."""
         query = select(incidents).order_by(incidents.c.id.desc()).limit(newest)
+        if of:
+            query = query.where(incidents.c.kind.in_(of))
+        query = query.where(incidents.c.kind.not_in(but))
         with self._database.reading() as connection:
             return connection.execute(query).all()
 

@@ -6,7 +6,7 @@ import pytest
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.cases.question import question
 from triage.domain.case import Case
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
 
 NORTH, EAST = np.eye(FakeEncoder.size, dtype=np.float32)[:2]
 WORD = "a"  #: one letter long, so the fake's embedding is EAST
@@ -30,16 +30,16 @@ def test_words_a_case_or_the_middle_of_both(
 
 
 @pytest.mark.parametrize(
-    ("words", "like", "said"),
-    [(None, None, "say what to search"), (None, "9.9", "no case of study")],
+    ("like", "kind", "said"),
+    [(None, QuestionUnclear, "say what to search"), ("9.9", CaseUnknown, "no case of study")],
 )
 def test_a_question_that_asks_nothing_says_so(
-    library: FakeLibrary, words: str | None, like: str | None, said: str
+    library: FakeLibrary, like: str | None, kind: type[TriageError], said: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=said):
-        question(FakeEncoder(), library, words, like)
+    with pytest.raises(kind, match=said):
+        question(FakeEncoder(), library, None, like)
 
 
 def test_an_empty_library_says_so() -> None:
-    with pytest.raises(ConfigurationError, match="there is no case"):
+    with pytest.raises(CaseUnknown, match="there is no case"):
         question(FakeEncoder(), FakeLibrary(), WORD, None)

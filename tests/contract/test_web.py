@@ -1,0 +1,373 @@
+"""What programs and browsers are answered, on a real library and a real ledger."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from httpx2 import Response
+from pydicom import Dataset
+from starlette.testclient import TestClient
+
+from tests.fakes import FakeClock, FakeEncoder
+from triage.cases.keys import case_key, patient_key
+from triage.cases.likeness import FEWEST
+from triage.cases.looks import Looks
+from triage.cases.past import Past
+from triage.config import Settings
+from triage.domain.case import Case
+from triage.domain.errors import LedgerUnavailable
+from triage.domain.finding import Finding
+from triage.findings.loader import load_findings
+from triage.ports import Embedding
+from triage.store.database import Database
+from triage.store.ledger import SqlLedger
+from triage.store.library import ExactLibrary
+from triage.web.access import Access
+from triage.web.app import HEADERS, build
+from triage.web.brake import FREE
+from triage.web.passwords import hashed
+
+SECRET = b"s" * 32
+PASSWORDS = {"anna": "correct horse battery", "ben": "staple, incorrect"}
+USERS = {name: hashed(password) for name, password in PASSWORDS.items()}
+FINDINGS: tuple[Finding, ...] = load_findings(Settings().findings).findings
+CASES = (
+    Case("1.2.1", "p1", "20230101", "siemens", ("cine_sa",), ("lge",), ("lge",)),
+    Case("1.2.2", "p2", "20240101", "ge <b>&amp;", ("cine_sa", "lge_sa"), ("<script>",)),
+    Case("1.2.3", "p3", "", "", impression="Narbe <i>"),
+)
+REPORT = "1.2.9"
+KEY = case_key(SECRET, REPORT, "1.2.2")
+
+
+@dataclass
+class Site:
+    """A library, a ledger, and somebody who asks."""
+
+    past: Past
+    ledger: SqlLedger
+    client: TestClient
+
+    def get(self, path: str, user: str = "anna", password: str | None = None) -> Response:
+        said = f"{user}:{PASSWORDS[user] if password is None else password}"
+        coded = base64.b64encode(said.encode()).decode()
+        return self.client.get(path, headers={"Authorization": f"Basic {coded}"})
+
+    def kept(self) -> list[tuple[str, str]]:
+        return [(each.detail, each.address) for each in self.ledger.incidents()]
+
+
+def near(cosine: float) -> Embedding:
+    """Return a vector with this cosine to what the fake makes of one letter."""
+    vector = np.zeros(FakeEncoder.size, np.float32)
+    vector[[1, 2]] = cosine, np.sqrt(1 - cosine**2)
+    return vector
+
+
+def asking(past: Past, ledger: SqlLedger, *, trained: bool = True) -> TestClient:
+    app = build(
+        Looks(past, ledger), FakeEncoder(), FINDINGS, Access(USERS, FakeClock()), trained=trained
+    )
+    return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def site(tmp_path: Path, ledger: SqlLedger) -> Iterator[Site]:
+    database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
+    past = Past(ExactLibrary(database, tmp_path / "cases", "b" * 64, FakeEncoder.size), SECRET)
+    yield Site(past, ledger, asking(past, ledger))
+    database.close()
+
+
+@pytest.fixture
+def filled(site: Site) -> Site:
+    for case, cosine in zip(CASES, (0.9, 0.8, 0.5), strict=True):
+        site.past.library.add(case, near(cosine))
+    return site
+
+
+def uids(answer: Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [each["study_uid"] for each in answer.json()]
+
+
+def problem(answer: Response) -> Any:
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["status"] == answer.status_code
+    assert told["title"]
+    return told["detail"]
+
+
+# -- the interface
+
+
+def test_a_search_answers_the_nearest_first(filled: Site) -> None:
+    assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.2", "1.2.3"]
+    assert uids(filled.get("/api/cases?like=1.2.2&count=1")) == ["1.2.2"]
+    (first,) = filled.get("/api/cases?words=a&count=1").json()
+    assert first["similarity"] == pytest.approx(0.9, abs=2e-3)
+    assert first["likeness"] is None
+    assert first["vendor"] == "siemens"
+    assert first["flagged"] == ["lge"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("since=2024-01-01", ["1.2.2"]),
+        ("until=20231231", ["1.2.1"]),
+        ("vendor=SIEMENS", ["1.2.1"]),
+        ("finding=lge", ["1.2.1"]),
+        ("confirmed=yes", ["1.2.1"]),
+        ("confirmed=no&count=2", ["1.2.1", "1.2.2"]),
+        ("since=2030-01-01", []),
+    ],
+)
+def test_filters_hold(filled: Site, filters: str, expected: list[str]) -> None:
+    assert uids(filled.get(f"/api/cases?words=a&{filters}")) == expected
+
+
+def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: Site) -> None:
+    vectors = np.random.default_rng(0).standard_normal((FEWEST, FakeEncoder.size))
+    for number, vector in enumerate(vectors.astype(np.float32)):
+        site.past.library.add(Case(f"1.{number}", f"p{number}"), vector / np.linalg.norm(vector))
+    itself, _ = site.get("/api/cases?like=1.5&count=2").json()
+    assert itself["likeness"] > 0.99
+    assert "99.9%" in site.get("/?like=1.5&count=2").text
+
+
+def test_a_case_is_told_by_its_study(filled: Site) -> None:
+    assert filled.get("/api/cases/1.2.3").json()["impression"] == "Narbe <i>"
+    missing = filled.get("/api/cases/9.9")
+    assert missing.status_code == 404
+    assert problem(missing) == "no case of study 9.9 is known to this bundle"
+
+
+def test_a_key_resolves_with_its_report_alone(filled: Site) -> None:
+    assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").json()["study_uid"] == "1.2.2"
+    other = filled.get(f"/api/case-keys/{KEY}?report=1.2.8")
+    assert other.status_code == 404
+    assert "has no similar case" in problem(other)
+    assert filled.get(f"/api/case-keys/{KEY}").status_code == 400
+
+
+def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: Site) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
+    filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
+    assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 200
+    assert filled.past.forget("4711", "") == 1
+    assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 404
+    assert filled.get("/api/cases/1.2.2").status_code == 404
+    assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.3"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/api/cases", 400, "say what to search for"),
+        ("/api/cases?words=a&since=yesterday", 400, "since: write a day as"),
+        ("/api/cases?words=a&vendr=ge", 400, "vendr: no known field"),
+        ("/api/cases?words=a&words=b", 400, "stands there twice"),
+        ("/api/cases?like=9.9", 404, "no case of study 9.9"),
+        ("/api/cases/Doe%5EJohn", 400, "a Study UID has digits"),
+        (f"/api/case-keys/{quote('ÄÖÜ')}?report=1", 400, "write it as it stands in the report"),
+        ("/api/nothing", 404, "/api/cases for programs"),
+    ],
+)
+def test_a_mistake_is_a_problem_with_a_sentence(
+    filled: Site, path: str, status: int, said: str
+) -> None:
+    answer = filled.get(path)
+    assert answer.status_code == status
+    assert said in problem(answer)
+    assert "Doe" not in answer.text
+
+
+def test_an_empty_library_says_so(site: Site) -> None:
+    answer = site.get("/api/cases?words=a")
+    assert (answer.status_code, "there is no case" in problem(answer)) == (404, True)
+
+
+def test_nothing_can_be_changed(filled: Site) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        answer = filled.client.request(method, "/api/cases", auth=("anna", PASSWORDS["anna"]))
+        assert answer.status_code == 405
+        assert problem(answer) == "past cases are read alone: use GET"
+
+
+def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise LedgerUnavailable("OperationalError")
+
+    monkeypatch.setattr(SqlLedger, "report", down)
+    for path in ("/api/cases?words=a", "/api/cases/1.2.1"):
+        answer = filled.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "try again" in problem(answer)
+    page = filled.get("/?words=a")
+    assert page.status_code == 503
+    assert "1.2.1" not in page.text
+
+
+def test_a_defect_is_told_without_its_message(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("Doe^John")
+
+    monkeypatch.setattr(Looks, "case", broken)
+    answer = filled.get("/api/cases/1.2.1")
+    assert answer.status_code == 500
+    assert "defect" in problem(answer)
+    assert "Doe" not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+
+
+# -- who may look
+
+
+@pytest.mark.parametrize("path", ["/", "/case", "/style.css", "/api/cases?words=a", "/nothing"])
+def test_without_name_and_password_nothing_is_answered(filled: Site, path: str) -> None:
+    answer = filled.client.get(path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith('Basic realm="')
+    assert "1.2.1" not in answer.text
+    assert filled.get(path, "anna", "wrong").status_code == 401
+    assert filled.kept() == []
+
+
+def test_two_users_look_and_both_are_kept(filled: Site) -> None:
+    filled.get("/api/cases?words=John+Doe&vendor=sie", "anna")
+    filled.get(f"/case?key={KEY}&report={REPORT}", "ben")
+    filled.get("/?like=1.2.1", "ben")
+    filled.get("/", "ben")
+    assert filled.kept() == [
+        ("3 case(s) told, like 1.2.1", "user ben"),
+        (f"{KEY} of the report on {REPORT}", "user ben"),
+        ("1 case(s) told, by words, of a vendor", "user anna"),
+    ]
+
+
+def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: Site) -> None:
+    for number in range(FREE + 1):
+        assert filled.get("/api/cases?words=a", password=f"{number}").status_code == 401
+    answer = filled.get("/api/cases?words=a")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert "try again in 1 s" in problem(answer)
+    assert filled.get("/api/cases?words=a", "ben").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/style.css", "/nothing", "/api/cases?words=a", "/api/x"])
+def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
+    filled: Site, path: str
+) -> None:
+    for answer in (filled.get(path), filled.client.get(path)):
+        assert answer.headers.items() >= {k.lower(): v for k, v in HEADERS.items()}.items()
+        assert answer.headers.get_list("cache-control") == ["no-store"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "kind", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("same-site", "empty", 403),
+        ("cross-site", "iframe", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "style", 200),
+        ("none", "document", 200),
+    ],
+)
+def test_another_site_s_page_leaves_no_look_in_its_visitor_s_name(
+    filled: Site, origin: str, kind: str, status: int
+) -> None:
+    said = {"Sec-Fetch-Site": origin, "Sec-Fetch-Dest": kind}
+    answer = filled.client.get("/?words=a", auth=("anna", PASSWORDS["anna"]), headers=said)
+    assert answer.status_code == status
+    assert len(filled.kept()) == (status == 200)
+
+
+# -- the page
+
+
+def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: Site) -> None:
+    page = filled.get("/?words=a").text
+    assert "3 nearest cases" in page
+    for said in ("1.2.1", "2023-01-01", "siemens", "cine short axis", "0.900", "lge"):
+        assert said in page
+    assert "It is no probability" in page
+    assert "Research use only" in page
+    assert '<html lang="en">' in page
+    assert 'href="/?like=1.2.1#found"' in page
+
+
+def test_filters_stay_with_like_this_one(filled: Site) -> None:
+    page = filled.get("/?words=a&since=2023-01-01&confirmed=yes&count=5").text
+    assert 'href="/?like=1.2.1&amp;since=2023-01-01&amp;confirmed=yes&amp;count=5#found"' in page
+    assert 'value="yes" checked' in page
+
+
+def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: Site) -> None:
+    injected = quote('"><script>alert(1)</script>')
+    for path in (
+        "/?words=a",
+        f"/?words={injected}",
+        f"/?words=a&vendor={injected}",
+        f"/?words=a&finding={injected}",
+        f"/?like={injected}&since={injected}&count={injected}",
+        f"/case?key={injected}&report={injected}",
+        f"/case?key={KEY}&report={REPORT}",
+        f"/{injected}",
+    ):
+        page = filled.get(path).text
+        assert "<script" not in page
+        assert "<b>" not in page
+    assert "ge &lt;b&gt;&amp;amp;" in filled.get("/?words=a").text
+
+
+def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: Site) -> None:
+    page = filled.get(f"/case?key={KEY.lower()}&report={REPORT}")
+    assert page.status_code == 200
+    assert f"{KEY} means" in page.text
+    assert '<dd class="uid">1.2.2</dd>' in page.text
+    missing = filled.get(f"/case?key={KEY}&report=1.2.8")
+    assert missing.status_code == 404
+    assert "has no similar case" in missing.text
+    assert filled.get("/case?key=&report=").status_code == 400
+
+
+def test_a_mistake_leaves_the_form_as_it_was_filled(filled: Site) -> None:
+    answer = filled.get("/?words=large+heart&count=0")
+    assert answer.status_code == 400
+    assert 'role="alert">count: write a number from 1 to 1000' in answer.text
+    assert 'value="large heart"' in answer.text
+
+
+def test_no_match_and_no_case_at_all_are_told_apart(filled: Site, ledger: SqlLedger) -> None:
+    assert "No case is within these filters. 3 cases are known" in (
+        filled.get("/?words=a&since=2030-01-01").text
+    )
+    for uid in [*filled.past.library.study_uids()]:
+        case = filled.past.library.case(uid)
+        assert case is not None
+        filled.past.library.forget(case.patient)
+    page = filled.get("/").text
+    assert "There is no case yet" in page
+    assert "untrained" not in page
+    untrained = replace(filled, client=asking(filled.past, ledger, trained=False))
+    assert "It is untrained, so none will be" in untrained.get("/").text
+
+
+def test_every_field_of_the_page_has_a_label(filled: Site) -> None:
+    page = filled.get("/").text
+    for field in ("words", "like", "since", "until", "vendor", "finding", "confirmed", "count"):
+        assert f'<label for="{field}">' in page
+        assert f'id="{field}" name="{field}"' in page

@@ -1,0 +1,96 @@
+"""A search as people and programs write it: words, a case to be like, and which cases count.
+
+Rule: the command line, the HTTP API and the page write the same fields, and are told the same of
+a mistake.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from triage.cases.past import Found
+from triage.domain.case import EVERY, Filter
+from triage.domain.errors import QuestionUnclear
+
+FIELDS = ("words", "like", "since", "until", "vendor", "finding", "confirmed", "count")
+COUNT, MOST = 10, 1000  #: cases, and how many at most
+ANSWERS = {"": False, "no": False, "yes": True}
+FINDING = re.compile(r"[a-z0-9_]{1,64}")
+UID = re.compile(r"[0-9.]{1,64}")  #: PS3.5 9.1
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for; blank words and a blank `like` ask nothing."""
+
+    words: str = ""
+    like: str = ""  #: Study UID of a case
+    count: int = COUNT
+    where: Filter = EVERY
+
+
+def read_search(fields: Mapping[str, str]) -> Search:
+    """Return the search that the fields say; raise QuestionUnclear with what to write instead."""
+    if unknown := fields.keys() - set(FIELDS):
+        raise QuestionUnclear(
+            f"{', '.join(sorted(unknown))}: no known field; there are {', '.join(FIELDS)}"
+        )
+    said = {name: fields.get(name, "").strip() for name in FIELDS}
+    where = Filter(
+        since=_day("since", said["since"]),
+        until=_day("until", said["until"]),
+        vendor=said["vendor"],
+        finding=_finding(said["finding"]),
+        confirmed_only=_yes("confirmed", said["confirmed"]),
+    )
+    if where.until and where.since > where.until:
+        raise QuestionUnclear("since is after until, so no study date lies between them")
+    return Search(said["words"], study_uid("like", said["like"]), _count(said["count"]), where)
+
+
+def study_uid(name: str, value: str) -> str:
+    """Return a Study UID, or the blank; raise QuestionUnclear if it can be none."""
+    if value and not UID.fullmatch(value):
+        raise QuestionUnclear(f"{name}: a Study UID has digits and points alone, 64 at most")
+    return value
+
+
+def as_json(found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Return what was found, for programs."""
+    return [
+        {**asdict(each.case), "similarity": each.similarity, "likeness": each.likeness}
+        for each in found
+    ]
+
+
+def _day(name: str, value: str) -> str:
+    """Return a study date as the library has it, YYYYMMDD."""
+    if not value:
+        return ""
+    try:
+        return f"{date.fromisoformat(value):%Y%m%d}"
+    except ValueError:
+        raise QuestionUnclear(f"{name}: write a day as 2024-01-31 or 20240131") from None
+
+
+def _finding(value: str) -> str:
+    if value and not FINDING.fullmatch(value):
+        raise QuestionUnclear("finding: write its id in the findings file, as lv_dilation")
+    return value
+
+
+def _yes(name: str, value: str) -> bool:
+    if value not in ANSWERS:
+        raise QuestionUnclear(f"{name}: write yes or no")
+    return ANSWERS[value]
+
+
+def _count(value: str) -> int:
+    if not value:
+        return COUNT
+    short = value.isascii() and value.isdecimal() and len(value) <= len(str(MOST))
+    if not (short and 1 <= int(value) <= MOST):
+        raise QuestionUnclear(f"count: write a number from 1 to {MOST}")
+    return int(value)

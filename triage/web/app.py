@@ -1,0 +1,58 @@
+"""The application: who may look, what they find, and what browsers must not do with it."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triage.cases.looks import Looks
+from triage.domain.finding import Finding
+from triage.ports import Encoder
+from triage.web.access import Access, Guard
+from triage.web.api import Api
+from triage.web.page import Page
+from triage.web.problems import HANDLERS
+
+#: Of every answer: kept nowhere, framed by nobody, nothing from elsewhere, no address handed on.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def build(
+    looks: Looks,
+    encoder: Encoder,
+    findings: Sequence[Finding],
+    access: Access,
+    *,
+    trained: bool,
+) -> ASGIApp:
+    """Return the application, behind its guard."""
+    routes = [*Api(looks, encoder).routes(), *Page(looks, encoder, findings, trained).routes()]
+    inner = Starlette(routes=routes, exception_handlers=HANDLERS)
+    return Headers(Guard(inner, access))
+
+
+class Headers:
+    """Puts HEADERS on every answer, those of the guard and of defects too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
