@@ -23,8 +23,22 @@ GIVEN = (
     "Jürgen", "Anna", "Mary Jane", "José", "Wei", "Bo", "Katarzyna", "Peter", "Siobhán", "Ali",
     "Marie-Claire", "Tom", "Øyvind", "Lucía",
 )  # fmt: skip
-STRANGERS = ("Hartmann", "Okonkwo", "McDonald", "Rossi", "Lindqvist", "Delacroix", "Tanaka", "O'Neill")
-HOSPITALS = ("St. Elsewhere Hospital", "Klinikum Neustadt", "Grace Memorial Hospital", "Brompton Heart Centre")
+STRANGERS = (
+    "Hartmann",
+    "Okonkwo",
+    "McDonald",
+    "Rossi",
+    "Lindqvist",
+    "Delacroix",
+    "Tanaka",
+    "O'Neill",
+)
+HOSPITALS = (
+    "St. Elsewhere Hospital",
+    "Klinikum Neustadt",
+    "Grace Memorial Hospital",
+    "Brompton Heart Centre",
+)
 STREETS = ("12 Abbey Road", "Gartenstrasse 7", "221 Baker Street")
 
 
@@ -69,7 +83,9 @@ def patient(rng: Random) -> Patient:
         family,
         rng.choice(GIVEN),
         doctor,
-        rng.choice(("MRN-{}", "{}", "00{}", "P{}", "{}/7")).format(rng.randrange(100_000, 9_999_999)),
+        rng.choice(("MRN-{}", "{}", "00{}", "P{}", "{}/7")).format(
+            rng.randrange(100_000, 9_999_999)
+        ),
         rng.choice(("ACC{}", "{}", "24-MR-{}")).format(rng.randrange(10_000, 999_999)),
         date(1930, 1, 1) + timedelta(rng.randrange(29_000)),
         rng.choice(HOSPITALS),
@@ -91,16 +107,24 @@ def _patient_name(rng: Random, who: Patient) -> Plant:
         (
             f"{g} {f}", f"{f}, {g}", f"{f} {g}", f"{f}^{g}".upper(), f"{g[0]}. {f}", f"{f}, {g[0]}.",
             f"Mr. {f}", f"Mrs {g} {f}", f"{f.upper()}, {g.upper()}", f"{g} {f}".lower(),
-            f.translate(umlauts) if f == "Müller" else f, g, f"the {f} family",
+            f.translate(umlauts) if f == "Müller" else f, g, f"{f}'s heart",
         )
     )  # fmt: skip
-    sentence = rng.choice(("Scar in {} as before.", "{} was seen again.", "History: {} had chest pain."))
-    return Plant(sentence.format(said), tuple(w for w in said.replace("^", " ").split() if len(w) > 3))
+    sentence = rng.choice(
+        ("Scar in {} as before.", "{} was seen again.", "History: {} had chest pain.")
+    )
+    words = said.replace("^", " ").replace("'s heart", "").split()
+    return Plant(sentence.format(said), tuple(word for word in words if len(word) > 3))
 
 
 def _doctor(rng: Random, who: Patient) -> Plant:
-    said = rng.choice((f"Dr. {who.doctor}", f"{who.doctor}", f"DR {who.doctor.upper()}", f"K. {who.doctor}"))
-    return _name(rng.choice(("Seen with {}.", "Asked for by {} again.")).format(said), who.doctor if who.doctor in said else who.doctor.upper())
+    said = rng.choice(
+        (f"Dr. {who.doctor}", f"{who.doctor}", f"DR {who.doctor.upper()}", f"K. {who.doctor}")
+    )
+    return _name(
+        rng.choice(("Seen with {}.", "Asked for by {} again.")).format(said),
+        who.doctor if who.doctor in said else who.doctor.upper(),
+    )
 
 
 def _stranger(rng: Random, _who: Patient) -> Plant:
@@ -128,7 +152,9 @@ DATES = (
 def _date(rng: Random, who: Patient) -> Plant:
     day = rng.choice((who.born, date(2015, 1, 1) + timedelta(rng.randrange(3_600))))
     said = day.strftime(rng.choice(DATES))
-    sentence = rng.choice(("Compared with {}, no change.", "Unchanged since {}.", "Born {}.", "Study of {}: scar."))
+    sentence = rng.choice(
+        ("Compared with {}, no change.", "Unchanged since {}.", "Born {}.", "Study of {}: scar.")
+    )
     return Plant(sentence.format(said), (said,))
 
 
@@ -144,7 +170,9 @@ def _number(rng: Random, who: Patient) -> Plant:
          f"E{lone}", f"24CT{lone}", f"1.2.840.{lone}.3.1", f"{lone}-22", "123-45-6789", "943 476 5919")
     )  # fmt: skip
     secret = said.removeprefix("MRN ") if said.startswith("MRN ") and said != who.number else said
-    return Plant(rng.choice(("See {} for more.", "Study {} shows it.", "({})")).format(said), (secret,))
+    return Plant(
+        rng.choice(("See {} for more.", "Study {} shows it.", "({})")).format(said), (secret,)
+    )
 
 
 def _contact(rng: Random, _who: Patient) -> Plant:
@@ -174,7 +202,15 @@ def _place(rng: Random, who: Patient) -> Plant:
 def _age(rng: Random, _who: Patient) -> Plant:
     said = str(rng.randrange(90, 106))
     return Plant(
-        rng.choice(("{}-year-old man.", "Aged {}.", "{} y/o woman.", "{}F with dyspnoea.", "A {} year old.")).format(said),
+        rng.choice(
+            (
+                "{}-year-old man.",
+                "Aged {}.",
+                "{} y/o woman.",
+                "{}F with dyspnoea.",
+                "A {} year old.",
+            )
+        ).format(said),
         (said,),
     )
 
@@ -239,7 +275,11 @@ def basic_text_sr(sections: Sequence[tuple[Code, str]], header: Dataset, **value
     document.ValueType, document.ContinuityOfContent = "CONTAINER", "SEPARATE"
     document.ConceptNameCodeSequence = [_code(Code("18748-4", "LN", "Diagnostic Imaging Report"))]
     document.ContentSequence = [
-        _coded(Code("121049", "DCM", "Language of Content Item and Descendants"), Code("en", "RFC5646", "English"), "HAS CONCEPT MOD"),
+        _coded(
+            Code("121049", "DCM", "Language of Content Item and Descendants"),
+            Code("en", "RFC5646", "English"),
+            "HAS CONCEPT MOD",
+        ),
         _coded(codes.DCM.ObserverType, codes.DCM.Person, "HAS OBS CONTEXT"),
         _person("Okonkwo^Hugo"),
         *(_section(heading, text) for heading, text in sections),

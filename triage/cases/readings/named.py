@@ -119,7 +119,7 @@ def patterns(known: Identifiers) -> list[Named]:
 
 def _person(name: str) -> Iterator[re.Pattern[str]]:
     """Yield patterns for a PN group, the surest first: parts together, then each by itself."""
-    parts = folded(unicodedata.normalize("NFC", name)).split("^")[:3]
+    parts = folded(unicodedata.normalize("NFC", name).replace("ß", "ss")).split("^")[:3]
     words = [word for part in parts for word in re.split(r"[\s,.'_/=()-]+", part) if word]
     words = [word for word in words if word.isalpha() and word.lower() not in _TITLES]
     if not words:
@@ -226,7 +226,8 @@ def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
         line = folded(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
             words = re.findall(r"[\w'-]+", part)
-            if any(_tells(word) for word in words) and len(part.strip()) >= LEAST_NUMBER:
+            several = len(words) > 1 and not all(word.lower() in GENERIC for word in words)
+            if several or any(_tells(word) for word in words):
                 found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in words))
         found |= {
             rf"(?-i:{word.capitalize()}|{word.upper()})"

@@ -1,5 +1,6 @@
 """Planted identifiers must go, and medicine must stay."""
 
+import re
 from random import Random
 
 import pytest
@@ -32,7 +33,11 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
             after = said[lines.index(plant.text)]
             planted += len(plant.secrets)
             lost += [(plant.text, after) for secret in plant.secrets if secret in after]
-        changed += [(one, other) for one, other in zip(lines, said, strict=True) if one in clean and one != other]
+        changed += [
+            (one, other)
+            for one, other in zip(lines, said, strict=True)
+            if one in clean and one != other
+        ]
     print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")
     assert not lost, lost[:10]
     assert not changed, changed[:10]
@@ -76,7 +81,9 @@ def test_medicine_stays(text: str) -> None:
 
 def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
     known = Identifiers(names=("Fabry^Will", "No^Wall"))
-    said = deidentified("Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known)
+    said = deidentified(
+        "Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known
+    )
     assert said == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
 
 
@@ -88,13 +95,13 @@ def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
         ("MUELLER^JURGEN", "Müller Jürgen"),
         ("Weiß", "Weiss, WEISS and weiß"),
         ("de la Cruz^Maria Isabel", "Maria de la Cruz and M. de la Cruz; de la Cruz M."),
-        ("O'Brien^Mary", "O’Brien, OBrien Mary, M.O."),
+        ("O'Brien^Mary", "O\u2019Brien, OBrien Mary; M.O."),
         ("Li^Bo", "Li Bo; LI, BO; Li"),
     ],
 )
 def test_ways_to_write_a_name(name: str, text: str) -> None:
     said = deidentified(text, Identifiers(names=(name,)))
-    assert not set(said.replace("[name]", "").split()) - {"and", ";", ",", ",,", "and;"}
+    assert not re.findall(r"\w+", said.replace("[name]", "").replace("and", ""))
 
 
 def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -> None:
@@ -116,9 +123,18 @@ def test_any_text_goes_through(text: str) -> None:
 
 
 def test_nothing_runs_away() -> None:
-    for text in ("a " * 20_000, "A. " * 10_000, "1-" * 20_000, "Dr. A " * 5_000, "J.S." * 10_000, "12 " * 10_000):
+    for text in (
+        "a " * 20_000,
+        "A. " * 10_000,
+        "1-" * 20_000,
+        "Dr. A " * 5_000,
+        "J.S." * 10_000,
+        "12 " * 10_000,
+    ):
         deidentified(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
 
 
 def test_each_notation_is_drawn() -> None:
-    assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(NOTATIONS)
+    assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(
+        NOTATIONS
+    )
