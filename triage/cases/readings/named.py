@@ -226,9 +226,11 @@ def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
         line = folded(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
             words = re.findall(r"[\w'-]+", part)
-            several = len(words) > 1 and not all(word.lower() in GENERIC for word in words)
-            if several or any(_tells(word) for word in words):
-                found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in words))
+            # With and without the number of the house.
+            for some in (words, [word for word in words if not word[0].isdigit()]):
+                several = len(some) > 1 and not all(word.lower() in GENERIC for word in some)
+                if several or any(_tells(word) for word in some):
+                    found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in some))
         found |= {
             rf"(?-i:{word.capitalize()}|{word.upper()})"
             for word in re.findall(rf"{LETTER}+", line)
