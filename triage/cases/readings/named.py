@@ -142,7 +142,7 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
     )
     yield from _initials(words)
     yield from _initials([part for part in parts if part.strip()])
-    before = rf"(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
+    before = rf"(?<!{LETTER})(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
     for alone in sorted({p for each in {*words, *joined} for p in _alone(each)}):
         yield re.compile(before + alone + after)
 

@@ -15,7 +15,7 @@ from triage.phantom.heart import draw
 from triage.phantom.impression import Style, impression
 
 UID = "1.2.840.99999.1.7"
-MANY = 20_000
+MANY = 3_000
 
 
 def header(**values: str) -> Dataset:
@@ -160,13 +160,13 @@ def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
                 )
     tracemalloc.start()
     reports = open_reports([path])
-    _, peak = tracemalloc.get_traced_memory()
+    held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert reports.tally.read == MANY
     print(
-        f"{kind}: {peak / MANY:.0f} bytes a report, {peak / MANY * 200_000 / 1e6:.0f} MB for 200,000"
+        f"{kind}: {held / MANY:.0f} bytes a report, {held / MANY * 200_000 / 1e6:.0f} MB for 200,000"
     )
-    assert peak / MANY < 2_500
+    assert held / MANY < 2_500
 
 
 def test_no_patient_of_the_builder_survives(tmp_path: Path) -> None:
