@@ -34,10 +34,15 @@ def test_the_document_is_one_for_others_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "heading",
     [
-        codes.DCM.Impressions, codes.DCM.Conclusions, codes.DCM.Impression, codes.DCM.Summary,
-        Code("19005-8", "LN", "Impressions"), Code("55110-1", "LN", "Conclusions"), Code("X1", "99SITE", "Beurteilung"),
+        codes.DCM.Impressions,
+        codes.DCM.Conclusions,
+        codes.DCM.Impression,
+        codes.DCM.Summary,
+        Code("19005-8", "LN", "Impressions"),
+        Code("55110-1", "LN", "Conclusions"),
+        Code("X1", "99SITE", "Beurteilung"),
     ],
-)  # fmt: skip
+)
 def test_the_text_under_a_heading_is_the_impression(heading: Code) -> None:
     assert from_sr(report((heading, "IMPRESSION: Scar.\nDilated LV."))) == "Scar.\nDilated LV."
 

@@ -38,7 +38,10 @@ def test_a_file_of_messages(tmp_path: Path, end: str, frame: tuple[str, str], ve
 
 
 def test_escapes_repetitions_and_broken_lines(tmp_path: Path) -> None:
-    text = "FINDINGS: x~IMPRESSION:\\.br\\1. A \\T\\ B \\S\\ \\F\\ \\R\\ \\E\\ \\H\\big\\N\\~2. C\\X0D\\3. D\\Z9\\\n4. E"
+    text = (
+        r"FINDINGS: x~IMPRESSION:\.br\1. A \T\ B \S\ \F\ \R\ \E\ \H\big\N\~2. C\X0D\3. D\Z9\ "
+        "\n4. E"
+    )
     (report,) = read(tmp_path, oru([text], value_type="FT"))
     assert report.impression == "1. A & B ^ | ~ \\ big\n2. C\n3. D\n4. E"
 
@@ -98,14 +101,10 @@ def test_status(tmp_path: Path) -> None:
 def test_persons_of_the_message_are_taken_out_of_the_text(tmp_path: Path) -> None:
     (report,) = read(
         tmp_path,
-        oru(
-            [
-                "IMPRESSION: Scar, seen by hartmann, Rossi and H. Okonkwo. Jürgen lives on Abbey Road."
-            ]
-        ),
+        oru(["IMPRESSION: Scar, seen by hartmann, Rossi and H. Okonkwo. Jürgen of Abbey Road."]),
     )
     assert deidentified(report.impression or "", report.known) == (
-        "Scar, seen by [name] and [name]. [name] lives on [place]."
+        "Scar, seen by [name] and [name]. [name] of [place]."
     )
 
 
