@@ -61,7 +61,7 @@ def test_headings_begin_it_and_end_it(heading: str, end: str) -> None:
     "report",
     [
         "FINDINGS: LV dilated. IMPRESSION: Dilated LV. LGE: none. ATTESTATION: I agree.",
-        "FINDINGS: LV dilated. Impression of a mass.\rIMPRESSION: Dilated LV. LGE: none.\rSigned by X",
+        "FINDINGS: dilated. Impression of mass.\rIMPRESSION: Dilated LV. LGE: none.\rSigned by X",
         "IMPRESSION: Dilated LV. LGE: none. Electronically signed by X at 10:15",
         "IMPRESSION - Dilated LV. LGE: none.\nEND OF REPORT",
     ],
