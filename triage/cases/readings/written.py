@@ -98,7 +98,7 @@ DATES = (
         rf"|\bborn[ ](?:in[ ])?(?P<x>{_YEAR})",
         ignore_case=True,
     ),
-    # Date: 3-5-24
+    # with two digits of a year and hyphens, as segments have them, only after such a word
     _named("[date]", rf"\b(?i:date|dob|born|on)[ \t]*:?[ \t]*(?P<x>{_D}-{_D}-\d\d)(?![\d-])"),
     # 03/2024, 2024-03
     _named("[date]", rf"(?<![\d./-]){_M}[/-]{_YEAR}(?![/-]\d)"),
@@ -232,8 +232,8 @@ PERSONS = (
     _named("[name]", rf"\bI,[ \t]+(?P<x>{_NAMES}),"),
     _named(
         "[name]",
-        rf"(?i:\b(?:{_SIGNED}|{_READ})\b[^.\n\[]{{0,20}}\[(?:date|time)\](?:[ \t,]|\[time\])*by[ \t]*:?"
-        rf"[ \t]*)(?P<x>{_LISTED})",
+        rf"(?i:\b(?:{_SIGNED}|{_READ})\b[^.\n\[]{{0,20}}\[(?:date|time)\]"
+        rf"(?:[ \t,]|\[time\])*by[ \t]*:?[ \t]*)(?P<x>{_LISTED})",
     ),
     # A typist's last line: JS/mk
     _named("[name]", r"(?m)^[ \t(]*(?P<x>[A-Z]{2,3}[:/][a-z]{2,3})[ \t)]*$"),
