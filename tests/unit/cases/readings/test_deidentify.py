@@ -102,7 +102,7 @@ def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
         ("I, Jane Roe, have seen it with Drs Patel, Rao and Chen", "Jane Roe Patel Rao Chen"),
         ("Herr Prof. Dr. Schmidt, Frau Meier, Dr.Smith, dr. SMITH", "Schmidt Meier Smith SMITH"),
         ("Studies of 29Feb1960, 5-Mar, winter 2023; date: 3-5-24", "29 Feb 5-Mar winter 3-5-24"),
-        ("Lives in Springfield, IL 62704 (JR/tk)", "Springfield 62704 JR tk"),
+        ("Lives in Springfield, IL 62704\n(JR/tk)", "Springfield 62704 JR tk"),
         ("Tel: 555.123.4567 ext 12; a.b@c.de; 20240305-123", "555 4567 12 a.b c.de 20240305 123"),
     ],
 )
