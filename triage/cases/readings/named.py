@@ -175,7 +175,7 @@ def _alone(word: str) -> Iterator[str]:
     small = word.lower()
     if small in NEVER_ALONE:
         return
-    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:[']?s)?(?!{LETTER})"
+    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:'?s)?(?!{LETTER})"
     if len(small) >= SHORT and small not in ORDINARY:
         yield rf"{edge}(?i:{'|'.join(sorted(_ways(word), key=len, reverse=True))}){end}"
     elif len(small) >= SHORT:

@@ -155,7 +155,6 @@ _END = r"(?!\w)(?![ \t]*[:=])"
 _TITLED = rf"{_NOT_NAMES}[A-Z](?:'[A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['-][A-Z]?[a-z]+){{0,2}}{_END}"
 _CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z']+(?:-[A-Z]+)?{_END}"
 _INITIAL = r"[A-Z]\.?(?![\w])"
-_STEP = r"(?:[ \t]*,[ \t]*|[ \t]+|(?<=\.)|-)"
 
 
 def _words(word: str) -> str:
