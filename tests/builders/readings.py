@@ -1,4 +1,4 @@
-"""Reports of radiologists who do not exist, on patients who do not either, and what gives them away.
+"""Reports of radiologists who do not exist, on patients who do not either.
 
 Rule: seeded, so that a failure comes again. A plant is a sentence and the strings in it that must
 not survive; those a header knows stand in the header that goes with it.
@@ -16,15 +16,57 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, BasicTextSRStorage, ExplicitVRLittleEndian
 
 FAMILIES = (
-    "Müller", "Smith", "O'Brien", "van der Berg", "García-López", "Fabry", "Li", "Nguyen", "Østergaard",
-    "de la Cruz", "Weiß", "Kowalski", "Jones", "Al-Rashid", "Wright", "Chagas", "Lee", "Dvořák",
-)  # fmt: skip
+    "Müller",
+    "Smith",
+    "O'Brien",
+    "van der Berg",
+    "García-López",
+    "Fabry",
+    "Li",
+    "Nguyen",
+    "Østergaard",
+    "de la Cruz",
+    "Weiß",
+    "Kowalski",
+    "Jones",
+    "Al-Rashid",
+    "Wright",
+    "Chagas",
+    "Lee",
+    "Dvořák",
+)
 GIVEN = (
-    "Jürgen", "Anna", "Mary Jane", "José", "Wei", "Bo", "Katarzyna", "Peter", "Siobhán", "Ali",
-    "Marie-Claire", "Tom", "Øyvind", "Lucía",
-)  # fmt: skip
-STRANGERS = ("Hartmann", "Okonkwo", "McDonald", "Rossi", "Lindqvist", "Delacroix", "Tanaka", "O'Neill")
-HOSPITALS = ("St. Elsewhere Hospital", "Klinikum Neustadt", "Grace Memorial Hospital", "Brompton Heart Centre")
+    "Jürgen",
+    "Anna",
+    "Mary Jane",
+    "José",
+    "Wei",
+    "Bo",
+    "Katarzyna",
+    "Peter",
+    "Siobhán",
+    "Ali",
+    "Marie-Claire",
+    "Tom",
+    "Øyvind",
+    "Lucía",
+)
+STRANGERS = (
+    "Hartmann",
+    "Okonkwo",
+    "McDonald",
+    "Rossi",
+    "Lindqvist",
+    "Delacroix",
+    "Tanaka",
+    "O'Neill",
+)
+HOSPITALS = (
+    "St. Elsewhere Hospital",
+    "Klinikum Neustadt",
+    "Grace Memorial Hospital",
+    "Brompton Heart Centre",
+)
 STREETS = ("12 Abbey Road", "Gartenstrasse 7", "221 Baker Street")
 
 
@@ -69,7 +111,9 @@ def patient(rng: Random) -> Patient:
         family,
         rng.choice(GIVEN),
         doctor,
-        rng.choice(("MRN-{}", "{}", "00{}", "P{}", "{}/7")).format(rng.randrange(100_000, 9_999_999)),
+        rng.choice(("MRN-{}", "{}", "00{}", "P{}", "{}/7")).format(
+            rng.randrange(100_000, 9_999_999)
+        ),
         rng.choice(("ACC{}", "{}", "24-MR-{}")).format(rng.randrange(10_000, 999_999)),
         date(1930, 1, 1) + timedelta(rng.randrange(29_000)),
         rng.choice(HOSPITALS),
@@ -89,46 +133,97 @@ def _patient_name(rng: Random, who: Patient) -> Plant:
     umlauts = str.maketrans({"ü": "ue", "Ø": "Oe", "ß": "ss"})
     said = rng.choice(
         (
-            f"{g} {f}", f"{f}, {g}", f"{f} {g}", f"{f}^{g}".upper(), f"{g[0]}. {f}", f"{f}, {g[0]}.",
-            f"Mr. {f}", f"Mrs {g} {f}", f"{f.upper()}, {g.upper()}", f"{g} {f}".lower(),
-            f.translate(umlauts) if f == "Müller" else f, g, f"the {f} family",
+            f"{g} {f}",
+            f"{f}, {g}",
+            f"{f} {g}",
+            f"{f}^{g}".upper(),
+            f"{g[0]}. {f}",
+            f"{f}, {g[0]}.",
+            f"Mr. {f}",
+            f"Mrs {g} {f}",
+            f"{f.upper()}, {g.upper()}",
+            f"{g} {f}".lower(),
+            f.translate(umlauts) if f == "Müller" else f,
+            g,
+            f"{f}'s heart",
         )
-    )  # fmt: skip
-    sentence = rng.choice(("Scar in {} as before.", "{} was seen again.", "History: {} had chest pain."))
-    return Plant(sentence.format(said), tuple(w for w in said.replace("^", " ").split() if len(w) > 3))
+    )
+    sentence = rng.choice(
+        ("Scar in {} as before.", "{} was seen again.", "History: {} had chest pain.")
+    )
+    words = said.replace("^", " ").replace("'s heart", "").split()
+    return Plant(sentence.format(said), tuple(word for word in words if len(word) > 3))
 
 
 def _doctor(rng: Random, who: Patient) -> Plant:
-    said = rng.choice((f"Dr. {who.doctor}", f"{who.doctor}", f"DR {who.doctor.upper()}", f"K. {who.doctor}"))
-    return _name(rng.choice(("Seen with {}.", "Asked for by {} again.")).format(said), who.doctor if who.doctor in said else who.doctor.upper())
+    said = rng.choice(
+        (f"Dr. {who.doctor}", f"{who.doctor}", f"DR {who.doctor.upper()}", f"K. {who.doctor}")
+    )
+    return _name(
+        rng.choice(("Seen with {}.", "Asked for by {} again.")).format(said),
+        who.doctor if who.doctor in said else who.doctor.upper(),
+    )
 
 
 def _stranger(rng: Random, _who: Patient) -> Plant:
     name, given = rng.choice(STRANGERS), rng.choice(("Ruth", "Hugo", "Ines"))
     text = rng.choice(
         (
-            "Discussed with Dr. {n} by phone.", "Prof. Dr. med. {g} {n} agrees.", "Electronically signed by: {g} {n}",
-            "Electronically signed by {g} {n}, MD", "{g} {n}, MD, FRCR", "Findings communicated to {g} {n}.",
-            "Dictated by {g} {n}", "Reviewed by {g} {n}.", "Dr {n} was informed.", "Mrs. {n} came back.",
-            "Patient: {n}, {g}", "Attending: {g} {n}", "Referring physician: {n}", "Dr. {G}. {n} informed.",
-            "Results were discussed with Prof. {n} and Dr. {n}.", "Signed: {g} {n}", "dr. {l} informed",
+            "Discussed with Dr. {n} by phone.",
+            "Prof. Dr. med. {g} {n} agrees.",
+            "Electronically signed by: {g} {n}",
+            "Electronically signed by {g} {n}, MD",
+            "{g} {n}, MD, FRCR",
+            "Findings communicated to {g} {n}.",
+            "Dictated by {g} {n}",
+            "Reviewed by {g} {n}.",
+            "Dr {n} was informed.",
+            "Mrs. {n} came back.",
+            "Patient: {n}, {g}",
+            "Attending: {g} {n}",
+            "Referring physician: {n}",
+            "Dr. {G}. {n} informed.",
+            "Results were discussed with Prof. {n} and Dr. {n}.",
+            "Signed: {g} {n}",
+            "dr. {l} informed",
         )
-    )  # fmt: skip
+    )
     said = text.format(n=name, g=given, G=given[0], l=name.lower())
     return Plant(said, tuple(s for s in (name, given, name.lower()) if s in said))
 
 
 DATES = (
-    "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%y", "%m/%d/%y", "%B %d, %Y", "%d %B %Y",
-    "%d %b %Y", "%d-%b-%Y", "%b. %d, %Y", "%Y%m%d", "%Y/%m/%d", "%d-%m-%Y", "%B %Y", "%b %Y", "%m/%Y",
-    "%A %d %B", "%B %d", "%d-%b-%y", "%Y-%m-%dT%H:%M:%S", "%d%m%Y",
-)  # fmt: skip
+    "%Y-%m-%d",
+    "%d.%m.%Y",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%d.%m.%y",
+    "%m/%d/%y",
+    "%B %d, %Y",
+    "%d %B %Y",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%b. %d, %Y",
+    "%Y%m%d",
+    "%Y/%m/%d",
+    "%d-%m-%Y",
+    "%B %Y",
+    "%b %Y",
+    "%m/%Y",
+    "%A %d %B",
+    "%B %d",
+    "%d-%b-%y",
+    "%Y-%m-%dT%H:%M:%S",
+    "%d%m%Y",
+)
 
 
 def _date(rng: Random, who: Patient) -> Plant:
     day = rng.choice((who.born, date(2015, 1, 1) + timedelta(rng.randrange(3_600))))
     said = day.strftime(rng.choice(DATES))
-    sentence = rng.choice(("Compared with {}, no change.", "Unchanged since {}.", "Born {}.", "Study of {}: scar."))
+    sentence = rng.choice(
+        ("Compared with {}, no change.", "Unchanged since {}.", "Born {}.", "Study of {}: scar.")
+    )
     return Plant(sentence.format(said), (said,))
 
 
@@ -140,21 +235,45 @@ def _time(rng: Random, _who: Patient) -> Plant:
 def _number(rng: Random, who: Patient) -> Plant:
     lone = f"{rng.randrange(10_000, 99_999_999)}"
     said = rng.choice(
-        (who.number, who.number.lower(), who.number.replace("-", " "), who.accession, lone, f"MRN {lone[:4]}",
-         f"E{lone}", f"24CT{lone}", f"1.2.840.{lone}.3.1", f"{lone}-22", "123-45-6789", "943 476 5919")
-    )  # fmt: skip
+        (
+            who.number,
+            who.number.lower(),
+            who.number.replace("-", " "),
+            who.accession,
+            lone,
+            f"MRN {lone[:4]}",
+            f"E{lone}",
+            f"24CT{lone}",
+            f"1.2.840.{lone}.3.1",
+            f"{lone}-22",
+            "123-45-6789",
+            "943 476 5919",
+        )
+    )
     secret = said.removeprefix("MRN ") if said.startswith("MRN ") and said != who.number else said
-    return Plant(rng.choice(("See {} for more.", "Study {} shows it.", "({})")).format(said), (secret,))
+    return Plant(
+        rng.choice(("See {} for more.", "Study {} shows it.", "({})")).format(said), (secret,)
+    )
 
 
 def _contact(rng: Random, _who: Patient) -> Plant:
     said = rng.choice(
         (
-            "555-1234", "(212) 555-1234", "212-555-1234", "+49 171 2345678", "+1 (212) 555 1234", "0171/2345678",
-            "020 7946 0958", "01 23 45 67 89", "anna.smith@hospital.example", "https://ris.example/report?id=77",
-            "www.hospital.example/x", "212.555.1234", "0049 89 1234567",
+            "555-1234",
+            "(212) 555-1234",
+            "212-555-1234",
+            "+49 171 2345678",
+            "+1 (212) 555 1234",
+            "0171/2345678",
+            "020 7946 0958",
+            "01 23 45 67 89",
+            "anna.smith@hospital.example",
+            "https://ris.example/report?id=77",
+            "www.hospital.example/x",
+            "212.555.1234",
+            "0049 89 1234567",
         )
-    )  # fmt: skip
+    )
     return Plant(f"Questions: {said} at any time.", (said,))
 
 
@@ -165,23 +284,50 @@ def _pager(rng: Random, _who: Patient) -> Plant:
 
 def _place(rng: Random, who: Patient) -> Plant:
     said = rng.choice(
-        (who.hospital, who.street, "Mayo Clinic", "University Hospital Utrecht", "40 Elm Street, Boston, MA 02115",
-         "Lindenstraße 12", "SW3 6NP", who.hospital.upper(), "Northwood General Hospital", "12 rue de Rivoli")
-    )  # fmt: skip
+        (
+            who.hospital,
+            who.street,
+            "Mayo Clinic",
+            "University Hospital Utrecht",
+            "40 Elm Street, Boston, MA 02115",
+            "Lindenstraße 12",
+            "SW3 6NP",
+            who.hospital.upper(),
+            "Northwood General Hospital",
+            "12 rue de Rivoli",
+        )
+    )
     return Plant(f"Earlier study at {said} known.", (said,))
 
 
 def _age(rng: Random, _who: Patient) -> Plant:
     said = str(rng.randrange(90, 106))
     return Plant(
-        rng.choice(("{}-year-old man.", "Aged {}.", "{} y/o woman.", "{}F with dyspnoea.", "A {} year old.")).format(said),
+        rng.choice(
+            (
+                "{}-year-old man.",
+                "Aged {}.",
+                "{} y/o woman.",
+                "{}F with dyspnoea.",
+                "A {} year old.",
+            )
+        ).format(said),
         (said,),
     )
 
 
 NOTATIONS: Sequence[Notation] = (
-    _patient_name, _doctor, _stranger, _date, _time, _number, _contact, _pager, _place, _age,
-)  # fmt: skip
+    _patient_name,
+    _doctor,
+    _stranger,
+    _date,
+    _time,
+    _number,
+    _contact,
+    _pager,
+    _place,
+    _age,
+)
 
 
 def plants(rng: Random, who: Patient) -> list[Plant]:
@@ -207,12 +353,16 @@ def oru(  # noqa: PLR0913 - each is a field that matters
     value_type: str = "TX",
 ) -> str:
     """A message ORU^R01 as a radiology system sends it, segments ended by CR."""
+    heart, street = "71250^MRI HEART^L", "12 Abbey Road^^Neustadt"
+    order = (
+        f"OBR|1|P1|{filler}^RIS|{heart}|||{moment}|||||||||4711^Rossi^Ines||{accession}"
+        f"||||{moment}|||{status}|||||||9912&Okonkwo&Hugo"
+    )
     segments = [
         f"MSH|^~\\&|RIS|Grace Hospital|PACS|X|{moment}||ORU^R01|77|P|{version}||||||{charset}",
-        f"PID|1||{patient_id}^^^H&1.2&ISO^MR||Müller^Jürgen^K||19600229|M|||12 Abbey Road^^Neustadt",
+        f"PID|1||{patient_id}^^^H&1.2&ISO^MR||Müller^Jürgen^K||19600229|M|||{street}",
         "PV1|1|O|||||8812^Hartmann^Ruth^^^Dr",
-        f"OBR|1|P1|{filler}^RIS|71250^MRI HEART^L|||{moment}|||||||||4711^Rossi^Ines||{accession}|||"
-        f"|{moment}|||{status}|||||||9912&Okonkwo&Hugo",
+        order,
         *(f"OBX|{n}|{value_type}|{obx_3}||{line}||||||F" for n, line in enumerate(lines, start=1)),
     ]
     if study_uid:
@@ -239,7 +389,11 @@ def basic_text_sr(sections: Sequence[tuple[Code, str]], header: Dataset, **value
     document.ValueType, document.ContinuityOfContent = "CONTAINER", "SEPARATE"
     document.ConceptNameCodeSequence = [_code(Code("18748-4", "LN", "Diagnostic Imaging Report"))]
     document.ContentSequence = [
-        _coded(Code("121049", "DCM", "Language of Content Item and Descendants"), Code("en", "RFC5646", "English"), "HAS CONCEPT MOD"),
+        _coded(
+            Code("121049", "DCM", "Language of Content Item and Descendants"),
+            Code("en", "RFC5646", "English"),
+            "HAS CONCEPT MOD",
+        ),
         _coded(codes.DCM.ObserverType, codes.DCM.Person, "HAS OBS CONTEXT"),
         _person("Okonkwo^Hugo"),
         *(_section(heading, text) for heading, text in sections),

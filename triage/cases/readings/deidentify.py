@@ -32,7 +32,7 @@ from triage.cases.readings.written import (
 )
 
 #: Several labels of one name or date, side by side.
-_REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,.&-]{0,3}\1)+")
+_REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
 
 
 def deidentified(text: str, known: Identifiers = NOBODY) -> str:

@@ -126,9 +126,12 @@ def open_reports(paths: Sequence[Path]) -> Reports:
     """Read CSV files, HL7 files and folders of both; raise ConfigurationError, naming the line."""
     reports = Reports()
     for path in paths:
-        for file in _files(path):
-            for line, report in read_oru(file) if is_hl7(file) else read_table(file):
-                reports.add(report, f"{file}, line {line}")
+        try:
+            for file in _files(path):
+                for line, report in read_oru(file) if is_hl7(file) else read_table(file):
+                    reports.add(report, f"{file}, line {line}")
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     return reports
 
 

@@ -119,7 +119,7 @@ def patterns(known: Identifiers) -> list[Named]:
 
 def _person(name: str) -> Iterator[re.Pattern[str]]:
     """Yield patterns for a PN group, the surest first: parts together, then each by itself."""
-    parts = folded(unicodedata.normalize("NFC", name)).split("^")[:3]
+    parts = folded(unicodedata.normalize("NFC", name).replace("ß", "ss")).split("^")[:3]
     words = [word for part in parts for word in re.split(r"[\s,.'_/=()-]+", part) if word]
     words = [word for word in words if word.isalpha() and word.lower() not in _TITLES]
     if not words:
@@ -142,7 +142,7 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
     )
     yield from _initials(words)
     yield from _initials([part for part in parts if part.strip()])
-    before = rf"(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
+    before = rf"(?<!{LETTER})(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
     for alone in sorted({p for each in {*words, *joined} for p in _alone(each)}):
         yield re.compile(before + alone + after)
 
@@ -175,7 +175,7 @@ def _alone(word: str) -> Iterator[str]:
     small = word.lower()
     if small in NEVER_ALONE:
         return
-    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:[']?s)?(?!{LETTER})"
+    edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:'?s)?(?!{LETTER})"
     if len(small) >= SHORT and small not in ORDINARY:
         yield rf"{edge}(?i:{'|'.join(sorted(_ways(word), key=len, reverse=True))}){end}"
     elif len(small) >= SHORT:
@@ -226,8 +226,11 @@ def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
         line = folded(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
             words = re.findall(r"[\w'-]+", part)
-            if any(_tells(word) for word in words) and len(part.strip()) >= LEAST_NUMBER:
-                found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in words))
+            # With and without the number of the house.
+            for some in (words, [word for word in words if not word[0].isdigit()]):
+                several = len(some) > 1 and not all(word.lower() in GENERIC for word in some)
+                if several or any(_tells(word) for word in some):
+                    found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in some))
         found |= {
             rf"(?-i:{word.capitalize()}|{word.upper()})"
             for word in re.findall(rf"{LETTER}+", line)

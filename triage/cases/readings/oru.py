@@ -114,8 +114,10 @@ def _take_observation(order: _Order, obx: Segment) -> None:
         order.study_uid = order.study_uid or _uid(obx.raw(5))
     elif ACCESSION in codes:
         order.accession = order.accession or obx.first(5)
-    elif obx.first(2).upper() in TEXT_TYPES and not _MARKUP.match(obx.raw(5)):
+    elif obx.first(2).upper() in TEXT_TYPES:
         lines = [obx.text(line) for line in obx.raw(5).split(obx.message.signs[1])]
+        if _MARKUP.match(lines[0]):
+            return
         (order.impression if _says_impression(obx, codes) else order.lines).extend(lines)
 
 

@@ -91,6 +91,8 @@ class Segment:
     def text(self, value: str) -> str:
         """Return a value without escapes (2.7): formatting becomes line breaks, or nothing."""
         component, repetition, escape, sub = list(self.message.signs)
+        if escape not in value:
+            return value
         signs = {"F": self.message.field, "S": component, "T": sub, "R": repetition, "E": escape}
 
         def meant(match: re.Match[str]) -> str:

@@ -48,7 +48,9 @@ def _either(words: str) -> str:
 _CAPITAL = "|".join(
     f"{word.capitalize()}|{word.upper()}" for word in (_ABBREVIATED + " " + _BOTH).split()
 )
-_MONTH = rf"\b(?:(?i:{_either(_FULL)}|{_either(_ABBREVIATED)}|{_either(_BOTH)})\b\.?)"
+_MONTH = (
+    rf"(?<![A-Za-z])(?i:{_either(_FULL)}|{_either(_ABBREVIATED)}|{_either(_BOTH)})(?![A-Za-z])\.?"
+)
 _LONE_MONTH = rf"\b(?:(?i:{_either(_FULL)})|(?:{_CAPITAL})\b\.?)"
 _DAY = r"(?<![\d.,/])(?:0?[1-9]|[12]\d|3[01])(?:\s?(?:st|nd|rd|th)\b|\.)?"
 _YEAR = r"(?:19|20)\d\d(?!\d)"
@@ -89,6 +91,15 @@ DATES = (
     _named("[date]", rf"{_DAY}[\s-]*{_OF}{_LONE_MONTH}\b{_MODAL}"),
     # March 3, March 3rd
     _named("[date]", rf"{_LONE_MONTH}\s+{_D}(?:\s?(?:st|nd|rd|th)\b)?{_UNIT}"),
+    # winter of 2023, Q2 2024, born in 1930
+    _named(
+        "[date]",
+        rf"\b(?:spring|summer|autumn|fall|winter|Q[1-4])[ /]{_OF}{_YEAR}"
+        rf"|\bborn[ ](?:in[ ])?(?P<x>{_YEAR})",
+        ignore_case=True,
+    ),
+    # with two digits of a year and hyphens, as segments have them, only after such a word
+    _named("[date]", rf"\b(?i:date|dob|born|on)[ \t]*:?[ \t]*(?P<x>{_D}-{_D}-\d\d)(?![\d-])"),
     # 03/2024, 2024-03
     _named("[date]", rf"(?<![\d./-]){_M}[/-]{_YEAR}(?![/-]\d)"),
     _named("[date]", r"(?<![\d./-])(?:19|20)\d\d[-/](?:0[1-9]|1[0-2])(?![\d/-])"),
@@ -144,7 +155,6 @@ _END = r"(?!\w)(?![ \t]*[:=])"
 _TITLED = rf"{_NOT_NAMES}[A-Z](?:'[A-Z])?[a-z]+(?:[A-Z][a-z]+)?(?:['-][A-Z]?[a-z]+){{0,2}}{_END}"
 _CAPITALS = rf"{_NOT_NAMES}[A-Z][A-Z']+(?:-[A-Z]+)?{_END}"
 _INITIAL = r"[A-Z]\.?(?![\w])"
-_STEP = r"(?:[ \t]*,[ \t]*|[ \t]+|(?<=\.)|-)"
 
 
 def _words(word: str) -> str:
@@ -215,11 +225,17 @@ PERSONS = (
     ),
     _named(
         "[name]",
-        r"(?i:\b(?:patient|pt)[ \t]+)"
+        r"(?i:\b(?:patient|pt\.?)[ \t]+)"
         rf"(?P<x>{_TITLED}[ \t]+(?:[A-Z]\.[ \t]*)?{_TITLED})",
     ),
+    _named("[name]", rf"\bI,[ \t]+(?P<x>{_NAMES}),"),
+    _named(
+        "[name]",
+        rf"(?i:\b(?:{_SIGNED}|{_READ})\b[^.\n\[]{{0,20}}\[(?:date|time)\]"
+        rf"(?:[ \t,]|\[time\])*by[ \t]*:?[ \t]*)(?P<x>{_LISTED})",
+    ),
     # A typist's last line: JS/mk
-    _named("[name]", r"(?m)^[ \t]*(?P<x>[A-Z]{2,3}[:/][a-z]{2,3})[ \t]*$"),
+    _named("[name]", r"(?m)^[ \t(]*(?P<x>[A-Z]{2,3}[:/][a-z]{2,3})[ \t)]*$"),
 )
 
 # -- places
@@ -299,7 +315,8 @@ NUMBERS = (
         r"|encounter|account|acct|study|case|report|request|insurance|policy|licen[cs]e|serial"
         r"|device|record|unit)[ \t]*(?:number|nr|no|num|id|identifier|#))(?!\w)\.?"
         r"(?:[ \t]*(?:number|no|nr|is)\b\.?)?[ \t]*[:#=]?[ \t]*"
-        r"(?P<x>(?=[\w./-]*\d)(?!\d+(?:\.\d+)?[ ]?(?:mm|cm|%|m[lL]))\w(?:[\w./-]*\w)?)",
+        r"(?P<x>(?=[\w./-]*\d)(?!\d+(?:\.\d+)?[ ]?(?:mm|cm|%|m[lL]))\w(?:[\w./-]*\w)?"
+        r"(?:[ ]\d{2,}(?![\d.]*\s*(?:%|mm|cm|m[lL]|ms)))*)",
         ignore_case=True,
     ),
     _named("[number]", r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)"),
@@ -312,6 +329,7 @@ NUMBERS = (
     _named("[number]", r"(?<![\w.])[A-Za-z]{1,6}[-_/]?\d{4,}\w*(?:[-/]\d+)*"),
     _named("[number]", r"(?<![\w.])\d{2,}[-]?[A-Z]{1,4}[-]?\d{3,}\w*"),
     _named("[number]", r"\d{5,}"),
+    _named("[number]", r"#[ ]?\d{3,}"),
 )
 
 # -- ages over 89

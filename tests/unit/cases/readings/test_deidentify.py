@@ -1,5 +1,6 @@
 """Planted identifiers must go, and medicine must stay."""
 
+import re
 from random import Random
 
 import pytest
@@ -32,8 +33,12 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
             after = said[lines.index(plant.text)]
             planted += len(plant.secrets)
             lost += [(plant.text, after) for secret in plant.secrets if secret in after]
-        changed += [(one, other) for one, other in zip(lines, said, strict=True) if one in clean and one != other]
-    print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")
+        changed += [
+            (one, other)
+            for one, other in zip(lines, said, strict=True)
+            if one in clean and one != other
+        ]
+    print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")  # noqa: T201
     assert not lost, lost[:10]
     assert not changed, changed[:10]
 
@@ -45,7 +50,7 @@ def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
         for style in Style
     ]
     changed = [text for text in texts if deidentified(text) != text]
-    print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")
+    print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")  # noqa: T201
     assert len(texts) >= IMPRESSIONS
     assert not changed, changed[:5]
 
@@ -76,25 +81,51 @@ def test_medicine_stays(text: str) -> None:
 
 def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
     known = Identifiers(names=("Fabry^Will", "No^Wall"))
-    said = deidentified("Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known)
+    said = deidentified(
+        "Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known
+    )
     assert said == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("Final report by Jane Roe, M.D., Ph.D.", "Jane Roe"),
+        ("REPORTED BY: JANE ROE MD", "JANE ROE"),
+        ("Pt. John Smith, DOB 2/29/60, MRN#004711", "John Smith 2/29/60 4711"),
+        (
+            "SSN 123 45 6789, accession No. 22-1234, PACS #8812, patient ID: 12",
+            "45 6789 1234 8812 12",
+        ),
+        ("Ref: Dr. Karl-Heinz von Weizsäcker-Smith; cc: Dr. A. B. Chen", "Karl Weiz Smith Chen"),
+        ("Signed on 05-Mar-2024 10:15 AM by ROE, JANE", "05 Mar 10:15 ROE JANE"),
+        ("I, Jane Roe, have seen it with Drs Patel, Rao and Chen", "Jane Roe Patel Rao Chen"),
+        ("Herr Prof. Dr. Schmidt, Frau Meier, Dr.Smith, dr. SMITH", "Schmidt Meier Smith SMITH"),
+        ("Studies of 29Feb1960, 5-Mar, winter 2023; date: 3-5-24", "29 Feb 5-Mar winter 3-5-24"),
+        ("Lives in Springfield, IL 62704\n(JR/tk)", "Springfield 62704 JR tk"),
+        ("Tel: 555.123.4567 ext 12; a.b@c.de; 20240305-123", "555 4567 12 a.b c.de 20240305 123"),
+    ],
+)
+def test_ways_to_give_somebody_away_that_no_header_knows(text: str, secrets: str) -> None:
+    said = deidentified(text)
+    assert [secret for secret in secrets.split() if secret in said] == []
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("山田^太郎", "山田太郎 and 山田"),
-        ("Достоевская^Анна", "Достоевская, АННА"),
+        ("Достоевская^Жанна", "Достоевская, Жанна"),
         ("MUELLER^JURGEN", "Müller Jürgen"),
         ("Weiß", "Weiss, WEISS and weiß"),
         ("de la Cruz^Maria Isabel", "Maria de la Cruz and M. de la Cruz; de la Cruz M."),
-        ("O'Brien^Mary", "O’Brien, OBrien Mary, M.O."),
+        ("O'Brien^Mary", "O\u2019Brien, OBrien Mary; M.O."),
         ("Li^Bo", "Li Bo; LI, BO; Li"),
     ],
 )
 def test_ways_to_write_a_name(name: str, text: str) -> None:
     said = deidentified(text, Identifiers(names=(name,)))
-    assert not set(said.replace("[name]", "").split()) - {"and", ";", ",", ",,", "and;"}
+    assert not re.findall(r"\w+", said.replace("[name]", "").replace("and", ""))
 
 
 def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -> None:
@@ -116,9 +147,18 @@ def test_any_text_goes_through(text: str) -> None:
 
 
 def test_nothing_runs_away() -> None:
-    for text in ("a " * 20_000, "A. " * 10_000, "1-" * 20_000, "Dr. A " * 5_000, "J.S." * 10_000, "12 " * 10_000):
+    for text in (
+        "a " * 20_000,
+        "A. " * 10_000,
+        "1-" * 20_000,
+        "Dr. A " * 5_000,
+        "J.S." * 10_000,
+        "12 " * 10_000,
+    ):
         deidentified(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
 
 
 def test_each_notation_is_drawn() -> None:
-    assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(NOTATIONS)
+    assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(
+        NOTATIONS
+    )

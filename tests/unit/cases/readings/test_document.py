@@ -1,0 +1,90 @@
+"""Radiologists' reports as SRs, and machines' ones, which are none."""
+
+from io import BytesIO
+from pathlib import Path
+from random import Random
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from tests.builders.readings import basic_text_sr, patient
+from tests.builders.reportings import KINDS
+from tests.unit.reports.judges import dciodvfy, dsrdump, starting
+from triage.cases.readings.document import from_sr, is_machine
+from triage.reports import key_images, structured_report
+
+FINDINGS = (codes.DCM.Findings, "Dilated LV. Electronically signed by nobody.")
+HEADER = patient(Random(4)).header
+
+
+def report(*sections: tuple[Code, str], **values: str) -> Dataset:
+    return basic_text_sr((FINDINGS, *sections), HEADER, **values)
+
+
+def test_the_document_is_one_for_others_too(tmp_path: Path) -> None:
+    document, path = report((codes.DCM.Impressions, "Scar.")), tmp_path / "report.dcm"
+    document.save_as(path, enforce_file_format=True)
+    assert starting(dciodvfy(path), "Error") == []
+    assert "Scar." in dsrdump(path)
+    assert from_sr(dcmread(path)) == "Scar."
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        codes.DCM.Impressions,
+        codes.DCM.Conclusions,
+        codes.DCM.Impression,
+        codes.DCM.Summary,
+        Code("19005-8", "LN", "Impressions"),
+        Code("55110-1", "LN", "Conclusions"),
+        Code("X1", "99SITE", "Beurteilung"),
+    ],
+)
+def test_the_text_under_a_heading_is_the_impression(heading: Code) -> None:
+    assert from_sr(report((heading, "IMPRESSION: Scar.\nDilated LV."))) == "Scar.\nDilated LV."
+
+
+def test_a_report_in_one_text_item_is_read_by_its_headings() -> None:
+    whole = "FINDINGS: x\nIMPRESSION: Scar.\nSigned by: X"
+    assert from_sr(basic_text_sr([(Code("X", "99SITE", "Body"), whole)], HEADER)) == "Scar."
+    assert from_sr(report()) is None
+    assert from_sr(report((codes.DCM.Recommendations, "MRI again"))) is None
+
+
+def test_verified_or_not_a_persons_report_counts() -> None:
+    for flag in ("VERIFIED", "UNVERIFIED"):
+        assert from_sr(report((codes.DCM.Impressions, "Scar."), VerificationFlag=flag)) == "Scar."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verified", ["UNVERIFIED", "VERIFIED"])
+def test_our_own_reports_are_never_a_radiologists(kind: str, verified: str) -> None:
+    said = KINDS[kind]()
+    first = structured_report.build(said)
+    for product in (first, *structured_report.alternatives(said, first)):
+        document = dcmread(BytesIO(product.content))
+        document.VerificationFlag = verified
+        assert is_machine(document)
+        assert from_sr(document) is None
+    selection = key_images.build(said)
+    assert selection is None or from_sr(dcmread(BytesIO(selection.content))) is None
+
+
+def test_nor_is_any_other_machines() -> None:
+    document = report((codes.DCM.Impressions, "Scar."))
+    observer = document.ContentSequence[1]
+    observer.ConceptCodeSequence[0].CodeValue = codes.DCM.Device.value
+    assert from_sr(document) is None
+
+
+def test_an_impression_in_our_codes_is_not_taken_whoever_signs_it() -> None:
+    document = report((Code("IMPRESSION", "99CMRTRIAGE", "Impression"), "Scar."))
+    assert from_sr(document) is None
+
+
+def test_no_other_document_is_read() -> None:
+    for dataset in (Dataset(), HEADER, report((codes.DCM.Impressions, ""))):
+        assert from_sr(dataset) is None

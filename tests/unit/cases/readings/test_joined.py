@@ -1,0 +1,178 @@
+"""Which report belongs to which study, and when it is refused."""
+
+import tracemalloc
+from pathlib import Path
+from random import Random
+
+import pytest
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from tests.builders.readings import basic_text_sr, oru, patient
+from triage.cases.readings.joined import Known, Reports, open_reports
+from triage.domain.errors import ConfigurationError
+from triage.phantom.heart import draw
+from triage.phantom.impression import Style, impression
+
+UID = "1.2.840.99999.1.7"
+MANY = 3_000
+
+
+def header(**values: str) -> Dataset:
+    made = Dataset()
+    made.StudyInstanceUID, made.AccessionNumber, made.PatientID = UID, "ACC1", "4711"
+    made.PatientName = "Smith^Anna"
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def table(folder: Path, text: str, name: str = "reports.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def sr(text: str, **values: str) -> Dataset:
+    return basic_text_sr([(codes.DCM.Impressions, text)], header(), **values)
+
+
+def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
+    said = "Scar, seen by Dr. Jones. Smith, ACC1, 3/5/2024."
+    text = f'accession,impression,confirmed\nacc1,"{said}",lge\n'
+    reports = open_reports([table(tmp_path, text)])
+    assert reports.of(header()) == Known(
+        "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",)
+    )
+    assert reports.of(header(AccessionNumber="ACC2")) is None
+    assert (reports.tally.read, reports.tally.joined) == (1, 1)
+
+
+def test_the_study_uid_comes_before_the_accession_number(tmp_path: Path) -> None:
+    text = f"study_uid,accession,impression\n1.2.3,ACC1,One\n{UID},,Two\n"
+    reports = open_reports([table(tmp_path, text)])
+    assert reports.of(header()) == Known("Two")
+    assert reports.of(header(StudyInstanceUID="1.2.3")) == Known("One")
+    assert reports.of(header(StudyInstanceUID="1.2.9")) is None
+    assert reports.tally.other_study == 1
+
+
+def test_a_report_on_another_patient_is_refused_and_counted(tmp_path: Path) -> None:
+    table(tmp_path, oru(patient_id="0815"), "a.hl7")
+    reports = open_reports([tmp_path])
+    assert reports.of(header()) is None
+    assert reports.of(header(PatientID="815")) == Known("Dilated left ventricle.")
+    assert reports.of(header(PatientID="")) is not None
+    assert reports.tally.other_patient == 1
+
+
+def test_another_number_of_the_same_patient_is_the_same_patient(tmp_path: Path) -> None:
+    other = Dataset()
+    other.PatientID = "0815"
+    known = header()
+    known.OtherPatientIDsSequence = [other]
+    assert open_reports([table(tmp_path, oru(patient_id="815"), "a.hl7")]).of(known)
+
+
+def test_the_fillers_number_is_the_last_resort(tmp_path: Path) -> None:
+    table(tmp_path, oru(["IMPRESSION: One"], accession="", filler="ACC1"), "a.hl7")
+    assert open_reports([tmp_path]).of(header()) == Known("One")
+    table(tmp_path, oru(["IMPRESSION: Two"], accession="ACC1", filler="F"), "b.hl7")
+    assert open_reports([tmp_path]).of(header()) == Known("Two")
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_final_report_stands_over_a_preliminary_one_and_a_later_one_over_both(
+    tmp_path: Path, turn: int
+) -> None:
+    messages = [
+        oru(["IMPRESSION: Early"], status="F", moment="20240301"),
+        oru(["IMPRESSION: Late"], status="C", moment="202403011015"),
+        oru(["IMPRESSION: Draft"], status="P", moment="20240307"),
+    ]
+    path = table(tmp_path, "".join(messages[::turn]), "a.hl7")
+    assert open_reports([path]).of(header()) == Known("Late")
+
+
+def test_a_cancelled_report_takes_the_earlier_one_away(tmp_path: Path) -> None:
+    path = table(tmp_path, oru(moment="20240301") + oru(status="X", moment="20240302"), "a.hl7")
+    assert open_reports([path]).of(header()) is None
+
+
+def test_two_rows_that_differ_are_an_error_and_two_that_agree_are_none(tmp_path: Path) -> None:
+    same = table(tmp_path, "accession,impression\nA1,x\nA1,x\n")
+    assert open_reports([same, same]).tally.read == 4
+    twice = table(tmp_path, "accession,impression\nA1,x\nA2,y\nA1,z\n")
+    with pytest.raises(ConfigurationError, match="reports.csv, line 4: a second, different report"):
+        open_reports([twice])
+
+
+def test_reports_without_an_impression_are_counted(tmp_path: Path) -> None:
+    reports = open_reports(
+        [table(tmp_path, "accession,report\nACC1,Scar all over\nA2,IMPRESSION: x\n")]
+    )
+    assert reports.tally.without_impression == 1
+    assert reports.of(header()) is None
+
+
+def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) -> None:
+    documents = [
+        sr("Early."),
+        sr("Checked by Okonkwo.", VerificationFlag="VERIFIED"),
+        sr("Late.", ContentDate="20250101"),
+        sr("Stranger.", StudyInstanceUID="1.2.3", VerificationFlag="VERIFIED"),
+    ]
+    assert Reports().of(header(), documents) == Known("Checked by [name].")
+    assert Reports().of(header(), [documents[0], documents[2]]) == Known("Late.")
+    assert Reports().of(header(PatientID="9"), documents) is None
+    only = open_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
+    assert only.of(header(), documents) == Known("Checked by [name].", ("lge",))
+    text = open_reports([table(tmp_path, "accession,impression\nACC1,From the file\n")])
+    assert text.of(header(), documents) == Known("From the file")
+
+
+def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    table(tmp_path / "deep", oru(accession="A2"), "4711.oru")
+    table(tmp_path, "accession,impression\nACC1,x\n")
+    (tmp_path / "image.dcm").write_bytes(b"\0" * 132 + b"MSH|")
+    table(tmp_path, "read me", "README.txt")
+    assert open_reports([tmp_path]).tally.read == 2
+    with pytest.raises(ConfigurationError, match="no file or folder"):
+        open_reports([tmp_path / "nowhere"])
+    with pytest.raises(ConfigurationError, match=r"README.txt, line 1"):
+        open_reports([tmp_path / "README.txt"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "hl7"])
+def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
+    texts = [impression(draw(seed), seed, list(Style)[seed % 9]) for seed in range(100)]
+    path = tmp_path / f"reports.{kind}"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if kind == "csv":
+            file.write("accession,report\n")
+        for number in range(MANY):
+            lines = ["FINDINGS: " + "words " * 200, "IMPRESSION:", *texts[number % 100].split("\n")]
+            if kind == "csv":
+                file.write(f'A{number},"' + "\n".join(lines) + '"\n')
+            else:
+                file.write(
+                    oru(lines, accession=f"A{number}", filler=f"F{number}", patient_id=f"P{number}")
+                )
+    tracemalloc.start()
+    reports = open_reports([path])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reports.tally.read == MANY
+    each = held / MANY
+    print(f"{kind}: {each:.0f} bytes a report, {each / 5:.0f} MB for 200,000")  # noqa: T201
+    assert each < 2_500
+
+
+def test_no_patient_of_the_builder_survives(tmp_path: Path) -> None:
+    who = patient(Random(9))
+    known = who.header
+    text = f"study_uid,impression\n{UID},Scar of {who.given} {who.family} at {who.hospital}\n"
+    found = open_reports([table(tmp_path, text)]).of(known)
+    assert found is not None
+    assert found.impression == "Scar of [name] at [place]"
