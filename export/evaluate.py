@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
+from export.familiar import learned
 from export.metrics import (
     Floats,
     Measured,
@@ -33,6 +34,7 @@ from export.pairs import Pairs
 from triage.domain.finding import FindingSet
 from triage.model.bundle import (
     CALIBRATION,
+    FAMILIAR,
     Bundle,
     Calibration,
     Threshold,
@@ -166,7 +168,7 @@ def calibrate(
     pairs: Pairs,
     least_auc: float = LEAST_AUC,
 ) -> Bundle:
-    """Write the bundle's calibration.json from labelled pairs and vouch for it in the manifest.
+    """Write calibration.json and familiar.npy from labelled pairs; the manifest vouches for them.
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
     does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
@@ -181,14 +183,22 @@ def calibrate(
         for finding in findings.findings
         if tells(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
     }
+    familiar = learned(pairs)
     calibration = Calibration(
         method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
         f" told with an AUC of at least {least_auc:g}",
         findings=thresholds,
+        familiarity=None if familiar is None else familiar[1],
     )
     path = bundle.path / CALIBRATION
     path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: sha256_of(path)})
+    files = {**bundle.manifest.files, CALIBRATION: sha256_of(path)}
+    files.pop(FAMILIAR, None)  # an earlier calibration's
+    (bundle.path / FAMILIAR).unlink(missing_ok=True)
+    if familiar is not None:
+        np.save(bundle.path / FAMILIAR, familiar[0])
+        files[FAMILIAR] = sha256_of(bundle.path / FAMILIAR)
+    return _stated(bundle, files=files)
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:

@@ -39,6 +39,7 @@ from triage.imaging.series import Chosen, select_views, why_declined
 from triage.key_frames import Pictures, key_frames, pictures
 from triage.lease import kept_alive
 from triage.model.bundle import Bundle
+from triage.model.familiarity import familiarity
 from triage.model.prompts import PromptEmbeddings
 from triage.model.relevance import Occluded, makers, occlude
 from triage.model.scoring import answer
@@ -175,6 +176,7 @@ class Assessor:
             unused=(*selection.unused, *unreadable),
             answers=answers,
             similar=self._similar(study, next(iter(evidence.values())), embedding),
+            familiarity=familiarity(clip, frames, self.model.bundle),
         )
         stacks = list(zip(used, views_used, strict=True))
         shown = pictures(answers, stacks, form, heart, self.spool.read)
@@ -251,7 +253,12 @@ class Assessor:
             log.warning("the lease was lost, another worker has the study")
             return
         flags = {a.finding.id: str(a.flag) for a in assessment.answers}
-        log.info("assessed", priority=str(assessment.priority), flags=flags)
+        log.info(
+            "assessed",
+            priority=str(assessment.priority),
+            flags=flags,
+            unfamiliar=assessment.unfamiliar,
+        )
         self._send(due)
 
     def _send(self, due: Sequence[int]) -> None:
