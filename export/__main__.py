@@ -17,6 +17,7 @@ from export.evaluate import LEAST_AUC, Embedded, embed, probes, record_evaluatio
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.evaluate import paraphrased as in_other_words
+from export.familiar import familiarise
 from export.frames import Resize
 from export.pairs import FORM, Pairs, open_pairs
 from export.phantoms import write_phantoms
@@ -25,7 +26,7 @@ from export.pretrain import pretrain as train
 from export.recipe import Recipe
 from export.relevance import pointing, table
 from export.report import PAGE, write_report
-from export.studies import read_impressions, study_frames, write_studies
+from export.studies import read_impressions, write_studies
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
 from export.watch import Watch
@@ -386,23 +387,32 @@ def relevance(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
     show_default=True,
     help="A finding that the model tells worse gets no threshold, and is Not Evaluated.",
 )
-def calibrate(*, bundle: Path, pairs: Path, findings: Path | None, least_auc: float) -> None:
+@click.option(
+    "--known",
+    type=FOLDER,
+    help="Pairs of what the bundle shall call familiar, as those of its training; their labels do"
+    " not matter.  [default: --pairs]",
+)
+def calibrate(
+    *, bundle: Path, pairs: Path, findings: Path | None, least_auc: float, known: Path | None
+) -> None:
     """Set a bundle's thresholds where sensitivity equals specificity, as published.
 
     Writes calibration.json into the bundle. It holds for these prompts and this model alone; to
     undo it, export the bundle again or keep a copy. With familiar.npy, written beside, the worker
-    tells studies that are unlike these pairs.
+    tells studies that are unlike those that the model knows.
 
     \b
     Example:
-      python -m export calibrate --bundle bundle/ --pairs calibration/
+      python -m export calibrate --bundle bundle/ --pairs calibration/ --known train/
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
     embedded = _embedded(opened, asked, found)
     calibrated = set_thresholds(opened, asked, embedded, found, least_auc)
-    known = calibrated.calibration.findings if calibrated.calibration else {}
+    calibrated = familiarise(calibrated, open_pairs(known) if known else found)
+    thresholds = calibrated.calibration.findings if calibrated.calibration else {}
     for finding in asked.findings:
-        each = known.get(finding.id)
+        each = thresholds.get(finding.id)
         why_not = f"no labels of both kinds, or an AUC below {least_auc:g}"
         _say(f"{finding.id}: {why_not if each is None else each.threshold}")
     limit = calibrated.calibration.familiarity if calibrated.calibration else None
@@ -441,7 +451,7 @@ def familiarity(  # noqa: PLR0913 - one argument for each option
     rows += unlike.strangers(found, count, opened)
     if files is not None:
         rows += unlike.pictures(files, found.form, opened)
-    rows += unlike.studies({each.name: study_frames(each, found.form) for each in study}, opened)
+    rows += unlike.studies(study, found.form, opened)
     for line in unlike.page(rows):
         click.echo(line)
 

@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from export.familiar import learned
 from export.metrics import (
     Floats,
     Measured,
@@ -34,12 +33,12 @@ from export.pairs import Pairs
 from triage.domain.finding import FindingSet
 from triage.model.bundle import (
     CALIBRATION,
-    FAMILIAR,
     Bundle,
     Calibration,
     Threshold,
     open_bundle,
     sha256_of,
+    write_calibration,
     write_manifest,
 )
 from triage.model.scoring import score
@@ -168,11 +167,11 @@ def calibrate(
     pairs: Pairs,
     least_auc: float = LEAST_AUC,
 ) -> Bundle:
-    """Write calibration.json and familiar.npy from labelled pairs; the manifest vouches for them.
+    """Write the bundle's calibration.json from labelled pairs and vouch for it in the manifest.
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
     does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
-    worker says Not Evaluated of a finding without one.
+    worker says Not Evaluated of a finding without one. What is familiar stays so (export.familiar).
     """
     thresholds = {
         finding.id: Threshold(
@@ -183,22 +182,15 @@ def calibrate(
         for finding in findings.findings
         if tells(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
     }
-    familiar = learned(pairs)
     calibration = Calibration(
         method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
         f" told with an AUC of at least {least_auc:g}",
         findings=thresholds,
-        familiarity=None if familiar is None else familiar[1],
+        familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )
-    path = bundle.path / CALIBRATION
-    path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    files = {**bundle.manifest.files, CALIBRATION: sha256_of(path)}
-    files.pop(FAMILIAR, None)  # an earlier calibration's
-    (bundle.path / FAMILIAR).unlink(missing_ok=True)
-    if familiar is not None:
-        np.save(bundle.path / FAMILIAR, familiar[0])
-        files[FAMILIAR] = sha256_of(bundle.path / FAMILIAR)
-    return _stated(bundle, files=files)
+    write_calibration(bundle.path, calibration)
+    digest = sha256_of(bundle.path / CALIBRATION)
+    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:

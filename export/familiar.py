@@ -1,19 +1,29 @@
-"""What a bundle shall take for familiar: the portraits of its calibration hearts, and the limit.
+"""What a bundle shall take for familiar: the portraits of hearts that it knows, and the limit.
 
 Rule: no heart is compared with itself. Distances that the limit is set on come from folds: mean and
-matrix of the others, as a new heart would meet them. The limit is a tolerance limit: so many hearts
-lie beyond it that, with a confidence of 0.9, at most one in a hundred of all such hearts does. Of
-500 that is one; the hundredth part itself would be right only in half of all draws. No label is
-needed, so a site may calibrate with any of its own studies.
+matrix of the others, as a new heart would meet them. The limit is a tolerance limit: so few hearts
+lie beyond it that, with a confidence of 0.9, at most one in a hundred of all such hearts does; the
+hundredth part itself would be wrong in half of all draws. No label and no model is needed, so these
+may be the very pairs of the training, or any of a site's own.
 """
 
-from math import comb
+from math import exp, lgamma, log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.pairs import Pairs
-from triage.model.bundle import ClipForm, Known
+from triage.model.bundle import (
+    CALIBRATION,
+    FAMILIAR,
+    Bundle,
+    ClipForm,
+    Known,
+    open_bundle,
+    sha256_of,
+    write_calibration,
+    write_manifest,
+)
 from triage.model.familiarity import (
     LENGTH,
     Familiar,
@@ -28,6 +38,28 @@ FOLDS = 5
 SHRUNK = 0.01  #: share of the covariance that is taken from its diagonal
 FLOOR = 1e-4  #: variance of grey (0 to 1) that is added: a hundredth, squared
 LEAST = 2 * LENGTH  #: hearts that show a view, for it to be compared at all
+
+
+def familiarise(bundle: Bundle, pairs: Pairs) -> Bundle:
+    """Write familiar.npy and its limit into a calibrated bundle; return the bundle with them.
+
+    Where the pairs do not do for that, the bundle tells of no study how familiar it is.
+    """
+    assert bundle.calibration is not None  # noqa: S101 - the caller has just calibrated it
+    found = learned(pairs)
+    files = {name: each for name, each in bundle.manifest.files.items() if name != FAMILIAR}
+    known = None
+    if found is not None:
+        familiar, known = found
+        np.save(bundle.path / FAMILIAR, familiar)
+        files[FAMILIAR] = sha256_of(bundle.path / FAMILIAR)
+    else:
+        (bundle.path / FAMILIAR).unlink(missing_ok=True)
+    calibration = bundle.calibration.model_copy(update={"familiarity": known})
+    write_calibration(bundle.path, calibration)
+    files[CALIBRATION] = sha256_of(bundle.path / CALIBRATION)
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
+    return open_bundle(bundle.path)
 
 
 def learned(pairs: Pairs) -> tuple[Familiar, Known] | None:
@@ -53,18 +85,14 @@ def learned(pairs: Pairs) -> tuple[Familiar, Known] | None:
 def allowed(hearts: int) -> int | None:
     """Return how many of so many hearts may lie beyond the limit; None where they are too few.
 
-    With that many beyond, the chance that more than the stated share of all lies beyond is small
-    (Wilks 1941: an order statistic as tolerance limit).
+    Were more than the stated share of all beyond, so few of these would hardly be (Wilks 1941).
     """
-    chance, beyond = 0.0, -1
-    while True:
-        further = beyond + 1
-        chance += (
-            comb(hearts, further) * FALSE_ALARMS**further * (1 - FALSE_ALARMS) ** (hearts - further)
-        )
-        if chance > 1 - CONFIDENCE:
-            return None if beyond < 0 else beyond
-        beyond = further
+    beyond = 0
+    chance = _chance(0, hearts)
+    while chance <= 1 - CONFIDENCE:
+        beyond += 1
+        chance += _chance(beyond, hearts)
+    return beyond - 1 if beyond else None
 
 
 def looks(pairs: Pairs) -> NDArray[np.float64]:
@@ -89,6 +117,12 @@ def strangest(far: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance of the strangest view of each study, (N,), of (N, V)."""
     foremost: NDArray[np.float64] = np.max(np.where(np.isnan(far), -np.inf, far), axis=1)
     return foremost
+
+
+def _chance(beyond: int, hearts: int) -> float:
+    """Return the chance that exactly so many lie beyond, were it the stated share of all."""
+    ways = lgamma(hearts + 1) - lgamma(beyond + 1) - lgamma(hearts - beyond + 1)
+    return exp(ways + beyond * log(FALSE_ALARMS) + (hearts - beyond) * log(1 - FALSE_ALARMS))
 
 
 def _fitted(seen: NDArray[np.float64]) -> NDArray[np.float64]:

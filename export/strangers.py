@@ -113,6 +113,39 @@ def negative(clip: Frames, _: ClipForm, __: Generator) -> Frames:
     return changed
 
 
+# -- one view of a true heart
+
+
+def one_slot_of_another(clip: Frames, form: ClipForm, rng: Generator) -> Frames:
+    """Return the clip with one view's slot filled from another view."""
+    places = _places(form)
+    ours, theirs = rng.choice([*places], 2, replace=False)
+    changed = clip.copy()
+    changed[places[ours]] = clip[np.resize(places[theirs], len(places[ours]))]
+    return changed
+
+
+def one_slot_of_noise(clip: Frames, form: ClipForm, rng: Generator) -> Frames:
+    """Return the clip with noise in one view's slot."""
+    ours = _places(form)[rng.choice([*_places(form)])]
+    changed = clip.copy()
+    changed[ours] = rng.integers(0, WHITE + 1, changed[ours].shape, np.uint8)
+    return changed
+
+
+# -- poor images of a true heart: the right views at the right place
+
+
+def noisy(clip: Frames, _: ClipForm, rng: Generator) -> Frames:
+    """Return the clip under four times the noise that training added."""
+    return _frames(clip / WHITE + rng.normal(0, 0.16, clip.shape))
+
+
+def blurred(clip: Frames, _: ClipForm, __: Generator) -> Frames:
+    """Return the clip as if it had a third of its pixels across and down."""
+    return _frames(_blurred(clip / WHITE, 3))
+
+
 # -- other modalities, drawn
 
 
@@ -166,6 +199,8 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
     "wrong views": {
         f.__name__: f for f in (late_as_cine, cine_as_late, axes_exchanged, shuffled, one_view)
     },
+    "one slot wrong": {f.__name__: f for f in (one_slot_of_another, one_slot_of_noise)},
+    "poor images": {f.__name__: f for f in (noisy, blurred)},
     "wrong place": {f.__name__: f for f in (beside_the_heart, turned, negative)},
 }
 

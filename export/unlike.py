@@ -5,7 +5,7 @@ here. Strangers made of hearts are made of those that have every view, so that e
 heart by what its kind says alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from pydicom.errors import InvalidDicomError
 from export.familiar import shown
 from export.pairs import Pairs
 from export.strangers import KINDS, still
-from triage.domain.errors import ConfigurationError
+from export.studies import study_frames
+from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.model.bundle import Bundle, ClipForm
 from triage.model.familiarity import familiarity
 from triage.ports import Frames
@@ -72,10 +73,14 @@ def pictures(folder: Path, form: ClipForm, bundle: Bundle) -> Iterator[Called]:
         yield _called("pictures of files", kind, clips[::step], bundle)
 
 
-def studies(clips: Mapping[str, Frames], bundle: Bundle) -> Iterator[Called]:
-    """Ask for studies that went the worker's own way, by their names."""
-    for name, clip in clips.items():
-        yield _called("studies of files", name, [clip], bundle)
+def studies(folders: Sequence[Path], form: ClipForm, bundle: Bundle) -> Iterator[Called]:
+    """Ask for the studies in some folders, with the views that the worker selects."""
+    for folder in folders:
+        try:
+            clip = study_frames(folder, form)
+        except DamagedInstance as error:
+            raise ConfigurationError(f"{folder} is no study: {error}") from None
+        yield _called("studies of files", folder.name, [clip], bundle)
 
 
 def page(rows: Sequence[Called]) -> Iterator[str]:

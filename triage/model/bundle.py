@@ -240,6 +240,12 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     (path / MANIFEST).write_text(text, encoding="utf-8")
 
 
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write `calibration` into the bundle folder `path`; the manifest must still vouch for it."""
+    text = calibration.model_dump_json(indent=2) + "\n"
+    (path / CALIBRATION).write_text(text, encoding="utf-8")
+
+
 def _familiar(path: Path, manifest: Manifest) -> NDArray[np.float32]:
     try:
         familiar: NDArray[np.float32] = np.load(path / FAMILIAR, allow_pickle=False)
