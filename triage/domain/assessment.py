@@ -110,6 +110,10 @@ class SimilarCase:
     likeness: float | None = None  #: share of random pairs of cases that are less alike, if known
 
 
+#: Stands wherever the flags of such a study stand.
+UNFAMILIAR = "This study is unlike those that the model knows: its flags say little."
+
+
 @dataclass(frozen=True)
 class Familiarity:
     """How far a study lies from those that the model was calibrated on."""
@@ -122,6 +126,11 @@ class Familiarity:
     def known(self) -> bool:
         """Whether the study is like those that the model knows."""
         return self.distance <= self.limit
+
+    @property
+    def figures(self) -> str:
+        """Return what it was told by, in words."""
+        return f"distance {self.distance:.2f}, familiar up to {self.limit:.2f}"
 
 
 def in_percent(likeness: float) -> str:
