@@ -15,10 +15,10 @@ from triage.demo import DRAWN_HEARTS
 from triage.documents import read
 from triage.model.bundle import Bundle, ClipForm, open_bundle
 
-SEEDS = {"internal": range(71_000, 71_100), "external": range(72_000, 72_100)}
+SEEDS = {"internal": range(71_000, 71_060), "external": range(72_000, 72_060)}
 COUNT = 40
-#: Of 100 hearts as the bundle knows them, at one false alarm in a hundred: 4 are a chance of 0.02.
-MOST_OF_100 = 4
+#: Of 60 hearts at one false alarm in a hundred; more happen in 0.003 of all draws.
+MOST = 3
 #: Groups that must be caught, and the least share of each kind.
 CAUGHT = {
     "noise": 0.95,
@@ -39,7 +39,7 @@ def pairs(
 ) -> tuple[str, Pairs]:
     name, folder = request.param, tmp_path_factory.mktemp(request.param)
     form = read(CLIPS / "demo.yaml", ClipForm)
-    write_phantoms(folder, SEEDS[name], form, external=name == "external", workers=1)
+    write_phantoms(folder, SEEDS[name], form, external=name == "external", workers=2)
     return name, open_pairs(folder)
 
 
@@ -47,7 +47,7 @@ def test_4_hearts_that_nobody_saw_are_familiar(pairs: tuple[str, Pairs], bundle:
     name, hearts = pairs
     called = unlike.hearts(hearts, name, bundle)
     print(f"{name}: {called.unfamiliar} of {called.clips} hearts called unfamiliar")  # noqa: T201
-    assert called.unfamiliar <= MOST_OF_100
+    assert called.unfamiliar <= MOST
 
 
 def test_4_noise_other_modalities_and_wrong_views_are_not(
