@@ -116,7 +116,7 @@ UNFAMILIAR = "This study is unlike those that the model knows: its flags say lit
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How far a study lies from those that the model was calibrated on."""
+    """How far a study lies from those that the model knows."""
 
     distance: float  #: of its strangest view; about 1 is usual
     limit: float  #: beyond it the study is unlike those that the model knows

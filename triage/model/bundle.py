@@ -5,7 +5,7 @@
     tokenizer.json  in the format of the `tokenizers` package
     manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
     calibration.json  thresholds of the findings, valid for this bundle alone; optional
-    familiar.npy    what the calibration hearts look like (triage/model/familiarity.py); optional
+    familiar.npy    what the hearts that it knows look like (triage/model/familiarity.py); optional
 
 Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
 manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
@@ -188,7 +188,7 @@ class Threshold(Strict):
 
 
 class Known(Strict):
-    """From where on a study is unlike those that the bundle was calibrated on."""
+    """From where on a study is unlike those that the bundle knows."""
 
     limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]  #: of the distance
     #: of hearts like these, at most this share lies beyond the limit, with this confidence

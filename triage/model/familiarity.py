@@ -1,7 +1,7 @@
-"""How far a study lies from those that the model was calibrated on, by what its frames look like.
+"""How far a study lies from those that the model knows, by what its frames look like.
 
 Each view becomes a portrait: its frames' mean in 8 by 8 cells, and how much grey varies within a
-cell. The bundle carries, of each view, the mean portrait of its calibration hearts and a matrix
+cell. The bundle carries, of each view, the mean portrait of the hearts it knows and a matrix
 that whitens their differences; a view's distance is the length of what is left (Mahalanobis), and
 a study's is that of its strangest view. The limit was set on hearts held out of mean and matrix.
 
