@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from export import unlike
 from export.bundle import Label, Model, published_form, write_bundle
 from export.checkpoint import Checkpoint, load_checkpoint, weights_file
 from export.cmrclip import NetworkSizes, VideoSizes
@@ -16,6 +17,7 @@ from export.evaluate import LEAST_AUC, Embedded, embed, probes, record_evaluatio
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.evaluate import paraphrased as in_other_words
+from export.familiar import familiarise
 from export.frames import Resize
 from export.pairs import FORM, Pairs, open_pairs
 from export.phantoms import write_phantoms
@@ -385,24 +387,73 @@ def relevance(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
     show_default=True,
     help="A finding that the model tells worse gets no threshold, and is Not Evaluated.",
 )
-def calibrate(*, bundle: Path, pairs: Path, findings: Path | None, least_auc: float) -> None:
+@click.option(
+    "--known",
+    type=FOLDER,
+    help="Pairs of what the bundle shall call familiar, as those of its training; their labels do"
+    " not matter.  [default: --pairs]",
+)
+def calibrate(
+    *, bundle: Path, pairs: Path, findings: Path | None, least_auc: float, known: Path | None
+) -> None:
     """Set a bundle's thresholds where sensitivity equals specificity, as published.
 
     Writes calibration.json into the bundle. It holds for these prompts and this model alone; to
-    undo it, export the bundle again or keep a copy.
+    undo it, export the bundle again or keep a copy. With familiar.npy, written beside, the worker
+    tells studies that are unlike those that the model knows.
 
     \b
     Example:
-      python -m export calibrate --bundle bundle/ --pairs calibration/
+      python -m export calibrate --bundle bundle/ --pairs calibration/ --known train/
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
     embedded = _embedded(opened, asked, found)
     calibrated = set_thresholds(opened, asked, embedded, found, least_auc)
-    known = calibrated.calibration.findings if calibrated.calibration else {}
+    calibrated = familiarise(calibrated, open_pairs(known) if known else found)
+    thresholds = calibrated.calibration.findings if calibrated.calibration else {}
     for finding in asked.findings:
-        each = known.get(finding.id)
+        each = thresholds.get(finding.id)
         why_not = f"no labels of both kinds, or an AUC below {least_auc:g}"
         _say(f"{finding.id}: {why_not if each is None else each.threshold}")
+    limit = calibrated.calibration.familiarity if calibrated.calibration else None
+    few = "not told: the pairs are too few, or their clips do not tell views apart"
+    _say(f"limit of what is familiar: {few if limit is None else limit.limit}")
+
+
+@cli.command(no_args_is_help=True)
+@click.option("--bundle", type=FOLDER, required=True, help="A calibrated bundle.")
+@click.option("--pairs", type=FOLDER, required=True, help="Pairs that it was not calibrated on.")
+@click.option("--external", type=FOLDER, help="Pairs of another hospital.")
+@click.option("--files", type=FOLDER, help="Folder with DICOM files of anything.")
+@click.option("--study", type=FOLDER, multiple=True, help="Folder with one study's DICOM files.")
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
+def familiarity(  # noqa: PLR0913 - one argument for each option
+    *,
+    bundle: Path,
+    pairs: Path,
+    external: Path | None,
+    files: Path | None,
+    study: tuple[Path, ...],
+    count: int,
+) -> None:
+    """Measure which share of noise, other modalities and wrong views is called unfamiliar.
+
+    Beside it the share of hearts that are called so though they should not. Prints a table.
+
+    \b
+    Example:
+      python -m export familiarity --bundle bundle/ --pairs test/ --external other/
+    """  # noqa: D301 - as above
+    opened, found = open_bundle(bundle), open_pairs(pairs)
+    rows = [unlike.hearts(found, "never used", opened)]
+    if external is not None:
+        rows.append(unlike.hearts(open_pairs(external), "of another hospital", opened))
+    rows += unlike.strangers(found, count, opened)
+    if files is not None:
+        rows += unlike.pictures(files, found.form, opened)
+    rows += unlike.studies(study, found.form, opened)
+    for line in unlike.page(rows):
+        click.echo(line)
 
 
 def _provenance(

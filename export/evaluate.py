@@ -38,6 +38,7 @@ from triage.model.bundle import (
     Threshold,
     open_bundle,
     sha256_of,
+    write_calibration,
     write_manifest,
 )
 from triage.model.prompts import mean_cosines
@@ -170,7 +171,7 @@ def calibrate(
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
     does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
-    worker says Not Evaluated of a finding without one.
+    worker says Not Evaluated of a finding without one. What is familiar stays so (export.familiar).
     """
     thresholds = {
         finding.id: Threshold(
@@ -185,10 +186,11 @@ def calibrate(
         method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
         f" told with an AUC of at least {least_auc:g}",
         findings=thresholds,
+        familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )
-    path = bundle.path / CALIBRATION
-    path.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: sha256_of(path)})
+    write_calibration(bundle.path, calibration)
+    digest = sha256_of(bundle.path / CALIBRATION)
+    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:

@@ -32,6 +32,7 @@ from triage.imaging.rules import Rules, load_rules
 from triage.key_frames import Pictures, key_frames, pictures
 from triage.lease import kept_alive
 from triage.look import Model, Seen, answers, look
+from triage.model.familiarity import familiarity
 from triage.model.relevance import Occluded, makers, occlude
 from triage.ports import Embedding, Ledger, Queue, Spool
 from triage.reconcile import give_up
@@ -125,6 +126,7 @@ class Assessor:
             unused=seen.unused,
             answers=answered,
             similar=self._similar(study, seen.evidence[0], seen.embedding),
+            familiarity=familiarity(seen.clip, seen.frames, model.bundle),
         )
         form = model.bundle.manifest.clip
         shown = pictures(answered, seen.stacks, form, seen.heart, self.spool.read)
@@ -171,7 +173,12 @@ class Assessor:
             log.warning("the lease was lost, another worker has the study")
             return
         flags = {a.finding.id: str(a.flag) for a in assessment.answers}
-        log.info("assessed", priority=str(assessment.priority), flags=flags)
+        log.info(
+            "assessed",
+            priority=str(assessment.priority),
+            flags=flags,
+            unfamiliar=assessment.unfamiliar,
+        )
         self._send(due)
 
     def _send(self, due: Sequence[int]) -> None:

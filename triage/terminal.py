@@ -24,7 +24,7 @@ from sqlalchemy import Row
 
 from triage.cases.fit import Told
 from triage.cases.past import Found
-from triage.domain.assessment import Answer, Assessment, Flag, in_percent
+from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, in_percent
 from triage.domain.delivery import Delivery
 from triage.domain.finding import Finding
 from triage.domain.study import State, StudyRevision
@@ -158,11 +158,17 @@ def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> No
             answer.reason,
             *drawn,
         )
+    if assessment.unfamiliar:
+        console.print(UNFAMILIAR, style="bold red")
     console.print(table)
     if truth:
         given = [answer for answer in assessment.answers if _agrees(answer, truth) is not None]
         right = sum(_agrees(answer, truth) is True for answer in given)
         say(f"{right} of {len(given)} flags agree with the heart that was drawn")
+    if (found := assessment.familiarity) is not None:
+        like = "like" if found.known else "unlike"
+        say(f"{like} the studies that the model knows: {found.figures}")
+        say(f"strangest view: {found.strangest_view}")
     for used in assessment.used:
         say(f"looked at {used.view}: {used.series_description or NAMELESS} ({used.why})")
     for missing in assessment.missing:

@@ -24,6 +24,7 @@ from triage.domain.assessment import (
     Answer,
     Assessment,
     Disclosure,
+    Familiarity,
     Flag,
     KeyFrame,
     Presence,
@@ -96,6 +97,11 @@ def with_similar(*, uids: bool = False) -> Assessment:
             SimilarCase(0.866, key=second, study_uid=f"{ROOT}.32" if uids else ""),
         ),
     )
+
+
+def with_familiarity(distance: float) -> Assessment:
+    """The usual answers on a study that was compared with those that the model knows."""
+    return replace(usual(), familiarity=Familiarity(distance, 2.09, "cine_sa"))
 
 
 def forty(flag: Flag | None = None) -> Assessment:
@@ -198,6 +204,8 @@ KINDS: dict[str, Callable[[], Reporting]] = {
     "not_evaluated": lambda: reporting(untrained()),
     "similar_cases": lambda: reporting(with_similar()),
     "similar_uids": lambda: reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS),
+    "familiar": lambda: reporting(with_familiarity(0.94)),
+    "unfamiliar": lambda: reporting(with_familiarity(12.3)),
     "forty_findings": lambda: reporting(forty()),
     "japanese_name": lambda: reporting(usual(), japanese()),
     "cyrillic_name": lambda: reporting(usual(), cyrillic()),

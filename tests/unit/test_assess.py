@@ -17,10 +17,12 @@ from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from triage.assess import Assessor, read_summary
 from triage.config import Settings
+from triage.demo import DRAWN_HEARTS
 from triage.domain.assessment import Assessment, Flag
 from triage.domain.delivery import DeliveryState
 from triage.domain.study import Event, State
 from triage.intake import Intake
+from triage.model.bundle import open_bundle
 from triage.phantom.habits import Vendor
 from triage.ports import Embedding, Embeddings, Frames
 from triage.store.ledger import SqlLedger
@@ -376,3 +378,22 @@ def test_a_declined_study_can_be_replayed(assessor: Assessor, ledger: SqlLedger)
     run(assessor, [image(Modality="CT", SOPClassUID=CTImageStorage)])
     assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
     assert current(ledger, STUDY).state is State.READY
+
+
+def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so(
+    assessor: Assessor,
+) -> None:
+    """Discs in place of hearts, before the model of drawn hearts."""
+    bundle = open_bundle(DRAWN_HEARTS)
+    said = assessed(
+        replace(assessor, model=replace(assessor.model, bundle=bundle)), cardiac_study()
+    )
+    assert said.unfamiliar
+    assert said.familiarity is not None
+    assert said.familiarity.strangest_view in {view.view for view in said.used}
+
+
+def test_a_bundle_that_cannot_tell_says_nothing_of_familiarity(assessor: Assessor) -> None:
+    said = assessed(assessor, cardiac_study())
+    assert said.familiarity is None
+    assert not said.unfamiliar

@@ -110,6 +110,29 @@ class SimilarCase:
     likeness: float | None = None  #: share of random pairs of cases that are less alike, if known
 
 
+#: Stands wherever the flags of such a study stand.
+UNFAMILIAR = "This study is unlike those that the model knows: its flags say little."
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """How far a study lies from those that the model knows."""
+
+    distance: float  #: of its strangest view; about 1 is usual
+    limit: float  #: beyond it the study is unlike those that the model knows
+    strangest_view: str  #: the slot's name in the bundle's manifest
+
+    @property
+    def known(self) -> bool:
+        """Whether the study is like those that the model knows."""
+        return self.distance <= self.limit
+
+    @property
+    def figures(self) -> str:
+        """Return what it was told by, in words."""
+        return f"distance {self.distance:.2f}, familiar up to {self.limit:.2f}"
+
+
 def in_percent(likeness: float) -> str:
     """Return e.g. "99.2%"; never the whole, for there are more pairs than were drawn."""
     return f"{min(likeness, 0.999):.1%}"
@@ -163,12 +186,18 @@ class Assessment:
     unused: tuple[UnusedStack, ...]
     answers: tuple[Answer, ...]
     similar: tuple[SimilarCase, ...] = ()  #: nearest first
+    familiarity: Familiarity | None = None  #: None where the bundle cannot tell
 
     @property
     def flag(self) -> Flag:
         """The root flag: Yes if any finding is flagged, Not Evaluated if none was evaluated."""
         flags = {answer.flag for answer in self.answers}
         return next((f for f in (Flag.YES, Flag.NO) if f in flags), Flag.NOT_EVALUATED)
+
+    @property
+    def unfamiliar(self) -> bool:
+        """Whether the study was found unlike those that the model knows."""
+        return self.familiarity is not None and not self.familiarity.known
 
     @property
     def priority(self) -> Priority:

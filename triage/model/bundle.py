@@ -5,6 +5,7 @@
     tokenizer.json  in the format of the `tokenizers` package
     manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
     calibration.json  thresholds of the findings, valid for this bundle alone; optional
+    familiar.npy    what the hearts that it knows look like (triage/model/familiarity.py); optional
 
 Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
 manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
@@ -12,10 +13,12 @@ format. A change of the format raises `schema_version`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from triage.documents import Strict, read
@@ -26,6 +29,7 @@ VIDEO = "video.onnx"
 TEXT = "text.onnx"
 TOKENIZER = "tokenizer.json"
 CALIBRATION = "calibration.json"
+FAMILIAR = "familiar.npy"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -183,11 +187,22 @@ class Threshold(Strict):
     prompts: tuple[str, ...]  #: the prompts it was calibrated with; for others it does not hold
 
 
+class Known(Strict):
+    """From where on a study is unlike those that the bundle knows."""
+
+    limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]  #: of the distance
+    #: of hearts like these, at most this share lies beyond the limit, with this confidence
+    false_alarms: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    hearts: Positive  #: that the limit was set on, each held out of what it was compared with
+
+
 class Calibration(Strict):
-    """The thresholds of a bundle, by finding."""
+    """The thresholds of a bundle, by finding, and the limit of what it knows."""
 
     method: str
     findings: dict[str, Threshold]
+    familiarity: Known | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +213,8 @@ class Bundle:
     manifest: Manifest
     digest: str  #: SHA-256 of manifest.json, which covers every file of the bundle
     calibration: Calibration | None
+    #: of each view the mean portrait and its whitening, (views, 1 + P, P)
+    familiar: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -213,13 +230,34 @@ def open_bundle(path: Path) -> Bundle:
     calibration = None
     if CALIBRATION in manifest.files:
         calibration = read(path / CALIBRATION, Calibration)
-    return Bundle(path, manifest, sha256_of(path / MANIFEST), calibration)
+    familiar = _familiar(path, manifest) if FAMILIAR in manifest.files else None
+    return Bundle(path, manifest, sha256_of(path / MANIFEST), calibration, familiar)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write `manifest` into the bundle folder `path`, the same bytes for the same content."""
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
     (path / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write `calibration` into the bundle folder `path`; the manifest must still vouch for it."""
+    text = calibration.model_dump_json(indent=2) + "\n"
+    (path / CALIBRATION).write_text(text, encoding="utf-8")
+
+
+def _familiar(path: Path, manifest: Manifest) -> NDArray[np.float32]:
+    try:
+        familiar: NDArray[np.float32] = np.load(path / FAMILIAR, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"bundle {path}: {FAMILIAR} cannot be read: {error}") from None
+    views, length = len(manifest.layout), familiar.shape[-1] if familiar.shape else 0
+    if familiar.dtype != np.float32 or familiar.shape != (views, 1 + length, length):
+        raise ConfigurationError(
+            f"bundle {path}: {FAMILIAR} holds {familiar.dtype} of {familiar.shape}, which is not"
+            f" a mean and a matrix for each of {views} views; calibrate the bundle again"
+        )
+    return familiar
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,7 @@ evaluated" as either, and the draft never goes anywhere without its mark.
 import math
 from collections.abc import Iterator, Sequence
 
-from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, Presence
 from triage.reports import views
 from triage.reports.content import plain
 
@@ -23,10 +23,14 @@ def marked(assessment: Assessment) -> str:
 
 
 def sentences(assessment: Assessment) -> list[str]:
-    """Return the sentences of the draft: flagged, not flagged, ruled out, not evaluated."""
+    """Return the sentences of the draft: flagged, not flagged, ruled out, not evaluated.
+
+    Those of an unfamiliar study stand behind a sentence that says so.
+    """
+    unfamiliar = [UNFAMILIAR] if assessment.unfamiliar else []
     evaluated = [a for a in assessment.answers if a.flag is not Flag.NOT_EVALUATED]
     said = [*_flagged(evaluated), *_not_flagged(evaluated), *_ruled_out(evaluated)]
-    return [*(said or [NOTHING]), *_not_evaluated(assessment.answers)]
+    return [*unfamiliar, *(said or [NOTHING]), *_not_evaluated(assessment.answers)]
 
 
 def compared(answer: Answer) -> str:

@@ -83,7 +83,12 @@ def _said(assessment: Assessment) -> str:
         (_written(each.similarity), each.key, each.study_uid, each.images, _written(each.likeness))
         for each in assessment.similar
     ]
-    return repr((assessment.model.execution_provider, views, answers, similar))
+    found = assessment.familiarity
+    # A study that was not looked at so has the UIDs that it always had.
+    familiar = [] if found is None else [(_written(found.distance), _written(found.limit))]
+    strangest = [] if found is None else [found.strangest_view]
+    said = (assessment.model.execution_provider, views, answers, similar, *familiar, *strangest)
+    return repr(said)
 
 
 def _written(number: float | None) -> float | None:

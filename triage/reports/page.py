@@ -1,8 +1,9 @@
 """The page that a radiologist reads in ten seconds, as a PDF.
 
-Rule: flags come first and stand on page one; what does not fit goes to a further page, never away.
-Another patient's case shows its rank, its similarity and its key, and nothing else unless the site
-allows its UID.
+Rule: flags come first and stand on page one; above them stands only that they say little, of a
+study that the model does not know. What does not fit goes to a further page, never away. Another
+patient's case shows its rank, its similarity and its key, and nothing else unless the site allows
+its UID.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
-from triage.domain.assessment import Assessment, Flag, SimilarCase, SourceImage, in_percent
+from triage.domain.assessment import (
+    UNFAMILIAR,
+    Assessment,
+    Familiarity,
+    Flag,
+    SimilarCase,
+    SourceImage,
+    in_percent,
+)
 from triage.reports import draft, header, letters, page_findings, views
 from triage.reports.content import plain
 from triage.reports.document import TITLE
@@ -55,6 +64,7 @@ from triage.reports.sheet import (
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
 FEW = 8  #: sentences up to here have a line of their own
 PICTURES = 5  #: on the page; the key object selection has all
+STRANGE = 42.0  #: height of the box on an unfamiliar study
 UNDER = 3  #: lines that the findings of a picture take
 SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: of a picture, points
 Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings of a picture
@@ -86,6 +96,7 @@ def render(reporting: Reporting) -> bytes:
 def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
     assessment = reporting.assessment
     scale = page_findings.axis(assessment.answers)
+    yield from _unfamiliar(assessment)
     yield page_findings.verdict(assessment)
     yield from page_findings.flagged(assessment, scale)
     yield from _key_frames(reporting, images)
@@ -95,6 +106,20 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
     yield from side_by_side(*_columns(assessment))
     yield space()
     yield _model(assessment)
+
+
+def _unfamiliar(assessment: Assessment) -> Iterator[Block]:
+    """Above all flags, where the study is none of those that the model knows."""
+    found = assessment.familiarity
+    if found is not None and not found.known:
+        yield Block(STRANGE + GAP, partial(_put_unfamiliar, found=found))
+
+
+def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
+    sheet.box(Area(MARGIN, y, ROOM, STRANGE), Look(AMBER, INK, radius=5))
+    sheet.text(MARGIN + 14, y + 7, UNFAMILIAR, Style(13, bold=True), ROOM - 28)
+    strangest = f"Strangest view: {views.title(found.strangest_view)}; {found.figures}"
+    sheet.text(MARGIN + 14, y + 26, strangest, BODY, ROOM - 28)
 
 
 def _put_head(sheet: Sheet, patient: Dataset) -> None:
@@ -268,9 +293,17 @@ def _model(assessment: Assessment) -> Block:
     digests = f"SHA-256 {model.digest[:16]}…; findings SHA-256 {assessment.findings_digest[:16]}…"
     said = [
         f"Model {model.name} {model.version}, {trained}, {digests}",
+        *_familiar(assessment),
         *letters.lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
     return Block(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
+
+
+def _familiar(assessment: Assessment) -> Iterator[str]:
+    found = assessment.familiarity
+    if found is not None:
+        like = "Like" if found.known else "Unlike"
+        yield f"{like} the studies that the model knows: {found.figures}"
 
 
 def _put_model(sheet: Sheet, y: float, said: Sequence[str]) -> None:

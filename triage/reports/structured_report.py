@@ -22,7 +22,7 @@ from triage.reports.reporting import Reporting
 
 KIND = "structured_report"
 #: Goes up with every change of what this module or those it uses write.
-ENCODER_VERSION = "2"
+ENCODER_VERSION = "3"
 #: Above the numbers that scanners give, so that the report stands behind the images.
 SERIES_NUMBER = 9901
 DISCLAIMER = "AI output, unverified, research use only"

@@ -13,7 +13,16 @@ from operator import attrgetter
 
 from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
-from triage.domain.assessment import Answer, Assessment, Flag, Presence, SimilarCase, UsedView
+from triage.domain.assessment import (
+    UNFAMILIAR,
+    Answer,
+    Assessment,
+    Familiarity,
+    Flag,
+    Presence,
+    SimilarCase,
+    UsedView,
+)
 from triage.domain.finding import Examples
 from triage.reports import codes, identity
 from triage.reports.content import (
@@ -182,11 +191,23 @@ def _overall(assessment: Assessment) -> Iterator[ContentItem]:
     """What the report comes to."""
     yield code(codes.FLAG, codes.FLAGS[assessment.flag])
     yield code(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
+    yield from _familiarity(assessment.familiarity)
     yield text(codes.INTENDED_USE, f"{INTENDED_USE} {assessment.model.intended_use}")
     names = [a.finding.name for a in assessment.answers if a.flag is Flag.NOT_EVALUATED]
     if names:
         asked = len(assessment.answers)
         yield text(codes.UNANSWERED, f"{len(names)} of {asked}: {'; '.join(names)}")
+
+
+def _familiarity(found: Familiarity | None) -> Iterator[ContentItem]:
+    """Said of a familiar study too: where nothing stands, nobody looked."""
+    if found is None:
+        return
+    yield code(codes.FAMILIAR, codes.FLAGS[Flag.YES if found.known else Flag.NO])
+    yield number(codes.DISTANCE, found.distance, codes.RATIO)
+    yield number(codes.FAMILIAR_UP_TO, found.limit, codes.RATIO)
+    if not found.known:
+        yield text(codes.UNFAMILIAR, f"{UNFAMILIAR} Strangest view: {found.strangest_view}.")
 
 
 def _coverage(assessment: Assessment) -> Iterator[ContentItem]:
