@@ -1,4 +1,7 @@
-"""What every library promises: the fake, and the exact one on SQLite and a file."""
+"""What every library promises: the fake, the exact one on SQLite and a file, the one on PostgreSQL.
+
+The last one twice: looking at every vector, and by its index.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,20 +10,29 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeLibrary
+from tests.integration.postgres import Postgres
 from triage.domain.assessment import SourceImage
 from triage.domain.case import Case, Filter
 from triage.ports import Embedding, Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
+from triage.store.vector_library import EXACT_UP_TO, PgVectorLibrary
 
 WIDTH = 8
 NORTH = np.eye(WIDTH, dtype=np.float32)[0]
 
 
-@pytest.fixture(params=["fake", "exact"])
+@pytest.fixture(params=["fake", "exact", "pgvector", "pgvector by index"])
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
     if request.param == "fake":
         yield FakeLibrary()
+        return
+    if "pgvector" in request.param:
+        server: Postgres = request.getfixturevalue("server")
+        exact_up_to = 0 if "index" in request.param else EXACT_UP_TO
+        shared = PgVectorLibrary(server.new_database(), "b" * 64, WIDTH, exact_up_to)
+        yield shared
+        shared.close()
         return
     database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     yield ExactLibrary(database, tmp_path / "cases", "b" * 64, WIDTH)

@@ -161,10 +161,10 @@ cases = Table(
 )
 
 
-def missing_columns(connection: Connection) -> Iterator[str]:
-    """Yield the statements that add what a ledger of an earlier version lacks."""
+def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
+    """Yield the statements that add what the tables of an earlier version lack."""
     found = inspect(connection)
-    for table in metadata.sorted_tables:
+    for table in tables.sorted_tables:
         if not found.has_table(table.name):
             continue
         known = {column["name"] for column in found.get_columns(table.name)}
