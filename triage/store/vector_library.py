@@ -36,6 +36,7 @@ from sqlalchemy import (
     Connection,
     Identity,
     Index,
+    Label,
     MetaData,
     Row,
     String,
@@ -47,7 +48,6 @@ from sqlalchemy import (
     inspect,
     select,
     table,
-    text,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
@@ -89,11 +89,11 @@ class PgVectorLibrary:
         self._cases = _table_of(f"cases_{bundle[:32]}", width)
         self._typical = Typical()
         self._database = Database(url, MetaData())
-        with self._database.reading() as connection:
-            whole = connection.scalar(select(func.to_regclass(_index_of(self._cases.name))))
-        if whole is None:
-            with self._database.writing() as connection:
-                _make(connection, self._cases, width)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -122,7 +122,7 @@ class PgVectorLibrary:
             if len(found) <= count or found[count - 1].distance == found[-1].distance:
                 found = self._candidates(connection, embedding, count, where, EXACTLY)
         if not found:
-            return ()
+            return []
         cosines = similarities(np.stack([_halves(each.vector) for each in found]), embedding, 1)
         foremost = np.lexsort(([each.row for each in found], -cosines))[:count]
         return [
@@ -171,8 +171,15 @@ class PgVectorLibrary:
                 _make_index(connection, name)
         return removed
 
+    def _prepare(self) -> None:
+        with self._database.reading() as connection:
+            whole = connection.scalar(select(func.to_regclass(_index_of(self._cases.name))))
+        if whole is None:
+            with self._database.writing() as connection:
+                _make(connection, self._cases)
+
     @property
-    def _vector(self) -> Column[bytes]:
+    def _vector(self) -> Label[bytes]:
         return func.halfvec_send(self._cases.c.embedding).label("vector")
 
     def _rows(self, connection: Connection) -> int:
@@ -223,7 +230,7 @@ def _index_of(name: str) -> str:
     return f"{name}_by_nearness"
 
 
-def _make(connection: Connection, cases: Table, width: int) -> None:
+def _make(connection: Connection, cases: Table) -> None:
     """Make the table of a bundle and its index, where they are not there yet."""
     _alone(connection)
     _require_pgvector(connection)
