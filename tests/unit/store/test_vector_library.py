@@ -213,7 +213,7 @@ def kept_files(server: Postgres, *, log: bool) -> bytes:
 def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Postgres) -> None:
     server.set("wal_recycle", "off")
     library, narrow = PgVectorLibrary(url, BUNDLE, WIDTH), PgVectorLibrary(url, OTHER, 4)
-    theirs, others, replaced = vector(1), vector(2), vector(3)
+    theirs, others, replaced = vector(901), vector(902), vector(903)
     library.add(Case("1.2.3.4.5", "key-of-theirs", impression="Replaced words"), replaced)
     library.add(Case("1.2.3.4.5", "key-of-theirs", impression="Their hidden words"), theirs)
     long = "Many hidden words " + "".join(map(str, np.random.default_rng(0).bytes(9000)))
