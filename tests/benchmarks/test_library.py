@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from sqlalchemy import insert
 
 from tests.integration.postgres import Postgres
 from triage.domain.case import Case, Filter
-from triage.ports import Embedding
+from triage.ports import Embedding, Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.store.schema import case_rows, cases
@@ -74,9 +75,9 @@ def fill_postgres(library: PgVectorLibrary, url: str, count: int, *, clustered: 
     asked = ["row", "study_uid", "patient", "study_date", "vendor", "found", "confirmed", "content"]
     with connect(url.replace("+psycopg", "")) as connection:
         register_vector(connection)
-        connection.execute(f"DROP INDEX {name}_by_nearness")  # type: ignore[arg-type]
+        connection.execute(f"DROP INDEX {name}_by_nearness")
         into = f"COPY {name} ({', '.join(asked)}, embedding) FROM STDIN (FORMAT BINARY)"
-        with connection.cursor().copy(into) as copy:  # type: ignore[arg-type]
+        with connection.cursor().copy(into) as copy:
             copy.set_types(["int8", *["text"] * 7, "halfvec"])
             for rows, vectors in parts(count, clustered=clustered):
                 for row, vector in zip(rows, vectors, strict=True):
@@ -174,9 +175,13 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
             / max(1, len(uids(embedded, asked, where)))
             for asked in queries
         ]
-        libraries = {"by index": by_index, "exactly": exactly, "embedded": embedded}
+        libraries: dict[str, Library] = {
+            "by index": by_index,
+            "exactly": exactly,
+            "embedded": embedded,
+        }
         taken = ", ".join(
-            f"{name} {median_ms(lambda each=each, where=where: each.nearest(queries[0], 10, where)):.1f} ms"
+            f"{name} {median_ms(partial(each.nearest, queries[0], 10, where)):.1f} ms"
             for name, each in libraries.items()
         )
         print(f"  {what}: {taken}, recall by index {np.mean(recall):.3f}")  # noqa: T201
@@ -189,9 +194,7 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
         each.close()
 
 
-def uids(
-    library: ExactLibrary | PgVectorLibrary, asked: NDArray[np.float32], where: Filter
-) -> set[str]:
+def uids(library: Library, asked: Embedding, where: Filter) -> set[str]:
     return {each.case.study_uid for each in library.nearest(asked, 10, where)}
 
 
