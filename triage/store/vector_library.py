@@ -50,7 +50,7 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
 from triage.cases.typical import Known, Typical
 from triage.cases.vectors import Halves, similarities
@@ -59,13 +59,14 @@ from triage.domain.errors import ConfigurationError
 from triage.ports import Embedding
 from triage.store.case_columns import CASE, columns_of, conditions
 from triage.store.database import Database
-from triage.store.schema import case_columns
+from triage.store.schema import VENDOR_MAX, case_columns
 
 EXACT_UP_TO = 50_000  #: cases that are all looked at
 SPARE = 16  #: candidates more than are wanted
 OLDEST = (0, 8)  #: pgvector that goes on where an index has found too few
 TABLE = re.compile(r"cases_[0-9a-f]{32}")
 LOCK = 0x636173  #: of whoever makes a table or an index
+TELLING = ("study_uid", "patient", "content", "embedding")  #: columns that tell of a patient
 PATIENCE_S = 60  #: to be let alone with a table
 
 #: What the planner is told: to look at every vector, or to go by the index.
@@ -233,14 +234,18 @@ def _index_of(name: str) -> str:
 def _make(connection: Connection, cases: Table) -> None:
     """Make the table of a bundle and its index, where they are not there yet."""
     _alone(connection)
-    _require_pgvector(connection)
-    cases.create(connection, checkfirst=True)
+    try:
+        _require_pgvector(connection)
+        cases.create(connection, checkfirst=True)
+    except (ProgrammingError, NotSupportedError) as error:
+        raise ConfigurationError(
+            f"case_library: the server refused ({type(error.orig).__name__}). Have the "
+            "administrator of the database install pgvector 0.8 or newer, run CREATE EXTENSION "
+            "vector, and let the user make tables"
+        ) from None
+    plain = ", ".join(f"ALTER {each} SET STATISTICS 0" for each in TELLING)
     connection.exec_driver_sql(
-        f"ALTER TABLE {cases.name} ALTER embedding SET STORAGE PLAIN, "
-        + ", ".join(
-            f"ALTER {each} SET STATISTICS 0"
-            for each in ("study_uid", "patient", "content", "embedding")
-        )
+        f"ALTER TABLE {cases.name} ALTER embedding SET STORAGE PLAIN, {plain}"
     )
     _make_index(connection, cases.name)
 
@@ -251,16 +256,12 @@ def _alone(connection: Connection) -> None:
 
 
 def _require_pgvector(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
     version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-    try:
-        connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
-        found = str(connection.exec_driver_sql(version).scalar())
-    except DBAPIError:
-        found = "none"
-    if found == "none" or tuple(map(int, found.split(".")[:2])) < OLDEST:
+    found = str(connection.exec_driver_sql(version).scalar_one())
+    if tuple(map(int, found.split(".")[:2])) < OLDEST:
         raise ConfigurationError(
-            f"case_library needs the extension pgvector 0.8 or newer; found: {found}. Have the "
-            "administrator of the database install it and run CREATE EXTENSION vector"
+            f"case_library: pgvector 0.8 or newer is needed, and the server has {found}"
         )
 
 
@@ -299,7 +300,7 @@ def _remove(connection: Connection, name: str, patient: str) -> int:
     connection.exec_driver_sql(f"DROP INDEX IF EXISTS {_index_of(name)}")
     # A type that is computed, even if to the same, has the table written anew (ALTER TABLE, Notes).
     connection.exec_driver_sql(
-        f"ALTER TABLE {name} ALTER vendor TYPE varchar(64) USING vendor || ''"
+        f"ALTER TABLE {name} ALTER vendor TYPE varchar({VENDOR_MAX}) USING vendor || ''"
     )
     return removed
 

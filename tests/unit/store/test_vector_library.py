@@ -344,8 +344,30 @@ def test_a_server_that_was_restarted_is_found_again(library: PgVectorLibrary, ur
     assert library.size() == 1
 
 
-def test_a_server_without_pgvector_is_told_of(url: str) -> None:
-    run_in(url, "CREATE ROLE stranger LOGIN")
-    asked = url.replace("postgres:@", "stranger@")
-    with pytest.raises(ConfigurationError, match="pgvector 0.8 or newer; found: none"):
-        PgVectorLibrary(asked, BUNDLE, WIDTH)
+def as_user(url: str, name: str) -> str:
+    run_in(url, f"CREATE ROLE {name} LOGIN")
+    return url.replace("postgres:@", f"{name}@")
+
+
+def test_a_server_that_refuses_is_told_of_with_what_to_do(url: str) -> None:
+    theirs = as_user(url, "stranger")
+    with pytest.raises(ConfigurationError, match="InsufficientPrivilege.*CREATE EXTENSION vector"):
+        PgVectorLibrary(theirs, BUNDLE, WIDTH)
+    run_in(url, "CREATE EXTENSION vector")
+    run_in(url, "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
+    with pytest.raises(ConfigurationError, match="the server has 0.7.4"):
+        PgVectorLibrary(theirs, BUNDLE, WIDTH)
+    run_in(url, "UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'vector'")
+    with pytest.raises(ConfigurationError, match="let the user make tables"):
+        PgVectorLibrary(theirs, BUNDLE, WIDTH)
+
+
+def test_a_user_that_may_make_tables_is_enough(url: str) -> None:
+    theirs = as_user(url, "ordinary")
+    run_in(url, "CREATE EXTENSION vector")
+    run_in(url, "GRANT CREATE ON SCHEMA public TO ordinary")
+    library = PgVectorLibrary(theirs, BUNDLE, WIDTH, exact_up_to=0)
+    library.add(Case("1", "p"), vector(1))
+    assert library.nearest(vector(1), 1)[0].case.study_uid == "1"
+    assert library.forget("p") == 1
+    library.close()
