@@ -22,7 +22,7 @@ from triage.config import Settings
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.completeness import Patience
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
 from triage.intake import Intake
@@ -188,6 +188,11 @@ def _shared(url: str, bundle: str, width: int) -> Library:
         raise ConfigurationError(
             f"case_library on PostgreSQL needs {error.name}: pip install 'cmr-triage[postgres]'"
         ) from None
+    except LedgerUnavailable as error:
+        raise LedgerUnavailable(
+            f"case_library did not answer ({error}): does its server run, and are host, user, "
+            "password and database right?"
+        ) from error
     except (ArgumentError, ValueError):  # whose words would repeat the password
         raise ConfigurationError(
             "case_library is no URL: postgresql+psycopg://user:password@host:5432/db, with what is "

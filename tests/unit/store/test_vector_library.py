@@ -147,7 +147,8 @@ def test_the_index_is_used_where_it_is_wanted_and_there_alone(
     _, shared, by_index = alike
     before = scans_of_index(shared, by_index)
     shared.nearest(vector(3), 5)
-    by_index.nearest(vector(3), 5, Filter(patient="p7"))
+    for narrow in (Filter(patient="p7"), Filter(finding="lge"), Filter(since="20200101")):
+        by_index.nearest(vector(3), 5, narrow)
     assert scans_of_index(shared, by_index) == before
     by_index.nearest(vector(3), 5)
     by_index.nearest(vector(3), 5, Filter(other_than="p7"))
