@@ -28,6 +28,7 @@ checkpoints have passed (ten minutes by default) and the segment is used again o
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from pgvector import HalfVector
@@ -35,6 +36,7 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Identity,
     Index,
@@ -148,7 +150,7 @@ class PgVectorLibrary:
 
     def embedding(self, study_uid: str) -> Embedding | None:
         """Return the embedding of a case, to the precision that it is kept with."""
-        query = select(self._vector).where(self._cases.c.study_uid == study_uid)
+        query = select(_sent(self._cases.c.embedding)).where(self._cases.c.study_uid == study_uid)
         with self._database.reading() as connection:
             vector = connection.scalar(query)
         return None if vector is None else _halves(vector).astype(np.float32)
@@ -182,10 +184,6 @@ class PgVectorLibrary:
             with self._database.writing() as connection:
                 _make(connection, self._cases)
 
-    @property
-    def _vector(self) -> Label[bytes]:
-        return func.halfvec_send(self._cases.c.embedding).label("vector")
-
     def _rows(self, connection: Connection) -> int:
         """Return how many rows there have been; counting those that are there takes long."""
         newest: int | None = connection.scalar(select(func.max(self._cases.c.row)))
@@ -205,15 +203,19 @@ class PgVectorLibrary:
         columns = self._cases.c
         distance = columns.embedding.max_inner_product(embedding).label("distance")
         order = [distance, columns.row] if planner is EXACTLY else [distance]
-        query = select(columns.row, columns.content, self._vector, distance)
-        matching = query.where(*conditions(self._cases, where))
-        return connection.execute(matching.order_by(*order).limit(count + SPARE)).all()
+        query = select(columns.row, columns.content, columns.embedding, distance)
+        matching = query.where(*conditions(self._cases, where)).order_by(*order)
+        # Sent from outside of the limit, or every vector is written out before the few are chosen.
+        near = matching.limit(count + SPARE).subquery().c
+        sent = select(near.row, near.content, _sent(near.embedding), near.distance)
+        return connection.execute(sent.order_by(near.distance, near.row)).all()
 
     def _known(self, connection: Connection, rows: Sequence[int]) -> Known:
         columns = self._cases.c
-        query = select(columns.row, columns.patient, self._vector).where(columns.row.in_(rows))
+        query = select(columns.row, columns.patient, _sent(columns.embedding))
         return {
-            each.row: (each.patient, _halves(each.vector)) for each in connection.execute(query)
+            each.row: (each.patient, _halves(each.vector))
+            for each in connection.execute(query.where(columns.row.in_(rows)))
         }
 
 
@@ -306,6 +308,10 @@ def _remove(connection: Connection, name: str, patient: str) -> int:
         f"ALTER TABLE {name} ALTER vendor TYPE varchar({VENDOR_MAX}) USING vendor || ''"
     )
     return removed
+
+
+def _sent(embedding: ColumnElement[Any]) -> Label[bytes]:
+    return func.halfvec_send(embedding).label("vector")
 
 
 def _halves(sent: bytes) -> Halves:
