@@ -17,8 +17,8 @@ times and recall.
 How it forgets. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So
 `forget` writes the whole table anew without the row, in the transaction that deletes it; the old
 files, those of the index too, are emptied when it ends. (VACUUM FULL would keep the row as long as
-any other transaction may see it.) Searching and adding wait for that: seconds for 100,000
-cases. The index is then built again; meanwhile searches are exact, and adding waits. The columns
+any other transaction may see it.) Searching and adding wait for that. The index is then built
+again, minutes for 200,000 cases; meanwhile searches are exact, and adding waits. The columns
 that tell of a patient have no statistics, since those would be copies.
 What remains is the server's: its write-ahead log, where the case stands as it was added, until two
 checkpoints have passed (ten minutes by default) and the segment is used again or, with
