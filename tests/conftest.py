@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
+from tests.integration.postgres import Postgres, postgres
 from triage.assess import Assessor
 from triage.bootstrap import equipment
 from triage.config import Settings
@@ -18,6 +19,12 @@ from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 SETTINGS = Settings()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from getpass import getuser
@@ -40,7 +40,12 @@ from triage.cases.search import read_search
 from triage.commands.findings import findings
 from triage.commands.index import index
 from triage.config import USER, Settings, child_environment, load, require_peers, shown
-from triage.domain.errors import ConfigurationError, DeliveryFailed, TriageError
+from triage.domain.errors import (
+    ConfigurationError,
+    DeliveryFailed,
+    LedgerUnavailable,
+    TriageError,
+)
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.imaging.rules import load_rules
@@ -139,8 +144,10 @@ def serve(config: Path | None) -> None:
     Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
     """
     settings = _started(config, None)
-    # Wrong findings or a wrong bundle must show here, not in a restart loop.
+    # What is wrong must show here, not in a restart loop; a library that is down may come back.
     model = open_model(settings, state_folder(settings) / CACHE)
+    with suppress(LedgerUnavailable):
+        open_past(settings, model.bundle)
     with sole_receiver(state_folder(settings)), _broker(settings) as (redis_url, private):
         environment = child_environment(config, redis_url)
         assess = ("work", "--queue", ASSESS)
@@ -598,7 +605,7 @@ def forget(config: Path | None, patient_id: str, issuer: str) -> None:
 def check(config: Path | None) -> None:
     """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
 
-    Exits with 2 if anything needs mending. Changes nothing.
+    Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
     """
     settings = load(config)
     terminal.console.print_json(shown(settings))
@@ -611,6 +618,8 @@ def check(config: Path | None) -> None:
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
+    if settings.case_library is not None:
+        say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
     silent = 0
     for name, destination in open_destinations(settings).items():
         try:

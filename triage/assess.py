@@ -24,7 +24,7 @@ from triage.domain.assessment import (
     UsedView,
 )
 from triage.domain.delivery import Product, routes
-from triage.domain.errors import BrokerUnavailable, StudyDeclined
+from triage.domain.errors import BrokerUnavailable, LedgerUnavailable, StudyDeclined
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import Origin, origins
 from triage.imaging.images import Image
@@ -98,9 +98,7 @@ class Assessor:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            if self.past is not None:
-                said = looked.assessment
-                self.past.keep(looked.evidence[0], said.used, said.answers, looked.embedding)
+            self._keep(looked)
             self._finish(study, reporting.assessment, made)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
@@ -135,9 +133,24 @@ class Assessor:
     def _similar(
         self, study: StudyRevision, header: Dataset, embedding: Embedding
     ) -> tuple[SimilarCase, ...]:
+        """Compare with the past; a library elsewhere that is down holds no report up."""
         if self.past is None:
             return ()
-        return self.past.similar_to(study.study_uid, header, embedding)
+        try:
+            return self.past.similar_to(study.study_uid, header, embedding)
+        except LedgerUnavailable as error:
+            log.warning("case library unavailable, reporting without", error=str(error))
+            return ()
+
+    def _keep(self, looked: Looked) -> None:
+        """Make the study a case; where that fails, `triage index --spool` does it later."""
+        if self.past is None:
+            return
+        said = looked.assessment
+        try:
+            self.past.keep(looked.evidence[0], said.used, said.answers, looked.embedding)
+        except LedgerUnavailable as error:
+            log.warning("case library unavailable, the study is no case yet", error=str(error))
 
     def _answers(self, seen: Seen) -> tuple[Answer, ...]:
         """Score every finding, and look for the images that made the flags."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
 from triage import __version__
@@ -24,7 +25,7 @@ from triage.config import Settings
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.completeness import Patience
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
 from triage.intake import Intake
@@ -34,7 +35,7 @@ from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
-from triage.ports import Clock, Destination
+from triage.ports import Clock, Destination, Library
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.store.fittings import SqlFittings
@@ -196,10 +197,34 @@ def open_past(settings: Settings, bundle: Bundle) -> Past:
     """Open the cases of a site that this bundle has embedded."""
     folder = state_folder(settings)
     width = bundle.manifest.sizes.embedding
+    if settings.case_library is not None:
+        return Past(_shared(settings.case_library, bundle.digest, width), secret_in(folder))
     library = ExactLibrary(
         SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
     )
     return Past(library, secret_in(folder))
+
+
+def _shared(url: str, bundle: str, width: int) -> Library:
+    """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
+    try:
+        from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
+
+        return PgVectorLibrary(url, bundle, width)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"case_library on PostgreSQL needs {error.name}: pip install 'cmr-triage[postgres]'"
+        ) from None
+    except LedgerUnavailable as error:
+        raise LedgerUnavailable(
+            f"case_library did not answer ({error}): does its server run, and are host, user, "
+            "password and database right?"
+        ) from error
+    except (ArgumentError, ValueError):  # whose words would repeat the password
+        raise ConfigurationError(
+            "case_library is no URL: postgresql+psycopg://user:password@host:5432/db, with what is "
+            "neither a letter nor a digit in user and password written as %XX"
+        ) from None
 
 
 def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:

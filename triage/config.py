@@ -45,6 +45,12 @@ def _broker_url(value: str) -> str:
     return value
 
 
+def _postgres_url(value: str) -> str:
+    if not value.startswith("postgresql+psycopg://"):
+        raise ValueError("a PostgreSQL is named as postgresql+psycopg://user:password@host/db")
+    return value
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
@@ -150,6 +156,9 @@ class Settings(Strict):
     redis_url: Annotated[str, AfterValidator(_broker_url)] | None = (
         None  #: None: a private redis-server in the state folder
     )
+    case_library: Annotated[str, AfterValidator(_postgres_url)] | None = (
+        None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder
+    )
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: Receiver = Receiver()
     destinations: tuple[DicomDestination, ...] = ()
@@ -196,9 +205,13 @@ def require_peers(settings: Settings) -> None:
 
 
 def shown(settings: Settings) -> str:
-    """Return the settings as JSON for people, without the broker's password or anybody's hash."""
-    without_url = re.sub(r"(://)[^/@]*@", r"\1***@", settings.model_dump_json())
-    return re.sub(r'"scrypt\$[^"]*"', '"scrypt$***"', without_url)
+    """Return the settings as JSON for people, without the passwords of its URLs or anybody's hash.
+
+    A password may hold a slash, and that of a database may stand behind the URL's question mark.
+    """
+    named = re.sub(r'(://)[^"]*@', r"\1***@", settings.model_dump_json())
+    without_urls = re.sub(r'([?&]password=)[^&"]*', r"\1***", named)
+    return re.sub(r'"scrypt\$[^"]*"', '"scrypt$***"', without_urls)
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""What every library promises: the fake, and the exact one on SQLite and a file."""
+"""What every library promises: the fake, the exact one on SQLite and a file, the one on PostgreSQL.
+
+The last one twice: looking at every vector, and by its index.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,24 +10,44 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeLibrary
+from tests.integration.postgres import Postgres
 from triage.domain.assessment import SourceImage
 from triage.domain.case import Case, Filter
 from triage.ports import Embedding, Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
+from triage.store.vector_library import EXACT_UP_TO, PgVectorLibrary
 
 WIDTH = 8
 NORTH = np.eye(WIDTH, dtype=np.float32)[0]
 
 
-@pytest.fixture(params=["fake", "exact"])
-def library(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Library]:
+Pair = tuple[Library, Library]  #: of two bundles, in one place
+
+
+@pytest.fixture(params=["fake", "exact", "pgvector", "pgvector by index"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     if request.param == "fake":
-        yield FakeLibrary()
-        return
-    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    yield ExactLibrary(database, tmp_path / "cases", "b" * 64, WIDTH)
-    database.close()
+        other = FakeLibrary()
+        yield FakeLibrary(others=(other,)), other
+    elif "pgvector" in request.param:
+        server: Postgres = request.getfixturevalue("server")
+        exact_up_to = 0 if "index" in request.param else EXACT_UP_TO
+        url = server.new_database()
+        shared = [PgVectorLibrary(url, bundle * 64, WIDTH, exact_up_to) for bundle in "bc"]
+        yield shared[0], shared[1]
+        for each in shared:
+            each.close()
+    else:
+        database, folder = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), tmp_path / "cases"
+        one, two = (ExactLibrary(database, folder, bundle * 64, WIDTH) for bundle in "bc")
+        yield one, two
+        database.close()
+
+
+@pytest.fixture
+def library(pair: Pair) -> Library:
+    return pair[0]
 
 
 def towards_north(cosine: float) -> Embedding:
@@ -158,3 +181,30 @@ def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Libr
     assert list(typical) == sorted(typical)
     # 40 strangers among themselves, and each of them with one of 40 studies of one patient
     assert np.mean(np.array(typical) < 0.5) == pytest.approx(1600 / (1600 + 780), abs=0.04)
+
+
+def test_what_another_bundle_knows_is_told_until_this_one_knows_it_too(pair: Pair) -> None:
+    library, other = pair
+    assert list(library.elsewhere()) == []
+    other.add(case("b", impression="No scar."), NORTH)
+    other.add(case("a"), NORTH)
+    library.add(case("a"), NORTH)
+    assert list(library.elsewhere()) == ["b"]
+    assert library.case("b") is None
+    told = library.case_elsewhere("b")
+    assert told is not None
+    assert told.impression == "No scar."
+    assert library.case_elsewhere("c") is None
+    assert uids(library) == ["a"]
+    library.add(case("b"), NORTH)
+    assert list(library.elsewhere()) == []
+
+
+def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
+    library, other = pair
+    library.add(case("a", patient="theirs"), NORTH)
+    other.add(case("a", patient="theirs"), NORTH)
+    other.add(case("b", patient="others"), NORTH)
+    assert library.forget("theirs") == 2
+    assert (library.size(), other.size()) == (0, 1)
+    assert list(library.elsewhere()) == ["b"]

@@ -8,18 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from pydicom import Dataset
 
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
+from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
-from triage.bootstrap import SystemClock
+from triage.bootstrap import SystemClock, open_past, state_folder
+from triage.cases.keys import patient_key
 from triage.config import load
 from triage.demo import REAL_STUDY, free_port
+from triage.domain.case import Case
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.lock import sole_receiver
+from triage.model.bundle import open_bundle
 from triage.store.ledger import SqlLedger
+from triage.store.vector_library import PgVectorLibrary
 from triage.web.passwords import hashed, matches
 
 COMMANDS = [
@@ -330,3 +337,33 @@ def test_web_says_when_its_port_is_taken(tmp_path: Path, ledger: SqlLedger) -> N
     assert shown.returncode == 2
     assert "cannot listen on" in shown.stderr
     assert "set web.host and web.port" in shown.stderr
+
+
+def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
+    tmp_path: Path, server: Postgres
+) -> None:
+    url = server.new_database()
+    config = configured(tmp_path, case_library=url)
+    settings = load(config, {})
+    SqlLedger.in_folder(state_folder(settings), SystemClock()).close()
+    past = open_past(settings, open_bundle(settings.model.bundle))
+    header = Dataset()
+    header.PatientID = "4711"
+    width = open_bundle(settings.model.bundle).manifest.sizes.embedding
+    embedding = np.eye(width, dtype=np.float32)[0]
+    past.library.add(Case("1.2.3", patient_key(past.secret, header)), embedding)
+    assert "case library: 1 case(s)" in triage("check", config=config).stdout
+    (found,) = json.loads(triage("search", "--like", "1.2.3", "--json", config=config).stdout)
+    assert found["study_uid"] == "1.2.3"
+    assert triage("forget", "4711", config=config).stdout == "1 case(s) removed\n"
+    assert past.library.size() == 0
+    assert isinstance(past.library, PgVectorLibrary)
+    past.library.close()
+
+
+def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/cases"
+    done = triage("check", config=configured(tmp_path, case_library=url))
+    assert done.returncode == 2
+    assert "case_library did not answer (OperationalError)" in done.stderr
+    assert "hush" not in done.stdout + done.stderr

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
         ("receiver: {quiet_s: .inf}", "receiver.quiet_s"),
         ("redis_url: localhost:6379", "redis_url: a Redis is named as redis://"),
+        (
+            "case_library: postgresql://u:hush@h/db",
+            "line 1: case_library: a PostgreSQL is named as postgresql+psycopg://",
+        ),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,
@@ -69,6 +74,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) 
     with pytest.raises(ConfigurationError) as error:
         load(written(tmp_path, text), {})
     assert said in str(error.value)
+    assert "hush" not in str(error.value)
 
 
 def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
@@ -97,6 +103,24 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
     settings = Settings(redis_url="redis://user:hush@broker:6379/0")
     assert "hush" not in shown(settings)
     assert "redis://***@broker:6379/0" in shown(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql+psycopg://u:hush@host/db", "postgresql+psycopg://***@host/db"),
+        ("postgresql+psycopg://u:hu/sh@host/db", "postgresql+psycopg://***@host/db"),
+        ("postgresql+psycopg://u:hu@sh@host/db", "postgresql+psycopg://***@host/db"),
+        (
+            "postgresql+psycopg://host/db?password=hush&user=u",
+            "postgresql+psycopg://host/db?password=***&user=u",
+        ),
+    ],
+)
+def test_a_password_of_the_case_library_is_not_shown(url: str, expected: str) -> None:
+    told = shown(Settings(case_library=url, redis_url="redis://user:hush@broker"))
+    assert json.loads(told)["case_library"] == expected
+    assert json.loads(told)["redis_url"] == "redis://***@broker"
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

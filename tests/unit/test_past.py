@@ -1,5 +1,6 @@
 """What an assessment says of the past, with a real library."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from pydicom import Dataset
 
 from tests.builders.images import cardiac_study, part10, uid
 from tests.contract.ledgers import SOURCE, current
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, FakeLibrary
 from triage.assess import Assessor, read_summary
 from triage.cases.keys import case_key
 from triage.cases.past import LEAST, Past
 from triage.cases.readings.joined import Known
 from triage.domain.assessment import Assessment, SimilarCase
 from triage.domain.case import Case
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event
 from triage.intake import Intake
 from triage.ports import Embedding, Frames
@@ -196,3 +198,16 @@ def test_a_new_bundle_takes_over_what_a_radiologist_wrote(past: Past, tmp_path: 
     assert case is not None
     assert case.impression == "No scar."
     assert list(new.library.elsewhere()) == []
+
+
+def test_a_library_that_is_down_holds_no_report_up(looking: Assessor, past: Past) -> None:
+    class Down(FakeLibrary):
+        def typical(self) -> Sequence[float]:
+            raise LedgerUnavailable
+
+        def add(self, case: Case, embedding: Embedding) -> None:
+            raise LedgerUnavailable
+
+    said = assessed(replace(looking, past=replace(past, library=Down())))
+    assert said.similar == ()
+    assert looking.ledger.products(said.study_uid, 1)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect
 from sqlalchemy import event as engine_event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
@@ -17,23 +17,28 @@ from triage.domain.errors import LedgerUnavailable
 from triage.store.schema import metadata, missing_columns
 
 BUSY_TIMEOUT_S = 30
+#: Nothing is prepared: a plan would be kept that was made under other settings of the planner.
+POSTGRES = {"connect_timeout": 10, "prepare_threshold": None}
 
 
 class Database:
-    """The tables of `schema`, made where there are none."""
+    """A database; `tables`, by default those of the ledger, are made where there are none."""
 
-    def __init__(self, url: str) -> None:
-        # Every association and every part may ask at once.
-        self._engine = create_engine(url, pool_size=10, max_overflow=200)
+    def __init__(self, url: str, tables: MetaData = metadata) -> None:
+        # Every association and every part may ask at once. A server may have been restarted.
+        options = POSTGRES if url.startswith("postgresql") else {}
+        self._engine = create_engine(
+            url, pool_size=10, max_overflow=200, pool_pre_ping=bool(options), connect_args=options
+        )
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
         with self.reading() as connection:
             there = set(inspect(connection).get_table_names())
-            whole = there.issuperset(metadata.tables) and not any(missing_columns(connection))
+            whole = there.issuperset(tables.tables) and not any(missing_columns(connection, tables))
         if not whole:  # a reader must not need the lock of a writer
             with self.writing() as connection:
-                metadata.create_all(connection)
-                for statement in missing_columns(connection):
+                tables.create_all(connection)
+                for statement in missing_columns(connection, tables):
                     connection.exec_driver_sql(statement)
 
     def close(self) -> None:

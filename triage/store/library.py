@@ -6,24 +6,23 @@ leaves a row that nobody knows, and the next case takes it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from triage.cases.typical import Known, Typical
 from triage.cases.vectors import Vectors, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.ports import Embedding
+from triage.store.case_columns import CASE, columns_of, conditions
 from triage.store.database import Database
 from triage.store.schema import case_rows, cases
 
-CASE = TypeAdapter(Case)
 AT_ONCE = 64  #: candidates looked up in the database together
-PAIRS = 4096  #: drawn to know what similarity is usual
-GROWN = 1.1  #: the library, before they are drawn anew
 FOREMOST = 8  #: so many times; with fewer matches among them the filter is a narrow one
 
 
@@ -40,8 +39,7 @@ class ExactLibrary:
         self._bundle = bundle
         self._vectors = Vectors(folder / f"{bundle}.f16", width)
         self._threads = threads
-        self._typical: Sequence[float] = ()
-        self._typical_of = 0  # rows
+        self._typical = Typical()
 
     def add(self, case: Case, embedding: Embedding) -> None:
         """Keep a case; one that is known is replaced."""
@@ -51,7 +49,9 @@ class ExactLibrary:
             connection.execute(delete(cases).where(*known))
             row = self._next_row(connection)
             self._vectors.write(row, embedding)
-            connection.execute(insert(cases).values(row=row, **self._columns(case)))
+            connection.execute(
+                insert(cases).values(bundle=self._bundle, row=row, **columns_of(case))
+            )
         if left is not None:
             self._vectors.erase(left)
 
@@ -116,9 +116,7 @@ class ExactLibrary:
         """Return the cosines of random pairs of cases of different patients, rising."""
         with self._database.reading() as connection:
             rows = self._next(connection)
-            if not self._typical_of <= rows <= GROWN * self._typical_of:
-                self._typical, self._typical_of = self._drawn(connection, rows), rows
-        return self._typical
+            return self._typical.of(rows, partial(self._known, connection))
 
     def forget(self, patient: str) -> int:
         """Remove a patient's cases, those of other bundles too; return how many there were."""
@@ -158,7 +156,8 @@ class ExactLibrary:
         return after - 1
 
     def _rows(self, connection: Connection, where: Filter) -> NDArray[np.int64]:
-        query = select(cases.c.row).where(self._ours, *_conditions(where)).order_by(cases.c.row)
+        matching = select(cases.c.row).where(self._ours, *conditions(cases, where))
+        query = matching.order_by(cases.c.row)
         return np.fromiter(connection.scalars(query), np.int64)
 
     def _found(
@@ -172,7 +171,7 @@ class ExactLibrary:
         found: list[tuple[int, Case]] = []
         for part in rows:
             query = select(cases.c.row, cases.c.content).where(
-                self._ours, cases.c.row.in_(part.tolist()), *_conditions(where)
+                self._ours, cases.c.row.in_(part.tolist()), *conditions(cases, where)
             )
             known = {each.row: each.content for each in connection.execute(query)}
             found += [
@@ -182,37 +181,15 @@ class ExactLibrary:
                 break
         return found[:count]
 
-    def _drawn(self, connection: Connection, rows: int) -> Sequence[float]:
-        """Draw pairs of the first rows, the same ones of the same rows."""
-        pairs = np.random.default_rng(0).integers(rows, size=(PAIRS, 2))
+    def _known(self, connection: Connection, rows: Sequence[int]) -> Known:
+        vectors = self._vectors.first(self._next(connection))
         some = select(cases.c.row, cases.c.patient)
-        patients = {
-            each.row: each.patient
-            for part in np.array_split(np.unique(pairs), PAIRS // AT_ONCE)
-            for each in connection.execute(some.where(self._ours, cases.c.row.in_(part.tolist())))
-        }
-        strangers = [
-            pair
-            for pair in pairs.tolist()
-            if patients.keys() >= {*pair} and patients[pair[0]] != patients[pair[1]]
-        ]
-        if not strangers:
-            return ()
-        one, other = np.array(strangers).T
-        vectors = self._vectors.first(rows)
-        cosines = np.sum(vectors[one].astype(np.float32) * vectors[other], axis=1)
-        return [*map(float, np.sort(cosines))]
-
-    def _columns(self, case: Case) -> dict[str, str]:
         return {
-            "bundle": self._bundle,
-            "study_uid": case.study_uid,
-            "patient": case.patient,
-            "study_date": case.study_date,
-            "vendor": case.vendor,
-            "found": _listed({*case.flagged, *case.confirmed}),
-            "confirmed": _listed(case.confirmed),
-            "content": CASE.dump_json(case).decode(),
+            each.row: (each.patient, vectors[each.row])
+            for first in range(0, len(rows), AT_ONCE)
+            for each in connection.execute(
+                some.where(self._ours, cases.c.row.in_(rows[first : first + AT_ONCE]))
+            )
         }
 
 
@@ -229,25 +206,3 @@ def _falling(cosines: NDArray[np.float64], count: int) -> Iterator[NDArray[np.in
         ordered = near[np.argsort(-cosines[near], kind="stable")]
         yield from np.split(ordered[taken:], range(AT_ONCE, len(ordered) - taken, AT_ONCE))
         taken, wanted = len(ordered), 8 * wanted
-
-
-def _conditions(where: Filter) -> Iterator[ColumnElement[bool]]:
-    if where.since:
-        yield cases.c.study_date >= where.since
-    if where.until:
-        yield and_(cases.c.study_date <= where.until, cases.c.study_date != "")
-    if where.vendor:
-        yield cases.c.vendor.contains(where.vendor.lower(), autoescape=True)
-    said = cases.c.confirmed if where.confirmed_only else cases.c.found
-    if where.finding:
-        yield said.contains(f"|{where.finding}|", autoescape=True)
-    elif where.confirmed_only:
-        yield said != ""
-    if where.patient:
-        yield cases.c.patient == where.patient
-    if where.other_than:
-        yield cases.c.patient != where.other_than
-
-
-def _listed(ids: Iterable[str]) -> str:
-    return "".join(f"|{each}|" for each in sorted(ids))

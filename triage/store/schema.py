@@ -5,6 +5,7 @@ the ledger of an earlier version up to this one, and loses nothing.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.schema import CreateColumn
+
+DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
 
 metadata = MetaData()
 
@@ -124,6 +127,19 @@ deliveries = Table(
     Index("deliveries_by_study", "study_uid", "revision"),
 )
 
+
+def case_columns() -> list[Column[Any]]:
+    """Return the columns of what is known of a case, for the table of any library."""
+    return [
+        Column("patient", String(64), nullable=False),
+        Column("study_date", String(DATE_MAX), nullable=False),
+        Column("vendor", String(VENDOR_MAX), nullable=False),
+        Column("found", Text, nullable=False),  # "|a|b|": flagged or confirmed
+        Column("confirmed", Text, nullable=False),  # "|b|"
+        Column("content", Text, nullable=False),  # the case as JSON
+    ]
+
+
 #: Which row of a bundle's vectors comes next; a row that was left is never taken again.
 case_rows = Table(
     "case_rows",
@@ -139,12 +155,7 @@ cases = Table(
     Column("bundle", String(64), primary_key=True),  # digest: vectors of two never mix
     Column("study_uid", String(64), primary_key=True),
     Column("row", Integer, nullable=False),  # of the bundle's vectors
-    Column("patient", String(64), nullable=False),
-    Column("study_date", String(8), nullable=False),
-    Column("vendor", String(64), nullable=False),
-    Column("found", Text, nullable=False),  # "|a|b|": flagged or confirmed
-    Column("confirmed", Text, nullable=False),  # "|b|"
-    Column("content", Text, nullable=False),  # the case as JSON
+    *case_columns(),
     UniqueConstraint("bundle", "row"),
     Index("cases_by_patient", "patient"),
 )
@@ -160,10 +171,10 @@ fittings = Table(
 )
 
 
-def missing_columns(connection: Connection) -> Iterator[str]:
-    """Yield the statements that add what a ledger of an earlier version lacks."""
+def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
+    """Yield the statements that add what the tables of an earlier version lack."""
     found = inspect(connection)
-    for table in metadata.sorted_tables:
+    for table in tables.sorted_tables:
         if not found.has_table(table.name):
             continue
         known = {column["name"] for column in found.get_columns(table.name)}
