@@ -205,7 +205,7 @@ def test_a_library_that_is_down_holds_no_report_up(looking: Assessor, past: Past
         def typical(self) -> Sequence[float]:
             raise LedgerUnavailable
 
-        def add(self, case: Case, embedding: Embedding) -> None:
+        def add(self, case: Case, embedding: Embedding) -> None:  # noqa: ARG002
             raise LedgerUnavailable
 
     said = assessed(replace(looking, past=replace(past, library=Down())))
