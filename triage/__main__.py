@@ -474,6 +474,12 @@ def series(
 @click.option(
     "--like", default="", metavar="STUDY_UID", help="A case that the others are compared with."
 )
+@click.option(
+    "--same-patient",
+    flag_value="yes",
+    default="",
+    help="With --like: treat the patient's own other studies as any other's, not apart.",
+)
 @click.option("--count", default="10", show_default=True, help="1 to 1000.")
 @click.option("--since", default="", metavar="DATE", help="First study date, e.g. 2024-01-31.")
 @click.option("--until", default="", metavar="DATE", help="Last study date.")

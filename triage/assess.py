@@ -14,13 +14,12 @@ import structlog
 from pydantic import TypeAdapter
 from pydicom import Dataset
 
-from triage.cases.past import Past
+from triage.cases.past import Past, Similar
 from triage.domain.assessment import (
     Answer,
     Assessment,
     Disclosure,
     Flag,
-    SimilarCase,
     UsedView,
 )
 from triage.domain.delivery import Product, routes
@@ -113,6 +112,7 @@ class Assessor:
         paths = self.ledger.paths(study.study_uid, study.revision)
         seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
         answered = self._answers(seen)
+        similar = self._similar(study, seen.evidence[0], seen.embedding)
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
@@ -123,24 +123,23 @@ class Assessor:
             missing=seen.missing,
             unused=seen.unused,
             answers=answered,
-            similar=self._similar(study, seen.evidence[0], seen.embedding),
+            similar=similar.cases,
+            why_none_similar=similar.why_none,
             familiarity=familiarity(seen.clip, seen.frames, model.bundle),
         )
         form = model.bundle.manifest.clip
         shown = pictures(answered, seen.stacks, form, seen.heart, self.spool.read)
         return Looked(assessment, seen.evidence, shown, seen.embedding)
 
-    def _similar(
-        self, study: StudyRevision, header: Dataset, embedding: Embedding
-    ) -> tuple[SimilarCase, ...]:
+    def _similar(self, study: StudyRevision, header: Dataset, embedding: Embedding) -> Similar:
         """Compare with the past; a library elsewhere that is down holds no report up."""
         if self.past is None:
-            return ()
+            return Similar((), "")
         try:
             return self.past.similar_to(study.study_uid, header, embedding)
         except LedgerUnavailable as error:
             log.warning("case library unavailable, reporting without", error=str(error))
-            return ()
+            return Similar((), "not looked for, the case library did not answer")
 
     def _keep(self, looked: Looked) -> None:
         """Make the study a case; where that fails, `triage index --spool` does it later."""

@@ -23,7 +23,8 @@ from rich.table import Table
 from sqlalchemy import Row
 
 from triage.cases.fit import Told
-from triage.cases.past import Found
+from triage.cases.past import why_none_similar
+from triage.cases.search import Found
 from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, in_percent
 from triage.domain.delivery import Delivery
 from triage.domain.finding import Finding
@@ -76,8 +77,18 @@ def progress(what: str, total: int, *, hourly: bool = False) -> Iterator[Progres
 
 
 def cases(found: Sequence[Found]) -> None:
-    """Print the cases that a search has found, the nearest first."""
-    table = Table(title=f"{len(found)} nearest case(s)")
+    """Print the cases that a search has found, the nearest first; the same patient's apart."""
+    own = [each for each in found if each.own]
+    if own:
+        console.print(_cases(f"{len(own)} other study/studies of the same patient", own))
+    others = [each for each in found if not each.own]
+    console.print(_cases(f"{len(others)} nearest case(s)", others))
+    if why := why_none_similar(found):
+        say(f"none is similar: {why}")
+
+
+def _cases(title: str, found: Sequence[Found]) -> Table:
+    table = Table(title=title)
     for heading in (
         "",
         "Similarity",
@@ -89,7 +100,7 @@ def cases(found: Sequence[Found]) -> None:
         "Radiologist",
     ):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
-    for rank, (case, similarity, likeness) in enumerate(found, start=1):
+    for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
         above = "" if likeness is None else in_percent(likeness)
         confirmed = f"confirmed: {', '.join(case.confirmed)}" if case.confirmed else ""
         said = (
@@ -100,7 +111,7 @@ def cases(found: Sequence[Found]) -> None:
             " ".join(filter(None, (case.impression, confirmed))),
         )
         table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
-    console.print(table)
+    return table
 
 
 def findings(model: Model) -> None:

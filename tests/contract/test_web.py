@@ -17,7 +17,7 @@ from tests.fakes import FakeClock, FakeEncoder
 from triage.cases.keys import case_key, patient_key
 from triage.cases.likeness import FEWEST
 from triage.cases.looks import Looks
-from triage.cases.past import Past
+from triage.cases.past import LEAST, Past
 from triage.config import Settings
 from triage.domain.case import Case
 from triage.domain.errors import LedgerUnavailable
@@ -109,7 +109,7 @@ def problem(answer: Response) -> Any:
 
 def test_a_search_answers_the_nearest_first(filled: Site) -> None:
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.2", "1.2.3"]
-    assert uids(filled.get("/api/cases?like=1.2.2&count=1")) == ["1.2.2"]
+    assert uids(filled.get("/api/cases?like=1.2.2&count=1")) == ["1.2.1"]  # never itself
     (first,) = filled.get("/api/cases?words=a&count=1").json()
     assert first["similarity"] == pytest.approx(0.9, abs=2e-3)
     assert first["likeness"] is None
@@ -137,9 +137,31 @@ def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: Si
     vectors = np.random.default_rng(0).standard_normal((FEWEST, FakeEncoder.size))
     for number, vector in enumerate(vectors.astype(np.float32)):
         site.past.library.add(Case(f"1.{number}", f"p{number}"), vector / np.linalg.norm(vector))
-    itself, _ = site.get("/api/cases?like=1.5&count=2").json()
-    assert itself["likeness"] > 0.99
-    assert "99.9%" in site.get("/?like=1.5&count=2").text
+    near, _ = site.get("/api/cases?like=1.5&count=2").json()
+    assert 0.5 < near["likeness"] < 1
+    page = site.get("/?like=1.5&count=2").text
+    assert f"{near['likeness']:.1%}" in page
+    assert ("None is similar" in page) == (near["likeness"] < LEAST)
+
+
+def test_the_same_patient_s_other_studies_are_listed_apart(filled: Site) -> None:
+    one = filled.past.library.case("1.2.1")
+    assert one is not None
+    filled.past.library.add(
+        replace(one, study_uid="1.2.9"), np.eye(FakeEncoder.size, dtype=np.float32)[3]
+    )
+    told = filled.get("/api/cases?like=1.2.1&count=1").json()
+    assert [(each["study_uid"], each["own"]) for each in told] == [
+        ("1.2.9", True),
+        ("1.2.2", False),
+    ]
+    assert (
+        "1 nearest case, and 1 other study of the same patient"
+        in filled.get("/?like=1.2.1&count=1").text
+    )
+    told = filled.get("/api/cases?like=1.2.1&same_patient=yes").json()
+    assert not any(each["own"] for each in told)
+    assert {"1.2.2", "1.2.3", "1.2.9"} == {each["study_uid"] for each in told}
 
 
 def test_a_case_is_told_by_its_study(filled: Site) -> None:
@@ -251,7 +273,7 @@ def test_two_users_look_and_both_are_kept(filled: Site) -> None:
     filled.get("/?like=1.2.1", "ben")
     filled.get("/", "ben")
     assert filled.kept() == [
-        ("3 case(s) told, like 1.2.1", "user ben"),
+        ("2 case(s) told, like 1.2.1", "user ben"),
         (f"{KEY} of the report on {REPORT}", "user ben"),
         ("1 case(s) told, by words, of a vendor", "user anna"),
     ]

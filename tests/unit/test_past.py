@@ -14,10 +14,11 @@ from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.assess import Assessor, read_summary
 from triage.cases.keys import case_key
-from triage.cases.past import LEAST, Past
+from triage.cases.past import LEAST, NONE_NEAR, TOO_FEW, Past
 from triage.cases.readings.joined import Known
+from triage.cases.search import Search
 from triage.domain.assessment import Assessment, SimilarCase
-from triage.domain.case import Case
+from triage.domain.case import Case, Filter
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event
 from triage.intake import Intake
@@ -128,10 +129,13 @@ def test_another_patient_s_case_is_similar_only_above_nearly_all_random_pairs(
     encoder.vector = next(
         each for seed in range(1000, 2000) if (known @ (each := drawn(seed))).max() < 0.6
     )
-    assert assessed(looking).similar == ()  # nobody stands out
+    said = assessed(looking)  # nobody stands out
+    assert (said.similar, said.why_none_similar) == ((), NONE_NEAR)
     past.library.add(Case("9.9.9", "other"), unit(encoder.vector + 0.02 * drawn(7)))
     other = uid("other study")
-    (first, *rest) = assessed(looking, other, PatientID="4712").similar
+    said = assessed(looking, other, PatientID="4712")
+    assert said.why_none_similar == ""
+    (first, *rest) = said.similar
     assert {case.study_uid for case in (first, *rest)} == {""}  # opaque by default
     assert first.likeness is not None
     assert first.likeness >= LEAST
@@ -144,7 +148,9 @@ def test_too_few_cases_call_nothing_similar(looking: Assessor, past: Past) -> No
     encoder = looking.model.encoder
     assert isinstance(encoder, Telling)
     past.library.add(Case("9.9.9", "other"), encoder.vector)
-    assert assessed(looking).similar == ()
+    said = assessed(looking)
+    assert said.similar == ()
+    assert said.why_none_similar == TOO_FEW
 
 
 def test_a_study_is_no_case_of_its_own_when_it_comes_again(looking: Assessor, past: Past) -> None:
@@ -154,9 +160,9 @@ def test_a_study_is_no_case_of_its_own_when_it_comes_again(looking: Assessor, pa
     encoder = looking.model.encoder
     assert isinstance(encoder, Telling)
     past.keep(header, said.used, said.answers, encoder.vector)
-    assert past.similar_to(STUDY, header, encoder.vector) == ()
+    assert past.similar_to(STUDY, header, encoder.vector).cases == ()
     assert past.library.size() == 1
-    (own,) = past.similar_to(uid("next"), header, encoder.vector)
+    (own,) = past.similar_to(uid("next"), header, encoder.vector).cases
     assert isinstance(own, SimilarCase)
     assert own.study_uid == STUDY
 
@@ -211,3 +217,24 @@ def test_a_library_that_is_down_holds_no_report_up(looking: Assessor, past: Past
     said = assessed(replace(looking, past=replace(past, library=Down())))
     assert said.similar == ()
     assert looking.ledger.products(said.study_uid, 1)
+
+
+def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filters(
+    past: Past,
+) -> None:
+    strangers(past, 20)
+    for number in range(3):
+        past.library.add(Case(f"own.{number}", "them", vendor="ge"), drawn(100 + number))
+    like, asked = past.library.case("own.0"), drawn(100)
+    assert like is not None
+    found = past.find(asked, Search(count=5, where=Filter(vendor="siemens")), like)
+    assert {each.case.study_uid for each in found if each.own} == {"own.1", "own.2"}
+    assert len(found) == 2
+    found = past.find(asked, Search(count=5), like)
+    assert {each.case.study_uid for each in found if each.own} == {"own.1", "own.2"}
+    assert all(each.case.patient != "them" for each in found if not each.own)
+    assert len(found) == 7
+    found = past.find(asked, Search(count=22, same_patient=True), like)
+    assert not any(each.own for each in found)
+    assert {"own.1", "own.2"} < {each.case.study_uid for each in found}
+    assert "own.0" not in {each.case.study_uid for each in found}

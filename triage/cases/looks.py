@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from triage.cases.keys import KEY
-from triage.cases.past import Found, Past
+from triage.cases.past import Past
 from triage.cases.question import question
-from triage.cases.search import Search, study_uid
+from triage.cases.search import Found, Search, study_uid
 from triage.domain.case import Case
 from triage.domain.errors import CaseUnknown, QuestionUnclear
 from triage.domain.instance import Source
@@ -30,7 +30,8 @@ class Looks:
     def search(self, encoder: Encoder, search: Search, who: str) -> Sequence[Found]:
         """Return the nearest cases; raise QuestionUnclear or CaseUnknown."""
         asked = question(encoder, self.past.library, search.words, search.like)
-        found = self.past.find(asked, search.count, search.where, by_study=not search.words)
+        like = self.past.library.case(search.like) if search.like else None
+        found = self.past.find(asked, search, like)
         self._keep(SEARCHED, ", ".join([f"{len(found)} case(s) told", *_filters(search)]), who)
         return found
 

@@ -15,20 +15,22 @@ from pydicom import Dataset
 from triage.cases.keys import case_key, patient_key
 from triage.cases.likeness import likeness
 from triage.cases.readings.joined import Known
+from triage.cases.search import Found, Search
 from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
 from triage.domain.case import Case, Filter, Neighbour
 from triage.ports import Embedding, Library
 
 LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
 OWN, OTHERS = 5, 3  #: cases listed, at most
+NONE_NEAR = f"no other patient's case is more alike than {LEAST:.0%} of random pairs of cases"
+TOO_FEW = "too few past cases to know what is similar"
 
 
-class Found(NamedTuple):
-    """A case that a search has found."""
+class Similar(NamedTuple):
+    """What is similar to a study."""
 
-    case: Case
-    similarity: float  #: cosine
-    likeness: float | None  #: share of random pairs of cases that are less alike
+    cases: tuple[SimilarCase, ...]  #: the patient's own earlier studies, then others' cases
+    why_none: str  #: why there is no other patient's case; blank where there is one
 
 
 @dataclass(frozen=True)
@@ -38,36 +40,46 @@ class Past:
     library: Library
     secret: bytes
 
-    def similar_to(
-        self, study_uid: str, header: Dataset, embedding: Embedding
-    ) -> tuple[SimilarCase, ...]:
+    def similar_to(self, study_uid: str, header: Dataset, embedding: Embedding) -> Similar:
         """Return the patient's own earlier studies and the most similar ones of others.
 
         `header` is that of any image of the study, `embedding` the study's (D,).
         """
         patient, typical = patient_key(self.secret, header), self.library.typical()
-        # One more than is listed: the study itself, assessed before, may be among them.
-        own = self.library.nearest(embedding, OWN + 1, Filter(patient=patient))
-        others = self.library.nearest(embedding, OTHERS, Filter(other_than=patient))
-        earlier = [near for near in own if near.case.study_uid != study_uid][:OWN]
-        return (
-            *(_own(near, typical) for near in earlier),
-            *(
-                self._other(near, study_uid, typical)
-                for near in others
-                if (likeness(near.similarity, typical) or 0) >= LEAST
-            ),
+        others = tuple(
+            self._other(near, study_uid, typical)
+            for near in self.library.nearest(embedding, OTHERS, Filter(other_than=patient))
+            if (likeness(near.similarity, typical) or 0) >= LEAST
         )
+        own = (_own(near, typical) for near in self._own_of(patient, study_uid, embedding))
+        known = likeness(1.0, typical) is not None
+        return Similar((*own, *others), "" if others else NONE_NEAR if known else TOO_FEW)
 
-    def find(
-        self, asked: Embedding, count: int, where: Filter, *, by_study: bool
-    ) -> Sequence[Found]:
-        """Return the nearest cases to `asked` (D,); their likeness only where a study was asked."""
-        typical = self.library.typical() if by_study else ()
+    def find(self, asked: Embedding, search: Search, like: Case | None = None) -> Sequence[Found]:
+        """Return the cases nearest to `asked` (D,), those of the patient of `like` apart and first.
+
+        Their likeness is told where a study was asked for and no words. The patient's are listed
+        whatever the filters, unless the search is to treat them as any other's.
+        """
+        typical = () if search.words or like is None else self.library.typical()
+        apart = like is not None and not search.same_patient
+        own, where = [], search.where
+        if like is not None and apart:
+            own = self._own_of(like.patient, like.study_uid, asked)
+            where = replace(where, other_than=like.patient)
+        itself = "" if like is None else like.study_uid
+        near = self.library.nearest(asked, search.count + 1, where)
+        others = [each for each in near if each.case.study_uid != itself][: search.count]
         return [
-            Found(near.case, near.similarity, likeness(near.similarity, typical))
-            for near in self.library.nearest(asked, count, where)
+            Found(each.case, each.similarity, likeness(each.similarity, typical), own=first)
+            for nearest, first in ((own, True), (others, False))
+            for each in nearest
         ]
+
+    def _own_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
+        # One more than is listed: the study itself, assessed before, may be among them.
+        near = self.library.nearest(embedding, OWN + 1, Filter(patient=patient))
+        return [each for each in near if each.case.study_uid != study_uid][:OWN]
 
     def resolve(self, key: str, report_study_uid: str) -> Case | None:
         """Return the case that the report on a study names by a key."""
@@ -116,6 +128,12 @@ class Past:
             return False
         self.library.add(more, embedding)
         return True
+
+
+def why_none_similar(found: Sequence[Found]) -> str:
+    """Return why none of the cases that were found may be called similar; blank where one may."""
+    known = [each.likeness for each in found if each.likeness is not None and not each.own]
+    return NONE_NEAR if known and max(known) < LEAST else ""
 
 
 def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:

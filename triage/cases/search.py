@@ -8,13 +8,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-from triage.cases.past import Found
-from triage.domain.case import EVERY, Filter
+from triage.domain.case import EVERY, Case, Filter
 from triage.domain.errors import QuestionUnclear
 
-FIELDS = ("words", "like", "since", "until", "vendor", "finding", "confirmed", "count")
+FIELDS = (
+    "words",
+    "like",
+    "same_patient",
+    "since",
+    "until",
+    "vendor",
+    "finding",
+    "confirmed",
+    "count",
+)
 COUNT, MOST = 10, 1000  #: cases, and how many at most
 ANSWERS = {"": False, "no": False, "yes": True}
 FINDING = re.compile(r"[a-z0-9_]{1,64}")
@@ -29,6 +38,16 @@ class Search:
     like: str = ""  #: Study UID of a case
     count: int = COUNT
     where: Filter = EVERY
+    same_patient: bool = False  #: the patient of `like` is as any other, not apart
+
+
+class Found(NamedTuple):
+    """A case that a search has found."""
+
+    case: Case
+    similarity: float  #: cosine
+    likeness: float | None  #: share of random pairs of cases that are less alike
+    own: bool = False  #: apart, for it is of the same patient as the study that was asked for
 
 
 def read_search(fields: Mapping[str, str]) -> Search:
@@ -47,7 +66,13 @@ def read_search(fields: Mapping[str, str]) -> Search:
     )
     if where.until and where.since > where.until:
         raise QuestionUnclear("since is after until, so no study date lies between them")
-    return Search(said["words"], study_uid("like", said["like"]), _count(said["count"]), where)
+    return Search(
+        said["words"],
+        study_uid("like", said["like"]),
+        _count(said["count"]),
+        where,
+        same_patient=_yes("same_patient", said["same_patient"]),
+    )
 
 
 def study_uid(name: str, value: str) -> str:
@@ -60,7 +85,12 @@ def study_uid(name: str, value: str) -> str:
 def as_json(found: Sequence[Found]) -> list[dict[str, Any]]:
     """Return what was found, for programs."""
     return [
-        {**asdict(each.case), "similarity": each.similarity, "likeness": each.likeness}
+        {
+            **asdict(each.case),
+            "similarity": each.similarity,
+            "likeness": each.likeness,
+            "own": each.own,
+        }
         for each in found
     ]
 

@@ -186,6 +186,7 @@ class Assessment:
     unused: tuple[UnusedStack, ...]
     answers: tuple[Answer, ...]
     similar: tuple[SimilarCase, ...] = ()  #: nearest first
+    why_none_similar: str = ""  #: why no other patient's case is among them, where it was asked
     familiarity: Familiarity | None = None  #: None where the bundle cannot tell
 
     @property

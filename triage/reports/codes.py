@@ -91,6 +91,7 @@ FAMILIAR_UP_TO = Concept("AI-FAMILIAR-TO", SCHEME, "Distance up to which a study
 UNFAMILIAR = Concept("AI-UNFAMILIAR", SCHEME, "What an unfamiliar study means")
 SIMILAR_CASES = Concept("AI-SIMILAR", SCHEME, "Similar cases")
 SIMILAR_CASE = Concept("AI-CASE", SCHEME, "Similar case")
+NONE_SIMILAR = Concept("AI-NONE-SIMILAR", SCHEME, "Why there is no similar case")
 CASE_SIMILARITY = Concept("AI-CASE-SCORE", SCHEME, "Similarity to this study")
 CASE_LIKENESS = Concept("AI-CASE-LIKENESS", SCHEME, "Share of random pairs that are less alike")
 CASE_KEY = Concept("AI-CASE-KEY", SCHEME, "Key of another patient's case")

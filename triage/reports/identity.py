@@ -63,7 +63,9 @@ def message_uid(
     Messages tell of no similar case, so another one makes no other message.
     """
     version = f"{encoder_version} {hashlib.sha256(said).hexdigest()}"
-    return instance_uid(version, kind, "", device_uid, replace(assessment, similar=()))
+    return instance_uid(
+        version, kind, "", device_uid, replace(assessment, similar=(), why_none_similar="")
+    )
 
 
 def _said(assessment: Assessment) -> str:
@@ -83,11 +85,20 @@ def _said(assessment: Assessment) -> str:
         (_written(each.similarity), each.key, each.study_uid, each.images, _written(each.likeness))
         for each in assessment.similar
     ]
+    none_similar = [assessment.why_none_similar] if assessment.why_none_similar else []
     found = assessment.familiarity
     # A study that was not looked at so has the UIDs that it always had.
     familiar = [] if found is None else [(_written(found.distance), _written(found.limit))]
     strangest = [] if found is None else [found.strangest_view]
-    said = (assessment.model.execution_provider, views, answers, similar, *familiar, *strangest)
+    said = (
+        assessment.model.execution_provider,
+        views,
+        answers,
+        similar,
+        *none_similar,
+        *familiar,
+        *strangest,
+    )
     return repr(said)
 
 

@@ -250,7 +250,7 @@ def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
 def _columns(assessment: Assessment) -> tuple[list[Line], list[Line]]:
     """The views, and beside them similar cases; without these, what is missing."""
     used, missing = list(_used(assessment)), list(_missing(assessment))
-    similar = list(_similar(assessment.similar))
+    similar = list(_similar(assessment.similar, assessment.why_none_similar))
     return ([*used, Line(""), *missing], similar) if similar else (used, missing)
 
 
@@ -274,8 +274,8 @@ def _missing(assessment: Assessment) -> Iterator[Line]:
         yield Line(f"{_count(unused, 'image')} in {stacks} not looked at", FAINT)
 
 
-def _similar(cases: Sequence[SimilarCase]) -> Iterator[Line]:
-    if cases:
+def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[Line]:
+    if cases or why_none:
         yield Line("Similar cases", HEADING)
     for rank, case in enumerate(cases, start=1):
         # Only the patient's own has no key.
@@ -285,6 +285,8 @@ def _similar(cases: Sequence[SimilarCase]) -> Iterator[Line]:
             yield Line(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
         if case.study_uid:
             yield from wrapped(f"study {case.study_uid}", FAINT)
+    if why_none:
+        yield from wrapped(why_none, FAINT)
 
 
 def _model(assessment: Assessment) -> Block:

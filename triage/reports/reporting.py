@@ -37,4 +37,6 @@ class Reporting:
     def __post_init__(self) -> None:
         refuse_two_patients(self.evidence, self.assessment.study_uid)
         told = disclosed(self.assessment.similar, self.similar_cases)
-        object.__setattr__(self, "assessment", replace(self.assessment, similar=told))
+        why_none = "" if self.similar_cases is Disclosure.NONE else self.assessment.why_none_similar
+        assessment = replace(self.assessment, similar=told, why_none_similar=why_none)
+        object.__setattr__(self, "assessment", assessment)

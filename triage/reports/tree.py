@@ -54,7 +54,7 @@ def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
         *_image_library(assessment),
         container(codes.MEASUREMENTS, [*_algorithm(assessment), *_groups(assessment)]),
         container(codes.EVALUATIONS, [*_overall(assessment), *_coverage(assessment)]),
-        *_similar(assessment.similar),
+        *_similar(assessment),
     ]
     return container(codes.REPORT, items, relationship=None, template="1500")
 
@@ -233,10 +233,13 @@ def _count(number_of: int, thing: str) -> str:
 # -- similar cases
 
 
-def _similar(cases: Sequence[SimilarCase]) -> Iterator[ContentItem]:
-    if cases:
-        each = [container(codes.SIMILAR_CASE, list(_case(case))) for case in cases]
+def _similar(assessment: Assessment) -> Iterator[ContentItem]:
+    """Where nothing stands, nobody looked, or it may not be told."""
+    if assessment.similar:
+        each = [container(codes.SIMILAR_CASE, list(_case(case))) for case in assessment.similar]
         yield container(codes.SIMILAR_CASES, each)
+    if assessment.why_none_similar:
+        yield text(codes.NONE_SIMILAR, assessment.why_none_similar)
 
 
 def _case(case: SimilarCase) -> Iterator[ContentItem]:

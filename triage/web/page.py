@@ -15,8 +15,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from triage.cases.looks import Looks
-from triage.cases.past import Found
-from triage.cases.search import FIELDS, read_search
+from triage.cases.past import why_none_similar
+from triage.cases.search import FIELDS, Found, read_search
 from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
 from triage.domain.finding import Finding
 from triage.ports import Encoder
@@ -66,14 +66,22 @@ class Page:
             return self._shown(request, _status(wrong), key_error=str(wrong))
         return self._shown(request, HTTPStatus.OK, case=case)
 
-    def _shown(self, request: Request, status: int, **shown: object) -> Response:
+    def _shown(
+        self,
+        request: Request,
+        status: int,
+        found: Sequence[Found] | None = None,
+        **shown: object,
+    ) -> Response:
         said = {name: request.query_params.get(name, "") for name in (*FIELDS, "key", "report")}
-        nothing: dict[str, object] = dict.fromkeys(("found", "error", "case", "key_error"))
+        nothing: dict[str, object] = dict.fromkeys(("error", "case", "key_error"))
         page = render(
             "page.html",
             **nothing | shown,
+            found=found,
             said=said,
             user=request.user,
+            none_similar=why_none_similar(found or ()),
             size=self.looks.past.library.size(),
             trained=self.trained,
             names={each.id: each.name for each in self.findings},
