@@ -80,14 +80,14 @@ def cases(found: Sequence[Found]) -> None:
     """Print the cases that a search has found, the nearest first; the same patient's apart."""
     own = [each for each in found if each.own]
     if own:
-        console.print(_cases(f"{len(own)} other study/studies of the same patient", own))
+        _cases("the same patient's other studies", own)
     others = [each for each in found if not each.own]
-    console.print(_cases(f"{len(others)} nearest case(s)", others))
+    _cases(f"{len(others)} nearest case(s)", others)
     if why := why_none_similar(found):
         say(f"none is similar: {why}")
 
 
-def _cases(title: str, found: Sequence[Found]) -> Table:
+def _cases(title: str, found: Sequence[Found]) -> None:
     table = Table(title=title)
     for heading in (
         "",
@@ -97,21 +97,23 @@ def _cases(title: str, found: Sequence[Found]) -> Table:
         "Vendor",
         "Study",
         "Flags",
-        "Radiologist",
+        "Confirmed",
     ):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
     for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
         above = "" if likeness is None else in_percent(likeness)
-        confirmed = f"confirmed: {', '.join(case.confirmed)}" if case.confirmed else ""
         said = (
             case.study_date,
             case.vendor,
             case.study_uid,
             ", ".join(case.flagged) or "none",
-            " ".join(filter(None, (case.impression, confirmed))),
+            ", ".join(case.confirmed),
         )
         table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
-    return table
+    console.print(table)
+    for rank, each in enumerate(found, start=1):
+        if each.case.impression:
+            say(f"{rank}: {each.case.impression}")
 
 
 def findings(model: Model) -> None:
