@@ -208,7 +208,7 @@ def test_an_assessed_study_is_found_in_words_and_by_likeness(
     found = json.loads(said(site, "search", "Left ventricle is dilated", "--json"))
     assert {each["study_uid"] for each in found} == {first, second}
     assert found[0]["similarity"] >= found[1]["similarity"]
-    (near, _) = json.loads(said(site, "search", "--like", second, "--json"))
+    (near,) = json.loads(said(site, "search", "--like", second, "--json"))
     assert near["study_uid"] == first
     assert near["own"]  # of the same patient, and so apart
     assert -1 < near["similarity"] < 1
@@ -255,8 +255,10 @@ def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def renewed(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Return the site with another bundle, which has embedded nothing yet."""
+def renewed(
+    served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Site, str]:
+    """Return the site with another bundle, and what was said before that had embedded the past."""
     site, _ = served
     folder = tmp_path_factory.mktemp("renewed")
     bundle = shutil.copytree(DRAWN_HEARTS, folder / "bundle")
@@ -265,26 +267,26 @@ def renewed(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFac
     settings = yaml.safe_load(site.config.read_text())
     changed = {"model": {"bundle": str(bundle)}, "state_dir": str(load(site.config).state_dir)}
     (folder / "triage.yaml").write_text(yaml.safe_dump({**settings, **changed}))
-    return replace(site, folder=folder)
+    new = replace(site, folder=folder)
+    before = asked(new, "search", "Normal")
+    with serving(new):
+        wait_until(lambda: "2 indexed" in new.log())
+    return new, before.stderr
 
 
 def test_a_new_bundle_embeds_the_past_aside_while_the_old_one_still_has_it(
-    served: tuple[Site, list[str]], renewed: Site
+    served: tuple[Site, list[str]], renewed: tuple[Site, str]
 ) -> None:
-    site, uids = served
-    behind = asked(renewed, "search", "Normal")
-    assert behind.returncode == 2
-    assert "2 past cases are not embedded by this bundle yet" in behind.stderr
-    with serving(renewed):
-        wait_until(lambda: "2 indexed" in renewed.log())
-    found = json.loads(said(renewed, "search", "Left ventricle is dilated", "--json"))
+    (site, uids), (new, before) = served, renewed
+    assert "2 past cases are not embedded by this bundle yet" in before
+    found = json.loads(said(new, "search", "Left ventricle is dilated", "--json"))
     assert {each["study_uid"] for each in found} == {*uids}
     old = json.loads(said(site, "search", "Left ventricle is dilated", "--json"))
     assert [each["study_uid"] for each in old] == [each["study_uid"] for each in found]
 
 
 def test_a_forgotten_patient_is_in_no_search_and_no_file(
-    served: tuple[Site, list[str]], asking: Site
+    served: tuple[Site, list[str]], asking: Site, renewed: tuple[Site, str]
 ) -> None:
     site, _ = served
     said(asking, "findings", "fit")
@@ -293,11 +295,12 @@ def test_a_forgotten_patient_is_in_no_search_and_no_file(
     assert any(path.read_bytes().strip(b"\0") for path in vectors)
     assert "HIDDEN" not in "".join(path.name for path in state.rglob("*"))
     told = said(site, "forget", "HIDDEN-4711")
-    assert told.startswith("2 case(s) removed")
+    assert told.startswith("4 case(s) removed")  # two studies, embedded by two bundles
     assert "like_the_first was fitted from one" in told
-    nothing = asked(site, "search", "Normal")
-    assert nothing.returncode == 2
-    assert "there is no case" in nothing.stderr
+    for each in (site, renewed[0]):
+        nothing = asked(each, "search", "Normal")
+        assert nothing.returncode == 2
+        assert "there is no case" in nothing.stderr
     assert not any(path.read_bytes().strip(b"\0") for path in vectors)
 
 
