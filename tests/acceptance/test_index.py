@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.sr.coding import Code
 
+from tests.builders.readings import basic_text_sr
 from triage.demo import ASKED, DRAWN_HEARTS
+from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw
 
@@ -35,6 +38,14 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.PatientName, image.PatientID = "Kowalczyk^Wojciech", f"PAT-778899{number}"
             image.PatientBirthDate, image.AccessionNumber = "19610203", f"ACC-4455{number}"
             image.save_as(file)
+            last = image
+    impression = Code("121072", "DCM", "Impressions")
+    text = "Wojciech Kowalczyk has late enhancement of the septum."
+    header = Dataset()
+    for keyword in ("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber"):
+        setattr(header, keyword, last[keyword].value)
+    report = basic_text_sr([(impression, text)], header)
+    report.save_as(folder / str(SEEDS[-1]) / "report.dcm", enforce_file_format=True)
     (folder / "README").write_text("nothing to see")
     return folder
 
@@ -95,9 +106,13 @@ def test_a_folder_becomes_cases_with_reports_and_without_names(
     assert done.returncode == 0, done.stderr
     assert "4 indexed" in done.stdout
     assert "9 files are no DICOM" in done.stderr  # with what lies beside a drawn heart
-    assert "1 of 2 reports joined" in done.stdout
+    assert "2 studies met their report; 2 were read from files" in done.stdout
     assert "1 reports have no impression under a heading" in done.stderr
-    (told,) = [case for case in found(config) if case["impression"]]
+    told, read = sorted(
+        (case for case in found(config) if case["impression"]),
+        key=lambda case: not case["confirmed"],
+    )
+    assert read["impression"] == "[name] has late enhancement of the septum."
     assert "left ventricle, LVEF 35 %" in str(told["impression"])
     assert told["confirmed"] == ["lv_dilation"]
     assert [each["study_uid"] for each in found(config, "--confirmed")] == [told["study_uid"]]
@@ -130,7 +145,8 @@ def test_what_was_killed_goes_on_where_it_was(archive: Path, config: Path) -> No
     running = subprocess.Popen(command(config, "index", archive), stdout=subprocess.DEVNULL)
     state = config.parent / "state" / "cases"
     deadline = time.monotonic() + 120
-    while not any(path.stat().st_size for path in state.glob("*.f16")):
+    two = 2 * 2 * open_bundle(DRAWN_HEARTS).manifest.sizes.embedding  # vectors of halves
+    while not any(path.stat().st_size >= two for path in state.glob("*.f16")):
         assert time.monotonic() < deadline
         assert running.poll() is None
         time.sleep(0.02)

@@ -142,9 +142,8 @@ def _index(
 
 def _tell(reports: Reports) -> None:
     tally = reports.tally
-    if not tally.read:
-        return
-    terminal.say(f"{tally.joined} of {tally.read} reports joined")
+    if tally.joined or tally.read:
+        terminal.say(f"{tally.joined} studies met their report; {tally.read} were read from files")
     for count, why in (
         (tally.without_impression, "have no impression under a heading"),
         (tally.other_patient, "name another patient than the images, and are left out"),
