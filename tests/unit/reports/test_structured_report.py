@@ -187,14 +187,14 @@ def test_single_precision_reads_as_it_was_meant() -> None:
 
 
 def test_a_score_of_examples_is_not_called_one_of_words_and_tells_no_study() -> None:
-    examples = Examples(present=("1.2.3", "1.2.4"), absent=("1.2.5",))
+    examples = Examples(present=("2.25.77001", "2.25.77002"), absent=("2.25.77003",))
     finding = replace(ANSWERS[0].finding, prompts=(), examples=examples)
     report = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="f" * 64))
     assert values(report, codes.SCORE) == []
     assert values(report, codes.EXAMPLE_SCORE) == [0.5]
     (told,) = values(report, codes.EXAMPLES)
     assert told == f"2 studies with it, 1 without; fit_sha256={'f' * 64}"
-    assert "1.2.3" not in str(report)
+    assert "2.25.7700" not in str(report)
     other = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="e" * 64))
     assert other.SOPInstanceUID != report.SOPInstanceUID
 
