@@ -220,7 +220,7 @@ def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
     triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
     """
     receiver = load(config).receiver
-    ours = calling or next(iter(receiver.calling), "TRIAGE-SEND")
+    ours = calling or next(iter(receiver.titles()), "TRIAGE-SEND")
     peer = Peer(host, port or receiver.port, called or receiver.ae_title, ours)
     _sent(dicom_files(folder), peer)
 
