@@ -117,8 +117,8 @@ class Listener(ThreadedAssociationServer):
                 for key, _ in lobby.select(poll_interval):
                     if key.fileobj is self._listening:
                         self._accept(lobby)
-                    else:
-                        self._heard(lobby, self._silent[cast(socket.socket, key.fileobj)])
+                    elif waiting := self._silent.get(cast(socket.socket, key.fileobj)):
+                        self._heard(lobby, waiting)  # unless it has just made room for another
                 self._close_overdue(lobby)
                 self.service_actions()
             for waiting in list(self._silent.values()):
@@ -171,7 +171,11 @@ class Listener(ThreadedAssociationServer):
             self._report(host, f"more than {self._speaking_max} connections at once")
             return
         connection.settimeout(self.ae.acse_timeout)
-        self.process_request(connection, cast(Any, waiting.address))
+        try:
+            self.process_request(connection, cast(Any, waiting.address))
+        except RuntimeError:  # the system has no thread left; the sender tries again
+            connection.close()
+            self._report(host, "no thread left for it")
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Make the TLS handshake, if there is to be one, and then the association."""

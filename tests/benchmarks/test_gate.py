@@ -3,6 +3,7 @@
 Run with `-s` to see the figures: python -m pytest -s tests/benchmarks/test_gate.py
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ SLACK_MB = 8.0
 
 
 def printed(what: str, before: Cost, after: Cost, seconds: float) -> None:
-    print(f"\n{what}: {seconds:.1f} s\n  before {before}\n  after  {after}")
+    sys.stdout.write(f"\n{what}: {seconds:.1f} s\n  before {before}\n  after  {after}\n")
 
 
 def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
             each.close()
         wait_until(lambda: cost().descriptors <= before.descriptors + 2, 30, "the end of all")
         after = cost()
-        print(f"\n  during {during}, at most {most} threads")
+        sys.stdout.write(f"\n  during {during}, at most {most} threads\n")
         printed(f"{CONNECTIONS} connections, silent", before, after, time.monotonic() - began)
         assert most <= before.threads
         assert after.megabytes <= before.megabytes + SLACK_MB

@@ -155,6 +155,17 @@ def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_p
         assert not ours.turned_away()
 
 
+def test_13_a_silent_connection_may_end_just_as_it_makes_room(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours:
+        held = [silent(ours.port) for _ in range(SILENT_MAX)]
+        for _ in range(1000):
+            held.append(silent(ours.port))
+            held.pop(0).close()
+        assert dcmtk("echoscu", ours.port).returncode == 0
+        for each in held:
+            each.close()
+
+
 @pytest.mark.parametrize("said", [b"\x01", b"\x01\x00\x00\x00\x00\xff half a request"])
 def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said: bytes) -> None:
     with gate(tmp_path, artim_s=1) as ours:
