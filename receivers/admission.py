@@ -33,6 +33,10 @@ class Rejection:
     why: str
 
 
+#: Transient, service provider (ACSE), no reason given.
+UNFORESEEN = Rejection(2, 2, 1, "a defect; see the log")
+
+
 def _unknown_calling(why: str) -> Rejection:
     return Rejection(1, 1, 3, why)  # permanent, service user, calling AE title not recognized
 
@@ -51,7 +55,8 @@ class Admission:
     def __init__(self, settings: Receiver) -> None:
         self._settings = settings
         self._peers = dict(settings.peers)
-        self._peers |= {title: Peer(ae_titles=(title,)) for title in settings.calling}
+        # No peer's name has a space, so none is hidden by a title.
+        self._peers |= {f"calling {t}": Peer(ae_titles=(t,)) for t in settings.calling}
         self._lock = threading.Lock()
         self._inside: list[tuple[str, Callable[[], bool]]] = []
 

@@ -27,7 +27,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receivers import tls
-from receivers.admission import Admission, Caller
+from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
 from receivers.storage_classes import storage_classes
@@ -141,8 +141,20 @@ def _entity(settings: Receiver) -> AE:
 
 
 def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Receiver) -> None:
+    """Decide about an association; where that fails nobody is let in.
+
+    pynetdicom would log the error, and accept.
+    """
+    try:
+        _decide(event.assoc, admission, intake, settings)
+    except Exception:
+        if not event.assoc.is_rejected:
+            _reject(event.assoc, UNFORESEEN)
+        raise
+
+
+def _decide(association: Any, admission: Admission, intake: Intake, settings: Receiver) -> None:
     """Let an association in, or reject it and make that visible with its reason."""
-    association: Any = event.assoc
     request: Any = association.requestor.primitive
     connection = association.dul.socket.socket
     caller = Caller(
@@ -156,12 +168,16 @@ def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Rec
         return association.is_alive() and not (association.is_released or association.is_aborted)
 
     rejection = admission.enter(caller, is_open)
-    if rejection is None:
+    if rejection is not None:
+        _reject(association, rejection)
+        intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
+    elif connection is not None:  # it has not gone yet
         connection.settimeout(settings.idle_s)
-        return
+
+
+def _reject(association: Any, rejection: Rejection) -> None:
     association.acse.send_reject(rejection.result, rejection.source, rejection.reason)
     association.kill()  # returns when the answer has been sent
-    intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
 
 
 def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:

@@ -44,6 +44,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from receivers.admission import Admission
 from receivers.listener import SILENT_MAX, SPARE
 from receivers.storage_classes import CLASSES
 from tests.builders.images import image
@@ -243,6 +244,17 @@ def test_a_stranger_is_rejected_for_good_however_often(
         assert (who, times) == (calling, 20)
         wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
         assert cost().descriptors <= before.descriptors
+
+
+def test_where_the_decision_fails_nobody_is_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Admission, "enter", broken)
+    with gate(tmp_path) as ours:
+        assert answer(ask(ours.port)) == (2, 2, 1)
 
 
 def test_another_called_title_is_taken_where_the_site_says_so(tmp_path: Path) -> None:

@@ -105,6 +105,13 @@ def test_all_together_have_a_limit_and_who_has_gone_does_not_count() -> None:
     assert "more than 3 associations at once" in fourth.why
 
 
+def test_a_title_that_is_another_peer_s_name_hides_nobody() -> None:
+    admission = gate(calling=["mr1"])
+    assert asked(replace(MR1, calling_ae="mr1", address="192.0.2.1"), admission) is None
+    assert asked(MR1, admission) is None
+    assert asked(replace(MR1, address="192.0.2.1"), admission) is not None
+
+
 def test_who_is_rejected_does_not_count() -> None:
     admission = gate(associations=1)
     for _ in range(5):
