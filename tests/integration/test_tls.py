@@ -128,10 +128,11 @@ def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
     with secured(tmp_path, world) as ours:
         before = cost()
         shown = getattr(world, client) if client else None
-        assert echo(ours, world, shown).returncode != 0
-        assert reasons(ours) == [said]
+        for _ in range(10):
+            assert echo(ours, world, shown).returncode != 0
+        assert reasons(ours, 10) == [said]
         wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
-        assert cost().descriptors <= before.descriptors
+        assert cost().descriptors < before.descriptors + 10  # the ledger has opened some
 
 
 @pytest.mark.parametrize("server", ["stranger", "expired"])
@@ -207,7 +208,7 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
             each.close()
         assert reasons(ours, SPARE - 1) == ["TLS: the handshake was not finished in time"]
         wait_until(lambda: cost().threads <= before.threads, 5, "the end of their threads")
-        assert cost().descriptors <= before.descriptors
+        assert cost().descriptors < before.descriptors + len(hanging)
 
 
 def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: World) -> None:
