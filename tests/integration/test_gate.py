@@ -47,7 +47,7 @@ from pydicom.uid import (
 from receivers.admission import Admission
 from receivers.listener import SILENT_MAX, SPARE
 from receivers.storage_classes import CLASSES
-from tests.builders.images import image
+from tests.builders.images import image, part10
 from tests.integration.gates import answer, ask, cost, gate, is_closed, silent
 from tests.integration.servers import wait_until
 from tests.integration.test_c_store import dcmtk
@@ -118,12 +118,18 @@ def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
         assert len(ours.files()) == 1
 
 
+def written(folder: Path, count: int) -> Path:
+    """Return a folder with so many instances of one study."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.dcm").write_bytes(part10(image(number=number)))
+    return folder
+
+
 def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:
+    folder = written(tmp_path / "sent", 1000)
     with gate(tmp_path) as ours:
-        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
-        for number in range(1000):
-            assert association.send_c_store(image(number=number)).Status == Status.SUCCESS
-        association.release()
+        assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
         (study,) = ours.ledger.studies()
     assert study.instances == 1000
 
