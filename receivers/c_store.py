@@ -5,7 +5,10 @@ durable. All storage SOP classes are accepted in every transfer syntax, undecode
 routes to us is kept, and what is not for us is declined later, with a reason.
 """
 
-from typing import Any, cast
+import sys
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
 
 import structlog
 from pydicom.uid import (
@@ -20,9 +23,14 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
-from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from receivers import tls
+from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
+from receivers.guard import InstanceLimit
+from receivers.listener import Listener
+from receivers.storage_classes import storage_classes
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
@@ -52,49 +60,132 @@ SYNTAXES = [*PREFERRED, *(uid for uid in ALL_TRANSFER_SYNTAXES if uid not in PRE
 
 log = structlog.get_logger(__name__)
 
-PDU_BYTES = 131_072
-NETWORK_TIMEOUT_S = 60
-#: Connections that never speak count until they are reaped, so a few are not enough.
-ASSOCIATIONS_MAX = 100
+
+@dataclass(frozen=True)
+class Receiving:
+    """The ports that are listened on; what is open on them counts together."""
+
+    listeners: tuple[Listener, ...]
+
+    def shutdown(self) -> None:
+        """Stop listening; associations that are open go on."""
+        for each in self.listeners:
+            each.shutdown()
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """The associations that are open."""
+        return [each for listener in self.listeners for each in listener.active_associations]
 
 
-def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
+def start(intake: Intake, settings: Receiver) -> Receiving:
     """Listen in threads of its own; `end` ends it."""
-    ae = AE(ae_title=settings.ae_title)
-    for sop_class in _STORAGE_CLASSES.values():
-        ae.add_supported_context(sop_class, SYNTAXES)
-    ae.add_supported_context(Verification)
-    ae.require_called_aet = True
-    ae.require_calling_aet = list(settings.calling)
-    ae.maximum_pdu_size = PDU_BYTES
-    ae.maximum_associations = ASSOCIATIONS_MAX
-    ae.network_timeout = NETWORK_TIMEOUT_S
+    ae = _entity(settings)
+    limit = InstanceLimit(settings.instance_bytes)
     handlers: Any = [
-        (evt.EVT_C_STORE, _store, [intake]),
+        (evt.EVT_REQUESTED, _admit, [Admission(settings), intake, settings]),
+        (evt.EVT_PDU_RECV, limit.listen),
+        (evt.EVT_C_STORE, _store, [intake, limit]),
         AT_ONCE,
-        (evt.EVT_REJECTED, _report_rejected, [intake, settings]),
     ]
-    address = (settings.host, settings.port)
-    try:
-        server = ae.start_server(address, block=False, evt_handlers=handlers)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "set receiver.host and receiver.port"
-        ) from None
-    log.info("receiving", ae_title=settings.ae_title, host=settings.host, port=settings.port)
-    return cast(ThreadedAssociationServer, server)
+    ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
+    if settings.tls is not None:
+        ports.append((settings.tls.port, tls.context(settings.tls)))
+    receiving = Receiving(())
+    for port, context in ports:
+        try:
+            listener: Any = ae.make_server(
+                (settings.host, port),
+                ssl_context=context,
+                evt_handlers=handlers,
+                server_class=Listener,
+                associations=settings.associations,
+                pdu_bytes=settings.pdu_bytes,
+                report=lambda host, why: intake.report_rejected(why, Source("", host)),
+            )
+        except OSError as error:
+            receiving.shutdown()
+            raise ConfigurationError(
+                f"cannot listen on {settings.host}:{port}: {error.strerror}; "
+                f"set receiver.host and receiver.{'tls.' if context else ''}port"
+            ) from None
+        listener.start()
+        receiving = Receiving((*receiving.listeners, listener))
+        log.info(
+            "receiving",
+            ae_title=settings.ae_title,
+            host=settings.host,
+            port=port,
+            tls=context is not None,
+        )
+    return receiving
 
 
-def end(server: ThreadedAssociationServer) -> None:
+def end(receiving: Receiving) -> None:
     """Stop listening and end the associations that are open: their senders try again."""
-    server.shutdown()
-    for association in server.active_associations:
+    receiving.shutdown()
+    for association in receiving.active_associations:
         association.abort()
 
 
-def _store(event: evt.Event, intake: Intake) -> int:
+def _entity(settings: Receiver) -> AE:
+    ae = AE(ae_title=settings.ae_title)
+    for sop_class in storage_classes():
+        ae.add_supported_context(sop_class, SYNTAXES)
+    ae.add_supported_context(Verification)
+    ae.maximum_pdu_size = settings.pdu_bytes
+    ae.maximum_associations = sys.maxsize  # `Admission` counts
+    ae.acse_timeout = settings.artim_s
+    ae.network_timeout = settings.idle_s
+    return ae
+
+
+def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Receiver) -> None:
+    """Decide about an association; where that fails nobody is let in.
+
+    pynetdicom would log the error, and accept.
+    """
+    try:
+        _decide(event.assoc, admission, intake, settings)
+    except Exception:
+        if not event.assoc.is_rejected:
+            _reject(event.assoc, UNFORESEEN)
+        raise
+
+
+def _decide(association: Any, admission: Admission, intake: Intake, settings: Receiver) -> None:
+    """Let an association in, or reject it and make that visible with its reason."""
+    request: Any = association.requestor.primitive
+    connection = association.dul.socket.socket
+    caller = Caller(
+        calling_ae=str(request.calling_ae_title).strip(),
+        called_ae=str(request.called_ae_title).strip(),
+        address=str(association.requestor.address),
+        certificates=tls.certificates_of(connection),
+    )
+
+    def is_open() -> bool:
+        return association.is_alive() and not (association.is_released or association.is_aborted)
+
+    rejection = admission.enter(caller, is_open)
+    if rejection is not None:
+        _reject(association, rejection)
+        intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
+    elif connection is not None:  # it has not gone yet
+        connection.settimeout(settings.idle_s)
+
+
+def _reject(association: Any, rejection: Rejection) -> None:
+    association.acse.send_reject(rejection.result, rejection.source, rejection.reason)
+    association.kill()  # returns when the answer has been sent
+
+
+def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
+    if limit.is_exceeded(event.assoc):
+        why = f"larger than receiver.instance_bytes, {limit.most_bytes}"
+        intake.report_refused(why, _source(event))
+        return Status.TOO_LARGE
     try:
         intake.accept(event.encoded_dataset(), _source(event), _announced(event))
     except DamagedInstance:
@@ -115,17 +206,3 @@ def _announced(event: evt.Event) -> str:
 def _source(event: evt.Event) -> Source:
     requestor = event.assoc.requestor
     return Source(str(requestor.ae_title).strip(), str(requestor.address))
-
-
-def _report_rejected(event: evt.Event, intake: Intake, settings: Receiver) -> None:
-    """Make a rejection visible with its reason."""
-    source = _source(event)
-    request: Any = event.assoc.requestor.primitive
-    called = str(request.called_ae_title).strip()
-    if called != settings.ae_title:
-        why = f"called as {called!r}, we are {settings.ae_title!r}"
-    elif source.calling_ae not in settings.calling:
-        why = f"unknown calling AE title {source.calling_ae!r}"
-    else:
-        why = f"more than {ASSOCIATIONS_MAX} associations at once"
-    intake.report_rejected(why, source)

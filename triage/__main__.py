@@ -15,6 +15,7 @@ from typing import TextIO
 
 import click
 
+from receivers import tls
 from triage import __version__, demo, logs, terminal
 from triage import series as audit
 from triage.assess import read_summary
@@ -136,6 +137,12 @@ def _started(config: Path | None, parent: int | None) -> Settings:
     return settings
 
 
+def _check_receiver(settings: Settings) -> None:
+    """Raise ConfigurationError where the certificate of the TLS port cannot be used."""
+    if settings.receiver.tls is not None:
+        tls.context(settings.receiver.tls)
+
+
 @main.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
@@ -145,6 +152,7 @@ def serve(config: Path | None) -> None:
     """
     settings = _started(config, None)
     # What is wrong must show here, not in a restart loop; a library that is down may come back.
+    _check_receiver(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):
         open_past(settings, model.bundle)
@@ -220,7 +228,7 @@ def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
     triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
     """
     receiver = load(config).receiver
-    ours = calling or next(iter(receiver.calling), "TRIAGE-SEND")
+    ours = calling or next(iter(receiver.titles()), "TRIAGE-SEND")
     peer = Peer(host, port or receiver.port, called or receiver.ae_title, ours)
     _sent(dicom_files(folder), peer)
 
@@ -617,6 +625,7 @@ def check(config: Path | None) -> None:
     terminal.console.print_json(shown(settings))
     load_rules(settings.series_rules)
     require_peers(settings)
+    _check_receiver(settings)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"

@@ -9,6 +9,7 @@ every field; a test holds the two together.
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -51,14 +52,79 @@ def _postgres_url(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; one is named as 10.1.2.3 or 10.1.2.0/24") from None
+
+
+def _certificate(value: str) -> str:
+    """A fingerprint is compared without its colons and in small letters; a name as it stands."""
+    digits = value.replace(":", "").lower()
+    return digits if FINGERPRINT.fullmatch(digits) else value
+
+
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+PeerName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Peer(Strict):
+    """Somebody who may send: each of what is said here must fit."""
+
+    ae_titles: tuple[AeTitle, ...] = Field(min_length=1)  #: it calls itself one of these
+    addresses: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  #: none: from anywhere
+    associations: Count | None = None  #: at once; None: as many as the receiver has
+    #: of its TLS certificate: SHA-256 fingerprint, common name or DNS name; none: any, or no TLS
+    certificates: tuple[Annotated[str, AfterValidator(_certificate)], ...] = ()
+
+
+class Tls(Strict):
+    """A second port, with TLS."""
+
+    port: Port = 2762
+    certificate: Path  #: PEM, with those between
+    key: Path  #: PEM, not encrypted
+    clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
     ae_title: AeTitle = "CMRTRIAGE"
+    check_called: bool = True  #: reject who calls us by another AE title
     host: str = "127.0.0.1"
     port: Port = 11112
-    calling: tuple[AeTitle, ...] = ()  #: AE titles that may send; any other is rejected
+    tls: Tls | None = None  #: None: no TLS
+    calling: tuple[AeTitle, ...] = ()  #: AE titles that may send, from anywhere
+    peers: dict[PeerName, Peer] = Field(default_factory=dict)  #: who may send besides
+    associations: int = Field(default=100, ge=1, le=300)  #: at once, of all peers together
+    artim_s: float = Field(default=30.0, gt=0, le=600)  #: for a connection to ask
+    idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for an association to go on
+    pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
+    instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        for name, peer in self.peers.items():
+            if twice := set(peer.ae_titles) & set(self.calling):
+                raise ValueError(
+                    f"{min(twice)} stands in calling, which lets it send from anywhere, and in "
+                    f"peers.{name}: take it out of calling"
+                )
+            if peer.certificates and (self.tls is None or self.tls.clients is None):
+                raise ValueError(
+                    f"peers.{name}.certificates: set tls.clients, or none is asked for"
+                )
+        if self.tls is not None and self.tls.port == self.port:
+            raise ValueError("tls.port must be another one than port")
+        return self
+
+    def titles(self) -> tuple[str, ...]:
+        """Return every AE title that may send."""
+        return (*self.calling, *(title for p in self.peers.values() for title in p.ae_titles))
 
 
 class DicomDestination(Strict):
@@ -193,9 +259,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 
 def require_peers(settings: Settings) -> None:
     """Raise ConfigurationError unless there is somebody to receive from and to send to."""
-    if not settings.receiver.calling:
+    if not settings.receiver.titles():
         raise ConfigurationError(
-            "receiver.calling is empty, so every sender would be rejected: "
+            "receiver.calling is empty and so is receiver.peers: every sender would be rejected; "
             "list the AE titles that may send, e.g. calling: [PACS]"
         )
     if not settings.destinations:
@@ -246,7 +312,17 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             "key": settings.web.key and _absolute(settings.web.key, base),
         }
     )
-    return settings.model_copy(update={**paths, "model": model, "web": web})
+    tls = settings.receiver.tls and settings.receiver.tls.model_copy(
+        update={
+            "certificate": _absolute(settings.receiver.tls.certificate, base),
+            "key": _absolute(settings.receiver.tls.key, base),
+            "clients": settings.receiver.tls.clients
+            and _absolute(settings.receiver.tls.clients, base),
+        }
+    )
+    receiver = settings.receiver.model_copy(update={"tls": tls})
+    parts = {"model": model, "web": web, "receiver": receiver}
+    return settings.model_copy(update={**paths, **parts})
 
 
 def _absolute(path: Path, base: Path) -> Path:

@@ -17,6 +17,7 @@ class Status(IntEnum):
     OUT_OF_RESOURCES = 0xA700
     DATA_SET_DOES_NOT_MATCH = 0xA900
     CANNOT_UNDERSTAND = 0xC000
+    TOO_LARGE = 0xC001  #: of the range 0xCxxx, whose last digits are ours
 
 
 #: PS3.4 table B.2-1: the instance was stored, with a remark worth keeping.

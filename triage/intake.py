@@ -10,6 +10,7 @@ from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedI
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.header import read_identity
 from triage.ports import Ledger, Spool
+from triage.repeated import Repeated
 
 log = structlog.get_logger(__name__)
 NOBODY = Source(calling_ae="", address="")
@@ -21,6 +22,7 @@ class Intake:
     def __init__(self, spool: Spool, ledger: Ledger) -> None:
         self._spool = spool
         self._ledger = ledger
+        self._repeated = Repeated(ledger)
         #: True when the spool holds what the ledger was not there to record: see `recover`.
         self.behind = False
 
@@ -54,7 +56,15 @@ class Intake:
 
     def report_rejected(self, why: str, source: Source) -> None:
         """Remember that somebody was turned away before an instance came."""
-        self._incident("rejected association", why, source, "")
+        self._repeated.report("rejected association", why, source)
+
+    def report_refused(self, why: str, source: Source) -> None:
+        """Remember that an instance was refused of which nothing was kept."""
+        self._repeated.report("refused instance", why, source)
+
+    def tell_repeated(self) -> None:
+        """Have the ledger know how often the same was reported again; once a second will do."""
+        self._repeated.tell()
 
     def recover(self) -> int:
         """Record what the spool holds and the ledger does not know; return how many.

@@ -38,6 +38,7 @@ def _keep_up(intake: Intake, reconciler: Reconciler, ended: threading.Event) -> 
             if intake.behind:
                 intake.recover()
             reconciler.tick()
+            intake.tell_repeated()
         except (LedgerUnavailable, OSError) as error:  # the next tick tries again
             log.exception("ledger or spool unavailable", exc_info=error)
         ended.wait(TICK_S)

@@ -257,7 +257,8 @@ def incidents(found: Sequence[Row[Any]], title: str = "Turned away or set apart"
         table.add_column(heading, overflow="fold")
     for each in found:
         origin = f"{each.calling_ae} {each.address}"
-        table.add_row(moment(each.at), each.kind, origin, each.detail, each.path)
+        what = each.kind if each.times == 1 else f"{each.kind}, {each.times} times"
+        table.add_row(moment(each.at), what, origin, each.detail, each.path)
     console.print(table)
 
 

@@ -371,6 +371,22 @@ def test_incidents_are_kept_newest_first(ledger: SqlLedger) -> None:
     assert [row.kind for row in ledger.incidents()] == ["refused instance", "rejected association"]
 
 
+def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    ledger.report_again("rejected association", "unknown AE title 'X'", SOURCE)
+    ledger.report("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    clock.pass_s(60)
+    ledger.report_again("rejected association", "unknown AE title 'X'", SOURCE, 41)
+    ledger.report_again("rejected association", "unknown AE title 'Y'", SOURCE)
+    told = [(row.detail, row.times) for row in ledger.incidents()]
+    assert told == [
+        ("unknown AE title 'Y'", 1),
+        ("unknown AE title 'X'", 42),
+        ("cut short", 1),
+    ]
+
+
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
     first = SqlLedger.in_folder(tmp_path, clock)
     study, _due = assessed(first)

@@ -166,12 +166,14 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
     ledger.record(receipt("arriving"), SOURCE)
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no MR images, only CT")
-    ledger.report("rejected association", "unknown calling AE title 'X'", SOURCE)
+    for times in (1, 16):
+        ledger.report_again("rejected association", "unknown calling AE title 'X'", SOURCE, times)
     shown = triage("status", config=configured(tmp_path))
     assert shown.returncode == 0, shown.stderr
     assert "no MR images, only CT" in shown.stdout
     assert "RECEIVING" in shown.stdout
     assert "unknown calling AE title 'X'" in shown.stdout
+    assert "17 times" in shown.stdout
     assert "Marked" not in shown.stdout
 
 

@@ -56,6 +56,26 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("reciever: {}", "line 1: reciever: is no known field"),
         ("receiver:\n  ae_title: MUCH_TOO_LONG_A_TITLE", "line 2: receiver.ae_title: an AE title"),
         ("receiver:\n  calling: ['A\\B']", "line 2: receiver.calling.0: an AE title"),
+        ("receiver:\n  peers: {mr1: {}}", "line 2: receiver.peers.mr1.ae_titles: is missing"),
+        ("receiver: {peers: {a: {ae_titles: []}}}", "receiver.peers.a.ae_titles"),
+        ("receiver: {peers: {A: {ae_titles: [X]}}}", "receiver.peers.A"),
+        (
+            "receiver: {peers: {a: {ae_titles: [X], addresses: [10.1.2.3/24]}}}",
+            "receiver.peers.a.addresses.0: 10.1.2.3/24 has host bits set; one is named as",
+        ),
+        (
+            "receiver:\n  calling: [MR1]\n  peers: {a: {ae_titles: [MR1]}}",
+            "receiver: MR1 stands in calling, which lets it send from anywhere, and in peers.a",
+        ),
+        (
+            "receiver: {peers: {a: {ae_titles: [X], certificates: [a.example]}}}",
+            "receiver: peers.a.certificates: set tls.clients",
+        ),
+        (
+            "receiver: {port: 104, tls: {port: 104, certificate: a, key: b}}",
+            "receiver: tls.port must be another one than port",
+        ),
+        ("receiver: {associations: 1000}", "receiver.associations"),
         ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
         ("receiver: {quiet_s: .inf}", "receiver.quiet_s"),
         ("redis_url: localhost:6379", "redis_url: a Redis is named as redis://"),
@@ -131,9 +151,11 @@ def test_a_file_that_is_not_there_is_named() -> None:
 def test_a_service_without_senders_or_destinations_says_what_is_missing() -> None:
     with pytest.raises(ConfigurationError, match="receiver.calling is empty"):
         require_peers(Settings())
-    listening = Settings.model_validate({"receiver": {"calling": ["PACS"]}})
-    with pytest.raises(ConfigurationError, match="destinations is empty"):
-        require_peers(listening)
+    known = {"mr1": {"ae_titles": ["MR1"]}}
+    for receiver in ({"calling": ["PACS"]}, {"peers": known}):
+        listening = Settings.model_validate({"receiver": receiver})
+        with pytest.raises(ConfigurationError, match="destinations is empty"):
+            require_peers(listening)
 
 
 def test_a_page_beyond_this_machine_needs_a_certificate_or_a_word() -> None:
@@ -149,6 +171,14 @@ def test_a_certificate_is_seen_from_the_file_that_names_it(tmp_path: Path) -> No
     settings = load(written(tmp_path, "web: {certificate: c.pem, key: k.pem}\n"), {})
     assert settings.web.certificate == tmp_path / "c.pem"
     assert settings.web.key == tmp_path / "k.pem"
+
+
+def test_the_files_of_tls_are_seen_from_the_file_that_names_them(tmp_path: Path) -> None:
+    text = "receiver: {tls: {certificate: c.pem, key: k.pem, clients: ca.pem}}\n"
+    tls = load(written(tmp_path, text), {}).receiver.tls
+    assert tls is not None
+    assert (tls.certificate, tls.key) == (tmp_path / "c.pem", tmp_path / "k.pem")
+    assert tls.clients == tmp_path / "ca.pem"
 
 
 def test_a_password_that_is_not_hashed_is_refused_and_not_repeated(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, update
 
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
@@ -17,6 +17,9 @@ from triage.ports import Clock
 from triage.store import rows
 from triage.store.database import Database
 from triage.store.schema import deliveries, history, incidents, instances, studies
+
+#: Within so many seconds the same incident is one row.
+SAME_S = 86_400.0
 
 
 class SqlLedger:
@@ -78,6 +81,18 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
+    def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
+        """Remember that the same happened again: one incident a day, with how often."""
+        at = self._clock.now()
+        what = {"kind": kind, "detail": detail, "path": ""}
+        what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
+        same = (incidents.c[name] == value for name, value in what.items())
+        recent = incidents.c.at > at - SAME_S
+        more = {"times": incidents.c.times + times, "at": at}
+        with self._database.writing() as connection:
+            if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
+                connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
+
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
         with self._database.reading() as connection:
@@ -116,10 +131,10 @@ class SqlLedger:
         self, newest: int = 10, of: Collection[str] = (), but: Collection[str] = ()
     ) -> Sequence[Row[Any]]:
         """Return the newest incidents, newest first: of some kinds alone, or of all but some."""
-        query = select(incidents).order_by(incidents.c.id.desc()).limit(newest)
+        query = select(incidents).order_by(incidents.c.at.desc(), incidents.c.id.desc())
         if of:
             query = query.where(incidents.c.kind.in_(of))
-        query = query.where(incidents.c.kind.not_in(but))
+        query = query.where(incidents.c.kind.not_in(but)).limit(newest)
         with self._database.reading() as connection:
             return connection.execute(query).all()
 

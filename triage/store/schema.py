@@ -87,6 +87,7 @@ incidents = Table(
     Column("calling_ae", String(16), nullable=False),
     Column("address", String(64), nullable=False),
     Column("path", Text, nullable=False),
+    Column("times", Integer, nullable=False, server_default="1"),  # `at` is the last of them
 )
 
 products = Table(

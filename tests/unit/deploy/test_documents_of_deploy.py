@@ -19,12 +19,15 @@ from pydicom.uid import (
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers.c_store import ASSOCIATIONS_MAX, NETWORK_TIMEOUT_S, PDU_BYTES, PREFERRED
+from receivers.c_store import PREFERRED
+from receivers.listener import SILENT_MAX, SPARE
+from receivers.storage_classes import CLASSES
+from receivers.tls import SUITES
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
-from triage.config import load
-from triage.destinations.dicom import SYNTAXES
+from triage.config import Receiver, Tls, load
+from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.dimse import WARNINGS, Status, in_words
 from triage.domain.study import diagram
 from triage.reports import REPORTS, codes, key_images
@@ -33,6 +36,7 @@ from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
+RECEIVER = Receiver()
 
 
 def prose(name: str) -> str:
@@ -47,6 +51,14 @@ def test_the_private_codes_are_those_that_are_written() -> None:
     rows = table(STATEMENT, "private codes")
     assert len(rows) == len(OURS)
     assert {tuple(row) for row in rows} == {(code.value, code.meaning) for code in OURS}
+
+
+def test_the_private_storage_classes_are_those_that_are_taken() -> None:
+    assert dict(table(STATEMENT, "private classes")) == CLASSES
+
+
+def test_the_cipher_suites_are_those_that_are_offered() -> None:
+    assert [suite for (suite,) in table(STATEMENT, "suites")] == [*SUITES]
 
 
 def test_the_answers_are_those_that_are_given() -> None:
@@ -66,13 +78,17 @@ def test_the_answers_that_count_as_stored() -> None:
     "claim",
     [
         f"# DICOM conformance statement: CMR triage worker {__version__}",
-        f"| Maximum PDU we accept | {PDU_BYTES} bytes | {AE().maximum_pdu_size} bytes |",
-        f"| Associations at once | {ASSOCIATIONS_MAX}, a further one is rejected |",
-        f"| Association idle | ended after {NETWORK_TIMEOUT_S} s |",
+        f"`receiver.pdu_bytes` ({RECEIVER.pdu_bytes}) | {AE().maximum_pdu_size} bytes |",
+        f"`receiver.associations` ({RECEIVER.associations}), a further one is rejected |",
+        f"{SILENT_MAX} silent ones are held",
+        f"{SPARE} connections more than `receiver.associations` are heard",
+        f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
+        f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
+        f"(none, else {Tls.model_fields['port'].default})",
         f"Verification ({Verification})",
         f"MR Image Storage ({MRImageStorage})",
         f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
-        f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in SYNTAXES)} |",
+        f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in OFFERED)} |",
         f"`receiver.quiet_s` ({load(None, {}).receiver.quiet_s:g} s)",
         f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",
         f"| `receiver.ae_title` | {load(None, {}).receiver.ae_title} |",

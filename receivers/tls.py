@@ -1,0 +1,66 @@
+"""TLS of the receiver: PS3.15 B.12, BCP 195 (RFC 8996, RFC 9325) TLS Secure Transport Connection.
+
+Rule: TLS 1.2 and 1.3 alone, and of TLS 1.2 the forward-secret AEAD suites of RFC 9325 4.2 alone.
+Files that do not fit are found at the start, not at the first handshake.
+"""
+
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+from triage.config import Tls
+from triage.domain.errors import ConfigurationError
+
+SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+)
+
+
+def context(settings: Tls) -> ssl.SSLContext:
+    """Return the context of the TLS port; raise ConfigurationError where its files do not fit."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_ciphers(":".join(SUITES))
+    try:
+        # A password would be asked for on a terminal; without one, the load fails.
+        made.load_cert_chain(settings.certificate, settings.key, password="")
+        if settings.clients is not None:
+            made.load_verify_locations(settings.clients)
+            made.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(f"receiver.tls: {_in_words(error, settings)}") from None
+    return made
+
+
+def certificates_of(connection: object) -> frozenset[str]:
+    """Return what the client certificate of a connection is called; nothing if it has none.
+
+    Its SHA-256 fingerprint, 64 hexadecimal digits; its common names; its DNS names (RFC 5280).
+    """
+    if not isinstance(connection, ssl.SSLSocket):
+        return frozenset()
+    encoded = connection.getpeercert(binary_form=True)
+    if encoded is None:
+        return frozenset()
+    known: Any = connection.getpeercert() or {}
+    subject = [pair for relative in known.get("subject", ()) for pair in relative]
+    pairs = [*subject, *known.get("subjectAltName", ())]
+    names = {str(value) for kind, value in pairs if kind in {"commonName", "DNS"}}
+    return frozenset({hashlib.sha256(encoded).hexdigest(), *names})
+
+
+def _in_words(error: OSError, settings: Tls) -> str:
+    files: list[Path] = [settings.certificate, settings.key]
+    files += [settings.clients] if settings.clients else []
+    for path in files:
+        try:
+            path.read_bytes()
+        except OSError as missing:
+            return f"cannot read {path}: {missing.strerror}"
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return f"{settings.key} is not the key of {settings.certificate}"
+    return f"{', '.join(map(str, files))}: not PEM, or the key is encrypted"

@@ -1,0 +1,94 @@
+"""What thousands of connections, associations and instances cost the receiver.
+
+Run with `-s` to see the figures: python -m pytest -s tests/benchmarks/test_gate.py
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+from receivers.listener import SILENT_MAX
+from tests.builders.images import image
+from tests.integration.gates import Cost, ask, cost, gate, silent
+from tests.integration.servers import wait_until
+from tests.integration.test_c_store import dcmtk
+from tests.integration.test_gate import written
+from triage.dimse import Status
+
+CONNECTIONS = 10_000
+ASSOCIATIONS = 500
+INSTANCES = 5_000
+#: What the allocator may keep; a thread or a copy of the contexts for each would be gigabytes.
+SLACK_MB = 8.0
+
+
+def printed(what: str, before: Cost, after: Cost, seconds: float) -> None:
+    sys.stdout.write(f"\n{what}: {seconds:.1f} s\n  before {before}\n  after  {after}\n")
+
+
+def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours:
+        for _ in range(200):
+            silent(ours.port).close()
+        before, began, most = cost(), time.monotonic(), 0
+        for number in range(CONNECTIONS):
+            silent(ours.port).close()
+            if number % 500 == 0:
+                most = max(most, cost().threads)
+        wait_until(lambda: cost().descriptors <= before.descriptors, 30, "the end of all")
+        after = cost()
+        printed(
+            f"{CONNECTIONS} connections, closed at once", before, after, time.monotonic() - began
+        )
+        assert most <= before.threads
+        assert after.threads <= before.threads
+        assert after.megabytes <= before.megabytes + SLACK_MB
+        assert ask(ours.port).is_established
+
+
+def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours:
+        before, began, most = cost(), time.monotonic(), 0
+        held = []
+        for number in range(CONNECTIONS):
+            held.append(silent(ours.port))
+            if len(held) > SILENT_MAX:  # of which the receiver has closed the oldest
+                held.pop(0).close()
+            if number % 500 == 0:
+                most = max(most, cost().threads)
+        during = cost()
+        assert ask(ours.port).is_established
+        for each in held:
+            each.close()
+        wait_until(lambda: cost().descriptors <= before.descriptors + 2, 30, "the end of all")
+        after = cost()
+        sys.stdout.write(f"\n  during {during}, at most {most} threads\n")
+        printed(f"{CONNECTIONS} connections, silent", before, after, time.monotonic() - began)
+        assert most <= before.threads
+        assert after.megabytes <= before.megabytes + SLACK_MB
+
+
+def test_13_one_association_for_each_file(tmp_path: Path) -> None:
+    context = (MRImageStorage, ExplicitVRLittleEndian)
+    with gate(tmp_path) as ours:
+        before, began = cost(), time.monotonic()
+        for number in range(ASSOCIATIONS):
+            association = ask(ours.port, context)
+            assert association.send_c_store(image(number=number)).Status == Status.SUCCESS
+            association.release()
+        wait_until(lambda: cost().descriptors <= before.descriptors + 3, 30, "the end of all")
+        printed(f"{ASSOCIATIONS} associations", before, cost(), time.monotonic() - began)
+        (study,) = ours.ledger.studies()
+    assert study.instances == ASSOCIATIONS
+
+
+def test_13_many_instances_on_one_association(tmp_path: Path) -> None:
+    folder = written(tmp_path / "sent", INSTANCES)
+    with gate(tmp_path) as ours:
+        before, began = cost(), time.monotonic()
+        assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
+        printed(f"{INSTANCES} instances", before, cost(), time.monotonic() - began)
+        (study,) = ours.ledger.studies()
+    assert study.instances == INSTANCES

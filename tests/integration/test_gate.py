@@ -1,0 +1,332 @@
+"""Who may send and how much, asked by real senders: pynetdicom, DCMTK, and bare sockets."""
+
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    BasicTextSRStorage,
+    ColorSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedSRStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    KeyObjectSelectionDocumentStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+    MRSpectroscopyStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    RawDataStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from receivers.admission import Admission
+from receivers.listener import SILENT_MAX, SPARE
+from receivers.storage_classes import CLASSES
+from tests.builders.images import image, part10
+from tests.integration.gates import answer, ask, cost, gate, is_closed, silent
+from tests.integration.servers import wait_until
+from tests.integration.test_c_store import dcmtk
+from triage.dimse import Status
+
+#: What a cardiac study is, and what it brings along.
+BROUGHT_ALONG = [
+    MRImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedMRColorImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRSpectroscopyStorage,
+    RawDataStorage,
+    SegmentationStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ColorSoftcopyPresentationStateStorage,
+    BasicTextSRStorage,
+    EnhancedSRStorage,
+    ComprehensiveSRStorage,
+    Comprehensive3DSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    EncapsulatedPDFStorage,
+    *CLASSES.values(),
+]
+#: What pydicom's decoders decode, and the uncompressed ones.
+DECODED = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    HTJ2K,
+    RLELossless,
+]
+
+
+@pytest.mark.parametrize("sop_class", BROUGHT_ALONG)
+def test_11_each_class_is_accepted_in_each_syntax_that_decodes(
+    tmp_path: Path, sop_class: str
+) -> None:
+    with gate(tmp_path) as ours:
+        association = ask(ours.port, *((sop_class, syntax) for syntax in DECODED))
+        assert association.is_established
+        taken = {each.transfer_syntax[0] for each in association.accepted_contexts}
+        association.release()
+    assert taken == set(DECODED)
+
+
+def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
+    private = image(SOPClassUID=CLASSES["SiemensCSANonImageStorage"])
+    private.file_meta.MediaStorageSOPClassUID = private.SOPClassUID
+    with gate(tmp_path) as ours:
+        association = ask(ours.port, (private.SOPClassUID, ExplicitVRLittleEndian))
+        assert association.send_c_store(private).Status == Status.SUCCESS
+        association.release()
+        assert len(ours.files()) == 1
+
+
+def written(folder: Path, count: int) -> Path:
+    """Return a folder with so many instances of one study."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.dcm").write_bytes(part10(image(number=number)))
+    return folder
+
+
+def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:
+    folder = written(tmp_path / "sent", 1000)
+    with gate(tmp_path) as ours:
+        assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
+        (study,) = ours.ledger.studies()
+    assert study.instances == 1000
+
+
+def test_13_connections_that_close_unheard_leave_nothing_behind(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours:
+        before = cost()
+        for _ in range(500):
+            silent(ours.port).close()
+        wait_until(lambda: cost().descriptors <= before.descriptors, 5, "the end of all")
+        assert cost().threads <= before.threads
+        assert not ours.turned_away()
+
+
+def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_path: Path) -> None:
+    with gate(tmp_path, artim_s=3) as ours:
+        before = cost()
+        held = [silent(ours.port) for _ in range(SILENT_MAX + 100)]
+        began = time.monotonic()
+        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert time.monotonic() - began < 2
+        assert is_closed(held[0], 2)  # the oldest has made room
+        now = cost()
+        assert now.threads <= before.threads + 2  # those of the echo may not be over yet
+        assert now.descriptors <= before.descriptors + len(held) + SILENT_MAX + 2
+        assert all(is_closed(each, 5) for each in held)  # ARTIM
+        for each in held:
+            each.close()
+        wait_until(lambda: cost().descriptors <= before.descriptors, 5, "the end of all")
+        assert not ours.turned_away()
+
+
+def test_13_a_silent_connection_may_end_just_as_it_makes_room(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours:
+        held = [silent(ours.port) for _ in range(SILENT_MAX)]
+        for _ in range(1000):
+            held.append(silent(ours.port))
+            held.pop(0).close()
+        assert dcmtk("echoscu", ours.port).returncode == 0
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize("said", [b"\x01", b"\x01\x00\x00\x00\x00\xff half a request"])
+def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said: bytes) -> None:
+    with gate(tmp_path, artim_s=1) as ours:
+        before = cost()
+        with silent(ours.port) as connection:
+            connection.sendall(said)
+            assert is_closed(connection, 5)
+        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        assert cost().descriptors <= before.descriptors
+
+
+def test_no_more_connections_are_heard_than_can_be_told_why(tmp_path: Path) -> None:
+    with gate(tmp_path, associations=1, artim_s=2) as ours:
+        before = cost()
+        held = [silent(ours.port) for _ in range(SPARE + 20)]
+        for each in held:
+            each.sendall(b"\x01")
+        time.sleep(0.5)
+        assert cost().threads <= before.threads + 3 * (SPARE + 2)
+        assert all(is_closed(each, 6) for each in held)
+        for each in held:
+            each.close()
+        (incident,) = ours.turned_away(1)
+        assert incident[0] == f"more than {SPARE + 1} connections at once"
+        assert dcmtk("echoscu", ours.port).returncode == 0
+
+
+def test_a_peer_beyond_its_limit_is_rejected_for_now(tmp_path: Path) -> None:
+    peers = {"mr1": {"ae_titles": ["MR1"], "associations": 2}}
+    with gate(tmp_path, peers=peers) as ours:
+        held = [ask(ours.port, calling="MR1") for _ in range(2)]
+        assert all(each.is_established for each in held)
+        for _ in range(5):
+            assert answer(ask(ours.port, calling="MR1")) == (2, 3, 2)
+        said = dcmtk("echoscu", ours.port, calling="MR1")
+        assert "Local Limit Exceeded" in said.stdout + said.stderr
+        assert ask(ours.port).is_established  # nobody else suffers
+        assert ours.turned_away(6) == [("more than 2 associations of 'mr1' at once", "MR1", 6)]
+        held[0].release()
+        assert ask(ours.port, calling="MR1").is_established
+
+
+def test_all_beyond_the_limit_are_rejected_for_now(tmp_path: Path) -> None:
+    with gate(tmp_path, associations=3) as ours:
+        assert all(ask(ours.port).is_established for _ in range(3))
+        assert answer(ask(ours.port)) == (2, 3, 2)
+        assert ours.turned_away(1) == [("more than 3 associations at once", "PACS", 1)]
+
+
+def test_one_association_after_the_other_never_meets_a_limit_of_one(tmp_path: Path) -> None:
+    with gate(tmp_path, associations=1) as ours:
+        for _ in range(30):
+            association = ask(ours.port)
+            assert association.is_established
+            association.release()
+
+
+@pytest.mark.parametrize(
+    ("calling", "called", "expected"),
+    [
+        ("STRANGER", "CMRTRIAGE", (1, 1, 3)),
+        ("PACS", "OTHER", (1, 1, 7)),
+        ("FAR", "CMRTRIAGE", (1, 1, 3)),
+    ],
+)
+def test_a_stranger_is_rejected_for_good_however_often(
+    tmp_path: Path, calling: str, called: str, expected: tuple[int, int, int]
+) -> None:
+    peers = {"far": {"ae_titles": ["FAR"], "addresses": ["192.0.2.0/24"]}}
+    with gate(tmp_path, peers=peers) as ours:
+        before = cost()
+        for _ in range(20):
+            assert answer(ask(ours.port, calling=calling, called=called)) == expected
+        ((_, who, times),) = ours.turned_away(20)
+        assert (who, times) == (calling, 20)
+        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        assert cost().descriptors < before.descriptors + 20  # the ledger has opened some
+
+
+def test_where_the_decision_fails_nobody_is_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Admission, "enter", broken)
+    with gate(tmp_path) as ours:
+        assert answer(ask(ours.port)) == (2, 2, 1)
+
+
+def test_another_called_title_is_taken_where_the_site_says_so(tmp_path: Path) -> None:
+    with gate(tmp_path, check_called=False) as ours:
+        assert ask(ours.port, called="OTHER").is_established
+
+
+def test_an_association_that_falls_silent_is_ended(tmp_path: Path) -> None:
+    with gate(tmp_path, idle_s=1, artim_s=1) as ours:
+        association = ask(ours.port)
+        assert association.is_established
+        wait_until(lambda: association.is_aborted, 5, "the end of the association")
+
+
+def bare(association: Any) -> socket.socket:
+    """Take the connection of an association from pynetdicom, to say on it what it would not."""
+    association._reactor_checkpoint.clear()
+    association.dul._kill_thread = True
+    association.dul.join()
+    connection: socket.socket = association.dul.socket.socket
+    return connection
+
+
+def test_a_pdu_that_is_longer_than_allowed_ends_the_association_and_gets_no_memory(
+    tmp_path: Path,
+) -> None:
+    with gate(tmp_path, pdu_bytes=16_384) as ours:
+        association = ask(ours.port)
+        assert association.acceptor.maximum_length == 16_384
+        connection = bare(association)
+        connection.sendall(struct.pack(">BBL", 4, 0, 16_385))
+        connection.settimeout(5)
+        aborted = connection.recv(10)
+        assert aborted == b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06"  # PS3.8 9.3.8
+        assert is_closed(connection, 5)
+        connection.close()
+        association._reactor_checkpoint.set()
+
+
+def test_a_request_for_an_association_has_a_bound_too(tmp_path: Path) -> None:
+    with gate(tmp_path) as ours, silent(ours.port) as connection:
+        connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF))
+        assert connection.recv(10)[-2:] == b"\x02\x06"
+        assert is_closed(connection, 5)
+
+
+def test_a_pdu_of_the_largest_size_is_taken(tmp_path: Path) -> None:
+    big = image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2))
+    with gate(tmp_path, pdu_bytes=4096) as ours:
+        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+        assert association.send_c_store(big).Status == Status.SUCCESS
+        association.release()
+
+
+def test_12_an_instance_that_is_too_large_is_refused_and_nothing_of_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    large = image(number=2, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
+    small = [image(number=1), image(number=3)]
+    with gate(tmp_path, instance_bytes=100_000) as ours:
+        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+        order = [small[0], large, large, small[1]]
+        statuses = [association.send_c_store(each).Status for each in order]
+        association.release()
+        assert statuses == [0, Status.TOO_LARGE, Status.TOO_LARGE, 0]
+        assert len(ours.files()) == 2
+        assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
+        (study,) = ours.ledger.studies()
+        assert study.instances == 2

@@ -1,0 +1,239 @@
+"""The TLS port, by real handshakes: DCMTK's, Python's, and some that are none."""
+
+import hashlib
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE
+from pynetdicom.association import Association
+
+from receivers.listener import SPARE
+from receivers.tls import SUITES
+from tests.builders.images import image
+from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
+from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
+from tests.integration.servers import HOST, wait_until
+from tests.integration.test_c_store import dcmtk
+from triage.demo import free_port
+from triage.dimse import Status
+from triage.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class World:
+    """Who signs for whom."""
+
+    ours: Authority
+    server: Signed
+    client: Signed
+    other_client: Signed
+    expired: Signed
+    stranger: Signed  #: signed by somebody else
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("certificates")
+    ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
+    return World(
+        ours=ours,
+        server=ours.sign("server"),
+        client=ours.sign("pacs"),
+        other_client=ours.sign("mr1"),
+        expired=ours.sign("late", EXPIRED_DAYS),
+        stranger=theirs.sign("pacs"),
+    )
+
+
+@contextmanager
+def secured(
+    state: Path, world: World, *, asks: bool = True, server: Signed | None = None, **settings: Any
+) -> Iterator[Gate]:
+    shown = server or world.server
+    tls = {"port": free_port(), "certificate": shown.certificate, "key": shown.key}
+    tls |= {"clients": world.ours.certificate} if asks else {}
+    with gate(state, tls=tls, **settings) as ours:
+        yield ours
+
+
+def echo(ours: Gate, world: World, client: Signed | None) -> CompletedProcess[str]:
+    """Have DCMTK ask over TLS; it checks our certificate."""
+    trusted = ("+cf", str(world.ours.certificate))
+    if client is None:
+        return dcmtk("echoscu", ours.tls_port, "+tla", *trusted)
+    return dcmtk(
+        "echoscu", ours.tls_port, "+tls", str(client.key), str(client.certificate), *trusted
+    )
+
+
+def offering(world: World, client: Signed | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(world.ours.certificate))
+    if client is not None:
+        context.load_cert_chain(client.certificate, client.key)
+    return context
+
+
+def associated(ours: Gate, context: ssl.SSLContext, calling: str = "PACS") -> Association:
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+    return ae.associate(HOST, ours.tls_port, ae_title=CALLED, tls_args=(context, HOST))
+
+
+def reasons(ours: Gate, times: int = 1) -> list[str]:
+    return [why for why, *_ in ours.turned_away(times)]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_the_right_certificate_lets_dcmtk_in(tmp_path: Path, world: World, *, asks: bool) -> None:
+    with secured(tmp_path, world, asks=asks) as ours:
+        said = echo(ours, world, world.client if asks else None)
+        assert said.returncode == 0, said.stderr
+        assert dcmtk("echoscu", ours.port).returncode == 0  # the other port goes on
+        assert not ours.turned_away()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_images_arrive_over_both_versions(
+    tmp_path: Path, world: World, version: ssl.TLSVersion
+) -> None:
+    context = offering(world, world.client)
+    context.minimum_version = context.maximum_version = version
+    big = image(Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
+    with secured(tmp_path, world) as ours:
+        association = associated(ours, context)
+        assert association.send_c_store(big).Status == Status.SUCCESS
+        association.release()
+        assert len(ours.files()) == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        ("stranger", "TLS: unable to get local issuer certificate"),
+        ("expired", "TLS: certificate has expired"),
+        (None, "TLS: peer did not return a certificate"),
+    ],
+)
+def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
+    tmp_path: Path, world: World, client: str | None, said: str
+) -> None:
+    with secured(tmp_path, world) as ours:
+        before = cost()
+        shown = getattr(world, client) if client else None
+        for _ in range(10):
+            assert echo(ours, world, shown).returncode != 0
+        assert reasons(ours, 10) == [said]
+        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        assert cost().descriptors < before.descriptors + 10  # the ledger has opened some
+
+
+@pytest.mark.parametrize("server", ["stranger", "expired"])
+def test_a_sender_that_does_not_trust_us_does_not_send(
+    tmp_path: Path, world: World, server: str
+) -> None:
+    with secured(tmp_path, world, server=getattr(world, server)) as ours:
+        assert echo(ours, world, world.client).returncode != 0
+        assert not ours.ledger.studies()
+        assert reasons(ours)[0].startswith("TLS: ")
+
+
+def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: World) -> None:
+    with secured(tmp_path, world, asks=False) as ours:
+        for suite in ("ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA"):
+            context = offering(world, None)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(suite)
+            with silent(ours.tls_port) as connection, pytest.raises(ssl.SSLError):
+                context.wrap_socket(connection, server_hostname=HOST)
+        assert reasons(ours, 3) == ["TLS: no shared cipher"]
+        for suite in SUITES[1::2]:  # those for our RSA certificate
+            context = offering(world, None)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(suite)
+            with context.wrap_socket(silent(ours.tls_port), server_hostname=HOST) as connection:
+                assert (connection.cipher() or ("",))[0] == suite
+
+
+def test_who_speaks_dicom_without_tls_is_turned_away(tmp_path: Path, world: World) -> None:
+    with secured(tmp_path, world) as ours:
+        assert dcmtk("echoscu", ours.tls_port).returncode != 0
+        assert reasons(ours)[0].startswith("TLS: ")
+
+
+def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: World) -> None:
+    encoded = ssl.PEM_cert_to_DER_cert(world.client.certificate.read_text())
+    fingerprint = hashlib.sha256(encoded).hexdigest()
+    for certificate in ("pacs", "pacs.example", fingerprint):
+        peers = {"pacs": {"ae_titles": ["ARCHIVE"], "certificates": [certificate]}}
+        state = tmp_path / certificate
+        state.mkdir()
+        with secured(state, world, peers=peers) as ours:
+            right = associated(ours, offering(world, world.client), "ARCHIVE")
+            assert right.is_established
+            right.release()
+            wrong = associated(ours, offering(world, world.other_client), "ARCHIVE")
+            assert wrong.is_rejected
+            plain = ask(ours.port, calling="ARCHIVE")
+            assert plain.is_rejected
+            assert sorted(reasons(ours, 2)) == [
+                "'ARCHIVE' came with a certificate that is not its own",
+                "'ARCHIVE' must come over TLS with its certificate",
+            ]
+
+
+@pytest.mark.parametrize("said", [b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"])
+def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
+    tmp_path: Path, world: World, said: bytes
+) -> None:
+    with secured(tmp_path, world, artim_s=4) as ours:
+        before = cost()
+        hanging = [silent(ours.tls_port) for _ in range(SPARE - 1)]
+        for each in hanging:
+            each.sendall(said)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert echo(ours, world, world.client).returncode == 0
+        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert time.monotonic() - began < 2
+        assert all(is_closed(each, 8) for each in hanging)
+        for each in hanging:
+            each.close()
+        assert reasons(ours, SPARE - 1) == ["TLS: the handshake was not finished in time"]
+        wait_until(lambda: cost().threads <= before.threads, 5, "the end of their threads")
+        assert cost().descriptors < before.descriptors + len(hanging)
+
+
+def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: World) -> None:
+    with secured(tmp_path, world, artim_s=2) as ours:
+        before = cost()
+        hanging = [silent(ours.tls_port) for _ in range(SPARE + 10)]
+        for each in hanging:
+            each.sendall(b"\x16")
+        time.sleep(0.5)
+        assert cost().threads <= before.threads + SPARE
+        assert f"more than {SPARE} TLS handshakes at once" in reasons(ours, 10)
+        for each in hanging:
+            each.close()
+
+
+def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: World) -> None:
+    port = free_port()
+    wrong = {
+        "is not the key of": {"certificate": world.server.certificate, "key": world.client.key},
+        "cannot read": {"certificate": tmp_path / "none.pem", "key": world.server.key},
+        "not PEM": {"certificate": world.server.key, "key": world.server.key},
+    }
+    for said, files in wrong.items():
+        tls = {"port": free_port(), **files}
+        with pytest.raises(ConfigurationError, match=said), gate(tmp_path, port=port, tls=tls):
+            pass
+    with gate(tmp_path, port=port):  # which no failed start has kept
+        assert dcmtk("echoscu", port).returncode == 0

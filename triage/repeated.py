@@ -1,0 +1,68 @@
+"""Incidents that come again and again: one row with a count, however often they are tried.
+
+Rule: the first of a kind is told at once, what follows within a second or so together; a stranger
+who tries every AE title there is gets a few rows and then one for the rest.
+"""
+
+import threading
+from collections import OrderedDict
+
+import structlog
+
+from triage.domain.errors import LedgerUnavailable
+from triage.domain.instance import Source
+from triage.ports import Ledger
+
+log = structlog.get_logger(__name__)
+
+REASONS_MAX = 10  #: of one address that get a row of their own
+ADDRESSES_MAX = 1000  #: whose reasons are remembered
+MORE = "many other AE titles and reasons"
+
+Incident = tuple[str, str, Source]  #: kind, why, who
+
+
+class Repeated:
+    """Reports to a ledger, from any thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._untold: dict[Incident, int] = {}  # those just told stand here with 0
+        self._reasons: OrderedDict[str, set[Incident]] = OrderedDict()
+
+    def report(self, kind: str, why: str, source: Source) -> None:
+        """Report at once what is new, and count what is not."""
+        with self._lock:
+            incident = self._kept_apart((kind, why, source))
+            is_new = incident not in self._untold
+            self._untold[incident] = self._untold.get(incident, -1) + 1
+        if is_new:
+            self._tell(incident, 1)
+            log.warning(kind, detail=incident[1], calling_ae=incident[2].calling_ae)
+
+    def tell(self) -> None:
+        """Tell the ledger what was counted, and forget what has stopped."""
+        with self._lock:
+            counted = {each: times for each, times in self._untold.items() if times}
+            self._untold = dict.fromkeys(counted, 0)
+        for incident, times in counted.items():
+            self._tell(incident, times)
+
+    def _kept_apart(self, incident: Incident) -> Incident:
+        """Return the incident, or where its address has too many that of all others."""
+        kind, _, source = incident
+        known = self._reasons.setdefault(source.address, set())
+        self._reasons.move_to_end(source.address)
+        if len(self._reasons) > ADDRESSES_MAX:
+            self._reasons.popitem(last=False)
+        if incident not in known and len(known) >= REASONS_MAX:
+            return kind, MORE, Source("", source.address)
+        known.add(incident)
+        return incident
+
+    def _tell(self, incident: Incident, times: int) -> None:
+        try:
+            self._ledger.report_again(*incident, times)
+        except LedgerUnavailable as error:  # whoever was turned away is, all the same
+            log.exception("incident not kept", exc_info=error)
