@@ -72,6 +72,8 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     handlers: Any = [
         (evt.EVT_C_STORE, _store, [intake]),
         AT_ONCE,
+        (evt.EVT_ACCEPTED, _opened, [intake]),
+        (evt.EVT_CONN_CLOSE, _ended, [intake]),
         (evt.EVT_REJECTED, _report_rejected, [intake, settings]),
     ]
     address = (settings.host, settings.port)
@@ -114,7 +116,15 @@ def _announced(event: evt.Event) -> str:
 
 def _source(event: evt.Event) -> Source:
     requestor = event.assoc.requestor
-    return Source(str(requestor.ae_title).strip(), str(requestor.address))
+    return Source(str(requestor.ae_title).strip(), str(requestor.address), id(event.assoc))
+
+
+def _opened(event: evt.Event, intake: Intake) -> None:
+    intake.associations.opened(id(event.assoc))
+
+
+def _ended(event: evt.Event, intake: Intake) -> None:
+    intake.associations.ended(id(event.assoc))
 
 
 def _report_rejected(event: evt.Event, intake: Intake, settings: Receiver) -> None:

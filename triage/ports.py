@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -71,6 +72,12 @@ class Ledger(Protocol):
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
 
+    def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
+        """Return the images by series and place, where they say of how many they are."""
+
+    def sources(self, study_uid: str, revision: int) -> set[str]:
+        """Return the calling AE titles that instances of a revision came from."""
+
     def move(
         self,
         study: StudyRevision,
@@ -84,6 +91,9 @@ class Ledger(Protocol):
         Where `holder` is given, the lease must be theirs. A READY study is not assessed before
         `again_in_s` seconds have passed.
         """
+
+    def cut_off(self, study: StudyRevision, reason: str) -> bool:
+        """Judge a study complete although it grows: at the hard limit it may do so all the time."""
 
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float

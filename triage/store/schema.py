@@ -63,6 +63,8 @@ instances = Table(
     Column("calling_ae", String(16), nullable=False),
     Column("address", String(64), nullable=False),
     Column("received_at", Float, nullable=False),
+    Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
+    Column("place", String(64), nullable=False, server_default=""),
 )
 
 history = Table(
