@@ -44,9 +44,7 @@ def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
     def growing(*states: State) -> object:
         found = listed(*states)
         clock.pass_s(1)
-        ledger.record(
-            receipt(), SOURCE
-        )  # a duplicate, between what the reconciler reads and what it writes
+        ledger.record(receipt(), SOURCE)  # a duplicate, since it was read
         return found
 
     received(ledger)

@@ -1,0 +1,79 @@
+"""A study is taken when it is there, not when time has passed, and `status` says why (peers 1)."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from pydicom import dcmread
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE
+
+from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.integration.servers import HOST, Orthanc, wait_until
+from tests.peers import real_data
+from triage.domain.study import State
+
+QUIET_S = 60
+
+
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    return sorted(real_data("siemens_vida_cine/patient1").rglob("*.dcm"))
+
+
+def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> Site:
+    """Write the configuration of a site that waits so."""
+    running = configure(folder, pacs)
+    content = yaml.safe_load(running.config.read_text())
+    content["receiver"] |= {"quiet_s": quiet_s, "complete": complete}
+    running.config.write_text(yaml.safe_dump(content))
+    return running
+
+
+def status(site: Site) -> str:
+    (study,) = site.studies()
+    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
+    return subprocess.run(
+        [*command, study.study_uid],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "250"},
+    ).stdout
+
+
+def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(
+    tmp_path: Path, pacs: Orthanc, files: list[Path]
+) -> None:
+    running = site(tmp_path, pacs, QUIET_S, settle_s=1)
+    with serving(running):
+        began = time.monotonic()
+        assert storescu(running, files).wait(120) == 0
+        assert running.wait_for_end().state is State.DELIVERED
+        assert time.monotonic() - began < QUIET_S
+        shown = status(running)
+    assert "views are there and all 11 cine stacks are full, after 275 instances" in shown
+
+
+def test_1_a_study_waits_while_its_association_is_open_and_no_longer_than_the_limit(
+    tmp_path: Path, pacs: Orthanc, files: list[Path]
+) -> None:
+    running = site(tmp_path, pacs, 1, at_most_s=12)
+    with serving(running):
+        ae = AE(ae_title=CALLING)
+        first = dcmread(files[0])
+        ae.add_requested_context(MRImageStorage, first.file_meta.TransferSyntaxUID)
+        association = ae.associate(HOST, running.port, ae_title=CALLED)
+        assert association.send_c_store(first).Status == 0
+        time.sleep(5)
+        assert [each.state for each in running.studies()] == [State.RECEIVING]
+        wait_until(lambda: running.studies()[0].state is not State.RECEIVING, 20, "the limit")
+        shown = status(running)
+        association.release()
+        running.wait_for_end()
+    assert "at the limit of 12 s after its first instance, with 1 instances" in shown
+    assert "1 association(s) that brought some still open" in shown
