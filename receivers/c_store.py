@@ -23,6 +23,8 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
+from receivers import commitment
+from triage.commit import Committer
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
@@ -58,7 +60,9 @@ NETWORK_TIMEOUT_S = 60
 ASSOCIATIONS_MAX = 100
 
 
-def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
+def start(
+    intake: Intake, settings: Receiver, committer: Committer | None = None
+) -> ThreadedAssociationServer:
     """Listen in threads of its own; `end` ends it."""
     ae = AE(ae_title=settings.ae_title)
     for sop_class in _STORAGE_CLASSES.values():
@@ -76,6 +80,8 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
         (evt.EVT_CONN_CLOSE, _ended, [intake]),
         (evt.EVT_REJECTED, _report_rejected, [intake, settings]),
     ]
+    if committer is not None:
+        handlers += commitment.serve(ae, committer)
     address = (settings.host, settings.port)
     try:
         server = ae.start_server(address, block=False, evt_handlers=handlers)

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
+from receivers.commitment import Requestor
 from triage import __version__
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
@@ -23,6 +24,7 @@ from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
 from triage.cases.past import Past
+from triage.commit import Committer
 from triage.config import Receiver, Settings, SourceCompleteness
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
@@ -43,6 +45,7 @@ from triage.ports import Clock, Destination, Library
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
+from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
@@ -51,6 +54,7 @@ from triage.web.access import Access
 from triage.web.app import build
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
+COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
 
 
@@ -122,6 +126,21 @@ class Services:
             looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
         aside = ThreadPoolExecutor(len(Sign), "evidence")
         return Gathering(self.ledger, self.associations, patience, of_source, looks, aside)
+
+    def committer(self) -> Committer:
+        """What answers who asks for storage commitment."""
+        receiver = self.settings.receiver
+        requestors = {
+            each.calling: Requestor(receiver.ae_title, each) for each in receiver.commitment
+        }
+        return Committer(
+            requests=SqlCommitments(SqlLedger.database_in(self.settings.state_dir), self.clock),
+            ledger=self.ledger,
+            spool=self.spool,
+            requestors=requestors,
+            aside=ThreadPoolExecutor(COMMITMENTS_AT_ONCE, "commitment"),
+            max_attempts=self.settings.worker.max_delivery_attempts,
+        )
 
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""

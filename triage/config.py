@@ -90,6 +90,15 @@ class Completeness(Strict):
         return self
 
 
+class CommitmentRequestor(Strict):
+    """A sender that is told on an association of ours what we are committed to."""
+
+    calling: AeTitle
+    host: str
+    port: Port
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
@@ -99,6 +108,7 @@ class Receiver(Strict):
     calling: tuple[AeTitle, ...] = ()  #: AE titles that may send; any other is rejected
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
+    commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
 
 
 class DicomDestination(Strict):

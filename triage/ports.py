@@ -4,13 +4,14 @@ Rule: intake, assess, deliver and reconcile know these and nothing behind them. 
 passes the contract suite of its port (tests/contract); so does every fake.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
@@ -161,6 +162,31 @@ class Ledger(Protocol):
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
+
+
+class CommitmentLedger(Protocol):
+    """Requests for storage commitment whose report is owed. Raises LedgerUnavailable."""
+
+    def owe(
+        self,
+        requestor: str,
+        transaction_uid: str,
+        references: Sequence[Reference],
+        due_in_s: float,
+    ) -> Commitment:
+        """Remember a request; the same one again is due anew."""
+
+    def due(self) -> Sequence[Commitment]:
+        """Return the requests that are to be reported now, the oldest first."""
+
+    def reported(self, commitment_id: int) -> None:
+        """Forget a request: it was reported, or given up."""
+
+    def wait(self, commitment_id: int, seconds: float) -> None:
+        """Count an attempt that failed; the next one comes after a while."""
+
+    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
+        """Return what was received under SOP Instance UIDs, in whatever study."""
 
 
 class Queue(Protocol):

@@ -67,6 +67,19 @@ instances = Table(
     Column("place", String(64), nullable=False, server_default=""),
 )
 
+#: Requests for storage commitment whose report is owed.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("requestor", String(16), nullable=False),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("content", Text, nullable=False),  # [[SOP class, SOP instance], ...] as JSON
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", Float, nullable=False),
+    UniqueConstraint("requestor", "transaction_uid"),
+)
+
 history = Table(
     "history",
     metadata,

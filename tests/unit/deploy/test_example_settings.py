@@ -61,8 +61,8 @@ def test_but_for_its_peers_the_example_says_the_defaults() -> None:
 def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> None:
     on = set(keys_of(yaml.safe_load(everything_on())))
     off = on - set(keys_of(yaml.safe_load(text("triage.yaml"))))
-    asked = ("receiver.complete.ask", "receiver.complete.sources")
-    assert {each for each in off if not each.startswith(asked)} == {"findings", "model.bundle"}
+    peers = ("receiver.complete.ask", "receiver.complete.sources", "receiver.commitment")
+    assert {each for each in off if not each.startswith(peers)} == {"findings", "model.bundle"}
 
 
 def test_every_setting_is_explained_right_above_it() -> None:
