@@ -6,7 +6,9 @@ configured address, with the SCP role proposed (PS3.4 J.3.3). What was not ackno
 """
 
 import time
-from threading import Thread
+from functools import partial
+from threading import Lock, Thread
+from weakref import WeakKeyDictionary
 
 import structlog
 from pydicom import Dataset
@@ -30,6 +32,7 @@ ALL_KEPT, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
 #: The requestor may release, or go on sending, before it is told on the same association; seconds.
 LULL_S = 0.5
 PAUSE_AT_MOST_S = 5.0
+_telling: WeakKeyDictionary[Association, Lock] = WeakKeyDictionary()
 
 
 def serve(ae: AE, committer: Committer) -> list[tuple[evt.EventType, object, list[Committer]]]:
@@ -71,16 +74,20 @@ def _request(event: evt.Event) -> tuple[str, list[Reference]]:
 def _tell(association: Association, commitment: Commitment, committer: Committer) -> None:
     """Report on the association of the request; where that fails, a new one is due at once."""
     time.sleep(LULL_S)
+    with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
+        try:
+            committer.report(commitment, partial(_send_on, association))
+        except LedgerUnavailable as error:  # it is still owed
+            log.warning("commitment waits", why=str(error))
 
-    def send(report: Report) -> None:
+
+def _send_on(association: Association, report: Report) -> None:
+    try:
         if not _paused(association):
             raise DeliveryFailed("the association of the request ended, or is in use")
         _event_report(association, report)
-
-    try:
-        committer.report(commitment, send)
-    except LedgerUnavailable as error:  # it is still owed
-        log.warning("commitment waits", why=str(error))
+    finally:
+        association._reactor_checkpoint.set()  # noqa: SLF001 - see `_paused`
 
 
 def _paused(association: Association) -> bool:
@@ -92,11 +99,8 @@ def _paused(association: Association) -> bool:
     association._reactor_checkpoint.clear()  # noqa: SLF001 - pynetdicom has no public way
     while association.is_established and time.monotonic() < deadline:
         if association._is_paused:  # noqa: SLF001
-            if association.dimse.msg_queue.empty() and association.is_established:
-                return True
-            break
+            return bool(association.dimse.msg_queue.empty() and association.is_established)
         time.sleep(0.001)
-    association._reactor_checkpoint.set()  # noqa: SLF001
     return False
 
 

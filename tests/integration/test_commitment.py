@@ -168,6 +168,22 @@ def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
     assert not receiver.committer.requests.due()
 
 
+def test_of_several_requests_on_one_association_each_gets_its_report(
+    receiver: Committing, modality: Modality
+) -> None:
+    association = associated(receiver.port, modality, "MR2")
+    stored(association, 1, 2)
+    for number in (1, 2):
+        assert act(association, request(number)) == Action.SUCCESS
+    wait_until(lambda: len(modality.reports) == 2, 10, "the reports")
+    assert {told.TransactionUID for _, told in modality.reports} == {
+        uid("transaction", (1,)),
+        uid("transaction", (2,)),
+    }
+    stored(association, 3)
+    association.release()
+
+
 def test_10_the_report_comes_on_a_new_association_where_the_first_was_released(
     receiver: Committing, modality: Modality
 ) -> None:

@@ -78,6 +78,7 @@ commitments = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", Float, nullable=False),
     UniqueConstraint("requestor", "transaction_uid"),
+    sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
 )
 
 history = Table(
