@@ -8,6 +8,7 @@ configured address, with the SCP role proposed (PS3.4 J.3.3). What was not ackno
 import time
 from functools import partial
 from threading import Lock, Thread
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -43,7 +44,8 @@ def serve(ae: AE, committer: Committer) -> list[tuple[evt.EventType, object, lis
 
 def _take(event: evt.Event, committer: Committer) -> tuple[int, None]:
     """Answer an N-ACTION request."""
-    if event.request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
+    request: Any = event.request
+    if request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
         return Action.NO_SUCH_INSTANCE, None
     if event.action_type != REQUEST_COMMITMENT:
         return Action.NO_SUCH_ACTION, None

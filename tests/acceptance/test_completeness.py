@@ -96,7 +96,8 @@ def test_10_whoever_sends_may_ask_what_is_kept(
     told: list[int] = []
 
     def hear(event: evt.Event) -> tuple[int, None]:
-        told.append(event.request.EventTypeID)
+        request: Any = event.request
+        told.append(request.EventTypeID)
         return 0, None
 
     first = dcmread(files[0])

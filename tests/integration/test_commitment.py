@@ -45,13 +45,14 @@ class Modality:
 
     def heard(self, event: evt.Event) -> tuple[int, None]:
         if not self.status:
-            self.reports.append((event.request.EventTypeID, event.event_information))
+            request: Any = event.request
+            self.reports.append((request.EventTypeID, event.event_information))
         return self.status, None
 
     def listen(self) -> Any:
         ae = AE(ae_title="MR1")
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.heard)]
+        handlers: Any = [(evt.EVT_N_EVENT_REPORT, self.heard)]
         return ae.start_server((HOST, self.port), block=False, evt_handlers=handlers)
 
 
@@ -98,7 +99,7 @@ def associated(port: int, modality: Modality, calling: str = "MR1") -> Associati
     ae = AE(ae_title=calling)
     ae.add_requested_context(MRImageStorage)
     ae.add_requested_context(StorageCommitmentPushModel)
-    handlers = [(evt.EVT_N_EVENT_REPORT, modality.heard)]
+    handlers: Any = [(evt.EVT_N_EVENT_REPORT, modality.heard)]
     association = ae.associate(HOST, port, ae_title="CMRTRIAGE", evt_handlers=handlers)
     assert association.is_established
     return association

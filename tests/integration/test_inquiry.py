@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -51,13 +52,16 @@ def answering() -> Iterator[tuple[int, list[tuple[int, Dataset | None]]]]:
     answers: list[tuple[int, Dataset | None]] = []
 
     def answer(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        if event.identifier.QueryRetrieveLevel == "SERIES":
+        asked: Any = event.identifier
+        if asked.QueryRetrieveLevel == "SERIES":
             yield from answers
 
     ae = AE(ae_title="PACS")
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     port = free_port()
-    server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, answer)])
+    server: Any = ae.start_server(
+        (HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, answer)]
+    )
     yield port, answers
     server.shutdown()
 
