@@ -23,8 +23,9 @@ log = structlog.get_logger(__name__)
 
 #: Sends a report; raises DeliveryFailed unless the requestor acknowledged it.
 Send = Callable[[Report], None]
-#: How long the association of the request has for the report; then a new one is opened.
-SAME_ASSOCIATION_S = 30.0
+#: How long the association of the request has for the report, where nothing says before that it
+#: failed; then a new one is opened.
+SAME_ASSOCIATION_S = 120.0
 
 
 @dataclass
@@ -71,6 +72,9 @@ class Committer:
                 self._told(commitment, send, backoff_s(commitment.attempts + 1))
         except (LedgerUnavailable, OSError) as error:  # the next tick tries again
             log.warning("commitment waits", why=str(error))
+        except Exception:  # a defect: not every second again
+            log.exception("commitment waits")
+            self.requests.wait(commitment.id, backoff_s(commitment.attempts + 1))
         finally:
             self._under_way.discard(commitment.id)
 

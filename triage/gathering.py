@@ -106,4 +106,6 @@ def _looked(look: Look, sign: Sign, study: StudyRevision) -> Views | Count | Non
         return look(study)
     except (TriageError, OSError) as error:
         log.warning("no evidence", sign=str(sign), study_uid=study.study_uid, why=str(error))
-        return None
+    except Exception:  # a defect, or a PACS that answers nonsense: it must not end the receiver
+        log.exception("no evidence", sign=str(sign), study_uid=study.study_uid)
+    return None

@@ -98,6 +98,21 @@ def test_a_report_is_owed_until_it_is_acknowledged_with_growing_pauses(
     assert len(told.reports) == 1
 
 
+def test_a_defect_is_not_met_again_every_second_and_loses_no_debt(
+    committer: Committer, told: Told, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(committer, [reference(0)])
+    clock.pass_s(SAME_ASSOCIATION_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(committer, "requestors", {"MR1": lambda _: 1 / 0})
+        committer.tick()
+    committer.tick()
+    assert not told.reports
+    clock.pass_s(5)
+    committer.tick()
+    assert len(told.reports) == 1
+
+
 def test_a_requestor_that_stays_away_is_given_up_and_the_administrator_sees_it(
     committer: Committer, told: Told, clock: FakeClock, ledger: SqlLedger
 ) -> None:

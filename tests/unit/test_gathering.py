@@ -24,18 +24,20 @@ from triage.store.spool import FileSpool
 
 PATIENCE = Patience(quiet_s=16, settle_s=3, at_most_s=600, signs=frozenset(Sign))
 
+AWAY = DeliveryFailed("the PACS is away")
+
 
 class Asked:
     """A question that counts how often it is asked."""
 
-    def __init__(self, answer: Views | Count | None) -> None:
+    def __init__(self, answer: Views | Count | Exception) -> None:
         self.answer = answer
         self.times = 0
 
     def __call__(self, _: StudyRevision) -> Views | Count:
         self.times += 1
-        if self.answer is None:
-            raise DeliveryFailed("the PACS is away")
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
 
@@ -63,8 +65,11 @@ def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
     assert known_of.known(grown, PATIENCE, clock.now()).count is None
 
 
-def test_a_pacs_that_is_away_is_no_evidence(ledger: SqlLedger, clock: FakeClock) -> None:
-    pacs = Asked(None)
+@pytest.mark.parametrize("error", [AWAY, ValueError("nonsense")])
+def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
+    ledger: SqlLedger, clock: FakeClock, error: Exception
+) -> None:
+    pacs = Asked(error)
     known_of = gathering(ledger, PATIENCE, {Sign.COUNT: pacs})
     study = received(ledger)
     clock.pass_s(3)
@@ -83,7 +88,7 @@ class Never(Executor):
 def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    known_of = gathering(ledger, PATIENCE, {Sign.COUNT: Asked(None)}, aside=Never())
+    known_of = gathering(ledger, PATIENCE, {Sign.COUNT: Asked(AWAY)}, aside=Never())
     study = received(ledger)
     for _ in range(40):
         clock.pass_s(1)
@@ -97,7 +102,7 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     ledger: SqlLedger, clock: FakeClock, tmp_path: Any
 ) -> None:
     look = Asked(Views(3, 0))
-    known_of = gathering(ledger, PATIENCE, {Sign.VIEWS: look, Sign.COUNT: Asked(None)})
+    known_of = gathering(ledger, PATIENCE, {Sign.VIEWS: look, Sign.COUNT: Asked(AWAY)})
     intake = Intake(FileSpool(tmp_path), ledger)
     phases = cine("study", "cine", Place(), 12, CardiacNumberOfImages=12)
     for each in phases[:-1]:
@@ -157,7 +162,7 @@ def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None
         for number, part in zip(order, parts, strict=True):
             intake.accept(STUDY[number], Source(f"PACS{part}", "127.0.0.1"))
         known_of = gathering(
-            ledger, PATIENCE, {Sign.VIEWS: Asked(Views(1, 0)), Sign.COUNT: Asked(None)}
+            ledger, PATIENCE, {Sign.VIEWS: Asked(Views(1, 0)), Sign.COUNT: Asked(AWAY)}
         )
         study = current(ledger, ledger.studies()[0].study_uid)
         clock.pass_s(3)
