@@ -26,11 +26,12 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers import tls
+from receivers import commitment, tls
 from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
 from receivers.storage_classes import storage_classes
+from triage.commit import Committer
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
@@ -78,7 +79,7 @@ class Receiving:
         return [each for listener in self.listeners for each in listener.active_associations]
 
 
-def start(intake: Intake, settings: Receiver) -> Receiving:
+def start(intake: Intake, settings: Receiver, committer: Committer | None = None) -> Receiving:
     """Listen in threads of its own; `end` ends it."""
     ae = _entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
@@ -87,7 +88,11 @@ def start(intake: Intake, settings: Receiver) -> Receiving:
         (evt.EVT_PDU_RECV, limit.listen),
         (evt.EVT_C_STORE, _store, [intake, limit]),
         AT_ONCE,
+        (evt.EVT_ACCEPTED, _opened, [intake]),
+        (evt.EVT_CONN_CLOSE, _ended, [intake]),
     ]
+    if committer is not None:
+        handlers += commitment.serve(ae, committer)
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
         ports.append((settings.tls.port, tls.context(settings.tls)))
@@ -205,4 +210,12 @@ def _announced(event: evt.Event) -> str:
 
 def _source(event: evt.Event) -> Source:
     requestor = event.assoc.requestor
-    return Source(str(requestor.ae_title).strip(), str(requestor.address))
+    return Source(str(requestor.ae_title).strip(), str(requestor.address), id(event.assoc))
+
+
+def _opened(event: evt.Event, intake: Intake) -> None:
+    intake.associations.opened(id(event.assoc))
+
+
+def _ended(event: evt.Event, intake: Intake) -> None:
+    intake.associations.ended(id(event.assoc))

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +16,24 @@ from pathlib import Path
 from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
+from receivers.commitment import Requestor
 from triage import __version__
 from triage.assess import Assessor
+from triage.associations import OpenAssociations
 from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
 from triage.cases.past import Past
-from triage.config import Settings
+from triage.commit import Committer
+from triage.config import Receiver, Settings, SourceCompleteness
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
-from triage.domain.completeness import Patience
+from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings
+from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
+from triage.inquiry import Inquiry
 from triage.intake import Intake
 from triage.look import Model
 from triage.model.bundle import Bundle, open_bundle
@@ -38,6 +44,8 @@ from triage.model.questions import questions
 from triage.ports import Clock, Destination, Library
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
+from triage.slots import Slots
+from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
@@ -46,6 +54,7 @@ from triage.web.access import Access
 from triage.web.app import build
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
+COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
 
 
@@ -80,6 +89,11 @@ class Services:
         return open_ledger(self.settings, self.clock)
 
     @cached_property
+    def associations(self) -> OpenAssociations:
+        """Which associations bring which study."""
+        return OpenAssociations()
+
+    @cached_property
     def queue(self) -> CeleryQueue:
         """The queue on Redis."""
         return CeleryQueue(self.redis_url)
@@ -91,14 +105,42 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        return Intake(self.spool, self.ledger)
+        return Intake(self.spool, self.ledger, self.associations)
 
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
-        settings = self.settings
-        patience = Patience(settings.receiver.quiet_s)
-        attempts = settings.worker.max_attempts
-        return Reconciler(self.ledger, self.queue, self.clock, patience, attempts)
+        attempts = self.settings.worker.max_attempts
+        return Reconciler(self.ledger, self.queue, self.clock, self.gathering(), attempts)
+
+    def gathering(self) -> Gathering:
+        """What is known of arriving studies."""
+        receiver = self.settings.receiver
+        patience, of_source = patiences(receiver)
+        looks: dict[Sign, Look] = {}
+        if any(Sign.VIEWS in each.signs for each in (patience, *of_source.values())):
+            layout = open_bundle(self.settings.model.bundle).manifest.layout
+            rules = load_rules(self.settings.series_rules)
+            views = [slot.view for slot in layout]
+            looks[Sign.VIEWS] = Slots(self.spool, self.ledger, views, rules)
+        if receiver.complete.ask is not None:
+            looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
+        aside = ThreadPoolExecutor(len(Sign), "evidence")
+        return Gathering(self.ledger, self.associations, patience, of_source, looks, aside)
+
+    def committer(self) -> Committer:
+        """What answers who asks for storage commitment."""
+        receiver = self.settings.receiver
+        requestors = {
+            each.calling: Requestor(receiver.ae_title, each) for each in receiver.commitment
+        }
+        return Committer(
+            requests=SqlCommitments(SqlLedger.database_in(self.settings.state_dir), self.clock),
+            ledger=self.ledger,
+            spool=self.spool,
+            requestors=requestors,
+            aside=ThreadPoolExecutor(COMMITMENTS_AT_ONCE, "commitment"),
+            max_attempts=self.settings.worker.max_delivery_attempts,
+        )
 
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""
@@ -124,6 +166,21 @@ class Services:
         """What a delivering worker needs."""
         attempts = self.settings.worker.max_delivery_attempts
         return Deliverer(self.ledger, self.destinations, attempts)
+
+
+def patiences(receiver: Receiver) -> tuple[Patience, dict[str, Patience]]:
+    """Return how long to wait for studies, and by calling AE title where it is otherwise."""
+    complete = receiver.complete
+    usual = Patience(
+        receiver.quiet_s, complete.settle_s, complete.at_most_s, frozenset(complete.evidence)
+    )
+    return usual, {each.calling: _patience_with(each, usual) for each in complete.sources}
+
+
+def _patience_with(source: SourceCompleteness, usual: Patience) -> Patience:
+    signs = usual.signs if source.evidence is None else frozenset(source.evidence)
+    quiet_s, at_most_s = source.quiet_s or usual.quiet_s, source.at_most_s or usual.at_most_s
+    return Patience(quiet_s, usual.settle_s, at_most_s, signs)
 
 
 def state_folder(settings: Settings) -> Path:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from triage.documents import Location, Strict, parse, read
 from triage.domain.assessment import Disclosure
+from triage.domain.completeness import Sign
 from triage.domain.errors import ConfigurationError
 
 AE_TITLE_MAX = 16
@@ -89,6 +90,53 @@ class Tls(Strict):
     clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
 
 
+class Inquired(Strict):
+    """A PACS that is asked over C-FIND how many instances of a study it has."""
+
+    ae_title: AeTitle
+    host: str
+    port: Port
+    timeout_s: float = Field(default=5.0, gt=0, le=40)  #: to connect, to be accepted, to answer
+
+
+class SourceCompleteness(Strict):
+    """What is otherwise with studies from one sender; None: as with all."""
+
+    calling: AeTitle
+    quiet_s: Seconds | None = None
+    at_most_s: Seconds | None = None
+    evidence: tuple[Sign, ...] | None = None
+
+
+class Completeness(Strict):
+    """When a study is complete, but for `quiet_s`."""
+
+    at_most_s: Seconds = 3600.0  #: after its first instance a study is complete in any case
+    settle_s: Seconds = 3.0  #: evidence counts when nothing arrived for so long
+    evidence: tuple[Sign, ...] = (Sign.VIEWS,)  #: what ends the wait sooner
+    ask: Inquired | None = None  #: who is asked for the evidence "count"
+    sources: tuple[SourceCompleteness, ...] = ()
+
+    @model_validator(mode="after")
+    def _answerable(self) -> Self:
+        wanted = {*self.evidence, *(s for each in self.sources for s in each.evidence or ())}
+        if Sign.COUNT in wanted and self.ask is None:
+            raise ValueError("evidence has count, so ask must name the PACS that is asked")
+        titles = [each.calling for each in self.sources]
+        if len(set(titles)) != len(titles):
+            raise ValueError("two sources have the same calling AE title")
+        return self
+
+
+class CommitmentRequestor(Strict):
+    """A sender that is told on an association of ours what we are committed to."""
+
+    calling: AeTitle
+    host: str
+    port: Port
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
@@ -105,6 +153,8 @@ class Receiver(Strict):
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
+    complete: Completeness = Completeness()
+    commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

@@ -20,6 +20,16 @@ class Status(IntEnum):
     TOO_LARGE = 0xC001  #: of the range 0xCxxx, whose last digits are ours
 
 
+class Action(IntEnum):
+    """What we answer to an N-ACTION (PS3.7 10.1.4.1.10)."""
+
+    SUCCESS = 0x0000
+    NO_SUCH_INSTANCE = 0x0112
+    INVALID_ARGUMENT = 0x0115
+    NO_SUCH_ACTION = 0x0123
+    RESOURCE_LIMITATION = 0x0213
+
+
 #: PS3.4 table B.2-1: the instance was stored, with a remark worth keeping.
 WARNINGS = {
     0xB000: "Coercion of data elements",

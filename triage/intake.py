@@ -6,6 +6,7 @@ lies on disk and stands in the ledger. An instance that is refused is named as a
 
 import structlog
 
+from triage.associations import OpenAssociations
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.header import read_identity
@@ -19,10 +20,14 @@ NOBODY = Source(calling_ae="", address="")
 class Intake:
     """Every receiver's only way in."""
 
-    def __init__(self, spool: Spool, ledger: Ledger) -> None:
+    def __init__(
+        self, spool: Spool, ledger: Ledger, associations: OpenAssociations | None = None
+    ) -> None:
         self._spool = spool
         self._ledger = ledger
         self._repeated = Repeated(ledger)
+        #: Receivers say here when an association opens and ends.
+        self.associations = associations or OpenAssociations()
         #: True when the spool holds what the ledger was not there to record: see `recover`.
         self.behind = False
 
@@ -44,6 +49,7 @@ class Intake:
         except LedgerUnavailable:
             self.behind = True
             raise
+        self.associations.brought(source.association, identity.study_uid)
         return receipt
 
     def _file(self, receipt: Receipt, source: Source) -> None:

@@ -4,13 +4,15 @@ Rule: intake, assess, deliver and reconcile know these and nothing behind them. 
 passes the contract suite of its port (tests/contract); so does every fake.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.commitment import Commitment, Kept, Reference
+from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -74,6 +76,12 @@ class Ledger(Protocol):
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
 
+    def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
+        """Return the images by series and place, where they say of how many they are."""
+
+    def sources(self, study_uid: str, revision: int) -> set[str]:
+        """Return the calling AE titles that instances of a revision came from."""
+
     def move(
         self,
         study: StudyRevision,
@@ -87,6 +95,9 @@ class Ledger(Protocol):
         Where `holder` is given, the lease must be theirs. A READY study is not assessed before
         `again_in_s` seconds have passed.
         """
+
+    def cut_off(self, study: StudyRevision, reason: str) -> bool:
+        """Judge a study complete although it grows: at the hard limit it may do so all the time."""
 
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
@@ -154,6 +165,31 @@ class Ledger(Protocol):
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
+
+
+class CommitmentLedger(Protocol):
+    """Requests for storage commitment whose report is owed. Raises LedgerUnavailable."""
+
+    def owe(
+        self,
+        requestor: str,
+        transaction_uid: str,
+        references: Sequence[Reference],
+        due_in_s: float,
+    ) -> Commitment:
+        """Remember a request; the same one again is due anew."""
+
+    def due(self) -> Sequence[Commitment]:
+        """Return the requests that are to be reported now, the oldest first."""
+
+    def reported(self, commitment_id: int) -> None:
+        """Forget a request: it was reported, or given up."""
+
+    def wait(self, commitment_id: int, seconds: float) -> None:
+        """Count an attempt that failed; the next one comes after a while."""
+
+    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
+        """Return what was received under SOP Instance UIDs, in whatever study."""
 
 
 class Queue(Protocol):

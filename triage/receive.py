@@ -7,6 +7,7 @@ import structlog
 
 import receivers.c_store
 from triage.bootstrap import Services
+from triage.commit import Committer
 from triage.domain.errors import LedgerUnavailable
 from triage.intake import Intake
 from triage.reconcile import Reconciler
@@ -22,16 +23,19 @@ def receive(services: Services) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
-    server = receivers.c_store.start(intake, services.settings.receiver)
+    committer = services.committer()
+    server = receivers.c_store.start(intake, services.settings.receiver, committer)
     try:
         services.spool.sweep()
         intake.behind = True
-        _keep_up(intake, services.reconciler(), ended)
+        _keep_up(intake, services.reconciler(), committer, ended)
     finally:
         receivers.c_store.end(server)
 
 
-def _keep_up(intake: Intake, reconciler: Reconciler, ended: threading.Event) -> None:
+def _keep_up(
+    intake: Intake, reconciler: Reconciler, committer: Committer, ended: threading.Event
+) -> None:
     """Once a second, bring the ledger in step with the spool and the broker with the ledger."""
     while not ended.is_set():
         try:
@@ -39,6 +43,7 @@ def _keep_up(intake: Intake, reconciler: Reconciler, ended: threading.Event) -> 
                 intake.recover()
             reconciler.tick()
             intake.tell_repeated()
+            committer.tick()
         except (LedgerUnavailable, OSError) as error:  # the next tick tries again
             log.exception("ledger or spool unavailable", exc_info=error)
         ended.wait(TICK_S)

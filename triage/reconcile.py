@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.domain.completeness import Patience, evidence
+from triage.domain.completeness import evidence, is_overdue
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import BrokerUnavailable
 from triage.domain.study import Event, State, StudyRevision
+from triage.gathering import Gathering
 from triage.ports import Clock, Ledger, Queue
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,7 @@ class Reconciler:
     ledger: Ledger
     queue: Queue
     clock: Clock
-    patience: Patience
+    gathering: Gathering
     max_attempts: int
 
     def tick(self) -> None:
@@ -42,11 +43,18 @@ class Reconciler:
             log.warning("broker unavailable, tasks wait in the ledger", error=str(error))
 
     def _judge(self) -> None:
-        now = self.clock.now()
-        for study in self.ledger.studies(State.RECEIVING):
-            why = evidence(study, now, self.patience)
-            if why and self.ledger.move(study, Event.JUDGED_COMPLETE, why):
+        arriving = self.ledger.studies(State.RECEIVING)
+        self.gathering.forget_all_but(arriving)
+        for study in arriving:
+            now, patience = self.clock.now(), self.gathering.patience_with(study)
+            why = evidence(study, now, patience, self.gathering.known(study, patience, now))
+            if why and self._completed(study, why, cut_off=is_overdue(study, now, patience)):
                 log.info("study complete", study_uid=study.study_uid, why=why)
+
+    def _completed(self, study: StudyRevision, why: str, *, cut_off: bool) -> bool:
+        if cut_off:
+            return self.ledger.cut_off(study, why)
+        return self.ledger.move(study, Event.JUDGED_COMPLETE, why)
 
     def _free_expired(self) -> None:
         for study in self.ledger.expired():

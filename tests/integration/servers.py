@@ -83,8 +83,8 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, dicom_port: int | None = None) -> Iterator[Orthanc]:
-    """Run an Orthanc that takes everything, until the block ends."""
+def orthanc(folder: Path, dicom_port: int | None = None, **extra: object) -> Iterator[Orthanc]:
+    """Run an Orthanc that takes everything, until the block ends; `extra`: settings of its own."""
     program = peer("Orthanc")
     server = Orthanc(dicom_port or free_port(), free_port())
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +99,7 @@ def orthanc(folder: Path, dicom_port: int | None = None) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True,
         "Plugins": [],
+        **extra,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (folder / "orthanc.log").open("wb") as log:

@@ -18,10 +18,11 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
 import receivers.c_store
-from tests.builders.images import SIDE, image, part10
+from tests.builders.images import SIDE, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
 from tests.peers import peer, real_data, unavailable
+from triage.associations import OpenAssociations
 from triage.config import Receiver
 from triage.demo import free_port
 from triage.dimse import Status
@@ -38,6 +39,7 @@ class Listening:
     port: int
     ledger: SqlLedger
     state: Path
+    associations: OpenAssociations
 
     def kept(self) -> set[bytes]:
         return {path.read_bytes() for path in (self.state / "spool").rglob("*.dcm")}
@@ -46,8 +48,9 @@ class Listening:
 def listening(state: Path, spool: FileSpool) -> Iterator[Listening]:
     ledger = SqlLedger.in_folder(state, FakeClock())
     settings = Receiver(ae_title="CMRTRIAGE", port=free_port(), calling=("PACS", "PACS2"))
-    server = receivers.c_store.start(Intake(spool, ledger), settings)
-    yield Listening(settings.port, ledger, state)
+    intake = Intake(spool, ledger)
+    server = receivers.c_store.start(intake, settings)
+    yield Listening(settings.port, ledger, state, intake.associations)
     server.shutdown()
     ledger.close()
 
@@ -103,6 +106,19 @@ def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
     (incident,) = receiver.ledger.incidents()
     assert incident.kind == "rejected association"
     assert incident.calling_ae == calling
+
+
+@pytest.mark.parametrize("end", ["release", "abort"])
+def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
+    receiver: Listening, end: str
+) -> None:
+    association = associated(receiver.port)
+    other = associated(receiver.port)
+    assert association.send_c_store(image()).Status == Status.SUCCESS
+    assert receiver.associations.bringing(uid("study")) == 1
+    getattr(association, end)()
+    wait_until(lambda: not receiver.associations.bringing(uid("study")), 5, "the end")
+    other.release()
 
 
 def test_9_a_pacs_may_send_under_several_titles(receiver: Listening) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.postgres import Postgres
-from triage.bootstrap import open_past
+from triage.bootstrap import open_past, patiences
 from triage.cases.past import Past
-from triage.config import Settings
+from triage.config import Receiver, Settings
 from triage.demo import free_port
+from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.model.bundle import open_bundle
 from triage.store.library import ExactLibrary
@@ -28,6 +29,27 @@ def shared(server: Postgres, tmp_path: Path) -> Iterator[PgVectorLibrary]:
     assert isinstance(library, PgVectorLibrary)
     yield library
     library.close()
+
+
+def test_how_long_is_waited_for_whom() -> None:
+    receiver = Receiver.model_validate(
+        {
+            "quiet_s": 20,
+            "complete": {
+                "at_most_s": 900,
+                "sources": [
+                    {"calling": "MR1", "quiet_s": 60, "evidence": []},
+                    {"calling": "MR2", "at_most_s": 300},
+                ],
+            },
+        }
+    )
+    usual, of_source = patiences(receiver)
+    assert usual == Patience(20, 3, 900, frozenset({Sign.VIEWS}))
+    assert of_source == {
+        "MR1": Patience(60, 3, 900, frozenset()),
+        "MR2": Patience(20, 3, 300, frozenset({Sign.VIEWS})),
+    }
 
 
 def test_without_a_database_cases_are_kept_in_the_state_folder(tmp_path: Path) -> None:

@@ -83,6 +83,17 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "case_library: postgresql://u:hush@h/db",
             "line 1: case_library: a PostgreSQL is named as postgresql+psycopg://",
         ),
+        ("receiver: {complete: {evidence: [count]}}", "ask must name the PACS that is asked"),
+        (
+            "receiver: {complete: {sources: [{calling: MR1, evidence: [count]}]}}",
+            "ask must name the PACS that is asked",
+        ),
+        (
+            "receiver: {complete: {sources: [{calling: MR1}, {calling: MR1}]}}",
+            "two sources have the same calling AE title",
+        ),
+        ("receiver: {complete: {evidence: [moon]}}", "receiver.complete.evidence.0"),
+        ("receiver:\n  commitment: [{calling: MR1, host: h}]", "receiver.commitment.0.port"),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,

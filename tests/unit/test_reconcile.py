@@ -1,6 +1,15 @@
 import pytest
 
-from tests.contract.ledgers import assessed, assessing, current, ready, received
+from tests.builders.gatherings import gathering
+from tests.contract.ledgers import (
+    SOURCE,
+    assessed,
+    assessing,
+    current,
+    ready,
+    receipt,
+    received,
+)
 from tests.fakes import FakeClock, FakeQueue
 from triage.domain.completeness import Patience
 from triage.domain.study import Event, State
@@ -10,7 +19,8 @@ from triage.store.ledger import SqlLedger
 
 @pytest.fixture
 def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
-    return Reconciler(ledger, queue, clock, Patience(quiet_s=15), max_attempts=3)
+    patience = Patience(quiet_s=15, at_most_s=100)
+    return Reconciler(ledger, queue, clock, gathering(ledger, patience), max_attempts=3)
 
 
 def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
@@ -24,6 +34,26 @@ def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
     judged = current(ledger, study.study_uid)
     assert (judged.state, judged.reason) == (State.READY, "quiet for 15 s after 3 instances")
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ledger.studies
+
+    def growing(*states: State) -> object:
+        found = listed(*states)
+        clock.pass_s(1)
+        ledger.record(receipt(), SOURCE)  # a duplicate, since it was read
+        return found
+
+    received(ledger)
+    monkeypatch.setattr(ledger, "studies", growing)
+    for _ in range(101):
+        reconciler.tick()
+    (study,) = listed()
+    why = [row.reason for row in ledger.history(study.study_uid) if row.state == State.READY]
+    assert why[0].startswith("at the limit of 100 s after its first instance, with 3 instances")
 
 
 def test_what_is_queued_is_not_queued_again(

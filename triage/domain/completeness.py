@@ -1,37 +1,173 @@
 """When is a study complete? Evidence plus elapsed time, never the release of an association.
 
 `RULES` is asked in order and the first answer wins. An answer is the evidence, in words that
-`triage status` shows. To add a rule (an expected instance count, full view slots), write one
-function and put it into the tuple.
+`triage status` shows. Quiet time is the floor: before it, only whole evidence counts; after it, a
+study waits on while an association that brings it is open; never longer than the hard limit. To
+add a rule (what a MPPS says), write one function and put it into the tuple.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
 
 from triage.domain.study import StudyRevision
 
 
+class Sign(StrEnum):
+    """What may show before quiet time that a study is whole."""
+
+    VIEWS = "views"  #: every view of the model is there, and every cine stack is full
+    COUNT = "count"  #: as many instances are here as the PACS has
+
+
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait; seconds."""
+    """How long to wait, in seconds, and for what."""
 
     quiet_s: float
+    settle_s: float = 3.0  #: signs count only when nothing arrived for so long
+    at_most_s: float = inf  #: after the first instance of a revision it is complete in any case
+    signs: frozenset[Sign] = frozenset()
 
 
-Rule = Callable[[StudyRevision, float, Patience], str | None]
+@dataclass(frozen=True)
+class Stack:
+    """The images of a series at one place that say of how many they are."""
+
+    images: int
+    expected: int  #: CardiacNumberOfImages (0018,1090)
+
+    @property
+    def is_full(self) -> bool:
+        """Magnitude and phase, or a repeated scan, fill a place more than once."""
+        return self.images % self.expected == 0
 
 
-def quiet(study: StudyRevision, now: float, patience: Patience) -> str | None:
-    """Complete when no instance arrived for `quiet_s` seconds."""
-    silent_s = now - study.last_instance_at
-    if 0 <= silent_s < patience.quiet_s:  # below 0: the clock was set back, do not wait for it
+@dataclass(frozen=True)
+class Views:
+    """How many views of the model a study fills."""
+
+    filled: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many instances of a study a PACS has, asked when no more were arriving here."""
+
+    instances: int
+    ae_title: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a study beside its times; None: nobody looked, or no answer came."""
+
+    associations: int = 0  #: that brought instances of it and may bring more
+    stacks: Sequence[Stack] = ()
+    views: Views | None = None
+    count: Count | None = None
+
+
+NOTHING = Known()
+Rule = Callable[[StudyRevision, float, Patience, Known], str | None]
+
+
+def overdue(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+    """Complete when the hard limit is reached, whatever is still going on."""
+    age_s = now - study.first_instance_at
+    if 0 <= age_s < patience.at_most_s:  # below 0: the clock was set back, do not wait for it
         return None
-    return f"quiet for {patience.quiet_s:g} s after {study.instances} instances"
+    if age_s < 0:
+        return quiet(study, now, patience, NOTHING)
+    held = f"; {_still_open(known)}" if known.associations else ""
+    return (
+        f"at the limit of {patience.at_most_s:g} s after its first instance, "
+        f"with {study.instances} instances{held}"
+    )
 
 
-RULES: tuple[Rule, ...] = (quiet,)
+def counted(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+    """Complete when as many instances are here as the PACS has."""
+    count = known.count
+    if Sign.COUNT not in patience.signs or count is None or not _settled(study, now, patience):
+        return None
+    if not 0 < count.instances <= study.instances:
+        return None
+    return f"all {count.instances} instances that {count.ae_title} has are here"
 
 
-def evidence(study: StudyRevision, now: float, patience: Patience) -> str | None:
+def viewed(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+    """Complete when every view is filled, every stack is full, and nobody is about to send more."""
+    views, stacks = known.views, known.stacks
+    if Sign.VIEWS not in patience.signs or views is None or not _settled(study, now, patience):
+        return None
+    if views.missing or not views.filled or known.associations or not are_full(stacks):
+        return None
+    return (
+        f"all {views.filled} views are there and all {len(stacks)} cine stacks are full, "
+        f"after {study.instances} instances"
+    )
+
+
+def quiet(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+    """Complete when no instance arrived for `quiet_s` seconds and none is about to."""
+    if not _silent(study, now, patience.quiet_s) or known.associations:
+        return None
+    why = f"quiet for {patience.quiet_s:g} s after {study.instances} instances"
+    if known.count is not None and known.count.instances > study.instances:
+        return f"{why}, though {known.count.ae_title} has {known.count.instances}"
+    return why
+
+
+RULES: tuple[Rule, ...] = (overdue, counted, viewed, quiet)
+
+
+def evidence(
+    study: StudyRevision, now: float, patience: Patience, known: Known = NOTHING
+) -> str | None:
     """Return why the study is complete, or None while it is not."""
-    return next((why for rule in RULES if (why := rule(study, now, patience))), None)
+    return next((why for rule in RULES if (why := rule(study, now, patience, known))), None)
+
+
+def is_overdue(study: StudyRevision, now: float, patience: Patience) -> bool:
+    """Tell whether the study has to be taken as it is, even while it grows."""
+    return now - study.first_instance_at >= patience.at_most_s
+
+
+def may_be_whole(
+    study: StudyRevision, now: float, patience: Patience, stacks: Sequence[Stack]
+) -> frozenset[Sign]:
+    """Return the signs that are worth a question now: both are dear to ask for."""
+    if not _settled(study, now, patience):
+        return frozenset()
+    return patience.signs if are_full(stacks) else patience.signs - {Sign.VIEWS}
+
+
+def are_full(stacks: Sequence[Stack]) -> bool:
+    """Tell whether there are stacks that say how many images they have, and all have them."""
+    return bool(stacks) and all(stack.is_full for stack in stacks)
+
+
+def together(patiences: Iterable[Patience]) -> Patience:
+    """Return the patience with a study of several sources: the longest times, the signs of all."""
+    every = list(patiences)
+    return Patience(
+        quiet_s=max(each.quiet_s for each in every),
+        settle_s=max(each.settle_s for each in every),
+        at_most_s=max(each.at_most_s for each in every),
+        signs=frozenset.intersection(*(each.signs for each in every)),
+    )
+
+
+def _silent(study: StudyRevision, now: float, seconds: float) -> bool:
+    return not 0 <= now - study.last_instance_at < seconds  # below 0: the clock was set back
+
+
+def _settled(study: StudyRevision, now: float, patience: Patience) -> bool:
+    return _silent(study, now, min(patience.settle_s, patience.quiet_s))
+
+
+def _still_open(known: Known) -> str:
+    return f"{known.associations} association(s) that brought some still open"

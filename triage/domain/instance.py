@@ -14,6 +14,8 @@ class Identity:
     sop_instance_uid: str
     modality: str  #: empty where the header does not say
     is_image: bool  #: a report, a presentation state and the like are none
+    cardiac_images: int = 0  #: how many the cine at its place has (0018,1090); 0: it does not say
+    place: str = ""  #: ImagePositionPatient as it was written; empty where there is none
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Source:
 
     calling_ae: str
     address: str
+    association: int = 0  #: tells associations that are open apart; 0: it came over none
 
 
 class Outcome(StrEnum):

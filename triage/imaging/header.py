@@ -37,6 +37,10 @@ PIXEL_MODULE = (
     "NumberOfFrames",
     "PhotometricInterpretation",
 )
+#: What says whether a cine is whole.
+STACK = ("CardiacNumberOfImages", "ImagePositionPatient")
+PLACE_LENGTH = 64
+MOST_PHASES = 10_000
 #: Bytes of the largest data set that is inflated.
 MOST_INFLATED = 1 << 28
 #: What an image may have in place of PixelData.
@@ -91,7 +95,7 @@ def data_set_of(part10: bytes) -> bytes:
 
 def read_identity(part10: bytes) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
-    wanted = [*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, "Modality", "PixelData"]
+    wanted = [*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData"]
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(wanted))
@@ -103,7 +107,32 @@ def read_identity(part10: bytes) -> Identity:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
     study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
     is_image = is_image_class(sop_class_uid)
-    return Identity(study_uid, series_uid, sop_class_uid, sop_instance_uid, modality, is_image)
+    return Identity(
+        study_uid,
+        series_uid,
+        sop_class_uid,
+        sop_instance_uid,
+        modality,
+        is_image,
+        cardiac_images=_cardiac_images(dataset),
+        place=_place(dataset),
+    )
+
+
+def _cardiac_images(dataset: Dataset) -> int:
+    """Return CardiacNumberOfImages (PS3.3 C.8.3.1), 0 where it says nothing usable."""
+    try:
+        return max(0, min(int(dataset.get("CardiacNumberOfImages") or 0), MOST_PHASES))
+    except UNREADABLE:
+        return 0
+
+
+def _place(dataset: Dataset) -> str:
+    """Return ImagePositionPatient as it was written: whatever it is, it refuses no instance."""
+    written = dataset.get_item("ImagePositionPatient")
+    value = None if written is None else written.value
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    return text.strip()[:PLACE_LENGTH]
 
 
 def _refuse_inflation(part10: bytes) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
+from triage.domain.completeness import Stack
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -70,6 +71,8 @@ class SqlLedger:
                 "calling_ae": source.calling_ae,
                 "address": source.address,
                 "received_at": at,
+                "cardiac_images": identity.cardiac_images,
+                "place": identity.place,
             }
             connection.execute(insert(instances).values(values))
             return study
@@ -121,6 +124,25 @@ class SqlLedger:
         with self._database.reading() as connection:
             return sorted(connection.scalars(query))
 
+    def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
+        """Return the images by series and place, where they say of how many they are."""
+        said = func.max(instances.c.cardiac_images)
+        query = (
+            select(func.count(), said)
+            .where(instances.c.study_uid == study_uid, instances.c.revision <= revision)
+            .group_by(instances.c.series_uid, instances.c.place)
+            .having(said > 0)
+        )
+        with self._database.reading() as connection:
+            return [Stack(images, expected) for images, expected in connection.execute(query)]
+
+    def sources(self, study_uid: str, revision: int) -> set[str]:
+        """Return the calling AE titles that instances of a revision came from."""
+        query = select(instances.c.calling_ae).distinct()
+        mine = (instances.c.study_uid == study_uid, instances.c.revision <= revision)
+        with self._database.reading() as connection:
+            return set(connection.scalars(query.where(*mine)))
+
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
         """Return what happened to a study: rows of at, revision, event, state, reason."""
         query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
@@ -159,6 +181,13 @@ class SqlLedger:
             due = rows.update_study(now.study_uid, now.revision).values(due_at=at + again_in_s)
             connection.execute(due)
             return True
+
+    def cut_off(self, study: StudyRevision, reason: str) -> bool:
+        """Judge a study complete although it grows."""
+        with self._database.writing() as connection:
+            now = rows.find_study(connection, study.study_uid, study.revision)
+            at = self._clock.now()
+            return now is not None and rows.move(connection, now, Event.JUDGED_COMPLETE, reason, at)
 
     # -- leases
 

@@ -63,6 +63,22 @@ instances = Table(
     Column("calling_ae", String(16), nullable=False),
     Column("address", String(64), nullable=False),
     Column("received_at", Float, nullable=False),
+    Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
+    Column("place", String(64), nullable=False, server_default=""),
+)
+
+#: Requests for storage commitment whose report is owed.
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("requestor", String(16), nullable=False),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("content", Text, nullable=False),  # [[SOP class, SOP instance], ...] as JSON
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", Float, nullable=False),
+    UniqueConstraint("requestor", "transaction_uid"),
+    sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
 )
 
 history = Table(

@@ -17,9 +17,15 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
 
 from receivers.c_store import PREFERRED
+from receivers.commitment import LULL_S
 from receivers.listener import SILENT_MAX, SPARE
 from receivers.storage_classes import CLASSES
 from receivers.tls import SUITES
@@ -28,7 +34,8 @@ from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
 from triage.config import Receiver, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import WARNINGS, Status, in_words
+from triage.dimse import WARNINGS, Action, Status, in_words
+from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.reports import REPORTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
@@ -69,6 +76,13 @@ def test_the_answers_are_those_that_are_given() -> None:
     ]
 
 
+def test_the_answers_to_who_asks_for_commitment() -> None:
+    actions = [status for status, _ in table(STATEMENT, "actions")]
+    assert actions == [f"0x{status:04X}" for status in sorted(Action)]
+    reasons = [reason for reason, _ in table(STATEMENT, "failure reasons")]
+    assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
+
+
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
@@ -91,6 +105,12 @@ def test_the_answers_that_count_as_stored() -> None:
         f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in OFFERED)} |",
         f"`receiver.quiet_s` ({load(None, {}).receiver.quiet_s:g} s)",
         f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",
+        f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
+        f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
+        f"goes out {LULL_S:g} s later on the same association",
+        f"FIND ({StudyRootQueryRetrieveInformationModelFind})",
+        f"when nothing arrived for {load(None, {}).receiver.complete.settle_s:g} s and",
+        f"{load(None, {}).receiver.complete.at_most_s:g} s after its first instance",
         f"| `receiver.ae_title` | {load(None, {}).receiver.ae_title} |",
         f"{load(None, {}).receiver.host}, {load(None, {}).receiver.port}",
         f"Coding Scheme Designator {codes.SCHEME}",

@@ -13,7 +13,7 @@ from triage.domain.delivery import backoff_s
 
 EXAMPLE = DEPLOY / "triage.yaml"
 #: A setting whose default cannot be written down stands as "#name:"; prose as "# words".
-SWITCHED_OFF = re.compile(r"^( *)#(?=[a-z0-9_]+:)", re.MULTILINE)
+SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z0-9_]+:)", re.MULTILINE)
 KEY = re.compile(r"^ *(- )?[a-z0-9_]+:")
 #: Whose keys are names that a site gives.
 NAMED_BY_THE_SITE = {"receiver.peers"}
@@ -63,10 +63,16 @@ def test_but_for_its_peers_the_example_says_the_defaults() -> None:
     assert pacs == DicomDestination(**pacs.model_dump(include=required))
 
 
-def test_what_is_switched_off_is_no_more_than_the_paths_into_the_package() -> None:
+def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> None:
     on = set(keys_of(yaml.safe_load(everything_on())))
     off = on - set(keys_of(yaml.safe_load(text("triage.yaml"))))
-    optional = ("receiver.tls", "receiver.peers")
+    optional = (
+        "receiver.tls",
+        "receiver.peers",
+        "receiver.complete.ask",
+        "receiver.complete.sources",
+        "receiver.commitment",
+    )
     assert {each for each in off if not each.startswith(optional)} == {"findings", "model.bundle"}
 
 

@@ -1,0 +1,177 @@
+"""Storage Commitment Push Model SCP (PS3.4 annex J).
+
+Rule: an N-ACTION is answered when the request stands in the ledger. The report goes out on the
+association that brought the request if that is idle and open, else on a new one to the
+requestor's configured address, with the SCP role proposed (PS3.7 D.3.3.4). What was not
+acknowledged stays owed.
+"""
+
+import time
+from functools import partial
+from threading import Lock, Thread
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+from pydicom import Dataset
+from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+from triage.commit import Committer
+from triage.config import CommitmentRequestor
+from triage.dimse import AT_ONCE, Action
+from triage.domain.commitment import Commitment, Reference, Report
+from triage.domain.errors import DeliveryFailed, LedgerUnavailable
+
+log = structlog.get_logger(__name__)
+
+REQUEST_COMMITMENT = 1  #: Action Type ID (PS3.4 table J.3-1)
+ALL_KEPT, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
+#: The requestor may release, or go on sending, before it is told on the same association; seconds.
+LULL_S = 0.5
+PAUSE_AT_MOST_S = 5.0
+_telling: WeakKeyDictionary[Association, Lock] = WeakKeyDictionary()
+
+
+def serve(ae: AE, committer: Committer) -> list[tuple[evt.EventType, object, list[Committer]]]:
+    """Offer storage commitment; return the handlers that it needs."""
+    ae.add_supported_context(StorageCommitmentPushModel)
+    return [(evt.EVT_N_ACTION, _take, [committer])]
+
+
+def _take(event: evt.Event, committer: Committer) -> tuple[int, None]:
+    """Answer an N-ACTION request."""
+    request: Any = event.request
+    if request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
+        return Action.NO_SUCH_INSTANCE, None
+    if event.action_type != REQUEST_COMMITMENT:
+        return Action.NO_SUCH_ACTION, None
+    requestor = str(event.assoc.requestor.ae_title).strip()
+    try:
+        transaction_uid, references = _request(event)
+        commitment = committer.ask(requestor, transaction_uid, references)
+    except (AttributeError, ValueError):  # an element is missing, or no data set came at all
+        return Action.INVALID_ARGUMENT, None
+    except LedgerUnavailable as error:
+        log.error("commitment not taken", error=str(error))  # noqa: TRY400 - no trace needed
+        return Action.RESOURCE_LIMITATION, None
+    Thread(target=_tell, args=(event.assoc, commitment, committer), daemon=True).start()
+    return Action.SUCCESS, None
+
+
+def _request(event: evt.Event) -> tuple[str, list[Reference]]:
+    asked = event.action_information
+    references = [
+        Reference(str(each.ReferencedSOPClassUID), str(each.ReferencedSOPInstanceUID))
+        for each in asked.ReferencedSOPSequence
+    ]
+    if not references or not asked.TransactionUID:
+        raise ValueError("nothing is asked about")
+    return str(asked.TransactionUID), list(dict.fromkeys(references))
+
+
+def _tell(association: Association, commitment: Commitment, committer: Committer) -> None:
+    """Report on the association of the request; where that fails, a new one is due at once."""
+    time.sleep(LULL_S)
+    with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
+        try:
+            committer.report(commitment, partial(_send_on, association))
+        except LedgerUnavailable as error:  # it is still owed
+            log.warning("commitment waits", why=str(error))
+
+
+def _send_on(association: Association, report: Report) -> None:
+    try:
+        if not _paused(association):
+            raise DeliveryFailed("the association of the request ended, or is in use")
+        _event_report(association, report)
+    finally:
+        association._reactor_checkpoint.set()  # noqa: SLF001 - see `_paused`
+
+
+def _paused(association: Association) -> bool:
+    """Hold the association's own reading, so that the answer comes to us; False where that fails.
+
+    `send_n_event_report` does so too, but waits for ever where the association ends meanwhile.
+    """
+    deadline = time.monotonic() + PAUSE_AT_MOST_S
+    association._reactor_checkpoint.clear()  # noqa: SLF001 - pynetdicom has no public way
+    while association.is_established and time.monotonic() < deadline:
+        if association._is_paused:  # noqa: SLF001
+            return bool(association.dimse.msg_queue.empty() and association.is_established)
+        time.sleep(0.001)
+    return False
+
+
+class Requestor:
+    """Somebody who asks for commitment and can be called."""
+
+    def __init__(self, our_ae: str, settings: CommitmentRequestor) -> None:
+        self._our_ae = our_ae
+        self._settings = settings
+
+    def __call__(self, report: Report) -> None:
+        """Send a report on a new association; raise DeliveryFailed unless it is acknowledged."""
+        settings = self._settings
+        ae = AE(ae_title=self._our_ae)
+        ae.add_requested_context(StorageCommitmentPushModel)
+        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
+        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        try:
+            association = ae.associate(
+                settings.host,
+                settings.port,
+                ae_title=settings.calling,
+                ext_neg=[role],
+                evt_handlers=[AT_ONCE],
+            )
+        except (OSError, UnicodeError):
+            raise DeliveryFailed(f"{settings.host} is no host that is known") from None
+        if not association.is_established:
+            raise DeliveryFailed(f"{settings.calling} refused the association or is not there")
+        try:
+            _event_report(association, report)
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _event_report(association: Association, report: Report) -> None:
+    try:
+        response, _ = association.send_n_event_report(
+            _information(report),
+            SOME_FAILED if report.failed else ALL_KEPT,
+            StorageCommitmentPushModel,
+            StorageCommitmentPushModelInstance,
+        )
+    except (RuntimeError, ValueError) as error:  # it ended meanwhile; it did not accept the class
+        raise DeliveryFailed(str(error)) from None
+    status = response.get("Status")
+    if status != Action.SUCCESS:
+        said = "not at all" if status is None else f"with 0x{status:04X}"
+        raise DeliveryFailed(f"N-EVENT-REPORT was answered {said}")
+
+
+def _information(report: Report) -> Dataset:
+    """Return the Event Information (PS3.4 table J.3-2)."""
+    told = Dataset()
+    told.TransactionUID = report.transaction_uid
+    if report.committed:
+        told.ReferencedSOPSequence = [_item(each) for each in report.committed]
+    if report.failed:
+        told.FailedSOPSequence = [_item(each) for each, _ in report.failed]
+        for item, (_, why) in zip(told.FailedSOPSequence, report.failed, strict=True):
+            item.FailureReason = int(why)
+    return told
+
+
+def _item(reference: Reference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    return item

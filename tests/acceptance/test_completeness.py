@@ -1,0 +1,144 @@
+"""A study is taken when it is there, not when time has passed, and `status` says why (peers 1)."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydicom import Dataset, dcmread
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.builders.hearts import instances
+from tests.builders.images import part10
+from tests.integration.servers import HOST, Orthanc, orthanc, wait_until
+from triage.domain.study import State
+from triage.phantom.habits import Vendor
+from triage.send import Peer, send
+
+QUIET_S = 60
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return a study with every view that the bundle wants."""
+    folder = tmp_path_factory.mktemp("study")
+    for each in instances(Vendor.SIEMENS):
+        (folder / f"{each.SOPInstanceUID}.dcm").write_bytes(part10(each))
+    return sorted(folder.iterdir())
+
+
+def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> Site:
+    """Write the configuration of a site that waits so."""
+    running = configure(folder, pacs)
+    content = yaml.safe_load(running.config.read_text())
+    content["receiver"] |= {"quiet_s": quiet_s, "complete": complete}
+    running.config.write_text(yaml.safe_dump(content))
+    return running
+
+
+def status(site: Site) -> str:
+    (study,) = site.studies()
+    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
+    return subprocess.run(
+        [*command, study.study_uid],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "250"},
+    ).stdout
+
+
+def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(
+    tmp_path: Path, pacs: Orthanc, files: list[Path]
+) -> None:
+    running = site(tmp_path, pacs, QUIET_S, settle_s=1)
+    with serving(running):
+        began = time.monotonic()
+        assert storescu(running, files).wait(120) == 0
+        assert running.wait_for_end().state is State.DELIVERED
+        assert time.monotonic() - began < QUIET_S
+        shown = status(running)
+    (why,) = re.findall(r"all 6 views are there and all \d+ cine stacks are full", shown)[:1]
+    assert why
+
+
+def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    with orthanc(tmp_path / "orthanc", DicomAlwaysAllowFind=True) as pacs:
+        asked = {"ae_title": pacs.ae_title, "host": HOST, "port": pacs.dicom_port}
+        running = site(tmp_path, pacs, QUIET_S, settle_s=1, evidence=["count"], ask=asked)
+        some = files[:5]
+        send(some, Peer(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
+        with serving(running):
+            began = time.monotonic()
+            assert storescu(running, some).wait(60) == 0
+            wait_until(lambda: running.studies()[0].state is not State.RECEIVING, 50)
+            assert time.monotonic() - began < QUIET_S
+            shown = status(running)
+    assert "all 5 instances that ORTHANC has are here" in shown
+
+
+def test_10_whoever_sends_may_ask_what_is_kept(
+    tmp_path: Path, pacs: Orthanc, files: list[Path]
+) -> None:
+    told: list[int] = []
+
+    def hear(event: evt.Event) -> tuple[int, None]:
+        request: Any = event.request
+        told.append(request.EventTypeID)
+        return 0, None
+
+    first = dcmread(files[0])
+    request, item = Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = (
+        first.SOPClassUID,
+        first.SOPInstanceUID,
+    )
+    request.TransactionUID, request.ReferencedSOPSequence = "1.2.3", [item]
+    running = site(tmp_path, pacs, 1)
+    with serving(running):
+        ae = AE(ae_title=CALLING)
+        ae.add_requested_context(MRImageStorage, first.file_meta.TransferSyntaxUID)
+        ae.add_requested_context(StorageCommitmentPushModel)
+        handlers: Any = [(evt.EVT_N_EVENT_REPORT, hear)]
+        association = ae.associate(HOST, running.port, ae_title=CALLED, evt_handlers=handlers)
+        assert association.send_c_store(first).Status == 0
+        answer, _ = association.send_n_action(
+            request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+        assert answer.Status == 0
+        wait_until(lambda: told, 20, "the report")
+        association.release()
+    assert told == [1]
+
+
+def test_1_a_study_waits_while_its_association_is_open_and_no_longer_than_the_limit(
+    tmp_path: Path, pacs: Orthanc, files: list[Path]
+) -> None:
+    running = site(tmp_path, pacs, 1, at_most_s=12)
+    with serving(running):
+        ae = AE(ae_title=CALLING)
+        first = dcmread(files[0])
+        ae.add_requested_context(MRImageStorage, first.file_meta.TransferSyntaxUID)
+        association = ae.associate(HOST, running.port, ae_title=CALLED)
+        assert association.send_c_store(first).Status == 0
+        time.sleep(5)
+        assert [each.state for each in running.studies()] == [State.RECEIVING]
+        wait_until(lambda: running.studies()[0].state is not State.RECEIVING, 20, "the limit")
+        shown = status(running)
+        association.release()
+        running.wait_for_end()
+    assert "at the limit of 12 s after its first instance, with 1 instances" in shown
+    assert "1 association(s) that brought some still open" in shown

@@ -1,0 +1,96 @@
+"""How many instances a PACS has: Orthanc, and one of our own that does not count by study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+)
+
+from tests.builders.images import Slice as Place
+from tests.builders.images import cine, image, part10, uid
+from tests.integration.servers import HOST, Orthanc, orthanc
+from triage.config import Inquired
+from triage.demo import free_port
+from triage.domain.completeness import Count
+from triage.domain.errors import DeliveryFailed
+from triage.domain.study import State, StudyRevision
+from triage.inquiry import Inquiry
+from triage.send import Peer, send
+
+STUDY = StudyRevision(uid("study"), 1, State.RECEIVING, "", 0, 0, 1, 0, 0, "")
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with orthanc(tmp_path_factory.mktemp("orthanc"), DicomAlwaysAllowFind=True) as running:
+        yield running
+
+
+def inquiry(port: int, called: str = "ORTHANC", timeout_s: float = 5) -> Inquiry:
+    asked = Inquired(ae_title=called, host=HOST, port=port, timeout_s=timeout_s)
+    return Inquiry("CMRTRIAGE", asked)
+
+
+def test_1_orthanc_says_how_many_instances_of_a_study_it_has(pacs: Orthanc, tmp_path: Path) -> None:
+    assert inquiry(pacs.dicom_port)(STUDY) == Count(0, "ORTHANC")
+    files = []
+    for each in [*cine("study", "a", Place()), image("study", "b"), image("other")]:
+        files.append(tmp_path / f"{each.SOPInstanceUID}.dcm")
+        files[-1].write_bytes(part10(each))
+    send(files, Peer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    assert inquiry(pacs.dicom_port)(STUDY) == Count(13, "ORTHANC")
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[int, list[tuple[int, Dataset | None]]]]:
+    """A PACS that answers with what is put into the list, to questions about series alone."""
+    answers: list[tuple[int, Dataset | None]] = []
+
+    def answer(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked: Any = event.identifier
+        if asked.QueryRetrieveLevel == "SERIES":
+            yield from answers
+
+    ae = AE(ae_title="PACS")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    port = free_port()
+    server: Any = ae.start_server(
+        (HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, answer)]
+    )
+    yield port, answers
+    server.shutdown()
+
+
+def of_series(instances: int) -> Dataset:
+    match = Dataset()
+    match.QueryRetrieveLevel = "SERIES"
+    match.NumberOfSeriesRelatedInstances = instances
+    return match
+
+
+def test_series_are_added_up_where_the_study_is_not_counted(
+    answering: tuple[int, list[tuple[int, Dataset | None]]],
+) -> None:
+    port, answers = answering
+    answers += [(0xFF00, of_series(25)), (0xFF00, of_series(7))]
+    assert inquiry(port, "PACS")(STUDY) == Count(32, "PACS")
+
+
+def test_a_refusal_is_no_answer(
+    answering: tuple[int, list[tuple[int, Dataset | None]]],
+) -> None:
+    port, answers = answering
+    answers += [(0xA700, None)]
+    with pytest.raises(DeliveryFailed, match="0xA700"):
+        inquiry(port, "PACS")(STUDY)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
+def test_a_pacs_that_is_not_there_is_no_answer() -> None:
+    with pytest.raises(DeliveryFailed, match="PACS refused the association or is not there"):
+        inquiry(free_port(), "PACS", 1)(STUDY)

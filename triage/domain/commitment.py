@@ -1,0 +1,72 @@
+"""Storage commitment: the word that instances are kept, given on what is really on disk.
+
+Rule: an instance is committed to only if it was kept under the class that is asked about and its
+bytes are those that were kept; whatever else is found is a failure with its reason.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class FailureReason(IntEnum):
+    """Failure Reason (0008,1197) of PS3.3 C.14.1.1, as far as we give them."""
+
+    PROCESSING_FAILURE = 0x0110  #: we had it, and its bytes are gone or others
+    NO_SUCH_OBJECT_INSTANCE = 0x0112
+    CLASS_INSTANCE_CONFLICT = 0x0119
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An instance that somebody asks about."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An instance that was received."""
+
+    sop_class_uid: str
+    path: str  #: relative to the spool's root
+    digest: str  #: SHA-256 of the Part 10 file, in hexadecimal
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """A request whose report is outstanding."""
+
+    id: int
+    requestor: str  #: AE title
+    transaction_uid: str
+    references: tuple[Reference, ...]
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said to a request."""
+
+    transaction_uid: str
+    committed: tuple[Reference, ...]
+    failed: tuple[tuple[Reference, FailureReason], ...]
+
+
+def judge(
+    reference: Reference, kept: Iterable[Kept], is_intact: Callable[[Kept], bool]
+) -> FailureReason | None:
+    """Return why an instance is not committed to; None where it is.
+
+    `kept`: what was received under its UID, in whatever study.
+    """
+    found = list(kept)
+    if not found:
+        return FailureReason.NO_SUCH_OBJECT_INSTANCE
+    of_class = [each for each in found if each.sop_class_uid == reference.sop_class_uid]
+    if not of_class:
+        return FailureReason.CLASS_INSTANCE_CONFLICT
+    if not all(is_intact(each) for each in of_class):
+        return FailureReason.PROCESSING_FAILURE
+    return None

@@ -1,0 +1,111 @@
+"""What is known of a study that is arriving, gathered without holding anybody up.
+
+Rule: what takes long (reading headers, asking a PACS) is done aside, and nobody waits for it. A
+question is asked of a study at most once in half its quiet time; its answer holds only while
+nothing more arrives. A question that is under way, or that failed, is no evidence.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+import structlog
+
+from triage.associations import OpenAssociations
+from triage.domain.completeness import (
+    Count,
+    Known,
+    Patience,
+    Sign,
+    Views,
+    may_be_whole,
+    together,
+)
+from triage.domain.errors import TriageError
+from triage.domain.study import StudyRevision
+from triage.ports import Ledger
+
+log = structlog.get_logger(__name__)
+
+#: Answers a question about a study; an error is no answer.
+Look = Callable[[StudyRevision], Views | Count]
+Key = tuple[str, int, Sign]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question: when it was asked, and what the study was then."""
+
+    at: float
+    last_instance_at: float
+    answer: Future[Views | Count | None]
+
+
+@dataclass
+class Gathering:
+    """Patience by source, and what is known of a study."""
+
+    ledger: Ledger
+    associations: OpenAssociations
+    patience: Patience
+    of_source: Mapping[str, Patience]  #: by calling AE title, where it is another one
+    looks: Mapping[Sign, Look]
+    aside: Executor
+    _asked: dict[Key, _Asked] = field(default_factory=dict)
+
+    def patience_with(self, study: StudyRevision) -> Patience:
+        """Return how long to wait for a study, by who sent it."""
+        if not self.of_source:
+            return self.patience
+        titles = self.ledger.sources(study.study_uid, study.revision)
+        return together(self.of_source.get(title, self.patience) for title in titles or {""})
+
+    def known(self, study: StudyRevision, patience: Patience, now: float) -> Known:
+        """Return what is known of a study now; ask for what may show that it is whole."""
+        views, count = Sign.VIEWS in patience.signs, Sign.COUNT in patience.signs
+        stacks = self.ledger.stacks(study.study_uid, study.revision) if views else ()
+        for sign in may_be_whole(study, now, patience, stacks):
+            self._ask(sign, study, patience.quiet_s / 2, now)
+        seen = self._answer(Sign.VIEWS, study) if views else None
+        counted = self._answer(Sign.COUNT, study) if count else None
+        return Known(
+            associations=self.associations.bringing(study.study_uid),
+            stacks=stacks,
+            views=seen if isinstance(seen, Views) else None,
+            count=counted if isinstance(counted, Count) else None,
+        )
+
+    def forget_all_but(self, studies: Iterable[StudyRevision]) -> None:
+        """Drop the answers about studies that do not arrive any more."""
+        arriving = {(each.study_uid, each.revision) for each in studies}
+        self._asked = {key: each for key, each in self._asked.items() if key[:2] in arriving}
+
+    def _ask(self, sign: Sign, study: StudyRevision, every_s: float, now: float) -> None:
+        key = (study.study_uid, study.revision, sign)
+        last = self._asked.get(key)
+        if last is not None and (not last.answer.done() or 0 <= now - last.at < every_s):
+            return
+        if sign is Sign.VIEWS and last is not None and _holds(last, study):
+            return  # the same headers say the same again
+        answer = self.aside.submit(_looked, self.looks[sign], sign, study)
+        self._asked[key] = _Asked(now, study.last_instance_at, answer)
+
+    def _answer(self, sign: Sign, study: StudyRevision) -> Views | Count | None:
+        asked = self._asked.get((study.study_uid, study.revision, sign))
+        if asked is None or not asked.answer.done() or not _holds(asked, study):
+            return None
+        return asked.answer.result()
+
+
+def _holds(asked: _Asked, study: StudyRevision) -> bool:
+    return asked.last_instance_at == study.last_instance_at
+
+
+def _looked(look: Look, sign: Sign, study: StudyRevision) -> Views | Count | None:
+    try:
+        return look(study)
+    except (TriageError, OSError) as error:
+        log.warning("no evidence", sign=str(sign), study_uid=study.study_uid, why=str(error))
+    except Exception:  # a defect, or a PACS that answers nonsense: it must not end the receiver
+        log.exception("no evidence", sign=str(sign), study_uid=study.study_uid)
+    return None

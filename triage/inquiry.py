@@ -1,0 +1,84 @@
+"""Ask a PACS how many instances of a study it has (Query/Retrieve SCU, C-FIND, PS3.4 annex C).
+
+Rule: an answer is a number that the PACS itself gave; anything else is an error with its words.
+Of a PACS that does not count by study the series are added up.
+"""
+
+from collections.abc import Iterator
+
+from pydicom import Dataset
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+)
+
+from triage.config import Inquired
+from triage.dimse import AT_ONCE
+from triage.domain.completeness import Count
+from triage.domain.errors import DeliveryFailed
+from triage.domain.study import StudyRevision
+
+PENDING = {0xFF00, 0xFF01}  #: PS3.4 C.4.1.1.4: a match; others follow
+SUCCESS = 0x0000
+
+
+class Inquiry:
+    """A PACS that is asked about studies."""
+
+    def __init__(self, calling_ae: str, settings: Inquired) -> None:
+        self._calling_ae = calling_ae
+        self._settings = settings
+
+    def __call__(self, study: StudyRevision) -> Count:
+        """Return how many instances of a study the PACS has; raise DeliveryFailed otherwise."""
+        association = self._associate()
+        try:
+            instances = _of_study(association, study.study_uid)
+            return Count(instances, self._settings.ae_title)
+        finally:
+            if association.is_established:
+                association.release()
+
+    def _associate(self) -> Association:
+        settings = self._settings
+        ae = AE(ae_title=self._calling_ae)
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
+        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        try:
+            association = ae.associate(
+                settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
+            )
+        except (OSError, UnicodeError):  # a host name that does not resolve, or that is none
+            raise DeliveryFailed(f"{settings.host} is no host that is known") from None
+        if not association.is_established:
+            raise DeliveryFailed(f"{settings.ae_title} refused the association or is not there")
+        return association
+
+
+def _of_study(association: Association, study_uid: str) -> int:
+    """Return NumberOfStudyRelatedInstances (0020,1208), else those of its series (0020,1209)."""
+    (counted, *_) = [*_found(association, "STUDY", study_uid, "NumberOfStudyRelatedInstances"), 0]
+    if counted:
+        return counted
+    return sum(_found(association, "SERIES", study_uid, "NumberOfSeriesRelatedInstances"))
+
+
+def _found(association: Association, level: str, study_uid: str, keyword: str) -> Iterator[int]:
+    """Yield the number under `keyword` of each match; 0 where the PACS does not count."""
+    asked = Dataset()
+    asked.QueryRetrieveLevel = level
+    asked.StudyInstanceUID = study_uid
+    if level == "SERIES":
+        asked.SeriesInstanceUID = ""
+    setattr(asked, keyword, "")
+    last = None
+    for status, match in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):
+        last = status.get("Status")
+        if last in PENDING and match is not None:
+            yield int(match.get(keyword) or 0)
+    if last is None:
+        raise DeliveryFailed("the association broke before an answer came")
+    if last != SUCCESS:
+        raise DeliveryFailed(f"C-FIND was answered with 0x{last:04X}")

@@ -1,0 +1,90 @@
+"""Requests for storage commitment whose report is owed, in the database of the ledger.
+
+Rule: a debt is a row, and goes when it is paid.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from triage.domain.commitment import Commitment, Kept, Reference
+from triage.ports import Clock
+from triage.store.database import Database
+from triage.store.schema import commitments, instances
+
+AT_ONCE = 500  #: UIDs in one question to the database
+
+
+class SqlCommitments:
+    """See `ports.CommitmentLedger`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def owe(
+        self,
+        requestor: str,
+        transaction_uid: str,
+        references: Sequence[Reference],
+        due_in_s: float,
+    ) -> Commitment:
+        """Remember a request; the same one again is due anew."""
+        key = (
+            commitments.c.requestor == requestor,
+            commitments.c.transaction_uid == transaction_uid,
+        )
+        values = {
+            "requestor": requestor,
+            "transaction_uid": transaction_uid,
+            "content": json.dumps([astuple(each) for each in references]),
+            "due_at": self._clock.now() + due_in_s,
+        }
+        with self._database.writing() as connection:
+            connection.execute(delete(commitments).where(*key))
+            connection.execute(insert(commitments).values(values))
+            return _commitment(connection.execute(select(commitments).where(*key)).one())
+
+    def due(self) -> Sequence[Commitment]:
+        """Return the requests that are to be reported now, the oldest first."""
+        query = select(commitments).where(commitments.c.due_at <= self._clock.now())
+        with self._database.reading() as connection:
+            return [_commitment(row) for row in connection.execute(query.order_by("id"))]
+
+    def reported(self, commitment_id: int) -> None:
+        """Forget a request: it was reported, or given up."""
+        with self._database.writing() as connection:
+            connection.execute(delete(commitments).where(commitments.c.id == commitment_id))
+
+    def wait(self, commitment_id: int, seconds: float) -> None:
+        """Count an attempt that failed; the next one comes after a while."""
+        later = {"due_at": self._clock.now() + seconds, "attempts": commitments.c.attempts + 1}
+        changed = update(commitments).where(commitments.c.id == commitment_id).values(later)
+        with self._database.writing() as connection:
+            connection.execute(changed)
+
+    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
+        """Return what was received under SOP Instance UIDs, in whatever study."""
+        found: dict[str, list[Kept]] = {}
+        columns = (instances.c.sop_class_uid, instances.c.path, instances.c.digest)
+        with self._database.reading() as connection:
+            for start in range(0, len(uids), AT_ONCE):
+                some = uids[start : start + AT_ONCE]
+                query = select(instances.c.sop_instance_uid, *columns)
+                for uid, *values in connection.execute(
+                    query.where(instances.c.sop_instance_uid.in_(some))
+                ):
+                    found.setdefault(uid, []).append(Kept(*values))
+        return found
+
+
+def _commitment(row: Row[Any]) -> Commitment:
+    references = tuple(Reference(*pair) for pair in json.loads(row.content))
+    return Commitment(row.id, row.requestor, row.transaction_uid, references, row.attempts)
