@@ -2,7 +2,7 @@
 
 Rule: an N-ACTION is answered when the request stands in the ledger. The report goes out on the
 association that brought the request if that is idle and open, else on a new one to the requestor's
-configured address, with the SCP role proposed (PS3.7 D.3.3.4). What was not acknowledged stays owed.
+configured address, with the SCP role proposed (PS3.7 D.3.3.4). What was not acknowledged is owed.
 """
 
 import time
