@@ -590,24 +590,33 @@ def password(name: str) -> None:
 
 
 @main.command()
-@click.argument("patient_id")
+@click.argument("patient_id", default="")
 @click.option(
     "--issuer", default="", help="Issuer of Patient ID (0010,0021), where images have it."
 )
+@click.option("--study", metavar="STUDY_UID", help="The patient of this case, who has no number.")
 @click.pass_obj
-def forget(config: Path | None, patient_id: str, issuer: str) -> None:
+def forget(config: Path | None, patient_id: str, issuer: str, study: str | None) -> None:
     """Remove a patient from the past cases of every bundle: vectors, texts, keys, and fits.
 
-    Studies, reports and the spool are not touched.
+    What comes of theirs later becomes no case again. Studies, reports and the spool are not
+    touched. Where several hosts share a library, say it on each.
 
     \b
     triage forget 4711
+    triage forget --study 1.2.840.113619.2.1
     """
+    if bool(patient_id.strip()) == bool(study):
+        raise click.UsageError("say PATIENT_ID, or --study STUDY_UID of a case without one")
     settings = load(config)
     ledger = existing_ledger(settings)
     past = open_past(settings, open_bundle(settings.model.bundle))
-    unfitted = open_fittings(settings).forget(past.patient(patient_id, issuer))
-    count = past.forget(patient_id, issuer)
+    patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
+    count = past.library.forget(patient)
+    if settings.case_library is not None:  # what lay here before the library was shared
+        local = settings.model_copy(update={"case_library": None})
+        count += open_past(local, open_bundle(settings.model.bundle)).library.forget(patient)
+    unfitted = open_fittings(settings).forget(patient)
     ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
     terminal.say(f"{count} case(s) removed")
     for finding in unfitted:

@@ -97,8 +97,8 @@ class Assessor:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            self._keep(looked)
             self._finish(study, reporting.assessment, made)
+            self._keep(looked)
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""

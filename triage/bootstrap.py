@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import structlog
 from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
@@ -52,6 +53,8 @@ from triage.store.library import ExactLibrary
 from triage.store.spool import FileSpool
 from triage.web.access import Access
 from triage.web.app import build
+
+log = structlog.get_logger(__name__)
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
 COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
@@ -158,7 +161,7 @@ class Services:
             reports=self.settings.reports,
             similar_cases=self.settings.similar_cases,
             key_frames=self.settings.model.key_frames,
-            past=open_past(self.settings, model.bundle) if model.identity.trained else None,
+            past=_past_for(self.settings, model),
             rules=load_rules(self.settings.series_rules),
         )
 
@@ -248,6 +251,17 @@ def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
 def open_fittings(settings: Settings) -> SqlFittings:
     """Open what was fitted from a site's past cases."""
     return SqlFittings(SqlLedger.database_in(state_folder(settings)))
+
+
+def _past_for(settings: Settings, model: Model) -> Past | None:
+    """Open what an assessor compares with; a library elsewhere that is down holds it not up."""
+    if not model.identity.trained:
+        return None
+    try:
+        return open_past(settings, model.bundle)
+    except LedgerUnavailable as error:
+        log.warning("no past cases until the next start", error=str(error))
+        return None
 
 
 def open_past(settings: Settings, bundle: Bundle) -> Past:

@@ -246,7 +246,7 @@ class Library(Protocol):
     """
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced."""
+        """Keep a case; one that is known is replaced, and one of a forgotten patient left out."""
 
     def nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
@@ -275,4 +275,7 @@ class Library(Protocol):
         """Return the cosines of random pairs of cases of different patients, rising."""
 
     def forget(self, patient: str) -> int:
-        """Remove a patient's cases, those of other bundles too; return how many there were."""
+        """Remove a patient's cases, those of other bundles too; return how many there were.
+
+        What is added of theirs later is left out.
+        """

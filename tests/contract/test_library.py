@@ -208,3 +208,14 @@ def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
     assert library.forget("theirs") == 2
     assert (library.size(), other.size()) == (0, 1)
     assert list(library.elsewhere()) == ["b"]
+
+
+def test_a_forgotten_patient_does_not_come_back(pair: Pair) -> None:
+    library, other = pair
+    library.add(case("a", patient="theirs"), NORTH)
+    assert library.forget("theirs") == 1
+    library.add(case("a", patient="theirs"), NORTH)
+    library.add(case("b", patient="others"), NORTH)
+    assert uids(library) == ["b"]
+    assert other.forget("nobody") == 0
+    assert library.forget("theirs") == 0

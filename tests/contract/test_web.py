@@ -184,7 +184,7 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: Site) -> None:
     header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
     filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 200
-    assert filled.past.forget("4711", "") == 1
+    assert filled.past.library.forget(filled.past.patient("4711", "")) == 1
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 404
     assert filled.get("/api/cases/1.2.2").status_code == 404
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.3"]

@@ -122,8 +122,11 @@ class FakeLibrary:
 
     kept: dict[str, tuple[Case, Embedding]] = field(default_factory=dict)
     others: tuple["FakeLibrary", ...] = ()  #: of other bundles
+    forgotten: set[str] = field(default_factory=set)
 
     def add(self, case: Case, embedding: Embedding) -> None:
+        if case.patient in self.forgotten:
+            return
         self.kept.pop(case.study_uid, None)
         self.kept[case.study_uid] = (case, embedding)
 
@@ -163,6 +166,7 @@ class FakeLibrary:
         return sorted(float(one @ two) for (a, one), (b, two) in pairs if a.patient != b.patient)
 
     def forget(self, patient: str) -> int:
+        self.forgotten.add(patient)
         theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]
         for uid in theirs:
             del self.kept[uid]

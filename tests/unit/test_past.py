@@ -173,12 +173,12 @@ def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", STUDY
     vector = drawn(0)
-    past.keep(header, (), (), vector, Known("No scar.", ("lge",)))
+    past.keep(header, (), (), vector, Known("No scar.", ("lge",), labelled=True))
     past.keep(header, (), (), vector)
     case = past.library.case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed) == ("No scar.", ("lge",))
-    assert past.tell(STUDY, Known("Scar.", ()))
+    assert past.tell(STUDY, Known("Scar.", (), labelled=True))
     assert not past.tell(STUDY, Known("Scar.", ()))
     assert not past.tell("1.2.3", Known("Scar.", ()))
     case = past.library.case(STUDY)
@@ -195,7 +195,7 @@ def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
 def test_a_new_bundle_takes_over_what_a_radiologist_wrote(past: Past, tmp_path: Path) -> None:
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", STUDY
-    past.keep(header, (), (), drawn(0), Known("No scar.", ("lge",)))
+    past.keep(header, (), (), drawn(0), Known("No scar.", ("lge",), labelled=True))
     database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
     new = Past(ExactLibrary(database, tmp_path / "cases", "c" * 64, FakeEncoder.size), SECRET)
     assert list(new.library.elsewhere()) == [STUDY]
@@ -238,3 +238,26 @@ def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filter
     assert not any(each.own for each in found)
     assert {"own.1", "own.2"} < {each.case.study_uid for each in found}
     assert "own.0" not in {each.case.study_uid for each in found}
+
+
+def test_a_second_source_takes_nothing_away(past: Past) -> None:
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "4711", STUDY
+    past.keep(header, (), (), drawn(0), Known("Dilated.", ()))
+    past.tell(STUDY, Known("", ("lge",), labelled=True))
+    past.tell(STUDY, Known("From the archive.", from_archive=True))
+    past.keep(header, (), (), drawn(1), Known("From the archive.", from_archive=True))
+    case = past.library.case(STUDY)
+    assert case is not None
+    assert (case.impression, case.confirmed, case.labelled) == ("Dilated.", ("lge",), True)
+
+
+def test_a_study_whose_patient_was_corrected_is_not_similar_to_itself(
+    looking: Assessor, past: Past
+) -> None:
+    strangers(past, 60)
+    header = Dataset()
+    header.PatientID, header.StudyInstanceUID = "wrong", STUDY
+    past.keep(header, (), (), drawn(0))
+    said = assessed(looking, PatientID="right")
+    assert all(case.similarity < 0.99 for case in said.similar)

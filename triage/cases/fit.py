@@ -6,7 +6,8 @@ prompts beside, the score is the mean of both on one scale, and the threshold fl
 cases as the examples alone do. All that a radiologist confirmed become a logistic regression, with
 the threshold at which sensitivity is nearest to specificity on cases that it was not fitted to.
 
-Rule: every figure is of cases that had no part in the fit that scored them.
+Rule: a case is scored by a fit in which no case of its patient had a part; what a fit would flag of
+past cases is told of cases that were no example. Thresholds are chosen on the same figures.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
@@ -129,23 +130,20 @@ def _told_few(
     usual: Embeddings,
     prompts: NDArray[np.float32] | None,
 ) -> Told:
-    """Leave each example out in turn, and ask the fit of the others for it."""
-    having, lacking = _points(present), _points(absent)
+    """Leave each example out in turn, with all of its patient's, and ask the fit of the others."""
 
-    def flagged(point: NDArray[np.float32], shot: FewShot) -> bool:
-        left = fitted.model_copy(update={"fit": shot})
-        return bool(left.scores(point[None], prompts)[0] > fitted.threshold)
+    def flagged(out: Known) -> bool | None:
+        having, lacking = (
+            _points([each for each in kind if each.case.patient != out.case.patient])
+            for kind in (present, absent)
+        )
+        if not len(having) or (absent and not len(lacking)):
+            return None
+        left = fitted.model_copy(update={"fit": _means(having, lacking, usual)})
+        return bool(left.scores(out.embedding[None], prompts)[0] > fitted.threshold)
 
-    caught = [
-        flagged(point, _means(np.delete(having, place, 0), lacking, usual))
-        for place, point in enumerate(having)
-        if len(having) > 1
-    ]
-    alarms = [
-        flagged(point, _means(having, np.delete(lacking, place, 0), usual))
-        for place, point in enumerate(lacking)
-        if len(lacking) > 1
-    ]
+    caught = [each for each in map(flagged, present) if each is not None]
+    alarms = [each for each in map(flagged, absent) if each is not None]
     enough = len(usual) >= FEWEST_USUAL
     return Told(
         present=len(present),
@@ -162,17 +160,23 @@ def _told_few(
 def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], Told]:
     known = list(_reported(library))
     truth = np.array([finding.id in each.case.confirmed for each in known], bool)
-    few = min(int(truth.sum()), int((~truth).sum()))
-    if few < FEWEST_CONFIRMED:
+    having, lacking = (
+        len({each.case.patient for each, holds in zip(known, truth, strict=True) if holds == kind})
+        for kind in (True, False)
+    )
+    if min(having, lacking) < FEWEST_CONFIRMED:
         raise ConfigurationError(
-            f"finding {finding.id}: a trained head needs {FEWEST_CONFIRMED} past cases with a"
-            f" report in which it is confirmed, and as many in which it is not; there are"
-            f" {truth.sum()} and {(~truth).sum()} (triage index --reports brings them)"
+            f"finding {finding.id}: a trained head needs cases of {FEWEST_CONFIRMED} patients in"
+            f" which it is confirmed, and of as many in which it is known not to be; there are"
+            f" {having} and {lacking} (a column `confirmed` of triage index --reports says so)"
         )
     points = _points(known)
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    chance = cross_val_predict(model, points, truth, cv=folds, method="predict_proba")[:, 1]
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
+    whose = [each.case.patient for each in known]
+    chance = cross_val_predict(
+        model, points, truth, groups=whose, cv=folds, method="predict_proba"
+    )[:, 1]
     threshold, sensitivity, specificity = _balanced(chance, truth)
     model.fit(points, truth)
     fitted = Fitted(
@@ -208,10 +212,10 @@ def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Know
 
 
 def _reported(library: Library) -> Iterator[Known]:
-    """Yield the cases of which a radiologist's report is known."""
+    """Yield the cases of which somebody said what is confirmed; a report alone tells no finding."""
     for uid in list(library.study_uids()):
         case = library.case(uid)
-        if case is not None and (case.impression or case.confirmed):
+        if case is not None and case.labelled:
             known = _known(library, uid)
             if known is not None:
                 yield known

@@ -29,7 +29,11 @@ class Looks:
 
     def search(self, encoder: Encoder, search: Search, who: str) -> Sequence[Found]:
         """Return the nearest cases; raise QuestionUnclear or CaseUnknown."""
-        asked = question(encoder, self.past.library, search.words, search.like)
+        try:
+            asked = question(encoder, self.past.library, search.words, search.like)
+        except CaseUnknown:
+            self._keep(SEARCHED, ", ".join(["nothing found", *_filters(search)]), who)
+            raise
         like = self.past.library.case(search.like) if search.like else None
         found = self.past.find(asked, search, like)
         self._keep(SEARCHED, ", ".join([f"{len(found)} case(s) told", *_filters(search)]), who)

@@ -18,6 +18,7 @@ from triage.cases.readings.joined import Known
 from triage.cases.search import Found, Search
 from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
 from triage.domain.case import Case, Filter, Neighbour
+from triage.domain.errors import CaseUnknown
 from triage.ports import Embedding, Library
 
 LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
@@ -48,7 +49,7 @@ class Past:
         patient, typical = patient_key(self.secret, header), self.library.typical()
         others = tuple(
             self._other(near, study_uid, typical)
-            for near in self.library.nearest(embedding, OTHERS, Filter(other_than=patient))
+            for near in self._others_of(patient, study_uid, embedding)
             if (likeness(near.similarity, typical) or 0) >= LEAST
         )
         own = (_own(near, typical) for near in self._own_of(patient, study_uid, embedding))
@@ -76,6 +77,11 @@ class Past:
             for each in nearest
         ]
 
+    def _others_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
+        # The study itself may have been kept when it was thought to be another patient's.
+        near = self.library.nearest(embedding, OTHERS + 1, Filter(other_than=patient))
+        return [each for each in near if each.case.study_uid != study_uid][:OTHERS]
+
     def _own_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
         # One more than is listed: the study itself, assessed before, may be among them.
         near = self.library.nearest(embedding, OWN + 1, Filter(patient=patient))
@@ -94,9 +100,12 @@ class Past:
         header.PatientID, header.IssuerOfPatientID = number, issuer
         return patient_key(self.secret, header)
 
-    def forget(self, number: str, issuer: str) -> int:
-        """Remove the cases of a Patient ID and its issuer; return how many there were."""
-        return self.library.forget(self.patient(number, issuer))
+    def patient_of(self, study_uid: str) -> str:
+        """Return how the library calls the patient of a case; raise CaseUnknown."""
+        case = self.library.case(study_uid) or self.library.case_elsewhere(study_uid)
+        if case is None:
+            raise CaseUnknown(f"no case of study {study_uid} is known")
+        return case.patient
 
     def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:
         return SimilarCase(
@@ -117,14 +126,19 @@ class Past:
         """Make a study a case; what was known of it stays, unless more is `known` now."""
         case = _case(header, used, answers, self.secret)
         before = self.library.case(case.study_uid) or self.library.case_elsewhere(case.study_uid)
-        if known is None and before is not None:
-            known = Known(before.impression, before.confirmed)
+        if before is not None:
+            case = _told(case, Known(before.impression, before.confirmed, before.labelled))
         self.library.add(_told(case, known or Known()), embedding)
 
     def tell(self, study_uid: str, known: Known) -> bool:
-        """Keep what is known of a case from now on; tell whether that is anything new."""
+        """Keep what is known of a case from now on; tell whether that is anything new.
+
+        What nothing is said of stays, and so does a text before one of the archive.
+        """
         case, embedding = self.library.case(study_uid), self.library.embedding(study_uid)
-        if case is None or embedding is None or case == (more := _told(case, known)):
+        if case is None or embedding is None or not embedding.any():  # replaced this moment
+            return False
+        if case == (more := _told(case, known)):
             return False
         self.library.add(more, embedding)
         return True
@@ -146,7 +160,11 @@ def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
 
 
 def _told(case: Case, known: Known) -> Case:
-    return replace(case, impression=known.impression, confirmed=known.confirmed)
+    if known.impression and not (known.from_archive and case.impression):
+        case = replace(case, impression=known.impression)
+    if known.labelled:
+        case = replace(case, confirmed=known.confirmed, labelled=True)
+    return case
 
 
 def _case(

@@ -39,6 +39,17 @@ class Vectors:
         """Leave zeros in the place of a vector."""
         self._put(row, np.zeros(self._width, ITEM))
 
+    def erase_but(self, rows: NDArray[np.int64], count: int) -> None:
+        """Leave zeros in all of the first `count` rows but these."""
+        held = self.first(count)[:, 0] != 0 if count else np.empty(0, bool)
+        held[rows] = False
+        for row in np.flatnonzero(held):
+            self.erase(int(row))
+
+    def holds(self, row: int, vector: Embedding) -> bool:
+        """Tell whether a row is this vector, to the precision that it is kept with."""
+        return bool(np.array_equal(self.first(row + 1)[row], vector.astype(ITEM)))
+
     def first(self, rows: int) -> Halves:
         """Return the first rows, (rows, D), as the file has them."""
         mapped = self._mapped  # once: another thread may put a shorter one here

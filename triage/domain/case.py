@@ -19,6 +19,7 @@ class Case:
     views: tuple[str, ...] = ()  #: the view slots that it filled
     flagged: tuple[str, ...] = ()  #: ids of the findings that were flagged
     confirmed: tuple[str, ...] = ()  #: ids of those that a radiologist confirmed
+    labelled: bool = False  #: whether somebody said which are confirmed, if only that none is
     impression: str = ""  #: of the radiologist's report, de-identified
     images: tuple[SourceImage, ...] = ()  #: one of each view, to refer to
 

@@ -144,7 +144,7 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
 def _fitted_from(examples: Examples) -> str:
     """Return in words what a finding was fitted from; whose studies they are is not told."""
     if examples.confirmed:
-        return "all past cases in which a radiologist confirmed it, and others with a report"
+        return "all past cases in which it is said whether a radiologist confirmed it"
     absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
     return f"{len(examples.present)} studies with it, {absent}"
 

@@ -49,7 +49,9 @@ class Database:
         """Leave nothing in the files of what was removed; rows are overwritten when they go."""
         if self._engine.dialect.name == "sqlite":
             with _available(), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                answer = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            if answer[0]:
+                raise LedgerUnavailable("what was removed still stands in its log: ask again")
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

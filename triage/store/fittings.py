@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, delete, insert, select
 
+from triage.domain.errors import ConfigurationError
 from triage.model.fitted import Fitted
 from triage.store.database import Database
+from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import fittings
 
 
@@ -20,8 +22,16 @@ class SqlFittings:
         self._database = database
 
     def keep(self, bundle: str, fitted: Fitted, patients: Collection[str]) -> None:
-        """Keep what was fitted from the cases of these patients, in place of what there was."""
+        """Keep what was fitted from the cases of these patients, in place of what there was.
+
+        Raises ConfigurationError where one of them was forgotten meanwhile.
+        """
         with self._database.writing() as connection:
+            if is_forgotten(connection, patients):
+                raise ConfigurationError(
+                    f"finding {fitted.finding}: an example is of a patient who was forgotten;"
+                    " take it out"
+                )
             connection.execute(delete(fittings).where(*_of(bundle, fitted.finding)))
             connection.execute(
                 insert(fittings).values(
@@ -51,6 +61,7 @@ class SqlFittings:
         """Remove all that was fitted from a patient's cases; return the findings' ids."""
         theirs = fittings.c.patients.contains(f"|{patient}|", autoescape=True)
         with self._database.writing() as connection:
+            remember_forgotten(connection, patient)
             ids = connection.scalars(select(fittings.c.finding).where(theirs)).all()
             connection.execute(delete(fittings).where(theirs))
         self._database.shred()

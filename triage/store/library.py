@@ -20,6 +20,7 @@ from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.ports import Embedding
 from triage.store.case_columns import CASE, columns_of, conditions
 from triage.store.database import Database
+from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import case_rows, cases
 
 AT_ONCE = 64  #: candidates looked up in the database together
@@ -42,10 +43,18 @@ class ExactLibrary:
         self._typical = Typical()
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced."""
+        """Keep a case; one that is known is replaced, and one of a forgotten patient left out.
+
+        With the same vector, what is known of the case changes in its place.
+        """
         known = (self._ours, cases.c.study_uid == case.study_uid)
         with self._database.writing() as connection:
+            if is_forgotten(connection, [case.patient]):
+                return
             left = connection.scalar(select(cases.c.row).where(*known))
+            if left is not None and self._vectors.holds(left, embedding):
+                connection.execute(update(cases).where(*known).values(**columns_of(case)))
+                return
             connection.execute(delete(cases).where(*known))
             row = self._next_row(connection)
             self._vectors.write(row, embedding)
@@ -125,12 +134,22 @@ class ExactLibrary:
             theirs, cases.c.bundle == case_rows.c.bundle
         )
         with self._database.writing() as connection:
+            remember_forgotten(connection, patient)
             left = connection.execute(query).all()
             for each in left:  # before the rows that know of them are gone
                 Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
             connection.execute(delete(cases).where(theirs))
+            self._erase_nobodys(connection)
         self._database.shred()
         return len(left)
+
+    def _erase_nobodys(self, connection: Connection) -> None:
+        """Erase what a crash has left in rows that no case has: whose it was is not known."""
+        for bundle in connection.execute(select(case_rows)).all():
+            query = select(cases.c.row).where(cases.c.bundle == bundle.bundle)
+            owned = np.fromiter(connection.scalars(query), np.int64)
+            vectors = Vectors(self._folder / f"{bundle.bundle}.f16", bundle.width)
+            vectors.erase_but(owned, bundle.next)
 
     @property
     def _ours(self) -> ColumnElement[bool]:

@@ -177,6 +177,13 @@ cases = Table(
     Index("cases_by_patient", "patient"),
 )
 
+#: Patients whose cases were removed, by a digest of their key: they do not come back.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("patient", String(64), primary_key=True),
+)
+
 #: What was fitted from cases, for a finding that is asked by examples.
 fittings = Table(
     "fittings",

@@ -65,7 +65,8 @@ from triage.domain.errors import ConfigurationError
 from triage.ports import Embedding
 from triage.store.case_columns import CASE, columns_of, conditions
 from triage.store.database import Database
-from triage.store.schema import VENDOR_MAX, case_columns
+from triage.store.forgotten import is_forgotten, remember_forgotten
+from triage.store.schema import VENDOR_MAX, case_columns, forgotten
 
 EXACT_UP_TO = 20_000  #: cases that are all looked at
 SPARE = 16  #: candidates more than are wanted
@@ -107,7 +108,10 @@ class PgVectorLibrary:
         self._database.close()
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced. Raise ValueError at another width."""
+        """Keep a case; one that is known is replaced, and one of a forgotten patient left out.
+
+        Raises ValueError at another width.
+        """
         if embedding.shape != (self._width,):
             raise ValueError(f"a vector of {embedding.shape} among ones of {self._width}")
         added = insert(self._cases).values(embedding=embedding, **columns_of(case))
@@ -115,7 +119,10 @@ class PgVectorLibrary:
             index_elements=["study_uid"], set_={each.name: each for each in added.excluded}
         )
         with self._database.writing() as connection:
-            connection.execute(added)
+            # Before it is asked: `forget` takes the table whole, so that none slips by.
+            connection.exec_driver_sql(f"LOCK TABLE {self._cases.name} IN ROW EXCLUSIVE MODE")
+            if not is_forgotten(connection, [case.patient]):
+                connection.execute(added)
 
     def nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
@@ -193,6 +200,7 @@ class PgVectorLibrary:
     def forget(self, patient: str) -> int:
         """Remove a patient's cases, those of other bundles too; return how many there were."""
         with self._database.writing() as connection:
+            remember_forgotten(connection, patient)
             names = [name for name in _tables(connection) if _has(connection, name, patient)]
             removed = sum(_remove(connection, name, patient) for name in names)
         for name in names:
@@ -270,6 +278,7 @@ def _make(connection: Connection, cases: Table) -> None:
     try:
         _require_pgvector(connection)
         cases.create(connection, checkfirst=True)
+        forgotten.create(connection, checkfirst=True)
     except (ProgrammingError, NotSupportedError) as error:
         raise ConfigurationError(
             f"case_library: the server refused ({type(error.orig).__name__}). Have the "

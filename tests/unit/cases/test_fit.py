@@ -32,7 +32,8 @@ def library(having: int = 10, lacking: int = 10, reported: bool = False) -> Fake
             confirmed = ("thick",) if name == "having" and reported else ()
             impression = "reported" if reported else ""
             uid = f"{name}.{number}"
-            made.add(Case(uid, f"patient {uid}", confirmed=confirmed, impression=impression), point)
+            told = {"confirmed": confirmed, "impression": impression, "labelled": reported}
+            made.add(Case(uid, f"patient {uid}", **told), point)  # type: ignore[arg-type]
     return made
 
 
@@ -119,6 +120,37 @@ def test_figures_of_chance_look_like_chance() -> None:
     assert told.sensitivity is not None
     assert told.specificity is not None
     assert told.sensitivity + told.specificity < 1.3
+
+
+def of_patients() -> FakeLibrary:
+    """Return a library in which only who the patient is can be told: 40 of them, 4 studies each."""
+    made = FakeLibrary()
+    for patient, own in enumerate(cloud(np.zeros(WIDTH, np.float32), 40)):
+        confirmed = ("thick",) if patient % 2 else ()
+        for study in range(4):
+            case = Case(f"{patient}.{study}", f"{patient}", confirmed=confirmed, labelled=True)
+            made.add(case, cloud(8 * own, 1)[0])
+    return made
+
+
+def test_a_patient_s_other_studies_do_not_make_a_fit_look_good() -> None:
+    _, _, head = fit(finding(Examples(confirmed=True)), of_patients(), None)
+    assert head.auc is not None
+    assert head.auc < 0.8
+    present = tuple(f"{patient}.{study}" for patient in range(1, 17, 2) for study in range(4))
+    absent = tuple(f"{patient}.{study}" for patient in range(0, 16, 2) for study in range(4))
+    _, _, few = fit(finding(Examples(present, absent)), of_patients(), None)
+    assert few.sensitivity is not None
+    assert few.specificity is not None
+    assert few.sensitivity + few.specificity < 1.5
+
+
+def test_a_report_that_does_not_say_what_is_confirmed_is_no_counterexample() -> None:
+    mixed = library(15, 15, reported=True)
+    for number, point in enumerate(cloud(HAVING, 100)):
+        mixed.add(Case(f"read.{number}", f"read {number}", impression="It is thick."), point)
+    _, _, told = fit(finding(Examples(confirmed=True)), mixed, None)
+    assert (told.present, told.absent) == (15, 15)
 
 
 def test_an_example_that_is_no_case_is_named() -> None:

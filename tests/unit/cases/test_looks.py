@@ -66,6 +66,13 @@ def test_of_a_search_neither_words_nor_vendor_are_kept(looks: Looks, ledger: Sql
     assert detail == "0 case(s) told, by words, like 1.2, of a vendor"
 
 
+def test_a_study_that_is_no_case_was_looked_for_too(looks: Looks, ledger: SqlLedger) -> None:
+    with pytest.raises(CaseUnknown):
+        looks.search(FakeEncoder(), read_search({"like": "9.9"}), "anna")
+    ((_, detail, _),) = kept(ledger)
+    assert detail == "nothing found, like 9.9"
+
+
 def test_what_cannot_be_kept_is_not_told(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
     def down(*_: object) -> None:
         raise LedgerUnavailable("busy")

@@ -113,6 +113,28 @@ def test_a_replaced_case_leaves_no_vector_behind(library: ExactLibrary, tmp_path
     assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
 
 
+def test_what_is_said_of_a_case_again_takes_no_room(library: ExactLibrary, tmp_path: Path) -> None:
+    for number in range(9):
+        library.add(Case("1", "p", impression=f"text {number}"), vector(1))
+    told = library.case("1")
+    assert told is not None
+    assert told.impression == "text 8"
+    assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_size == 2 * WIDTH
+
+
+def test_what_a_crash_left_is_erased_with_the_next_patient(
+    library: ExactLibrary, tmp_path: Path
+) -> None:
+    library.add(Case("1", "p"), vector(1))
+    library.add(Case("1", "p"), vector(2))
+    library.add(Case("2", "q"), vector(3))
+    library._vectors.write(0, vector(1))  # as if the process had died before it was erased
+    library.forget("nobody")
+    assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
+    assert library.nearest(vector(2), 1)[0].case.study_uid == "1"
+    assert library.nearest(vector(3), 1)[0].case.study_uid == "2"
+
+
 def test_files_are_their_owners_alone(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
     assert (tmp_path / "cases").stat().st_mode & 0o077 == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from triage.domain.errors import ConfigurationError
 from triage.model.fitted import FewShot, Fitted
 from triage.store.database import Database
 from triage.store.fittings import SqlFittings
@@ -57,3 +58,11 @@ def test_a_forgotten_patient_s_fits_are_in_no_file(database: Database, tmp_path:
     assert [*fittings.of_bundle("two")] == ["wide"]
     fittings.forget("patientless")
     assert str(MARK).encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+
+
+def test_nothing_is_fitted_from_a_forgotten_patient(database: Database) -> None:
+    fittings = SqlFittings(database)
+    assert fittings.forget("patient") == []
+    with pytest.raises(ConfigurationError, match="was forgotten"):
+        fittings.keep("one", fitted(), ["other", "patient"])
+    assert fittings.of_bundle("one") == {}

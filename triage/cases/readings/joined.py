@@ -33,6 +33,8 @@ class Known:
 
     impression: str = ""
     confirmed: tuple[str, ...] = ()  #: ids of findings that a radiologist confirmed
+    labelled: bool = False  #: whether somebody said which are, if only that none is
+    from_archive: bool = False  #: the text is of an SR; files stand over it
 
 
 @dataclass
@@ -62,18 +64,20 @@ class Reports:
         """
         report, also = self._found(header), NOBODY
         text, confirmed = (report.impression, report.confirmed) if report else (None, ())
+        labelled, archived = report is not None and report.labelled, False
         if not text and (document := self._document(header, documents)) is not None:
-            text, also = from_sr(document), of_header(document)
-        if not text and not confirmed:
+            text, also, archived = from_sr(document), of_header(document), True
+        if not text and not labelled:
             return None
         self.tally.joined += 1
         known = of_header(header) | also | (report.known if report else NOBODY)
-        return Known(deidentified(text, known) if text else "", confirmed)
+        said = deidentified(text, known) if text else ""
+        return Known(said, confirmed, labelled, archived)
 
     def add(self, report: Report, place: str = "") -> None:
         """Take a report; raise ConfigurationError where two rows contradict each other."""
         self.tally.read += 1
-        self.tally.without_impression += not (report.impression or report.confirmed)
+        self.tally.without_impression += not (report.impression or report.labelled)
         keys = (
             (self._by_study, report.study_uid),
             # One accession number may have several studies.

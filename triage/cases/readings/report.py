@@ -18,6 +18,7 @@ class Report:
     filler: str = ""  #: the filler's order number, which many sites use as accession number
     impression: str | None = None  #: None: the report has no impression that can be told apart
     confirmed: tuple[str, ...] = ()  #: ids of findings that a radiologist confirmed
+    labelled: bool = False  #: whether it says which are confirmed, if only that none is
     patient_ids: tuple[str, ...] = ()  #: of whom the report is, where it says so
     final: bool = True  #: False: preliminary; never takes the place of a final one
     moment: str = ""  #: when it was reported, digits from the year on; later ones win

@@ -103,5 +103,6 @@ def _report(row: Mapping[str, str], path: Path, line: int) -> Report:
         accession=accession,
         impression=given(row.get("impression", "")) or impression_of(row.get("report", "")),
         confirmed=tuple(dict.fromkeys(confirmed)),
+        labelled=CONFIRMED in row,
         patient_ids=(patient_id,) if patient_id else (),
     )

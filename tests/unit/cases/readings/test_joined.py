@@ -42,7 +42,7 @@ def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
     text = f'accession,impression,confirmed\nacc1,"{said}",lge\n'
     reports = open_reports([table(tmp_path, text)])
     assert reports.of(header()) == Known(
-        "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",)
+        "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",), labelled=True
     )
     assert reports.of(header(AccessionNumber="ACC2")) is None
     assert (reports.tally.read, reports.tally.joined) == (1, 1)
@@ -122,7 +122,7 @@ def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) 
         sr("Late.", ContentDate="20250101"),
         sr("Stranger.", StudyInstanceUID="1.2.3", VerificationFlag="VERIFIED"),
     ]
-    assert Reports().of(header(), documents) == Known("Checked by [name].")
+    assert Reports().of(header(), documents) == Known("Checked by [name].", from_archive=True)
     assert Reports().of(header(), [documents[0], documents[2]]) == Known("Late.")
     assert Reports().of(header(PatientID="9"), documents) is None
     only = open_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
