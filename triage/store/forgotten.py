@@ -5,7 +5,6 @@ digest of their key in the library, which leads back to nobody.
 """
 
 import hashlib
-
 from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, insert, select

@@ -123,10 +123,12 @@ def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) 
         sr("Stranger.", StudyInstanceUID="1.2.3", VerificationFlag="VERIFIED"),
     ]
     assert Reports().of(header(), documents) == Known("Checked by [name].", from_archive=True)
-    assert Reports().of(header(), [documents[0], documents[2]]) == Known("Late.")
+    assert Reports().of(header(), [documents[0], documents[2]]) == Known("Late.", from_archive=True)
     assert Reports().of(header(PatientID="9"), documents) is None
     only = open_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
-    assert only.of(header(), documents) == Known("Checked by [name].", ("lge",))
+    assert only.of(header(), documents) == Known(
+        "Checked by [name].", ("lge",), labelled=True, from_archive=True
+    )
     text = open_reports([table(tmp_path, "accession,impression\nACC1,From the file\n")])
     assert text.of(header(), documents) == Known("From the file")
 
