@@ -67,7 +67,14 @@ def library(
         confirmed = tuple(each.id for each in FINDINGS.findings if row.get(each.id) == "1")
         said = row["impression"]
         made.add(
-            Case(row["id"], f"patient {row['id']}", confirmed=confirmed, impression=said), vector
+            Case(
+                row["id"],
+                f"patient {row['id']}",
+                confirmed=confirmed,
+                labelled=True,
+                impression=said,
+            ),
+            vector,
         )
     return made
 

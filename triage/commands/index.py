@@ -69,7 +69,7 @@ def index(  # noqa: PLR0913 - one argument for each option
 
     \b
     A CSV needs a line of headings: accession or study_uid, impression or report, and, if findings
-    were confirmed, confirmed (their ids, separated by spaces):
+    were confirmed, confirmed (their ids, separated by spaces; none; or blank: not said):
       accession,impression,confirmed
       A4711,"Dilated left ventricle.",lv_dilation
 

@@ -208,12 +208,12 @@ def test_a_header_that_is_longer_than_the_standard_allows_is_kept(library: PgVec
 
 def kept_files(server: Postgres, *, log: bool) -> bytes:
     """Return what stands in the files of the server, in its write-ahead log or in all others."""
-    found = b""
+    found = []
     for path in server.folder.rglob("*"):
         if ("pg_wal" in path.parts) is log and path.is_file():
             with suppress(FileNotFoundError):  # the server removes some meanwhile
-                found += path.read_bytes()
-    return found
+                found.append(path.read_bytes())
+    return b"".join(found)
 
 
 def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Postgres) -> None:

@@ -5,7 +5,8 @@
 
 Columns, in any order and any case; others are passed over: `accession` or `study_uid` or both;
 `impression`, taken as it is, or `report`, of which the impression is looked for, or `confirmed`
-alone (ids of findings, parted by ; or blanks); `patient_id`, compared with that of the images.
+alone (ids of findings, parted by ; or blanks; `none` where none is; an empty cell says nothing);
+`patient_id`, compared with that of the images.
 
 Rule: a row that is not understood stops the reading, with its line. A shifted column would put one
 patient's words to another one's heart.
@@ -24,6 +25,7 @@ from triage.domain.errors import ConfigurationError
 KEYS = ("study_uid", "accession")
 TEXTS = ("impression", "report")
 CONFIRMED, PATIENT_ID = "confirmed", "patient_id"
+NONE = "none"  #: is confirmed; a blank says nothing
 COLUMNS = (*KEYS, *TEXTS, CONFIRMED, PATIENT_ID)
 DELIMITERS = ",;\t|"
 LONGEST_CELL = 1 << 20  #: characters; a longer one is a quote that was never closed
@@ -102,7 +104,7 @@ def _report(row: Mapping[str, str], path: Path, line: int) -> Report:
         study_uid=study_uid,
         accession=accession,
         impression=given(row.get("impression", "")) or impression_of(row.get("report", "")),
-        confirmed=tuple(dict.fromkeys(confirmed)),
-        labelled=CONFIRMED in row,
+        confirmed=() if confirmed == (NONE,) else tuple(dict.fromkeys(confirmed)),
+        labelled=bool(confirmed),
         patient_ids=(patient_id,) if patient_id else (),
     )

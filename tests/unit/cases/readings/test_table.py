@@ -66,3 +66,17 @@ def test_what_is_not_understood_is_told_with_its_line(
 def test_another_encoding_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not UTF-8 text"):
         rows(written(tmp_path, "accession,impression\nA1,Größe\n", "latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "confirmed"),
+    [("lge;lv_dilation", ("lge", "lv_dilation")), ("none", ()), ("", None)],
+)
+def test_a_blank_says_nothing_of_what_is_confirmed(
+    tmp_path: Path, cell: str, confirmed: tuple[str, ...] | None
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"accession,impression,confirmed\nACC1,No scar.,{cell}\n")
+    ((_, report),) = read_table(path)
+    assert report.labelled == (confirmed is not None)
+    assert report.confirmed == (confirmed or ())
