@@ -354,11 +354,12 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     width = open_bundle(settings.model.bundle).manifest.sizes.embedding
     embedding = np.eye(width, dtype=np.float32)[0]
     past.library.add(Case("1.2.3", patient_key(past.secret, header)), embedding)
-    assert "case library: 1 case(s)" in triage("check", config=config).stdout
+    past.library.add(Case("1.2.4", "of another"), embedding)
+    assert "case library: 2 case(s)" in triage("check", config=config).stdout
     (found,) = json.loads(triage("search", "--like", "1.2.3", "--json", config=config).stdout)
-    assert found["study_uid"] == "1.2.3"
+    assert found["study_uid"] == "1.2.4"
     assert triage("forget", "4711", config=config).stdout == "1 case(s) removed\n"
-    assert past.library.size() == 0
+    assert past.library.size() == 1
     assert isinstance(past.library, PgVectorLibrary)
     past.library.close()
 
