@@ -134,7 +134,7 @@ def _asked_by(finding: Finding) -> str:
     examples = finding.examples
     parts = [f"{len(finding.prompts)} prompt(s)"] if finding.prompts else []
     if examples is not None and examples.confirmed:
-        parts.append("all confirmed cases")
+        parts.append("all labelled cases")
     elif examples is not None:
         absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
         parts.append(f"{len(examples.present)} example(s) with it, {absent}")

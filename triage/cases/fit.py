@@ -3,8 +3,9 @@
 Few examples become two class means (SimpleShot). Without examples that lack the finding, past cases
 at large stand for them, for most lack any one finding. The threshold is the nearer mean; with
 prompts beside, the score is the mean of both on one scale, and the threshold flags as many past
-cases as the examples alone do. All that a radiologist confirmed become a logistic regression, with
-the threshold at which sensitivity is nearest to specificity on cases that it was not fitted to.
+cases as the examples alone do. All that are labelled as confirmed or not become a logistic
+regression, with the threshold at which sensitivity is nearest to specificity on cases that it was
+not fitted to.
 
 Rule: a case is scored by a fit in which no case of its patient had a part; what a fit would flag of
 past cases is told of cases that were no example. Thresholds are chosen on the same figures.
@@ -158,7 +159,7 @@ def _told_few(
 
 
 def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], Told]:
-    known = list(_reported(library))
+    known = list(_labelled(library))
     truth = np.array([finding.id in each.case.confirmed for each in known], bool)
     having, lacking = (
         len({each.case.patient for each, holds in zip(known, truth, strict=True) if holds == kind})
@@ -211,7 +212,7 @@ def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Know
     return [each for each in known.values() if each is not None]
 
 
-def _reported(library: Library) -> Iterator[Known]:
+def _labelled(library: Library) -> Iterator[Known]:
     """Yield the cases of which somebody said what is confirmed; a report alone tells no finding."""
     for uid in list(library.study_uids()):
         case = library.case(uid)

@@ -22,8 +22,8 @@ def findings() -> None:
 
     A finding of the findings file is asked by prompts, by examples, or by both. Examples are past
     cases, which `triage search` finds, by Study UID: 1 to 32 that have the finding and, if you know
-    some, others that have not. With `examples: confirmed`, all past cases in which a radiologist
-    confirmed the finding train a head.
+    some, others that have not. With `examples: confirmed`, all past cases of which it
+    is said whether a radiologist confirmed the finding train a head.
 
     \b
       - id: apical_thickening

@@ -21,7 +21,7 @@ class Examples:
 
     present: tuple[str, ...] = ()  #: that have the finding
     absent: tuple[str, ...] = ()  #: that have not; without any, past cases at large stand for them
-    #: in place of both: all that a radiologist confirmed, against the others that have a report
+    #: in place of both: all past cases of which somebody said whether a radiologist confirmed it
     confirmed: bool = False
 
 

@@ -248,10 +248,12 @@ def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
 
 
 def _columns(assessment: Assessment) -> tuple[list[Line], list[Line]]:
-    """The views, and beside them similar cases; without these, what is missing."""
+    """The views, and beside them similar cases; without these, what is missing, and why."""
     used, missing = list(_used(assessment)), list(_missing(assessment))
     similar = list(_similar(assessment.similar, assessment.why_none_similar))
-    return ([*used, Line(""), *missing], similar) if similar else (used, missing)
+    if assessment.similar:
+        return [*used, Line(""), *missing], similar
+    return used, [*missing, Line(""), *similar] if similar else missing
 
 
 def _used(assessment: Assessment) -> Iterator[Line]:

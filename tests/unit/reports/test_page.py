@@ -231,3 +231,11 @@ def test_lines_are_no_wider_than_their_room_and_lose_nothing() -> None:
     broken = letters.lines(text, 9, 100)
     assert all(letters.width(line, 9) <= 100 for line in broken)
     assert "".join(broken).replace(" ", "") == text.replace(" ", "")
+
+
+def test_why_there_is_no_similar_case_stands_below_what_is_missing_and_takes_no_page() -> None:
+    said = replace(all_flagged(), why_none_similar="too few past cases to know what is similar")
+    assert len(texts(reporting(said))) == len(texts(reporting(all_flagged())))
+    (text,) = texts(reporting(said))
+    assert text.index("Views missing") < text.index("Similar cases")
+    assert "too few past cases" in text
