@@ -5,6 +5,7 @@ durable. All storage SOP classes are accepted in every transfer syntax, undecode
 routes to us is kept, and what is not for us is declined later, with a reason.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -23,6 +24,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.sop_class import _STORAGE_CLASSES, Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
+import receivers.fast_store
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
@@ -76,14 +78,17 @@ def start(intake: Intake, settings: Receiver) -> ThreadedAssociationServer:
     ]
     address = (settings.host, settings.port)
     try:
-        server = ae.start_server(address, block=False, evt_handlers=handlers)
+        started = ae.start_server(address, block=False, evt_handlers=handlers)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
             "set receiver.host and receiver.port"
         ) from None
+    server = cast(ThreadedAssociationServer, started)
+    if settings.fast:
+        receivers.fast_store.attach(server, intake, answered)
     log.info("receiving", ae_title=settings.ae_title, host=settings.host, port=settings.port)
-    return cast(ThreadedAssociationServer, server)
+    return server
 
 
 def end(server: ThreadedAssociationServer) -> None:
@@ -95,8 +100,15 @@ def end(server: ThreadedAssociationServer) -> None:
 
 def _store(event: evt.Event, intake: Intake) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
+    return answered(
+        lambda: intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+    )
+
+
+def answered(take: Callable[[], object]) -> int:
+    """Return the status to answer with when an instance is taken by a call."""
     try:
-        intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+        take()
     except DamagedInstance:
         return Status.CANNOT_UNDERSTAND
     except MismatchedInstance:

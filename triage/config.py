@@ -58,6 +58,7 @@ class Receiver(Strict):
     host: str = "127.0.0.1"
     port: Port = 11112
     calling: tuple[AeTitle, ...] = ()  #: AE titles that may send; any other is rejected
+    fast: bool = True  #: C-STORE past pynetdicom's own loops
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
 
 

@@ -5,10 +5,12 @@ passes the contract suite of its port (tests/contract); so does every fake.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
@@ -27,6 +29,32 @@ class Clock(Protocol):
         """Return the seconds since the epoch."""
 
 
+class Aside(Protocol):
+    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal."""
+
+    def write(self, part: Buffer) -> None:
+        """Append some bytes; raise SpoolFull where there is no room."""
+
+    def close(self) -> None:
+        """Say that all is written; raise SpoolFull where there is no room."""
+
+    def discard(self) -> None:
+        """Remove it, if it was not kept."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None:
+        """Discard it."""
+
+
 class Spool(Protocol):
     """The truth about instances: what it has kept survives a power cut."""
 
@@ -35,6 +63,15 @@ class Spool(Protocol):
 
     def quarantine(self, part10: bytes) -> str:
         """Keep bytes that are no usable instance, apart; return their path."""
+
+    def aside(self) -> Aside:
+        """Open a new place for what arrives."""
+
+    def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
+        """Keep what was written aside as `keep` does; it is gone from there afterwards."""
+
+    def quarantine_file(self, aside: Aside) -> str:
+        """Keep what was written aside as `quarantine` does."""
 
     def read(self, path: str) -> bytes:
         """Return the Part 10 file at a receipt's path."""
