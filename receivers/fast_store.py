@@ -46,6 +46,7 @@ PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 PDV_HEADER = struct.Struct(">LBB")  #: length, context, control (PS3.8 9.3.5.1, E.2)
 COMMAND, LAST = 0x01, 0x02  #: bits of the control header
 ABORT = bytes.fromhex("07 00 00000004 0000 02 06")  #: by the provider, invalid parameter
+UNFORESEEN = 0xC211  #: pynetdicom's status for a handler that failed
 #: What a peer must take for our answers to go in one piece (its limit; 0 is none).
 ANSWER_BYTES = 512
 #: How long a peer is waited for between two instances before pynetdicom looks after it; seconds.
@@ -237,10 +238,17 @@ class FastSocket(AssociationSocket):
                 ended = arriving.append(pieces, context)
                 self._inbox.drop(size)
             announced = request.sop_instance_uid
-            status = self._answer(lambda: arriving.keep(self._source, announced))
+            status = self._status(lambda: arriving.keep(self._source, announced))
         answer = response(request, status)
         pdv = PDV_HEADER.pack(len(answer) + 2, context, COMMAND | LAST) + answer
         self._connection.sendall(PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv)
+
+    def _status(self, keep: Callable[[], object]) -> int:
+        try:
+            return self._answer(keep)
+        except Exception as error:  # as in pynetdicom, a defect must not end the association
+            log.exception("instance not taken", exc_info=error)
+            return UNFORESEEN
 
     def _request(self, pieces: Sequence[_Piece]) -> tuple[Request, str]:
         """Return the C-STORE-RQ that a message begins with, and the transfer syntax of its data."""

@@ -33,7 +33,7 @@ from triage.store.spool import FileSpool
 SIDE = 256  #: pixels; an instance has 131 kB
 INSTANCES = 500  #: of one association
 ASSOCIATIONS = (1, 4)
-ROUNDS = 3  #: the table has their median
+ROUNDS = 1  #: the table has their median
 AE_TITLE = "CMRTRIAGE"
 KB = 1024
 

@@ -21,10 +21,12 @@ from pydicom.uid import (
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.imaging.header import (
+    META_HEAD,
     NATIVE,
     UID_LENGTH,
     UNREADABLE,
     WANTED,
+    data_set_start,
     identity_of,
     is_image_class,
     read_identity,
@@ -59,9 +61,11 @@ SHORT = {
     *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
     *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
 }
+#: The elements of the file meta information, and those of a data set up to its pixels.
+META, DATA_SET = range(0x00020001, 0x00030000), range(0x00080000, PIXEL_DATA + 1)
 UNDEFINED = 0xFFFFFFFF
-#: The first element of other pixels than PixelData, and the address of such.
-FLOAT_PIXELS, PIXELS_ELSEWHERE = 0x7FE00008, 0x00287FE0
+#: Pixels as floating point numbers, or elsewhere.
+OTHER_PIXELS = {0x7FE00008, 0x7FE00009, 0x00287FE0}
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 DEEPEST = 8
 UNPLAIN_SYNTAXES = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
@@ -117,17 +121,16 @@ def _plain(*, holds: bool) -> None:
 
 def _scan(part10: Content) -> Identity:
     _plain(holds=part10[128:132] == b"DICM" and part10[132:140] == b"\x02\0\0\0UL\x04\0")
-    start = 144 + int.from_bytes(part10[140:144], "little")
+    start = data_set_start(part10[:META_HEAD])
     _plain(holds=start <= len(part10))
-    meta: dict[int, bytes] = {}
-    _walk(part10, 144, start, meta, implicit=False)
+    meta, _, _ = _walk(part10, range(META_HEAD, start), META, implicit=False)
     syntax = _text(meta, SYNTAX)
     _plain(holds=syntax not in UNPLAIN_SYNTAXES)
     implicit = syntax == ImplicitVRLittleEndian
     # pydicom believes the bytes where they look otherwise than the syntax says.
     _plain(holds=part10[start + 4 : start + 6].isalpha() != implicit)
-    found: dict[int, bytes] = {}
-    at, length = _walk(part10, start, len(part10), found, implicit=implicit)
+    span = range(start, len(part10))
+    found, at, length = _walk(part10, span, DATA_SET, implicit=implicit)
     sop_class = _text(found, SOP_CLASS)
     if at == 0:
         _plain(holds=not is_image_class(sop_class))
@@ -147,17 +150,18 @@ def _scan(part10: Content) -> Identity:
 
 
 def _walk(
-    part10: Content, at: int, end: int, found: dict[int, bytes], *, implicit: bool
-) -> tuple[int, int]:
-    """Collect the plain elements up to `end`; return start and length of the pixels, or 0, 0."""
-    before = -1
-    while at < end:
+    part10: Content, span: range, tags: range, *, implicit: bool
+) -> tuple[dict[int, bytes], int, int]:
+    """Return the wanted elements of a span, and start and length of its pixel data, or 0, 0."""
+    found: dict[int, bytes] = {}
+    at, before = span.start, -1
+    while at < span.stop:
         tag, vr, at, length = _element(part10, at, implicit=implicit)
-        _plain(holds=tag > before)
+        _plain(holds=before < tag and tag in tags)
         before = tag
         if tag == PIXEL_DATA:
-            return at, length
-        _plain(holds=tag < FLOAT_PIXELS and tag != PIXELS_ELSEWHERE)
+            return found, at, length
+        _plain(holds=tag not in OTHER_PIXELS)
         if length == UNDEFINED:
             at = _sequence_end(part10, at, DEEPEST, implicit=implicit)
         else:
@@ -167,8 +171,8 @@ def _walk(
                 _plain(holds=vr in {b"", expected} and form.fullmatch(value) is not None)
                 found[tag] = value
             at += length
-    _plain(holds=at == end)
-    return 0, 0
+    _plain(holds=at == span.stop)
+    return found, 0, 0
 
 
 def _element(part10: Content, at: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
