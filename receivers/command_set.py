@@ -34,6 +34,10 @@ KNOWN = {
     MOVE_ORIGINATOR,
     MOVE_MESSAGE_ID,
 }
+#: PS3.7 E.1, Command Field (0000,0100): the requests, and C-CANCEL-RQ.
+REQUESTS = {0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF}
+REQUESTS |= {0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150}
+RESPONSE = 0x8000  #: the bit that makes a response of a request
 NUMBERS = (COMMAND, MESSAGE_ID, PRIORITY, DATA_SET_TYPE)
 
 
@@ -64,6 +68,15 @@ def read_request(command: bytes) -> Request | None:
     if kind != C_STORE_RQ or data_set == NO_DATA_SET or sop_class is None or instance is None:
         return None
     return Request(message_id, sop_class, instance)
+
+
+def is_command(command: bytes) -> bool:
+    """Tell whether these bytes are a command set at all, of a command that there is."""
+    elements = dict(_elements(command))
+    kind, data_set = elements.get(COMMAND, b""), elements.get(DATA_SET_TYPE, b"")
+    if -1 in elements or len(kind) != US.size or len(data_set) != US.size:
+        return False
+    return US.unpack(kind)[0] & ~RESPONSE in REQUESTS
 
 
 def response(request: Request, status: int) -> bytes:

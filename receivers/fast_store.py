@@ -32,7 +32,7 @@ from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import AssociationServer, AssociationSocket
 from typing_extensions import Buffer
 
-from receivers.command_set import LONGEST, Request, file_meta, read_request, response
+from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Source
 from triage.intake import Intake
@@ -257,6 +257,8 @@ class FastSocket(AssociationSocket):
             raise _Unusual
         if not _is_data(pieces[1:], context):
             raise _Unusual
+        if not is_command(bytes(command.value)):  # one of pynetdicom's threads would die of it
+            raise _Broken("a command set that is none")
         request = read_request(bytes(command.value))
         sop_class, syntax = self._contexts.get(context, ("", ""))
         if request is None or request.sop_class_uid != sop_class:

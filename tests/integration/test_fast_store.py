@@ -300,6 +300,7 @@ def test_a_sender_that_falls_silent_is_given_up(receiver: Listening) -> None:
     association.dul.socket._timeout_s = 1.0  # type: ignore[attr-defined]
     sender.send(message()[:600])
     assert sender.ended()
+    sender.close()
     wait_until(lambda: threads() == 0, 10, "the end of the association")
     assert nothing_is_left(receiver)
 
@@ -338,36 +339,32 @@ def test_what_nobody_foresaw_is_a_failure_and_the_association_goes_on(
     sender.release()
 
 
-FUZZED_S = 60
+FUZZED_S = 12
 WHOLE = message(1) + message(2)
 
 
+# A command set that comes in pieces is pynetdicom's; one that is bent as well ends its thread, and
+# with it the association.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_minute_of_bent_bytes_neither_crashes_nor_hangs(receiver: Listening) -> None:
-    until = time.monotonic() + FUZZED_S
-
-    @settings(
-        max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4),
         st.integers(1, len(WHOLE)),
         st.binary(max_size=50),
     )
     def bent(changes: list[tuple[int, int]], cut: int, after: bytes) -> None:
-        if time.monotonic() > until:
-            return
         content = bytearray(WHOLE)
         for at, value in changes:
             content[at] = value
-        sender = Peer(receiver.port)
-        try:
+        with closing(Peer(receiver.port)) as sender, suppress(ConnectionError):
             sender.send(bytes(content[:cut]) + after)
             sender.send(ABORT)
-        except ConnectionError:
-            pass  # it was ended before
-        sender.close()
 
-    bent()
+    until = time.monotonic() + FUZZED_S
+    while time.monotonic() < until:
+        bent()
     wait_until(lambda: threads() == 0, 30, "the end of the associations")
     assert nothing_is_left(receiver)
     assert stored(receiver.port, image(number=9)) == [Status.SUCCESS]

@@ -10,7 +10,7 @@ from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import create_file_meta, decode, encode, encode_file_meta
 
-from receivers.command_set import LONGEST, Request, file_meta, read_request, response
+from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
 
 uids = st.from_regex(r"[1-9]\.[1-9][0-9]{0,20}(\.[1-9][0-9]{0,5}){0,5}", fullmatch=True)
 REQUEST = Request(7, MRImageStorage, "1.2.3")
@@ -69,6 +69,8 @@ def test_any_bytes_are_read_or_are_none(content: bytes) -> None:
 def test_another_command_is_none_of_ours() -> None:
     echo = command(REQUEST).replace(b"\x00\x00\x00\x01\x02\x00\x00\x00\x01\x00", b"", 1)
     assert read_request(echo) is None
+    assert is_command(command(REQUEST))
+    assert not is_command(echo)
     assert read_request(command(REQUEST) + bytes(LONGEST)) is None
 
 
