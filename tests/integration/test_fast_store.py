@@ -339,7 +339,7 @@ def test_what_nobody_foresaw_is_a_failure_and_the_association_goes_on(
     sender.release()
 
 
-FUZZED_S = 12
+FUZZED_S = 60
 WHOLE = message(1) + message(2)
 
 
