@@ -44,7 +44,7 @@ class Aside(Protocol):
         """Append some bytes; raise SpoolFull where there is no room."""
 
     def close(self) -> None:
-        """Say that all is written; raise SpoolFull where there is no room."""
+        """Make what was written durable; raise SpoolFull where there is no room."""
 
     def discard(self) -> None:
         """Remove it, if it was not kept."""

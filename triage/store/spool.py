@@ -119,20 +119,29 @@ class FileAside:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = os.fdopen(descriptor, "wb")  # buffered: a raw write may be a short one
         self._digest = hashlib.sha256()
+        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, part: Buffer) -> None:
         """Append some bytes."""
         self._digest.update(part)
+        assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
+        rest = memoryview(part)
         with _room():
-            self._file.write(part)
+            while rest:  # a write may be a short one
+                rest = rest[os.write(self._descriptor, rest) :]
 
     def close(self) -> None:
-        """Say that all is written."""
+        """Make what was written durable."""
+        assert self._descriptor is not None  # noqa: S101 - it is closed once
         with _room():
-            self._file.close()
+            os.fsync(self._descriptor)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
 
     @property
     def digest(self) -> str:
@@ -142,7 +151,7 @@ class FileAside:
     def discard(self) -> None:
         """Remove the file, if it is still there."""
         with suppress(OSError):  # what could not be written is not wanted any more
-            self._file.close()
+            self._shut()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -153,14 +162,10 @@ class FileAside:
 
 
 def _place(aside: Path, path: Path) -> bool:
-    """Make what lies at `aside` durable as `path`; return False if that name is taken."""
-    if path.exists():
-        return False
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    """Give what lies durably at `aside` its name; return False if that is taken."""
     try:
         os.link(aside, path)
-    except FileExistsError:  # another association was faster
+    except FileExistsError:  # sent before, or another association was faster
         return False
     return True
 
