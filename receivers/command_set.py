@@ -59,8 +59,6 @@ def read_request(command: bytes) -> Request | None:
         if element not in KNOWN or element in elements:
             return None
         elements[element] = value
-    if elements.keys() < {*NUMBERS, SOP_CLASS, SOP_INSTANCE}:
-        return None
     if any(len(elements.get(each, b"")) != US.size for each in NUMBERS):
         return None
     kind, message_id, _, data_set = (US.unpack(elements[each])[0] for each in NUMBERS)

@@ -30,7 +30,6 @@ from pynetdicom.association import Association
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import AssociationServer, AssociationSocket
-from typing_extensions import Buffer
 
 from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
 from triage.domain.errors import SpoolFull
@@ -342,7 +341,7 @@ class _Arriving:
             self.write(piece.value)
         return bool(pieces) and bool(pieces[-1].control & LAST)
 
-    def write(self, part: Buffer) -> None:
+    def write(self, part: bytes | memoryview) -> None:
         """Write some bytes, unless an earlier attempt failed."""
         aside = self._aside
         if aside is not None and self._error is None:

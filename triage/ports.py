@@ -10,7 +10,6 @@ from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
@@ -40,7 +39,7 @@ class Aside(Protocol):
     def digest(self) -> str:
         """The SHA-256 of what was written, in hexadecimal."""
 
-    def write(self, part: Buffer) -> None:
+    def write(self, part: bytes | memoryview) -> None:
         """Append some bytes; raise SpoolFull where there is no room."""
 
     def close(self) -> None:

@@ -198,19 +198,24 @@ def _sequence_end(part10: Content, at: int, deep: int, *, implicit: bool) -> int
         if tag == SEQUENCE_END:
             return at
         _plain(holds=tag == ITEM)
-        at = _item_end(part10, at, deep, implicit=implicit) if length == UNDEFINED else at + length
+        stop = None if length == UNDEFINED else at + length
+        at = _item_end(part10, at, stop, deep, implicit=implicit)
 
 
-def _item_end(part10: Content, at: int, deep: int, *, implicit: bool) -> int:
-    while True:
+def _item_end(part10: Content, at: int, stop: int | None, deep: int, *, implicit: bool) -> int:
+    """Return where an item ends that ends at `stop`, or with its delimiter where that is None."""
+    while at != stop:
         group, element, _ = TAG_AND_LENGTH.unpack_from(part10, at)
         if group << 16 | element == ITEM_END:
+            _plain(holds=stop is None)
             return at + 8
         _, _, at, length = _element(part10, at, implicit=implicit)
         if length == UNDEFINED:
             at = _sequence_end(part10, at, deep - 1, implicit=implicit)
         else:
             at += length
+        _plain(holds=stop is None or at <= stop)
+    return at
 
 
 def _encapsulated_end(part10: Content, at: int) -> int:

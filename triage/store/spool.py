@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from typing_extensions import Buffer
-
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.header import META_HEAD, data_set_start
@@ -122,7 +120,7 @@ class FileAside:
         self._digest = hashlib.sha256()
         self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
-    def write(self, part: Buffer) -> None:
+    def write(self, part: bytes | memoryview) -> None:
         """Append some bytes."""
         self._digest.update(part)
         assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
