@@ -43,7 +43,7 @@ def nested() -> Dataset:
 
 def compressed() -> Dataset:
     dataset = image()
-    dataset.compress(RLELossless)
+    dataset.compress(RLELossless, generate_instance_uid=False)
     return dataset
 
 
