@@ -6,6 +6,7 @@ routes to us is kept, and what is not for us is declined later, with a reason.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
@@ -26,7 +27,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers import commitment, tls
+from receivers import commitment, fast_store, tls
 from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
@@ -114,6 +115,8 @@ def start(intake: Intake, settings: Receiver, committer: Committer | None = None
                 f"cannot listen on {settings.host}:{port}: {error.strerror}; "
                 f"set receiver.host and receiver.{'tls.' if context else ''}port"
             ) from None
+        if settings.fast and context is None:
+            fast_store.attach(listener, intake, answered, limit)
         listener.start()
         receiving = Receiving((*receiving.listeners, listener))
         log.info(
@@ -188,11 +191,17 @@ def _reject(association: Any, rejection: Rejection) -> None:
 def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
     if limit.is_exceeded(event.assoc):
-        why = f"larger than receiver.instance_bytes, {limit.most_bytes}"
-        intake.report_refused(why, _source(event))
+        intake.report_refused(limit.why, _source(event))
         return Status.TOO_LARGE
+    return answered(
+        lambda: intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+    )
+
+
+def answered(take: Callable[[], object]) -> int:
+    """Return the status to answer with when an instance is taken by a call."""
     try:
-        intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+        take()
     except DamagedInstance:
         return Status.CANNOT_UNDERSTAND
     except MismatchedInstance:

@@ -72,6 +72,11 @@ class InstanceLimit:
         self.most_bytes = most_bytes
         self._received: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
 
+    @property
+    def why(self) -> str:
+        """What an administrator is told of an instance that is too large."""
+        return f"larger than receiver.instance_bytes, {self.most_bytes}"
+
     def listen(self, event: evt.Event) -> None:
         """Count a data set's bytes, and empty the fragments beyond the limit; for EVT_PDU_RECV."""
         pdu: Any = event.pdu

@@ -4,13 +4,16 @@ Rule: whoever calls `accept` may answer Success when it returns, and only then; 
 lies on disk and stands in the ledger. An instance that is refused is named as an incident.
 """
 
+from collections.abc import Callable
+
 import structlog
 
 from triage.associations import OpenAssociations
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
 from triage.domain.instance import Identity, Outcome, Receipt, Source
+from triage.imaging.head import read_identity_of
 from triage.imaging.header import read_identity
-from triage.ports import Ledger, Spool
+from triage.ports import Aside, Ledger, Spool
 from triage.repeated import Repeated
 
 log = structlog.get_logger(__name__)
@@ -36,14 +39,46 @@ class Intake:
 
         `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
         """
+        return self._accept(
+            lambda: read_identity(part10),
+            lambda identity: self._spool.keep(identity, part10),
+            lambda: self._spool.quarantine(part10),
+            source,
+            announced_uid,
+        )
+
+    def accept_file(
+        self, aside: Aside, source: Source, announced_uid: str | None = None
+    ) -> Receipt:
+        """Keep an instance that was written to `aside`, whole and closed; else as `accept`."""
+        with aside:
+            return self._accept(
+                lambda: read_identity_of(aside.path),
+                lambda identity: self._spool.keep_file(identity, aside),
+                lambda: self._spool.quarantine_file(aside),
+                source,
+                announced_uid,
+            )
+
+    def aside(self) -> Aside:
+        """Open a new place to write an instance to, for `accept_file`."""
+        return self._spool.aside()
+
+    def _accept(
+        self,
+        read: Callable[[], Identity],
+        keep: Callable[[Identity], Receipt],
+        quarantine: Callable[[], str],
+        source: Source,
+        announced_uid: str | None,
+    ) -> Receipt:
         try:
-            identity = read_identity(part10)
+            identity = read()
             _compare(identity, announced_uid)
         except (DamagedInstance, MismatchedInstance) as error:
-            path = self._spool.quarantine(part10)
-            self._incident("refused instance", str(error), source, path)
+            self._incident("refused instance", str(error), source, quarantine())
             raise
-        receipt = self._spool.keep(identity, part10)
+        receipt = keep(identity)
         try:
             self._file(receipt, source)
         except LedgerUnavailable:

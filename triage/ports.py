@@ -5,7 +5,8 @@ passes the contract suite of its port (tests/contract); so does every fake.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,32 @@ class Clock(Protocol):
         """Return the seconds since the epoch."""
 
 
+class Aside(Protocol):
+    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal."""
+
+    def write(self, part: bytes | memoryview) -> None:
+        """Append some bytes; raise SpoolFull where there is no room."""
+
+    def close(self) -> None:
+        """Make what was written durable; raise SpoolFull where there is no room."""
+
+    def discard(self) -> None:
+        """Remove it, if it was not kept."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None:
+        """Discard it."""
+
+
 class Spool(Protocol):
     """The truth about instances: what it has kept survives a power cut."""
 
@@ -37,6 +64,15 @@ class Spool(Protocol):
 
     def quarantine(self, part10: bytes) -> str:
         """Keep bytes that are no usable instance, apart; return their path."""
+
+    def aside(self) -> Aside:
+        """Open a new place for what arrives."""
+
+    def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
+        """Keep what was written aside as `keep` does; it is gone from there afterwards."""
+
+    def quarantine_file(self, aside: Aside) -> str:
+        """Keep what was written aside as `quarantine` does."""
 
     def read(self, path: str) -> bytes:
         """Return the Part 10 file at a receipt's path."""

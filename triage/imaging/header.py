@@ -28,6 +28,8 @@ UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_LENGTH = 64
 GROUP_LENGTH = bytes.fromhex("02000000")  #: (0002,0000) in little endian
 
+META_HEAD = 144  #: bytes of preamble, prefix and group length
+
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 PIXEL_MODULE = (
     "Rows",
@@ -45,6 +47,8 @@ MOST_PHASES = 10_000
 MOST_INFLATED = 1 << 28
 #: What an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+#: All that tells who an instance is and whether it is whole.
+WANTED = (*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData")
 NATIVE = {
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -87,24 +91,32 @@ def data_set_of(part10: bytes) -> bytes:
 
     That group names who wrote the file and is written anew by every application.
     """
-    tag, _vr, length = part10[132:136], part10[136:140], part10[140:144]
-    if tag != GROUP_LENGTH or len(length) < 4:  # noqa: PLR2004 - an unsigned long
-        return part10
-    return part10[144 + int.from_bytes(length, "little") :]
+    return part10[data_set_start(part10[:META_HEAD]) :]
+
+
+def data_set_start(head: bytes) -> int:
+    """Return where the data set begins, from the first META_HEAD bytes; 0 if they do not say."""
+    if head[132:136] != GROUP_LENGTH or len(head) < META_HEAD:
+        return 0
+    return META_HEAD + int.from_bytes(head[140:META_HEAD], "little")
 
 
 def read_identity(part10: bytes) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
-    wanted = [*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData"]
     try:
         _refuse_inflation(part10)
-        dataset = dcmread(BytesIO(part10), specific_tags=list(wanted))
-        uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
-        modality = str(dataset.get("Modality") or "")
-        _uid(dataset.file_meta, "TransferSyntaxUID")
-        _check_pixels(dataset)
+        dataset = dcmread(BytesIO(part10), specific_tags=list(WANTED))
+        return identity_of(dataset, len(dataset.get("PixelData") or b""))
     except UNREADABLE as error:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
+
+
+def identity_of(dataset: Dataset, pixel_bytes: int) -> Identity:
+    """Return the identifiers of a data set whose pixel data has so many bytes; raise if damaged."""
+    uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
+    modality = str(dataset.get("Modality") or "")
+    _uid(dataset.file_meta, "TransferSyntaxUID")
+    _check_pixels(dataset, pixel_bytes)
     study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
     is_image = is_image_class(sop_class_uid)
     return Identity(
@@ -159,7 +171,7 @@ def _uid(dataset: Dataset, keyword: str) -> str:
     return value
 
 
-def _check_pixels(dataset: Dataset) -> None:
+def _check_pixels(dataset: Dataset, pixel_bytes: int) -> None:
     """Compare the pixel data with what the header says (PS3.5 8.1.1); compressed ones are kept."""
     if "PixelData" not in dataset:
         other = any(keyword in dataset for keyword in OTHER_PIXELS)
@@ -174,7 +186,7 @@ def _check_pixels(dataset: Dataset) -> None:
         raise DamagedInstance("the header says that the image is empty")
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3  # half of the colour is left out (PS3.3 C.7.6.3.1.2)
-    if len(dataset.PixelData) < bits // 8:
+    if pixel_bytes < bits // 8:
         raise DamagedInstance("the pixel data is shorter than the header says")
 
 

@@ -5,6 +5,7 @@ read still holds when it writes (`database`): that is the compare-and-set behind
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,19 @@ from triage.ports import Clock
 from triage.store import rows
 from triage.store.database import Database
 from triage.store.schema import deliveries, history, incidents, instances, studies
+from triage.together import Together
 
 #: Within so many seconds the same incident is one row.
 SAME_S = 86_400.0
+
+
+@dataclass
+class _Arrival:
+    """An instance that is to be recorded, and then the revision that has it."""
+
+    receipt: Receipt
+    source: Source
+    study: StudyRevision | None = None
 
 
 class SqlLedger:
@@ -29,6 +40,7 @@ class SqlLedger:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._record_together = Together(self._record_all)
 
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
@@ -53,29 +65,17 @@ class SqlLedger:
 
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
         """Remember an instance; it opens a study, joins it, or opens its next revision."""
-        identity, at = receipt.identity, self._clock.now()
+        arrival = _Arrival(receipt, source)
+        self._record_together(arrival)
+        assert arrival.study is not None  # noqa: S101 - or it would have raised
+        return arrival.study
+
+    def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
+        """Remember what arrived at the same moment in one transaction."""
+        at = self._clock.now()
         with self._database.writing() as connection:
-            study = rows.latest_revision(connection, identity.study_uid)
-            if rows.is_known(connection, receipt) and study is not None:
-                return rows.seen_again(connection, study, at)
-            study = rows.join_study(connection, study, identity, at)
-            values = {
-                "study_uid": identity.study_uid,
-                "sop_instance_uid": identity.sop_instance_uid,
-                "series_uid": identity.series_uid,
-                "sop_class_uid": identity.sop_class_uid,
-                "modality": identity.modality[:16],
-                "path": receipt.path,
-                "digest": receipt.digest,
-                "revision": study.revision,
-                "calling_ae": source.calling_ae,
-                "address": source.address,
-                "received_at": at,
-                "cardiac_images": identity.cardiac_images,
-                "place": identity.place,
-            }
-            connection.execute(insert(instances).values(values))
-            return study
+            for arrival in arrivals:
+                arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
 
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident."""

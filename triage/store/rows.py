@@ -9,12 +9,37 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
 
 from triage.domain.delivery import Delivery, DeliveryState, Product
-from triage.domain.instance import Identity, Receipt
+from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.schema import deliveries, history, instances, products, studies
+
+#: Made once: it is executed for each instance.
+GROW = (
+    update(studies)
+    .where(
+        studies.c.study_uid == bindparam("its_study"),
+        studies.c.revision == bindparam("its_revision"),
+    )
+    .values(instances=bindparam("instances"), last_instance_at=bindparam("last_instance_at"))
+)
+LATEST = (
+    select(studies)
+    .where(studies.c.study_uid == bindparam("its_study"))
+    .with_for_update()
+    .order_by(studies.c.revision.desc())
+    .limit(1)
+)
+KNOWN = select(
+    exists().where(
+        instances.c.study_uid == bindparam("its_study"),
+        instances.c.sop_instance_uid == bindparam("its_instance"),
+    )
+)
+
+REMEMBER = insert(instances)
 
 
 def same_study(study_uid: str, revision: int) -> tuple[Any, Any]:
@@ -65,18 +90,41 @@ def find_study(connection: Connection, study_uid: str, revision: int) -> StudyRe
 
 def latest_revision(connection: Connection, study_uid: str) -> StudyRevision | None:
     """Return the newest revision of a study, locked."""
-    query = select(studies).where(studies.c.study_uid == study_uid).with_for_update()
-    row = connection.execute(query.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
+    row = connection.execute(LATEST, {"its_study": study_uid}).one_or_none()
     return None if row is None else revision_of(row)
+
+
+def record(connection: Connection, receipt: Receipt, source: Source, at: float) -> StudyRevision:
+    """Remember an instance; it opens a study, joins it, or opens its next revision."""
+    identity = receipt.identity
+    study = latest_revision(connection, identity.study_uid)
+    if study is not None and is_known(connection, receipt):
+        return seen_again(connection, study, at)
+    study = join_study(connection, study, identity, at)
+    values = {
+        "study_uid": identity.study_uid,
+        "sop_instance_uid": identity.sop_instance_uid,
+        "series_uid": identity.series_uid,
+        "sop_class_uid": identity.sop_class_uid,
+        "modality": identity.modality[:16],
+        "path": receipt.path,
+        "digest": receipt.digest,
+        "revision": study.revision,
+        "calling_ae": source.calling_ae,
+        "address": source.address,
+        "received_at": at,
+        "cardiac_images": identity.cardiac_images,
+        "place": identity.place,
+    }
+    connection.execute(REMEMBER, values)
+    return study
 
 
 def is_known(connection: Connection, receipt: Receipt) -> bool:
     """Tell whether the study has this instance already."""
-    same = (
-        instances.c.study_uid == receipt.identity.study_uid,
-        instances.c.sop_instance_uid == receipt.identity.sop_instance_uid,
-    )
-    return bool(connection.scalar(select(exists().where(*same))))
+    identity = receipt.identity
+    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
+    return bool(connection.scalar(KNOWN, same))
 
 
 def seen_again(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:
@@ -103,11 +151,14 @@ def join_study(
     event = Event.INSTANCE_RECEIVED
     if study.state is not State.RECEIVING:
         move(connection, study, event, "a late instance", at)
-    grown = {"instances": studies.c.instances + 1, "last_instance_at": at}
-    connection.execute(update_study(study_uid, study.revision).values(grown))
-    joined = find_study(connection, study_uid, study.revision)
-    assert joined is not None  # noqa: S101 - it was written in this transaction
-    return joined
+        moved = find_study(connection, study_uid, study.revision)
+        assert moved is not None  # noqa: S101 - it was written in this transaction
+        study = moved
+    study = replace(study, instances=study.instances + 1, last_instance_at=at)
+    values = {"its_study": study_uid, "its_revision": study.revision}
+    # Its row is locked: what was counted still holds.
+    connection.execute(GROW, values | {"instances": study.instances, "last_instance_at": at})
+    return study
 
 
 def _opened(

@@ -12,20 +12,25 @@ its name by a link (which never overwrites), and the folder is fsynced before an
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
-from triage.imaging.header import data_set_of
+from triage.imaging.header import META_HEAD, data_set_start
+from triage.ports import Aside
+from triage.together import Together
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
 INCOMING = "incoming"
 ABANDONED_S = 3600
+#: Bytes that are compared at a time.
+COMPARED = 1 << 20
 
 
 class FileSpool:
@@ -37,31 +42,44 @@ class FileSpool:
         self._incoming = self._root / INCOMING
         for folder in (self._root, self._incoming, self._quarantine):
             folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+        self._sync_folder = Together(_fsync_folders)
+
+    def aside(self) -> "FileAside":
+        """Open a new file for what arrives."""
+        with _room():
+            return FileAside(self._incoming / uuid4().hex)
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Keep an instance durably; the same bytes twice change nothing."""
-        digest = hashlib.sha256(part10).hexdigest()
+        return self.keep_file(identity, self._written(part10))
+
+    def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
+        """Keep the instance that was written aside durably; it is gone from there afterwards."""
         folder = self._root / identity.study_uid
         name = identity.sop_instance_uid
-        with _room():
+        with _room(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 _fsync_folder(self._root)
             path, outcome = folder / f"{name}.dcm", Outcome.NEW
-            if not self._place(part10, path):
+            if not _place(aside.path, path):
                 outcome = Outcome.DUPLICATE
-                if data_set_of(path.read_bytes()) != data_set_of(part10):
-                    path, outcome = folder / f"{name}.{digest[:16]}.other", Outcome.CONFLICT
-                    self._place(part10, path)
-            _fsync_folder(folder)
-        return Receipt(identity, str(path.relative_to(self._root)), digest, outcome)
+                if not _same_data_set(path, aside.path):
+                    path, outcome = folder / f"{name}.{aside.digest[:16]}.other", Outcome.CONFLICT
+                    _place(aside.path, path)
+            self._sync_folder(folder)
+        return Receipt(identity, str(path.relative_to(self._root)), aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
         """Keep refused bytes apart; return their path relative to the state folder."""
-        path = self._quarantine / f"{hashlib.sha256(part10).hexdigest()}.bin"
-        with _room():
-            self._place(part10, path)
-            _fsync_folder(path.parent)
+        return self.quarantine_file(self._written(part10))
+
+    def quarantine_file(self, aside: Aside) -> str:
+        """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
+        path = self._quarantine / f"{aside.digest}.bin"
+        with _room(), aside:
+            _place(aside.path, path)
+            self._sync_folder(path.parent)
         return str(path.relative_to(self._quarantine.parent))
 
     def read(self, path: str) -> bytes:
@@ -83,27 +101,87 @@ class FileSpool:
             if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
                 aside.unlink(missing_ok=True)
 
-    def _place(self, content: bytes, path: Path) -> bool:
-        """Write `content` durably as `path`; return False if that name is taken."""
-        if path.exists():
-            return False
-        aside = self._incoming / uuid4().hex
+    def _written(self, content: bytes) -> "FileAside":
+        aside = self.aside()
         try:
-            _write_durably(content, aside)
-            os.link(aside, path)
-        except FileExistsError:  # another association was faster
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
-        return True
+            aside.write(content)
+            aside.close()
+        except BaseException:
+            aside.discard()
+            raise
+        return aside
 
 
-def _write_durably(content: bytes, path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+class FileAside:
+    """See `ports.Aside`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._digest = hashlib.sha256()
+        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def write(self, part: bytes | memoryview) -> None:
+        """Append some bytes."""
+        self._digest.update(part)
+        assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
+        rest = memoryview(part)
+        with _room():
+            while rest:  # a write may be a short one
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def close(self) -> None:
+        """Make what was written durable."""
+        assert self._descriptor is not None  # noqa: S101 - it is closed once
+        with _room():
+            os.fsync(self._descriptor)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of what was written, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        """Remove the file, if it is still there."""
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self._shut()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+def _place(aside: Path, path: Path) -> bool:
+    """Give what lies durably at `aside` its name; return False if that is taken."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:  # sent before, or another association was faster
+        return False
+    return True
+
+
+def _same_data_set(one: Path, other: Path) -> bool:
+    """Tell whether two Part 10 files differ in their file meta information at most."""
+    with one.open("rb") as first, other.open("rb") as second:
+        for file in (first, second):
+            file.seek(data_set_start(file.read(META_HEAD)))
+        while (part := first.read(COMPARED)) == second.read(COMPARED):
+            if not part:
+                return True
+    return False
+
+
+def _fsync_folders(folders: Sequence[Path]) -> None:
+    for folder in set(folders):
+        _fsync_folder(folder)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -82,8 +82,8 @@ def test_file_and_folder_are_synced_before_the_receipt(
     monkeypatch.setattr("triage.store.spool.os.fsync", fsync)
     spool.keep(IDENTITY, CONTENT)
     root = tmp_path / "spool"
-    assert synced[0] == root  # the study's folder is new
-    assert synced[1].parent == root / "incoming"
+    assert synced[0].parent == root / "incoming"
+    assert synced[1] == root  # the study's folder is new
     assert synced[2] == root / IDENTITY.study_uid
 
 

@@ -1,0 +1,180 @@
+"""C-STORE past pynetdicom: it keeps the bounds of the gate, and leaves alone what is not its."""
+
+import ssl
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+
+import receivers.c_store
+from tests.builders.images import image, uid
+from tests.fakes import FakeClock
+from tests.integration.certificates import Authority
+from tests.integration.gates import CALLED, ask, cost, gate, silent
+from tests.integration.servers import HOST, wait_until
+from tests.integration.test_fast_store import (
+    COMMAND,
+    LAST,
+    P_DATA,
+    Peer,
+    implicit,
+    in_pieces,
+    message,
+    pdu,
+    pdv,
+)
+from triage.config import Receiver
+from triage.demo import free_port
+from triage.dimse import Status
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+@pytest.mark.parametrize(("missing", "status"), [(0, Status.SUCCESS), (1, Status.TOO_LARGE)])
+def test_an_instance_as_large_as_allowed_is_kept_and_a_byte_more_is_not(
+    tmp_path: Path, missing: int, status: int
+) -> None:
+    head, data = implicit()
+    with gate(tmp_path, fast=True, instance_bytes=len(data) - missing) as ours:
+        sender = Peer(ours.port)
+        sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, 300))
+        assert sender.status() == status
+        sender.release()
+        assert len(ours.files()) == 1 - missing
+
+
+def test_of_what_is_too_large_nothing_is_kept_and_the_association_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Intake, "accept")
+    large = image(number=2, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
+    with gate(tmp_path, fast=True, instance_bytes=100_000) as ours:
+        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+        order = [image(number=1), large, large, image(number=3)]
+        statuses = [association.send_c_store(each).Status for each in order]
+        association.release()
+        assert statuses == [0, Status.TOO_LARGE, Status.TOO_LARGE, 0]
+        assert len(ours.files()) == 2
+        assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
+
+
+def test_nothing_of_it_stays_on_disk_while_the_rest_comes(tmp_path: Path) -> None:
+    head, data = implicit()
+    with gate(tmp_path, fast=True, instance_bytes=1000) as ours:
+        sender = Peer(ours.port)
+        sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:900])))
+        wait_until(ours.files, 5, "the beginning of the file")
+        sender.send(pdu(pdv(0, data[900:1100])))
+        wait_until(lambda: not ours.files(), 5, "its end")
+        sender.send(pdu(pdv(LAST, data[1100:])))
+        assert sender.status() == Status.TOO_LARGE
+        sender.release()
+
+
+def test_a_pdu_that_is_longer_than_allowed_is_told_by_an_abort(tmp_path: Path) -> None:
+    with gate(tmp_path, fast=True, pdu_bytes=4096) as ours:
+        sender = Peer(ours.port)
+        sender.send(message())
+        assert sender.status() == Status.SUCCESS
+        sender.send(pdu(pdv(0, bytes(4091))))
+        assert sender.answer() == (7, b"\x00\x00\x02\x06")  # PS3.8 9.3.8
+        sender.close()
+
+
+@pytest.mark.parametrize("kind", [P_DATA, 5])
+def test_a_length_alone_gets_no_memory_whosoever_message_it_is(tmp_path: Path, kind: int) -> None:
+    with gate(tmp_path, fast=True) as ours:
+        sender = Peer(ours.port)
+        sender.send(bytes([kind, 0, 0xFF, 0xFF, 0xFF, 0xFF]) + bytes(50))
+        assert sender.answer() == (7, b"\x00\x00\x02\x06")
+        sender.close()
+
+
+@pytest.mark.parametrize("said", [0, 600])
+def test_an_association_that_falls_silent_is_ended(tmp_path: Path, said: int) -> None:
+    with gate(tmp_path, fast=True, idle_s=1, artim_s=1) as ours:
+        before = cost()
+        sender = Peer(ours.port)
+        sender.send(message() + message(2)[:said])
+        assert sender.status() == Status.SUCCESS
+        began = time.monotonic()
+        assert sender.ended()
+        assert time.monotonic() - began < 5
+        sender.close()
+        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        assert len(ours.files()) == 1
+
+
+@pytest.mark.parametrize("end", ["release", "close"])
+def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
+    tmp_path: Path, end: str
+) -> None:
+    with gate(tmp_path, fast=True) as ours:
+        sender = Peer(ours.port)
+        sender.send(message())
+        assert sender.status() == Status.SUCCESS
+        bringing = ours.intake.associations.bringing
+        assert bringing(uid("study")) == 1
+        getattr(sender, end)()
+        wait_until(lambda: not bringing(uid("study")), 5, "the end")
+
+
+def test_what_evidence_reads_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Intake, "accept")
+    places = [[0, 0, 1.5], [0, 0, 1.5], [0, 0, 9]]
+    with gate(tmp_path, fast=True) as ours:
+        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+        for number, place in enumerate(places):
+            said: dict[str, Any] = {"CardiacNumberOfImages": 25, "ImagePositionPatient": place}
+            assert association.send_c_store(image(number=number, **said)).Status == 0
+        association.release()
+        stacks = ours.ledger.stacks(uid("study"), 1)
+    assert sorted((each.images, each.expected) for each in stacks) == [(1, 25), (2, 25)]
+
+
+def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Intake, "accept_file")
+    ledger = SqlLedger.in_folder(tmp_path, FakeClock())
+    settings = Receiver(port=free_port(), calling=("PACS",), fast=True)
+    intake = Intake(FileSpool(tmp_path), ledger)
+    receiving = receivers.c_store.start(intake, settings, cast(Any, object()))
+    commitment = (StorageCommitmentPushModel, None)
+    association = ask(settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment)
+    assert association.send_c_store(image()).Status == Status.SUCCESS
+    association.release()
+    receivers.c_store.end(receiving)
+    ledger.close()
+
+
+def test_the_port_with_tls_is_pynetdicoms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Intake, "accept_file")
+    (tmp_path / "certificates").mkdir()
+    authority = Authority(tmp_path / "certificates", "ours")
+    shown = authority.sign("server")
+    tls = {"port": free_port(), "certificate": shown.certificate, "key": shown.key}
+    trusting = ssl.create_default_context(cafile=str(authority.certificate))
+    with gate(tmp_path, fast=True, tls=tls) as ours:
+        ae = AE(ae_title="PACS")
+        ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+        association = ae.associate(HOST, ours.tls_port, ae_title=CALLED, tls_args=(trusting, HOST))
+        assert association.send_c_store(image()).Status == Status.SUCCESS
+        association.release()
+
+
+def test_who_has_not_been_let_in_gets_no_buffer(tmp_path: Path) -> None:
+    with gate(tmp_path, fast=True, pdu_bytes=16_777_216, artim_s=3) as ours:
+        before = cost()
+        held = [silent(ours.port) for _ in range(20)]
+        for each in held:
+            each.sendall(b"\x01")
+        time.sleep(1)
+        assert cost().megabytes - before.megabytes < 100  # 20 buffers were 670
+        for each in held:
+            each.close()

@@ -1,0 +1,443 @@
+"""C-STORE past pynetdicom's loops: the same files and answers, and what is odd handed back."""
+
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+import receivers.c_store
+from receivers.fast_store import FastSocket
+from tests.builders.images import image, part10
+from tests.fakes import FakeClock
+from tests.integration.servers import HOST, listens, wait_until
+from tests.integration.test_c_store import Listening, associated, stored
+from tests.peers import peer
+from tests.unit.receivers.test_command_set import REQUEST, command
+from triage.bootstrap import SystemClock
+from triage.config import Receiver
+from triage.demo import free_port
+from triage.dimse import Status
+from triage.imaging.header import data_set_of
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+RELEASE_RQ = bytes.fromhex("05 00 00000004 00000000")
+ABORT = bytes.fromhex("07 00 00000004 00000000")
+RELEASE_RP, P_DATA, ABORTED = 0x06, 0x04, 0x07
+STORE, ECHO = 1, 3  #: presentation contexts
+COMMAND, LAST = 1, 2
+
+
+def listening(state: Path, *, fast: bool) -> Iterator[Listening]:
+    state.mkdir()
+    ledger = SqlLedger.in_folder(state, FakeClock())
+    settings = Receiver(port=free_port(), calling=("PACS",), fast=fast)
+    intake = Intake(FileSpool(state), ledger)
+    server = receivers.c_store.start(intake, settings)
+    yield Listening(settings.port, ledger, state, intake.associations)
+    receivers.c_store.end(server)
+    ledger.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Listening]:
+    yield from listening(tmp_path / "fast", fast=True)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Listening]:
+    yield from listening(tmp_path / "plain", fast=False)
+
+
+# -- a peer that writes its own bytes (PS3.8 9.3)
+
+
+def item(kind: int, content: bytes) -> bytes:
+    return struct.pack(">BxH", kind, len(content)) + content
+
+
+def context(number: int, sop_class: str) -> bytes:
+    syntaxes = item(0x30, sop_class.encode()) + item(0x40, ImplicitVRLittleEndian.encode())
+    return item(0x20, bytes([number, 0, 0, 0]) + syntaxes)
+
+
+def associate_rq() -> bytes:
+    user = item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3")
+    content = struct.pack(">Hxx16s16s32x", 1, b"CMRTRIAGE".ljust(16), b"PACS".ljust(16))
+    content += item(0x10, b"1.2.840.10008.3.1.1.1")
+    content += context(STORE, MRImageStorage) + context(ECHO, Verification) + item(0x50, user)
+    return struct.pack(">BxL", 1, len(content)) + content
+
+
+def pdv(control: int, value: bytes, number: int = STORE) -> bytes:
+    return struct.pack(">LBB", len(value) + 2, number, control) + value
+
+
+def pdu(*pdvs: bytes) -> bytes:
+    content = b"".join(pdvs)
+    return struct.pack(">BxL", P_DATA, len(content)) + content
+
+
+class Peer:
+    """An association on a bare socket."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection((HOST, port), 10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send(associate_rq())
+        assert self.answer()[0] == 2
+
+    def send(self, content: bytes) -> None:
+        self._socket.sendall(content)
+
+    def answer(self) -> tuple[int, bytes]:
+        """Return type and content of the next PDU; 0 where the connection is closed."""
+        try:
+            head = self._socket.recv(6, socket.MSG_WAITALL)
+            if len(head) < 6:
+                return 0, b""
+            kind, length = struct.unpack(">BxL", head)
+            return kind, self._socket.recv(length, socket.MSG_WAITALL)
+        except ConnectionError:
+            return 0, b""
+
+    def status(self) -> int:
+        kind, content = self.answer()
+        assert kind == P_DATA
+        at = content.index(b"\x00\x00\x00\x09\x02\x00\x00\x00") + 8
+        return int.from_bytes(content[at : at + 2], "little")
+
+    def ended(self) -> bool:
+        """Tell whether it was aborted, or closed."""
+        return self.answer()[0] in {0, ABORTED}
+
+    def release(self) -> None:
+        self.send(RELEASE_RQ)
+        assert self.answer()[0] == RELEASE_RP
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def implicit(number: int = 1) -> tuple[bytes, bytes]:
+    """Return the command set and the data set of an instance."""
+    dataset = image(number=number)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    request = type(REQUEST)(number, MRImageStorage, dataset.SOPInstanceUID)
+    return command(request), data_set_of(part10(dataset))
+
+
+def in_pieces(content: bytes, size: int) -> bytes:
+    parts = [content[at : at + size] for at in range(0, len(content), size)]
+    return b"".join(pdu(pdv(0, part)) for part in parts[:-1]) + pdu(pdv(LAST, parts[-1]))
+
+
+def message(number: int = 1) -> bytes:
+    head, data = implicit(number)
+    return pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, 300)
+
+
+def nothing_is_left(receiver: Listening) -> bool:
+    return not list((receiver.state / "spool" / "incoming").iterdir())
+
+
+def associations(port: int) -> list[Association]:
+    """Return those that a receiver has a thread for; those of other tests may take longer."""
+    ours = (each for each in threading.enumerate() if isinstance(each, Association))
+    return [each for each in ours if each.is_acceptor and each.acceptor.port == port]
+
+
+def test_an_instance_is_served_here_and_not_by_pynetdicom(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Intake, "accept")
+    assert stored(receiver.port, image()) == [Status.SUCCESS]
+
+
+def test_one_setting_has_pynetdicom_serve_it(
+    plain: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Intake, "accept_file")
+    assert stored(plain.port, image()) == [Status.SUCCESS]
+
+
+def test_both_ways_keep_the_same_bytes(receiver: Listening, plain: Listening) -> None:
+    images = [image(number=number) for number in range(5)]
+    for each in (receiver, plain):
+        assert set(stored(each.port, *images)) == {Status.SUCCESS}
+    assert receiver.kept() == plain.kept()
+    assert len(receiver.kept()) == 5
+
+
+def sizes() -> list[int]:
+    return [1, 7, 300, 10_000]
+
+
+@pytest.mark.parametrize("size", sizes())
+def test_fragments_of_any_size_make_one_file(receiver: Listening, size: int) -> None:
+    sender = Peer(receiver.port)
+    head, data = implicit()
+    sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, size))
+    assert sender.status() == Status.SUCCESS
+    (kept,) = receiver.kept()
+    assert data_set_of(kept) == data
+    sender.release()
+
+
+def test_bytes_may_come_one_by_one(receiver: Listening) -> None:
+    sender = Peer(receiver.port)
+    for byte in message():
+        sender.send(bytes([byte]))
+    assert sender.status() == Status.SUCCESS
+    sender.release()
+
+
+def test_command_and_data_may_share_a_pdu_and_messages_a_packet(receiver: Listening) -> None:
+    sender = Peer(receiver.port)
+    head, data = implicit(1)
+    first = pdu(pdv(COMMAND | LAST, head), pdv(0, data[:100]), pdv(LAST, data[100:]))
+    sender.send(first + message(2) + message(3))
+    assert [sender.status() for _ in range(3)] == [Status.SUCCESS] * 3
+    assert len(receiver.kept()) == 3
+    sender.release()
+
+
+def test_a_command_in_pieces_is_pynetdicoms_and_the_next_one_ours_again(
+    receiver: Listening,
+) -> None:
+    sender = Peer(receiver.port)
+    head, data = implicit(1)
+    pieces = pdu(pdv(COMMAND, head[:50])) + pdu(pdv(COMMAND | LAST, head[50:]))
+    for _ in range(2):
+        sender.send(pieces + in_pieces(data, 300))
+        assert sender.status() == Status.SUCCESS
+        sender.send(message(2))
+        assert sender.status() == Status.SUCCESS
+    assert len(receiver.kept()) == 2
+    sender.release()
+
+
+def test_an_echo_between_instances_is_answered(receiver: Listening) -> None:
+    association = associated(receiver.port, MRImageStorage, Verification)
+    for number in range(3):
+        assert association.send_c_store(image(number=number)).Status == Status.SUCCESS
+        assert association.send_c_echo().Status == Status.SUCCESS
+    association.release()
+
+
+def odd(data: bytes) -> dict[str, bytes]:
+    """What must not come in the middle of a data set."""
+    return {
+        "another command": pdu(pdv(COMMAND | LAST, implicit(2)[0])),
+        "another context": pdu(pdv(0, data, ECHO)),
+        "two last fragments": pdu(pdv(LAST, data), pdv(LAST, data)),
+        "a value longer than its PDU": pdu(struct.pack(">LBB", 9999, STORE, 0) + data),
+        "a value without a header": pdu(b"\x00\x00"),
+        "an empty PDU": pdu(),
+        "a PDU beyond the limit": struct.pack(">BxL", P_DATA, 1 << 31),
+        "another association": associate_rq(),
+        "no PDU": bytes([99]) * 12,
+    }
+
+
+@pytest.mark.parametrize("what", odd(b""))
+def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
+    receiver: Listening, what: str
+) -> None:
+    sender = Peer(receiver.port)
+    head, data = implicit()
+    sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:100])) + odd(data[100:])[what])
+    assert sender.ended()
+    sender.close()
+    wait_until(lambda: not associations(receiver.port), 10, "the end of the association")
+    assert nothing_is_left(receiver)
+    assert not receiver.kept()
+    assert stored(receiver.port, image()) == [Status.SUCCESS]
+
+
+@pytest.mark.parametrize("last", [b"", ABORT])
+def test_a_sender_that_goes_in_the_middle_leaves_nothing(receiver: Listening, last: bytes) -> None:
+    for cut in (3, 40, 200, 600):
+        sender = Peer(receiver.port)
+        sender.send(message()[:cut] if not last else message()[: 6 + 6 + len(implicit()[0])] + last)
+        sender.close()
+    wait_until(lambda: not associations(receiver.port), 10, "the end of the associations")
+    assert nothing_is_left(receiver)
+    assert not receiver.kept()
+
+
+def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    ledger = SqlLedger.in_folder(tmp_path, FakeClock())
+    settings = Receiver(port=free_port(), calling=("PACS",), fast=True)
+    server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
+    sender = Peer(settings.port)
+    sender.send(message()[:600])
+    time.sleep(0.5)
+    began = time.monotonic()
+    receivers.c_store.end(server)
+    wait_until(lambda: not associations(settings.port), 10, "the end of the association")
+    assert time.monotonic() - began < 5
+    assert not list((tmp_path / "spool" / "incoming").iterdir())
+    sender.close()
+    ledger.close()
+
+
+def test_a_sender_that_falls_silent_is_given_up(receiver: Listening) -> None:
+    sender = Peer(receiver.port)
+    (association,) = associations(receiver.port)
+    assert isinstance(association.dul.socket, FastSocket)
+    association.dul.socket._timeout_s = 1.0
+    sender.send(message()[:600])
+    assert sender.ended()
+    sender.close()
+    wait_until(lambda: not associations(receiver.port), 10, "the end of the association")
+    assert nothing_is_left(receiver)
+
+
+def test_8_a_disk_that_fills_in_the_middle_answers_and_goes_on(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "no space")
+
+    sender = Peer(receiver.port)
+    with monkeypatch.context() as patch:
+        patch.setattr("triage.store.spool.os.open", full)
+        sender.send(message())
+        assert sender.status() == Status.OUT_OF_RESOURCES
+    sender.send(message())
+    assert sender.status() == Status.SUCCESS
+    assert nothing_is_left(receiver)
+    sender.release()
+
+
+def test_what_nobody_foresaw_is_a_failure_and_the_association_goes_on(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError
+
+    sender = Peer(receiver.port)
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "accept_file", defect)
+        sender.send(message())
+        assert sender.status() == 0xC211
+    sender.send(message())
+    assert sender.status() == Status.SUCCESS
+    assert nothing_is_left(receiver)
+    sender.release()
+
+
+FUZZED_S = 60
+WHOLE = message(1) + message(2)
+
+
+# A command set that comes in pieces is pynetdicom's; one that is bent as well ends its thread, and
+# with it the association.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_minute_of_bent_bytes_neither_crashes_nor_hangs(receiver: Listening) -> None:
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4),
+        st.integers(1, len(WHOLE)),
+        st.binary(max_size=50),
+    )
+    def bent(changes: list[tuple[int, int]], cut: int, after: bytes) -> None:
+        content = bytearray(WHOLE)
+        for at, value in changes:
+            content[at] = value
+        with closing(Peer(receiver.port)) as sender, suppress(ConnectionError):
+            sender.send(bytes(content[:cut]) + after)
+            sender.send(ABORT)
+
+    until = time.monotonic() + FUZZED_S
+    while time.monotonic() < until:
+        bent()
+    wait_until(lambda: not associations(receiver.port), 30, "the end of the associations")
+    assert nothing_is_left(receiver)
+    assert stored(receiver.port, image(number=9)) == [Status.SUCCESS]
+
+
+SERVE = """
+import sys, time
+from pathlib import Path
+import receivers.c_store
+from triage.bootstrap import SystemClock
+from triage.config import Receiver
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+state, port = Path(sys.argv[1]), int(sys.argv[2])
+ledger = SqlLedger.in_folder(state, SystemClock())
+settings = Receiver(port=port, calling=("PACS",), fast=True)
+receivers.c_store.start(Intake(FileSpool(state), ledger), settings)
+time.sleep(300)
+"""
+
+
+def store_until_killed(port: int, number: int, answered: list[int]) -> None:
+    """Send instances on one association until it breaks; note those answered with Success."""
+    sender = Peer(port)
+    with suppress(OSError, AssertionError), closing(sender):
+        for each in range(number, number + 1000):
+            sender.send(message(each))
+            if sender.status() == Status.SUCCESS:
+                answered.append(each)
+
+
+def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Path) -> None:
+    chance, answered, port = random.Random(7), list[int](), free_port()
+    for turn in range(4):
+        with subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)]) as process:
+            wait_until(lambda: listens(port), 20, "the receiver")
+            firsts = [1 + turn * 4000 + association * 1000 for association in range(4)]
+            senders = [
+                threading.Thread(target=store_until_killed, args=(port, first, answered))
+                for first in firsts
+            ]
+            for sender in senders:
+                sender.start()
+            time.sleep(chance.uniform(0.5, 2))
+            os.kill(process.pid, signal.SIGKILL)
+            for sender in senders:
+                sender.join(20)
+    assert len(answered) > 40
+    kept = {data_set_of(path.read_bytes()) for path in (tmp_path / "spool").glob("*/*.dcm")}
+    assert all(implicit(number)[1] in kept for number in answered)
+    ledger = SqlLedger.in_folder(tmp_path, SystemClock())
+    intake = Intake(FileSpool(tmp_path), ledger)
+    intake.recover()
+    assert len(ledger.known_paths()) == len(kept) >= len(answered)
+    ledger.close()
+
+
+def test_dcmtk_is_satisfied_with_the_answers(receiver: Listening, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(image(number=number)))
+    sent = subprocess.run(
+        [peer("storescu"), "-v", "-aet", "PACS", "-aec", "CMRTRIAGE", HOST, str(receiver.port)]
+        + [str(tmp_path / f"{number}.dcm") for number in range(3)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sent.returncode == 0, sent.stderr
+    assert (sent.stdout + sent.stderr).count("Received Store Response (Success)") == 3

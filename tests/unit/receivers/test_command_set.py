@@ -1,0 +1,97 @@
+"""The command sets of C-STORE against pynetdicom's and pydicom's coders."""
+
+from io import BytesIO
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import create_file_meta, decode, encode, encode_file_meta
+
+from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
+
+uids = st.from_regex(r"[1-9]\.[1-9][0-9]{0,20}(\.[1-9][0-9]{0,5}){0,5}", fullmatch=True)
+REQUEST = Request(7, MRImageStorage, "1.2.3")
+
+
+def command(request: Request, *, mover: bool = False) -> bytes:
+    """Return the command set as pynetdicom writes it."""
+    primitive = C_STORE()
+    primitive.MessageID = request.message_id
+    primitive.AffectedSOPClassUID = UID(request.sop_class_uid)
+    primitive.AffectedSOPInstanceUID = UID(request.sop_instance_uid)
+    primitive.DataSet = BytesIO(b"\0\0")
+    if mover:
+        primitive.MoveOriginatorApplicationEntityTitle = "WORKSTATION"
+        primitive.MoveOriginatorMessageID = 3
+    message = C_STORE_RQ()
+    message.primitive_to_message(primitive)
+    return encode(message.command_set, is_implicit_vr=True, is_little_endian=True) or b""
+
+
+def decoded(content: bytes) -> Dataset:
+    return decode(BytesIO(content), is_implicit_vr=True, is_little_endian=True)
+
+
+@given(st.integers(0, 65535), uids, uids)
+def test_a_request_is_read_as_it_was_meant(message_id: int, sop_class: str, instance: str) -> None:
+    request = Request(message_id, sop_class, instance)
+    assert read_request(command(request)) == request
+    assert read_request(command(request, mover=True)) == request
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_bent_bytes_never_mean_something_else_than_pydicom_reads(data: st.DataObject) -> None:
+    content = bytearray(command(REQUEST))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(len(content) - 30, len(content)))]
+    request = read_request(bytes(content))
+    if request is None:
+        return
+    read = decoded(bytes(content))
+    assert (request.message_id, request.sop_class_uid, request.sop_instance_uid) == (
+        read.MessageID,
+        read.AffectedSOPClassUID,
+        read.AffectedSOPInstanceUID,
+    )
+
+
+@settings(max_examples=500)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_are_none(content: bytes) -> None:
+    assert read_request(content) is None
+
+
+def test_another_command_is_none_of_ours() -> None:
+    echo = command(REQUEST).replace(b"\x00\x00\x00\x01\x02\x00\x00\x00\x01\x00", b"", 1)
+    assert read_request(echo) is None
+    assert is_command(command(REQUEST))
+    assert not is_command(echo)
+    assert read_request(command(REQUEST) + bytes(LONGEST)) is None
+
+
+@given(st.integers(0, 65535), uids, uids, st.integers(0, 65535))
+def test_a_response_is_what_pydicom_reads(
+    message_id: int, sop_class: str, instance: str, status: int
+) -> None:
+    content = response(Request(message_id, sop_class, instance), status)
+    read = decoded(content)
+    assert read.CommandGroupLength == len(content) - 12
+    assert (read.CommandField, read.CommandDataSetType) == (0x8001, 0x0101)
+    assert (read.MessageIDBeingRespondedTo, read.Status) == (message_id, status)
+    assert (read.AffectedSOPClassUID, read.AffectedSOPInstanceUID) == (sop_class, instance)
+
+
+@given(uids, uids)
+def test_file_meta_information_is_what_pynetdicom_writes(sop_class: str, instance: str) -> None:
+    meta = create_file_meta(
+        sop_class_uid=UID(sop_class),
+        sop_instance_uid=UID(instance),
+        transfer_syntax=ExplicitVRLittleEndian,
+    )
+    expected = bytes(128) + b"DICM" + encode_file_meta(meta)
+    assert file_meta(Request(1, sop_class, instance), ExplicitVRLittleEndian) == expected
