@@ -152,7 +152,7 @@ class Receiver(Strict):
     idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for an association to go on
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
-    fast: bool = False  #: C-STORE past pynetdicom's own loops
+    fast: bool = True  #: C-STORE past pynetdicom's own loops
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go

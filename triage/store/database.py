@@ -32,6 +32,7 @@ class Database:
         )
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
+        self._writing_engine = self._engine.execution_options(writing=True)
         with self.reading() as connection:
             there = set(inspect(connection).get_table_names())
             whole = there.issuperset(tables.tables) and not any(missing_columns(connection, tables))
@@ -56,10 +57,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Yield the connection of a transaction that may write; it ends with the block."""
-        with _available(), self._engine.connect() as plain:
-            connection = plain.execution_options(writing=True)
-            with connection.begin():
-                yield connection
+        with _available(), self._writing_engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -26,17 +26,19 @@ GROW = (
     .values(instances=bindparam("instances"), last_instance_at=bindparam("last_instance_at"))
 )
 LATEST = (
-    select(studies)
+    select(
+        studies,
+        exists()
+        .where(
+            instances.c.study_uid == bindparam("its_study"),
+            instances.c.sop_instance_uid == bindparam("its_instance"),
+        )
+        .label("is_known"),
+    )
     .where(studies.c.study_uid == bindparam("its_study"))
     .with_for_update()
     .order_by(studies.c.revision.desc())
     .limit(1)
-)
-KNOWN = select(
-    exists().where(
-        instances.c.study_uid == bindparam("its_study"),
-        instances.c.sop_instance_uid == bindparam("its_instance"),
-    )
 )
 
 REMEMBER = insert(instances)
@@ -88,17 +90,20 @@ def find_study(connection: Connection, study_uid: str, revision: int) -> StudyRe
     return None if row is None else revision_of(row)
 
 
-def latest_revision(connection: Connection, study_uid: str) -> StudyRevision | None:
-    """Return the newest revision of a study, locked."""
-    row = connection.execute(LATEST, {"its_study": study_uid}).one_or_none()
-    return None if row is None else revision_of(row)
+def latest_revision(
+    connection: Connection, identity: Identity
+) -> tuple[StudyRevision | None, bool]:
+    """Return the newest revision of an instance's study, locked, and whether it is known there."""
+    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
+    row = connection.execute(LATEST, same).one_or_none()
+    return (None, False) if row is None else (revision_of(row), bool(row.is_known))
 
 
 def record(connection: Connection, receipt: Receipt, source: Source, at: float) -> StudyRevision:
     """Remember an instance; it opens a study, joins it, or opens its next revision."""
     identity = receipt.identity
-    study = latest_revision(connection, identity.study_uid)
-    if study is not None and is_known(connection, receipt):
+    study, is_known = latest_revision(connection, identity)
+    if study is not None and is_known:
         return seen_again(connection, study, at)
     study = join_study(connection, study, identity, at)
     values = {
@@ -118,13 +123,6 @@ def record(connection: Connection, receipt: Receipt, source: Source, at: float) 
     }
     connection.execute(REMEMBER, values)
     return study
-
-
-def is_known(connection: Connection, receipt: Receipt) -> bool:
-    """Tell whether the study has this instance already."""
-    identity = receipt.identity
-    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
-    return bool(connection.scalar(KNOWN, same))
 
 
 def seen_again(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:

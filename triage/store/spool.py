@@ -118,6 +118,7 @@ class FileAside:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._digest = hashlib.sha256()
+        self._gone = False
         self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, part: bytes | memoryview) -> None:
@@ -148,9 +149,12 @@ class FileAside:
 
     def discard(self) -> None:
         """Remove the file, if it is still there."""
+        if self._gone:
+            return
         with suppress(OSError):  # what could not be written is not wanted any more
             self._shut()
         self.path.unlink(missing_ok=True)
+        self._gone = True
 
     def __enter__(self) -> Self:
         return self
