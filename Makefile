@@ -13,8 +13,9 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 demo: $(VENV)/.installed
 	$(BIN)/triage demo
 
+# Most tests wait for servers and processes. A file's tests stay together: they share what is dear.
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.installed-test
 	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks
