@@ -10,6 +10,7 @@ import click
 from triage import logs, terminal
 from triage.bootstrap import existing_ledger, open_model, open_past, open_spool
 from triage.cases.readings.joined import Reports, open_reports
+from triage.commands.options import folder_argument, parent_option
 from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError
 from triage.imaging.rules import load_rules
@@ -33,9 +34,7 @@ SHOWN = 20  #: reasons, at most
 
 
 @click.command()
-@click.argument(
-    "folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@folder_argument
 @click.option("--spool", is_flag=True, help="The studies that this site has assessed.")
 @click.option(
     "--reports",
@@ -49,7 +48,7 @@ SHOWN = 20  #: reasons, at most
     help="Only the studies whose UIDs stand in this file, one a line.",
 )
 @click.option("--again", is_flag=True, help="Embed what is a case already, too.")
-@click.option("--parent", type=int, hidden=True, help="End with this process.")
+@parent_option
 @click.pass_obj
 def index(  # noqa: PLR0913 - one argument for each option
     config: Path | None,

@@ -1,0 +1,44 @@
+"""`triage check`: is everything all right before it is needed?"""
+
+from pathlib import Path
+
+import click
+
+from triage import terminal
+from triage.bootstrap import open_destinations, open_model, open_past
+from triage.commands.serve import check_receiver
+from triage.config import load, require_peers, shown
+from triage.domain.errors import ConfigurationError, DeliveryFailed
+from triage.imaging.rules import load_rules
+
+
+@click.command()
+@click.pass_obj
+def check(config: Path | None) -> None:
+    """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
+
+    Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
+    """
+    settings = load(config)
+    terminal.console.print_json(shown(settings))
+    load_rules(settings.series_rules)
+    require_peers(settings)
+    check_receiver(settings)
+    model = open_model(settings, cache=None)
+    manifest = model.bundle.manifest
+    trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
+    say = terminal.say
+    say(f"findings: {len(model.findings.findings)} in {settings.findings}")
+    say(f"bundle: {manifest.name} {manifest.version}{trained}")
+    say(f"runs on: {model.encoder.execution_provider}")
+    if settings.case_library is not None:
+        say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
+    silent = 0
+    for name, destination in open_destinations(settings).items():
+        try:
+            say(f"destination {name}: {destination.echo().answer}")
+        except DeliveryFailed as error:
+            silent += 1
+            terminal.complain(f"destination {name}: {error}")
+    if silent:
+        raise ConfigurationError(f"{silent} destination(s) do not answer")

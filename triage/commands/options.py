@@ -1,0 +1,10 @@
+"""What several commands take."""
+
+from pathlib import Path
+
+import click
+
+parent_option = click.option("--parent", type=int, hidden=True, help="End with this process.")
+folder_argument = click.argument(
+    "folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)

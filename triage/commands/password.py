@@ -1,0 +1,31 @@
+"""`triage password`: a line of web.users."""
+
+import sys
+
+import click
+
+from triage.config import USER
+from triage.web.passwords import hashed
+
+PASSWORD_LEAST = 12  #: characters
+
+
+@click.command()
+@click.argument("name")
+def password(name: str) -> None:
+    """Ask for the password of user NAME and print the line for web.users in the settings.
+
+    Asks twice on a terminal; elsewhere the password is the first line of standard input.
+
+    \b
+    triage password anna
+    """
+    if not USER.fullmatch(name):
+        raise click.UsageError("NAME has a to z, 0 to 9, . _ and -, and begins with a letter")
+    if sys.stdin.isatty():
+        said = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        said = sys.stdin.readline().rstrip("\r\n")
+    if len(said) < PASSWORD_LEAST:
+        raise click.UsageError(f"a password has at least {PASSWORD_LEAST} characters")
+    click.echo(f"{name}: {hashed(said)}")

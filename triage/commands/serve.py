@@ -1,0 +1,138 @@
+"""`triage serve` and its parts: `receive`, `work` and `web`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+import click
+
+from receivers import tls
+from triage import logs
+from triage.bootstrap import (
+    CACHE,
+    Services,
+    SystemClock,
+    existing_ledger,
+    open_ledger,
+    open_model,
+    open_past,
+    open_web,
+    state_folder,
+)
+from triage.broker.embedded import EmbeddedRedis
+from triage.broker.queue import ASSESS, DELIVER
+from triage.commands.options import parent_option
+from triage.config import Settings, child_environment, load, require_peers
+from triage.domain.errors import LedgerUnavailable
+from triage.lock import sole_receiver
+from triage.receive import receive as receive_until_ended
+from triage.supervisor import Part, end_with, supervise
+from triage.web.server import serve as answer_until_ended
+from triage.worker import build_app
+from triage.worker import work as work_until_ended
+
+
+@contextmanager
+def _broker(settings: Settings) -> Iterator[tuple[str, EmbeddedRedis | None]]:
+    """Yield the configured Redis, or a private one that ends with the block."""
+    if settings.redis_url is not None:
+        yield settings.redis_url, None
+        return
+    with EmbeddedRedis(settings.state_dir) as private:
+        yield private.url, private
+
+
+def _started(config: Path | None, parent: int | None) -> Settings:
+    """Return the settings of a service that starts now."""
+    settings = load(config)
+    require_peers(settings)
+    logs.configure(settings.log)
+    if parent is not None:
+        end_with(parent)
+    return settings
+
+
+def check_receiver(settings: Settings) -> None:
+    """Raise ConfigurationError where the certificate of the TLS port cannot be used."""
+    if settings.receiver.tls is not None:
+        tls.context(settings.receiver.tls)
+
+
+@click.command()
+@click.pass_obj
+def serve(config: Path | None) -> None:
+    """Run everything in one process group: Redis, receiver, workers, and the page if it has users.
+
+    Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
+    """
+    settings = _started(config, None)
+    # What is wrong must show here, not in a restart loop; a library that is down may come back.
+    check_receiver(settings)
+    model = open_model(settings, state_folder(settings) / CACHE)
+    with suppress(LedgerUnavailable):
+        open_past(settings, model.bundle)
+    with sole_receiver(state_folder(settings)), _broker(settings) as (redis_url, private):
+        environment = child_environment(config, redis_url)
+        assess = ("work", "--queue", ASSESS)
+        assessors = [
+            Part(f"assess-{number}", assess, environment)
+            for number in range(settings.worker.assessors)
+        ]
+        receiver = Part("receive", ("receive",), environment)
+        deliverer = Part("deliver", ("work", "--queue", DELIVER), environment)
+        parts = [receiver, *assessors, deliverer]
+        if settings.web.users:
+            parts.append(Part("web", ("web",), environment))
+        if model.identity.trained:
+            parts.append(Part("index", ("index", "--spool"), environment, once=True))
+        supervise(parts, private)
+
+
+@click.command()
+@parent_option
+@click.pass_obj
+def receive(config: Path | None, parent: int | None) -> None:
+    """Receive studies over C-STORE and hand complete ones to the workers."""
+    settings = _started(config, parent)
+    supervised = nullcontext() if parent else sole_receiver(state_folder(settings))
+    with supervised, _broker(settings) as (redis_url, _private):
+        receive_until_ended(Services(settings, redis_url))
+
+
+@click.command()
+@click.option(
+    "--queue",
+    type=click.Choice([ASSESS, DELIVER, "both"]),
+    default="both",
+    show_default=True,
+    help="What to work on. Deliveries have workers of their own in `triage serve`, so that a long "
+    "assessment holds none up.",
+)
+@parent_option
+@click.pass_obj
+def work(config: Path | None, queue: str, parent: int | None) -> None:
+    """Assess studies and deliver reports, one task at a time. Start several for more."""
+    settings = _started(config, parent)
+    queues = [ASSESS, DELIVER] if queue == "both" else [queue]
+    with _broker(settings) as (redis_url, _private):
+        services = Services(settings, redis_url)
+        assessor = services.assessor() if ASSESS in queues else None
+        deliverer = services.deliverer() if DELIVER in queues else None
+        work_until_ended(build_app(redis_url, assessor, deliverer), queues)
+
+
+@click.command()
+@parent_option
+@click.pass_obj
+def web(config: Path | None, parent: int | None) -> None:
+    """Serve the page and the HTTP interface for past cases to the users of the settings.
+
+    A part of `triage serve` where web.users names somebody. Every look is kept, and shown by
+    `triage status --looks 100`.
+    """
+    settings = load(config)
+    logs.configure(settings.log)
+    if parent is not None:
+        end_with(parent)
+    ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
+    answer_until_ended(open_web(settings, ledger), settings.web)
