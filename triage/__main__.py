@@ -40,6 +40,7 @@ from triage.cases.search import as_json as cases_as_json
 from triage.cases.search import read_search
 from triage.commands.findings import findings
 from triage.commands.index import index
+from triage.commands.pull import pull
 from triage.config import USER, Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import (
     ConfigurationError,
@@ -112,6 +113,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 main.add_command(findings)
 main.add_command(index)
+main.add_command(pull)
 
 
 @contextmanager
