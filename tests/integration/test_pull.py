@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ from tests.builders.images import Slice as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
+from triage.bootstrap import open_puller
+from triage.config import load
 from triage.demo import free_port
+from triage.domain.archive import Search
+from triage.pull import Outcome, Puller
 from triage.send import Peer, send
+from triage.store.shelf import FolderShelf, sole_pull
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 WAYS = ["get", "move", "dicomweb"]
@@ -32,9 +38,10 @@ def study(name: str, **values: Any) -> list[Dataset]:
 
 def compressed(name: str) -> list[Dataset]:
     """One image as it is, one in RLE and one in JPEG 2000."""
-    images = [image(name, "a", number, StudyDate="20240601") for number in range(3)]
-    images[1].compress(RLELossless)
-    images[2].compress(JPEG2000Lossless, j2k_cr=None)
+    pixels = {"Rows": 64, "Columns": 64, "PixelData": bytes(range(256)) * 32}
+    images = [image(name, "a", number, StudyDate="20240601", **pixels) for number in range(3)]
+    images[1].compress(RLELossless, generate_instance_uid=False)
+    images[2].compress(JPEG2000Lossless, generate_instance_uid=False)
     return images
 
 
@@ -115,45 +122,82 @@ def names(images: list[Dataset]) -> set[str]:
     return {str(each.SOPInstanceUID) for each in images}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_study_comes_whole_and_only_once(pacs: Orthanc, tmp_path: Path, way: str) -> None:
-    config, folder = configured(tmp_path, pacs=archive(pacs, way)), tmp_path / "into"
-    shown = pull(config, uid("one"), "--into", folder)
-    assert shown.returncode == 0, shown.stderr
-    assert "1 fetched, 0 there already, 0 incomplete, 0 failed" in shown.stdout
+def opened(config: Path) -> Puller:
+    return open_puller(load(config, {}), "pacs")
+
+
+@pytest.fixture(params=WAYS)
+def puller(pacs: Orthanc, tmp_path: Path, request: pytest.FixtureRequest) -> Puller:
+    return opened(configured(tmp_path, pacs=archive(pacs, request.param)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with sole_pull(tmp_path / "into"):
+        yield tmp_path / "into"
+
+
+def test_a_study_comes_whole_and_only_once(puller: Puller, folder: Path) -> None:
+    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.FETCHED, "")
     assert fetched(folder) == {uid("one"): names(study("one"))}
-    again = pull(config, uid("one"), "--into", folder)
-    assert "0 fetched, 1 there already, 0 incomplete, 0 failed" in again.stdout
-    said = shown.stdout + shown.stderr + again.stderr
-    assert "Marked" not in said
-    assert "MARKED" not in said
+    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.THERE, "")
+    assert [path.name for path in (folder / ".pulling").iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_images_come_as_they_are_stored(pacs: Orthanc, tmp_path: Path, way: str) -> None:
-    config, folder = configured(tmp_path, pacs=archive(pacs, way)), tmp_path / "into"
-    shown = pull(config, uid("small"), "--into", folder)
-    assert shown.returncode == 0, shown.stdout + shown.stderr
+def test_images_come_as_they_are_stored(puller: Puller, folder: Path) -> None:
+    assert puller.pull(FolderShelf(folder), uid("small")) == (Outcome.FETCHED, "")
     for sent in compressed("small"):
         came = dcmread(folder / uid("small") / f"{sent.SOPInstanceUID}.dcm")
         assert came.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
         assert came.PixelData == sent.PixelData
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_studies_are_found_by_days_modality_and_description(
-    pacs: Orthanc, tmp_path: Path, way: str
-) -> None:
-    config, folder = configured(tmp_path, pacs=archive(pacs, way)), tmp_path / "into"
-    days = ("--since", "2024-01-31", "--until", "2024-02-29", "--into", folder)
+def test_a_study_that_the_archive_does_not_have_is_no_study(puller: Puller, folder: Path) -> None:
+    outcome, why = puller.pull(FolderShelf(folder), uid("nowhere"))
+    assert outcome is Outcome.FAILED
+    assert "does not have it" in why
+    assert fetched(folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("search", "names"),
+    [
+        (Search(study_uid=uid("two")), ["two"]),
+        (Search(since=date(2024, 1, 31), until=date(2024, 1, 31)), ["one"]),
+        (Search(since=date(2024, 1, 31), until=date(2024, 2, 29)), ["one", "two"]),
+        (Search(since=date(2024, 2, 1), modality="MR", description="herz"), [*DAYS][1:]),
+        (Search(patient_id="MARKED-ID", description="mrt"), [*DAYS]),
+        (Search(patient_id="MARKED"), []),
+        (Search(since=date(2024, 1, 1), modality="CT"), []),
+        (Search(since=date(2024, 1, 1), description="knie"), []),
+    ],
+)
+def test_studies_are_found(puller: Puller, search: Search, names: list[str]) -> None:
+    found = {study.study_uid: study for study in puller.find(search)}
+    assert {*found} == {uid(name) for name in names}
+    assert all(study.instances == 13 for study in found.values())
+    assert all(study.modalities == ("MR",) for study in found.values())
+
+
+def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> None:
+    config, folder = configured(tmp_path, pacs=archive(pacs, "get")), tmp_path / "into"
+    days = ("--since", "2024-01-31", "--until", "2024-02-02", "--into", folder)
     listed = pull(config, *days, "--modality", "mr", "--description", "herz", "--list")
     assert listed.returncode == 0, listed.stderr
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
     assert rows == [[uid(n), DAYS[n], "MR", "13 instances"] for n in ("one", "two")]
     assert "2 studies would be fetched, 0 are there already" in listed.stderr
     assert not folder.exists()
-    shown = pull(config, *days)
-    assert "2 fetched" in shown.stdout, shown.stderr
+    worklist = tmp_path / "worklist.csv"
+    worklist.write_text(f"study_uid,accession\n{uid('nowhere')},1\n{uid('two')},2\n")
+    shown = pull(config, "--worklist", worklist, "--into", folder)
+    assert shown.returncode == 2
+    assert "1 fetched, 0 there already, 0 incomplete, 1 failed" in shown.stdout
+    assert f"failed {uid('nowhere')}: no instance came" in shown.stderr
+    assert "1 studies were not fetched; say the same again" in shown.stderr
+    again = pull(config, *days)
+    assert again.returncode == 0, again.stderr
+    assert "1 fetched, 1 there already, 0 incomplete, 0 failed" in again.stdout
     assert set(fetched(folder)) == {uid("one"), uid("two")}
-    for other in (("--modality", "CT"), ("--description", "knie")):
-        assert not pull(config, *days, *other, "--list").stdout
+    for said in (listed, shown, again):
+        assert "marked" not in (said.stdout + said.stderr).lower()

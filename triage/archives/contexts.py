@@ -28,7 +28,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from pynetdicom import sop_class
+from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from receivers.storage_classes import CLASSES
 from triage.domain.uid import is_uid
@@ -80,7 +80,6 @@ USUAL = (
     "EncapsulatedCDAStorage",
     "GrayscaleSoftcopyPresentationStateStorage",
     "ColorSoftcopyPresentationStateStorage",
-    "PseudoColorSoftcopyPresentationStateStorage",
     "BlendingSoftcopyPresentationStateStorage",
     "AdvancedBlendingPresentationStateStorage",
     "BasicStructuredDisplayStorage",
@@ -88,7 +87,6 @@ USUAL = (
     "GeneralECGWaveformStorage",
     "HemodynamicWaveformStorage",
     "RespiratoryWaveformStorage",
-    "ContrastAgentAdministrationSRStorage",
     "PerformedImagingAgentAdministrationSRStorage",
 )
 
@@ -107,4 +105,4 @@ def proposed(sop_classes: Sequence[str]) -> list[Context]:
 
 def usual() -> list[str]:
     """Return the UIDs of USUAL, and of the private classes that scanners add."""
-    return [*(str(getattr(sop_class, keyword)) for keyword in USUAL), *CLASSES.values()]
+    return [*(_STORAGE_CLASSES[keyword] for keyword in USUAL), *CLASSES.values()]

@@ -6,7 +6,7 @@ of the Authorization header goes to the configured host alone: redirections are 
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,12 +42,8 @@ class WebArchive:
 
     def __init__(self, settings: DicomwebArchive) -> None:
         self._settings = settings
-        self._client = httpx2.Client(
-            headers=_authorization(settings),
-            timeout=settings.timeout_s,
-            verify=_trusted(settings),
-            follow_redirects=False,
-        )
+        self._authorization = _authorization(settings)
+        self._trusted = _trusted(settings)
 
     def find(self, search: Search) -> Iterator[ArchivedStudy]:
         """Yield the studies that match, page by page until a page brings nothing new."""
@@ -71,7 +67,7 @@ class WebArchive:
             return Told(words="HTTP 206" if response.status_code == PARTIAL else "")
 
     def _page(self, search: Search, offset: int) -> list[ArchivedStudy]:
-        query = {**_query(search), "limit": str(PAGE), "offset": str(offset)}
+        query = [*_query(search), ("limit", str(PAGE)), ("offset", str(offset))]
         headers = {"Accept": "application/dicom+json"}
         with self._answer("/studies", headers, query) as response:
             if response.status_code in {NO_CONTENT, NOT_FOUND}:
@@ -80,18 +76,30 @@ class WebArchive:
 
     @contextmanager
     def _answer(
-        self, address: str, headers: dict[str, str], query: dict[str, str] | None = None
+        self, address: str, headers: dict[str, str], query: Sequence[tuple[str, str]] = ()
     ) -> Iterator[httpx2.Response]:
         """Yield an answer whose body has not been read; what goes wrong in the block is told."""
         url = self._settings.url + address
         try:
-            with self._client.stream("GET", url, headers=headers, params=query) as response:
+            with (
+                self._client() as client,
+                client.stream("GET", url, headers=headers, params=[*query]) as response,
+            ):
                 _check(response)
                 yield response
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise ArchiveUnreachable(f"{self._settings.url} does not answer: {error}") from None
         except httpx2.HTTPError as error:
             raise ArchiveFailed(f"the connection broke ({type(error).__name__})") from None
+
+    def _client(self) -> httpx2.Client:
+        """Return a client for one question: whoever asks seldom keeps no connection."""
+        return httpx2.Client(
+            headers=self._authorization,
+            timeout=self._settings.timeout_s,
+            verify=self._trusted,
+            follow_redirects=False,
+        )
 
 
 def _authorization(settings: DicomwebArchive) -> dict[str, str]:
@@ -110,13 +118,11 @@ def _authorization(settings: DicomwebArchive) -> dict[str, str]:
     return {"Authorization": value}
 
 
-def _trusted(settings: DicomwebArchive) -> ssl.SSLContext | bool:
-    if settings.trusted is None:
-        return True
+def _trusted(settings: DicomwebArchive) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=settings.trusted)
     except OSError:  # ssl.SSLError is one
-        raise ConfigurationError(f"{settings.trusted} holds no certificates") from None
+        raise ConfigurationError(f"trusted: {settings.trusted} holds no certificates") from None
 
 
 def _check(response: httpx2.Response) -> None:
@@ -142,16 +148,17 @@ def _keep(part: Iterator[bytes], desk: Desk) -> None:
         return
 
 
-def _query(search: Search) -> dict[str, str]:
+def _query(search: Search) -> list[tuple[str, str]]:
     days = [f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until)]
-    asked = {
-        "StudyInstanceUID": search.study_uid,
-        "PatientID": search.patient_id,
-        "ModalitiesInStudy": search.modality,
-        "StudyDate": days[0] if days[0] == days[1] else "-".join(days),
-        "includefield": f"{DESCRIPTION},{INSTANCES}",
-    }
-    return {key: value for key, value in asked.items() if value}
+    asked = [
+        ("StudyInstanceUID", search.study_uid),
+        ("PatientID", search.patient_id),
+        ("ModalitiesInStudy", search.modality),
+        ("StudyDate", days[0] if days[0] == days[1] else "-".join(days)),
+        ("includefield", DESCRIPTION),
+        ("includefield", INSTANCES),
+    ]
+    return [(key, value) for key, value in asked if value]
 
 
 def _studies(body: bytes) -> list[ArchivedStudy]:

@@ -159,7 +159,7 @@ def _show(puller: Puller, shelf: Shelf, studies: Studies) -> None:
         study = known or puller.ask(uid)
         have = shelf.instances(uid) if is_uid(uid) else 0
         there += is_there(study, have)
-        terminal.say("\t".join(_columns(study, have)))
+        click.echo("\t".join(_columns(study, have)))
     terminal.complain(f"{len(studies) - there} studies would be fetched, {there} are there already")
 
 
