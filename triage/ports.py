@@ -355,8 +355,8 @@ class Shelf(Protocol):
     def instances(self, study_uid: str) -> int:
         """Return how many instances of a whole study are there; 0: it is not there."""
 
-    def open(self, study_uid: str, taken: Callable[[], None]) -> Desk:
-        """Begin a study anew; `taken` is called after each instance."""
+    def open(self, study_uid: str, turn: Callable[[], None]) -> Desk:
+        """Begin a study anew; `turn` waits until the next instance may come."""
 
 
 class Archive(Protocol):

@@ -65,6 +65,7 @@ class Puller:
     clock: Clock
     sleep: Sleep = time.sleep
     became: Counter[Outcome] = field(default_factory=Counter)
+    _met: bool = field(default=False, init=False)  #: the archive has answered once
 
     def pull(
         self, shelf: Shelf, study_uid: str, known: ArchivedStudy | None = None
@@ -76,7 +77,6 @@ class Puller:
         """
         outcome, why = self._pulled(shelf, study_uid, known)
         self.became[outcome] += 1
-        log.info("pulled", study_uid=study_uid if is_uid(study_uid) else "", outcome=str(outcome))
         return outcome, why
 
     def find(self, search: Search) -> Iterator[ArchivedStudy]:
@@ -129,14 +129,22 @@ class Puller:
             self.sleep(closed_s)
 
     def _reached(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask, and ask again with growing pauses while the archive is not there."""
+        """Ask, and ask again with growing pauses while the archive is not there.
+
+        One that was never there is not waited for: then the settings are wrong, or the time is.
+        """
         for attempt in range(1, self.limits.attempts):
             try:
-                return ask()
+                answer = ask()
             except ArchiveUnreachable as error:
+                if not self._met:
+                    raise
                 pause_s = max(backoff_s(attempt), error.after_s)
                 log.warning("archive not reached", why=str(error), attempt=attempt, pause_s=pause_s)
                 self.sleep(pause_s)
+            else:
+                self._met = True
+                return answer
         return ask()
 
 
@@ -156,6 +164,8 @@ def _missing(study: ArchivedStudy, told: Told, desk: Desk) -> str:
     if told.failed:
         reasons.append(f"the archive could not send {told.failed}")
     reasons += [f"{times} refused: {why}" for why, times in desk.refused.most_common(SHOWN)]
+    if not told.whole and not reasons:
+        reasons.append("the archive says that it did not send everything")
     if reasons and told.words:
         reasons.append(f"its answer: {told.words}")
     return "; ".join(reasons)

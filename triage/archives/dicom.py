@@ -43,6 +43,7 @@ WORDS = {
     0x0124: "not authorised",
 }
 PDU_BYTES = 131_072
+REJECTED_FOR_GOOD = 1  #: PS3.8 9.3.4
 UNABLE = 0xC000  #: of the range 0xCxxx
 UNKNOWN_DESTINATION = 0xA801  #: PS3.4 C.4.2.1.5
 
@@ -97,7 +98,7 @@ class GetArchive:
                 max_pdu=PDU_BYTES,
             )
         except (OSError, UnicodeError):  # a host name that does not resolve, or that is none
-            raise ConfigurationError(f"{settings.host} is no host that is known") from None
+            raise ArchiveUnreachable(f"{settings.host} is no host that is known") from None
         try:
             self._check(association, contexts[0][0])
             yield association
@@ -110,7 +111,10 @@ class GetArchive:
         peer = f"{settings.ae_title} at {settings.host}:{settings.port}"
         if association.is_rejected:
             primitive: Any = association.acceptor.primitive
-            raise ArchiveUnreachable(f"{peer} rejected the association: {primitive.reason_str}")
+            why = f"{peer} rejected the association: {primitive.reason_str}"
+            if primitive.result == REJECTED_FOR_GOOD:
+                raise ConfigurationError(f"{why}; does it know {self._calling}?")
+            raise ArchiveUnreachable(why)
         if needed in {context.abstract_syntax for context in association.accepted_contexts}:
             return
         if association.acceptor.primitive:
@@ -145,7 +149,8 @@ def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Told:
     failed = _number(last, "NumberOfFailedSuboperations") or 0
     warned = _number(last, "NumberOfWarningSuboperations") or 0
     sent = None if completed is None else completed + warned
-    return Told(sent, failed, warned, "" if code == SUCCESS else in_words(code))
+    whole = code == SUCCESS or (code == WARNING and warned > 0)
+    return Told(sent, failed, warned, whole, "" if code == SUCCESS else in_words(code))
 
 
 def in_words(code: int) -> str:

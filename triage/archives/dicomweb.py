@@ -64,13 +64,18 @@ class WebArchive:
             boundary = boundary_of(response.headers.get("Content-Type", ""))
             for part in Parts(response.iter_bytes(PIECE_BYTES), boundary):
                 _keep(part, desk)
-            return Told(words="HTTP 206" if response.status_code == PARTIAL else "")
+            partial = response.status_code == PARTIAL
+            return Told(whole=not partial, words="HTTP 206" if partial else "")
 
     def _page(self, search: Search, offset: int) -> list[ArchivedStudy]:
         query = [*_query(search), ("limit", str(PAGE)), ("offset", str(offset))]
         headers = {"Accept": "application/dicom+json"}
         with self._answer("/studies", headers, query) as response:
-            if response.status_code in {NO_CONTENT, NOT_FOUND}:
+            if response.status_code == NOT_FOUND:
+                raise ConfigurationError(
+                    f"HTTP 404 for {self._settings.url}/studies: is url right?"
+                )
+            if response.status_code == NO_CONTENT:
                 return []
             return _studies(response.read())
 
@@ -99,6 +104,7 @@ class WebArchive:
             timeout=self._settings.timeout_s,
             verify=self._trusted,
             follow_redirects=False,
+            trust_env=False,  # no proxy that nobody named in the settings
         )
 
 

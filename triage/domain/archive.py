@@ -77,4 +77,5 @@ class Told:
     sent: int | None = None  #: instances, as it counts them; None: it does not say
     failed: int = 0  #: instances that it could not send
     warned: int = 0  #: instances that it sent with a warning
+    whole: bool = True  #: by its answer everything was sent, if perhaps with warnings
     words: str = ""  #: its answer, where that is not plain success

@@ -42,14 +42,14 @@ class FolderDesk:
         self,
         study_uid: str,
         folder: Path,
-        taken: Callable[[], None],
+        turn: Callable[[], None],
         hand_on: Callable[[Path], None],
     ) -> None:
         if not is_uid(study_uid):  # before it becomes a path, whoever asks
             raise ValueError("a study is named by what is no UID")
         self._study_uid = study_uid
         self._folder = folder / study_uid
-        self._taken = taken
+        self._turn = turn
         self._hand_on = hand_on
         self._kept: set[str] = set()
         self.refused: Counter[str] = Counter()
@@ -65,12 +65,12 @@ class FolderDesk:
 
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
         """Keep an instance of this study under its name; the same UID again changes nothing."""
+        self._turn()
         with self._noted(), room(), FileAside(self._folder.parent / uuid4().hex) as aside:
             for piece in pieces:
                 aside.write(piece)
             aside.close()
             self._name(aside.path, announced_uid)
-        self._taken()
 
     def _name(self, path: Path, announced_uid: str | None) -> None:
         if not path.stat().st_size:
@@ -118,9 +118,9 @@ class FolderShelf:
         """Return how many instances of a whole study are there."""
         return sum(1 for _ in (self._root / study_uid).glob("*.dcm"))
 
-    def open(self, study_uid: str, taken: Callable[[], None]) -> FolderDesk:
+    def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDesk:
         """Begin a study anew."""
-        return FolderDesk(study_uid, self._working, taken, self._place)
+        return FolderDesk(study_uid, self._working, turn, self._place)
 
     def _place(self, folder: Path) -> None:
         """Give a whole study its name; one that has grown in the archive gets its further files."""
@@ -148,9 +148,9 @@ class PassingShelf:
         """Return how many instances of a study the intake has."""
         return self._known(study_uid)
 
-    def open(self, study_uid: str, taken: Callable[[], None]) -> FolderDesk:
+    def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDesk:
         """Begin a study anew."""
-        return FolderDesk(study_uid, self._working, taken, self._pass_on)
+        return FolderDesk(study_uid, self._working, turn, self._pass_on)
 
     def _pass_on(self, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
