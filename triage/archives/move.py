@@ -2,7 +2,8 @@
 
 Rule: the port is for that study alone. An association is let in when it calls us by the title of
 `move_to` and itself by one that the archive has; an instance is kept when it is of the study, and,
-where it says whose C-MOVE it comes from, of this one (PS3.7 9.1.1.1, Move Originator).
+where it says whose C-MOVE it comes from, of this one (PS3.7 9.1.1.1, Move Originator: our title,
+but some archives write their own).
 """
 
 from collections.abc import Iterator
@@ -75,11 +76,8 @@ class MoveArchive(GetArchive):
 
     def _kept(self, event: evt.Event, desk: Desk) -> int:
         request: Any = event.request
-        originator = request.MoveOriginatorApplicationEntityTitle
-        number = request.MoveOriginatorMessageID
-        if str(originator or self._calling).strip() != self._calling or number not in {
-            None,
-            MESSAGE_ID,
-        }:
+        title = str(request.MoveOriginatorApplicationEntityTitle or "").strip()
+        ours = title in {"", self._calling, *self._senders}
+        if not ours or request.MoveOriginatorMessageID not in {None, MESSAGE_ID}:
             return Status.DATA_SET_DOES_NOT_MATCH
         return kept_on(event, desk)
