@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
@@ -17,10 +18,22 @@ from tests.builders.images import Slice as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
-from triage.bootstrap import open_puller
+from triage import logs
+from triage.__main__ import main
+from triage.bootstrap import (
+    SystemClock,
+    open_ledger,
+    open_puller,
+    open_spool,
+    passing_shelf,
+    pulled_folder,
+)
 from triage.config import load
 from triage.demo import free_port
 from triage.domain.archive import Search
+from triage.domain.errors import ConfigurationError
+from triage.domain.study import State
+from triage.index import files
 from triage.pull import Outcome, Puller
 from triage.send import Peer, send
 from triage.store.shelf import FolderShelf, sole_pull
@@ -201,3 +214,62 @@ def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> N
     assert set(fetched(folder)) == {uid("one"), uid("two")}
     for said in (listed, shown, again):
         assert "marked" not in (said.stdout + said.stderr).lower()
+
+
+def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_path: Path) -> None:
+    config = configured(tmp_path, pacs=archive(pacs, "get"))
+    settings = load(config, {})
+    with pytest.raises(ConfigurationError, match="there is no ledger"):
+        passing_shelf(settings, "pacs")
+    open_ledger(settings, SystemClock()).close()  # as the worker makes it
+    with sole_pull(pulled_folder(settings)):
+        assert opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))[0] is (
+            Outcome.FETCHED
+        )
+        again = opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))
+    assert again == (Outcome.THERE, "")
+    ledger = open_ledger(settings, SystemClock())
+    ((arrived,), sources) = ledger.studies(), ledger.sources(uid("one"), 1)
+    ledger.close()
+    assert (arrived.study_uid, arrived.state, arrived.instances) == (
+        uid("one"),
+        State.RECEIVING,
+        13,
+    )
+    assert {*sources} == {pacs.ae_title}
+    assert {Path(path).stem for path in open_spool(settings).paths()} == names(study("one"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["1.2.3"], "say --into FOLDER or --assess"),
+        (["1.2.3", "--into", "x", "--assess"], "say --into FOLDER or --assess"),
+        (["--into", "x"], "say STUDY_UIDs or --worklist"),
+        (["1.2.3", "--patient", "4711", "--into", "x"], "say STUDY_UIDs or --worklist"),
+        (["../x", "--into", "x"], "is no Study UID: '../x'"),
+        (["--patient", "47*", "--into", "x"], "have no * ? or"),
+        (["--modality", "MR", "--into", "x"], "need --since or --patient"),
+        (["--since", "2024-02-01", "--until", "2024-01-01", "--into", "x"], "before --since"),
+        (["1.2.3", "--into", "state/spool"], "lies in the state folder"),
+        (["1.2.3", "--from", "other", "--into", "x"], "archives of the settings has no other"),
+    ],
+)
+def test_what_is_said_unclearly_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure", lambda _: None)
+    settings = {"kind": "dicom", "ae_title": "PACS", "host": HOST, "port": 1}
+    config = configured(tmp_path, pacs=settings)
+    asked = ["--config", str(config), "pull", "--from", "pacs", *arguments]
+    shown = CliRunner().invoke(main, asked)
+    assert shown.exit_code == 2
+    assert said in shown.output
+
+
+def test_what_is_still_being_fetched_is_not_indexed(tmp_path: Path) -> None:
+    for name in ("1.2/a.dcm", ".pulling/1.3/b.dcm"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert files(tmp_path) == [tmp_path / "1.2" / "a.dcm"]
