@@ -14,6 +14,7 @@ from triage.commands.findings import findings
 from triage.commands.index import index
 from triage.commands.password import password
 from triage.commands.phantom import phantom
+from triage.commands.pull import pull
 from triage.commands.series import series
 from triage.commands.serve import receive, serve, web, work
 from triage.commands.studies import replay, send, status
@@ -65,7 +66,7 @@ COMMANDS = [
     *(serve, receive, work, web),
     *(check, password, findings),
     *(send, status, replay),
-    *(search, case, forget, index),
+    *(search, case, forget, index, pull),
     *(series, phantom, demo_command),
 ]
 for command in COMMANDS:

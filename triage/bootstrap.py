@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
 from receivers.commitment import Requestor
-from triage import __version__
+from triage import __version__, archives
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
 from triage.broker.queue import CeleryQueue
@@ -26,11 +27,12 @@ from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
 from triage.cases.past import Past
 from triage.commit import Committer
-from triage.config import Receiver, Settings, SourceCompleteness
+from triage.config import Archive, DicomArchive, Receiver, Settings, SourceCompleteness
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.domain.instance import Source
 from triage.findings.loader import load_findings
 from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
@@ -42,7 +44,9 @@ from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
+from triage.pace import Pace
 from triage.ports import Clock, Destination, Library
+from triage.pull import Limits, Puller
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
@@ -50,6 +54,7 @@ from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
+from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
 from triage.web.access import Access
 from triage.web.app import build
@@ -59,6 +64,11 @@ log = structlog.get_logger(__name__)
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
 COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
+
+
+PULLED = "pulled"  #: the folder of the state folder where studies are gathered for the intake
+COPIED = 1 << 20  #: bytes at a time
+ANY_REVISION = 2**31 - 1
 
 
 class SystemClock:
@@ -220,6 +230,58 @@ def open_destinations(settings: Settings) -> dict[str, Destination]:
     """Return the configured destinations by name; nothing is connected yet."""
     ours = settings.receiver.ae_title
     return {each.name: KINDS[each.kind](ours, each) for each in settings.destinations}
+
+
+def archive_of(settings: Settings, name: str) -> Archive:
+    """Return an archive of the settings by its name."""
+    if name not in settings.archives:
+        names = ", ".join(sorted(settings.archives)) or "none"
+        raise ConfigurationError(f"archives of the settings has no {name}; it has {names}")
+    return settings.archives[name]
+
+
+def open_puller(settings: Settings, name: str) -> Puller:
+    """Return what fetches from an archive of the settings; nothing is connected yet."""
+    known = archive_of(settings, name)
+    clock = SystemClock()
+    per_hour = known.studies_per_hour
+    limits = Limits(
+        instances=Pace(known.instances_per_s, clock),
+        studies=Pace(None if per_hour is None else per_hour / 3600, clock),
+        hours=known.hours,
+        attempts=known.attempts,
+    )
+    return Puller(archives.opened(settings.receiver.ae_title, known), limits, clock)
+
+
+def passing_shelf(settings: Settings, name: str) -> PassingShelf:
+    """Return where pulled studies are given to the intake, whole, as if received."""
+    ledger = existing_ledger(settings)
+    intake = Intake(open_spool(settings), ledger)
+    archive = archive_of(settings, name)
+    source = (
+        Source(archive.ae_title, archive.host)
+        if isinstance(archive, DicomArchive)
+        else Source("", urlsplit(archive.url).hostname or "")
+    )
+
+    def accept(path: Path) -> None:
+        aside = intake.aside()
+        with aside, path.open("rb") as file:
+            while piece := file.read(COPIED):
+                aside.write(piece)
+            aside.close()
+            intake.accept_file(aside, source)
+
+    def known(study_uid: str) -> int:
+        return len(ledger.paths(study_uid, ANY_REVISION))
+
+    return PassingShelf(pulled_folder(settings), known, accept)
+
+
+def pulled_folder(settings: Settings) -> Path:
+    """Return where studies are gathered that go on to the intake."""
+    return state_folder(settings) / PULLED
 
 
 def open_model(settings: Settings, cache: Path | None) -> Model:

@@ -12,19 +12,24 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from triage.documents import Location, Strict, parse, read
 from triage.domain.assessment import Disclosure
 from triage.domain.completeness import Sign
 from triage.domain.errors import ConfigurationError
+from triage.domain.hours import HOURS
 
 AE_TITLE_MAX = 16
 PACKAGE = Path(__file__).parent
 ENVIRONMENT_PREFIX = "TRIAGE_"
 #: Read by the programs themselves, not settings.
 NOT_SETTINGS = {"TRIAGE_CONFIG", "TRIAGE_REAL_DATA", "TRIAGE_REQUIRE_PEERS"}
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _ae_title(value: str) -> str:
@@ -64,6 +69,22 @@ def _certificate(value: str) -> str:
     """A fingerprint is compared without its colons and in small letters; a name as it stands."""
     digits = value.replace(":", "").lower()
     return digits if FINGERPRINT.fullmatch(digits) else value
+
+
+def _hours(value: str) -> str:
+    if not HOURS.fullmatch(value):
+        raise ValueError("hours are written as 22:00-06:00")
+    return value
+
+
+def _dicomweb_url(value: str) -> str:
+    """A password in it would be shown, and logged on the way; so would a query."""
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        raise ValueError("a DICOMweb service is named as https://host/dicom-web")
+    if url.username is not None or url.password is not None:
+        raise ValueError("user and password go into authorization: Basic and their base64")
+    return value.rstrip("/")
 
 
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -191,6 +212,60 @@ class DicomDestination(Strict):
     )  #: to connect, to be accepted, to be answered
 
 
+class Asking(Strict):
+    """How an archive is asked, however it is reached."""
+
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)  #: to connect, and for each next sign
+    instances_per_s: Annotated[float, Field(ge=0.2, allow_inf_nan=False)] | None = 50.0
+    studies_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    #: of the local day, in which studies are begun; None: at any time
+    hours: Annotated[str, AfterValidator(_hours)] | None = None
+    attempts: Count = 12  #: to reach it, before the rest is left
+
+
+class MoveTo(Strict):
+    """Where an archive sends what it is told to move: a port of ours while a study is fetched."""
+
+    ae_title: AeTitle = "CMRTRIAGE_PULL"
+    host: str = "127.0.0.1"  #: to listen on
+    port: Port = 11114
+    sends_as: tuple[AeTitle, ...] = ()  #: calling AE titles besides the one that is called
+
+
+class DicomArchive(Asking):
+    """An archive that is asked over C-FIND, and fetched from by C-GET or C-MOVE."""
+
+    kind: Literal["dicom"]
+    ae_title: AeTitle
+    host: str
+    port: Port
+    calling: AeTitle | None = None  #: as whom we call; None: receiver.ae_title
+    move_to: MoveTo | None = None  #: for C-MOVE; None: C-GET
+
+
+class DicomwebArchive(Asking):
+    """An archive that is asked over QIDO-RS, and fetched from by WADO-RS."""
+
+    kind: Literal["dicomweb"]
+    url: Annotated[str, AfterValidator(_dicomweb_url)]
+    authorization: SecretStr | None = None  #: the header's value, e.g. Bearer ...
+    authorization_file: Path | None = None  #: a file that holds it
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if self.authorization is not None and self.authorization_file is not None:
+            raise ValueError("give authorization or authorization_file, not both")
+        secret = self.authorization is not None or self.authorization_file is not None
+        url = urlsplit(self.url)
+        if secret and url.scheme == "http" and url.hostname not in LOOPBACK:
+            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
+        return self
+
+
+Archive = Annotated[DicomArchive | DicomwebArchive, Field(discriminator="kind")]
+
+
 class Model(Strict):
     """Which model runs, and on what."""
 
@@ -213,7 +288,6 @@ class Worker(Strict):
 #: What `triage password` prints; triage/web/passwords.py makes and reads it.
 HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
 USER = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _hashed(value: str) -> str:
@@ -279,6 +353,7 @@ class Settings(Strict):
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: Receiver = Receiver()
     destinations: tuple[DicomDestination, ...] = ()
+    archives: dict[PeerName, Archive] = Field(default_factory=dict)  #: that `triage pull` asks
     findings: Path = PACKAGE / "findings" / "default.yaml"
     series_rules: Path | None = None  #: what this site's series are, asked before the shipped table
     model: Model = Model()
@@ -372,8 +447,20 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         }
     )
     receiver = settings.receiver.model_copy(update={"tls": tls})
-    parts = {"model": model, "web": web, "receiver": receiver}
+    archives = {name: _archive(each, base) for name, each in settings.archives.items()}
+    parts = {"model": model, "web": web, "receiver": receiver, "archives": archives}
     return settings.model_copy(update={**paths, **parts})
+
+
+def _archive(archive: DicomArchive | DicomwebArchive, base: Path) -> Archive:
+    if isinstance(archive, DicomArchive):
+        return archive
+    secret, trusted = archive.authorization_file, archive.trusted
+    paths = {
+        "authorization_file": secret and _absolute(secret, base),
+        "trusted": trusted and _absolute(trusted, base),
+    }
+    return archive.model_copy(update=paths)
 
 
 def _absolute(path: Path, base: Path) -> Path:

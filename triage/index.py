@@ -111,8 +111,14 @@ def in_folder(folder: Path, done: Callable[[], None] = lambda: None) -> tuple[Ar
 
 
 def files(folder: Path) -> list[Path]:
-    """Return every file below a folder, in order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return every file below a folder, in order; not what is hidden: it may still be arriving."""
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)
+    )
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def in_ledger(ledger: Ledger) -> Archive:

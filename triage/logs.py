@@ -24,6 +24,8 @@ QUIET = {
     # Repeats a task's exception with its message; the task logs it by type.
     "celery.app.trace": logging.CRITICAL,
     "highdicom": logging.CRITICAL,
+    "httpx2": logging.WARNING,  # every request with its URL, which may ask for a patient
+    "httpcore2": logging.WARNING,
 }
 
 

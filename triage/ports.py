@@ -4,17 +4,20 @@ Rule: intake, assess, deliver and reconcile know these and nothing behind them. 
 passes the contract suite of its port (tests/contract); so does every fake.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.domain.archive import ArchivedStudy, Search, Told
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
+from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 
@@ -315,3 +318,52 @@ class Library(Protocol):
 
         What is added of theirs later is left out.
         """
+
+
+class Desk(Protocol):
+    """Where one study is gathered until it is whole. As a context: what was not finished goes."""
+
+    @property
+    def instances(self) -> int:
+        """How many different instances lie here."""
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Why instances were not kept, and how often."""
+
+    @property
+    def full(self) -> SpoolFull | None:
+        """What was raised when there was no room, if there was none."""
+
+    def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
+        """Keep a Part 10 file that comes in pieces; raise InstanceRefused where it is not ours.
+
+        `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
+        """
+
+    def finish(self) -> None:
+        """Hand the whole study on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Shelf(Protocol):
+    """Where pulled studies go."""
+
+    def instances(self, study_uid: str) -> int:
+        """Return how many instances of a whole study are there; 0: it is not there."""
+
+    def open(self, study_uid: str, turn: Callable[[], None]) -> Desk:
+        """Begin a study anew; `turn` waits until the next instance may come."""
+
+
+class Archive(Protocol):
+    """A PACS that is asked for studies. Raises ArchiveFailed and ArchiveUnreachable."""
+
+    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+        """Yield the studies that it names; more may be among them than were looked for."""
+
+    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+        """Have it send a study, and put the instances onto the desk as they come."""

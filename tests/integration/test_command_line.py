@@ -45,6 +45,7 @@ COMMANDS = [
     "forget",
     "web",
     "password",
+    "pull",
 ]
 USERS = {"anna": hashed("correct horse battery")}
 

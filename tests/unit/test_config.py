@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from triage.config import Settings, Web, load, require_peers, shown
+from triage.config import DicomwebArchive, Settings, Web, load, require_peers, shown
 from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hashed
 
@@ -94,6 +94,21 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ),
         ("receiver: {complete: {evidence: [moon]}}", "receiver.complete.evidence.0"),
         ("receiver:\n  commitment: [{calling: MR1, host: h}]", "receiver.commitment.0.port"),
+        ("archives: {pacs: {kind: ftp}}", "archives.pacs"),
+        ("archives:\n  Pacs: {kind: dicomweb, url: http://h/w}", "line 2: archives.Pacs"),
+        ("archives: {a: {kind: dicom, ae_title: A, host: h}}", "port: is missing"),
+        ("archives: {a: {kind: dicomweb, url: 'h/web'}}", "named as https://host/dicom-web"),
+        ("archives: {a: {kind: dicomweb, url: 'https://u:hush@h/web'}}", "go into authorization"),
+        ("archives: {a: {kind: dicomweb, url: 'https://h/web', hours: 22-6}}", "22:00-06:00"),
+        (
+            "archives: {a: {kind: dicomweb, url: 'http://h/web', authorization: Bearer hush}}",
+            "to h it could be read on the way",
+        ),
+        (
+            "archives: {a: {kind: dicomweb, url: https://h/w, authorization: B hush, "
+            "authorization_file: f}}",
+            "give authorization or authorization_file",
+        ),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,
@@ -203,3 +218,17 @@ def test_hashed_passwords_are_not_shown() -> None:
     told = shown(Settings(web=Web(users=users)))
     assert '"anna":"scrypt$***"' in told
     assert users["anna"] not in told
+
+
+def test_the_authorization_of_an_archive_comes_from_the_environment_and_is_not_shown(
+    tmp_path: Path,
+) -> None:
+    text = "archives: {vna: {kind: dicomweb, url: 'https://h/web', trusted: ca.pem}}"
+    environment = {"TRIAGE_ARCHIVES__VNA__AUTHORIZATION": "Bearer hush"}
+    settings = load(written(tmp_path, text), environment)
+    vna = settings.archives["vna"]
+    assert isinstance(vna, DicomwebArchive)
+    assert vna.authorization is not None
+    assert vna.authorization.get_secret_value() == "Bearer hush"
+    assert vna.trusted == tmp_path / "ca.pem"
+    assert "hush" not in shown(settings) + repr(settings)

@@ -11,6 +11,8 @@
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
     ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
     ├── CaseUnknown          there is no such past case, or none at all
+    ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
+    │   └── ArchiveUnreachable   it is not there at all, or wants a pause: it is waited for
     └── DeliveryFailed       a destination did not take a product; it is tried again
         └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
@@ -64,6 +66,18 @@ class DeliveryFailed(TriageError):
 
 class DestinationUnreachable(DeliveryFailed):
     """A destination did not answer at all; one delivery a time finds out when it is back."""
+
+
+class ArchiveFailed(TriageError):
+    """An archive did not give what it was asked for; the message is its answer."""
+
+
+class ArchiveUnreachable(ArchiveFailed):
+    """An archive is not there, or has said that it wants a pause of `after_s` seconds."""
+
+    def __init__(self, message: str, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class LedgerUnavailable(TriageError):

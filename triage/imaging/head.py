@@ -20,12 +20,12 @@ from pydicom.uid import (
 
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
+from triage.domain.uid import UID_LENGTH
 from triage.imaging.header import (
     META_HEAD,
     MOST_PHASES,
     NATIVE,
     PLACE_LENGTH,
-    UID_LENGTH,
     UNREADABLE,
     WANTED,
     data_set_start,

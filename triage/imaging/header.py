@@ -5,7 +5,6 @@ that name no file, or pixel data shorter than the header says are damage; everyt
 as it came.
 """
 
-import re
 import struct
 import zlib
 from io import BytesIO
@@ -22,10 +21,9 @@ from pydicom.uid import (
 
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
+from triage.domain.uid import is_uid
 
 #: PS3.5 9.1, but components may begin with zero: real scanners write such.
-UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
-UID_LENGTH = 64
 GROUP_LENGTH = bytes.fromhex("02000000")  #: (0002,0000) in little endian
 
 META_HEAD = 144  #: bytes of preamble, prefix and group length
@@ -166,7 +164,7 @@ def _uid(dataset: Dataset, keyword: str) -> str:
     value = str(dataset.get(keyword) or "")
     if not value:
         raise DamagedInstance(f"{keyword} is missing")
-    if len(value) > UID_LENGTH or not UID_PATTERN.fullmatch(value):
+    if not is_uid(value):
         raise DamagedInstance(f"{keyword} is not a UID")
     return value
 

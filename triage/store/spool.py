@@ -46,7 +46,7 @@ class FileSpool:
 
     def aside(self) -> "FileAside":
         """Open a new file for what arrives."""
-        with _room():
+        with room():
             return FileAside(self._incoming / uuid4().hex)
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
@@ -57,10 +57,10 @@ class FileSpool:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
         folder = self._root / identity.study_uid
         name = identity.sop_instance_uid
-        with _room(), aside:
+        with room(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
-                _fsync_folder(self._root)
+                fsync_folder(self._root)
             path, outcome = folder / f"{name}.dcm", Outcome.NEW
             if not _place(aside.path, path):
                 outcome = Outcome.DUPLICATE
@@ -77,7 +77,7 @@ class FileSpool:
     def quarantine_file(self, aside: Aside) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
         path = self._quarantine / f"{aside.digest}.bin"
-        with _room(), aside:
+        with room(), aside:
             _place(aside.path, path)
             self._sync_folder(path.parent)
         return str(path.relative_to(self._quarantine.parent))
@@ -126,14 +126,14 @@ class FileAside:
         self._digest.update(part)
         assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
         rest = memoryview(part)
-        with _room():
+        with room():
             while rest:  # a write may be a short one
                 rest = rest[os.write(self._descriptor, rest) :]
 
     def close(self) -> None:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
-        with _room():
+        with room():
             os.fsync(self._descriptor)
         self._shut()
 
@@ -185,10 +185,11 @@ def _same_data_set(one: Path, other: Path) -> bool:
 
 def _fsync_folders(folders: Sequence[Path]) -> None:
     for folder in set(folders):
-        _fsync_folder(folder)
+        fsync_folder(folder)
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -197,7 +198,8 @@ def _fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def room() -> Iterator[None]:
+    """Turn the system's errors that mean a full disk into SpoolFull."""
     try:
         yield
     except OSError as error:

@@ -21,6 +21,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -32,11 +34,14 @@ from receivers.tls import SUITES
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
-from triage.config import Receiver, Tls, load
+from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
+from triage.archives.dicomweb import AS_STORED, LATER, PAGE
+from triage.config import DicomwebArchive, MoveTo, Receiver, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.dimse import WARNINGS, Action, Status, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
+from triage.pull import STUDY_TRIES
 from triage.reports import REPORTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 
@@ -44,6 +49,11 @@ STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
 RECEIVER = Receiver()
+ARCHIVE_MODELS = (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 
 def prose(name: str) -> str:
@@ -88,9 +98,31 @@ def test_the_answers_that_count_as_stored() -> None:
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
 
 
+def test_what_is_asked_of_archives() -> None:
+    assert table(STATEMENT, "fetching") == [[uid.name, str(uid)] for uid in ARCHIVE_MODELS]
+    syntaxes = [name for (name,) in table(STATEMENT, "fetched as stored")]
+    assert syntaxes == [uid.name for uid in COMPRESSED]
+
+
+def test_no_more_contexts_are_proposed_than_there_are() -> None:
+    few, many = proposed([MRImageStorage]), proposed([f"1.2.{number}" for number in range(500)])
+    assert max(len(few), len(many)) + 1 <= CONTEXTS_MAX
+    syntaxes = [one for uid, syntaxes in few for one in syntaxes if uid == MRImageStorage]
+    assert syntaxes == [*UNCOMPRESSED, *COMPRESSED]
+    assert {uid for uid, _ in few} == {*usual()}
+
+
 @pytest.mark.parametrize(
     "claim",
     [
+        f"and for {len(usual())} more that a cardiac MR study may hold",
+        f"at most {CONTEXTS_MAX} presentation contexts",
+        f"`move_to` ({MoveTo().ae_title}, {MoveTo().host}:{MoveTo().port})",
+        f"the keys of C-FIND, {PAGE} at a time",
+        f"as `{AS_STORED}`",
+        f"{', '.join(map(str, sorted(LATER)[:-1]))} and {max(LATER)} are waited for",
+        f"that breaks is tried {STUDY_TRIES} times",
+        f"`attempts` ({DicomwebArchive.model_fields['attempts'].default}) times",
         f"# DICOM conformance statement: CMR triage worker {__version__}",
         f"`receiver.pdu_bytes` ({RECEIVER.pdu_bytes}) | {AE().maximum_pdu_size} bytes |",
         f"`receiver.associations` ({RECEIVER.associations}), a further one is rejected |",

@@ -1,0 +1,275 @@
+"""Studies fetched from archives: Orthanc over C-GET, C-MOVE and DICOMweb."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from pydicom import Dataset, dcmread
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from tests.builders.images import Slice as Place
+from tests.builders.images import cine, image, part10, uid
+from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.peers import peer
+from triage import logs
+from triage.__main__ import main
+from triage.bootstrap import (
+    SystemClock,
+    open_ledger,
+    open_puller,
+    open_spool,
+    passing_shelf,
+    pulled_folder,
+)
+from triage.config import load
+from triage.demo import free_port
+from triage.domain.archive import Search
+from triage.domain.errors import ConfigurationError
+from triage.domain.study import State
+from triage.index import files
+from triage.pull import Outcome, Puller
+from triage.send import Peer, send
+from triage.store.shelf import FolderShelf, sole_pull
+
+DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+WAYS = ["get", "move", "dicomweb"]
+DAYS = {"one": "20240131", "two": "20240202", "three": "20240301"}
+MOVE_AE, MOVE_PORT = "PULLING", free_port()
+
+
+def study(name: str, **values: Any) -> list[Dataset]:
+    more = {"StudyDate": DAYS.get(name, "20240501"), "StudyDescription": "Herz MRT", **values}
+    return [*cine(name, "a", Place(), **more), image(name, "b", **more)]
+
+
+def compressed(name: str) -> list[Dataset]:
+    """One image as it is, one in RLE and one in JPEG 2000."""
+    pixels = {"Rows": 64, "Columns": 64, "PixelData": bytes(range(256)) * 32}
+    images = [image(name, "a", number, StudyDate="20240601", **pixels) for number in range(3)]
+    images[1].compress(RLELossless, generate_instance_uid=False)
+    images[2].compress(JPEG2000Lossless, generate_instance_uid=False)
+    return images
+
+
+def store(pacs: Orthanc, images: list[Dataset], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for each in images:
+        files.append(folder / f"{each.SOPInstanceUID}.dcm")
+        files[-1].write_bytes(part10(each))
+    sent = send(files, Peer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    assert all(each.stored for each in sent)
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with orthanc(
+        tmp_path_factory.mktemp("orthanc"),
+        Plugins=[peer(DICOMWEB)],
+        DicomModalities={"pull": [MOVE_AE, HOST, MOVE_PORT]},
+        DicomAlwaysAllowFind=True,
+        DicomAlwaysAllowGet=True,
+        DicomAlwaysAllowMove=True,
+    ) as running:
+        folder = tmp_path_factory.mktemp("sent")
+        for name in DAYS:
+            store(running, study(name), folder)
+        store(running, compressed("small"), folder)
+        yield running
+
+
+def archive(pacs: Orthanc, way: str, **more: Any) -> dict[str, Any]:
+    if way == "dicomweb":
+        url = f"http://{HOST}:{pacs.http_port}/dicom-web"
+        return {"kind": "dicomweb", "url": url, "instances_per_s": None, **more}
+    move_to = {"ae_title": MOVE_AE, "port": MOVE_PORT} if way == "move" else None
+    return {
+        "kind": "dicom",
+        "ae_title": pacs.ae_title,
+        "host": HOST,
+        "port": pacs.dicom_port,
+        "move_to": move_to,
+        "instances_per_s": None,
+        "timeout_s": 20,
+        **more,
+    }
+
+
+def configured(tmp_path: Path, **archives: Any) -> Path:
+    path = tmp_path / "triage.yaml"
+    content = {"state_dir": str(tmp_path / "state"), "archives": archives, "log": "json"}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def command(config: Path, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "triage", "--config", str(config), "pull", *map(str, arguments)]
+
+
+def pull(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(config, "--from", "pacs", *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "250"},
+    )
+
+
+def fetched(folder: Path) -> dict[str, set[str]]:
+    return {
+        each.name: {path.stem for path in each.glob("*.dcm")}
+        for each in folder.iterdir()
+        if not each.name.startswith(".")
+    }
+
+
+def names(images: list[Dataset]) -> set[str]:
+    return {str(each.SOPInstanceUID) for each in images}
+
+
+def opened(config: Path) -> Puller:
+    return open_puller(load(config, {}), "pacs")
+
+
+@pytest.fixture(params=WAYS)
+def puller(pacs: Orthanc, tmp_path: Path, request: pytest.FixtureRequest) -> Puller:
+    return opened(configured(tmp_path, pacs=archive(pacs, request.param)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with sole_pull(tmp_path / "into"):
+        yield tmp_path / "into"
+
+
+def test_a_study_comes_whole_and_only_once(puller: Puller, folder: Path) -> None:
+    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.FETCHED, "")
+    assert fetched(folder) == {uid("one"): names(study("one"))}
+    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.THERE, "")
+    assert [path.name for path in (folder / ".pulling").iterdir()] == ["lock"]
+
+
+def test_images_come_as_they_are_stored(puller: Puller, folder: Path) -> None:
+    assert puller.pull(FolderShelf(folder), uid("small")) == (Outcome.FETCHED, "")
+    for sent in compressed("small"):
+        came = dcmread(folder / uid("small") / f"{sent.SOPInstanceUID}.dcm")
+        assert came.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert came.PixelData == sent.PixelData
+
+
+def test_a_study_that_the_archive_does_not_have_is_no_study(puller: Puller, folder: Path) -> None:
+    outcome, why = puller.pull(FolderShelf(folder), uid("nowhere"))
+    assert outcome is Outcome.FAILED
+    assert "does not have it" in why
+    assert fetched(folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("search", "names"),
+    [
+        (Search(study_uid=uid("two")), ["two"]),
+        (Search(since=date(2024, 1, 31), until=date(2024, 1, 31)), ["one"]),
+        (Search(since=date(2024, 1, 31), until=date(2024, 2, 29)), ["one", "two"]),
+        (Search(since=date(2024, 2, 1), modality="MR", description="herz"), [*DAYS][1:]),
+        (Search(patient_id="MARKED-ID", description="mrt"), [*DAYS]),
+        (Search(patient_id="MARKED"), []),
+        (Search(since=date(2024, 1, 1), modality="CT"), []),
+        (Search(since=date(2024, 1, 1), description="knie"), []),
+    ],
+)
+def test_studies_are_found(puller: Puller, search: Search, names: list[str]) -> None:
+    found = {study.study_uid: study for study in puller.find(search)}
+    assert {*found} == {uid(name) for name in names}
+    assert all(study.instances == 13 for study in found.values())
+    assert all(study.modalities == ("MR",) for study in found.values())
+
+
+def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> None:
+    config, folder = configured(tmp_path, pacs=archive(pacs, "get")), tmp_path / "into"
+    days = ("--since", "2024-01-31", "--until", "2024-02-02", "--into", folder)
+    listed = pull(config, *days, "--modality", "mr", "--description", "herz", "--list")
+    assert listed.returncode == 0, listed.stderr
+    rows = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert rows == [[uid(n), DAYS[n], "MR", "13 instances"] for n in ("one", "two")]
+    assert "2 studies would be fetched, 0 are there already" in listed.stderr
+    assert not folder.exists()
+    worklist = tmp_path / "worklist.csv"
+    worklist.write_text(f"study_uid,accession\n{uid('nowhere')},1\n{uid('two')},2\n")
+    shown = pull(config, "--worklist", worklist, "--into", folder)
+    assert shown.returncode == 2
+    assert "1 fetched, 0 there already, 0 incomplete, 1 failed" in shown.stdout
+    assert f"failed {uid('nowhere')}: no instance came" in shown.stderr
+    assert "1 studies were not fetched; say the same again" in shown.stderr
+    again = pull(config, *days)
+    assert again.returncode == 0, again.stderr
+    assert "1 fetched, 1 there already, 0 incomplete, 0 failed" in again.stdout
+    assert set(fetched(folder)) == {uid("one"), uid("two")}
+    for said in (listed, shown, again):
+        assert "marked" not in (said.stdout + said.stderr).lower()
+
+
+def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_path: Path) -> None:
+    config = configured(tmp_path, pacs=archive(pacs, "get"))
+    settings = load(config, {})
+    with pytest.raises(ConfigurationError, match="there is no ledger"):
+        passing_shelf(settings, "pacs")
+    open_ledger(settings, SystemClock()).close()  # as the worker makes it
+    with sole_pull(pulled_folder(settings)):
+        assert opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))[0] is (
+            Outcome.FETCHED
+        )
+        again = opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))
+    assert again == (Outcome.THERE, "")
+    ledger = open_ledger(settings, SystemClock())
+    ((arrived,), sources) = ledger.studies(), ledger.sources(uid("one"), 1)
+    ledger.close()
+    assert (arrived.study_uid, arrived.state, arrived.instances) == (
+        uid("one"),
+        State.RECEIVING,
+        13,
+    )
+    assert {*sources} == {pacs.ae_title}
+    assert {Path(path).stem for path in open_spool(settings).paths()} == names(study("one"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["1.2.3"], "say --into FOLDER or --assess"),
+        (["1.2.3", "--into", "x", "--assess"], "say --into FOLDER or --assess"),
+        (["--into", "x"], "say STUDY_UIDs or --worklist"),
+        (["1.2.3", "--patient", "4711", "--into", "x"], "say STUDY_UIDs or --worklist"),
+        (["../x", "--into", "x"], "is no Study UID: '../x'"),
+        (["--patient", "47*", "--into", "x"], "have no * ? or"),
+        (["--modality", "MR", "--into", "x"], "need --since or --patient"),
+        (["--since", "2024-02-01", "--until", "2024-01-01", "--into", "x"], "before --since"),
+        (["1.2.3", "--into", "state/spool"], "lies in the state folder"),
+        (["1.2.3", "--from", "other", "--into", "x"], "archives of the settings has no other"),
+    ],
+)
+def test_what_is_said_unclearly_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure", lambda _: None)
+    settings = {"kind": "dicom", "ae_title": "PACS", "host": HOST, "port": 1}
+    config = configured(tmp_path, pacs=settings)
+    asked = ["--config", str(config), "pull", "--from", "pacs", *arguments]
+    shown = CliRunner().invoke(main, asked)
+    assert shown.exit_code == 2
+    assert said in shown.output
+
+
+def test_what_is_still_being_fetched_is_not_indexed(tmp_path: Path) -> None:
+    for name in ("1.2/a.dcm", ".pulling/1.3/b.dcm"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert files(tmp_path) == [tmp_path / "1.2" / "a.dcm"]

@@ -1,0 +1,231 @@
+"""An archive that is asked over C-FIND and sends over C-GET (PS3.4 C.4.1, C.4.3), study root.
+
+Rule: what arrives is answered as our receivers answer it, after it was kept. One association a
+question and one a study: an archive that ends idle ones costs nothing, one that breaks costs one
+study.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+)
+
+from receivers.c_store import answered
+from triage.archives.contexts import proposed
+from triage.config import DicomArchive
+from triage.dimse import AT_ONCE
+from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
+from triage.ports import Desk
+
+PENDING = {0xFF00, 0xFF01}  #: PS3.4 C.4.1.1.4: others follow
+SUCCESS = 0x0000
+WARNING = 0xB000  #: PS3.4 C.4.3.1.4: at its end, and some instances failed or were warned of
+#: PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4, and PS3.7 C for the last ones.
+WORDS = {
+    0xA700: "out of resources",
+    0xA701: "out of resources, it cannot count the matches",
+    0xA702: "out of resources, it cannot send",
+    0xA801: "the move destination is unknown to it",
+    0xA900: "the identifier does not match the SOP class",
+    0xB000: "sub-operations ended, some failed or with warnings",
+    0xFE00: "cancelled",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorised",
+}
+PDU_BYTES = 131_072
+REJECTED_FOR_GOOD = 1  #: PS3.8 9.3.4
+UNABLE = 0xC000  #: of the range 0xCxxx
+UNKNOWN_DESTINATION = 0xA801  #: PS3.4 C.4.2.1.5
+
+
+class GetArchive:
+    """See `ports.Archive`."""
+
+    def __init__(self, our_ae: str, settings: DicomArchive) -> None:
+        self._calling = settings.calling or our_ae
+        self._settings = settings
+
+    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+        """Yield the studies that match, over C-FIND at level STUDY."""
+        model = StudyRootQueryRetrieveInformationModelFind
+        with self.associated([(model, [])]) as association:
+            for status, match in association.send_c_find(_identifier(search), model):
+                code = _code(status)
+                if code in PENDING and match is not None:
+                    yield _study(match)
+                elif code != SUCCESS:
+                    raise ArchiveFailed(f"C-FIND was answered with {in_words(code)}")
+
+    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+        """Have the study sent over the association that asks for it."""
+        contexts = proposed(study.sop_classes)
+        handlers = [(evt.EVT_C_STORE, kept_on, [desk])]
+        model = StudyRootQueryRetrieveInformationModelGet
+        with self.associated([(model, []), *contexts], handlers) as association:
+            return told(association.send_c_get(of_study(study), model))
+
+    @contextmanager
+    def associated(
+        self,
+        contexts: Sequence[tuple[str, Sequence[UID]]],
+        handlers: Sequence[Any] = (),
+    ) -> Iterator[Association]:
+        """Associate; of the first context there is no doing without, the others are storage."""
+        settings = self._settings
+        ae = AE(ae_title=self._calling)
+        for sop_class, syntaxes in contexts:
+            ae.add_requested_context(sop_class, [*syntaxes] or None)
+        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
+        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        roles = [build_role(uid, scp_role=True) for uid in {uid for uid, _ in contexts[1:]}]
+        try:
+            association = ae.associate(
+                settings.host,
+                settings.port,
+                ae_title=settings.ae_title,
+                evt_handlers=[AT_ONCE, *handlers],
+                ext_neg=[*roles],
+                max_pdu=PDU_BYTES,
+            )
+        except (OSError, UnicodeError):  # a host name that does not resolve, or that is none
+            raise ArchiveUnreachable(f"{settings.host} is no host that is known") from None
+        try:
+            self._check(association, contexts[0][0])
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+    def _check(self, association: Association, needed: str) -> None:
+        settings = self._settings
+        peer = f"{settings.ae_title} at {settings.host}:{settings.port}"
+        if association.is_rejected:
+            primitive: Any = association.acceptor.primitive
+            why = f"{peer} rejected the association: {primitive.reason_str}"
+            if primitive.result == REJECTED_FOR_GOOD:
+                raise ConfigurationError(f"{why}; does it know {self._calling}?")
+            raise ArchiveUnreachable(why)
+        if needed in {context.abstract_syntax for context in association.accepted_contexts}:
+            return
+        if association.acceptor.primitive:
+            name = UID(needed).name.rsplit(" ", 1)[-1]
+            raise ConfigurationError(
+                f"{peer} accepts no Query/Retrieve {name} from {self._calling}: have it allow that"
+                + (", or set move_to of the archive" if name == "GET" else "")
+            )
+        raise ArchiveUnreachable(f"{peer} does not answer")
+
+
+def kept_on(event: evt.Event, desk: Desk) -> int:
+    """Answer a C-STORE request when its instance lies on the desk, or was refused there."""
+    request: Any = event.request
+    uid = str(request.AffectedSOPInstanceUID)
+    return answered(lambda: desk.keep([event.encoded_dataset()], uid))
+
+
+def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Told:
+    """Return what the last response of a C-GET or C-MOVE says; raise where there was none."""
+    last = Dataset()
+    for status, _ in responses:
+        last = status
+        if _code(status) not in PENDING:
+            break
+    code = _code(last)
+    if code == UNKNOWN_DESTINATION:
+        raise ConfigurationError("the archive does not know the AE title of move_to: add it there")
+    if code not in {SUCCESS, WARNING} and "NumberOfCompletedSuboperations" not in last:
+        raise ArchiveFailed(f"it answered {in_words(code)}")
+    completed = _number(last, "NumberOfCompletedSuboperations")
+    failed = _number(last, "NumberOfFailedSuboperations") or 0
+    warned = _number(last, "NumberOfWarningSuboperations") or 0
+    sent = None if completed is None else completed + warned
+    whole = code == SUCCESS or (code == WARNING and warned > 0)
+    return Told(sent, failed, warned, whole, "" if code == SUCCESS else in_words(code))
+
+
+def in_words(code: int) -> str:
+    """Return a status of C-FIND, C-GET or C-MOVE as people read it."""
+    words = WORDS.get(code) or ("unable to do it" if code & 0xF000 == UNABLE else "")
+    return f"0x{code:04X} {words}".rstrip()
+
+
+def _code(status: Dataset) -> int:
+    if "Status" not in status:
+        raise ArchiveFailed("the association broke before an answer came")
+    return int(status.Status)
+
+
+def _number(status: Dataset, keyword: str) -> int | None:
+    value = status.get(keyword)
+    return None if value is None else int(value)
+
+
+def _identifier(search: Search) -> Dataset:
+    """Return what is asked (PS3.4 C.6.2.1.2): keys that must match, and those that are wanted."""
+    asked = Dataset()
+    asked.QueryRetrieveLevel = "STUDY"
+    asked.StudyInstanceUID = search.study_uid
+    asked.StudyDate = _range(search)
+    asked.ModalitiesInStudy = search.modality
+    asked.StudyDescription = ""
+    asked.PatientID = search.patient_id
+    asked.NumberOfStudyRelatedInstances = ""
+    asked.SOPClassesInStudy = ""
+    return asked
+
+
+def _range(search: Search) -> str:
+    """Return a date or range of dates (PS3.4 C.2.2.2.5)."""
+    first, last = (f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until))
+    return first if first == last else f"{first}-{last}"
+
+
+def _study(match: Dataset) -> ArchivedStudy:
+    """Return a study from a match; whatever is wrong in it becomes an answer that is none."""
+    return ArchivedStudy(
+        study_uid=_text(match, "StudyInstanceUID"),
+        study_date=_text(match, "StudyDate"),
+        modalities=_texts(match, "ModalitiesInStudy"),
+        instances=_counted(_text(match, "NumberOfStudyRelatedInstances")),
+        sop_classes=_texts(match, "SOPClassesInStudy"),
+        description=_text(match, "StudyDescription"),
+        patient_id=_text(match, "PatientID"),
+    )
+
+
+def _counted(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _text(match: Dataset, keyword: str) -> str:
+    try:
+        return str(match.get(keyword) or "").strip()
+    except Exception:  # noqa: BLE001 - whatever pydicom raises on a value that is none of its VR
+        return ""
+
+
+def _texts(match: Dataset, keyword: str) -> tuple[str, ...]:
+    try:
+        value = match.get(keyword)
+    except Exception:  # noqa: BLE001 - as above
+        return ()
+    values = value if isinstance(value, MultiValue) else [value]
+    return tuple(str(each).strip() for each in values if each)
+
+
+def of_study(study: ArchivedStudy) -> Dataset:
+    """Return what a C-GET or C-MOVE asks for (PS3.4 C.4.2.1.4)."""
+    asked = Dataset()
+    asked.QueryRetrieveLevel = "STUDY"
+    asked.StudyInstanceUID = study.study_uid
+    return asked
