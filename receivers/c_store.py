@@ -38,6 +38,7 @@ from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
     ConfigurationError,
     DamagedInstance,
+    HeldBack,
     LedgerUnavailable,
     MismatchedInstance,
     SpoolFull,
@@ -206,6 +207,8 @@ def answered(take: Callable[[], object]) -> int:
         return Status.CANNOT_UNDERSTAND
     except MismatchedInstance:
         return Status.DATA_SET_DOES_NOT_MATCH
+    except HeldBack:  # `Pressure` logs when it begins and when it ends
+        return Status.OUT_OF_RESOURCES
     except (SpoolFull, LedgerUnavailable) as error:
         log.error("instance not taken", error=str(error))  # noqa: TRY400 - no trace needed
         return Status.OUT_OF_RESOURCES

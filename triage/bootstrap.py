@@ -43,6 +43,7 @@ from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.ports import Clock, Destination, Library
+from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
@@ -108,7 +109,10 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        return Intake(self.spool, self.ledger, self.associations)
+        receiver = self.settings.receiver
+        limits = Limits(receiver.free_bytes, receiver.waiting_studies)
+        pressure = Pressure(self.spool, self.ledger, limits, notice_of(self.settings))
+        return Intake(self.spool, self.ledger, self.associations, pressure)
 
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
@@ -214,6 +218,11 @@ def existing_ledger(settings: Settings) -> SqlLedger:
 def open_spool(settings: Settings) -> FileSpool:
     """Open the spool of a site."""
     return FileSpool(state_folder(settings))
+
+
+def notice_of(settings: Settings) -> NoticeFile:
+    """Return where a site's receiver says that it refuses, and why."""
+    return NoticeFile(settings.state_dir)
 
 
 def open_destinations(settings: Settings) -> dict[str, Destination]:

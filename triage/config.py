@@ -153,6 +153,8 @@ class Receiver(Strict):
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
     fast: bool = False  #: C-STORE past pynetdicom's own loops
+    free_bytes: int = Field(default=5_000_000_000, ge=0)  #: with less on the disk nothing is taken
+    waiting_studies: Count | None = 1000  #: with so many unassessed no new one is; None: any number
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go

@@ -83,6 +83,9 @@ class Spool(Protocol):
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance; conflicting copies are left out."""
 
+    def free_bytes(self) -> int:
+        """Return how many more bytes its file system takes from us."""
+
 
 class Ledger(Protocol):
     """The truth about states; each call is one transaction, at the time of its own clock.
@@ -111,6 +114,12 @@ class Ledger(Protocol):
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
+
+    def knows(self, study_uid: str) -> bool:
+        """Tell whether anything of a study has come."""
+
+    def waiting_studies(self) -> int:
+        """Return how many revisions arrive, or wait for a worker."""
 
     def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
         """Return the images by series and place, where they say of how many they are."""

@@ -43,6 +43,7 @@ def _keep_up(
                 intake.recover()
             reconciler.tick()
             intake.tell_repeated()
+            intake.watch_pressure()
             committer.tick()
         except (LedgerUnavailable, OSError) as error:  # the next tick tries again
             log.exception("ledger or spool unavailable", exc_info=error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, exists, func, insert, select, update
 
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
@@ -100,6 +100,18 @@ class SqlLedger:
         """Return the spool paths of all instances."""
         with self._database.reading() as connection:
             return set(connection.scalars(select(instances.c.path)))
+
+    def knows(self, study_uid: str) -> bool:
+        """Tell whether anything of a study has come."""
+        known = select(exists().where(studies.c.study_uid == study_uid))
+        with self._database.reading() as connection:
+            return bool(connection.scalar(known))
+
+    def waiting_studies(self) -> int:
+        """Return how many revisions arrive, or wait for a worker."""
+        waiting = studies.c.state.in_((State.RECEIVING, State.READY))
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).where(waiting)) or 0
 
     # -- studies
 

@@ -99,6 +99,8 @@ def test_the_answers_that_count_as_stored() -> None:
         f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
         f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
         f"(none, else {Tls.model_fields['port'].default})",
+        f"`receiver.free_bytes` ({RECEIVER.free_bytes / 1e9:g} GB) free",
+        f"`receiver.waiting_studies` ({RECEIVER.waiting_studies}) wait",
         f"Verification ({Verification})",
         f"MR Image Storage ({MRImageStorage})",
         f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
