@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy import Row, exists, func, insert, select
 
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
@@ -20,9 +20,6 @@ from triage.store import rows
 from triage.store.database import Database
 from triage.store.schema import deliveries, history, incidents, instances, studies
 from triage.together import Together
-
-#: Within so many seconds the same incident is one row.
-SAME_S = 86_400.0
 
 
 @dataclass
@@ -87,14 +84,8 @@ class SqlLedger:
     def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
         """Remember that the same happened again: one incident a day, with how often."""
         at = self._clock.now()
-        what = {"kind": kind, "detail": detail, "path": ""}
-        what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
-        same = (incidents.c[name] == value for name, value in what.items())
-        recent = incidents.c.at > at - SAME_S
-        more = {"times": incidents.c.times + times, "at": at}
         with self._database.writing() as connection:
-            if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
-                connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
+            rows.report_again(connection, kind, detail, source, times, at)
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""

@@ -1,7 +1,8 @@
 """The ledger's tables. Times are seconds since the epoch, UTC.
 
-Rule: a table only ever gains columns, each with a default of the server's: `missing_columns` brings
-the ledger of an earlier version up to this one, and loses nothing.
+Rule: a table only ever gains columns, each with a default of the server's, and indexes:
+`missing_columns` and `missing_indexes` bring the ledger of an earlier version up to this one, and
+lose nothing.
 """
 
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ instances = Table(
     Column("received_at", Float, nullable=False),
     Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
     Column("place", String(64), nullable=False, server_default=""),
+    # for who asks for storage commitment, and for one that comes again under another study
+    Index("instances_by_uid", "sop_instance_uid"),
 )
 
 #: Requests for storage commitment whose report is owed.
@@ -206,3 +209,15 @@ def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
             if column.name not in known:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"
+
+
+def missing_indexes(connection: Connection, tables: MetaData) -> Iterator[Index]:
+    """Yield the indexes that the tables of an earlier version lack."""
+    found = inspect(connection)
+    for table in tables.sorted_tables:
+        if not found.has_table(table.name):
+            continue
+        known = {index["name"] for index in found.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in known:
+                yield index
