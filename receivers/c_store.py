@@ -45,6 +45,7 @@ from triage.domain.errors import (
 )
 from triage.domain.instance import Source
 from triage.intake import Intake
+from triage.metrics import Turned
 
 #: Of several syntaxes in one presentation context the first of ours is taken: what is native or
 #: lossless goes before what may be lossy.
@@ -60,6 +61,9 @@ PREFERRED = [
     ExplicitVRBigEndian,
 ]
 SYNTAXES = [*PREFERRED, *(uid for uid in ALL_TRANSFER_SYNTAXES if uid not in PREFERRED)]
+
+#: By the reason of an A-ASSOCIATE-RJ that `admission` gives, PS3.8 table 9-21.
+TURNED = {2: Turned.LIMIT, 3: Turned.CALLING, 7: Turned.CALLED}
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +112,9 @@ def start(intake: Intake, settings: Receiver, committer: Committer | None = None
                 server_class=Listener,
                 associations=settings.associations,
                 pdu_bytes=settings.pdu_bytes,
-                report=lambda host, why: intake.report_rejected(why, Source("", host)),
+                report=lambda host, why: intake.report_rejected(
+                    why, Source("", host), _turned_early(why)
+                ),
             )
         except OSError as error:
             receiving.shutdown()
@@ -159,6 +165,7 @@ def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Rec
     except Exception:
         if not event.assoc.is_rejected:
             _reject(event.assoc, UNFORESEEN)
+            intake.metrics.turned_away(Turned.DEFECT)
         raise
 
 
@@ -179,9 +186,14 @@ def _decide(association: Any, admission: Admission, intake: Intake, settings: Re
     rejection = admission.enter(caller, is_open)
     if rejection is not None:
         _reject(association, rejection)
-        intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
+        source = Source(caller.calling_ae, caller.address)
+        intake.report_rejected(rejection.why, source, TURNED[rejection.reason])
     elif connection is not None:  # it has not gone yet
         connection.settimeout(settings.idle_s)
+
+
+def _turned_early(why: str) -> Turned:
+    return Turned.TLS if why.startswith("TLS: ") else Turned.CONNECTIONS
 
 
 def _reject(association: Any, rejection: Rejection) -> None:
@@ -191,6 +203,16 @@ def _reject(association: Any, rejection: Rejection) -> None:
 
 def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
+    status = fast_store.UNFORESEEN
+    try:
+        status = _taken(event, intake, limit)
+    finally:
+        if status != Status.SUCCESS:
+            intake.metrics.refused(f"0x{status:04X}")
+    return status
+
+
+def _taken(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     if limit.is_exceeded(event.assoc):
         intake.report_refused(limit.why, _source(event))
         return Status.TOO_LARGE
@@ -227,6 +249,7 @@ def _source(event: evt.Event) -> Source:
 
 def _opened(event: evt.Event, intake: Intake) -> None:
     intake.associations.opened(id(event.assoc))
+    intake.metrics.accepted()
 
 
 def _ended(event: evt.Event, intake: Intake) -> None:

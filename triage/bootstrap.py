@@ -7,7 +7,7 @@ needs it.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,12 +31,14 @@ from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.exposition import Gauges, serve
 from triage.findings.loader import load_findings
 from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
 from triage.inquiry import Inquiry
 from triage.intake import Intake
 from triage.look import Model
+from triage.metrics import Metrics
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted
@@ -98,6 +100,18 @@ class Services:
         return OpenAssociations()
 
     @cached_property
+    def metrics(self) -> Metrics:
+        """What this process counts."""
+        return Metrics()
+
+    @cached_property
+    def pressure(self) -> Pressure:
+        """Whether there is room for more."""
+        receiver = self.settings.receiver
+        limits = Limits(receiver.free_bytes, receiver.waiting_studies)
+        return Pressure(self.spool, self.ledger, limits, notice_of(self.settings))
+
+    @cached_property
     def queue(self) -> CeleryQueue:
         """The queue on Redis."""
         return CeleryQueue(self.redis_url)
@@ -109,10 +123,12 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        receiver = self.settings.receiver
-        limits = Limits(receiver.free_bytes, receiver.waiting_studies)
-        pressure = Pressure(self.spool, self.ledger, limits, notice_of(self.settings))
-        return Intake(self.spool, self.ledger, self.associations, pressure)
+        return Intake(self.spool, self.ledger, self.associations, self.pressure, self.metrics)
+
+    def serve_metrics(self) -> Callable[[], None]:
+        """Answer Prometheus, where a site wants it; return what ends it."""
+        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock)
+        return serve(self.settings.metrics, self.metrics, gauges)
 
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""

@@ -256,6 +256,13 @@ class Web(Strict):
         return self
 
 
+class MetricsEndpoint(Strict):
+    """Where Prometheus scrapes; without a port there is nothing to scrape."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None
+
+
 class Equipment(Strict):
     """How the worker names itself in what it sends."""
 
@@ -288,6 +295,7 @@ class Settings(Strict):
     equipment: Equipment = Equipment()
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     web: Web = Web()
+    metrics: MetricsEndpoint = MetricsEndpoint()
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )

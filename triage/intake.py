@@ -21,6 +21,7 @@ from triage.domain.errors import (
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import read_identity
+from triage.metrics import Metrics, Turned
 from triage.ports import Aside, Ledger, Spool
 from triage.pressure import Limits, Nowhere, Pressure
 from triage.repeated import Repeated
@@ -38,6 +39,7 @@ class Intake:
         ledger: Ledger,
         associations: OpenAssociations | None = None,
         pressure: Pressure | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
@@ -45,6 +47,8 @@ class Intake:
         #: Receivers say here when an association opens and ends.
         self.associations = associations or OpenAssociations()
         self._pressure = pressure or Pressure(spool, ledger, Limits())
+        #: Receivers count here whom they let in, and what they refuse.
+        self.metrics = metrics or Metrics()
         #: True when the spool holds what the ledger was not there to record: see `recover`.
         self.behind = False
 
@@ -64,6 +68,7 @@ class Intake:
             lambda: self._spool.quarantine(part10),
             source,
             announced_uid,
+            len(part10),
         )
 
     def accept_file(
@@ -80,6 +85,7 @@ class Intake:
                 lambda: self._spool.quarantine_file(aside),
                 source,
                 announced_uid,
+                aside.path.stat().st_size,
             )
 
     def aside(self) -> Aside:
@@ -90,7 +96,21 @@ class Intake:
             return Nowhere(error)
         return self._spool.aside()
 
-    def _accept(
+    def _accept(  # noqa: PLR0913, PLR0917 - what differs between bytes and a file
+        self,
+        read: Callable[[], Identity],
+        keep: Callable[[Identity], Receipt],
+        quarantine: Callable[[], str],
+        source: Source,
+        announced_uid: str | None,
+        size: int,
+    ) -> Receipt:
+        with self.metrics.timing():
+            receipt = self._kept(read, keep, quarantine, source, announced_uid)
+        self.metrics.kept(receipt.outcome, size)
+        return receipt
+
+    def _kept(
         self,
         read: Callable[[], Identity],
         keep: Callable[[Identity], Receipt],
@@ -129,8 +149,9 @@ class Intake:
     def _held_back(self, error: HeldBack, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
 
-    def report_rejected(self, why: str, source: Source) -> None:
+    def report_rejected(self, why: str, source: Source, reason: Turned = Turned.CALLING) -> None:
         """Remember that somebody was turned away before an instance came."""
+        self.metrics.turned_away(reason)
         self._repeated.report("rejected association", why, replace(source, association=0))
 
     def report_refused(self, why: str, source: Source) -> None:

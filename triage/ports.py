@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
@@ -120,6 +121,9 @@ class Ledger(Protocol):
 
     def waiting_studies(self) -> int:
         """Return how many revisions arrive, or wait for a worker."""
+
+    def census(self) -> Census:
+        """Return how many studies and deliveries are in each state, and since when one waits."""
 
     def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
         """Return the images by series and place, where they say of how many they are."""

@@ -24,6 +24,7 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
+    end_metrics = services.serve_metrics()
     server = receivers.c_store.start(intake, services.settings.receiver, committer)
     try:
         services.spool.sweep()
@@ -31,6 +32,7 @@ def receive(services: Services) -> None:
         _keep_up(intake, services.reconciler(), committer, ended)
     finally:
         receivers.c_store.end(server)
+        end_metrics()
 
 
 def _keep_up(

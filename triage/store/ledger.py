@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, select
 
+from triage.domain.census import Census
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
@@ -103,6 +104,21 @@ class SqlLedger:
         waiting = studies.c.state.in_((State.RECEIVING, State.READY))
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(waiting)) or 0
+
+    def census(self) -> Census:
+        """Return how many studies and deliveries are in each state, and since when one waits."""
+        by_state = [
+            select(table.c.state, func.count()).group_by(table.c.state)
+            for table in (studies, deliveries)
+        ]
+        since = select(func.min(studies.c.last_instance_at)).where(studies.c.state == State.READY)
+        with self._database.reading() as connection:
+            of_studies, of_deliveries = (connection.execute(query).all() for query in by_state)
+            return Census(
+                {State(state): count for state, count in of_studies},
+                {DeliveryState(state): count for state, count in of_deliveries},
+                connection.scalar(since),
+            )
 
     # -- studies
 
