@@ -27,7 +27,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers import commitment, fast_store, tls
+from receivers import announcements, commitment, fast_store, tls
 from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
@@ -46,6 +46,7 @@ from triage.domain.errors import (
 from triage.domain.instance import Source
 from triage.intake import Intake
 from triage.metrics import Turned
+from triage.ports import Announcements
 
 #: Of several syntaxes in one presentation context the first of ours is taken: what is native or
 #: lossless goes before what may be lossy.
@@ -85,7 +86,12 @@ class Receiving:
         return [each for listener in self.listeners for each in listener.active_associations]
 
 
-def start(intake: Intake, settings: Receiver, committer: Committer | None = None) -> Receiving:
+def start(
+    intake: Intake,
+    settings: Receiver,
+    committer: Committer | None = None,
+    announced: Announcements | None = None,
+) -> Receiving:
     """Listen in threads of its own; `end` ends it."""
     ae = _entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
@@ -99,6 +105,8 @@ def start(intake: Intake, settings: Receiver, committer: Committer | None = None
     ]
     if committer is not None:
         handlers += commitment.serve(ae, committer)
+    if announced is not None:
+        handlers += announcements.serve(ae, announced)
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
         ports.append((settings.tls.port, tls.context(settings.tls)))

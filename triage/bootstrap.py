@@ -49,6 +49,7 @@ from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
+from triage.store.announcements import SqlAnnouncements
 from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
@@ -148,7 +149,20 @@ class Services:
         if receiver.complete.ask is not None:
             looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
         aside = ThreadPoolExecutor(len(Sign), "evidence")
-        return Gathering(self.ledger, self.associations, patience, of_source, looks, aside)
+        return Gathering(
+            self.ledger,
+            self.associations,
+            patience,
+            of_source,
+            looks,
+            aside,
+            self.announcements,
+        )
+
+    @cached_property
+    def announcements(self) -> SqlAnnouncements:
+        """What is announced of studies."""
+        return SqlAnnouncements(SqlLedger.database_in(self.settings.state_dir), self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""

@@ -113,7 +113,7 @@ class Completeness(Strict):
 
     at_most_s: Seconds = 3600.0  #: after its first instance a study is complete in any case
     settle_s: Seconds = 3.0  #: evidence counts when nothing arrived for so long
-    evidence: tuple[Sign, ...] = (Sign.VIEWS,)  #: what ends the wait sooner
+    evidence: tuple[Sign, ...] = (Sign.VIEWS, Sign.ANNOUNCED)  #: what ends the wait sooner
     ask: Inquired | None = None  #: who is asked for the evidence "count"
     sources: tuple[SourceCompleteness, ...] = ()
 

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
@@ -239,6 +240,23 @@ class CommitmentLedger(Protocol):
 
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
         """Return what was received under SOP Instance UIDs, in whatever study."""
+
+
+class Announcements(Protocol):
+    """What is said that studies have, before or after it comes. Raises LedgerUnavailable."""
+
+    def add(
+        self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
+    ) -> bool:
+        """Remember a new announcement; False where its UID is known."""
+
+    def change(
+        self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
+    ) -> Changed:
+        """Change an announcement that is in progress; None leaves what was said."""
+
+    def of_study(self, study_uid: str) -> Announced | None:
+        """Return what is announced of a study, None where nothing is."""
 
 
 class Queue(Protocol):

@@ -25,7 +25,9 @@ def receive(services: Services) -> None:
     intake = services.intake()
     committer = services.committer()
     end_metrics = services.serve_metrics()
-    server = receivers.c_store.start(intake, services.settings.receiver, committer)
+    server = receivers.c_store.start(
+        intake, services.settings.receiver, committer, services.announcements
+    )
     try:
         services.spool.sweep()
         intake.behind = True

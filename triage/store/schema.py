@@ -84,6 +84,25 @@ commitments = Table(
     sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
 )
 
+#: What is announced of studies: procedure steps, and notifications of instances.
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False),  # "": of several, so it says nothing
+    Column("stage", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    Index("announcements_by_study", "study_uid"),
+)
+
+announced_instances = Table(
+    "announced_instances",
+    metadata,
+    Column("uid", String(64), primary_key=True),  # of the announcement
+    Column("sop_instance_uid", String(64), primary_key=True),
+    ForeignKeyConstraint(["uid"], ["announcements.uid"]),
+)
+
 history = Table(
     "history",
     metadata,
