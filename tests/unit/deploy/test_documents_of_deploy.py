@@ -18,12 +18,15 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    InstanceAvailabilityNotification,
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 
+from receivers.announcements import MAY_NOT_BE_CHANGED
 from receivers.c_store import PREFERRED
 from receivers.commitment import LULL_S
 from receivers.listener import SILENT_MAX, SPARE
@@ -34,7 +37,7 @@ from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
 from triage.config import Receiver, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import WARNINGS, Action, Status, in_words
+from triage.dimse import WARNINGS, Action, Status, Step, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.reports import REPORTS, codes, key_images
@@ -83,6 +86,11 @@ def test_the_answers_to_who_asks_for_commitment() -> None:
     assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
 
 
+def test_the_answers_to_who_announces() -> None:
+    steps = [status for status, _ in table(STATEMENT, "steps")]
+    assert steps == [f"0x{status:04X}" for status in sorted(Step)]
+
+
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
@@ -110,6 +118,9 @@ def test_the_answers_that_count_as_stored() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {LULL_S:g} s later on the same association",
+        f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
+        f"Instance Availability Notification ({InstanceAvailabilityNotification}, PS3.4 R",
+        f"(Error ID 0x{MAY_NOT_BE_CHANGED:04X})",
         f"FIND ({StudyRootQueryRetrieveInformationModelFind})",
         f"when nothing arrived for {load(None, {}).receiver.complete.settle_s:g} s and",
         f"{load(None, {}).receiver.complete.at_most_s:g} s after its first instance",
