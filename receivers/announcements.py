@@ -33,7 +33,7 @@ PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceS
 NOTIFIED = ("ReferencedSOPSequence",)
 UNAVAILABLE = "UNAVAILABLE"  #: Instance Availability (0008,0056)
 NO_STUDY = ""
-MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 F.7.2.2.2
+MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 table F.7.2-2
 
 Answer = tuple[int | Dataset, None]
 

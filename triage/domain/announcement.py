@@ -21,7 +21,7 @@ class Changed(StrEnum):
 
     DONE = "done"
     UNKNOWN = "unknown"  #: there is none with this UID
-    FINAL = "final"  #: it has ended, and may not be changed any more (PS3.4 F.7.2.2.2)
+    FINAL = "final"  #: it has ended, and may not be changed any more (PS3.4 F.7.2.2.3)
 
 
 @dataclass(frozen=True)
