@@ -27,7 +27,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers import commitment, fast_store, tls
+from receivers import announcements, commitment, fast_store, tls
 from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
@@ -38,12 +38,15 @@ from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
     ConfigurationError,
     DamagedInstance,
+    HeldBack,
     LedgerUnavailable,
     MismatchedInstance,
     SpoolFull,
 )
 from triage.domain.instance import Source
 from triage.intake import Intake
+from triage.metrics import Turned
+from triage.ports import Announcements
 
 #: Of several syntaxes in one presentation context the first of ours is taken: what is native or
 #: lossless goes before what may be lossy.
@@ -59,6 +62,9 @@ PREFERRED = [
     ExplicitVRBigEndian,
 ]
 SYNTAXES = [*PREFERRED, *(uid for uid in ALL_TRANSFER_SYNTAXES if uid not in PREFERRED)]
+
+#: By the reason of an A-ASSOCIATE-RJ that `admission` gives, PS3.8 table 9-21.
+TURNED = {2: Turned.LIMIT, 3: Turned.CALLING, 7: Turned.CALLED}
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +86,12 @@ class Receiving:
         return [each for listener in self.listeners for each in listener.active_associations]
 
 
-def start(intake: Intake, settings: Receiver, committer: Committer | None = None) -> Receiving:
+def start(
+    intake: Intake,
+    settings: Receiver,
+    committer: Committer | None = None,
+    announced: Announcements | None = None,
+) -> Receiving:
     """Listen in threads of its own; `end` ends it."""
     ae = _entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
@@ -94,6 +105,8 @@ def start(intake: Intake, settings: Receiver, committer: Committer | None = None
     ]
     if committer is not None:
         handlers += commitment.serve(ae, committer)
+    if announced is not None:
+        handlers += announcements.serve(ae, announced)
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
         ports.append((settings.tls.port, tls.context(settings.tls)))
@@ -107,7 +120,9 @@ def start(intake: Intake, settings: Receiver, committer: Committer | None = None
                 server_class=Listener,
                 associations=settings.associations,
                 pdu_bytes=settings.pdu_bytes,
-                report=lambda host, why: intake.report_rejected(why, Source("", host)),
+                report=lambda host, why: intake.report_rejected(
+                    why, Source("", host), _turned_early(why)
+                ),
             )
         except OSError as error:
             receiving.shutdown()
@@ -158,6 +173,7 @@ def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Rec
     except Exception:
         if not event.assoc.is_rejected:
             _reject(event.assoc, UNFORESEEN)
+            intake.metrics.turned_away(Turned.DEFECT)
         raise
 
 
@@ -178,9 +194,14 @@ def _decide(association: Any, admission: Admission, intake: Intake, settings: Re
     rejection = admission.enter(caller, is_open)
     if rejection is not None:
         _reject(association, rejection)
-        intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
+        source = Source(caller.calling_ae, caller.address)
+        intake.report_rejected(rejection.why, source, TURNED[rejection.reason])
     elif connection is not None:  # it has not gone yet
         connection.settimeout(settings.idle_s)
+
+
+def _turned_early(why: str) -> Turned:
+    return Turned.TLS if why.startswith("TLS: ") else Turned.CONNECTIONS
 
 
 def _reject(association: Any, rejection: Rejection) -> None:
@@ -190,6 +211,16 @@ def _reject(association: Any, rejection: Rejection) -> None:
 
 def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
+    status = fast_store.UNFORESEEN
+    try:
+        status = _taken(event, intake, limit)
+    finally:
+        if status != Status.SUCCESS:
+            intake.metrics.refused(f"0x{status:04X}")
+    return status
+
+
+def _taken(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     if limit.is_exceeded(event.assoc):
         intake.report_refused(limit.why, _source(event))
         return Status.TOO_LARGE
@@ -206,6 +237,8 @@ def answered(take: Callable[[], object]) -> int:
         return Status.CANNOT_UNDERSTAND
     except MismatchedInstance:
         return Status.DATA_SET_DOES_NOT_MATCH
+    except HeldBack:  # `Pressure` logs when it begins and when it ends
+        return Status.OUT_OF_RESOURCES
     except (SpoolFull, LedgerUnavailable) as error:
         log.error("instance not taken", error=str(error))  # noqa: TRY400 - no trace needed
         return Status.OUT_OF_RESOURCES
@@ -224,6 +257,7 @@ def _source(event: evt.Event) -> Source:
 
 def _opened(event: evt.Event, intake: Intake) -> None:
     intake.associations.opened(id(event.assoc))
+    intake.metrics.accepted()
 
 
 def _ended(event: evt.Event, intake: Intake) -> None:

@@ -259,6 +259,8 @@ class FastSocket(GuardedSocket):
                 ended = arriving.append(pieces, context)
                 self._inbox.drop(size)
             status = self._status(arriving, request.sop_instance_uid)
+        if status != Status.SUCCESS:
+            self._taking.intake.metrics.refused(f"0x{status:04X}")
         answer = response(request, status)
         pdv = PDV_HEADER.pack(len(answer) + 2, context, COMMAND | LAST) + answer
         self._connection.sendall(PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv)

@@ -7,7 +7,7 @@ needs it.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
 from receivers.commitment import Requestor
-from triage import __version__, archives
+from triage import __version__, archives, pull
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
 from triage.broker.queue import CeleryQueue
@@ -33,12 +33,14 @@ from triage.destinations import KINDS
 from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.domain.instance import Source
+from triage.exposition import Gauges, serve
 from triage.findings.loader import load_findings
 from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
 from triage.inquiry import Inquiry
 from triage.intake import Intake
 from triage.look import Model
+from triage.metrics import Metrics
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted
@@ -46,10 +48,11 @@ from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pace import Pace
 from triage.ports import Clock, Destination, Library
-from triage.pull import Limits, Puller
+from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
+from triage.store.announcements import SqlAnnouncements
 from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
@@ -107,6 +110,18 @@ class Services:
         return OpenAssociations()
 
     @cached_property
+    def metrics(self) -> Metrics:
+        """What this process counts."""
+        return Metrics()
+
+    @cached_property
+    def pressure(self) -> Pressure:
+        """Whether there is room for more."""
+        receiver = self.settings.receiver
+        limits = Limits(receiver.free_bytes, receiver.waiting_studies)
+        return Pressure(self.spool, self.ledger, limits, notice_of(self.settings))
+
+    @cached_property
     def queue(self) -> CeleryQueue:
         """The queue on Redis."""
         return CeleryQueue(self.redis_url)
@@ -118,7 +133,12 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        return Intake(self.spool, self.ledger, self.associations)
+        return Intake(self.spool, self.ledger, self.associations, self.pressure, self.metrics)
+
+    def serve_metrics(self) -> Callable[[], None]:
+        """Answer Prometheus, where a site wants it; return what ends it."""
+        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock)
+        return serve(self.settings.metrics, self.metrics, gauges)
 
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
@@ -138,7 +158,20 @@ class Services:
         if receiver.complete.ask is not None:
             looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
         aside = ThreadPoolExecutor(len(Sign), "evidence")
-        return Gathering(self.ledger, self.associations, patience, of_source, looks, aside)
+        return Gathering(
+            self.ledger,
+            self.associations,
+            patience,
+            of_source,
+            looks,
+            aside,
+            self.announcements,
+        )
+
+    @cached_property
+    def announcements(self) -> SqlAnnouncements:
+        """What is announced of studies."""
+        return SqlAnnouncements(SqlLedger.database_in(self.settings.state_dir), self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -226,6 +259,11 @@ def open_spool(settings: Settings) -> FileSpool:
     return FileSpool(state_folder(settings))
 
 
+def notice_of(settings: Settings) -> NoticeFile:
+    """Return where a site's receiver says that it refuses, and why."""
+    return NoticeFile(settings.state_dir)
+
+
 def open_destinations(settings: Settings) -> dict[str, Destination]:
     """Return the configured destinations by name; nothing is connected yet."""
     ours = settings.receiver.ae_title
@@ -240,18 +278,18 @@ def archive_of(settings: Settings, name: str) -> Archive:
     return settings.archives[name]
 
 
-def open_puller(settings: Settings, name: str) -> Puller:
+def open_puller(settings: Settings, name: str) -> pull.Puller:
     """Return what fetches from an archive of the settings; nothing is connected yet."""
     known = archive_of(settings, name)
     clock = SystemClock()
     per_hour = known.studies_per_hour
-    limits = Limits(
+    limits = pull.Limits(
         instances=Pace(known.instances_per_s, clock),
         studies=Pace(None if per_hour is None else per_hour / 3600, clock),
         hours=known.hours,
         attempts=known.attempts,
     )
-    return Puller(archives.opened(settings.receiver.ae_title, known), limits, clock)
+    return pull.Puller(archives.opened(settings.receiver.ae_title, known), limits, clock)
 
 
 def passing_shelf(settings: Settings, name: str) -> PassingShelf:

@@ -134,7 +134,7 @@ class Completeness(Strict):
 
     at_most_s: Seconds = 3600.0  #: after its first instance a study is complete in any case
     settle_s: Seconds = 3.0  #: evidence counts when nothing arrived for so long
-    evidence: tuple[Sign, ...] = (Sign.VIEWS,)  #: what ends the wait sooner
+    evidence: tuple[Sign, ...] = (Sign.VIEWS, Sign.ANNOUNCED)  #: what ends the wait sooner
     ask: Inquired | None = None  #: who is asked for the evidence "count"
     sources: tuple[SourceCompleteness, ...] = ()
 
@@ -174,6 +174,8 @@ class Receiver(Strict):
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
     fast: bool = True  #: C-STORE past pynetdicom's own loops
+    free_bytes: int = Field(default=5_000_000_000, ge=0)  #: with less on the disk nothing is taken
+    waiting_studies: Count | None = 1000  #: with so many unassessed no new one is; None: any number
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
@@ -328,6 +330,13 @@ class Web(Strict):
         return self
 
 
+class MetricsEndpoint(Strict):
+    """Where Prometheus scrapes; without a port there is nothing to scrape."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None
+
+
 class Equipment(Strict):
     """How the worker names itself in what it sends."""
 
@@ -361,6 +370,7 @@ class Settings(Strict):
     equipment: Equipment = Equipment()
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     web: Web = Web()
+    metrics: MetricsEndpoint = MetricsEndpoint()
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )

@@ -30,6 +30,18 @@ class Action(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
+class Step(IntEnum):
+    """What we answer to an N-CREATE or N-SET (PS3.7 10.1.3.1.9, 10.1.5.1.6)."""
+
+    SUCCESS = 0x0000
+    INVALID_VALUE = 0x0106
+    PROCESSING_FAILURE = 0x0110
+    DUPLICATE_INSTANCE = 0x0111
+    NO_SUCH_INSTANCE = 0x0112
+    MISSING_ATTRIBUTE = 0x0120
+    RESOURCE_LIMITATION = 0x0213
+
+
 #: PS3.4 table B.2-1: the instance was stored, with a remark worth keeping.
 WARNINGS = {
     0xB000: "Coercion of data elements",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from triage.associations import OpenAssociations
+from triage.domain.announcement import Announced
 from triage.domain.completeness import (
     Count,
     Known,
@@ -23,7 +24,7 @@ from triage.domain.completeness import (
 )
 from triage.domain.errors import TriageError
 from triage.domain.study import StudyRevision
-from triage.ports import Ledger
+from triage.ports import Announcements, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Gathering:
     of_source: Mapping[str, Patience]  #: by calling AE title, where it is another one
     looks: Mapping[Sign, Look]
     aside: Executor
+    announcements: Announcements | None = None  #: None: nobody can announce anything
     _asked: dict[Key, _Asked] = field(default_factory=dict)
 
     def patience_with(self, study: StudyRevision) -> Patience:
@@ -73,7 +75,13 @@ class Gathering:
             stacks=stacks,
             views=seen if isinstance(seen, Views) else None,
             count=counted if isinstance(counted, Count) else None,
+            announced=self._announced(study, patience),
         )
+
+    def _announced(self, study: StudyRevision, patience: Patience) -> Announced | None:
+        if self.announcements is None or Sign.ANNOUNCED not in patience.signs:
+            return None
+        return self.announcements.of_study(study.study_uid)
 
     def forget_all_but(self, studies: Iterable[StudyRevision]) -> None:
         """Drop the answers about studies that do not arrive any more."""

@@ -1,19 +1,29 @@
 """Use case: take an instance in.
 
 Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
-lies on disk and stands in the ledger. An instance that is refused is named as an incident.
+lies on disk and stands in the ledger. An instance that is refused is named as an incident. What
+comes in must pass `Pressure` first: below a floor of free space, or above a ceiling of waiting
+studies, no more is taken.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from triage.associations import OpenAssociations
-from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
+from triage.domain.errors import (
+    DamagedInstance,
+    HeldBack,
+    LedgerUnavailable,
+    MismatchedInstance,
+)
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import read_identity
+from triage.metrics import Metrics, Turned
 from triage.ports import Aside, Ledger, Spool
+from triage.pressure import Limits, Nowhere, Pressure
 from triage.repeated import Repeated
 
 log = structlog.get_logger(__name__)
@@ -24,13 +34,21 @@ class Intake:
     """Every receiver's only way in."""
 
     def __init__(
-        self, spool: Spool, ledger: Ledger, associations: OpenAssociations | None = None
+        self,
+        spool: Spool,
+        ledger: Ledger,
+        associations: OpenAssociations | None = None,
+        pressure: Pressure | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
         self._repeated = Repeated(ledger)
         #: Receivers say here when an association opens and ends.
         self.associations = associations or OpenAssociations()
+        self._pressure = pressure or Pressure(spool, ledger, Limits())
+        #: Receivers count here whom they let in, and what they refuse.
+        self.metrics = metrics or Metrics()
         #: True when the spool holds what the ledger was not there to record: see `recover`.
         self.behind = False
 
@@ -39,18 +57,27 @@ class Intake:
 
         `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
         """
+        try:
+            self._pressure.check_room()
+        except HeldBack as error:
+            self._held_back(error, source)
+            raise
         return self._accept(
             lambda: read_identity(part10),
             lambda identity: self._spool.keep(identity, part10),
             lambda: self._spool.quarantine(part10),
             source,
             announced_uid,
+            len(part10),
         )
 
     def accept_file(
         self, aside: Aside, source: Source, announced_uid: str | None = None
     ) -> Receipt:
         """Keep an instance that was written to `aside`, whole and closed; else as `accept`."""
+        if isinstance(aside, Nowhere):
+            self._held_back(aside.why, source)
+            raise aside.why
         with aside:
             return self._accept(
                 lambda: read_identity_of(aside.path),
@@ -58,13 +85,32 @@ class Intake:
                 lambda: self._spool.quarantine_file(aside),
                 source,
                 announced_uid,
+                aside.path.stat().st_size,
             )
 
     def aside(self) -> Aside:
-        """Open a new place to write an instance to, for `accept_file`."""
+        """Open a new place to write an instance to, for `accept_file`; see `Nowhere`."""
+        try:
+            self._pressure.check_room()
+        except HeldBack as error:
+            return Nowhere(error)
         return self._spool.aside()
 
-    def _accept(
+    def _accept(  # noqa: PLR0913, PLR0917 - what differs between bytes and a file
+        self,
+        read: Callable[[], Identity],
+        keep: Callable[[Identity], Receipt],
+        quarantine: Callable[[], str],
+        source: Source,
+        announced_uid: str | None,
+        size: int,
+    ) -> Receipt:
+        with self.metrics.timing():
+            receipt = self._kept(read, keep, quarantine, source, announced_uid)
+        self.metrics.kept(receipt.outcome, size)
+        return receipt
+
+    def _kept(
         self,
         read: Callable[[], Identity],
         keep: Callable[[Identity], Receipt],
@@ -77,6 +123,11 @@ class Intake:
             _compare(identity, announced_uid)
         except (DamagedInstance, MismatchedInstance) as error:
             self._incident("refused instance", str(error), source, quarantine())
+            raise
+        try:
+            self._pressure.check_study(identity.study_uid)
+        except HeldBack as error:
+            self._held_back(error, source)
             raise
         receipt = keep(identity)
         try:
@@ -95,17 +146,25 @@ class Intake:
             return
         self._ledger.record(receipt, source)
 
-    def report_rejected(self, why: str, source: Source) -> None:
+    def _held_back(self, error: HeldBack, source: Source) -> None:
+        self.report_refused(f"out of resources: {error}", source)
+
+    def report_rejected(self, why: str, source: Source, reason: Turned = Turned.CALLING) -> None:
         """Remember that somebody was turned away before an instance came."""
-        self._repeated.report("rejected association", why, source)
+        self.metrics.turned_away(reason)
+        self._repeated.report("rejected association", why, replace(source, association=0))
 
     def report_refused(self, why: str, source: Source) -> None:
         """Remember that an instance was refused of which nothing was kept."""
-        self._repeated.report("refused instance", why, source)
+        self._repeated.report("refused instance", why, replace(source, association=0))
 
     def tell_repeated(self) -> None:
         """Have the ledger know how often the same was reported again; once a second will do."""
         self._repeated.tell()
+
+    def watch_pressure(self) -> None:
+        """Measure the load though nothing comes, so that its end is noticed; once a second."""
+        self._pressure.load()
 
     def recover(self) -> int:
         """Record what the spool holds and the ledger does not know; return how many.

@@ -12,8 +12,10 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.archive import ArchivedStudy, Search, Told
 from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
@@ -86,6 +88,9 @@ class Spool(Protocol):
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance; conflicting copies are left out."""
 
+    def free_bytes(self) -> int:
+        """Return how many more bytes its file system takes from us."""
+
 
 class Ledger(Protocol):
     """The truth about states; each call is one transaction, at the time of its own clock.
@@ -114,6 +119,15 @@ class Ledger(Protocol):
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
+
+    def knows(self, study_uid: str) -> bool:
+        """Tell whether anything of a study has come."""
+
+    def waiting_studies(self) -> int:
+        """Return how many revisions arrive, or wait for a worker."""
+
+    def census(self) -> Census:
+        """Return how many studies and deliveries are in each state, and since when one waits."""
 
     def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
         """Return the images by series and place, where they say of how many they are."""
@@ -229,6 +243,23 @@ class CommitmentLedger(Protocol):
 
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
         """Return what was received under SOP Instance UIDs, in whatever study."""
+
+
+class Announcements(Protocol):
+    """What is said that studies have, before or after it comes. Raises LedgerUnavailable."""
+
+    def add(
+        self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
+    ) -> bool:
+        """Remember a new announcement; False where its UID is known."""
+
+    def change(
+        self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
+    ) -> Changed:
+        """Change an announcement that is in progress; None leaves what was said."""
+
+    def of_study(self, study_uid: str) -> Announced | None:
+        """Return what is announced of a study, None where nothing is."""
 
 
 class Queue(Protocol):

@@ -24,13 +24,17 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
-    server = receivers.c_store.start(intake, services.settings.receiver, committer)
+    end_metrics = services.serve_metrics()
+    server = receivers.c_store.start(
+        intake, services.settings.receiver, committer, services.announcements
+    )
     try:
         services.spool.sweep()
         intake.behind = True
         _keep_up(intake, services.reconciler(), committer, ended)
     finally:
         receivers.c_store.end(server)
+        end_metrics()
 
 
 def _keep_up(
@@ -43,6 +47,7 @@ def _keep_up(
                 intake.recover()
             reconciler.tick()
             intake.tell_repeated()
+            intake.watch_pressure()
             committer.tick()
         except (LedgerUnavailable, OSError) as error:  # the next tick tries again
             log.exception("ledger or spool unavailable", exc_info=error)

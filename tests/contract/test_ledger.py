@@ -24,6 +24,7 @@ from tests.contract.ledgers import (
 from tests.fakes import FakeClock
 from triage.domain.delivery import DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.instance import Receipt
 from triage.domain.study import TRANSITIONS, Event, State
 from triage.store.ledger import SqlLedger
 
@@ -385,6 +386,66 @@ def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
         ("unknown AE title 'X'", 42),
         ("cut short", 1),
     ]
+
+
+def test_a_study_is_known_from_its_first_instance_on(ledger: SqlLedger) -> None:
+    study = receipt().identity.study_uid
+    assert not ledger.knows(study)
+    received(ledger, count=1)
+    assert ledger.knows(study)
+
+
+def test_studies_wait_until_a_worker_has_taken_them(ledger: SqlLedger) -> None:
+    assert ledger.waiting_studies() == 0
+    received(ledger, "arriving")
+    ready(ledger, "complete")
+    assessing(ledger, "taken")
+    assert ledger.waiting_studies() == 2
+
+
+def elsewhere(study: str, number: int = 1) -> Receipt:
+    """Return the receipt of an instance that came again under another study."""
+    first = receipt(number=number)
+    identity = replace(first.identity, study_uid=receipt(study).identity.study_uid)
+    return replace(first, identity=identity, path=f"{study}/{number}.dcm")
+
+
+def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
+    ledger: SqlLedger,
+) -> None:
+    received(ledger)
+    for number in (0, 1, 2, 1):  # the last is a duplicate
+        ledger.record(elsewhere("corrected", number), SOURCE)
+    corrected = current(ledger, elsewhere("corrected").identity.study_uid)
+    assert corrected.instances == 3
+    assert ledger.known_paths() == {
+        f"{s}/{n}.dcm" for s in ("study", "corrected") for n in range(3)
+    }
+    (incident,) = ledger.incidents()
+    assert (incident.kind, incident.times) == ("conflicting instance", 3)
+    assert incident.detail == (
+        f"study {corrected.study_uid} has SOP Instance UIDs of study "
+        f"{receipt().identity.study_uid}; both are kept, and both are assessed"
+    )
+
+
+def test_a_ledger_of_an_earlier_version_gains_the_indexes_that_it_lacks(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    first = SqlLedger.in_folder(tmp_path, clock)
+    received(first)
+    first.close()
+    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
+        file.execute("DROP INDEX instances_by_uid")
+    file.close()
+    second = SqlLedger.in_folder(tmp_path, clock)
+    assert len(second.known_paths()) == 3
+    second.close()
+    question = "EXPLAIN QUERY PLAN SELECT study_uid FROM instances WHERE sop_instance_uid = '1.2'"
+    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
+        ((*_, plan),) = file.execute(question)
+    file.close()
+    assert "instances_by_uid" in plan
 
 
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:

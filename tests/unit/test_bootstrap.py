@@ -45,10 +45,10 @@ def test_how_long_is_waited_for_whom() -> None:
         }
     )
     usual, of_source = patiences(receiver)
-    assert usual == Patience(20, 3, 900, frozenset({Sign.VIEWS}))
+    assert usual == Patience(20, 3, 900, frozenset({Sign.VIEWS, Sign.ANNOUNCED}))
     assert of_source == {
         "MR1": Patience(60, 3, 900, frozenset()),
-        "MR2": Patience(20, 3, 300, frozenset({Sign.VIEWS})),
+        "MR2": Patience(20, 3, 300, frozenset({Sign.VIEWS, Sign.ANNOUNCED})),
     }
 
 

@@ -14,11 +14,13 @@ from tests.builders.images import cine, image, part10
 from tests.contract.ledgers import SOURCE, current, received
 from tests.fakes import FakeClock
 from triage.associations import OpenAssociations
+from triage.domain.announcement import Announced, Stage
 from triage.domain.completeness import Count, Known, Patience, Sign, Stack, Views, evidence
 from triage.domain.errors import DeliveryFailed
 from triage.domain.instance import Source
 from triage.domain.study import StudyRevision
 from triage.intake import Intake
+from triage.store.announcements import SqlAnnouncements
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -197,3 +199,16 @@ def test_a_header_that_says_nothing_usable_of_its_stack_is_taken_all_the_same(
     (study,) = ledger.studies()
     assert study.instances == 2
     assert not ledger.stacks(study.study_uid, 1)
+
+
+def test_what_is_announced_is_known_where_it_counts(
+    ledger: SqlLedger, clock: FakeClock, tmp_path: Any
+) -> None:
+    announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)
+    study = received(ledger)
+    announcements.add("1.1", study.study_uid, Stage.COMPLETED, ["1.9"])
+    known_of = replace(gathering(ledger, PATIENCE), announcements=announcements)
+    assert known_of.known(study, PATIENCE, clock.now()).announced == Announced(1, 0)
+    without = replace(PATIENCE, signs=frozenset({Sign.COUNT}))
+    assert known_of.known(study, without, clock.now()).announced is None
+    announcements.close()

@@ -67,6 +67,19 @@ def test_14_a_conflicting_copy_is_reported_and_not_assessed(
     assert ledger.paths(uid("study"), 1) == [first.path]
 
 
+def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger
+) -> None:
+    first = intake.accept(part10(image()), SOURCE)
+    corrected = part10(image(StudyInstanceUID="1.2.3"))
+    again = intake.accept(corrected, SOURCE)
+    assert again.outcome is Outcome.NEW
+    assert spool.read(again.path) == corrected
+    assert spool.read(first.path) != corrected
+    assert {each.study_uid for each in ledger.studies()} == {uid("study"), "1.2.3"}
+    assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
+
+
 def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:

@@ -8,7 +8,7 @@ import click
 
 from triage import terminal
 from triage.assess import read_summary
-from triage.bootstrap import existing_ledger
+from triage.bootstrap import existing_ledger, notice_of
 from triage.cases.looks import KINDS as LOOKS_AT_CASES
 from triage.config import load
 from triage.domain.errors import ConfigurationError, DeliveryFailed
@@ -74,7 +74,8 @@ def status(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """Show what became of the studies, or everything about one STUDY_UID."""
-    ledger = existing_ledger(load(config))
+    settings = load(config)
+    ledger = existing_ledger(settings)
     if study_uid is not None:
         _one_study(ledger, study_uid)
         return
@@ -83,6 +84,8 @@ def status(  # noqa: PLR0913 - one argument an option
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
+    if (held_back := notice_of(settings).read()) is not None:
+        terminal.complain(held_back)
     terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
     terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
 

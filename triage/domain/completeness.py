@@ -2,8 +2,10 @@
 
 `RULES` is asked in order and the first answer wins. An answer is the evidence, in words that
 `triage status` shows. Quiet time is the floor: before it, only whole evidence counts; after it, a
-study waits on while an association that brings it is open; never longer than the hard limit. To
-add a rule (what a MPPS says), write one function and put it into the tuple.
+study waits on while an association that brings it is open; never longer than the hard limit. What
+was announced and is not here makes no study wait longer than that, for it may never be sent to us;
+but until then no other sign is believed against it. To add a rule, write one function and put it
+into the tuple.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
+from triage.domain.announcement import Announced
 from triage.domain.study import StudyRevision
 
 
@@ -19,6 +22,7 @@ class Sign(StrEnum):
 
     VIEWS = "views"  #: every view of the model is there, and every cine stack is full
     COUNT = "count"  #: as many instances are here as the PACS has
+    ANNOUNCED = "announced"  #: all instances that the scanner or PACS announced are here
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,13 @@ class Known:
     stacks: Sequence[Stack] = ()
     views: Views | None = None
     count: Count | None = None
+    announced: Announced | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether something is announced that is not here."""
+        said = self.announced
+        return said is not None and (said.in_progress or said.here < said.instances)
 
 
 NOTHING = Known()
@@ -84,8 +95,22 @@ def overdue(study: StudyRevision, now: float, patience: Patience, known: Known) 
     held = f"; {_still_open(known)}" if known.associations else ""
     return (
         f"at the limit of {patience.at_most_s:g} s after its first instance, "
-        f"with {study.instances} instances{held}"
+        f"with {study.instances} instances{held}{_announced_otherwise(known)}"
     )
+
+
+def announced(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+    """Complete when all that was announced is here, and nothing else; and no step is in progress.
+
+    Where more has come than was announced, the announcement did not know of all that is sent.
+    """
+    said = known.announced
+    if Sign.ANNOUNCED not in patience.signs or said is None or not _settled(study, now, patience):
+        return None
+    if known.is_short or not 0 < study.instances <= said.instances:
+        return None
+    broken_off = "; a procedure step was discontinued" if said.discontinued else ""
+    return f"all {said.instances} announced instances are here{broken_off}"
 
 
 def counted(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
@@ -93,7 +118,7 @@ def counted(study: StudyRevision, now: float, patience: Patience, known: Known) 
     count = known.count
     if Sign.COUNT not in patience.signs or count is None or not _settled(study, now, patience):
         return None
-    if not 0 < count.instances <= study.instances:
+    if not 0 < count.instances <= study.instances or known.is_short:
         return None
     return f"all {count.instances} instances that {count.ae_title} has are here"
 
@@ -104,6 +129,8 @@ def viewed(study: StudyRevision, now: float, patience: Patience, known: Known) -
     if Sign.VIEWS not in patience.signs or views is None or not _settled(study, now, patience):
         return None
     if views.missing or not views.filled or known.associations or not are_full(stacks):
+        return None
+    if known.is_short:
         return None
     return (
         f"all {views.filled} views are there and all {len(stacks)} cine stacks are full, "
@@ -116,12 +143,13 @@ def quiet(study: StudyRevision, now: float, patience: Patience, known: Known) ->
     if not _silent(study, now, patience.quiet_s) or known.associations:
         return None
     why = f"quiet for {patience.quiet_s:g} s after {study.instances} instances"
+    why += _announced_otherwise(known)
     if known.count is not None and known.count.instances > study.instances:
         return f"{why}, though {known.count.ae_title} has {known.count.instances}"
     return why
 
 
-RULES: tuple[Rule, ...] = (overdue, counted, viewed, quiet)
+RULES: tuple[Rule, ...] = (overdue, announced, counted, viewed, quiet)
 
 
 def evidence(
@@ -139,10 +167,11 @@ def is_overdue(study: StudyRevision, now: float, patience: Patience) -> bool:
 def may_be_whole(
     study: StudyRevision, now: float, patience: Patience, stacks: Sequence[Stack]
 ) -> frozenset[Sign]:
-    """Return the signs that are worth a question now: both are dear to ask for."""
+    """Return the signs that are worth a question now, of those that are dear to ask for."""
     if not _settled(study, now, patience):
         return frozenset()
-    return patience.signs if are_full(stacks) else patience.signs - {Sign.VIEWS}
+    asked = patience.signs & {Sign.VIEWS, Sign.COUNT}
+    return asked if are_full(stacks) else asked - {Sign.VIEWS}
 
 
 def are_full(stacks: Sequence[Stack]) -> bool:
@@ -171,3 +200,14 @@ def _settled(study: StudyRevision, now: float, patience: Patience) -> bool:
 
 def _still_open(known: Known) -> str:
     return f"{known.associations} association(s) that brought some still open"
+
+
+def _announced_otherwise(known: Known) -> str:
+    """Return what was announced, where that is not what is here."""
+    said = known.announced
+    if said is None:
+        return ""
+    words = [f"{said.here} of {said.instances} announced are here"] * (said.here < said.instances)
+    words += ["a procedure step is in progress"] * said.in_progress
+    words += ["a procedure step was discontinued"] * said.discontinued
+    return "".join(f"; {each}" for each in words)

@@ -6,6 +6,7 @@
     │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
     │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
     │   └── SpoolFull            no room to keep it safely, 0xA700
+    │       └── HeldBack             room is short, or too many studies wait, 0xA700
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
@@ -42,6 +43,10 @@ class MismatchedInstance(InstanceRefused):
 
 class SpoolFull(InstanceRefused):
     """There is no room left to keep an instance safely."""
+
+
+class HeldBack(SpoolFull):
+    """There is some room left, but not for more; the message says which limit was reached."""
 
 
 class StudyDeclined(TriageError):

@@ -25,12 +25,15 @@ from triage.imaging.header import (
     META_HEAD,
     MOST_PHASES,
     NATIVE,
+    PHILIPS_PHASES,
     PLACE_LENGTH,
+    PRIVATE_BLOCK,
     UNREADABLE,
     WANTED,
     data_set_start,
     identity_of,
     is_image_class,
+    philips_phases,
     read_identity,
 )
 
@@ -55,11 +58,14 @@ PLAIN = {
     FRAMES: (b"IS", re.compile(rb"[0-9]{1,9} ?")),
     CARDIAC_IMAGES: (b"IS", re.compile(rb"([0-9]{1,9} ?)?")),
     PLACE: (b"DS", re.compile(rb"[0-9+.eE\\ -]*")),
+    PRIVATE_BLOCK: (b"LO", re.compile(rb"(?s).{0,64}")),
+    PHILIPS_PHASES: (b"SL", re.compile(rb"(?s).{0,64}")),
     **dict.fromkeys(
         (ROWS, COLUMNS, SAMPLES, BITS),
         (b"US", re.compile(rb"(?s)..")),
     ),
 }
+PRIVATE = {PRIVATE_BLOCK, PHILIPS_PHASES}
 #: PS3.5 7.1.2: VRs with a length of 32 bits, and the others.
 LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 SHORT = {
@@ -151,7 +157,7 @@ def _scan(part10: Content) -> Identity:
         sop_instance_uid=_text(found, SOP_INSTANCE),
         modality=found.get(MODALITY, b"").decode().strip(),
         is_image=is_image_class(sop_class),
-        cardiac_images=min(int(found.get(CARDIAC_IMAGES) or 0), MOST_PHASES),
+        cardiac_images=min(_phases(found), MOST_PHASES),
         place=found.get(PLACE, b"").decode().strip()[:PLACE_LENGTH],
     )
 
@@ -175,7 +181,9 @@ def _walk(
             if tag in PLAIN:
                 value = part10[at : at + length]
                 expected, form = PLAIN[tag]
-                _plain(holds=vr in {b"", expected} and form.fullmatch(value) is not None)
+                # Who does not know a private element writes it as UN (PS3.5 6.2.2).
+                known = vr in {b"", expected} or (vr == b"UN" and tag in PRIVATE)
+                _plain(holds=known and form.fullmatch(value) is not None)
                 found[tag] = value
             at += length
     _plain(holds=at == span.stop)
@@ -234,6 +242,11 @@ def _encapsulated_end(part10: Content, at: int) -> int:
             return at
         _plain(holds=group << 16 | element == ITEM and length != UNDEFINED)
         at += length
+
+
+def _phases(found: dict[int, bytes]) -> int:
+    block, phases = (found.get(tag, b"") for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
+    return int(found.get(CARDIAC_IMAGES) or 0) or philips_phases(block, phases)
 
 
 def _text(found: dict[int, bytes], tag: int) -> str:

@@ -11,6 +11,7 @@ from io import BytesIO
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -39,14 +40,21 @@ PIXEL_MODULE = (
 )
 #: What says whether a cine is whole.
 STACK = ("CardiacNumberOfImages", "ImagePositionPatient")
+#: Where Philips says how many phases a cine has, a private block (PS3.5 7.8), and whose that is.
+PRIVATE_BLOCK, PHILIPS_PHASES = 0x20010010, 0x20011017
+PHILIPS = b"Philips Imaging DD 001"
 PLACE_LENGTH = 64
 MOST_PHASES = 10_000
+PHASES_LENGTH = 4  #: bytes of an SL
 #: Bytes of the largest data set that is inflated.
 MOST_INFLATED = 1 << 28
 #: What an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 #: All that tells who an instance is and whether it is whole.
-WANTED = (*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData")
+WANTED = (
+    *map(Tag, (*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData")),
+    *map(Tag, (PRIVATE_BLOCK, PHILIPS_PHASES)),
+)
 NATIVE = {
     ImplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -130,11 +138,34 @@ def identity_of(dataset: Dataset, pixel_bytes: int) -> Identity:
 
 
 def _cardiac_images(dataset: Dataset) -> int:
-    """Return CardiacNumberOfImages (PS3.3 C.8.3.1), 0 where it says nothing usable."""
+    """Return CardiacNumberOfImages (PS3.3 C.8.3.1), 0 where it says nothing usable.
+
+    Philips leaves it out, and has the number of phases in a private element.
+    """
     try:
-        return max(0, min(int(dataset.get("CardiacNumberOfImages") or 0), MOST_PHASES))
+        said = int(dataset.get("CardiacNumberOfImages") or 0)
     except UNREADABLE:
         return 0
+    block, phases = (_raw(dataset, tag) for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
+    return max(0, min(said or philips_phases(block, phases), MOST_PHASES))
+
+
+def philips_phases(block: bytes, phases: bytes) -> int:
+    """Return a cine's number of phases from the raw values of PRIVATE_BLOCK and PHILIPS_PHASES.
+
+    0 where they do not say, or say that an image is alone. Those of a big-endian file are read as
+    nonsense, which says nothing either.
+    """
+    if block.strip(b" \0") != PHILIPS or len(phases) != PHASES_LENGTH:
+        return 0
+    count = int.from_bytes(phases, "little")
+    return count if 1 < count <= MOST_PHASES else 0
+
+
+def _raw(dataset: Dataset, tag: int) -> bytes:
+    """Return a value as it was written; none where it was converted already."""
+    written = dataset.get_item(tag)
+    return written.value if written is not None and isinstance(written.value, bytes) else b""
 
 
 def _place(dataset: Dataset) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import event as engine_event
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from triage.domain.errors import LedgerUnavailable
-from triage.store.schema import metadata, missing_columns
+from triage.store.schema import metadata, missing_columns, missing_indexes
 
 BUSY_TIMEOUT_S = 30
 #: Nothing is prepared: a plan would be kept that was made under other settings of the planner.
@@ -34,13 +34,14 @@ class Database:
             _prepare_sqlite(self._engine)
         self._writing_engine = self._engine.execution_options(writing=True)
         with self.reading() as connection:
-            there = set(inspect(connection).get_table_names())
-            whole = there.issuperset(tables.tables) and not any(missing_columns(connection, tables))
+            whole = _is_whole(connection, tables)
         if not whole:  # a reader must not need the lock of a writer
             with self.writing() as connection:
                 tables.create_all(connection)
                 for statement in missing_columns(connection, tables):
                     connection.exec_driver_sql(statement)
+                for index in missing_indexes(connection, tables):
+                    index.create(connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -65,6 +66,12 @@ class Database:
         """Yield the connection of a transaction that reads."""
         with _available(), self._engine.connect() as connection:
             yield connection
+
+
+def _is_whole(connection: Connection, tables: MetaData) -> bool:
+    there = set(inspect(connection).get_table_names())
+    missing = (missing_columns(connection, tables), missing_indexes(connection, tables))
+    return there.issuperset(tables.tables) and not any(map(any, missing))
 
 
 @contextmanager

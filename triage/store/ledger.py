@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, exists, func, insert, select
 
+from triage.domain.census import Census
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
@@ -20,9 +21,6 @@ from triage.store import rows
 from triage.store.database import Database
 from triage.store.schema import deliveries, history, incidents, instances, studies
 from triage.together import Together
-
-#: Within so many seconds the same incident is one row.
-SAME_S = 86_400.0
 
 
 @dataclass
@@ -87,19 +85,40 @@ class SqlLedger:
     def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
         """Remember that the same happened again: one incident a day, with how often."""
         at = self._clock.now()
-        what = {"kind": kind, "detail": detail, "path": ""}
-        what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
-        same = (incidents.c[name] == value for name, value in what.items())
-        recent = incidents.c.at > at - SAME_S
-        more = {"times": incidents.c.times + times, "at": at}
         with self._database.writing() as connection:
-            if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
-                connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
+            rows.report_again(connection, kind, detail, source, times, at)
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
         with self._database.reading() as connection:
             return set(connection.scalars(select(instances.c.path)))
+
+    def knows(self, study_uid: str) -> bool:
+        """Tell whether anything of a study has come."""
+        known = select(exists().where(studies.c.study_uid == study_uid))
+        with self._database.reading() as connection:
+            return bool(connection.scalar(known))
+
+    def waiting_studies(self) -> int:
+        """Return how many revisions arrive, or wait for a worker."""
+        waiting = studies.c.state.in_((State.RECEIVING, State.READY))
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).where(waiting)) or 0
+
+    def census(self) -> Census:
+        """Return how many studies and deliveries are in each state, and since when one waits."""
+        by_state = [
+            select(table.c.state, func.count()).group_by(table.c.state)
+            for table in (studies, deliveries)
+        ]
+        since = select(func.min(studies.c.last_instance_at)).where(studies.c.state == State.READY)
+        with self._database.reading() as connection:
+            of_studies, of_deliveries = (connection.execute(query).all() for query in by_state)
+            return Census(
+                {State(state): count for state, count in of_studies},
+                {DeliveryState(state): count for state, count in of_deliveries},
+                connection.scalar(since),
+            )
 
     # -- studies
 

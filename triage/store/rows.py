@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert,
 from triage.domain.delivery import Delivery, DeliveryState, Product
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
-from triage.store.schema import deliveries, history, instances, products, studies
+from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
 GROW = (
@@ -40,8 +40,20 @@ LATEST = (
     .order_by(studies.c.revision.desc())
     .limit(1)
 )
+ELSEWHERE = (
+    select(instances.c.study_uid)
+    .where(
+        instances.c.sop_instance_uid == bindparam("its_instance"),
+        instances.c.study_uid != bindparam("its_study"),
+    )
+    .order_by(instances.c.received_at)
+    .limit(1)
+)
 
 REMEMBER = insert(instances)
+
+#: Within so many seconds the same incident is one row.
+SAME_S = 86_400.0
 
 
 def same_study(study_uid: str, revision: int) -> tuple[Any, Any]:
@@ -121,8 +133,39 @@ def record(connection: Connection, receipt: Receipt, source: Source, at: float) 
         "cardiac_images": identity.cardiac_images,
         "place": identity.place,
     }
+    report_elsewhere(connection, identity, source, at)
     connection.execute(REMEMBER, values)
     return study
+
+
+def report_elsewhere(connection: Connection, identity: Identity, source: Source, at: float) -> None:
+    """Report an instance that another study has already; it belongs to both.
+
+    A UID names one instance for ever (PS3.5 9), so one of the two is wrong, but only people can
+    say which: a PACS that corrects a study sends all of it again under a new Study UID, and that
+    one has to be assessed; so was the first, whose report stands where it was sent.
+    """
+    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
+    other = connection.scalar(ELSEWHERE, same)
+    if other is not None:
+        detail = (
+            f"study {identity.study_uid} has SOP Instance UIDs of study {other}; "
+            "both are kept, and both are assessed"
+        )
+        report_again(connection, "conflicting instance", detail, source, 1, at)
+
+
+def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
+    connection: Connection, kind: str, detail: str, source: Source, times: int, at: float
+) -> None:
+    """Remember an incident, or that the same happened again within a day."""
+    what = {"kind": kind, "detail": detail, "path": ""}
+    what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
+    same = (incidents.c[name] == value for name, value in what.items())
+    recent = incidents.c.at > at - SAME_S
+    more = {"times": incidents.c.times + times, "at": at}
+    if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
+        connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
 
 
 def seen_again(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:

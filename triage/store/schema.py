@@ -1,7 +1,8 @@
 """The ledger's tables. Times are seconds since the epoch, UTC.
 
-Rule: a table only ever gains columns, each with a default of the server's: `missing_columns` brings
-the ledger of an earlier version up to this one, and loses nothing.
+Rule: a table only ever gains columns, each with a default of the server's, and indexes:
+`missing_columns` and `missing_indexes` bring the ledger of an earlier version up to this one, and
+lose nothing.
 """
 
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ instances = Table(
     Column("received_at", Float, nullable=False),
     Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
     Column("place", String(64), nullable=False, server_default=""),
+    # for who asks for storage commitment, and for one that comes again under another study
+    Index("instances_by_uid", "sop_instance_uid"),
 )
 
 #: Requests for storage commitment whose report is owed.
@@ -79,6 +82,25 @@ commitments = Table(
     Column("due_at", Float, nullable=False),
     UniqueConstraint("requestor", "transaction_uid"),
     sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
+)
+
+#: What is announced of studies: procedure steps, and notifications of instances.
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("study_uid", String(64), nullable=False),  # "": of several, so it says nothing
+    Column("stage", String(16), nullable=False),
+    Column("at", Float, nullable=False),
+    Index("announcements_by_study", "study_uid"),
+)
+
+announced_instances = Table(
+    "announced_instances",
+    metadata,
+    Column("uid", String(64), primary_key=True),  # of the announcement
+    Column("sop_instance_uid", String(64), primary_key=True),
+    ForeignKeyConstraint(["uid"], ["announcements.uid"]),
 )
 
 history = Table(
@@ -206,3 +228,15 @@ def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
             if column.name not in known:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"
+
+
+def missing_indexes(connection: Connection, tables: MetaData) -> Iterator[Index]:
+    """Yield the indexes that the tables of an earlier version lack."""
+    found = inspect(connection)
+    for table in tables.sorted_tables:
+        if not found.has_table(table.name):
+            continue
+        known = {index["name"] for index in found.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in known:
+                yield index

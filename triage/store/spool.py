@@ -95,6 +95,11 @@ class FileSpool:
         for path in self._root.glob("*/*.dcm"):
             yield str(path.relative_to(self._root))
 
+    def free_bytes(self) -> int:
+        """Return how many more bytes its file system takes from us."""
+        system = os.statvfs(self._root)
+        return system.f_bavail * system.f_frsize
+
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
         for aside in self._incoming.iterdir():

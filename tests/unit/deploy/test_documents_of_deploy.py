@@ -18,6 +18,8 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    InstanceAvailabilityNotification,
+    ModalityPerformedProcedureStep,
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
@@ -26,6 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from receivers.announcements import MAY_NOT_BE_CHANGED
 from receivers.c_store import PREFERRED
 from receivers.commitment import LULL_S
 from receivers.listener import SILENT_MAX, SPARE
@@ -38,7 +41,7 @@ from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, pro
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.config import DicomwebArchive, MoveTo, Receiver, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import WARNINGS, Action, Status, in_words
+from triage.dimse import WARNINGS, Action, Status, Step, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.pull import STUDY_TRIES
@@ -93,6 +96,11 @@ def test_the_answers_to_who_asks_for_commitment() -> None:
     assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
 
 
+def test_the_answers_to_who_announces() -> None:
+    steps = [status for status, _ in table(STATEMENT, "steps")]
+    assert steps == [f"0x{status:04X}" for status in sorted(Step)]
+
+
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
@@ -131,6 +139,8 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
         f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
         f"(none, else {Tls.model_fields['port'].default})",
+        f"`receiver.free_bytes` ({RECEIVER.free_bytes / 1e9:g} GB) free",
+        f"`receiver.waiting_studies` ({RECEIVER.waiting_studies}) wait",
         f"Verification ({Verification})",
         f"MR Image Storage ({MRImageStorage})",
         f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
@@ -140,6 +150,9 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {LULL_S:g} s later on the same association",
+        f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
+        f"Instance Availability Notification ({InstanceAvailabilityNotification}, PS3.4 R",
+        f"(Error ID 0x{MAY_NOT_BE_CHANGED:04X})",
         f"FIND ({StudyRootQueryRetrieveInformationModelFind})",
         f"when nothing arrived for {load(None, {}).receiver.complete.settle_s:g} s and",
         f"{load(None, {}).receiver.complete.at_most_s:g} s after its first instance",

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triage.domain.announcement import Announced
 from triage.domain.completeness import (
     Count,
     Known,
@@ -23,6 +24,7 @@ BOTH = frozenset(Sign)
 PATIENCE = Patience(quiet_s=15, settle_s=3, at_most_s=60, signs=BOTH)
 FULL = (Stack(25, 25), Stack(50, 25))
 WHOLE = Known(stacks=FULL, views=Views(4, 0))
+ANNOUNCED = Known(announced=Announced(7, 7))
 COUNTED = Known(count=Count(7, "PACS"))
 
 
@@ -38,6 +40,12 @@ def test_a_quiet_study_is_complete_and_says_why() -> None:
     ("known", "why"),
     [
         (WHOLE, "all 4 views are there and all 2 cine stacks are full, after 7 instances"),
+        (ANNOUNCED, "all 7 announced instances are here"),
+        (
+            Known(announced=Announced(7, 7, discontinued=True)),
+            "all 7 announced instances are here; a procedure step was discontinued",
+        ),
+        (replace(ANNOUNCED, associations=1), "all 7 announced instances are here"),
         (COUNTED, "all 7 instances that PACS has are here"),
         (replace(COUNTED, associations=1), "all 7 instances that PACS has are here"),
     ],
@@ -56,6 +64,13 @@ def test_1_whole_evidence_ends_the_wait_when_the_study_has_settled(known: Known,
         replace(WHOLE, stacks=()),
         replace(WHOLE, stacks=(*FULL, Stack(24, 25))),
         replace(WHOLE, associations=1),
+        Known(announced=Announced(8, 7)),
+        Known(announced=Announced(6, 6)),  # more is here than was announced
+        Known(announced=Announced(7, 7, in_progress=True)),
+        Known(announced=Announced(0, 0)),
+        replace(WHOLE, announced=Announced(8, 7)),
+        replace(COUNTED, announced=Announced(8, 7)),
+        replace(WHOLE, announced=Announced(0, 0, in_progress=True)),
         Known(count=Count(8, "PACS")),
         Known(count=Count(0, "PACS")),
     ],
@@ -90,7 +105,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
 
 def test_dear_questions_are_asked_only_when_the_answer_may_be_yes() -> None:
     assert not may_be_whole(STUDY, 112.9, PATIENCE, FULL)
-    assert may_be_whole(STUDY, 113.0, PATIENCE, FULL) == BOTH
+    assert may_be_whole(STUDY, 113.0, PATIENCE, FULL) == {Sign.VIEWS, Sign.COUNT}
     assert may_be_whole(STUDY, 113.0, PATIENCE, (Stack(1, 25),)) == {Sign.COUNT}
 
 
@@ -156,3 +171,25 @@ def test_however_long_it_trickles_it_ends_by_the_limit(
         study = replace(STUDY, last_instance_at=at)
         if at - study.first_instance_at >= patience.at_most_s:
             assert evidence(study, at, patience, Known(associations=1))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Announced(9, 7), "; 7 of 9 announced are here"),
+        (Announced(7, 7, in_progress=True), "; a procedure step is in progress"),
+        (
+            Announced(9, 7, discontinued=True),
+            "; 7 of 9 announced are here; a procedure step was discontinued",
+        ),
+        (Announced(7, 7), ""),
+    ],
+)
+def test_what_is_missing_of_what_was_announced_is_said_and_waited_for_no_longer(
+    said: Announced, words: str
+) -> None:
+    known = Known(announced=said)
+    patient = replace(PATIENCE, signs=frozenset())
+    assert evidence(STUDY, 125.0, patient, known) == f"quiet for 15 s after 7 instances{words}"
+    limit = evidence(STUDY, 160.0, patient, known)
+    assert limit == f"at the limit of 60 s after its first instance, with 7 instances{words}"

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     MRImageStorage,
     RLELossless,
@@ -51,12 +53,20 @@ def cine() -> Dataset:
     return image(CardiacNumberOfImages=25, ImagePositionPatient=["-12.50", "3.1E+1", "-0.25"])
 
 
+def philips() -> Dataset:
+    """What Philips has of a cine instead of CardiacNumberOfImages."""
+    dataset = image()
+    dataset.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x17, "SL", 30)
+    return dataset
+
+
 PLAIN = {
     "explicit": image,
     "implicit": implicit,
     "nested": nested,
     "compressed": compressed,
     "cine": cine,
+    "philips": philips,
 }
 
 
@@ -80,6 +90,35 @@ def test_what_evidence_reads_is_read_without_pydicom(images: int | None, place: 
     dataset.CardiacNumberOfImages, dataset.ImagePositionPatient = images, place
     content = part10(dataset)
     assert scan(content) is not None
+    assert scan(content) == read_identity(content)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("phases", "images"), [(30, 30), (1, 0), (0, 0), (-3, 0), (99_999, 0)])
+def test_philips_says_elsewhere_how_many_phases_a_cine_has(
+    syntax: UID, phases: int, images: int
+) -> None:
+    dataset = philips()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset[0x20011017].value = phases
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == images
+    assert scan(content) == read_identity(content)
+
+
+def test_an_archive_that_does_not_know_philips_changes_nothing() -> None:
+    dataset = philips()
+    dataset[0x20011017] = DataElement(0x20011017, "UN", (30).to_bytes(4, "little"))
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == 30
+    assert scan(content) == read_identity(content)
+
+
+def test_another_vendor_s_block_says_nothing_of_phases() -> None:
+    dataset = image()
+    dataset.private_block(0x2001, "SOMEBODY ELSE", create=True).add_new(0x17, "SL", 30)
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == 0
     assert scan(content) == read_identity(content)
 
 

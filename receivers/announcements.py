@@ -1,0 +1,136 @@
+"""What a study will have, as its scanner or PACS announces it to us as SCP.
+
+Modality Performed Procedure Step is PS3.4 F.7, Instance Availability Notification PS3.4 R.
+
+Rule: we listen and are nobody's archive of steps. Of a step or notification its study and the UIDs
+of its instances are kept, for they show when the study is here; Success is answered when they
+stand in the ledger. Whatever else is said is neither kept nor judged, so that a scanner is not held
+up for want of what we do not need.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import structlog
+from pydicom import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    InstanceAvailabilityNotification,
+    ModalityPerformedProcedureStep,
+)
+
+from triage.dimse import Step
+from triage.domain.announcement import Changed, Stage
+from triage.domain.errors import LedgerUnavailable
+from triage.ports import Announcements
+
+log = structlog.get_logger(__name__)
+
+UID = re.compile(r"[0-9.]{1,64}")
+#: Of a series that was performed (PS3.3 C.4.15); of a notification's series (PS3.4 table R.3.2-1).
+PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
+NOTIFIED = ("ReferencedSOPSequence",)
+UNAVAILABLE = "UNAVAILABLE"  #: Instance Availability (0008,0056)
+NO_STUDY = ""
+MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 table F.7.2-2
+
+Answer = tuple[int | Dataset, None]
+
+
+def serve(ae: AE, announcements: Announcements) -> list[tuple[evt.EventType, object, list[Any]]]:
+    """Offer both services; return the handlers that they need."""
+    ae.add_supported_context(ModalityPerformedProcedureStep)
+    ae.add_supported_context(InstanceAvailabilityNotification)
+    return [
+        (evt.EVT_N_CREATE, _create, [announcements]),
+        (evt.EVT_N_SET, _set, [announcements]),
+    ]
+
+
+def _create(event: evt.Event, announcements: Announcements) -> Answer:
+    """Answer an N-CREATE: a step begins, or instances are available."""
+    request: Any = event.request
+    is_step = event.context.abstract_syntax == ModalityPerformedProcedureStep
+    try:
+        uid = _uid(request.AffectedSOPInstanceUID)
+        said = event.attribute_list
+        study_uid, stage, uids = _step(said) if is_step else _notification(said)
+        is_new = announcements.add(uid, study_uid, stage, uids)
+    except AttributeError:
+        return Step.MISSING_ATTRIBUTE, None
+    except ValueError:
+        return Step.INVALID_VALUE, None
+    except LedgerUnavailable as error:
+        return _later(error), None
+    log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
+    return (Step.SUCCESS if is_new else Step.DUPLICATE_INSTANCE), None
+
+
+def _set(event: evt.Event, announcements: Announcements) -> Answer:
+    """Answer an N-SET: a step goes on or ends. What it says of its series replaces what it said."""
+    request: Any = event.request
+    said = event.modification_list
+    status, series = said.get("PerformedProcedureStepStatus"), said.get("PerformedSeriesSequence")
+    try:
+        stage = None if status is None else Stage(status)
+        uids = None if series is None else list(_references(series, PERFORMED))
+        changed = announcements.change(_uid(request.RequestedSOPInstanceUID), stage, uids)
+    except AttributeError:
+        return Step.MISSING_ATTRIBUTE, None
+    except ValueError:
+        return Step.INVALID_VALUE, None
+    except LedgerUnavailable as error:
+        return _later(error), None
+    if changed is Changed.FINAL:
+        return _final(), None
+    log.info("announced", stage=str(stage), instances=len(uids or ()))
+    return (Step.SUCCESS if changed is Changed.DONE else Step.NO_SUCH_INSTANCE), None
+
+
+def _step(said: Dataset) -> tuple[str, Stage, list[str]]:
+    """Return study, stage and instances of a step that begins (PS3.4 table F.7.2-1)."""
+    stage = Stage(said.PerformedProcedureStepStatus)
+    if stage is not Stage.IN_PROGRESS:
+        raise ValueError("a step begins in progress")
+    studies = {_uid(each.StudyInstanceUID) for each in said.ScheduledStepAttributesSequence}
+    if not studies:
+        raise ValueError("a step of no study")
+    # Which image of several studies' common step is in which of them, it does not say.
+    study_uid = studies.pop() if len(studies) == 1 else NO_STUDY
+    return study_uid, stage, list(_references(said.get("PerformedSeriesSequence") or (), PERFORMED))
+
+
+def _notification(said: Dataset) -> tuple[str, Stage, list[str]]:
+    """Return study, stage and instances of a notification (PS3.4 table R.3.2-1)."""
+    uids = list(_references(said.ReferencedSeriesSequence, NOTIFIED))
+    return _uid(said.StudyInstanceUID), Stage.COMPLETED, uids
+
+
+def _references(series: Iterable[Dataset], keywords: Iterable[str]) -> Iterator[str]:
+    """Yield the SOP Instance UIDs that series refer to."""
+    for keyword in keywords:
+        for each in series:
+            for reference in each.get(keyword) or ():
+                if reference.get("InstanceAvailability") != UNAVAILABLE:
+                    yield _uid(reference.ReferencedSOPInstanceUID)
+
+
+def _uid(value: object) -> str:
+    if not UID.fullmatch(str(value)):
+        raise ValueError("that is no UID")
+    return str(value)
+
+
+def _later(error: LedgerUnavailable) -> int:
+    log.error("announcement not taken", error=str(error))
+    return Step.RESOURCE_LIMITATION
+
+
+def _final() -> Dataset:
+    """Return the status of a change that comes too late."""
+    status = Dataset()
+    status.Status = Step.PROCESSING_FAILURE
+    status.ErrorComment = "Performed Procedure Step Object may no longer be updated"
+    status.ErrorID = MAY_NOT_BE_CHANGED
+    return status

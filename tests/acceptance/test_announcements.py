@@ -1,0 +1,56 @@
+"""A scanner announces what it has made: the study is taken when that is here (peers 1)."""
+
+import time
+from pathlib import Path
+
+from pynetdicom import AE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ModalityPerformedProcedureStep,
+)
+
+from tests.acceptance.site import CALLED, CALLING, Site, serving, storescu
+from tests.acceptance.test_completeness import QUIET_S, site, status
+from tests.builders.announcing import Scanner, begun, ended
+from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from triage.demo import REAL_STUDY, study_uids
+from triage.dimse import AT_ONCE, Step
+from triage.domain.study import State
+from triage.imaging.header import read_identity
+
+FILES = sorted(REAL_STUDY.rglob("*.dcm"))
+
+
+def says(site: Site, what: str) -> int:
+    """Have the step begin, or end, on an association of its own."""
+    ae = AE(ae_title=CALLING)
+    ae.add_requested_context(ModalityPerformedProcedureStep)
+    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    scanner = Scanner(association)
+    if what == "begins":
+        (study_uid,) = study_uids(FILES)
+        answer = scanner.begins("1.2.3.4", begun(study_uid))
+    else:
+        uids = [read_identity(path.read_bytes()).sop_instance_uid for path in FILES]
+        answer = scanner.changes("1.2.3.4", ended(uids))
+    association.release()
+    return answer
+
+
+def test_1_a_study_is_taken_when_the_step_has_ended_and_all_of_it_is_here(
+    tmp_path: Path, pacs: Orthanc
+) -> None:
+    pacs.empty()
+    running = site(tmp_path / "site", pacs, QUIET_S)
+    with serving(running):
+        assert says(running, "begins") == Step.SUCCESS
+        assert storescu(running, FILES, "-xt").wait(60) == 0
+        time.sleep(6)  # longer than what evidence has to settle
+        (study,) = running.studies()
+        assert study.state is State.RECEIVING, study.reason
+        killed = running.process(" receive")
+        killed.kill()
+        wait_until(lambda: not killed.is_running(), 10, "the end of the receiver")
+        wait_until(lambda: listens(running.port), 30, "the receiver")
+        assert says(running, "ends") == Step.SUCCESS
+        assert running.wait_for_end(40).state is State.DELIVERED, running.log()
+        assert f"all {len(FILES)} announced instances are here" in status(running)

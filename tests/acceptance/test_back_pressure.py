@@ -1,0 +1,104 @@
+"""A disk that runs full: senders are told in time, what is here is delivered, and it ends (8)."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+from pynetdicom import AE
+
+from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.integration.servers import HOST, Orthanc, wait_until
+from tests.peers import unavailable
+from triage.demo import REAL_STUDY
+from triage.dimse import AT_ONCE, Status
+from triage.domain.study import State
+
+DISK = 400_000_000
+FLOOR = 200_000_000
+FILES = sorted(REAL_STUDY.rglob("*.dcm"))
+JPEG_LS = "-xt"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a small file system."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        unavailable("the right to mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "fast"])
+def site(disk: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> Site:
+    running = configure(disk, pacs)
+    content = yaml.safe_load(running.config.read_text())
+    content["receiver"] |= {"fast": request.param, "free_bytes": FLOOR}
+    running.config.write_text(yaml.safe_dump(content))
+    return running
+
+
+def renamed(path: Path) -> Dataset:
+    """Return an instance as one of another study."""
+    dataset = dcmread(path)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(dataset, keyword, UID(f"{dataset[keyword].value[:60]}.7"))
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset
+
+
+def statuses(site: Site, datasets: list[Dataset]) -> list[int]:
+    """Return what pynetdicom is answered, on one association."""
+    ae = AE(ae_title=CALLING)
+    ae.add_requested_context(datasets[0].SOPClassUID, datasets[0].file_meta.TransferSyntaxUID)
+    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    assert association.is_established
+    answers: list[Any] = [association.send_c_store(each).Status for each in datasets]
+    association.release()
+    return answers
+
+
+def status(site: Site) -> str:
+    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
+    site: Site, disk: Path, pacs: Orthanc
+) -> None:
+    pacs.empty()
+    ballast = disk / "ballast"
+    with serving(site):
+        assert storescu(site, FILES, JPEG_LS).wait(60) == 0
+        ballast.write_bytes(bytes(FLOOR + 10_000_000))
+        wait_until((site.state / "held-back").exists, 10, "the notice")
+        other = [renamed(path) for path in FILES[:20]]
+        assert statuses(site, other) == [Status.OUT_OF_RESOURCES] * 20
+        assert storescu(site, FILES, JPEG_LS).wait(60) != 0
+        assert re.match(r"not receiving: 1\d\d MB free of a floor of 200 MB\n", status(site))
+        # What was here goes its way all the same.
+        assert site.wait_for_end().state is State.DELIVERED, site.log()
+        assert len(site.studies()) == 1
+        ballast.unlink()
+        wait_until(lambda: not (site.state / "held-back").exists(), 10, "the end of it")
+        assert statuses(site, other) == [Status.SUCCESS] * 20
+        assert storescu(site, FILES, JPEG_LS).wait(60) == 0
+        wait_until(lambda: len(site.studies()) == 2, 10, "the other study")
+        assert site.studies()[-1].instances == 20
+        assert "not receiving" not in status(site)
+    incidents = [row for row in site.ledger().incidents() if "out of resources" in row.detail]
+    assert [row.calling_ae for row in incidents] == [CALLING]
+    assert incidents[0].times > 20
+    log = site.log()
+    assert log.count("not receiving: ") == log.count("receiving again") == 1

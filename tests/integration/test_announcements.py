@@ -1,0 +1,157 @@
+"""What scanners and PACS announce over a real association: MPPS and Instance Availability."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import MRImageStorage
+from pynetdicom import AE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    InstanceAvailabilityNotification,
+    ModalityPerformedProcedureStep,
+)
+
+import receivers.c_store
+from tests.builders.announcing import Scanner, available, begun, ended
+from tests.builders.images import image, uid
+from tests.fakes import FakeClock
+from tests.integration.servers import HOST
+from triage.config import Receiver
+from triage.demo import free_port
+from triage.dimse import AT_ONCE, Status, Step
+from triage.domain.announcement import Announced
+from triage.domain.errors import LedgerUnavailable
+from triage.intake import Intake
+from triage.store.announcements import SqlAnnouncements
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+STUDY = uid("study")
+FIRST, SECOND = uid("study", "series", 1), uid("study", "series", 2)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A scanner at a receiver, and what the receiver remembers."""
+
+    scanner: Scanner
+    state: Path
+    announcements: SqlAnnouncements
+
+    def of_study(self) -> Announced | None:
+        """Return what a receiver that is started anew knows."""
+        again = SqlAnnouncements(SqlLedger.database_in(self.state), FakeClock())
+        try:
+            return again.of_study(STUDY)
+        finally:
+            again.close()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "fast"])
+def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Listening]:
+    ledger = SqlLedger.in_folder(tmp_path, FakeClock())
+    announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), FakeClock())
+    settings = Receiver(port=free_port(), calling=("PACS",), fast=request.param)
+    intake = Intake(FileSpool(tmp_path), ledger)
+    server = receivers.c_store.start(intake, settings, announced=announcements)
+    ae = AE(ae_title="PACS")
+    for each in (MRImageStorage, ModalityPerformedProcedureStep, InstanceAvailabilityNotification):
+        ae.add_requested_context(each)
+    association = ae.associate(HOST, settings.port, ae_title="CMRTRIAGE", evt_handlers=[AT_ONCE])
+    assert len(association.accepted_contexts) == 3
+    yield Listening(Scanner(association), tmp_path, announcements)
+    association.release()
+    receivers.c_store.end(server)
+    announcements.close()
+    ledger.close()
+
+
+def test_1_a_step_says_what_the_study_will_have_and_what_of_it_is_here(
+    receiver: Listening,
+) -> None:
+    scanner = receiver.scanner
+    assert receiver.of_study() is None
+    assert scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
+    assert receiver.of_study() == Announced(0, 0, in_progress=True)
+    assert scanner.association.send_c_store(image(number=1)).Status == Status.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST, SECOND], ["1.9"])) == Step.SUCCESS
+    assert receiver.of_study() == Announced(3, 1)
+    assert scanner.association.send_c_store(image(number=2)).Status == Status.SUCCESS
+    assert scanner.association.send_c_store(image(number=3)).Status == Status.SUCCESS
+    assert receiver.of_study() == Announced(3, 2)  # the third was not announced
+
+
+def test_what_a_step_says_of_its_series_replaces_what_it_said(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    scanner.begins("1.1", begun(STUDY))
+    assert scanner.changes("1.1", ended([FIRST, SECOND], status="IN PROGRESS")) == Step.SUCCESS
+    assert receiver.of_study() == Announced(2, 0, in_progress=True)
+    assert scanner.changes("1.1", ended([FIRST], status="IN PROGRESS")) == Step.SUCCESS
+    alone = Dataset()
+    alone.PerformedProcedureStepStatus = "DISCONTINUED"
+    assert scanner.changes("1.1", alone) == Step.SUCCESS
+    assert receiver.of_study() == Announced(1, 0, discontinued=True)
+
+
+def test_several_steps_and_a_notification_add_up(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    for step, uids in (("1.1", [FIRST]), ("1.2", [FIRST, SECOND])):
+        scanner.begins(step, begun(STUDY))
+        scanner.changes(step, ended(uids))
+    assert receiver.of_study() == Announced(2, 0)
+    assert scanner.notifies("1.3", available(STUDY, [SECOND, "1.9"])) == Step.SUCCESS
+    assert scanner.notifies("1.4", available(STUDY, ["1.8"], "UNAVAILABLE")) == Step.SUCCESS
+    assert receiver.of_study() == Announced(3, 0)
+
+
+def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    assert scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == Step.INVALID_VALUE
+    assert scanner.begins("1.1", begun("no uid")) == Step.INVALID_VALUE
+    assert scanner.begins("1.1", begun()) == Step.INVALID_VALUE
+    without_study = begun(STUDY)
+    del without_study.ScheduledStepAttributesSequence
+    assert scanner.begins("1.1", without_study) == Step.MISSING_ATTRIBUTE
+    assert scanner.changes("1.1", ended([FIRST])) == Step.NO_SUCH_INSTANCE
+    assert scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
+    assert scanner.begins("1.1", begun(STUDY)) == Step.DUPLICATE_INSTANCE
+    assert scanner.changes("1.1", ended([FIRST], status="ON LUNCH")) == Step.INVALID_VALUE
+    assert scanner.changes("1.1", ended(["no uid"])) == Step.INVALID_VALUE
+    assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST, SECOND])) == Step.PROCESSING_FAILURE
+    assert receiver.of_study() == Announced(1, 0)
+
+
+def test_a_step_of_several_studies_says_nothing_of_any(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    assert scanner.begins("1.1", begun(STUDY, "1.2.3")) == Step.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
+    assert receiver.of_study() is None
+
+
+def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise LedgerUnavailable("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.announcements, "add", away)
+        patch.setattr(receiver.announcements, "change", away)
+        assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.RESOURCE_LIMITATION
+        assert receiver.scanner.changes("1.1", ended([FIRST])) == Step.RESOURCE_LIMITATION
+    assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
+
+
+def test_no_name_or_number_of_a_patient_is_kept(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    scanner.begins("1.1", begun(STUDY))
+    scanner.changes("1.1", ended([FIRST]))
+    receiver.announcements.close()
+    kept = b"".join(path.read_bytes() for path in receiver.state.rglob("*") if path.is_file())
+    assert FIRST.encode() in kept
+    assert b"lanted" not in kept
+    assert b"PLANTED" not in kept

@@ -1,0 +1,16 @@
+"""How much is where, as numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from triage.domain.delivery import DeliveryState
+from triage.domain.study import State
+
+
+@dataclass(frozen=True)
+class Census:
+    """The ledger in numbers: what is not there is 0."""
+
+    studies: Mapping[State, int]
+    deliveries: Mapping[DeliveryState, int]
+    waiting_since: float | None  #: last instance of the READY study that waits longest; None: none

@@ -1,0 +1,90 @@
+"""Announcements of studies, in the database of the ledger.
+
+Rule: each call is one transaction. UIDs are kept and nothing else: no name, no number of a patient.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, delete, distinct, func, insert, select, update
+
+from triage.domain.announcement import Announced, Changed, Stage
+from triage.ports import Clock
+from triage.store.database import Database
+from triage.store.schema import announced_instances, announcements, instances
+
+
+class SqlAnnouncements:
+    """See `ports.Announcements`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def add(
+        self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
+    ) -> bool:
+        """Remember a new announcement; False where its UID is known."""
+        known = select(func.count()).where(announcements.c.uid == uid)
+        values = {"uid": uid, "study_uid": study_uid, "stage": stage, "at": self._clock.now()}
+        with self._database.writing() as connection:
+            if connection.scalar(known):
+                return False
+            connection.execute(insert(announcements).values(values))
+            _remember(connection, uid, sop_instance_uids)
+            return True
+
+    def change(
+        self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
+    ) -> Changed:
+        """Change an announcement that is in progress; None leaves what was said."""
+        mine = announcements.c.uid == uid
+        values: dict[str, Any] = {"at": self._clock.now()}
+        with self._database.writing() as connection:
+            last = connection.scalar(select(announcements.c.stage).where(mine).with_for_update())
+            if last is None:
+                return Changed.UNKNOWN
+            if last != Stage.IN_PROGRESS:
+                return Changed.FINAL
+            if stage is not None:
+                values["stage"] = stage
+            connection.execute(update(announcements).where(mine).values(values))
+            if sop_instance_uids is not None:
+                gone = delete(announced_instances).where(announced_instances.c.uid == uid)
+                connection.execute(gone)
+                _remember(connection, uid, sop_instance_uids)
+            return Changed.DONE
+
+    def of_study(self, study_uid: str) -> Announced | None:
+        """Return what is announced of a study, None where nothing is."""
+        mine = announcements.c.study_uid == study_uid
+        stages = select(announcements.c.stage).where(mine)
+        uid = announced_instances.c.sop_instance_uid
+        said = announcements.join(announced_instances)
+        come = (instances.c.sop_instance_uid == uid) & (instances.c.study_uid == study_uid)
+        count = (
+            select(func.count(distinct(uid)), func.count(distinct(instances.c.sop_instance_uid)))
+            .select_from(said.outerjoin(instances, come))
+            .where(mine)
+        )
+        with self._database.reading() as connection:
+            found = set(connection.scalars(stages))
+            if not found:
+                return None
+            announced, here = connection.execute(count).one()
+        return Announced(
+            announced,
+            here,
+            in_progress=Stage.IN_PROGRESS in found,
+            discontinued=Stage.DISCONTINUED in found,
+        )
+
+
+def _remember(connection: Connection, uid: str, sop_instance_uids: Collection[str]) -> None:
+    values = [{"uid": uid, "sop_instance_uid": each} for each in sorted(set(sop_instance_uids))]
+    if values:
+        connection.execute(insert(announced_instances), values)
