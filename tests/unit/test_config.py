@@ -105,7 +105,7 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "to h it could be read on the way",
         ),
         (
-            "archives:\n  a: {kind: dicomweb, url: https://h, authorization: B, authorization_file: f}",
+            "archives:\n a: {kind: dicomweb, url: http://h, authorization: B, authorization_file: f}",
             "give authorization or authorization_file",
         ),
         ("model: {provider: tpu}", "model.provider"),
