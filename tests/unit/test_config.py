@@ -104,13 +104,6 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "archives: {a: {kind: dicomweb, url: 'http://h/web', authorization: Bearer hush}}",
             "to h it could be read on the way",
         ),
-        (
-            (
-                "archives: {a: {kind: dicomweb, url: https://h/w, authorization: B hush, "
-                "authorization_file: f}}"
-            ),
-            "give authorization or authorization_file",
-        ),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,
@@ -234,3 +227,10 @@ def test_the_authorization_of_an_archive_comes_from_the_environment_and_is_not_s
     assert vna.authorization.get_secret_value() == "Bearer hush"
     assert vna.trusted == tmp_path / "ca.pem"
     assert "hush" not in shown(settings) + repr(settings)
+
+
+def test_an_archive_has_one_authorization(tmp_path: Path) -> None:
+    vna = "{kind: dicomweb, url: 'https://h', authorization: hush, authorization_file: f}"
+    with pytest.raises(ConfigurationError, match="give authorization or authorization_file") as e:
+        load(written(tmp_path, f"archives: {{vna: {vna}}}"), {})
+    assert "hush" not in str(e.value)
