@@ -15,7 +15,7 @@ from typing import TextIO
 
 import click
 
-from receivers import tls
+from receivers import stow, tls
 from triage import __version__, demo, logs, terminal
 from triage import series as audit
 from triage.assess import read_summary
@@ -40,6 +40,7 @@ from triage.cases.search import as_json as cases_as_json
 from triage.cases.search import read_search
 from triage.commands.findings import findings
 from triage.commands.index import index
+from triage.commands.token import token
 from triage.config import USER, Settings, child_environment, load, require_peers, shown
 from triage.domain.errors import (
     ConfigurationError,
@@ -112,6 +113,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 main.add_command(findings)
 main.add_command(index)
+main.add_command(token)
 
 
 @contextmanager
@@ -138,9 +140,11 @@ def _started(config: Path | None, parent: int | None) -> Settings:
 
 
 def _check_receiver(settings: Settings) -> None:
-    """Raise ConfigurationError where the certificate of the TLS port cannot be used."""
+    """Raise ConfigurationError where the certificate of a TLS port cannot be used."""
     if settings.receiver.tls is not None:
         tls.context(settings.receiver.tls)
+    if settings.receiver.stow is not None:
+        stow.context_of(settings.receiver.stow)
 
 
 @main.command()
@@ -177,7 +181,7 @@ def serve(config: Path | None) -> None:
 @parent_option
 @click.pass_obj
 def receive(config: Path | None, parent: int | None) -> None:
-    """Receive studies over C-STORE and hand complete ones to the workers."""
+    """Receive studies, over C-STORE or as the settings say, and hand complete ones to workers."""
     settings = _started(config, parent)
     supervised = nullcontext() if parent else sole_receiver(state_folder(settings))
     with supervised, _broker(settings) as (redis_url, _private):

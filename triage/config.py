@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -39,6 +39,7 @@ def _ae_title(value: str) -> str:
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Part = TypeVar("Part", bound=Strict)
 
 
 def _broker_url(value: str) -> str:
@@ -66,7 +67,15 @@ def _certificate(value: str) -> str:
     return digits if FINGERPRINT.fullmatch(digits) else value
 
 
+def _token(value: str) -> str:
+    if not HASHED_TOKEN.fullmatch(value):
+        raise ValueError("is no hashed token: `triage token NAME` makes the line")
+    return value
+
+
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+HASHED_TOKEN = re.compile(r"sha256\$[0-9a-f]{64}")  #: what `triage token` prints
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PeerName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Count = Annotated[int, Field(ge=1)]
 
@@ -137,6 +146,60 @@ class CommitmentRequestor(Strict):
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
 
 
+class StowSender(Strict):
+    """Somebody who may send over STOW-RS: each of what is said here must fit."""
+
+    token: Annotated[str, AfterValidator(_token)] | None = None  #: hashed; None: it needs none
+    certificates: tuple[Annotated[str, AfterValidator(_certificate)], ...] = ()  #: as of a peer
+    addresses: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  #: none: from anywhere
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.token is None and not self.certificates:
+            raise ValueError("has neither token nor certificates: `triage token NAME` makes one")
+        return self
+
+
+class Stow(Strict):
+    """Receiving over HTTP (STOW-RS)."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8444
+    #: by the name that stands in the ledger in place of a calling AE title
+    senders: dict[AeTitle, StowSender] = Field(min_length=1)
+    certificate: Path | None = None  #: PEM, with those between; None: no TLS
+    key: Path | None = None  #: PEM, not encrypted
+    clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
+    without_tls: bool = False  #: listen beyond this machine in plain HTTP
+    requests: int = Field(default=8, ge=1, le=32)  #: at once
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together, or neither is")
+        if self.clients is not None and self.certificate is None:
+            raise ValueError("clients needs certificate and key: without TLS there is none")
+        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
+            raise ValueError(
+                f"on {self.host} images and tokens could be read on the way: set certificate and "
+                "key, or, behind a proxy that has TLS, without_tls: true"
+            )
+        for name, sender in self.senders.items():
+            if sender.certificates and self.clients is None:
+                raise ValueError(f"senders.{name}.certificates: set clients, or none is asked for")
+        return self
+
+
+class WatchedFolder(Strict):
+    """A folder whose files are taken."""
+
+    path: Path
+    name: AeTitle = "FOLDER"  #: stands in the ledger in place of a calling AE title
+    settle_s: Seconds = 10.0  #: a file is taken when it did not change for so long
+    every_s: Seconds = 5.0  #: between two looks
+    after: Literal["keep", "move", "delete"] = "keep"  #: what becomes of a file that was taken
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
@@ -156,6 +219,8 @@ class Receiver(Strict):
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
+    stow: Stow | None = None  #: None: nothing over HTTP
+    folder: WatchedFolder | None = None  #: None: none is watched
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
@@ -213,7 +278,6 @@ class Worker(Strict):
 #: What `triage password` prints; triage/web/passwords.py makes and reads it.
 HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
 USER = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _hashed(value: str) -> str:
@@ -310,7 +374,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 
 def require_peers(settings: Settings) -> None:
     """Raise ConfigurationError unless there is somebody to receive from and to send to."""
-    if not settings.receiver.titles():
+    receiver = settings.receiver
+    if not receiver.titles() and receiver.stow is None and receiver.folder is None:
         raise ConfigurationError(
             "receiver.calling is empty and so is receiver.peers: every sender would be rejected; "
             "list the AE titles that may send, e.g. calling: [PACS]"
@@ -328,7 +393,7 @@ def shown(settings: Settings) -> str:
     """
     named = re.sub(r'(://)[^"]*@', r"\1***@", settings.model_dump_json())
     without_urls = re.sub(r'([?&]password=)[^&"]*', r"\1***", named)
-    return re.sub(r'"scrypt\$[^"]*"', '"scrypt$***"', without_urls)
+    return re.sub(r'"(scrypt|sha256)\$[^"]*"', r'"\1$***"', without_urls)
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
@@ -371,9 +436,20 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             and _absolute(settings.receiver.tls.clients, base),
         }
     )
-    receiver = settings.receiver.model_copy(update={"tls": tls})
+    stow, folder = settings.receiver.stow, settings.receiver.folder
+    update = {
+        "tls": tls,
+        "stow": stow and _with_absolute(stow, base, "certificate", "key", "clients"),
+        "folder": folder and _with_absolute(folder, base, "path"),
+    }
+    receiver = settings.receiver.model_copy(update=update)
     parts = {"model": model, "web": web, "receiver": receiver}
     return settings.model_copy(update={**paths, **parts})
+
+
+def _with_absolute(part: Part, base: Path, *fields: str) -> Part:
+    paths = {field: getattr(part, field) for field in fields}
+    return part.model_copy(update={f: path and _absolute(path, base) for f, path in paths.items()})
 
 
 def _absolute(path: Path, base: Path) -> Path:
