@@ -41,7 +41,7 @@ class Access:
             for name, sender in self._senders.items()
             if _shows(shown, sender) and (_has(certificates, sender))
         ]
-        if not near and not authorization:
+        if not near and not shown:
             raise NotAdmitted(HTTPStatus.UNAUTHORIZED, "no token: send Authorization: Bearer TOKEN")
         if not near:
             raise NotAdmitted(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-BOUNDARY_MAX = 70  #: RFC 2046 5.1.1
+BOUNDARY_MAX = 200  #: RFC 2046 5.1.1 says 70, Orthanc sends 73
 HEADERS_MAX = 8192  #: bytes of the headers of one part
 PADDING_MAX = 128  #: bytes of white space behind a boundary
 PREAMBLE_MAX = 65_536  #: bytes before the first boundary
