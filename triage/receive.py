@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 import structlog
 
 import receivers.c_store
+import receivers.folder
 import receivers.stow
 from triage.bootstrap import Services
 from triage.commit import Committer
@@ -46,6 +47,11 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
         if receiver.stow is not None:
             serving = receivers.stow.start(intake, receiver, receiver.stow)
             running.callback(serving.end)
+        if receiver.folder is not None:
+            watching = receivers.folder.start(
+                intake, receiver.folder, receiver.instance_bytes, settings.state_dir
+            )
+            running.callback(watching.end)
         yield
 
 

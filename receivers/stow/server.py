@@ -31,7 +31,7 @@ class Connection(H11Protocol):
 
     ask_s: float  #: for a request to have begun, and its headers to be whole
 
-    def connection_made(  # type: ignore[override] - as H11Protocol has it
+    def connection_made(  # type: ignore[override] # as H11Protocol has it
         self, transport: asyncio.Transport
     ) -> None:
         """Begin, unless there are too many."""
