@@ -213,6 +213,8 @@ def _problem(status: HTTPStatus, why: str, headers: dict[str, str]) -> Response:
 
 async def _drain(request: Request) -> None:
     """Read on for a moment: a connection that is closed while its sender sends loses the answer."""
+    if "expect" in request.headers:  # it has not begun: to read on would be to say 100 Continue
+        return
     left = DRAINED
     try:
         async with asyncio.timeout(DRAIN_S):

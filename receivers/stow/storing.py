@@ -7,10 +7,9 @@ what was kept stays, whatever becomes of the request: its sender sends again wha
 
 from email.message import Message
 from http import HTTPStatus
-from io import BytesIO
+from struct import Struct
 
 import structlog
-from pydicom.filereader import read_partial
 
 from receivers.c_store import answered
 from receivers.stow.answer import Answer, Reason, Reference
@@ -18,14 +17,18 @@ from receivers.stow.multipart import Began, Came, Ended, Malformed, Multipart
 from triage.dimse import Status
 from triage.domain.errors import DamagedInstance, SpoolFull
 from triage.domain.instance import Receipt, Source
-from triage.imaging.header import UID_LENGTH, UID_PATTERN, UNREADABLE
+from triage.imaging.header import UID_LENGTH, UID_PATTERN
 from triage.intake import Intake
 from triage.ports import Aside
 
 log = structlog.get_logger(__name__)
 
 HEAD = 4096  #: bytes that are held of a part; file meta information is some hundred
+PREAMBLE = 132  #: bytes before file meta information, with the prefix
 META_GROUP = 0x0002
+#: Media Storage SOP Class UID and SOP Instance UID.
+UIDS = ((META_GROUP, 0x0002), (META_GROUP, 0x0003))
+ELEMENT, LONG_ELEMENT = Struct("<HH2sH"), Struct("<HH2s2xL")  #: PS3.5 7.1.2
 PARTS_MAX = 20_000  #: of a request: each stands in its answer
 DICOM = "application/dicom"
 
@@ -190,19 +193,29 @@ class _Part:
     @property
     def reference(self) -> Reference | None:
         """Return which instance it is by its file meta information (PS3.10 7.1), if it says so."""
-        try:
-            head = read_partial(
-                BytesIO(self._head), lambda tag, _vr, _length: tag.group != META_GROUP
-            )
-            uids = [
-                str(head.file_meta.get(keyword) or "")
-                for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID")
-            ]
-        except UNREADABLE:
-            return None
+        found = _meta(self._head)
+        uids = [found.get(tag, b"").rstrip(b"\0").decode("ascii", "replace") for tag in UIDS]
         if any(len(uid) > UID_LENGTH or not UID_PATTERN.fullmatch(uid) for uid in uids):
             return None
         return Reference(*uids)
+
+
+def _meta(head: bytes | bytearray) -> dict[tuple[int, int], bytes]:
+    """Return the UIDs of file meta information: explicit VR, little endian (PS3.10 7.1)."""
+    found: dict[tuple[int, int], bytes] = {}
+    at = PREAMBLE
+    while at + LONG_ELEMENT.size <= len(head):
+        group, element, vr, length = ELEMENT.unpack_from(head, at)
+        if group != META_GROUP:
+            break
+        at += ELEMENT.size
+        if vr in {b"OB", b"UN"}:  # of all that may stand there, these alone have long lengths
+            *_, length = LONG_ELEMENT.unpack_from(head, at - ELEMENT.size)
+            at += LONG_ELEMENT.size - ELEMENT.size
+        if vr == b"UI":
+            found[group, element] = bytes(head[at : at + length])
+        at += length
+    return found
 
 
 def media_type_of(content_type: str) -> str:

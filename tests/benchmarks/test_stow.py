@@ -33,7 +33,7 @@ from triage.store.spool import FileSpool
 
 INSTANCES = 500  #: of one request
 REQUESTS = (1, 4)  #: at once
-ROUNDS = 3
+ROUNDS = 3  #: the table has their median
 TOKEN = "of 32 random bytes"
 BOUNDARY = "b0undary"
 PIECE = 1 << 18
