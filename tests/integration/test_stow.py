@@ -80,6 +80,22 @@ def end(receiver: Listening) -> None:
     receiver.ledger.close()
 
 
+@pytest.fixture(autouse=True)
+def _sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what dicomweb-client leaves open."""
+    opened: list[Session] = []
+    begin = Session.__init__
+
+    def remembering(self: Session) -> None:
+        begin(self)
+        opened.append(self)
+
+    monkeypatch.setattr(Session, "__init__", remembering)
+    yield
+    for session in opened:
+        session.close()
+
+
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[Listening]:
     running = listening(tmp_path, {}, instance_bytes=100_000, idle_s=2.0, artim_s=1.0)
