@@ -26,16 +26,17 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     dropped = write_study(tmp_path / "dropped", draw(6))
     running = configure(tmp_path / "site", pacs)
     content = yaml.safe_load(running.config.read_text())
-    stow = {"port": free_port(), "senders": {"MR1": {"token": kept(TOKEN)}}}
+    port = free_port()
+    stow = {"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}}
     folder = {"path": "incoming", "settle_s": 1, "every_s": 0.5, "after": "move"}
     content["receiver"] |= {"stow": stow, "folder": folder}
     running.config.write_text(yaml.safe_dump(content))
     incoming = running.folder / "incoming"
     incoming.mkdir()
     with serving(running):
-        wait_until(lambda: listens(stow["port"]), 10, "STOW-RS")
+        wait_until(lambda: listens(port), 10, "STOW-RS")
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        client = DICOMwebClient(f"http://{HOST}:{stow['port']}", headers=headers)
+        client = DICOMwebClient(f"http://{HOST}:{port}", headers=headers)
         shutil.copytree(tmp_path / "dropped", incoming / "export")
         told = client.store_instances([dcmread(path) for path in sent])
         assert len(told.ReferencedSOPSequence) == len(sent)
