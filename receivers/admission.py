@@ -84,7 +84,7 @@ class Admission:
         known = {name: peer for name, peer in self._peers.items() if title in peer.ae_titles}
         if not known:
             return None, f"unknown calling AE title {title!r}"
-        near = {name: p for name, p in known.items() if _is_within(caller.address, p.addresses)}
+        near = {name: p for name, p in known.items() if is_within(caller.address, p.addresses)}
         if not near:
             return None, f"{title!r} is not known at this address"
         for name, peer in near.items():
@@ -95,7 +95,7 @@ class Admission:
         return None, f"{title!r} came with a certificate that is not its own"
 
 
-def _is_within(address: str, networks: Iterable[str]) -> bool:
+def is_within(address: str, networks: Iterable[str]) -> bool:
     """Tell whether an address is in one of the networks; without any, every one is."""
     networks = list(networks)
     ip = ip_address(address)

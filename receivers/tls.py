@@ -20,8 +20,8 @@ SUITES = (
 )
 
 
-def context(settings: Tls) -> ssl.SSLContext:
-    """Return the context of the TLS port; raise ConfigurationError where its files do not fit."""
+def context(settings: Tls, name: str = "receiver.tls") -> ssl.SSLContext:
+    """Return the context of a TLS port; raise ConfigurationError where its files do not fit."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_ciphers(":".join(SUITES))
@@ -32,7 +32,7 @@ def context(settings: Tls) -> ssl.SSLContext:
             made.load_verify_locations(settings.clients)
             made.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"receiver.tls: {_in_words(error, settings)}") from None
+        raise ConfigurationError(f"{name}: {_in_words(error, settings)}") from None
     return made
 
 
@@ -41,7 +41,7 @@ def certificates_of(connection: object) -> frozenset[str]:
 
     Its SHA-256 fingerprint, 64 hexadecimal digits; its common names; its DNS names (RFC 5280).
     """
-    if not isinstance(connection, ssl.SSLSocket):
+    if not isinstance(connection, ssl.SSLSocket | ssl.SSLObject):
         return frozenset()
     encoded = connection.getpeercert(binary_form=True)
     if encoded is None:

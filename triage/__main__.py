@@ -18,6 +18,7 @@ from triage.commands.pull import pull
 from triage.commands.series import series
 from triage.commands.serve import receive, serve, web, work
 from triage.commands.studies import replay, send, status
+from triage.commands.token import token
 from triage.domain.errors import TriageError
 
 OWNER_ONLY = 0o077
@@ -64,7 +65,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 COMMANDS = [
     *(serve, receive, work, web),
-    *(check, password, findings),
+    *(check, password, token, findings),
     *(send, status, replay),
     *(search, case, forget, index, pull),
     *(series, phantom, demo_command),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -28,7 +28,6 @@ ENVIRONMENT_PREFIX = "TRIAGE_"
 #: Read by the programs themselves, not settings.
 NOT_SETTINGS = {"TRIAGE_CONFIG", "TRIAGE_REAL_DATA", "TRIAGE_REQUIRE_PEERS"}
 
-
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -44,6 +43,7 @@ def _ae_title(value: str) -> str:
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Part = TypeVar("Part", bound=Strict)
 
 
 def _broker_url(value: str) -> str:
@@ -87,7 +87,14 @@ def _dicomweb_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _token(value: str) -> str:
+    if not HASHED_TOKEN.fullmatch(value):
+        raise ValueError("is no hashed token: `triage token NAME` makes the line")
+    return value
+
+
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+HASHED_TOKEN = re.compile(r"sha256\$[0-9a-f]{64}")  #: what `triage token` prints
 PeerName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Count = Annotated[int, Field(ge=1)]
 
@@ -158,6 +165,60 @@ class CommitmentRequestor(Strict):
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
 
 
+class StowSender(Strict):
+    """Somebody who may send over STOW-RS: each of what is said here must fit."""
+
+    token: Annotated[str, AfterValidator(_token)] | None = None  #: hashed; None: it needs none
+    certificates: tuple[Annotated[str, AfterValidator(_certificate)], ...] = ()  #: as of a peer
+    addresses: tuple[Annotated[str, AfterValidator(_network)], ...] = ()  #: none: from anywhere
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.token is None and not self.certificates:
+            raise ValueError("has neither token nor certificates: `triage token NAME` makes one")
+        return self
+
+
+class Stow(Strict):
+    """Receiving over HTTP (STOW-RS)."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8444
+    #: by the name that stands in the ledger in place of a calling AE title
+    senders: dict[AeTitle, StowSender] = Field(min_length=1)
+    certificate: Path | None = None  #: PEM, with those between; None: no TLS
+    key: Path | None = None  #: PEM, not encrypted
+    clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
+    without_tls: bool = False  #: listen beyond this machine in plain HTTP
+    requests: int = Field(default=8, ge=1, le=32)  #: at once
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together, or neither is")
+        if self.clients is not None and self.certificate is None:
+            raise ValueError("clients needs certificate and key: without TLS there is none")
+        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
+            raise ValueError(
+                f"on {self.host} images and tokens could be read on the way: set certificate and "
+                "key, or, behind a proxy that has TLS, without_tls: true"
+            )
+        for name, sender in self.senders.items():
+            if sender.certificates and self.clients is None:
+                raise ValueError(f"senders.{name}.certificates: set clients, or none is asked for")
+        return self
+
+
+class WatchedFolder(Strict):
+    """A folder whose files are taken."""
+
+    path: Path
+    name: AeTitle = "FOLDER"  #: stands in the ledger in place of a calling AE title
+    settle_s: Seconds = 10.0  #: a file is taken when it did not change for so long
+    every_s: Seconds = 5.0  #: between two looks
+    after: Literal["keep", "move", "delete"] = "keep"  #: what becomes of a file that was taken
+
+
 class Receiver(Strict):
     """Where studies arrive, and from whom."""
 
@@ -179,6 +240,8 @@ class Receiver(Strict):
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
     complete: Completeness = Completeness()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
+    stow: Stow | None = None  #: None: nothing over HTTP
+    folder: WatchedFolder | None = None  #: None: none is watched
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
@@ -395,7 +458,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 
 def require_peers(settings: Settings) -> None:
     """Raise ConfigurationError unless there is somebody to receive from and to send to."""
-    if not settings.receiver.titles():
+    receiver = settings.receiver
+    if not receiver.titles() and receiver.stow is None and receiver.folder is None:
         raise ConfigurationError(
             "receiver.calling is empty and so is receiver.peers: every sender would be rejected; "
             "list the AE titles that may send, e.g. calling: [PACS]"
@@ -413,7 +477,7 @@ def shown(settings: Settings) -> str:
     """
     named = re.sub(r'(://)[^"]*@', r"\1***@", settings.model_dump_json())
     without_urls = re.sub(r'([?&]password=)[^&"]*', r"\1***", named)
-    return re.sub(r'"scrypt\$[^"]*"', '"scrypt$***"', without_urls)
+    return re.sub(r'"(scrypt|sha256)\$[^"]*"', r'"\1$***"', without_urls)
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
@@ -456,7 +520,13 @@ def _resolved(settings: Settings, base: Path) -> Settings:
             and _absolute(settings.receiver.tls.clients, base),
         }
     )
-    receiver = settings.receiver.model_copy(update={"tls": tls})
+    stow, folder = settings.receiver.stow, settings.receiver.folder
+    update = {
+        "tls": tls,
+        "stow": stow and _with_absolute(stow, base, "certificate", "key", "clients"),
+        "folder": folder and _with_absolute(folder, base, "path"),
+    }
+    receiver = settings.receiver.model_copy(update=update)
     archives = {name: _archive(each, base) for name, each in settings.archives.items()}
     parts = {"model": model, "web": web, "receiver": receiver, "archives": archives}
     return settings.model_copy(update={**paths, **parts})
@@ -465,12 +535,12 @@ def _resolved(settings: Settings, base: Path) -> Settings:
 def _archive(archive: DicomArchive | DicomwebArchive, base: Path) -> Archive:
     if isinstance(archive, DicomArchive):
         return archive
-    secret, trusted = archive.authorization_file, archive.trusted
-    paths = {
-        "authorization_file": secret and _absolute(secret, base),
-        "trusted": trusted and _absolute(trusted, base),
-    }
-    return archive.model_copy(update=paths)
+    return _with_absolute(archive, base, "authorization_file", "trusted")
+
+
+def _with_absolute(part: Part, base: Path, *fields: str) -> Part:
+    paths = {field: getattr(part, field) for field in fields}
+    return part.model_copy(update={f: path and _absolute(path, base) for f, path in paths.items()})
 
 
 def _absolute(path: Path, base: Path) -> Path:

@@ -63,28 +63,33 @@ class Intake:
             self._held_back(error, source)
             raise
         return self._accept(
-            lambda: read_identity(part10),
+            lambda: _compared(read_identity(part10), announced_uid),
             lambda identity: self._spool.keep(identity, part10),
             lambda: self._spool.quarantine(part10),
             source,
-            announced_uid,
             len(part10),
         )
 
     def accept_file(
-        self, aside: Aside, source: Source, announced_uid: str | None = None
+        self,
+        aside: Aside,
+        source: Source,
+        announced_uid: str | None = None,
+        study_uid: str | None = None,
     ) -> Receipt:
-        """Keep an instance that was written to `aside`, whole and closed; else as `accept`."""
+        """Keep an instance that was written to `aside`, whole and closed; else as `accept`.
+
+        `study_uid` is the study that it must be of, if it came to one study.
+        """
         if isinstance(aside, Nowhere):
             self._held_back(aside.why, source)
             raise aside.why
         with aside:
             return self._accept(
-                lambda: read_identity_of(aside.path),
+                lambda: _compared(read_identity_of(aside.path), announced_uid, study_uid),
                 lambda identity: self._spool.keep_file(identity, aside),
                 lambda: self._spool.quarantine_file(aside),
                 source,
-                announced_uid,
                 aside.path.stat().st_size,
             )
 
@@ -96,17 +101,16 @@ class Intake:
             return Nowhere(error)
         return self._spool.aside()
 
-    def _accept(  # noqa: PLR0913, PLR0917 - what differs between bytes and a file
+    def _accept(
         self,
         read: Callable[[], Identity],
         keep: Callable[[Identity], Receipt],
         quarantine: Callable[[], str],
         source: Source,
-        announced_uid: str | None,
         size: int,
     ) -> Receipt:
         with self.metrics.timing():
-            receipt = self._kept(read, keep, quarantine, source, announced_uid)
+            receipt = self._kept(read, keep, quarantine, source)
         self.metrics.kept(receipt.outcome, size)
         return receipt
 
@@ -116,11 +120,9 @@ class Intake:
         keep: Callable[[Identity], Receipt],
         quarantine: Callable[[], str],
         source: Source,
-        announced_uid: str | None,
     ) -> Receipt:
         try:
             identity = read()
-            _compare(identity, announced_uid)
         except (DamagedInstance, MismatchedInstance) as error:
             self._incident("refused instance", str(error), source, quarantine())
             raise
@@ -202,6 +204,12 @@ class Intake:
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 
-def _compare(identity: Identity, announced_uid: str | None) -> None:
+def _compared(
+    identity: Identity, announced_uid: str | None, study_uid: str | None = None
+) -> Identity:
+    """Return an identity that is what was announced; raise MismatchedInstance."""
     if announced_uid not in {None, identity.sop_instance_uid}:
         raise MismatchedInstance("the data set has another SOP Instance UID than its command")
+    if study_uid not in {None, identity.study_uid}:
+        raise MismatchedInstance("the data set is of another study than it was sent to")
+    return identity

@@ -2,12 +2,17 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import structlog
 
 import receivers.c_store
+import receivers.folder
+import receivers.stow
 from triage.bootstrap import Services
 from triage.commit import Committer
+from triage.config import Settings
 from triage.domain.errors import LedgerUnavailable
 from triage.intake import Intake
 from triage.reconcile import Reconciler
@@ -29,12 +34,29 @@ def receive(services: Services) -> None:
         intake, services.settings.receiver, committer, services.announcements
     )
     try:
-        services.spool.sweep()
-        intake.behind = True
-        _keep_up(intake, services.reconciler(), committer, ended)
+        with _others(intake, services.settings):
+            services.spool.sweep()
+            intake.behind = True
+            _keep_up(intake, services.reconciler(), committer, ended)
     finally:
         receivers.c_store.end(server)
         end_metrics()
+
+
+@contextmanager
+def _others(intake: Intake, settings: Settings) -> Iterator[None]:
+    """Run the receivers beside C-STORE that the settings name, until the block ends."""
+    receiver = settings.receiver
+    with ExitStack() as running:
+        if receiver.stow is not None:
+            serving = receivers.stow.start(intake, receiver, receiver.stow)
+            running.callback(serving.end)
+        if receiver.folder is not None:
+            watching = receivers.folder.start(
+                intake, receiver.folder, receiver.instance_bytes, settings.state_dir
+            )
+            running.callback(watching.end)
+        yield
 
 
 def _keep_up(

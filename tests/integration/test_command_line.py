@@ -13,6 +13,7 @@ import pytest
 import yaml
 from pydicom import Dataset
 
+from receivers.stow.access import Access
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
@@ -46,6 +47,7 @@ COMMANDS = [
     "web",
     "password",
     "pull",
+    "token",
 ]
 USERS = {"anna": hashed("correct horse battery")}
 
@@ -300,6 +302,17 @@ def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
     kept = load(config, {}).web.users["anna"]
     assert matches(kept, "correct horse battery")
     assert kept not in triage("check", config=config).stdout
+
+
+def test_token_makes_one_line_for_the_sender_and_one_for_the_settings(tmp_path: Path) -> None:
+    sender, settings = triage("token", "MR1").stdout.splitlines()
+    senders = yaml.safe_load(settings.removeprefix("for the settings:"))
+    config = configured(tmp_path, receiver={"stow": {"senders": senders}})
+    stow = load(config, {}).receiver.stow
+    assert stow is not None
+    _, _, said = sender.partition("Authorization: ")
+    assert Access(stow.senders).admit(said, HOST, frozenset()) == "MR1"
+    assert "1 to 16 characters" in triage("token", "x" * 17).stderr
 
 
 def test_a_name_that_the_settings_would_not_take_is_refused() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from triage.config import DicomwebArchive, Settings, Web, load, require_peers, shown
+from triage.config import DicomwebArchive, Settings, Stow, Web, load, require_peers, shown
 from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hashed
 
@@ -234,3 +234,47 @@ def test_an_archive_has_one_authorization(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="give authorization or authorization_file") as e:
         load(written(tmp_path, f"archives: {{vna: {vna}}}"), {})
     assert "hush" not in str(e.value)
+
+
+TOKEN = "sha256$" + "0" * 64
+STOW = {"senders": {"MR1": {"token": TOKEN}}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"senders": {}}, "at least 1 item"),
+        ({"senders": {"MR1": {}}}, "triage token"),
+        ({"senders": {"MR1": {"token": "secret"}}}, "triage token"),
+        ({"senders": {"MR1": {"certificates": ["mr1"]}}}, "set clients"),
+        ({"host": "10.1.2.3"}, "read on the way"),
+        ({"certificate": "c.pem"}, "given together"),
+        ({"clients": "ca.pem"}, "needs certificate and key"),
+    ],
+)
+def test_who_could_send_unseen_over_http_is_refused(changed: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Stow.model_validate({**STOW, **changed})
+
+
+def test_no_token_is_shown_and_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "receiver:\n"
+        "  folder: {path: in}\n"
+        f"  stow: {{certificate: c.pem, key: c.key, senders: {{MR1: {{token: {TOKEN}}}}}}}\n",
+    )
+    settings = load(path, {})
+    assert settings.receiver.folder is not None
+    assert settings.receiver.folder.path == tmp_path / "in"
+    assert settings.receiver.stow is not None
+    assert settings.receiver.stow.certificate == tmp_path / "c.pem"
+    assert settings.receiver.stow.clients is None
+    assert "0" * 64 not in shown(settings)
+
+
+def test_who_receives_over_http_or_from_a_folder_alone_needs_no_ae_titles() -> None:
+    destination = {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}
+    for receiver in ({"stow": STOW}, {"folder": {"path": "in"}}):
+        settings = {"receiver": receiver, "destinations": [destination]}
+        require_peers(Settings.model_validate(settings))

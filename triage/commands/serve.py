@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from receivers import tls
+from receivers import stow, tls
 from triage import logs
 from triage.bootstrap import (
     CACHE,
@@ -53,9 +53,11 @@ def _started(config: Path | None, parent: int | None) -> Settings:
 
 
 def check_receiver(settings: Settings) -> None:
-    """Raise ConfigurationError where the certificate of the TLS port cannot be used."""
+    """Raise ConfigurationError where the certificate of a TLS port cannot be used."""
     if settings.receiver.tls is not None:
         tls.context(settings.receiver.tls)
+    if settings.receiver.stow is not None:
+        stow.context_of(settings.receiver.stow)
 
 
 @click.command()
@@ -92,7 +94,7 @@ def serve(config: Path | None) -> None:
 @parent_option
 @click.pass_obj
 def receive(config: Path | None, parent: int | None) -> None:
-    """Receive studies over C-STORE and hand complete ones to the workers."""
+    """Receive studies, over C-STORE or as the settings say, and hand complete ones to workers."""
     settings = _started(config, parent)
     supervised = nullcontext() if parent else sole_receiver(state_folder(settings))
     with supervised, _broker(settings) as (redis_url, _private):

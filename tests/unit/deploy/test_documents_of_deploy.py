@@ -1,4 +1,6 @@
 import re
+from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from pydicom.uid import (
@@ -28,18 +30,25 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+import receivers.stow
 from receivers.announcements import MAY_NOT_BE_CHANGED
 from receivers.c_store import PREFERRED
 from receivers.commitment import LULL_S
 from receivers.listener import SILENT_MAX, SPARE
 from receivers.storage_classes import CLASSES
+from receivers.stow.answer import JSON, XML, Reason
+from receivers.stow.app import PIECE
+from receivers.stow.multipart import BOUNDARY_MAX, HEADERS_MAX
+from receivers.stow.server import CONNECTIONS_MAX
+from receivers.stow.storing import DICOM, PARTS_MAX
 from receivers.tls import SUITES
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
 from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
-from triage.config import DicomwebArchive, MoveTo, Receiver, Tls, load
+from triage.commands.token import BYTES
+from triage.config import DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.dimse import WARNINGS, Action, Status, Step, in_words
 from triage.domain.commitment import FailureReason
@@ -101,6 +110,18 @@ def test_the_answers_to_who_announces() -> None:
     assert steps == [f"0x{status:04X}" for status in sorted(Step)]
 
 
+def test_the_answers_of_stow() -> None:
+    used = {
+        str(int(HTTPStatus[name]))
+        for module in Path(receivers.stow.__path__[0]).glob("*.py")
+        for name in re.findall(r"HTTPStatus\.([A-Z_]+)\b", module.read_text())
+    }
+    defect = "500"  # what uvicorn answers where our application ends with an error
+    assert [code for code, *_ in table(STATEMENT, "store statuses")] == sorted({*used, defect})
+    reasons = [reason for reason, _ in table(STATEMENT, "store reasons")]
+    assert reasons == [f"0x{reason:04X}" for reason in sorted(Reason)]
+
+
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
@@ -144,6 +165,15 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Verification ({Verification})",
         f"MR Image Storage ({MRImageStorage})",
         f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
+        f"`receiver.stow.port` ({Stow.model_fields['port'].default})",
+        f"`receiver.stow.requests` ({Stow.model_fields['requests'].default})",
+        f"| Parts of a request | {PARTS_MAX} |",
+        f"| {BOUNDARY_MAX} characters, {HEADERS_MAX} bytes |",
+        f"| Connections | {CONNECTIONS_MAX}; one",
+        f"| {PIECE} bytes, or the end, must come within `receiver.idle_s` |",
+        f"| Accept | {JSON} (default), {XML} |",
+        f'multipart/related; type="{DICOM}"; one PS3.10 file',
+        f"which has {8 * BYTES} bits of chance",
         f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in OFFERED)} |",
         f"`receiver.quiet_s` ({load(None, {}).receiver.quiet_s:g} s)",
         f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",

@@ -25,7 +25,7 @@ EXAMPLE = DEPLOY / "triage.yaml"
 SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z0-9_]+:)", re.MULTILINE)
 KEY = re.compile(r"^ *(- )?[a-z0-9_]+:")
 #: Whose keys are names that a site gives.
-NAMED_BY_THE_SITE = {"receiver.peers", "archives"}
+NAMED_BY_THE_SITE = {"receiver.peers", "receiver.stow.senders", "archives"}
 
 
 def everything_on() -> str:
@@ -88,6 +88,8 @@ def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> N
         "receiver.complete.sources",
         "receiver.commitment",
         "archives",
+        "receiver.stow",
+        "receiver.folder",
     )
     assert {each for each in off if not each.startswith(optional)} == {"findings", "model.bundle"}
 

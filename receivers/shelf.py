@@ -1,0 +1,155 @@
+"""The files of a folder that others write to, perhaps over a network.
+
+Rule: no link is followed, neither to a file nor on the way to one: who may write to the folder must
+not have us read, move or delete what lies elsewhere. So every step goes by descriptors, from the
+folder down.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path, PurePath
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: A pipe that was put in a file's place must not hold us up.
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+HIDDEN = "."  #: what names begin with that copying programs give to what is not whole
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells whether a file has changed."""
+
+    size: int
+    modified_ns: int
+
+
+class Shelf:
+    """A folder; `apart` are those of its subfolders that are ours."""
+
+    def __init__(self, root: Path, apart: Sequence[str]) -> None:
+        self._root = root
+        self._apart = set(apart)
+
+    def files(self) -> tuple[dict[PurePath, Look], int]:
+        """Return every file below the folder, and how many subfolders could not be read.
+
+        Raises OSError where the folder itself cannot.
+        """
+        found: dict[PurePath, Look] = {}
+        unread = 0
+        inner = [PurePath()]
+        while inner:
+            folder = inner.pop()
+            try:
+                inner += self._entries(folder, found)
+            except OSError:
+                if folder == PurePath():
+                    raise
+                unread += 1
+        return found, unread
+
+    def _entries(self, folder: PurePath, found: dict[PurePath, Look]) -> list[PurePath]:
+        """Add a folder's files to those that were found; return its subfolders."""
+        inner = []
+        with self._opened(folder.parts) as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                path = folder / entry.name
+                if entry.name.startswith(HIDDEN):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if path.parts[0] not in self._apart:
+                        inner.append(path)
+                elif entry.is_file(follow_symlinks=False):
+                    with suppress(FileNotFoundError):  # somebody was faster
+                        found[path] = _look(entry.stat(follow_symlinks=False))
+        return inner
+
+    @contextmanager
+    def opened(self, path: PurePath) -> Iterator[int]:
+        """Yield the descriptor of a file, for reading."""
+        with self._opened(path.parent.parts) as folder:
+            descriptor = os.open(path.name, FILE, dir_fd=folder)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("not a file any more")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def delete(self, path: PurePath) -> None:
+        """Remove a file."""
+        with self._opened(path.parent.parts) as folder:
+            os.unlink(path.name, dir_fd=folder)
+
+    def move(self, path: PurePath, apart: str, why: str = "") -> None:
+        """Move a file, with its path, to one of our subfolders; with `why` beside it, if given."""
+        parents = path.parent.parts
+        with (
+            self._opened(parents) as source,
+            self._opened((apart, *parents), make=True) as target,
+        ):
+            name = _free(path.name, target)
+            os.rename(path.name, name, src_dir_fd=source, dst_dir_fd=target)
+            if why:
+                self._write(f"{name}.why.txt", why, target)
+
+    def _write(self, name: str, text: str, folder: int) -> None:
+        """Write a text that whoever reads the folder can read."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            with suppress(OSError):  # some shares know no modes
+                os.fchmod(file.fileno(), self._root.stat().st_mode & 0o666)
+
+    @contextmanager
+    def _opened(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
+        """Yield the descriptor of a subfolder; `make` it where there is none."""
+        descriptor = os.open(self._root, FOLDER & ~os.O_NOFOLLOW)
+        try:
+            mode = os.fstat(descriptor).st_mode & 0o777
+            for part in parts:
+                made = make and _made(part, descriptor)
+                below = os.open(part, FOLDER, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = below
+                if made:
+                    with suppress(OSError):
+                        os.fchmod(descriptor, mode)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def look_at(descriptor: int) -> Look:
+    """Return what tells whether an open file has changed."""
+    return _look(os.fstat(descriptor))
+
+
+def _look(found: os.stat_result) -> Look:
+    return Look(found.st_size, found.st_mtime_ns)
+
+
+def _made(name: str, folder: int) -> bool:
+    try:
+        os.mkdir(name, dir_fd=folder)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _free(name: str, folder: int) -> str:
+    """Return a name that nothing has: this one, or with a number behind."""
+    names = chain([name], (f"{name}.{number}" for number in count(2)))
+    return next(each for each in names if not _is_there(each, folder))
+
+
+def _is_there(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,157 @@
+"""What a sender is told: the Store Instances Response Module, PS3.18 annex I.
+
+Rule: an instance stands in the Referenced SOP Sequence when it is durable and never else. There is
+no way to fetch anything from us, so every Retrieve URL is there (type 2) and empty.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from http import HTTPStatus
+from xml.etree import ElementTree as ET
+
+from triage.dimse import Status
+
+JSON, XML = "application/dicom+json", "application/dicom+xml"
+NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
+
+
+class Reason(IntEnum):
+    """Failure Reason (0008,1197), PS3.18 I.2.2."""
+
+    PROCESSING_FAILURE = 0x0110
+    CLASS_NOT_SUPPORTED = 0x0122
+    OUT_OF_RESOURCES = Status.OUT_OF_RESOURCES
+    DATA_SET_DOES_NOT_MATCH = Status.DATA_SET_DOES_NOT_MATCH
+    CANNOT_UNDERSTAND = Status.CANNOT_UNDERSTAND
+    TOO_LARGE = Status.TOO_LARGE
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An instance that is spoken of (PS3.3 table 10-11)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass
+class Answer:
+    """What became of the parts of a request."""
+
+    stored: list[Reference] = field(default_factory=list)
+    failed: list[tuple[Reference, Reason]] = field(default_factory=list)
+    unnamed: list[Reason] = field(default_factory=list)  #: of parts that do not say who they are
+    #: why the request was not read to its end, and the status if nothing was stored until then
+    cut: tuple[HTTPStatus, str] | None = None
+
+    def fail(self, reference: Reference | None, reason: Reason) -> None:
+        """Remember a part that was not stored."""
+        if reference is None:
+            self.unnamed.append(reason)
+        else:
+            self.failed.append((reference, reason))
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether not one part was seen to its end."""
+        return not (self.stored or self.failed or self.unnamed)
+
+    @property
+    def status(self) -> HTTPStatus:
+        """Return the status, PS3.18 table 10.5.3-1."""
+        reasons = {*(reason for _, reason in self.failed), *self.unnamed}
+        if self.stored:
+            return HTTPStatus.ACCEPTED if reasons or self.cut else HTTPStatus.OK
+        if reasons == {Reason.OUT_OF_RESOURCES}:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        if reasons == {Reason.TOO_LARGE}:
+            return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return HTTPStatus.CONFLICT
+
+    def as_json(self) -> bytes:
+        """Return the module in the DICOM JSON Model, PS3.18 annex F."""
+        return json.dumps(_json(self._module())).encode()
+
+    def as_xml(self) -> bytes:
+        """Return the module in the Native DICOM Model, PS3.19 annex A."""
+        root = ET.Element("NativeDicomModel", {"xmlns": NAMESPACE, "xml:space": "preserve"})
+        _fill(root, self._module())
+        return bytes(ET.tostring(root, "utf-8", xml_declaration=True))
+
+    def _module(self) -> "_Item":
+        unread = [Reason.CANNOT_UNDERSTAND] if self.cut else []
+        failures: list[_Item] = [
+            [*_referenced(reference), (FAILURE_REASON, int(reason))]
+            for reference, reason in self.failed
+        ]
+        stored: list[_Item] = [[*_referenced(each), (RETRIEVE_URL, None)] for each in self.stored]
+        others: list[_Item] = [
+            [(FAILURE_REASON, int(reason))] for reason in (*self.unnamed, *unread)
+        ]
+        module: _Item = [(RETRIEVE_URL, None)]
+        module += [(FAILED, failures)] if failures else []
+        module += [(REFERENCED, stored)] if stored else []
+        module += [(OTHERS, others)] if others else []
+        return module
+
+
+@dataclass(frozen=True)
+class _Attribute:
+    tag: str
+    vr: str
+    keyword: str
+
+
+RETRIEVE_URL = _Attribute("00081190", "UR", "RetrieveURL")
+FAILURE_REASON = _Attribute("00081197", "US", "FailureReason")
+FAILED = _Attribute("00081198", "SQ", "FailedSOPSequence")
+REFERENCED = _Attribute("00081199", "SQ", "ReferencedSOPSequence")
+OTHERS = _Attribute("0008119A", "SQ", "OtherFailuresSequence")
+CLASS = _Attribute("00081150", "UI", "ReferencedSOPClassUID")
+INSTANCE = _Attribute("00081155", "UI", "ReferencedSOPInstanceUID")
+
+#: Attributes in the order of their tags, each with its value; None: it is empty.
+_Item = list[tuple[_Attribute, "str | int | list[_Item] | None"]]
+
+
+def _referenced(reference: Reference) -> _Item:
+    return [(CLASS, reference.sop_class_uid), (INSTANCE, reference.sop_instance_uid)]
+
+
+def _json(item: _Item) -> dict[str, object]:
+    made: dict[str, object] = {}
+    for attribute, value in item:
+        content: dict[str, object] = {"vr": attribute.vr}
+        if isinstance(value, list):
+            content["Value"] = [_json(each) for each in value]
+        elif value is not None:
+            content["Value"] = [value]
+        made[attribute.tag] = content
+    return made
+
+
+def _fill(parent: ET.Element, item: _Item) -> None:
+    for attribute, value in item:
+        named = {"tag": attribute.tag, "vr": attribute.vr, "keyword": attribute.keyword}
+        element = ET.SubElement(parent, "DicomAttribute", named)
+        if isinstance(value, list):
+            for number, each in enumerate(value, 1):
+                _fill(ET.SubElement(element, "Item", {"number": str(number)}), each)
+        elif value is not None:
+            ET.SubElement(element, "Value", {"number": "1"}).text = str(value)
+
+
+def media_type(accept: Sequence[tuple[str, float]]) -> str | None:
+    """Return the media type to answer in, of those accepted with a weight; None: there is none."""
+    best = {
+        kind: max((weight for name, weight in accept if name in names), default=0.0)
+        for kind, names in (
+            (JSON, {JSON, "application/json", "application/*", "*/*"}),
+            (XML, {XML, "application/xml", "text/xml"}),
+        )
+    }
+    if not accept or 0 < best[JSON] >= best[XML]:
+        return JSON
+    return XML if best[XML] else None

@@ -1,0 +1,628 @@
+"""STOW-RS against real clients: dicomweb-client, curl and Orthanc; and against bad ones."""
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from dicomweb_client.api import DICOMwebClient
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+from requests import HTTPError, Session
+
+import receivers.stow
+from receivers.stow import app, server
+from receivers.stow.access import kept
+from receivers.stow.answer import JSON, XML
+from tests.builders.images import image, part10, uid
+from tests.fakes import FakeClock
+from tests.integration.certificates import Authority
+from tests.integration.servers import HOST, orthanc, wait_until
+from tests.peers import peer
+from triage.config import Receiver, Stow, StowSender
+from triage.demo import free_port
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolFull
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+TOKEN = "a token of 32 random bytes"
+BOUNDARY = "b0undary"
+RELATED = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
+ORTHANC_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A receiver with its ledger and spool."""
+
+    port: int
+    ledger: SqlLedger
+    state: Path
+    intake: Intake
+    serving: server.Serving
+    scheme: str = "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{HOST}:{self.port}"
+
+    def kept(self) -> set[bytes]:
+        return {path.read_bytes() for path in (self.state / "spool").glob("*.*/*.dcm")}
+
+    def on_the_way(self) -> list[Path]:
+        return list((self.state / "spool" / "incoming").iterdir())
+
+    def client(self) -> DICOMwebClient:
+        return DICOMwebClient(self.url, headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> Listening:
+    ledger = SqlLedger.in_folder(state, FakeClock())
+    senders = {"MR1": StowSender(token=kept(TOKEN))}
+    settings = Stow.model_validate({"port": free_port(), "senders": senders, **stow})
+    intake = Intake(FileSpool(state), ledger)
+    serving = receivers.stow.start(intake, Receiver(stow=settings, **receiver), settings)
+    scheme = "https" if settings.certificate else "http"
+    return Listening(settings.port, ledger, state, intake, serving, scheme)
+
+
+def end(receiver: Listening) -> None:
+    receiver.serving.end()
+    receiver.ledger.close()
+
+
+@pytest.fixture(autouse=True)
+def _sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what dicomweb-client leaves open."""
+    opened: list[Session] = []
+    begin = Session.__init__
+
+    def remembering(self: Session) -> None:
+        begin(self)
+        opened.append(self)
+
+    monkeypatch.setattr(Session, "__init__", remembering)
+    yield
+    for session in opened:
+        session.close()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Listening]:
+    running = listening(tmp_path, {}, instance_bytes=100_000, idle_s=2.0, artim_s=1.0)
+    yield running
+    end(running)
+
+
+def loaded(dataset: Dataset) -> Dataset:
+    """Return a data set as it is read from a file, with its preamble."""
+    return dcmread(BytesIO(part10(dataset)))
+
+
+def body(*parts: bytes, content_type: str = "application/dicom", close: bool = True) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: {content_type}\r\n\r\n".encode()
+    message = b"".join(head + part + b"\r\n" for part in parts)
+    return message + (f"--{BOUNDARY}--\r\n".encode() if close else b"")
+
+
+@dataclass
+class Curl:
+    """What curl sent and heard."""
+
+    status: int
+    content: bytes
+    headers: str = field(repr=False)
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    def module(self) -> Dataset:
+        return Dataset.from_json(self.json())
+
+
+def curl(
+    receiver: Listening,
+    content: bytes,
+    *options: str,
+    path: str = "/studies",
+    token: str = TOKEN,
+    content_type: str = RELATED,
+) -> Curl:
+    command = [peer("curl"), "-s", "-i", "-H", f"Content-Type: {content_type}"]
+    command += ["-H", f"Authorization: Bearer {token}", *options]
+    command += ["--data-binary", "@-", receiver.url + path]
+    said = subprocess.run(command, input=content, capture_output=True, check=False, timeout=30)
+    headers, _, told = said.stdout.partition(b"\r\n\r\n")
+    while headers.startswith(b"HTTP/1.1 100"):
+        headers, _, told = told.partition(b"\r\n\r\n")
+    assert headers, said
+    return Curl(int(headers.split()[1]), told, headers.decode())
+
+
+def reasons(module: Dataset) -> list[int]:
+    items = [*module.get("FailedSOPSequence", []), *module.get("OtherFailuresSequence", [])]
+    return [each.FailureReason for each in items]
+
+
+# -- what is stored
+
+
+def test_dicomweb_client_stores_a_study(receiver: Listening) -> None:
+    images = [image(number=number) for number in range(5)]
+    told = receiver.client().store_instances([loaded(each) for each in images], uid("study"))
+    assert {each.ReferencedSOPInstanceUID for each in told.ReferencedSOPSequence} == {
+        each.SOPInstanceUID for each in images
+    }
+    assert "FailedSOPSequence" not in told
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 5
+    assert receiver.ledger.sources(study.study_uid, 1) == {"MR1"}
+
+
+def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: Listening) -> None:
+    contents = [part10(image(number=number)) for number in range(3)]
+    assert curl(receiver, body(*contents)).status == 200
+    assert receiver.kept() == set(contents)
+    assert not receiver.on_the_way()
+
+
+def test_14_the_same_again_is_stored_and_changes_nothing(receiver: Listening) -> None:
+    content = body(part10(image()))
+    assert [curl(receiver, content).status for _ in range(2)] == [200, 200]
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 1
+
+
+def test_it_comes_in_chunks_or_with_a_preamble_too(receiver: Listening) -> None:
+    content = b"This is a multi-part message.\r\n" + body(part10(image()))
+    assert curl(receiver, content, "-H", "Transfer-Encoding: chunked").status == 200
+    assert len(receiver.kept()) == 1
+
+
+def test_the_answer_comes_in_xml_where_that_is_asked_for(receiver: Listening) -> None:
+    told = curl(receiver, body(part10(image())), "-H", f"Accept: {XML}")
+    assert told.status == 200
+    assert f"content-type: {XML}" in told.headers.lower()
+    assert image().SOPInstanceUID.encode() in told.content
+    usual = curl(receiver, body(part10(image())))
+    assert f"content-type: {JSON}\r\n" in usual.headers.lower() + "\r\n"
+
+
+def test_orthanc_stores_what_it_has(receiver: Listening, tmp_path: Path) -> None:
+    remote = {"Url": receiver.url, "HttpHeaders": {"Authorization": f"Bearer {TOKEN}"}}
+    web = {"Enable": True, "Servers": {"triage": remote}}
+    plugin = peer(ORTHANC_PLUGIN)
+    with orthanc(tmp_path / "orthanc", Plugins=[plugin], DicomWeb=web) as pacs:
+        for number in range(4):
+            (tmp_path / "one.dcm").write_bytes(part10(image(number=number)))
+            upload = ["-s", "--data-binary", f"@{tmp_path / 'one.dcm'}"]
+            url = f"http://{HOST}:{pacs.http_port}/instances"
+            subprocess.run([peer("curl"), *upload, url], check=True, capture_output=True)
+        resources = json.dumps({"Resources": pacs.get("/studies"), "Synchronous": True})
+        pacs.post("/dicom-web/servers/triage/stow", resources)
+    (study,) = receiver.ledger.studies()
+    assert study.instances == 4
+    assert not receiver.ledger.incidents()
+
+
+# -- what is not
+
+
+def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: Listening) -> None:
+    damaged = part10(image(number=2))[:-100]
+    told = curl(receiver, body(part10(image(number=1)), damaged, part10(image(number=3))))
+    assert told.status == 202
+    module = told.module()
+    assert len(module.ReferencedSOPSequence) == 2
+    (failed,) = module.FailedSOPSequence
+    assert failed.ReferencedSOPInstanceUID == image(number=2).SOPInstanceUID
+    assert failed.FailureReason == 0xC000
+    (incident,) = receiver.ledger.incidents()
+    assert incident.calling_ae == "MR1"
+    assert (receiver.state / incident.path).read_bytes() == damaged
+
+
+def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
+    receiver: Listening,
+) -> None:
+    content = body(part10(image("study")), part10(image("other")))
+    told = curl(receiver, content, path=f"/studies/{uid('study')}")
+    assert told.status == 202
+    assert reasons(told.module()) == [0xA900]
+    assert curl(receiver, content, path="/studies/1.2.3").status == 409
+    (study,) = receiver.ledger.studies()
+    assert (study.study_uid, study.instances) == (uid("study"), 1)
+
+
+def test_what_is_no_storage_sop_class_is_not_stored(receiver: Listening) -> None:
+    directory = image(SOPClassUID=UID("1.2.840.10008.1.3.10"))
+    told = curl(receiver, body(part10(directory)))
+    assert (told.status, reasons(told.module())) == (409, [0x0122])
+    assert not receiver.kept()
+    assert not list((receiver.state / "quarantine").iterdir())
+
+
+@pytest.mark.parametrize("part", [b"", b"no instance", b"\0" * 128 + b"DICM"])
+def test_what_says_of_no_instance_that_it_is_one_fails_without_a_name(
+    receiver: Listening, part: bytes
+) -> None:
+    told = curl(receiver, body(part))
+    assert told.status == 409
+    assert [each.FailureReason for each in told.module().OtherFailuresSequence] == [0xC000]
+
+
+def test_a_part_of_another_media_type_fails(receiver: Listening) -> None:
+    told = curl(receiver, body(b"{}", content_type="application/dicom+json"))
+    assert (told.status, reasons(told.module())) == (409, [0xC000])
+
+
+def test_an_instance_that_is_too_large_fails_and_nothing_of_it_is_kept(
+    receiver: Listening,
+) -> None:
+    large = part10(image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2)))
+    told = curl(receiver, body(large))
+    assert (told.status, reasons(told.module())) == (413, [0xC001])
+    assert "receiver.instance_bytes" in told.headers
+    mixed = curl(receiver, body(large, part10(image(number=2))))
+    assert (mixed.status, reasons(mixed.module())) == (202, [0xC001])
+    assert len(receiver.kept()) == 1
+    assert not receiver.on_the_way()
+
+
+def test_8_without_room_it_is_told_to_come_again(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise SpoolFull("no room left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.intake._spool, "aside", full)
+        told = curl(receiver, body(part10(image())))
+    assert (told.status, reasons(told.module())) == (503, [0xA700])
+    assert "retry-after: " in told.headers.lower()
+    assert curl(receiver, body(part10(image()))).status == 200
+
+
+def test_8_a_ledger_that_does_not_answer_promises_nothing(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise LedgerUnavailable("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.ledger, "record", away)
+        assert curl(receiver, body(part10(image()))).status == 503
+    assert receiver.intake.behind
+    assert curl(receiver, body(part10(image()))).status == 200
+
+
+def test_a_defect_fails_one_instance_and_not_the_request(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, calls = receiver.intake.accept_file, []
+
+    def defective(*arguments: Any, **named: Any) -> object:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return accept(*arguments, **named)
+
+    monkeypatch.setattr(receiver.intake, "accept_file", defective)
+    told = curl(receiver, body(part10(image(number=1)), part10(image(number=2))))
+    assert (told.status, reasons(told.module())) == (202, [0x0110])
+    assert not receiver.on_the_way()
+
+
+# -- what is no message
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "closing boundary"),
+        (b"--b0undary--\r\n", "no instance"),
+        (b"no multipart message", "closing boundary"),
+        (body(part10(image()))[:-10], "closing boundary"),
+        (body(b"x", close=False) + b"--b0undary junk", "no end of a line"),
+        (b"--b0undary\r\nno header\r\n\r\n", "header that is none"),
+    ],
+)
+def test_what_cannot_be_read_is_a_bad_request(
+    receiver: Listening, content: bytes, why: str
+) -> None:
+    told = curl(receiver, content)
+    assert told.status in {400, 409}
+    assert why in told.headers + told.content.decode()
+    assert not receiver.kept()
+    assert not receiver.on_the_way()
+    assert [incident.calling_ae for incident in receiver.ledger.incidents()][:1] == ["MR1"]
+
+
+def test_what_was_whole_before_the_message_broke_is_told(receiver: Listening) -> None:
+    content = body(part10(image(number=1)), part10(image(number=2)))[:-60]
+    told = curl(receiver, content)
+    assert told.status == 202
+    module = told.module()
+    (stored,) = module.ReferencedSOPSequence
+    assert stored.ReferencedSOPInstanceUID == image(number=1).SOPInstanceUID
+    assert reasons(module) == [0xC000]
+    assert "closing boundary" in told.headers
+    assert len(receiver.kept()) == 1
+
+
+def test_more_parts_than_an_answer_can_name_are_refused(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receivers.stow.storing.PARTS_MAX", 2)
+    told = curl(receiver, body(*(part10(image(number=number)) for number in range(4))))
+    assert told.status == 202
+    assert len(told.module().ReferencedSOPSequence) == 2
+    assert "several requests" in told.headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "says"),
+    [
+        ({"token": "wrong"}, 401, "triage token"),
+        ({"content_type": "application/dicom"}, 415, "multipart/related"),
+        ({"content_type": RELATED.replace("/dicom", "/dicom+json")}, 415, "Part 10"),
+        ({"content_type": 'multipart/related; type="application/dicom"'}, 400, "boundary"),
+        ({"content_type": RELATED + "x" * 200}, 400, "boundary"),
+        ({"path": "/dicom-web/studies"}, 404, "/studies"),
+        ({"path": "/studies/no-uid"}, 404, "/studies"),
+    ],
+)
+def test_who_is_turned_away_is_told_what_to_do(
+    receiver: Listening, changed: dict[str, str], status: int, says: str
+) -> None:
+    told = curl(receiver, body(part10(image())), **changed)
+    assert told.status == status
+    assert told.json()["status"] == status
+    assert says in told.json()["detail"]
+    assert not receiver.kept()
+
+
+@pytest.mark.parametrize(
+    ("option", "status"),
+    [
+        (("-H", "Content-Encoding: gzip"), 415),
+        (("-H", "Accept: text/html"), 406),
+        (("-X", "PUT"), 405),
+    ],
+)
+def test_what_is_not_done_here(receiver: Listening, option: tuple[str, str], status: int) -> None:
+    assert curl(receiver, body(part10(image())), *option).status == status
+
+
+def test_a_stranger_is_told_how_to_show_who_it_is_and_the_administrator_sees_it(
+    receiver: Listening,
+) -> None:
+    told = curl(receiver, body(part10(image())), token="")
+    assert told.status == 401
+    assert "www-authenticate: bearer" in told.headers.lower()
+    with pytest.raises(HTTPError):
+        DICOMwebClient(receiver.url).store_instances([loaded(image())])
+    (incident,) = receiver.ledger.incidents()
+    assert incident.kind == "rejected association"
+    assert "STOW-RS: no token" in incident.detail
+
+
+def test_who_sends_from_elsewhere_is_forbidden(tmp_path: Path) -> None:
+    sender = StowSender(token=kept(TOKEN), addresses=("10.0.0.0/8",))
+    running = listening(tmp_path, {"senders": {"MR1": sender}})
+    told = curl(running, body(part10(image())))
+    assert told.status == 403
+    assert "address" in told.json()["detail"]
+    end(running)
+
+
+# -- senders that are slow, or hang up
+
+
+def request(length: int | None = None, path: str = "/studies") -> bytes:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {HOST}",
+        f"Authorization: Bearer {TOKEN}",
+        f"Content-Type: {RELATED}",
+        f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def connected(receiver: Listening) -> socket.socket:
+    connection = socket.create_connection((HOST, receiver.port))
+    connection.settimeout(10)
+    return connection
+
+
+def heard(connection: socket.socket) -> bytes:
+    """Return everything until the connection is closed."""
+    said = b""
+    try:
+        while piece := connection.recv(65536):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return said
+
+
+def test_1_a_request_that_is_open_is_an_association(receiver: Listening) -> None:
+    content = body(part10(image(number=1)), part10(image(number=2)))
+    connection = connected(receiver)
+    sent = len(content) - 700
+    connection.sendall(request(len(content)) + content[:sent])
+    connection.sendall(content[sent:-40])
+    time.sleep(0.5)
+    assert receiver.intake.associations.bringing(uid("study")) == 0  # handed on by the piece
+    connection.close()
+    big = body(*(part10(image(number=n, PixelData=bytes(90_000))) for n in range(5)))
+    connection = connected(receiver)
+    connection.sendall(request(len(big)) + big[:-40])
+    wait_until(lambda: receiver.intake.associations.bringing(uid("study")), 5, "the study")
+    connection.sendall(big[-40:])
+    assert b" 200 OK" in connection.recv(65536)
+    wait_until(lambda: not receiver.intake.associations.bringing(uid("study")), 5, "the end")
+    connection.close()
+
+
+def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: Listening) -> None:
+    content = body(*(part10(image(number=n, PixelData=bytes(90_000))) for n in range(6)))
+    connection = connected(receiver)
+    connection.sendall(request(len(content)) + content[:-50_000])
+    wait_until(receiver.kept, 5, "the first instance")
+    connection.close()
+    wait_until(lambda: not receiver.on_the_way(), 5, "the end")
+    assert all(dcmread(BytesIO(each)) for each in receiver.kept())
+    assert curl(receiver, body(part10(image()))).status in {200, 202}
+
+
+def test_a_content_length_that_is_too_short_promises_nothing(receiver: Listening) -> None:
+    content = body(part10(image()))
+    with connected(receiver) as connection:
+        connection.sendall(request(len(content) - 20) + content)
+        assert b" 400 " in heard(connection)
+    assert not receiver.kept()
+
+
+def test_a_sender_that_goes_silent_is_told_so(receiver: Listening) -> None:
+    content = body(part10(image()))
+    began = time.monotonic()
+    with connected(receiver) as connection:
+        connection.sendall(request(len(content) + 1000) + content[:-20])
+        assert b" 408 " in connection.recv(65536)
+    assert 1.5 < time.monotonic() - began < 8
+    wait_until(lambda: not receiver.on_the_way(), 5, "the end")
+    assert not receiver.kept()
+
+
+def test_chunks_that_are_none_end_the_request(receiver: Listening) -> None:
+    with connected(receiver) as connection:
+        connection.sendall(request() + b"5\r\n--b0u\r\nnonsense\r\n")
+        heard(connection)
+    wait_until(lambda: not receiver.on_the_way(), 5, "the end")
+    assert not receiver.kept()
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /studies HTTP/1.1\r\nHost:"])
+def test_13_a_connection_that_asks_for_nothing_is_closed(receiver: Listening, said: bytes) -> None:
+    began = time.monotonic()
+    with connected(receiver) as connection:
+        connection.sendall(said)
+        assert heard(connection) == b""
+    assert time.monotonic() - began < 5
+
+
+def test_13_connections_have_a_bound(receiver: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 5)
+    silent = [connected(receiver) for _ in range(20)]
+    time.sleep(0.3)
+    assert len(receiver.serving.server.server_state.connections) <= 6
+    for connection in silent:
+        connection.close()
+
+
+def test_requests_at_once_have_a_bound(tmp_path: Path) -> None:
+    running = listening(tmp_path, {"requests": 1})
+    connection = connected(running)
+    connection.sendall(request(1000))
+    wait_until(lambda: running.intake.associations._bringing, 5, "the request")
+    told = curl(running, body(part10(image())))
+    assert told.status == 503
+    assert "receiver.stow.requests" in told.json()["detail"]
+    connection.close()
+    wait_until(lambda: not running.intake.associations._bringing, 5, "the end")
+    assert curl(running, body(part10(image()))).status == 200
+    end(running)
+
+
+def test_it_ends_soon_though_a_request_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_S", 1)
+    running = listening(tmp_path, {})
+    connection = connected(running)
+    connection.sendall(request(1000))
+    wait_until(lambda: running.intake.associations._bringing, 5, "the request")
+    began = time.monotonic()
+    end(running)
+    assert time.monotonic() - began < 10
+    assert not running.intake.associations._bringing
+    connection.close()
+
+
+# -- TLS, and the settings
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"), "hospital")
+
+
+def test_a_client_certificate_tells_who_sends(tmp_path: Path, authority: Authority) -> None:
+    ours, theirs, other = (authority.sign(name) for name in ("triage", "mr2", "mr3"))
+    stow = {
+        "certificate": ours.certificate,
+        "key": ours.key,
+        "clients": authority.certificate,
+        "senders": {"MR2": StowSender(certificates=("mr2.example",))},
+    }
+    running = listening(tmp_path, stow)
+    trusted = ("--cacert", str(authority.certificate))
+
+    def sent_as(*certificate: str) -> int:
+        return curl(running, body(part10(image())), *trusted, *certificate, token="").status
+
+    assert sent_as("--cert", str(theirs.certificate), "--key", str(theirs.key)) == 200
+    (study,) = running.ledger.studies()
+    assert running.ledger.sources(study.study_uid, 1) == {"MR2"}
+    assert sent_as("--cert", str(other.certificate), "--key", str(other.key)) == 401
+    with pytest.raises(AssertionError):  # no handshake
+        sent_as()
+    end(running)
+
+
+def test_dicomweb_client_sends_over_tls(tmp_path: Path, authority: Authority) -> None:
+    ours = authority.sign("triage")
+    running = listening(tmp_path, {"certificate": ours.certificate, "key": ours.key})
+    session = Session()
+    session.trust_env = False  # or a bundle of the environment's would count
+    session.verify = str(authority.certificate)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    client = DICOMwebClient(running.url, session=session, headers=headers)
+    assert client.store_instances([loaded(image())]).ReferencedSOPSequence
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("AES128-SHA")  # no forward secrecy
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connected(running) as plain, pytest.raises(OSError):  # noqa: PT011 - any handshake's end
+        old.wrap_socket(plain)
+    end(running)
+
+
+def test_a_port_that_is_taken_says_what_to_set(receiver: Listening, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"receiver\.stow\.port"):
+        listening(tmp_path, {"port": receiver.port})
+
+
+def test_no_patient_and_no_token_stands_in_the_log(receiver: Listening) -> None:
+    with structlog.testing.capture_logs() as lines:
+        curl(receiver, body(part10(image()), part10(image(number=2))[:-100]))
+        curl(receiver, body(part10(image())), token="wrong-token")  # noqa: S106 - a wrong one
+    logged = json.dumps(lines)
+    assert lines
+    for secret in ("Marked", "MARKED-ID", TOKEN, "wrong-token"):
+        assert secret not in logged
+
+
+def test_the_idle_time_is_for_pieces_of_this_size() -> None:
+    assert app.PIECE == 1 << 18

@@ -1,0 +1,409 @@
+import json
+import os
+import shutil
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import structlog
+from pydicom.uid import UID
+
+from receivers import folder as watched
+from receivers.folder import PATIENCE, Folder
+from receivers.shelf import Look
+from receivers.taken import SLACK, Taken, key_of
+from tests.builders.images import image, part10, uid
+from tests.integration.servers import wait_until
+from triage.config import WatchedFolder
+from triage.domain.errors import LedgerUnavailable, SpoolFull
+from triage.intake import Intake
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+SETTLE_S = 10.0
+SECRET = "Marked^Identifier"
+
+
+class Site:
+    """A watched folder with its ledger and spool, and a clock of its own."""
+
+    def __init__(self, tmp_path: Path, ledger: SqlLedger, **settings: Any) -> None:
+        self.root = tmp_path / "incoming"
+        self.root.mkdir(exist_ok=True)
+        self.state = tmp_path
+        self.ledger = ledger
+        self.intake = Intake(FileSpool(tmp_path), ledger)
+        self.settings = WatchedFolder(path=self.root, settle_s=SETTLE_S, **settings)
+        self.now = 0.0
+        self.start()
+
+    def start(self) -> None:
+        taken = Taken(self.state / "folder.taken")
+        self.folder = Folder(self.intake, self.settings, 100_000, taken)
+
+    def drop(self, name: str, content: bytes | None = None, number: int = 1) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(part10(image(number=number)) if content is None else content)
+        return path
+
+    def look(self, after_s: float = 0.0) -> None:
+        self.now += after_s
+        self.folder.look(self.now, Event())
+
+    def settle(self) -> None:
+        self.look()
+        self.look(SETTLE_S)
+
+    def refuse(self) -> None:
+        """Look for as long as it takes to refuse what is damaged."""
+        self.settle()
+        self.look(SETTLE_S * PATIENCE)
+
+    def instances(self) -> int:
+        return sum(study.instances for study in self.ledger.studies())
+
+    def names(self) -> set[str]:
+        return {str(p.relative_to(self.root)) for p in self.root.rglob("*") if not p.is_dir()}
+
+    def incidents(self) -> list[str]:
+        return [incident.detail for incident in self.ledger.incidents()]
+
+    def bringing(self) -> int:
+        return self.intake.associations.bringing(uid("study"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, ledger: SqlLedger) -> Site:
+    return Site(tmp_path, ledger)
+
+
+def test_a_file_that_has_settled_is_taken_as_it_is(site: Site) -> None:
+    path = site.drop("export/IM0001")
+    site.look()
+    site.look(SETTLE_S - 1)
+    assert not site.instances()
+    site.look(1)
+    (study,) = site.ledger.studies()
+    assert site.ledger.sources(study.study_uid, 1) == {"FOLDER"}
+    (kept,) = site.ledger.paths(study.study_uid, 1)
+    assert (site.state / "spool" / kept).read_bytes() == path.read_bytes()
+    assert not site.incidents()
+
+
+def test_a_file_that_grows_waits_until_it_is_whole(site: Site) -> None:
+    content = part10(image())
+    for size in range(200, len(content), 300):
+        site.drop("growing.dcm", content[:size])
+        site.look(SETTLE_S - 1)
+    assert not site.instances()
+    site.drop("growing.dcm", content)
+    site.settle()
+    assert site.instances() == 1
+    assert not site.incidents()
+
+
+def test_a_copy_that_pauses_for_longer_is_not_taken_for_damaged(site: Site) -> None:
+    content = part10(image())
+    site.drop("pausing.dcm", content[:-100])
+    site.settle()
+    site.look(SETTLE_S)
+    site.drop("pausing.dcm", content)
+    site.settle()
+    assert site.instances() == 1
+    assert not site.incidents()
+
+
+def test_a_file_that_changes_while_it_is_read_waits(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site.drop("a.dcm")
+    read = os.read
+
+    def changing(descriptor: int, size: int) -> bytes:
+        os.utime(path)
+        return read(descriptor, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("receivers.folder.os.read", changing)
+        site.settle()
+    assert not site.instances()
+    site.settle()
+    assert site.instances() == 1
+    assert not list((site.state / "spool" / "incoming").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("after", "left"), [("keep", {"a/1"}), ("move", {"taken/a/1"}), ("delete", set())]
+)
+def test_what_was_taken_stays_or_goes_as_the_site_wants(
+    tmp_path: Path, ledger: SqlLedger, after: str, left: set[str]
+) -> None:
+    site = Site(tmp_path, ledger, after=after)
+    site.drop("a/1")
+    site.settle()
+    assert site.names() == left
+    site.refuse()
+    assert site.instances() == 1
+
+
+def test_after_a_restart_it_is_not_taken_again_unless_it_has_changed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.drop("1")
+    site.settle()
+    accepted = []
+    accept = site.intake.accept_file
+
+    def counting(*arguments: Any) -> object:
+        accepted.append(arguments)
+        return accept(*arguments)
+
+    monkeypatch.setattr(site.intake, "accept_file", counting)
+    site.start()
+    site.settle()
+    assert not accepted
+    site.drop("1", number=2)
+    site.settle()
+    assert len(accepted) == 1
+    assert site.instances() == 2
+
+
+def test_what_comes_under_the_name_of_one_that_was_moved_is_moved_beside_it(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    site = Site(tmp_path, ledger, after="move")
+    for number in range(3):
+        site.drop("IM1", number=number)
+        site.settle()
+    assert site.names() == {"taken/IM1", "taken/IM1.2", "taken/IM1.3"}
+    assert site.instances() == 3
+
+
+DIRECTORY = image(SOPClassUID=UID("1.2.840.10008.1.3.10"), StudyInstanceUID=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a text", "not a DICOM file"),
+        (b"", "empty"),
+        (part10(image())[:-100], "shorter than the header says"),
+        (part10(DIRECTORY), "DICOMDIR"),
+        (part10(image(SOPClassUID=UID("1.2.840.10008.1.1"))), "no storage SOP class"),
+        (part10(image(PixelData=bytes(200_000))), "receiver.instance_bytes, 100000"),
+    ],
+)
+def test_what_is_refused_lies_apart_with_the_reason(site: Site, content: bytes, why: str) -> None:
+    site.drop("cd/IMAGE", content)
+    site.refuse()
+    assert site.names() == {"refused/cd/IMAGE", "refused/cd/IMAGE.why.txt"}
+    assert (site.root / "refused/cd/IMAGE").read_bytes() == content
+    assert why in (site.root / "refused/cd/IMAGE.why.txt").read_text()
+    (incident,) = site.incidents()
+    assert why in incident
+    assert not list((site.state / "quarantine").iterdir())
+    site.refuse()
+    assert len(site.incidents()) == 1
+
+
+def test_the_rest_goes_on_after_damage(site: Site) -> None:
+    site.drop("1", b"damaged")
+    site.drop("2")
+    site.settle()
+    assert site.instances() == 1
+
+
+def test_links_and_pipes_are_not_followed(site: Site, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(part10(image()))
+    (site.root / "link").symlink_to(outside / "secret")
+    (site.root / "links").symlink_to(outside)
+    os.mkfifo(site.root / "pipe")
+    site.refuse()
+    assert not site.instances()
+    assert (outside / "secret").exists()
+    assert not site.incidents()
+
+
+def test_a_folder_that_becomes_a_link_is_not_followed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.drop("a/1")
+    site.look()
+    settled = site.folder._settled
+
+    def swapping(now: float) -> list[Any]:
+        shutil.move(site.root / "a", tmp_path / "outside")
+        (site.root / "a").symlink_to(tmp_path / "outside")
+        return settled(now)
+
+    monkeypatch.setattr(site.folder, "_settled", swapping)
+    site.look(SETTLE_S)
+    assert not site.instances()
+    assert (tmp_path / "outside" / "1").exists()
+
+
+def test_names_with_a_dot_in_front_are_not_looked_at(site: Site) -> None:
+    site.drop(".IM1.x7Gk2")
+    site.drop(".snapshot/IM1")
+    site.refuse()
+    assert not site.instances()
+    assert site.names() == {".IM1.x7Gk2", ".snapshot/IM1"}
+
+
+def test_a_folder_that_is_away_is_told_once_and_when_it_is_back(site: Site) -> None:
+    site.drop("1")
+    away = site.root.with_name("away")
+    with structlog.testing.capture_logs() as lines:
+        site.root.rename(away)
+        for _ in range(3):
+            site.look(SETTLE_S)
+        away.rename(site.root)
+        site.settle()
+    told = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert told == ["the watched folder is away", "the watched folder is back"]
+    assert site.instances() == 1
+
+
+def test_what_cannot_be_read_waits_and_is_told_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.drop("1")
+    opened = os.open
+
+    def forbidding(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == "1":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **named)
+
+    with structlog.testing.capture_logs() as lines:
+        with monkeypatch.context() as patch:
+            patch.setattr("receivers.shelf.os.open", forbidding)
+            for _ in range(3):
+                site.settle()
+        assert site.names() == {"1"}
+        assert not site.bringing()
+        site.settle()
+    told = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert told == [
+        "files of the watched folder cannot be read",
+        "all files of the watched folder can be read",
+    ]
+    assert site.instances() == 1
+
+
+def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(site.folder._shelf, "move", read_only)
+    site.drop("1", b"damaged")
+    for _ in range(3):
+        site.refuse()
+    assert site.names() == {"1"}
+    assert len(site.incidents()) == 1
+
+
+@pytest.mark.parametrize("error", [SpoolFull("no room"), LedgerUnavailable("busy")])
+def test_8_without_room_files_wait(
+    tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    site = Site(tmp_path, ledger, after="delete")
+    site.drop("1")
+
+    def full(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as lines:
+        patch.setattr(site.intake, "accept_file", full)
+        site.settle()
+        site.settle()
+    assert len([line for line in lines if "files wait" in line["event"]]) == 1
+    assert site.names() == {"1"}
+    site.look()
+    assert (site.instances(), site.names()) == (1, set())
+
+
+def test_1_while_files_are_coming_the_study_is_being_brought(site: Site) -> None:
+    site.drop("1", number=1)
+    site.look()
+    site.look(SETTLE_S - 1)
+    site.drop("2", number=2)
+    site.look(1)
+    assert site.instances() == 1
+    assert site.bringing() == 1
+    site.look(SETTLE_S)
+    assert site.instances() == 2
+    assert site.bringing() == 0
+
+
+def test_no_name_of_a_file_stands_in_log_or_ledger_or_state_folder(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    site = Site(tmp_path, ledger)
+    with structlog.testing.capture_logs() as lines:
+        site.drop(f"{SECRET}/{SECRET}.dcm")
+        site.drop(f"{SECRET}/damaged_{SECRET}.dcm", b"damaged")
+        site.refuse()
+    assert lines
+    assert SECRET not in json.dumps(lines)
+    assert SECRET not in str(site.incidents())
+    assert SECRET not in (tmp_path / "folder.taken").read_text()
+
+
+def test_a_thread_looks_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> None:
+    root = tmp_path / "later"
+    settings = WatchedFolder(path=root, settle_s=0.1, every_s=0.05, after="delete")
+    watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
+    root.mkdir()
+    (root / "1").write_bytes(part10(image()))
+    wait_until(ledger.studies, 10, "the study")
+    watching.end()
+    assert not watching._thread.is_alive()
+    (root / "2").write_bytes(part10(image(number=2)))
+    (study,) = ledger.studies()
+    assert study.instances == 1
+
+
+def test_a_defect_does_not_end_the_thread(
+    tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def defective(_self: Folder, now: float, _ending: Event) -> None:
+        looks.append(now)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Folder, "look", defective)
+    settings = WatchedFolder(path=tmp_path, every_s=0.05)
+    watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
+    wait_until(lambda: len(looks) > 2, 5, "further looks")
+    watching.end()
+
+
+def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "taken"
+    taken = Taken(path)
+    keys = [f"{number:032x}" for number in range(3 * SLACK)]
+    for key in keys:
+        taken.add(key)
+    with path.open("a") as file:
+        file.write("half a li")
+    again = Taken(path)
+    assert all(key in again for key in keys)
+    again.forget_but(keys[:10])
+    assert keys[5] in Taken(path)
+    assert keys[500] not in Taken(path)
+
+
+def test_a_changed_file_is_another_one(tmp_path: Path) -> None:
+    look = Look(100, 1)
+    key = key_of(tmp_path, look)
+    assert key != key_of(tmp_path, Look(101, 1))
+    assert key != key_of(tmp_path, Look(100, 2))
+    assert key != key_of(tmp_path / "x", look)

@@ -1,0 +1,51 @@
+import pytest
+
+from receivers.stow.access import Access, NotAdmitted, kept
+from triage.config import StowSender
+
+SECRET = "of 32 random bytes"
+NONE: frozenset[str] = frozenset()
+SENDERS = {
+    "MR1": StowSender(token=kept(SECRET), addresses=("10.1.0.0/16",)),
+    "MR1_HOME": StowSender(token=kept(SECRET), addresses=("10.2.3.4",)),
+    "CERTIFIED": StowSender(certificates=("mr2.example",)),
+    "BOTH": StowSender(token=kept("another"), certificates=("mr3.example",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "address", "certificates", "name"),
+    [
+        (f"Bearer {SECRET}", "10.1.2.3", NONE, "MR1"),
+        (f"bearer {SECRET}", "10.2.3.4", NONE, "MR1_HOME"),
+        (f"Bearer {SECRET}", "::ffff:10.1.2.3", NONE, "MR1"),
+        ("", "10.9.9.9", frozenset({"mr2.example"}), "CERTIFIED"),
+        ("Bearer another", "10.9.9.9", frozenset({"mr3.example"}), "BOTH"),
+    ],
+)
+def test_who_shows_what_is_asked_for_is_known(
+    said: str, address: str, certificates: frozenset[str], name: str
+) -> None:
+    assert Access(SENDERS).admit(said, address, certificates) == name
+
+
+@pytest.mark.parametrize(
+    ("said", "address", "certificates", "status"),
+    [
+        ("", "10.1.2.3", NONE, 401),
+        ("Bearer ", "10.1.2.3", NONE, 401),
+        ("Bearer wrong", "10.1.2.3", NONE, 401),
+        (f"Basic {SECRET}", "10.1.2.3", NONE, 401),
+        (f"Bearer {kept(SECRET)}", "10.1.2.3", NONE, 401),
+        ("Bearer another", "10.1.2.3", NONE, 401),
+        ("", "10.1.2.3", frozenset({"mr3.example"}), 401),
+        (f"Bearer {SECRET}", "10.3.0.1", NONE, 403),
+    ],
+)
+def test_who_does_not_is_turned_away(
+    said: str, address: str, certificates: frozenset[str], status: int
+) -> None:
+    with pytest.raises(NotAdmitted) as turned:
+        Access(SENDERS).admit(said, address, certificates)
+    assert turned.value.status == status
+    assert SECRET not in str(turned.value)
