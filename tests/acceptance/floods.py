@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import shake_256
+from itertools import takewhile
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -23,6 +24,8 @@ import yaml
 from pydicom.uid import UID
 from sqlalchemy import func, select
 
+from tests.acceptance import raw_sender
+from tests.acceptance.raw_sender import PDU_BYTES
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, listens, wait_until
@@ -188,35 +191,66 @@ def flooded(folder: Path, *, fast: bool) -> Iterator[Flooded]:
 
 # -- who sends it
 
-#: Sends a folder over one association; returns the names of the files answered with Success.
-Sender = Callable[[int, Path], set[str]]
+
+class Dcmtk:
+    """Sends a folder over one association of a `storescu`."""
+
+    def __init__(self, port: int) -> None:
+        peers = ["-aet", CALLING, "-aec", CALLED, HOST, str(port)]
+        self._command = [peer("storescu"), "-v", "-R", "--max-pdu", str(PDU_BYTES), *peers, "+sd"]
+
+    def send(self, folder: Path) -> Iterator[str]:
+        """Yield the name of each file as soon as it was answered with Success."""
+        with subprocess.Popen(
+            [*self._command, str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "TCP_NODELAY": "1"},
+        ) as process:
+            assert process.stdout is not None
+            name = ""
+            for line in process.stdout:
+                if "Sending file: " in line:
+                    name = Path(line.rstrip().split("Sending file: ")[1]).name
+                elif "Received Store Response (Success)" in line:
+                    yield name
+
+    def end(self) -> None:
+        """It has ended."""
 
 
-def dcmtk(port: int, folder: Path) -> set[str]:
-    command = [peer("storescu"), "-v", "-R", "--max-pdu", "131072", "-aet", CALLING, "-aec", CALLED]
-    sent = subprocess.run(
-        [*command, HOST, str(port), "+sd", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TCP_NODELAY": "1"},
-    )
-    answered, name = set(), ""
-    for line in (sent.stdout + sent.stderr).splitlines():
-        if "Sending file: " in line:
-            name = Path(line.split("Sending file: ")[1]).name
-        elif "Received Store Response (Success)" in line:
-            answered.add(name)
-    return answered
+class Pynetdicom:
+    """Sends a folder over one association of a process that goes on to the next folder."""
+
+    def __init__(self, port: int) -> None:
+        command = [sys.executable, "-m", raw_sender.__name__, HOST, str(port), CALLING, CALLED]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def send(self, folder: Path) -> Iterator[str]:
+        """Yield the name of each file as soon as it was answered with Success."""
+        told, says = self._process.stdin, self._process.stdout
+        assert told is not None
+        assert says is not None
+        told.write(f"{folder}\n")
+        told.flush()
+        lines = iter(lambda: says.readline().rstrip("\n"), raw_sender.END)
+        yield from takewhile(bool, lines)
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
-def pynetdicom(port: int, folder: Path) -> set[str]:
-    command = [sys.executable, "-m", "tests.acceptance.raw_sender", str(port), str(folder)]
-    sent = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    return set(sent.stdout.split())
-
-
-SENDERS: tuple[Sender, ...] = (dcmtk, pynetdicom)
+SENDERS = (Dcmtk, Pynetdicom)
+Sender = Dcmtk | Pynetdicom
 
 
 class Flood:
@@ -227,13 +261,14 @@ class Flood:
         self.answered: set[int] = set()
         self.begun = 0  #: instances of all batches
         self.attempts = 0
-        self._shares = dict.fromkeys(SENDERS, 0)
+        self._shares: dict[type[Sender], int] = dict.fromkeys(SENDERS, 0)
         self._port, self._folder, self._batch, self._count = port, folder, batch, count
         self._enough, self._given_up = threading.Event(), threading.Event()
         self._lock = threading.Lock()
-        self._under_way: set[str] = set()
-        each = [sender for sender in SENDERS for _ in range(OF_EACH_KIND)]
-        self._slots = [threading.Thread(target=self._send_batches, args=(one,)) for one in each]
+        self._senders = [kind(port) for kind in SENDERS for _ in range(OF_EACH_KIND)]
+        self._slots = [
+            threading.Thread(target=self._send_batches, args=(one,)) for one in self._senders
+        ]
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -244,6 +279,8 @@ class Flood:
     def __exit__(self, *_: object) -> None:
         self._given_up.set()
         self.join()
+        for sender in self._senders:
+            sender.end()
 
     def enough(self) -> None:
         """Begin no more batches."""
@@ -260,11 +297,15 @@ class Flood:
             slot.join()
         return time.monotonic() - self._began
 
-    def wait_for_the_broken(self) -> None:
-        """Wait until no attempt is under way that was when this was called."""
+    def promised(self) -> set[int]:
+        """Return what was answered with Success until now."""
         with self._lock:
-            broken = set(self._under_way)
-        wait_until(lambda: not broken & self._under_way, RESTARTED_S, "the end of the attempts")
+            return set(self.answered)
+
+    def wait_for_an_answer(self) -> None:
+        """Wait until one more instance is answered."""
+        before = len(self.answered)
+        wait_until(lambda: len(self.answered) > before, RESTARTED_S, "an answer")
 
     def _send_batches(self, sender: Sender) -> None:
         while numbers := self._next():
@@ -284,18 +325,17 @@ class Flood:
 
     def _attempt(self, sender: Sender, numbers: Iterable[int]) -> set[int]:
         wait_until(lambda: listens(self._port), RESTARTED_S, "the receiver")
-        name = uuid4().hex
-        folder = self._folder / name
+        folder = self._folder / uuid4().hex
         folder.mkdir(parents=True)
         for number in numbers:
             (folder / str(number)).write_bytes(made(number))
+        answered = set()
+        for name in sender.send(folder):
+            answered.add(int(name))
+            with self._lock:
+                self.answered.add(int(name))
+                self._shares[type(sender)] += 1
         with self._lock:
             self.attempts += 1
-            self._under_way.add(name)
-        answered = {int(each) for each in sender(self._port, folder)}
         shutil.rmtree(folder)
-        with self._lock:
-            self._under_way.discard(name)
-            self.answered |= answered
-            self._shares[sender] += len(answered)
         return answered

@@ -51,10 +51,10 @@ class Kills:
 
     count: int
     seed: int
-    apart_s: float  #: at most, between one start and the next kill
+    apart_s: float  #: at most, between the first answer and the kill
 
     def moments(self) -> Iterator[float]:
-        """Yield how long it lives each time; seconds."""
+        """Yield how long it lives each time from its first answer on; seconds."""
         chance = random.Random(self.seed)
         yield from (chance.uniform(0, self.apart_s) for _ in range(self.count))
 
@@ -67,10 +67,10 @@ def flood_and_kill(receiver: Flooded, folder: Path, batch: int, kills: Kills) ->
     promised, broken = set[int](), Verdict(0, 0, 0, 0)
     with Flood(receiver.port, folder, batch) as sending:
         for moment in kills.moments():
+            sending.wait_for_an_answer()
             time.sleep(moment)
             receiver.kill()
-            sending.wait_for_the_broken()
-            more = sending.answered - promised
+            more = sending.promised() - promised
             broken = replace(
                 broken,
                 lost=broken.lost + _lost(receiver, more),
