@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -92,6 +92,7 @@ class Flooded:
     folder: Path
     fast: bool
     port: int = field(default_factory=free_port)
+    bounds: Mapping[str, object] = field(default_factory=dict)  #: settings of the receiver
     peak_mb: float = 0.0
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -123,6 +124,7 @@ class Flooded:
                 "quiet_s": QUIET_S,
                 "complete": {"evidence": [], "at_most_s": QUIET_S},
                 "fast": self.fast,
+                **self.bounds,
             },
             "destinations": [{"name": "pacs", "ae_title": "NONE", "host": HOST, "port": 1}],
         }
@@ -180,8 +182,8 @@ class Flooded:
 
 
 @contextmanager
-def flooded(folder: Path, *, fast: bool) -> Iterator[Flooded]:
-    receiver = Flooded(folder, fast)
+def flooded(folder: Path, *, fast: bool, **bounds: object) -> Iterator[Flooded]:
+    receiver = Flooded(folder, fast, bounds=bounds)
     receiver.start()
     try:
         yield receiver
