@@ -7,6 +7,7 @@ routes to us is kept, and what is not for us is declined later, with a reason.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
@@ -179,8 +180,9 @@ def _decide(association: Any, admission: Admission, intake: Intake, settings: Re
     if rejection is not None:
         _reject(association, rejection)
         intake.report_rejected(rejection.why, Source(caller.calling_ae, caller.address))
-    elif connection is not None:  # it has not gone yet
-        connection.settimeout(settings.idle_s)
+    elif connection is not None:
+        with suppress(OSError):  # it may go at this moment, and that is no defect
+            connection.settimeout(settings.idle_s)
 
 
 def _reject(association: Any, rejection: Rejection) -> None:
