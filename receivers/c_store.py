@@ -7,6 +7,7 @@ routes to us is kept, and what is not for us is declined later, with a reason.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
@@ -196,8 +197,9 @@ def _decide(association: Any, admission: Admission, intake: Intake, settings: Re
         _reject(association, rejection)
         source = Source(caller.calling_ae, caller.address)
         intake.report_rejected(rejection.why, source, TURNED[rejection.reason])
-    elif connection is not None:  # it has not gone yet
-        connection.settimeout(settings.idle_s)
+    elif connection is not None:
+        with suppress(OSError):  # it may go at this moment, and that is no defect
+            connection.settimeout(settings.idle_s)
 
 
 def _turned_early(why: str) -> Turned:

@@ -19,12 +19,12 @@ from starlette.types import Receive, Scope, Send
 from receivers.storage_classes import storage_classes
 from receivers.stow.access import Access, NotAdmitted
 from receivers.stow.answer import JSON, Answer, media_type
-from receivers.stow.multipart import Malformed
 from receivers.stow.storing import DICOM, Storing
 from triage.config import Receiver, Stow
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
 from triage.intake import Intake
+from triage.multipart import Malformed
 
 log = structlog.get_logger(__name__)
 

@@ -13,12 +13,12 @@ import structlog
 
 from receivers.c_store import answered
 from receivers.stow.answer import Answer, Reason, Reference
-from receivers.stow.multipart import Began, Came, Ended, Malformed, Multipart
 from triage.dimse import Status
 from triage.domain.errors import DamagedInstance, SpoolFull
 from triage.domain.instance import Receipt, Source
 from triage.domain.uid import is_uid
 from triage.intake import Intake
+from triage.multipart import Began, Came, Ended, Malformed, Multipart
 from triage.ports import Aside
 
 log = structlog.get_logger(__name__)

@@ -398,7 +398,7 @@ def test_the_authorization_is_sent_and_never_shown(web: tuple[Web, str], folder:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (parts(*STUDY)[:-40], "the answer was cut short (3 tries)"),
+        (parts(*STUDY)[:-40], "ends before its closing boundary (3 tries)"),
         (parts(*STUDY, image("other")), "1 refused: an instance of another study"),
         (parts(*STUDY[:2]), "2 of 3 instances came"),
         (b"--b--", "0 of 3 instances came"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from triage.archives.multipart import Parts, boundary_of
+from triage.archives.multipart import boundary_of, parts_of
 from triage.config import DicomwebArchive
 from triage.domain.archive import ArchivedStudy, Search, Told
 from triage.domain.errors import (
@@ -62,7 +62,7 @@ class WebArchive:
             if response.status_code in {NOT_FOUND, NO_CONTENT}:
                 return Told(words=f"HTTP {response.status_code}")
             boundary = boundary_of(response.headers.get("Content-Type", ""))
-            for part in Parts(response.iter_bytes(PIECE_BYTES), boundary):
+            for part in parts_of(response.iter_bytes(PIECE_BYTES), boundary):
                 _keep(part, desk)
             partial = response.status_code == PARTIAL
             return Told(whole=not partial, words="HTTP 206" if partial else "")

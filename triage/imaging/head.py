@@ -90,6 +90,8 @@ def read_identity_of(path: Path) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if size == 0:  # which cannot be mapped
+            raise DamagedInstance("the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             identity = scan(content)
     if identity is not None:

@@ -38,7 +38,6 @@ from receivers.listener import SILENT_MAX, SPARE
 from receivers.storage_classes import CLASSES
 from receivers.stow.answer import JSON, XML, Reason
 from receivers.stow.app import PIECE
-from receivers.stow.multipart import BOUNDARY_MAX, HEADERS_MAX
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
 from receivers.tls import SUITES
@@ -53,6 +52,7 @@ from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.dimse import WARNINGS, Action, Status, Step, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
+from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
 from triage.pull import STUDY_TRIES
 from triage.reports import REPORTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receivers.stow.multipart import (
+from triage.multipart import (
     HEADERS_MAX,
     PREAMBLE_MAX,
     Began,

@@ -1,0 +1,19 @@
+"""A receiver that is talked nonsense to neither ends, nor hangs, nor keeps anything by halves.
+
+tests/benchmarks/test_fuzz.py is the same for ten minutes.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.floods import flooded
+from tests.acceptance.fuzzing import BOUNDS, Fuzzing
+
+SECONDS = 10
+
+
+@pytest.mark.parametrize("fast", [pytest.param(True, id="fast"), pytest.param(False, id="plain")])
+def test_13_bent_conversations_cost_and_leave_nothing(tmp_path: Path, *, fast: bool) -> None:
+    with flooded(tmp_path, fast=fast, **BOUNDS) as receiver:
+        Fuzzing(receiver).go_on_for(SECONDS)

@@ -1,0 +1,80 @@
+"""Our own readers of bytes against lies: they agree with pydicom, or say no in the foreseen way."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import MRImageStorage
+
+from receivers.command_set import is_command, read_request
+from receivers.fast_store import PDV_HEADER, _Broken, _pieces
+from tests.builders.bent import COMMAND, LAST, STORE, command, command_sets, lied, part10_files, pdv
+from triage.domain.errors import DamagedInstance
+from triage.domain.instance import Identity
+from triage.imaging import head
+from triage.imaging.head import read_identity_of
+from triage.imaging.header import read_identity
+
+PLAIN = command(0x0001, MRImageStorage, "1.2.3", 7, 0)
+PDVS = pdv(COMMAND | LAST, PLAIN, STORE) + pdv(0, bytes(50), STORE) + pdv(LAST, b"", STORE)
+FEW = settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@FEW
+@given(command_sets(PLAIN) | lied(PLAIN) | st.binary(max_size=200))
+def test_a_command_set_that_lies_is_read_as_one_or_not_at_all(content: bytes) -> None:
+    request = read_request(content)
+    assert request is None or is_command(content)
+
+
+@FEW
+@given(lied(PDVS) | st.binary(max_size=100))
+def test_values_fill_their_pdu_or_it_is_broken(content: bytes) -> None:
+    with suppress(_Broken):
+        pieces = list(_pieces(memoryview(content)))
+        assert sum(PDV_HEADER.size + len(piece.value) for piece in pieces) == len(content)
+
+
+def judged(path: Path) -> Identity | None:
+    try:
+        return read_identity_of(path)
+    except DamagedInstance:
+        return None
+
+
+def judged_whole(content: bytes) -> Identity | None:
+    try:
+        return read_identity(content)
+    except DamagedInstance:
+        return None
+
+
+@FEW
+@given(content=part10_files())
+def test_a_file_that_lies_is_judged_as_its_bytes_are(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "one"
+    path.write_bytes(content)
+    assert judged(path) == judged_whole(content)
+
+
+@FEW
+@given(content=part10_files())
+def test_a_large_file_that_lies_is_refused_at_worst(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "large"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head, "scan", lambda _: None)
+        patch.setattr(head, "IN_MEMORY", 0)
+        patch.setattr(head, "DEFERRED", 64)
+        judged(path)
+
+
+def test_an_empty_file_is_no_instance(tmp_path: Path) -> None:
+    (tmp_path / "one").touch()
+    assert judged(tmp_path / "one") is None
