@@ -2,31 +2,42 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from triage import __version__, terminal
-from triage.commands.cases import case, forget, search
-from triage.commands.check import check
-from triage.commands.demo import demo_command
-from triage.commands.findings import findings
-from triage.commands.index import index
-from triage.commands.password import password
-from triage.commands.phantom import phantom
-from triage.commands.pull import pull
-from triage.commands.series import series
-from triage.commands.serve import receive, serve, web, work
-from triage.commands.studies import replay, send, status
-from triage.commands.token import token
 from triage.domain.errors import TriageError
 
 OWNER_ONLY = 0o077
 USAGE = 2
+#: Where each command lies, below `triage.commands`.
+COMMANDS = {
+    **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
+    **{name: name for name in ("check", "password", "token", "findings")},
+    **dict.fromkeys(("send", "status", "replay"), "studies"),
+    **dict.fromkeys(("search", "case", "forget"), "cases"),
+    **{name: name for name in ("index", "pull", "series", "phantom", "demo")},
+}
 
 
 class Commands(click.Group):
-    """A group whose errors are sentences, not traces."""
+    """Commands that are imported when they are asked for: a receiver draws no hearts.
+
+    Errors that are raised on purpose are sentences, not traces.
+    """
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command, or None where there is none of that name."""
+        if name not in COMMANDS:
+            return None
+        there = vars(import_module(f"triage.commands.{COMMANDS[name]}")).values()
+        return next(c for c in there if isinstance(c, click.Command) and c.name == name)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; an error that was raised on purpose ends with its message."""
@@ -61,17 +72,6 @@ def main(ctx: click.Context, config: Path | None) -> None:
     """
     os.umask(OWNER_ONLY)
     ctx.obj = config
-
-
-COMMANDS = [
-    *(serve, receive, work, web),
-    *(check, password, token, findings),
-    *(send, status, replay),
-    *(search, case, forget, index, pull),
-    *(series, phantom, demo_command),
-]
-for command in COMMANDS:
-    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,9 @@ from rich.progress import (
 from rich.table import Table
 from sqlalchemy import Row
 
-from triage.cases.fit import Told
-from triage.cases.past import why_none_similar
-from triage.cases.search import Found
-from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, in_percent
+from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag
 from triage.domain.delivery import Delivery
-from triage.domain.finding import Finding
 from triage.domain.study import State, StudyRevision
-from triage.look import Model
 
 console = Console()
 complaints = Console(stderr=True)
@@ -76,83 +71,6 @@ def progress(what: str, total: int, *, hourly: bool = False) -> Iterator[Progres
         yield bar
 
 
-def cases(found: Sequence[Found]) -> None:
-    """Print the cases that a search has found, the nearest first; the same patient's apart."""
-    own = [each for each in found if each.own]
-    if own:
-        _cases("the same patient's other studies", own)
-    others = [each for each in found if not each.own]
-    _cases(f"{len(others)} nearest case(s)", others)
-    if why := why_none_similar(found):
-        say(f"none is similar: {why}")
-
-
-def _cases(title: str, found: Sequence[Found]) -> None:
-    table = Table(title=title)
-    for heading in (
-        "",
-        "Similarity",
-        "Above random pairs",
-        "Study date",
-        "Vendor",
-        "Study",
-        "Flags",
-        "Confirmed",
-    ):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
-    for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
-        above = "" if likeness is None else in_percent(likeness)
-        said = (
-            case.study_date,
-            case.vendor,
-            case.study_uid,
-            ", ".join(case.flagged) or "none",
-            ", ".join(case.confirmed),
-        )
-        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
-    console.print(table)
-    for rank, each in enumerate(found, start=1):
-        if each.case.impression:
-            say(f"{rank}: {each.case.impression}")
-
-
-def findings(model: Model) -> None:
-    """Print how each finding is asked of a model, and why it would not be evaluated."""
-    table = Table(title=f"{len(model.findings.findings)} finding(s)")
-    for heading in ("Finding", "Name", "Asked by", "Threshold", "Not evaluated because"):
-        table.add_column(heading, overflow="fold")
-    for finding in model.findings.findings:
-        question = model.questions[finding.id]
-        untrained = "" if model.identity.trained else "model is untrained"
-        why_not = untrained or question.why_not
-        said = (finding.id, finding.name, _asked_by(finding), _figure(question.threshold), why_not)
-        table.add_row(*map(escape, said))
-    console.print(table)
-
-
-def _asked_by(finding: Finding) -> str:
-    examples = finding.examples
-    parts = [f"{len(finding.prompts)} prompt(s)"] if finding.prompts else []
-    if examples is not None and examples.confirmed:
-        parts.append("all labelled cases")
-    elif examples is not None:
-        absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
-        parts.append(f"{len(examples.present)} example(s) with it, {absent}")
-    return " and ".join(parts)
-
-
-def fitted(finding: Finding, told: Told) -> None:
-    """Print how well a fit tells the cases that it was not fitted to."""
-    say(f"{finding.id}: fitted from {told.present} with it and {told.absent} without")
-    for what, share in (
-        ("area under the ROC curve, of cases left out", told.auc),
-        ("recognised of those with it, each left out in turn", told.sensitivity),
-        ("not flagged of those without it, each left out in turn", told.specificity),
-        ("flagged of past cases", told.flagged),
-    ):
-        say(f"  {what}: {'not known from so few' if share is None else f'{share:.2f}'}")
-
-
 def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> None:
     """Print an assessment: root flag, findings, views seen and not seen, intended use.
 
@@ -166,8 +84,8 @@ def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> No
         table.add_row(
             answer.finding.name,
             f"[{FLAG_COLOURS[answer.flag]}]{answer.flag}[/]",
-            _figure(answer.score),
-            _figure(answer.threshold),
+            figure(answer.score),
+            figure(answer.threshold),
             answer.reason,
             *drawn,
         )
@@ -282,5 +200,6 @@ def _beside(answer: Answer, truth: Mapping[str, bool]) -> str:
     return drawn if agrees is None else f"{drawn}, {'agrees' if agrees else '[bold red]differs[/]'}"
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """Return a score as people read it."""
     return "-" if value is None else f"{value:.3f}"

@@ -384,3 +384,13 @@ def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_pa
     assert done.returncode == 2
     assert "case_library did not answer (OperationalError)" in done.stderr
     assert "hush" not in done.stdout + done.stderr
+
+
+def test_a_receiver_imports_nothing_that_only_others_need() -> None:
+    code = "import sys, triage.__main__, triage.commands.serve; print(*sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    imported = printed.stdout.split()
+    assert "pynetdicom" in imported
+    assert not {"sklearn", "scipy", "matplotlib", "torch", "hl7apy"}.intersection(imported)

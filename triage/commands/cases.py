@@ -1,17 +1,22 @@
 """`triage search`, `case` and `forget`: past cases."""
 
 import json
+from collections.abc import Sequence
 from getpass import getuser
 from pathlib import Path
 
 import click
+from rich.markup import escape
+from rich.table import Table
 
 from triage import logs, terminal
 from triage.bootstrap import existing_ledger, open_fittings, open_model, open_past
 from triage.cases.looks import Looks
+from triage.cases.past import why_none_similar
+from triage.cases.search import Found, read_search
 from triage.cases.search import as_json as cases_as_json
-from triage.cases.search import read_search
 from triage.config import load
+from triage.domain.assessment import in_percent
 from triage.domain.instance import Source
 from triage.model.bundle import open_bundle
 
@@ -68,7 +73,7 @@ def search(
     if as_json:
         click.echo(json.dumps(cases_as_json(found)))
     else:
-        terminal.cases(found)
+        _tell(found)
 
 
 @click.command()
@@ -122,3 +127,43 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     terminal.say(f"{count} case(s) removed")
     for finding in unfitted:
         terminal.say(f"{finding} was fitted from one: take it out of the examples, and fit again")
+
+
+def _tell(found: Sequence[Found]) -> None:
+    """Print the cases that a search has found, the nearest first; the same patient's apart."""
+    own = [each for each in found if each.own]
+    if own:
+        _table("the same patient's other studies", own)
+    others = [each for each in found if not each.own]
+    _table(f"{len(others)} nearest case(s)", others)
+    if why := why_none_similar(found):
+        terminal.say(f"none is similar: {why}")
+
+
+def _table(title: str, found: Sequence[Found]) -> None:
+    table = Table(title=title)
+    for heading in (
+        "",
+        "Similarity",
+        "Above random pairs",
+        "Study date",
+        "Vendor",
+        "Study",
+        "Flags",
+        "Confirmed",
+    ):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
+    for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
+        above = "" if likeness is None else in_percent(likeness)
+        said = (
+            case.study_date,
+            case.vendor,
+            case.study_uid,
+            ", ".join(case.flagged) or "none",
+            ", ".join(case.confirmed),
+        )
+        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
+    terminal.console.print(table)
+    for rank, each in enumerate(found, start=1):
+        if each.case.impression:
+            terminal.say(f"{rank}: {each.case.impression}")

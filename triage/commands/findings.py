@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import click
+from rich.markup import escape
+from rich.table import Table
 
 from triage import terminal
 from triage.bootstrap import existing_ledger, open_fittings, open_model, open_past
-from triage.cases.fit import fit
+from triage.cases.fit import Told, fit
 from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Finding
 from triage.findings.loader import load_findings
+from triage.look import Model
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.prompts import prompt_embeddings
@@ -38,7 +41,7 @@ def findings() -> None:
 def list_(config: Path | None) -> None:
     """Show every finding: how it is asked, its threshold, and why it would not be evaluated."""
     settings = load(config)
-    terminal.findings(open_model(settings, cache=None))
+    _tell(open_model(settings, cache=None))
 
 
 @findings.command("fit")
@@ -64,7 +67,7 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     for finding in chosen:
         fitted, patients, told = fit(finding, library, prompts.get(finding.id))
         fittings.keep(bundle.digest, fitted, patients)
-        terminal.fitted(finding, told)
+        _tell_fitted(finding, told)
     terminal.say("restart the workers, and new studies are asked by these examples")
 
 
@@ -92,3 +95,46 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[Finding]:
             f"{settings.findings}: no finding has examples; `triage findings --help` shows how"
         )
     return [asked[id_] for id_ in ids or asked]
+
+
+def _tell(model: Model) -> None:
+    """Print how each finding is asked of a model, and why it would not be evaluated."""
+    table = Table(title=f"{len(model.findings.findings)} finding(s)")
+    for heading in ("Finding", "Name", "Asked by", "Threshold", "Not evaluated because"):
+        table.add_column(heading, overflow="fold")
+    for finding in model.findings.findings:
+        question = model.questions[finding.id]
+        untrained = "" if model.identity.trained else "model is untrained"
+        why_not = untrained or question.why_not
+        said = (
+            finding.id,
+            finding.name,
+            _asked_by(finding),
+            terminal.figure(question.threshold),
+            why_not,
+        )
+        table.add_row(*map(escape, said))
+    terminal.console.print(table)
+
+
+def _asked_by(finding: Finding) -> str:
+    examples = finding.examples
+    parts = [f"{len(finding.prompts)} prompt(s)"] if finding.prompts else []
+    if examples is not None and examples.confirmed:
+        parts.append("all labelled cases")
+    elif examples is not None:
+        absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
+        parts.append(f"{len(examples.present)} example(s) with it, {absent}")
+    return " and ".join(parts)
+
+
+def _tell_fitted(finding: Finding, told: Told) -> None:
+    """Print how well a fit tells the cases that it was not fitted to."""
+    terminal.say(f"{finding.id}: fitted from {told.present} with it and {told.absent} without")
+    for what, share in (
+        ("area under the ROC curve, of cases left out", told.auc),
+        ("recognised of those with it, each left out in turn", told.sensitivity),
+        ("not flagged of those without it, each left out in turn", told.specificity),
+        ("flagged of past cases", told.flagged),
+    ):
+        terminal.say(f"  {what}: {'not known from so few' if share is None else f'{share:.2f}'}")

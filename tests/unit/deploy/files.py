@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from triage.__main__ import main
+from triage.__main__ import COMMANDS, main
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROJECT = DEPLOY.parent
@@ -28,7 +28,8 @@ def table(name: str, marker: str) -> list[list[str]]:
 
 def understand(arguments: list[str]) -> None:
     """Parse the arguments of `triage` as the program would, and run nothing; raise UsageError."""
-    at = next(i for i, argument in enumerate(arguments) if argument in main.commands)
-    name = arguments[at]
-    main.make_context("triage", arguments[: at + 1])
-    main.commands[name].make_context(name, arguments[at + 1 :])
+    at = next(i for i, argument in enumerate(arguments) if argument in COMMANDS)
+    context = main.make_context("triage", arguments[: at + 1])
+    command = main.get_command(context, arguments[at])
+    assert command is not None
+    command.make_context(arguments[at], arguments[at + 1 :])
