@@ -387,7 +387,10 @@ class Shelf(Protocol):
         """Return how many instances of a whole study are there; 0: it is not there."""
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> Desk:
-        """Begin a study anew; `turn` waits until the next instance may come."""
+        """Begin a study anew; `turn` waits until the next instance may come.
+
+        Raises HeldBack while there is no room for the study.
+        """
 
 
 class Archive(Protocol):
