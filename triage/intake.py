@@ -215,7 +215,8 @@ class Intake:
         return True
 
     def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
-        self._ledger.report(kind, detail, source, path)
+        # A sender may try the same again for days.
+        self._ledger.report_again(kind, detail, source, path=path)
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 

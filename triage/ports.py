@@ -105,7 +105,9 @@ class Ledger(Protocol):
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident that a PACS administrator must be able to see."""
 
-    def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
+    def report_again(
+        self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
+    ) -> None:
         """Remember that the same happened again: one incident a day, with how often."""
 
     def study(self, study_uid: str, revision: int) -> StudyRevision | None:

@@ -73,6 +73,23 @@ def test_14_a_conflicting_copy_is_reported_and_not_assessed(
     assert ledger.paths(uid("study"), 1) == [first.path]
 
 
+def test_what_a_sender_tries_again_and_again_is_one_incident_with_a_count(
+    intake: Intake, ledger: SqlLedger
+) -> None:
+    intake.accept(part10(image()), SOURCE)
+    for _ in range(3):
+        intake.accept(part10(image(SeriesDescription="other")), SOURCE)
+        with pytest.raises(DamagedInstance):
+            intake.accept(part10(image())[:700], SOURCE)
+    with pytest.raises(DamagedInstance):
+        intake.accept(part10(image())[:800], SOURCE)
+    assert sorted((row.kind, row.times) for row in ledger.incidents()) == [
+        ("conflicting instance", 3),
+        ("refused instance", 1),
+        ("refused instance", 3),
+    ]
+
+
 def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:
