@@ -110,7 +110,8 @@ def test_several_steps_and_a_notification_add_up(receiver: Listening) -> None:
 def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
     scanner = receiver.scanner
     assert scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == Step.INVALID_VALUE
-    assert scanner.begins("1.1", begun("no uid")) == Step.INVALID_VALUE
+    for text in ("no uid", "1..2", "."):
+        assert scanner.begins("1.1", begun(text)) == Step.INVALID_VALUE
     assert scanner.begins("1.1", begun()) == Step.INVALID_VALUE
     without_study = begun(STUDY)
     del without_study.ScheduledStepAttributesSequence

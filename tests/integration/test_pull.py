@@ -278,6 +278,19 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
     ledger.close()
 
 
+def test_a_worklist_of_a_spreadsheet_is_read_in_its_order(pacs: Orthanc, tmp_path: Path) -> None:
+    worklist = tmp_path / "worklist.csv"
+    names = ("two", "one", "two", "three")
+    lines = [f"{uid(name)};Müller" for name in names]
+    config = configured(tmp_path, pacs=archive(pacs, "get"))
+    for encoding in ("cp1252", "utf-8-sig"):
+        worklist.write_text("\n".join(lines), encoding=encoding)
+        listed = pull(config, "--worklist", worklist, "--into", tmp_path / "into", "--list")
+        assert listed.returncode == 0, listed.stderr
+        shown = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+        assert shown == [uid("two"), uid("one"), uid("three")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -289,6 +302,7 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
         (["--patient", "47*", "--into", "x"], "have no * ? or"),
         (["--modality", "MR", "--into", "x"], "need --since or --patient"),
         (["--since", "2024-02-01", "--until", "2024-01-01", "--into", "x"], "before --since"),
+        (["--since", "2999-01-01", "--into", "x"], "lies in the future"),
         (["1.2.3", "--into", "state/spool"], "lies in the state folder"),
         (["1.2.3", "--from", "other", "--into", "x"], "archives of the settings has no other"),
     ],
