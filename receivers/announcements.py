@@ -62,8 +62,10 @@ def _create(event: evt.Event, announcements: Announcements) -> Answer:
         return Step.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _later(error), None
+    if not is_new:
+        return Step.DUPLICATE_INSTANCE, None
     log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
-    return (Step.SUCCESS if is_new else Step.DUPLICATE_INSTANCE), None
+    return Step.SUCCESS, None
 
 
 def _set(event: evt.Event, announcements: Announcements) -> Answer:
@@ -83,8 +85,10 @@ def _set(event: evt.Event, announcements: Announcements) -> Answer:
         return _later(error), None
     if changed is Changed.FINAL:
         return _final(), None
+    if changed is Changed.UNKNOWN:
+        return Step.NO_SUCH_INSTANCE, None
     log.info("announced", stage=str(stage), instances=len(uids or ()))
-    return (Step.SUCCESS if changed is Changed.DONE else Step.NO_SUCH_INSTANCE), None
+    return Step.SUCCESS, None
 
 
 def _step(said: Dataset) -> tuple[str, Stage, list[str]]:

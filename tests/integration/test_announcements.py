@@ -13,6 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     InstanceAvailabilityNotification,
     ModalityPerformedProcedureStep,
 )
+from structlog.testing import capture_logs
 
 import receivers.c_store
 from tests.builders.announcing import Scanner, available, begun, ended
@@ -124,6 +125,18 @@ def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
     assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
     assert scanner.changes("1.1", ended([FIRST, SECOND])) == Step.PROCESSING_FAILURE
     assert receiver.of_study() == Announced(1, 0)
+
+
+def test_only_what_is_taken_is_logged_as_announced(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    with capture_logs() as logged:
+        scanner.changes("1.1", ended([FIRST]))
+        scanner.begins("1.1", begun(STUDY))
+        scanner.begins("1.1", begun(STUDY))
+        scanner.changes("1.1", ended([FIRST]))
+        scanner.changes("1.1", ended([FIRST]))
+    stages = [each["stage"] for each in logged if each["event"] == "announced"]
+    assert stages == ["IN PROGRESS", "COMPLETED"]
 
 
 def test_a_step_of_several_studies_says_nothing_of_any(receiver: Listening) -> None:

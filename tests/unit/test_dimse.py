@@ -1,5 +1,6 @@
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -65,7 +66,7 @@ def test_whoever_asks_has_a_turnstile_and_is_answered() -> None:
     ae, port = AE(), free_port()
     ae.add_supported_context(Verification)
     ae.add_requested_context(Verification)
-    server = ae.start_server((HOST, port), block=False)
+    server: Any = ae.start_server((HOST, port), block=False)
     association = ae.associate(HOST, port, evt_handlers=[AT_ONCE])
     assert isinstance(association._reactor_checkpoint, Turnstile)
     assert [association.send_c_echo().Status for _ in range(20)] == [0] * 20
