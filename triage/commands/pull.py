@@ -32,7 +32,9 @@ DAY = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
     help="Write them below this folder, for `triage index`. Nothing is assessed.",
 )
 @click.option(
-    "--assess", is_flag=True, help="Give them to the worker, which assesses and REPORTS them."
+    "--assess",
+    is_flag=True,
+    help="Give them to the worker, which assesses and REPORTS them; wait while it takes no more.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Fetch nothing; show what would be.")
 @click.option(
