@@ -8,7 +8,6 @@ stand in the ledger. Whatever else is said is neither kept nor judged, so that a
 up for want of what we do not need.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,11 +22,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from triage.dimse import Step
 from triage.domain.announcement import Changed, Stage
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.uid import is_uid
 from triage.ports import Announcements
 
 log = structlog.get_logger(__name__)
 
-UID = re.compile(r"[0-9.]{1,64}")
 #: Of a series that was performed (PS3.3 C.4.15); of a notification's series (PS3.4 table R.3.2-1).
 PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
 NOTIFIED = ("ReferencedSOPSequence",)
@@ -63,8 +62,10 @@ def _create(event: evt.Event, announcements: Announcements) -> Answer:
         return Step.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _later(error), None
+    if not is_new:
+        return Step.DUPLICATE_INSTANCE, None
     log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
-    return (Step.SUCCESS if is_new else Step.DUPLICATE_INSTANCE), None
+    return Step.SUCCESS, None
 
 
 def _set(event: evt.Event, announcements: Announcements) -> Answer:
@@ -84,8 +85,10 @@ def _set(event: evt.Event, announcements: Announcements) -> Answer:
         return _later(error), None
     if changed is Changed.FINAL:
         return _final(), None
+    if changed is Changed.UNKNOWN:
+        return Step.NO_SUCH_INSTANCE, None
     log.info("announced", stage=str(stage), instances=len(uids or ()))
-    return (Step.SUCCESS if changed is Changed.DONE else Step.NO_SUCH_INSTANCE), None
+    return Step.SUCCESS, None
 
 
 def _step(said: Dataset) -> tuple[str, Stage, list[str]]:
@@ -117,7 +120,7 @@ def _references(series: Iterable[Dataset], keywords: Iterable[str]) -> Iterator[
 
 
 def _uid(value: object) -> str:
-    if not UID.fullmatch(str(value)):
+    if not is_uid(str(value)):
         raise ValueError("that is no UID")
     return str(value)
 

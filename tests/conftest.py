@@ -1,5 +1,6 @@
 """Fixtures that many tests share: real parts in a temporary folder, and our own fakes."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from tests.integration.postgres import Postgres, postgres
+from tests.peers import unavailable
 from triage.assess import Assessor
 from triage.bootstrap import equipment
 from triage.config import Settings
@@ -25,6 +27,15 @@ SETTINGS = Settings()
 def server() -> Iterator[Postgres]:
     with postgres() as running:
         yield running
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mounted, check=False, capture_output=True).returncode:
+        unavailable("a disk of 256 kB (mounting one needs root)")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 @pytest.fixture

@@ -117,9 +117,8 @@ class Services:
     @cached_property
     def pressure(self) -> Pressure:
         """Whether there is room for more."""
-        receiver = self.settings.receiver
-        limits = Limits(receiver.free_bytes, receiver.waiting_studies)
-        return Pressure(self.spool, self.ledger, limits, notice_of(self.settings))
+        notice = notice_of(self.settings)
+        return Pressure(self.spool, self.ledger, limits_of(self.settings), notice)
 
     @cached_property
     def queue(self) -> CeleryQueue:
@@ -259,6 +258,11 @@ def open_spool(settings: Settings) -> FileSpool:
     return FileSpool(state_folder(settings))
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return from where on nothing, or nothing new, is taken in."""
+    return Limits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
+
+
 def notice_of(settings: Settings) -> NoticeFile:
     """Return where a site's receiver says that it refuses, and why."""
     return NoticeFile(settings.state_dir)
@@ -294,8 +298,8 @@ def open_puller(settings: Settings, name: str) -> pull.Puller:
 
 def passing_shelf(settings: Settings, name: str) -> PassingShelf:
     """Return where pulled studies are given to the intake, whole, as if received."""
-    ledger = existing_ledger(settings)
-    intake = Intake(open_spool(settings), ledger)
+    ledger, spool = existing_ledger(settings), open_spool(settings)
+    intake = Intake(spool, ledger)
     archive = archive_of(settings, name)
     source = (
         Source(archive.ae_title, archive.host)
@@ -314,7 +318,14 @@ def passing_shelf(settings: Settings, name: str) -> PassingShelf:
     def known(study_uid: str) -> int:
         return len(ledger.paths(study_uid, ANY_REVISION))
 
-    return PassingShelf(pulled_folder(settings), known, accept)
+    # Without a notice: that is the receiver's.
+    pressure = Pressure(spool, ledger, limits_of(settings))
+
+    def check_room(study_uid: str) -> None:
+        pressure.check_room()
+        pressure.check_study(study_uid)
+
+    return PassingShelf(pulled_folder(settings), known, accept, check_room)
 
 
 def pulled_folder(settings: Settings) -> Path:

@@ -134,10 +134,11 @@ def not_in(library: Library, archive: Archive) -> Archive:
 
 def only(archive: Archive, study_uids: Collection[str]) -> Archive:
     """Return the studies of an archive that a worklist names."""
-    return {uid: paths for uid, paths in archive.items() if uid in study_uids}
+    named = set(study_uids)
+    return {uid: paths for uid, paths in archive.items() if uid in named}
 
 
-def read_worklist(lines: Iterable[str]) -> set[str]:
-    """Return the Study UIDs of a list, one a line; the first column where there are more."""
+def read_worklist(lines: Iterable[str]) -> list[str]:
+    """Return the Study UIDs of a list in its order, one a line; of a table its first column."""
     cells = (line.replace(";", ",").split(",")[0].strip().strip('"') for line in lines)
-    return {cell for cell in cells if cell and cell[0].isdigit()}
+    return [*dict.fromkeys(cell for cell in cells if cell and cell[0].isdigit())]

@@ -17,6 +17,7 @@ from triage.domain.errors import (
     HeldBack,
     LedgerUnavailable,
     MismatchedInstance,
+    SpoolFull,
 )
 from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.head import read_identity_of
@@ -168,6 +169,11 @@ class Intake:
         """Measure the load though nothing comes, so that its end is noticed; once a second."""
         self._pressure.load()
 
+    def catch_up(self) -> None:
+        """Recover, if there may be something to recover."""
+        if self.behind:
+            self.recover()
+
     def recover(self) -> int:
         """Record what the spool holds and the ledger does not know; return how many.
 
@@ -177,7 +183,7 @@ class Intake:
         try:
             lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
             recovered = sum(self._recovered(path) for path in lost)
-        except (LedgerUnavailable, OSError):
+        except (LedgerUnavailable, SpoolFull, OSError):  # a copy is compared, and needs room
             self.behind = True
             raise
         if recovered:
@@ -185,8 +191,17 @@ class Intake:
         return recovered
 
     def _recovered(self, path: str) -> bool:
-        """Record a spooled file; one that is no instance goes to quarantine, and is reported."""
-        part10 = self._spool.read(path)
+        """Record a spooled file; one that is no instance goes to quarantine, and is reported.
+
+        One that cannot be read is reported and left to the next start: it stops none of the others.
+        """
+        try:
+            part10 = self._spool.read(path)
+        except OSError as error:
+            self._repeated.report(
+                "unreadable file in the spool", f"{path}: {error.strerror}", NOBODY
+            )
+            return False
         try:
             receipt = self._spool.keep(read_identity(part10), part10)
         except DamagedInstance as error:
@@ -200,7 +215,8 @@ class Intake:
         return True
 
     def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
-        self._ledger.report(kind, detail, source, path)
+        # A sender may try the same again for days.
+        self._ledger.report_again(kind, detail, source, path=path)
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 

@@ -105,7 +105,9 @@ class Ledger(Protocol):
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident that a PACS administrator must be able to see."""
 
-    def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
+    def report_again(
+        self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
+    ) -> None:
         """Remember that the same happened again: one incident a day, with how often."""
 
     def study(self, study_uid: str, revision: int) -> StudyRevision | None:
@@ -387,7 +389,10 @@ class Shelf(Protocol):
         """Return how many instances of a whole study are there; 0: it is not there."""
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> Desk:
-        """Begin a study anew; `turn` waits until the next instance may come."""
+        """Begin a study anew; `turn` waits until the next instance may come.
+
+        Raises HeldBack while there is no room for the study.
+        """
 
 
 class Archive(Protocol):

@@ -13,6 +13,7 @@ open again at a distance from where they close, so that they do not flap. Measur
 one thread, at most once a second; the others go by what was measured last.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 REMEMBERED_S = 1.0
 AGAIN_PARTS = 10  #: it opens again a tenth of the limit away from where it closed
 GIGABYTE = 1e9
+#: What a notice says that was begun and has no word in it.
+NO_ROOM = "not receiving: the disk of state_dir is so full that no notice can be written"
 
 #: Told in words while nothing, or nothing new, is received; None when that has ended.
 Notice = Callable[[str | None], None]
@@ -185,13 +188,20 @@ class NoticeFile:
             if why is None:
                 self._path.unlink(missing_ok=True)
             else:
-                self._path.write_text(why, encoding="utf-8")
+                self._write(why)
         except OSError as error:  # there may be no room for it
             log.warning("notice not written", why=str(error))
+
+    def _write(self, why: str) -> None:
+        """Write over what was said, in its place: that needs no room, and nobody reads nothing."""
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(why)
+            file.truncate()
 
     def read(self) -> str | None:
         """Return what is said, None where nothing is held back."""
         try:
-            return self._path.read_text(encoding="utf-8") or None
+            return self._path.read_text(encoding="utf-8") or NO_ROOM
         except OSError:
             return None

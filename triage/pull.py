@@ -5,8 +5,9 @@ instances came as the archive has and as it says that it sent, none was refused 
 Anything less is named with its figures and fetched anew the next time: nothing is lost in silence.
 Warnings alone fail no study: the instance that was warned of is here, and counted.
 
-One study at a time. An archive that is not there is waited for; one that breaks off within a study
-is asked for it again, and after some tries the next study has its turn.
+One study at a time; where the worker takes no more, the next one waits until it does. An archive
+that is not there is waited for; one that breaks off within a study is asked for it again, and after
+some tries the next study has its turn.
 """
 
 import time
@@ -20,7 +21,7 @@ import structlog
 
 from triage.domain.archive import ArchivedStudy, Search, Told
 from triage.domain.delivery import backoff_s
-from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, LedgerUnavailable
+from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, HeldBack, LedgerUnavailable
 from triage.domain.hours import opens_in_s
 from triage.domain.uid import is_uid
 from triage.pace import Pace, Sleep
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 
+ROOM_S = 30.0  #: between two looks whether there is room again
 STUDY_TRIES = 3  #: of a study in whose middle the archive broke off
 SHOWN = 3  #: reasons of one study, at most
 
@@ -110,7 +112,12 @@ class Puller:
         if is_there(study, shelf.instances(study.study_uid)):
             return Outcome.THERE, ""
         self._wait_for_turn()
-        return self._reached(lambda: self._fetched(shelf, study))
+        while True:
+            try:
+                return self._reached(lambda: self._fetched(shelf, study))
+            except HeldBack as error:
+                log.warning("waiting for room", why=str(error))
+                self.sleep(ROOM_S)
 
     def _fetched(self, shelf: Shelf, study: ArchivedStudy) -> tuple[Outcome, str]:
         with shelf.open(study.study_uid, self.limits.instances.wait) as desk:

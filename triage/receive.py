@@ -13,7 +13,7 @@ import receivers.stow
 from triage.bootstrap import Services
 from triage.commit import Committer
 from triage.config import Settings
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.intake import Intake
 from triage.reconcile import Reconciler
 
@@ -62,15 +62,21 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
 def _keep_up(
     intake: Intake, reconciler: Reconciler, committer: Committer, ended: threading.Event
 ) -> None:
-    """Once a second, bring the ledger in step with the spool and the broker with the ledger."""
+    """Once a second, bring the ledger in step with the spool and the broker with the ledger.
+
+    What one of them cannot do now holds up none of the others.
+    """
+    duties = (
+        intake.catch_up,
+        reconciler.tick,
+        intake.tell_repeated,
+        intake.watch_pressure,
+        committer.tick,
+    )
     while not ended.is_set():
-        try:
-            if intake.behind:
-                intake.recover()
-            reconciler.tick()
-            intake.tell_repeated()
-            intake.watch_pressure()
-            committer.tick()
-        except (LedgerUnavailable, OSError) as error:  # the next tick tries again
-            log.exception("ledger or spool unavailable", exc_info=error)
+        for duty in duties:
+            try:
+                duty()
+            except (LedgerUnavailable, SpoolFull, OSError) as error:  # the next tick tries again
+                log.exception("ledger or spool unavailable", exc_info=error)
         ended.wait(TICK_S)

@@ -13,6 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     InstanceAvailabilityNotification,
     ModalityPerformedProcedureStep,
 )
+from structlog.testing import capture_logs
 
 import receivers.c_store
 from tests.builders.announcing import Scanner, available, begun, ended
@@ -22,10 +23,10 @@ from tests.integration.servers import HOST
 from triage.config import Receiver
 from triage.demo import free_port
 from triage.dimse import AT_ONCE, Status, Step
-from triage.domain.announcement import Announced
+from triage.domain.announcement import Announced, Stage
 from triage.domain.errors import LedgerUnavailable
 from triage.intake import Intake
-from triage.store.announcements import SqlAnnouncements
+from triage.store.announcements import KEPT_S, SqlAnnouncements
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -110,7 +111,8 @@ def test_several_steps_and_a_notification_add_up(receiver: Listening) -> None:
 def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
     scanner = receiver.scanner
     assert scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == Step.INVALID_VALUE
-    assert scanner.begins("1.1", begun("no uid")) == Step.INVALID_VALUE
+    for text in ("no uid", "1..2", "."):
+        assert scanner.begins("1.1", begun(text)) == Step.INVALID_VALUE
     assert scanner.begins("1.1", begun()) == Step.INVALID_VALUE
     without_study = begun(STUDY)
     del without_study.ScheduledStepAttributesSequence
@@ -123,6 +125,18 @@ def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
     assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
     assert scanner.changes("1.1", ended([FIRST, SECOND])) == Step.PROCESSING_FAILURE
     assert receiver.of_study() == Announced(1, 0)
+
+
+def test_only_what_is_taken_is_logged_as_announced(receiver: Listening) -> None:
+    scanner = receiver.scanner
+    with capture_logs() as logged:
+        scanner.changes("1.1", ended([FIRST]))
+        scanner.begins("1.1", begun(STUDY))
+        scanner.begins("1.1", begun(STUDY))
+        scanner.changes("1.1", ended([FIRST]))
+        scanner.changes("1.1", ended([FIRST]))
+    stages = [each["stage"] for each in logged if each["event"] == "announced"]
+    assert stages == ["IN PROGRESS", "COMPLETED"]
 
 
 def test_a_step_of_several_studies_says_nothing_of_any(receiver: Listening) -> None:
@@ -144,6 +158,22 @@ def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
         assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.RESOURCE_LIMITATION
         assert receiver.scanner.changes("1.1", ended([FIRST])) == Step.RESOURCE_LIMITATION
     assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
+
+
+def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_path: Path) -> None:
+    clock = FakeClock()
+    known = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)
+    known.add("1.1", STUDY, Stage.COMPLETED, [FIRST, SECOND])
+    known.add("1.2", "1.2.3", Stage.IN_PROGRESS, [FIRST])
+    clock.pass_s(KEPT_S / 2)
+    known.change("1.2", None, [SECOND])
+    clock.pass_s(KEPT_S / 2 + 1)
+    known.add("1.3", "1.2.4", Stage.COMPLETED, [])
+    assert known.of_study(STUDY) is None
+    assert known.of_study("1.2.3") == Announced(1, 0, in_progress=True)
+    assert known.add("1.1", STUDY, Stage.COMPLETED, [FIRST])
+    assert known.of_study(STUDY) == Announced(1, 0)
+    known.close()
 
 
 def test_no_name_or_number_of_a_patient_is_kept(receiver: Listening) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ from triage import logs
 from triage.__main__ import main
 from triage.bootstrap import (
     SystemClock,
+    notice_of,
     open_ledger,
     open_puller,
     open_spool,
@@ -32,8 +34,9 @@ from triage.config import load
 from triage.demo import free_port
 from triage.domain.archive import Search
 from triage.domain.errors import ConfigurationError
-from triage.domain.study import State
+from triage.domain.study import Event, State
 from triage.index import files
+from triage.pressure import REMEMBERED_S
 from triage.pull import Outcome, Puller
 from triage.send import Peer, send
 from triage.store.shelf import FolderShelf, sole_pull
@@ -240,6 +243,54 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
     assert {Path(path).stem for path in open_spool(settings).paths()} == names(study("one"))
 
 
+def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_study(
+    pacs: Orthanc, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, pacs=archive(pacs, "get"))
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**content, "receiver": {"waiting_studies": 1}}))
+    settings = load(config, {})
+    ledger = open_ledger(settings, SystemClock())
+    notice_of(settings)("not receiving new studies")  # the receiver's word, not ours to take back
+    puller = opened(config)
+    waited: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        assert [each.study_uid for each in ledger.studies()] == [uid("one")]
+        waited.append(seconds)
+        (study,) = ledger.studies()
+        ledger.move(study, Event.JUDGED_COMPLETE, "all here")
+        ledger.claim(uid("one"), 1, "worker", 60)
+        time.sleep(REMEMBERED_S)
+
+    puller.sleep = meanwhile
+    with sole_pull(pulled_folder(settings)):
+        shelf = passing_shelf(settings, "pacs")
+        assert puller.pull(shelf, uid("one"))[0] is Outcome.FETCHED
+        time.sleep(REMEMBERED_S)
+        assert puller.pull(shelf, uid("two"))[0] is Outcome.FETCHED
+    assert len(waited) == 1
+    assert {(each.study_uid, each.instances) for each in ledger.studies()} == {
+        (uid("one"), 13),
+        (uid("two"), 13),
+    }
+    assert notice_of(settings).read() is not None
+    ledger.close()
+
+
+def test_a_worklist_of_a_spreadsheet_is_read_in_its_order(pacs: Orthanc, tmp_path: Path) -> None:
+    worklist = tmp_path / "worklist.csv"
+    names = ("two", "one", "two", "three")
+    lines = [f"{uid(name)};Müller" for name in names]
+    config = configured(tmp_path, pacs=archive(pacs, "get"))
+    for encoding in ("cp1252", "utf-8-sig"):
+        worklist.write_text("\n".join(lines), encoding=encoding)
+        listed = pull(config, "--worklist", worklist, "--into", tmp_path / "into", "--list")
+        assert listed.returncode == 0, listed.stderr
+        shown = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+        assert shown == [uid("two"), uid("one"), uid("three")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -251,6 +302,7 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
         (["--patient", "47*", "--into", "x"], "have no * ? or"),
         (["--modality", "MR", "--into", "x"], "need --since or --patient"),
         (["--since", "2024-02-01", "--until", "2024-01-01", "--into", "x"], "before --since"),
+        (["--since", "2999-01-01", "--into", "x"], "lies in the future"),
         (["1.2.3", "--into", "state/spool"], "lies in the state folder"),
         (["1.2.3", "--from", "other", "--into", "x"], "archives of the settings has no other"),
     ],

@@ -1,6 +1,14 @@
-import pytest
+import threading
+from types import SimpleNamespace
+from typing import Any
 
-from triage.dimse import Status, in_words, is_stored
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from tests.integration.servers import HOST
+from triage.demo import free_port
+from triage.dimse import AT_ONCE, Status, Turnstile, in_words, is_stored
 
 
 @pytest.mark.parametrize(
@@ -26,3 +34,41 @@ def test_only_success_and_warnings_mean_stored() -> None:
 
 def test_our_own_failures_are_failures() -> None:
     assert [status for status in Status if is_stored(status)] == [Status.SUCCESS]
+
+
+def test_a_thread_that_is_just_passing_takes_no_answer_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    association = SimpleNamespace(_is_paused=True)
+    turnstile = Turnstile(association)
+    wait, sent = threading.Event.wait, list[str]()
+
+    def held_up(event: threading.Event, timeout: float | None = None) -> bool:
+        passes = wait(event, timeout)
+        if event is turnstile and not sent:  # somebody sends a request at this moment
+            turnstile.clear()
+            sent.append("request")
+        return passes
+
+    monkeypatch.setattr(threading.Event, "wait", held_up)
+    passing = threading.Thread(target=turnstile.wait)
+    passing.start()
+    passing.join(0.2)
+    assert passing.is_alive()
+    assert association._is_paused
+    turnstile.set()
+    passing.join(5)
+    assert not passing.is_alive()
+    assert not association._is_paused
+
+
+def test_whoever_asks_has_a_turnstile_and_is_answered() -> None:
+    ae, port = AE(), free_port()
+    ae.add_supported_context(Verification)
+    ae.add_requested_context(Verification)
+    server: Any = ae.start_server((HOST, port), block=False)
+    association = ae.associate(HOST, port, evt_handlers=[AT_ONCE])
+    assert isinstance(association._reactor_checkpoint, Turnstile)
+    assert [association.send_c_echo().Status for _ in range(20)] == [0] * 20
+    association.release()
+    server.shutdown()

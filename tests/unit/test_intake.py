@@ -1,10 +1,16 @@
+import errno
 from pathlib import Path
 
 import pytest
 
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
-from triage.domain.errors import DamagedInstance, LedgerUnavailable, MismatchedInstance
+from triage.domain.errors import (
+    DamagedInstance,
+    LedgerUnavailable,
+    MismatchedInstance,
+    SpoolFull,
+)
 from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
 from triage.intake import Intake
@@ -67,6 +73,23 @@ def test_14_a_conflicting_copy_is_reported_and_not_assessed(
     assert ledger.paths(uid("study"), 1) == [first.path]
 
 
+def test_what_a_sender_tries_again_and_again_is_one_incident_with_a_count(
+    intake: Intake, ledger: SqlLedger
+) -> None:
+    intake.accept(part10(image()), SOURCE)
+    for _ in range(3):
+        intake.accept(part10(image(SeriesDescription="other")), SOURCE)
+        with pytest.raises(DamagedInstance):
+            intake.accept(part10(image())[:700], SOURCE)
+    with pytest.raises(DamagedInstance):
+        intake.accept(part10(image())[:800], SOURCE)
+    assert sorted((row.kind, row.times) for row in ledger.incidents()) == [
+        ("conflicting instance", 3),
+        ("refused instance", 1),
+        ("refused instance", 3),
+    ]
+
+
 def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:
@@ -106,6 +129,27 @@ def test_a_spooled_file_that_does_not_parse_stops_nobody(
     assert [row.kind for row in ledger.incidents()] == ["damaged file in the spool"]
 
 
+def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [spool.keep(read_identity(each), each) for each in map(part10, (image(), image("b")))]
+    bad, read = min(each.path for each in kept), spool.read
+
+    def broken(path: str) -> bytes:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(spool, "read", broken)
+    assert intake.recover() == 1
+    assert ledger.known_paths() == {max(each.path for each in kept)}
+    (incident,) = ledger.incidents()
+    assert (incident.kind, incident.detail) == (
+        "unreadable file in the spool",
+        f"{bad}: Input/output error",
+    )
+
+
 def test_what_the_ledger_was_not_there_to_record_is_recorded_when_it_is_back(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +187,9 @@ def test_what_fails_while_others_are_recovered_is_not_forgotten(
     assert intake.behind
 
 
-@pytest.mark.parametrize("error", [LedgerUnavailable("busy"), OSError("I/O error")])
+@pytest.mark.parametrize(
+    "error", [LedgerUnavailable("busy"), SpoolFull("no room"), OSError("I/O error")]
+)
 def test_a_recovery_that_fails_is_tried_again(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from triage.domain.errors import HeldBack, LedgerUnavailable
 from triage.domain.instance import Outcome
 from triage.domain.study import Event
 from triage.intake import Intake
-from triage.pressure import Limits, Load, NoticeFile, Nowhere, Pressure
+from triage.pressure import NO_ROOM, Limits, Load, NoticeFile, Nowhere, Pressure
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -225,4 +226,19 @@ def test_a_notice_is_read_by_another_process(
     notice(None)
     notice(None)
     assert notice.read() is None
+    notice("not receiving new studies")
+    notice("not receiving")  # shorter, and over what was there
+    assert notice.read() == "not receiving"
     NoticeFile(tmp_path / "away")("not receiving")  # no room for it, or no folder
+
+
+def test_8_a_disk_without_room_for_the_notice_is_shown_all_the_same(small_disk: Path) -> None:
+    notice = NoticeFile(small_disk)
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    notice("not receiving: 0 MB free of a floor of 5.0 GB")
+    assert notice.read() == NO_ROOM
+    (small_disk / "ballast").unlink()
+    notice("not receiving: 1 MB free of a floor of 5.0 GB")
+    assert notice.read() == "not receiving: 1 MB free of a floor of 5.0 GB"

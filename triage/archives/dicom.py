@@ -123,7 +123,9 @@ class GetArchive:
                 f"{peer} accepts no Query/Retrieve {name} from {self._calling}: have it allow that"
                 + (", or set move_to of the archive" if name == "GET" else "")
             )
-        raise ArchiveUnreachable(f"{peer} does not answer")
+        raise ArchiveUnreachable(
+            f"{peer} does not answer; is it running, and are host and port right?"
+        )
 
 
 def kept_on(event: evt.Event, desk: Desk) -> int:

@@ -10,7 +10,7 @@ import click
 from triage import logs, terminal
 from triage.bootstrap import existing_ledger, open_model, open_past, open_spool
 from triage.cases.readings.joined import Reports, open_reports
-from triage.commands.options import folder_argument, parent_option
+from triage.commands.options import WORKLIST, folder_argument, parent_option
 from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError
 from triage.imaging.rules import load_rules
@@ -44,7 +44,7 @@ SHOWN = 20  #: reasons, at most
 )
 @click.option(
     "--worklist",
-    type=click.File(encoding="utf-8"),
+    type=WORKLIST,
     help="Only the studies whose UIDs stand in this file, one a line.",
 )
 @click.option("--again", is_flag=True, help="Embed what is a case already, too.")

@@ -8,3 +8,6 @@ parent_option = click.option("--parent", type=int, hidden=True, help="End with t
 folder_argument = click.argument(
     "folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
+
+#: A list of studies; spreadsheets write a mark at its beginning, or letters that are not UTF-8.
+WORKLIST = click.File(encoding="utf-8-sig", errors="replace")

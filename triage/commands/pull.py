@@ -9,6 +9,7 @@ import click
 
 from triage import logs, terminal
 from triage.bootstrap import open_puller, passing_shelf, pulled_folder
+from triage.commands.options import WORKLIST
 from triage.config import Settings, load
 from triage.domain.archive import WILD, ArchivedStudy, Search
 from triage.domain.errors import ArchiveFailed, ConfigurationError
@@ -31,12 +32,14 @@ DAY = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
     help="Write them below this folder, for `triage index`. Nothing is assessed.",
 )
 @click.option(
-    "--assess", is_flag=True, help="Give them to the worker, which assesses and REPORTS them."
+    "--assess",
+    is_flag=True,
+    help="Give them to the worker, which assesses and REPORTS them; wait while it takes no more.",
 )
 @click.option("--list", "only_list", is_flag=True, help="Fetch nothing; show what would be.")
 @click.option(
     "--worklist",
-    type=click.File(encoding="utf-8"),
+    type=WORKLIST,
     help="The studies whose UIDs stand in this file, one a line; of a CSV, in its first column.",
 )
 @click.option("--since", type=DAY, metavar="DATE", help="First study date, e.g. 2024-01-31.")
@@ -115,9 +118,11 @@ def _search(
     if WILD.search(patient + modality):
         raise click.UsageError("a Patient ID and a modality have no * ? or \\ here")
     if since is not None:
-        until = until or datetime.now(UTC).astimezone().date()
-        if until < since:
-            raise click.UsageError("--until is before --since")
+        today = datetime.now(UTC).astimezone().date()
+        if (until or today) < since:
+            wrong = "--until is before --since" if until else "--since lies in the future"
+            raise click.UsageError(wrong)
+        until = until or today
     return Search("", patient, since, until, modality, description)
 
 

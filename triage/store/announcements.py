@@ -1,6 +1,8 @@
 """Announcements of studies, in the database of the ledger.
 
 Rule: each call is one transaction. UIDs are kept and nothing else: no name, no number of a patient.
+A PACS may announce everything that it has, of which little comes here; so what was not changed for
+KEPT_S is forgotten when something else is announced.
 """
 
 from collections.abc import Collection
@@ -12,6 +14,8 @@ from triage.domain.announcement import Announced, Changed, Stage
 from triage.ports import Clock
 from triage.store.database import Database
 from triage.store.schema import announced_instances, announcements, instances
+
+KEPT_S = 7 * 86_400.0  #: far longer than any study arrives
 
 
 class SqlAnnouncements:
@@ -30,8 +34,10 @@ class SqlAnnouncements:
     ) -> bool:
         """Remember a new announcement; False where its UID is known."""
         known = select(func.count()).where(announcements.c.uid == uid)
-        values = {"uid": uid, "study_uid": study_uid, "stage": stage, "at": self._clock.now()}
+        at = self._clock.now()
+        values = {"uid": uid, "study_uid": study_uid, "stage": stage, "at": at}
         with self._database.writing() as connection:
+            _forget_before(connection, at - KEPT_S)
             if connection.scalar(known):
                 return False
             connection.execute(insert(announcements).values(values))
@@ -82,6 +88,13 @@ class SqlAnnouncements:
             in_progress=Stage.IN_PROGRESS in found,
             discontinued=Stage.DISCONTINUED in found,
         )
+
+
+def _forget_before(connection: Connection, at: float) -> None:
+    old = announcements.c.at < at
+    uids = select(announcements.c.uid).where(old)
+    connection.execute(delete(announced_instances).where(announced_instances.c.uid.in_(uids)))
+    connection.execute(delete(announcements).where(old))
 
 
 def _remember(connection: Connection, uid: str, sop_instance_uids: Collection[str]) -> None:

@@ -82,11 +82,13 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
-    def report_again(self, kind: str, detail: str, source: Source, times: int = 1) -> None:
+    def report_again(
+        self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
+    ) -> None:
         """Remember that the same happened again: one incident a day, with how often."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            rows.report_again(connection, kind, detail, source, times, at)
+            rows.report_again(connection, kind, detail, source, times, at, path)
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""

@@ -156,10 +156,16 @@ def report_elsewhere(connection: Connection, identity: Identity, source: Source,
 
 
 def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
-    connection: Connection, kind: str, detail: str, source: Source, times: int, at: float
+    connection: Connection,
+    kind: str,
+    detail: str,
+    source: Source,
+    times: int,
+    at: float,
+    path: str = "",
 ) -> None:
     """Remember an incident, or that the same happened again within a day."""
-    what = {"kind": kind, "detail": detail, "path": ""}
+    what = {"kind": kind, "detail": detail, "path": path}
     what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
     same = (incidents.c[name] == value for name, value in what.items())
     recent = incidents.c.at > at - SAME_S

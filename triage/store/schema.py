@@ -93,6 +93,7 @@ announcements = Table(
     Column("stage", String(16), nullable=False),
     Column("at", Float, nullable=False),
     Index("announcements_by_study", "study_uid"),
+    Index("announcements_by_time", "at"),
 )
 
 announced_instances = Table(

@@ -135,21 +135,31 @@ class FolderShelf:
 
 
 class PassingShelf:
-    """See `ports.Shelf`: whole studies go on to the intake, which keeps its own account of them."""
+    """See `ports.Shelf`: whole studies go on to the intake, which keeps its own account of them.
+
+    `check_room` raises HeldBack for a study that there is no room for now. It is asked before a
+    study is begun and not again: half a study would be assessed as if it were whole.
+    """
 
     def __init__(
-        self, root: Path, known: Callable[[str], int], accept: Callable[[Path], None]
+        self,
+        root: Path,
+        known: Callable[[str], int],
+        accept: Callable[[Path], None],
+        check_room: Callable[[str], None],
     ) -> None:
         self._working = root / WORKING
         self._known = known
         self._accept = accept
+        self._check_room = check_room
 
     def instances(self, study_uid: str) -> int:
         """Return how many instances of a study the intake has."""
         return self._known(study_uid)
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDesk:
-        """Begin a study anew."""
+        """Begin a study anew; raise HeldBack while there is no room for it."""
+        self._check_room(study_uid)
         return FolderDesk(study_uid, self._working, turn, self._pass_on)
 
     def _pass_on(self, folder: Path) -> None:

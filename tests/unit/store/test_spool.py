@@ -1,15 +1,12 @@
 import errno
 import os
 import stat
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.builders.images import image, part10
-from tests.peers import unavailable
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
@@ -122,15 +119,6 @@ def test_any_other_error_of_the_disk_is_not_hidden(
     monkeypatch.setattr("triage.store.spool.os.fsync", broken)
     with pytest.raises(OSError, match="I/O error"):
         spool.keep(IDENTITY, CONTENT)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
-    if subprocess.run(mounted, check=False, capture_output=True).returncode:
-        unavailable("a disk of 256 kB (mounting one needs root)")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_8_a_disk_that_is_really_full_refuses_and_recovers(small_disk: Path) -> None:
