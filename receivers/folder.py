@@ -28,6 +28,7 @@ from triage.domain.instance import Source
 from triage.imaging.head import read_identity_of
 from triage.intake import Intake
 from triage.ports import Aside
+from triage.pressure import Nowhere
 
 log = structlog.get_logger(__name__)
 
@@ -169,6 +170,8 @@ class Folder:
         waiting.unreadable = False
         try:
             with self._intake.aside() as aside:
+                if isinstance(aside, Nowhere):  # or what was never copied would seem damaged
+                    raise aside.why
                 self._copy(path, waiting.look, aside)
                 self._judge(aside)
                 self._intake.accept_file(aside, self._source)

@@ -44,7 +44,8 @@ class Gauges(Collector):
 
     def _of_pressure(self) -> Iterator[Metric]:
         load = self.pressure.load()
-        yield _gauge("triage_free_bytes", "Free on the disk of the spool.", load.free_bytes)
+        if load.free_bytes is not None:
+            yield _gauge("triage_free_bytes", "Free on the disk of the spool.", load.free_bytes)
         yield _by(
             "triage_held_back",
             "1 while instances are answered 0xA700 for want of this.",

@@ -19,6 +19,8 @@ from triage.domain.completeness import (
     Patience,
     Sign,
     Views,
+    has_settled,
+    is_overdue,
     may_be_whole,
     together,
 )
@@ -63,7 +65,13 @@ class Gathering:
         return together(self.of_source.get(title, self.patience) for title in titles or {""})
 
     def known(self, study: StudyRevision, patience: Patience, now: float) -> Known:
-        """Return what is known of a study now; ask for what may show that it is whole."""
+        """Return what is known of a study now; ask for what may show that it is whole.
+
+        While it grows nothing of it counts, so nothing is looked at: a study may have thousands of
+        images, and this is asked every second.
+        """
+        if not (has_settled(study, now, patience) or is_overdue(study, now, patience)):
+            return Known(associations=self.associations.bringing(study.study_uid))
         views, count = Sign.VIEWS in patience.signs, Sign.COUNT in patience.signs
         stacks = self.ledger.stacks(study.study_uid, study.revision) if views else ()
         for sign in may_be_whole(study, now, patience, stacks):

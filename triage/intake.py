@@ -196,16 +196,14 @@ class Intake:
         One that cannot be read is reported and left to the next start: it stops none of the others.
         """
         try:
-            part10 = self._spool.read(path)
+            receipt = self._spool.examine(path)
         except OSError as error:
             self._repeated.report(
                 "unreadable file in the spool", f"{path}: {error.strerror}", NOBODY
             )
             return False
-        try:
-            receipt = self._spool.keep(read_identity(part10), part10)
         except DamagedInstance as error:
-            kept = self._spool.quarantine(part10)
+            kept = self._spool.quarantine(self._spool.read(path))
             self._spool.discard(path)
             self._incident("damaged file in the spool", str(error), NOBODY, kept)
             return False

@@ -82,6 +82,12 @@ class Spool(Protocol):
     def read(self, path: str) -> bytes:
         """Return the Part 10 file at a receipt's path."""
 
+    def examine(self, path: str) -> Receipt:
+        """Return the receipt of a file that lies in the spool; raise DamagedInstance.
+
+        One under another name than its own is kept under that too.
+        """
+
     def discard(self, path: str) -> None:
         """Remove a file that lies in the spool under a name that is not its own."""
 

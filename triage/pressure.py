@@ -50,7 +50,7 @@ class Limits:
 class Load:
     """What was measured last, and what follows from it."""
 
-    free_bytes: int = 0
+    free_bytes: int | None = None  #: None: not measured yet
     waiting_studies: int = 0
     is_full: bool = False  #: below the floor
     is_busy: bool = False  #: at the ceiling
@@ -139,7 +139,7 @@ def _ceiling(limits: Limits, *, was_busy: bool) -> float:
 
 def _in_words(load: Load, limits: Limits) -> str | None:
     if load.is_full:
-        free, floor = _in_units(load.free_bytes), _in_units(limits.free_bytes)
+        free, floor = _in_units(load.free_bytes or 0), _in_units(limits.free_bytes)
         return f"not receiving: {free} free of a floor of {floor}"
     if load.is_busy:
         ceiling = limits.waiting_studies

@@ -123,6 +123,7 @@ class Storing:
             stored = Reference(identity.sop_class_uid, identity.sop_instance_uid)
             self.answer.stored.append(stored)
         else:
+            self._intake.metrics.refused(f"0x{reason:04X}")
             self.answer.fail(part.reference, reason)
 
     def _refusal(self, part: "_Part") -> Reason | None:

@@ -11,7 +11,7 @@ from triage.domain.errors import (
     MismatchedInstance,
     SpoolFull,
 )
-from triage.domain.instance import Outcome
+from triage.domain.instance import Outcome, Receipt
 from triage.imaging.header import read_identity
 from triage.intake import Intake
 from triage.store.ledger import SqlLedger
@@ -133,14 +133,14 @@ def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
     intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = [spool.keep(read_identity(each), each) for each in map(part10, (image(), image("b")))]
-    bad, read = min(each.path for each in kept), spool.read
+    bad, examine = min(each.path for each in kept), spool.examine
 
-    def broken(path: str) -> bytes:
+    def broken(path: str) -> Receipt:
         if path == bad:
             raise OSError(errno.EIO, "Input/output error")
-        return read(path)
+        return examine(path)
 
-    monkeypatch.setattr(spool, "read", broken)
+    monkeypatch.setattr(spool, "examine", broken)
     assert intake.recover() == 1
     assert ledger.known_paths() == {max(each.path for each in kept)}
     (incident,) = ledger.incidents()
@@ -201,3 +201,14 @@ def test_a_recovery_that_fails_is_tried_again(
     with pytest.raises(type(error)):
         intake.recover()
     assert intake.behind
+
+
+def test_12_a_recovery_holds_no_instance_in_memory(
+    intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = part10(image())
+    kept = spool.keep(read_identity(content), content)
+    monkeypatch.setattr(spool, "read", None)
+    monkeypatch.setattr(spool, "aside", None)  # nor does it need room for a copy
+    assert intake.recover() == 1
+    assert ledger.known_paths() == {kept.path}

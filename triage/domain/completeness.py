@@ -105,7 +105,11 @@ def announced(study: StudyRevision, now: float, patience: Patience, known: Known
     Where more has come than was announced, the announcement did not know of all that is sent.
     """
     said = known.announced
-    if Sign.ANNOUNCED not in patience.signs or said is None or not _settled(study, now, patience):
+    if (
+        Sign.ANNOUNCED not in patience.signs
+        or said is None
+        or not has_settled(study, now, patience)
+    ):
         return None
     if known.is_short or not 0 < study.instances <= said.instances:
         return None
@@ -116,7 +120,7 @@ def announced(study: StudyRevision, now: float, patience: Patience, known: Known
 def counted(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
     """Complete when as many instances are here as the PACS has."""
     count = known.count
-    if Sign.COUNT not in patience.signs or count is None or not _settled(study, now, patience):
+    if Sign.COUNT not in patience.signs or count is None or not has_settled(study, now, patience):
         return None
     if not 0 < count.instances <= study.instances or known.is_short:
         return None
@@ -126,7 +130,7 @@ def counted(study: StudyRevision, now: float, patience: Patience, known: Known) 
 def viewed(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
     """Complete when every view is filled, every stack is full, and nobody is about to send more."""
     views, stacks = known.views, known.stacks
-    if Sign.VIEWS not in patience.signs or views is None or not _settled(study, now, patience):
+    if Sign.VIEWS not in patience.signs or views is None or not has_settled(study, now, patience):
         return None
     if views.missing or not views.filled or known.associations or not are_full(stacks):
         return None
@@ -168,7 +172,7 @@ def may_be_whole(
     study: StudyRevision, now: float, patience: Patience, stacks: Sequence[Stack]
 ) -> frozenset[Sign]:
     """Return the signs that are worth a question now, of those that are dear to ask for."""
-    if not _settled(study, now, patience):
+    if not has_settled(study, now, patience):
         return frozenset()
     asked = patience.signs & {Sign.VIEWS, Sign.COUNT}
     return asked if are_full(stacks) else asked - {Sign.VIEWS}
@@ -194,7 +198,8 @@ def _silent(study: StudyRevision, now: float, seconds: float) -> bool:
     return not 0 <= now - study.last_instance_at < seconds  # below 0: the clock was set back
 
 
-def _settled(study: StudyRevision, now: float, patience: Patience) -> bool:
+def has_settled(study: StudyRevision, now: float, patience: Patience) -> bool:
+    """Tell whether nothing has arrived for long enough that evidence counts."""
     return _silent(study, now, min(patience.settle_s, patience.quiet_s))
 
 

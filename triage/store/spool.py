@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
+from triage.imaging.head import read_identity_of
 from triage.imaging.header import META_HEAD, data_set_start
 from triage.ports import Aside
 from triage.together import Together
@@ -85,6 +86,19 @@ class FileSpool:
     def read(self, path: str) -> bytes:
         """Return the file at a receipt's path."""
         return (self._root / path).read_bytes()
+
+    def examine(self, path: str) -> Receipt:
+        """Return the receipt of a file that lies in the spool; raise DamagedInstance.
+
+        One under another name than its own is kept under that too. It may have a gigabyte.
+        """
+        identity = read_identity_of(self._root / path)
+        if path != _named(identity):
+            return self.keep(identity, self.read(path))
+        with (self._root / path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._sync_folder((self._root / path).parent)  # who gave it its name may have been killed
+        return Receipt(identity, path, digest, Outcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
         """Remove a file that lies in the spool under a name that is not its own."""
@@ -166,6 +180,10 @@ class FileAside:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
+
+
+def _named(identity: Identity) -> str:
+    return f"{identity.study_uid}/{identity.sop_instance_uid}.dcm"
 
 
 def _place(aside: Path, path: Path) -> bool:

@@ -18,6 +18,7 @@ from tests.integration.servers import wait_until
 from triage.config import WatchedFolder
 from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.intake import Intake
+from triage.pressure import Limits, Pressure
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -307,6 +308,25 @@ def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
         site.refuse()
     assert site.names() == {"1"}
     assert len(site.incidents()) == 1
+
+
+def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_room(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    site = Site(tmp_path, ledger)
+    seconds = iter(range(0, 1000, 2))
+    spool, limits = FileSpool(tmp_path), Limits(free_bytes=10)
+    pressure = Pressure(spool, ledger, limits, monotonic=lambda: next(seconds))
+    site.intake = Intake(spool, ledger, pressure=pressure)
+    site.start()
+    spool.free_bytes = lambda: 9  # type: ignore[method-assign]
+    site.drop("one.dcm")
+    site.refuse()
+    site.look(SETTLE_S * PATIENCE)
+    assert site.names() == {"one.dcm"}
+    spool.free_bytes = lambda: 100  # type: ignore[method-assign]
+    site.look(SETTLE_S)
+    assert site.instances() == 1
 
 
 @pytest.mark.parametrize("error", [SpoolFull("no room"), LedgerUnavailable("busy")])
