@@ -208,9 +208,10 @@ def test_what_is_announced_is_known_where_it_counts(
     study = received(ledger)
     announcements.add("1.1", study.study_uid, Stage.COMPLETED, ["1.9"])
     known_of = replace(gathering(ledger, PATIENCE), announcements=announcements)
-    assert known_of.known(study, PATIENCE, clock.now()).announced is None  # it grows
+    counts = replace(PATIENCE, signs=frozenset({Sign.ANNOUNCED}))
+    assert known_of.known(study, counts, clock.now()).announced is None  # it grows
     clock.pass_s(PATIENCE.settle_s)
-    assert known_of.known(study, PATIENCE, clock.now()).announced == Announced(1, 0)
-    without = replace(PATIENCE, signs=frozenset({Sign.COUNT}))
+    assert known_of.known(study, counts, clock.now()).announced == Announced(1, 0)
+    without = replace(PATIENCE, signs=frozenset())
     assert known_of.known(study, without, clock.now()).announced is None
     announcements.close()
