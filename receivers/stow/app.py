@@ -24,6 +24,7 @@ from triage.config import Receiver, Stow
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
 from triage.intake import Intake
+from triage.metrics import Turned as Busy
 from triage.multipart import Malformed
 
 log = structlog.get_logger(__name__)
@@ -89,7 +90,7 @@ class Application:
         boundary, wanted = _boundary(request), _wanted(request)
         if self._open >= self._at_once:
             why = f"{self._at_once} requests at once (receiver.stow.requests): send again later"
-            self._intake.report_rejected(why, Source(name, address))
+            self._intake.report_rejected(why, Source(name, address), Busy.LIMIT)
             raise Turned(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=AGAIN_S)
         self._open += 1
         try:

@@ -29,7 +29,7 @@ from tests.integration.servers import HOST, orthanc, wait_until
 from tests.peers import peer
 from triage.config import Receiver, Stow, StowSender
 from triage.demo import free_port
-from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolFull
+from triage.domain.errors import ConfigurationError, HeldBack, LedgerUnavailable, SpoolFull
 from triage.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -290,6 +290,23 @@ def test_8_without_room_it_is_told_to_come_again(
     assert (told.status, reasons(told.module())) == (503, [0xA700])
     assert "retry-after: " in told.headers.lower()
     assert curl(receiver, body(part10(image()))).status == 200
+
+
+def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
+    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held_back() -> None:
+        raise HeldBack("less than receiver.free_bytes is left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver.intake._pressure, "check_room", held_back)
+        told = curl(receiver, body(part10(image())))
+    assert (told.status, reasons(told.module())) == (503, [0xA700])
+    assert "retry-after: " in told.headers.lower()
+    assert curl(receiver, body(b"damaged")).status == 409
+    counted = receiver.intake.metrics.registry.get_sample_value
+    for status in ("0xA700", "0xC000"):
+        assert counted("triage_instances_refused_total", {"status": status}) == 1
 
 
 def test_8_a_ledger_that_does_not_answer_promises_nothing(
