@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from receivers.shelf import Look, Shelf, look_at
+from receivers.folder_files import FolderFiles, Look, Replaced, look_at
 from receivers.storage_classes import storage_classes
 from receivers.taken import Taken, key_of
 from triage.config import WatchedFolder
@@ -79,7 +79,7 @@ class Folder:
         self._settings = settings
         self._most_bytes = most_bytes
         self._taken = taken
-        self._shelf = Shelf(settings.path, (REFUSED, TAKEN))
+        self._files = FolderFiles(settings.path, (REFUSED, TAKEN))
         self._classes = frozenset(storage_classes())
         self._source = Source(settings.name, "", id(self))
         self._waiting: dict[PurePath, _Waiting] = {}
@@ -92,7 +92,7 @@ class Folder:
         While something waits, the study that came last does so too, as with an association.
         """
         try:
-            files, unread = self._shelf.files()
+            files, unread = self._files.files()
         except OSError as error:
             self._tell(_Trouble.AWAY, "the watched folder is away", error.strerror or "no answer")
             return
@@ -193,7 +193,7 @@ class Folder:
             raise _Refused(f"larger than receiver.instance_bytes, {self._most_bytes}")
         if look.size == 0:
             raise DamagedInstance("the file is empty")
-        with self._shelf.opened(path) as descriptor:
+        with self._files.opened(path) as descriptor:
             copied = 0
             while piece := os.read(descriptor, PIECE):
                 copied += len(piece)
@@ -225,13 +225,15 @@ class Folder:
         self._waiting.pop(path)
         try:
             if after == "delete":
-                self._shelf.delete(path)
+                self._files.delete(path, look)
             elif after == "move":
-                self._shelf.move(path, TAKEN)
+                self._files.move(path, TAKEN)
             elif after == "refuse":
-                self._shelf.move(path, REFUSED, f"This file was not taken: {why}.")
+                self._files.move(path, REFUSED, f"This file was not taken: {why}.")
             else:
                 self._taken.add(key_of(path, look))
+        except Replaced:  # by a new one, whose turn comes
+            return
         except OSError as error:
             self._taken.add(key_of(path, look))
             event = "files of the watched folder cannot be moved or deleted: they stay"

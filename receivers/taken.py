@@ -10,7 +10,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from receivers.shelf import Look
+from receivers.folder_files import Look
 
 KEY = 32  #: hexadecimal digits
 SLACK = 1000  #: keys of files that are gone, before they are left out

@@ -81,7 +81,7 @@ class Application:
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        name, address = self._admitted(request)
+        name, address = await run_in_threadpool(self._admitted, request)  # may wait for the ledger
         found = STUDIES.fullmatch(request.url.path)
         if found is None:
             raise Turned(HTTPStatus.NOT_FOUND, "send instances to /studies or /studies/STUDY_UID")

@@ -135,6 +135,13 @@ def test_a_mistake_is_a_sentence_and_no_trace(
     assert "Traceback" not in shown.stderr
 
 
+def test_check_looks_for_the_watched_folder(tmp_path: Path) -> None:
+    watched = {"port": free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
+    shown = triage("check", config=configured(tmp_path, receiver=watched))
+    assert shown.returncode == 2
+    assert "nowhere is no folder that" in shown.stderr
+
+
 def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
     config = configured(tmp_path)
     with orthanc(tmp_path / "orthanc") as pacs:

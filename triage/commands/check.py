@@ -1,5 +1,7 @@
 """`triage check`: is everything all right before it is needed?"""
 
+import os
+from getpass import getuser
 from pathlib import Path
 
 import click
@@ -7,7 +9,7 @@ import click
 from triage import terminal
 from triage.bootstrap import open_destinations, open_model, open_past
 from triage.commands.serve import check_receiver
-from triage.config import load, require_peers, shown
+from triage.config import WatchedFolder, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
@@ -24,6 +26,7 @@ def check(config: Path | None) -> None:
     load_rules(settings.series_rules)
     require_peers(settings)
     check_receiver(settings)
+    _check_folder(settings.receiver.folder)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
@@ -42,3 +45,11 @@ def check(config: Path | None) -> None:
             terminal.complain(f"destination {name}: {error}")
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+def _check_folder(folder: WatchedFolder | None) -> None:
+    """Raise ConfigurationError where the watched folder is not there, or not ours to use."""
+    if folder is not None and not os.access(folder.path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"receiver.folder.path {folder.path} is no folder that {getuser()} may read and write"
+        )

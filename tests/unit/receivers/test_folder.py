@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from receivers import folder as watched
 from receivers.folder import PATIENCE, Folder
-from receivers.shelf import Look
+from receivers.folder_files import Look
 from receivers.taken import SLACK, Taken, key_of
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import wait_until
@@ -282,7 +282,7 @@ def test_what_cannot_be_read_waits_and_is_told_once(
 
     with structlog.testing.capture_logs() as lines:
         with monkeypatch.context() as patch:
-            patch.setattr("receivers.shelf.os.open", forbidding)
+            patch.setattr("receivers.folder_files.os.open", forbidding)
             for _ in range(3):
                 site.settle()
         assert site.names() == {"1"}
@@ -296,13 +296,42 @@ def test_what_cannot_be_read_waits_and_is_told_once(
     assert site.instances() == 1
 
 
+def test_what_was_replaced_while_it_was_taken_is_taken_too_and_not_deleted(
+    tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, ledger, after="delete")
+    site.drop("1")
+    accept = site.intake.accept_file
+
+    def replacing(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        receipt = accept(*arguments, **named)
+        os.utime(site.drop("1", number=2), ns=(7, 7))
+        return receipt
+
+    monkeypatch.setattr(site.intake, "accept_file", replacing)
+    site.settle()
+    assert (site.names(), site.instances()) == ({"1"}, 1)
+    site.settle()
+    assert (site.names(), site.instances()) == (set(), 2)
+
+
+def test_a_reason_is_written_over_nothing(site: Site) -> None:
+    site.drop("1.why.txt", b"damaged")
+    site.refuse()
+    site.drop("1", b"damaged")
+    site.refuse()
+    assert (site.root / "refused" / "1.why.txt").read_bytes() == b"damaged"
+    assert {"refused/1.2", "refused/1.2.why.txt"} <= site.names()
+
+
 def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(site.folder._shelf, "move", read_only)
+    monkeypatch.setattr(site.folder._files, "move", read_only)
     site.drop("1", b"damaged")
     for _ in range(3):
         site.refuse()

@@ -16,7 +16,12 @@ from pathlib import Path, PurePath
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A pipe that was put in a file's place must not hold us up.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+WHY = ".why.txt"  #: behind the name of a file, that of the text which says why it was refused
 HIDDEN = "."  #: what names begin with that copying programs give to what is not whole
+
+
+class Replaced(Exception):
+    """Where a file was is another one now."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Look:
     modified_ns: int
 
 
-class Shelf:
+class FolderFiles:
     """A folder; `apart` are those of its subfolders that are ours."""
 
     def __init__(self, root: Path, apart: Sequence[str]) -> None:
@@ -80,9 +85,11 @@ class Shelf:
         finally:
             os.close(descriptor)
 
-    def delete(self, path: PurePath) -> None:
-        """Remove a file."""
+    def delete(self, path: PurePath, look: Look) -> None:
+        """Remove a file that is still as it was; raise Replaced where it is another one."""
         with self._opened(path.parent.parts) as folder:
+            if _look(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) != look:
+                raise Replaced
             os.unlink(path.name, dir_fd=folder)
 
     def move(self, path: PurePath, apart: str, why: str = "") -> None:
@@ -92,14 +99,14 @@ class Shelf:
             self._opened(parents) as source,
             self._opened((apart, *parents), make=True) as target,
         ):
-            name = _free(path.name, target)
+            name = _free(path.name, target, WHY if why else "")
             os.rename(path.name, name, src_dir_fd=source, dst_dir_fd=target)
             if why:
-                self._write(f"{name}.why.txt", why, target)
+                self._write(name + WHY, why, target)
 
     def _write(self, name: str, text: str, folder: int) -> None:
         """Write a text that whoever reads the folder can read."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
             file.write(text + "\n")
             with suppress(OSError):  # some shares know no modes
@@ -141,10 +148,14 @@ def _made(name: str, folder: int) -> bool:
     return True
 
 
-def _free(name: str, folder: int) -> str:
-    """Return a name that nothing has: this one, or with a number behind."""
+def _free(name: str, folder: int, beside: str) -> str:
+    """Return a name that nothing has, nor with `beside` behind: this one, or with a number."""
     names = chain([name], (f"{name}.{number}" for number in count(2)))
-    return next(each for each in names if not _is_there(each, folder))
+    return next(
+        each
+        for each in names
+        if not _is_there(each, folder) and not _is_there(each + beside, folder)
+    )
 
 
 def _is_there(name: str, folder: int) -> bool:
