@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from triage.config import USER
+from triage.config.fields import USER
 from triage.web.passwords import hashed
 
 PASSWORD_LEAST = 12  #: characters
