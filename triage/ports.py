@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
@@ -284,6 +285,16 @@ class Queue(Protocol):
 
     def waiting(self, queue: str) -> int:
         """Return how many tasks wait in the queue "assess" or "deliver"."""
+
+
+class AuditTrail(Protocol):
+    """Who did what, for an audit repository (PS3.15 A.5). Safe in any thread."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep an event durably, to be sent in its turn; what fails is logged and raises nothing.
+
+        Record it before what it tells of is done with: a crash may then repeat, never lose it.
+        """
 
 
 class Encoder(Protocol):

@@ -7,6 +7,7 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
+from triage.config.audit import Audit, AuditSyslog
 from triage.config.destinations import DicomDestination
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
@@ -29,6 +30,8 @@ __all__ = [
     "AeTitle",
     "Archive",
     "Asking",
+    "Audit",
+    "AuditSyslog",
     "CommitmentRequestor",
     "Completeness",
     "DicomArchive",
