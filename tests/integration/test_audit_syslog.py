@@ -24,7 +24,7 @@ from triage.demo import free_port
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable, ConfigurationError
 
-OPENSSL_DRIVER = "/usr/lib/*/rsyslog/lmnsd_ossl.so"
+TLS_DRIVER = "usr/lib/*/rsyslog/lmnsd_gtls.so"
 SETTINGS = """
 global(workDirectory="{folder}" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off"
        defaultNetstreamDriverCAFile="{ca}" defaultNetstreamDriverCertFile="{certificate}"
@@ -39,7 +39,7 @@ ruleset(name="audit") {{
 }}
 """
 OVER_TLS = (
-    'StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="{mode}" '
+    'StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="{mode}" '
     'PermittedPeer=["triage"]'
 )
 
@@ -98,8 +98,8 @@ def rsyslog(
 ) -> Iterator[Repository]:
     """Run rsyslog over TLS with an authentication mode of its, or over TCP where that is None."""
     peer("rsyslogd")
-    if mode is not None and not list(Path("/").glob(OPENSSL_DRIVER.lstrip("/"))):
-        unavailable("rsyslog-openssl")
+    if mode is not None and not list(Path("/").glob(TLS_DRIVER)):
+        unavailable("rsyslog-gnutls")
     folder.mkdir()
     folder.chmod(0o700)
     port = free_port()

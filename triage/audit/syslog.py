@@ -1,25 +1,30 @@
 """An audit repository over syslog: TLS (RFC 5425), or TCP to this machine, with octet counting.
 
 Syslog has no acknowledgement. So a batch has a connection of its own: we end our side, and it is
-taken when the repository has read to that end and closes in order. After a connection that breaks,
-or a repository that is killed, the batch is sent again: some of it may be there twice.
+taken when the repository has read to that end and closes. After a connection that breaks, or a
+repository that is killed before, the batch is sent again: some of it may be there twice.
 
 Rule: the repository's certificate is always verified, by its name.
 """
 
 import fcntl
+import os
 import socket
 import ssl
 import struct
 import termios
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from triage.config import AuditSyslog
 from triage.domain.errors import AuditUnavailable, ConfigurationError
 
+POLL_S = 0.01
+
 
 class Unconfirmed(AuditUnavailable):
-    """Every byte has reached the repository's machine, but it did not close in order."""
+    """Every byte has reached the repository's machine, but it does not close."""
 
 
 class Syslog:
@@ -42,6 +47,8 @@ class Syslog:
         """Say how the repository is reached; raise AuditUnavailable otherwise."""
         with self._connected() as connection:
             version = connection.version() if isinstance(connection, ssl.SSLSocket) else "TCP"
+            with suppress(Unconfirmed):  # it is there
+                self._end(connection)
         return f"{self._settings.host}:{self._settings.port} answers over {version}"
 
     def _connected(self) -> socket.socket:
@@ -62,20 +69,37 @@ class Syslog:
             raise self._away(error) from None
 
     def _end(self, connection: socket.socket) -> None:
-        """End our side, and wait for the other's."""
+        """End our side, and wait until the other's has ended without a reset.
+
+        A system resets a connection whose program closes before it has read everything, or is
+        killed then (RFC 1122 4.2.2.13). Not every repository ends TLS in order before it closes.
+        """
         try:
             if isinstance(connection, ssl.SSLSocket):
-                connection.unwrap()
-                return
+                with suppress(ssl.SSLEOFError):
+                    connection.unwrap()
             connection.shutdown(socket.SHUT_WR)
-            while connection.recv(1 << 12):
+            while socket.socket.recv(connection, 1 << 12):
                 pass
-        except (ssl.SSLEOFError, TimeoutError) as error:
+            self._check_acknowledged(connection)
+        except TimeoutError as error:
             if _unacknowledged(connection):
                 raise self._away(error) from None
-            raise Unconfirmed(f"{self._settings.host} took messages and did not say so") from None
+            raise Unconfirmed(f"{self._settings.host} took messages and does not close") from None
         except OSError as error:
             raise self._away(error) from None
+
+    def _check_acknowledged(self, connection: socket.socket) -> None:
+        """Raise OSError unless every byte was taken: one may close before the last has come."""
+        until = time.monotonic() + self._settings.timeout_s
+        while True:
+            if number := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(number, os.strerror(number))
+            if not _unacknowledged(connection):
+                return
+            if time.monotonic() > until:
+                raise TimeoutError("it does not acknowledge")
+            time.sleep(POLL_S)
 
     def _away(self, error: Exception) -> AuditUnavailable:
         where = f"{self._settings.host}:{self._settings.port}"
