@@ -15,6 +15,7 @@ from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
 from triage.steps import Step, reached
+from triage.trail import SILENT, DeliveryTrail, StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ class Deliverer:
     destinations: Mapping[str, Destination]
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
+    trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
@@ -48,13 +50,17 @@ class Deliverer:
         if destination is None:
             self._failed(delivery, f"destination {delivery.destination} is not configured")
             return
+        told = self._told(delivery)
         try:
-            acknowledgement = destination.deliver(self._chosen(delivery, destination))
+            product = self._chosen(delivery, destination)
+            told.sending(product)
+            acknowledgement = destination.deliver(product)
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
             self._failed(delivery, str(error), unreachable=silent)
             return
         reached(Step.PRODUCT_SENT)
+        told.sent(product)
         self.ledger.delivered(delivery.id, acknowledgement.answer)
         log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
 
@@ -63,6 +69,9 @@ class Deliverer:
         delivery = self.ledger.delivery(delivery_id)
         if delivery is not None:
             self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
+
+    def _told(self, delivery: Delivery) -> DeliveryTrail:
+        return SILENT if self.trail is None else self.trail.of(delivery)
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
@@ -74,6 +83,8 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
         last = delivery.attempts >= self.max_attempts
+        if last:
+            self._told(delivery).given_up(delivery.product, answer)
         again_in_s = None if last else backoff_s(delivery.attempts)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=unreachable)
         log.warning(

@@ -16,6 +16,7 @@ from triage.domain.study import Event, State, StudyRevision
 from triage.gathering import Gathering
 from triage.ports import Clock, Ledger, Queue
 from triage.steps import Step, reached
+from triage.trail import StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ class Reconciler:
     clock: Clock
     gathering: Gathering
     max_attempts: int
+    trail: StudyTrail | None = None  #: told of what came; None: a site that keeps none
 
     def tick(self) -> None:
         """Judge completeness, free what dead workers held, send what is due."""
@@ -55,6 +57,8 @@ class Reconciler:
                 log.info("study complete", study_uid=study.study_uid, why=why)
 
     def _completed(self, study: StudyRevision, why: str, *, cut_off: bool) -> bool:
+        if self.trail is not None:
+            self.trail.received(study)
         if cut_off:
             return self.ledger.cut_off(study, why)
         return self.ledger.move(study, Event.JUDGED_COMPLETE, why)

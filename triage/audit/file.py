@@ -33,8 +33,10 @@ class LineFile:
             raise AuditUnavailable(f"{self._path}: {error.strerror}") from None
 
     def check(self) -> str:
-        """Say that it can be written to; raise AuditUnavailable otherwise."""
-        self.send(())
+        """Say that it can be written to; raise AuditUnavailable otherwise. Changes nothing."""
+        there = self._path.exists()
+        if not os.access(self._path if there else self._path.parent, os.W_OK):
+            raise AuditUnavailable(f"{self._path} cannot be written to")
         return f"{self._path} can be written to"
 
 

@@ -132,8 +132,8 @@ def _describe(identification: Element, instances: Sequence[tuple[str, int]]) -> 
     if instances:
         description = SubElement(identification, "ParticipantObjectDescription")
         for uid, count in instances:
-            said = {"UID": uid, "NumberOfInstances": str(count)}
-            SubElement(description, "SOPClass", said)
+            said = {"UID": uid} if uid else {}
+            SubElement(description, "SOPClass", said | {"NumberOfInstances": str(count)})
 
 
 def _add_code(parent: Element, name: str, code: Code) -> None:

@@ -124,7 +124,7 @@ class Thing:
     part: Part
     query: bytes | None = None
     details: tuple[tuple[str, bytes], ...] = ()
-    instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs, and how many there are of each
+    instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs ("": not known), and how many
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,17 @@ def _activity(name: str, kind: Code) -> AuditEvent:
     )
 
 
-def received(study: Study, sender: Peer, outcome: Outcome = Outcome.SUCCESS) -> AuditEvent:
-    """A.5.3.7: instances of a study came, from somebody who sent them or was asked to."""
+def received(
+    study: Study, sender: Peer, outcome: Outcome = Outcome.SUCCESS, *, asked: bool = False
+) -> AuditEvent:
+    """A.5.3.7: instances of a study came, from somebody who sent them, or whom we asked."""
     return AuditEvent(
         INSTANCES_TRANSFERRED,
         Action.CREATE,
-        (_at(sender, SOURCE, is_requestor=True), Ourselves((DESTINATION,))),
+        (
+            _at(sender, SOURCE, is_requestor=not asked),
+            Ourselves((DESTINATION,), is_requestor=asked),
+        ),
         _of(study),
         outcome=outcome,
     )
