@@ -29,6 +29,7 @@ class Model(Strict):
 
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
     provider: Literal["cpu", "cuda"] = "cpu"
+    fallback: Literal["cpu"] | None = None  #: where one clip does not fit into memory
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
     key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
