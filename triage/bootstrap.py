@@ -142,7 +142,9 @@ class Services:
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
         attempts = self.settings.worker.max_attempts
-        return Reconciler(self.ledger, self.queue, self.clock, self.gathering(), attempts)
+        return Reconciler(
+            self.ledger, self.queue, self.clock, self.gathering(), attempts, self.clock.now()
+        )
 
     def gathering(self) -> Gathering:
         """What is known of arriving studies."""

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tests.acceptance.crashes.faults import FAULTS
 from tests.acceptance.crashes.sending import Sending
-from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings
+from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surroundings
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.servers import wait_until
 from triage.domain.study import Event, State
@@ -20,6 +21,16 @@ from triage.steps import Moment, Step
 
 REACHED_S, ENDED_S = 60.0, 120.0
 MOMENTS: Sequence[Moment] = (*Step, *Event)
+#: While a study is being sent; its sender may need a while to go on, and it must be waited for.
+ARRIVING = {
+    Step.WRITTEN,
+    Step.DURABLE,
+    Step.NAMED,
+    Step.KEPT,
+    Step.RECORDED,
+    Event.INSTANCE_RECEIVED,
+}
+PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
 BY_A_COMMAND = {Event.REPLAYED}
 ITSELF = "it is killed"
@@ -214,7 +225,18 @@ PREPARED: dict[Moment, Callable[[Surroundings, SmallStudy, Moment], None]] = {
 }
 
 
-def every(around: Surroundings, wanted: Sequence[tuple[Moment, str]]) -> Iterator[Cell]:
+def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: object) -> list[Cell]:
+    """Run cells one after the other, at a site that has the patience that they need."""
+    done: list[Cell] = []
+    for quiet_s in (PATIENT_S, QUICK_S):
+        here = [each for each in wanted if (each[0] in ARRIVING) == (quiet_s == PATIENT_S)]
+        if here:
+            with surroundings(folder / f"quiet_{quiet_s}", quiet_s, **settings) as around:
+                done += _at_one_site(around, here)
+    return done
+
+
+def _at_one_site(around: Surroundings, wanted: Sequence[tuple[Moment, str]]) -> Iterator[Cell]:
     """Run cells one after the other, and count once more what came in the end."""
     done: list[tuple[SmallStudy, Cell]] = []
     for number, (moment, fault) in enumerate(wanted, start=1):
