@@ -11,16 +11,16 @@ DOCUMENT = Path(__file__).parents[2] / "deploy" / "CRASHES.md"
 WORDS = """\
 # What breaks, and what came of it
 
-Written by `make crashes`: a real site (`triage serve`, its Redis, an Orthanc, senders that try again)
-brings a small study from its first instance to its end, for every step of its way and every fault.
-The steps are those of `triage/steps.py`, where a crash would part two things, and the events of the
-state machine, each before its transaction is committed. At the step the process is stopped, the
-fault happens, and it goes on, if it still lives.
+Written by `make crashes`: a real site (`triage serve`, its Redis, an Orthanc, senders that try
+again) brings a small study from its first instance to its end, for every step of its way and every
+fault. The steps are those of `triage/steps.py`, where a crash would part two things, and the events
+of the state machine, each before its transaction is committed. At the step the process is stopped,
+the fault happens, and it goes on, if it still lives.
 
 Each cell: studies in, reports at the archive, lost, doubled. Lost is an instance that was answered
-with Success and is not on disk, a study that does not come to its right end, or a report that is not
-at the archive. Doubled is a report or a revision beyond one. A study that is declined has no report.
-Empty: the same as the cell of the process that stands at this step.
+with Success and is not on disk, a study that does not come to its right end, or a report that is
+not at the archive. Doubled is a report or a revision beyond one. A study that is declined has no
+report. Empty: the same as the cell of the process that stands at this step.
 
 {sum}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.crashes.faults import FAULTS
 from tests.acceptance.crashes.sending import Sending
@@ -225,7 +226,7 @@ PREPARED: dict[Moment, Callable[[Surroundings, SmallStudy, Moment], None]] = {
 }
 
 
-def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: object) -> list[Cell]:
+def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: Any) -> list[Cell]:
     """Run cells one after the other, at a site that has the patience that they need."""
     done: list[Cell] = []
     for quiet_s in (PATIENT_S, QUICK_S):

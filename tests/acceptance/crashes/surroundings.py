@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -257,7 +258,7 @@ def _unless_gone(true: Callable[[], bool]) -> Callable[[], bool]:
 
 @contextmanager
 def surroundings(
-    folder: Path, quiet_s: float, disk_bytes: int = DISK_BYTES, **settings: object
+    folder: Path, quiet_s: float, disk_bytes: int = DISK_BYTES, **settings: Any
 ) -> Iterator[Surroundings]:
     """Run a site on a small disk of its own, and an archive, until the block ends."""
     archive = Archive(folder / "orthanc")
