@@ -145,13 +145,12 @@ def _brought(around: Surroundings, study: SmallStudy, moment: Moment, fault: str
 
 def _ended(around: Surroundings, study: SmallStudy, moment: Moment) -> str:
     """Return how a study has ended, after it was replayed where that is its way."""
+    right = State.DECLINED if moment is Event.DECLINED else State.DELIVERED
     if moment in {Event.SET_ASIDE, Event.UNDELIVERABLE, Event.REPLAYED}:
+        _wait_for(around, study.uid, State.FAILED, right)
         around.archive.start_if_down()
         around.break_assessments(0)
-        if moment is not Event.REPLAYED:
-            _wait_for(around, study.uid, State.FAILED)
         _replay(around, study.uid)
-    right = State.DECLINED if moment is Event.DECLINED else State.DELIVERED
     _wait_for(around, study.uid, right)
     return right
 
@@ -167,8 +166,8 @@ def _replay(around: Surroundings, study_uid: str) -> None:
     wait_until(replayed, ENDED_S, "the replay")
 
 
-def _wait_for(around: Surroundings, study_uid: str, state: State) -> None:
-    wait_until(lambda: _state(around, study_uid) == state, ENDED_S, state)
+def _wait_for(around: Surroundings, study_uid: str, *states: State) -> None:
+    wait_until(lambda: _state(around, study_uid) in states, ENDED_S, " or ".join(states))
 
 
 def _state(around: Surroundings, study_uid: str) -> str:
