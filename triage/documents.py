@@ -56,10 +56,11 @@ def parse(
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [
-            f"{_place(name, lines, overlay, e['loc'])}: {_field(e['loc'])}{_said(e)}"
-            for e in error.errors()
-        ]
+        problems = []
+        for each in error.errors():
+            where = _as_written(content, each)
+            place = _place(name, lines, overlay, where)
+            problems.append(f"{place}: {_field(where)}{_said(each)}")
         raise ConfigurationError("\n".join(problems)) from None
 
 
@@ -121,6 +122,20 @@ def _place(
         if tuple(location[:end]) in lines:
             return f"{name}, line {lines[tuple(location[:end])]}"
     return f"{name}, line 1"
+
+
+def _as_written(content: Any, error: ErrorDetails) -> Location:
+    """Return where an error is, without the kinds by which pydantic tells entries apart."""
+    missing = error["loc"][-1:] if error["type"] == "missing" else ()
+    kept: list[str | int] = []
+    for part in error["loc"]:
+        try:
+            content = content[part]
+        except (LookupError, TypeError):  # nothing of that name was written
+            if part not in missing:
+                continue
+        kept.append(part)
+    return tuple(kept)
 
 
 def _said(error: ErrorDetails) -> str:

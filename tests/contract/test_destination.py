@@ -1,4 +1,4 @@
-"""What every destination promises: the fake, and a real PACS behind C-STORE."""
+"""What every destination promises: the fake, a real PACS behind C-STORE, a folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +12,12 @@ from tests.builders.assessments import mixed, untrained
 from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.servers import HOST, orthanc
-from triage.config import DicomDestination
+from triage.config import DicomDestination, FolderDestination
 from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
+from triage.destinations.folder import Folder
 from triage.domain.delivery import Product
-from triage.domain.errors import DeliveryFailed
+from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination
 from triage.reports import products
 from triage.reports.structured_report import build
@@ -32,27 +33,41 @@ def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
     return DicomStore("CMRTRIAGE", settings)
 
 
-@pytest.fixture(params=["fake", "orthanc"])
+def folder(path: Path) -> Folder:
+    return Folder("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
+
+
+@pytest.fixture(params=["fake", "orthanc", "folder"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    """Yield each kind of destination, with its peer there."""
     if request.param == "fake":
         yield FakeDestination()
-        return
-    with orthanc(tmp_path) as server:
-        yield dicom(server.dicom_port)
+    elif request.param == "folder":
+        yield folder(tmp_path)
+    else:
+        with orthanc(tmp_path) as server:
+            yield dicom(server.dicom_port)
 
 
-@pytest.fixture(params=["fake", "nobody"])
-def silent(request: pytest.FixtureRequest) -> Destination:
-    return FakeDestination(refusal="no answer") if request.param == "fake" else dicom(free_port())
+@pytest.fixture(params=["fake", "nobody", "no folder"])
+def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+    """Return each kind of destination, with nobody there."""
+    if request.param == "fake":
+        return FakeDestination(refusal="no answer", silent=True)
+    return folder(tmp_path / "none") if request.param == "no folder" else dicom(free_port())
 
 
 def test_a_product_is_taken_and_acknowledged(destination: Destination, product: Product) -> None:
-    assert destination.deliver(product).answer == "0x0000 Success"
+    assert product.media_type in destination.media_types
+    assert destination.deliver(product).answer
 
 
 def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destination) -> None:
     unheard_of = Product("other", "1.2.826.0.1.3680043.10.999.1", "2.25.1", b"")
     older = Product("older", EnhancedSRStorage, "2.25.2", b"")
+    if isinstance(destination, Folder):  # takes every form
+        assert destination.choose([unheard_of, older]) == unheard_of
+        return
     if isinstance(destination, FakeDestination):
         destination.classes = [EnhancedSRStorage]
     assert destination.choose([unheard_of, older]) == older
@@ -63,22 +78,25 @@ def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destina
 def test_the_same_product_twice_is_acknowledged_twice(
     destination: Destination, product: Product
 ) -> None:
-    destination.deliver(product)
-    assert destination.deliver(product).answer == "0x0000 Success"
+    assert destination.deliver(product) == destination.deliver(product)
 
 
 def test_an_echo_is_answered(destination: Destination) -> None:
-    assert destination.echo().answer == "0x0000 Success"
+    assert destination.echo().answer
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_a_destination_that_is_not_there_is_a_failure(
-    silent: Destination, product: Product
-) -> None:
-    with pytest.raises(DeliveryFailed, match="answer"):
+def test_a_destination_that_is_not_there_is_silent(silent: Destination, product: Product) -> None:
+    with pytest.raises(DestinationUnreachable, match="answer"):
         silent.deliver(product)
-    with pytest.raises(DeliveryFailed, match="answer"):
+    with pytest.raises(DestinationUnreachable, match="answer"):
         silent.echo()
+
+
+def test_success_is_told_in_the_standards_words(tmp_path: Path, product: Product) -> None:
+    with orthanc(tmp_path) as server:
+        assert dicom(server.dicom_port).deliver(product).answer == "0x0000 Success"
+        assert dicom(server.dicom_port).echo().answer == "0x0000 Success"
 
 
 def test_a_host_that_does_not_resolve_is_a_failure(product: Product) -> None:

@@ -4,7 +4,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from triage.config import DicomwebArchive, Settings, Stow, Web, load, require_peers, shown
+from triage.config import (
+    DicomDestination,
+    DicomwebArchive,
+    FolderDestination,
+    Settings,
+    Stow,
+    Web,
+    load,
+    require_peers,
+    shown,
+)
+from triage.destinations import KINDS
 from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hashed
 
@@ -116,6 +127,32 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) 
         load(written(tmp_path, text), {})
     assert said in str(error.value)
     assert "hush" not in str(error.value)
+
+
+def test_a_mistake_in_a_destination_of_a_kind_is_named_as_it_was_written(tmp_path: Path) -> None:
+    text = "destinations:\n  - name: out\n    kind: folder\n    port: 104\n"
+    with pytest.raises(ConfigurationError) as error:
+        load(written(tmp_path, text), {})
+    missing, unknown = str(error.value).splitlines()
+    assert missing.endswith("line 2: destinations.0.path: is missing")
+    assert unknown.endswith("line 4: destinations.0.port: is no known field; check its spelling")
+
+
+def test_a_destination_without_a_kind_is_a_dicom_one(tmp_path: Path) -> None:
+    text = (
+        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+    )
+    pacs, folder = load(written(tmp_path, text), {}).destinations
+    assert isinstance(pacs, DicomDestination)
+    assert folder == FolderDestination(name="b", kind="folder", path=tmp_path / "p")
+
+
+def test_a_kind_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind is ") as error:
+        load(written(tmp_path, "destinations: [{name: a, kind: pigeon}]"), {})
+    assert all(kind in str(error.value) for kind in KINDS)
+    with pytest.raises(ConfigurationError, match="destinations.0: Input should be a valid dict"):
+        load(written(tmp_path, "destinations: [pacs]"), {})
 
 
 def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:

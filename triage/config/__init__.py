@@ -7,7 +7,7 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import DicomDestination
+from triage.config.destinations import AnyDestination, DicomDestination, FolderDestination
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -27,6 +27,7 @@ from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web,
 __all__ = [
     "HASHED",
     "AeTitle",
+    "AnyDestination",
     "Archive",
     "Asking",
     "CommitmentRequestor",
@@ -35,6 +36,7 @@ __all__ = [
     "DicomDestination",
     "DicomwebArchive",
     "Equipment",
+    "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
     "Model",
