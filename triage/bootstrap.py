@@ -209,8 +209,10 @@ class Services:
 
     def deliverer(self) -> Deliverer:
         """What a delivering worker needs."""
-        attempts = self.settings.worker.max_delivery_attempts
-        return Deliverer(self.ledger, self.destinations, attempts)
+        worker = self.settings.worker
+        return Deliverer(
+            self.ledger, self.destinations, worker.max_delivery_attempts, worker.lease_s
+        )
 
 
 def patiences(receiver: Receiver) -> tuple[Patience, dict[str, Patience]]:

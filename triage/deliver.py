@@ -12,13 +12,13 @@ import structlog
 
 from triage.domain.delivery import Delivery, Product, backoff_s
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
+from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 
-#: An attempt that is silent for so long was killed: longer than the three time-outs of an
-#: association (connect, accept, answer), which the settings keep at 40 seconds at most.
-LEASE_S = 120.0
+LEASE_S = 30.0  #: unless the settings say otherwise
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,22 @@ class Deliverer:
     ledger: Ledger
     destinations: Mapping[str, Destination]
     max_attempts: int
+    lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
-        delivery = self.ledger.claim_delivery(delivery_id, LEASE_S)
+        delivery = self.ledger.claim_delivery(delivery_id, self.lease_s)
         if delivery is None:
             log.info("nothing to deliver, the work is taken")
             return
+        reached(Step.DELIVERY_TAKEN)
+        with kept_alive(
+            lambda: self.ledger.renew_delivery(delivery_id, self.lease_s), self.lease_s / 3
+        ):
+            self._attempt(delivery)
+        reached(Step.DELIVERED)
+
+    def _attempt(self, delivery: Delivery) -> None:
         destination = self.destinations.get(delivery.destination)
         if destination is None:
             self._failed(delivery, f"destination {delivery.destination} is not configured")
@@ -45,7 +54,8 @@ class Deliverer:
             silent = isinstance(error, DestinationUnreachable)
             self._failed(delivery, str(error), unreachable=silent)
             return
-        self.ledger.delivered(delivery_id, acknowledgement.answer)
+        reached(Step.PRODUCT_SENT)
+        self.ledger.delivered(delivery.id, acknowledgement.answer)
         log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
 
     def broke(self, delivery_id: int, error: BaseException) -> None:

@@ -26,6 +26,7 @@ from triage.metrics import Metrics, Turned
 from triage.ports import Aside, Ledger, Spool
 from triage.pressure import Limits, Nowhere, Pressure
 from triage.repeated import Repeated
+from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 NOBODY = Source(calling_ae="", address="")
@@ -147,7 +148,9 @@ class Intake:
             detail = f"other content under the known UID {uid}; not assessed"
             self._incident("conflicting instance", detail, source, receipt.path)
             return
+        reached(Step.KEPT)
         self._ledger.record(receipt, source)
+        reached(Step.RECORDED)
 
     def _held_back(self, error: HeldBack, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)

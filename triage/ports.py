@@ -202,6 +202,9 @@ class Ledger(Protocol):
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
 
+    def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
+        """Extend the lease of a delivery that is under way."""
+
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
 

@@ -15,11 +15,14 @@ from triage.domain.errors import BrokerUnavailable
 from triage.domain.study import Event, State, StudyRevision
 from triage.gathering import Gathering
 from triage.ports import Clock, Ledger, Queue
+from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 
 #: A task that was sent this long ago and is in no queue was forgotten; seconds.
 FORGOTTEN_AFTER_S = 5.0
+#: A study whose workers fell silent so often has killed them, as far as anybody can tell.
+ORPHANED_AT_MOST = 2
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,29 @@ class Reconciler:
 
     def _free_expired(self) -> None:
         for study in self.ledger.expired():
-            give_up(self.ledger, study, "its worker fell silent", self.max_attempts)
+            self._orphaned(study)
+
+    def _orphaned(self, study: StudyRevision) -> None:
+        """Have another worker try, once: a study that ends workers must not end them all."""
+        again = study.orphaned + 1 < ORPHANED_AT_MOST and study.attempts < self.max_attempts
+        event = Event.ORPHANED if again else Event.SET_ASIDE
+        which = f"attempt {study.attempts} of {self.max_attempts}"
+        why = f"its worker {study.holder} fell silent, {which}"
+        if not again:
+            why = f"{why}; it may be the cause, and is kept for a look: `triage replay` tries again"
+        if self.ledger.move(study, event, why, study.holder, backoff_s(max(1, study.attempts))):
+            log.warning("a worker fell silent", study_uid=study.study_uid, outcome=str(event))
 
     def _send_studies(self) -> None:
         for study in self.ledger.unsent_studies(self._forgotten("assess")):
             self.queue.assess(study.study_uid, study.revision)
+            reached(Step.STUDY_SENT)
             self.ledger.queued_study(study.study_uid, study.revision)
 
     def _send_deliveries(self) -> None:
         for delivery_id in self.ledger.unsent_deliveries(self._forgotten("deliver")):
             self.queue.deliver(delivery_id)
+            reached(Step.DELIVERY_SENT)
             self.ledger.queued_delivery(delivery_id)
 
     def _forgotten(self, queue: str) -> float | None:

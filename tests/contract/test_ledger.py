@@ -339,6 +339,24 @@ def test_a_delivery_whose_worker_was_killed_is_due_again(
     assert ledger.claim_delivery(delivery, 60) is not None
 
 
+def test_a_delivery_that_is_renewed_stays_with_its_worker_and_one_that_ended_does_not(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _study, (delivery,) = assessed(ledger)
+    assert not ledger.renew_delivery(delivery, 60)
+    ledger.claim_delivery(delivery, 60)
+    clock.pass_s(50)
+    assert ledger.renew_delivery(delivery, 60)
+    clock.pass_s(50)
+    assert ledger.claim_delivery(delivery, 60) is None
+    ledger.not_delivered(delivery, "0xA700", 10)
+    assert not ledger.renew_delivery(delivery, 60)
+    clock.pass_s(10)
+    assert ledger.claim_delivery(delivery, 60) is not None
+    ledger.delivered(delivery, "0x0000 Success")
+    assert not ledger.renew_delivery(delivery, 60)
+
+
 def test_what_was_queued_is_unsent_again_when_it_was_forgotten(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:

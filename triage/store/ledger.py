@@ -342,6 +342,14 @@ class SqlLedger:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
+    def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
+        """Extend the lease of a delivery that is under way."""
+        renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
+        # An attempt that has ended has no lease, and must not get one.
+        under_way = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.lease_until > 0)
+        with self._database.writing() as connection:
+            return connection.execute(renewed.where(*under_way)).rowcount == 1
+
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
         with self._database.reading() as connection:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert,
 from triage.domain.delivery import Delivery, DeliveryState, Product
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
+from triage.steps import reached
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
@@ -92,6 +93,7 @@ def revision_of(row: Row[Any]) -> StudyRevision:
         attempts=row.attempts,
         changed_at=row.changed_at,
         holder=row.holder,
+        orphaned=row.orphaned,
     )
 
 
@@ -237,9 +239,11 @@ def move(
     except IllegalTransition:
         return False
     attempts = 0 if event is Event.REPLAYED else study.attempts
+    orphaned = 0 if event is Event.REPLAYED else study.orphaned + (event is Event.ORPHANED)
     changes: dict[str, Any] = {"state": state, "reason": reason, "changed_at": at, "holder": ""}
     changed = update_study(study.study_uid, study.revision)
-    connection.execute(changed.values(changes | {"attempts": attempts, "queued_at": 0.0}))
+    tries = {"attempts": attempts, "orphaned": orphaned, "queued_at": 0.0}
+    connection.execute(changed.values(changes | tries))
     _remember(connection, replace(study, **changes), event)
     return True
 
@@ -254,6 +258,7 @@ def _remember(connection: Connection, study: StudyRevision, event: Event) -> Non
         "reason": study.reason,
     }
     connection.execute(insert(history).values(values))
+    reached(event)
 
 
 def store_product(

@@ -41,6 +41,7 @@ studies = Table(
     Column("last_instance_at", Float, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("orphaned", Integer, nullable=False, server_default="0"),
     Column("changed_at", Float, nullable=False),
     Column("holder", String(128), nullable=False, default=""),
     Column("lease_until", Float, nullable=False, default=0.0),

@@ -24,6 +24,7 @@ from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import META_HEAD, data_set_start
 from triage.ports import Aside
+from triage.steps import Step, reached
 from triage.together import Together
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -63,11 +64,13 @@ class FileSpool:
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
             path, outcome = folder / f"{name}.dcm", Outcome.NEW
+            reached(Step.DURABLE)
             if not _place(aside.path, path):
                 outcome = Outcome.DUPLICATE
                 if not _same_data_set(path, aside.path):
                     path, outcome = folder / f"{name}.{aside.digest[:16]}.other", Outcome.CONFLICT
                     _place(aside.path, path)
+            reached(Step.NAMED)
             self._sync_folder(folder)
         return Receipt(identity, str(path.relative_to(self._root)), aside.digest, outcome)
 
@@ -152,6 +155,7 @@ class FileAside:
     def close(self) -> None:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
+        reached(Step.WRITTEN)
         with room():
             os.fsync(self._descriptor)
         self._shut()
