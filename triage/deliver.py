@@ -1,8 +1,8 @@
 """Use case: bring one product to one destination.
 
 Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
-answer and tried again later, ever more rarely. Of a destination that is silent one delivery at a
-time finds out when it is back, so it holds up no other.
+answer and tried again later, ever more rarely; a refusal for good is not. Of a destination that is
+silent one delivery at a time finds out when it is back, so it holds up no other.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.domain.delivery import Delivery, Product, backoff_s
-from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
 from triage.steps import Step, reached
@@ -52,7 +52,8 @@ class Deliverer:
             acknowledgement = destination.deliver(self._chosen(delivery, destination))
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
-            self._failed(delivery, str(error), unreachable=silent)
+            final = isinstance(error, DeliveryRefused)
+            self._failed(delivery, str(error), unreachable=silent, final=final)
             return
         reached(Step.PRODUCT_SENT)
         self.ledger.delivered(delivery.id, acknowledgement.answer)
@@ -72,8 +73,10 @@ class Deliverer:
         self.ledger.chosen(delivery.id, product.sop_instance_uid)
         return product
 
-    def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
-        last = delivery.attempts >= self.max_attempts
+    def _failed(
+        self, delivery: Delivery, answer: str, *, unreachable: bool = False, final: bool = False
+    ) -> None:
+        last = final or delivery.attempts >= self.max_attempts
         again_in_s = None if last else backoff_s(delivery.attempts)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=unreachable)
         log.warning(

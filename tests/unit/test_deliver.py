@@ -51,6 +51,15 @@ def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up
     assert current(ledger, study.study_uid).state is State.FAILED
 
 
+def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None:
+    study, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="HTTP 422", final=True)
+    Deliverer(ledger, {"pacs": pacs}, max_attempts=300).deliver(delivery)
+    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    assert (given_up.state, given_up.last_answer) == (DeliveryState.FAILED, "HTTP 422")
+    assert current(ledger, study.study_uid).state is State.FAILED
+
+
 def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> None:
     study, (first, second) = assessed(ledger, "down", "up")
     up = FakeDestination("up")

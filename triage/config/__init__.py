@@ -7,7 +7,12 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import AnyDestination, DicomDestination, FolderDestination
+from triage.config.destinations import (
+    AnyDestination,
+    DicomDestination,
+    FolderDestination,
+    WebhookDestination,
+)
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -50,6 +55,7 @@ __all__ = [
     "Tls",
     "WatchedFolder",
     "Web",
+    "WebhookDestination",
     "Worker",
     "child_environment",
     "load",

@@ -3,18 +3,23 @@
 Rule: a new kind is one class here and one line in `AnyDestination`. Who names no kind means dicom.
 """
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
-from triage.config.fields import AeTitle, Name, Port
+from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
 from triage.documents import Strict
+
+OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
 
 
 class DicomDestination(Strict):
     """A PACS that takes products over C-STORE."""
 
+    takes: ClassVar[Collection[str]] = OBJECTS  #: of `reports`
     name: Name
     kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
@@ -28,9 +33,40 @@ class DicomDestination(Strict):
 class FolderDestination(Strict):
     """A folder that products are written to, as files."""
 
+    takes: ClassVar[Collection[str]] = (*OBJECTS, "summary")
     name: Name
     kind: Literal["folder"]
     path: Path
+
+
+class WebhookDestination(Strict):
+    """A program that is told over HTTP that a study was assessed."""
+
+    takes: ClassVar[Collection[str]] = ("summary",)
+    name: Name
+    kind: Literal["webhook"]
+    url: WebUrl
+    secret: SecretStr | None = None  #: that it and we share, in base64; it signs what we send
+    secret_file: Path | None = None  #: a file that holds it
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+    timeout_s: float = Field(default=15.0, gt=0, le=40)  #: to connect, to be answered
+
+    @model_validator(mode="after")
+    def _signed_and_private(self) -> Self:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("give secret or secret_file, one of them, or anybody could say this")
+        _paired(self.certificate, self.key)
+        url = urlsplit(self.url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK:
+            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
+        return self
+
+
+def _paired(certificate: Path | None, key: Path | None) -> None:
+    if (certificate is None) != (key is None):
+        raise ValueError("certificate and key are given together, or neither is")
 
 
 def _kind(value: Any) -> str:
@@ -41,10 +77,12 @@ def _kind(value: Any) -> str:
 
 
 AnyDestination = Annotated[
-    Annotated[DicomDestination, Tag("dicom")] | Annotated[FolderDestination, Tag("folder")],
+    Annotated[DicomDestination, Tag("dicom")]
+    | Annotated[FolderDestination, Tag("folder")]
+    | Annotated[WebhookDestination, Tag("webhook")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind is dicom (which it is if left out) or folder",
+        custom_error_message="kind is dicom (which it is if left out), folder or webhook",
     ),
 ]

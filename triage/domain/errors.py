@@ -15,6 +15,7 @@
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
     │   └── ArchiveUnreachable   it is not there at all, or wants a pause: it is waited for
     └── DeliveryFailed       a destination did not take a product; it is tried again
+        ├── DeliveryRefused          it will never take this: it is not tried again
         └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
 Rule: a message says what to do, and may name a UID but never a patient.
@@ -67,6 +68,10 @@ class CaseUnknown(TriageError):
 
 class DeliveryFailed(TriageError):
     """A destination did not take a product; the message is its answer."""
+
+
+class DeliveryRefused(DeliveryFailed):
+    """A destination will never take this product; it is given up at once."""
 
 
 class DestinationUnreachable(DeliveryFailed):
