@@ -1,4 +1,4 @@
-"""What every destination promises: the fake, a real PACS behind C-STORE, a folder, a webhook.
+"""What every destination promises: the fake, a real PACS, a folder, a webhook, HL7.
 
 Rule: each is sent what it takes, and each is the real thing with a real peer; what is its own
 stands in a file of its own.
@@ -16,16 +16,18 @@ from tests.builders.assessments import mixed, untrained
 from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.hooks import SECRET, hook
+from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
-from triage.config import DicomDestination, FolderDestination, WebhookDestination
+from triage.config import DicomDestination, FolderDestination, MllpDestination, WebhookDestination
 from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
 from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
 from triage.destinations.webhook import Webhook
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination
-from triage.reports import products, summary
+from triage.reports import hl7, products, summary
 from triage.reports.structured_report import build
 
 
@@ -37,7 +39,7 @@ def product() -> Product:
 def for_(destination: Destination) -> Product:
     """Return a product that a destination takes."""
     said = reporting(untrained())
-    made = [build(said), summary.build(said)]
+    made = [build(said), summary.build(said), hl7.build(said)]
     return next(each for each in made if each.media_type in destination.media_types)
 
 
@@ -55,7 +57,12 @@ def webhook(url: str) -> Webhook:
     return Webhook("CMRTRIAGE", WebhookDestination.model_validate(values))
 
 
-@pytest.fixture(params=["fake", "orthanc", "folder", "webhook"])
+def mllp(port: int) -> Mllp:
+    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
+    return Mllp("CMRTRIAGE", MllpDestination.model_validate(values))
+
+
+@pytest.fixture(params=["fake", "orthanc", "folder", "webhook", "mllp"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
     """Yield each kind of destination, with its peer there."""
     if request.param == "fake":
@@ -65,12 +72,15 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dest
     elif request.param == "webhook":
         with hook() as ours:
             yield webhook(ours.url)
+    elif request.param == "mllp":
+        with listener() as listening:
+            yield mllp(listening.port)
     else:
         with orthanc(tmp_path) as server:
             yield dicom(server.dicom_port)
 
 
-@pytest.fixture(params=["fake", "pacs", "folder", "webhook"])
+@pytest.fixture(params=["fake", "pacs", "folder", "webhook", "mllp"])
 def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
     """Return each kind of destination, with nobody there."""
     match request.param:
@@ -80,6 +90,8 @@ def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
             return folder(tmp_path / "none")
         case "webhook":
             return webhook(f"http://{HOST}:{free_port()}/")
+        case "mllp":
+            return mllp(free_port())
     return dicom(free_port())
 
 

@@ -71,6 +71,7 @@ class FakeDestination:
     refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
     final: bool = False  #: refuses for good
+    told: str = ""  #: what it says of that in words of its own
     classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
     media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
@@ -92,7 +93,7 @@ class FakeDestination:
     def _check(self) -> None:
         if self.refusal:
             refused = DeliveryRefused if self.final else DeliveryFailed
-            raise (DestinationUnreachable if self.silent else refused)(self.refusal)
+            raise (DestinationUnreachable if self.silent else refused)(self.refusal, self.told)
 
     def echo(self) -> Acknowledgement:
         self._check()

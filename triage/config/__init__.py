@@ -9,8 +9,10 @@ together.
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
 from triage.config.destinations import (
     AnyDestination,
+    DestinationTls,
     DicomDestination,
     FolderDestination,
+    MllpDestination,
     WebhookDestination,
 )
 from triage.config.fields import HASHED, AeTitle
@@ -37,6 +39,7 @@ __all__ = [
     "Asking",
     "CommitmentRequestor",
     "Completeness",
+    "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
@@ -44,6 +47,7 @@ __all__ = [
     "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
+    "MllpDestination",
     "Model",
     "MoveTo",
     "Peer",

@@ -33,7 +33,7 @@ class DicomDestination(Strict):
 class FolderDestination(Strict):
     """A folder that products are written to, as files."""
 
-    takes: ClassVar[Collection[str]] = (*OBJECTS, "summary")
+    takes: ClassVar[Collection[str]] = (*OBJECTS, "summary", "hl7")
     name: Name
     kind: Literal["folder"]
     path: Path
@@ -64,6 +64,31 @@ class WebhookDestination(Strict):
         return self
 
 
+class DestinationTls(Strict):
+    """TLS to a destination; its certificate must be for its host."""
+
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _paired(self.certificate, self.key)
+        return self
+
+
+class MllpDestination(Strict):
+    """A system that takes HL7 v2 messages over MLLP."""
+
+    takes: ClassVar[Collection[str]] = ("hl7",)
+    name: Name
+    kind: Literal["mllp"]
+    host: str
+    port: Port
+    tls: DestinationTls | None = None  #: None: no TLS
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+
+
 def _paired(certificate: Path | None, key: Path | None) -> None:
     if (certificate is None) != (key is None):
         raise ValueError("certificate and key are given together, or neither is")
@@ -79,10 +104,11 @@ def _kind(value: Any) -> str:
 AnyDestination = Annotated[
     Annotated[DicomDestination, Tag("dicom")]
     | Annotated[FolderDestination, Tag("folder")]
-    | Annotated[WebhookDestination, Tag("webhook")],
+    | Annotated[WebhookDestination, Tag("webhook")]
+    | Annotated[MllpDestination, Tag("mllp")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind is dicom (which it is if left out), folder or webhook",
+        custom_error_message="kind is dicom (which it is if left out), folder, webhook or mllp",
     ),
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from triage.destinations.dicom import DicomStore
 from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
 from triage.destinations.webhook import Webhook
 from triage.ports import Destination
 
@@ -13,4 +14,5 @@ KINDS: Mapping[str, Callable[[str, Any], Destination]] = {
     "dicom": DicomStore,
     "folder": Folder,
     "webhook": Webhook,
+    "mllp": Mllp,
 }

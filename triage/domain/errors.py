@@ -67,7 +67,14 @@ class CaseUnknown(TriageError):
 
 
 class DeliveryFailed(TriageError):
-    """A destination did not take a product; the message is its answer."""
+    """A destination did not take a product; the message is its answer.
+
+    What it `told` in words of its own may name a patient: that goes no further than the ledger.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 class DeliveryRefused(DeliveryFailed):

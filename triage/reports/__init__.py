@@ -22,7 +22,7 @@ bytes under the same UIDs. A new report is one new file here and one line in `OB
     companion           what the page's DICOM objects have in common
     pdf                 the page as Encapsulated PDF
     secondary_capture   the page as an image
-    hl7                 ORU^R01; no destination speaks it yet
+    hl7                 ORU^R01
     summary             the flags as JSON, without a patient
     fhir                a transaction of R4; no destination speaks it yet
 """
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from triage.domain.delivery import Product
-from triage.reports import key_images, pdf, secondary_capture, structured_report, summary
+from triage.reports import hl7, key_images, pdf, secondary_capture, structured_report, summary
 from triage.reports.reporting import Reporting
 
 #: None where there is nothing that this report could say.
@@ -47,7 +47,9 @@ OBJECTS: Mapping[str, Builder] = MappingProxyType(
     }
 )
 #: What is none.
-MESSAGES: Mapping[str, Builder] = MappingProxyType({summary.KIND: summary.build})
+MESSAGES: Mapping[str, Builder] = MappingProxyType(
+    {hl7.KIND: hl7.build, summary.KIND: summary.build}
+)
 #: A site chooses of these; each goes to every destination that takes its media type.
 REPORTS: Mapping[str, Builder] = MappingProxyType({**OBJECTS, **MESSAGES})
 

@@ -109,7 +109,7 @@ def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:
     for each in settings.destinations:
         assert {*each.model_fields_set} == {*type(each).model_fields}
         required = {name for name, f in type(each).model_fields.items() if f.is_required()}
-        needed = {*required, "kind", "secret_file"}
+        needed = {*required, "kind", "secret_file", "tls"}
         assert each == type(each)(**each.model_dump(include=needed))
 
 

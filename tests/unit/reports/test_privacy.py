@@ -29,7 +29,7 @@ from triage.domain.delivery import Product
 from triage.domain.errors import StudyDeclined
 from triage.domain.study import Event, State, StudyRevision
 from triage.intake import Intake
-from triage.reports import REPORTS, fhir, hl7, products, summary
+from triage.reports import REPORTS, fhir, products, summary
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
 
@@ -72,7 +72,7 @@ def neighbours() -> tuple[SimilarCase, ...]:
 
 
 def everything(said: Reporting) -> list[Product]:
-    return [*products(said, REPORTS), hl7.build(said), fhir.build(said)]
+    return [*products(said, REPORTS), fhir.build(said)]
 
 
 def told(similar_cases: Disclosure) -> list[Product]:
@@ -119,7 +119,7 @@ def numbers() -> list[str]:
 def test_no_product_tells_of_another_patient(tmp_path: Path) -> None:
     for disclosure in (Disclosure.NONE, Disclosure.OPAQUE):
         made = told(disclosure)
-        assert len({product.kind for product in made}) == len(REPORTS) + 2
+        assert len({product.kind for product in made}) == len(REPORTS) + 1
         for product in made:
             content = laid_open(product, tmp_path)
             assert found([*WORDS, *STUDY_UIDS], content) == [], product.kind
