@@ -5,6 +5,7 @@ needs it.
 """
 
 import os
+import random
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -136,7 +137,8 @@ class Services:
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
-        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock)
+        names = [each.name for each in self.settings.destinations]
+        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock, names)
         return serve(self.settings.metrics, self.metrics, gauges)
 
     def reconciler(self) -> Reconciler:
@@ -211,7 +213,11 @@ class Services:
         """What a delivering worker needs."""
         worker = self.settings.worker
         return Deliverer(
-            self.ledger, self.destinations, worker.max_delivery_attempts, worker.lease_s
+            self.ledger,
+            self.destinations,
+            worker.max_delivery_attempts,
+            worker.lease_s,
+            random.Random().random,  # noqa: S311 - no secret comes from it
         )
 
 

@@ -5,12 +5,12 @@ answer and tried again later, ever more rarely; a refusal for good is not. Of a 
 silent one delivery at a time finds out when it is back, so it holds up no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from triage.domain.delivery import Delivery, Product, backoff_s
+from triage.domain.delivery import Delivery, Product, backoff_s, spread_s
 from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
@@ -21,6 +21,11 @@ log = structlog.get_logger(__name__)
 LEASE_S = 30.0  #: unless the settings say otherwise
 
 
+def no_chance() -> float:
+    """Return the chance that changes nothing."""
+    return 0.5
+
+
 @dataclass(frozen=True)
 class Deliverer:
     """Everything that one worker needs to deliver products."""
@@ -29,6 +34,7 @@ class Deliverer:
     destinations: Mapping[str, Destination]
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
+    chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are spread
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
@@ -75,7 +81,7 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
         last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
-        again_in_s = None if last else backoff_s(delivery.attempts)
+        again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.told}" if error.told else str(error)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)

@@ -86,6 +86,7 @@ def status(  # noqa: PLR0913 - one argument an option
     terminal.studies(found)
     if (held_back := notice_of(settings).read()) is not None:
         terminal.complain(held_back)
+    terminal.outages(ledger.outages())
     terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
     terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
 
