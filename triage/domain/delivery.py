@@ -13,6 +13,8 @@ DICOM = "application/dicom"
 HL7 = "application/hl7-v2+er7"
 JSON = "application/json"
 
+LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
+
 
 class DeliveryState(StrEnum):
     """Where one delivery stands."""
@@ -79,6 +81,20 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """A delivery that is not tried any more."""
+
+    id: int
+    study_uid: str
+    revision: int
+    destination: str
+    kind: str  #: of the product
+    attempts: int
+    last_answer: str
+    at: float  #: seconds since the epoch
+
+
+@dataclass(frozen=True)
 class Acknowledgement:
     """A destination's word that it has taken a product."""
 
@@ -96,15 +112,15 @@ class Outage:
     waiting: int  #: deliveries to it that are due or not, the one that is tried among them
 
 
-#: By how much of itself a pause is longer or shorter, so that not all come at the same moment.
+#: By how much of itself a pause may be shorter, so that not all come at the same moment.
 SPREAD = 0.1
 
 
 def spread_s(seconds: float, chance: float) -> float:
-    """Return a pause made longer or shorter by chance, which is from 0 to 1; 0.5 leaves it."""
-    return seconds * (1 + SPREAD * (2 * chance - 1))
+    """Return a pause made shorter by chance, which is from 0 to 1; 0 leaves it."""
+    return seconds * (1 - SPREAD * chance)
 
 
-def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = 300.0) -> float:
+def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = LONGEST_WAIT_S) -> float:
     """Return the seconds to wait after the given number of failed attempts (1 or more)."""
     return float(min(first_s * 2.0 ** (attempts - 1), ceiling_s))

@@ -13,5 +13,5 @@ def test_the_pause_never_shrinks_and_has_a_ceiling(attempts: int) -> None:
     assert backoff_s(attempts) <= backoff_s(attempts + 1) <= 300
 
 
-def test_a_pause_is_spread_by_a_tenth_of_itself() -> None:
-    assert [spread_s(300, chance) for chance in (0.0, 0.5, 1.0)] == [270, 300, 330]
+def test_a_pause_is_up_to_a_tenth_shorter_and_never_longer() -> None:
+    assert [spread_s(300, chance) for chance in (0.0, 0.5, 1.0)] == [300, 285, 270]
