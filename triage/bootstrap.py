@@ -55,6 +55,7 @@ from triage.reports.equipment import Equipment
 from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
 from triage.store.commitments import SqlCommitments
+from triage.store.dead_letters import SqlDeadLetters
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
@@ -261,6 +262,11 @@ def existing_ledger(settings: Settings) -> SqlLedger:
             f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
         )
     return open_ledger(settings, SystemClock())
+
+
+def open_dead_letters(settings: Settings) -> SqlDeadLetters:
+    """Open what was given up at a site that has run."""
+    return SqlDeadLetters(SqlLedger.database_in(settings.state_dir), SystemClock())
 
 
 def open_spool(settings: Settings) -> FileSpool:

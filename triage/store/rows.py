@@ -444,7 +444,9 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     if study is None or counts.get(DeliveryState.PENDING):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"
+        why = (
+            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
+        )
         move(connection, study, Event.UNDELIVERABLE, why, at)
         return
     acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"
