@@ -32,6 +32,7 @@ TELLING = {
     Event.ACKNOWLEDGED: "archive killed",
     Event.UNDELIVERABLE: "delivering worker killed",
     Event.REPLAYED: "it is killed",
+    Event.RESENT: "it is killed",
 }
 A_FEW = [(moment, TELLING.get(moment, "everything killed")) for moment in MOMENTS]
 

@@ -17,7 +17,7 @@ from triage.imaging.rules import load_rules
 @click.command()
 @click.pass_obj
 def check(config: Path | None) -> None:
-    """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
+    """Print the resolved settings; validate findings and bundle; ask if destinations are there.
 
     Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
     """

@@ -7,7 +7,14 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import DicomDestination
+from triage.config.destinations import (
+    AnyDestination,
+    DestinationTls,
+    DicomDestination,
+    FolderDestination,
+    MllpDestination,
+    WebhookDestination,
+)
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -27,16 +34,20 @@ from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web,
 __all__ = [
     "HASHED",
     "AeTitle",
+    "AnyDestination",
     "Archive",
     "Asking",
     "CommitmentRequestor",
     "Completeness",
+    "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
     "Equipment",
+    "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
+    "MllpDestination",
     "Model",
     "MoveTo",
     "Peer",
@@ -48,6 +59,7 @@ __all__ = [
     "Tls",
     "WatchedFolder",
     "Web",
+    "WebhookDestination",
     "Worker",
     "child_environment",
     "load",

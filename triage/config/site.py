@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.config.archives import Archive
-from triage.config.destinations import DicomDestination
+from triage.config.destinations import AnyDestination
 from triage.config.fields import (
     LOOPBACK,
     BrokerUrl,
@@ -83,7 +83,7 @@ class Equipment(Strict):
 
 
 #: What can be sent of an assessment; a test holds them to the registry of reports.
-Report = Literal["structured_report", "key_images", "pdf", "secondary_capture"]
+Report = Literal["structured_report", "key_images", "pdf", "secondary_capture", "hl7", "summary"]
 
 
 class Settings(Strict):
@@ -96,7 +96,7 @@ class Settings(Strict):
     )
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: Receiver = Receiver()
-    destinations: tuple[DicomDestination, ...] = ()
+    destinations: tuple[AnyDestination, ...] = ()
     archives: dict[Name, Archive] = Field(default_factory=dict)  #: that `triage pull` asks
     findings: Path = PACKAGE / "findings" / "default.yaml"
     series_rules: Path | None = None  #: what this site's series are, asked before the shipped table

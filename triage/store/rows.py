@@ -9,9 +9,21 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Product
+from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outage, Product
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
@@ -340,6 +352,37 @@ def reachable() -> Any:
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
 
 
+def silent_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a column's value
+    """Return the value for since when a delivery finds its destination silent; 0: it is not."""
+    if not unreachable:
+        return 0.0
+    known = deliveries.c.unreachable_since
+    return case((known > 0, known), else_=at)
+
+
+def find_outages(connection: Connection) -> list[Outage]:
+    """Return the destinations that do not answer, by name."""
+    pending = deliveries.c.state == DeliveryState.PENDING
+    silent = (
+        select(
+            deliveries.c.destination,
+            func.min(deliveries.c.id).label("probe"),
+            func.min(deliveries.c.unreachable_since).label("since"),
+        )
+        .where(pending, deliveries.c.unreachable)
+        .group_by(deliveries.c.destination)
+        .subquery()
+    )
+    others = deliveries.alias()
+    to_it = (others.c.state == DeliveryState.PENDING, others.c.destination == silent.c.destination)
+    waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
+    probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
+    query = select(silent.c.destination, silent.c.since, *probe).join_from(
+        silent, deliveries, deliveries.c.id == silent.c.probe
+    )
+    return [Outage(*row) for row in connection.execute(query.order_by(silent.c.destination))]
+
+
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
     """Return the deliveries that meet the conditions, with their products."""
     joined = deliveries.join(products)
@@ -401,7 +444,9 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     if study is None or counts.get(DeliveryState.PENDING):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"
+        why = (
+            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
+        )
         move(connection, study, Event.UNDELIVERABLE, why, at)
         return
     acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"
