@@ -22,7 +22,7 @@ from tests.contract.ledgers import (
     received,
 )
 from tests.fakes import FakeClock
-from triage.domain.delivery import DeliveryState, Product, routes
+from triage.domain.delivery import HL7, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Receipt
 from triage.domain.study import TRANSITIONS, Event, State
@@ -230,6 +230,50 @@ def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
     assert current(ledger, study.study_uid).state is State.DELIVERED
     states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
     assert states == [DeliveryState.DELIVERED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
+
+
+def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    sent = [(PRODUCT, "pacs"), (message, "ris"), (message, "other")]
+    first = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
+    assert first is not None
+    report, to_ris, to_other = first
+    ledger.record(receipt("study", 9), SOURCE)
+    second = current(ledger, study.study_uid)
+    assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    next_report = replace(PRODUCT, sop_instance_uid="2.25.2")
+    sent = [(next_report, "pacs"), (later, "ris")]
+    assert ledger.finish(claimed, HOLDER, "{}", [next_report, later], sent)
+    states = {each.id: each.state for each in ledger.deliveries(study.study_uid, 1)}
+    assert states[to_ris] is DeliveryState.SUPERSEDED
+    assert states[report] is states[to_other] is DeliveryState.PENDING
+    ledger.delivered(report, "0x0000 Success")
+    ledger.delivered(to_other, "AA")
+    ended = ledger.study(study.study_uid, 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+
+
+def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    assert ledger.finish(study, HOLDER, "{}", [message], [(message, "ris")])
+    ledger.record(receipt("study", 9), SOURCE)
+    assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    assert ledger.finish(claimed, HOLDER, "{}", [later], [(later, "ris")])
+    ended = ledger.study(study.study_uid, 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+    assert current(ledger, study.study_uid).state is State.ASSESSED
 
 
 def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:

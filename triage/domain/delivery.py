@@ -22,7 +22,8 @@ class DeliveryState(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"  #: a later assessment of the same revision made it needless
+    #: a later assessment of the same revision made it needless, or a message of a later revision
+    SUPERSEDED = "SUPERSEDED"
 
 
 @dataclass(frozen=True)

@@ -272,6 +272,7 @@ class SqlLedger:
             opened = (rows.open_delivery(connection, now, *route, at) for route in routes)
             due = [delivery_id for delivery_id in opened if delivery_id is not None]
             rows.supersede_others(connection, now, due, at)
+            rows.supersede_earlier_messages(connection, now, routes, at)
             rows.end_study(connection, now.study_uid, now.revision, at)
             return due
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outage, Product
+from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
@@ -338,6 +338,33 @@ def supersede_others(
         deliveries.c.id.not_in(due),
     )
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
+
+
+def supersede_earlier_messages(
+    connection: Connection, study: StudyRevision, routes: Sequence[Route], at: float
+) -> None:
+    """Put an end to messages of earlier revisions that wait for where newer ones go now.
+
+    Documents of a PACS stand beside one another, each with its place. Of messages the last one to
+    come counts, and that must not be an old one which was tried once more.
+    """
+    of_study = deliveries.c.study_uid == study.study_uid
+    for message, destination in routes:
+        if message.sop_class_uid:
+            continue
+        same = select(products.c.sop_instance_uid).where(
+            products.c.study_uid == study.study_uid, products.c.kind == message.kind
+        )
+        needless = update(deliveries).where(
+            of_study,
+            deliveries.c.revision < study.revision,
+            deliveries.c.destination == destination,
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.sop_instance_uid.in_(same),
+        )
+        ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
+        for revision in set(connection.scalars(ended.returning(deliveries.c.revision))):
+            end_study(connection, study.study_uid, revision, at)
 
 
 def reachable() -> Any:
