@@ -15,6 +15,8 @@ from pydicom import Dataset
 
 from receivers.stow.access import Access
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
+from tests.integration.hooks import SECRET, hook
+from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
 from triage.bootstrap import SystemClock, open_past, state_folder
@@ -106,6 +108,26 @@ def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
     assert "destination pacs: 0x0000 Success" in shown.stdout
     assert '"quiet_s": 15.0' in shown.stdout
     assert not (tmp_path / "state").exists()  # it changes nothing
+
+
+def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with hook() as program, listener() as ris:
+        others = [
+            {"name": "out", "kind": "folder", "path": "out"},
+            {"name": "hook", "kind": "webhook", "url": program.url, "secret": SECRET},
+            {"name": "ris", "kind": "mllp", "host": HOST, "port": ris.port},
+        ]
+        reports = ["pdf", "hl7", "summary"]
+        config = configured(tmp_path, destinations=others, reports=reports)
+        shown = triage("check", config=config)
+    assert shown.returncode == 0, shown.stderr
+    assert "destination out: it is there" in shown.stdout
+    assert "destination hook: it answers (HTTP 204" in shown.stdout
+    assert "destination ris: it takes connections" in shown.stdout
+    assert SECRET not in shown.stdout + shown.stderr
+    assert [(method, body) for method, _, body in program.requests] == [("OPTIONS", b"")]
+    assert ris.messages == list((tmp_path / "out").iterdir()) == []
 
 
 def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
