@@ -260,11 +260,16 @@ def open_spool(settings: Settings) -> Spool:
         return _object_spool(settings)
     if chosen.folder is None:
         return FileSpool(ours)
+    if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
+        raise ConfigurationError(
+            f"spool.url {chosen.url} is no folder that is there: is the share mounted? make the "
+            "folder on it"
+        )
     try:
         return FileSpool(chosen.folder, beside=ours)
     except OSError as error:
         raise ConfigurationError(
-            f"spool.url {chosen.url} is no folder to write to: {error.strerror}"
+            f"spool.url {chosen.url} cannot be written to: {error.strerror}"
         ) from None
 
 
@@ -278,6 +283,17 @@ def _object_spool(settings: Settings) -> Spool:
             f"a spool in an object store needs {error.name}: pip install 'cmr-triage[s3]'"
         ) from None
     return ObjectSpool(Bucket(settings.spool), state_folder(settings))
+
+
+def tried_spool(settings: Settings) -> str:
+    """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
+
+    A new site has none yet, and gets none by this: the one who asks may be another user.
+    """
+    if settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
+        return f"none yet in {settings.state_dir}"
+    open_spool(settings).try_out()
+    return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
 def limits_of(settings: Settings) -> Limits:

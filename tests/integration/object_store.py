@@ -8,14 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from tests.integration.servers import HOST, wait_until
+from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
 from triage.config import Spool
 from triage.demo import free_port
@@ -37,8 +35,6 @@ IDENTITIES = {
         },
     ]
 }
-#: It opens gRPC ports at these distances, where it is not told others.
-GRPC = 10_000
 
 
 @dataclass
@@ -98,9 +94,9 @@ class ObjectStore:
         wait_until(self._is_up, 60, "the object store")
 
     def stop(self) -> None:
-        """Have it go away."""
+        """Have it go away at once: asked to end, it takes half a minute."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill()
             self._process.wait(30)
             self._process = None
 
@@ -125,14 +121,15 @@ class ObjectStore:
         """Tell whether it takes an object: its parts find each other by and by."""
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "weed.log").read_text()
-        with suppress(URLError, ConnectionError), urlopen(f"{self.endpoint}/healthz", timeout=2):
-            client = self.client()
-            with suppress(BotoCoreError, ClientError):
-                with suppress(client.exceptions.BucketAlreadyExists):
-                    client.create_bucket(Bucket=BUCKET)
-                client.put_object(Bucket=BUCKET, Key="up", Body=b"up")
-                client.delete_object(Bucket=BUCKET, Key="up")
-                return True
+        if not listens(self.port):
+            return False
+        client = self.client()
+        with suppress(BotoCoreError, ClientError):
+            with suppress(client.exceptions.BucketAlreadyExists):
+                client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="up", Body=b"up")
+            client.delete_object(Bucket=BUCKET, Key="up")
+            return True
         return False
 
 

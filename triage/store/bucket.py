@@ -28,6 +28,7 @@ from botocore.exceptions import (
     ClientError,
     ConfigNotFound,
     ConfigParseError,
+    ConnectionError,  # noqa: A004 - by this name the client has it
     FlexibleChecksumError,
     HTTPClientError,
 )
@@ -49,6 +50,7 @@ DISTURBED = 5
 DISTURBED_S = 0.2
 DIGEST = "sha256"  #: the name of the digest in the metadata of an object
 FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage"}
+UNANSWERED = (ConnectionError, HTTPClientError)
 NO_KEY = {"NoSuchKey", "404"}
 #: What a store answers that it cannot now, beside what begins with 5.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT}
@@ -253,8 +255,9 @@ class Bucket:
         except ClientError as error:
             raise self._refused(error) from error
         except BotoCoreError as error:
-            if isinstance(error, HTTPClientError):
-                self._away_since = self._monotonic()
+            if not isinstance(error, UNANSWERED):
+                raise SpoolAway(f"{self} cannot be asked ({type(error).__name__})") from error
+            self._away_since = self._monotonic()
             raise SpoolAway(f"{self} does not answer ({type(error).__name__})") from error
         else:
             self._away_since = None
