@@ -1,6 +1,7 @@
 """A real S3-compatible object store, SeaweedFS, with a bucket and a user of that bucket alone."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ IDENTITIES = {
     ]
 }
 
+PARTS = ("master.port", "volume.port", "filer.port")
+PARTS = (*PARTS, *(f"{each}.grpc" for each in (*PARTS, "s3.port")))
+
 
 @dataclass
 class ObjectStore:
@@ -43,6 +47,8 @@ class ObjectStore:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    #: Of its parts, which look for each other there when it comes back.
+    others: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PARTS})
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -79,11 +85,8 @@ class ObjectStore:
         identities.write_text(json.dumps(IDENTITIES))
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        ports = [str(free_port()) for _ in range(6)]
-        names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc")
-        names += ("filer.port", "filer.port.grpc")
-        options = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
-        options += [f"-s3.port={self.port}", f"-s3.port.grpc={free_port()}"]
+        options = [f"-{name}={port}" for name, port in self.others.items()]
+        options += [f"-s3.port={self.port}"]
         options += [f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         options += [f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", "-filer", "-s3"]
         options += ["-master.volumeSizeLimitMB=128", "-volume.max=40", "-master.telemetry=false"]
@@ -99,6 +102,16 @@ class ObjectStore:
             self._process.kill()
             self._process.wait(30)
             self._process = None
+
+    def pause(self) -> None:
+        """Have it say nothing more; connections to it are still taken."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> Any:
         """Return a client with all rights."""
@@ -125,7 +138,7 @@ class ObjectStore:
             return False
         client = self.client()
         with suppress(BotoCoreError, ClientError):
-            with suppress(client.exceptions.BucketAlreadyExists):
+            with suppress(client.exceptions.BucketAlreadyOwnedByYou):
                 client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="up", Body=b"up")
             client.delete_object(Bucket=BUCKET, Key="up")
