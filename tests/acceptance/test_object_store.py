@@ -14,10 +14,11 @@ from tests.integration.object_store import BUCKET, ObjectStore, object_store
 from tests.integration.servers import Orthanc, wait_until
 from triage.demo import REAL_STUDY
 from triage.domain.study import State
+from triage.pressure import NoticeFile
 
 FILES = sorted(REAL_STUDY.rglob("*.dcm"))
 JPEG_LS = "-xt"
-QUIET_S = 20
+QUIET_S = 30
 
 
 @pytest.fixture
@@ -65,18 +66,20 @@ def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afte
         assert send(site, FILES[:half]) == 0
         store.pause()
         assert send(site, FILES[half:]) != 0
-        wait_until(lambda: "does not answer" in triage(site, "status").stderr, 10, "the notice")
+        notice = NoticeFile(site.state)
+        wait_until(lambda: "does not answer" in (notice.read() or ""), 15, "the notice")
         assert site.studies()[0].instances == half  # nothing was promised that is not there
         store.go_on()
-        wait_until(lambda: "not receiving" not in triage(site, "status").stderr, 10, "its end")
+        wait_until(lambda: notice.read() is None, 15, "its end")
         assert send(site, FILES) == 0
         assert site.studies()[0].state is State.RECEIVING
         # It is gone when a worker begins, and for longer than a study has attempts (max_attempts).
         store.stop()
         wait_until(lambda: tries(site) >= 2, 90, "two tries")
+        said = f"s3://{BUCKET}/triage/ at {store.endpoint} does not answer"
+        assert f"not receiving: {said}" in triage(site, "status").stderr
         checked = triage(site, "check")
-        assert checked.returncode != 0
-        assert f"s3://{BUCKET}/triage/ at {store.endpoint} does not answer" in checked.stderr
+        assert (checked.returncode, said in checked.stderr) == (2, True)
         store.start()
         ended = site.wait_for_end(120)
         assert (ended.state, ended.revision) == (State.DELIVERED, 1), site.log()
