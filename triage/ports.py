@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 class Aside(Protocol):
-    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+    """A Part 10 file that is being written on a disk beside the spool, and not promised yet."""
 
     @property
     def path(self) -> Path:

@@ -5,8 +5,9 @@ same machine, takes part of its two cores and syncs nothing, where another one i
 """
 
 import os
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -36,7 +37,7 @@ Measured = tuple[float, float]  #: kept and read, each a second
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     with object_store(tmp_path_factory.mktemp("store")) as running:
         yield running
 
@@ -78,11 +79,14 @@ def test_instances_a_second(store: ObjectStore, tmp_path: Path) -> None:
             for kind, spool in opened.items():
                 found = measured(spool(f"{kind}-{round_}-{at_once}"), sent, at_once)
                 rows.setdefault((kind, at_once), []).append(found)
-    print(f"\n{INSTANCES} instances of {len(sent[0][1]) // 1000} kB, median of {ROUNDS}, a second:")
-    print("spool     at once    kept    read")
+    said = [
+        f"\n{INSTANCES} instances of {len(sent[0][1]) // 1000} kB, median of {ROUNDS}, a second:"
+    ]
+    said.append("spool     at once    kept    read")
     for (kind, at_once), found in rows.items():
         kept, read = (sorted(each)[ROUNDS // 2] for each in zip(*found, strict=True))
-        print(f"{kind:10}{at_once:7}{kept:8.0f}{read:8.0f}")
+        said.append(f"{kind:10}{at_once:7}{kept:8.0f}{read:8.0f}")
+    sys.stdout.write("\n".join(said) + "\n")
 
 
 def test_a_large_instance(store: ObjectStore, tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_a_large_instance(store: ObjectStore, tmp_path: Path) -> None:
     sent = time.perf_counter()
     bucket.read("large", look)
     read = time.perf_counter()
-    print(
+    sys.stdout.write(
         f"\n{LARGE // MB} MB: sent in {sent - began:.1f} s, read in {read - sent:.1f} s, "
-        f"with {(highest - before) // MB} MB of memory"
+        f"with {(highest - before) // MB} MB of memory\n"
     )
