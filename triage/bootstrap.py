@@ -21,8 +21,12 @@ from starlette.types import ASGIApp
 
 from receivers.commitment import Requestor
 from triage import __version__, archives, pull
+from triage.archives.audited import audited
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
+from triage.audit import spool_in, transport_of
+from triage.audit.peers import peers
+from triage.audit.sender import Sender
 from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
@@ -31,6 +35,7 @@ from triage.commit import Committer
 from triage.config import Archive, DicomArchive, Receiver, Settings, SourceCompleteness
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
+from triage.domain.audit import Unrecorded
 from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.domain.instance import Source
@@ -48,7 +53,7 @@ from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pace import Pace
-from triage.ports import Clock, Destination, Library, Spool
+from triage.ports import AuditTrail, Clock, Destination, Library, Spool
 from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
@@ -61,6 +66,7 @@ from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
+from triage.trail import StudyTrail
 from triage.web.access import Access
 from triage.web.app import build
 
@@ -134,7 +140,20 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        return Intake(self.spool, self.ledger, self.associations, self.pressure, self.metrics)
+        return Intake(
+            self.spool, self.ledger, self.associations, self.pressure, self.metrics, self.audit
+        )
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
+        return open_audit(self.settings)
+
+    def trail(self) -> StudyTrail | None:
+        """What is told of studies, where a site keeps a trail."""
+        if self.settings.audit is None:
+            return None
+        return StudyTrail(self.audit, self.ledger, self.spool, peers(self.settings.destinations))
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
@@ -146,7 +165,13 @@ class Services:
         """What keeps everything moving."""
         attempts = self.settings.worker.max_attempts
         return Reconciler(
-            self.ledger, self.queue, self.clock, self.gathering(), attempts, self.clock.now()
+            self.ledger,
+            self.queue,
+            self.clock,
+            self.gathering(),
+            attempts,
+            listening_since=self.clock.now(),
+            trail=self.trail(),
         )
 
     def gathering(self) -> Gathering:
@@ -160,7 +185,7 @@ class Services:
             views = [slot.view for slot in layout]
             looks[Sign.VIEWS] = Slots(self.spool, self.ledger, views, rules)
         if receiver.complete.ask is not None:
-            looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
+            looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask, self.audit)
         aside = ThreadPoolExecutor(len(Sign), "evidence")
         return Gathering(
             self.ledger,
@@ -221,6 +246,7 @@ class Services:
             worker.max_delivery_attempts,
             worker.lease_s,
             random.Random().random,  # noqa: S311 - no secret comes from it
+            self.trail(),
         )
 
 
@@ -336,8 +362,28 @@ def archive_of(settings: Settings, name: str) -> Archive:
     return settings.archives[name]
 
 
-def open_puller(settings: Settings, name: str) -> pull.Puller:
-    """Return what fetches from an archive of the settings; nothing is connected yet."""
+def open_audit(settings: Settings) -> AuditTrail:
+    """Open the audit trail of a site; one that keeps none is told all the same."""
+    if settings.audit is None:
+        return Unrecorded()
+    ae_title = settings.receiver.ae_title
+    return spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+
+
+def open_audit_sender(settings: Settings) -> Sender | None:
+    """Return what sends the audit trail of a site, where it keeps one."""
+    if settings.audit is None:
+        return None
+    ae_title = settings.receiver.ae_title
+    spool = spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+    return Sender(spool, transport_of(settings.audit))
+
+
+def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pull.Puller:
+    """Return what fetches from an archive of the settings; nothing is connected yet.
+
+    What goes on to the intake is told to the audit trail from there.
+    """
     known = archive_of(settings, name)
     clock = SystemClock()
     per_hour = known.studies_per_hour
@@ -347,7 +393,13 @@ def open_puller(settings: Settings, name: str) -> pull.Puller:
         hours=known.hours,
         attempts=known.attempts,
     )
-    return pull.Puller(archives.opened(settings.receiver.ae_title, known), limits, clock)
+    archive = audited(
+        archives.opened(settings.receiver.ae_title, known),
+        known,
+        open_audit(settings),
+        tells_of_studies=not to_intake,
+    )
+    return pull.Puller(archive, limits, clock)
 
 
 def passing_shelf(settings: Settings, name: str) -> PassingShelf:
@@ -471,11 +523,12 @@ def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
             "web.users is empty, so nobody could look: `triage password NAME` makes a line for it"
         )
     model = open_model(settings, state_folder(settings) / CACHE)
+    audit = open_audit(settings)
     return build(
-        Looks(open_past(settings, model.bundle), ledger),
+        Looks(open_past(settings, model.bundle), ledger, audit),
         model.encoder,
         model.findings.findings,
-        Access(settings.web.users, SystemClock()),
+        Access(settings.web.users, SystemClock(), audit),
         trained=model.identity.trained,
     )
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from triage import terminal
+from triage.audit import transport_of
 from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
-from triage.config import WatchedFolder, load, require_peers, shown
-from triage.domain.errors import ConfigurationError, DeliveryFailed
+from triage.config import Audit, WatchedFolder, load, require_peers, shown
+from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
 
@@ -45,8 +46,19 @@ def check(config: Path | None) -> None:
         except DeliveryFailed as error:
             silent += 1
             terminal.complain(f"destination {name}: {error}")
+    _check_audit(settings.audit)
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+def _check_audit(settings: Audit | None) -> None:
+    """Tell how the audit repository answers; raise ConfigurationError where it does not."""
+    if settings is None:
+        return
+    try:
+        terminal.say(f"audit: {transport_of(settings).check()}")
+    except AuditUnavailable as error:
+        raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:

@@ -4,7 +4,7 @@ Rule: every public method is one transaction, made of the steps in `rows`. What 
 read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,17 @@ class SqlLedger:
         mine = (instances.c.study_uid == study_uid, instances.c.revision <= revision)
         with self._database.reading() as connection:
             return set(connection.scalars(query.where(*mine)))
+
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
+        key = (instances.c.calling_ae, instances.c.address, instances.c.sop_class_uid)
+        mine = (instances.c.study_uid == study_uid, instances.c.revision == revision)
+        query = select(*key, func.count()).where(*mine).group_by(*key).order_by(*key)
+        found: dict[Source, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for calling_ae, address, sop_class_uid, count in connection.execute(query):
+                found.setdefault(Source(calling_ae, address), {})[sop_class_uid] = count
+        return found
 
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
         """Return what happened to a study: rows of at, revision, event, state, reason."""
