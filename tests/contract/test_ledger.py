@@ -1,6 +1,5 @@
 """What every ledger promises. A ledger on another database joins the fixture's parameters."""
 
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -299,21 +298,6 @@ def test_a_product_that_goes_nowhere_is_kept_and_ends_the_study(ledger: SqlLedge
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_the_ledger_of_an_earlier_version_gains_its_columns(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
-    study, _due = assessed(first)
-    first.close()
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        for column in ("media_type", "alternative_to"):
-            file.execute(f"ALTER TABLE products DROP COLUMN {column}")
-    file.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
-    assert second.products(study.study_uid, 1) == [PRODUCT]
-    second.close()
-
-
 def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
@@ -427,25 +411,6 @@ def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
         f"study {corrected.study_uid} has SOP Instance UIDs of study "
         f"{receipt().identity.study_uid}; both are kept, and both are assessed"
     )
-
-
-def test_a_ledger_of_an_earlier_version_gains_the_indexes_that_it_lacks(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
-    received(first)
-    first.close()
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        file.execute("DROP INDEX instances_by_uid")
-    file.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
-    assert len(second.known_paths()) == 3
-    second.close()
-    question = "EXPLAIN QUERY PLAN SELECT study_uid FROM instances WHERE sop_instance_uid = '1.2'"
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        ((*_, plan),) = file.execute(question)
-    file.close()
-    assert "instances_by_uid" in plan
 
 
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:

@@ -1,17 +1,15 @@
 """The ledger's tables. Times are seconds since the epoch, UTC.
 
-Rule: a table only ever gains columns, each with a default of the server's, and indexes:
-`missing_columns` and `missing_indexes` bring the ledger of an earlier version up to this one, and
-lose nothing.
+Rule: a change here needs a step in `migrations`, which brings the ledger of an earlier release up
+to this one; a test says what is missing. A table only ever gains columns, each with a default of
+the server's, and indexes: the release before goes on with it, and nothing is lost.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -22,9 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    inspect,
 )
-from sqlalchemy.schema import CreateColumn
 
 DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
 
@@ -216,28 +212,3 @@ fittings = Table(
     Column("patients", Text, nullable=False),  # "|a|b|": whose cases the examples are
     Column("content", Text, nullable=False),  # as JSON
 )
-
-
-def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
-    """Yield the statements that add what the tables of an earlier version lack."""
-    found = inspect(connection)
-    for table in tables.sorted_tables:
-        if not found.has_table(table.name):
-            continue
-        known = {column["name"] for column in found.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"
-
-
-def missing_indexes(connection: Connection, tables: MetaData) -> Iterator[Index]:
-    """Yield the indexes that the tables of an earlier version lack."""
-    found = inspect(connection)
-    for table in tables.sorted_tables:
-        if not found.has_table(table.name):
-            continue
-        known = {index["name"] for index in found.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in known:
-                yield index
