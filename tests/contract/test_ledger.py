@@ -1,4 +1,4 @@
-"""What every ledger promises. A ledger on another database joins the fixture's parameters."""
+"""What every ledger promises, on each kind of database."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,16 +23,17 @@ from tests.contract.ledgers import (
 from tests.fakes import FakeClock
 from triage.domain.delivery import DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
-from triage.domain.instance import Receipt
+from triage.domain.instance import Receipt, Source
 from triage.domain.study import TRANSITIONS, Event, State
+from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 
 DICOM = ["application/dicom"]
 
 
-@pytest.fixture(params=["sqlite"])
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, clock)
+@pytest.fixture
+def ledger(database_url: str, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger(Database(database_url), clock)
     yield opened
     opened.close()
 
@@ -413,14 +414,26 @@ def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
     )
 
 
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
+def test_what_was_written_is_there_after_a_restart(database_url: str, clock: FakeClock) -> None:
+    first = SqlLedger(Database(database_url), clock)
     study, _due = assessed(first)
     first.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
+    second = SqlLedger(Database(database_url), clock)
     assert second.studies() == [study]
     assert second.known_paths() == {f"study/{n}.dcm" for n in range(3)}
     second.close()
+
+
+def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
+    stranger = Source("A" * 20, "a-name-of-a-host." * 8)
+    first = receipt()
+    odd = replace(first.identity, modality="MR" * 20, place="p\0" * 50)
+    ledger.record(replace(first, identity=odd), stranger)
+    for _ in range(2):
+        ledger.report_again("refused", "the title 'X\0Y' is unknown", stranger)
+    (incident,) = ledger.incidents()
+    assert (incident.times, incident.detail) == (2, "the title 'X\ufffdY' is unknown")
+    assert ledger.sources(first.identity.study_uid, 1) == {"A" * 16}
 
 
 @given(events=lists(sampled_from([*Event]), max_size=12))

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    Dialect,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -19,10 +20,32 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
+
+
+class Told(TypeDecorator[str]):
+    """What others have said, as every database takes it: PostgreSQL takes no NUL and no more."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__()
+        self.width = width
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:  # noqa: ARG002
+        """Return the type of the column."""
+        return Text() if self.width is None else String(self.width)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return what is kept of a value."""
+        return None if value is None else value.replace("\0", "\ufffd")[: self.width]
+
 
 metadata = MetaData()
 
@@ -32,7 +55,7 @@ studies = Table(
     Column("study_uid", String(64), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Told(), nullable=False),
     Column("first_instance_at", Float, nullable=False),
     Column("last_instance_at", Float, nullable=False),
     Column("instances", Integer, nullable=False),
@@ -53,15 +76,15 @@ instances = Table(
     Column("sop_instance_uid", String(64), primary_key=True),
     Column("series_uid", String(64), nullable=False),
     Column("sop_class_uid", String(64), nullable=False),
-    Column("modality", String(16), nullable=False),
+    Column("modality", Told(16), nullable=False),
     Column("path", Text, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("revision", Integer, nullable=False),  # the first revision that has it
-    Column("calling_ae", String(16), nullable=False),
-    Column("address", String(64), nullable=False),
+    Column("calling_ae", Told(16), nullable=False),
+    Column("address", Told(64), nullable=False),
     Column("received_at", Float, nullable=False),
     Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
-    Column("place", String(64), nullable=False, server_default=""),
+    Column("place", Told(64), nullable=False, server_default=""),
     # for who asks for storage commitment, and for one that comes again under another study
     Index("instances_by_uid", "sop_instance_uid"),
 )
@@ -109,7 +132,7 @@ history = Table(
     Column("at", Float, nullable=False),
     Column("event", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Told(), nullable=False),
 )
 
 incidents = Table(
@@ -118,10 +141,10 @@ incidents = Table(
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("kind", String(32), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("calling_ae", String(16), nullable=False),
-    Column("address", String(64), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("detail", Told(), nullable=False),
+    Column("calling_ae", Told(16), nullable=False),
+    Column("address", Told(64), nullable=False),
+    Column("path", Told(), nullable=False),
     Column("times", Integer, nullable=False, server_default="1"),  # `at` is the last of them
 )
 
@@ -151,7 +174,7 @@ deliveries = Table(
     Column("destination", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("last_answer", Text, nullable=False, default=""),
+    Column("last_answer", Told(), nullable=False, default=""),
     Column("due_at", Float, nullable=False),
     Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
     Column("lease_until", Float, nullable=False, default=0.0),

@@ -13,7 +13,6 @@ from alembic.script import ScriptDirectory
 
 from tests.contract.ledgers import SOURCE, receipt
 from tests.fakes import FakeClock
-from tests.integration.postgres import Postgres
 from triage.domain.delivery import DeliveryState
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.domain.study import Event, State
@@ -31,15 +30,6 @@ OPENING = 6
 @pytest.fixture(params=OLD)
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return written(tmp_path, request.param)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def nothing(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of a database without any table."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    server: Postgres = request.getfixturevalue("server")
-    return server.new_database()
 
 
 def written(folder: Path, name: str) -> Path:
@@ -71,8 +61,8 @@ def differences(url: str) -> list[Any]:
     return list(found)
 
 
-def test_from_nothing_the_steps_lead_to_the_schema(nothing: str) -> None:
-    assert differences(nothing) == []
+def test_from_nothing_the_steps_lead_to_the_schema(database_url: str) -> None:
+    assert differences(database_url) == []
 
 
 def test_from_an_old_ledger_the_steps_lead_to_the_schema(old: Path) -> None:
@@ -82,12 +72,12 @@ def test_from_an_old_ledger_the_steps_lead_to_the_schema(old: Path) -> None:
 @pytest.mark.parametrize(
     "change", ["ALTER TABLE incidents DROP COLUMN times", "DROP INDEX instances_by_uid"]
 )
-def test_what_no_step_leads_to_is_missed(nothing: str, change: str) -> None:
-    database = Database(nothing)
+def test_what_no_step_leads_to_is_missed(database_url: str, change: str) -> None:
+    database = Database(database_url)
     with database.writing() as connection:
         connection.exec_driver_sql(change)
     database.close()
-    assert len(differences(nothing)) == 1
+    assert len(differences(database_url)) == 1
 
 
 def test_this_release_works_with_the_last_of_one_line_of_steps() -> None:
@@ -143,25 +133,25 @@ def opened(url: str) -> None:
     Database(url).close()
 
 
-def test_of_many_that_start_at_once_one_makes_the_tables_and_all_go_on(nothing: str) -> None:
+def test_of_many_that_start_at_once_one_makes_the_tables_and_all_go_on(database_url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    starting = [spawn.Process(target=opened, args=(nothing,)) for _ in range(OPENING)]
+    starting = [spawn.Process(target=opened, args=(database_url,)) for _ in range(OPENING)]
     for each in starting:
         each.start()
     for each in starting:
         each.join(60)
     assert [each.exitcode for each in starting] == [0] * OPENING
-    assert differences(nothing) == []
+    assert differences(database_url) == []
 
 
 @pytest.fixture
-def newer(nothing: str) -> str:
-    database = Database(nothing)
+def newer(database_url: str) -> str:
+    database = Database(database_url)
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         connection.exec_driver_sql("ALTER TABLE studies ADD COLUMN moon INTEGER")
     database.close()
-    return nothing
+    return database_url
 
 
 def test_the_ledger_of_a_newer_release_is_refused_and_left_alone(newer: str) -> None:
@@ -186,9 +176,9 @@ def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_database_without_tables_has_no_revision_and_an_old_one_an_empty_one(
-    nothing: str, tmp_path: Path
+    database_url: str, tmp_path: Path
 ) -> None:
-    bare = Database(nothing, ledger=False)
+    bare = Database(database_url, ledger=False)
     assert bare.revision() is None
     bare.close()
     (tmp_path / "old").mkdir()
