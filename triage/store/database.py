@@ -36,10 +36,7 @@ POSTGRES: dict[str, Any] = {
 #: Of one process, at most; 100 are what a server gives to all by default.
 POSTGRES_CONNECTIONS = 10
 #: Who waits for a lock asks again; who holds one and is silent loses it.
-POSTGRES_PATIENCE = (
-    f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'",
-    "SET idle_in_transaction_session_timeout = '60s'",
-)
+POSTGRES_PATIENCE = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c idle_in_transaction_session_timeout=60s"
 #: What another transaction did to this one (PostgreSQL, Appendix A): serialization failure,
 #: deadlock, a row that both have made, a row that is gone or came meanwhile.
 DISTURBED = frozenset({"40001", "40P01", "23505", "23503"})
@@ -90,7 +87,7 @@ class Database:
         if url.startswith("postgresql"):
             self._engine = _postgres(url, patient=not ledger)
         else:  # every association and every part may ask at once
-            self._engine = create_engine(url, pool_size=10, max_overflow=200)
+            self._engine = create_engine(url, pool_size=10, max_overflow=200, hide_parameters=True)
             _prepare_sqlite(self._engine)
         self._writing_engine = self._engine.execution_options(writing=True)
         if ledger:
@@ -148,24 +145,15 @@ def _available() -> Iterator[None]:
 
 def _postgres(url: str, *, patient: bool) -> Engine:
     """Return the engine of a server that may be started anew at any time."""
-    engine = create_engine(
+    return create_engine(
         url,
         isolation_level="READ COMMITTED",
         pool_size=POSTGRES_CONNECTIONS,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args=POSTGRES,
+        hide_parameters=True,  # an error is logged, and they may be of a patient
+        connect_args=POSTGRES if patient else {**POSTGRES, "options": POSTGRES_PATIENCE},
     )
-
-    @engine_event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        if not patient:
-            connection.autocommit = True  # or a rollback would undo it
-            for setting in POSTGRES_PATIENCE:
-                connection.execute(setting)
-            connection.autocommit = False
-
-    return engine
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -406,9 +406,5 @@ class SqlLedger:
 
     @anew
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
-        at = self._clock.now()
-        values = {"state": state, "last_answer": answer, "changed_at": at}
         with self._database.writing() as connection:
-            study = rows.find_study_of(connection, delivery_id)
-            connection.execute(rows.update_delivery(delivery_id).values(values))
-            rows.end_study(connection, study.study_uid, study.revision, at)
+            rows.end_delivery(connection, delivery_id, state, answer, self._clock.now())

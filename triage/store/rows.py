@@ -382,19 +382,23 @@ def _product_of(row: Row[Any]) -> Product:
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
-def find_study_of(connection: Connection, delivery_id: int) -> StudyRevision:
-    """Return the revision that a delivery is of, locked until the transaction ends."""
+def end_delivery(
+    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+) -> None:
+    """Store how a delivery ended; the last one ends its study."""
     mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
         deliveries.c.id == delivery_id
     )
-    study = find_study(connection, *connection.execute(mine).one())
-    assert study is not None  # noqa: S101 - the product of a delivery is of a study that is there
-    return study
+    study_uid, revision = connection.execute(mine).one()
+    find_study(connection, study_uid, revision)  # locked: no other delivery of it ends meanwhile
+    ended = {"state": state, "last_answer": answer, "changed_at": at}
+    connection.execute(update_delivery(delivery_id).values(ended))
+    end_study(connection, study_uid, revision, at)
 
 
 def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
     """When no delivery is pending any more, the study is delivered or has failed."""
-    study = find_study(connection, study_uid, revision)  # before it is counted
+    study = find_study(connection, study_uid, revision)
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
