@@ -4,7 +4,7 @@ Rule: nothing that is said of a server repeats its URL, which may hold a passwor
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy.exc import ArgumentError, ProgrammingError
 
@@ -31,12 +31,13 @@ def look_at_database(settings: Settings) -> Database | None:
     path = SqlLedger.path_in(settings.state_dir)
     if settings.ledger is None and not path.is_file():
         return None
-    with asking_server("ledger"):
+    with asking_server("ledger"), ExitStack() as left:
         database = Database(settings.ledger or f"sqlite:///{path}", ledger=False)
-        if database.revision() is not None:
-            return database
-    database.close()
-    return None
+        left.callback(database.close)
+        if database.revision() is None:
+            return None
+        left.pop_all()
+        return database
 
 
 def told_revision(settings: Settings) -> str:

@@ -390,7 +390,8 @@ def end_delivery(
         deliveries.c.id == delivery_id
     )
     study_uid, revision = connection.execute(mine).one()
-    find_study(connection, study_uid, revision)  # locked: no other delivery of it ends meanwhile
+    # The study is locked first, as `finish` does it, or the two might wait for each other.
+    find_study(connection, study_uid, revision)
     ended = {"state": state, "last_answer": answer, "changed_at": at}
     connection.execute(update_delivery(delivery_id).values(ended))
     end_study(connection, study_uid, revision, at)
