@@ -10,13 +10,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
 from receivers.commitment import Requestor
@@ -33,6 +33,7 @@ from triage.cases.looks import Looks
 from triage.cases.past import Past
 from triage.commit import Committer
 from triage.config import Archive, DicomArchive, Receiver, Settings, SourceCompleteness
+from triage.databases import asking_server, look_at_database, open_database
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.audit import Unrecorded
@@ -60,10 +61,12 @@ from triage.reports.equipment import Equipment
 from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
 from triage.store.commitments import SqlCommitments
+from triage.store.database import Database
 from triage.store.dead_letters import SqlDeadLetters
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
+from triage.store.migrations import HEAD
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
 from triage.trail import StudyTrail
@@ -79,6 +82,7 @@ CACHE = "cache"  #: the folder of the state folder that may be emptied at any ti
 
 PULLED = "pulled"  #: the folder of the state folder where studies are gathered for the intake
 COPIED = 1 << 20  #: bytes at a time
+LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
 ANY_REVISION = 2**31 - 1
 
 
@@ -108,9 +112,14 @@ class Services:
         return open_spool(self.settings)
 
     @cached_property
+    def database(self) -> Database:
+        """The database of the ledger, and of what is kept beside it."""
+        return ledger_database(self.settings)
+
+    @cached_property
     def ledger(self) -> SqlLedger:
-        """The ledger in the state folder."""
-        return open_ledger(self.settings, self.clock)
+        """The ledger of the site."""
+        return SqlLedger(self.database, self.clock)
 
     @cached_property
     def associations(self) -> OpenAssociations:
@@ -200,7 +209,7 @@ class Services:
     @cached_property
     def announcements(self) -> SqlAnnouncements:
         """What is announced of studies."""
-        return SqlAnnouncements(SqlLedger.database_in(self.settings.state_dir), self.clock)
+        return SqlAnnouncements(self.database, self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -209,7 +218,7 @@ class Services:
             each.calling: Requestor(receiver.ae_title, each) for each in receiver.commitment
         }
         return Committer(
-            requests=SqlCommitments(SqlLedger.database_in(self.settings.state_dir), self.clock),
+            requests=SqlCommitments(self.database, self.clock),
             ledger=self.ledger,
             spool=self.spool,
             requestors=requestors,
@@ -276,23 +285,46 @@ def state_folder(settings: Settings) -> Path:
     return settings.state_dir
 
 
+def ledger_database(settings: Settings) -> Database:
+    """Open the database of a site's ledger, made or brought up to this release where needed."""
+    state_folder(settings)
+    return open_database(settings)
+
+
 def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
     """Open the ledger of a site."""
-    return SqlLedger.in_folder(state_folder(settings), clock)
+    return SqlLedger(ledger_database(settings), clock)
+
+
+def await_ledger(settings: Settings) -> None:
+    """Make the ledger, or bring it up to this release; wait for one on a server that is away."""
+    while True:
+        try:
+            ledger_database(settings).close()
+        except LedgerUnavailable as error:
+            if settings.ledger is None:
+                raise
+            log.warning("waiting for the ledger", error=str(error))
+            time.sleep(LEDGER_PAUSE_S)
+        else:
+            return
 
 
 def existing_ledger(settings: Settings) -> SqlLedger:
     """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
-    if not SqlLedger.path_in(settings.state_dir).is_file():
+    there = look_at_database(settings)
+    if there is None:
+        where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
         raise ConfigurationError(
-            f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
+            f"there is no ledger in {where}: has the worker run? is --config right?"
         )
+    there.close()
     return open_ledger(settings, SystemClock())
 
 
 def open_dead_letters(settings: Settings) -> SqlDeadLetters:
     """Open what was given up at a site that has run."""
-    return SqlDeadLetters(SqlLedger.database_in(settings.state_dir), SystemClock())
+    return SqlDeadLetters(ledger_database(settings), SystemClock())
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -461,14 +493,18 @@ def open_model(settings: Settings, cache: Path | None) -> Model:
 
 
 def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
-    """Return what was fitted; a site that has not run yet has no ledger, and gets none by this."""
-    there = SqlLedger.path_in(settings.state_dir).is_file()
-    return open_fittings(settings).of_bundle(bundle.digest) if there else {}
+    """Return what was fitted; a ledger is neither made nor changed by asking."""
+    there = look_at_database(settings)
+    if there is None:
+        return {}
+    with closing(there):
+        ours = there.revision() == HEAD  # it is, unless `check` asks before the first start
+        return SqlFittings(there).of_bundle(bundle.digest) if ours else {}
 
 
 def open_fittings(settings: Settings) -> SqlFittings:
     """Open what was fitted from a site's past cases."""
-    return SqlFittings(SqlLedger.database_in(state_folder(settings)))
+    return SqlFittings(ledger_database(settings))
 
 
 def _past_for(settings: Settings, model: Model) -> Past | None:
@@ -496,24 +532,10 @@ def open_past(settings: Settings, bundle: Bundle) -> Past:
 
 def _shared(url: str, bundle: str, width: int) -> Library:
     """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
-    try:
+    with asking_server("case_library"):
         from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
 
         return PgVectorLibrary(url, bundle, width)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"case_library on PostgreSQL needs {error.name}: pip install 'cmr-triage[postgres]'"
-        ) from None
-    except LedgerUnavailable as error:
-        raise LedgerUnavailable(
-            f"case_library did not answer ({error}): does its server run, and are host, user, "
-            "password and database right?"
-        ) from error
-    except (ArgumentError, ValueError):  # whose words would repeat the password
-        raise ConfigurationError(
-            "case_library is no URL: postgresql+psycopg://user:password@host:5432/db, with what is "
-            "neither a letter nor a digit in user and password written as %XX"
-        ) from None
 
 
 def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:

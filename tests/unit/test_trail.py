@@ -75,7 +75,7 @@ def reconciler(
     ledger: SqlLedger, queue: FakeQueue, clock: FakeClock, trail: StudyTrail
 ) -> Reconciler:
     patience = Patience(quiet_s=15, at_most_s=100)
-    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, trail)
+    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, trail=trail)
 
 
 def outlined(events: Sequence[AuditEvent]) -> list[tuple[str, Action, Outcome]]:

@@ -11,6 +11,7 @@ from triage.audit import transport_of
 from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
 from triage.config import Audit, WatchedFolder, load, require_peers, shown
+from triage.databases import told_revision
 from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
@@ -29,10 +30,12 @@ def check(config: Path | None) -> None:
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
+    ledger = told_revision(settings)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
     say = terminal.say
+    say(f"ledger: {ledger}")
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")

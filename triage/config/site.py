@@ -94,6 +94,7 @@ class Settings(Strict):
     state_dir: Path = Path("~/.local/state/cmr-triage")
     spool: Spool = Spool()
     redis_url: BrokerUrl | None = None  #: None: a private redis-server in the state folder
+    ledger: PostgresUrl | None = None  #: None: an SQLite file in the state folder
     case_library: PostgresUrl | None = (
         None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder
     )
