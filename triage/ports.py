@@ -19,7 +19,7 @@ from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
+from triage.domain.delivery import Acknowledgement, Delivery, Outage, Product, Route
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -37,7 +37,7 @@ class Clock(Protocol):
 
 
 class Aside(Protocol):
-    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+    """A Part 10 file that is being written on a disk beside the spool, and not promised yet."""
 
     @property
     def path(self) -> Path:
@@ -63,7 +63,11 @@ class Aside(Protocol):
 
 
 class Spool(Protocol):
-    """The truth about instances: what it has kept survives a power cut."""
+    """The truth about instances: what it has kept survives a power cut.
+
+    Every call may raise SpoolAway where the spool is no file system. A file that is not there, or
+    cannot be read, is an OSError.
+    """
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Keep an instance durably; raise SpoolFull where there is no room."""
@@ -96,7 +100,16 @@ class Spool(Protocol):
         """Yield the path of every kept instance; conflicting copies are left out."""
 
     def free_bytes(self) -> int:
-        """Return how many more bytes its file system takes from us."""
+        """Return how many more bytes its file system takes from us.
+
+        Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
+        """
+
+    def sweep(self) -> None:
+        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+
+    def try_out(self) -> None:
+        """Write, read and remove a probe; raise ConfigurationError or SpoolFull with what fails."""
 
 
 class Ledger(Protocol):
@@ -230,6 +243,9 @@ class Ledger(Protocol):
 
         While a destination is unreachable, this delivery alone finds out when it is back.
         """
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""

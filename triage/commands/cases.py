@@ -121,10 +121,12 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
     open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
     count = past.library.forget(patient)
+    local = settings.model_copy(update={"case_library": None, "ledger": None})
     if settings.case_library is not None:  # what lay here before the library was shared
-        local = settings.model_copy(update={"case_library": None})
         count += open_past(local, open_bundle(settings.model.bundle)).library.forget(patient)
     unfitted = open_fittings(settings).forget(patient)
+    if settings.ledger is not None:  # and before the ledger was
+        open_fittings(local).forget(patient)
     ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
     terminal.say(f"{count} case(s) removed")
     for finding in unfitted:

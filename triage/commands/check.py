@@ -8,9 +8,10 @@ import click
 
 from triage import terminal
 from triage.audit import transport_of
-from triage.bootstrap import open_destinations, open_model, open_past
+from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
 from triage.config import Audit, WatchedFolder, load, require_peers, shown
+from triage.databases import told_revision
 from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
@@ -18,9 +19,10 @@ from triage.imaging.rules import load_rules
 @click.command()
 @click.pass_obj
 def check(config: Path | None) -> None:
-    """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
+    """Print the resolved settings; validate findings and bundle; ask if destinations are there.
 
-    Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
+    A spool is tried with a probe. Exits with 2 if anything needs mending. Changes nothing, but
+    makes the tables of a case_library, and the folders in a spool.url.
     """
     settings = load(config)
     terminal.console.print_json(shown(settings))
@@ -28,13 +30,16 @@ def check(config: Path | None) -> None:
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
+    ledger = told_revision(settings)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
     say = terminal.say
+    say(f"ledger: {ledger}")
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
+    say(f"spool: {tried_spool(settings)}")
     if settings.case_library is not None:
         say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
     silent = 0

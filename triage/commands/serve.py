@@ -15,6 +15,7 @@ from triage.bootstrap import (
     CACHE,
     Services,
     SystemClock,
+    await_ledger,
     existing_ledger,
     open_audit,
     open_ledger,
@@ -53,6 +54,7 @@ def _started(config: Path | None, parent: int | None) -> Settings:
     logs.configure(settings.log)
     if parent is not None:
         end_with(parent)
+    await_ledger(settings)
     return settings
 
 

@@ -8,7 +8,14 @@ together.
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
 from triage.config.audit import Audit, AuditSyslog
-from triage.config.destinations import DicomDestination
+from triage.config.destinations import (
+    AnyDestination,
+    DestinationTls,
+    DicomDestination,
+    FolderDestination,
+    MllpDestination,
+    WebhookDestination,
+)
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -24,33 +31,40 @@ from triage.config.receiver import (
     WatchedFolder,
 )
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
+from triage.config.spool import Spool
 
 __all__ = [
     "HASHED",
     "AeTitle",
+    "AnyDestination",
     "Archive",
     "Asking",
     "Audit",
     "AuditSyslog",
     "CommitmentRequestor",
     "Completeness",
+    "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
     "Equipment",
+    "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
+    "MllpDestination",
     "Model",
     "MoveTo",
     "Peer",
     "Receiver",
     "Settings",
     "SourceCompleteness",
+    "Spool",
     "Stow",
     "StowSender",
     "Tls",
     "WatchedFolder",
     "Web",
+    "WebhookDestination",
     "Worker",
     "child_environment",
     "load",

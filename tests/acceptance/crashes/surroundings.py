@@ -4,6 +4,7 @@ sender -> wire -> triage serve -> wire -> Orthanc
 """
 
 import os
+import selectors
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -69,17 +71,21 @@ class Wire:
                 here.close()
                 continue
             self._open += [here, there]
-            for one, other in ((here, there), (there, here)):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_pass_on, args=[one, other], daemon=True).start()
+            threading.Thread(target=_pass_on, args=[here, there], daemon=True).start()
 
 
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
-    with suppress(OSError):
-        while part := one.recv(1 << 16):
-            other.sendall(part)
-    with suppress(OSError):  # what has ended ends on the other side
-        other.shutdown(socket.SHUT_RDWR)
+def _pass_on(here: socket.socket, there: socket.socket) -> None:
+    """Let bytes pass both ways, until one side ends."""
+    with here, there, selectors.DefaultSelector() as ready, suppress(OSError):
+        for one, other in ((here, there), (there, here)):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ready.register(one, selectors.EVENT_READ, (one, other))
+        while True:
+            for key, _ in ready.select():
+                one, other = key.data
+                if not (part := one.recv(1 << 16)):
+                    return
+                other.sendall(part)
 
 
 @dataclass
@@ -187,6 +193,13 @@ class Surroundings:
                 if all(word in process.cmdline() for word in command):
                     process.kill()
 
+    def restart(self) -> None:
+        """End the site as its people do, and start it again."""
+        assert self._serving is not None
+        self._serving.terminate()
+        self._serving.wait(60)
+        self.start()
+
     def kill_everything(self) -> None:
         for process in self.site.processes():
             with suppress(psutil.NoSuchProcess):
@@ -244,15 +257,17 @@ def _unless_gone(true: Callable[[], bool]) -> Callable[[], bool]:
 
 
 @contextmanager
-def surroundings(folder: Path, **settings: object) -> Iterator[Surroundings]:
+def surroundings(
+    folder: Path, quiet_s: float, disk_bytes: int = DISK_BYTES, **settings: Any
+) -> Iterator[Surroundings]:
     """Run a site on a small disk of its own, and an archive, until the block ends."""
     archive = Archive(folder / "orthanc")
     to_archive = Wire(archive.server.dicom_port)
-    site = _site(folder / "site", archive, to_archive.port, settings)
+    site = _site(folder / "site", archive, to_archive.port, quiet_s, settings)
     around = Surroundings(site, archive, to_archive, Wire(site.port), folder / "wishes")
     around.wishes.mkdir()
     with ExitStack() as running:
-        running.enter_context(_disk(site.state))
+        running.enter_context(_disk(site.state, disk_bytes))
         running.callback(archive.kill)
         archive.start()
         for wire in (around.to_archive, around.to_site):
@@ -263,13 +278,16 @@ def surroundings(folder: Path, **settings: object) -> Iterator[Surroundings]:
         yield around
 
 
-def _site(folder: Path, archive: Archive, port: int, settings: dict[str, object]) -> Site:
+def _site(
+    folder: Path, archive: Archive, port: int, quiet_s: float, settings: dict[str, object]
+) -> Site:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     site = configure(folder, archive.server)
     content = yaml.safe_load(site.config.read_text())
     content["destinations"][0] |= {"port": port, "timeout_s": 5}
     content["receiver"] |= {
         "free_bytes": 0,
-        "quiet_s": 0.3,
+        "quiet_s": quiet_s,
         "complete": {"evidence": [], "at_most_s": 100},
     }
     content |= {"worker": BOUNDS, "log": "json", "reports": ["structured_report"], **settings}
@@ -278,10 +296,10 @@ def _site(folder: Path, archive: Archive, port: int, settings: dict[str, object]
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def _disk(folder: Path, size: int) -> Iterator[None]:
     """Mount a small file system at a folder."""
     folder.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "none", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         unavailable("the right to mount a file system")
     try:
