@@ -58,6 +58,10 @@ def outlined(root: etree._Element) -> tuple[str, str, str]:
     )
 
 
+def told_of(root: etree._Element) -> list[str]:
+    return outlined(root)[0].split()
+
+
 def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
     tmp_path: Path, pacs: Orthanc
 ) -> None:
@@ -70,6 +74,15 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
             tmp_path / "site",
             pacs,
             web={"port": web, "users": {"anna": hashed(PASSWORD)}},
+            destinations=[
+                {
+                    "name": "pacs",
+                    "ae_title": pacs.ae_title,
+                    "host": HOST,
+                    "port": pacs.dicom_port,
+                },
+                {"name": "folder", "kind": "folder", "path": str(tmp_path / "reports")},
+            ],
             audit={
                 "source": "triage-7",
                 "syslog": {
@@ -81,6 +94,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
                 },
             },
         )
+        (tmp_path / "reports").mkdir()
         with serving(site):
             files = list(planted(tmp_path))
             assert storescu(site, files, "-xt").wait(60) == 0
@@ -108,6 +122,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
         STOPPED: 4,
         ("DICOM Instances Transferred", "", "0"): 1 + reports,
         ("Begin Transferring DICOM Instances", "", "0"): reports,
+        ("Export", "", "0"): len(list((tmp_path / "reports").rglob("*.dcm"))),
         ("Security Alert", "Node Authentication", "4"): 1,
         ("User Authentication", "Login", "4"): 1,
         ("User Authentication", "Login", "0"): 1,
@@ -117,7 +132,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
     assert {each.find("AuditSourceIdentification").get("AuditSourceID") for each in messages} == {
         "triage-7"
     }
-    of_studies = [each for each in messages if "Instances" in outlined(each)[0]]
+    of_studies = [each for each in messages if {"Instances", "Export"} & {*told_of(each)}]
     study = str(dcmread(files[0]).StudyInstanceUID)
     for each in of_studies:
         ids = [thing.get("ParticipantObjectID") for thing in each[len(each) - 2 :]]
