@@ -11,11 +11,11 @@ import yaml
 from lxml import etree
 from pydicom import dcmread
 
-from tests.acceptance.site import CALLED, Site, configure, serving, storescu
+from tests.acceptance.site import CALLED, WORKERS, Site, configure, serving, storescu
 from tests.acceptance.test_metrics import PLANTED, STRANGER, planted
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from tests.integration.test_audit_syslog import rsyslog
+from tests.integration.test_audit_syslog import Repository, rsyslog
 from tests.peers import peer
 from tests.unit.audit.test_message import SCHEMA
 from triage.audit.message import BOM
@@ -36,6 +36,11 @@ def triage(site: Site, *arguments: str) -> str:
 
 def waiting(site: Site) -> list[bytes]:
     return [path.read_bytes() for path in sorted((site.state / "audit").glob("*.line"))]
+
+
+def ended(server: Repository, site: Site) -> int:
+    lines = {*server.lines(), *waiting(site)}
+    return sum(b'originalText="Application Stop"' in line for line in lines)
 
 
 def look(port: int, password: str) -> int:
@@ -113,7 +118,10 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
             wait_until(lambda: not waiting(site), 90, "sending")
             assert "audit message(s) wait" not in triage(site, "status")
             assert "answers over TLSv1.3" in triage(site, "check")
-        messages = [read(line) for line in [*server.lines(), *waiting(site)]]
+        # What was sent at the very end may be there and wait; what is there may not be written yet.
+        wait_until(lambda: ended(server, site) == WORKERS + 2, 20, "the last messages")
+        lines = dict.fromkeys([*server.lines(), *waiting(site)])
+        messages = [read(line) for line in lines]
     told = Counter(outlined(each) for each in messages)
     reports = len(pacs.get("/instances"))
     assert reports >= 1

@@ -1,18 +1,20 @@
-import time
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.fakes import FakeClock
+from tests.integration.servers import wait_until
 from tests.unit.audit.events import EVENTS
 from triage.audit.file import LineFile
 from triage.audit.message import Author
-from triage.audit.sender import BATCH, UNCONFIRMED_MOST, Sender
+from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, Sender
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Unconfirmed
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable
+from triage.lock import take
 
 
 class Repository:
@@ -92,16 +94,23 @@ def test_of_two_processes_one_sends(trail: FileTrail, clock: FakeClock) -> None:
     first, second = Repository(), Repository()
     one, other = Sender(trail, first), Sender(trail, second)
     one.start()
-    time.sleep(0.2)
+    wait_until(lambda: take_over(trail) is None, 10, "the lock")
     other.start()
     record(trail, clock, 5)
-    time.sleep(1.5)
-    assert (len(first.taken), len(second.taken)) == (5, 0)
-    one.end(5)
+    wait_until(lambda: len(first.taken) == 5, 20, "sending")
+    assert second.taken == []
+    one.end(10)
     record(trail, clock, 2)
-    time.sleep(2.5)  # the other one takes over
-    other.end(5)
-    assert len(second.taken) == 2
+    wait_until(lambda: len(second.taken) == 2, 20, "the other one, which takes over")
+    other.end(10)
+
+
+def take_over(trail: FileTrail) -> int | None:
+    """Return a descriptor where nobody held the lock; it is given back at once."""
+    held = take(trail.folder / LOCK)
+    if held is not None:
+        os.close(held)
+    return held
 
 
 def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
@@ -109,7 +118,7 @@ def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
     sender = Sender(trail, repository)
     sender.start()
     trail.record(EVENTS["stop"])
-    sender.end(5)
+    sender.end(20)
     assert len(repository.taken) == 1
 
 
