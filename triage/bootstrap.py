@@ -48,7 +48,7 @@ from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pace import Pace
-from triage.ports import Clock, Destination, Library
+from triage.ports import Clock, Destination, Library, Spool
 from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
@@ -97,8 +97,8 @@ class Services:
         return SystemClock()
 
     @cached_property
-    def spool(self) -> FileSpool:
-        """The spool in the state folder."""
+    def spool(self) -> Spool:
+        """Where instances are kept."""
         return open_spool(self.settings)
 
     @cached_property
@@ -269,9 +269,47 @@ def open_dead_letters(settings: Settings) -> SqlDeadLetters:
     return SqlDeadLetters(SqlLedger.database_in(settings.state_dir), SystemClock())
 
 
-def open_spool(settings: Settings) -> FileSpool:
-    """Open the spool of a site."""
-    return FileSpool(state_folder(settings))
+def open_spool(settings: Settings) -> Spool:
+    """Open the spool of a site; raise ConfigurationError."""
+    chosen, ours = settings.spool, state_folder(settings)
+    if chosen.bucket is not None:
+        return _object_spool(settings)
+    if chosen.folder is None:
+        return FileSpool(ours)
+    if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
+        raise ConfigurationError(
+            f"spool.url {chosen.url} is no folder that is there: is the share mounted? make the "
+            "folder on it"
+        )
+    try:
+        return FileSpool(chosen.folder, beside=ours)
+    except OSError as error:
+        raise ConfigurationError(
+            f"spool.url {chosen.url} cannot be written to: {error.strerror}"
+        ) from None
+
+
+def _object_spool(settings: Settings) -> Spool:
+    """Open a spool in an object store; its client is not installed everywhere."""
+    try:
+        from triage.store.bucket import Bucket  # noqa: PLC0415
+        from triage.store.object_spool import ObjectSpool  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a spool in an object store needs {error.name}: pip install 'cmr-triage[s3]'"
+        ) from None
+    return ObjectSpool(Bucket(settings.spool), state_folder(settings))
+
+
+def tried_spool(settings: Settings) -> str:
+    """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
+
+    A new site has none yet, and gets none by this: the one who asks may be another user.
+    """
+    if settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
+        return f"none yet in {settings.state_dir}"
+    open_spool(settings).try_out()
+    return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
 def limits_of(settings: Settings) -> Limits:

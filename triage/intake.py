@@ -1,7 +1,7 @@
 """Use case: take an instance in.
 
 Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
-lies on disk and stands in the ledger. An instance that is refused is named as an incident. What
+lies in the spool and stands in the ledger. An instance that is refused is named as an incident. What
 comes in must pass `Pressure` first: below a floor of free space, or above a ceiling of waiting
 studies, no more is taken.
 """

@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 class Aside(Protocol):
-    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+    """A Part 10 file that is being written on a disk beside the spool, and not promised yet."""
 
     @property
     def path(self) -> Path:
@@ -62,7 +62,11 @@ class Aside(Protocol):
 
 
 class Spool(Protocol):
-    """The truth about instances: what it has kept survives a power cut."""
+    """The truth about instances: what it has kept survives a power cut.
+
+    Every call may raise SpoolAway where the spool is no file system. A file that is not there, or
+    cannot be read, is an OSError.
+    """
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Keep an instance durably; raise SpoolFull where there is no room."""
@@ -95,7 +99,16 @@ class Spool(Protocol):
         """Yield the path of every kept instance; conflicting copies are left out."""
 
     def free_bytes(self) -> int:
-        """Return how many more bytes its file system takes from us."""
+        """Return how many more bytes its file system takes from us.
+
+        Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
+        """
+
+    def sweep(self) -> None:
+        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+
+    def try_out(self) -> None:
+        """Write, read and remove a probe; raise ConfigurationError or SpoolFull with what fails."""
 
 
 class Ledger(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from triage import terminal
-from triage.bootstrap import open_destinations, open_model, open_past
+from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
 from triage.config import WatchedFolder, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed
@@ -19,7 +19,8 @@ from triage.imaging.rules import load_rules
 def check(config: Path | None) -> None:
     """Print the resolved settings; validate findings and bundle; ask if destinations are there.
 
-    Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
+    A spool is tried with a probe. Exits with 2 if anything needs mending. Changes nothing, but
+    makes the tables of a case_library, and the folders in a spool.url.
     """
     settings = load(config)
     terminal.console.print_json(shown(settings))
@@ -34,6 +35,7 @@ def check(config: Path | None) -> None:
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
+    say(f"spool: {tried_spool(settings)}")
     if settings.case_library is not None:
         say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
     silent = 0

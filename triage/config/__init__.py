@@ -30,6 +30,7 @@ from triage.config.receiver import (
     WatchedFolder,
 )
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
+from triage.config.spool import Spool
 
 __all__ = [
     "HASHED",
@@ -54,6 +55,7 @@ __all__ = [
     "Receiver",
     "Settings",
     "SourceCompleteness",
+    "Spool",
     "Stow",
     "StowSender",
     "Tls",

@@ -17,6 +17,7 @@ from triage.config.fields import (
     UserName,
 )
 from triage.config.receiver import Receiver
+from triage.config.spool import Spool
 from triage.documents import Strict
 from triage.domain.assessment import Disclosure
 from triage.domain.delivery import LONGEST_WAIT_S
@@ -90,6 +91,7 @@ class Settings(Strict):
     """Everything that a site decides."""
 
     state_dir: Path = Path("~/.local/state/cmr-triage")
+    spool: Spool = Spool()
     redis_url: BrokerUrl | None = None  #: None: a private redis-server in the state folder
     case_library: PostgresUrl | None = (
         None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder

@@ -6,7 +6,8 @@
     │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
     │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
     │   └── SpoolFull            no room to keep it safely, 0xA700
-    │       └── HeldBack             room is short, or too many studies wait, 0xA700
+    │       ├── HeldBack             room is short, or too many studies wait, 0xA700
+    │       └── SpoolAway            the object store does not answer, or refuses; asked again
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
@@ -49,6 +50,10 @@ class SpoolFull(InstanceRefused):
 
 class HeldBack(SpoolFull):
     """There is some room left, but not for more; the message says which limit was reached."""
+
+
+class SpoolAway(SpoolFull):
+    """The spool's object store did not do what it was asked for; nothing was promised."""
 
 
 class StudyDeclined(TriageError):
