@@ -15,6 +15,7 @@ from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnr
 from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
 from triage.steps import Step, reached
+from triage.trail import SILENT, DeliveryTrail, StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class Deliverer:
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
     chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
+    trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
@@ -55,12 +57,16 @@ class Deliverer:
             why = DeliveryFailed(f"destination {delivery.destination} is not configured")
             self._failed(delivery, why)
             return
+        told = self._told(delivery)
         try:
-            acknowledgement = destination.deliver(self._chosen(delivery, destination))
+            product = self._chosen(delivery, destination)
+            told.sending(product)
+            acknowledgement = destination.deliver(product)
         except DeliveryFailed as error:
             self._failed(delivery, error)
             return
         reached(Step.PRODUCT_SENT)
+        told.sent(product)
         self.ledger.delivered(delivery.id, acknowledgement.answer)
         log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
 
@@ -70,6 +76,9 @@ class Deliverer:
         if delivery is not None:
             why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
             self._failed(delivery, why)
+
+    def _told(self, delivery: Delivery) -> DeliveryTrail:
+        return SILENT if self.trail is None else self.trail.of(delivery)
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
@@ -84,6 +93,8 @@ class Deliverer:
         again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.told}" if error.told else str(error)
+        if last:
+            self._told(delivery).given_up(delivery.product, answer)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
@@ -155,6 +156,9 @@ class Ledger(Protocol):
 
     def sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""
+
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
 
     def move(
         self,
@@ -300,6 +304,16 @@ class Queue(Protocol):
 
     def waiting(self, queue: str) -> int:
         """Return how many tasks wait in the queue "assess" or "deliver"."""
+
+
+class AuditTrail(Protocol):
+    """Who did what, for an audit repository (PS3.15 A.5). Safe in any thread."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep an event durably, to be sent in its turn; what fails is logged and raises nothing.
+
+        Record it before what it tells of is done with: a crash may then repeat, never lose it.
+        """
 
 
 class Encoder(Protocol):

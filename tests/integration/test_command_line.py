@@ -14,12 +14,12 @@ import yaml
 from pydicom import Dataset
 
 from receivers.stow.access import Access
-from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
+from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt, received
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
-from triage.bootstrap import SystemClock, open_past, state_folder
+from triage.bootstrap import SystemClock, open_ledger, open_past, state_folder
 from triage.cases.keys import patient_key
 from triage.config import load
 from triage.demo import REAL_STUDY, free_port
@@ -29,6 +29,7 @@ from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.model.bundle import open_bundle
 from triage.store.ledger import SqlLedger
+from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
 from triage.web.passwords import hashed, matches
 
@@ -431,6 +432,30 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     assert past.library.size() == 1
     assert isinstance(past.library, PgVectorLibrary)
     past.library.close()
+
+
+def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postgres) -> None:
+    config = configured(tmp_path, ledger=server.new_database())
+    none = triage("status", config=config)
+    assert none.returncode == 2
+    assert "there is no ledger in the database of `ledger`" in none.stderr
+    told = triage("check", config=config).stdout
+    assert "ledger: none yet; the worker makes it on PostgreSQL" in told
+    ledger = open_ledger(load(config, {}), SystemClock())
+    received(ledger)
+    ledger.close()
+    assert f"ledger: revision {HEAD}, on PostgreSQL" in triage("check", config=config).stdout
+    (study,) = json.loads(triage("status", "--json", config=config).stdout)
+    assert (study["state"], study["instances"]) == ("RECEIVING", 3)
+
+
+def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/ledger"
+    for command in ("check", "status"):
+        done = triage(command, config=configured(tmp_path, ledger=url))
+        assert done.returncode == 2
+        assert "ledger did not answer (OperationalError)" in done.stderr
+        assert "hush" not in done.stdout + done.stderr
 
 
 def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:

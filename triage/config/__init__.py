@@ -7,6 +7,7 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
+from triage.config.audit import Audit, AuditSyslog
 from triage.config.destinations import (
     AnyDestination,
     DestinationTls,
@@ -38,6 +39,8 @@ __all__ = [
     "AnyDestination",
     "Archive",
     "Asking",
+    "Audit",
+    "AuditSyslog",
     "CommitmentRequestor",
     "Completeness",
     "DestinationTls",

@@ -12,6 +12,7 @@
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
     ├── OutOfMemory          the model does not fit into memory now; tried again, on less
+    ├── AuditUnavailable     the audit repository did not take messages; they alone wait
     ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
     ├── CaseUnknown          there is no such past case, or none at all
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
@@ -62,6 +63,10 @@ class StudyDeclined(TriageError):
 
 class BrokerUnavailable(TriageError):
     """The broker did not take a task. Nothing is lost: the ledger remembers it."""
+
+
+class AuditUnavailable(TriageError):
+    """The audit repository did not take messages, or did not say so; they are sent again."""
 
 
 class QuestionUnclear(TriageError):

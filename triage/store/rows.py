@@ -2,7 +2,8 @@
 
 Rule: a state changes in `move` alone, through `domain.study.advance`, and leaves a line of
 history. A row that will be written was read with its lock (FOR UPDATE; SQLite holds the whole
-database), so what was read still holds.
+database), so what was read still holds. A study is locked before its deliveries are counted or
+changed: of two that end at the same moment, the second then sees that the first has ended.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outa
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
+from triage.store.database import one_at_a_time
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
@@ -191,6 +193,7 @@ def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
     what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
     same = (incidents.c[name] == value for name, value in what.items())
     recent = incidents.c.at > at - SAME_S
+    one_at_a_time(connection, f"report {kind}")  # or each of two would make a row
     more = {"times": incidents.c.times + times, "at": at}
     if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
         connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
@@ -465,12 +468,27 @@ def _product_of(row: Row[Any]) -> Product:
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
+def end_delivery(
+    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+) -> None:
+    """Store how a delivery ended; the last one ends its study."""
+    mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
+        deliveries.c.id == delivery_id
+    )
+    study_uid, revision = connection.execute(mine).one()
+    # The study is locked first, as `finish` does it, or the two might wait for each other.
+    find_study(connection, study_uid, revision)
+    ended = {"state": state, "last_answer": answer, "changed_at": at}
+    connection.execute(update_delivery(delivery_id).values(ended))
+    end_study(connection, study_uid, revision, at)
+
+
 def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
     """When no delivery is pending any more, the study is delivered or has failed."""
+    study = find_study(connection, study_uid, revision)
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
-    study = find_study(connection, study_uid, revision)
     if study is None or counts.get(DeliveryState.PENDING):
         return
     if failed := counts.get(DeliveryState.FAILED):
