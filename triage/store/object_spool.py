@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,7 +22,6 @@ from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.ports import Aside
-from triage.store.bucket import Bucket
 from triage.store.spool import (
     ABANDONED_S,
     KEPT,
@@ -34,6 +34,9 @@ from triage.store.spool import (
     same_data_set,
 )
 
+if TYPE_CHECKING:  # its client is not installed everywhere
+    from triage.store.bucket import Bucket
+
 log = structlog.get_logger(__name__)
 
 ROOT = "spool/"
@@ -43,7 +46,7 @@ QUARANTINE = "quarantine/"
 class ObjectSpool:
     """See `ports.Spool`."""
 
-    def __init__(self, bucket: Bucket, state_dir: Path) -> None:
+    def __init__(self, bucket: "Bucket", state_dir: Path) -> None:
         self._bucket = bucket
         self._incoming = Incoming(state_dir / "spool")
         self._trying = threading.Lock()
