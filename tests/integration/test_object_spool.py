@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -24,7 +25,7 @@ from triage.config import Receiver
 from triage.demo import free_port
 from triage.dimse import AT_ONCE, Status
 from triage.domain.commitment import FailureReason, Reference, Report
-from triage.domain.errors import LedgerUnavailable, SpoolAway
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolAway
 from triage.imaging.header import read_identity
 from triage.intake import Intake
 from triage.pressure import Limits, Pressure
@@ -187,6 +188,24 @@ def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
     (report,) = told
     assert report.committed == (asked[0],)
     assert report.failed == ((asked[1], FailureReason.PROCESSING_FAILURE),)
+
+
+def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
+    server: ObjectStore, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(server.settings(prefix))
+    complete = bucket._client.complete_multipart_upload
+
+    def as_older_stores(**request: Any) -> Any:
+        """Take no notice of the condition."""
+        return complete(**{name: request[name] for name in request if name != "IfNoneMatch"})
+
+    monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
+    with pytest.raises(ConfigurationError, match="overwrites what is there"):
+        bucket.try_out()
+    with pytest.raises(SpoolAway, match="overwrites what is there"):
+        ObjectSpool(bucket, tmp_path).quarantine(b"damaged")
+    assert server.keys(f"{prefix}/") == []
 
 
 def test_an_upload_that_a_crash_left_is_given_up(

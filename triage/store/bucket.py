@@ -11,6 +11,7 @@ nobody waits in a queue for one time-out after the other; `ask` alone goes throu
 
 import errno
 import hashlib
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -277,6 +278,8 @@ class Bucket:
 
 def _client(settings: Settings) -> Any:
     keys = {} if settings.credentials is None else _keys_in(settings.credentials)
+    if settings.ca is not None:
+        _check_ca(settings.ca)
     try:
         return Session().create_client(
             "s3",
@@ -297,6 +300,16 @@ def _client(settings: Settings) -> Any:
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"spool: {error}") from None
+
+
+def _check_ca(path: Path) -> None:
+    """Raise ConfigurationError now; the client would find out in the middle of an instance."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"spool.ca {path} cannot be read, or has no certificate (PEM) in it"
+        ) from None
 
 
 def _keys_in(path: Path) -> dict[str, str]:
