@@ -10,8 +10,8 @@ here need that room, and nothing while a spool elsewhere is away; an instance wh
 let in is kept if it can be. At the ceiling of waiting studies a study is refused of which nothing
 is here. One that has begun is let in to its end, with its late instances and what is sent twice:
 half a study would be assessed as if it were whole. Both open again at a distance from where they
-close, so that they do not flap. Measuring is done by one thread, at most once a
-second; the others go by what was measured last.
+close, so that they do not flap. Measuring is done by one thread, at most once a second; the others
+go by what was measured last.
 """
 
 import os

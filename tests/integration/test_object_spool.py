@@ -26,6 +26,7 @@ from triage.demo import free_port
 from triage.dimse import AT_ONCE, Status
 from triage.domain.commitment import FailureReason, Reference, Report
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolAway
+from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
 from triage.intake import Intake
 from triage.pressure import Limits, Pressure
@@ -150,6 +151,24 @@ def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
     assert len(list(spool.paths())) == 1
     (kept,) = server.keys(f"{prefix}/quarantine/")
     assert kept.endswith(f"{hashlib.sha256(b'damaged').hexdigest()}.bin")
+
+
+def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
+    spool: ObjectSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = part10(image())
+    receipt = spool.keep(read_identity(content), content)
+    put = Bucket.put
+
+    def put_and_lose(bucket: Bucket, key: str, path: Path, digest: str) -> bool:
+        is_new = put(bucket, key, path, digest)
+        spool.discard(receipt.path)
+        return is_new
+
+    with monkeypatch.context() as patch, pytest.raises(SpoolAway, match="send it again"):
+        patch.setattr(Bucket, "put", put_and_lose)
+        spool.keep(read_identity(content), content)
+    assert spool.keep(read_identity(content), content).outcome is Outcome.NEW
 
 
 def test_recovering_waits_while_it_is_away(

@@ -143,10 +143,13 @@ class ObjectSpool:
 
     def _holds(self, name: str, aside: Aside) -> bool:
         """Tell whether the data set of what lies there is the same."""
-        if self._bucket.digest(ROOT + name) == aside.digest:
-            return True
-        with self._fetched(name) as there:
-            return same_data_set(there.path, aside.path)
+        try:
+            if self._bucket.digest(ROOT + name) == aside.digest:
+                return True
+            with self._fetched(name) as there:
+                return same_data_set(there.path, aside.path)
+        except FileNotFoundError:
+            raise SpoolAway("the first copy was removed at this moment: send it again") from None
 
     @contextmanager
     def _fetched(self, path: str) -> Iterator[FileAside]:
