@@ -40,6 +40,7 @@ from triage.reports.equipment import Equipment
 from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
+from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
@@ -102,6 +103,7 @@ class Assessor:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
+            reached(Step.REPORTED)
             self._finish(study, reporting.assessment, made)
             self._keep(looked)
 
@@ -200,9 +202,11 @@ class Assessor:
 
     def _send(self, due: Sequence[int]) -> None:
         """Send after the commit; what the broker does not take, the reconciler sends."""
+        reached(Step.STORED)
         try:
             for delivery_id in due:
                 self.queue.deliver(delivery_id)
+                reached(Step.DELIVERY_SENT)
                 self.ledger.queued_delivery(delivery_id)
         except BrokerUnavailable as error:
             log.warning("broker unavailable, deliveries wait in the ledger", error=str(error))

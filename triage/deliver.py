@@ -1,24 +1,30 @@
 """Use case: bring one product to one destination.
 
 Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
-answer and tried again later, ever more rarely. Of a destination that is silent one delivery at a
-time finds out when it is back, so it holds up no other.
+answer and tried again later, ever more rarely; a refusal for good is not. Of a destination that is
+silent one delivery at a time finds out when it is back, so it holds up no other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from triage.domain.delivery import Delivery, Product, backoff_s
-from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.domain.delivery import Delivery, Product, backoff_s, spread_s
+from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
+from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
+from triage.steps import Step, reached
+from triage.trail import SILENT, DeliveryTrail, StudyTrail
 
 log = structlog.get_logger(__name__)
 
-#: An attempt that is silent for so long was killed: longer than the three time-outs of an
-#: association (connect, accept, answer), which the settings keep at 40 seconds at most.
-LEASE_S = 120.0
+LEASE_S = 30.0  #: unless the settings say otherwise
+
+
+def no_chance() -> float:
+    """Return the chance that changes nothing."""
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -28,31 +34,51 @@ class Deliverer:
     ledger: Ledger
     destinations: Mapping[str, Destination]
     max_attempts: int
+    lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
+    chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
+    trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
-        delivery = self.ledger.claim_delivery(delivery_id, LEASE_S)
+        delivery = self.ledger.claim_delivery(delivery_id, self.lease_s)
         if delivery is None:
             log.info("nothing to deliver, the work is taken")
             return
+        reached(Step.DELIVERY_TAKEN)
+        with kept_alive(
+            lambda: self.ledger.renew_delivery(delivery_id, self.lease_s), self.lease_s / 3
+        ):
+            self._attempt(delivery)
+        reached(Step.DELIVERED)
+
+    def _attempt(self, delivery: Delivery) -> None:
         destination = self.destinations.get(delivery.destination)
         if destination is None:
-            self._failed(delivery, f"destination {delivery.destination} is not configured")
+            why = DeliveryFailed(f"destination {delivery.destination} is not configured")
+            self._failed(delivery, why)
             return
+        told = self._told(delivery)
         try:
-            acknowledgement = destination.deliver(self._chosen(delivery, destination))
+            product = self._chosen(delivery, destination)
+            told.sending(product)
+            acknowledgement = destination.deliver(product)
         except DeliveryFailed as error:
-            silent = isinstance(error, DestinationUnreachable)
-            self._failed(delivery, str(error), unreachable=silent)
+            self._failed(delivery, error)
             return
-        self.ledger.delivered(delivery_id, acknowledgement.answer)
+        reached(Step.PRODUCT_SENT)
+        told.sent(product)
+        self.ledger.delivered(delivery.id, acknowledgement.answer)
         log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
 
     def broke(self, delivery_id: int, error: BaseException) -> None:
         """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
         delivery = self.ledger.delivery(delivery_id)
         if delivery is not None:
-            self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
+            why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
+            self._failed(delivery, why)
+
+    def _told(self, delivery: Delivery) -> DeliveryTrail:
+        return SILENT if self.trail is None else self.trail.of(delivery)
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
@@ -62,13 +88,17 @@ class Deliverer:
         self.ledger.chosen(delivery.id, product.sop_instance_uid)
         return product
 
-    def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
-        last = delivery.attempts >= self.max_attempts
-        again_in_s = None if last else backoff_s(delivery.attempts)
-        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=unreachable)
+    def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
+        last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
+        again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
+        silent = isinstance(error, DestinationUnreachable)
+        answer = f"{error}: {error.told}" if error.told else str(error)
+        if last:
+            self._told(delivery).given_up(delivery.product, answer)
+        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",
             destination=delivery.destination,
-            answer=answer,
+            answer=str(error),
             attempt=delivery.attempts,
         )

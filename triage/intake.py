@@ -23,9 +23,10 @@ from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import read_identity
 from triage.metrics import Metrics, Turned
-from triage.ports import Aside, Ledger, Spool
+from triage.ports import Aside, AuditTrail, Ledger, Spool
 from triage.pressure import Limits, Nowhere, Pressure
-from triage.repeated import Repeated
+from triage.repeated import REJECTED, Repeated
+from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 NOBODY = Source(calling_ae="", address="")
@@ -34,17 +35,18 @@ NOBODY = Source(calling_ae="", address="")
 class Intake:
     """Every receiver's only way in."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it tells and asks
         self,
         spool: Spool,
         ledger: Ledger,
         associations: OpenAssociations | None = None,
         pressure: Pressure | None = None,
         metrics: Metrics | None = None,
+        audit: AuditTrail | None = None,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
-        self._repeated = Repeated(ledger)
+        self._repeated = Repeated(ledger, audit)
         #: Receivers say here when an association opens and ends.
         self.associations = associations or OpenAssociations()
         self._pressure = pressure or Pressure(spool, ledger, Limits())
@@ -147,7 +149,9 @@ class Intake:
             detail = f"other content under the known UID {uid}; not assessed"
             self._incident("conflicting instance", detail, source, receipt.path)
             return
+        reached(Step.KEPT)
         self._ledger.record(receipt, source)
+        reached(Step.RECORDED)
 
     def _held_back(self, error: HeldBack, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
@@ -155,7 +159,7 @@ class Intake:
     def report_rejected(self, why: str, source: Source, reason: Turned = Turned.CALLING) -> None:
         """Remember that somebody was turned away before an instance came."""
         self.metrics.turned_away(reason)
-        self._repeated.report("rejected association", why, replace(source, association=0))
+        self._repeated.report(REJECTED, why, replace(source, association=0))
 
     def report_refused(self, why: str, source: Source) -> None:
         """Remember that an instance was refused of which nothing was kept."""

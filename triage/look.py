@@ -31,6 +31,7 @@ from triage.model.questions import Questions
 from triage.model.scoring import answer
 from triage.ports import Embedding, Encoder, Frames
 from triage.reports.header import refuse_two_patients
+from triage.steps import Step, reached
 
 Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
 
@@ -101,6 +102,7 @@ def look(study_uid: str, paths: Iterable[str], read: Read, model: Model, rules: 
     if not frames:
         raise StudyDeclined("no view can be decoded: " + "; ".join(m.reason for m in undecodable))
     clip = join(frames, form)
+    reached(Step.READ)
     return Seen(
         images=shown,
         documents=[each.header for each in images if not _is_picture(each)],

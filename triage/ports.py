@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
+from triage.domain.delivery import Acknowledgement, Delivery, Outage, Product, Route
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -156,6 +157,9 @@ class Ledger(Protocol):
     def sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""
 
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
+
     def move(
         self,
         study: StudyRevision,
@@ -215,6 +219,9 @@ class Ledger(Protocol):
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
 
+    def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
+        """Extend the lease of a delivery that is under way."""
+
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
 
@@ -236,6 +243,9 @@ class Ledger(Protocol):
 
         While a destination is unreachable, this delivery alone finds out when it is back.
         """
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
@@ -294,6 +304,16 @@ class Queue(Protocol):
 
     def waiting(self, queue: str) -> int:
         """Return how many tasks wait in the queue "assess" or "deliver"."""
+
+
+class AuditTrail(Protocol):
+    """Who did what, for an audit repository (PS3.15 A.5). Safe in any thread."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep an event durably, to be sent in its turn; what fails is logged and raises nothing.
+
+        Record it before what it tells of is done with: a crash may then repeat, never lose it.
+        """
 
 
 class Encoder(Protocol):

@@ -1,4 +1,8 @@
-"""What every destination promises: the fake, and a real PACS behind C-STORE."""
+"""What every destination promises: the fake, a real PACS, a folder, a webhook, HL7.
+
+Rule: each is sent what it takes, and each is the real thing with a real peer; what is its own
+stands in a file of its own.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +15,19 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from tests.builders.assessments import mixed, untrained
 from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
+from tests.integration.hooks import SECRET, hook
+from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
-from triage.config import DicomDestination
+from triage.config import DicomDestination, FolderDestination, MllpDestination, WebhookDestination
 from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
+from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
+from triage.destinations.webhook import Webhook
 from triage.domain.delivery import Product
-from triage.domain.errors import DeliveryFailed
+from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination
-from triage.reports import products
+from triage.reports import hl7, products, summary
 from triage.reports.structured_report import build
 
 
@@ -27,32 +36,75 @@ def product() -> Product:
     return build(reporting(untrained()))
 
 
+def for_(destination: Destination) -> Product:
+    """Return a product that a destination takes."""
+    said = reporting(untrained())
+    made = [build(said), summary.build(said), hl7.build(said)]
+    return next(each for each in made if each.media_type in destination.media_types)
+
+
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
     settings = DicomDestination(name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=2)
     return DicomStore("CMRTRIAGE", settings)
 
 
-@pytest.fixture(params=["fake", "orthanc"])
+def folder(path: Path) -> Folder:
+    return Folder("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
+
+
+def webhook(url: str) -> Webhook:
+    values = {"name": "hook", "kind": "webhook", "url": url, "secret": SECRET, "timeout_s": 2}
+    return Webhook("CMRTRIAGE", WebhookDestination.model_validate(values))
+
+
+def mllp(port: int) -> Mllp:
+    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
+    return Mllp("CMRTRIAGE", MllpDestination.model_validate(values))
+
+
+@pytest.fixture(params=["fake", "orthanc", "folder", "webhook", "mllp"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    """Yield each kind of destination, with its peer there."""
     if request.param == "fake":
         yield FakeDestination()
-        return
-    with orthanc(tmp_path) as server:
-        yield dicom(server.dicom_port)
+    elif request.param == "folder":
+        yield folder(tmp_path)
+    elif request.param == "webhook":
+        with hook() as ours:
+            yield webhook(ours.url)
+    elif request.param == "mllp":
+        with listener() as listening:
+            yield mllp(listening.port)
+    else:
+        with orthanc(tmp_path) as server:
+            yield dicom(server.dicom_port)
 
 
-@pytest.fixture(params=["fake", "nobody"])
-def silent(request: pytest.FixtureRequest) -> Destination:
-    return FakeDestination(refusal="no answer") if request.param == "fake" else dicom(free_port())
+@pytest.fixture(params=["fake", "pacs", "folder", "webhook", "mllp"])
+def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+    """Return each kind of destination, with nobody there."""
+    match request.param:
+        case "fake":
+            return FakeDestination(refusal="no answer", silent=True)
+        case "folder":
+            return folder(tmp_path / "none")
+        case "webhook":
+            return webhook(f"http://{HOST}:{free_port()}/")
+        case "mllp":
+            return mllp(free_port())
+    return dicom(free_port())
 
 
-def test_a_product_is_taken_and_acknowledged(destination: Destination, product: Product) -> None:
-    assert destination.deliver(product).answer == "0x0000 Success"
+def test_a_product_is_taken_and_acknowledged(destination: Destination) -> None:
+    assert destination.deliver(for_(destination)).answer
 
 
 def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destination) -> None:
     unheard_of = Product("other", "1.2.826.0.1.3680043.10.999.1", "2.25.1", b"")
     older = Product("older", EnhancedSRStorage, "2.25.2", b"")
+    if not isinstance(destination, FakeDestination | DicomStore):  # takes every form
+        assert destination.choose([unheard_of, older]) == unheard_of
+        return
     if isinstance(destination, FakeDestination):
         destination.classes = [EnhancedSRStorage]
     assert destination.choose([unheard_of, older]) == older
@@ -60,25 +112,27 @@ def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destina
         destination.choose([unheard_of])
 
 
-def test_the_same_product_twice_is_acknowledged_twice(
-    destination: Destination, product: Product
-) -> None:
-    destination.deliver(product)
-    assert destination.deliver(product).answer == "0x0000 Success"
+def test_the_same_product_twice_is_acknowledged_twice(destination: Destination) -> None:
+    product = for_(destination)
+    assert destination.deliver(product) == destination.deliver(product)
 
 
 def test_an_echo_is_answered(destination: Destination) -> None:
-    assert destination.echo().answer == "0x0000 Success"
+    assert destination.echo().answer
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_a_destination_that_is_not_there_is_a_failure(
-    silent: Destination, product: Product
-) -> None:
-    with pytest.raises(DeliveryFailed, match="answer"):
-        silent.deliver(product)
-    with pytest.raises(DeliveryFailed, match="answer"):
+def test_a_destination_that_is_not_there_is_silent(silent: Destination) -> None:
+    with pytest.raises(DestinationUnreachable, match="answer"):
+        silent.deliver(for_(silent))
+    with pytest.raises(DestinationUnreachable, match="answer"):
         silent.echo()
+
+
+def test_success_is_told_in_the_standards_words(tmp_path: Path, product: Product) -> None:
+    with orthanc(tmp_path) as server:
+        assert dicom(server.dicom_port).deliver(product).answer == "0x0000 Success"
+        assert dicom(server.dicom_port).echo().answer == "0x0000 Success"
 
 
 def test_a_host_that_does_not_resolve_is_a_failure(product: Product) -> None:
@@ -179,6 +233,6 @@ def test_a_pacs_that_does_not_know_us_is_named_with_its_reason(product: Product)
     port = free_port()
     server = ae.start_server((HOST, port), block=False)
     assert server is not None
-    with pytest.raises(DeliveryFailed, match="rejected the association: Calling AE title"):
+    with pytest.raises(DestinationUnreachable, match="rejected the association: Calling AE title"):
         dicom(port, "PACS").deliver(product)
     server.shutdown()

@@ -4,7 +4,19 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from triage.config import DicomwebArchive, Settings, Stow, Web, load, require_peers, shown
+from triage.config import (
+    DicomDestination,
+    DicomwebArchive,
+    FolderDestination,
+    Settings,
+    Stow,
+    Web,
+    WebhookDestination,
+    load,
+    require_peers,
+    shown,
+)
+from triage.destinations import KINDS
 from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hashed
 
@@ -83,6 +95,10 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "case_library: postgresql://u:hush@h/db",
             "line 1: case_library: a PostgreSQL is named as postgresql+psycopg://",
         ),
+        (
+            "ledger: sqlite:///u:hush@h/db",
+            "line 1: ledger: a PostgreSQL is named as postgresql+psycopg://",
+        ),
         ("receiver: {complete: {evidence: [count]}}", "ask must name the PACS that is asked"),
         (
             "receiver: {complete: {sources: [{calling: MR1, evidence: [count]}]}}",
@@ -104,6 +120,22 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "archives: {a: {kind: dicomweb, url: 'http://h/web', authorization: Bearer hush}}",
             "to h it could be read on the way",
         ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://h/p'}]",
+            "give secret or secret_file",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'http://h/p', secret: hush}]",
+            "to h it could be read on the way",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://u:hush@h', secret: hush}]",
+            "user and password have no place",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://h?t=hush', secret: hush}]",
+            "written as https://host/path",
+        ),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,
@@ -116,6 +148,69 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) 
         load(written(tmp_path, text), {})
     assert said in str(error.value)
     assert "hush" not in str(error.value)
+
+
+def test_a_mistake_in_a_destination_of_a_kind_is_named_as_it_was_written(tmp_path: Path) -> None:
+    text = "destinations:\n  - name: out\n    kind: folder\n    port: 104\n"
+    with pytest.raises(ConfigurationError) as error:
+        load(written(tmp_path, text), {})
+    missing, unknown = str(error.value).splitlines()
+    assert missing.endswith("line 2: destinations.0.path: is missing")
+    assert unknown.endswith("line 4: destinations.0.port: is no known field; check its spelling")
+
+
+def test_a_destination_without_a_kind_is_a_dicom_one(tmp_path: Path) -> None:
+    text = (
+        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+    )
+    pacs, folder = load(written(tmp_path, text), {}).destinations
+    assert isinstance(pacs, DicomDestination)
+    assert folder == FolderDestination(name="b", kind="folder", path=tmp_path / "p")
+
+
+def test_an_item_of_a_list_is_changed_by_its_name(tmp_path: Path) -> None:
+    text = (
+        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+    )
+    changed = {"TRIAGE_DESTINATIONS__A__PORT": "104", "TRIAGE_DESTINATIONS__B__PATH": "/q"}
+    pacs, folder = load(written(tmp_path, text), changed).destinations
+    assert isinstance(pacs, DicomDestination)
+    assert pacs.port == 104
+    assert folder == FolderDestination(name="b", kind="folder", path=Path("/q"))
+    with pytest.raises(ConfigurationError, match="^environment: destinations.0.port: Input"):
+        load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__A__PORT": "x"})
+    with pytest.raises(ConfigurationError, match="destinations.c.port: only fields"):
+        load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__C__PORT": "104"})
+
+
+HOOK = "{name: hook, kind: webhook, url: 'https://h/p', secret: hush}"
+
+
+def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, f"destinations: [{HOOK}]")
+    assert "hush" not in shown(load(path, {}))
+    overlay = {"TRIAGE_DESTINATIONS__HOOK__SECRET": "hush from elsewhere"}
+    settings = load(path, overlay)
+    (hook,) = settings.destinations
+    assert isinstance(hook, WebhookDestination)
+    assert hook.secret is not None
+    assert hook.secret.get_secret_value() == "hush from elsewhere"
+    assert "hush" not in shown(settings) + repr(settings)
+
+
+def test_a_destination_that_would_get_nothing_is_named(tmp_path: Path) -> None:
+    text = f"receiver: {{calling: [A]}}\ndestinations: [{HOOK}]\nreports: "
+    with pytest.raises(ConfigurationError, match="hook would get nothing: of summary"):
+        require_peers(load(written(tmp_path, f"{text}[pdf]"), {}))
+    require_peers(load(written(tmp_path, f"{text}[pdf, summary]"), {}))
+
+
+def test_a_kind_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind is ") as error:
+        load(written(tmp_path, "destinations: [{name: a, kind: pigeon}]"), {})
+    assert all(kind in str(error.value) for kind in KINDS)
+    with pytest.raises(ConfigurationError, match="destinations.0: Input should be a valid dict"):
+        load(written(tmp_path, "destinations: [pacs]"), {})
 
 
 def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
@@ -158,9 +253,10 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
         ),
     ],
 )
-def test_a_password_of_the_case_library_is_not_shown(url: str, expected: str) -> None:
-    told = shown(Settings(case_library=url, redis_url="redis://user:hush@broker"))
+def test_a_password_of_a_database_is_not_shown(url: str, expected: str) -> None:
+    told = shown(Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker"))
     assert json.loads(told)["case_library"] == expected
+    assert json.loads(told)["ledger"] == expected
     assert json.loads(told)["redis_url"] == "redis://***@broker"
 
 

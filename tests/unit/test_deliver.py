@@ -1,5 +1,8 @@
 from dataclasses import replace
 
+import pytest
+from structlog.testing import capture_logs
+
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
@@ -51,6 +54,27 @@ def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up
     assert current(ledger, study.study_uid).state is State.FAILED
 
 
+def test_what_a_destination_says_in_its_own_words_is_kept_and_not_logged(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    ris = FakeDestination("pacs", refusal="AE, application error", told="no patient Marked^Name")
+    with capture_logs() as lines:
+        Deliverer(ledger, {"pacs": ris}, max_attempts=3).deliver(delivery)
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert waiting.last_answer == "AE, application error: no patient Marked^Name"
+    assert "Marked" not in repr(lines)
+
+
+def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None:
+    study, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="HTTP 422", final=True)
+    Deliverer(ledger, {"pacs": pacs}, max_attempts=300).deliver(delivery)
+    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    assert (given_up.state, given_up.last_answer) == (DeliveryState.FAILED, "HTTP 422")
+    assert current(ledger, study.study_uid).state is State.FAILED
+
+
 def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> None:
     study, (first, second) = assessed(ledger, "down", "up")
     up = FakeDestination("up")
@@ -79,7 +103,7 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     deliverer.broke(delivery, RuntimeError("a defect"))
     (waiting,) = ledger.deliveries(study.study_uid, 1)
     assert waiting.state is DeliveryState.PENDING
-    assert "RuntimeError" in waiting.last_answer
+    assert waiting.last_answer == "the delivery broke with RuntimeError: a defect"
     clock.pass_s(5)
     assert ledger.unsent_deliveries(None) == [delivery]
 
@@ -138,9 +162,46 @@ def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
                 deliverer.deliver(delivery)
             clock.pass_s(1)
 
+    began = clock.now()
     work(200)
+    (outage,) = ledger.outages()
+    assert (outage.destination, outage.since, outage.last_answer) == ("silent", began, "no answer")
+    assert (outage.waiting, outage.again_at) == (3, began + 155 + 160)
     attempts = [each.attempts for id_ in deliveries if (each := ledger.delivery(id_))]
     assert attempts == [6, 0, 0]  # after 0, 5, 15, 35, 75 and 155 seconds
     silent.refusal = ""
     work(200)
     assert len(silent.received) == 3
+    assert ledger.outages() == []
+
+
+def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: FakeClock) -> None:
+    _, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="no answer", silent=True)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=30)
+    deliverer.deliver(delivery)
+    first = clock.now()
+    clock.pass_s(5)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [first]
+    pacs.refusal, pacs.silent = "0xA700 Out of resources", False
+    clock.pass_s(10)
+    deliverer.deliver(delivery)
+    assert ledger.outages() == []
+    pacs.silent = True
+    clock.pass_s(20)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [clock.now()]
+
+
+def test_4_pauses_are_spread_so_that_not_all_come_at_once(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (first, second) = assessed(ledger, "one", "two")
+    down = {name: FakeDestination(name, refusal="no answer") for name in ("one", "two")}
+    chances = iter([0.0, 1.0])
+    deliverer = Deliverer(ledger, down, max_attempts=3, chance=lambda: next(chances))
+    deliverer.deliver(first)
+    deliverer.deliver(second)
+    pauses = [each.due_at - clock.now() for each in ledger.deliveries(study.study_uid, 1)]
+    assert pauses == pytest.approx([5, 4.5])

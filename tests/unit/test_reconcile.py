@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.builders.gatherings import gathering
 from tests.contract.ledgers import (
+    HOLDER,
     SOURCE,
     assessed,
     assessing,
@@ -13,7 +16,7 @@ from tests.contract.ledgers import (
 from tests.fakes import FakeClock, FakeQueue
 from triage.domain.completeness import Patience
 from triage.domain.study import Event, State
-from triage.reconcile import FORGOTTEN_AFTER_S, Reconciler
+from triage.reconcile import FORGOTTEN_AFTER_S, Reconciler, give_up
 from triage.store.ledger import SqlLedger
 
 
@@ -34,6 +37,19 @@ def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
     judged = current(ledger, study.study_uid)
     assert (judged.state, judged.reason) == (State.READY, "quiet for 15 s after 3 instances")
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_1_while_nobody_listened_no_study_was_quiet(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    clock.pass_s(60)  # down, and its sender tries again
+    started = replace(reconciler, listening_since=clock.now())
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.RECEIVING
+    clock.pass_s(15)
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.READY
 
 
 def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
@@ -102,7 +118,7 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
     released = current(ledger, study.study_uid)
     assert (released.state, released.reason) == (
         State.READY,
-        "its worker fell silent, attempt 1 of 3",
+        f"its worker {HOLDER} fell silent, attempt 1 of 3",
     )
     assert not queue.tasks["assess"]  # a fault that passes must not use up all attempts at once
     clock.pass_s(5)
@@ -110,21 +126,38 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 
-def test_4_a_study_that_kills_every_worker_is_set_aside(
+def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
-    for _ in range(2):
-        clock.pass_s(31)
-        reconciler.tick()
-        assert ledger.claim(study.study_uid, 1, "another", 30) is not None
+    clock.pass_s(31)
+    reconciler.tick()
+    assert ledger.claim(study.study_uid, 1, "another", 30) is not None
     clock.pass_s(31)
     reconciler.tick()
     failed = current(ledger, study.study_uid)
-    assert (failed.state, failed.reason) == (
-        State.FAILED,
-        "its worker fell silent, attempt 3 of 3",
+    assert failed.state is State.FAILED
+    assert failed.reason == (
+        "its worker another fell silent, attempt 2 of 3; it may be the cause, and is kept for a "
+        "look: `triage replay` tries again"
     )
+    assert ledger.move(failed, Event.REPLAYED, "asked for")
+    assert ledger.claim(study.study_uid, 1, "another", 30) is not None
+    clock.pass_s(31)
+    reconciler.tick()
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_a_study_whose_assessments_break_has_all_its_attempts(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    clock.pass_s(31)
+    reconciler.tick()
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    give_up(ledger, again, "it broke", 3, HOLDER)
+    assert current(ledger, study.study_uid).state is State.READY
 
 
 def test_a_failed_study_is_queued_when_somebody_replays_it(

@@ -7,17 +7,19 @@ from pathlib import Path
 import click
 
 from triage import terminal
+from triage.audit import transport_of
 from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
-from triage.config import WatchedFolder, load, require_peers, shown
-from triage.domain.errors import ConfigurationError, DeliveryFailed
+from triage.config import Audit, WatchedFolder, load, require_peers, shown
+from triage.databases import told_revision
+from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
 
 @click.command()
 @click.pass_obj
 def check(config: Path | None) -> None:
-    """Print the resolved settings; validate findings and bundle; C-ECHO the destinations.
+    """Print the resolved settings; validate findings and bundle; ask if destinations are there.
 
     A spool is tried with a probe. Exits with 2 if anything needs mending. Changes nothing, but
     makes the tables of a case_library, and the folders in a spool.url.
@@ -28,10 +30,12 @@ def check(config: Path | None) -> None:
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
+    ledger = told_revision(settings)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
     say = terminal.say
+    say(f"ledger: {ledger}")
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
@@ -45,8 +49,19 @@ def check(config: Path | None) -> None:
         except DeliveryFailed as error:
             silent += 1
             terminal.complain(f"destination {name}: {error}")
+    _check_audit(settings.audit)
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+def _check_audit(settings: Audit | None) -> None:
+    """Tell how the audit repository answers; raise ConfigurationError where it does not."""
+    if settings is None:
+        return
+    try:
+        terminal.say(f"audit: {transport_of(settings).check()}")
+    except AuditUnavailable as error:
+        raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:

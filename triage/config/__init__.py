@@ -7,7 +7,15 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import DicomDestination
+from triage.config.audit import Audit, AuditSyslog
+from triage.config.destinations import (
+    AnyDestination,
+    DestinationTls,
+    DicomDestination,
+    FolderDestination,
+    MllpDestination,
+    WebhookDestination,
+)
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -28,16 +36,22 @@ from triage.config.spool import Spool
 __all__ = [
     "HASHED",
     "AeTitle",
+    "AnyDestination",
     "Archive",
     "Asking",
+    "Audit",
+    "AuditSyslog",
     "CommitmentRequestor",
     "Completeness",
+    "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
     "Equipment",
+    "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
+    "MllpDestination",
     "Model",
     "MoveTo",
     "Peer",
@@ -50,6 +64,7 @@ __all__ = [
     "Tls",
     "WatchedFolder",
     "Web",
+    "WebhookDestination",
     "Worker",
     "child_environment",
     "load",

@@ -6,7 +6,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.config.archives import Archive
-from triage.config.destinations import DicomDestination
+from triage.config.audit import Audit
+from triage.config.destinations import AnyDestination
 from triage.config.fields import (
     LOOPBACK,
     BrokerUrl,
@@ -14,13 +15,13 @@ from triage.config.fields import (
     Name,
     Port,
     PostgresUrl,
-    Seconds,
     UserName,
 )
 from triage.config.receiver import Receiver
 from triage.config.spool import Spool
 from triage.documents import Strict
 from triage.domain.assessment import Disclosure
+from triage.domain.delivery import LONGEST_WAIT_S
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -30,6 +31,7 @@ class Model(Strict):
 
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
     provider: Literal["cpu", "cuda"] = "cpu"
+    fallback: Literal["cpu"] | None = None  #: where one clip does not fit into memory
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
     key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
@@ -38,7 +40,8 @@ class Worker(Strict):
     """How studies are worked through."""
 
     assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
-    lease_s: Seconds = 30.0  #: a worker that is silent for so long has lost its study
+    #: a worker that is silent for so long has lost its study
+    lease_s: float = Field(default=30.0, gt=0, le=LONGEST_WAIT_S)
     max_attempts: int = Field(default=5, ge=1)  #: then a study is set aside
     #: then a delivery is given up; with at most five minutes between two, 300 last a day
     max_delivery_attempts: int = Field(default=300, ge=1)
@@ -82,7 +85,7 @@ class Equipment(Strict):
 
 
 #: What can be sent of an assessment; a test holds them to the registry of reports.
-Report = Literal["structured_report", "key_images", "pdf", "secondary_capture"]
+Report = Literal["structured_report", "key_images", "pdf", "secondary_capture", "hl7", "summary"]
 
 
 class Settings(Strict):
@@ -91,12 +94,13 @@ class Settings(Strict):
     state_dir: Path = Path("~/.local/state/cmr-triage")
     spool: Spool = Spool()
     redis_url: BrokerUrl | None = None  #: None: a private redis-server in the state folder
+    ledger: PostgresUrl | None = None  #: None: an SQLite file in the state folder
     case_library: PostgresUrl | None = (
         None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder
     )
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: Receiver = Receiver()
-    destinations: tuple[DicomDestination, ...] = ()
+    destinations: tuple[AnyDestination, ...] = ()
     archives: dict[Name, Archive] = Field(default_factory=dict)  #: that `triage pull` asks
     findings: Path = PACKAGE / "findings" / "default.yaml"
     series_rules: Path | None = None  #: what this site's series are, asked before the shipped table
@@ -106,6 +110,7 @@ class Settings(Strict):
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     web: Web = Web()
     metrics: MetricsEndpoint = MetricsEndpoint()
+    audit: Audit | None = None  #: None: no audit messages
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )

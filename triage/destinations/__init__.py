@@ -1,10 +1,18 @@
 """Where products go. A new kind of destination is one new file here and one line in KINDS."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from triage.config import DicomDestination
 from triage.destinations.dicom import DicomStore
+from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
+from triage.destinations.webhook import Webhook
 from triage.ports import Destination
 
 #: How to open a configured destination, by its `kind`; arguments: our AE title, its settings.
-KINDS: Mapping[str, Callable[[str, DicomDestination], Destination]] = {"dicom": DicomStore}
+KINDS: Mapping[str, Callable[[str, Any], Destination]] = {
+    "dicom": DicomStore,
+    "folder": Folder,
+    "webhook": Webhook,
+    "mllp": Mllp,
+}

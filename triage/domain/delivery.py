@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 DICOM = "application/dicom"
+HL7 = "application/hl7-v2+er7"
+JSON = "application/json"
+
+LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
 
 
 class DeliveryState(StrEnum):
@@ -18,7 +22,8 @@ class DeliveryState(StrEnum):
     PENDING = "PENDING"
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"  #: a later assessment of the same revision made it needless
+    #: a later assessment of the same revision made it needless, or a message of a later revision
+    SUPERSEDED = "SUPERSEDED"
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,25 @@ class Delivery:
         """What the destination may choose from, the best first."""
         return (self.product, *self.alternatives)
 
+    @property
+    def has_warning(self) -> bool:
+        """Whether it was taken with a remark: a warning of C-STORE is 0xBxxx (PS3.4 B.2.3)."""
+        return self.state is DeliveryState.DELIVERED and self.last_answer.startswith("0xB")
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A delivery that is not tried any more."""
+
+    id: int
+    study_uid: str
+    revision: int
+    destination: str
+    kind: str  #: of the product
+    attempts: int
+    last_answer: str
+    at: float  #: seconds since the epoch
+
 
 @dataclass(frozen=True)
 class Acknowledgement:
@@ -78,6 +102,26 @@ class Acknowledgement:
     answer: str  #: e.g. "0x0000 Success", or a warning status that is worth keeping
 
 
-def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = 300.0) -> float:
+@dataclass(frozen=True)
+class Outage:
+    """A destination that does not answer: one delivery at a time is tried, the others wait."""
+
+    destination: str
+    since: float  #: seconds since the epoch
+    last_answer: str
+    again_at: float  #: when it is tried next
+    waiting: int  #: deliveries to it that are due or not, the one that is tried among them
+
+
+#: By how much of itself a pause may be shorter, so that not all come at the same moment.
+SPREAD = 0.1
+
+
+def spread_s(seconds: float, chance: float) -> float:
+    """Return a pause made shorter by chance, which is from 0 to 1; 0 leaves it."""
+    return seconds * (1 - SPREAD * chance)
+
+
+def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = LONGEST_WAIT_S) -> float:
     """Return the seconds to wait after the given number of failed attempts (1 or more)."""
     return float(min(first_s * 2.0 ** (attempts - 1), ceiling_s))

@@ -11,11 +11,14 @@
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
+    ├── OutOfMemory          the model does not fit into memory now; tried again, on less
+    ├── AuditUnavailable     the audit repository did not take messages; they alone wait
     ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
     ├── CaseUnknown          there is no such past case, or none at all
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
     │   └── ArchiveUnreachable   it is not there at all, or wants a pause: it is waited for
     └── DeliveryFailed       a destination did not take a product; it is tried again
+        ├── DeliveryRefused          it will never take this: it is not tried again
         └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
 Rule: a message says what to do, and may name a UID but never a patient.
@@ -62,6 +65,10 @@ class BrokerUnavailable(TriageError):
     """The broker did not take a task. Nothing is lost: the ledger remembers it."""
 
 
+class AuditUnavailable(TriageError):
+    """The audit repository did not take messages, or did not say so; they are sent again."""
+
+
 class QuestionUnclear(TriageError):
     """What was asked of the past cases cannot be read; the message says what to write."""
 
@@ -71,7 +78,18 @@ class CaseUnknown(TriageError):
 
 
 class DeliveryFailed(TriageError):
-    """A destination did not take a product; the message is its answer."""
+    """A destination did not take a product; the message is its answer.
+
+    What it `told` in words of its own may name a patient: that goes no further than the ledger.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
+
+
+class DeliveryRefused(DeliveryFailed):
+    """A destination will never take this product; it is given up at once."""
 
 
 class DestinationUnreachable(DeliveryFailed):
@@ -92,3 +110,7 @@ class ArchiveUnreachable(ArchiveFailed):
 
 class LedgerUnavailable(TriageError):
     """The ledger did not answer. Nothing that was promised is lost; ask again."""
+
+
+class OutOfMemory(TriageError):
+    """The model did not fit into the memory that is left; another time it may."""

@@ -28,12 +28,14 @@ class Event(StrEnum):
     JUDGED_COMPLETE = "judged complete"
     CLAIMED = "claimed by a worker"
     RELEASED = "released for another try"
+    ORPHANED = "left by a worker that fell silent"
     ASSESSED = "assessed"
     DECLINED = "declined"
     SET_ASIDE = "set aside"
     ACKNOWLEDGED = "acknowledged by every destination"
     UNDELIVERABLE = "given up by a destination"
     REPLAYED = "replayed by a person"
+    RESENT = "deliveries replayed by a person"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -42,12 +44,14 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.READY, Event.INSTANCE_RECEIVED): State.RECEIVING,
     (State.READY, Event.CLAIMED): State.ASSESSING,
     (State.ASSESSING, Event.RELEASED): State.READY,
+    (State.ASSESSING, Event.ORPHANED): State.READY,
     (State.ASSESSING, Event.ASSESSED): State.ASSESSED,
     (State.ASSESSING, Event.DECLINED): State.DECLINED,
     (State.ASSESSING, Event.SET_ASIDE): State.FAILED,
     (State.ASSESSED, Event.ACKNOWLEDGED): State.DELIVERED,
     (State.ASSESSED, Event.UNDELIVERABLE): State.FAILED,
     (State.FAILED, Event.REPLAYED): State.READY,
+    (State.FAILED, Event.RESENT): State.ASSESSED,
     (State.DECLINED, Event.REPLAYED): State.READY,
 }
 
@@ -83,6 +87,7 @@ class StudyRevision:
     attempts: int  #: how often a worker has claimed it
     changed_at: float
     holder: str  #: the worker that holds its lease; empty where none does
+    orphaned: int = 0  #: how often its worker fell silent, so it may have killed them
 
 
 def diagram() -> str:

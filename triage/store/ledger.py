@@ -2,9 +2,10 @@
 
 Rule: every public method is one transaction, made of the steps in `rows`. What a writing one has
 read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
+Where a server finds that two came in each other's way, one of them begins anew.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from sqlalchemy import Row, exists, func, insert, select
 
 from triage.domain.census import Census
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Delivery, DeliveryState, Product, Route
+from triage.domain.delivery import Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
 from triage.store import rows
-from triage.store.database import Database
+from triage.store.database import Database, anew
 from triage.store.schema import deliveries, history, incidents, instances, studies
 from triage.together import Together
 
@@ -30,6 +31,10 @@ class _Arrival:
     receipt: Receipt
     source: Source
     study: StudyRevision | None = None
+
+
+def _study_of(arrival: _Arrival) -> str:
+    return arrival.receipt.identity.study_uid
 
 
 class SqlLedger:
@@ -68,13 +73,16 @@ class SqlLedger:
         assert arrival.study is not None  # noqa: S101 - or it would have raised
         return arrival.study
 
+    @anew
     def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
         """Remember what arrived at the same moment in one transaction."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            for arrival in arrivals:
+            # Studies are locked in one order, or two receivers would wait for each other.
+            for arrival in sorted(arrivals, key=_study_of):
                 arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
 
+    @anew
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
@@ -82,6 +90,7 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
+    @anew
     def report_again(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
@@ -164,6 +173,17 @@ class SqlLedger:
         with self._database.reading() as connection:
             return set(connection.scalars(query.where(*mine)))
 
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
+        key = (instances.c.calling_ae, instances.c.address, instances.c.sop_class_uid)
+        mine = (instances.c.study_uid == study_uid, instances.c.revision == revision)
+        query = select(*key, func.count()).where(*mine).group_by(*key).order_by(*key)
+        found: dict[Source, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for calling_ae, address, sop_class_uid, count in connection.execute(query):
+                found.setdefault(Source(calling_ae, address), {})[sop_class_uid] = count
+        return found
+
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
         """Return what happened to a study: rows of at, revision, event, state, reason."""
         query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
@@ -181,6 +201,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
+    @anew
     def move(
         self,
         study: StudyRevision,
@@ -203,6 +224,7 @@ class SqlLedger:
             connection.execute(due)
             return True
 
+    @anew
     def cut_off(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete although it grows."""
         with self._database.writing() as connection:
@@ -212,6 +234,7 @@ class SqlLedger:
 
     # -- leases
 
+    @anew
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
@@ -229,6 +252,7 @@ class SqlLedger:
             connection.execute(rows.update_study(study_uid, revision).values(taken))
             return rows.find_study(connection, study_uid, revision)
 
+    @anew
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
         """Extend the lease of `holder`."""
         renewed = rows.update_study(study_uid, revision).values(
@@ -241,11 +265,13 @@ class SqlLedger:
     def expired(self) -> Sequence[StudyRevision]:
         """Return the ASSESSING revisions whose lease has ended."""
         query = select(studies).where(
-            studies.c.state == State.ASSESSING, studies.c.lease_until < self._clock.now()
+            studies.c.state == State.ASSESSING,
+            rows.is_over(studies.c.lease_until, self._clock.now()),
         )
         with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
+    @anew
     def finish(
         self,
         study: StudyRevision,
@@ -271,6 +297,7 @@ class SqlLedger:
             opened = (rows.open_delivery(connection, now, *route, at) for route in routes)
             due = [delivery_id for delivery_id in opened if delivery_id is not None]
             rows.supersede_others(connection, now, due, at)
+            rows.supersede_earlier_messages(connection, now, routes, at)
             rows.end_study(connection, now.study_uid, now.revision, at)
             return due
 
@@ -292,7 +319,7 @@ class SqlLedger:
         at = self._clock.now()
         query = select(studies).where(
             studies.c.state == State.READY,
-            studies.c.due_at <= at,
+            rows.is_over(studies.c.due_at, at),
             rows.unsent(studies.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
@@ -303,14 +330,15 @@ class SqlLedger:
         at = self._clock.now()
         query = select(deliveries.c.id).where(
             deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.due_at <= at,
-            deliveries.c.lease_until < at,
+            rows.is_over(deliveries.c.due_at, at),
+            rows.is_over(deliveries.c.lease_until, at),
             rows.reachable(),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
             return connection.scalars(query).all()
 
+    @anew
     def queued_study(self, study_uid: str, revision: int) -> None:
         """Remember that the broker took the study's task."""
         with self._database.writing() as connection:
@@ -318,6 +346,7 @@ class SqlLedger:
                 rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
             )
 
+    @anew
     def queued_delivery(self, delivery_id: int) -> None:
         """Remember that the broker took the delivery's task."""
         with self._database.writing() as connection:
@@ -327,13 +356,14 @@ class SqlLedger:
 
     # -- deliveries
 
+    @anew
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
         at = self._clock.now()
         free = rows.update_delivery(delivery_id).where(
             deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.due_at <= at,
-            deliveries.c.lease_until < at,
+            rows.is_over(deliveries.c.due_at, at),
+            rows.is_over(deliveries.c.lease_until, at),
             rows.reachable(),
         )
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
@@ -342,12 +372,22 @@ class SqlLedger:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
+    @anew
+    def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
+        """Extend the lease of a delivery that is under way."""
+        renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
+        # An attempt that has ended has no lease, and must not get one.
+        under_way = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.lease_until > 0)
+        with self._database.writing() as connection:
+            return connection.execute(renewed.where(*under_way)).rowcount == 1
+
     def delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
         with self._database.reading() as connection:
             found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
+    @anew
     def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
         """Remember which of its alternatives a delivery sends; it never sends another one."""
         values = {"sop_instance_uid": sop_instance_uid}
@@ -358,6 +398,7 @@ class SqlLedger:
         """Store a destination's acknowledgement; the last one ends the study."""
         self._ended(delivery_id, DeliveryState.DELIVERED, answer)
 
+    @anew
     def not_delivered(
         self,
         delivery_id: int,
@@ -375,9 +416,18 @@ class SqlLedger:
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        values = {"last_answer": answer, "changed_at": at, "unreachable": unreachable, **waiting}
+        found = {
+            "unreachable": unreachable,
+            "unreachable_since": rows.silent_since(at, unreachable),
+        }
+        values = {"last_answer": answer, "changed_at": at, **found, **waiting}
         with self._database.writing() as connection:
             connection.execute(rows.update_delivery(delivery_id).values(values))
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
+        with self._database.reading() as connection:
+            return rows.find_outages(connection)
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
@@ -385,10 +435,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return rows.find_deliveries(connection, *where)
 
+    @anew
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
-        at = self._clock.now()
-        values = {"state": state, "last_answer": answer, "changed_at": at}
         with self._database.writing() as connection:
-            connection.execute(rows.update_delivery(delivery_id).values(values))
-            (delivery,) = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
-            rows.end_study(connection, delivery.study_uid, delivery.revision, at)
+            rows.end_delivery(connection, delivery_id, state, answer, self._clock.now())

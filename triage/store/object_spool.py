@@ -22,6 +22,7 @@ from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.ports import Aside
+from triage.steps import Step, reached
 from triage.store.spool import (
     ABANDONED_S,
     KEPT,
@@ -65,11 +66,13 @@ class ObjectSpool:
         name, outcome = name_of(identity), Outcome.NEW
         with room(), aside:
             self._be_sure()
+            reached(Step.DURABLE)
             if not self._bucket.put(ROOT + name, aside.path, aside.digest):
                 outcome = Outcome.DUPLICATE
                 if not self._holds(name, aside):
                     name, outcome = name_apart(identity, aside.digest), Outcome.CONFLICT
                     self._bucket.put(ROOT + name, aside.path, aside.digest)
+            reached(Step.NAMED)
         return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:

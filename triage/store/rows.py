@@ -2,18 +2,33 @@
 
 Rule: a state changes in `move` alone, through `domain.study.advance`, and leaves a line of
 history. A row that will be written was read with its lock (FOR UPDATE; SQLite holds the whole
-database), so what was read still holds.
+database), so what was read still holds. A study is locked before its deliveries are counted or
+changed: of two that end at the same moment, the second then sees that the first has ended.
 """
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
+from triage.steps import reached
+from triage.store.database import one_at_a_time
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
@@ -76,7 +91,15 @@ def unsent(queued_at: Any, at: float, forgotten_after_s: float | None) -> Any:
     never = queued_at == 0
     if forgotten_after_s is None:
         return never
-    return or_(never, queued_at < at - forgotten_after_s)
+    return or_(never, queued_at < at - forgotten_after_s, queued_at > at)
+
+
+def is_over(moment: Any, at: float) -> Any:
+    """Return the condition of moments that have passed, by a clock that may have been set back.
+
+    Nobody waits longer than `LONGEST_WAIT_S`: what is to come later was written before that.
+    """
+    return or_(moment <= at, moment > at + LONGEST_WAIT_S)
 
 
 def revision_of(row: Row[Any]) -> StudyRevision:
@@ -92,6 +115,7 @@ def revision_of(row: Row[Any]) -> StudyRevision:
         attempts=row.attempts,
         changed_at=row.changed_at,
         holder=row.holder,
+        orphaned=row.orphaned,
     )
 
 
@@ -169,6 +193,7 @@ def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
     what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
     same = (incidents.c[name] == value for name, value in what.items())
     recent = incidents.c.at > at - SAME_S
+    one_at_a_time(connection, f"report {kind}")  # or each of two would make a row
     more = {"times": incidents.c.times + times, "at": at}
     if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
         connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
@@ -237,9 +262,11 @@ def move(
     except IllegalTransition:
         return False
     attempts = 0 if event is Event.REPLAYED else study.attempts
+    orphaned = 0 if event is Event.REPLAYED else study.orphaned + (event is Event.ORPHANED)
     changes: dict[str, Any] = {"state": state, "reason": reason, "changed_at": at, "holder": ""}
     changed = update_study(study.study_uid, study.revision)
-    connection.execute(changed.values(changes | {"attempts": attempts, "queued_at": 0.0}))
+    tries = {"attempts": attempts, "orphaned": orphaned, "queued_at": 0.0}
+    connection.execute(changed.values(changes | tries))
     _remember(connection, replace(study, **changes), event)
     return True
 
@@ -254,6 +281,7 @@ def _remember(connection: Connection, study: StudyRevision, event: Event) -> Non
         "reason": study.reason,
     }
     connection.execute(insert(history).values(values))
+    reached(event)
 
 
 def store_product(
@@ -315,6 +343,33 @@ def supersede_others(
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
 
 
+def supersede_earlier_messages(
+    connection: Connection, study: StudyRevision, routes: Sequence[Route], at: float
+) -> None:
+    """Put an end to messages of earlier revisions that wait for where newer ones go now.
+
+    Documents of a PACS stand beside one another, each with its place. Of messages the last one to
+    come counts, and that must not be an old one which was tried once more.
+    """
+    of_study = deliveries.c.study_uid == study.study_uid
+    for message, destination in routes:
+        if message.sop_class_uid:
+            continue
+        same = select(products.c.sop_instance_uid).where(
+            products.c.study_uid == study.study_uid, products.c.kind == message.kind
+        )
+        needless = update(deliveries).where(
+            of_study,
+            deliveries.c.revision < study.revision,
+            deliveries.c.destination == destination,
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.sop_instance_uid.in_(same),
+        )
+        ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
+        for revision in set(connection.scalars(ended.returning(deliveries.c.revision))):
+            end_study(connection, study.study_uid, revision, at)
+
+
 def reachable() -> Any:
     """Return the condition of deliveries that may be tried.
 
@@ -325,6 +380,37 @@ def reachable() -> Any:
     probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
     blocked = select(deliveries.c.destination).where(*silent)
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
+
+
+def silent_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a column's value
+    """Return the value for since when a delivery finds its destination silent; 0: it is not."""
+    if not unreachable:
+        return 0.0
+    known = deliveries.c.unreachable_since
+    return case((known > 0, known), else_=at)
+
+
+def find_outages(connection: Connection) -> list[Outage]:
+    """Return the destinations that do not answer, by name."""
+    pending = deliveries.c.state == DeliveryState.PENDING
+    silent = (
+        select(
+            deliveries.c.destination,
+            func.min(deliveries.c.id).label("probe"),
+            func.min(deliveries.c.unreachable_since).label("since"),
+        )
+        .where(pending, deliveries.c.unreachable)
+        .group_by(deliveries.c.destination)
+        .subquery()
+    )
+    others = deliveries.alias()
+    to_it = (others.c.state == DeliveryState.PENDING, others.c.destination == silent.c.destination)
+    waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
+    probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
+    query = select(silent.c.destination, silent.c.since, *probe).join_from(
+        silent, deliveries, deliveries.c.id == silent.c.probe
+    )
+    return [Outage(*row) for row in connection.execute(query.order_by(silent.c.destination))]
 
 
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
@@ -379,16 +465,33 @@ def _product_of(row: Row[Any]) -> Product:
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
+def end_delivery(
+    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+) -> None:
+    """Store how a delivery ended; the last one ends its study."""
+    mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
+        deliveries.c.id == delivery_id
+    )
+    study_uid, revision = connection.execute(mine).one()
+    # The study is locked first, as `finish` does it, or the two might wait for each other.
+    find_study(connection, study_uid, revision)
+    ended = {"state": state, "last_answer": answer, "changed_at": at}
+    connection.execute(update_delivery(delivery_id).values(ended))
+    end_study(connection, study_uid, revision, at)
+
+
 def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
     """When no delivery is pending any more, the study is delivered or has failed."""
+    study = find_study(connection, study_uid, revision)
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
-    study = find_study(connection, study_uid, revision)
     if study is None or counts.get(DeliveryState.PENDING):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"
+        why = (
+            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
+        )
         move(connection, study, Event.UNDELIVERABLE, why, at)
         return
     acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"

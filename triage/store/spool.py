@@ -24,6 +24,7 @@ from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import META_HEAD, data_set_start
 from triage.ports import Aside
+from triage.steps import Step, reached
 from triage.together import Together
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -64,11 +65,13 @@ class FileSpool:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
+            reached(Step.DURABLE)
             if not _place(aside.path, self._root / name):
                 outcome = Outcome.DUPLICATE
                 if not same_data_set(self._root / name, aside.path):
                     name, outcome = name_apart(identity, aside.digest), Outcome.CONFLICT
                     _place(aside.path, self._root / name)
+            reached(Step.NAMED)
             self._sync_folder(folder)
         return Receipt(identity, name, aside.digest, outcome)
 
@@ -196,6 +199,7 @@ class FileAside:
     def close(self) -> None:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
+        reached(Step.WRITTEN)
         with room():
             os.fsync(self._descriptor)
         self._shut()

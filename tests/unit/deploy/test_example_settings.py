@@ -17,8 +17,8 @@ from triage.config import (
     load,
     require_peers,
 )
-from triage.deliver import LEASE_S
-from triage.domain.delivery import backoff_s
+from triage.destinations import KINDS
+from triage.domain.delivery import backoff_s, spread_s
 
 EXAMPLE = DEPLOY / "triage.yaml"
 #: A setting whose default cannot be written down stands as "#name:"; prose as "# words".
@@ -60,8 +60,8 @@ def keys_of(content: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    named = sorted(keys_of(yaml.safe_load(everything_on())))
-    assert named == sorted({*fields_of(Settings)})  # archives of two kinds have some in common
+    named = {*keys_of(yaml.safe_load(everything_on()))}
+    assert named == {*fields_of(Settings)}  # what kinds have in common stands there more than once
 
 
 def test_the_example_can_be_used_as_it_is() -> None:
@@ -88,8 +88,10 @@ def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> N
         "receiver.complete.sources",
         "receiver.commitment",
         "archives",
+        "destinations",
         "receiver.stow",
         "receiver.folder",
+        "audit",
     )
     assert {each for each in off if not each.startswith(optional)} == {"findings", "model.bundle"}
 
@@ -99,6 +101,17 @@ def test_the_example_can_be_used_with_everything_on() -> None:
     switched_on["tls"]["clients"] = "ca.pem"  # for which its peer has a certificate
     receiver = Receiver.model_validate(switched_on)
     assert receiver.titles() == ("PACS", "MR1", "MR1_STORE")
+
+
+def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:
+    switched_on = yaml.safe_load(everything_on())["destinations"]
+    settings = Settings.model_validate({"destinations": switched_on})
+    assert [each.kind for each in settings.destinations] == [*KINDS]
+    for each in settings.destinations:
+        assert {*each.model_fields_set} == {*type(each).model_fields}
+        required = {name for name, f in type(each).model_fields.items() if f.is_required()}
+        needed = {*required, "kind", "secret_file", "tls"}
+        assert each == type(each)(**each.model_dump(include=needed))
 
 
 def test_its_archives_say_the_defaults_where_there_are_some() -> None:
@@ -128,19 +141,15 @@ def test_overrides_that_the_example_shows_work() -> None:
     settings = load(EXAMPLE, environment)
     assert settings.receiver.port == 11113
     assert settings.receiver.calling == ("PACS", "MR1")
-    assert [each.host for each in settings.destinations] == ["10.1.2.3"]
+    (pacs,) = settings.destinations
+    assert isinstance(pacs, DicomDestination)
+    assert pacs.host == "10.1.2.3"
 
 
 def test_how_long_a_silent_pacs_is_outlasted() -> None:
     attempts = load(None, {}).worker.max_delivery_attempts
     minutes = sum(backoff_s(n) for n in range(1, attempts)) / 60
-    assert f"{attempts} tries outlast a PACS that is down for about {minutes:.0f} minutes" in (
-        re.sub(r"\s+#\s+", " ", text("triage.yaml"))
-    )
+    told = f"{attempts} tries outlast a PACS that is down for"
+    told = f"{told} {spread_s(minutes, 1):.0f} to {minutes:.0f} minutes"
+    assert told in re.sub(r"\s+#\s+", " ", text("triage.yaml"))
     assert 24 <= sum(backoff_s(n) for n in range(1, 300)) / 3600 < 25
-
-
-def test_the_longest_timeout_advised_fits_the_lease_of_a_delivery() -> None:
-    (seconds,) = re.findall(r"(\d+) at most\.", text("triage.yaml"))
-    # Connecting, being accepted and being answered each may take it.
-    assert 3 * int(seconds) <= LEASE_S
