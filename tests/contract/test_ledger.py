@@ -21,7 +21,7 @@ from tests.contract.ledgers import (
     received,
 )
 from tests.fakes import FakeClock
-from triage.domain.delivery import HL7, DeliveryState, Product, routes
+from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import TRANSITIONS, Event, State
@@ -357,6 +357,15 @@ def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
     second = ledger.claim_delivery(delivery, 60)
     assert second is not None
     assert (second.attempts, second.last_answer) == (2, "0xA700 Out of resources")
+
+
+def test_a_lease_holds_for_who_read_the_time_before_it_was_taken(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _study, (delivery,) = assessed(ledger)
+    assert ledger.claim_delivery(delivery, LONGEST_WAIT_S) is not None
+    clock.pass_s(-1)  # and then waited for the other's transaction
+    assert ledger.claim_delivery(delivery, LONGEST_WAIT_S) is None
 
 
 def test_a_delivery_whose_worker_was_killed_is_due_again(

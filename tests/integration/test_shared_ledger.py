@@ -21,7 +21,7 @@ from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
 from triage.bootstrap import SystemClock
-from triage.domain.delivery import DeliveryState, Product, routes
+from triage.domain.delivery import LONGEST_WAIT_S, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.domain.study import ENDED, Event, State, StudyRevision
@@ -37,6 +37,7 @@ STUDIES = [f"2.25.{number}" for number in range(1, 6)]
 INSTANCES = 16  #: of a study
 DESTINATIONS = {"pacs": ["application/dicom"], "archive": ["application/dicom"]}
 AT_MOST_S = 120.0
+LEASE_S = LONGEST_WAIT_S  #: longer than all of it takes
 AT = FakeClock().now()
 MR = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -87,7 +88,7 @@ class Hand:
     def assess(self) -> None:
         for study in self.ledger.unsent_studies(None):
             key = study.study_uid, study.revision
-            taken = self.ledger.claim(*key, self.holder, 600)
+            taken = self.ledger.claim(*key, self.holder, LEASE_S)
             if taken is None:
                 continue
             self.done.claimed.append(key)
@@ -97,7 +98,7 @@ class Hand:
 
     def deliver(self) -> None:
         for delivery_id in self.ledger.unsent_deliveries(None):
-            if self.ledger.claim_delivery(delivery_id, 600) is not None:
+            if self.ledger.claim_delivery(delivery_id, LEASE_S) is not None:
                 self.done.sent.append(delivery_id)
                 self.ledger.delivered(delivery_id, "0x0000 Success")
 

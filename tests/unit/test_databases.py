@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import make_url
 
@@ -21,10 +22,12 @@ from triage.bootstrap import (
 from triage.config import Settings
 from triage.databases import told_revision
 from triage.demo import free_port
+from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD
+from triage.store.vector_library import PgVectorLibrary
 
 FIRST_RELEASE = Path(__file__).parents[1] / "golden" / "ledgers" / "first_release.sql"
 
@@ -96,6 +99,20 @@ def test_everything_of_the_ledger_lies_on_the_server_and_nothing_in_the_state_fo
     other.close()
     services.ledger.close()
     assert not list(on_server.state_dir.glob("*.sqlite*"))
+
+
+def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> None:
+    assert on_server.ledger is not None
+    library = PgVectorLibrary(on_server.ledger, "b" * 64, 4)
+    assert told_revision(on_server).startswith("none yet")
+    await_ledger(on_server)
+    library.add(Case("1.2.3", "patient"), np.eye(4, dtype=np.float32)[0])
+    assert library.forget("patient") == 1
+    library.close()
+    fittings = open_fittings(on_server)
+    assert fittings.forget("patient") == []
+    fittings._database.close()
+    assert told_revision(on_server).startswith(f"revision {HEAD}, ")
 
 
 def test_a_server_that_is_away_is_waited_for(

@@ -67,6 +67,7 @@ ELSEWHERE = (
 
 REMEMBER = insert(instances)
 
+CLOCKS_APART_S = 60.0  #: of two machines, and while one waits for a lock
 #: Within so many seconds the same incident is one row.
 SAME_S = 86_400.0
 
@@ -97,9 +98,10 @@ def unsent(queued_at: Any, at: float, forgotten_after_s: float | None) -> Any:
 def is_over(moment: Any, at: float) -> Any:
     """Return the condition of moments that have passed, by a clock that may have been set back.
 
-    Nobody waits longer than `LONGEST_WAIT_S`: what is to come later was written before that.
+    Nobody waits longer than `LONGEST_WAIT_S`: what is to come later was written before that. Who
+    asks may have read the time a little before who wrote, and then waited for the lock.
     """
-    return or_(moment <= at, moment > at + LONGEST_WAIT_S)
+    return or_(moment <= at, moment > at + LONGEST_WAIT_S + CLOCKS_APART_S)
 
 
 def revision_of(row: Row[Any]) -> StudyRevision:
