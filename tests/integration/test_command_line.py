@@ -146,6 +146,8 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
         ({"model": {"bundle": "nowhere"}}, "cannot read"),
         ({"model": {"provider": "cuda"}}, "model.provider asks for CUDAExecutionProvider"),
         ({"destinations": []}, "destinations is empty"),
+        ({"spool": {"url": "file:///nowhere/triage"}}, "is the share mounted?"),
+        ({"spool": {"url": "s3://bucket", "credentials": "none"}}, "spool.credentials"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "serve"])

@@ -21,6 +21,7 @@ from triage.bootstrap import (
     open_ledger,
     open_model,
     open_past,
+    open_spool,
     open_web,
     state_folder,
 )
@@ -78,6 +79,7 @@ def serve(config: Path | None) -> None:
     settings = _started(config, None)
     # What is wrong must show here, not in a restart loop; a library that is down may come back.
     check_receiver(settings)
+    open_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):
         open_past(settings, model.bundle)
