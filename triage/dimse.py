@@ -1,6 +1,6 @@
-"""What all our associations share: statuses by name, packets at once, answers that arrive.
+"""What all our associations share: statuses by name, packets at once, answers that arrive, ciphers.
 
-PS3.7 annex C, PS3.4 B.2.3. Rule: no bare status number elsewhere. 0xC210 is not 0x210.
+PS3.7 annex C, PS3.4 B.2.3, PS3.15 B.12. Rule: no bare status number elsewhere. 0xC210 is not 0x210.
 """
 
 import socket
@@ -9,6 +9,14 @@ from enum import IntEnum
 from typing import Any
 
 from pynetdicom import evt
+
+#: Of TLS 1.2: the forward-secret AEAD suites of RFC 9325 4.2 (PS3.15 B.12).
+SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+)
 
 
 class Status(IntEnum):

@@ -7,7 +7,7 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import AnyDestination, DicomDestination, FolderDestination
+from triage.config.destinations import AnyDestination, DicomDestination, FolderDestination, PacsTls
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -41,6 +41,7 @@ __all__ = [
     "MetricsEndpoint",
     "Model",
     "MoveTo",
+    "PacsTls",
     "Peer",
     "Receiver",
     "Settings",

@@ -4,12 +4,27 @@ Rule: a new kind is one class here and one line in `AnyDestination`. Who names n
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from triage.config.fields import AeTitle, Name, Port
 from triage.documents import Strict
+
+
+class PacsTls(Strict):
+    """TLS with a PACS that we call; its certificate is always checked."""
+
+    trusted: Path | None = None  #: PEM of who signs for it; None: whom the system trusts
+    name: str | None = None  #: DNS name or address that its certificate must have; None: host
+    certificate: Path | None = None  #: PEM, who we are, with those between; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together, or neither is")
+        return self
 
 
 class DicomDestination(Strict):
@@ -20,6 +35,7 @@ class DicomDestination(Strict):
     ae_title: AeTitle
     host: str
     port: Port
+    tls: PacsTls | None = None  #: None: no TLS
     timeout_s: float = Field(
         default=30.0, gt=0, le=40
     )  #: to connect, to be accepted, to be answered

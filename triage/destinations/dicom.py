@@ -15,6 +15,8 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
+from triage.destinations import dicom_tls
+from triage.destinations.dicom_tls import Handshake
 from triage.dimse import AT_ONCE, in_words, is_stored
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
@@ -31,6 +33,7 @@ class DicomStore:
         self.name = settings.name
         self._calling_ae = calling_ae
         self._settings = settings
+        self._tls = dicom_tls.context(settings.tls, self.name) if settings.tls else None
 
     def choose(self, offers: Sequence[Product]) -> Product:
         """Return the first product whose SOP class the PACS accepts."""
@@ -69,20 +72,31 @@ class DicomStore:
             ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        handshake = Handshake(self._tls) if self._tls else None
         try:
             association = ae.associate(
-                settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
+                settings.host,
+                settings.port,
+                ae_title=settings.ae_title,
+                evt_handlers=[AT_ONCE],
+                tls_args=handshake.arguments(settings) if handshake else None,
             )
         except OSError as error:  # a host name that does not resolve
             raise DestinationUnreachable(f"{settings.host}: {error.strerror}") from None
         except UnicodeError:
             raise DestinationUnreachable(f"{settings.host} is no host name") from None
         if not association.is_established:
+            if handshake and handshake.why:
+                raise DestinationUnreachable(f"{self._peer} gives no answer, TLS: {handshake.why}")
             raise self._refusal(association, sop_class_uids)
         return association
 
+    @property
+    def _peer(self) -> str:
+        return f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
+
     def _refusal(self, association: Association, proposed: Sequence[str]) -> DeliveryFailed:
-        peer = f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
+        peer = self._peer
         primitive = association.acceptor.primitive
         if association.is_rejected:
             reason = getattr(primitive, "reason_str", "no reason given")

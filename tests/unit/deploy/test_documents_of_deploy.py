@@ -40,7 +40,6 @@ from receivers.stow.answer import JSON, XML, Reason
 from receivers.stow.app import PIECE
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
-from receivers.tls import SUITES
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
@@ -49,7 +48,7 @@ from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.commands.token import BYTES
 from triage.config import DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import WARNINGS, Action, Status, Step, in_words
+from triage.dimse import SUITES, WARNINGS, Action, Status, Step, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
