@@ -1,6 +1,8 @@
 # make demo    see the whole way on this machine (no torch, no server to install)
 # make test    install what the tests need, and run them all
 # make bench   time what is worth timing; prints figures, bounds nothing
+# make crashes break everything at every step (half an hour); writes deploy/CRASHES.md
+# make soak    2,000 studies and an archive that fails; prints rates and memory
 # make check   style, types and layers
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench check clean
+.PHONY: demo test bench crashes soak check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/triage demo
@@ -18,7 +20,14 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.installed-test
-	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks
+	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks \
+	  --ignore=tests/benchmarks/test_crashes.py --ignore=tests/benchmarks/test_soak.py
+
+crashes: $(VENV)/.installed-test
+	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks/test_crashes.py
+
+soak: $(VENV)/.installed-test
+	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks/test_soak.py
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

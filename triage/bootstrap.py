@@ -142,7 +142,9 @@ class Services:
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
         attempts = self.settings.worker.max_attempts
-        return Reconciler(self.ledger, self.queue, self.clock, self.gathering(), attempts)
+        return Reconciler(
+            self.ledger, self.queue, self.clock, self.gathering(), attempts, self.clock.now()
+        )
 
     def gathering(self) -> Gathering:
         """What is known of arriving studies."""
@@ -349,7 +351,8 @@ def open_model(settings: Settings, cache: Path | None) -> Model:
                 f"{settings.findings}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
                 f"but the bundle knows {', '.join(sorted(views))}"
             )
-    encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
+    known = settings.model
+    encoder = OnnxEncoder(bundle, known.provider, known.threads, known.fallback)
     prompts = prompt_embeddings(findings, bundle, encoder, cache)
     fitted = _fitted(settings, bundle)
     return Model(bundle, encoder, findings, questions(findings, bundle, prompts, fitted))

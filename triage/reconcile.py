@@ -5,7 +5,7 @@ again; a task that comes twice finds its work taken. A task is sent a second tim
 queue has run empty, so a long backlog is never doubled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -34,6 +34,8 @@ class Reconciler:
     clock: Clock
     gathering: Gathering
     max_attempts: int
+    #: Nobody was heard before, so no study has been quiet for longer; seconds since the epoch.
+    listening_since: float = 0.0
 
     def tick(self) -> None:
         """Judge completeness, free what dead workers held, send what is due."""
@@ -50,9 +52,19 @@ class Reconciler:
         self.gathering.forget_all_but(arriving)
         for study in arriving:
             now, patience = self.clock.now(), self.gathering.patience_with(study)
-            why = evidence(study, now, patience, self.gathering.known(study, patience, now))
+            heard = replace(study, last_instance_at=self._last_heard(study))
+            why = evidence(heard, now, patience, self.gathering.known(heard, patience, now))
             if why and self._completed(study, why, cut_off=is_overdue(study, now, patience)):
                 log.info("study complete", study_uid=study.study_uid, why=why)
+
+    def _last_heard(self, study: StudyRevision) -> float:
+        """Return since when a study is quiet: its sender had nobody to send to before we listened.
+
+        A clock that was set back meanwhile must not make it wait.
+        """
+        if self.listening_since > self.clock.now():
+            return study.last_instance_at
+        return max(study.last_instance_at, self.listening_since)
 
     def _completed(self, study: StudyRevision, why: str, *, cut_off: bool) -> bool:
         if cut_off:

@@ -357,6 +357,23 @@ def test_a_delivery_that_is_renewed_stays_with_its_worker_and_one_that_ended_doe
     assert not ledger.renew_delivery(delivery, 60)
 
 
+@pytest.mark.parametrize("hours", [-1, 24])
+def test_a_clock_that_is_set_holds_nothing_up(
+    ledger: SqlLedger, clock: FakeClock, hours: int
+) -> None:
+    _study, (delivery,) = assessed(ledger)
+    waiting, taken = ready(ledger, "waiting"), assessing(ledger, "taken")
+    ledger.queued_study(waiting.study_uid, 1)
+    ledger.queued_delivery(delivery)
+    clock.pass_s(3600 * hours)
+    assert [each.study_uid for each in ledger.unsent_studies(5)] == [waiting.study_uid]
+    assert ledger.unsent_deliveries(5) == [delivery]
+    assert [each.study_uid for each in ledger.expired()] == [taken.study_uid]
+    assert ledger.claim_delivery(delivery, 60) is not None
+    clock.pass_s(-3600 * hours)
+    assert ledger.claim_delivery(delivery, 60) is not None
+
+
 def test_what_was_queued_is_unsent_again_when_it_was_forgotten(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:

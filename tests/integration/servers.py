@@ -73,6 +73,12 @@ class Orthanc:
             for instance in each["Instances"]
         ]
 
+    def find_series(self, study_uid: str, modality: str) -> list[Any]:
+        """Return the series of a study and modality."""
+        wanted = {"StudyInstanceUID": study_uid, "Modality": modality}
+        asked = {"Level": "Series", "Expand": True, "Query": wanted}
+        return list(self.post("/tools/find", json.dumps(asked)))
+
     def is_up(self) -> bool:
         """Tell whether it answers."""
         try:
@@ -85,8 +91,19 @@ class Orthanc:
 @contextmanager
 def orthanc(folder: Path, dicom_port: int | None = None, **extra: object) -> Iterator[Orthanc]:
     """Run an Orthanc that takes everything, until the block ends; `extra`: settings of its own."""
-    program = peer("Orthanc")
     server = Orthanc(dicom_port or free_port(), free_port())
+    process = start(server, folder, **extra)
+    try:
+        wait_until(server.is_up, what="Orthanc")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def start(server: Orthanc, folder: Path, **extra: object) -> subprocess.Popen[bytes]:
+    """Start an Orthanc that keeps what it has in a folder; it is not up at once."""
+    program = peer("Orthanc")
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "Name": "test",
@@ -102,11 +119,5 @@ def orthanc(folder: Path, dicom_port: int | None = None, **extra: object) -> Ite
         **extra,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            wait_until(server.is_up, what="Orthanc")
-            yield server
-        finally:
-            process.terminate()
-            process.wait(30)
+    with (folder / "orthanc.log").open("ab") as log:
+        return subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)

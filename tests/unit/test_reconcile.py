@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.builders.gatherings import gathering
@@ -35,6 +37,19 @@ def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
     judged = current(ledger, study.study_uid)
     assert (judged.state, judged.reason) == (State.READY, "quiet for 15 s after 3 instances")
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_1_while_nobody_listened_no_study_was_quiet(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    clock.pass_s(60)  # down, and its sender tries again
+    started = replace(reconciler, listening_since=clock.now())
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.RECEIVING
+    clock.pass_s(15)
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.READY
 
 
 def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(

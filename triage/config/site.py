@@ -14,12 +14,12 @@ from triage.config.fields import (
     Name,
     Port,
     PostgresUrl,
-    Seconds,
     UserName,
 )
 from triage.config.receiver import Receiver
 from triage.documents import Strict
 from triage.domain.assessment import Disclosure
+from triage.domain.delivery import LONGEST_WAIT_S
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -29,6 +29,7 @@ class Model(Strict):
 
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
     provider: Literal["cpu", "cuda"] = "cpu"
+    fallback: Literal["cpu"] | None = None  #: where one clip does not fit into memory
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: as many as there are cores
     key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
@@ -37,7 +38,8 @@ class Worker(Strict):
     """How studies are worked through."""
 
     assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
-    lease_s: Seconds = 30.0  #: a worker that is silent for so long has lost its study
+    #: a worker that is silent for so long has lost its study
+    lease_s: float = Field(default=30.0, gt=0, le=LONGEST_WAIT_S)
     max_attempts: int = Field(default=5, ge=1)  #: then a study is set aside
     #: then a delivery is given up; with at most five minutes between two, 300 last a day
     max_delivery_attempts: int = Field(default=300, ge=1)

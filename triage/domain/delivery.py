@@ -11,6 +11,8 @@ from enum import StrEnum
 
 DICOM = "application/dicom"
 
+LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
+
 
 class DeliveryState(StrEnum):
     """Where one delivery stands."""
@@ -78,6 +80,6 @@ class Acknowledgement:
     answer: str  #: e.g. "0x0000 Success", or a warning status that is worth keeping
 
 
-def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = 300.0) -> float:
+def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = LONGEST_WAIT_S) -> float:
     """Return the seconds to wait after the given number of failed attempts (1 or more)."""
     return float(min(first_s * 2.0 ** (attempts - 1), ceiling_s))

@@ -10,6 +10,7 @@
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
+    ├── OutOfMemory          the model does not fit into memory now; tried again, on less
     ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
     ├── CaseUnknown          there is no such past case, or none at all
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
@@ -87,3 +88,7 @@ class ArchiveUnreachable(ArchiveFailed):
 
 class LedgerUnavailable(TriageError):
     """The ledger did not answer. Nothing that was promised is lost; ask again."""
+
+
+class OutOfMemory(TriageError):
+    """The model did not fit into the memory that is left; another time it may."""

@@ -1,18 +1,23 @@
 """The two towers of a bundle in ONNX Runtime.
 
 Rule: the execution provider is the one that was asked for, or the program does not start; a silent
-fall-back to the CPU would be found out by a hospital's waiting list.
+fall-back to the CPU would be found out by a hospital's waiting list. What does not fit into memory
+is tried in halves; a single clip that does not is worked out on the fallback, where the settings
+name one, which is logged, and the report names what the clip ran on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
+import structlog
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, RuntimeException
 from tokenizers import Tokenizer
 
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import ConfigurationError, OutOfMemory
 from triage.model.bundle import TEXT, TOKENIZER, VIDEO, Bundle
 from triage.ports import Embedding, Embeddings, Frames
 
@@ -25,13 +30,26 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
 #: Of a run's clips: about one of the published model, whose run needs 3 GB, or 32 of the demo's.
 PIXELS_AT_ONCE = 1 << 22
 ERRORS_ONLY = 3
+#: ONNX Runtime has no error of its own for it; what its arena, CUDA and its libraries say.
+OUT_OF_MEMORY = ("BFCArena::AllocateRaw", "out of memory", "ALLOC_FAILED", "bad allocation")
+
+log = structlog.get_logger(__name__)
 
 
 class OnnxEncoder:
     """See `ports.Encoder`."""
 
-    def __init__(self, bundle: Bundle, provider: Literal["cpu", "cuda"], threads: int = 0) -> None:
-        self.execution_provider = PROVIDERS[provider]
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: Literal["cpu", "cuda"],
+        threads: int = 0,
+        fallback: Literal["cpu"] | None = None,
+    ) -> None:
+        self.execution_provider = PROVIDERS[provider]  #: what the last clip ran on
+        self._provider = PROVIDERS[provider]
+        self._fallback_provider = None if fallback in {None, provider} else PROVIDERS["cpu"]
+        self._path, self._threads = bundle.path, threads
         self._sizes = bundle.manifest.sizes
         self._video = _session(bundle.path / VIDEO, self.execution_provider, threads)
         self._text = _session(bundle.path / TEXT, self.execution_provider, threads)
@@ -68,7 +86,33 @@ class OnnxEncoder:
         frames = np.zeros((len(clips), counts.max(), *clips[0].shape[1:]), np.uint8)
         for place, clip in enumerate(clips):
             frames[place, : len(clip)] = clip
-        return _embeddings(self._video, {"frames": frames, "frame_count": counts})
+        inputs = {"frames": frames, "frame_count": counts}
+        try:
+            found = _embeddings(self._video, inputs)
+        except OutOfMemory as error:
+            return self._run_otherwise(clips, inputs, error)
+        self.execution_provider = self._provider
+        return found
+
+    def _run_otherwise(
+        self, clips: Sequence[Frames], inputs: Mapping[str, object], error: OutOfMemory
+    ) -> Embeddings:
+        """Work out in halves what does not fit into memory, or a single clip on the fallback."""
+        if len(clips) > 1:
+            log.warning("out of memory, in halves", provider=self._provider, clips=len(clips))
+            half = len(clips) // 2
+            return np.concatenate([self._run(clips[:half]), self._run(clips[half:])])
+        if self._fallback_provider is None:
+            raise error
+        log.warning("out of memory, on the fallback", provider=self._fallback_provider)
+        found = _embeddings(self._fallback, inputs)
+        self.execution_provider = self._fallback_provider
+        return found
+
+    @cached_property
+    def _fallback(self) -> ort.InferenceSession:
+        assert self._fallback_provider is not None  # noqa: S101 - asked for only then
+        return _session(self._path / VIDEO, self._fallback_provider, self._threads)
 
     def encode_text(self, text: str) -> Embedding:
         """Return the embedding of a text; more tokens than the tower takes are cut."""
@@ -96,5 +140,10 @@ def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
 
 
 def _embeddings(session: ort.InferenceSession, inputs: Mapping[str, object]) -> Embeddings:
-    (embeddings,) = session.run(["embedding"], inputs)
+    try:
+        (embeddings,) = session.run(["embedding"], inputs)
+    except (Fail, RuntimeException, EPFail) as error:
+        if any(words in str(error) for words in OUT_OF_MEMORY):
+            raise OutOfMemory("the model does not fit into memory") from error
+        raise
     return np.asarray(embeddings, np.float32)  # (n, D)

@@ -241,7 +241,8 @@ class SqlLedger:
     def expired(self) -> Sequence[StudyRevision]:
         """Return the ASSESSING revisions whose lease has ended."""
         query = select(studies).where(
-            studies.c.state == State.ASSESSING, studies.c.lease_until < self._clock.now()
+            studies.c.state == State.ASSESSING,
+            rows.is_over(studies.c.lease_until, self._clock.now()),
         )
         with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
@@ -292,7 +293,7 @@ class SqlLedger:
         at = self._clock.now()
         query = select(studies).where(
             studies.c.state == State.READY,
-            studies.c.due_at <= at,
+            rows.is_over(studies.c.due_at, at),
             rows.unsent(studies.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
@@ -303,8 +304,8 @@ class SqlLedger:
         at = self._clock.now()
         query = select(deliveries.c.id).where(
             deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.due_at <= at,
-            deliveries.c.lease_until < at,
+            rows.is_over(deliveries.c.due_at, at),
+            rows.is_over(deliveries.c.lease_until, at),
             rows.reachable(),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
@@ -332,8 +333,8 @@ class SqlLedger:
         at = self._clock.now()
         free = rows.update_delivery(delivery_id).where(
             deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.due_at <= at,
-            deliveries.c.lease_until < at,
+            rows.is_over(deliveries.c.due_at, at),
+            rows.is_over(deliveries.c.lease_until, at),
             rows.reachable(),
         )
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
 
-from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Product
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
@@ -77,7 +77,15 @@ def unsent(queued_at: Any, at: float, forgotten_after_s: float | None) -> Any:
     never = queued_at == 0
     if forgotten_after_s is None:
         return never
-    return or_(never, queued_at < at - forgotten_after_s)
+    return or_(never, queued_at < at - forgotten_after_s, queued_at > at)
+
+
+def is_over(moment: Any, at: float) -> Any:
+    """Return the condition of moments that have passed, by a clock that may have been set back.
+
+    Nobody waits longer than `LONGEST_WAIT_S`: what is to come later was written before that.
+    """
+    return or_(moment <= at, moment > at + LONGEST_WAIT_S)
 
 
 def revision_of(row: Row[Any]) -> StudyRevision:

@@ -1,0 +1,45 @@
+"""Every process is ended and started again while studies arrive: nothing is lost or doubled."""
+
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.crashes.load import Load, Sum, is_through
+from tests.acceptance.crashes.surroundings import surroundings
+from tests.integration.servers import wait_until
+
+STUDIES = 30
+THROUGH_S = 180.0
+IN_TURN = ("receive", "assess", "deliver", "redis-server")  #: words of their command lines
+
+
+def has_more_than(load: Load, sent: int) -> bool:
+    return len(load.sent) > sent
+
+
+@pytest.mark.timeout(600)
+def test_nothing_is_lost_when_every_process_restarts_under_load(tmp_path: Path) -> None:
+    with (
+        surroundings(tmp_path, quiet_s=3, reports=["structured_report"]) as around,
+        Load(around.to_site.port, STUDIES) as load,
+    ):
+        for word in IN_TURN:
+            sent = len(load.sent)
+            wait_until(partial(has_more_than, load, sent), 60, "more studies")
+            for process in around.site.processes():
+                with suppress(psutil.NoSuchProcess):
+                    if word in " ".join(process.cmdline()):
+                        process.terminate()
+            around.wait_until_up()
+        around.restart()
+        load.join()
+        wait_until(lambda: is_through(around.site, load), THROUGH_S, "the end of every study")
+        reports = Counter({e.study.uid: around.archive.reports(e.study.uid) for e in load.sent})
+        came_to = Sum.of(around.site, load, reports)
+    print(came_to)  # noqa: T201
+    assert came_to.studies == STUDIES
+    assert came_to.holds

@@ -1,0 +1,81 @@
+"""A real arena of ONNX Runtime that is too small: in halves, on the fallback, or an error.
+
+A limit on an arena holds for the whole process, so each case has one of its own.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from triage.demo import DRAWN_HEARTS
+from triage.domain.errors import OutOfMemory
+from triage.model.bundle import open_bundle
+from triage.model.encoder import OnnxEncoder
+
+ENOUGH_FOR_SOME, ENOUGH_FOR_NONE = 60_000_000, 8_000_000  #: bytes
+CLIPS = 32
+
+PROGRAM = """
+import sys
+import numpy as np, onnxruntime as ort
+from pathlib import Path
+from triage.model import encoder
+from triage.model.bundle import open_bundle
+
+limit, fallback, bundle, out, count = sys.argv[1:]
+memory = ort.OrtMemoryInfo(
+    "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+)
+arena = ort.OrtArenaCfg({"max_mem": int(limit), "arena_extend_strategy": 1})
+ort.create_and_register_allocator(memory, arena)
+
+def small(path, provider, threads):
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.log_severity_level = 4
+    return ort.InferenceSession(str(path), options, providers=[provider])
+
+large, encoder._session = encoder._session, small
+one = encoder.OnnxEncoder(open_bundle(Path(bundle)), "cpu")
+encoder._session = large
+if fallback == "fallback":  # as if the small arena were a GPU's
+    one._provider, one._fallback_provider = "SmallProvider", "CPUExecutionProvider"
+clips = np.random.default_rng(7).integers(0, 256, (int(count), 14, 96, 96), np.uint8)
+np.save(out, one.encode_clips(list(clips)))
+print(one.execution_provider)
+"""
+
+
+def encoded(folder: Path, limit: int, clips: int, fallback: str = "none") -> tuple[str, np.ndarray]:
+    """Return what the last clip ran on, and the embeddings."""
+    out = folder / "out.npy"
+    command = [sys.executable, "-c", PROGRAM, str(limit), fallback, str(DRAWN_HEARTS), str(out)]
+    ran = subprocess.run([*command, str(clips)], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise OutOfMemory(ran.stderr)
+    return ran.stdout.split()[-1], np.load(out)
+
+
+def expected(clips: int) -> np.ndarray:
+    frames = np.random.default_rng(7).integers(0, 256, (clips, 14, 96, 96), np.uint8)
+    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu").encode_clips(list(frames))
+
+
+def test_clips_that_do_not_fit_together_are_worked_out_in_halves(tmp_path: Path) -> None:
+    ran_on, found = encoded(tmp_path, ENOUGH_FOR_SOME, CLIPS)
+    np.testing.assert_allclose(found, expected(CLIPS), atol=1e-5)
+    assert ran_on == "CPUExecutionProvider"
+
+
+def test_a_clip_that_fits_nowhere_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="OutOfMemory: the model does not fit into memory"):
+        encoded(tmp_path, ENOUGH_FOR_NONE, 1)
+
+
+def test_a_clip_that_does_not_fit_goes_to_the_fallback_which_is_named(tmp_path: Path) -> None:
+    ran_on, found = encoded(tmp_path, ENOUGH_FOR_NONE, 2, "fallback")
+    np.testing.assert_allclose(found, expected(2), atol=1e-5)
+    assert ran_on == "CPUExecutionProvider"
