@@ -1,8 +1,8 @@
 """Use case: bring one product to one destination.
 
 Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
-answer and tried again later, ever more rarely. Of a destination that is silent one delivery at a
-time finds out when it is back, so it holds up no other.
+answer and tried again later, ever more rarely; a refusal for good is not. Of a destination that is
+silent one delivery at a time finds out when it is back, so it holds up no other.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.domain.delivery import Delivery, Product, backoff_s
-from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.lease import kept_alive
 from triage.ports import Destination, Ledger
 from triage.steps import Step, reached
@@ -46,13 +46,13 @@ class Deliverer:
     def _attempt(self, delivery: Delivery) -> None:
         destination = self.destinations.get(delivery.destination)
         if destination is None:
-            self._failed(delivery, f"destination {delivery.destination} is not configured")
+            why = DeliveryFailed(f"destination {delivery.destination} is not configured")
+            self._failed(delivery, why)
             return
         try:
             acknowledgement = destination.deliver(self._chosen(delivery, destination))
         except DeliveryFailed as error:
-            silent = isinstance(error, DestinationUnreachable)
-            self._failed(delivery, str(error), unreachable=silent)
+            self._failed(delivery, error)
             return
         reached(Step.PRODUCT_SENT)
         self.ledger.delivered(delivery.id, acknowledgement.answer)
@@ -62,7 +62,8 @@ class Deliverer:
         """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
         delivery = self.ledger.delivery(delivery_id)
         if delivery is not None:
-            self._failed(delivery, f"the delivery broke with {type(error).__name__}: {error}")
+            why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
+            self._failed(delivery, why)
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
@@ -72,13 +73,15 @@ class Deliverer:
         self.ledger.chosen(delivery.id, product.sop_instance_uid)
         return product
 
-    def _failed(self, delivery: Delivery, answer: str, *, unreachable: bool = False) -> None:
-        last = delivery.attempts >= self.max_attempts
+    def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
+        last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
         again_in_s = None if last else backoff_s(delivery.attempts)
-        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=unreachable)
+        silent = isinstance(error, DestinationUnreachable)
+        answer = f"{error}: {error.told}" if error.told else str(error)
+        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",
             destination=delivery.destination,
-            answer=answer,
+            answer=str(error),
             attempt=delivery.attempts,
         )

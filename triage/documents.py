@@ -35,7 +35,8 @@ def parse(
 ) -> Document:
     """Validate `text` against `model`; `name` is what errors call the document.
 
-    `overlay` sets single fields over those of the text; its values are YAML scalars.
+    `overlay` sets single fields over those of the text; its values are YAML scalars. An item of a
+    list goes by its name there.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -50,7 +51,7 @@ def parse(
     if repeated:
         raise ConfigurationError("\n".join(f"{name}, {what}" for what in repeated))
     content = {} if content is None else content
-    overlay = overlay or {}
+    overlay = {_indexed(content, where): value for where, value in (overlay or {}).items()}
     for location, value in overlay.items():
         _put(content, location, value)
     try:
@@ -147,16 +148,32 @@ def _field(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in location) + ": " if location else ""
 
 
+def _indexed(content: Any, location: Location) -> Location:
+    """Return a location with the names of items of a list as their places in it."""
+    found: list[str | int] = []
+    for part in location:
+        key = part
+        if isinstance(content, list):
+            names = [each.get("name") if isinstance(each, dict) else None for each in content]
+            key = names.index(part) if part in names else part
+        found.append(key)
+        try:
+            content = content[key]
+        except (LookupError, TypeError):
+            content = None
+    return tuple(found)
+
+
 def _put(content: Any, location: Location, value: str) -> None:
     *path, last = location
     try:
         for part in path:
-            content = content.setdefault(part, {})
+            content = content[part] if isinstance(part, int) else content.setdefault(part, {})
         content[last] = yaml.safe_load(value)
     except (AttributeError, TypeError):
         raise ConfigurationError(
-            f"{ENVIRONMENT}: {_field(location)}only fields can be set one by one, not items of a "
-            "list: set the whole list, as in [a, b]"
+            f"{ENVIRONMENT}: {_field(location)}only fields can be set one by one, and those of an "
+            "item of a list by its name: else set the whole list, as in [a, b]"
         ) from None
     except yaml.YAMLError:
         raise ConfigurationError(f"{ENVIRONMENT}: {_field(location)}not YAML: {value}") from None

@@ -5,7 +5,7 @@ from time import perf_counter, process_time
 
 from tests.builders.reportings import KINDS
 from triage.domain.delivery import Product
-from triage.reports import REPORTS, fhir, hl7, products
+from triage.reports import REPORTS, fhir, products
 from triage.reports.reporting import Reporting
 
 REPEATS = 10
@@ -19,7 +19,6 @@ def of_kind(kind: str) -> Callable[[Reporting], list[Product]]:
 #: With its older forms, where a report has them.
 MADE: dict[str, Callable[[Reporting], object]] = {
     **{kind: of_kind(kind) for kind in REPORTS},
-    hl7.KIND: hl7.build,
     fhir.KIND: fhir.build,
 }
 

@@ -1,4 +1,8 @@
-"""What every destination promises: the fake, a real PACS behind C-STORE, a folder."""
+"""What every destination promises: the fake, a real PACS, a folder, a webhook, HL7.
+
+Rule: each is sent what it takes, and each is the real thing with a real peer; what is its own
+stands in a file of its own.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +15,32 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from tests.builders.assessments import mixed, untrained
 from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
+from tests.integration.hooks import SECRET, hook
+from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
-from triage.config import DicomDestination, FolderDestination
+from triage.config import DicomDestination, FolderDestination, MllpDestination, WebhookDestination
 from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
 from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
+from triage.destinations.webhook import Webhook
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination
-from triage.reports import products
+from triage.reports import hl7, products, summary
 from triage.reports.structured_report import build
 
 
 @pytest.fixture(scope="module")
 def product() -> Product:
     return build(reporting(untrained()))
+
+
+def for_(destination: Destination) -> Product:
+    """Return a product that a destination takes."""
+    said = reporting(untrained())
+    made = [build(said), summary.build(said), hl7.build(said)]
+    return next(each for each in made if each.media_type in destination.media_types)
 
 
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
@@ -37,35 +52,57 @@ def folder(path: Path) -> Folder:
     return Folder("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
 
 
-@pytest.fixture(params=["fake", "orthanc", "folder"])
+def webhook(url: str) -> Webhook:
+    values = {"name": "hook", "kind": "webhook", "url": url, "secret": SECRET, "timeout_s": 2}
+    return Webhook("CMRTRIAGE", WebhookDestination.model_validate(values))
+
+
+def mllp(port: int) -> Mllp:
+    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
+    return Mllp("CMRTRIAGE", MllpDestination.model_validate(values))
+
+
+@pytest.fixture(params=["fake", "orthanc", "folder", "webhook", "mllp"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
     """Yield each kind of destination, with its peer there."""
     if request.param == "fake":
         yield FakeDestination()
     elif request.param == "folder":
         yield folder(tmp_path)
+    elif request.param == "webhook":
+        with hook() as ours:
+            yield webhook(ours.url)
+    elif request.param == "mllp":
+        with listener() as listening:
+            yield mllp(listening.port)
     else:
         with orthanc(tmp_path) as server:
             yield dicom(server.dicom_port)
 
 
-@pytest.fixture(params=["fake", "nobody", "no folder"])
+@pytest.fixture(params=["fake", "pacs", "folder", "webhook", "mllp"])
 def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
     """Return each kind of destination, with nobody there."""
-    if request.param == "fake":
-        return FakeDestination(refusal="no answer", silent=True)
-    return folder(tmp_path / "none") if request.param == "no folder" else dicom(free_port())
+    match request.param:
+        case "fake":
+            return FakeDestination(refusal="no answer", silent=True)
+        case "folder":
+            return folder(tmp_path / "none")
+        case "webhook":
+            return webhook(f"http://{HOST}:{free_port()}/")
+        case "mllp":
+            return mllp(free_port())
+    return dicom(free_port())
 
 
-def test_a_product_is_taken_and_acknowledged(destination: Destination, product: Product) -> None:
-    assert product.media_type in destination.media_types
-    assert destination.deliver(product).answer
+def test_a_product_is_taken_and_acknowledged(destination: Destination) -> None:
+    assert destination.deliver(for_(destination)).answer
 
 
 def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destination) -> None:
     unheard_of = Product("other", "1.2.826.0.1.3680043.10.999.1", "2.25.1", b"")
     older = Product("older", EnhancedSRStorage, "2.25.2", b"")
-    if isinstance(destination, Folder):  # takes every form
+    if not isinstance(destination, FakeDestination | DicomStore):  # takes every form
         assert destination.choose([unheard_of, older]) == unheard_of
         return
     if isinstance(destination, FakeDestination):
@@ -75,9 +112,8 @@ def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destina
         destination.choose([unheard_of])
 
 
-def test_the_same_product_twice_is_acknowledged_twice(
-    destination: Destination, product: Product
-) -> None:
+def test_the_same_product_twice_is_acknowledged_twice(destination: Destination) -> None:
+    product = for_(destination)
     assert destination.deliver(product) == destination.deliver(product)
 
 
@@ -86,9 +122,9 @@ def test_an_echo_is_answered(destination: Destination) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_a_destination_that_is_not_there_is_silent(silent: Destination, product: Product) -> None:
+def test_a_destination_that_is_not_there_is_silent(silent: Destination) -> None:
     with pytest.raises(DestinationUnreachable, match="answer"):
-        silent.deliver(product)
+        silent.deliver(for_(silent))
     with pytest.raises(DestinationUnreachable, match="answer"):
         silent.echo()
 

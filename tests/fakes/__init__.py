@@ -8,7 +8,12 @@ import numpy as np
 
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Product
-from triage.domain.errors import BrokerUnavailable, DeliveryFailed, DestinationUnreachable
+from triage.domain.errors import (
+    BrokerUnavailable,
+    DeliveryFailed,
+    DeliveryRefused,
+    DestinationUnreachable,
+)
 from triage.ports import Embedding, Embeddings, Frames
 
 
@@ -65,6 +70,8 @@ class FakeDestination:
     refusal: str = ""
     refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
+    final: bool = False  #: refuses for good
+    told: str = ""  #: what it says of that in words of its own
     classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
     media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
@@ -85,7 +92,8 @@ class FakeDestination:
 
     def _check(self) -> None:
         if self.refusal:
-            raise (DestinationUnreachable if self.silent else DeliveryFailed)(self.refusal)
+            refused = DeliveryRefused if self.final else DeliveryFailed
+            raise (DestinationUnreachable if self.silent else refused)(self.refusal, self.told)
 
     def echo(self) -> Acknowledgement:
         self._check()

@@ -14,7 +14,7 @@ from tests.integration.servers import HOST, Orthanc, orthanc
 from triage.config import DicomDestination
 from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
-from triage.reports import REPORTS, header, products
+from triage.reports import OBJECTS, header, products
 from triage.reports.reporting import Reporting
 
 
@@ -26,7 +26,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 def revised() -> Reporting:
     """A second revision, which names the first."""
-    first = products(reporting(mixed()), REPORTS)
+    first = products(reporting(mixed()), OBJECTS)
     return replace(reporting(replace(mixed(), revision=2)), replaced=tuple(first))
 
 
@@ -43,7 +43,7 @@ def stored(pacs: Orthanc, product: Product) -> Dataset:
 def test_every_product_comes_back_equal(pacs: Orthanc, kind: str) -> None:
     pacs.empty()  # the same images under another patient's name are the same study
     said = revised() if kind == "revised" else KINDS[kind]()
-    made = list(products(said, REPORTS))
+    made = list(products(said, OBJECTS))
     assert {product.kind for product in made} >= {"structured_report", "pdf", "secondary_capture"}
     with header.tolerant():
         for product in made:

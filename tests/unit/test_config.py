@@ -11,6 +11,7 @@ from triage.config import (
     Settings,
     Stow,
     Web,
+    WebhookDestination,
     load,
     require_peers,
     shown,
@@ -115,6 +116,22 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "archives: {a: {kind: dicomweb, url: 'http://h/web', authorization: Bearer hush}}",
             "to h it could be read on the way",
         ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://h/p'}]",
+            "give secret or secret_file",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'http://h/p', secret: hush}]",
+            "to h it could be read on the way",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://u:hush@h', secret: hush}]",
+            "user and password have no place",
+        ),
+        (
+            "destinations: [{name: a, kind: webhook, url: 'https://h?t=hush', secret: hush}]",
+            "written as https://host/path",
+        ),
         ("model: {provider: tpu}", "model.provider"),
         (
             TWICE,
@@ -145,6 +162,43 @@ def test_a_destination_without_a_kind_is_a_dicom_one(tmp_path: Path) -> None:
     pacs, folder = load(written(tmp_path, text), {}).destinations
     assert isinstance(pacs, DicomDestination)
     assert folder == FolderDestination(name="b", kind="folder", path=tmp_path / "p")
+
+
+def test_an_item_of_a_list_is_changed_by_its_name(tmp_path: Path) -> None:
+    text = (
+        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+    )
+    changed = {"TRIAGE_DESTINATIONS__A__PORT": "104", "TRIAGE_DESTINATIONS__B__PATH": "/q"}
+    pacs, folder = load(written(tmp_path, text), changed).destinations
+    assert isinstance(pacs, DicomDestination)
+    assert pacs.port == 104
+    assert folder == FolderDestination(name="b", kind="folder", path=Path("/q"))
+    with pytest.raises(ConfigurationError, match="^environment: destinations.0.port: Input"):
+        load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__A__PORT": "x"})
+    with pytest.raises(ConfigurationError, match="destinations.c.port: only fields"):
+        load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__C__PORT": "104"})
+
+
+HOOK = "{name: hook, kind: webhook, url: 'https://h/p', secret: hush}"
+
+
+def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, f"destinations: [{HOOK}]")
+    assert "hush" not in shown(load(path, {}))
+    overlay = {"TRIAGE_DESTINATIONS__HOOK__SECRET": "hush from elsewhere"}
+    settings = load(path, overlay)
+    (hook,) = settings.destinations
+    assert isinstance(hook, WebhookDestination)
+    assert hook.secret is not None
+    assert hook.secret.get_secret_value() == "hush from elsewhere"
+    assert "hush" not in shown(settings) + repr(settings)
+
+
+def test_a_destination_that_would_get_nothing_is_named(tmp_path: Path) -> None:
+    text = f"receiver: {{calling: [A]}}\ndestinations: [{HOOK}]\nreports: "
+    with pytest.raises(ConfigurationError, match="hook would get nothing: of summary"):
+        require_peers(load(written(tmp_path, f"{text}[pdf]"), {}))
+    require_peers(load(written(tmp_path, f"{text}[pdf, summary]"), {}))
 
 
 def test_a_kind_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:

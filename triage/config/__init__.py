@@ -7,7 +7,15 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.destinations import AnyDestination, DicomDestination, FolderDestination, PacsTls
+from triage.config.destinations import (
+    AnyDestination,
+    DestinationTls,
+    DicomDestination,
+    FolderDestination,
+    MllpDestination,
+    PacsTls,
+    WebhookDestination,
+)
 from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
@@ -32,6 +40,7 @@ __all__ = [
     "Asking",
     "CommitmentRequestor",
     "Completeness",
+    "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
@@ -39,6 +48,7 @@ __all__ = [
     "FolderDestination",
     "Inquired",
     "MetricsEndpoint",
+    "MllpDestination",
     "Model",
     "MoveTo",
     "PacsTls",
@@ -51,6 +61,7 @@ __all__ = [
     "Tls",
     "WatchedFolder",
     "Web",
+    "WebhookDestination",
     "Worker",
     "child_environment",
     "load",

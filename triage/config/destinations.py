@@ -3,33 +3,42 @@
 Rule: a new kind is one class here and one line in `AnyDestination`. Who names no kind means dicom.
 """
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
-from triage.config.fields import AeTitle, Name, Port
+from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
 from triage.documents import Strict
 
+OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
 
-class PacsTls(Strict):
-    """TLS with a PACS that we call; its certificate is always checked."""
 
-    trusted: Path | None = None  #: PEM of who signs for it; None: whom the system trusts
-    name: str | None = None  #: DNS name or address that its certificate must have; None: host
-    certificate: Path | None = None  #: PEM, who we are, with those between; None: it does not ask
+class DestinationTls(Strict):
+    """TLS to a destination; its certificate must be for its host."""
+
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
     key: Path | None = None  #: PEM, not encrypted
 
     @model_validator(mode="after")
-    def _paired(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key are given together, or neither is")
+    def _whole(self) -> Self:
+        _paired(self.certificate, self.key)
         return self
+
+
+class PacsTls(DestinationTls):
+    """TLS with a PACS."""
+
+    name: str | None = None  #: DNS name or address that its certificate must have; None: host
 
 
 class DicomDestination(Strict):
     """A PACS that takes products over C-STORE."""
 
+    takes: ClassVar[Collection[str]] = OBJECTS  #: of `reports`
     name: Name
     kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
@@ -44,9 +53,52 @@ class DicomDestination(Strict):
 class FolderDestination(Strict):
     """A folder that products are written to, as files."""
 
+    takes: ClassVar[Collection[str]] = (*OBJECTS, "summary", "hl7")
     name: Name
     kind: Literal["folder"]
     path: Path
+
+
+class WebhookDestination(Strict):
+    """A program that is told over HTTP that a study was assessed."""
+
+    takes: ClassVar[Collection[str]] = ("summary",)
+    name: Name
+    kind: Literal["webhook"]
+    url: WebUrl
+    secret: SecretStr | None = None  #: that it and we share, in base64; it signs what we send
+    secret_file: Path | None = None  #: a file that holds it
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+    timeout_s: float = Field(default=15.0, gt=0, le=40)  #: to connect, to be answered
+
+    @model_validator(mode="after")
+    def _signed_and_private(self) -> Self:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("give secret or secret_file, one of them, or anybody could say this")
+        _paired(self.certificate, self.key)
+        url = urlsplit(self.url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK:
+            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
+        return self
+
+
+class MllpDestination(Strict):
+    """A system that takes HL7 v2 messages over MLLP."""
+
+    takes: ClassVar[Collection[str]] = ("hl7",)
+    name: Name
+    kind: Literal["mllp"]
+    host: str
+    port: Port
+    tls: DestinationTls | None = None  #: None: no TLS
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+
+
+def _paired(certificate: Path | None, key: Path | None) -> None:
+    if (certificate is None) != (key is None):
+        raise ValueError("certificate and key are given together, or neither is")
 
 
 def _kind(value: Any) -> str:
@@ -57,10 +109,13 @@ def _kind(value: Any) -> str:
 
 
 AnyDestination = Annotated[
-    Annotated[DicomDestination, Tag("dicom")] | Annotated[FolderDestination, Tag("folder")],
+    Annotated[DicomDestination, Tag("dicom")]
+    | Annotated[FolderDestination, Tag("folder")]
+    | Annotated[WebhookDestination, Tag("webhook")]
+    | Annotated[MllpDestination, Tag("mllp")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind is dicom (which it is if left out) or folder",
+        custom_error_message="kind is dicom (which it is if left out), folder, webhook or mllp",
     ),
 ]

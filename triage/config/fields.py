@@ -71,6 +71,16 @@ def _dicomweb_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _web_url(value: str) -> str:
+    """A password in it would be shown, and logged on the way; so would a query."""
+    url = urlsplit(value)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        raise ValueError("an address is written as https://host/path, without ? and #")
+    if url.username is not None or url.password is not None:
+        raise ValueError("user and password have no place in an address")
+    return value
+
+
 def _token(value: str) -> str:
     if not HASHED_TOKEN.fullmatch(value):
         raise ValueError("is no hashed token: `triage token NAME` makes the line")
@@ -99,6 +109,7 @@ Certificate = Annotated[str, AfterValidator(_certificate)]
 Token = Annotated[str, AfterValidator(_token)]
 Hours = Annotated[str, AfterValidator(_hours)]
 DicomwebUrl = Annotated[str, AfterValidator(_dicomweb_url)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 UserName = Annotated[str, AfterValidator(_user)]

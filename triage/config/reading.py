@@ -41,6 +41,12 @@ def require_peers(settings: Settings) -> None:
         raise ConfigurationError(
             "destinations is empty, so no report could be sent: list at least one PACS"
         )
+    for each in settings.destinations:
+        if not set(each.takes) & set(settings.reports):
+            raise ConfigurationError(
+                f"destination {each.name} would get nothing: of {', '.join(each.takes)}, which it "
+                "takes, reports has none; add one"
+            )
 
 
 def shown(settings: Settings) -> str:

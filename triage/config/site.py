@@ -83,7 +83,7 @@ class Equipment(Strict):
 
 
 #: What can be sent of an assessment; a test holds them to the registry of reports.
-Report = Literal["structured_report", "key_images", "pdf", "secondary_capture"]
+Report = Literal["structured_report", "key_images", "pdf", "secondary_capture", "hl7", "summary"]
 
 
 class Settings(Strict):

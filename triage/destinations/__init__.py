@@ -5,7 +5,14 @@ from typing import Any
 
 from triage.destinations.dicom import DicomStore
 from triage.destinations.folder import Folder
+from triage.destinations.mllp import Mllp
+from triage.destinations.webhook import Webhook
 from triage.ports import Destination
 
 #: How to open a configured destination, by its `kind`; arguments: our AE title, its settings.
-KINDS: Mapping[str, Callable[[str, Any], Destination]] = {"dicom": DicomStore, "folder": Folder}
+KINDS: Mapping[str, Callable[[str, Any], Destination]] = {
+    "dicom": DicomStore,
+    "folder": Folder,
+    "webhook": Webhook,
+    "mllp": Mllp,
+}

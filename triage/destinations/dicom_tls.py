@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from triage.config import DicomDestination, PacsTls
+from triage.destinations import tls
 from triage.dimse import SUITES
 from triage.domain.errors import ConfigurationError
 
@@ -16,24 +17,11 @@ from triage.domain.errors import ConfigurationError
 def context(settings: PacsTls, name: str) -> ssl.SSLContext:
     """Return the context of associations; raise ConfigurationError where its files do not fit."""
     try:
-        made = ssl.create_default_context(cafile=settings.trusted)
-    except OSError:  # ssl.SSLError is one
-        raise ConfigurationError(
-            f"destination {name}: tls.trusted {settings.trusted} holds no certificates"
-        ) from None
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made = tls.context(settings.trusted, settings.certificate, settings.key)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"destination {name}: tls: {error}") from None
     made.set_ciphers(":".join(SUITES))
     made.sslsocket_class = _Telling
-    if settings.certificate is None:
-        return made
-    try:
-        # Of an encrypted key nobody is asked for the password.
-        made.load_cert_chain(settings.certificate, settings.key, password="")
-    except OSError:
-        raise ConfigurationError(
-            f"destination {name}: tls.certificate {settings.certificate} and tls.key "
-            f"{settings.key} are no pair of PEM files, or the key is encrypted"
-        ) from None
     return made
 
 

@@ -1,6 +1,6 @@
 """A folder, on this machine or on a share, that takes products as files.
 
-    <folder>/<SOP Instance UID>.dcm         a product, whole
+    <folder>/<SOP Instance UID>.dcm         a product, whole (or .hl7, .json)
     <folder>/.<SOP Instance UID>.dcm.part   one that is being written
 
 Rule: a file that has its final name is whole and durable: it is written aside and fsynced, gets its
@@ -15,11 +15,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from triage.config import FolderDestination
-from triage.domain.delivery import DICOM, Acknowledgement, Product
+from triage.domain.delivery import DICOM, HL7, JSON, Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
 #: What files are called that hold a product of a media type.
-EXTENSIONS: Mapping[str, str] = {DICOM: ".dcm"}
+EXTENSIONS: Mapping[str, str] = {DICOM: ".dcm", HL7: ".hl7", JSON: ".json"}
 #: For its owner and the group that reads them: whoever takes them from here may be somebody else.
 MODE = 0o640
 

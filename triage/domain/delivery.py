@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 DICOM = "application/dicom"
+HL7 = "application/hl7-v2+er7"
+JSON = "application/json"
 
 LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
 

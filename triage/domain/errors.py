@@ -16,6 +16,7 @@
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
     │   └── ArchiveUnreachable   it is not there at all, or wants a pause: it is waited for
     └── DeliveryFailed       a destination did not take a product; it is tried again
+        ├── DeliveryRefused          it will never take this: it is not tried again
         └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
 
 Rule: a message says what to do, and may name a UID but never a patient.
@@ -67,7 +68,18 @@ class CaseUnknown(TriageError):
 
 
 class DeliveryFailed(TriageError):
-    """A destination did not take a product; the message is its answer."""
+    """A destination did not take a product; the message is its answer.
+
+    What it `told` in words of its own may name a patient: that goes no further than the ledger.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
+
+
+class DeliveryRefused(DeliveryFailed):
+    """A destination will never take this product; it is given up at once."""
 
 
 class DestinationUnreachable(DeliveryFailed):

@@ -1,7 +1,8 @@
 """The reports: each turns an assessment into one DICOM object or message.
 
 Rule: a builder is pure. It has no clock, network, database or file; the same input gives the same
-bytes under the same UIDs. A new report is one new file here and one line in `REPORTS`.
+bytes under the same UIDs. A new report is one new file here and one line in `OBJECTS` or
+`MESSAGES`.
 
     identity            UIDs from what a report says
     equipment           who writes the reports
@@ -21,7 +22,8 @@ bytes under the same UIDs. A new report is one new file here and one line in `RE
     companion           what the page's DICOM objects have in common
     pdf                 the page as Encapsulated PDF
     secondary_capture   the page as an image
-    hl7                 ORU^R01; no destination speaks it yet
+    hl7                 ORU^R01
+    summary             the flags as JSON, without a patient
     fhir                a transaction of R4; no destination speaks it yet
 """
 
@@ -29,14 +31,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from triage.domain.delivery import Product
-from triage.reports import key_images, pdf, secondary_capture, structured_report
+from triage.reports import hl7, key_images, pdf, secondary_capture, structured_report, summary
 from triage.reports.reporting import Reporting
 
 #: None where there is nothing that this report could say.
 Builder = Callable[[Reporting], Product | None]
 
-#: What a DICOM destination can be sent; a site chooses of these.
-REPORTS: Mapping[str, Builder] = MappingProxyType(
+#: What is a DICOM object.
+OBJECTS: Mapping[str, Builder] = MappingProxyType(
     {
         structured_report.KIND: structured_report.build,
         key_images.KIND: key_images.build,
@@ -44,6 +46,12 @@ REPORTS: Mapping[str, Builder] = MappingProxyType(
         secondary_capture.KIND: secondary_capture.build,
     }
 )
+#: What is none.
+MESSAGES: Mapping[str, Builder] = MappingProxyType(
+    {hl7.KIND: hl7.build, summary.KIND: summary.build}
+)
+#: A site chooses of these; each goes to every destination that takes its media type.
+REPORTS: Mapping[str, Builder] = MappingProxyType({**OBJECTS, **MESSAGES})
 
 #: The same report in other SOP classes, for destinations that do not take the first.
 ALTERNATIVES: Mapping[str, Callable[[Reporting, Product], Sequence[Product]]] = MappingProxyType(

@@ -21,14 +21,13 @@ from pydicom.sr.coding import Code as Concept
 from pydicom.valuerep import PersonName
 
 from triage.domain.assessment import Answer, Assessment, Flag, Priority
-from triage.domain.delivery import Product
+from triage.domain.delivery import HL7, Product
 from triage.reports import codes, draft, header, identity
 from triage.reports.content import plain
 from triage.reports.reporting import Reporting
 
 KIND = "hl7"
 ENCODER_VERSION = "1"
-MEDIA_TYPE = "application/hl7-v2+er7"
 VERSION = "2.5.1"
 STUDY_UID = Concept("110180", "DCM", "Study Instance UID")
 #: LOINC 19005-8 stands in DICOM CID 7001 as the heading of an impression.
@@ -73,7 +72,7 @@ def build(reporting: Reporting) -> Product:
         message.msh.msh_10 = control_id(uid)
         message.validate()
         content = message.to_er7() + "\r"
-    return Product(KIND, "", uid, content.encode(), MEDIA_TYPE)
+    return Product(KIND, "", uid, content.encode(), HL7)
 
 
 def control_id(uid: str) -> str:

@@ -53,7 +53,7 @@ from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
 from triage.pull import STUDY_TRIES
-from triage.reports import REPORTS, codes, key_images
+from triage.reports import OBJECTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 
 STATEMENT = "CONFORMANCE.md"
@@ -222,7 +222,7 @@ def test_the_transfer_syntaxes_stand_in_the_order_in_which_they_are_taken() -> N
 
 def test_the_statement_knows_every_report() -> None:
     # Another report needs its SOP class in 2.3 and a section of its own.
-    assert list(REPORTS) == ["structured_report", "key_images", "pdf", "secondary_capture"]
+    assert list(OBJECTS) == ["structured_report", "key_images", "pdf", "secondary_capture"]
 
 
 def test_the_readme_names_every_file() -> None:

@@ -109,8 +109,7 @@ def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:
     for each in settings.destinations:
         assert {*each.model_fields_set} == {*type(each).model_fields}
         required = {name for name, f in type(each).model_fields.items() if f.is_required()}
-        # There is no TLS by default, and of what it has only the system's trust.
-        needed = {*required, "kind", "tls"} & each.model_fields_set
+        needed = {*required, "kind", "secret_file", "tls"}
         assert each == type(each)(**each.model_dump(include=needed))
 
 

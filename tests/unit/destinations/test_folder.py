@@ -1,12 +1,13 @@
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from triage.config import FolderDestination
 from triage.destinations.folder import Folder
-from triage.domain.delivery import Product
+from triage.domain.delivery import DICOM, HL7, JSON, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
 PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", b"some bytes")
@@ -26,6 +27,17 @@ def test_a_product_becomes_one_file_named_after_its_uid(folder: Folder, tmp_path
     (file,) = tmp_path.iterdir()
     assert (file.name, file.read_bytes()) == ("2.25.7.dcm", PRODUCT.content)
     assert not stat.S_IMODE(file.stat().st_mode) & 0o137
+
+
+@pytest.mark.parametrize(
+    ("media_type", "extension"), [(DICOM, ".dcm"), (HL7, ".hl7"), (JSON, ".json")]
+)
+def test_what_a_file_is_called_tells_what_it_holds(
+    folder: Folder, tmp_path: Path, media_type: str, extension: str
+) -> None:
+    assert media_type in folder.media_types
+    folder.deliver(replace(PRODUCT, media_type=media_type))
+    assert [file.name for file in tmp_path.iterdir()] == [f"2.25.7{extension}"]
 
 
 def test_it_has_its_name_only_when_it_is_durable_and_delivered_only_when_that_is(

@@ -15,7 +15,16 @@ import pypdfium2
 from pydicom import Dataset, dcmread
 
 from tests.builders.reportings import KINDS
-from triage.reports import fhir, hl7, key_images, page, pdf, secondary_capture, structured_report
+from triage.reports import (
+    fhir,
+    hl7,
+    key_images,
+    page,
+    pdf,
+    secondary_capture,
+    structured_report,
+    summary,
+)
 from triage.reports.reporting import Reporting
 
 FOLDER = Path(__file__).parents[2] / "golden" / "reports"
@@ -46,6 +55,11 @@ def segments(reporting: Reporting) -> str:
 
 def bundle(reporting: Reporting) -> str:
     content = json.loads(fhir.build(reporting).content)
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def told(reporting: Reporting) -> str:
+    content = json.loads(summary.build(reporting).content)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -123,6 +137,7 @@ RECORDED: dict[str, tuple[Callable[[Reporting], str], tuple[str, ...]]] = {
     "capture.header.txt": (capture_header, ("usual", "forty_findings")),
     "hl7": (segments, MESSAGES),
     "fhir.json": (bundle, SHORT),
+    "summary.json": (told, (*SHORT, "unfamiliar", "familiar")),
     "structured_report.txt": (report_text, tuple(KINDS)),
     "key_images.txt": (selection_text, tuple(KINDS)),
 }

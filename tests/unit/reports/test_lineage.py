@@ -13,13 +13,13 @@ from tests.builders.reportings import reporting
 from tests.unit.reports.judges import dciodvfy, pixelmed, starting
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
-from triage.reports import REPORTS, products
+from triage.reports import OBJECTS, products
 
 Line = list[Product]
 NEXT = replace(mixed(), revision=2, inputs_digest="2b3c" * 16)
 
 
-def made(said: Assessment, *replaced: Product, kinds: tuple[str, ...] = tuple(REPORTS)) -> Line:
+def made(said: Assessment, *replaced: Product, kinds: tuple[str, ...] = tuple(OBJECTS)) -> Line:
     return list(products(replace(reporting(said), replaced=replaced), kinds))
 
 
@@ -83,9 +83,9 @@ def test_what_is_changed_and_changed_back_leaves_three_documents() -> None:
 
 def test_every_kind_has_a_series_and_a_series_number_of_its_own() -> None:
     documents = [read(product) for product in made(mixed()) if not product.alternative_to]
-    assert len(documents) == len(REPORTS)
-    assert len({d.SeriesInstanceUID for d in documents}) == len(REPORTS)
-    assert len({d.SeriesNumber for d in documents}) == len(REPORTS)
+    assert len(documents) == len(OBJECTS)
+    assert len({d.SeriesInstanceUID for d in documents}) == len(OBJECTS)
+    assert len({d.SeriesNumber for d in documents}) == len(OBJECTS)
 
 
 @pytest.mark.parametrize("later", [NEXT, untrained()])

@@ -1,4 +1,4 @@
-"""Every report of the registry is a deterministic DICOM file about the right study."""
+"""Every report of the registry is deterministic, and what is an object a DICOM file."""
 
 import os
 import subprocess
@@ -16,11 +16,12 @@ from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence, mixed
 from tests.builders.reportings import reporting
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
-from triage.reports import REPORTS
+from triage.reports import OBJECTS, REPORTS
 from triage.reports.reporting import Reporting
 
 ROOT = Path(__file__).parents[3]
 REPORT = pytest.mark.parametrize("kind", REPORTS)
+OBJECT = pytest.mark.parametrize("kind", OBJECTS)
 
 
 def reworded() -> dict[str, Assessment]:
@@ -41,7 +42,7 @@ def built(kind: str, said: Reporting) -> Product:
     return product
 
 
-@REPORT
+@OBJECT
 def test_product_is_what_its_file_says(kind: str) -> None:
     product = built(kind, reporting(mixed()))
     file = dcmread(BytesIO(product.content))
@@ -69,7 +70,7 @@ def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None
     assert done.stdout == content
 
 
-@REPORT
+@OBJECT
 @pytest.mark.parametrize("what", reworded())
 def test_another_content_is_another_instance_of_the_same_series(kind: str, what: str) -> None:
     before = built(kind, reporting(mixed()))
