@@ -27,7 +27,15 @@ from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
 from triage.cases.past import Past
 from triage.commit import Committer
-from triage.config import Archive, DicomArchive, Receiver, Settings, SourceCompleteness
+from triage.committed import Promises
+from triage.config import (
+    Archive,
+    DicomArchive,
+    DicomDestination,
+    Receiver,
+    Settings,
+    SourceCompleteness,
+)
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
 from triage.domain.completeness import Patience, Sign
@@ -53,6 +61,7 @@ from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
+from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
@@ -189,6 +198,17 @@ class Services:
             max_attempts=self.settings.worker.max_delivery_attempts,
         )
 
+    def promises(self) -> Promises | None:
+        """What takes archives' words on what was sent to them; None where none is asked for."""
+        settings = self.settings
+        archives = [each for each in settings.destinations if isinstance(each, DicomDestination)]
+        reporters = {each.name: each.reporters() for each in archives if each.commitment}
+        if not reporters:
+            return None
+        requests = SqlCommitmentRequests(SqlLedger.database_in(settings.state_dir), self.clock)
+        attempts = settings.worker.max_delivery_attempts
+        return Promises(self.ledger, requests, reporters, attempts)
+
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""
         model = open_model(self.settings, state_folder(self.settings) / CACHE)
@@ -213,7 +233,11 @@ class Services:
         """What a delivering worker needs."""
         worker = self.settings.worker
         return Deliverer(
-            self.ledger, self.destinations, worker.max_delivery_attempts, worker.lease_s
+            self.ledger,
+            self.destinations,
+            worker.max_delivery_attempts,
+            worker.lease_s,
+            self.promises(),
         )
 
 

@@ -39,6 +39,16 @@ class Action(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
+class Told(IntEnum):
+    """What we answer to an N-EVENT-REPORT (PS3.7 10.1.1.1.8)."""
+
+    SUCCESS = 0x0000
+    NO_SUCH_INSTANCE = 0x0112
+    NO_SUCH_EVENT = 0x0113
+    INVALID_ARGUMENT = 0x0115
+    RESOURCE_LIMITATION = 0x0213
+
+
 class Step(IntEnum):
     """What we answer to an N-CREATE or N-SET (PS3.7 10.1.3.1.9, 10.1.5.1.6)."""
 

@@ -31,7 +31,11 @@ def receive(services: Services) -> None:
     committer = services.committer()
     end_metrics = services.serve_metrics()
     server = receivers.c_store.start(
-        intake, services.settings.receiver, committer, services.announcements
+        intake,
+        services.settings.receiver,
+        committer,
+        services.announcements,
+        services.promises(),
     )
     try:
         with _others(intake, services.settings):

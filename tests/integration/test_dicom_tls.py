@@ -178,7 +178,10 @@ def test_who_speaks_no_tls_is_named(tmp_path: Path, world: World, product: Produ
 def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: World) -> None:
     wrong: dict[str, dict[str, Any]] = {
         "holds no certificates": {"trusted": tmp_path / "none.pem"},
-        "are no pair of PEM files": {"certificate": world.client.certificate, "key": world.server.key},
+        "are no pair of PEM files": {
+            "certificate": world.client.certificate,
+            "key": world.server.key,
+        },
     }
     for said, files in wrong.items():
         with pytest.raises(ConfigurationError, match=f"destination pacs: tls: .* {said}"):

@@ -1,8 +1,9 @@
 """Products, and one delivery per product and destination.
 
-Rule: a delivery is DELIVERED on the destination's own word, PENDING until then, and FAILED only
-after `max_attempts`; its last answer is always kept. Of a product and its alternatives, which say
-the same in older SOP classes, a destination gets one.
+Rule: a delivery is DELIVERED on the destination's own word, PENDING until then (STORED where an
+archive has taken it, and has not said yet that it keeps it), and FAILED only after `max_attempts`;
+its last answer is always kept. Of a product and its alternatives, which say the same in older SOP
+classes, a destination gets one.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ DICOM = "application/dicom"
 HL7 = "application/hl7-v2+er7"
 JSON = "application/json"
 
+LONGEST_WORD_S = 86_400.0  #: for which an archive is waited for to say that it keeps something
 LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
 
 
@@ -20,9 +22,13 @@ class DeliveryState(StrEnum):
     """Where one delivery stands."""
 
     PENDING = "PENDING"
+    STORED = "STORED"  #: taken, and the archive's word that it keeps it is outstanding
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"  #: a later assessment of the same revision made it needless
+
+
+UNDER_WAY = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet
 
 
 @dataclass(frozen=True)

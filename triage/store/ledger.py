@@ -13,7 +13,7 @@ from sqlalchemy import Row, exists, func, insert, select
 
 from triage.domain.census import Census
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Delivery, DeliveryState, Product, Route
+from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -303,10 +303,7 @@ class SqlLedger:
         """Return due deliveries never queued, or queued so long ago; None: never again."""
         at = self._clock.now()
         query = select(deliveries.c.id).where(
-            deliveries.c.state == DeliveryState.PENDING,
-            rows.is_over(deliveries.c.due_at, at),
-            rows.is_over(deliveries.c.lease_until, at),
-            rows.reachable(),
+            rows.is_due(at),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
@@ -331,12 +328,7 @@ class SqlLedger:
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
         at = self._clock.now()
-        free = rows.update_delivery(delivery_id).where(
-            deliveries.c.state == DeliveryState.PENDING,
-            rows.is_over(deliveries.c.due_at, at),
-            rows.is_over(deliveries.c.lease_until, at),
-            rows.reachable(),
-        )
+        free = rows.update_delivery(delivery_id).where(rows.is_due(at))
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
         with self._database.writing() as connection:
             if connection.execute(taken).rowcount == 0:
@@ -347,7 +339,7 @@ class SqlLedger:
         """Extend the lease of a delivery that is under way."""
         renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
         # An attempt that has ended has no lease, and must not get one.
-        under_way = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.lease_until > 0)
+        under_way = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.lease_until > 0)
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*under_way)).rowcount == 1
 
@@ -385,8 +377,10 @@ class SqlLedger:
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
         values = {"last_answer": answer, "changed_at": at, "unreachable": unreachable, **waiting}
+        # An archive's word may have come meanwhile.
+        again = rows.update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
-            connection.execute(rows.update_delivery(delivery_id).values(values))
+            connection.execute(again.values(state=DeliveryState.PENDING, **values))
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
@@ -397,7 +391,10 @@ class SqlLedger:
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
         at = self._clock.now()
         values = {"state": state, "last_answer": answer, "changed_at": at}
+        ended = rows.update_delivery(delivery_id)
+        if state is DeliveryState.FAILED:  # an archive's word may have come meanwhile
+            ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
-            connection.execute(rows.update_delivery(delivery_id).values(values))
+            connection.execute(ended.values(values))
             (delivery,) = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             rows.end_study(connection, delivery.study_uid, delivery.revision, at)

@@ -9,9 +9,28 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Product
+from triage.domain.delivery import (
+    LONGEST_WAIT_S,
+    LONGEST_WORD_S,
+    UNDER_WAY,
+    Delivery,
+    DeliveryState,
+    Product,
+)
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
@@ -86,6 +105,17 @@ def is_over(moment: Any, at: float) -> Any:
     Nobody waits longer than `LONGEST_WAIT_S`: what is to come later was written before that.
     """
     return or_(moment <= at, moment > at + LONGEST_WAIT_S)
+
+
+def is_due(at: float) -> Any:
+    """Return the condition of deliveries that something is to be done about, and by nobody yet.
+
+    An archive's word is waited for longer than anything else.
+    """
+    word, due_at = deliveries.c.state == DeliveryState.STORED, deliveries.c.due_at
+    pending = and_(deliveries.c.state == DeliveryState.PENDING, is_over(due_at, at))
+    silent = and_(word, or_(due_at <= at, due_at > at + LONGEST_WORD_S))
+    return and_(or_(pending, silent), is_over(deliveries.c.lease_until, at), reachable())
 
 
 def revision_of(row: Row[Any]) -> StudyRevision:
@@ -302,6 +332,8 @@ def open_delivery(
     known = connection.execute(select(deliveries).where(*same)).one_or_none()
     if known is not None and known.state == DeliveryState.DELIVERED:
         return None
+    if known is not None and known.state == DeliveryState.STORED:
+        return int(known.id)  # it has arrived; the archive's word is waited for
     if known is not None:
         again = {**fresh, "lease_until": 0.0, "queued_at": 0.0}
         connection.execute(update_delivery(known.id).values(again))
@@ -334,7 +366,7 @@ def reachable() -> Any:
     Of a destination that did not answer, one may: the oldest that found it so. The others wait for
     its word, or each would hold up the healthy destinations for a time-out.
     """
-    silent = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.unreachable)
+    silent = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.unreachable)
     probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
     blocked = select(deliveries.c.destination).where(*silent)
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
@@ -398,7 +430,7 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     study = find_study(connection, study_uid, revision)
-    if study is None or counts.get(DeliveryState.PENDING):
+    if study is None or any(counts.get(state) for state in UNDER_WAY):
         return
     if failed := counts.get(DeliveryState.FAILED):
         why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"

@@ -46,9 +46,10 @@ from triage import __version__
 from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.commands.token import BYTES
-from triage.config import DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
+from triage.config import DicomDestination, DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
+from triage.destinations.commitment import AT_ONCE_S
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import SUITES, WARNINGS, Action, Status, Step, in_words
+from triage.dimse import SUITES, WARNINGS, Action, Status, Step, Told, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
@@ -60,6 +61,7 @@ STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
 RECEIVER = Receiver()
+DICOM_FIELDS = DicomDestination.model_fields
 ARCHIVE_MODELS = (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -102,6 +104,11 @@ def test_the_answers_to_who_asks_for_commitment() -> None:
     assert actions == [f"0x{status:04X}" for status in sorted(Action)]
     reasons = [reason for reason, _ in table(STATEMENT, "failure reasons")]
     assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
+
+
+def test_the_answers_to_who_reports_commitment() -> None:
+    told = [status for status, _ in table(STATEMENT, "reports")]
+    assert told == [f"0x{status:04X}" for status in sorted(Told)]
 
 
 def test_the_answers_to_who_announces() -> None:
@@ -179,6 +186,8 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {LULL_S:g} s later on the same association",
+        f"which is open for {AT_ONCE_S:g} s more",
+        f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",
         f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
         f"Instance Availability Notification ({InstanceAvailabilityNotification}, PS3.4 R",
         f"(Error ID 0x{MAY_NOT_BE_CHANGED:04X})",
