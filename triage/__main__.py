@@ -15,8 +15,8 @@ USAGE = 2
 #: Where each command lies, below `triage.commands`.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
-    **{name: name for name in ("check", "password", "token", "findings")},
-    **dict.fromkeys(("send", "status", "replay"), "studies"),
+    **{name: name for name in ("check", "replay", "password", "token", "findings")},
+    **dict.fromkeys(("send", "status"), "studies"),
     **dict.fromkeys(("search", "case", "forget"), "cases"),
     **{name: name for name in ("index", "pull", "series", "phantom", "demo")},
 }

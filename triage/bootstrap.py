@@ -5,6 +5,7 @@ needs it.
 """
 
 import os
+import random
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
 from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
+from triage.store.dead_letters import SqlDeadLetters
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
@@ -145,7 +147,8 @@ class Services:
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
-        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock)
+        names = [each.name for each in self.settings.destinations]
+        gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock, names)
         return serve(self.settings.metrics, self.metrics, gauges)
 
     def reconciler(self) -> Reconciler:
@@ -237,6 +240,7 @@ class Services:
             self.destinations,
             worker.max_delivery_attempts,
             worker.lease_s,
+            random.Random().random,  # noqa: S311 - no secret comes from it
             self.promises(),
         )
 
@@ -279,6 +283,11 @@ def existing_ledger(settings: Settings) -> SqlLedger:
             f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
         )
     return open_ledger(settings, SystemClock())
+
+
+def open_dead_letters(settings: Settings) -> SqlDeadLetters:
+    """Open what was given up at a site that has run."""
+    return SqlDeadLetters(SqlLedger.database_in(settings.state_dir), SystemClock())
 
 
 def open_spool(settings: Settings) -> FileSpool:

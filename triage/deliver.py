@@ -7,13 +7,13 @@ asked for storage commitment has delivered when it has said that it keeps the in
 is STORED until then, asked about again when its word does not come, then sent again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from triage.committed import Promises
-from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s
+from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, spread_s
 from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.domain.uid import new_uid
 from triage.lease import kept_alive
@@ -25,6 +25,11 @@ log = structlog.get_logger(__name__)
 LEASE_S = 30.0  #: unless the settings say otherwise
 
 
+def no_chance() -> float:
+    """Return the chance that changes nothing."""
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Deliverer:
     """Everything that one worker needs to deliver products."""
@@ -33,6 +38,7 @@ class Deliverer:
     destinations: Mapping[str, Destination]
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
+    chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
     promises: Promises | None = None  #: None: no destination is asked for its word
 
     def deliver(self, delivery_id: int) -> None:
@@ -101,7 +107,8 @@ class Deliverer:
             answer = archive.ask(transaction_uid, current.product, promises.take).answer
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
-            again_in_s, answer = backoff_s(delivery.attempts), str(error)
+            answer = str(error)
+            again_in_s = spread_s(backoff_s(delivery.attempts), self.chance())
         reached(Step.COMMITMENT_ASKED)
         promises.requests.wait(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
         log.info("stored, commitment asked for", destination=archive.name, answer=answer)
@@ -123,7 +130,7 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
         last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
-        again_in_s = None if last else backoff_s(delivery.attempts)
+        again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.told}" if error.told else str(error)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)

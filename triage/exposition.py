@@ -6,7 +6,7 @@ have died. A ledger or broker that does not answer shows as such, and what it wo
 a number that is not known is not 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -35,6 +35,7 @@ class Gauges(Collector):
     queue: Queue
     pressure: Pressure
     clock: Clock
+    destinations: Sequence[str] = ()  #: the names of those that are configured
 
     def collect(self) -> Iterator[Metric]:
         """Yield every gauge."""
@@ -55,7 +56,7 @@ class Gauges(Collector):
 
     def _of_ledger(self) -> Iterator[Metric]:
         try:
-            census = self.ledger.census()
+            census, outages = self.ledger.census(), self.ledger.outages()
         except LedgerUnavailable:
             yield _gauge("triage_ledger_up", "1 if the ledger answers.", 0)
             return
@@ -73,6 +74,13 @@ class Gauges(Collector):
             {str(state): census.deliveries.get(state, 0) for state in DeliveryState},
         )
         since, now = census.waiting_since, self.clock.now()
+        silent_s = {each.destination: max(0.0, now - each.since) for each in outages}
+        yield _by(
+            "triage_destination_silent_seconds",
+            "Since a destination does not answer; 0 while it does, or is not asked.",
+            "destination",
+            {name: silent_s.get(name, 0.0) for name in self.destinations},
+        )
         yield _gauge(
             "triage_oldest_waiting_seconds",
             "Since the last instance of the complete study that waits longest for a worker.",
@@ -115,7 +123,7 @@ def _gauge(name: str, says: str, value: float) -> Metric:
     return GaugeMetricFamily(name, says, value)
 
 
-def _by(name: str, says: str, label: str, values: dict[str, int]) -> Metric:
+def _by(name: str, says: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, says, labels=[label])
     for each, value in values.items():
         family.add_metric([each], value)

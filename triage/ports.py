@@ -18,7 +18,7 @@ from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference, Report
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Acknowledgement, Delivery, Product, Route
+from triage.domain.delivery import Acknowledgement, Delivery, Outage, Product, Route
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -226,6 +226,9 @@ class Ledger(Protocol):
 
         While a destination is unreachable, this delivery alone finds out when it is back.
         """
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""

@@ -23,7 +23,7 @@ from rich.table import Table
 from sqlalchemy import Row
 
 from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag
-from triage.domain.delivery import Delivery
+from triage.domain.delivery import Delivery, GivenUp, Outage
 from triage.domain.study import State, StudyRevision
 
 console = Console()
@@ -147,11 +147,39 @@ def series(title: str, rows: Sequence[Sequence[str]]) -> None:
 def deliveries(found: Sequence[Delivery]) -> None:
     """Print the deliveries of a study."""
     table = Table(title="Deliveries")
-    for heading in ("Destination", "Product", "State", "Attempts", "Last answer"):
+    for heading in ("No.", "Destination", "Product", "State", "Attempts", "Last answer"):
         table.add_column(heading, overflow="fold")
     for each in found:
-        kind = each.product.kind
-        table.add_row(each.destination, kind, each.state, str(each.attempts), each.last_answer)
+        told = each.product.kind, each.state, str(each.attempts), escape(each.last_answer)
+        style = "yellow" if each.has_warning else None
+        table.add_row(str(each.id), each.destination, *told, style=style)
+    console.print(table)
+
+
+def outages(found: Sequence[Outage]) -> None:
+    """Print the destinations that do not answer; nothing if all do."""
+    if not found:
+        return
+    table = Table(title="Destinations that do not answer; one delivery at a time is tried")
+    for heading in ("Destination", "Since", "Waiting", "Next try", "Last answer"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        times = moment(each.since), str(each.waiting), moment(each.again_at)
+        table.add_row(each.destination, *times, escape(each.last_answer), style="yellow")
+    console.print(table)
+
+
+def given_up(found: Sequence[GivenUp], count: int) -> None:
+    """Print the newest of `count` deliveries that are not tried any more; nothing if none is."""
+    if not found:
+        return
+    table = Table(title=f"Given up: {count} deliveries, newest first; `triage replay` sends again")
+    for heading in ("No.", "When", "Study UID", "Rev.", "Destination", "Product", "Last answer"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        where = each.study_uid, str(each.revision), each.destination, each.kind
+        answer = f"{escape(each.last_answer)} (attempt {each.attempts})"
+        table.add_row(str(each.id), moment(each.at), *where, answer)
     console.print(table)
 
 

@@ -233,6 +233,6 @@ def test_a_pacs_that_does_not_know_us_is_named_with_its_reason(product: Product)
     port = free_port()
     server = ae.start_server((HOST, port), block=False)
     assert server is not None
-    with pytest.raises(DeliveryFailed, match="rejected the association: Calling AE title"):
+    with pytest.raises(DestinationUnreachable, match="rejected the association: Calling AE title"):
         dicom(port, "PACS").deliver(product)
     server.shutdown()

@@ -261,6 +261,32 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     assert current(ledger, study.study_uid).state is State.READY
 
 
+def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
+    study, (lost, warned, silent) = assessed(ledger, "pacs", "archive", "ris")
+    ledger.not_delivered(lost, "0xA700 Out of resources", None)
+    ledger.delivered(warned, "0xB006 Elements discarded")
+    ledger.not_delivered(silent, "it does not answer [yet]", 60, unreachable=True)
+    config = configured(tmp_path)
+    told = " ".join(triage("status", config=config).stdout.split())
+    assert "Given up: 1 deliveries" in told
+    assert "0xA700" in told
+    assert "Destinations that do not answer" in told
+    assert "[yet]" in told
+    assert "0xB006" in triage("status", study.study_uid, config=config).stdout
+    shown = triage("replay", "--delivery", str(lost), config=config)
+    assert shown.stdout == "1 deliveries are due again\n"
+    assert triage("replay", "--delivery", str(lost), config=config).returncode == 2
+    ledger.not_delivered(lost, "0xA700 Out of resources", None)
+    shown = triage("replay", "--deliveries", study.study_uid, config=config)
+    assert shown.stdout == "1 deliveries are due again\n"
+    ledger.not_delivered(lost, "0xA700 Out of resources", None)
+    assert triage("replay", "--to", "pacs", config=config).stdout.startswith("1 deliveries")
+    assert "destinations has no pax" in triage("replay", "--to", "pax", config=config).stderr
+    shown = triage("replay", "--deliveries", "--all", config=config)
+    assert shown.stdout == "0 deliveries are due again\n"
+    assert triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
+
+
 def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
     sheet, out = tmp_path / "hearts.png", tmp_path / "archive"
     shown = triage("phantom", "--sheet", str(sheet), "--out", str(out), "--count", "2")

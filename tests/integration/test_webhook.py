@@ -189,7 +189,7 @@ def test_whom_the_system_does_not_trust_is_told_nothing(world: World, product: P
 
 def test_where_it_asks_who_we_are_we_say_so(world: World, product: Product) -> None:
     with hook(world.listening(world.server, asks=True)) as ours:
-        with pytest.raises(DestinationUnreachable):
+        with pytest.raises(DeliveryFailed):
             opened(ours, trusted=world.ours.certificate).deliver(product)
         mine = {"certificate": world.client.certificate, "key": world.client.key}
         opened(ours, trusted=world.ours.certificate, **mine).deliver(product)

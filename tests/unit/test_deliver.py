@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
@@ -161,9 +162,46 @@ def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
                 deliverer.deliver(delivery)
             clock.pass_s(1)
 
+    began = clock.now()
     work(200)
+    (outage,) = ledger.outages()
+    assert (outage.destination, outage.since, outage.last_answer) == ("silent", began, "no answer")
+    assert (outage.waiting, outage.again_at) == (3, began + 155 + 160)
     attempts = [each.attempts for id_ in deliveries if (each := ledger.delivery(id_))]
     assert attempts == [6, 0, 0]  # after 0, 5, 15, 35, 75 and 155 seconds
     silent.refusal = ""
     work(200)
     assert len(silent.received) == 3
+    assert ledger.outages() == []
+
+
+def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: FakeClock) -> None:
+    _, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="no answer", silent=True)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=30)
+    deliverer.deliver(delivery)
+    first = clock.now()
+    clock.pass_s(5)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [first]
+    pacs.refusal, pacs.silent = "0xA700 Out of resources", False
+    clock.pass_s(10)
+    deliverer.deliver(delivery)
+    assert ledger.outages() == []
+    pacs.silent = True
+    clock.pass_s(20)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [clock.now()]
+
+
+def test_4_pauses_are_spread_so_that_not_all_come_at_once(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (first, second) = assessed(ledger, "one", "two")
+    down = {name: FakeDestination(name, refusal="no answer") for name in ("one", "two")}
+    chances = iter([0.0, 1.0])
+    deliverer = Deliverer(ledger, down, max_attempts=3, chance=lambda: next(chances))
+    deliverer.deliver(first)
+    deliverer.deliver(second)
+    pauses = [each.due_at - clock.now() for each in ledger.deliveries(study.study_uid, 1)]
+    assert pauses == pytest.approx([5, 4.5])

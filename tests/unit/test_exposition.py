@@ -1,12 +1,12 @@
 """What a scrape tells, without a site."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.contract.ledgers import assessing, ready, received
+from tests.contract.ledgers import assessed, assessing, ready, received
 from tests.fakes import FakeClock, FakeQueue
 from triage.config import MetricsEndpoint
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
@@ -55,6 +55,19 @@ def test_studies_and_how_long_the_oldest_waits(
     assert values["triage_studies", "ASSESSING"] == 1
     assert values["triage_studies", "FAILED"] == 0
     assert values["triage_oldest_waiting_seconds",] == 100
+
+
+def test_since_when_a_destination_is_silent(
+    scrape: Scrape, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery, _) = assessed(ledger, "pacs", "ris")
+    scrape.gauges = replace(scrape.gauges, destinations=["pacs", "ris"])
+    assert ledger.claim_delivery(delivery, 30)
+    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    clock.pass_s(60)
+    values = scrape()
+    assert values["triage_destination_silent_seconds", "pacs"] == 60
+    assert values["triage_destination_silent_seconds", "ris"] == 0
 
 
 def test_what_is_held_back(scrape: Scrape) -> None:

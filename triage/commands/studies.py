@@ -1,4 +1,4 @@
-"""`triage send`, `status` and `replay`: studies on their way in, and what became of them."""
+"""`triage send` and `status`: studies on their way in, and what became of them."""
 
 import json
 from dataclasses import asdict
@@ -8,11 +8,11 @@ import click
 
 from triage import terminal
 from triage.assess import read_summary
-from triage.bootstrap import existing_ledger, notice_of
+from triage.bootstrap import existing_ledger, notice_of, open_dead_letters
 from triage.cases.looks import KINDS as LOOKS_AT_CASES
 from triage.config import load
 from triage.domain.errors import ConfigurationError, DeliveryFailed
-from triage.domain.study import Event, State
+from triage.domain.study import State
 from triage.send import Peer, dicom_files
 from triage.send import send as send_files
 from triage.store.ledger import SqlLedger
@@ -62,14 +62,16 @@ def sent(files: list[Path], peer: Peer) -> None:
 @click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
 @click.option("--incidents", default=10, show_default=True, help="How many of the newest to show.")
 @click.option("--looks", default=0, show_default=True, help="As many looks at past cases.")
+@click.option("--given-up", default=10, show_default=True, help="As many lost deliveries.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
 @click.pass_obj
-def status(  # noqa: PLR0913 - one argument an option
+def status(  # noqa: PLR0913, PLR0917 - one argument an option
     config: Path | None,
     study_uid: str | None,
     states: tuple[str, ...],
     incidents: int,
     looks: int,
+    given_up: int,
     *,
     as_json: bool,
 ) -> None:
@@ -86,6 +88,9 @@ def status(  # noqa: PLR0913 - one argument an option
     terminal.studies(found)
     if (held_back := notice_of(settings).read()) is not None:
         terminal.complain(held_back)
+    terminal.outages(ledger.outages())
+    letters = open_dead_letters(settings)
+    terminal.given_up(letters.newest(given_up), letters.count())
     terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
     terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
 
@@ -100,23 +105,3 @@ def _one_study(ledger: SqlLedger, study_uid: str) -> None:
     summary = ledger.summary(study_uid, revisions[-1].revision)
     if summary is not None:
         terminal.flags(read_summary(summary))
-
-
-@click.command()
-@click.argument("study_uid", required=False)
-@click.option("--all", "all_", is_flag=True, help="Every study that FAILED.")
-@click.pass_obj
-def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
-    """Assess and deliver again: one failed or declined STUDY_UID, or all failed studies.
-
-    What a destination has acknowledged is not sent to it again.
-    """
-    if (study_uid is None) != all_:
-        raise click.UsageError("name a STUDY_UID, or say --all")
-    ledger = existing_ledger(load(config))
-    states = [State.FAILED] if all_ else [State.FAILED, State.DECLINED]
-    failed = [s for s in ledger.studies(*states) if all_ or s.study_uid == study_uid]
-    if not failed and not all_:
-        raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
-    replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
-    terminal.say(f"{len(replayed)} studies are ready again")

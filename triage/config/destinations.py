@@ -12,7 +12,6 @@ from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
 from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
 from triage.documents import Strict
-from triage.domain.delivery import LONGEST_WORD_S
 
 OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
 
@@ -48,7 +47,7 @@ class DicomDestination(Strict):
     tls: PacsTls | None = None  #: None: no TLS
     commitment: bool = False  #: delivered is when it has said that it keeps it (PS3.4 J)
     #: it is asked again, then sent to again, when it has not said so for so long
-    commitment_within_s: float = Field(default=3600.0, gt=0, le=LONGEST_WORD_S)
+    commitment_within_s: float = Field(default=3600.0, gt=0, le=86_400)
     commitment_from: tuple[AeTitle, ...] = ()  #: calling AE titles of its reports besides ae_title
     timeout_s: float = Field(
         default=30.0, gt=0, le=40

@@ -3,7 +3,8 @@
 Rule: delivered is its own acknowledgement of this very message (MSA-2), positive (AA, CA). An error
 (AE, CE) is tried again, a rejection (AR, CR) is for good (HL7 v2.5.1, 2.9.2). One connection a
 message, so that a late answer is nobody else's; a second try is the same message under the same
-control id (MSH-10). What the answer says in free text may name a patient: it goes into the ledger
+control id (MSH-10). Whoever hangs up on a message may do so for its sake: the others are tried
+meanwhile. What the answer says in free text may name a patient: it goes into the ledger
 alone, never into a log.
 """
 
@@ -75,6 +76,8 @@ class Mllp:
                     return
                 with self._tls.wrap_socket(plain, server_hostname=settings.host) as secured:
                     yield secured
+        except ConnectionResetError:
+            raise DeliveryFailed(f"{self._who} hung up") from None
         except OSError as error:  # a time-out and a certificate that is not right are such
             raise self._silent(str(error) or type(error).__name__) from None
         except UnicodeError:
@@ -88,7 +91,7 @@ class Mllp:
             connection.settimeout(max(until - time.monotonic(), 0.001))
             piece = connection.recv(ANSWER_MAX)
             if not piece:
-                raise self._silent("it hung up instead")
+                raise DeliveryFailed(f"{self._who} hung up")
             received += piece
             if len(received) > ANSWER_MAX:
                 raise DeliveryFailed(f"{self._who} answers without an end")

@@ -99,10 +99,11 @@ class Webhook:
                 ) as response,
             ):
                 yield response
+        except (httpx2.TimeoutException, httpx2.ConnectError) as error:
+            why = str(error) or type(error).__name__
+            raise DestinationUnreachable(f"{self._who} gives no answer: {why}") from None
         except httpx2.HTTPError as error:
-            raise DestinationUnreachable(
-                f"{self._who} gives no answer: {error or type(error).__name__}"
-            ) from None
+            raise DeliveryFailed(f"{self._who} hung up ({type(error).__name__})") from None
 
     def _judged(self, code: int) -> DeliveryFailed:
         said = f"{self._who} answered HTTP {code}"

@@ -14,7 +14,6 @@ DICOM = "application/dicom"
 HL7 = "application/hl7-v2+er7"
 JSON = "application/json"
 
-LONGEST_WORD_S = 86_400.0  #: for which an archive is waited for to say that it keeps something
 LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
 
 
@@ -80,12 +79,51 @@ class Delivery:
         """What the destination may choose from, the best first."""
         return (self.product, *self.alternatives)
 
+    @property
+    def has_warning(self) -> bool:
+        """Whether it was taken with a remark: a warning of C-STORE is 0xBxxx (PS3.4 B.2.3)."""
+        return self.state is DeliveryState.DELIVERED and self.last_answer.startswith("0xB")
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A delivery that is not tried any more."""
+
+    id: int
+    study_uid: str
+    revision: int
+    destination: str
+    kind: str  #: of the product
+    attempts: int
+    last_answer: str
+    at: float  #: seconds since the epoch
+
 
 @dataclass(frozen=True)
 class Acknowledgement:
     """A destination's word that it has taken a product."""
 
     answer: str  #: e.g. "0x0000 Success", or a warning status that is worth keeping
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A destination that does not answer: one delivery at a time is tried, the others wait."""
+
+    destination: str
+    since: float  #: seconds since the epoch
+    last_answer: str
+    again_at: float  #: when it is tried next
+    waiting: int  #: deliveries to it that are due or not, the one that is tried among them
+
+
+#: By how much of itself a pause may be shorter, so that not all come at the same moment.
+SPREAD = 0.1
+
+
+def spread_s(seconds: float, chance: float) -> float:
+    """Return a pause made shorter by chance, which is from 0 to 1; 0 leaves it."""
+    return seconds * (1 - SPREAD * chance)
 
 
 def backoff_s(attempts: int, first_s: float = 5.0, ceiling_s: float = LONGEST_WAIT_S) -> float:

@@ -35,6 +35,7 @@ class Event(StrEnum):
     ACKNOWLEDGED = "acknowledged by every destination"
     UNDELIVERABLE = "given up by a destination"
     REPLAYED = "replayed by a person"
+    RESENT = "deliveries replayed by a person"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -50,6 +51,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASSESSED, Event.ACKNOWLEDGED): State.DELIVERED,
     (State.ASSESSED, Event.UNDELIVERABLE): State.FAILED,
     (State.FAILED, Event.REPLAYED): State.READY,
+    (State.FAILED, Event.RESENT): State.ASSESSED,
     (State.DECLINED, Event.REPLAYED): State.READY,
 }
 

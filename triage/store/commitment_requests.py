@@ -34,8 +34,8 @@ class SqlCommitmentRequests:
         The lease of whoever asks goes on.
         """
         at = self._clock.now()
-        values: dict[str, Any] = {"state": DeliveryState.STORED, "due_at": at + SOON_S}
-        values |= {} if answer is None else {"last_answer": answer, "changed_at": at}
+        values = {"state": DeliveryState.STORED, "due_at": at + SOON_S, "changed_at": at}
+        values |= {} if answer is None else {"last_answer": answer}
         stored = rows.update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
         asked = {"transaction_uid": transaction_uid, "delivery_id": delivery_id, "asked_at": at}
         with self._database.writing() as connection:
@@ -50,8 +50,9 @@ class SqlCommitmentRequests:
     ) -> None:
         """Keep a STORED delivery until it is asked about again."""
         at = self._clock.now()
-        free = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
+        free: dict[str, Any] = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
         said = {"last_answer": answer, "changed_at": at, "unreachable": unreachable}
+        free |= {"unreachable_since": rows.silent_since(at, unreachable)}
         waiting = rows.update_delivery(delivery_id).where(
             deliveries.c.state == DeliveryState.STORED
         )

@@ -13,7 +13,7 @@ from sqlalchemy import Row, exists, func, insert, select
 
 from triage.domain.census import Census
 from triage.domain.completeness import Stack
-from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Product, Route
+from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -376,11 +376,20 @@ class SqlLedger:
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        values = {"last_answer": answer, "changed_at": at, "unreachable": unreachable, **waiting}
+        found = {
+            "unreachable": unreachable,
+            "unreachable_since": rows.silent_since(at, unreachable),
+        }
+        values = {"last_answer": answer, "changed_at": at, **found, **waiting}
         # An archive's word may have come meanwhile.
         again = rows.update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
             connection.execute(again.values(state=DeliveryState.PENDING, **values))
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
+        with self._database.reading() as connection:
+            return rows.find_outages(connection)
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""

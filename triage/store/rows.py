@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -25,10 +26,10 @@ from sqlalchemy import (
 
 from triage.domain.delivery import (
     LONGEST_WAIT_S,
-    LONGEST_WORD_S,
     UNDER_WAY,
     Delivery,
     DeliveryState,
+    Outage,
     Product,
 )
 from triage.domain.instance import Identity, Receipt, Source
@@ -110,11 +111,12 @@ def is_over(moment: Any, at: float) -> Any:
 def is_due(at: float) -> Any:
     """Return the condition of deliveries that something is to be done about, and by nobody yet.
 
-    An archive's word is waited for longer than anything else.
+    An archive's word is waited for longer than anything else; where the clock was set back
+    since, it is asked again.
     """
     word, due_at = deliveries.c.state == DeliveryState.STORED, deliveries.c.due_at
     pending = and_(deliveries.c.state == DeliveryState.PENDING, is_over(due_at, at))
-    silent = and_(word, or_(due_at <= at, due_at > at + LONGEST_WORD_S))
+    silent = and_(word, or_(due_at <= at, deliveries.c.changed_at > at + LONGEST_WAIT_S))
     return and_(or_(pending, silent), is_over(deliveries.c.lease_until, at), reachable())
 
 
@@ -372,6 +374,37 @@ def reachable() -> Any:
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
 
 
+def silent_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a column's value
+    """Return the value for since when a delivery finds its destination silent; 0: it is not."""
+    if not unreachable:
+        return 0.0
+    known = deliveries.c.unreachable_since
+    return case((known > 0, known), else_=at)
+
+
+def find_outages(connection: Connection) -> list[Outage]:
+    """Return the destinations that do not answer, by name."""
+    under_way = deliveries.c.state.in_(UNDER_WAY)
+    silent = (
+        select(
+            deliveries.c.destination,
+            func.min(deliveries.c.id).label("probe"),
+            func.min(deliveries.c.unreachable_since).label("since"),
+        )
+        .where(under_way, deliveries.c.unreachable)
+        .group_by(deliveries.c.destination)
+        .subquery()
+    )
+    others = deliveries.alias()
+    to_it = (others.c.state.in_(UNDER_WAY), others.c.destination == silent.c.destination)
+    waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
+    probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
+    query = select(silent.c.destination, silent.c.since, *probe).join_from(
+        silent, deliveries, deliveries.c.id == silent.c.probe
+    )
+    return [Outage(*row) for row in connection.execute(query.order_by(silent.c.destination))]
+
+
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
     """Return the deliveries that meet the conditions, with their products."""
     joined = deliveries.join(products)
@@ -433,7 +466,9 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     if study is None or any(counts.get(state) for state in UNDER_WAY):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = f"{failed} delivery(ies) given up; see `triage status` and `triage replay`"
+        why = (
+            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
+        )
         move(connection, study, Event.UNDELIVERABLE, why, at)
         return
     acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"

@@ -172,6 +172,7 @@ deliveries = Table(
     Column("last_answer", Text, nullable=False, default=""),
     Column("due_at", Float, nullable=False),
     Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
+    Column("unreachable_since", Float, nullable=False, server_default="0"),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
     Column("changed_at", Float, nullable=False),

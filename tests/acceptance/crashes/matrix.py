@@ -33,7 +33,7 @@ ARRIVING = {
 }
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
-BY_A_COMMAND = {Event.REPLAYED}
+BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}
 ITSELF = "it is killed"
 
 
@@ -145,30 +145,30 @@ def _brought(around: Surroundings, study: SmallStudy, moment: Moment, fault: str
 
 def _ended(around: Surroundings, study: SmallStudy, moment: Moment) -> str:
     """Return how a study has ended, after it was replayed where that is its way."""
-    if moment in {Event.SET_ASIDE, Event.UNDELIVERABLE, Event.REPLAYED}:
+    right = State.DECLINED if moment is Event.DECLINED else State.DELIVERED
+    if moment in {Event.SET_ASIDE, Event.UNDELIVERABLE, *BY_A_COMMAND}:
+        if moment not in BY_A_COMMAND:
+            _wait_for(around, study.uid, State.FAILED, right)
         around.archive.start_if_down()
         around.break_assessments(0)
-        if moment is not Event.REPLAYED:
-            _wait_for(around, study.uid, State.FAILED)
-        _replay(around, study.uid)
-    right = State.DECLINED if moment is Event.DECLINED else State.DELIVERED
+        _replay(around, study.uid, *(["--deliveries"] if moment is Event.RESENT else []))
     _wait_for(around, study.uid, right)
     return right
 
 
-def _replay(around: Surroundings, study_uid: str) -> None:
+def _replay(around: Surroundings, study_uid: str, *how: str) -> None:
     """Have a study replayed until it was: a command may be killed, as everything."""
 
     def replayed() -> bool:
         if _state(around, study_uid) == State.FAILED:
-            around.run("replay", study_uid).wait()
+            around.run("replay", study_uid, *how).wait()
         return _state(around, study_uid) != State.FAILED
 
     wait_until(replayed, ENDED_S, "the replay")
 
 
-def _wait_for(around: Surroundings, study_uid: str, state: State) -> None:
-    wait_until(lambda: _state(around, study_uid) == state, ENDED_S, state)
+def _wait_for(around: Surroundings, study_uid: str, *states: State) -> None:
+    wait_until(lambda: _state(around, study_uid) in states, ENDED_S, " or ".join(states))
 
 
 def _state(around: Surroundings, study_uid: str) -> str:
@@ -217,12 +217,22 @@ def _set_aside(around: Surroundings, study: SmallStudy, moment: Moment) -> None:
     around.run("replay", study.uid)
 
 
+def _given_up(around: Surroundings, study: SmallStudy, moment: Moment) -> None:
+    around.disarm()
+    around.archive.kill()
+    _wait_for(around, study.uid, State.FAILED)
+    around.archive.start_if_down()
+    around.arm(moment)
+    around.run("replay", "--deliveries", study.uid)
+
+
 PREPARED: dict[Moment, Callable[[Surroundings, SmallStudy, Moment], None]] = {
     Event.RELEASED: _one_breaks,
     Event.SET_ASIDE: _all_break,
     Event.ORPHANED: _a_worker_dies,
     Event.UNDELIVERABLE: _no_archive,
     Event.REPLAYED: _set_aside,
+    Event.RESENT: _given_up,
 }
 
 
@@ -232,7 +242,8 @@ def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: Any) -
     for quiet_s in (PATIENT_S, QUICK_S):
         here = [each for each in wanted if (each[0] in ARRIVING) == (quiet_s == PATIENT_S)]
         if here:
-            with surroundings(folder / f"quiet_{quiet_s}", quiet_s, **settings) as around:
+            place = folder / f"quiet_{quiet_s}"
+            with surroundings(place, quiet_s, commitment=True, **settings) as around:
                 done += _at_one_site(around, here)
     return done
 

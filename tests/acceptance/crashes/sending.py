@@ -59,6 +59,7 @@ class Sending:
             self.answered += 1
         if association.is_established:
             association.release()
+        _close(association)
 
 
 def _associated(port: int) -> Association:
@@ -66,6 +67,14 @@ def _associated(port: int) -> Association:
     ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = 5
     return ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+
+
+def _close(association: Association) -> None:
+    """Close what pynetdicom leaves open where the peer was the first to end."""
+    association.join(GIVEN_UP_S)
+    connection: Any = association.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.close()
 
 
 def _status(association: Association, dataset: Dataset) -> int | None:

@@ -35,7 +35,7 @@ def test_every_state_leads_to_an_end(state: State) -> None:
 
 def test_nothing_leaves_an_end_but_a_person() -> None:
     leaving = {event for state, event in TRANSITIONS if state in ENDED}
-    assert leaving == {Event.REPLAYED}
+    assert leaving == {Event.REPLAYED, Event.RESENT}
 
 
 def test_an_ended_study_is_not_open() -> None:

@@ -1,0 +1,140 @@
+"""What was given up, and how it is taken up again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current, receipt
+from tests.fakes import FakeClock, FakeDestination
+from triage.deliver import Deliverer
+from triage.domain.delivery import DeliveryState
+from triage.domain.instance import Source
+from triage.domain.study import Event, State
+from triage.store.dead_letters import SqlDeadLetters
+from triage.store.ledger import SqlLedger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger.in_folder(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def letters(ledger: SqlLedger, tmp_path: Path, clock: FakeClock) -> Iterator[SqlDeadLetters]:
+    assert ledger.known_paths() == set()
+    opened = SqlDeadLetters(SqlLedger.database_in(tmp_path), clock)
+    yield opened
+    opened.close()
+
+
+def finished(ledger: SqlLedger, study: str, uid: str, *names: str) -> list[int]:
+    claimed = assessing(ledger, study)
+    product = replace(PRODUCT, sop_instance_uid=uid)
+    sent = [(product, name) for name in names]
+    return [*(ledger.finish(claimed, HOLDER, "{}", [product], sent) or ())]
+
+
+def state(ledger: SqlLedger, delivery: int) -> DeliveryState:
+    found = ledger.delivery(delivery)
+    assert found is not None
+    return found.state
+
+
+def test_what_was_given_up_is_listed_with_its_last_answer(
+    ledger: SqlLedger, letters: SqlDeadLetters, clock: FakeClock
+) -> None:
+    study, (first, second) = assessed(ledger, "pacs", "ris")
+    ledger.claim_delivery(first, 30)
+    ledger.not_delivered(first, "0xA700", None)
+    clock.pass_s(1)
+    ledger.not_delivered(second, "AR", None)
+    newest, oldest = letters.newest(10)
+    assert (newest.id, newest.last_answer, newest.at) == (second, "AR", clock.now())
+    assert (oldest.destination, oldest.kind, oldest.attempts) == ("pacs", PRODUCT.kind, 1)
+    assert (oldest.study_uid, oldest.revision) == (study.study_uid, 1)
+    assert (letters.newest(1), letters.count()) == ([newest], 2)
+
+
+def test_a_delivery_is_sent_again_without_assessing_and_what_was_taken_never(
+    ledger: SqlLedger, letters: SqlDeadLetters
+) -> None:
+    study, (lost, taken) = assessed(ledger, "pacs", "archive")
+    ledger.not_delivered(lost, "0xA700", None, unreachable=True)
+    ledger.delivered(taken, "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.FAILED
+    assert letters.replay() == 1
+    assert current(ledger, study.study_uid).state is State.ASSESSED
+    assert ledger.unsent_deliveries(None) == [lost]
+    pacs, archive = FakeDestination("pacs"), FakeDestination("archive")
+    deliverer = Deliverer(ledger, {"pacs": pacs, "archive": archive}, max_attempts=3)
+    deliverer.deliver(lost)
+    deliverer.deliver(taken)
+    assert (pacs.received, archive.received) == ([PRODUCT], [])
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+    assert (letters.replay(), letters.count()) == (0, 0)
+    assert letters.replay(ids=[taken]) == 0
+
+
+def test_its_attempts_begin_again(ledger: SqlLedger, letters: SqlDeadLetters) -> None:
+    _, (lost,) = assessed(ledger)
+    pacs = {"pacs": FakeDestination("pacs", refusal="no")}
+    Deliverer(ledger, pacs, max_attempts=1).deliver(lost)
+    letters.replay(ids=[lost])
+    Deliverer(ledger, pacs, max_attempts=2).deliver(lost)
+    assert state(ledger, lost) is DeliveryState.PENDING
+
+
+def test_one_those_of_a_study_and_those_of_a_destination(
+    ledger: SqlLedger, letters: SqlDeadLetters
+) -> None:
+    one, other = finished(ledger, "a", "2.25.11", "pacs", "ris")
+    third, fourth = finished(ledger, "b", "2.25.12", "pacs", "ris")
+    for each in (one, other, third, fourth):
+        ledger.not_delivered(each, "no", None)
+    study = current(ledger, receipt("a").identity.study_uid)
+
+    def pending() -> set[int]:
+        every = (one, other, third, fourth)
+        return {each for each in every if state(ledger, each) is DeliveryState.PENDING}
+
+    assert letters.replay(ids=[fourth]) == 1
+    assert pending() == {fourth}
+    assert letters.replay(study_uid=study.study_uid) == 2
+    assert pending() == {one, other, fourth}
+    assert letters.replay(destination="ris") == 0
+    assert letters.replay(destination="pacs") == 1
+    assert pending() == {one, other, third, fourth}
+
+
+def test_what_a_later_revision_has_followed_is_sent_by_its_number_alone(
+    ledger: SqlLedger, letters: SqlDeadLetters
+) -> None:
+    (first,) = finished(ledger, "study", "2.25.11", "ris")
+    ledger.not_delivered(first, "AE", None)
+    ledger.record(receipt("study", 9), Source("PACS", "127.0.0.1"))
+    study_uid = receipt("study").identity.study_uid
+    second = current(ledger, study_uid)
+    assert second.revision == 2
+    assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    product = replace(PRODUCT, sop_instance_uid="2.25.12")
+    (later,) = ledger.finish(claimed, HOLDER, "{}", [product], [(product, "ris")]) or ()
+    ledger.not_delivered(later, "AE", None)
+    assert letters.replay() == 1
+    assert state(ledger, later) is DeliveryState.PENDING
+    assert state(ledger, first) is DeliveryState.FAILED
+    assert letters.replay(ids=[first]) == 1
+
+
+def test_a_study_whose_other_deliveries_are_under_way_stays_where_it_is(
+    ledger: SqlLedger, letters: SqlDeadLetters
+) -> None:
+    study, (lost, _) = assessed(ledger, "pacs", "archive")
+    ledger.not_delivered(lost, "no", None)
+    assert letters.replay() == 1
+    assert current(ledger, study.study_uid).state is State.ASSESSED
