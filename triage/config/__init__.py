@@ -14,6 +14,7 @@ from triage.config.destinations import (
     FolderDestination,
     MllpDestination,
     PacsTls,
+    StowDestination,
     WebhookDestination,
 )
 from triage.config.fields import HASHED, AeTitle
@@ -57,6 +58,7 @@ __all__ = [
     "Settings",
     "SourceCompleteness",
     "Stow",
+    "StowDestination",
     "StowSender",
     "Tls",
     "WatchedFolder",

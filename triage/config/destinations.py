@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
+from triage.config.authorization import Authorized
 from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
 from triage.documents import Strict
 
@@ -104,6 +105,30 @@ class MllpDestination(Strict):
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
 
 
+class StowDestination(Authorized):
+    """A DICOMweb service that takes products over STOW-RS."""
+
+    takes: ClassVar[Collection[str]] = OBJECTS
+    name: Name
+    kind: Literal["stow"]
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+    without_tls: bool = False  #: send beyond this machine in plain HTTP
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _paired(self.certificate, self.key)
+        url = urlsplit(self.url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK and not self.without_tls:
+            raise ValueError(
+                f"to {url.hostname} reports could be read on the way: use an https:// url, or, in "
+                "a network that you trust, without_tls: true"
+            )
+        return self
+
+
 def _paired(certificate: Path | None, key: Path | None) -> None:
     if (certificate is None) != (key is None):
         raise ValueError("certificate and key are given together, or neither is")
@@ -120,10 +145,13 @@ AnyDestination = Annotated[
     Annotated[DicomDestination, Tag("dicom")]
     | Annotated[FolderDestination, Tag("folder")]
     | Annotated[WebhookDestination, Tag("webhook")]
-    | Annotated[MllpDestination, Tag("mllp")],
+    | Annotated[MllpDestination, Tag("mllp")]
+    | Annotated[StowDestination, Tag("stow")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind is dicom (which it is if left out), folder, webhook or mllp",
+        custom_error_message=(
+            "kind is dicom (which it is if left out), folder, webhook, mllp or stow"
+        ),
     ),
 ]

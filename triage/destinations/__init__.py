@@ -6,6 +6,7 @@ from typing import Any
 from triage.destinations.commitment import opened
 from triage.destinations.folder import Folder
 from triage.destinations.mllp import Mllp
+from triage.destinations.stow import WebStore
 from triage.destinations.webhook import Webhook
 from triage.ports import Destination
 
@@ -15,4 +16,5 @@ KINDS: Mapping[str, Callable[[str, Any], Destination]] = {
     "folder": Folder,
     "webhook": Webhook,
     "mllp": Mllp,
+    "stow": WebStore,
 }
