@@ -17,6 +17,7 @@ from tests.acceptance.crashes.sending import Sending
 from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surroundings
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.servers import wait_until
+from triage.destinations.commitment import AT_ONCE_S
 from triage.domain.study import Event, State
 from triage.steps import Moment, Step
 
@@ -32,6 +33,8 @@ ARRIVING = {
     Event.INSTANCE_RECEIVED,
 }
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
+#: What a worker reaches when its study has ended: it leaves the archive that it asks a while to answer.
+AFTER_THE_END = {Step.COMMITMENT_ASKED, Step.DELIVERED}
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
 BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}
 ITSELF = "it is killed"
@@ -78,6 +81,8 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
     began = time.monotonic()
     around.shift_clock(0)
     around.wait_until_up()
+    if moment in AFTER_THE_END:  # so that it is this study's
+        time.sleep(2 * AT_ONCE_S)
     study = (not_for_us if moment is Event.DECLINED else small_study)(number)
     cell = Cell(moment, fault, study.uid)
     try:
