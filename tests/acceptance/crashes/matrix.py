@@ -33,7 +33,7 @@ ARRIVING = {
     Event.INSTANCE_RECEIVED,
 }
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
-#: What a worker reaches when its study has ended: it leaves the archive that it asks a while to answer.
+#: What a worker reaches when its study may have ended: it waits a little for its archive.
 AFTER_THE_END = {Step.COMMITMENT_ASKED, Step.DELIVERED}
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
 BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}

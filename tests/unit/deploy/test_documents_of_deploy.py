@@ -49,6 +49,7 @@ from triage.commands.token import BYTES
 from triage.config import DicomDestination, DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
 from triage.destinations.commitment import AT_ONCE_S
 from triage.destinations.dicom import SYNTAXES as OFFERED
+from triage.destinations.stow import JUDGED, LOGIN, NOTHING, PAUSE
 from triage.dimse import SUITES, WARNINGS, Action, Status, Step, Told, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
@@ -128,6 +129,13 @@ def test_the_answers_of_stow() -> None:
     assert reasons == [f"0x{reason:04X}" for reason in sorted(Reason)]
 
 
+def test_what_answers_to_a_store_over_the_web_mean() -> None:
+    codes = [re.findall(r"\b\d{3}\b", answer) for answer, _ in table(STATEMENT, "store answers")]
+    assert {*codes[0]} == {*codes[1]} == {*map(str, JUDGED)}
+    assert codes[4] == [*map(str, sorted(LOGIN))]
+    assert codes[5] == [*map(str, sorted(PAUSE))]
+
+
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
     assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
@@ -186,6 +194,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {LULL_S:g} s later on the same association",
+        f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which there is not",
         f"which is open for {AT_ONCE_S:g} s more",
         f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",
         f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
