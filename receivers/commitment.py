@@ -25,7 +25,7 @@ from triage.commit import Committer
 from triage.config import CommitmentRequestor
 from triage.dimse import AT_ONCE, Action
 from triage.domain.commitment import Commitment, Reference, Report
-from triage.domain.errors import DeliveryFailed, LedgerUnavailable
+from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolAway
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ def _tell(association: Association, commitment: Commitment, committer: Committer
     with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
         try:
             committer.report(commitment, partial(_send_on, association))
-        except LedgerUnavailable as error:  # it is still owed
+        except (LedgerUnavailable, SpoolAway) as error:  # it is still owed
             log.warning("commitment waits", why=str(error))
 
 

@@ -29,6 +29,15 @@ def server() -> Iterator[Postgres]:
         yield running
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database, one of each kind that a ledger may lie in."""
+    if request.param == "sqlite":
+        return f"sqlite:///{SqlLedger.path_in(tmp_path)}"
+    server: Postgres = request.getfixturevalue("server")
+    return server.new_database()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]

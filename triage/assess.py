@@ -23,7 +23,7 @@ from triage.domain.assessment import (
     UsedView,
 )
 from triage.domain.delivery import Product, routes
-from triage.domain.errors import BrokerUnavailable, LedgerUnavailable, StudyDeclined
+from triage.domain.errors import BrokerUnavailable, LedgerUnavailable, SpoolAway, StudyDeclined
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import Origin, origins
 from triage.imaging.images import Image
@@ -44,6 +44,7 @@ from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
 SUMMARY = TypeAdapter(Assessment)
+AWAY_S = 10.0  #: how long a study rests whose images cannot be read now
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class Assessor:
                     similar_cases=self.similar_cases,
                 )
                 made = list(products(reporting, self.reports))
+            except SpoolAway as why:  # however long it lasts: nothing is wrong with the study
+                self.ledger.move(study, Event.RELEASED, str(why), self.holder, AWAY_S)
+                log.warning("released, its images cannot be read", why=str(why))
+                return
             except StudyDeclined as why:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))

@@ -10,19 +10,23 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import ArgumentError
 from starlette.types import ASGIApp
 
 from receivers.commitment import Requestor
 from triage import __version__, archives, pull
+from triage.archives.audited import audited
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
+from triage.audit import spool_in, transport_of
+from triage.audit.peers import peers
+from triage.audit.sender import Sender
 from triage.broker.queue import CeleryQueue
 from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
@@ -37,8 +41,10 @@ from triage.config import (
     Settings,
     SourceCompleteness,
 )
+from triage.databases import asking_server, look_at_database, open_database
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
+from triage.domain.audit import Unrecorded
 from triage.domain.completeness import Patience, Sign
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.domain.instance import Source
@@ -56,7 +62,7 @@ from triage.model.fitted import Fitted
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pace import Pace
-from triage.ports import Clock, Destination, Library
+from triage.ports import AuditTrail, Clock, Destination, Library, Spool
 from triage.pressure import Limits, NoticeFile, Pressure
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
@@ -64,12 +70,15 @@ from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
 from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
+from triage.store.database import Database
 from triage.store.dead_letters import SqlDeadLetters
 from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
+from triage.store.migrations import HEAD
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
+from triage.trail import StudyTrail
 from triage.web.access import Access
 from triage.web.app import build
 
@@ -82,6 +91,7 @@ CACHE = "cache"  #: the folder of the state folder that may be emptied at any ti
 
 PULLED = "pulled"  #: the folder of the state folder where studies are gathered for the intake
 COPIED = 1 << 20  #: bytes at a time
+LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
 ANY_REVISION = 2**31 - 1
 
 
@@ -106,14 +116,19 @@ class Services:
         return SystemClock()
 
     @cached_property
-    def spool(self) -> FileSpool:
-        """The spool in the state folder."""
+    def spool(self) -> Spool:
+        """Where instances are kept."""
         return open_spool(self.settings)
 
     @cached_property
+    def database(self) -> Database:
+        """The database of the ledger, and of what is kept beside it."""
+        return ledger_database(self.settings)
+
+    @cached_property
     def ledger(self) -> SqlLedger:
-        """The ledger in the state folder."""
-        return open_ledger(self.settings, self.clock)
+        """The ledger of the site."""
+        return SqlLedger(self.database, self.clock)
 
     @cached_property
     def associations(self) -> OpenAssociations:
@@ -143,7 +158,20 @@ class Services:
 
     def intake(self) -> Intake:
         """What receivers need."""
-        return Intake(self.spool, self.ledger, self.associations, self.pressure, self.metrics)
+        return Intake(
+            self.spool, self.ledger, self.associations, self.pressure, self.metrics, self.audit
+        )
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
+        return open_audit(self.settings)
+
+    def trail(self) -> StudyTrail | None:
+        """What is told of studies, where a site keeps a trail."""
+        if self.settings.audit is None:
+            return None
+        return StudyTrail(self.audit, self.ledger, self.spool, peers(self.settings.destinations))
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
@@ -155,7 +183,13 @@ class Services:
         """What keeps everything moving."""
         attempts = self.settings.worker.max_attempts
         return Reconciler(
-            self.ledger, self.queue, self.clock, self.gathering(), attempts, self.clock.now()
+            self.ledger,
+            self.queue,
+            self.clock,
+            self.gathering(),
+            attempts,
+            listening_since=self.clock.now(),
+            trail=self.trail(),
         )
 
     def gathering(self) -> Gathering:
@@ -169,7 +203,7 @@ class Services:
             views = [slot.view for slot in layout]
             looks[Sign.VIEWS] = Slots(self.spool, self.ledger, views, rules)
         if receiver.complete.ask is not None:
-            looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask)
+            looks[Sign.COUNT] = Inquiry(receiver.ae_title, receiver.complete.ask, self.audit)
         aside = ThreadPoolExecutor(len(Sign), "evidence")
         return Gathering(
             self.ledger,
@@ -184,7 +218,7 @@ class Services:
     @cached_property
     def announcements(self) -> SqlAnnouncements:
         """What is announced of studies."""
-        return SqlAnnouncements(SqlLedger.database_in(self.settings.state_dir), self.clock)
+        return SqlAnnouncements(self.database, self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -193,7 +227,7 @@ class Services:
             each.calling: Requestor(receiver.ae_title, each) for each in receiver.commitment
         }
         return Committer(
-            requests=SqlCommitments(SqlLedger.database_in(self.settings.state_dir), self.clock),
+            requests=SqlCommitments(self.database, self.clock),
             ledger=self.ledger,
             spool=self.spool,
             requestors=requestors,
@@ -208,9 +242,8 @@ class Services:
         reporters = {each.name: each.reporters() for each in archives if each.commitment}
         if not reporters:
             return None
-        requests = SqlCommitmentRequests(SqlLedger.database_in(settings.state_dir), self.clock)
-        attempts = settings.worker.max_delivery_attempts
-        return Promises(self.ledger, requests, reporters, attempts)
+        requests = SqlCommitmentRequests(self.database, self.clock)
+        return Promises(self.ledger, requests, reporters)
 
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""
@@ -241,6 +274,7 @@ class Services:
             worker.max_delivery_attempts,
             worker.lease_s,
             random.Random().random,  # noqa: S311 - no secret comes from it
+            self.trail(),
             self.promises(),
         )
 
@@ -271,28 +305,89 @@ def state_folder(settings: Settings) -> Path:
     return settings.state_dir
 
 
+def ledger_database(settings: Settings) -> Database:
+    """Open the database of a site's ledger, made or brought up to this release where needed."""
+    state_folder(settings)
+    return open_database(settings)
+
+
 def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
     """Open the ledger of a site."""
-    return SqlLedger.in_folder(state_folder(settings), clock)
+    return SqlLedger(ledger_database(settings), clock)
+
+
+def await_ledger(settings: Settings) -> None:
+    """Make the ledger, or bring it up to this release; wait for one on a server that is away."""
+    while True:
+        try:
+            ledger_database(settings).close()
+        except LedgerUnavailable as error:
+            if settings.ledger is None:
+                raise
+            log.warning("waiting for the ledger", error=str(error))
+            time.sleep(LEDGER_PAUSE_S)
+        else:
+            return
 
 
 def existing_ledger(settings: Settings) -> SqlLedger:
     """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
-    if not SqlLedger.path_in(settings.state_dir).is_file():
+    there = look_at_database(settings)
+    if there is None:
+        where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
         raise ConfigurationError(
-            f"there is no ledger in {settings.state_dir}: has the worker run? is --config right?"
+            f"there is no ledger in {where}: has the worker run? is --config right?"
         )
+    there.close()
     return open_ledger(settings, SystemClock())
 
 
 def open_dead_letters(settings: Settings) -> SqlDeadLetters:
     """Open what was given up at a site that has run."""
-    return SqlDeadLetters(SqlLedger.database_in(settings.state_dir), SystemClock())
+    return SqlDeadLetters(ledger_database(settings), SystemClock())
 
 
-def open_spool(settings: Settings) -> FileSpool:
-    """Open the spool of a site."""
-    return FileSpool(state_folder(settings))
+def open_spool(settings: Settings) -> Spool:
+    """Open the spool of a site; raise ConfigurationError."""
+    chosen, ours = settings.spool, state_folder(settings)
+    if chosen.bucket is not None:
+        return _object_spool(settings)
+    if chosen.folder is None:
+        return FileSpool(ours)
+    if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
+        raise ConfigurationError(
+            f"spool.url {chosen.url} is no folder that is there: is the share mounted? make the "
+            "folder on it"
+        )
+    try:
+        return FileSpool(chosen.folder, beside=ours)
+    except OSError as error:
+        raise ConfigurationError(
+            f"spool.url {chosen.url} cannot be written to: {error.strerror}"
+        ) from None
+
+
+def _object_spool(settings: Settings) -> Spool:
+    """Open a spool in an object store; its client is not installed everywhere."""
+    try:
+        from triage.store.bucket import Bucket  # noqa: PLC0415
+        from triage.store.object_spool import ObjectSpool  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a spool in an object store needs {error.name}: pip install 'cmr-triage[s3]'"
+        ) from None
+    return ObjectSpool(Bucket(settings.spool), state_folder(settings))
+
+
+def tried_spool(settings: Settings) -> str:
+    """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
+
+    A new site has none yet, and gets none by this: the one who asks may be another user.
+    """
+    if settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
+        return f"none yet in {settings.state_dir}"
+    open_spool(settings).try_out()
+    return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -319,8 +414,28 @@ def archive_of(settings: Settings, name: str) -> Archive:
     return settings.archives[name]
 
 
-def open_puller(settings: Settings, name: str) -> pull.Puller:
-    """Return what fetches from an archive of the settings; nothing is connected yet."""
+def open_audit(settings: Settings) -> AuditTrail:
+    """Open the audit trail of a site; one that keeps none is told all the same."""
+    if settings.audit is None:
+        return Unrecorded()
+    ae_title = settings.receiver.ae_title
+    return spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+
+
+def open_audit_sender(settings: Settings) -> Sender | None:
+    """Return what sends the audit trail of a site, where it keeps one."""
+    if settings.audit is None:
+        return None
+    ae_title = settings.receiver.ae_title
+    spool = spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+    return Sender(spool, transport_of(settings.audit))
+
+
+def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pull.Puller:
+    """Return what fetches from an archive of the settings; nothing is connected yet.
+
+    What goes on to the intake is told to the audit trail from there.
+    """
     known = archive_of(settings, name)
     clock = SystemClock()
     per_hour = known.studies_per_hour
@@ -330,7 +445,13 @@ def open_puller(settings: Settings, name: str) -> pull.Puller:
         hours=known.hours,
         attempts=known.attempts,
     )
-    return pull.Puller(archives.opened(settings.receiver.ae_title, known), limits, clock)
+    archive = audited(
+        archives.opened(settings.receiver.ae_title, known),
+        known,
+        open_audit(settings),
+        tells_of_studies=not to_intake,
+    )
+    return pull.Puller(archive, limits, clock)
 
 
 def passing_shelf(settings: Settings, name: str) -> PassingShelf:
@@ -392,14 +513,18 @@ def open_model(settings: Settings, cache: Path | None) -> Model:
 
 
 def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
-    """Return what was fitted; a site that has not run yet has no ledger, and gets none by this."""
-    there = SqlLedger.path_in(settings.state_dir).is_file()
-    return open_fittings(settings).of_bundle(bundle.digest) if there else {}
+    """Return what was fitted; a ledger is neither made nor changed by asking."""
+    there = look_at_database(settings)
+    if there is None:
+        return {}
+    with closing(there):
+        ours = there.revision() == HEAD  # it is, unless `check` asks before the first start
+        return SqlFittings(there).of_bundle(bundle.digest) if ours else {}
 
 
 def open_fittings(settings: Settings) -> SqlFittings:
     """Open what was fitted from a site's past cases."""
-    return SqlFittings(SqlLedger.database_in(state_folder(settings)))
+    return SqlFittings(ledger_database(settings))
 
 
 def _past_for(settings: Settings, model: Model) -> Past | None:
@@ -427,24 +552,10 @@ def open_past(settings: Settings, bundle: Bundle) -> Past:
 
 def _shared(url: str, bundle: str, width: int) -> Library:
     """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
-    try:
+    with asking_server("case_library"):
         from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
 
         return PgVectorLibrary(url, bundle, width)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"case_library on PostgreSQL needs {error.name}: pip install 'cmr-triage[postgres]'"
-        ) from None
-    except LedgerUnavailable as error:
-        raise LedgerUnavailable(
-            f"case_library did not answer ({error}): does its server run, and are host, user, "
-            "password and database right?"
-        ) from error
-    except (ArgumentError, ValueError):  # whose words would repeat the password
-        raise ConfigurationError(
-            "case_library is no URL: postgresql+psycopg://user:password@host:5432/db, with what is "
-            "neither a letter nor a digit in user and password written as %XX"
-        ) from None
 
 
 def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
@@ -454,11 +565,12 @@ def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
             "web.users is empty, so nobody could look: `triage password NAME` makes a line for it"
         )
     model = open_model(settings, state_folder(settings) / CACHE)
+    audit = open_audit(settings)
     return build(
-        Looks(open_past(settings, model.bundle), ledger),
+        Looks(open_past(settings, model.bundle), ledger, audit),
         model.encoder,
         model.findings.findings,
-        Access(settings.web.users, SystemClock()),
+        Access(settings.web.users, SystemClock(), audit),
         trained=model.identity.trained,
     )
 

@@ -15,7 +15,7 @@ import structlog
 
 from triage.domain.commitment import Commitment, Kept, Reference, Report, judge
 from triage.domain.delivery import backoff_s
-from triage.domain.errors import DeliveryFailed, LedgerUnavailable
+from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolAway
 from triage.domain.instance import Source
 from triage.ports import CommitmentLedger, Ledger, Spool
 
@@ -70,7 +70,7 @@ class Committer:
                 self._give_up(commitment, f"{commitment.attempts} attempts failed")
             else:
                 self._told(commitment, send, backoff_s(commitment.attempts + 1))
-        except (LedgerUnavailable, OSError) as error:  # the next tick tries again
+        except (LedgerUnavailable, SpoolAway, OSError) as error:  # the next tick tries again
             log.warning("commitment waits", why=str(error))
         except Exception:  # a defect: not every second again
             log.exception("commitment waits")

@@ -29,7 +29,6 @@ class Promises:
     ledger: Ledger
     requests: CommitmentRequests
     reporters: Mapping[str, Collection[str]]  #: by destination, the AE titles that speak for it
-    max_attempts: int
 
     def take(self, report: Report, source: Source) -> bool:
         """Take a report; False where nobody was asked under its Transaction UID, or another was."""
@@ -60,11 +59,9 @@ class Promises:
         why = "its report names the instance neither as kept nor as failed"
         if reason is not None:
             why = f"0x{reason:04X} {NOT_KEPT.get(reason, 'a reason that PS3.3 does not name')}"
-        last = delivery.attempts >= self.max_attempts
-        again_in_s = None if last else backoff_s(delivery.attempts)
         answer = f"not committed: {why}"
-        self.ledger.not_delivered(delivery.id, answer, again_in_s)
-        log.warning("not committed", delivery_id=delivery.id, answer=answer, given_up=last)
+        self.ledger.not_delivered(delivery.id, answer, backoff_s(delivery.attempts))
+        log.warning("not committed", delivery_id=delivery.id, answer=answer)
 
     def _refused(self, why: str, source: Source) -> bool:
         self.ledger.report_again(UNEXPECTED, why, source)

@@ -19,6 +19,7 @@ from triage.domain.uid import new_uid
 from triage.lease import kept_alive
 from triage.ports import Committing, Destination, Ledger
 from triage.steps import Step, reached
+from triage.trail import SILENT, DeliveryTrail, StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class Deliverer:
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
     chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
+    trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
     promises: Promises | None = None  #: None: no destination is asked for its word
 
     def deliver(self, delivery_id: int) -> None:
@@ -75,15 +77,19 @@ class Deliverer:
         """Send a product, but for one that has arrived when more was asked of the destination."""
         if delivery.state is DeliveryState.STORED and not isinstance(destination, Committing):
             return delivery.last_answer
-        answer = destination.deliver(self._chosen(delivery, destination)).answer
+        told = self._told(delivery)
+        product = self._chosen(delivery, destination)
+        told.sending(product)
+        answer = destination.deliver(product).answer
         reached(Step.PRODUCT_SENT)
+        told.sent(product)
         return answer
 
     def _committed(self, delivery: Delivery, archive: Committing, promises: Promises) -> None:
         """Send a product unless the archive has it, and ask for its word that it keeps it."""
         requests, is_there = promises.requests, delivery.state is DeliveryState.STORED
-        if is_there and delivery.attempts > self.max_attempts:
-            raise DeliveryFailed(f"it has never said that it keeps it; {delivery.last_answer}")
+        if delivery.attempts > self.max_attempts:
+            raise DeliveryFailed(f"it has not said that it keeps it; {delivery.last_answer}")
         again = is_there and not requests.is_asked_twice(delivery.id)
         answer = None if again else self._sent(delivery, archive)
         transaction_uid = new_uid()
@@ -120,6 +126,9 @@ class Deliverer:
             why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
             self._failed(delivery, why)
 
+    def _told(self, delivery: Delivery) -> DeliveryTrail:
+        return SILENT if self.trail is None else self.trail.of(delivery)
+
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
         if not delivery.alternatives or delivery.state is DeliveryState.STORED:
@@ -133,6 +142,8 @@ class Deliverer:
         again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.told}" if error.told else str(error)
+        if last:
+            self._told(delivery).given_up(delivery.product, answer)
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",

@@ -8,7 +8,9 @@ import threading
 from enum import IntEnum
 from typing import Any
 
+from pydicom import Dataset
 from pynetdicom import evt
+from pynetdicom.dsutils import encode
 
 #: Of TLS 1.2: the forward-secret AEAD suites of RFC 9325 4.2 (PS3.15 B.12).
 SUITES = (
@@ -73,6 +75,11 @@ FAILURES = {
     0xA900: "Data set does not match SOP class",
     0xC000: "Cannot understand",
 }
+
+
+def encoded(asked: Dataset) -> bytes:
+    """Return a query as it may go over the wire, in Implicit VR Little Endian."""
+    return encode(asked, is_implicit_vr=True, is_little_endian=True) or b""
 
 
 def is_stored(status: int) -> bool:

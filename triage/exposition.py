@@ -51,7 +51,11 @@ class Gauges(Collector):
             "triage_held_back",
             "1 while instances are answered 0xA700 for want of this.",
             "limit",
-            {"free_bytes": load.is_full, "waiting_studies": load.is_busy},
+            {
+                "free_bytes": load.is_full,
+                "waiting_studies": load.is_busy,
+                "spool": bool(load.why_away),
+            },
         )
 
     def _of_ledger(self) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ from pydicom import Dataset
 
 from triage.cases.past import Past
 from triage.cases.readings.joined import Reports
-from triage.domain.errors import DamagedInstance, LedgerUnavailable, StudyDeclined
+from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolAway, StudyDeclined
 from triage.domain.study import State
 from triage.imaging.header import is_image_class, read_header, read_identity
 from triage.imaging.rules import Rules
@@ -61,7 +61,7 @@ class Indexer:
             return self._add(study_uid, paths), ""
         except StudyDeclined as why:
             return Outcome.DECLINED, str(why)
-        except LedgerUnavailable:
+        except (LedgerUnavailable, SpoolAway):
             raise  # nothing is wrong with the study
         except OSError as error:
             return Outcome.BROKEN, error.strerror or type(error).__name__

@@ -1,7 +1,7 @@
 """Use case: take an instance in.
 
 Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
-lies on disk and stands in the ledger. An instance that is refused is named as an incident. What
+lies in the spool and stands in the ledger. An instance that is refused is named as an incident. What
 comes in must pass `Pressure` first: below a floor of free space, or above a ceiling of waiting
 studies, no more is taken.
 """
@@ -23,9 +23,9 @@ from triage.domain.instance import Identity, Outcome, Receipt, Source
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import read_identity
 from triage.metrics import Metrics, Turned
-from triage.ports import Aside, Ledger, Spool
+from triage.ports import Aside, AuditTrail, Ledger, Spool
 from triage.pressure import Limits, Nowhere, Pressure
-from triage.repeated import Repeated
+from triage.repeated import REJECTED, Repeated
 from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
@@ -35,17 +35,18 @@ NOBODY = Source(calling_ae="", address="")
 class Intake:
     """Every receiver's only way in."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it tells and asks
         self,
         spool: Spool,
         ledger: Ledger,
         associations: OpenAssociations | None = None,
         pressure: Pressure | None = None,
         metrics: Metrics | None = None,
+        audit: AuditTrail | None = None,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
-        self._repeated = Repeated(ledger)
+        self._repeated = Repeated(ledger, audit)
         #: Receivers say here when an association opens and ends.
         self.associations = associations or OpenAssociations()
         self._pressure = pressure or Pressure(spool, ledger, Limits())
@@ -158,7 +159,7 @@ class Intake:
     def report_rejected(self, why: str, source: Source, reason: Turned = Turned.CALLING) -> None:
         """Remember that somebody was turned away before an instance came."""
         self.metrics.turned_away(reason)
-        self._repeated.report("rejected association", why, replace(source, association=0))
+        self._repeated.report(REJECTED, why, replace(source, association=0))
 
     def report_refused(self, why: str, source: Source) -> None:
         """Remember that an instance was refused of which nothing was kept."""

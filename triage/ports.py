@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from triage.domain.announcement import Announced, Changed, Stage
 from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
 from triage.domain.commitment import Commitment, Kept, Reference, Report
@@ -36,7 +37,7 @@ class Clock(Protocol):
 
 
 class Aside(Protocol):
-    """A Part 10 file that is being written on the spool's file system, and not promised yet."""
+    """A Part 10 file that is being written on a disk beside the spool, and not promised yet."""
 
     @property
     def path(self) -> Path:
@@ -62,7 +63,11 @@ class Aside(Protocol):
 
 
 class Spool(Protocol):
-    """The truth about instances: what it has kept survives a power cut."""
+    """The truth about instances: what it has kept survives a power cut.
+
+    Every call may raise SpoolAway where the spool is no file system. A file that is not there, or
+    cannot be read, is an OSError.
+    """
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Keep an instance durably; raise SpoolFull where there is no room."""
@@ -95,7 +100,16 @@ class Spool(Protocol):
         """Yield the path of every kept instance; conflicting copies are left out."""
 
     def free_bytes(self) -> int:
-        """Return how many more bytes its file system takes from us."""
+        """Return how many more bytes its file system takes from us.
+
+        Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
+        """
+
+    def sweep(self) -> None:
+        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+
+    def try_out(self) -> None:
+        """Write, read and remove a probe; raise ConfigurationError or SpoolFull with what fails."""
 
 
 class Ledger(Protocol):
@@ -142,6 +156,9 @@ class Ledger(Protocol):
 
     def sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""
+
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
 
     def move(
         self,
@@ -309,6 +326,16 @@ class Queue(Protocol):
 
     def waiting(self, queue: str) -> int:
         """Return how many tasks wait in the queue "assess" or "deliver"."""
+
+
+class AuditTrail(Protocol):
+    """Who did what, for an audit repository (PS3.15 A.5). Safe in any thread."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep an event durably, to be sent in its turn; what fails is logged and raises nothing.
+
+        Record it before what it tells of is done with: a crash may then repeat, never lose it.
+        """
 
 
 class Encoder(Protocol):

@@ -5,7 +5,7 @@ Every receiver is told through `Intake` to refuse, and C-STORE answers 0xA700, w
 sender without a status for each instance, would hide the reason in "local limit exceeded", and
 would keep out a C-ECHO, a question about commitment, and the studies that have begun.
 
-Rule: below the floor of free space nothing is let in, for the ledger and the reports of what is
+Rule: while a spool elsewhere is away nothing is let in. Below the floor of free space nothing is, for the ledger and the reports of what is
 here need that room; an instance whose first byte was let in is kept. At the ceiling of waiting
 studies a study is refused of which nothing is here. One that has begun is let in to its end, with
 its late instances and what is sent twice: half a study would be assessed as if it were whole. Both
@@ -17,13 +17,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import structlog
 
-from triage.domain.errors import HeldBack, LedgerUnavailable
+from triage.domain.errors import HeldBack, LedgerUnavailable, SpoolAway
 from triage.ports import Ledger, Spool
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,7 @@ class Load:
     waiting_studies: int = 0
     is_full: bool = False  #: below the floor
     is_busy: bool = False  #: at the ceiling
+    why_away: str = ""  #: the spool is elsewhere, and does not answer
 
 
 class Pressure:
@@ -78,8 +79,11 @@ class Pressure:
         notice(None)  # what a receiver that was killed has said
 
     def check_room(self) -> None:
-        """Raise HeldBack while there is too little room for anything."""
-        if self.load().is_full:
+        """Raise HeldBack while there is too little room for anything, or the spool is away."""
+        load = self.load()
+        if load.why_away:
+            raise HeldBack(load.why_away)
+        if load.is_full:
             raise HeldBack(f"less than {_in_units(self._limits.free_bytes)} free")
 
     def check_study(self, study_uid: str) -> None:
@@ -102,6 +106,11 @@ class Pressure:
         before = self._load
         try:
             free, waiting = self._spool.free_bytes(), self._ledger.waiting_studies()
+        except SpoolAway as error:
+            self._load = replace(before, why_away=str(error))
+            self._measured_at = self._monotonic()
+            self._tell(before, self._load)
+            return
         except (LedgerUnavailable, OSError) as error:  # what was known holds; others will complain
             log.warning("load not measured", why=str(error))
             self._measured_at = self._monotonic()
@@ -118,11 +127,15 @@ class Pressure:
     def _tell(self, before: Load, now: Load) -> None:
         """Log when it begins and when it ends; keep the notice up to date while it lasts."""
         why = _in_words(now, self._limits)
-        if (now.is_full, now.is_busy) != (before.is_full, before.is_busy):
+        if _closed(now) != _closed(before):
             log.warning("receiving again" if why is None else why)
         elif why is None:
             return
         self._notice(why)
+
+
+def _closed(load: Load) -> tuple[bool, bool, bool]:
+    return bool(load.why_away), load.is_full, load.is_busy
 
 
 def _floor(limits: Limits, *, was_full: bool) -> float:
@@ -138,6 +151,8 @@ def _ceiling(limits: Limits, *, was_busy: bool) -> float:
 
 
 def _in_words(load: Load, limits: Limits) -> str | None:
+    if load.why_away:
+        return f"not receiving: {load.why_away}"
     if load.is_full:
         free, floor = _in_units(load.free_bytes or 0), _in_units(limits.free_bytes)
         return f"not receiving: {free} free of a floor of {floor}"

@@ -10,7 +10,8 @@ import structlog
 import receivers.c_store
 import receivers.folder
 import receivers.stow
-from triage.bootstrap import Services
+from triage.audit import activity
+from triage.bootstrap import Services, open_audit_sender
 from triage.commit import Committer
 from triage.config import Settings
 from triage.domain.errors import LedgerUnavailable, SpoolFull
@@ -20,6 +21,7 @@ from triage.reconcile import Reconciler
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
+LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
 
 
 def receive(services: Services) -> None:
@@ -29,22 +31,37 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
-    end_metrics = services.serve_metrics()
-    server = receivers.c_store.start(
-        intake,
-        services.settings.receiver,
-        committer,
-        services.announcements,
-        services.promises(),
-    )
+    with _audited(services):
+        end_metrics = services.serve_metrics()
+        server = receivers.c_store.start(
+            intake,
+            services.settings.receiver,
+            committer,
+            services.announcements,
+            services.promises(),
+        )
+        try:
+            with _others(intake, services.settings):
+                services.spool.sweep()
+                intake.behind = True
+                _keep_up(intake, services.reconciler(), committer, ended)
+        finally:
+            receivers.c_store.end(server)
+            end_metrics()
+
+
+@contextmanager
+def _audited(services: Services) -> Iterator[None]:
+    """Send the site's audit trail until the block ends, and tell it of us."""
+    sender = open_audit_sender(services.settings)
+    if sender is not None:
+        sender.start()
     try:
-        with _others(intake, services.settings):
-            services.spool.sweep()
-            intake.behind = True
-            _keep_up(intake, services.reconciler(), committer, ended)
+        with activity(services.audit, "triage receive"):
+            yield
     finally:
-        receivers.c_store.end(server)
-        end_metrics()
+        if sender is not None:
+            sender.end(LAST_AUDIT_S)
 
 
 @contextmanager

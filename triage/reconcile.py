@@ -16,6 +16,7 @@ from triage.domain.study import Event, State, StudyRevision
 from triage.gathering import Gathering
 from triage.ports import Clock, Ledger, Queue
 from triage.steps import Step, reached
+from triage.trail import StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Reconciler:
     max_attempts: int
     #: Nobody was heard before, so no study has been quiet for longer; seconds since the epoch.
     listening_since: float = 0.0
+    trail: StudyTrail | None = None  #: told of what came; None: a site that keeps none
 
     def tick(self) -> None:
         """Judge completeness, free what dead workers held, send what is due."""
@@ -67,6 +69,8 @@ class Reconciler:
         return max(study.last_instance_at, self.listening_since)
 
     def _completed(self, study: StudyRevision, why: str, *, cut_off: bool) -> bool:
+        if self.trail is not None:
+            self.trail.received(study)
         if cut_off:
             return self.ledger.cut_off(study, why)
         return self.ledger.move(study, Event.JUDGED_COMPLETE, why)

@@ -9,14 +9,17 @@ from collections import OrderedDict
 
 import structlog
 
+from triage.domain.audit import NOT_KNOWN, AuditEvent, Peer, Unrecorded, logged_in, turned_away
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Source
-from triage.ports import Ledger
+from triage.ports import AuditTrail, Ledger
 
 log = structlog.get_logger(__name__)
 
 REASONS_MAX = 10  #: of one address that get a row of their own
 ADDRESSES_MAX = 1000  #: whose reasons are remembered
+REJECTED = "rejected association"  #: the kind that the audit trail is told of
+OVER_HTTP = "STOW-RS: "  #: how it begins where no token or certificate was right
 MORE = "many other AE titles and reasons"
 
 Incident = tuple[str, str, Source]  #: kind, why, who
@@ -25,8 +28,9 @@ Incident = tuple[str, str, Source]  #: kind, why, who
 class Repeated:
     """Reports to a ledger, from any thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, audit: AuditTrail | None = None) -> None:
         self._ledger = ledger
+        self._audit = audit or Unrecorded()
         self._lock = threading.Lock()
         self._untold: dict[Incident, int] = {}  # those just told stand here with 0
         self._reasons: OrderedDict[str, set[Incident]] = OrderedDict()
@@ -62,7 +66,19 @@ class Repeated:
         return incident
 
     def _tell(self, incident: Incident, times: int) -> None:
+        if incident[0] == REJECTED:
+            self._audit.record(_alert(incident, times))
         try:
             self._ledger.report_again(*incident, times)
         except LedgerUnavailable as error:  # whoever was turned away is, all the same
             log.exception("incident not kept", exc_info=error)
+
+
+def _alert(incident: Incident, times: int) -> AuditEvent:
+    """Return what the audit trail is told; of what came again and again one message."""
+    _, why, source = incident
+    often = f"{why} ({times} times)" if times > 1 else why
+    if why.startswith(OVER_HTTP):
+        return logged_in(source.calling_ae or NOT_KNOWN, source.address, often)
+    name = source.calling_ae
+    return turned_away(Peer(name, source.address, ae_title=name), often)

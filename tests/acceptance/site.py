@@ -15,7 +15,8 @@ import yaml
 
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock
+from triage.bootstrap import SystemClock, open_ledger
+from triage.config import load
 from triage.demo import free_port
 from triage.domain.study import ENDED, StudyRevision
 from triage.store.ledger import SqlLedger
@@ -46,7 +47,7 @@ class Site:
         return (self.folder / "serve.log").read_text(errors="replace")
 
     def ledger(self) -> SqlLedger:
-        return SqlLedger.in_folder(self.state, SystemClock())
+        return open_ledger(load(self.config, {}), SystemClock())
 
     def studies(self) -> list[StudyRevision]:
         ledger = self.ledger()

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.acceptance.site import Site, configure, send_in_three_associations, serving
+from tests.integration.object_store import object_store
 from tests.integration.servers import Orthanc
 from tests.peers import peer, real_data
 from triage.domain.study import State
@@ -21,16 +23,30 @@ def files() -> list[Path]:
     return sorted(real_data("siemens_vida_cine/patient1").rglob("*.dcm"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["files", "objects"])
 def site(
-    pacs: Orthanc, files: list[Path], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    pacs: Orthanc,
+    files: list[Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    """Yield a site that has received the real study and delivered its report."""
-    running = configure(tmp_path_factory.mktemp("site"), pacs)
-    with serving(running):
+    """Yield a site that has received the real study and delivered its report.
+
+    Its spool is in the state folder, or in an object store.
+    """
+    with ExitStack() as others:
+        settings = {}
+        if request.param == "objects":
+            store = others.enter_context(object_store(tmp_path_factory.mktemp("store")))
+            settings["spool"] = store.content()
+        running = configure(tmp_path_factory.mktemp("site"), pacs, **settings)
+        pacs.empty()
+        others.enter_context(serving(running))
         send_in_three_associations(running, files)
         running.wait_for_end()
         time.sleep(3)  # a second report would arrive now
+        in_state_folder = len(list(running.state.rglob("*.dcm")))
+        assert in_state_folder == (0 if request.param == "objects" else len(files))
         yield running
 
 

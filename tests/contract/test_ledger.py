@@ -1,6 +1,5 @@
-"""What every ledger promises. A ledger on another database joins the fixture's parameters."""
+"""What every ledger promises, on each kind of database."""
 
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,18 +21,19 @@ from tests.contract.ledgers import (
     received,
 )
 from tests.fakes import FakeClock
-from triage.domain.delivery import DeliveryState, Product, routes
+from triage.domain.delivery import HL7, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
-from triage.domain.instance import Receipt
+from triage.domain.instance import Receipt, Source
 from triage.domain.study import TRANSITIONS, Event, State
+from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 
 DICOM = ["application/dicom"]
 
 
-@pytest.fixture(params=["sqlite"])
-def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
-    opened = SqlLedger.in_folder(tmp_path, clock)
+@pytest.fixture
+def ledger(database_url: str, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger(Database(database_url), clock)
     yield opened
     opened.close()
 
@@ -232,6 +232,50 @@ def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
     assert states == [DeliveryState.DELIVERED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
 
 
+def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    sent = [(PRODUCT, "pacs"), (message, "ris"), (message, "other")]
+    first = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
+    assert first is not None
+    report, to_ris, to_other = first
+    ledger.record(receipt("study", 9), SOURCE)
+    second = current(ledger, study.study_uid)
+    assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    next_report = replace(PRODUCT, sop_instance_uid="2.25.2")
+    sent = [(next_report, "pacs"), (later, "ris")]
+    assert ledger.finish(claimed, HOLDER, "{}", [next_report, later], sent)
+    states = {each.id: each.state for each in ledger.deliveries(study.study_uid, 1)}
+    assert states[to_ris] is DeliveryState.SUPERSEDED
+    assert states[report] is states[to_other] is DeliveryState.PENDING
+    ledger.delivered(report, "0x0000 Success")
+    ledger.delivered(to_other, "AA")
+    ended = ledger.study(study.study_uid, 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+
+
+def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    assert ledger.finish(study, HOLDER, "{}", [message], [(message, "ris")])
+    ledger.record(receipt("study", 9), SOURCE)
+    assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    assert ledger.finish(claimed, HOLDER, "{}", [later], [(later, "ris")])
+    ended = ledger.study(study.study_uid, 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+    assert current(ledger, study.study_uid).state is State.ASSESSED
+
+
 def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
     study, due = assessed(ledger)
     ledger.not_delivered(due[0], "0xA700", None)
@@ -297,21 +341,6 @@ def test_a_product_that_goes_nowhere_is_kept_and_ends_the_study(ledger: SqlLedge
     message = Product("note", "", "2.25.0", b"text", "text/plain")
     assert ledger.finish(study, HOLDER, "{}", [message], routes([message], {"pacs": DICOM})) == []
     assert current(ledger, study.study_uid).state is State.DELIVERED
-
-
-def test_the_ledger_of_an_earlier_version_gains_its_columns(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
-    study, _due = assessed(first)
-    first.close()
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        for column in ("media_type", "alternative_to"):
-            file.execute(f"ALTER TABLE products DROP COLUMN {column}")
-    file.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
-    assert second.products(study.study_uid, 1) == [PRODUCT]
-    second.close()
 
 
 def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
@@ -464,33 +493,26 @@ def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
     )
 
 
-def test_a_ledger_of_an_earlier_version_gains_the_indexes_that_it_lacks(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
-    received(first)
-    first.close()
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        file.execute("DROP INDEX instances_by_uid")
-    file.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
-    assert len(second.known_paths()) == 3
-    second.close()
-    question = "EXPLAIN QUERY PLAN SELECT study_uid FROM instances WHERE sop_instance_uid = '1.2'"
-    with sqlite3.connect(SqlLedger.path_in(tmp_path)) as file:
-        ((*_, plan),) = file.execute(question)
-    file.close()
-    assert "instances_by_uid" in plan
-
-
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
-    first = SqlLedger.in_folder(tmp_path, clock)
+def test_what_was_written_is_there_after_a_restart(database_url: str, clock: FakeClock) -> None:
+    first = SqlLedger(Database(database_url), clock)
     study, _due = assessed(first)
     first.close()
-    second = SqlLedger.in_folder(tmp_path, clock)
+    second = SqlLedger(Database(database_url), clock)
     assert second.studies() == [study]
     assert second.known_paths() == {f"study/{n}.dcm" for n in range(3)}
     second.close()
+
+
+def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
+    stranger = Source("A" * 20, "a-name-of-a-host." * 8)
+    first = receipt()
+    odd = replace(first.identity, modality="MR" * 20, place="p\0" * 50)
+    ledger.record(replace(first, identity=odd), stranger)
+    for _ in range(2):
+        ledger.report_again("refused", "the title 'X\0Y' is unknown", stranger)
+    (incident,) = ledger.incidents()
+    assert (incident.times, incident.detail) == (2, "the title 'X\ufffdY' is unknown")
+    assert ledger.sources(first.identity.study_uid, 1) == {"A" * 16}
 
 
 @given(events=lists(sampled_from([*Event]), max_size=12))

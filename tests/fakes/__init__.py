@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import (
@@ -191,3 +192,13 @@ def _matches(case: Case, where: Filter) -> bool:
         and where.patient in {"", case.patient}
         and where.other_than != case.patient
     )
+
+
+@dataclass
+class FakeTrail:
+    """An audit trail in memory."""
+
+    events: list[AuditEvent] = field(default_factory=list)
+
+    def record(self, event: AuditEvent) -> None:
+        self.events.append(event)

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -19,6 +19,8 @@ class Postgres:
 
     url: str
     folder: Path  #: that holds everything it keeps
+    stop: Callable[[], None] = lambda: None  #: with whatever is under way
+    start: Callable[[], None] = lambda: None
 
     def run(self, statement: str) -> None:
         """Run a statement outside of a transaction."""
@@ -58,7 +60,8 @@ def postgres() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="cmr-triage-postgres-") as folder:
         server = get_server(folder, cleanup_mode="stop")
         try:
-            running = Postgres(server.get_uri(driver="psycopg"), Path(folder))
+            url = server.get_uri(driver="psycopg")
+            running = Postgres(url, Path(folder), server.stop, server.start)
             running.set("fsync", "off")  # or closing takes long, with a database a test
             yield running
         finally:

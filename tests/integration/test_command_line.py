@@ -14,10 +14,12 @@ import yaml
 from pydicom import Dataset
 
 from receivers.stow.access import Access
-from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt
+from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt, received
+from tests.integration.hooks import SECRET, hook
+from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
-from triage.bootstrap import SystemClock, open_past, state_folder
+from triage.bootstrap import SystemClock, open_ledger, open_past, state_folder
 from triage.cases.keys import patient_key
 from triage.config import load
 from triage.demo import REAL_STUDY, free_port
@@ -27,6 +29,7 @@ from triage.domain.study import Event, State
 from triage.lock import sole_receiver
 from triage.model.bundle import open_bundle
 from triage.store.ledger import SqlLedger
+from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
 from triage.web.passwords import hashed, matches
 
@@ -106,6 +109,26 @@ def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
     assert "destination pacs: 0x0000 Success" in shown.stdout
     assert '"quiet_s": 15.0' in shown.stdout
     assert not (tmp_path / "state").exists()  # it changes nothing
+
+
+def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with hook() as program, listener() as ris:
+        others = [
+            {"name": "out", "kind": "folder", "path": "out"},
+            {"name": "hook", "kind": "webhook", "url": program.url, "secret": SECRET},
+            {"name": "ris", "kind": "mllp", "host": HOST, "port": ris.port},
+        ]
+        reports = ["pdf", "hl7", "summary"]
+        config = configured(tmp_path, destinations=others, reports=reports)
+        shown = triage("check", config=config)
+    assert shown.returncode == 0, shown.stderr
+    assert "destination out: it is there" in shown.stdout
+    assert "destination hook: it answers (HTTP 204" in shown.stdout
+    assert "destination ris: it takes connections" in shown.stdout
+    assert SECRET not in shown.stdout + shown.stderr
+    assert [(method, body) for method, _, body in program.requests] == [("OPTIONS", b"")]
+    assert ris.messages == list((tmp_path / "out").iterdir()) == []
 
 
 def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
@@ -411,6 +434,30 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     past.library.close()
 
 
+def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postgres) -> None:
+    config = configured(tmp_path, ledger=server.new_database())
+    none = triage("status", config=config)
+    assert none.returncode == 2
+    assert "there is no ledger in the database of `ledger`" in none.stderr
+    told = triage("check", config=config).stdout
+    assert "ledger: none yet; the worker makes it on PostgreSQL" in told
+    ledger = open_ledger(load(config, {}), SystemClock())
+    received(ledger)
+    ledger.close()
+    assert f"ledger: revision {HEAD}, on PostgreSQL" in triage("check", config=config).stdout
+    (study,) = json.loads(triage("status", "--json", config=config).stdout)
+    assert (study["state"], study["instances"]) == ("RECEIVING", 3)
+
+
+def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/ledger"
+    for command in ("check", "status"):
+        done = triage(command, config=configured(tmp_path, ledger=url))
+        assert done.returncode == 2
+        assert "ledger did not answer (OperationalError)" in done.stderr
+        assert "hush" not in done.stdout + done.stderr
+
+
 def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/cases"
     done = triage("check", config=configured(tmp_path, case_library=url))
@@ -426,4 +473,5 @@ def test_a_receiver_imports_nothing_that_only_others_need() -> None:
     )
     imported = printed.stdout.split()
     assert "pynetdicom" in imported
-    assert not {"sklearn", "scipy", "matplotlib", "torch", "hl7apy"}.intersection(imported)
+    others = {"sklearn", "scipy", "matplotlib", "torch", "hl7apy", "botocore"}
+    assert not others.intersection(imported)

@@ -93,7 +93,7 @@ def ours(
     ledger = SqlLedger.in_folder(folder, clock)
     requests = SqlCommitmentRequests(SqlLedger.database_in(folder), clock)
     reporters = {"pacs": pacs.reporters(), "other": ("SOMEBODY",)}
-    promises = Promises(ledger, requests, reporters, 9)
+    promises = Promises(ledger, requests, reporters)
     port = port or free_port()
     receiver = Receiver(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
     server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
@@ -313,10 +313,21 @@ def test_who_never_says_anything_is_given_up(here: Ours, archive: Archive) -> No
     for _ in range(10):
         state = here.work(WITHIN_S + 1)
     assert state is DeliveryState.FAILED
-    assert "it has never said that it keeps it" in here.delivery().last_answer
+    assert "it has not said that it keeps it" in here.delivery().last_answer
     assert current(here.ledger, here.study_uid).state is State.FAILED
     assert tell(here, word(archive.asked[0])) == Told.SUCCESS
     assert here.delivery().state is DeliveryState.FAILED
+
+
+def test_who_always_says_no_is_given_up(here: Ours, archive: Archive) -> None:
+    archive.at_once = 0x0110
+    for _ in range(9):
+        assert here.work(300) is DeliveryState.PENDING
+    assert here.work(300) is DeliveryState.FAILED
+    assert here.delivery().last_answer == (
+        "it has not said that it keeps it; not committed: 0x0110 Processing failure"
+    )
+    assert len(archive.stored) == 9
 
 
 def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(

@@ -15,11 +15,12 @@ from tests.builders.hearts import instances
 from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
-from triage.assess import Assessor, read_summary
+from triage.assess import AWAY_S, Assessor, read_summary
 from triage.config import Settings
 from triage.demo import DRAWN_HEARTS
 from triage.domain.assessment import Assessment, Flag
 from triage.domain.delivery import DeliveryState
+from triage.domain.errors import SpoolAway
 from triage.domain.study import Event, State
 from triage.intake import Intake
 from triage.model.bundle import open_bundle
@@ -346,6 +347,29 @@ def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
             f"the assessment broke with RuntimeError: a defect, attempt {attempt} of 3"
         )
     assert study.state is State.FAILED
+
+
+def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
+    assessor: Assessor,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(_: str) -> bytes:
+        raise SpoolAway("the store does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assessor.spool, "read", away)
+        run(assessor, cardiac_study())
+        for _ in range(assessor.max_attempts + 1):
+            study = current(ledger, STUDY)
+            assert (study.state, study.reason) == (State.READY, "the store does not answer")
+            assert not ledger.unsent_studies(None)  # it rests
+            clock.pass_s(AWAY_S)
+            assert ledger.unsent_studies(None)
+            assessor.assess(STUDY, 1)
+    assessor.assess(STUDY, 1)
+    assert current(ledger, STUDY).state is State.ASSESSED
 
 
 def run_into(assessor: Assessor, ledger: SqlLedger) -> None:

@@ -1,6 +1,6 @@
 """What is said to whoever asks whether instances are kept, and when it is said again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from triage.domain.commitment import FailureReason, Reference, Report
 from triage.domain.errors import DeliveryFailed
 from triage.intake import Intake
 from triage.store.commitments import SqlCommitments
+from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -32,6 +33,13 @@ class Told:
         if self.away:
             raise DeliveryFailed("away")
         self.reports.append(report)
+
+
+@pytest.fixture
+def ledger(database_url: str, clock: FakeClock) -> Iterator[SqlLedger]:
+    opened = SqlLedger(Database(database_url), clock)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -151,12 +159,12 @@ def test_what_could_not_be_told_on_the_same_association_is_due_at_once(
 
 
 def test_3_what_is_owed_survives_a_restart_and_the_same_request_again_is_one_debt(
-    committer: Committer, clock: FakeClock, tmp_path: Path
+    committer: Committer, clock: FakeClock, database_url: str
 ) -> None:
     asked(committer, [reference(0)])
     asked(committer, [reference(0), reference(1)])
     clock.pass_s(SAME_ASSOCIATION_S)
-    again = SqlCommitments(SqlLedger.database_in(tmp_path), clock)
+    again = SqlCommitments(Database(database_url), clock)
     (owed,) = again.due()
     assert owed.references == (reference(0), reference(1))
     again.close()

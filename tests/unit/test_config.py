@@ -95,6 +95,10 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
             "case_library: postgresql://u:hush@h/db",
             "line 1: case_library: a PostgreSQL is named as postgresql+psycopg://",
         ),
+        (
+            "ledger: sqlite:///u:hush@h/db",
+            "line 1: ledger: a PostgreSQL is named as postgresql+psycopg://",
+        ),
         ("receiver: {complete: {evidence: [count]}}", "ask must name the PACS that is asked"),
         (
             "receiver: {complete: {sources: [{calling: MR1, evidence: [count]}]}}",
@@ -249,9 +253,10 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
         ),
     ],
 )
-def test_a_password_of_the_case_library_is_not_shown(url: str, expected: str) -> None:
-    told = shown(Settings(case_library=url, redis_url="redis://user:hush@broker"))
+def test_a_password_of_a_database_is_not_shown(url: str, expected: str) -> None:
+    told = shown(Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker"))
     assert json.loads(told)["case_library"] == expected
+    assert json.loads(told)["ledger"] == expected
     assert json.loads(told)["redis_url"] == "redis://***@broker"
 
 

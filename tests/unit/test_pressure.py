@@ -12,7 +12,7 @@ import structlog
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE, current, ready, received
 from tests.fakes import FakeClock
-from triage.domain.errors import HeldBack, LedgerUnavailable
+from triage.domain.errors import HeldBack, LedgerUnavailable, SpoolAway
 from triage.domain.instance import Outcome
 from triage.domain.study import Event
 from triage.intake import Intake
@@ -108,6 +108,25 @@ def test_8_below_the_floor_nothing_is_taken_until_a_tenth_more_is_free(floored: 
     ):
         floored.has_free(free)
         assert floored.takes() is is_taken, free
+
+
+def test_while_the_spool_is_away_nothing_is_taken_until_it_answers(
+    floored: Site, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> int:
+        raise SpoolAway("the store does not answer")
+
+    assert floored.takes()
+    with monkeypatch.context() as patch:
+        patch.setattr(floored.disk, "free_bytes", away)
+        assert floored.later().free_bytes == 10 * FLOOR  # what was known of the disk
+        assert not floored.takes()
+        assert floored.said[-1] == "not receiving: the store does not answer"
+    floored.later()
+    assert floored.takes()
+    assert floored.said[-1] is None
+    (incident,) = ledger.incidents()
+    assert incident.detail == "out of resources: the store does not answer"
 
 
 def test_of_an_instance_that_is_refused_nothing_stays(floored: Site, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class GetArchive:
         """Yield the studies that match, over C-FIND at level STUDY."""
         model = StudyRootQueryRetrieveInformationModelFind
         with self.associated([(model, [])]) as association:
-            for status, match in association.send_c_find(_identifier(search), model):
+            for status, match in association.send_c_find(identifier(search), model):
                 code = _code(status)
                 if code in PENDING and match is not None:
                     yield _study(match)
@@ -172,7 +172,7 @@ def _number(status: Dataset, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _identifier(search: Search) -> Dataset:
+def identifier(search: Search) -> Dataset:
     """Return what is asked (PS3.4 C.6.2.1.2): keys that must match, and those that are wanted."""
     asked = Dataset()
     asked.QueryRetrieveLevel = "STUDY"

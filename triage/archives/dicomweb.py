@@ -68,7 +68,7 @@ class WebArchive:
             return Told(whole=not partial, words="HTTP 206" if partial else "")
 
     def _page(self, search: Search, offset: int) -> list[ArchivedStudy]:
-        query = [*_query(search), ("limit", str(PAGE)), ("offset", str(offset))]
+        query = [*query_of(search), ("limit", str(PAGE)), ("offset", str(offset))]
         headers = {"Accept": "application/dicom+json"}
         with self._answer("/studies", headers, query) as response:
             if response.status_code == NOT_FOUND:
@@ -138,7 +138,8 @@ def _keep(part: Iterator[bytes], desk: Desk) -> None:
         return
 
 
-def _query(search: Search) -> list[tuple[str, str]]:
+def query_of(search: Search) -> list[tuple[str, str]]:
+    """Return what is asked (PS3.18 8.3.4): keys that must match, and fields that are wanted."""
     days = [f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until)]
     asked = [
         ("StudyInstanceUID", search.study_uid),

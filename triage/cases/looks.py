@@ -6,16 +6,17 @@ them: they may name a patient.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from triage.cases.keys import KEY
 from triage.cases.past import Past
 from triage.cases.question import question
 from triage.cases.search import Found, Search, study_uid
+from triage.domain.audit import Unrecorded, searched
 from triage.domain.case import Case
 from triage.domain.errors import CaseUnknown, QuestionUnclear
 from triage.domain.instance import Source
-from triage.ports import Encoder, Ledger
+from triage.ports import AuditTrail, Encoder, Ledger
 
 KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
 
@@ -26,6 +27,7 @@ class Looks:
 
     past: Past
     ledger: Ledger
+    audit: AuditTrail = field(default_factory=Unrecorded)
 
     def search(self, encoder: Encoder, search: Search, who: str) -> Sequence[Found]:
         """Return the nearest cases; raise QuestionUnclear or CaseUnknown."""
@@ -64,6 +66,7 @@ class Looks:
         return found
 
     def _keep(self, kind: str, detail: str, who: str) -> None:
+        self.audit.record(searched(who, f"{kind}: {detail}"))
         self.ledger.report(kind, detail, Source("", f"user {who}"))
 
 

@@ -10,13 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from triage import logs, terminal
-from triage.bootstrap import existing_ledger, open_fittings, open_model, open_past
+from triage.bootstrap import existing_ledger, open_audit, open_fittings, open_model, open_past
 from triage.cases.looks import Looks
 from triage.cases.past import why_none_similar
 from triage.cases.search import Found, read_search
 from triage.cases.search import as_json as cases_as_json
 from triage.config import load
 from triage.domain.assessment import in_percent
+from triage.domain.audit import forgotten
 from triage.domain.instance import Source
 from triage.model.bundle import open_bundle
 
@@ -69,7 +70,7 @@ def search(
             f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
             " for those in the spool, `triage index` for others"
         )
-    found = Looks(past, ledger).search(model.encoder, asked, getuser())
+    found = Looks(past, ledger, open_audit(settings)).search(model.encoder, asked, getuser())
     if as_json:
         click.echo(json.dumps(cases_as_json(found)))
     else:
@@ -91,7 +92,7 @@ def case(config: Path | None, key: str, report: str) -> None:
     settings = load(config)
     ledger = existing_ledger(settings)
     past = open_past(settings, open_bundle(settings.model.bundle))
-    found = Looks(past, ledger).resolve(key, report, getuser())
+    found = Looks(past, ledger, open_audit(settings)).resolve(key, report, getuser())
     terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 
@@ -118,11 +119,14 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     ledger = existing_ledger(settings)
     past = open_past(settings, open_bundle(settings.model.bundle))
     patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
+    open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
     count = past.library.forget(patient)
+    local = settings.model_copy(update={"case_library": None, "ledger": None})
     if settings.case_library is not None:  # what lay here before the library was shared
-        local = settings.model_copy(update={"case_library": None})
         count += open_past(local, open_bundle(settings.model.bundle)).library.forget(patient)
     unfitted = open_fittings(settings).forget(patient)
+    if settings.ledger is not None:  # and before the ledger was
+        open_fittings(local).forget(patient)
     ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
     terminal.say(f"{count} case(s) removed")
     for finding in unfitted:

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from triage import terminal
-from triage.bootstrap import open_destinations, open_model, open_past
+from triage.audit import transport_of
+from triage.bootstrap import open_destinations, open_model, open_past, tried_spool
 from triage.commands.serve import check_receiver
-from triage.config import WatchedFolder, load, require_peers, shown
-from triage.domain.errors import ConfigurationError, DeliveryFailed
+from triage.config import Audit, WatchedFolder, load, require_peers, shown
+from triage.databases import told_revision
+from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
 
@@ -19,7 +21,8 @@ from triage.imaging.rules import load_rules
 def check(config: Path | None) -> None:
     """Print the resolved settings; validate findings and bundle; ask if destinations are there.
 
-    Exits with 2 if anything needs mending. Changes nothing, but makes the tables of a case_library.
+    A spool is tried with a probe. Exits with 2 if anything needs mending. Changes nothing, but
+    makes the tables of a case_library, and the folders in a spool.url.
     """
     settings = load(config)
     terminal.console.print_json(shown(settings))
@@ -27,13 +30,16 @@ def check(config: Path | None) -> None:
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
+    ledger = told_revision(settings)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
     say = terminal.say
+    say(f"ledger: {ledger}")
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
+    say(f"spool: {tried_spool(settings)}")
     if settings.case_library is not None:
         say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
     silent = 0
@@ -43,8 +49,19 @@ def check(config: Path | None) -> None:
         except DeliveryFailed as error:
             silent += 1
             terminal.complain(f"destination {name}: {error}")
+    _check_audit(settings.audit)
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+def _check_audit(settings: Audit | None) -> None:
+    """Tell how the audit repository answers; raise ConfigurationError where it does not."""
+    if settings is None:
+        return
+    try:
+        terminal.say(f"audit: {transport_of(settings).check()}")
+    except AuditUnavailable as error:
+        raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:

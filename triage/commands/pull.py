@@ -93,7 +93,7 @@ def pull(  # noqa: PLR0913 - one argument for each option
         raise click.UsageError("say STUDY_UIDs or --worklist, or else --since or --patient")
     settings = load(config)
     logs.configure(settings.log)
-    puller = open_puller(settings, name)
+    puller = open_puller(settings, name, to_intake=assess)
     root, shelf = _shelf(settings, name, into)
     studies = dict.fromkeys(uids) if search is None else _found(puller, search)
     if only_list:

@@ -1,5 +1,7 @@
 """`triage serve` and its parts: `receive`, `work` and `web`."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -8,11 +10,14 @@ import click
 
 from receivers import stow, tls
 from triage import logs
+from triage.audit import activity, transport_of
 from triage.bootstrap import (
     CACHE,
     Services,
     SystemClock,
+    await_ledger,
     existing_ledger,
+    open_audit,
     open_ledger,
     open_model,
     open_past,
@@ -49,15 +54,18 @@ def _started(config: Path | None, parent: int | None) -> Settings:
     logs.configure(settings.log)
     if parent is not None:
         end_with(parent)
+    await_ledger(settings)
     return settings
 
 
 def check_receiver(settings: Settings) -> None:
-    """Raise ConfigurationError where the certificate of a TLS port cannot be used."""
+    """Raise ConfigurationError where a certificate, of a port or for the audit, cannot be used."""
     if settings.receiver.tls is not None:
         tls.context(settings.receiver.tls)
     if settings.receiver.stow is not None:
         stow.context_of(settings.receiver.stow)
+    if settings.audit is not None:
+        transport_of(settings.audit)
 
 
 @click.command()
@@ -120,7 +128,8 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
         services = Services(settings, redis_url)
         assessor = services.assessor() if ASSESS in queues else None
         deliverer = services.deliverer() if DELIVER in queues else None
-        work_until_ended(build_app(redis_url, assessor, deliverer), queues)
+        with activity(services.audit, f"triage work ({queue})"):
+            work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
 @click.command()
@@ -137,4 +146,7 @@ def web(config: Path | None, parent: int | None) -> None:
     if parent is not None:
         end_with(parent)
     ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
-    answer_until_ended(open_web(settings, ledger), settings.web)
+    app = open_web(settings, ledger)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then passes it on
+    with activity(open_audit(settings), "triage web"):
+        answer_until_ended(app, settings.web)

@@ -8,9 +8,10 @@ import click
 
 from triage import terminal
 from triage.assess import read_summary
-from triage.bootstrap import existing_ledger, notice_of, open_dead_letters
+from triage.audit import spool_in
+from triage.bootstrap import SystemClock, existing_ledger, notice_of, open_dead_letters
 from triage.cases.looks import KINDS as LOOKS_AT_CASES
-from triage.config import load
+from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError, DeliveryFailed
 from triage.domain.study import State
 from triage.send import Peer, dicom_files
@@ -91,8 +92,20 @@ def status(  # noqa: PLR0913, PLR0917 - one argument an option
     terminal.outages(ledger.outages())
     letters = open_dead_letters(settings)
     terminal.given_up(letters.newest(given_up), letters.count())
+    _tell_of_audit(settings)
     terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
     terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
+
+
+def _tell_of_audit(settings: Settings) -> None:
+    """Say how much of the audit trail its repository does not have yet."""
+    if settings.audit is None:
+        return
+    spool = spool_in(settings.state_dir, settings.audit, "", SystemClock())
+    if waiting := spool.waiting():
+        terminal.complain(f"{waiting} audit message(s) wait for the repository")
+    if missed := spool.missed():
+        terminal.complain(f"{missed} audit event(s) were NOT recorded: too many messages waited")
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:

@@ -7,6 +7,7 @@ together.
 """
 
 from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
+from triage.config.audit import Audit, AuditSyslog
 from triage.config.destinations import (
     AnyDestination,
     DestinationTls,
@@ -32,6 +33,7 @@ from triage.config.receiver import (
     WatchedFolder,
 )
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
+from triage.config.spool import Spool
 
 __all__ = [
     "HASHED",
@@ -39,6 +41,8 @@ __all__ = [
     "AnyDestination",
     "Archive",
     "Asking",
+    "Audit",
+    "AuditSyslog",
     "CommitmentRequestor",
     "Completeness",
     "DestinationTls",
@@ -57,6 +61,7 @@ __all__ = [
     "Receiver",
     "Settings",
     "SourceCompleteness",
+    "Spool",
     "Stow",
     "StowDestination",
     "StowSender",

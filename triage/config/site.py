@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.config.archives import Archive
+from triage.config.audit import Audit
 from triage.config.destinations import AnyDestination
 from triage.config.fields import (
     LOOPBACK,
@@ -17,6 +18,7 @@ from triage.config.fields import (
     UserName,
 )
 from triage.config.receiver import Receiver
+from triage.config.spool import Spool
 from triage.documents import Strict
 from triage.domain.assessment import Disclosure
 from triage.domain.delivery import LONGEST_WAIT_S
@@ -90,7 +92,9 @@ class Settings(Strict):
     """Everything that a site decides."""
 
     state_dir: Path = Path("~/.local/state/cmr-triage")
+    spool: Spool = Spool()
     redis_url: BrokerUrl | None = None  #: None: a private redis-server in the state folder
+    ledger: PostgresUrl | None = None  #: None: an SQLite file in the state folder
     case_library: PostgresUrl | None = (
         None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder
     )
@@ -106,6 +110,7 @@ class Settings(Strict):
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     web: Web = Web()
     metrics: MetricsEndpoint = MetricsEndpoint()
+    audit: Audit | None = None  #: None: no audit messages
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )

@@ -12,6 +12,7 @@ reports would go to the empty folder below it.
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from triage.config import FolderDestination
@@ -71,6 +72,8 @@ class Folder:
         aside = path.with_name(f".{path.name}.part")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT, MODE)
         with os.fdopen(descriptor, "wb") as file:
+            with suppress(OSError):  # a share may have ways of its own
+                os.fchmod(descriptor, MODE)  # our umask leaves the group nothing
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

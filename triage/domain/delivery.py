@@ -24,7 +24,8 @@ class DeliveryState(StrEnum):
     STORED = "STORED"  #: taken, and the archive's word that it keeps it is outstanding
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"  #: a later assessment of the same revision made it needless
+    #: a later assessment of the same revision made it needless, or a message of a later revision
+    SUPERSEDED = "SUPERSEDED"
 
 
 UNDER_WAY = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet

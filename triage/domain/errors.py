@@ -6,11 +6,13 @@
     │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
     │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
     │   └── SpoolFull            no room to keep it safely, 0xA700
-    │       └── HeldBack             room is short, or too many studies wait, 0xA700
+    │       ├── HeldBack             room is short, or too many studies wait, 0xA700
+    │       └── SpoolAway            the object store does not answer, or refuses; asked again
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
     ├── OutOfMemory          the model does not fit into memory now; tried again, on less
+    ├── AuditUnavailable     the audit repository did not take messages; they alone wait
     ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
     ├── CaseUnknown          there is no such past case, or none at all
     ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
@@ -51,12 +53,20 @@ class HeldBack(SpoolFull):
     """There is some room left, but not for more; the message says which limit was reached."""
 
 
+class SpoolAway(SpoolFull):
+    """The spool's object store did not do what it was asked for; nothing was promised."""
+
+
 class StudyDeclined(TriageError):
     """The study is not for this worker; the message is the reason that people read."""
 
 
 class BrokerUnavailable(TriageError):
     """The broker did not take a task. Nothing is lost: the ledger remembers it."""
+
+
+class AuditUnavailable(TriageError):
+    """The audit repository did not take messages, or did not say so; they are sent again."""
 
 
 class QuestionUnclear(TriageError):

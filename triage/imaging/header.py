@@ -117,6 +117,16 @@ def read_identity(part10: bytes) -> Identity:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
 
 
+def patient_id_of(part10: bytes) -> str:
+    """Return PatientID (0010,0020) of a Part 10 file; empty where it says none, or is damaged."""
+    try:
+        _refuse_inflation(part10)
+        dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["PatientID"])
+        return str(dataset.get("PatientID") or "").strip()
+    except (*UNREADABLE, DamagedInstance):
+        return ""
+
+
 def identity_of(dataset: Dataset, pixel_bytes: int) -> Identity:
     """Return the identifiers of a data set whose pixel data has so many bytes; raise if damaged."""
     uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]

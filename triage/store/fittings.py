@@ -1,18 +1,21 @@
 """What was fitted from examples, kept in the ledger's database.
 
 Rule: the mean of one example is that example; so what was fitted from a patient's case goes when
-the patient is forgotten, and leaves nothing in the files.
+the patient is forgotten, and leaves nothing in the files; of the log of a server on PostgreSQL
+see `vector_library`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from triage.domain.errors import ConfigurationError
 from triage.model.fitted import Fitted
-from triage.store.database import Database
+from triage.store.database import Database, anew, one_at_a_time
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import fittings
+
+FITTINGS = "fittings"  #: what one at a time adds to, or takes from
 
 
 class SqlFittings:
@@ -21,12 +24,14 @@ class SqlFittings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @anew
     def keep(self, bundle: str, fitted: Fitted, patients: Collection[str]) -> None:
         """Keep what was fitted from the cases of these patients, in place of what there was.
 
         Raises ConfigurationError where one of them was forgotten meanwhile.
         """
         with self._database.writing() as connection:
+            one_at_a_time(connection, FITTINGS)  # `forget` must see it, or be seen
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
                     f"finding {fitted.finding}: an example is of a patient who was forgotten;"
@@ -51,21 +56,35 @@ class SqlFittings:
                 for each in connection.execute(query)
             }
 
+    @anew
     def drop(self, bundle: str, finding: str) -> bool:
         """Remove what was fitted for a finding; tell whether there was anything."""
         with self._database.writing() as connection:
             gone = connection.execute(delete(fittings).where(*_of(bundle, finding)))
             return gone.rowcount > 0
 
+    @anew
     def forget(self, patient: str) -> Sequence[str]:
         """Remove all that was fitted from a patient's cases; return the findings' ids."""
         theirs = fittings.c.patients.contains(f"|{patient}|", autoescape=True)
         with self._database.writing() as connection:
+            one_at_a_time(connection, FITTINGS)
             remember_forgotten(connection, patient)
             ids = connection.scalars(select(fittings.c.finding).where(theirs)).all()
             connection.execute(delete(fittings).where(theirs))
+            _write_anew(connection)
         self._database.shred()
         return sorted({*ids})
+
+
+def _write_anew(connection: Connection) -> None:
+    """Write the table without what was removed; SQLite overwrites that as it goes.
+
+    A type that is computed, even if to the same, has it written anew (ALTER TABLE, Notes).
+    """
+    if connection.dialect.name == "postgresql":
+        computed = "ALTER content TYPE text USING content || ''"
+        connection.exec_driver_sql(f"ALTER TABLE {fittings.name} {computed}")
 
 
 def _of(bundle: str, finding: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -2,9 +2,10 @@
 
 Rule: every public method is one transaction, made of the steps in `rows`. What a writing one has
 read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
+Where a server finds that two came in each other's way, one of them begins anew.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
 from triage.store import rows
-from triage.store.database import Database
+from triage.store.database import Database, anew
 from triage.store.schema import deliveries, history, incidents, instances, studies
 from triage.together import Together
 
@@ -30,6 +31,10 @@ class _Arrival:
     receipt: Receipt
     source: Source
     study: StudyRevision | None = None
+
+
+def _study_of(arrival: _Arrival) -> str:
+    return arrival.receipt.identity.study_uid
 
 
 class SqlLedger:
@@ -68,13 +73,16 @@ class SqlLedger:
         assert arrival.study is not None  # noqa: S101 - or it would have raised
         return arrival.study
 
+    @anew
     def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
         """Remember what arrived at the same moment in one transaction."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            for arrival in arrivals:
+            # Studies are locked in one order, or two receivers would wait for each other.
+            for arrival in sorted(arrivals, key=_study_of):
                 arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
 
+    @anew
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
@@ -82,6 +90,7 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
+    @anew
     def report_again(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
@@ -164,6 +173,17 @@ class SqlLedger:
         with self._database.reading() as connection:
             return set(connection.scalars(query.where(*mine)))
 
+    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+        """Return how many instances of each SOP class a revision has first, by who sent them."""
+        key = (instances.c.calling_ae, instances.c.address, instances.c.sop_class_uid)
+        mine = (instances.c.study_uid == study_uid, instances.c.revision == revision)
+        query = select(*key, func.count()).where(*mine).group_by(*key).order_by(*key)
+        found: dict[Source, dict[str, int]] = {}
+        with self._database.reading() as connection:
+            for calling_ae, address, sop_class_uid, count in connection.execute(query):
+                found.setdefault(Source(calling_ae, address), {})[sop_class_uid] = count
+        return found
+
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
         """Return what happened to a study: rows of at, revision, event, state, reason."""
         query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
@@ -181,6 +201,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
+    @anew
     def move(
         self,
         study: StudyRevision,
@@ -203,6 +224,7 @@ class SqlLedger:
             connection.execute(due)
             return True
 
+    @anew
     def cut_off(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete although it grows."""
         with self._database.writing() as connection:
@@ -212,6 +234,7 @@ class SqlLedger:
 
     # -- leases
 
+    @anew
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
@@ -229,6 +252,7 @@ class SqlLedger:
             connection.execute(rows.update_study(study_uid, revision).values(taken))
             return rows.find_study(connection, study_uid, revision)
 
+    @anew
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
         """Extend the lease of `holder`."""
         renewed = rows.update_study(study_uid, revision).values(
@@ -247,6 +271,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
+    @anew
     def finish(
         self,
         study: StudyRevision,
@@ -272,6 +297,7 @@ class SqlLedger:
             opened = (rows.open_delivery(connection, now, *route, at) for route in routes)
             due = [delivery_id for delivery_id in opened if delivery_id is not None]
             rows.supersede_others(connection, now, due, at)
+            rows.supersede_earlier_messages(connection, now, routes, at)
             rows.end_study(connection, now.study_uid, now.revision, at)
             return due
 
@@ -309,6 +335,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.scalars(query).all()
 
+    @anew
     def queued_study(self, study_uid: str, revision: int) -> None:
         """Remember that the broker took the study's task."""
         with self._database.writing() as connection:
@@ -316,6 +343,7 @@ class SqlLedger:
                 rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
             )
 
+    @anew
     def queued_delivery(self, delivery_id: int) -> None:
         """Remember that the broker took the delivery's task."""
         with self._database.writing() as connection:
@@ -325,6 +353,7 @@ class SqlLedger:
 
     # -- deliveries
 
+    @anew
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
         at = self._clock.now()
@@ -335,6 +364,7 @@ class SqlLedger:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
+    @anew
     def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
         """Extend the lease of a delivery that is under way."""
         renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
@@ -349,6 +379,7 @@ class SqlLedger:
             found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
+    @anew
     def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
         """Remember which of its alternatives a delivery sends; it never sends another one."""
         values = {"sop_instance_uid": sop_instance_uid}
@@ -359,6 +390,7 @@ class SqlLedger:
         """Store a destination's acknowledgement; the last one ends the study."""
         self._ended(delivery_id, DeliveryState.DELIVERED, answer)
 
+    @anew
     def not_delivered(
         self,
         delivery_id: int,
@@ -397,13 +429,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return rows.find_deliveries(connection, *where)
 
+    @anew
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
-        at = self._clock.now()
-        values = {"state": state, "last_answer": answer, "changed_at": at}
-        ended = rows.update_delivery(delivery_id)
-        if state is DeliveryState.FAILED:  # an archive's word may have come meanwhile
-            ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
-            connection.execute(ended.values(values))
-            (delivery,) = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
-            rows.end_study(connection, delivery.study_uid, delivery.revision, at)
+            rows.end_delivery(connection, delivery_id, state, answer, self._clock.now())

@@ -2,7 +2,8 @@
 
 Rule: a state changes in `move` alone, through `domain.study.advance`, and leaves a line of
 history. A row that will be written was read with its lock (FOR UPDATE; SQLite holds the whole
-database), so what was read still holds.
+database), so what was read still holds. A study is locked before its deliveries are counted or
+changed: of two that end at the same moment, the second then sees that the first has ended.
 """
 
 from collections.abc import Sequence
@@ -31,10 +32,12 @@ from triage.domain.delivery import (
     DeliveryState,
     Outage,
     Product,
+    Route,
 )
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
+from triage.store.database import one_at_a_time
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
@@ -211,6 +214,7 @@ def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
     what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
     same = (incidents.c[name] == value for name, value in what.items())
     recent = incidents.c.at > at - SAME_S
+    one_at_a_time(connection, f"report {kind}")  # or each of two would make a row
     more = {"times": incidents.c.times + times, "at": at}
     if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
         connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
@@ -362,6 +366,33 @@ def supersede_others(
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
 
 
+def supersede_earlier_messages(
+    connection: Connection, study: StudyRevision, routes: Sequence[Route], at: float
+) -> None:
+    """Put an end to messages of earlier revisions that wait for where newer ones go now.
+
+    Documents of a PACS stand beside one another, each with its place. Of messages the last one to
+    come counts, and that must not be an old one which was tried once more.
+    """
+    of_study = deliveries.c.study_uid == study.study_uid
+    for message, destination in routes:
+        if message.sop_class_uid:
+            continue
+        same = select(products.c.sop_instance_uid).where(
+            products.c.study_uid == study.study_uid, products.c.kind == message.kind
+        )
+        needless = update(deliveries).where(
+            of_study,
+            deliveries.c.revision < study.revision,
+            deliveries.c.destination == destination,
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.sop_instance_uid.in_(same),
+        )
+        ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
+        for revision in set(connection.scalars(ended.returning(deliveries.c.revision))):
+            end_study(connection, study.study_uid, revision, at)
+
+
 def reachable() -> Any:
     """Return the condition of deliveries that may be tried.
 
@@ -457,12 +488,29 @@ def _product_of(row: Row[Any]) -> Product:
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
+def end_delivery(
+    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+) -> None:
+    """Store how a delivery ended; the last one ends its study."""
+    mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
+        deliveries.c.id == delivery_id
+    )
+    study_uid, revision = connection.execute(mine).one()
+    # The study is locked first, as `finish` does it, or the two might wait for each other.
+    find_study(connection, study_uid, revision)
+    ended = update_delivery(delivery_id)
+    if state is DeliveryState.FAILED:  # an archive's word may have come meanwhile
+        ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
+    connection.execute(ended.values(state=state, last_answer=answer, changed_at=at))
+    end_study(connection, study_uid, revision, at)
+
+
 def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
     """When no delivery is pending any more, the study is delivered or has failed."""
+    study = find_study(connection, study_uid, revision)
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
-    study = find_study(connection, study_uid, revision)
     if study is None or any(counts.get(state) for state in UNDER_WAY):
         return
     if failed := counts.get(DeliveryState.FAILED):

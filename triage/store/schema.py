@@ -1,17 +1,16 @@
 """The ledger's tables. Times are seconds since the epoch, UTC.
 
-Rule: a table only ever gains columns, each with a default of the server's, and indexes:
-`missing_columns` and `missing_indexes` bring the ledger of an earlier version up to this one, and
-lose nothing.
+Rule: a change here needs a step in `migrations`, which brings the ledger of an earlier release up
+to this one; a test says what is missing. A table only ever gains columns, each with a default of
+the server's, and indexes: the release before goes on with it, and nothing is lost.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
+    Dialect,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -21,12 +20,32 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
-    inspect,
 )
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import TypeEngine
 
 DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
+
+
+class Told(TypeDecorator[str]):
+    """What others have said, as every database takes it: PostgreSQL takes no NUL and no more."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__()
+        self.width = width
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:  # noqa: ARG002
+        """Return the type of the column."""
+        return Text() if self.width is None else String(self.width)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Return what is kept of a value."""
+        return None if value is None else value.replace("\0", "\ufffd")[: self.width]
+
 
 metadata = MetaData()
 
@@ -36,7 +55,7 @@ studies = Table(
     Column("study_uid", String(64), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Told(), nullable=False),
     Column("first_instance_at", Float, nullable=False),
     Column("last_instance_at", Float, nullable=False),
     Column("instances", Integer, nullable=False),
@@ -58,15 +77,15 @@ instances = Table(
     Column("sop_instance_uid", String(64), primary_key=True),
     Column("series_uid", String(64), nullable=False),
     Column("sop_class_uid", String(64), nullable=False),
-    Column("modality", String(16), nullable=False),
+    Column("modality", Told(16), nullable=False),
     Column("path", Text, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("revision", Integer, nullable=False),  # the first revision that has it
-    Column("calling_ae", String(16), nullable=False),
-    Column("address", String(64), nullable=False),
+    Column("calling_ae", Told(16), nullable=False),
+    Column("address", Told(64), nullable=False),
     Column("received_at", Float, nullable=False),
     Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
-    Column("place", String(64), nullable=False, server_default=""),
+    Column("place", Told(64), nullable=False, server_default=""),
     # for who asks for storage commitment, and for one that comes again under another study
     Index("instances_by_uid", "sop_instance_uid"),
 )
@@ -127,7 +146,7 @@ history = Table(
     Column("at", Float, nullable=False),
     Column("event", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Told(), nullable=False),
 )
 
 incidents = Table(
@@ -136,10 +155,10 @@ incidents = Table(
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("kind", String(32), nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("calling_ae", String(16), nullable=False),
-    Column("address", String(64), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("detail", Told(), nullable=False),
+    Column("calling_ae", Told(16), nullable=False),
+    Column("address", Told(64), nullable=False),
+    Column("path", Told(), nullable=False),
     Column("times", Integer, nullable=False, server_default="1"),  # `at` is the last of them
 )
 
@@ -169,7 +188,7 @@ deliveries = Table(
     Column("destination", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("last_answer", Text, nullable=False, default=""),
+    Column("last_answer", Told(), nullable=False, default=""),
     Column("due_at", Float, nullable=False),
     Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
     Column("unreachable_since", Float, nullable=False, server_default="0"),
@@ -231,28 +250,3 @@ fittings = Table(
     Column("patients", Text, nullable=False),  # "|a|b|": whose cases the examples are
     Column("content", Text, nullable=False),  # as JSON
 )
-
-
-def missing_columns(connection: Connection, tables: MetaData) -> Iterator[str]:
-    """Yield the statements that add what the tables of an earlier version lack."""
-    found = inspect(connection)
-    for table in tables.sorted_tables:
-        if not found.has_table(table.name):
-            continue
-        known = {column["name"] for column in found.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"
-
-
-def missing_indexes(connection: Connection, tables: MetaData) -> Iterator[Index]:
-    """Yield the indexes that the tables of an earlier version lack."""
-    found = inspect(connection)
-    for table in tables.sorted_tables:
-        if not found.has_table(table.name):
-            continue
-        known = {index["name"] for index in found.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in known:
-                yield index

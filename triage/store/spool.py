@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from triage.domain.errors import SpoolFull
+from triage.domain.errors import ConfigurationError, SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import META_HEAD, data_set_start
@@ -30,6 +30,8 @@ from triage.together import Together
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
 INCOMING = "incoming"
+KEPT = ".dcm"  #: how the name of a first copy ends
+PROBE = b"written by `triage check`, and removed again"
 ABANDONED_S = 3600
 #: Bytes that are compared at a time.
 COMPARED = 1 << 20
@@ -38,45 +40,44 @@ COMPARED = 1 << 20
 class FileSpool:
     """A spool on a local or shared file system that has hard links and fsync."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._root = state_dir / "spool"
-        self._quarantine = state_dir / "quarantine"
-        self._incoming = self._root / INCOMING
-        for folder in (self._root, self._incoming, self._quarantine):
-            folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+    def __init__(self, folder: Path, beside: Path | None = None) -> None:
+        """Open the spool in a folder; `beside` is another one that needs free space too."""
+        self._root = folder / "spool"
+        self._quarantine = folder / "quarantine"
+        self._disks = (self._root,) if beside is None else (self._root, beside)
+        self._incoming = Incoming(self._root)
+        self._quarantine.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         self._sync_folder = Together(_fsync_folders)
 
     def aside(self) -> "FileAside":
         """Open a new file for what arrives."""
-        with room():
-            return FileAside(self._incoming / uuid4().hex)
+        return self._incoming.aside()
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Keep an instance durably; the same bytes twice change nothing."""
-        return self.keep_file(identity, self._written(part10))
+        return self.keep_file(identity, self._incoming.written(part10))
 
     def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
-        folder = self._root / identity.study_uid
-        name = identity.sop_instance_uid
+        name, outcome = name_of(identity), Outcome.NEW
+        folder = (self._root / name).parent
         with room(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
-            path, outcome = folder / f"{name}.dcm", Outcome.NEW
             reached(Step.DURABLE)
-            if not _place(aside.path, path):
+            if not _place(aside.path, self._root / name):
                 outcome = Outcome.DUPLICATE
-                if not _same_data_set(path, aside.path):
-                    path, outcome = folder / f"{name}.{aside.digest[:16]}.other", Outcome.CONFLICT
-                    _place(aside.path, path)
+                if not same_data_set(self._root / name, aside.path):
+                    name, outcome = name_apart(identity, aside.digest), Outcome.CONFLICT
+                    _place(aside.path, self._root / name)
             reached(Step.NAMED)
             self._sync_folder(folder)
-        return Receipt(identity, str(path.relative_to(self._root)), aside.digest, outcome)
+        return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
         """Keep refused bytes apart; return their path relative to the state folder."""
-        return self.quarantine_file(self._written(part10))
+        return self.quarantine_file(self._incoming.written(part10))
 
     def quarantine_file(self, aside: Aside) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
@@ -96,7 +97,7 @@ class FileSpool:
         One under another name than its own is kept under that too. It may have a gigabyte.
         """
         identity = read_identity_of(self._root / path)
-        if path != _named(identity):
+        if path != name_of(identity):
             return self.keep(identity, self.read(path))
         with (self._root / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -109,21 +110,58 @@ class FileSpool:
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance."""
-        for path in self._root.glob("*/*.dcm"):
+        for path in self._root.glob(f"*/*{KEPT}"):
             yield str(path.relative_to(self._root))
 
     def free_bytes(self) -> int:
         """Return how many more bytes its file system takes from us."""
-        system = os.statvfs(self._root)
-        return system.f_bavail * system.f_frsize
+        return min(map(free_bytes_of, self._disks))
 
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
-        for aside in self._incoming.iterdir():
-            if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
-                aside.unlink(missing_ok=True)
+        self._incoming.sweep()
 
-    def _written(self, content: bytes) -> "FileAside":
+    def try_out(self) -> None:
+        """Write, read and remove a probe; raise SpoolFull, or ConfigurationError with what fails.
+
+        What some network file systems lack is a link that never overwrites.
+        """
+        again = self._incoming.folder / uuid4().hex
+        try:
+            with self._incoming.written(PROBE) as probe:
+                is_new, is_new_again = _place(probe.path, again), _place(probe.path, again)
+                said = again.read_bytes()
+            fsync_folder(self._incoming.folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the spool in {self._root.parent} cannot be used: it needs a file system with "
+                f"hard links and fsync, and room ({error.strerror})"
+            ) from None
+        finally:
+            with suppress(OSError):
+                again.unlink(missing_ok=True)
+        if said != PROBE or not is_new or is_new_again:
+            raise ConfigurationError(
+                f"the file system of {self._root.parent} does not do as it says: a hard link "
+                "replaced a file, or what was written was not read again"
+            )
+
+
+class Incoming:
+    """The folder of a spool where files are written that nobody was promised yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / INCOMING
+        for folder in (root, self.folder):
+            folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+
+    def aside(self) -> "FileAside":
+        """Open a new file."""
+        with room():
+            return FileAside(self.folder / uuid4().hex)
+
+    def written(self, content: bytes) -> "FileAside":
+        """Return a new file with some content, closed."""
         aside = self.aside()
         try:
             aside.write(content)
@@ -132,6 +170,12 @@ class FileSpool:
             aside.discard()
             raise
         return aside
+
+    def sweep(self) -> None:
+        """Remove what a crash left an hour ago or earlier."""
+        for aside in self.folder.iterdir():
+            if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
+                aside.unlink(missing_ok=True)
 
 
 class FileAside:
@@ -186,8 +230,20 @@ class FileAside:
         self.discard()
 
 
-def _named(identity: Identity) -> str:
-    return f"{identity.study_uid}/{identity.sop_instance_uid}.dcm"
+def name_of(identity: Identity) -> str:
+    """Return where the first copy of an instance lies, seen from the spool's root."""
+    return f"{identity.study_uid}/{identity.sop_instance_uid}{KEPT}"
+
+
+def name_apart(identity: Identity, digest: str) -> str:
+    """Return where other bytes under the same UID lie."""
+    return f"{identity.study_uid}/{identity.sop_instance_uid}.{digest[:16]}.other"
+
+
+def free_bytes_of(folder: Path) -> int:
+    """Return how many more bytes the file system of a folder takes from us."""
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize
 
 
 def _place(aside: Path, path: Path) -> bool:
@@ -199,7 +255,7 @@ def _place(aside: Path, path: Path) -> bool:
     return True
 
 
-def _same_data_set(one: Path, other: Path) -> bool:
+def same_data_set(one: Path, other: Path) -> bool:
     """Tell whether two Part 10 files differ in their file meta information at most."""
     with one.open("rb") as first, other.open("rb") as second:
         for file in (first, second):

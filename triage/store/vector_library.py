@@ -96,7 +96,7 @@ class PgVectorLibrary:
         self._exact_up_to = exact_up_to
         self._cases = _table_of(f"cases_{bundle[:32]}", width)
         self._typical = Typical()
-        self._database = Database(url, MetaData())
+        self._database = Database(url, ledger=False)
         try:
             self._prepare()
         except BaseException:

@@ -17,9 +17,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triage.domain.audit import Unrecorded, logged_in
 from triage.domain.errors import TriageError
-from triage.ports import Clock
-from triage.web.brake import Brake
+from triage.ports import AuditTrail, Clock
+from triage.web.brake import Brake, Who
 from triage.web.passwords import hashed, matches
 from triage.web.problems import problem
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 REALM = 'Basic realm="CMR triage: past cases", charset="UTF-8"'
 LONGEST_NAME = 64
+SESSION_S = 1800.0  #: who was silent for so long has logged in anew, for the audit trail
+WRONG = "no such user, or not the password"
 ELSEWHERE = "another site's page asked this in your name: open it by a link, or by its address"
 
 
@@ -45,8 +48,13 @@ class Wait(TriageError):
 class Access:
     """The users of the settings, and who of them has shown their password."""
 
-    def __init__(self, users: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, users: Mapping[str, str], clock: Clock, audit: AuditTrail | None = None
+    ) -> None:
         self._users = users
+        self._clock = clock
+        self._audit = audit or Unrecorded()
+        self._seen: dict[Who, float] = {}
         self._nobody = hashed(secrets.token_hex())  # so that a wrong name takes as long
         self._brake = Brake(clock)
         # A password that was right is known again without scrypt, by a digest that ends with us.
@@ -63,11 +71,21 @@ class Access:
                 raise Wait(ceil(wait_s))
             if self._right(name, password):
                 self._brake.succeeded(who)
+                self._tell_of_login(who)
                 return name
             self._brake.failed(who)
         known = name if name in self._users else "(unknown)"  # some type their password there
         log.warning("not admitted", user=known, address=address)
-        raise NotAdmitted("no such user, or not the password")
+        self._audit.record(logged_in(known, address, WRONG))
+        raise NotAdmitted(WRONG)
+
+    def _tell_of_login(self, who: Who) -> None:
+        """Tell the audit trail of who comes anew: a password is said with every request."""
+        now = self._clock.now()
+        self._seen = {each: at for each, at in self._seen.items() if at > now - SESSION_S}
+        if who not in self._seen:
+            self._audit.record(logged_in(*who))
+        self._seen[who] = now
 
     def _right(self, name: str, password: str) -> bool:
         digest = hmac.new(self._secret, password.encode(), hashlib.sha256).digest()

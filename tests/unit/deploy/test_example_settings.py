@@ -91,6 +91,7 @@ def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> N
         "destinations",
         "receiver.stow",
         "receiver.folder",
+        "audit",
     )
     assert {each for each in off if not each.startswith(optional)} == {"findings", "model.bundle"}
 

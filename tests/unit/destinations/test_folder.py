@@ -23,10 +23,14 @@ def opened(path: Path) -> Folder:
 
 
 def test_a_product_becomes_one_file_named_after_its_uid(folder: Folder, tmp_path: Path) -> None:
-    folder.deliver(PRODUCT)
+    before = os.umask(0o077)  # as the command line sets it
+    try:
+        folder.deliver(PRODUCT)
+    finally:
+        os.umask(before)
     (file,) = tmp_path.iterdir()
     assert (file.name, file.read_bytes()) == ("2.25.7.dcm", PRODUCT.content)
-    assert not stat.S_IMODE(file.stat().st_mode) & 0o137
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize(

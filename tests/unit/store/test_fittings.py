@@ -1,23 +1,42 @@
 """Fits in the ledger's database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.postgres import Postgres
 from triage.domain.errors import ConfigurationError
 from triage.model.fitted import FewShot, Fitted
 from triage.store.database import Database
 from triage.store.fittings import SqlFittings
 
+Files = Callable[[], bytes]
 MARK = 0.123456789012345
+THEIRS = 0.987654321012345  #: in no other test's database
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def files(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Files:
+    """Return what reads all files of the database but the write-ahead log of a server."""
+
+    def read() -> bytes:
+        folder = tmp_path
+        if database_url.startswith("postgresql"):
+            server: Postgres = request.getfixturevalue("server")
+            server.run("CHECKPOINT")
+            folder = server.folder
+        paths = [each for each in folder.rglob("*") if each.is_file()]
+        return b"".join(each.read_bytes() for each in paths if "pg_wal" not in each.parts)
+
+    return read
 
 
 def fitted(finding: str = "thick", threshold: float = 0.0) -> Fitted:
@@ -48,16 +67,16 @@ def test_a_fit_can_be_dropped(database: Database) -> None:
     assert fittings.of_bundle("one") == {}
 
 
-def test_a_forgotten_patient_s_fits_are_in_no_file(database: Database, tmp_path: Path) -> None:
+def test_a_forgotten_patient_s_fits_are_in_no_file(database: Database, files: Files) -> None:
     fittings = SqlFittings(database)
-    fittings.keep("one", fitted(), ["patient", "other"])
-    fittings.keep("two", fitted("thin"), ["patient"])
-    fittings.keep("two", fitted("wide"), ["patientless"])
-    assert str(MARK).encode() in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    fittings.keep("one", fitted(threshold=THEIRS), ["patient", "other"])
+    fittings.keep("two", fitted("thin", THEIRS), ["patient"])
+    fittings.keep("two", fitted("wide", THEIRS), ["patientless"])
+    assert str(THEIRS).encode() in files()
     assert fittings.forget("patient") == ["thick", "thin"]
     assert [*fittings.of_bundle("two")] == ["wide"]
     fittings.forget("patientless")
-    assert str(MARK).encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert str(THEIRS).encode() not in files()
 
 
 def test_nothing_is_fitted_from_a_forgotten_patient(database: Database) -> None:

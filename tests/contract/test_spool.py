@@ -1,0 +1,187 @@
+"""What every spool promises: files, and an object store."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.builders.images import image, part10
+from tests.integration.object_store import ObjectStore, object_store
+from triage.domain.errors import DamagedInstance
+from triage.domain.instance import Outcome
+from triage.imaging.header import read_identity
+from triage.ports import Spool
+from triage.store.bucket import PART, Bucket
+from triage.store.object_spool import ObjectSpool
+from triage.store.spool import FileSpool
+
+CONTENT = part10(image())
+OTHER = part10(image(SeriesDescription="changed"))
+IDENTITY = read_identity(CONTENT)
+OWN_NAME = f"{IDENTITY.study_uid}/{IDENTITY.sop_instance_uid}.dcm"
+PREFIXES = count()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+Put = Callable[[str, bytes], None]  #: puts something into a spool, past its interface
+
+
+@pytest.fixture(params=["files", "objects"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Spool], Put]:
+    """Return what opens the spool, as each process does, and what puts something there."""
+    if request.param == "files":
+
+        def put_file(path: str, content: bytes) -> None:
+            place = tmp_path / "spool" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+
+        return lambda: FileSpool(tmp_path), put_file
+
+    server: ObjectStore = request.getfixturevalue("server")
+    prefix = f"site-{next(PREFIXES)}"
+
+    def put_object(path: str, content: bytes) -> None:
+        key = f"{prefix}/spool/{path}"
+        server.client().put_object(Bucket="hospital", Key=key, Body=content)
+
+    return lambda: ObjectSpool(Bucket(server.settings(prefix)), tmp_path), put_object
+
+
+@pytest.fixture
+def spool(opened: tuple[Callable[[], Spool], Put]) -> Spool:
+    return opened[0]()
+
+
+@pytest.fixture
+def put(opened: tuple[Callable[[], Spool], Put]) -> Put:
+    return opened[1]
+
+
+def test_what_is_kept_is_read_by_everybody(opened: tuple[Callable[[], Spool], Put]) -> None:
+    receipt = opened[0]().keep(IDENTITY, CONTENT)
+    assert (receipt.outcome, receipt.path) == (Outcome.NEW, OWN_NAME)
+    another = opened[0]()
+    assert another.read(receipt.path) == CONTENT
+    assert list(another.paths()) == [receipt.path]
+
+
+def test_what_was_written_aside_is_kept_and_gone_from_there(spool: Spool) -> None:
+    with spool.aside() as aside:
+        aside.write(CONTENT[:100])
+        aside.write(memoryview(CONTENT)[100:])
+        aside.close()
+        receipt = spool.keep_file(IDENTITY, aside)
+        assert not aside.path.exists()
+    assert (receipt.outcome, receipt.digest) == (Outcome.NEW, aside.digest)
+    assert spool.read(receipt.path) == CONTENT
+
+
+def test_14_the_same_bytes_twice_change_nothing(spool: Spool) -> None:
+    first = spool.keep(IDENTITY, CONTENT)
+    again = spool.keep(IDENTITY, CONTENT)
+    assert (again.outcome, again.path) == (Outcome.DUPLICATE, first.path)
+    assert list(spool.paths()) == [first.path]
+
+
+def test_14_the_same_data_set_by_another_implementation_is_the_same(spool: Spool) -> None:
+    again = image()
+    again.file_meta.ImplementationVersionName = "ANOTHER"
+    spool.keep(IDENTITY, CONTENT)
+    assert spool.keep(IDENTITY, part10(again)).outcome is Outcome.DUPLICATE
+    assert spool.read(OWN_NAME) == CONTENT
+
+
+def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
+    first = spool.keep(IDENTITY, CONTENT)
+    other = spool.keep(IDENTITY, OTHER)
+    again = spool.keep(IDENTITY, OTHER)
+    assert (other.outcome, again.outcome) == (Outcome.CONFLICT, Outcome.CONFLICT)
+    assert other.path == again.path
+    assert spool.read(first.path) == CONTENT
+    assert spool.read(other.path) == OTHER
+    assert list(spool.paths()) == [first.path]
+
+
+def test_many_at_once_leave_one_whole_instance(spool: Spool) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
+    assert [r.outcome for r in receipts].count(Outcome.NEW) == 1
+    assert spool.read(receipts[0].path) == CONTENT
+
+
+def test_12_an_instance_of_many_parts_comes_back_whole(spool: Spool) -> None:
+    rows = columns = 512
+    frames = PART // (rows * columns * 2) + 1
+    pixels = bytes(range(256)) * (rows * columns * 2 * frames // 256)
+    large = image(Rows=rows, Columns=columns, NumberOfFrames=frames, PixelData=pixels)
+    content = part10(large)
+    assert len(content) > PART
+    receipt = spool.keep(read_identity(content), content)
+    again = spool.keep(read_identity(content), content)
+    assert (receipt.outcome, again.outcome) == (Outcome.NEW, Outcome.DUPLICATE)
+    assert spool.read(receipt.path) == content
+    assert spool.examine(receipt.path).digest == receipt.digest
+    bent = content[:-1] + b"\1"
+    assert spool.keep(read_identity(bent), bent).outcome is Outcome.CONFLICT
+
+
+def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
+    path = spool.quarantine(b"damaged")
+    assert path.startswith("quarantine/")
+    assert spool.quarantine(b"damaged") == path
+    with spool.aside() as aside:
+        aside.write(b"damaged")
+        aside.close()
+        assert spool.quarantine_file(aside) == path
+    assert list(spool.paths()) == []
+
+
+def test_what_is_examined_is_as_it_was_kept(spool: Spool) -> None:
+    receipt = spool.keep(IDENTITY, CONTENT)
+    examined = spool.examine(receipt.path)
+    assert examined.outcome is Outcome.DUPLICATE
+    assert (examined.identity, examined.digest) == (IDENTITY, receipt.digest)
+
+
+def test_what_lies_under_another_name_is_kept_under_its_own_too(spool: Spool, put: Put) -> None:
+    put("1.2/3.dcm", CONTENT)
+    receipt = spool.examine("1.2/3.dcm")
+    assert (receipt.path, receipt.outcome) == (OWN_NAME, Outcome.NEW)
+    assert sorted(spool.paths()) == sorted([OWN_NAME, "1.2/3.dcm"])
+    spool.discard("1.2/3.dcm")
+    assert list(spool.paths()) == [OWN_NAME]
+    assert spool.read(OWN_NAME) == CONTENT
+
+
+def test_what_is_no_instance_is_said_to_be_damaged(spool: Spool, put: Put) -> None:
+    put("1.2/3.dcm", b"no instance")
+    with pytest.raises(DamagedInstance):
+        spool.examine("1.2/3.dcm")
+
+
+def test_what_is_not_there_is_an_error_of_the_file_and_of_nobody_else(spool: Spool) -> None:
+    with pytest.raises(FileNotFoundError):
+        spool.read(OWN_NAME)
+    with pytest.raises(FileNotFoundError):
+        spool.examine(OWN_NAME)
+
+
+def test_there_is_room_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) -> None:
+    spool.try_out()
+    assert spool.free_bytes() > 0
+    assert list(spool.paths()) == []
+    assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+def test_sweeping_takes_nothing_that_was_kept(spool: Spool) -> None:
+    receipt = spool.keep(IDENTITY, CONTENT)
+    spool.sweep()
+    assert spool.read(receipt.path) == CONTENT

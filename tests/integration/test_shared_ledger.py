@@ -1,0 +1,342 @@
+"""One ledger that many processes use at once, and whose server goes away: nothing twice or lost."""
+
+import multiprocessing
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import product
+from multiprocessing.synchronize import Barrier
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection, update
+
+from tests.contract import ledgers
+from tests.contract.ledgers import SOURCE, assessed, received
+from tests.fakes import FakeClock
+from tests.integration.postgres import Postgres, postgres
+from tests.integration.servers import wait_until
+from triage.bootstrap import SystemClock
+from triage.domain.delivery import DeliveryState, Product, routes
+from triage.domain.errors import LedgerUnavailable
+from triage.domain.instance import Identity, Outcome, Receipt
+from triage.domain.study import ENDED, Event, State, StudyRevision
+from triage.store import database as database_module
+from triage.store import rows
+from triage.store.database import Database, anew
+from triage.store.ledger import SqlLedger
+from triage.store.schema import studies
+
+T = TypeVar("T")
+PROCESSES = 4
+STUDIES = [f"2.25.{number}" for number in range(1, 6)]
+INSTANCES = 16  #: of a study
+DESTINATIONS = {"pacs": ["application/dicom"], "archive": ["application/dicom"]}
+AT_MOST_S = 120.0
+AT = FakeClock().now()
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def receipt(study_uid: str, number: int) -> Receipt:
+    identity = Identity(
+        study_uid, f"{study_uid}.0", MR, f"{study_uid}.{number}", "MR", is_image=True
+    )
+    return Receipt(identity, f"{study_uid}/{number}.dcm", "d" * 64, Outcome.NEW)
+
+
+def products_of(study: StudyRevision) -> list[Product]:
+    uid = f"{study.study_uid}.9.{study.revision}"
+    return [Product("report", MR, f"{uid}.{number}", b"r") for number in range(2)]
+
+
+@dataclass
+class Done:
+    """What one process was told that it, and no other, does."""
+
+    judged: list[tuple[str, int]] = field(default_factory=list)
+    claimed: list[tuple[str, int]] = field(default_factory=list)
+    finished: list[tuple[str, int]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+
+
+class Hand:
+    """A process that receives, assesses and delivers, as it comes."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self.ledger = SqlLedger(Database(url), SystemClock())
+        self.holder = f"hand:{number}"
+        self.order = random.Random(number)
+        self.done = Done()
+
+    def receive(self) -> None:
+        """Record every instance of every study, two at a time; everybody in the same order."""
+        arrivals = list(product(STUDIES, range(INSTANCES)))
+        random.Random(0).shuffle(arrivals)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda each: self.ledger.record(receipt(*each), SOURCE), arrivals))
+
+    def judge(self) -> None:
+        for study in self.ledger.studies(State.RECEIVING):
+            if self.ledger.move(study, Event.JUDGED_COMPLETE, "why not"):
+                self.done.judged.append((study.study_uid, study.revision))
+
+    def assess(self) -> None:
+        for study in self.ledger.unsent_studies(None):
+            key = study.study_uid, study.revision
+            taken = self.ledger.claim(*key, self.holder, 600)
+            if taken is None:
+                continue
+            self.done.claimed.append(key)
+            made = products_of(taken)
+            if self.ledger.finish(taken, self.holder, "{}", made, routes(made, DESTINATIONS)):
+                self.done.finished.append(key)
+
+    def deliver(self) -> None:
+        for delivery_id in self.ledger.unsent_deliveries(None):
+            if self.ledger.claim_delivery(delivery_id, 600) is not None:
+                self.done.sent.append(delivery_id)
+                self.ledger.delivered(delivery_id, "0x0000 Success")
+
+    def work(self) -> Done:
+        """Do all at once until every study that everybody sends has ended."""
+        receiving = threading.Thread(target=self.receive)
+        receiving.start()
+        until = time.monotonic() + AT_MOST_S
+        while receiving.is_alive() or not self._all_ended():
+            assert time.monotonic() < until, [vars(each) for each in self.ledger.studies()]
+            for act in self.order.sample([self.judge, self.assess, self.deliver], 3):
+                act()
+        receiving.join()
+        self.ledger.close()
+        return self.done
+
+    def _all_ended(self) -> bool:
+        found = self.ledger.studies()
+        whole = {each.study_uid for each in found if each.instances == INSTANCES}
+        return whole == {*STUDIES} and all(each.state in ENDED for each in found)
+
+
+def wait_for_all(gate: Barrier) -> None:
+    gate.wait(AT_MOST_S)
+
+
+def work(url: str, number: int) -> Done:
+    return Hand(url, number).work()
+
+
+def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
+    database_url: str,
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    gate = spawn.Barrier(PROCESSES)
+    Database(database_url).close()
+    with ProcessPoolExecutor(PROCESSES, spawn, wait_for_all, (gate,)) as pool:
+        did = list(pool.map(work, [database_url] * PROCESSES, range(PROCESSES)))
+    ledger = SqlLedger(Database(database_url), SystemClock())
+    found = ledger.studies()
+    revisions = Counter((each.study_uid, each.revision) for each in found)
+    assert {each.state for each in found} == {State.DELIVERED}
+    assert {each.attempts for each in found} == {1}
+    claimed = Counter(key for each in did for key in each.claimed)
+    finished = Counter(key for each in did for key in each.finished)
+    assert claimed == finished == revisions
+    assert sum(len(each.judged) > 0 for each in did) > 1  # or they did not work at once
+    paths = {f"{study}/{number}.dcm" for study, number in product(STUDIES, range(INSTANCES))}
+    assert ledger.known_paths() == paths
+    for study in STUDIES:
+        last = max(each.revision for each in found if each.study_uid == study)
+        assert [len(ledger.paths(study, last)), last] == [
+            INSTANCES,
+            sum(uid == study for uid, _ in revisions),
+        ]
+        events = Counter(each.event for each in ledger.history(study))
+        assert events[Event.CLAIMED] == events[Event.ASSESSED] == events[Event.ACKNOWLEDGED] == last
+    sent = Counter(each for one in did for each in one.sent)
+    assert sent == Counter(
+        each.id for study in found for each in ledger.deliveries(study.study_uid, study.revision)
+    )
+    assert len(sent) == 2 * len(DESTINATIONS) * len(found)
+    ledger.close()
+
+
+@pytest.fixture
+def shared(server: Postgres, clock: FakeClock) -> Iterator[SqlLedger]:
+    ledger = SqlLedger(Database(server.new_database()), clock)
+    yield ledger
+    ledger.close()
+
+
+def overtaking(
+    shared: SqlLedger, first: Callable[[Connection], object], second: Callable[[], T]
+) -> T:
+    """Begin `second` while the transaction of `first` is under way; return what it says."""
+    with ThreadPoolExecutor(1) as pool:
+        with shared._database.writing() as connection:
+            first(connection)
+            later = pool.submit(second)
+            time.sleep(0.5)  # it has come to what is locked
+            assert not later.done()
+        return later.result(60)
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
+    shared: SqlLedger, before: int
+) -> None:
+    for number in range(before):
+        shared.record(receipt("2.25.1", number), SOURCE)
+    new = receipt("2.25.1", 9)
+    study = overtaking(
+        shared,
+        lambda connection: rows.record(connection, new, SOURCE, AT),
+        lambda: shared.record(new, SOURCE),
+    )
+    assert (study.revision, study.instances) == (1, before + 1)
+    assert len(shared.known_paths()) == before + 1
+
+
+def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLedger) -> None:
+    closed, _due = assessed(shared)
+    late = [ledgers.receipt(number=number) for number in (98, 99)]
+    study = overtaking(
+        shared,
+        lambda connection: rows.record(connection, late[0], SOURCE, AT),
+        lambda: shared.record(late[1], SOURCE),
+    )
+    assert (study.revision, study.instances) == (2, closed.instances + 2)
+
+
+def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> None:
+    study, (one, other) = assessed(shared, "pacs", "archive")
+    overtaking(
+        shared,
+        lambda connection: rows.end_delivery(connection, one, DeliveryState.DELIVERED, "", AT),
+        lambda: shared.delivered(other, ""),
+    )
+    ended = shared.study(study.study_uid, study.revision)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+
+
+def test_the_same_incident_twice_at_once_is_one_row(shared: SqlLedger) -> None:
+    overtaking(
+        shared,
+        lambda connection: rows.report_again(connection, "refused", "why", SOURCE, 1, AT),
+        lambda: shared.report_again("refused", "why", SOURCE),
+    )
+    assert [each.times for each in shared.incidents()] == [2]
+
+
+class Crossing:
+    """Changes two studies in one transaction, one after the other has changed one of them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.met = threading.Barrier(2)
+        self.crossed = threading.Event()
+        self.begun = 0
+
+    @anew
+    def change(self, *uids: str) -> None:
+        self.begun += 1
+        with self.database.writing() as connection:
+            for uid in uids:
+                mine = update(studies).where(studies.c.study_uid == uid)
+                connection.execute(mine.values(attempts=studies.c.attempts + 1))
+                if not self.crossed.is_set():
+                    self.met.wait(20)
+                    self.crossed.set()
+
+
+def test_two_that_wait_for_each_other_both_get_through(shared: SqlLedger) -> None:
+    uids = [received(shared, name).study_uid for name in ("one", "two")]
+    crossing = Crossing(shared._database)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(crossing.change, *order) for order in (uids, uids[::-1])]
+        for each in both:
+            each.result(60)
+    assert crossing.begun == 3
+    assert [each.attempts for each in shared.studies()] == [2, 2]
+
+
+def test_what_never_comes_through_is_said(
+    shared: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "PAUSE_S", 0.0)
+    uid = received(shared).study_uid
+    begun = []
+
+    @anew
+    def change(database: Database) -> None:
+        begun.append(uid)
+        with database.writing() as connection:
+            connection.exec_driver_sql("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+
+    with pytest.raises(LedgerUnavailable):
+        change(shared._database)
+    assert len(begun) == database_module.BEGUN_AT_MOST
+
+
+def test_who_waits_too_long_for_another_is_told_so(
+    shared: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = received(shared)
+    monkeypatch.setattr(database_module, "POSTGRES_PATIENCE", "-c lock_timeout=100ms")
+    other = Database(shared._database._engine.url.render_as_string(hide_password=False))
+    mine = update(studies).values(attempts=7)
+    with shared._database.writing() as connection:
+        connection.execute(mine)
+        with pytest.raises(LedgerUnavailable):
+            SqlLedger(other, FakeClock()).cut_off(study, "why")
+    other.close()
+    assert shared.studies()[0].attempts == 7
+
+
+def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: FakeClock) -> None:
+    numbers = iter(range(10**6))
+    kept: list[int] = []
+    refused = 0
+    ended = threading.Event()
+
+    with postgres() as alone:
+        ledger = SqlLedger(Database(alone.new_database()), clock)
+
+        def send() -> None:
+            """Send as a PACS does: what was refused comes again."""
+            nonlocal refused
+            number = next(numbers)
+            while not ended.is_set():
+                try:
+                    ledger.record(receipt("2.25.1", number), SOURCE)
+                except LedgerUnavailable:
+                    refused += 1
+                    time.sleep(0.05)
+                else:
+                    kept.append(number)
+                    number = next(numbers)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        try:
+            for _ in range(2):
+                before = len(kept)
+                wait_until(lambda: len(kept) > before + 20, what="instances")  # noqa: B023
+                alone.stop()
+                was = refused
+                wait_until(lambda: refused > was, what="a refusal")  # noqa: B023
+                with pytest.raises(LedgerUnavailable):
+                    ledger.studies()
+                alone.start()
+            before = len(kept)
+            wait_until(lambda: len(kept) > before + 20, what="instances")
+        finally:
+            ended.set()
+            sending.join()
+        (study,) = ledger.studies()
+        assert ledger.known_paths() >= {f"2.25.1/{number}.dcm" for number in kept}
+        assert study.instances == len(ledger.paths("2.25.1", 1)) <= len(kept) + 1
+        ledger.close()

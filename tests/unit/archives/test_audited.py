@@ -1,0 +1,87 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import cast
+
+import pytest
+from pydicom import dcmread
+
+from tests.fakes import FakeTrail
+from triage.archives.audited import audited
+from triage.config import DicomArchive, DicomwebArchive
+from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.audit import INSTANCES_TRANSFERRED, QUERY, SOP_CLASS_UID, Outcome
+from triage.ports import Desk
+
+PACS = DicomArchive(kind="dicom", ae_title="PACS", host="10.1.2.3", port=104)
+VNA = DicomwebArchive(kind="dicomweb", url="https://vna.example/dicom-web")
+SEARCH = Search(patient_id="4711")
+
+
+@dataclass
+class FakeArchive:
+    """One that has a study, and gives it as it is told to."""
+
+    told: Told
+    trail: FakeTrail
+
+    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+        assert self.trail.events  # told of before it is asked
+        yield ArchivedStudy("1.2.3", patient_id=search.patient_id)
+
+    def fetch(self, _study: ArchivedStudy, _desk: Desk) -> Told:
+        return self.told
+
+
+@dataclass
+class FakeDesk:
+    instances: int
+
+
+def test_a_question_over_c_find_is_told_as_it_is_asked() -> None:
+    trail = FakeTrail()
+    archive = audited(FakeArchive(Told(), trail), PACS, trail, tells_of_studies=False)
+    assert [study.study_uid for study in archive.find(SEARCH)] == ["1.2.3"]
+    (event,) = trail.events
+    (asked,) = event.things
+    assert (event.event, asked.id_type) == (QUERY, SOP_CLASS_UID)
+    assert asked.id == "1.2.840.10008.5.1.4.1.2.2.1"
+    assert asked.details == (("TransferSyntax", b"1.2.840.10008.1.2"),)
+    assert asked.query is not None
+    dataset = dcmread(BytesIO(asked.query), force=True)
+    assert (dataset.PatientID, dataset.QueryRetrieveLevel) == ("4711", "STUDY")
+
+
+def test_a_question_over_qido_is_told_as_it_is_asked() -> None:
+    trail = FakeTrail()
+    list(audited(FakeArchive(Told(), trail), VNA, trail, tells_of_studies=False).find(SEARCH))
+    assert trail.events[0].things[0].query == (
+        b"PatientID=4711&includefield=00081030&includefield=00201208"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "instances", "outcomes"),
+    [
+        (Told(), 20, [Outcome.SUCCESS]),
+        (Told(failed=1, whole=False), 19, [Outcome.MINOR]),
+        (Told(), 0, []),
+    ],
+)
+def test_a_study_that_came_is_told_of(told: Told, instances: int, outcomes: list[Outcome]) -> None:
+    trail = FakeTrail()
+    archive = audited(FakeArchive(told, trail), PACS, trail, tells_of_studies=True)
+    study, desk = ArchivedStudy("1.2.3", patient_id="4711"), cast(Desk, FakeDesk(instances))
+    assert archive.fetch(study, desk) == told
+    assert [each.outcome for each in trail.events] == outcomes
+    for event in trail.events:
+        assert event.event == INSTANCES_TRANSFERRED
+        assert event.things[0].instances == (("", instances),)
+        assert event.things[1].id == "4711"
+
+
+def test_what_goes_on_to_the_intake_is_not_told_of_twice() -> None:
+    trail = FakeTrail()
+    archive = audited(FakeArchive(Told(), trail), PACS, trail, tells_of_studies=False)
+    archive.fetch(ArchivedStudy("1.2.3"), cast(Desk, FakeDesk(20)))
+    assert trail.events == []

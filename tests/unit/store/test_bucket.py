@@ -1,0 +1,265 @@
+"""What is made of an object store that is away, slow, full, or not what it should be."""
+
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.builders.images import image, part10
+from triage.config import Spool
+from triage.demo import free_port
+from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
+from triage.imaging.header import read_identity
+from triage.store import bucket as module
+from triage.store.bucket import Bucket
+from triage.store.object_spool import ObjectSpool
+
+CONTENT = part10(image())
+IDENTITY = read_identity(CONTENT)
+TIMEOUT_S = 0.3
+PREFIX = "/bucket/"
+
+
+class Simple:
+    """An object store that knows neither conditions nor checksums, and can be told to refuse."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.refusal: tuple[int, str] | None = None
+        self.knows_checksums = False
+        self.silent = threading.Event()
+        self.requests = 0
+
+    def answer(
+        self, command: str, key: str, content: bytes, digest: str
+    ) -> tuple[int, str] | tuple[int, str, bytes]:
+        """Return status, code of an error, and what there is to read."""
+        if command == "PUT":
+            return self.put(key, content, digest)
+        if command == "DELETE":
+            self.objects.pop(key, None)
+            return 204, ""
+        if key.rstrip("/") == PREFIX.rstrip("/"):
+            return 200, ""
+        return (200, "", self.objects[key]) if key in self.objects else (404, "NoSuchKey")
+
+    def put(self, key: str, content: bytes, digest: str) -> tuple[int, str]:
+        """Write over whatever is there."""
+        right = b64encode(sha256(content).digest()).decode()
+        if self.knows_checksums and digest != right:
+            return 400, "BadDigest"
+        self.objects[key] = content
+        return 200, ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as its store does."""
+
+    protocol_version = "HTTP/1.1"
+    store: Simple
+
+    def answer(self) -> None:
+        self.store.requests += 1
+        if self.store.silent.is_set():
+            time.sleep(4 * TIMEOUT_S)
+            self.close_connection = True
+            return
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        digest = self.headers.get("x-amz-checksum-sha256", "")
+        if self.store.refusal is not None:
+            self.tell(*self.store.refusal)
+        else:
+            self.tell(*self.store.answer(self.command, self.path, content, digest))
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - as http.server says
+
+    def tell(self, status: int, code: str, content: bytes = b"") -> None:
+        body = f"<Error><Code>{code}</Code></Error>".encode() if code else content
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(store: Simple) -> Iterator[int]:
+    """Answer as the store does until the block ends; yield the port."""
+    handler = type("OfStore", (Handler,), {"store": store})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    running = threading.Thread(target=server.serve_forever)
+    running.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        running.join()
+        server.server_close()
+
+
+@pytest.fixture
+def store() -> Simple:
+    return Simple()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    path.write_text("[default]\naws_access_key_id = us\naws_secret_access_key = hush\n")
+    return path
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def at(port: int, keys: Path, watch: Watch) -> Bucket:
+    url = f"http://127.0.0.1:{port}"
+    chosen = Spool(url="s3://bucket", endpoint=url, credentials=keys, timeout_s=TIMEOUT_S)
+    return Bucket(chosen, watch)
+
+
+@pytest.fixture
+def bucket(store: Simple, keys: Path, watch: Watch) -> Iterator[Bucket]:
+    with serving(store) as port:
+        yield at(port, keys, watch)
+
+
+def test_a_store_that_does_not_compare_checksums_is_found_out(
+    bucket: Bucket, store: Simple
+) -> None:
+    with pytest.raises(ConfigurationError, match="must know x-amz-checksum-sha256"):
+        bucket.try_out()
+    assert store.objects == {}
+
+
+def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
+    bucket: Bucket, store: Simple, tmp_path: Path
+) -> None:
+    store.knows_checksums = True
+    with pytest.raises(ConfigurationError, match="must know the header If-None-Match"):
+        bucket.try_out()
+    spool = ObjectSpool(bucket, tmp_path)
+    with pytest.raises(SpoolAway, match="overwrites what is there"):
+        spool.keep(IDENTITY, CONTENT)
+    with pytest.raises(SpoolAway, match="overwrites what is there"):
+        spool.quarantine(b"damaged")
+    assert store.objects == {}
+    assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+def test_a_user_that_may_not_write_is_told(bucket: Bucket, store: Simple) -> None:
+    store.refusal = (403, "AccessDenied")
+    with pytest.raises(SpoolAway, match=r"s3://bucket/ at http.* refused a probe with 403"):
+        bucket.try_out()
+    with pytest.raises(SpoolAway, match="answers 403 to HeadBucket"):
+        bucket.ask()
+    assert not bucket.is_away
+
+
+@pytest.mark.parametrize(("status", "code"), [(507, "InsufficientStorage"), (403, "QuotaExceeded")])
+def test_8_a_store_that_is_full_is_told_apart(
+    bucket: Bucket, store: Simple, tmp_path: Path, status: int, code: str
+) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    store.refusal = (status, code)
+    with pytest.raises(SpoolFull, match="no room left in s3://bucket/") as error:
+        bucket.put("key", tmp_path / "file", "00" * 32)
+    assert not isinstance(error.value, SpoolAway)
+
+
+def test_nobody_is_there(keys: Path, watch: Watch, tmp_path: Path) -> None:
+    bucket = at(free_port(), keys, watch)
+    spool = ObjectSpool(bucket, tmp_path)
+    assert spool.free_bytes() > 0  # nobody knows yet
+    with pytest.raises(SpoolAway, match="does not answer"):
+        spool.read("1/2.dcm")
+    with pytest.raises(SpoolAway, match="does not answer"):
+        spool.free_bytes()
+    with pytest.raises(SpoolAway, match="does not answer"):
+        list(spool.paths())
+    spool.sweep()  # does without
+    with pytest.raises(SpoolAway, match="does not answer"):
+        spool.keep(IDENTITY, CONTENT)
+    assert list((tmp_path / "spool" / "incoming").iterdir()) == []
+
+
+def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
+    bucket: Bucket, store: Simple, tmp_path: Path
+) -> None:
+    store.silent.set()
+    spool = ObjectSpool(bucket, tmp_path)
+    began = time.monotonic()
+    with pytest.raises(SpoolAway, match="does not answer"):
+        spool.read("1/2.dcm")
+    assert time.monotonic() - began < 10 * TIMEOUT_S + 2  # two attempts and a pause
+    asked = store.requests
+    for _ in range(100):
+        with pytest.raises(SpoolAway, match="does not answer"):
+            spool.read("1/2.dcm")
+    assert store.requests == asked
+    store.silent.clear()
+    assert spool.free_bytes() > 0
+    with pytest.raises(FileNotFoundError):
+        spool.read("1/2.dcm")
+    assert not bucket.is_away
+
+
+def test_without_a_question_it_is_tried_again_after_a_while(
+    bucket: Bucket, store: Simple, watch: Watch
+) -> None:
+    store.refusal = (503, "SlowDown")
+    with pytest.raises(SpoolAway, match="answers SlowDown to GetObject"):
+        bucket.content("1")
+    store.refusal = None
+    store.objects[f"{PREFIX}1"] = b"there"
+    with pytest.raises(SpoolAway, match="does not answer"):
+        bucket.content("1")
+    watch.seconds += module.AWAY_S
+    assert bucket.content("1") == b"there"
+
+
+def test_without_keys_it_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch, watch: Watch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket = Bucket(Spool(url="s3://bucket", endpoint="http://127.0.0.1:1"), watch)
+    with pytest.raises(SpoolAway, match="cannot be asked \\(NoCredentialsError\\)"):
+        bucket.ask()
+    assert not bucket.is_away
+
+
+def test_a_write_that_another_one_disturbs_is_tried_again(
+    bucket: Bucket, store: Simple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS answers 409 to one of two who write the same key at the same moment."""
+    monkeypatch.setattr(module, "DISTURBED_S", 0.0)
+    (tmp_path / "file").write_bytes(b"content")
+    answers = iter([(409, "ConditionalRequestConflict"), (200, "")])
+    monkeypatch.setattr(store, "put", lambda *_: next(answers))
+    assert bucket.put("key", tmp_path / "file", "00" * 32)
+    monkeypatch.setattr(store, "put", lambda *_: (409, "ConditionalRequestConflict"))
+    with pytest.raises(SpoolAway, match="busy with the same key"):
+        bucket.put("key", tmp_path / "file", "00" * 32)

@@ -1,0 +1,188 @@
+"""A ledger of any earlier release becomes one of this release, and loses nothing by it."""
+
+import multiprocessing
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from tests.contract.ledgers import SOURCE, receipt
+from tests.fakes import FakeClock
+from triage.domain.delivery import DeliveryState
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.domain.study import Event, State
+from triage.store.database import Database
+from triage.store.ledger import SqlLedger
+from triage.store.migrations import HEAD, _steps, revision_of
+from triage.store.schema import metadata
+
+#: Written by the code of their time: by the first release, and by the last one without revisions.
+LEDGERS = Path(__file__).parents[2] / "golden" / "ledgers"
+OLD = sorted(path.stem for path in LEDGERS.glob("*.sql"))
+OPENING = 6
+
+
+@pytest.fixture(params=OLD)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return written(tmp_path, request.param)
+
+
+def written(folder: Path, name: str) -> Path:
+    path = SqlLedger.path_in(folder)
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript((LEDGERS / f"{name}.sql").read_text())
+    return path
+
+
+def all_rows(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of every table, as columns by name."""
+    with closing(sqlite3.connect(path)) as file:
+        file.row_factory = sqlite3.Row
+        names = [
+            name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        return {
+            name: [dict(row) for row in file.execute(f"SELECT * FROM {name}")]  # noqa: S608
+            for name in names
+        }
+
+
+def differences(url: str) -> list[Any]:
+    """Return where the tables of a database are not those of the schema."""
+    database = Database(url)
+    with database.reading() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), metadata)
+    database.close()
+    return list(found)
+
+
+def test_from_nothing_the_steps_lead_to_the_schema(database_url: str) -> None:
+    assert differences(database_url) == []
+
+
+def test_from_an_old_ledger_the_steps_lead_to_the_schema(old: Path) -> None:
+    assert differences(f"sqlite:///{old}") == []
+
+
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE incidents DROP COLUMN times", "DROP INDEX instances_by_uid"]
+)
+def test_what_no_step_leads_to_is_missed(database_url: str, change: str) -> None:
+    database = Database(database_url)
+    with database.writing() as connection:
+        connection.exec_driver_sql(change)
+    database.close()
+    assert len(differences(database_url)) == 1
+
+
+def test_this_release_works_with_the_last_of_one_line_of_steps() -> None:
+    script = ScriptDirectory.from_config(_steps())
+    assert script.get_heads() == [HEAD]
+    assert script.get_bases() == ["0001"]
+
+
+def test_no_row_of_an_old_ledger_is_lost_or_changed(old: Path) -> None:
+    before = all_rows(old)
+    Database(f"sqlite:///{old}").close()
+    after = all_rows(old)
+    for name, rows in before.items():
+        kept = [
+            {column: row[column] for column in known}
+            for row, known in zip(after[name], rows, strict=True)
+        ]
+        assert kept == rows, name
+    assert sum(map(len, before.values())) > 40
+
+
+def test_the_work_in_an_old_ledger_goes_on(old: Path, clock: FakeClock) -> None:
+    clock.at = 1_700_001_000.0  # every lease has ended
+    ledger = SqlLedger.in_folder(old.parent, clock)
+    states = {each.study_uid: each.state for each in ledger.studies()}
+    assert states == {
+        "2.25.1": State.RECEIVING,
+        "2.25.2": State.READY,
+        "2.25.3": State.ASSESSING,
+        "2.25.4": State.ASSESSED,
+        "2.25.5": State.DELIVERED,
+        "2.25.6": State.FAILED,
+    }
+    assert [each.study_uid for each in ledger.unsent_studies(None)] == ["2.25.2"]
+    assert [each.study_uid for each in ledger.expired()] == ["2.25.3"]
+    (due,) = ledger.unsent_deliveries(None)
+    taken = ledger.claim_delivery(due, 60)
+    assert taken is not None
+    assert taken.product.content == b"report \x00 of 2.25.4"
+    ledger.delivered(due, "0x0000 Success")
+    ended = ledger.study("2.25.4", 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+    failed = ledger.study("2.25.6", 1)
+    assert failed is not None
+    assert ledger.deliveries("2.25.6", 1)[0].state is DeliveryState.FAILED
+    assert ledger.move(failed, Event.REPLAYED, "asked for")
+    assert ledger.record(receipt(), SOURCE).revision == 1
+    ledger.close()
+
+
+def opened(url: str) -> None:
+    Database(url).close()
+
+
+def test_of_many_that_start_at_once_one_makes_the_tables_and_all_go_on(database_url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    starting = [spawn.Process(target=opened, args=(database_url,)) for _ in range(OPENING)]
+    for each in starting:
+        each.start()
+    for each in starting:
+        each.join(60)
+    assert [each.exitcode for each in starting] == [0] * OPENING
+    assert differences(database_url) == []
+
+
+@pytest.fixture
+def newer(database_url: str) -> str:
+    database = Database(database_url)
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("ALTER TABLE studies ADD COLUMN moon INTEGER")
+    database.close()
+    return database_url
+
+
+def test_the_ledger_of_a_newer_release_is_refused_and_left_alone(newer: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"newer release: it has revision 9999, and this"):
+        Database(newer)
+    there = Database(newer, ledger=False)
+    assert there.revision() == "9999"
+    with there.reading() as connection:
+        assert connection.exec_driver_sql("SELECT moon FROM studies").all() == []
+    there.close()
+
+
+def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+    old = written(tmp_path, "first_release")
+    with closing(sqlite3.connect(old)) as file:  # of which the step wants to make an index
+        file.execute("CREATE TABLE announcements_by_time (x)")
+    before = all_rows(old)
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            Database(f"sqlite:///{old}")
+    assert all_rows(old) == before
+
+
+def test_a_database_without_tables_has_no_revision_and_an_old_one_an_empty_one(
+    database_url: str, tmp_path: Path
+) -> None:
+    bare = Database(database_url, ledger=False)
+    assert bare.revision() is None
+    bare.close()
+    (tmp_path / "old").mkdir()
+    early = Database(f"sqlite:///{written(tmp_path / 'old', OLD[0])}", ledger=False)
+    with early.reading() as connection:
+        assert revision_of(connection) == ""
+    early.close()
