@@ -28,12 +28,13 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from receivers import announcements, commitment, fast_store, tls
+from receivers import announcements, commitment, event_reports, fast_store, tls
 from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import Listener
 from receivers.storage_classes import storage_classes
 from triage.commit import Committer
+from triage.committed import Promises
 from triage.config import Receiver
 from triage.dimse import AT_ONCE, Status
 from triage.domain.errors import (
@@ -92,6 +93,7 @@ def start(
     settings: Receiver,
     committer: Committer | None = None,
     announced: Announcements | None = None,
+    promises: Promises | None = None,
 ) -> Receiving:
     """Listen in threads of its own; `end` ends it."""
     ae = _entity(settings)
@@ -106,6 +108,8 @@ def start(
     ]
     if committer is not None:
         handlers += commitment.serve(ae, committer)
+    if promises is not None:
+        handlers += event_reports.serve(ae, promises)
     if announced is not None:
         handlers += announcements.serve(ae, announced)
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from triage.config import Tls
+from triage.dimse import SUITES
 from triage.domain.errors import ConfigurationError
-
-SUITES = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-)
 
 
 def context(settings: Tls, name: str = "receiver.tls") -> ssl.SSLContext:

@@ -33,7 +33,15 @@ from triage.cases.keys import secret_in
 from triage.cases.looks import Looks
 from triage.cases.past import Past
 from triage.commit import Committer
-from triage.config import Archive, DicomArchive, Receiver, Settings, SourceCompleteness
+from triage.committed import Promises
+from triage.config import (
+    Archive,
+    DicomArchive,
+    DicomDestination,
+    Receiver,
+    Settings,
+    SourceCompleteness,
+)
 from triage.databases import asking_server, look_at_database, open_database
 from triage.deliver import Deliverer
 from triage.destinations import KINDS
@@ -61,6 +69,7 @@ from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
 from triage.store.announcements import SqlAnnouncements
+from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
 from triage.store.database import Database
 from triage.store.dead_letters import SqlDeadLetters
@@ -231,6 +240,16 @@ class Services:
             max_attempts=self.settings.worker.max_delivery_attempts,
         )
 
+    def promises(self) -> Promises | None:
+        """What takes archives' words on what was sent to them; None where none is asked for."""
+        settings = self.settings
+        archives = [each for each in settings.destinations if isinstance(each, DicomDestination)]
+        reporters = {each.name: each.reporters() for each in archives if each.commitment}
+        if not reporters:
+            return None
+        requests = SqlCommitmentRequests(self.database, self.clock)
+        return Promises(self.ledger, requests, reporters)
+
     def assessor(self) -> Assessor:
         """What an assessing worker needs; opens the model."""
         model = open_model(self.settings, state_folder(self.settings) / CACHE)
@@ -261,6 +280,7 @@ class Services:
             worker.lease_s,
             random.Random().random,  # noqa: S311 - no secret comes from it
             self.trail(),
+            self.promises(),
         )
 
 

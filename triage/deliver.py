@@ -2,7 +2,9 @@
 
 Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
 answer and tried again later, ever more rarely; a refusal for good is not. Of a destination that is
-silent one delivery at a time finds out when it is back, so it holds up no other.
+silent one delivery at a time finds out when it is back, so it holds up no other. An archive that is
+asked for storage commitment has delivered when it has said that it keeps the instance: what it took
+is STORED until then, asked about again when its word does not come, then sent again.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.domain.delivery import Delivery, Product, backoff_s, spread_s
+from triage.committed import Promises
+from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, spread_s
 from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
+from triage.domain.uid import new_uid
 from triage.lease import kept_alive
-from triage.ports import Destination, Ledger
+from triage.ports import Committing, Destination, Ledger
 from triage.steps import Step, reached
 from triage.trail import SILENT, DeliveryTrail, StudyTrail
 
@@ -37,6 +41,7 @@ class Deliverer:
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
     chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
     trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
+    promises: Promises | None = None  #: None: no destination is asked for its word
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
@@ -57,18 +62,62 @@ class Deliverer:
             why = DeliveryFailed(f"destination {delivery.destination} is not configured")
             self._failed(delivery, why)
             return
-        told = self._told(delivery)
         try:
-            product = self._chosen(delivery, destination)
-            told.sending(product)
-            acknowledgement = destination.deliver(product)
+            if self.promises is not None and isinstance(destination, Committing):
+                self._committed(delivery, destination, self.promises)
+                return
+            answer = self._sent(delivery, destination)
         except DeliveryFailed as error:
             self._failed(delivery, error)
             return
+        self.ledger.delivered(delivery.id, answer)
+        log.info("delivered", destination=delivery.destination, answer=answer)
+
+    def _sent(self, delivery: Delivery, destination: Destination) -> str:
+        """Send a product, but for one that has arrived when more was asked of the destination."""
+        if delivery.state is DeliveryState.STORED and not isinstance(destination, Committing):
+            return delivery.last_answer
+        told = self._told(delivery)
+        product = self._chosen(delivery, destination)
+        told.sending(product)
+        answer = destination.deliver(product).answer
         reached(Step.PRODUCT_SENT)
         told.sent(product)
-        self.ledger.delivered(delivery.id, acknowledgement.answer)
-        log.info("delivered", destination=delivery.destination, answer=acknowledgement.answer)
+        return answer
+
+    def _committed(self, delivery: Delivery, archive: Committing, promises: Promises) -> None:
+        """Send a product unless the archive has it, and ask for its word that it keeps it."""
+        requests, is_there = promises.requests, delivery.state is DeliveryState.STORED
+        if delivery.attempts > self.max_attempts:
+            raise DeliveryFailed(f"it has not said that it keeps it; {delivery.last_answer}")
+        again = is_there and not requests.is_asked_twice(delivery.id)
+        answer = None if again else self._sent(delivery, archive)
+        transaction_uid = new_uid()
+        if not requests.ask(delivery.id, transaction_uid, answer):
+            return  # its word has come meanwhile
+        reached(Step.COMMITMENT_OWED)
+        said = answer or delivery.last_answer.partition(";")[0]
+        self._asked(delivery, archive, promises, transaction_uid, said)
+
+    def _asked(
+        self,
+        delivery: Delivery,
+        archive: Committing,
+        promises: Promises,
+        transaction_uid: str,
+        said: str,
+    ) -> None:
+        current = self.ledger.delivery(delivery.id) or delivery  # with the form that was chosen
+        silent, again_in_s = False, archive.within_s
+        try:
+            answer = archive.ask(transaction_uid, current.product, promises.take).answer
+        except DeliveryFailed as error:
+            silent = isinstance(error, DestinationUnreachable)
+            answer = str(error)
+            again_in_s = spread_s(backoff_s(delivery.attempts), self.chance())
+        reached(Step.COMMITMENT_ASKED)
+        promises.requests.wait(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
+        log.info("stored, commitment asked for", destination=archive.name, answer=answer)
 
     def broke(self, delivery_id: int, error: BaseException) -> None:
         """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
@@ -82,7 +131,7 @@ class Deliverer:
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
-        if not delivery.alternatives:
+        if not delivery.alternatives or delivery.state is DeliveryState.STORED:
             return delivery.product
         product = destination.choose(delivery.offers)
         self.ledger.chosen(delivery.id, product.sop_instance_uid)

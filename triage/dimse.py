@@ -1,6 +1,6 @@
-"""What all our associations share: statuses by name, packets at once, answers that arrive.
+"""What all our associations share: statuses by name, packets at once, answers that arrive, ciphers.
 
-PS3.7 annex C, PS3.4 B.2.3. Rule: no bare status number elsewhere. 0xC210 is not 0x210.
+PS3.7 annex C, PS3.4 B.2.3, PS3.15 B.12. Rule: no bare status number elsewhere. 0xC210 is not 0x210.
 """
 
 import socket
@@ -11,6 +11,14 @@ from typing import Any
 from pydicom import Dataset
 from pynetdicom import evt
 from pynetdicom.dsutils import encode
+
+#: Of TLS 1.2: the forward-secret AEAD suites of RFC 9325 4.2 (PS3.15 B.12).
+SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+)
 
 
 class Status(IntEnum):
@@ -30,6 +38,16 @@ class Action(IntEnum):
     NO_SUCH_INSTANCE = 0x0112
     INVALID_ARGUMENT = 0x0115
     NO_SUCH_ACTION = 0x0123
+    RESOURCE_LIMITATION = 0x0213
+
+
+class Told(IntEnum):
+    """What we answer to an N-EVENT-REPORT (PS3.7 10.1.1.1.8)."""
+
+    SUCCESS = 0x0000
+    NO_SUCH_INSTANCE = 0x0112
+    NO_SUCH_EVENT = 0x0113
+    INVALID_ARGUMENT = 0x0115
     RESOURCE_LIMITATION = 0x0213
 
 

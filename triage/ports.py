@@ -7,7 +7,7 @@ passes the contract suite of its port (tests/contract); so does every fake.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from triage.domain.archive import ArchivedStudy, Search, Told
 from triage.domain.audit import AuditEvent
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.census import Census
-from triage.domain.commitment import Commitment, Kept, Reference
+from triage.domain.commitment import Commitment, Kept, Reference, Report
 from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Outage, Product, Route
 from triage.domain.errors import SpoolFull
@@ -276,6 +276,28 @@ class CommitmentLedger(Protocol):
         """Return what was received under SOP Instance UIDs, in whatever study."""
 
 
+class CommitmentRequests(Protocol):
+    """What archives are asked for the word that they keep it. Raises LedgerUnavailable."""
+
+    def ask(self, delivery_id: int, transaction_uid: str, answer: str | None) -> bool:
+        """Remember, before it goes out, that an archive is asked; the delivery is STORED.
+
+        `answer` is what it has said to the product, None where it was not sent anew. False where
+        the delivery is not under way any more: its word has come.
+        """
+
+    def wait(
+        self, delivery_id: int, answer: str, again_in_s: float, *, unreachable: bool = False
+    ) -> None:
+        """Keep a STORED delivery until it is asked about again."""
+
+    def is_asked_twice(self, delivery_id: int) -> bool:
+        """Tell whether the last question was not that which followed a sending."""
+
+    def about(self, transaction_uid: str) -> tuple[Delivery, bool] | None:
+        """Return which delivery was asked about, and whether nothing was asked since."""
+
+
 class Announcements(Protocol):
     """What is said that studies have, before or after it comes. Raises LedgerUnavailable."""
 
@@ -348,6 +370,21 @@ class Destination(Protocol):
 
     def echo(self) -> Acknowledgement:
         """Ask whether the destination is there; raise DeliveryFailed otherwise."""
+
+
+@runtime_checkable
+class Committing(Destination, Protocol):
+    """An archive that is asked for its word that it keeps what it has taken."""
+
+    within_s: float  #: it is asked again when its word has not come for so long
+
+    def ask(
+        self, transaction_uid: str, product: Product, take: Callable[[Report, Source], bool]
+    ) -> Acknowledgement:
+        """Ask for the word; what is told at once goes to `take`, before it is acknowledged.
+
+        Raises DeliveryFailed where it does not take the question.
+        """
 
 
 class Library(Protocol):

@@ -34,7 +34,11 @@ def receive(services: Services) -> None:
     with _audited(services):
         end_metrics = services.serve_metrics()
         server = receivers.c_store.start(
-            intake, services.settings.receiver, committer, services.announcements
+            intake,
+            services.settings.receiver,
+            committer,
+            services.announcements,
+            services.promises(),
         )
         try:
             with _others(intake, services.settings):

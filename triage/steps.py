@@ -26,6 +26,9 @@ class Step(StrEnum):
     DELIVERY_SENT = "a delivery is in the broker, and the ledger does not know"
     DELIVERY_TAKEN = "a delivery is taken, and nothing is sent"
     PRODUCT_SENT = "a product is at its destination, and the ledger does not know"
+    COMMITMENT_OWED = "the ledger waits for an archive's word, and the archive is not asked"
+    COMMITMENT_ASKED = "an archive is asked for its word, and the ledger does not know"
+    COMMITMENT_TOLD = "an archive's word has come, and the ledger does not know"
     DELIVERED = "a delivery is acknowledged, and its task is not"
 
 

@@ -18,17 +18,27 @@ from tests.fakes import FakeDestination
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
-from triage.config import DicomDestination, FolderDestination, MllpDestination, WebhookDestination
+from tests.peers import peer
+from triage.config import (
+    DicomDestination,
+    FolderDestination,
+    MllpDestination,
+    StowDestination,
+    WebhookDestination,
+)
 from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
 from triage.destinations.folder import Folder
 from triage.destinations.mllp import Mllp
+from triage.destinations.stow import WebStore
 from triage.destinations.webhook import Webhook
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports import Destination
 from triage.reports import hl7, products, summary
 from triage.reports.structured_report import build
+
+DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +72,13 @@ def mllp(port: int) -> Mllp:
     return Mllp("CMRTRIAGE", MllpDestination.model_validate(values))
 
 
-@pytest.fixture(params=["fake", "orthanc", "folder", "webhook", "mllp"])
+def stow(port: int) -> WebStore:
+    url = f"http://{HOST}:{port}/dicom-web"
+    values = {"name": "web", "kind": "stow", "url": url, "timeout_s": 2}
+    return WebStore("CMRTRIAGE", StowDestination.model_validate(values))
+
+
+@pytest.fixture(params=["fake", "orthanc", "stow", "folder", "webhook", "mllp"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
     """Yield each kind of destination, with its peer there."""
     if request.param == "fake":
@@ -75,12 +91,15 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dest
     elif request.param == "mllp":
         with listener() as listening:
             yield mllp(listening.port)
+    elif request.param == "stow":
+        with orthanc(tmp_path, Plugins=[peer(DICOMWEB)]) as server:
+            yield stow(server.http_port)
     else:
         with orthanc(tmp_path) as server:
             yield dicom(server.dicom_port)
 
 
-@pytest.fixture(params=["fake", "pacs", "folder", "webhook", "mllp"])
+@pytest.fixture(params=["fake", "pacs", "stow", "folder", "webhook", "mllp"])
 def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
     """Return each kind of destination, with nobody there."""
     match request.param:
@@ -92,6 +111,8 @@ def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
             return webhook(f"http://{HOST}:{free_port()}/")
         case "mllp":
             return mllp(free_port())
+        case "stow":
+            return stow(free_port())
     return dicom(free_port())
 
 

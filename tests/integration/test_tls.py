@@ -16,14 +16,13 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from receivers.listener import SPARE
-from receivers.tls import SUITES
 from tests.builders.images import image
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
 from tests.integration.servers import HOST, wait_until
 from tests.integration.test_c_store import dcmtk
 from triage.demo import free_port
-from triage.dimse import Status
+from triage.dimse import SUITES, Status
 from triage.domain.errors import ConfigurationError
 
 

@@ -374,3 +374,14 @@ def test_who_receives_over_http_or_from_a_folder_alone_needs_no_ae_titles() -> N
     for receiver in ({"stow": STOW}, {"folder": {"path": "in"}}):
         settings = {"receiver": receiver, "destinations": [destination]}
         require_peers(Settings.model_validate(settings))
+
+
+def test_an_archive_whose_word_is_wanted_must_be_let_in(tmp_path: Path) -> None:
+    text = (
+        "destinations: [{name: a, ae_title: PACS, host: h, port: 104, commitment: true,"
+        " commitment_from: [PACS2]}]\nreceiver: "
+    )
+    with pytest.raises(ConfigurationError, match="destination a .* add PACS2 to receiver.calling"):
+        require_peers(load(written(tmp_path, f"{text}{{calling: [PACS]}}"), {}))
+    peers = "peers: {b: {ae_titles: [PACS2]}}"
+    require_peers(load(written(tmp_path, f"{text}{{calling: [PACS], {peers}}}"), {}))

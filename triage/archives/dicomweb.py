@@ -42,7 +42,7 @@ class WebArchive:
 
     def __init__(self, settings: DicomwebArchive) -> None:
         self._settings = settings
-        self._authorization = _authorization(settings)
+        self._authorization = settings.header()
         self._trusted = _trusted(settings)
 
     def find(self, search: Search) -> Iterator[ArchivedStudy]:
@@ -106,22 +106,6 @@ class WebArchive:
             follow_redirects=False,
             trust_env=False,  # no proxy that nobody named in the settings
         )
-
-
-def _authorization(settings: DicomwebArchive) -> dict[str, str]:
-    path = settings.authorization_file
-    if settings.authorization is not None:
-        value = settings.authorization.get_secret_value()
-    elif path is not None:
-        try:
-            value = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise ConfigurationError(f"cannot read authorization_file {path}") from None
-    else:
-        return {}
-    if not value.isascii() or not value.isprintable() or " " not in value:
-        raise ConfigurationError("authorization is no header value, as in Bearer ...")
-    return {"Authorization": value}
 
 
 def _trusted(settings: DicomwebArchive) -> ssl.SSLContext:

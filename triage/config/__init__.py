@@ -14,6 +14,8 @@ from triage.config.destinations import (
     DicomDestination,
     FolderDestination,
     MllpDestination,
+    PacsTls,
+    StowDestination,
     WebhookDestination,
 )
 from triage.config.fields import HASHED, AeTitle
@@ -54,12 +56,14 @@ __all__ = [
     "MllpDestination",
     "Model",
     "MoveTo",
+    "PacsTls",
     "Peer",
     "Receiver",
     "Settings",
     "SourceCompleteness",
     "Spool",
     "Stow",
+    "StowDestination",
     "StowSender",
     "Tls",
     "WatchedFolder",

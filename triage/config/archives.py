@@ -1,12 +1,12 @@
 """Whom `triage pull` asks for studies."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field
 
-from triage.config.fields import LOOPBACK, AeTitle, Count, DicomwebUrl, Hours, Port
+from triage.config.authorization import Authorized
+from triage.config.fields import AeTitle, Count, Hours, Port
 from triage.documents import Strict
 
 
@@ -41,24 +41,11 @@ class DicomArchive(Asking):
     move_to: MoveTo | None = None  #: for C-MOVE; None: C-GET
 
 
-class DicomwebArchive(Asking):
+class DicomwebArchive(Asking, Authorized):
     """An archive that is asked over QIDO-RS, and fetched from by WADO-RS."""
 
     kind: Literal["dicomweb"]
-    url: DicomwebUrl
-    authorization: SecretStr | None = None  #: the header's value, e.g. Bearer ...
-    authorization_file: Path | None = None  #: a file that holds it
     trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
-
-    @model_validator(mode="after")
-    def _private(self) -> Self:
-        if self.authorization is not None and self.authorization_file is not None:
-            raise ValueError("give authorization or authorization_file, not both")
-        secret = self.authorization is not None or self.authorization_file is not None
-        url = urlsplit(self.url)
-        if secret and url.scheme == "http" and url.hostname not in LOOPBACK:
-            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
-        return self
 
 
 Archive = Annotated[DicomArchive | DicomwebArchive, Field(discriminator="kind")]

@@ -10,10 +10,30 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
+from triage.config.authorization import Authorized
 from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
 from triage.documents import Strict
 
 OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
+
+
+class DestinationTls(Strict):
+    """TLS to a destination; its certificate must be for its host."""
+
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _paired(self.certificate, self.key)
+        return self
+
+
+class PacsTls(DestinationTls):
+    """TLS with a PACS."""
+
+    name: str | None = None  #: DNS name or address that its certificate must have; None: host
 
 
 class DicomDestination(Strict):
@@ -25,9 +45,18 @@ class DicomDestination(Strict):
     ae_title: AeTitle
     host: str
     port: Port
+    tls: PacsTls | None = None  #: None: no TLS
+    commitment: bool = False  #: delivered is when it has said that it keeps it (PS3.4 J)
+    #: it is asked again, then sent to again, when it has not said so for so long
+    commitment_within_s: float = Field(default=3600.0, gt=0, le=86_400)
+    commitment_from: tuple[AeTitle, ...] = ()  #: calling AE titles of its reports besides ae_title
     timeout_s: float = Field(
         default=30.0, gt=0, le=40
     )  #: to connect, to be accepted, to be answered
+
+    def reporters(self) -> tuple[str, ...]:
+        """Return the AE titles whose word on what it keeps counts."""
+        return (self.ae_title, *self.commitment_from)
 
 
 class FolderDestination(Strict):
@@ -64,19 +93,6 @@ class WebhookDestination(Strict):
         return self
 
 
-class DestinationTls(Strict):
-    """TLS to a destination; its certificate must be for its host."""
-
-    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
-    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
-    key: Path | None = None  #: PEM, not encrypted
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _paired(self.certificate, self.key)
-        return self
-
-
 class MllpDestination(Strict):
     """A system that takes HL7 v2 messages over MLLP."""
 
@@ -87,6 +103,30 @@ class MllpDestination(Strict):
     port: Port
     tls: DestinationTls | None = None  #: None: no TLS
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+
+
+class StowDestination(Authorized):
+    """A DICOMweb service that takes products over STOW-RS."""
+
+    takes: ClassVar[Collection[str]] = OBJECTS
+    name: Name
+    kind: Literal["stow"]
+    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
+    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
+    key: Path | None = None  #: PEM, not encrypted
+    without_tls: bool = False  #: send beyond this machine in plain HTTP
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _paired(self.certificate, self.key)
+        url = urlsplit(self.url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK and not self.without_tls:
+            raise ValueError(
+                f"to {url.hostname} reports could be read on the way: use an https:// url, or, in "
+                "a network that you trust, without_tls: true"
+            )
+        return self
 
 
 def _paired(certificate: Path | None, key: Path | None) -> None:
@@ -105,10 +145,13 @@ AnyDestination = Annotated[
     Annotated[DicomDestination, Tag("dicom")]
     | Annotated[FolderDestination, Tag("folder")]
     | Annotated[WebhookDestination, Tag("webhook")]
-    | Annotated[MllpDestination, Tag("mllp")],
+    | Annotated[MllpDestination, Tag("mllp")]
+    | Annotated[StowDestination, Tag("stow")],
     Discriminator(
         _kind,
         custom_error_type="kind",
-        custom_error_message="kind is dicom (which it is if left out), folder, webhook or mllp",
+        custom_error_message=(
+            "kind is dicom (which it is if left out), folder, webhook, mllp or stow"
+        ),
     ),
 ]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from triage.config.destinations import DicomDestination
 from triage.config.site import Settings
 from triage.documents import Location, Strict, parse, read
 from triage.domain.errors import ConfigurationError
@@ -42,11 +43,22 @@ def require_peers(settings: Settings) -> None:
             "destinations is empty, so no report could be sent: list at least one PACS"
         )
     for each in settings.destinations:
+        if isinstance(each, DicomDestination) and each.commitment:
+            _require_reports(settings, each)
         if not set(each.takes) & set(settings.reports):
             raise ConfigurationError(
                 f"destination {each.name} would get nothing: of {', '.join(each.takes)}, which it "
                 "takes, reports has none; add one"
             )
+
+
+def _require_reports(settings: Settings, pacs: DicomDestination) -> None:
+    unheard = set(pacs.reporters()) - set(settings.receiver.titles())
+    if unheard:
+        raise ConfigurationError(
+            f"destination {pacs.name} is asked for storage commitment, and its reports would be "
+            f"rejected: add {', '.join(sorted(unheard))} to receiver.calling or receiver.peers"
+        )
 
 
 def shown(settings: Settings) -> str:

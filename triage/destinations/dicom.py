@@ -7,6 +7,7 @@ before that proposes them all, and the best that was accepted is the one to send
 
 from collections.abc import Collection, Sequence
 from io import BytesIO
+from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -15,6 +16,8 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
+from triage.destinations import dicom_tls
+from triage.destinations.dicom_tls import Handshake
 from triage.dimse import AT_ONCE, in_words, is_stored
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
@@ -30,31 +33,32 @@ class DicomStore:
     def __init__(self, calling_ae: str, settings: DicomDestination) -> None:
         self.name = settings.name
         self._calling_ae = calling_ae
-        self._settings = settings
+        self.settings = settings
+        self._tls = dicom_tls.context(settings.tls, self.name) if settings.tls else None
 
     def choose(self, offers: Sequence[Product]) -> Product:
         """Return the first product whose SOP class the PACS accepts."""
-        association = self._associate(*(offer.sop_class_uid for offer in offers))
+        association = self.associate(*(offer.sop_class_uid for offer in offers))
         accepted = {context.abstract_syntax for context in association.accepted_contexts}
-        _end(association)
+        end(association)
         return next(offer for offer in offers if offer.sop_class_uid in accepted)
 
     def deliver(self, product: Product) -> Acknowledgement:
         """Store a product at the PACS."""
-        association = self._associate(product.sop_class_uid)
+        association = self.associate(product.sop_class_uid)
         try:
             dataset = dcmread(BytesIO(product.content))
             return _judged(self._sent(association, dataset))
         finally:
-            _end(association)
+            end(association)
 
     def echo(self) -> Acknowledgement:
         """Ask the PACS whether it is there (C-ECHO)."""
-        association = self._associate(Verification)
+        association = self.associate(Verification)
         try:
             return _judged(association.send_c_echo())
         finally:
-            _end(association)
+            end(association)
 
     def _sent(self, association: Association, dataset: Dataset) -> Dataset:
         try:
@@ -62,27 +66,40 @@ class DicomStore:
         except ValueError as error:  # no accepted presentation context for this instance
             raise DeliveryFailed(f"{self.name}: {error}") from None
 
-    def _associate(self, *sop_class_uids: str) -> Association:
-        settings = self._settings
+    def associate(self, *sop_class_uids: str, handlers: Sequence[Any] = ()) -> Association:
+        """Return an open association that proposes SOP classes; raise DeliveryFailed otherwise."""
+        settings = self.settings
         ae = AE(ae_title=self._calling_ae)
         for sop_class_uid in sop_class_uids:
             ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
+        handshake = Handshake(self._tls) if self._tls else None
         try:
             association = ae.associate(
-                settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
+                settings.host,
+                settings.port,
+                ae_title=settings.ae_title,
+                evt_handlers=[AT_ONCE, *handlers],
+                tls_args=handshake.arguments(settings) if handshake else None,
             )
         except OSError as error:  # a host name that does not resolve
             raise DestinationUnreachable(f"{settings.host}: {error.strerror}") from None
         except UnicodeError:
             raise DestinationUnreachable(f"{settings.host} is no host name") from None
         if not association.is_established:
+            if handshake and handshake.why:
+                raise DestinationUnreachable(f"{self.peer} gives no answer, TLS: {handshake.why}")
             raise self._refusal(association, sop_class_uids)
         return association
 
+    @property
+    def peer(self) -> str:
+        """Who it is, for people."""
+        return f"{self.settings.ae_title} at {self.settings.host}:{self.settings.port}"
+
     def _refusal(self, association: Association, proposed: Sequence[str]) -> DeliveryFailed:
-        peer = f"{self._settings.ae_title} at {self._settings.host}:{self._settings.port}"
+        peer = self.peer
         primitive = association.acceptor.primitive
         if association.is_rejected:
             reason = getattr(primitive, "reason_str", "no reason given")
@@ -107,6 +124,7 @@ def _judged(response: Dataset) -> Acknowledgement:
     return Acknowledgement(answer)
 
 
-def _end(association: Association) -> None:
+def end(association: Association) -> None:
+    """Release an association, if it is there."""
     if association.is_established:
         association.release()

@@ -17,6 +17,17 @@ class FailureReason(IntEnum):
     CLASS_INSTANCE_CONFLICT = 0x0119
 
 
+#: Failure Reason (0008,1197) of PS3.3 C.14.1.1, as archives may give them.
+NOT_KEPT = {
+    0x0110: "Processing failure",
+    0x0112: "No such object instance",
+    0x0119: "Class/Instance conflict",
+    0x0122: "Referenced SOP Class not supported",
+    0x0131: "Duplicate Transaction UID",
+    0x0213: "Resource limitation",
+}
+
+
 @dataclass(frozen=True)
 class Reference:
     """An instance that somebody asks about."""
@@ -51,7 +62,16 @@ class Report:
 
     transaction_uid: str
     committed: tuple[Reference, ...]
-    failed: tuple[tuple[Reference, FailureReason], ...]
+    failed: tuple[tuple[Reference, int], ...]  #: each with its Failure Reason
+
+    def keeps(self, reference: Reference) -> bool:
+        """Tell whether an instance is named as kept, and nowhere as failed."""
+        return reference in self.committed and self.reason(reference) is None
+
+    def reason(self, reference: Reference) -> int | None:
+        """Return why an instance is not kept; None where none is given."""
+        uid = reference.sop_instance_uid
+        return next((why for each, why in self.failed if each.sop_instance_uid == uid), None)
 
 
 def judge(

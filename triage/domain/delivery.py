@@ -1,8 +1,9 @@
 """Products, and one delivery per product and destination.
 
-Rule: a delivery is DELIVERED on the destination's own word, PENDING until then, and FAILED only
-after `max_attempts`; its last answer is always kept. Of a product and its alternatives, which say
-the same in older SOP classes, a destination gets one.
+Rule: a delivery is DELIVERED on the destination's own word, PENDING until then (STORED where an
+archive has taken it, and has not said yet that it keeps it), and FAILED only after `max_attempts`;
+its last answer is always kept. Of a product and its alternatives, which say the same in older SOP
+classes, a destination gets one.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,10 +21,14 @@ class DeliveryState(StrEnum):
     """Where one delivery stands."""
 
     PENDING = "PENDING"
+    STORED = "STORED"  #: taken, and the archive's word that it keeps it is outstanding
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
     #: a later assessment of the same revision made it needless, or a message of a later revision
     SUPERSEDED = "SUPERSEDED"
+
+
+UNDER_WAY = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,16 @@ folder.
 """
 
 import re
+from uuid import uuid4
 
 #: PS3.5 9.1 but for leading zeros, which real ones have: digits and dots alone, so never a path.
 UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_LENGTH = 64
+
+
+def new_uid() -> str:
+    """Return a UID that nobody has had (PS3.5 B.2)."""
+    return f"2.25.{uuid4().int}"
 
 
 def is_uid(text: str) -> bool:

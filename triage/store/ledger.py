@@ -14,7 +14,7 @@ from sqlalchemy import Row, exists, func, insert, select
 
 from triage.domain.census import Census
 from triage.domain.completeness import Stack
-from triage.domain.delivery import Delivery, DeliveryState, Outage, Product, Route
+from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -329,10 +329,7 @@ class SqlLedger:
         """Return due deliveries never queued, or queued so long ago; None: never again."""
         at = self._clock.now()
         query = select(deliveries.c.id).where(
-            deliveries.c.state == DeliveryState.PENDING,
-            rows.is_over(deliveries.c.due_at, at),
-            rows.is_over(deliveries.c.lease_until, at),
-            rows.reachable(),
+            rows.is_due(at),
             rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
@@ -360,12 +357,7 @@ class SqlLedger:
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
         at = self._clock.now()
-        free = rows.update_delivery(delivery_id).where(
-            deliveries.c.state == DeliveryState.PENDING,
-            rows.is_over(deliveries.c.due_at, at),
-            rows.is_over(deliveries.c.lease_until, at),
-            rows.reachable(),
-        )
+        free = rows.update_delivery(delivery_id).where(rows.is_due(at))
         taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
         with self._database.writing() as connection:
             if connection.execute(taken).rowcount == 0:
@@ -377,7 +369,7 @@ class SqlLedger:
         """Extend the lease of a delivery that is under way."""
         renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
         # An attempt that has ended has no lease, and must not get one.
-        under_way = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.lease_until > 0)
+        under_way = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.lease_until > 0)
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*under_way)).rowcount == 1
 
@@ -421,8 +413,10 @@ class SqlLedger:
             "unreachable_since": rows.silent_since(at, unreachable),
         }
         values = {"last_answer": answer, "changed_at": at, **found, **waiting}
+        # An archive's word may have come meanwhile.
+        again = rows.update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
-            connection.execute(rows.update_delivery(delivery_id).values(values))
+            connection.execute(again.values(state=DeliveryState.PENDING, **values))
 
     def outages(self) -> Sequence[Outage]:
         """Return the destinations that do not answer, by name."""

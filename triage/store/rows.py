@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
     bindparam,
     case,
     exists,
@@ -24,7 +25,15 @@ from sqlalchemy import (
     update,
 )
 
-from triage.domain.delivery import LONGEST_WAIT_S, Delivery, DeliveryState, Outage, Product, Route
+from triage.domain.delivery import (
+    LONGEST_WAIT_S,
+    UNDER_WAY,
+    Delivery,
+    DeliveryState,
+    Outage,
+    Product,
+    Route,
+)
 from triage.domain.instance import Identity, Receipt, Source
 from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
@@ -102,6 +111,18 @@ def is_over(moment: Any, at: float) -> Any:
     asks may have read the time a little before who wrote, and then waited for the lock.
     """
     return or_(moment <= at, moment > at + LONGEST_WAIT_S + CLOCKS_APART_S)
+
+
+def is_due(at: float) -> Any:
+    """Return the condition of deliveries that something is to be done about, and by nobody yet.
+
+    An archive's word is waited for longer than anything else; where the clock was set back
+    since, it is asked again.
+    """
+    word, due_at = deliveries.c.state == DeliveryState.STORED, deliveries.c.due_at
+    pending = and_(deliveries.c.state == DeliveryState.PENDING, is_over(due_at, at))
+    silent = and_(word, or_(due_at <= at, deliveries.c.changed_at > at + LONGEST_WAIT_S))
+    return and_(or_(pending, silent), is_over(deliveries.c.lease_until, at), reachable())
 
 
 def revision_of(row: Row[Any]) -> StudyRevision:
@@ -319,6 +340,8 @@ def open_delivery(
     known = connection.execute(select(deliveries).where(*same)).one_or_none()
     if known is not None and known.state == DeliveryState.DELIVERED:
         return None
+    if known is not None and known.state == DeliveryState.STORED:
+        return int(known.id)  # it has arrived; the archive's word is waited for
     if known is not None:
         again = {**fresh, "lease_until": 0.0, "queued_at": 0.0}
         connection.execute(update_delivery(known.id).values(again))
@@ -378,7 +401,7 @@ def reachable() -> Any:
     Of a destination that did not answer, one may: the oldest that found it so. The others wait for
     its word, or each would hold up the healthy destinations for a time-out.
     """
-    silent = (deliveries.c.state == DeliveryState.PENDING, deliveries.c.unreachable)
+    silent = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.unreachable)
     probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
     blocked = select(deliveries.c.destination).where(*silent)
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
@@ -394,7 +417,7 @@ def silent_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a colum
 
 def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, by name."""
-    pending = deliveries.c.state == DeliveryState.PENDING
+    under_way = deliveries.c.state.in_(UNDER_WAY)
     known = deliveries.c.unreachable_since
     # What an earlier version found has no moment: the last try is one.
     since = case((known > 0, known), else_=deliveries.c.changed_at)
@@ -404,12 +427,12 @@ def find_outages(connection: Connection) -> list[Outage]:
             func.min(deliveries.c.id).label("probe"),
             func.min(since).label("since"),
         )
-        .where(pending, deliveries.c.unreachable)
+        .where(under_way, deliveries.c.unreachable)
         .group_by(deliveries.c.destination)
         .subquery()
     )
     others = deliveries.alias()
-    to_it = (others.c.state == DeliveryState.PENDING, others.c.destination == silent.c.destination)
+    to_it = (others.c.state.in_(UNDER_WAY), others.c.destination == silent.c.destination)
     waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
     probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
     query = select(silent.c.destination, silent.c.since, *probe).join_from(
@@ -480,8 +503,10 @@ def end_delivery(
     study_uid, revision = connection.execute(mine).one()
     # The study is locked first, as `finish` does it, or the two might wait for each other.
     find_study(connection, study_uid, revision)
-    ended = {"state": state, "last_answer": answer, "changed_at": at}
-    connection.execute(update_delivery(delivery_id).values(ended))
+    ended = update_delivery(delivery_id)
+    if state is DeliveryState.FAILED:  # an archive's word may have come meanwhile
+        ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
+    connection.execute(ended.values(state=state, last_answer=answer, changed_at=at))
     end_study(connection, study_uid, revision, at)
 
 
@@ -491,7 +516,7 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
-    if study is None or counts.get(DeliveryState.PENDING):
+    if study is None or any(counts.get(state) for state in UNDER_WAY):
         return
     if failed := counts.get(DeliveryState.FAILED):
         why = (

@@ -104,6 +104,19 @@ commitments = Table(
     sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
 )
 
+#: Which delivery an archive is asked about under a Transaction UID. They stay: a word may be late.
+commitment_requests = Table(
+    "commitment_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("transaction_uid", String(64), nullable=False, unique=True),
+    Column("delivery_id", Integer, nullable=False),
+    Column("after_sending", Boolean, nullable=False),  # else the same was asked again
+    Column("asked_at", Float, nullable=False),
+    ForeignKeyConstraint(["delivery_id"], ["deliveries.id"]),
+    Index("commitment_requests_by_delivery", "delivery_id"),
+)
+
 #: What is announced of studies: procedure steps, and notifications of instances.
 announcements = Table(
     "announcements",

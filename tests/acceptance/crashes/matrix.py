@@ -18,6 +18,7 @@ from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surround
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
+from triage.destinations.commitment import AT_ONCE_S
 from triage.domain.study import Event, State
 from triage.steps import Moment, Step
 
@@ -33,6 +34,8 @@ ARRIVING = {
     Event.INSTANCE_RECEIVED,
 }
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
+#: What a worker reaches when its study may have ended: it waits a little for its archive.
+AFTER_THE_END = {Step.COMMITMENT_ASKED, Step.DELIVERED}
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
 BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}
 ITSELF = "it is killed"
@@ -79,6 +82,8 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
     began = time.monotonic()
     around.shift_clock(0)
     around.wait_until_up()
+    if moment in AFTER_THE_END:  # so that it is this study's
+        time.sleep(2 * AT_ONCE_S)
     study = (not_for_us if moment is Event.DECLINED else small_study)(number)
     cell = Cell(moment, fault, study.uid)
     try:
@@ -244,7 +249,9 @@ def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: Any) -
         here = [each for each in wanted if _site_of(*each) == (quiet_s, shared)]
         with (
             _ledger(shared=shared) as database,
-            surroundings(folder / f"site_{place}", quiet_s, database, **settings) as around,
+            surroundings(
+                folder / f"site_{place}", quiet_s, database, commitment=True, **settings
+            ) as around,
         ):
             done += _at_one_site(around, here)
     return done

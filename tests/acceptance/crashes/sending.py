@@ -71,7 +71,8 @@ def _associated(port: int) -> Association:
 
 def _close(association: Association) -> None:
     """Close what pynetdicom leaves open where the peer was the first to end."""
-    association.join(GIVEN_UP_S)
+    if association.ident is not None:  # else it could not connect, and has no thread
+        association.join(GIVEN_UP_S)
     connection: Any = association.dul.socket
     if connection is not None and connection.socket is not None:
         connection.socket.close()

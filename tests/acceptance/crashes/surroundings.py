@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.acceptance.site import MARK, WORKERS, Site, configure
+from tests.acceptance.site import CALLED, MARK, WORKERS, Site, configure
 from tests.integration import servers
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
@@ -30,6 +30,8 @@ from triage.steps import Moment
 
 DISK_BYTES = 300_000_000
 START_S = 60.0
+#: The archive says what it keeps to who asks within less; then it is asked again, seconds.
+WITHIN_S = 5.0
 BOUNDS = {"max_attempts": 3, "max_delivery_attempts": 4, "lease_s": 3}
 PARTS = (("serve",), ("receive",), ("work", "assess"), ("work", "deliver"))  #: words of commands
 HOOK = Path(__file__).parent / "hook"
@@ -95,10 +97,12 @@ class Archive:
 
     folder: Path
     server: Orthanc = field(default_factory=lambda: Orthanc(free_port(), free_port()))
+    reports_to: int = 0  #: where it says what it keeps, to whoever asks
     _process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        self._process = servers.start(self.server, self.folder)
+        us = {"AET": CALLED, "Host": HOST, "Port": self.reports_to}
+        self._process = servers.start(self.server, self.folder, DicomModalities={"us": us})
         wait_until(self.server.is_up, what="Orthanc")
 
     def kill(self) -> None:
@@ -278,9 +282,14 @@ def surroundings(
     quiet_s: float,
     database: Postgres | None = None,
     disk_bytes: int = DISK_BYTES,
+    *,
+    commitment: bool = False,
     **settings: Any,
 ) -> Iterator[Surroundings]:
-    """Run a site on a small disk of its own, and an archive, until the block ends."""
+    """Run a site on a small disk of its own, and an archive, until the block ends.
+
+    With `commitment` a report is delivered when the archive has said that it keeps it.
+    """
     archive = Archive(folder / "orthanc")
     to_archive = Wire(archive.server.dicom_port)
     if database is not None:
@@ -288,6 +297,9 @@ def surroundings(
     site = _site(folder / "site", archive, to_archive.port, quiet_s, settings)
     around = Surroundings(site, archive, to_archive, Wire(site.port), folder / "wishes", database)
     around.wishes.mkdir()
+    if commitment:
+        archive.reports_to = around.to_site.port
+        _ask_for_commitment(site)
     with ExitStack() as running:
         running.enter_context(_disk(site.state, disk_bytes))
         running.callback(archive.kill)
@@ -315,6 +327,14 @@ def _site(
     content |= {"worker": BOUNDS, "log": "json", "reports": ["structured_report"], **settings}
     site.config.write_text(yaml.safe_dump(content))
     return site
+
+
+def _ask_for_commitment(site: Site) -> None:
+    content = yaml.safe_load(site.config.read_text())
+    (pacs,) = content["destinations"]
+    pacs |= {"commitment": True, "commitment_within_s": WITHIN_S}
+    content["receiver"]["calling"].append(pacs["ae_title"])
+    site.config.write_text(yaml.safe_dump(content))
 
 
 @contextmanager

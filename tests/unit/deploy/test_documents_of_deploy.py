@@ -40,7 +40,6 @@ from receivers.stow.answer import JSON, XML, Reason
 from receivers.stow.app import PIECE
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
-from receivers.tls import SUITES
 from tests.unit.audit.events import EVENTS
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
@@ -50,9 +49,11 @@ from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.audit.message import FACILITY, MSGID
 from triage.audit.sender import BATCH, UNCONFIRMED_MOST
 from triage.commands.token import BYTES
-from triage.config import DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
+from triage.config import DicomDestination, DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
+from triage.destinations.commitment import AT_ONCE_S
 from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.dimse import WARNINGS, Action, Status, Step, in_words
+from triage.destinations.stow import JUDGED, LOGIN, NOTHING, PAUSE
+from triage.dimse import SUITES, WARNINGS, Action, Status, Step, Told, in_words
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
 from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
@@ -65,6 +66,7 @@ STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
 RECEIVER = Receiver()
+DICOM_FIELDS = DicomDestination.model_fields
 ARCHIVE_MODELS = (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -109,6 +111,11 @@ def test_the_answers_to_who_asks_for_commitment() -> None:
     assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
 
 
+def test_the_answers_to_who_reports_commitment() -> None:
+    told = [status for status, _ in table(STATEMENT, "reports")]
+    assert told == [f"0x{status:04X}" for status in sorted(Told)]
+
+
 def test_the_answers_to_who_announces() -> None:
     steps = [status for status, _ in table(STATEMENT, "steps")]
     assert steps == [f"0x{status:04X}" for status in sorted(Step)]
@@ -124,6 +131,13 @@ def test_the_answers_of_stow() -> None:
     assert [code for code, *_ in table(STATEMENT, "store statuses")] == sorted({*used, defect})
     reasons = [reason for reason, _ in table(STATEMENT, "store reasons")]
     assert reasons == [f"0x{reason:04X}" for reason in sorted(Reason)]
+
+
+def test_what_answers_to_a_store_over_the_web_mean() -> None:
+    codes = [re.findall(r"\b\d{3}\b", answer) for answer, _ in table(STATEMENT, "store answers")]
+    assert {*codes[0]} == {*codes[1]} == {*map(str, JUDGED)}
+    assert codes[4] == [*map(str, sorted(LOGIN))]
+    assert codes[5] == [*map(str, sorted(PAUSE))]
 
 
 def test_the_answers_that_count_as_stored() -> None:
@@ -184,6 +198,9 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {LULL_S:g} s later on the same association",
+        f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which there is not",
+        f"which is open for {AT_ONCE_S:g} s more",
+        f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",
         f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
         f"Instance Availability Notification ({InstanceAvailabilityNotification}, PS3.4 R",
         f"(Error ID 0x{MAY_NOT_BE_CHANGED:04X})",

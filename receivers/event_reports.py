@@ -1,0 +1,24 @@
+"""Where archives tell, on associations of theirs, that they keep what we have sent.
+
+Rule: we are SCU of storage commitment there, and accept that the archive proposes to be SCP
+(PS3.7 D.3.3.4). What a report says is judged elsewhere.
+"""
+
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+
+from triage.committed import Promises
+from triage.domain.instance import Source
+from triage.event_reports import answered
+
+
+def serve(ae: AE, promises: Promises) -> list[tuple[evt.EventType, object, list[Promises]]]:
+    """Take reports; return the handlers that this needs."""
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    return [(evt.EVT_N_EVENT_REPORT, _take, [promises])]
+
+
+def _take(event: evt.Event, promises: Promises) -> tuple[int, None]:
+    requestor = event.assoc.requestor
+    source = Source(str(requestor.ae_title).strip(), str(requestor.address))
+    return answered(event, lambda report: promises.take(report, source))

@@ -1,0 +1,442 @@
+"""Storage commitment as SCU: Orthanc, and archives that fail, are late, or lie."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+import receivers.c_store
+from tests.builders.assessments import mixed
+from tests.builders.reportings import reporting
+from tests.contract.ledgers import HOLDER, assessing, current
+from tests.fakes import FakeClock
+from tests.integration.servers import HOST, orthanc, wait_until
+from triage.committed import UNEXPECTED, Promises
+from triage.config import DicomDestination, Receiver
+from triage.deliver import Deliverer
+from triage.demo import free_port
+from triage.destinations.commitment import opened
+from triage.dimse import Told
+from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.study import State
+from triage.intake import Intake
+from triage.reports.structured_report import build
+from triage.store.commitment_requests import SOON_S, SqlCommitmentRequests
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+OURS = "CMRTRIAGE"
+WITHIN_S = 3600.0
+WRITTEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    return build(reporting(mixed()))
+
+
+@dataclass
+class Ours:
+    """A receiver, and a worker that delivers one product to an archive."""
+
+    ledger: SqlLedger
+    requests: SqlCommitmentRequests
+    clock: FakeClock
+    port: int
+    study_uid: str
+    delivery_id: int
+    deliverer: Deliverer
+
+    def delivery(self) -> Delivery:
+        found = self.ledger.delivery(self.delivery_id)
+        assert found is not None
+        return found
+
+    def work(self, after_s: float = 0.0) -> DeliveryState:
+        self.clock.pass_s(after_s)
+        self.deliverer.deliver(self.delivery_id)
+        return self.delivery().state
+
+    def wait_for(self, state: DeliveryState) -> None:
+        wait_until(lambda: self.delivery().state is state, 20, state)
+
+    def incidents(self) -> list[str]:
+        return [each.detail for each in self.ledger.incidents(9, of=[UNEXPECTED])]
+
+
+@contextmanager
+def ours(
+    folder: Path, product: Product, archive_port: int, port: int = 0, **settings: Any
+) -> Iterator[Ours]:
+    title = settings.pop("ae_title", "ARCHIVE")
+    pacs = DicomDestination(
+        name="pacs",
+        ae_title=title,
+        host=HOST,
+        port=archive_port,
+        timeout_s=5,
+        commitment=True,
+        commitment_within_s=WITHIN_S,
+        **settings,
+    )
+    clock = FakeClock()
+    ledger = SqlLedger.in_folder(folder, clock)
+    requests = SqlCommitmentRequests(SqlLedger.database_in(folder), clock)
+    reporters = {"pacs": pacs.reporters(), "other": ("SOMEBODY",)}
+    promises = Promises(ledger, requests, reporters)
+    port = port or free_port()
+    receiver = Receiver(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
+    server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
+    study = assessing(ledger)
+    (due,) = ledger.finish(study, HOLDER, "{}", [product], [(product, "pacs")]) or ()
+    deliverer = Deliverer(ledger, {"pacs": opened(OURS, pacs)}, 9, promises=promises)
+    try:
+        yield Ours(ledger, requests, clock, port, study.study_uid, due, deliverer)
+    finally:
+        receivers.c_store.end(server)
+        requests.close()
+        ledger.close()
+
+
+@dataclass
+class Archive:
+    """An archive whose word a test gives."""
+
+    port: int = field(default_factory=free_port)
+    stored: list[str] = field(default_factory=list)
+    asked: list[Dataset] = field(default_factory=list)
+    answer: int = 0  #: to a request
+    at_once: int | None = None  #: Failure Reason that is told on the association that asks; 0: kept
+    store_status: int = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        ae = AE(ae_title="ARCHIVE")
+        ae.supported_contexts = AllStoragePresentationContexts
+        ae.add_supported_context(StorageCommitmentPushModel)
+        handlers: Any = [
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, self._ask),
+            (evt.EVT_DIMSE_SENT, self._sent),
+        ]
+        server: Any = ae.start_server((HOST, self.port), block=False, evt_handlers=handlers)
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+    def _store(self, event: evt.Event) -> int:
+        request: Any = event.request
+        self.stored.append(str(request.AffectedSOPInstanceUID))
+        return self.store_status
+
+    def _ask(self, event: evt.Event) -> tuple[int, None]:
+        self.asked.append(event.action_information)
+        return self.answer, None
+
+    def _sent(self, event: evt.Event) -> None:
+        is_answer = type(event.message).__name__ == "N_ACTION_RSP"
+        if is_answer and self.at_once is not None:
+            told = word(self.asked[-1], self.at_once)
+            Thread(target=say, args=(event.assoc, told), daemon=True).start()
+
+
+def word(asked: Dataset, reason: int = 0) -> Dataset:
+    """Return the report on a request: kept, or all failed for a reason."""
+    told = Dataset()
+    told.TransactionUID = asked.TransactionUID
+    items = [Dataset() for _ in asked.ReferencedSOPSequence]
+    for item, about in zip(items, asked.ReferencedSOPSequence, strict=True):
+        item.ReferencedSOPClassUID = about.ReferencedSOPClassUID
+        item.ReferencedSOPInstanceUID = about.ReferencedSOPInstanceUID
+        if reason:
+            item.FailureReason = reason
+    if reason:
+        told.FailedSOPSequence = items
+    else:
+        told.ReferencedSOPSequence = items
+    return told
+
+
+def say(association: Any, told: Dataset | None, kind: int | None = None, **named: Any) -> int:
+    """Send a report; return what it is answered with."""
+    kind = kind or (2 if told is not None and "FailedSOPSequence" in told else 1)
+    instance = named.get("instance", StorageCommitmentPushModelInstance)
+    response, _ = association.send_n_event_report(told, kind, StorageCommitmentPushModel, instance)
+    return int(response.get("Status", -1))
+
+
+def tell(here: Ours, told: Dataset | None, calling: str = "ARCHIVE", **named: Any) -> int:
+    """Report on a new association, in which the archive proposes to be SCP."""
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = ae.associate(HOST, here.port, ae_title=OURS, ext_neg=[role])
+    assert association.is_established
+    (accepted,) = association.accepted_contexts
+    assert accepted.as_scp
+    try:
+        return say(association, told, **named)
+    finally:
+        association.release()
+
+
+@pytest.fixture
+def archive() -> Iterator[Archive]:
+    made = Archive()
+    with made.listening():
+        yield made
+
+
+@pytest.fixture
+def here(tmp_path: Path, product: Product, archive: Archive) -> Iterator[Ours]:
+    with ours(tmp_path, product, archive.port, commitment_from=("ARCHIVE2",)) as made:
+        yield made
+
+
+def test_orthanc_keeps_what_it_says(tmp_path: Path, product: Product) -> None:
+    port = free_port()
+    known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
+    with (
+        orthanc(tmp_path / "pacs", DicomModalities=known) as server,
+        ours(tmp_path, product, server.dicom_port, port, ae_title="ORTHANC") as here,
+    ):
+        assert here.work() in {DeliveryState.STORED, DeliveryState.DELIVERED}
+        here.wait_for(DeliveryState.DELIVERED)
+        assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
+        assert current(here.ledger, here.study_uid).state is State.DELIVERED
+        assert len(server.reports()) == 1
+
+
+def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product) -> None:
+    """Here the report is the archive's own that it has no such instance."""
+    port = free_port()
+    known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
+    with (
+        orthanc(tmp_path / "pacs", DicomModalities=known) as server,
+        ours(tmp_path, product, server.dicom_port, port, ae_title="ORTHANC") as here,
+    ):
+        destination = here.deliverer.destinations["pacs"]
+        taken = destination.deliver(product)
+        server.empty()
+        transaction = "2.25.77"
+        assert here.requests.ask(here.delivery_id, transaction, taken.answer)
+        destination.ask(transaction, product, lambda *_: True)  # type: ignore[attr-defined]
+        here.wait_for(DeliveryState.PENDING)
+        assert here.delivery().last_answer == "not committed: 0x0112 No such object instance"
+        here.work(300)
+        here.wait_for(DeliveryState.DELIVERED)
+        assert len(server.reports()) == 1
+
+
+def test_delivered_is_when_the_archive_says_that_it_keeps_it(here: Ours, archive: Archive) -> None:
+    assert here.work() is DeliveryState.STORED
+    assert here.delivery().last_answer == (
+        "0x0000 Success; its word that it keeps it is waited for"
+    )
+    assert current(here.ledger, here.study_uid).state is State.ASSESSED
+    (asked,) = archive.asked
+    (item,) = asked.ReferencedSOPSequence
+    assert item.ReferencedSOPInstanceUID == here.delivery().product.sop_instance_uid
+    assert tell(here, word(asked)) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.DELIVERED
+    assert current(here.ledger, here.study_uid).state is State.DELIVERED
+    assert tell(here, word(asked, 0x0112)) == Told.SUCCESS  # it has said otherwise before
+    assert here.delivery().state is DeliveryState.DELIVERED
+    assert len(archive.stored) == 1
+
+
+@pytest.mark.parametrize("reason", [0, 0x0110])
+def test_a_report_on_the_association_that_asked_is_taken(
+    here: Ours, archive: Archive, reason: int
+) -> None:
+    archive.at_once = reason
+    ended = DeliveryState.PENDING if reason else DeliveryState.DELIVERED
+    assert here.work() is ended
+    assert ("0x0110 Processing failure" in here.delivery().last_answer) == bool(reason)
+
+
+def test_a_warning_of_the_archive_is_kept_beside_its_word(here: Ours, archive: Archive) -> None:
+    archive.store_status, archive.at_once = 0xB000, 0
+    assert here.work() is DeliveryState.DELIVERED
+    assert here.delivery().last_answer == (
+        "0xB000 Coercion of data elements; committed: it keeps it"
+    )
+
+
+def test_what_it_does_not_keep_is_sent_again_under_the_same_uid(
+    here: Ours, archive: Archive
+) -> None:
+    here.work()
+    assert tell(here, word(archive.asked[0], 0x0213)) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.PENDING
+    assert here.delivery().last_answer == "not committed: 0x0213 Resource limitation"
+    assert here.work(1) is DeliveryState.PENDING  # not at once
+    assert here.work(5) is DeliveryState.STORED
+    assert len(archive.stored) == 2
+    assert len({*archive.stored}) == 1
+    assert tell(here, word(archive.asked[0], 0x0112)) == Told.SUCCESS  # of the question before
+    assert here.delivery().state is DeliveryState.STORED
+    assert tell(here, word(archive.asked[1])) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.DELIVERED
+
+
+def test_who_stays_silent_is_asked_again_then_sent_to_again(here: Ours, archive: Archive) -> None:
+    here.work()
+    assert here.work(WITHIN_S - 1) is DeliveryState.STORED
+    assert (len(archive.stored), len(archive.asked)) == (1, 1)
+    assert here.ledger.unsent_deliveries(0) == []
+    here.clock.pass_s(2)
+    assert here.ledger.unsent_deliveries(0) == [here.delivery_id]
+    here.work()
+    assert (len(archive.stored), len(archive.asked)) == (1, 2)
+    here.work(WITHIN_S + 1)
+    assert (len(archive.stored), len(archive.asked)) == (2, 3)
+    here.work(WITHIN_S + 1)
+    assert (len(archive.stored), len(archive.asked)) == (2, 4)
+    assert len({asked.TransactionUID for asked in archive.asked}) == 4
+    assert tell(here, word(archive.asked[0])) == Told.SUCCESS  # late, and still its word
+    assert here.delivery().state is DeliveryState.DELIVERED
+
+
+def test_who_never_says_anything_is_given_up(here: Ours, archive: Archive) -> None:
+    for _ in range(10):
+        state = here.work(WITHIN_S + 1)
+    assert state is DeliveryState.FAILED
+    assert "it has not said that it keeps it" in here.delivery().last_answer
+    assert current(here.ledger, here.study_uid).state is State.FAILED
+    assert tell(here, word(archive.asked[0])) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.FAILED
+
+
+def test_who_always_says_no_is_given_up(here: Ours, archive: Archive) -> None:
+    archive.at_once = 0x0110
+    for _ in range(9):
+        assert here.work(300) is DeliveryState.PENDING
+    assert here.work(300) is DeliveryState.FAILED
+    assert here.delivery().last_answer == (
+        "it has not said that it keeps it; not committed: 0x0110 Processing failure"
+    )
+    assert len(archive.stored) == 9
+
+
+def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
+    here: Ours, archive: Archive
+) -> None:
+    archive.answer = 0x0213
+    assert here.work() is DeliveryState.STORED
+    assert "answered the request for commitment with 0x0213" in here.delivery().last_answer
+    archive.answer = 0
+    here.work(6)
+    assert (len(archive.stored), len(archive.asked)) == (1, 2)
+
+
+@WRITTEN
+def test_an_archive_that_goes_away_in_between_is_asked_when_it_is_back(
+    tmp_path: Path, product: Product
+) -> None:
+    archive = Archive()
+    with ours(tmp_path, product, archive.port) as here:
+        with archive.listening():
+            archive.answer = 0x0213
+            here.work()
+        assert here.work(6) is DeliveryState.STORED
+        assert "does not answer" in here.delivery().last_answer
+        archive.answer = 0
+        with archive.listening():
+            here.work(300)
+        assert tell(here, word(archive.asked[-1])) == Told.SUCCESS
+        assert here.delivery().state is DeliveryState.DELIVERED
+
+
+def test_a_report_that_does_not_name_the_instance_is_no_word(here: Ours, archive: Archive) -> None:
+    here.work()
+    lie = word(archive.asked[0])
+    lie.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "2.25.1"
+    assert tell(here, lie) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.PENDING
+    assert "neither as kept nor as failed" in here.delivery().last_answer
+
+
+def test_who_says_yes_and_no_says_no(here: Ours, archive: Archive) -> None:
+    here.work()
+    both = word(archive.asked[0])
+    both.FailedSOPSequence = word(archive.asked[0], 0x0119).FailedSOPSequence
+    assert tell(here, both, kind=1) == Told.SUCCESS
+    assert "0x0119" in here.delivery().last_answer
+
+
+def test_nobody_elses_word_counts(here: Ours, archive: Archive) -> None:
+    here.work()
+    assert tell(here, word(archive.asked[0]), "SOMEBODY") == Told.INVALID_ARGUMENT
+    unknown = word(archive.asked[0])
+    unknown.TransactionUID = "2.25.4711"
+    assert tell(here, unknown) == Told.INVALID_ARGUMENT
+    assert here.delivery().state is DeliveryState.STORED
+    assert sorted(here.incidents()) == [
+        f"transaction {archive.asked[0].TransactionUID} is not one of theirs",
+        "unknown transaction 2.25.4711",
+    ]
+    assert tell(here, word(archive.asked[0]), "ARCHIVE2") == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.DELIVERED
+
+
+def test_what_is_no_report_is_answered_as_such(here: Ours, archive: Archive) -> None:
+    here.work()
+    told = word(archive.asked[0])
+    assert tell(here, told, kind=3) == Told.NO_SUCH_EVENT
+    assert tell(here, told, instance="1.2.3") == Told.NO_SUCH_INSTANCE
+    for tag in ("TransactionUID", "ReferencedSOPClassUID"):
+        broken = word(archive.asked[0], 0x0112)
+        del (broken if tag in broken else broken.FailedSOPSequence[0])[tag]
+        assert tell(here, broken) == Told.INVALID_ARGUMENT
+    no_reason = word(archive.asked[0], 0x0112)
+    del no_reason.FailedSOPSequence[0].FailureReason
+    assert tell(here, no_reason) == Told.INVALID_ARGUMENT
+    assert here.delivery().state is DeliveryState.STORED
+
+
+def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
+    here: Ours, archive: Archive
+) -> None:
+    """It stood in the ledger; its lease ends, and another asks."""
+    assert here.ledger.claim_delivery(here.delivery_id, 30)
+    assert here.requests.ask(here.delivery_id, "2.25.7", "0x0000 Success")
+    assert here.work(29) is DeliveryState.STORED
+    assert not archive.asked
+    here.work(max(2, SOON_S))
+    assert (len(archive.stored), len(archive.asked)) == (0, 1)
+    assert tell(here, word(archive.asked[0])) == Told.SUCCESS
+    assert here.delivery().state is DeliveryState.DELIVERED
+
+
+def test_a_word_that_comes_while_somebody_sends_again_is_not_undone(here: Ours) -> None:
+    here.work()
+    here.ledger.delivered(here.delivery_id, "0x0000 Success; committed: it keeps it")
+    assert not here.requests.ask(here.delivery_id, "2.25.8", None)
+    here.requests.wait(here.delivery_id, "waits", 5)
+    here.ledger.not_delivered(here.delivery_id, "no answer", 5)
+    here.ledger.not_delivered(here.delivery_id, "no answer", None)
+    assert here.delivery().state is DeliveryState.DELIVERED
+    assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
+
+
+def test_where_its_word_is_not_wanted_any_more_what_it_has_is_delivered(
+    here: Ours, archive: Archive
+) -> None:
+    here.work()
+    settings = here.deliverer.destinations["pacs"].settings  # type: ignore[attr-defined]
+    plain = opened(OURS, settings.model_copy(update={"commitment": False}))
+    here.deliverer = replace(here.deliverer, destinations={"pacs": plain}, promises=None)
+    assert here.work(WITHIN_S + 1) is DeliveryState.DELIVERED
+    assert len(archive.stored) == 1

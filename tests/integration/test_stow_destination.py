@@ -1,0 +1,307 @@
+"""Reports over STOW-RS: to Orthanc, to our own receiver, and to services that refuse or lie."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from tests.builders.assessments import mixed
+from tests.builders.reportings import reporting
+from tests.integration.certificates import Authority
+from tests.integration.servers import HOST, Orthanc, listens, orthanc
+from tests.integration.test_stow import TOKEN, end, listening
+from tests.integration.test_tls import World, world
+from tests.peers import peer
+from triage.config import StowDestination, shown
+from triage.config.site import Settings
+from triage.destinations.stow import ANSWER_MAX, WebStore
+from triage.domain.delivery import Product
+from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
+from triage.reports.structured_report import build
+
+__all__ = ["world"]  # the fixture
+PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+LOGIN = "Bearer " + TOKEN.replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    return build(reporting(mixed()))
+
+
+def web(url: str, **settings: Any) -> WebStore:
+    values = {"name": "web", "kind": "stow", "url": url, "timeout_s": 5, **settings}
+    return WebStore("CMRTRIAGE", StowDestination.model_validate(values))
+
+
+@contextmanager
+def web_orthanc(folder: Path, **settings: Any) -> Iterator[tuple[Orthanc, str]]:
+    enabled = {"Enable": True, "Root": "/dicom-web/"}
+    with orthanc(folder, Plugins=[peer(PLUGIN)], DicomWeb=enabled, **settings) as server:
+        yield server, f"http://{HOST}:{server.http_port}/dicom-web"
+
+
+@dataclass
+class Service:
+    """A service whose answer a test gives."""
+
+    code: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    heard: list[tuple[str, str, str]] = field(default_factory=list)
+    url: str = ""
+
+    @contextmanager
+    def listening(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                said = self.headers.get("Authorization", "")
+                service.heard.append((self.command, self.path, said))
+                self.send_response(service.code)
+                for name, value in service.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(service.body)))
+                self.end_headers()
+                self.wfile.write(service.body)
+
+            def do_GET(self) -> None:
+                self.headers["Content-Length"] = "0"
+                self.do_POST()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer((HOST, 0), Handler)
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https" if context else "http"
+        self.url = f"{scheme}://{HOST}:{server.server_port}"
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    with made.listening():
+        yield made
+
+
+def module(uid: str, *, failure: int | None = None, warning: int | None = None) -> bytes:
+    """Return a Store Instances Response in DICOM JSON."""
+    item: dict[str, Any] = {
+        "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.88.34"]},
+        "00081155": {"vr": "UI", "Value": [uid]},
+    }
+    if failure is not None:
+        item["00081197"] = {"vr": "US", "Value": [failure]}
+    if warning is not None:
+        item["00081196"] = {"vr": "US", "Value": [warning]}
+    tag = "00081199" if failure is None else "00081198"
+    return json.dumps({tag: {"vr": "SQ", "Value": [item]}}).encode()
+
+
+# -- real ones
+
+
+def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: Product) -> None:
+    with web_orthanc(tmp_path) as (server, url):
+        destination = web(url)
+        assert destination.echo().answer == "it answers (HTTP 200 to a search)"
+        assert not server.reports()
+        assert destination.deliver(product).answer == "HTTP 200"
+        assert destination.deliver(product).answer == "HTTP 200"
+        (stored,) = server.reports()
+    assert stored[-1000:] == product.content[-1000:]
+
+
+def test_orthanc_that_wants_to_know_who_we_are(
+    tmp_path: Path, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Orthanc, "is_up", lambda server: listens(server.http_port))
+    users = {"AuthenticationEnabled": True, "RegisteredUsers": {"triage": "hush"}}
+    with web_orthanc(tmp_path, **users) as (_, url):
+        assert web(url, authorization="Basic dHJpYWdlOmh1c2g=").deliver(product).answer
+        for wrong in (None, "Basic bm9ib2R5Om5vYm9keQ=="):
+            nobody = web(url, authorization=wrong)
+            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it does not take"):
+                nobody.deliver(product)
+            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it does not take"):
+                nobody.echo()
+
+
+def test_our_own_receiver_keeps_the_very_bytes(tmp_path: Path, product: Product) -> None:
+    receiver = listening(tmp_path, {})
+    (tmp_path / "token").write_text(f"Bearer {TOKEN}\n")
+    try:
+        destination = web(receiver.url, authorization_file=tmp_path / "token")
+        assert destination.echo().answer == "it answers (HTTP 405 to a search)"
+        assert destination.deliver(product).answer == "HTTP 200"
+        assert receiver.kept() == {product.content}
+        with pytest.raises(DestinationUnreachable, match="answered HTTP 401: it does not take our"):
+            web(receiver.url).deliver(product)
+        with pytest.raises(DestinationUnreachable, match="answered HTTP 401"):
+            web(receiver.url, authorization="Bearer wrong").deliver(product)
+    finally:
+        end(receiver)
+
+
+def test_our_own_receiver_knows_us_by_our_certificate(
+    tmp_path: Path, world: World, product: Product
+) -> None:
+    senders = {"MR1": {"certificates": ["pacs"]}}
+    files = {"certificate": world.server.certificate, "key": world.server.key}
+    receiver = listening(tmp_path, {"senders": senders, "clients": world.ours.certificate, **files})
+    trusted = {"trusted": world.ours.certificate}
+    ours = {"certificate": world.client.certificate, "key": world.client.key}
+    stranger = {"certificate": world.stranger.certificate, "key": world.stranger.key}
+    try:
+        assert web(receiver.url, **trusted, **ours).deliver(product).answer == "HTTP 200"
+        assert receiver.kept() == {product.content}
+        with pytest.raises(DestinationUnreachable, match="certificate verify failed"):
+            web(receiver.url, **ours).deliver(product)
+        for wrong in ({}, stranger):
+            with pytest.raises(DeliveryFailed):
+                web(receiver.url, **trusted, **wrong).deliver(product)
+    finally:
+        end(receiver)
+
+
+def test_an_expired_certificate_gets_nothing(world: World, product: Product) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(world.expired.certificate, world.expired.key)
+    service = Service()
+    with service.listening(context):
+        destination = web(service.url, trusted=world.ours.certificate)
+        with pytest.raises(DestinationUnreachable, match="certificate has expired"):
+            destination.deliver(product)
+    assert not service.heard
+
+
+# -- what an answer means
+
+
+def test_a_token_from_the_environment_is_sent_and_never_shown(
+    service: Service, product: Product
+) -> None:
+    destination = web(service.url, authorization=LOGIN)
+    destination.deliver(product)
+    assert service.heard == [("POST", "/studies", LOGIN)]
+    settings = Settings.model_validate(
+        {
+            "destinations": [
+                {"name": "w", "kind": "stow", "url": "https://h", "authorization": LOGIN}
+            ]
+        }
+    )
+    assert LOGIN not in shown(settings) + str(settings)
+
+
+@pytest.mark.parametrize("code", [200, 202, 409])
+def test_what_is_said_of_the_instance_counts_whatever_the_status(
+    service: Service, product: Product, code: int
+) -> None:
+    service.code, service.body = code, module(product.sop_instance_uid)
+    assert web(service.url).deliver(product).answer == f"HTTP {code}"
+    service.body = module(product.sop_instance_uid, failure=0xA700)
+    with pytest.raises(DeliveryFailed, match=f"HTTP {code}, failure 0xA700 Out of resources"):
+        web(service.url).deliver(product)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (0x0110, "0x0110 Processing failure"),
+        (0x0122, "0x0122 Referenced SOP Class not supported"),
+        (0xC122, "0xC122 Referenced Transfer Syntax not supported"),
+        (0xA900, "0xA900 Data set does not match"),
+        (0x0272, "0x0272 a status"),
+    ],
+)
+def test_a_failure_is_told_with_its_reason(
+    service: Service, product: Product, reason: int, said: str
+) -> None:
+    service.code, service.body = 409, module(product.sop_instance_uid, failure=reason)
+    with pytest.raises(DeliveryFailed, match=f"HTTP 409, failure {said}"):
+        web(service.url).deliver(product)
+
+
+def test_5_a_warning_is_stored_and_kept(service: Service, product: Product) -> None:
+    service.code, service.body = 202, module(product.sop_instance_uid, warning=0xB000)
+    answer = web(service.url).deliver(product).answer
+    assert answer == "0xB000 Coercion of data elements (warning, HTTP 202)"
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (202, b""),
+        (409, b"<html>conflict</html>"),
+        (200, module("2.25.1")),
+        (202, module("2.25.1")),
+        (202, b'{"00081199": {"vr": "SQ", "Value": [7]}}'),
+        (202, b"[" * 5000),
+        (200, b'{"0008119A": {"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}}'),
+    ],
+)
+def test_an_answer_that_does_not_name_the_instance_is_no_word(
+    service: Service, product: Product, code: int, body: bytes
+) -> None:
+    service.code, service.body = code, body
+    with pytest.raises(DeliveryFailed, match="does not say that|without a reason"):
+        web(service.url).deliver(product)
+
+
+@pytest.mark.parametrize("body", [b"", b"stored", b"{}", b"x" * (ANSWER_MAX * 2)])
+def test_200_alone_says_that_all_was_stored(
+    service: Service, product: Product, body: bytes
+) -> None:
+    service.body = body
+    assert web(service.url).deliver(product).answer == "HTTP 200"
+
+
+def test_other_statuses_say_what_they_say(service: Service, product: Product) -> None:
+    destination = web(service.url)
+    silent = {401: "authorization", 403: "certificate", 429: "pause", 503: "pause", 504: "pause"}
+    for service.code, said in silent.items():
+        with pytest.raises(DestinationUnreachable, match=f"answered HTTP {service.code}: .*{said}"):
+            destination.deliver(product)
+    for service.code in (400, 415, 500, 302):
+        service.headers = {"Location": f"{service.url}/elsewhere"}
+        with pytest.raises(DeliveryFailed, match=f"answered HTTP {service.code}$") as error:
+            destination.deliver(product)
+        assert not isinstance(error.value, DestinationUnreachable)
+    assert {path for _, path, _ in service.heard} == {"/studies"}
+    service.code = 404
+    with pytest.raises(DeliveryFailed, match="is url right"):
+        destination.deliver(product)
+    with pytest.raises(DeliveryFailed, match="is url right"):
+        destination.echo()
+
+
+def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path) -> None:
+    ours = Authority(tmp_path, "ours").sign("client")
+    wrong: dict[str, dict[str, Any]] = {
+        "holds no certificates": {"trusted": tmp_path / "none.pem"},
+        "are no pair": {"certificate": ours.certificate, "key": ours.certificate},
+        "cannot read authorization_file": {"authorization_file": tmp_path / "none"},
+    }
+    for said, files in wrong.items():
+        with pytest.raises(ConfigurationError, match=f"destination web: .*{said}"):
+            web("https://h", **files)

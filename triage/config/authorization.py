@@ -1,0 +1,49 @@
+"""How we say who we are to a DICOMweb service.
+
+Rule: what is secret is never shown, comes from the environment or a file where a site wants that,
+and goes nowhere that it could be read on the way.
+"""
+
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, model_validator
+
+from triage.config.fields import LOOPBACK, DicomwebUrl
+from triage.documents import Strict
+from triage.domain.errors import ConfigurationError
+
+
+class Authorized(Strict):
+    """A DICOMweb service that may want to know who asks."""
+
+    url: DicomwebUrl
+    authorization: SecretStr | None = None  #: the header's value, e.g. Bearer ...
+    authorization_file: Path | None = None  #: a file that holds it
+
+    @model_validator(mode="after")
+    def _private(self) -> Self:
+        if self.authorization is not None and self.authorization_file is not None:
+            raise ValueError("give authorization or authorization_file, not both")
+        secret = self.authorization is not None or self.authorization_file is not None
+        url = urlsplit(self.url)
+        if secret and url.scheme == "http" and url.hostname not in LOOPBACK:
+            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
+        return self
+
+    def header(self) -> dict[str, str]:
+        """Return the Authorization header, if there is one; raise ConfigurationError."""
+        path = self.authorization_file
+        if self.authorization is not None:
+            value = self.authorization.get_secret_value()
+        elif path is not None:
+            try:
+                value = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                raise ConfigurationError(f"cannot read authorization_file {path}") from None
+        else:
+            return {}
+        if not value.isascii() or not value.isprintable() or " " not in value:
+            raise ConfigurationError("authorization is no header value, as in Bearer ...")
+        return {"Authorization": value}
