@@ -118,5 +118,10 @@ def replay(config: Path | None, study_uid: str | None, *, all_: bool) -> None:
     failed = [s for s in ledger.studies(*states) if all_ or s.study_uid == study_uid]
     if not failed and not all_:
         raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
+    gone = [s for s in failed if s.pruned_at]
+    if gone and not all_:
+        raise ConfigurationError(
+            f"the images of {study_uid} were removed as `retention` says: have it sent again"
+        )
     replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
     terminal.say(f"{len(replayed)} studies are ready again")

@@ -22,6 +22,7 @@ from triage.config.receiver import (
     Tls,
     WatchedFolder,
 )
+from triage.config.retention import Retention
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "MoveTo",
     "Peer",
     "Receiver",
+    "Retention",
     "Settings",
     "SourceCompleteness",
     "Stow",

@@ -6,7 +6,8 @@
     │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
     │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
     │   └── SpoolFull            no room to keep it safely, 0xA700
-    │       └── HeldBack             room is short, or too many studies wait, 0xA700
+    │       ├── HeldBack             room is short, or too many studies wait, 0xA700
+    │       └── BeingRemoved         older images of its study go at this moment, 0xA700
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
@@ -47,6 +48,10 @@ class SpoolFull(InstanceRefused):
 
 class HeldBack(SpoolFull):
     """There is some room left, but not for more; the message says which limit was reached."""
+
+
+class BeingRemoved(SpoolFull):
+    """Older images of its study are removed at this moment; sent again, it is taken."""
 
 
 class StudyDeclined(TriageError):
