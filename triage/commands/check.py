@@ -13,6 +13,8 @@ from triage.config import WatchedFolder, load, require_peers, shown
 from triage.domain.errors import ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
+OTHERS = 0o077  #: the bits of a mode that let anybody but the owner in
+
 
 @click.command()
 @click.pass_obj
@@ -27,6 +29,7 @@ def check(config: Path | None) -> None:
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
+    _check_privacy(settings.state_dir)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
@@ -45,6 +48,15 @@ def check(config: Path | None) -> None:
             terminal.complain(f"destination {name}: {error}")
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
+
+
+def _check_privacy(state_dir: Path) -> None:
+    """Complain of a state folder, there already when the worker came, that others may look into.
+
+    All that is made in it is its owner's alone; but names in it would be seen.
+    """
+    if state_dir.is_dir() and state_dir.stat().st_mode & OTHERS:
+        terminal.complain(f"state_dir {state_dir} is open to others: chmod 700 {state_dir}")
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:
