@@ -5,18 +5,21 @@ transaction that removes. Stopped anywhere and begun again, it goes on where it 
 are Study UIDs and counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.retention import SETTLED_S, Ended, Limits, Lying, aged, expendable
 from triage.ports import Clock, Library, RetentionLedger, Spool
 
 log = structlog.get_logger(__name__)
 
 AGE, ROOM = "by age", "for want of room"
+SAYING = {"reports", "history and incidents"}  #: what may say something of a patient
+AT_ONCE = 20  #: studies whose images go together
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,28 @@ class Pruner:
             *self._cases(now),
         ]
 
-    def prune(self) -> list[Going]:
-        """Remove it; return what went."""
+    def prune(self, is_ended: Callable[[], bool] = lambda: False) -> list[Going]:
+        """Remove it, or some of it if `is_ended` comes true meanwhile; return what went."""
         self.finish()
+        if not self.limits.any_set:
+            return []
         now = self.clock.now()
         gone = [
-            *self._remove_images(list(self._studies(now))),
-            *self._remove_reports(list(self._reported(now))),
+            *self._remove_images(list(self._studies(now)), is_ended),
+            *self._remove_reports(list(self._reported(now)), is_ended),
             *self._remove_refused(now),
             *self._remove_records(now),
             *self._remove_cases(now),
         ]
-        if any(each.what != "refused files" for each in gone):
-            self.ledger.shred()
+        if any(each.what in SAYING for each in gone):
+            self._shred()
         return gone
+
+    def _shred(self) -> None:
+        try:
+            self.ledger.shred()
+        except LedgerUnavailable as error:  # a reader holds it up; later writing goes over it
+            log.warning("what was removed is not written over yet", error=str(error))
 
     def finish(self) -> None:
         """Go on with what a crash has left half removed."""
@@ -99,11 +110,17 @@ class Pruner:
         size = sum(each.size for each in lying)
         return Going("images", len(lying), size, study.since, why, study.study_uid)
 
-    def _remove_images(self, chosen: Sequence[tuple[Ended, str]]) -> Iterator[Going]:
-        going = {study.study_uid: self._images(study, why) for study, why in chosen}
-        for study_uid in self.ledger.mark(list(going)):
-            self._remove(study_uid)
-            yield going[study_uid]
+    def _remove_images(
+        self, chosen: Sequence[tuple[Ended, str]], is_ended: Callable[[], bool]
+    ) -> Iterator[Going]:
+        for start in range(0, len(chosen), AT_ONCE):  # while marked they take nothing in
+            if is_ended():
+                return
+            some = chosen[start : start + AT_ONCE]
+            going = {study.study_uid: self._images(study, why) for study, why in some}
+            for study_uid in self.ledger.mark(list(going)):
+                self._remove(study_uid)
+                yield going[study_uid]
 
     def _remove(self, study_uid: str) -> None:
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
@@ -124,8 +141,12 @@ class Pruner:
         size = self.ledger.product_bytes(study.study_uid)
         return Going("reports", 1, size, study.since, AGE, study.study_uid)
 
-    def _remove_reports(self, chosen: Sequence[Ended]) -> Iterator[Going]:
+    def _remove_reports(
+        self, chosen: Sequence[Ended], is_ended: Callable[[], bool]
+    ) -> Iterator[Going]:
         for study in chosen:
+            if is_ended():
+                return
             going = self._reports(study)
             if self.ledger.remove_products(study.study_uid):
                 log.info("reports removed", study_uid=study.study_uid, bytes=going.size)

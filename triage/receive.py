@@ -71,7 +71,7 @@ def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
     def look() -> None:
         while not ended.is_set():
             try:
-                pruner.prune()
+                pruner.prune(ended.is_set)
             except (LedgerUnavailable, OSError) as error:  # the next look tries again
                 log.warning("not everything was removed", error=type(error).__name__)
             except Exception as error:  # a defect: nothing else may end with it

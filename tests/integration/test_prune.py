@@ -58,8 +58,9 @@ KILLED = """
     elif moment == "after some rows, and before the last word":
         remember, retention._remember = retention._remember, killed
     elif moment == "after the last word":
-        worker.retention.shred = killed
-    worker.pruner(Limits(delivered_s=0)).prune()
+        unmarked, worker.retention.mark = worker.retention.mark, lambda uids: unmarked(uids[:1])
+        worker.retention.with_products = killed
+    worker.pruner(Limits(delivered_s=0, products_s=1e9)).prune()
 """
 MOMENTS = (
     "before the first word",

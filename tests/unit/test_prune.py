@@ -64,6 +64,19 @@ def test_images_of_a_delivered_study_go_when_they_are_old_enough(
     assert going(worker, WEEK) == []
 
 
+def test_who_is_to_end_stops_between_studies(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.prune.AT_ONCE", 1)
+    for study in ("first", "second"):
+        worker.end(study, State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    ends = iter([False, True, True])
+    assert len(worker.pruner(WEEK).prune(lambda: next(ends))) == 1
+    assert (worker.files("first"), worker.files("second")) in {(0, IMAGES), (IMAGES, 0)}
+    assert worker.retention.marked() == []
+
+
 def test_a_dry_run_removes_nothing(worker: Worker, clock: FakeClock) -> None:
     worker.end("old", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
