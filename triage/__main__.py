@@ -15,7 +15,7 @@ USAGE = 2
 #: Where each command lies, below `triage.commands`.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
-    **{name: name for name in ("check", "replay", "password", "token", "findings")},
+    **{name: name for name in ("check", "replay", "password", "token", "findings", "prune")},
     **dict.fromkeys(("send", "status"), "studies"),
     **dict.fromkeys(("search", "case", "forget"), "cases"),
     **{name: name for name in ("index", "pull", "series", "phantom", "demo")},

@@ -43,6 +43,11 @@ from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 from triage.steps import Step, reached
 
 log = structlog.get_logger(__name__)
+#: A part of a study would be answered with Not Evaluated, in place of a report on all of it.
+REMAINS = (
+    "{} of {} instances came again after retention had removed them: the report on all of them "
+    "stands; send the whole study for another"
+)
 SUMMARY = TypeAdapter(Assessment)
 AWAY_S = 10.0  #: how long a study rests whose images cannot be read now
 
@@ -116,6 +121,9 @@ class Assessor:
 
     def _looked(self, study: StudyRevision) -> Looked:
         model = self.model
+        before = self.ledger.removed_instances(study.study_uid)
+        if study.instances < before:
+            raise StudyDeclined(REMAINS.format(study.instances, before))
         paths = self.ledger.paths(study.study_uid, study.revision)
         seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
         answered = self._answers(seen)

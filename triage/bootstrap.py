@@ -65,6 +65,7 @@ from triage.model.questions import questions
 from triage.pace import Pace
 from triage.ports import AuditTrail, Clock, Destination, Library, Spool
 from triage.pressure import Limits, NoticeFile, Pressure
+from triage.prune import Pruner
 from triage.reconcile import Reconciler
 from triage.reports.equipment import Equipment
 from triage.slots import Slots
@@ -78,6 +79,7 @@ from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.migrations import HEAD
 from triage.store.object_spool import ObjectSpool
+from triage.store.retention import SqlRetention
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
 from triage.trail import StudyTrail
@@ -224,6 +226,10 @@ class Services:
     def announcements(self) -> SqlAnnouncements:
         """What is announced of studies."""
         return SqlAnnouncements(self.database, self.clock)
+
+    def pruner(self) -> Pruner:
+        """What removes that which the site wants kept no longer."""
+        return open_pruner(self.settings, self.spool, self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -397,6 +403,14 @@ def tried_spool(settings: Settings) -> str:
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
+def open_pruner(settings: Settings, spool: Spool, clock: Clock) -> Pruner:
+    """Return what removes that which a site wants kept no longer."""
+    limits = settings.retention.limits
+    bundle = settings.model.bundle  # of any: what goes by age goes from all of them
+    cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
+    return Pruner(spool, SqlRetention(ledger_database(settings), clock), cases, clock, limits)
+
+
 def limits_of(settings: Settings) -> Limits:
     """Return from where on nothing, or nothing new, is taken in."""
     return Limits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
@@ -547,14 +561,18 @@ def _past_for(settings: Settings, model: Model) -> Past | None:
 
 def open_past(settings: Settings, bundle: Bundle) -> Past:
     """Open the cases of a site that this bundle has embedded."""
+    return Past(open_library(settings, bundle), secret_in(state_folder(settings)))
+
+
+def open_library(settings: Settings, bundle: Bundle) -> Library:
+    """Open the library of a site's cases."""
     folder = state_folder(settings)
     width = bundle.manifest.sizes.embedding
     if settings.case_library is not None:
-        return Past(_shared(settings.case_library, bundle.digest, width), secret_in(folder))
-    library = ExactLibrary(
+        return _shared(settings.case_library, bundle.digest, width)
+    return ExactLibrary(
         SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
     )
-    return Past(library, secret_in(folder))
 
 
 def _shared(url: str, bundle: str, width: int) -> Library:

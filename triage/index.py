@@ -122,8 +122,9 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 
 def in_ledger(ledger: Ledger) -> Archive:
-    """Return the studies that have been assessed, in their last revision."""
-    last = {study.study_uid: study.revision for study in ledger.studies(*ASSESSED)}
+    """Return the studies that have been assessed, in their last revision, if they are here."""
+    here = (study for study in ledger.studies(*ASSESSED) if not study.pruned_at)
+    last = {study.study_uid: study.revision for study in here}
     return {uid: ledger.paths(uid, revision) for uid, revision in last.items()}
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from triage.associations import OpenAssociations
 from triage.domain.errors import (
+    BeingRemoved,
     DamagedInstance,
     HeldBack,
     LedgerUnavailable,
@@ -137,7 +138,7 @@ class Intake:
         receipt = keep(identity)
         try:
             self._file(receipt, source)
-        except LedgerUnavailable:
+        except (LedgerUnavailable, BeingRemoved):  # the spool may have it now
             self.behind = True
             raise
         self.associations.brought(source.association, identity.study_uid)
@@ -201,6 +202,8 @@ class Intake:
         """
         try:
             receipt = self._spool.examine(path)
+        except FileNotFoundError:  # removed meanwhile, as retention says
+            return False
         except OSError as error:
             self._repeated.report(
                 "unreadable file in the spool", f"{path}: {error.strerror}", NOBODY
@@ -211,6 +214,8 @@ class Intake:
             self._spool.discard(path)
             self._incident("damaged file in the spool", str(error), NOBODY, kept)
             return False
+        if receipt.outcome is Outcome.DUPLICATE:  # of itself: it was looked at this moment
+            receipt = replace(receipt, outcome=Outcome.NEW)
         self._file(receipt, NOBODY)
         if receipt.path != path:  # a file under another name than its own
             self._spool.discard(path)

@@ -22,6 +22,7 @@ from triage.domain.completeness import Stack
 from triage.domain.delivery import Acknowledgement, Delivery, Outage, Product, Route
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Identity, Receipt, Source
+from triage.domain.retention import Ended, Lying
 from triage.domain.study import Event, State, StudyRevision
 
 Frames = NDArray[np.uint8]  #: (frames, H, W)
@@ -111,6 +112,18 @@ class Spool(Protocol):
     def try_out(self) -> None:
         """Write, read and remove a probe; raise ConfigurationError or SpoolFull with what fails."""
 
+    def lying(self, study_uid: str) -> Sequence[Lying]:
+        """Return all that is kept of a study, conflicting copies too."""
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Remove kept files durably; what is gone already is no error."""
+
+    def quarantined(self) -> Sequence[Lying]:
+        """Return all that was quarantined."""
+
+    def remove_quarantined(self, paths: Collection[str]) -> None:
+        """Remove quarantined files; what is gone already is no error."""
+
 
 class Ledger(Protocol):
     """The truth about states; each call is one transaction, at the time of its own clock.
@@ -120,7 +133,10 @@ class Ledger(Protocol):
     """
 
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
-        """Remember an instance; it opens a study, joins it, or opens its next revision."""
+        """Remember an instance; it opens a study, joins it, or opens its next revision.
+
+        Raises BeingRemoved while the study's images go: nothing is remembered then.
+        """
 
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident that a PACS administrator must be able to see."""
@@ -153,6 +169,9 @@ class Ledger(Protocol):
 
     def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
         """Return the images by series and place, where they say of how many they are."""
+
+    def removed_instances(self, study_uid: str) -> int:
+        """Return how many instances a study had whose images were removed; 0: none were."""
 
     def sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""
@@ -251,6 +270,43 @@ class Ledger(Protocol):
         """Return the deliveries of a revision."""
 
 
+class RetentionLedger(Protocol):
+    """What is forgotten of studies that have ended. Raises LedgerUnavailable."""
+
+    def with_images(self) -> Sequence[Ended]:
+        """Return the studies that have ended and whose images are here, the oldest first."""
+
+    def with_products(self) -> Sequence[Ended]:
+        """Return the studies that have ended and whose reports are here, the oldest first."""
+
+    def mark(self, study_uids: Collection[str]) -> Sequence[str]:
+        """Say that the images of studies go; return of which, for some may have begun anew."""
+
+    def marked(self) -> Sequence[str]:
+        """Return the studies whose images go, and are not all gone."""
+
+    def remove_images(self, study_uid: str, remove: Callable[[Collection[str]], None]) -> int:
+        """Forget the instances of a marked study after `remove` had their paths; return how many.
+
+        Between the two nobody takes anything in for this study.
+        """
+
+    def product_bytes(self, study_uid: str) -> int:
+        """Return how long the reports on a study are, all together."""
+
+    def remove_products(self, study_uid: str) -> bool:
+        """Remove what is said in the reports on a study; False where it began anew."""
+
+    def count_records(self, before: float) -> int:
+        """Return how many lines of history and incidents are older than a moment."""
+
+    def remove_records(self, before: float) -> int:
+        """Remove these lines; return how many there were."""
+
+    def shred(self) -> None:
+        """Leave nothing in the database's files of what was removed."""
+
+
 class CommitmentLedger(Protocol):
     """Requests for storage commitment whose report is owed. Raises LedgerUnavailable."""
 
@@ -273,7 +329,7 @@ class CommitmentLedger(Protocol):
         """Count an attempt that failed; the next one comes after a while."""
 
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
-        """Return what was received under SOP Instance UIDs, in whatever study."""
+        """Return what was received under SOP Instance UIDs, in whatever study, and stays."""
 
 
 class CommitmentRequests(Protocol):
@@ -427,6 +483,12 @@ class Library(Protocol):
 
         What is added of theirs later is left out.
         """
+
+    def older(self, date: str) -> int:
+        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+
+    def remove_older(self, date: str) -> int:
+        """Remove these cases with their vectors; return how many there were."""
 
 
 class Desk(Protocol):

@@ -41,7 +41,7 @@ def receive(services: Services) -> None:
             services.promises(),
         )
         try:
-            with _others(intake, services.settings):
+            with _others(intake, services.settings), _pruning(services, ended):
                 services.spool.sweep()
                 intake.behind = True
                 _keep_up(intake, services.reconciler(), committer, ended)
@@ -78,6 +78,34 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
             )
             running.callback(watching.end)
         yield
+
+
+@contextmanager
+def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
+    """Remove what the site wants kept no longer, now and then, aside from everything else.
+
+    What was half removed when a process ended is finished, whatever the settings say now.
+    """
+    retention = services.settings.retention
+    pruner = services.pruner()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                pruner.prune(ended.is_set)
+            except (LedgerUnavailable, OSError) as error:  # the next look tries again
+                log.warning("not everything was removed", error=type(error).__name__)
+            except Exception as error:  # a defect: nothing else may end with it
+                log.exception("not everything was removed", exc_info=error)
+            ended.wait(retention.every_s)
+
+    thread = threading.Thread(target=look, name="prune")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _keep_up(

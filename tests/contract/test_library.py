@@ -210,6 +210,21 @@ def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
     assert list(library.elsewhere()) == ["b"]
 
 
+def test_cases_from_before_a_date_go_from_every_bundle_and_may_come_back(pair: Pair) -> None:
+    library, other = pair
+    for each in pair:
+        each.add(case("old", study_date="20191231"), NORTH)
+        each.add(case("new", study_date="20200101"), towards_north(0.9))
+        each.add(case("undated"), towards_north(0.8))
+    assert (library.older("20200101"), library.older("20190101")) == (2, 0)
+    assert library.remove_older("20190101") == 0
+    assert library.remove_older("20200101") == 2
+    assert [uids(each) for each in pair] == [["new", "undated"]] * 2
+    assert library.embedding("old") is None
+    other.add(case("old", study_date="20191231"), NORTH)
+    assert uids(other) == ["old", "new", "undated"]
+
+
 def test_a_forgotten_patient_does_not_come_back(pair: Pair) -> None:
     library, other = pair
     library.add(case("a", patient="theirs"), NORTH)

@@ -185,3 +185,22 @@ def test_sweeping_takes_nothing_that_was_kept(spool: Spool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     spool.sweep()
     assert spool.read(receipt.path) == CONTENT
+
+
+def test_what_lies_there_of_a_study_is_listed_and_removed(spool: Spool) -> None:
+    first, other = spool.keep(IDENTITY, CONTENT), spool.keep(IDENTITY, OTHER)
+    found = spool.lying(IDENTITY.study_uid)
+    assert {each.path for each in found} == {first.path, other.path}
+    assert sum(each.size for each in found) == len(CONTENT) + len(OTHER)
+    spool.remove([first.path, other.path, first.path])
+    assert not spool.lying(IDENTITY.study_uid)
+    assert not list(spool.paths())
+    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW
+
+
+def test_what_was_quarantined_is_listed_and_removed(spool: Spool) -> None:
+    path = spool.quarantine(b"no instance")
+    (lying,) = spool.quarantined()
+    assert (lying.path, lying.size) == (path, len(b"no instance"))
+    spool.remove_quarantined([path, path])
+    assert not spool.quarantined()

@@ -181,6 +181,18 @@ class FakeLibrary:
             del self.kept[uid]
         return len(theirs) + sum(each.forget(patient) for each in self.others)
 
+    def older(self, date: str) -> int:
+        return len(self._before(date)) + sum(each.older(date) for each in self.others)
+
+    def remove_older(self, date: str) -> int:
+        old = self._before(date)
+        for uid in old:
+            del self.kept[uid]
+        return len(old) + sum(each.remove_older(date) for each in self.others)
+
+    def _before(self, date: str) -> list[str]:
+        return [uid for uid, (case, _) in self.kept.items() if "" < case.study_date < date]
+
 
 def _matches(case: Case, where: Filter) -> bool:
     said = case.confirmed if where.confirmed_only else (*case.flagged, *case.confirmed)

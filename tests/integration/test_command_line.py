@@ -51,6 +51,7 @@ COMMANDS = [
     "password",
     "pull",
     "token",
+    "prune",
 ]
 USERS = {"anna": hashed("correct horse battery")}
 
@@ -136,6 +137,14 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
     assert shown.returncode == 2
     assert "destination pacs: ORTHANC at 127.0.0.1" in shown.stderr
     assert "does not answer" in shown.stderr
+    assert "open to others" not in shown.stderr
+
+
+def test_check_complains_of_a_state_folder_that_others_may_look_into(tmp_path: Path) -> None:
+    config = configured(tmp_path, free_port())
+    (tmp_path / "state").mkdir(mode=0o755)
+    shown = triage("check", config=config)
+    assert "is open to others: chmod 700" in shown.stderr
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,19 @@ def test_a_page_beyond_this_machine_needs_a_certificate_or_a_word() -> None:
     assert Web(host="10.1.2.3", certificate=Path("c"), key=Path("k")).key == Path("k")
 
 
+def test_room_is_made_before_the_receiver_refuses_for_want_of_it() -> None:
+    receiver = {"free_bytes": 1000}
+    Settings.model_validate({"receiver": receiver, "retention": {"spool_free_bytes": 1101}})
+    with pytest.raises(ValueError, match="must be above 1100"):
+        Settings.model_validate({"receiver": receiver, "retention": {"spool_free_bytes": 1100}})
+
+
+def test_nothing_is_removed_unless_the_site_says_so() -> None:
+    assert not Settings().retention.limits.any_set
+    limits = Settings.model_validate({"retention": {"spool_days": 0.5}}).retention.limits
+    assert (limits.delivered_s, limits.any_set) == (43_200, True)
+
+
 def test_a_certificate_is_seen_from_the_file_that_names_it(tmp_path: Path) -> None:
     settings = load(written(tmp_path, "web: {certificate: c.pem, key: k.pem}\n"), {})
     assert settings.web.certificate == tmp_path / "c.pem"

@@ -15,6 +15,8 @@ from triage.databases import told_revision
 from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 
+OTHERS = 0o077  #: the bits of a mode that let anybody but the owner in
+
 
 @click.command()
 @click.pass_obj
@@ -31,6 +33,7 @@ def check(config: Path | None) -> None:
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
     ledger = told_revision(settings)
+    _check_privacy(settings.state_dir)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
@@ -62,6 +65,15 @@ def _check_audit(settings: Audit | None) -> None:
         terminal.say(f"audit: {transport_of(settings).check()}")
     except AuditUnavailable as error:
         raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
+
+
+def _check_privacy(state_dir: Path) -> None:
+    """Complain of a state folder, there already when the worker came, that others may look into.
+
+    All that is made in it is its owner's alone; but names in it would be seen.
+    """
+    if state_dir.is_dir() and state_dir.stat().st_mode & OTHERS:
+        terminal.complain(f"state_dir {state_dir} is open to others: chmod 700 {state_dir}")
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:

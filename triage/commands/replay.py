@@ -65,6 +65,10 @@ def _assess_again(settings: Settings, study_uid: str | None) -> None:
     failed = [s for s in ledger.studies(*states) if study_uid in {None, s.study_uid}]
     if not failed and study_uid is not None:
         raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
+    if study_uid is not None and any(each.pruned_at for each in failed):
+        raise ConfigurationError(
+            f"the images of {study_uid} were removed as `retention` says: have it sent again"
+        )
     replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
     terminal.say(f"{len(replayed)} studies are ready again")
 

@@ -32,6 +32,7 @@ from triage.config.receiver import (
     Tls,
     WatchedFolder,
 )
+from triage.config.retention import Retention
 from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
 from triage.config.spool import Spool
 
@@ -59,6 +60,7 @@ __all__ = [
     "PacsTls",
     "Peer",
     "Receiver",
+    "Retention",
     "Settings",
     "SourceCompleteness",
     "Spool",

@@ -18,6 +18,7 @@ from triage.config.fields import (
     UserName,
 )
 from triage.config.receiver import Receiver
+from triage.config.retention import Retention
 from triage.config.spool import Spool
 from triage.documents import Strict
 from triage.domain.assessment import Disclosure
@@ -114,10 +115,22 @@ class Settings(Strict):
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )
+    retention: Retention = Retention()  #: what is kept no longer
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         names = [destination.name for destination in self.destinations]
         if len(set(names)) != len(names):
             raise ValueError("two destinations have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _room_is_made_before_it_is_needed(self) -> Self:
+        made, refused = self.retention.spool_free_bytes, self.receiver.free_bytes
+        needed = refused + refused // 10  # so much more, until receiving begins again
+        if made is not None and made <= needed:
+            raise ValueError(
+                f"retention.spool_free_bytes must be above {needed}, a tenth more than "
+                "receiver.free_bytes, or nothing is taken in before room is made"
+            )
         return self

@@ -7,7 +7,8 @@
     │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
     │   └── SpoolFull            no room to keep it safely, 0xA700
     │       ├── HeldBack             room is short, or too many studies wait, 0xA700
-    │       └── SpoolAway            the object store does not answer, or refuses; asked again
+    │       ├── SpoolAway            the object store does not answer, or refuses; asked again
+    │       └── BeingRemoved         older images of its study go at this moment, 0xA700
     ├── StudyDeclined        the study is not for us, with the reason: DECLINED
     ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
     ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
@@ -55,6 +56,10 @@ class HeldBack(SpoolFull):
 
 class SpoolAway(SpoolFull):
     """The spool's object store did not do what it was asked for; nothing was promised."""
+
+
+class BeingRemoved(SpoolFull):
+    """Older images of its study are removed at this moment; sent again, it is taken."""
 
 
 class StudyDeclined(TriageError):

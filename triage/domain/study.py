@@ -88,6 +88,7 @@ class StudyRevision:
     changed_at: float
     holder: str  #: the worker that holds its lease; empty where none does
     orphaned: int = 0  #: how often its worker fell silent, so it may have killed them
+    pruned_at: float = 0.0  #: when its images were removed, as retention says; 0.0: they are here
 
 
 def diagram() -> str:

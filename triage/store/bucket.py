@@ -38,6 +38,7 @@ from botocore.session import Session
 
 from triage.config import Spool as Settings
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
+from triage.domain.retention import Lying
 
 #: Bytes of a part; a larger file is sent in several, one of them in memory at a time.
 PART = 16 << 20
@@ -129,12 +130,18 @@ class Bucket:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin so."""
+        for each in self.objects(prefix):
+            yield each.path
+
+    def objects(self, prefix: str) -> Iterator[Lying]:
+        """Yield what lies below the keys that begin so."""
         self._refuse_while_away()
         with self._in_our_words():
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._name, Prefix=self._prefix + prefix):
                 for each in page.get("Contents", ()):
-                    yield each["Key"].removeprefix(self._prefix)
+                    key = each["Key"].removeprefix(self._prefix)
+                    yield Lying(key, each["Size"], each["LastModified"].timestamp())
 
     def abandon(self, older_than_s: float) -> None:
         """Give up what was begun so long ago and never became an object."""

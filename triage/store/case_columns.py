@@ -48,5 +48,10 @@ def conditions(table: FromClause, where: Filter) -> Iterator[ColumnElement[bool]
         yield columns.patient != where.other_than
 
 
+def before(table: FromClause, date: str) -> ColumnElement[bool]:
+    """Return the condition of cases of a study from before a date; one without a date stays."""
+    return and_(table.c.study_date < date, table.c.study_date != "")
+
+
 def _listed(ids: Iterable[str]) -> str:
     return "".join(f"|{each}|" for each in sorted(ids))

@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from triage.domain.commitment import Commitment, Kept, Reference
 from triage.ports import Clock
 from triage.store.database import Database, anew
-from triage.store.schema import commitments, instances
+from triage.store.schema import commitments, instances, studies
 
 AT_ONCE = 500  #: UIDs in one question to the database
 
@@ -74,13 +74,15 @@ class SqlCommitments:
             connection.execute(changed)
 
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
-        """Return what was received under SOP Instance UIDs, in whatever study."""
+        """Return what was received under SOP Instance UIDs, in whatever study, and stays."""
+        going = select(studies.c.study_uid).where(studies.c.pruning)
         found: dict[str, list[Kept]] = {}
         columns = (instances.c.sop_class_uid, instances.c.path, instances.c.digest)
         with self._database.reading() as connection:
             for start in range(0, len(uids), AT_ONCE):
                 some = uids[start : start + AT_ONCE]
                 query = select(instances.c.sop_instance_uid, *columns)
+                query = query.where(instances.c.study_uid.not_in(going))
                 for uid, *values in connection.execute(
                     query.where(instances.c.sop_instance_uid.in_(some))
                 ):

@@ -15,6 +15,7 @@ from sqlalchemy import Row, exists, func, insert, select
 from triage.domain.census import Census
 from triage.domain.completeness import Stack
 from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
+from triage.domain.errors import BeingRemoved
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports import Clock
@@ -31,6 +32,7 @@ class _Arrival:
     receipt: Receipt
     source: Source
     study: StudyRevision | None = None
+    refused: BeingRemoved | None = None
 
 
 def _study_of(arrival: _Arrival) -> str:
@@ -70,6 +72,8 @@ class SqlLedger:
         """Remember an instance; it opens a study, joins it, or opens its next revision."""
         arrival = _Arrival(receipt, source)
         self._record_together(arrival)
+        if arrival.refused is not None:
+            raise arrival.refused
         assert arrival.study is not None  # noqa: S101 - or it would have raised
         return arrival.study
 
@@ -80,7 +84,10 @@ class SqlLedger:
         with self._database.writing() as connection:
             # Studies are locked in one order, or two receivers would wait for each other.
             for arrival in sorted(arrivals, key=_study_of):
-                arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
+                try:
+                    arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
+                except BeingRemoved as error:  # which is no matter of the others
+                    arrival.refused = error
 
     @anew
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
@@ -165,6 +172,12 @@ class SqlLedger:
         )
         with self._database.reading() as connection:
             return [Stack(images, expected) for images, expected in connection.execute(query)]
+
+    def removed_instances(self, study_uid: str) -> int:
+        """Return how many instances a study had whose images were removed; 0: none were."""
+        most = select(func.max(studies.c.instances)).where(studies.c.pruned_at > 0)
+        with self._database.reading() as connection:
+            return connection.scalar(most.where(studies.c.study_uid == study_uid)) or 0
 
     def sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""

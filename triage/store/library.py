@@ -18,7 +18,7 @@ from triage.cases.typical import Known, Typical
 from triage.cases.vectors import Vectors, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.ports import Embedding
-from triage.store.case_columns import CASE, columns_of, conditions
+from triage.store.case_columns import CASE, before, columns_of, conditions
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import case_rows, cases
@@ -129,19 +129,35 @@ class ExactLibrary:
 
     def forget(self, patient: str) -> int:
         """Remove a patient's cases, those of other bundles too; return how many there were."""
-        theirs = cases.c.patient == patient
-        query = select(cases.c.bundle, cases.c.row, case_rows.c.width).where(
-            theirs, cases.c.bundle == case_rows.c.bundle
-        )
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
-            left = connection.execute(query).all()
-            for each in left:  # before the rows that know of them are gone
-                Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
-            connection.execute(delete(cases).where(theirs))
-            self._erase_nobodys(connection)
+            left = self._removed(connection, cases.c.patient == patient)
         self._database.shred()
+        return left
+
+    def _removed(self, connection: Connection, which: ColumnElement[bool]) -> int:
+        """Remove cases of all bundles, and what nobody knows of; return how many."""
+        query = select(cases.c.bundle, cases.c.row, case_rows.c.width).where(
+            which, cases.c.bundle == case_rows.c.bundle
+        )
+        left = connection.execute(query).all()
+        for each in left:  # before the rows that know of them are gone
+            Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
+        connection.execute(delete(cases).where(which))
+        self._erase_nobodys(connection)
         return len(left)
+
+    def older(self, date: str) -> int:
+        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).where(before(cases, date))) or 0
+
+    def remove_older(self, date: str) -> int:
+        """Remove these cases with their vectors; return how many there were."""
+        with self._database.writing() as connection:
+            left = self._removed(connection, before(cases, date))
+        self._database.shred()
+        return left
 
     def _erase_nobodys(self, connection: Connection) -> None:
         """Erase what a crash has left in rows that no case has: whose it was is not known."""

@@ -11,8 +11,9 @@ free. What lies aside after a crash was promised to nobody, so the local disk ma
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import structlog
 
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
+from triage.domain.retention import Lying
 from triage.imaging.head import read_identity_of
 from triage.ports import Aside
 from triage.steps import Step, reached
@@ -120,6 +122,25 @@ class ObjectSpool:
         if self._bucket.is_away:
             self._bucket.ask()
         return free_bytes_of(self._incoming.folder)
+
+    def lying(self, study_uid: str) -> Sequence[Lying]:
+        """Return all that is kept of a study, conflicting copies too."""
+        found = self._bucket.objects(f"{ROOT}{study_uid}/")
+        return [replace(each, path=each.path.removeprefix(ROOT)) for each in found]
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Remove kept files; what is gone already is no error."""
+        for path in paths:
+            self._bucket.remove(ROOT + path)
+
+    def quarantined(self) -> Sequence[Lying]:
+        """Return all that was quarantined."""
+        return list(self._bucket.objects(QUARANTINE))
+
+    def remove_quarantined(self, paths: Collection[str]) -> None:
+        """Remove quarantined files; what is gone already is no error."""
+        for path in paths:
+            self._bucket.remove(path)
 
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier, here and there."""

@@ -34,8 +34,9 @@ from triage.domain.delivery import (
     Product,
     Route,
 )
-from triage.domain.instance import Identity, Receipt, Source
-from triage.domain.study import OPEN, Event, IllegalTransition, State, StudyRevision, advance
+from triage.domain.errors import BeingRemoved
+from triage.domain.instance import Identity, Outcome, Receipt, Source
+from triage.domain.study import ENDED, OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.steps import reached
 from triage.store.database import one_at_a_time
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
@@ -49,6 +50,7 @@ GROW = (
     )
     .values(instances=bindparam("instances"), last_instance_at=bindparam("last_instance_at"))
 )
+EVERY_REVISION = studies.alias()
 LATEST = (
     select(
         studies,
@@ -58,6 +60,10 @@ LATEST = (
             instances.c.sop_instance_uid == bindparam("its_instance"),
         )
         .label("is_known"),
+        select(func.max(EVERY_REVISION.c.pruned_at))
+        .where(EVERY_REVISION.c.study_uid == bindparam("its_study"))
+        .scalar_subquery()
+        .label("ever_pruned_at"),
     )
     .where(studies.c.study_uid == bindparam("its_study"))
     .with_for_update()
@@ -139,6 +145,7 @@ def revision_of(row: Row[Any]) -> StudyRevision:
         changed_at=row.changed_at,
         holder=row.holder,
         orphaned=row.orphaned,
+        pruned_at=row.pruned_at,
     )
 
 
@@ -149,19 +156,30 @@ def find_study(connection: Connection, study_uid: str, revision: int) -> StudyRe
     return None if row is None else revision_of(row)
 
 
-def latest_revision(
-    connection: Connection, identity: Identity
-) -> tuple[StudyRevision | None, bool]:
-    """Return the newest revision of an instance's study, locked, and whether it is known there."""
+def latest_revision(connection: Connection, receipt: Receipt) -> tuple[StudyRevision | None, bool]:
+    """Return the newest revision of an instance's study, locked, and whether it is known there.
+
+    Raises BeingRemoved where images of the study go, or what the spool said of this one may be out
+    of date: a file that was there already, and of which nobody knows, may have gone since.
+    """
+    identity = receipt.identity
     same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
     row = connection.execute(LATEST, same).one_or_none()
-    return (None, False) if row is None else (revision_of(row), bool(row.is_known))
+    if row is None:
+        return None, False
+    is_stale = receipt.outcome is Outcome.DUPLICATE and row.ever_pruned_at and not row.is_known
+    if row.pruning or is_stale:
+        raise BeingRemoved("older images of its study are being removed: send it again")
+    return revision_of(row), bool(row.is_known)
 
 
 def record(connection: Connection, receipt: Receipt, source: Source, at: float) -> StudyRevision:
-    """Remember an instance; it opens a study, joins it, or opens its next revision."""
+    """Remember an instance; it opens a study, joins it, or opens its next revision.
+
+    Raises BeingRemoved before anything is written.
+    """
     identity = receipt.identity
-    study, is_known = latest_revision(connection, identity)
+    study, is_known = latest_revision(connection, receipt)
     if study is not None and is_known:
         return seen_again(connection, study, at)
     study = join_study(connection, study, identity, at)
@@ -240,6 +258,9 @@ def join_study(
     """
     study_uid = identity.study_uid
     if study is not None and study.state not in OPEN and not identity.is_image:
+        if study.state in ENDED:  # by which its age counts
+            touched = update_study(study_uid, study.revision).values(last_instance_at=at)
+            connection.execute(touched)
         return study
     if study is None or study.state not in OPEN:
         study = _opened(connection, study, study_uid, at)
@@ -259,14 +280,17 @@ def join_study(
 def _opened(
     connection: Connection, last: StudyRevision | None, study_uid: str, at: float
 ) -> StudyRevision:
+    reason = f"late instances after revision {last.revision}" if last else "instances arrive"
+    if last is not None and last.pruned_at:
+        reason += f", whose {last.instances} instances were removed as `retention` says"
     study = StudyRevision(
         study_uid=study_uid,
         revision=last.revision + 1 if last else 1,
         state=State.RECEIVING,
-        reason=f"late instances after revision {last.revision}" if last else "instances arrive",
+        reason=reason,
         first_instance_at=at,
         last_instance_at=at,
-        instances=last.instances if last else 0,
+        instances=last.instances if last and not last.pruned_at else 0,
         attempts=0,
         changed_at=at,
         holder="",
@@ -280,6 +304,8 @@ def move(
     connection: Connection, study: StudyRevision, event: Event, reason: str, at: float
 ) -> bool:
     """Apply an event, if it can happen in the study's state."""
+    if event is Event.REPLAYED and study.pruned_at:  # nothing is left to look at
+        return False
     try:
         state = advance(study.state, event)
     except IllegalTransition:
@@ -316,7 +342,10 @@ def store_product(
     under a UID is never replaced.
     """
     same = products.c.sop_instance_uid == product.sop_instance_uid
-    if connection.scalar(select(exists().where(same))):
+    known = connection.scalar(select(func.length(products.c.content)).where(same))
+    if known == 0:  # removed, as retention says; made again, it says the same
+        connection.execute(update(products).where(same).values(content=product.content, made_at=at))
+    if known is not None:
         return
     owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
     connection.execute(insert(products).values(vars(product) | owner))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -66,6 +67,8 @@ studies = Table(
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
     Column("due_at", Float, nullable=False, default=0.0),  # not assessed again before
+    Column("pruned_at", Float, nullable=False, server_default="0"),  # 0: its images are here
+    Column("pruning", Boolean, nullable=False, server_default=false()),  # its images go just now
     Column("summary", Text),
     Index("studies_by_state", "state"),
 )

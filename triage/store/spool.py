@@ -12,15 +12,16 @@ its name by a link (which never overwrites), and the folder is fsynced before an
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from triage.domain.errors import ConfigurationError, SpoolFull
+from triage.domain.errors import BeingRemoved, ConfigurationError, SpoolFull
 from triage.domain.instance import Identity, Outcome, Receipt
+from triage.domain.retention import Lying
 from triage.imaging.head import read_identity_of
 from triage.imaging.header import META_HEAD, data_set_start
 from triage.ports import Aside
@@ -61,7 +62,7 @@ class FileSpool:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
         name, outcome = name_of(identity), Outcome.NEW
         folder = (self._root / name).parent
-        with room(), aside:
+        with room(), _not_removed_meanwhile(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
@@ -116,6 +117,25 @@ class FileSpool:
     def free_bytes(self) -> int:
         """Return how many more bytes its file system takes from us."""
         return min(map(free_bytes_of, self._disks))
+
+    def lying(self, study_uid: str) -> Sequence[Lying]:
+        """Return all that is kept of a study, conflicting copies too."""
+        return _lying(self._root / study_uid, self._root)
+
+    def remove(self, paths: Collection[str]) -> None:
+        """Remove kept files durably; what is gone already is no error."""
+        _remove([self._root / path for path in paths])
+        for folder in {(self._root / path).parent for path in paths}:
+            with suppress(OSError):  # something else lies there, or it is gone
+                folder.rmdir()
+
+    def quarantined(self) -> Sequence[Lying]:
+        """Return all that was quarantined."""
+        return _lying(self._quarantine, self._quarantine.parent)
+
+    def remove_quarantined(self, paths: Collection[str]) -> None:
+        """Remove quarantined files; what is gone already is no error."""
+        _remove([self._quarantine.parent / path for path in paths])
 
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
@@ -266,9 +286,26 @@ def same_data_set(one: Path, other: Path) -> bool:
     return False
 
 
+def _lying(folder: Path, root: Path) -> list[Lying]:
+    """Return the files right in a folder, by their paths below `root`; one may go meanwhile."""
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            known = path.stat()
+            found.append(Lying(str(path.relative_to(root)), known.st_size, known.st_mtime))
+    return found
+
+
+def _remove(paths: Collection[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    _fsync_folders([path.parent for path in paths])
+
+
 def _fsync_folders(folders: Sequence[Path]) -> None:
     for folder in set(folders):
-        fsync_folder(folder)
+        with suppress(FileNotFoundError):  # removed with all that was in it: see `ledger.record`
+            fsync_folder(folder)
 
 
 def fsync_folder(folder: Path) -> None:
@@ -278,6 +315,15 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _not_removed_meanwhile() -> Iterator[None]:
+    """Turn what the system says when a folder goes under our hands into BeingRemoved."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise BeingRemoved("older images of its study are being removed: send it again") from None
 
 
 @contextmanager

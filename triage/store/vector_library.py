@@ -26,7 +26,7 @@ checkpoints have passed (ten minutes by default) and the segment is used again o
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -63,7 +63,7 @@ from triage.cases.vectors import Halves, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.errors import ConfigurationError
 from triage.ports import Embedding
-from triage.store.case_columns import CASE, columns_of, conditions
+from triage.store.case_columns import CASE, before, columns_of, conditions
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import VENDOR_MAX, case_columns, forgotten
@@ -75,6 +75,9 @@ TABLE = re.compile(r"cases_[0-9a-f]{32}")
 LOCK = 0x636173  #: of whoever makes a table or an index
 TELLING = ("study_uid", "patient", "content", "embedding")  #: columns that tell of a patient
 PATIENCE_S = 60  #: to be let alone with a table
+
+#: The condition of what is removed from a bundle's table.
+Which = Callable[[TableClause], ColumnElement[bool]]
 
 #: What the planner is told: to look at every vector, or to go by the index.
 EXACTLY = {"enable_seqscan": "on", "enable_indexscan": "off"}
@@ -201,12 +204,28 @@ class PgVectorLibrary:
         """Remove a patient's cases, those of other bundles too; return how many there were."""
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
-            names = [name for name in _tables(connection) if _has(connection, name, patient)]
-            removed = sum(_remove(connection, name, patient) for name in names)
+            removed = _removed(connection, lambda table: table.c.patient == patient)
+        self._make_indexes(removed)
+        return sum(removed.values())
+
+    def older(self, date: str) -> int:
+        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+        with self._database.reading() as connection:
+            tables = map(_told_of, _tables(connection))
+            queries = (select(func.count()).where(before(each, date)) for each in tables)
+            return sum(connection.scalar(query) or 0 for query in queries)
+
+    def remove_older(self, date: str) -> int:
+        """Remove these cases with their vectors; return how many there were."""
+        with self._database.writing() as connection:
+            removed = _removed(connection, lambda table: before(table, date))
+        self._make_indexes(removed)
+        return sum(removed.values())
+
+    def _make_indexes(self, names: Iterable[str]) -> None:
         for name in names:
             with self._database.writing() as connection:
                 _make_index(connection, name)
-        return removed
 
     def _others(self, connection: Connection) -> list[TableClause]:
         """Return the tables of the other bundles."""
@@ -328,17 +347,27 @@ def _tables(connection: Connection) -> list[str]:
     return sorted(filter(TABLE.fullmatch, inspect(connection).get_table_names()))
 
 
-def _has(connection: Connection, name: str, patient: str) -> bool:
-    theirs = table(name, column("patient")).c.patient == patient
-    return bool(connection.scalar(select(exists().where(theirs))))
+def _told_of(name: str) -> TableClause:
+    """Return a bundle's table with the columns that cases are removed by."""
+    return table(name, column("patient"), column("study_date"))
 
 
-def _remove(connection: Connection, name: str, patient: str) -> int:
-    """Remove a patient's rows and write the table anew without them."""
+def _removed(connection: Connection, which: Which) -> dict[str, int]:
+    """Remove cases of all bundles; return how many by the name of the table that had some."""
+    having = [
+        name
+        for name in _tables(connection)
+        if connection.scalar(select(exists().where(which(_told_of(name)))))
+    ]
+    return {name: _remove(connection, name, which) for name in having}
+
+
+def _remove(connection: Connection, name: str, which: Which) -> int:
+    """Remove rows and write the table anew without them."""
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE_S}s'")
     connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
-    cases = table(name, column("patient"))
-    removed = connection.execute(delete(cases).where(cases.c.patient == patient)).rowcount
+    cases = _told_of(name)
+    removed = connection.execute(delete(cases).where(which(cases))).rowcount
     connection.exec_driver_sql(f"DROP INDEX IF EXISTS {_index_of(name)}")
     # A type that is computed, even if to the same, has the table written anew (ALTER TABLE, Notes).
     connection.exec_driver_sql(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 
 from triage.domain.errors import ConfigurationError
 
-HEAD = "0004"  #: what this release works with
+HEAD = "0005"  #: what this release works with
 
 VERSIONS = table("alembic_version", column("version_num"))
 LOCK = 0x6C6564676572  #: of whoever changes the tables, on PostgreSQL

@@ -1,0 +1,87 @@
+"""A small worker without processes, whose studies end as a test wants."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import HOLDER, SOURCE
+from tests.fakes import FakeClock
+from triage.domain.delivery import Product
+from triage.domain.retention import Limits
+from triage.domain.study import Event, State, StudyRevision
+from triage.intake import Intake
+from triage.ports import Clock, Library
+from triage.prune import Pruner
+from triage.store.ledger import SqlLedger
+from triage.store.retention import SqlRetention
+from triage.store.spool import FileSpool
+
+IMAGES = 3
+
+
+@dataclass
+class Worker:
+    """Spool, ledger and intake in one folder."""
+
+    folder: Path
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self.spool = FileSpool(self.folder)
+        self.ledger = SqlLedger.in_folder(self.folder, self.clock)
+        self.retention = SqlRetention(self.ledger._database, self.clock)
+        self.intake = Intake(self.spool, self.ledger)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def receive(self, study: str, *numbers: int) -> StudyRevision:
+        """Take images in."""
+        for number in numbers or range(IMAGES):
+            self.intake.accept(part10(image(study, number=number)), SOURCE)
+        return self.latest(study)
+
+    def latest(self, study: str) -> StudyRevision:
+        return [s for s in self.ledger.studies() if s.study_uid == uid(study)][-1]
+
+    def assess(self, study: str, *numbers: int) -> list[int]:
+        """Bring a study to its reports; return the ids of its deliveries."""
+        assert self.ledger.move(self.receive(study, *numbers), Event.JUDGED_COMPLETE, "quiet")
+        revision = self.latest(study).revision
+        claimed = self.ledger.claim(uid(study), revision, HOLDER, 30)
+        assert claimed is not None
+        product = report(study, revision)
+        due = self.ledger.finish(claimed, HOLDER, "{}", [product], [(product, "pacs")])
+        assert due is not None
+        return list(due)
+
+    def end(self, study: str, state: State, *numbers: int) -> None:
+        """Bring a study to its end."""
+        if state is State.DECLINED:
+            assert self.ledger.move(self.receive(study, *numbers), Event.JUDGED_COMPLETE, "quiet")
+            claimed = self.ledger.claim(uid(study), self.latest(study).revision, HOLDER, 30)
+            assert claimed is not None
+            assert self.ledger.move(claimed, Event.DECLINED, "not for us", HOLDER)
+            return
+        for delivery in self.assess(study, *numbers):
+            if state is State.FAILED:
+                self.ledger.not_delivered(delivery, "no", None)
+            else:
+                self.ledger.delivered(delivery, "0x0000 Success")
+
+    def pruner(self, limits: Limits, cases: Library | None = None) -> Pruner:
+        return Pruner(self.spool, self.retention, cases, self.clock, limits)
+
+    def files(self, study: str) -> int:
+        return len(self.spool.lying(uid(study)))
+
+
+def report(study: str, revision: int = 1) -> Product:
+    """Return what is said of a study."""
+    sop_class = "1.2.840.10008.5.1.4.1.1.88.34"
+    return Product("structured_report", sop_class, uid(study, "report", revision), b"report")
+
+
+def worker(folder: Path) -> Worker:
+    """Return a worker whose time stands still."""
+    return Worker(folder, FakeClock())

@@ -1,0 +1,205 @@
+"""`triage prune` as people and `triage serve` run it, and what kill -9 in its middle leaves."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.builders.ended import IMAGES, Worker
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import SOURCE
+from tests.integration.servers import HOST, listens, wait_until
+from triage.bootstrap import SystemClock
+from triage.demo import free_port
+from triage.domain.errors import BeingRemoved
+from triage.domain.retention import Limits
+from triage.domain.study import State
+
+STUDIES = ("first", "second", "third")
+#: Removes everything, and is killed at the moment that its argument names.
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from tests.builders.ended import Worker
+    from triage.bootstrap import SystemClock
+    from triage.domain.retention import Limits
+    from triage.store.database import Database
+    from triage.store import retention, spool
+
+    folder, moment = Path(sys.argv[1]), sys.argv[2]
+    retention.AT_ONCE = 2
+    worker = Worker(folder, SystemClock())
+    left = {"files": 4}
+
+    def killed(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def unlink(path, missing_ok=False):
+        left["files"] -= 1
+        if left["files"] == 0:
+            killed()
+        os.unlink(path)
+
+    if moment == "before the first word":
+        worker.retention.mark = killed
+    elif moment == "after the first word":
+        worker.retention.remove_images = killed
+    elif moment == "between two files":
+        Path.unlink = unlink
+    elif moment == "after files and before their rows":
+        retention.delete = killed
+    elif moment == "after some rows, and before the last word":
+        remember, retention._remember = retention._remember, killed
+    elif moment == "after the last word":
+        unmarked, worker.retention.mark = worker.retention.mark, lambda uids: unmarked(uids[:1])
+        worker.retention.with_products = killed
+    worker.pruner(Limits(delivered_s=0, products_s=1e9)).prune()
+"""
+MOMENTS = (
+    "before the first word",
+    "after the first word",
+    "between two files",
+    "after files and before their rows",
+    "after some rows, and before the last word",
+    "after the last word",
+)
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    made = Worker(tmp_path / "state", SystemClock())
+    for study in STUDIES:
+        made.end(study, State.DELIVERED)
+    made.receive("arriving")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_kill_9_in_the_middle_and_then_again(worker: Worker, moment: str) -> None:
+    script = textwrap.dedent(KILLED)
+    command = [sys.executable, "-c", script, str(worker.folder), moment]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert worker.intake.recover() == 0  # whatever lies there, and whatever not, is known
+    whole = [s for s in STUDIES if not worker.latest(s).pruned_at]
+    assert all(worker.files(study) == IMAGES for study in whole)
+    assert (whole == [*STUDIES]) == (moment == "before the first word")
+    worker.pruner(Limits()).prune()  # as the next start, also of a site that removes no more
+    half = [s for s in STUDIES if 0 < worker.files(s) + len(worker.ledger.paths(uid(s), 1)) < 6]
+    assert half == []
+    worker.pruner(Limits(delivered_s=0)).prune()
+    for study in STUDIES:
+        assert worker.files(study) == 0
+        assert worker.ledger.paths(uid(study), 1) == []
+        events = [row.event for row in worker.ledger.history(uid(study))]
+        assert events.count("images removed") == 1
+    assert worker.files("arriving") == IMAGES
+    assert worker.retention.marked() == []
+    assert worker.receive("first").instances == IMAGES
+
+
+def site(folder: Path, **retention: object) -> Path:
+    """Write the settings of a site whose state folder is the worker's."""
+    port = free_port()
+    content = {
+        "state_dir": "state",
+        "receiver": {"ae_title": "TRIAGE", "port": port, "calling": ["PACS"]},
+        "destinations": [{"name": "pacs", "ae_title": "PACS", "host": HOST, "port": free_port()}],
+        "retention": retention,
+    }
+    config = folder / "triage.yaml"
+    config.write_text(yaml.safe_dump(content))
+    return config
+
+
+def said(config: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "triage", "--config", str(config), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_command_shows_what_would_go_and_then_removes_it(
+    worker: Worker, tmp_path: Path
+) -> None:
+    assert "sets no limit" in said(site(tmp_path), "prune")
+    config = site(tmp_path, spool_days=1e-6)
+    time.sleep(0.1)
+    shown = said(config, "prune", "--dry-run")
+    assert "Would go" in shown
+    assert shown.count("images") == len(STUDIES)
+    assert "MB in all" in shown
+    assert [worker.files(study) for study in STUDIES] == [IMAGES] * 3
+    assert "Removed" in said(config, "prune")
+    assert [worker.files(study) for study in STUDIES] == [0] * 3
+    assert "nothing is as old as that" in said(config, "prune")
+
+
+def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
+    worker: Worker, tmp_path: Path
+) -> None:
+    assert worker.retention.mark([uid("first")])
+    config = site(tmp_path, failed_days=1, every_s=0.5)
+    log = tmp_path / "receive.log"
+    command = [sys.executable, "-m", "triage", "--config", str(config), "receive"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        try:
+            port = yaml.safe_load(config.read_text())["receiver"]["port"]
+            wait_until(lambda: listens(port), what="the receiver")
+            wait_until(lambda: worker.files("first") == 0, 10, "the removal")
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+    assert worker.files("second") == IMAGES  # no limit says that it goes
+    assert uid("first") in log.read_text()
+    assert "Marked" not in log.read_text()
+
+
+def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) -> None:
+    """A sender who tries until Success, against somebody who removes all that has ended."""
+    with closing(Worker(tmp_path, SystemClock())) as worker:
+        worker.end("study", State.DELIVERED)
+        script = textwrap.dedent("""
+            import sys
+            from pathlib import Path
+            from tests.builders.ended import Worker
+            from triage.bootstrap import SystemClock
+            from triage.domain.retention import Limits
+
+            worker = Worker(Path(sys.argv[1]), SystemClock())
+            pruner = worker.pruner(Limits(delivered_s=0))
+            print("ready", flush=True)
+            while True:
+                pruner.prune()
+        """)
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as removing:
+            try:
+                assert removing.stdout is not None
+                assert removing.stdout.readline() == b"ready\n"
+                for _ in range(5):
+                    _sent_until_taken(worker)
+                    assert worker.files("study") == IMAGES
+                    worker.end("study", State.DELIVERED)
+                    wait_until(lambda: worker.files("study") == 0, 20, "the removal")
+            finally:
+                removing.kill()
+
+
+def _sent_until_taken(worker: Worker) -> None:
+    """Send the whole study until all of it stands in an open revision, which nobody removes."""
+    whole = False
+    while not whole:
+        for number in range(IMAGES):
+            try:
+                worker.intake.accept(part10(image("study", number=number)), SOURCE)
+            except BeingRemoved:
+                worker.intake.catch_up()
+        known = len(worker.ledger.paths(uid("study"), 99))
+        whole = worker.latest("study").state is State.RECEIVING and known == IMAGES
