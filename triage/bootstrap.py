@@ -82,7 +82,7 @@ from triage.store.object_spool import ObjectSpool
 from triage.store.retention import SqlRetention
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
-from triage.trail import StudyTrail
+from triage.trail import ANY_REVISION, StudyTrail
 from triage.web.access import Access
 from triage.web.app import build
 
@@ -99,7 +99,6 @@ CACHE = "cache"  #: the folder of the state folder that may be emptied at any ti
 PULLED = "pulled"  #: the folder of the state folder where studies are gathered for the intake
 COPIED = 1 << 20  #: bytes at a time
 LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
-ANY_REVISION = 2**31 - 1
 
 
 class SystemClock:
@@ -176,9 +175,7 @@ class Services:
 
     def trail(self) -> StudyTrail | None:
         """What is told of studies, where a site keeps a trail."""
-        if self.settings.audit is None:
-            return None
-        return StudyTrail(self.audit, self.ledger, self.spool, peers(self.settings.destinations))
+        return open_trail(self.settings, self.ledger, self.spool)
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
@@ -408,7 +405,9 @@ def open_pruner(settings: Settings, spool: Spool, clock: Clock) -> Pruner:
     limits = settings.retention.limits
     bundle = settings.model.bundle  # of any: what goes by age goes from all of them
     cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
-    return Pruner(spool, SqlRetention(ledger_database(settings), clock), cases, clock, limits)
+    database = ledger_database(settings)
+    trail = open_trail(settings, SqlLedger(database, clock), spool)
+    return Pruner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -441,6 +440,13 @@ def open_audit(settings: Settings) -> AuditTrail:
         return Unrecorded()
     ae_title = settings.receiver.ae_title
     return spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+
+
+def open_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> StudyTrail | None:
+    """Return what is told of studies, where a site keeps a trail."""
+    if settings.audit is None:
+        return None
+    return StudyTrail(open_audit(settings), ledger, spool, peers(settings.destinations))
 
 
 def open_audit_sender(settings: Settings) -> Sender | None:

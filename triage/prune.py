@@ -14,6 +14,7 @@ import structlog
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.retention import SETTLED_S, Ended, Limits, Lying, aged, expendable
 from triage.ports import Clock, Library, RetentionLedger, Spool
+from triage.trail import StudyTrail
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Pruner:
     cases: Library | None  #: None: past cases stay
     clock: Clock
     limits: Limits
+    trail: StudyTrail | None = None  #: told of studies whose images go; None: a site keeps none
 
     def plan(self) -> list[Going]:
         """Return what would go now."""
@@ -123,6 +125,8 @@ class Pruner:
                 yield going[study_uid]
 
     def _remove(self, study_uid: str) -> None:
+        if self.trail is not None:
+            self.trail.removed(study_uid)
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
         settled = self.clock.now() - SETTLED_S
         lying = self.spool.lying(study_uid)

@@ -1,4 +1,4 @@
-"""What the audit trail is told of studies: that they came, and where their reports went.
+"""What the audit trail is told of studies: that they came, where reports went, that they went.
 
 Rule: an event is told of before the ledger has it, so a crash in between tells it again and never
 leaves it out. The patient's ID is read from the study's first instance; where that cannot be read
@@ -19,6 +19,8 @@ from triage.imaging.header import patient_id_of
 from triage.ports import AuditTrail, Ledger, Spool
 
 log = structlog.get_logger(__name__)
+
+ANY_REVISION = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class StudyTrail:
             sender = Peer(source.calling_ae, source.address, ae_title=source.calling_ae)
             told = Study(study.study_uid, patient_id, counted)
             self.audit.record(audit.received(told, sender))
+
+    def removed(self, study_uid: str) -> None:
+        """Tell that the images of a study go. Raises LedgerUnavailable."""
+        patient_id = self._patient_id(study_uid, ANY_REVISION)
+        self.audit.record(audit.deleted(Study(study_uid, patient_id)))
 
     def of(self, delivery: Delivery) -> DeliveryTrail:
         """Return what is told of an attempt to deliver. Raises LedgerUnavailable."""

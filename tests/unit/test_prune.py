@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from tests.builders.ended import IMAGES, Worker, report
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeTrail
 from triage.assess import Assessor
+from triage.domain.audit import STUDY_DELETED
 from triage.domain.commitment import FailureReason, Reference, judge
 from triage.domain.errors import BeingRemoved, DamagedInstance
 from triage.domain.instance import Outcome
@@ -18,6 +20,7 @@ from triage.domain.retention import SETTLED_S, Limits
 from triage.domain.study import Event, State
 from triage.prune import AGE, ROOM
 from triage.store.commitments import SqlCommitments
+from triage.trail import StudyTrail
 
 DAY_S = 86_400.0
 WEEK = Limits(delivered_s=7 * DAY_S)
@@ -62,6 +65,19 @@ def test_images_of_a_delivered_study_go_when_they_are_old_enough(
     assert worker.latest("old").pruned_at == clock.now()
     assert worker.ledger.history(uid("old"))[-1].event == "images removed"
     assert going(worker, WEEK) == []
+
+
+def test_the_audit_trail_is_told_of_a_study_whose_images_go(
+    worker: Worker, clock: FakeClock
+) -> None:
+    told = FakeTrail()
+    worker.end("old", State.DELIVERED)
+    clock.pass_s(100 * DAY_S)
+    pruner = worker.pruner(Limits(delivered_s=DAY_S))
+    replace(pruner, trail=StudyTrail(told, worker.ledger, worker.spool, {})).prune()
+    (event,) = told.events
+    assert event.event == STUDY_DELETED
+    assert {each.id for each in event.things} == {uid("old"), "MARKED-ID"}
 
 
 def test_who_is_to_end_stops_between_studies(
