@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
@@ -76,11 +77,15 @@ from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.migrations import HEAD
+from triage.store.object_spool import ObjectSpool
 from triage.store.shelf import PassingShelf
 from triage.store.spool import FileSpool
 from triage.trail import StudyTrail
 from triage.web.access import Access
 from triage.web.app import build
+
+if TYPE_CHECKING:  # its client is not installed everywhere
+    from triage.store.bucket import Bucket
 
 log = structlog.get_logger(__name__)
 
@@ -351,7 +356,7 @@ def open_spool(settings: Settings) -> Spool:
     """Open the spool of a site; raise ConfigurationError."""
     chosen, ours = settings.spool, state_folder(settings)
     if chosen.bucket is not None:
-        return _object_spool(settings)
+        return ObjectSpool(_bucket(settings), ours)
     if chosen.folder is None:
         return FileSpool(ours)
     if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
@@ -367,26 +372,28 @@ def open_spool(settings: Settings) -> Spool:
         ) from None
 
 
-def _object_spool(settings: Settings) -> Spool:
-    """Open a spool in an object store; its client is not installed everywhere."""
+def _bucket(settings: Settings) -> "Bucket":
+    """Open the bucket of a spool; its client is not installed everywhere."""
     try:
         from triage.store.bucket import Bucket  # noqa: PLC0415
-        from triage.store.object_spool import ObjectSpool  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"a spool in an object store needs {error.name}: pip install 'cmr-triage[s3]'"
         ) from None
-    return ObjectSpool(Bucket(settings.spool), state_folder(settings))
+    return Bucket(settings.spool)
 
 
 def tried_spool(settings: Settings) -> str:
     """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
 
-    A new site has none yet, and gets none by this: the one who asks may be another user.
+    A new site has no state folder yet, and gets none by this: who asks may be another user.
     """
-    if settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
+    if settings.spool.bucket is not None:
+        _bucket(settings).try_out()
+    elif settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
         return f"none yet in {settings.state_dir}"
-    open_spool(settings).try_out()
+    else:
+        open_spool(settings).try_out()
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 

@@ -143,7 +143,7 @@ class Deliverer:
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.told}" if error.told else str(error)
         if last:
-            self._told(delivery).given_up(delivery.product, answer)
+            self._told(delivery).given_up(delivery.product, str(error))
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",

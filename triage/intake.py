@@ -1,8 +1,8 @@
 """Use case: take an instance in.
 
 Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
-lies in the spool and stands in the ledger. An instance that is refused is named as an incident. What
-comes in must pass `Pressure` first: below a floor of free space, or above a ceiling of waiting
+lies in the spool and stands in the ledger. An instance that is refused is named as an incident.
+What comes in must pass `Pressure` first: below a floor of free space, or above a ceiling of waiting
 studies, no more is taken.
 """
 

@@ -5,12 +5,13 @@ Every receiver is told through `Intake` to refuse, and C-STORE answers 0xA700, w
 sender without a status for each instance, would hide the reason in "local limit exceeded", and
 would keep out a C-ECHO, a question about commitment, and the studies that have begun.
 
-Rule: while a spool elsewhere is away nothing is let in. Below the floor of free space nothing is, for the ledger and the reports of what is
-here need that room; an instance whose first byte was let in is kept. At the ceiling of waiting
-studies a study is refused of which nothing is here. One that has begun is let in to its end, with
-its late instances and what is sent twice: half a study would be assessed as if it were whole. Both
-open again at a distance from where they close, so that they do not flap. Measuring is done by
-one thread, at most once a second; the others go by what was measured last.
+Rule: below the floor of free space nothing is let in, for the ledger and the reports of what is
+here need that room, and nothing while a spool elsewhere is away; an instance whose first byte was
+let in is kept if it can be. At the ceiling of waiting studies a study is refused of which nothing
+is here. One that has begun is let in to its end, with its late instances and what is sent twice:
+half a study would be assessed as if it were whole. Both open again at a distance from where they
+close, so that they do not flap. Measuring is done by one thread, at most once a second; the others
+go by what was measured last.
 """
 
 import os

@@ -13,6 +13,7 @@ import structlog
 from triage.domain import audit
 from triage.domain.audit import Outcome, Peer, Study
 from triage.domain.delivery import Delivery, Product
+from triage.domain.errors import SpoolAway
 from triage.domain.study import StudyRevision
 from triage.imaging.header import patient_id_of
 from triage.ports import AuditTrail, Ledger, Spool
@@ -85,6 +86,6 @@ class StudyTrail:
         paths = self.ledger.paths(study_uid, revision)
         try:
             return patient_id_of(self.spool.read(paths[0])) if paths else ""
-        except OSError as error:
+        except (OSError, SpoolAway) as error:
             log.warning("audit message without patient", study_uid=study_uid, error=str(error))
             return ""

@@ -17,6 +17,7 @@ TELLING = {
     Step.RECORDED: "receiver killed",
     Step.STUDY_SENT: "Redis killed, its data gone",
     Step.READ: "assessing worker killed",
+    Step.REPORTED: "database killed",
     Step.STORED: "clock an hour back",
     Step.DELIVERY_SENT: "Redis killed, its data gone",
     Step.DELIVERY_TAKEN: "delivering worker killed",

@@ -549,3 +549,18 @@ def test_a_study_that_was_released_waits_a_while(ledger: SqlLedger, clock: FakeC
     assert not ledger.unsent_studies(None)
     clock.pass_s(10)
     assert len(ledger.unsent_studies(None)) == 1
+
+
+def test_what_arrived_is_counted_by_sender_class_and_revision(ledger: SqlLedger) -> None:
+    for number in range(3):
+        ledger.record(receipt("study", number), Source("MR1", "10.0.0.1"))
+    ledger.record(receipt("study", 2), Source("MR2", "10.0.0.2"))  # again, so it is not new
+    ledger.record(receipt("study", 3), Source("MR2", "10.0.0.2"))
+    ledger.record(receipt("other", 1), Source("MR2", "10.0.0.2"))
+    study = current(ledger, receipt("study").identity.study_uid)
+    kind = receipt("study").identity.sop_class_uid
+    assert ledger.arrivals(study.study_uid, 1) == {
+        Source("MR1", "10.0.0.1"): {kind: 3},
+        Source("MR2", "10.0.0.2"): {kind: 1},
+    }
+    assert ledger.arrivals(study.study_uid, 2) == {}

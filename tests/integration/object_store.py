@@ -37,8 +37,8 @@ IDENTITIES = {
     ]
 }
 
-PARTS = ("master.port", "volume.port", "filer.port")
-PARTS = (*PARTS, *(f"{each}.grpc" for each in (*PARTS, "s3.port")))
+HTTP = ("master.port", "volume.port", "filer.port")
+PORTS = (*HTTP, *(f"{each}.grpc" for each in (*HTTP, "s3.port")))
 
 
 @dataclass
@@ -48,7 +48,7 @@ class ObjectStore:
     folder: Path
     port: int = field(default_factory=free_port)
     #: Of its parts, which look for each other there when it comes back.
-    others: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PARTS})
+    others: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property

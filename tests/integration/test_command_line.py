@@ -475,3 +475,26 @@ def test_a_receiver_imports_nothing_that_only_others_need() -> None:
     assert "pynetdicom" in imported
     others = {"sklearn", "scipy", "matplotlib", "torch", "hl7apy", "botocore"}
     assert not others.intersection(imported)
+
+
+def test_who_is_forgotten_is_told_to_the_audit_trail(tmp_path: Path, ledger: SqlLedger) -> None:
+    ledger.close()
+    config = configured(tmp_path, audit={"file": "audit.log"})
+    state = load(config, {}).state_dir
+    assert triage("forget", "4711", config=config).stdout == "0 case(s) removed\n"
+    (waiting,) = (state / "audit").glob("*.line")
+    said = waiting.read_text()
+    assert 'originalText="Patient Record"' in said
+    assert 'EventActionCode="D"' in said
+    assert 'ParticipantObjectID="4711"' in said
+    assert "1 audit message(s) wait for the repository" in triage("status", config=config).stderr
+
+
+def test_check_tells_how_the_audit_repository_answers(tmp_path: Path) -> None:
+    shown = triage("check", config=configured(tmp_path, audit={"file": "audit.log"}))
+    assert f"audit: {tmp_path / 'audit.log'} can be written to" in shown.stdout.replace("\n", "")
+    assert not (tmp_path / "audit.log").exists()
+    nobody = {"host": HOST, "port": free_port(), "tls": False}
+    shown = triage("check", config=configured(tmp_path, audit={"syslog": nobody}))
+    assert shown.returncode == 2
+    assert "Connection refused; messages wait until it is mended" in shown.stderr.replace("\n", " ")

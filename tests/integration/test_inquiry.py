@@ -13,6 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from tests.builders.images import Slice as Place
 from tests.builders.images import cine, image, part10, uid
+from tests.fakes import FakeTrail
 from tests.integration.servers import HOST, Orthanc, orthanc
 from triage.config import Inquired
 from triage.demo import free_port
@@ -79,6 +80,18 @@ def test_series_are_added_up_where_the_study_is_not_counted(
     port, answers = answering
     answers += [(0xFF00, of_series(25)), (0xFF00, of_series(7))]
     assert inquiry(port, "PACS")(STUDY) == Count(32, "PACS")
+
+
+def test_the_audit_trail_is_told_what_is_asked(
+    answering: tuple[int, list[tuple[int, Dataset | None]]],
+) -> None:
+    port, _ = answering
+    told = FakeTrail()
+    asked = Inquired(ae_title="PACS", host=HOST, port=port, timeout_s=5)
+    Inquiry("CMRTRIAGE", asked, told)(STUDY)
+    ((query,),) = [event.things for event in told.events]
+    assert query.id == StudyRootQueryRetrieveInformationModelFind
+    assert STUDY.study_uid.encode() in (query.query or b"")
 
 
 def test_a_refusal_is_no_answer(

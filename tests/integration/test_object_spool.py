@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import AE
@@ -24,7 +25,8 @@ from triage.config import Receiver
 from triage.demo import free_port
 from triage.dimse import AT_ONCE, Status
 from triage.domain.commitment import FailureReason, Reference, Report
-from triage.domain.errors import LedgerUnavailable, SpoolAway
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolAway
+from triage.domain.instance import Outcome
 from triage.imaging.header import read_identity
 from triage.intake import Intake
 from triage.pressure import Limits, Pressure
@@ -151,6 +153,24 @@ def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
     assert kept.endswith(f"{hashlib.sha256(b'damaged').hexdigest()}.bin")
 
 
+def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
+    spool: ObjectSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = part10(image())
+    receipt = spool.keep(read_identity(content), content)
+    put = Bucket.put
+
+    def put_and_lose(bucket: Bucket, key: str, path: Path, digest: str) -> bool:
+        is_new = put(bucket, key, path, digest)
+        spool.discard(receipt.path)
+        return is_new
+
+    with monkeypatch.context() as patch, pytest.raises(SpoolAway, match="send it again"):
+        patch.setattr(Bucket, "put", put_and_lose)
+        spool.keep(read_identity(content), content)
+    assert spool.keep(read_identity(content), content).outcome is Outcome.NEW
+
+
 def test_recovering_waits_while_it_is_away(
     spool: ObjectSpool, ledger: SqlLedger, server: ObjectStore
 ) -> None:
@@ -187,6 +207,24 @@ def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
     (report,) = told
     assert report.committed == (asked[0],)
     assert report.failed == ((asked[1], FailureReason.PROCESSING_FAILURE),)
+
+
+def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
+    server: ObjectStore, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(server.settings(prefix))
+    complete = bucket._client.complete_multipart_upload
+
+    def as_older_stores(**request: Any) -> Any:
+        """Take no notice of the condition."""
+        return complete(**{name: request[name] for name in request if name != "IfNoneMatch"})
+
+    monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
+    with pytest.raises(ConfigurationError, match="overwrites what is there"):
+        bucket.try_out()
+    with pytest.raises(SpoolAway, match="overwrites what is there"):
+        ObjectSpool(bucket, tmp_path).quarantine(b"damaged")
+    assert server.keys(f"{prefix}/") == []
 
 
 def test_an_upload_that_a_crash_left_is_given_up(

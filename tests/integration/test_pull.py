@@ -1,6 +1,7 @@
 """Studies fetched from archives: Orthanc over C-GET, C-MOVE and DICOMweb."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -325,3 +326,23 @@ def test_what_is_still_being_fetched_is_not_indexed(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     assert files(tmp_path) == [tmp_path / "1.2" / "a.dcm"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_audit_trail_is_told_of_questions_and_of_what_came(
+    pacs: Orthanc, tmp_path: Path, way: str
+) -> None:
+    config = configured(tmp_path, pacs=archive(pacs, way))
+    content = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(content | {"audit": {"file": "audit.log"}}))
+    ended = pull(config, "--patient", "MARKED-ID", "--into", tmp_path / "into")
+    assert ended.returncode == 0, ended.stderr
+    waiting = sorted((tmp_path / "state" / "audit").glob("*.line"))
+    told = [path.read_bytes() for path in waiting]
+    kinds = [re.findall(rb'<EventID [^>]*originalText="([^"]*)"', line)[0] for line in told]
+    studies = len(fetched(tmp_path / "into"))
+    assert studies >= len(DAYS)
+    assert kinds == [b"Query"] + [b"DICOM Instances Transferred"] * studies
+    assert all(b'ParticipantObjectID="MARKED-ID"' in line for line in told[1:])
+    assert b'NumberOfInstances="13"' in told[1]
+    assert "MARKED-ID" not in ended.stdout + ended.stderr

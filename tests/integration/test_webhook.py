@@ -114,6 +114,9 @@ def test_all_else_is_tried_again(code: int, product: Product) -> None:
 def test_no_answer_is_silence(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
         Webhook("A", settings(f"http://127.0.0.1:{free_port()}/")).deliver(product)
+    for host in ("a" * 300, "no-such-host.invalid"):
+        with pytest.raises(DestinationUnreachable, match=host):
+            Webhook("A", settings(f"https://{host}/")).deliver(product)
     with hook(delay_s=1) as ours, pytest.raises(DestinationUnreachable, match="gives no answer"):
         opened(ours, timeout_s=0.2).deliver(product)
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
@@ -9,6 +10,7 @@ from triage.deliver import Deliverer
 from triage.domain.delivery import DeliveryState, routes
 from triage.domain.study import State
 from triage.store.ledger import SqlLedger
+from triage.store.schema import deliveries as table
 
 
 def test_an_acknowledged_delivery_is_delivered_once(ledger: SqlLedger) -> None:
@@ -191,6 +193,16 @@ def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: 
     pacs.silent = True
     clock.pass_s(20)
     deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [clock.now()]
+
+
+def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery,) = assessed(ledger)
+    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    with ledger._database.writing() as connection:
+        connection.execute(update(table).values(unreachable_since=0.0))
     assert [each.since for each in ledger.outages()] == [clock.now()]
 
 

@@ -39,6 +39,8 @@ from triage.domain.audit import (
 )
 from triage.domain.case import Case
 from triage.domain.completeness import Patience
+from triage.domain.delivery import Acknowledgement, Product
+from triage.domain.errors import DeliveryRefused
 from triage.domain.instance import Source
 from triage.domain.study import State
 from triage.intake import Intake
@@ -186,6 +188,21 @@ def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
     delivered(ledger, trail, FakeDestination("pacs", refusal="0xA700"), 4, clock)
     assert [each.event for each in told.events] == [BEGIN_TRANSFERRING, INSTANCES_TRANSFERRED]
     assert (told.events[1].outcome, told.events[1].why) == (Outcome.SERIOUS, "0xA700")
+
+
+def test_the_words_of_a_destination_may_name_a_patient_and_are_not_told(
+    ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ris = FakeDestination("pacs")
+    _, (delivery,) = assessed(ledger)
+
+    def refuse(_product: Product) -> Acknowledgement:
+        raise DeliveryRefused("AE from RIS", "no visit of Planted^Name")
+
+    monkeypatch.setattr(ris, "deliver", refuse)
+    Deliverer(ledger, {"pacs": ris}, 5, trail=trail).deliver(delivery)
+    assert told.events[-1].why == "AE from RIS"
+    assert "Planted" not in str(told.events)
 
 
 def test_what_leaves_dicom_is_an_export(

@@ -31,11 +31,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from triage.domain.delivery import Product
-from triage.reports import hl7, key_images, pdf, secondary_capture, structured_report, summary
+from triage.reports import key_images, pdf, secondary_capture, structured_report, summary
 from triage.reports.reporting import Reporting
 
 #: None where there is nothing that this report could say.
 Builder = Callable[[Reporting], Product | None]
+
+
+def _oru(reporting: Reporting) -> Product:
+    """Build the HL7 message; its library is loaded by who builds one, not by a receiver."""
+    from triage.reports import hl7  # noqa: PLC0415
+
+    return hl7.build(reporting)
+
 
 #: What is a DICOM object.
 OBJECTS: Mapping[str, Builder] = MappingProxyType(
@@ -47,9 +55,7 @@ OBJECTS: Mapping[str, Builder] = MappingProxyType(
     }
 )
 #: What is none.
-MESSAGES: Mapping[str, Builder] = MappingProxyType(
-    {hl7.KIND: hl7.build, summary.KIND: summary.build}
-)
+MESSAGES: Mapping[str, Builder] = MappingProxyType({"hl7": _oru, summary.KIND: summary.build})
 #: A site chooses of these; each goes to every destination that takes its media type.
 REPORTS: Mapping[str, Builder] = MappingProxyType({**OBJECTS, **MESSAGES})
 

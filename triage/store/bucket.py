@@ -11,14 +11,16 @@ nobody waits in a queue for one time-out after the other; `ask` alone goes throu
 
 import errno
 import hashlib
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from botocore.config import Config
@@ -150,29 +152,38 @@ class Bucket:
     def try_out(self) -> None:
         """Write, read and remove a probe; raise ConfigurationError or SpoolAway with what fails."""
         key = f"probe-{uuid4().hex}"
-        wrong = self._tried(key, b"one", hashlib.sha256(b"other"))
+        try:
+            self._try_out(key)
+        finally:
+            with suppress(SpoolAway):
+                self.remove(key)
+
+    def _try_out(self, key: str) -> None:
+        one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
+        wrong = self._tried(lambda: self._put_object(key, b"one", two))
         if wrong is None:
-            self.remove(key)
             raise ConfigurationError(
                 f"{self} takes what does not fit its checksum: it must know x-amz-checksum-sha256"
             )
         if wrong not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
             raise SpoolAway(f"{self} refused a probe with {wrong}: may this user write there?")
-        if (refused := self._tried(key, b"one", hashlib.sha256(b"one"))) is not None:
+        if (refused := self._tried(lambda: self._put_object(key, b"one", one))) is not None:
             raise SpoolAway(f"{self} refused a probe with {refused}")
-        again = self._tried(key, b"two", hashlib.sha256(b"two"))
-        said = self.content(key)
-        self.remove(key)
-        if again != HTTPStatus.PRECONDITION_FAILED or said != b"one":
+        others = (
+            lambda: self._put_object(key, b"two", two),
+            lambda: self._put_in_parts(key, BytesIO(b"two"), two),
+        )
+        is_safe = all(self._tried(write) == HTTPStatus.PRECONDITION_FAILED for write in others)
+        if not is_safe or self.content(key) != b"one":
             raise ConfigurationError(
                 f"{self} overwrites what is there: it must know the header If-None-Match"
             )
 
-    def _tried(self, key: str, content: bytes, digest: Any) -> int | None:
-        """Write a few bytes; return None where they were taken, else the status."""
+    def _tried(self, write: Callable[[], None]) -> int | None:
+        """Write something; return None where it was taken, else the status."""
         with self._in_our_words():
             try:
-                self._put_object(key, content, digest.hexdigest())
+                write()
             except ClientError as error:
                 if (status := _status(error)) >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
@@ -180,11 +191,9 @@ class Bucket:
         return None
 
     def _write(self, key: str, path: Path, digest: str) -> None:
-        if path.stat().st_size <= PART:
-            with path.open("rb") as file:
-                self._put_object(key, file, digest)
-        else:
-            self._write_in_parts(key, path, digest)
+        put = self._put_object if path.stat().st_size <= PART else self._put_in_parts
+        with path.open("rb") as file:
+            put(key, file, digest)
 
     def _put_object(self, key: str, body: Any, digest: str) -> None:
         self._client.put_object(
@@ -195,38 +204,31 @@ class Bucket:
             Metadata={DIGEST: digest},
         )
 
-    def _write_in_parts(self, key: str, path: Path, digest: str) -> None:
+    def _put_in_parts(self, key: str, file: BinaryIO, digest: str) -> None:
         begun = self._client.create_multipart_upload(
             **self._at(key), ChecksumAlgorithm="SHA256", Metadata={DIGEST: digest}
         )
         upload = {**self._at(key), "UploadId": begun["UploadId"]}
         try:
-            parts = list(self._parts(path, upload))
+            parts = list(self._parts(file, upload))
             self._client.complete_multipart_upload(
                 **upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
-        except BaseException:
-            self._give_up(upload)
+        except ClientError:  # without any answer, it is left to `abandon`
+            with suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(**upload)
             raise
 
-    def _parts(self, path: Path, upload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _parts(self, file: BinaryIO, upload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Send a file in parts; yield what ends the upload."""
-        with path.open("rb") as file:
-            number = 0
-            while piece := file.read(PART):
-                number += 1
-                checksum = _in_base64(hashlib.sha256(piece).digest())
-                taken = self._client.upload_part(
-                    **upload, PartNumber=number, Body=piece, ChecksumSHA256=checksum
-                )
-                yield {"PartNumber": number, "ETag": taken["ETag"], "ChecksumSHA256": checksum}
-
-    def _give_up(self, upload: Mapping[str, Any]) -> None:
-        """Free what an upload that failed holds there; else `abandon` does so later."""
-        try:
-            self._client.abort_multipart_upload(**upload)
-        except (ClientError, BotoCoreError):
-            return
+        number = 0
+        while piece := file.read(PART):
+            number += 1
+            checksum = _in_base64(hashlib.sha256(piece).digest())
+            taken = self._client.upload_part(
+                **upload, PartNumber=number, Body=piece, ChecksumSHA256=checksum
+            )
+            yield {"PartNumber": number, "ETag": taken["ETag"], "ChecksumSHA256": checksum}
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[Any]:
@@ -276,6 +278,8 @@ class Bucket:
 
 def _client(settings: Settings) -> Any:
     keys = {} if settings.credentials is None else _keys_in(settings.credentials)
+    if settings.ca is not None:
+        _check_ca(settings.ca)
     try:
         return Session().create_client(
             "s3",
@@ -296,6 +300,16 @@ def _client(settings: Settings) -> Any:
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"spool: {error}") from None
+
+
+def _check_ca(path: Path) -> None:
+    """Raise ConfigurationError now; the client would find out in the middle of an instance."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"spool.ca {path} cannot be read, or has no certificate (PEM) in it"
+        ) from None
 
 
 def _keys_in(path: Path) -> dict[str, str]:

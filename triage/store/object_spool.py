@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,7 +23,6 @@ from triage.domain.instance import Identity, Outcome, Receipt
 from triage.imaging.head import read_identity_of
 from triage.ports import Aside
 from triage.steps import Step, reached
-from triage.store.bucket import Bucket
 from triage.store.spool import (
     ABANDONED_S,
     KEPT,
@@ -35,6 +35,9 @@ from triage.store.spool import (
     same_data_set,
 )
 
+if TYPE_CHECKING:  # its client is not installed everywhere
+    from triage.store.bucket import Bucket
+
 log = structlog.get_logger(__name__)
 
 ROOT = "spool/"
@@ -44,7 +47,7 @@ QUARANTINE = "quarantine/"
 class ObjectSpool:
     """See `ports.Spool`."""
 
-    def __init__(self, bucket: Bucket, state_dir: Path) -> None:
+    def __init__(self, bucket: "Bucket", state_dir: Path) -> None:
         self._bucket = bucket
         self._incoming = Incoming(state_dir / "spool")
         self._trying = threading.Lock()
@@ -143,10 +146,13 @@ class ObjectSpool:
 
     def _holds(self, name: str, aside: Aside) -> bool:
         """Tell whether the data set of what lies there is the same."""
-        if self._bucket.digest(ROOT + name) == aside.digest:
-            return True
-        with self._fetched(name) as there:
-            return same_data_set(there.path, aside.path)
+        try:
+            if self._bucket.digest(ROOT + name) == aside.digest:
+                return True
+            with self._fetched(name) as there:
+                return same_data_set(there.path, aside.path)
+        except FileNotFoundError:
+            raise SpoolAway("the first copy was removed at this moment: send it again") from None
 
     @contextmanager
     def _fetched(self, path: str) -> Iterator[FileAside]:

@@ -416,11 +416,14 @@ def silent_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a colum
 def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, by name."""
     under_way = deliveries.c.state.in_(UNDER_WAY)
+    known = deliveries.c.unreachable_since
+    # What an earlier version found has no moment: the last try is one.
+    since = case((known > 0, known), else_=deliveries.c.changed_at)
     silent = (
         select(
             deliveries.c.destination,
             func.min(deliveries.c.id).label("probe"),
-            func.min(deliveries.c.unreachable_since).label("since"),
+            func.min(since).label("since"),
         )
         .where(under_way, deliveries.c.unreachable)
         .group_by(deliveries.c.destination)

@@ -11,6 +11,7 @@ from triage.broker.queue import CeleryQueue
 
 OUT_S = 2.0  #: how long a destination, the network or the disk is away
 DAY_S, HOUR_S = 86_400.0, 3600.0
+DATABASE = "database killed"
 
 
 #: Given what is around, the process that stands at the step, and the study.
@@ -35,6 +36,13 @@ def _deliverer(around: Surroundings, _pid: int, _study: str) -> None:
 
 def _redis(around: Surroundings, _pid: int, _study: str) -> None:
     around.kill_redis_and_what_it_has()
+
+
+def _database(around: Surroundings, _pid: int, _study: str) -> None:
+    around.kill_database()
+    around.let_go()
+    time.sleep(OUT_S)
+    around.start_database()
 
 
 def _everything(around: Surroundings, _pid: int, _study: str) -> None:
@@ -85,6 +93,7 @@ FAULTS: Mapping[str, Fault] = {
     "assessing worker killed": _assessor,
     "delivering worker killed": _deliverer,
     "Redis killed, its data gone": _redis,
+    DATABASE: _database,
     "everything killed": _everything,
     "archive killed": _archive,
     "disk full": _disk,

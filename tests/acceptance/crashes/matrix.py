@@ -7,15 +7,16 @@ Doubled is any report or revision beyond one.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.crashes.faults import FAULTS
+from tests.acceptance.crashes.faults import DATABASE, FAULTS
 from tests.acceptance.crashes.sending import Sending
 from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surroundings
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
+from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
 from triage.destinations.commitment import AT_ONCE_S
 from triage.domain.study import Event, State
@@ -244,13 +245,28 @@ PREPARED: dict[Moment, Callable[[Surroundings, SmallStudy, Moment], None]] = {
 def every(folder: Path, wanted: Sequence[tuple[Moment, str]], **settings: Any) -> list[Cell]:
     """Run cells one after the other, at a site that has the patience that they need."""
     done: list[Cell] = []
-    for quiet_s in (PATIENT_S, QUICK_S):
-        here = [each for each in wanted if (each[0] in ARRIVING) == (quiet_s == PATIENT_S)]
-        if here:
-            place = folder / f"quiet_{quiet_s}"
-            with surroundings(place, quiet_s, commitment=True, **settings) as around:
-                done += _at_one_site(around, here)
+    for place, (quiet_s, shared) in enumerate(sorted({_site_of(*each) for each in wanted})):
+        here = [each for each in wanted if _site_of(*each) == (quiet_s, shared)]
+        with (
+            _ledger(shared=shared) as database,
+            surroundings(
+                folder / f"site_{place}", quiet_s, database, commitment=True, **settings
+            ) as around,
+        ):
+            done += _at_one_site(around, here)
     return done
+
+
+def _site_of(moment: Moment, fault: str) -> tuple[float, bool]:
+    """Return how long a site waits for more of a study, and whether its ledger has a server."""
+    return PATIENT_S if moment in ARRIVING else QUICK_S, fault == DATABASE
+
+
+@contextmanager
+def _ledger(*, shared: bool) -> Iterator[Postgres | None]:
+    """Yield a server for the ledger, or None: it is a file."""
+    with postgres() if shared else nullcontext() as server:
+        yield server
 
 
 def _at_one_site(around: Surroundings, wanted: Sequence[tuple[Moment, str]]) -> Iterator[Cell]:

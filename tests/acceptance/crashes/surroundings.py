@@ -22,6 +22,7 @@ import yaml
 
 from tests.acceptance.site import CALLED, MARK, WORKERS, Site, configure
 from tests.integration import servers
+from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import unavailable
 from triage.demo import free_port
@@ -128,6 +129,7 @@ class Surroundings:
     to_archive: Wire
     to_site: Wire
     wishes: Path  #: the folder that `hook` reads
+    database: Postgres | None = None  #: None: the ledger is a file
     _serving: "subprocess.Popen[bytes] | None" = None
 
     # -- steps
@@ -218,6 +220,20 @@ class Surroundings:
                     process.kill()
         shutil.rmtree(self.site.state / "redis" / "appendonlydir", ignore_errors=True)
 
+    def kill_database(self) -> None:
+        """Kill every process of the ledger's server."""
+        assert self.database is not None
+        pid = int((self.database.folder / "postmaster.pid").read_text().split()[0])
+        server = psutil.Process(pid)
+        for process in (server, *server.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs([server], 10)
+
+    def start_database(self) -> None:
+        assert self.database is not None
+        self.database.start()
+
     def run(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start a command of the site's people."""
         command = [sys.executable, "-m", "triage", "--config", str(self.site.config), *arguments]
@@ -264,6 +280,7 @@ def _unless_gone(true: Callable[[], bool]) -> Callable[[], bool]:
 def surroundings(
     folder: Path,
     quiet_s: float,
+    database: Postgres | None = None,
     disk_bytes: int = DISK_BYTES,
     *,
     commitment: bool = False,
@@ -275,8 +292,10 @@ def surroundings(
     """
     archive = Archive(folder / "orthanc")
     to_archive = Wire(archive.server.dicom_port)
+    if database is not None:
+        settings["ledger"] = database.new_database()
     site = _site(folder / "site", archive, to_archive.port, quiet_s, settings)
-    around = Surroundings(site, archive, to_archive, Wire(site.port), folder / "wishes")
+    around = Surroundings(site, archive, to_archive, Wire(site.port), folder / "wishes", database)
     around.wishes.mkdir()
     if commitment:
         archive.reports_to = around.to_site.port

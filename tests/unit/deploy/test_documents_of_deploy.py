@@ -40,11 +40,14 @@ from receivers.stow.answer import JSON, XML, Reason
 from receivers.stow.app import PIECE
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
+from tests.unit.audit.events import EVENTS
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
 from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
+from triage.audit.message import FACILITY, MSGID
+from triage.audit.sender import BATCH, UNCONFIRMED_MOST
 from triage.commands.token import BYTES
 from triage.config import DicomDestination, DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
 from triage.destinations.commitment import AT_ONCE_S
@@ -57,6 +60,7 @@ from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
 from triage.pull import STUDY_TRIES
 from triage.reports import OBJECTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
+from triage.web.access import SESSION_S
 
 STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
@@ -263,3 +267,20 @@ def test_the_readme_names_every_file() -> None:
 )
 def test_every_file_says_what_it_is_for(name: str) -> None:
     assert "research use only" in prose(name).lower()
+
+
+def test_the_audit_messages_are_those_that_are_told() -> None:
+    told: dict[tuple[str, str], set[str]] = {}
+    for event in EVENTS.values():
+        kinds = told.setdefault((event.event.value, event.event.meaning), set())
+        kinds |= {event.type.meaning} if event.type else set()
+    rows = {
+        (code, message): set(filter(None, types.split(", ")))
+        for code, message, types, _ in table(STATEMENT, "audit")
+    }
+    assert rows == told
+    stated = prose(STATEMENT)
+    assert f"MSGID `{MSGID}`, facility {FACILITY})" in stated
+    assert f"a batch of up to {BATCH} goes" in stated
+    assert SESSION_S == 1800
+    assert UNCONFIRMED_MOST == 3

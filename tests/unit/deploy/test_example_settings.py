@@ -3,11 +3,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, get_args
 
+import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tests.unit.deploy.files import DEPLOY, text
 from triage.config import (
+    Audit,
+    AuditSyslog,
     DicomArchive,
     DicomDestination,
     DicomwebArchive,
@@ -153,3 +156,12 @@ def test_how_long_a_silent_pacs_is_outlasted() -> None:
     told = f"{told} {spread_s(minutes, 1):.0f} to {minutes:.0f} minutes"
     assert told in re.sub(r"\s+#\s+", " ", text("triage.yaml"))
     assert 24 <= sum(backoff_s(n) for n in range(1, 300)) / 3600 < 25
+
+
+def test_its_audit_says_the_defaults_once_one_way_is_named() -> None:
+    shown = yaml.safe_load(everything_on())["audit"]
+    with pytest.raises(ValidationError, match="file or syslog, one of them"):
+        Audit.model_validate({**shown, "file": "audit.log"})
+    over_syslog = Audit.model_validate(shown)
+    assert over_syslog.syslog is not None
+    assert over_syslog == Audit(syslog=AuditSyslog(host=over_syslog.syslog.host))

@@ -1,5 +1,6 @@
 """What is made of an object store that is away, slow, full, or not what it should be."""
 
+import ssl
 import threading
 import time
 from base64 import b64encode
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.images import image, part10
+from tests.integration.certificates import Authority
 from triage.config import Spool
 from triage.demo import free_port
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
@@ -92,10 +94,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(store: Simple) -> Iterator[int]:
+def serving(store: Simple, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Answer as the store does until the block ends; yield the port."""
     handler = type("OfStore", (Handler,), {"store": store})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     running = threading.Thread(target=server.serve_forever)
     running.start()
     try:
@@ -235,6 +239,35 @@ def test_without_a_question_it_is_tried_again_after_a_while(
         bucket.content("1")
     watch.seconds += module.AWAY_S
     assert bucket.content("1") == b"there"
+
+
+def test_a_store_is_believed_whose_certificate_is_vouched_for(
+    store: Simple, keys: Path, tmp_path: Path
+) -> None:
+    authority, other = (Authority(tmp_path, name) for name in ("authority", "other"))
+    signed = authority.sign("store")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(signed.certificate, signed.key)
+    with serving(store, context) as port:
+        chosen = Spool(url="s3://bucket", endpoint=f"https://127.0.0.1:{port}", credentials=keys)
+        ours = chosen.model_copy(update={"ca": authority.certificate})
+        Bucket(ours).ask()
+        for ca in (None, other.certificate):
+            with pytest.raises(SpoolAway, match="does not answer \\(SSLError\\)"):
+                Bucket(chosen.model_copy(update={"ca": ca})).ask()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named(
+    keys: Path, tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    chosen = Spool(
+        url="s3://bucket", endpoint="https://s", credentials=keys, ca=tmp_path / "ca.pem"
+    )
+    with pytest.raises(ConfigurationError, match=r"spool.ca .*ca.pem cannot be read"):
+        Bucket(chosen)
 
 
 def test_without_keys_it_cannot_be_asked(

@@ -1,0 +1,137 @@
+"""The audit trail of a running site at a real syslog server, which is away to begin with."""
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import httpx2
+import yaml
+from lxml import etree
+from pydicom import dcmread
+
+from tests.acceptance.site import CALLED, Site, configure, serving, storescu
+from tests.acceptance.test_metrics import PLANTED, STRANGER, planted
+from tests.integration.certificates import Authority
+from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.test_audit_syslog import rsyslog
+from tests.peers import peer
+from tests.unit.audit.test_message import SCHEMA
+from triage.audit.message import BOM
+from triage.demo import free_port
+from triage.domain.study import State
+from triage.web.passwords import hashed
+
+PASSWORD = "correct: horse"
+STARTED = ("Application Activity", "Application Start", "0")
+STOPPED = ("Application Activity", "Application Stop", "0")
+
+
+def triage(site: Site, *arguments: str) -> str:
+    command = [sys.executable, "-m", "triage", "--config", str(site.config), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout + ended.stderr
+
+
+def waiting(site: Site) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((site.state / "audit").glob("*.line"))]
+
+
+def look(port: int, password: str) -> int:
+    return httpx2.get(f"http://{HOST}:{port}/", auth=("anna", password)).status_code
+
+
+def read(line: bytes) -> etree._Element:
+    root = etree.fromstring(line.partition(BOM)[2])
+    SCHEMA.assertValid(root)
+    return root
+
+
+def outlined(root: etree._Element) -> tuple[str, str, str]:
+    event = root.find("EventIdentification")
+    kind = event.find("EventTypeCode")
+    return (
+        event.find("EventID").get("originalText"),
+        "" if kind is None else kind.get("originalText"),
+        event.get("EventOutcomeIndicator"),
+    )
+
+
+def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
+    tmp_path: Path, pacs: Orthanc
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    web = free_port()
+    with rsyslog(tmp_path / "rsyslog", authority, authority.sign("audit"), "x509/name") as server:
+        server.kill()
+        ours = authority.sign("triage")
+        site = configure(
+            tmp_path / "site",
+            pacs,
+            web={"port": web, "users": {"anna": hashed(PASSWORD)}},
+            audit={
+                "source": "triage-7",
+                "syslog": {
+                    "host": HOST,
+                    "port": server.port,
+                    "trusted": str(authority.certificate),
+                    "certificate": str(ours.certificate),
+                    "key": str(ours.key),
+                },
+            },
+        )
+        with serving(site):
+            files = list(planted(tmp_path))
+            assert storescu(site, files, "-xt").wait(60) == 0
+            command = [peer("echoscu"), "-aet", STRANGER, "-aec", CALLED, HOST, str(site.port)]
+            assert subprocess.run(command, capture_output=True, check=False).returncode
+            wait_until(lambda: listens(web), 60, "the page")
+            assert [look(web, said) for said in ("wrong", PASSWORD, PASSWORD)] == [401, 200, 200]
+            assert site.wait_for_end().state is State.DELIVERED, site.log()
+            assert len(waiting(site)) >= 10
+            assert f"{len(waiting(site))} audit message(s) wait" in triage(site, "status")
+            assert "Connection refused; messages wait" in triage(site, "check")
+            receiver = site.process("triage", "receive")
+            receiver.send_signal(signal.SIGKILL)  # which sends them
+            receiver.wait(10)
+            server.start()
+            wait_until(lambda: not waiting(site), 90, "sending")
+            assert "audit message(s) wait" not in triage(site, "status")
+            assert "answers over TLSv1.3" in triage(site, "check")
+        messages = [read(line) for line in [*server.lines(), *waiting(site)]]
+    told = Counter(outlined(each) for each in messages)
+    reports = len(pacs.get("/instances"))
+    assert reports >= 1
+    assert told == {
+        STARTED: 5,  # the receiver twice, the page, two workers
+        STOPPED: 4,
+        ("DICOM Instances Transferred", "", "0"): 1 + reports,
+        ("Begin Transferring DICOM Instances", "", "0"): reports,
+        ("Security Alert", "Node Authentication", "4"): 1,
+        ("User Authentication", "Login", "4"): 1,
+        ("User Authentication", "Login", "0"): 1,
+    }
+    times = [each[0].get("EventDateTime") for each in messages]
+    assert times[:10] == sorted(times[:10])
+    assert {each.find("AuditSourceIdentification").get("AuditSourceID") for each in messages} == {
+        "triage-7"
+    }
+    of_studies = [each for each in messages if "Instances" in outlined(each)[0]]
+    study = str(dcmread(files[0]).StudyInstanceUID)
+    for each in of_studies:
+        ids = [thing.get("ParticipantObjectID") for thing in each[len(each) - 2 :]]
+        assert ids == [study, PLANTED["PatientID"]]
+    came = next(each for each in of_studies if outlined(each)[0] == "DICOM Instances Transferred")
+    counts = [int(each.get("NumberOfInstances")) for each in came.iter("SOPClass")]
+    assert counts == [len(files)]
+    for secret in (*PLANTED.values(), PASSWORD):
+        assert secret not in site.log()
+
+
+def test_a_site_without_the_setting_has_no_trail(tmp_path: Path, pacs: Orthanc) -> None:
+    site = configure(tmp_path / "site", pacs)
+    assert yaml.safe_load(site.config.read_text()).get("audit") is None
+    with serving(site):
+        pass
+    assert not (site.state / "audit").exists()

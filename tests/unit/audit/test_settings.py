@@ -1,0 +1,34 @@
+import pytest
+from pydantic import ValidationError
+
+from triage.config import Audit, AuditSyslog, Settings, load
+
+REPOSITORY = {"host": "audit.example"}
+
+
+def test_there_is_none_by_default() -> None:
+    assert Settings().audit is None
+
+
+def test_the_environment_can_name_it() -> None:
+    audit = load(None, {"TRIAGE_AUDIT__SYSLOG__HOST": "audit.example"}).audit
+    assert audit == Audit(syslog=AuditSyslog(host="audit.example"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({}, "file or syslog"),
+        ({"file": "audit.log", "syslog": REPOSITORY}, "file or syslog"),
+        ({"syslog": {**REPOSITORY, "tls": False}}, "leave tls on"),
+        ({"syslog": {"host": "127.0.0.1", "tls": False, "trusted": "ca.pem"}}, "need tls"),
+        ({"syslog": {**REPOSITORY, "certificate": "us.pem"}}, "given together"),
+        ({"syslog": {"host": ""}}, "at least 1 character"),
+        ({"file": "audit.log", "waiting_messages": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_or_would_tell_strangers_is_refused(
+    wrong: dict[str, object], why: str
+) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Audit.model_validate(wrong)
