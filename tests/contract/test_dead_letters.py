@@ -14,6 +14,7 @@ from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.store.dead_letters import SqlDeadLetters
 from triage.store.ledger import SqlLedger
+from triage.store.retention import SqlRetention
 
 
 @pytest.fixture
@@ -138,3 +139,14 @@ def test_a_study_whose_other_deliveries_are_under_way_stays_where_it_is(
     ledger.not_delivered(lost, "no", None)
     assert letters.replay() == 1
     assert current(ledger, study.study_uid).state is State.ASSESSED
+
+
+def test_what_retention_has_emptied_is_not_sent(
+    ledger: SqlLedger, letters: SqlDeadLetters, tmp_path: Path, clock: FakeClock
+) -> None:
+    study, (delivery,) = assessed(ledger, "pacs")
+    ledger.not_delivered(delivery, "0xA700", None)
+    retention = SqlRetention(SqlLedger.database_in(tmp_path), clock)
+    assert retention.remove_products(study.study_uid)
+    assert letters.replay(ids=[delivery]) == 0
+    assert state(ledger, delivery) is DeliveryState.FAILED

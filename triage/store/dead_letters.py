@@ -63,7 +63,7 @@ class SqlDeadLetters:
 
         Those that are named, else all: of one study, to one destination, where that is given.
         """
-        where = [LOST]
+        where = [LOST, func.length(products.c.content) > 0]  # else it was removed by retention
         if ids:
             where.append(deliveries.c.id.in_(ids))
         else:
