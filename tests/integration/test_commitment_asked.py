@@ -122,6 +122,7 @@ class Archive:
     @contextmanager
     def listening(self) -> Iterator[None]:
         ae = AE(ae_title="ARCHIVE")
+        ae.dimse_timeout = 2
         ae.supported_contexts = AllStoragePresentationContexts
         ae.add_supported_context(StorageCommitmentPushModel)
         handlers: Any = [
