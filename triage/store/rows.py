@@ -416,7 +416,7 @@ def supersede_earlier_messages(
             of_study,
             deliveries.c.revision < study.revision,
             deliveries.c.destination == destination,
-            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.state.in_(UNDER_WAY),
             deliveries.c.sop_instance_uid.in_(same),
         )
         ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)

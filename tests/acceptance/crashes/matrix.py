@@ -96,6 +96,7 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
         return replace(cell, lost=1, why=why, seconds=time.monotonic() - began)
     finally:
         around.break_assessments(0)
+        around.reap()
     judged = judge(around, study, replace(cell, answered=answered, ended=ended))
     return replace(judged, seconds=time.monotonic() - began)
 

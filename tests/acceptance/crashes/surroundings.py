@@ -131,6 +131,7 @@ class Surroundings:
     wishes: Path  #: the folder that `hook` reads
     database: Postgres | None = None  #: None: the ledger is a file
     _serving: "subprocess.Popen[bytes] | None" = None
+    _commands: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     # -- steps
 
@@ -238,7 +239,14 @@ class Surroundings:
         """Start a command of the site's people."""
         command = [sys.executable, "-m", "triage", "--config", str(self.site.config), *arguments]
         with (self.site.folder / "commands.log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+            started = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+        self._commands.append(started)
+        return started
+
+    def reap(self) -> None:
+        """Wait for the commands that were started; some were killed."""
+        while self._commands:
+            self._commands.pop().wait(START_S)
 
     # -- what is around
 
