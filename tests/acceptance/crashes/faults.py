@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from tests.acceptance.crashes.surroundings import Surroundings
+from tests.integration.servers import wait_until
 from triage.broker.queue import CeleryQueue
 
 OUT_S = 2.0  #: how long a destination, the network or the disk is away
@@ -79,8 +80,9 @@ def _back(around: Surroundings, _pid: int, _study: str) -> None:
 
 def _doubled(around: Surroundings, _pid: int, study: str) -> None:
     """Send every task of the study twice more, as a broker does that is not sure."""
-    queue = CeleryQueue(f"unix://{around.site.state}/redis/redis.sock")
-    with closing(queue), closing(around.site.ledger()) as ledger:
+    socket = around.site.state / "redis" / "redis.sock"
+    wait_until(socket.exists, what="Redis")
+    with closing(CeleryQueue(f"unix://{socket}")) as queue, closing(around.site.ledger()) as ledger:
         for _ in range(2):
             queue.assess(study, 1)
             for delivery in ledger.deliveries(study, 1):

@@ -102,7 +102,8 @@ class Archive:
 
     def start(self) -> None:
         us = {"AET": CALLED, "Host": HOST, "Port": self.reports_to}
-        self._process = servers.start(self.server, self.folder, DicomModalities={"us": us})
+        known = {"us": us} if self.reports_to else {}
+        self._process = servers.start(self.server, self.folder, DicomModalities=known)
         wait_until(self.server.is_up, what="Orthanc")
 
     def kill(self) -> None:
@@ -208,9 +209,10 @@ class Surroundings:
         self.start()
 
     def kill_everything(self) -> None:
-        for process in self.site.processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        while processes := self.site.processes():  # what is killed may have started another one
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         if self._serving is not None:
             self._serving.wait()
 
