@@ -106,6 +106,12 @@ class Spool(Protocol):
         Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
         """
 
+    def free_where_kept(self) -> int | None:
+        """Return how many more bytes the disk takes that kept files lie on; None: it does not say.
+
+        Removing kept files makes this more, and `free_bytes` not always.
+        """
+
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
 

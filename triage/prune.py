@@ -92,10 +92,10 @@ class Pruner:
         here = self.ledger.with_images()
         by_age = list(aged(here, now, self.limits))
         yield from ((study, AGE) for study in by_age)
-        if self.limits.free_bytes is None:
+        if self.limits.free_bytes is None or (free := self.spool.free_where_kept()) is None:
             return
         freed = sum(self._size(study) for study in by_age)
-        missing = self.limits.free_bytes - self.spool.free_bytes() - freed
+        missing = self.limits.free_bytes - free - freed
         taken = {study.study_uid for study in by_age}
         for study in expendable(here, now):
             if missing <= 0:

@@ -150,14 +150,26 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
         worker.end(study, State.DELIVERED)
         clock.pass_s(60)
     size = sum(each.size for each in worker.spool.lying(uid("first")))
-    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 1000)
     short = Limits(free_bytes=1000 + size + 1)
     assert going(worker, short) == []  # nothing that was touched within the hour
     clock.pass_s(SETTLED_S)
     gone = [("images", uid("first"), ROOM), ("images", uid("second"), ROOM)]
     assert going(worker, short) == gone
-    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 10_000)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 10_000)
     assert going(worker, short) == []
+
+
+@pytest.mark.parametrize("free", [10_000, None])
+def test_another_disk_that_is_short_empties_no_spool(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, free: int | None
+) -> None:
+    """The state folder's may be full where images lie on a share, or in an object store."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(2 * SETTLED_S)
+    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 0)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: free)
+    assert going(worker, Limits(free_bytes=5000)) == []
 
 
 def test_copies_that_contradict_an_instance_go_with_their_study(

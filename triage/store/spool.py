@@ -118,6 +118,10 @@ class FileSpool:
         """Return how many more bytes its file system takes from us."""
         return min(map(free_bytes_of, self._disks))
 
+    def free_where_kept(self) -> int | None:
+        """Return how many more bytes the file system takes that kept files lie on."""
+        return free_bytes_of(self._root)
+
     def lying(self, study_uid: str) -> Sequence[Lying]:
         """Return all that is kept of a study, conflicting copies too."""
         return _lying(self._root / study_uid, self._root)

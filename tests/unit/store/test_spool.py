@@ -68,6 +68,17 @@ def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path
     assert not list(spool.paths())
 
 
+def test_of_two_disks_the_shorter_one_refuses_and_that_of_the_files_is_made_room_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, ours = tmp_path / "share", tmp_path / "ours"
+    free = {share / "spool": 200, ours: 100}
+    monkeypatch.setattr("triage.store.spool.free_bytes_of", free.__getitem__)
+    share.mkdir()
+    spool = FileSpool(share, beside=ours)
+    assert (spool.free_bytes(), spool.free_where_kept()) == (100, 200)
+
+
 def test_file_and_folder_are_synced_before_the_receipt(
     spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
