@@ -196,10 +196,11 @@ class Incoming:
         return aside
 
     def sweep(self) -> None:
-        """Remove what a crash left an hour ago or earlier."""
+        """Remove what a crash left an hour ago or earlier; what is whole meanwhile goes by itself."""
         for aside in self.folder.iterdir():
-            if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
-                aside.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
+                    aside.unlink()
 
 
 class FileAside:
@@ -291,9 +292,16 @@ def same_data_set(one: Path, other: Path) -> bool:
 
 
 def _lying(folder: Path, root: Path) -> list[Lying]:
-    """Return the files right in a folder, by their paths below `root`; one may go meanwhile."""
+    """Return the files right in a folder, by their paths below `root`.
+
+    One may go meanwhile, or the whole folder: it is made for the first file and goes with the last.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in paths:
         with suppress(FileNotFoundError):
             known = path.stat()
             found.append(Lying(str(path.relative_to(root)), known.st_size, known.st_mtime))

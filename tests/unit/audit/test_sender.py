@@ -122,6 +122,22 @@ def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
     assert len(repository.taken) == 1
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
+def test_a_sweep_that_fails_ends_no_sending(
+    trail: FileTrail, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(trail, "sweep", fails)
+    repository = Repository()
+    sender = Sender(trail, repository)
+    sender.start()
+    trail.record(EVENTS["start"])
+    wait_until(lambda: len(repository.taken) == 1, 20, "sending")
+    sender.end(20)
+
+
 def test_lines_in_a_file(tmp_path: Path, trail: FileTrail, clock: FakeClock) -> None:
     path = tmp_path / "audit.log"
     sender = Sender(trail, LineFile(path))
