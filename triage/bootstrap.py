@@ -226,7 +226,7 @@ class Services:
 
     def pruner(self) -> Pruner:
         """What removes that which the site wants kept no longer."""
-        return open_pruner(self.settings, self.spool, self.clock)
+        return open_pruner(self.settings, self.spool, self.database, self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -400,12 +400,11 @@ def tried_spool(settings: Settings) -> str:
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
-def open_pruner(settings: Settings, spool: Spool, clock: Clock) -> Pruner:
+def open_pruner(settings: Settings, spool: Spool, database: Database, clock: Clock) -> Pruner:
     """Return what removes that which a site wants kept no longer."""
     limits = settings.retention.limits
     bundle = settings.model.bundle  # of any: what goes by age goes from all of them
     cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
-    database = ledger_database(settings)
     trail = open_trail(settings, SqlLedger(database, clock), spool)
     return Pruner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 

@@ -16,6 +16,7 @@ from triage.commit import Committer
 from triage.config import Settings
 from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.intake import Intake
+from triage.prune import Pruner
 from triage.reconcile import Reconciler
 
 log = structlog.get_logger(__name__)
@@ -84,16 +85,18 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
 def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
     """Remove what the site wants kept no longer, now and then, aside from everything else.
 
-    What was half removed when a process ended is finished, whatever the settings say now.
+    What was half removed when a process ended is finished, whatever the settings say now. A case
+    library whose server is away is opened at a later look: nobody waits for it to receive.
     """
     retention = services.settings.retention
-    pruner = services.pruner()
 
     def look() -> None:
+        pruner: Pruner | None = None
         while not ended.is_set():
             try:
+                pruner = pruner or services.pruner()
                 pruner.prune(ended.is_set)
-            except (LedgerUnavailable, OSError) as error:  # the next look tries again
+            except (LedgerUnavailable, SpoolFull, OSError) as error:  # the next look tries again
                 log.warning("not everything was removed", error=type(error).__name__)
             except Exception as error:  # a defect: nothing else may end with it
                 log.exception("not everything was removed", exc_info=error)

@@ -196,7 +196,7 @@ class Incoming:
         return aside
 
     def sweep(self) -> None:
-        """Remove what a crash left an hour ago or earlier; what is whole meanwhile goes by itself."""
+        """Remove what a crash left an hour ago or earlier; others may be faster."""
         for aside in self.folder.iterdir():
             with suppress(FileNotFoundError):
                 if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
