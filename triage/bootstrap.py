@@ -8,9 +8,9 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from triage import __version__, archives, pull
 from triage.archives.audited import audited
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
-from triage.audit import spool_in, transport_of
+from triage.audit import activity, spool_in, transport_of
 from triage.audit.peers import peers
 from triage.audit.sender import Sender
 from triage.broker.queue import CeleryQueue
@@ -92,6 +92,7 @@ if TYPE_CHECKING:  # its client is not installed everywhere
 log = structlog.get_logger(__name__)
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
+LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
 COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
 
@@ -455,6 +456,24 @@ def open_audit_sender(settings: Settings) -> Sender | None:
     ae_title = settings.receiver.ae_title
     spool = spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
     return Sender(spool, transport_of(settings.audit))
+
+
+@contextmanager
+def telling(settings: Settings, audit: AuditTrail, name: str) -> Iterator[None]:
+    """Tell the audit trail that a service starts, and that it ends; send the trail meanwhile.
+
+    Every service of a machine has a sender, of which one sends at a time: a machine that only works
+    has no receiver to do it.
+    """
+    sender = open_audit_sender(settings)
+    if sender is not None:
+        sender.start()
+    try:
+        with activity(audit, name):
+            yield
+    finally:
+        if sender is not None:
+            sender.end(LAST_AUDIT_S)
 
 
 def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pull.Puller:

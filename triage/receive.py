@@ -10,8 +10,7 @@ import structlog
 import receivers.c_store
 import receivers.folder
 import receivers.stow
-from triage.audit import activity
-from triage.bootstrap import Services, open_audit_sender
+from triage.bootstrap import Services, telling
 from triage.commit import Committer
 from triage.config import Settings
 from triage.domain.errors import LedgerUnavailable, SpoolFull
@@ -22,7 +21,6 @@ from triage.reconcile import Reconciler
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
 
 
 def receive(services: Services) -> None:
@@ -32,7 +30,7 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
-    with _audited(services):
+    with telling(services.settings, services.audit, "triage receive"):
         end_metrics = services.serve_metrics()
         server = receivers.c_store.start(
             intake,
@@ -49,20 +47,6 @@ def receive(services: Services) -> None:
         finally:
             receivers.c_store.end(server)
             end_metrics()
-
-
-@contextmanager
-def _audited(services: Services) -> Iterator[None]:
-    """Send the site's audit trail until the block ends, and tell it of us."""
-    sender = open_audit_sender(services.settings)
-    if sender is not None:
-        sender.start()
-    try:
-        with activity(services.audit, "triage receive"):
-            yield
-    finally:
-        if sender is not None:
-            sender.end(LAST_AUDIT_S)
 
 
 @contextmanager

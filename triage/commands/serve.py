@@ -10,7 +10,7 @@ import click
 
 from receivers import stow, tls
 from triage import logs
-from triage.audit import activity, transport_of
+from triage.audit import transport_of
 from triage.bootstrap import (
     CACHE,
     Services,
@@ -24,6 +24,7 @@ from triage.bootstrap import (
     open_spool,
     open_web,
     state_folder,
+    telling,
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
@@ -130,7 +131,7 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
         services = Services(settings, redis_url)
         assessor = services.assessor() if ASSESS in queues else None
         deliverer = services.deliverer() if DELIVER in queues else None
-        with activity(services.audit, f"triage work ({queue})"):
+        with telling(settings, services.audit, f"triage work ({queue})"):
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
@@ -150,5 +151,5 @@ def web(config: Path | None, parent: int | None) -> None:
     ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then passes it on
-    with activity(open_audit(settings), "triage web"):
+    with telling(settings, open_audit(settings), "triage web"):
         answer_until_ended(app, settings.web)
