@@ -519,7 +519,8 @@ def passing_shelf(settings: Settings, name: str) -> PassingShelf:
             intake.accept_file(aside, source)
 
     def known(study_uid: str) -> int:
-        return len(ledger.paths(study_uid, ANY_REVISION))
+        here = len(ledger.paths(study_uid, ANY_REVISION))
+        return max(here, ledger.removed_instances(study_uid))  # what retention removed was here
 
     # Without a notice: that is the receiver's.
     pressure = Pressure(spool, ledger, limits_of(settings))

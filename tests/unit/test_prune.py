@@ -12,6 +12,8 @@ from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock, FakeTrail
 from triage.assess import Assessor
+from triage.bootstrap import passing_shelf
+from triage.config import Settings
 from triage.domain.audit import STUDY_DELETED
 from triage.domain.commitment import FailureReason, Reference, judge
 from triage.domain.errors import BeingRemoved, DamagedInstance
@@ -289,6 +291,14 @@ def test_what_was_removed_is_not_replayed(worker: Worker, clock: FakeClock) -> N
     clock.pass_s(DAY_S)
     assert going(worker, Limits(failed_s=DAY_S))
     assert not worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
+
+
+def test_a_pull_does_not_fetch_again_what_was_removed(pruned: Worker) -> None:
+    archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
+    settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
+    shelf = passing_shelf(settings, "pacs")
+    assert shelf.instances(uid("study")) == IMAGES
+    assert shelf.instances(uid("another")) == 0
 
 
 def test_recovery_looks_for_nothing_that_was_removed(pruned: Worker) -> None:
