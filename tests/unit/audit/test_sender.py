@@ -147,6 +147,7 @@ def test_a_repository_that_hangs_holds_no_process_up_that_ends(trail: FileTrail)
         def send(self, messages: Sequence[bytes]) -> None:
             asked.set()
             answers.wait(30)
+            self.taken += messages
 
     sender = Sender(trail, Hanging())
     sender.start()
