@@ -120,7 +120,7 @@ class Pruner:
                 return
             some = chosen[start : start + AT_ONCE]
             going = {study.study_uid: self._images(study, why) for study, why in some}
-            for study_uid in self.ledger.mark(list(going)):
+            for study_uid in self.ledger.mark([study for study, _ in some]):
                 self._remove(study_uid)
                 yield going[study_uid]
 
@@ -152,7 +152,7 @@ class Pruner:
             if is_ended():
                 return
             going = self._reports(study)
-            if self.ledger.remove_products(study.study_uid):
+            if self.ledger.remove_products(study):
                 log.info("reports removed", study_uid=study.study_uid, bytes=going.size)
                 yield going
 

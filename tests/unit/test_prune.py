@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.ended import IMAGES, Worker, report
+from tests.builders.ended import IMAGES, Worker, ended_long_ago, report
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock, FakeTrail
@@ -20,7 +20,7 @@ from triage.domain.errors import BeingRemoved, DamagedInstance
 from triage.domain.instance import Outcome
 from triage.domain.retention import SETTLED_S, Limits
 from triage.domain.study import Event, State
-from triage.prune import AGE, ROOM
+from triage.prune import AGE, ROOM, Pruner
 from triage.store.commitments import SqlCommitments
 from triage.trail import StudyTrail
 
@@ -116,8 +116,8 @@ def test_what_is_not_delivered_never_goes(worker: Worker, clock: FakeClock, how:
         assert worker.ledger.claim(uid("study"), 1, "worker:1", 1e12) is not None
     clock.pass_s(1e9)
     assert going(worker, everything) == []
-    assert worker.retention.mark([uid("study")]) == []
-    assert not worker.retention.remove_products(uid("study"))
+    assert worker.mark("study") == []
+    assert not worker.retention.remove_products(ended_long_ago(uid("study")))
     assert worker.files("study") == IMAGES
 
 
@@ -212,7 +212,7 @@ def test_a_report_that_was_given_up_stays_until_failed_studies_go(
 def test_a_report_that_is_made_again_is_whole_again(worker: Worker, clock: FakeClock) -> None:
     worker.end("study", State.FAILED)
     clock.pass_s(8 * DAY_S)
-    assert worker.retention.remove_products(uid("study"))
+    assert worker.retention.remove_products(ended_long_ago(uid("study")))
     assert worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
     claimed = worker.ledger.claim(uid("study"), 1, "worker:1", 30)
     assert claimed is not None
@@ -316,7 +316,7 @@ def test_storage_commitment_says_that_it_is_gone(worker: Worker, clock: FakeCloc
         return judge(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
 
     assert answer() is None
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     assert answer() is FailureReason.NO_SUCH_OBJECT_INSTANCE  # it goes at this moment
     clock.pass_s(8 * DAY_S)
     worker.pruner(WEEK).prune()
@@ -328,7 +328,7 @@ def test_storage_commitment_says_that_it_is_gone(worker: Worker, clock: FakeCloc
 
 def test_while_images_go_their_study_takes_none(worker: Worker) -> None:
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     for number in (1, 99):  # known, and new
         with pytest.raises(BeingRemoved, match="send it again"):
             worker.intake.accept(part10(image("study", number=number)), SOURCE)
@@ -363,16 +363,32 @@ def test_a_study_that_began_anew_after_it_was_chosen_stays(
 ) -> None:
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
-    chosen = [each.study_uid for each in worker.retention.with_images()]
+    chosen = worker.retention.with_images()
     worker.receive("study", 7)
     assert worker.retention.mark(chosen) == []
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
     assert worker.files("study") == IMAGES + 1
 
 
+def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may take an hour, and decides at its beginning."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    pruner = worker.pruner(Limits(delivered_s=7 * DAY_S, products_s=7 * DAY_S))
+    chosen = [*pruner._studies(clock.now())], [*pruner._reported(clock.now())]
+    worker.end("study", State.DELIVERED, 7)
+    monkeypatch.setattr(Pruner, "_studies", lambda *_: iter(chosen[0]))
+    monkeypatch.setattr(Pruner, "_reported", lambda *_: iter(chosen[1]))
+    assert pruner.prune() == []
+    assert worker.files("study") == IMAGES + 1
+    assert all(each.content for each in worker.ledger.products(uid("study"), 1))
+
+
 def test_two_who_remove_the_same_do_it_once(worker: Worker) -> None:
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == IMAGES
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
 
@@ -380,7 +396,7 @@ def test_two_who_remove_the_same_do_it_once(worker: Worker) -> None:
 def test_of_many_files_some_go_at_a_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triage.store.retention.AT_ONCE", 2)
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     parts: list[int] = []
     removed = worker.retention.remove_images(uid("study"), lambda paths: parts.append(len(paths)))
     assert (removed, parts) == (IMAGES, [2, 1])
@@ -392,7 +408,7 @@ def test_a_part_of_a_study_does_not_replace_the_report_on_the_whole(
     made = Worker(tmp_path, clock)
     try:
         made.end("study", State.DELIVERED)
-        assert made.retention.mark([uid("study")])
+        assert made.mark("study")
         made.pruner(Limits()).prune()
         assert made.ledger.move(made.receive("study", 1), Event.JUDGED_COMPLETE, "quiet")
         assessor.assess(uid("study"), 2)
