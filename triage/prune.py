@@ -90,7 +90,7 @@ class Pruner:
     def _studies(self, now: float) -> Iterator[tuple[Ended, str]]:
         """Yield the studies whose images go, and why."""
         here = self.ledger.with_images()
-        by_age = list(aged(here, now, self.limits))
+        by_age = [each for each in aged(here, now, self.limits) if self._is_settled(each, now)]
         yield from ((study, AGE) for study in by_age)
         if self.limits.free_bytes is None or (free := self.spool.free_where_kept()) is None:
             return
@@ -100,9 +100,16 @@ class Pruner:
         for study in expendable(here, now):
             if missing <= 0:
                 return
-            if study.study_uid not in taken:
+            if study.study_uid not in taken and self._is_settled(study, now):
                 missing -= self._size(study)
                 yield study, ROOM
+
+    def _is_settled(self, study: Ended, now: float) -> bool:
+        """Tell whether no copy that contradicts an instance is so new that it has to stay.
+
+        Its study waits for it: once it has no row left nobody looks at it again.
+        """
+        return all(each.at < now - SETTLED_S for each in _apart(self.spool.lying(study.study_uid)))
 
     def _size(self, study: Ended) -> int:
         return sum(each.size for each in self.spool.lying(study.study_uid))
@@ -129,8 +136,7 @@ class Pruner:
             self.trail.removed(study_uid)
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
         settled = self.clock.now() - SETTLED_S
-        lying = self.spool.lying(study_uid)
-        apart = [each for each in lying if not each.path.endswith(".dcm") and each.at < settled]
+        apart = [each for each in _apart(self.spool.lying(study_uid)) if each.at < settled]
         self.spool.remove([each.path for each in apart])
         removed = self.ledger.remove_images(study_uid, self.spool.remove)
         log.info("images removed", study_uid=study_uid, instances=removed, apart=len(apart))
@@ -200,6 +206,11 @@ class Pruner:
         if self.limits.cases_s is None:
             return None
         return datetime.fromtimestamp(now - self.limits.cases_s, UTC).strftime("%Y%m%d")
+
+
+def _apart(lying: Sequence[Lying]) -> Sequence[Lying]:
+    """Return the copies that contradict an instance."""
+    return [each for each in lying if not each.path.endswith(".dcm")]
 
 
 def _together(what: str, files: Sequence[Lying]) -> Iterator[Going]:

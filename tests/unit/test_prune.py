@@ -187,6 +187,23 @@ def test_copies_that_contradict_an_instance_go_with_their_study(
     assert worker.files("study") == 0
 
 
+@pytest.mark.parametrize("limits", [WEEK, Limits(free_bytes=2**62)])
+def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
+    worker: Worker, clock: FakeClock, limits: Limits
+) -> None:
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    other = part10(image("study", number=1, PatientComments="other bytes"))
+    assert worker.intake.accept(other, SOURCE).outcome is Outcome.CONFLICT
+    for each in worker.spool.lying(uid("study")):
+        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    assert going(worker, limits) == []
+    assert worker.files("study") == IMAGES + 1
+    clock.pass_s(SETTLED_S + 1)
+    assert len(going(worker, limits)) == 1
+    assert worker.files("study") == 0
+
+
 def test_reports_go_and_that_they_were_there_stays_known(worker: Worker, clock: FakeClock) -> None:
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
