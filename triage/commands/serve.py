@@ -30,7 +30,7 @@ from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.commands.options import parent_option
 from triage.config import Settings, child_environment, load, require_peers
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.lock import sole_receiver
 from triage.receive import receive as receive_until_ended
 from triage.supervisor import Part, end_with, supervise
@@ -70,6 +70,17 @@ def check_receiver(settings: Settings) -> None:
         transport_of(settings.audit)
 
 
+def _check_spool(settings: Settings) -> None:
+    """Raise ConfigurationError where the spool cannot be used; a share does not do all it must.
+
+    One that is full is used again when there is room. An object store is tried by who keeps first.
+    """
+    spool = open_spool(settings)
+    if settings.spool.folder is not None:
+        with suppress(SpoolFull):
+            spool.try_out()
+
+
 @click.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
@@ -80,7 +91,7 @@ def serve(config: Path | None) -> None:
     settings = _started(config, None)
     # What is wrong must show here, not in a restart loop; a library that is down may come back.
     check_receiver(settings)
-    open_spool(settings)
+    _check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):
         open_past(settings, model.bundle)

@@ -152,7 +152,7 @@ class FileSpool:
         """
         again = self._incoming.folder / uuid4().hex
         try:
-            with self._incoming.written(PROBE) as probe:
+            with room(), self._incoming.written(PROBE) as probe:
                 is_new, is_new_again = _place(probe.path, again), _place(probe.path, again)
                 said = again.read_bytes()
             fsync_folder(self._incoming.folder)
