@@ -8,9 +8,9 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from triage import __version__, archives, pull
 from triage.archives.audited import audited
 from triage.assess import Assessor
 from triage.associations import OpenAssociations
-from triage.audit import spool_in, transport_of
+from triage.audit import activity, spool_in, transport_of
 from triage.audit.peers import peers
 from triage.audit.sender import Sender
 from triage.broker.queue import CeleryQueue
@@ -92,6 +92,7 @@ if TYPE_CHECKING:  # its client is not installed everywhere
 log = structlog.get_logger(__name__)
 
 CASES = "cases"  #: the folder of the state folder that holds the cases' vectors
+LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
 COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
 CACHE = "cache"  #: the folder of the state folder that may be emptied at any time
 
@@ -226,7 +227,7 @@ class Services:
 
     def pruner(self) -> Pruner:
         """What removes that which the site wants kept no longer."""
-        return open_pruner(self.settings, self.spool, self.clock)
+        return open_pruner(self.settings, self.spool, self.database, self.clock)
 
     def committer(self) -> Committer:
         """What answers who asks for storage commitment."""
@@ -400,12 +401,11 @@ def tried_spool(settings: Settings) -> str:
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
-def open_pruner(settings: Settings, spool: Spool, clock: Clock) -> Pruner:
+def open_pruner(settings: Settings, spool: Spool, database: Database, clock: Clock) -> Pruner:
     """Return what removes that which a site wants kept no longer."""
     limits = settings.retention.limits
     bundle = settings.model.bundle  # of any: what goes by age goes from all of them
     cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
-    database = ledger_database(settings)
     trail = open_trail(settings, SqlLedger(database, clock), spool)
     return Pruner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 
@@ -458,6 +458,24 @@ def open_audit_sender(settings: Settings) -> Sender | None:
     return Sender(spool, transport_of(settings.audit))
 
 
+@contextmanager
+def telling(settings: Settings, audit: AuditTrail, name: str) -> Iterator[None]:
+    """Tell the audit trail that a service starts, and that it ends; send the trail meanwhile.
+
+    Every service of a machine has a sender, of which one sends at a time: a machine that only works
+    has no receiver to do it.
+    """
+    sender = open_audit_sender(settings)
+    if sender is not None:
+        sender.start()
+    try:
+        with activity(audit, name):
+            yield
+    finally:
+        if sender is not None:
+            sender.end(LAST_AUDIT_S)
+
+
 def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pull.Puller:
     """Return what fetches from an archive of the settings; nothing is connected yet.
 
@@ -501,7 +519,8 @@ def passing_shelf(settings: Settings, name: str) -> PassingShelf:
             intake.accept_file(aside, source)
 
     def known(study_uid: str) -> int:
-        return len(ledger.paths(study_uid, ANY_REVISION))
+        here = len(ledger.paths(study_uid, ANY_REVISION))
+        return max(here, ledger.removed_instances(study_uid))  # what retention removed was here
 
     # Without a notice: that is the receiver's.
     pressure = Pressure(spool, ledger, limits_of(settings))

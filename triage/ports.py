@@ -106,6 +106,12 @@ class Spool(Protocol):
         Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
         """
 
+    def free_where_kept(self) -> int | None:
+        """Return how many more bytes the disk takes that kept files lie on; None: it does not say.
+
+        Removing kept files makes this more, and `free_bytes` not always.
+        """
+
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
 
@@ -279,8 +285,12 @@ class RetentionLedger(Protocol):
     def with_products(self) -> Sequence[Ended]:
         """Return the studies that have ended and whose reports are here, the oldest first."""
 
-    def mark(self, study_uids: Collection[str]) -> Sequence[str]:
-        """Say that the images of studies go; return of which, for some may have begun anew."""
+    def mark(self, chosen: Collection[Ended]) -> Sequence[str]:
+        """Say that the images of studies go; return of which.
+
+        Some may have begun anew since they were chosen, or have ended anew: what happened to them
+        later than they say is too young to go.
+        """
 
     def marked(self) -> Sequence[str]:
         """Return the studies whose images go, and are not all gone."""
@@ -294,8 +304,8 @@ class RetentionLedger(Protocol):
     def product_bytes(self, study_uid: str) -> int:
         """Return how long the reports on a study are, all together."""
 
-    def remove_products(self, study_uid: str) -> bool:
-        """Remove what is said in the reports on a study; False where it began anew."""
+    def remove_products(self, chosen: Ended) -> bool:
+        """Remove what is said in the reports on a study; False where it began or ended anew."""
 
     def count_records(self, before: float) -> int:
         """Return how many lines of history and incidents are older than a moment."""

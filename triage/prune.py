@@ -90,19 +90,26 @@ class Pruner:
     def _studies(self, now: float) -> Iterator[tuple[Ended, str]]:
         """Yield the studies whose images go, and why."""
         here = self.ledger.with_images()
-        by_age = list(aged(here, now, self.limits))
+        by_age = [each for each in aged(here, now, self.limits) if self._is_settled(each, now)]
         yield from ((study, AGE) for study in by_age)
-        if self.limits.free_bytes is None:
+        if self.limits.free_bytes is None or (free := self.spool.free_where_kept()) is None:
             return
         freed = sum(self._size(study) for study in by_age)
-        missing = self.limits.free_bytes - self.spool.free_bytes() - freed
+        missing = self.limits.free_bytes - free - freed
         taken = {study.study_uid for study in by_age}
         for study in expendable(here, now):
             if missing <= 0:
                 return
-            if study.study_uid not in taken:
+            if study.study_uid not in taken and self._is_settled(study, now):
                 missing -= self._size(study)
                 yield study, ROOM
+
+    def _is_settled(self, study: Ended, now: float) -> bool:
+        """Tell whether no copy that contradicts an instance is so new that it has to stay.
+
+        Its study waits for it: once it has no row left nobody looks at it again.
+        """
+        return all(each.at < now - SETTLED_S for each in _apart(self.spool.lying(study.study_uid)))
 
     def _size(self, study: Ended) -> int:
         return sum(each.size for each in self.spool.lying(study.study_uid))
@@ -120,7 +127,7 @@ class Pruner:
                 return
             some = chosen[start : start + AT_ONCE]
             going = {study.study_uid: self._images(study, why) for study, why in some}
-            for study_uid in self.ledger.mark(list(going)):
+            for study_uid in self.ledger.mark([study for study, _ in some]):
                 self._remove(study_uid)
                 yield going[study_uid]
 
@@ -129,8 +136,7 @@ class Pruner:
             self.trail.removed(study_uid)
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
         settled = self.clock.now() - SETTLED_S
-        lying = self.spool.lying(study_uid)
-        apart = [each for each in lying if not each.path.endswith(".dcm") and each.at < settled]
+        apart = [each for each in _apart(self.spool.lying(study_uid)) if each.at < settled]
         self.spool.remove([each.path for each in apart])
         removed = self.ledger.remove_images(study_uid, self.spool.remove)
         log.info("images removed", study_uid=study_uid, instances=removed, apart=len(apart))
@@ -152,7 +158,7 @@ class Pruner:
             if is_ended():
                 return
             going = self._reports(study)
-            if self.ledger.remove_products(study.study_uid):
+            if self.ledger.remove_products(study):
                 log.info("reports removed", study_uid=study.study_uid, bytes=going.size)
                 yield going
 
@@ -200,6 +206,11 @@ class Pruner:
         if self.limits.cases_s is None:
             return None
         return datetime.fromtimestamp(now - self.limits.cases_s, UTC).strftime("%Y%m%d")
+
+
+def _apart(lying: Sequence[Lying]) -> Sequence[Lying]:
+    """Return the copies that contradict an instance."""
+    return [each for each in lying if not each.path.endswith(".dcm")]
 
 
 def _together(what: str, files: Sequence[Lying]) -> Iterator[Going]:

@@ -10,18 +10,17 @@ import structlog
 import receivers.c_store
 import receivers.folder
 import receivers.stow
-from triage.audit import activity
-from triage.bootstrap import Services, open_audit_sender
+from triage.bootstrap import Services, telling
 from triage.commit import Committer
 from triage.config import Settings
 from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.intake import Intake
+from triage.prune import Pruner
 from triage.reconcile import Reconciler
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
 
 
 def receive(services: Services) -> None:
@@ -31,7 +30,7 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
-    with _audited(services):
+    with telling(services.settings, services.audit, "triage receive"):
         end_metrics = services.serve_metrics()
         server = receivers.c_store.start(
             intake,
@@ -48,20 +47,6 @@ def receive(services: Services) -> None:
         finally:
             receivers.c_store.end(server)
             end_metrics()
-
-
-@contextmanager
-def _audited(services: Services) -> Iterator[None]:
-    """Send the site's audit trail until the block ends, and tell it of us."""
-    sender = open_audit_sender(services.settings)
-    if sender is not None:
-        sender.start()
-    try:
-        with activity(services.audit, "triage receive"):
-            yield
-    finally:
-        if sender is not None:
-            sender.end(LAST_AUDIT_S)
 
 
 @contextmanager
@@ -84,16 +69,18 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
 def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
     """Remove what the site wants kept no longer, now and then, aside from everything else.
 
-    What was half removed when a process ended is finished, whatever the settings say now.
+    What was half removed when a process ended is finished, whatever the settings say now. A case
+    library whose server is away is opened at a later look: nobody waits for it to receive.
     """
     retention = services.settings.retention
-    pruner = services.pruner()
 
     def look() -> None:
+        pruner: Pruner | None = None
         while not ended.is_set():
             try:
+                pruner = pruner or services.pruner()
                 pruner.prune(ended.is_set)
-            except (LedgerUnavailable, OSError) as error:  # the next look tries again
+            except (LedgerUnavailable, SpoolFull, OSError) as error:  # the next look tries again
                 log.warning("not everything was removed", error=type(error).__name__)
             except Exception as error:  # a defect: nothing else may end with it
                 log.exception("not everything was removed", exc_info=error)

@@ -1,5 +1,7 @@
 """A small worker without processes, whose studies end as a test wants."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import HOLDER, SOURCE
 from tests.fakes import FakeClock
 from triage.domain.delivery import Product
-from triage.domain.retention import Limits
+from triage.domain.retention import Ended, Limits
 from triage.domain.study import Event, State, StudyRevision
 from triage.intake import Intake
 from triage.ports import Clock, Library
@@ -69,11 +71,20 @@ class Worker:
             else:
                 self.ledger.delivered(delivery, "0x0000 Success")
 
+    def mark(self, study: str) -> Sequence[str]:
+        """Say that the images of a study go, whenever it has ended."""
+        return self.retention.mark([ended_long_ago(uid(study))])
+
     def pruner(self, limits: Limits, cases: Library | None = None) -> Pruner:
         return Pruner(self.spool, self.retention, cases, self.clock, limits)
 
     def files(self, study: str) -> int:
         return len(self.spool.lying(uid(study)))
+
+
+def ended_long_ago(study_uid: str) -> Ended:
+    """Return a study that is chosen to go, whatever was its last hour."""
+    return Ended(study_uid, frozenset(), math.inf)
 
 
 def report(study: str, revision: int = 1) -> Product:

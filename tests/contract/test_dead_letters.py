@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.ended import ended_long_ago
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current, receipt
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
@@ -147,6 +148,6 @@ def test_what_retention_has_emptied_is_not_sent(
     study, (delivery,) = assessed(ledger, "pacs")
     ledger.not_delivered(delivery, "0xA700", None)
     retention = SqlRetention(SqlLedger.database_in(tmp_path), clock)
-    assert retention.remove_products(study.study_uid)
+    assert retention.remove_products(ended_long_ago(study.study_uid))
     assert letters.replay(ids=[delivery]) == 0
     assert state(ledger, delivery) is DeliveryState.FAILED

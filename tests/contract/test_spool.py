@@ -177,6 +177,7 @@ def test_what_is_not_there_is_an_error_of_the_file_and_of_nobody_else(spool: Spo
 def test_there_is_room_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) -> None:
     spool.try_out()
     assert spool.free_bytes() > 0
+    assert (spool.free_where_kept() is None) == isinstance(spool, ObjectSpool)
     assert list(spool.paths()) == []
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 

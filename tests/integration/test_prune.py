@@ -143,7 +143,7 @@ def test_the_command_shows_what_would_go_and_then_removes_it(
 def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
     worker: Worker, tmp_path: Path
 ) -> None:
-    assert worker.retention.mark([uid("first")])
+    assert worker.mark("first")
     config = site(tmp_path, failed_days=1, every_s=0.5)
     log = tmp_path / "receive.log"
     command = [sys.executable, "-m", "triage", "--config", str(config), "receive"]

@@ -291,6 +291,13 @@ def test_room_is_made_before_the_receiver_refuses_for_want_of_it() -> None:
         Settings.model_validate({"receiver": receiver, "retention": {"spool_free_bytes": 1100}})
 
 
+def test_room_is_not_made_in_an_object_store_which_does_not_tell_it() -> None:
+    chosen = {"spool": {"url": "s3://images"}, "retention": {"spool_free_bytes": 10**10}}
+    with pytest.raises(ValueError, match="does not go with an s3:// spool"):
+        Settings.model_validate(chosen)
+    Settings.model_validate({**chosen, "spool": {"url": "file:///mnt/share"}})
+
+
 def test_nothing_is_removed_unless_the_site_says_so() -> None:
     assert not Settings().retention.limits.any_set
     limits = Settings.model_validate({"retention": {"spool_days": 0.5}}).retention.limits

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.ended import IMAGES, Worker, report
+from tests.builders.ended import IMAGES, Worker, ended_long_ago, report
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock, FakeTrail
 from triage.assess import Assessor
+from triage.bootstrap import passing_shelf
+from triage.config import Settings
 from triage.domain.audit import STUDY_DELETED
 from triage.domain.commitment import FailureReason, Reference, judge
 from triage.domain.errors import BeingRemoved, DamagedInstance
 from triage.domain.instance import Outcome
 from triage.domain.retention import SETTLED_S, Limits
 from triage.domain.study import Event, State
-from triage.prune import AGE, ROOM
+from triage.prune import AGE, ROOM, Pruner
 from triage.store.commitments import SqlCommitments
 from triage.trail import StudyTrail
 
@@ -114,8 +116,8 @@ def test_what_is_not_delivered_never_goes(worker: Worker, clock: FakeClock, how:
         assert worker.ledger.claim(uid("study"), 1, "worker:1", 1e12) is not None
     clock.pass_s(1e9)
     assert going(worker, everything) == []
-    assert worker.retention.mark([uid("study")]) == []
-    assert not worker.retention.remove_products(uid("study"))
+    assert worker.mark("study") == []
+    assert not worker.retention.remove_products(ended_long_ago(uid("study")))
     assert worker.files("study") == IMAGES
 
 
@@ -150,14 +152,26 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
         worker.end(study, State.DELIVERED)
         clock.pass_s(60)
     size = sum(each.size for each in worker.spool.lying(uid("first")))
-    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 1000)
     short = Limits(free_bytes=1000 + size + 1)
     assert going(worker, short) == []  # nothing that was touched within the hour
     clock.pass_s(SETTLED_S)
     gone = [("images", uid("first"), ROOM), ("images", uid("second"), ROOM)]
     assert going(worker, short) == gone
-    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 10_000)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 10_000)
     assert going(worker, short) == []
+
+
+@pytest.mark.parametrize("free", [10_000, None])
+def test_another_disk_that_is_short_empties_no_spool(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, free: int | None
+) -> None:
+    """The state folder's may be full where images lie on a share, or in an object store."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(2 * SETTLED_S)
+    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 0)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: free)
+    assert going(worker, Limits(free_bytes=5000)) == []
 
 
 def test_copies_that_contradict_an_instance_go_with_their_study(
@@ -170,6 +184,23 @@ def test_copies_that_contradict_an_instance_go_with_their_study(
         os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
     clock.pass_s(8 * DAY_S)
     assert worker.pruner(WEEK).prune()[0].items == IMAGES + 1
+    assert worker.files("study") == 0
+
+
+@pytest.mark.parametrize("limits", [WEEK, Limits(free_bytes=2**62)])
+def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
+    worker: Worker, clock: FakeClock, limits: Limits
+) -> None:
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    other = part10(image("study", number=1, PatientComments="other bytes"))
+    assert worker.intake.accept(other, SOURCE).outcome is Outcome.CONFLICT
+    for each in worker.spool.lying(uid("study")):
+        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    assert going(worker, limits) == []
+    assert worker.files("study") == IMAGES + 1
+    clock.pass_s(SETTLED_S + 1)
+    assert len(going(worker, limits)) == 1
     assert worker.files("study") == 0
 
 
@@ -198,7 +229,7 @@ def test_a_report_that_was_given_up_stays_until_failed_studies_go(
 def test_a_report_that_is_made_again_is_whole_again(worker: Worker, clock: FakeClock) -> None:
     worker.end("study", State.FAILED)
     clock.pass_s(8 * DAY_S)
-    assert worker.retention.remove_products(uid("study"))
+    assert worker.retention.remove_products(ended_long_ago(uid("study")))
     assert worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
     claimed = worker.ledger.claim(uid("study"), 1, "worker:1", 30)
     assert claimed is not None
@@ -279,6 +310,14 @@ def test_what_was_removed_is_not_replayed(worker: Worker, clock: FakeClock) -> N
     assert not worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
 
 
+def test_a_pull_does_not_fetch_again_what_was_removed(pruned: Worker) -> None:
+    archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
+    settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
+    shelf = passing_shelf(settings, "pacs")
+    assert shelf.instances(uid("study")) == IMAGES
+    assert shelf.instances(uid("another")) == 0
+
+
 def test_recovery_looks_for_nothing_that_was_removed(pruned: Worker) -> None:
     assert pruned.intake.recover() == 0
     assert [each.revision for each in pruned.ledger.studies()] == [1]
@@ -294,7 +333,7 @@ def test_storage_commitment_says_that_it_is_gone(worker: Worker, clock: FakeCloc
         return judge(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
 
     assert answer() is None
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     assert answer() is FailureReason.NO_SUCH_OBJECT_INSTANCE  # it goes at this moment
     clock.pass_s(8 * DAY_S)
     worker.pruner(WEEK).prune()
@@ -306,7 +345,7 @@ def test_storage_commitment_says_that_it_is_gone(worker: Worker, clock: FakeCloc
 
 def test_while_images_go_their_study_takes_none(worker: Worker) -> None:
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     for number in (1, 99):  # known, and new
         with pytest.raises(BeingRemoved, match="send it again"):
             worker.intake.accept(part10(image("study", number=number)), SOURCE)
@@ -341,16 +380,32 @@ def test_a_study_that_began_anew_after_it_was_chosen_stays(
 ) -> None:
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
-    chosen = [each.study_uid for each in worker.retention.with_images()]
+    chosen = worker.retention.with_images()
     worker.receive("study", 7)
     assert worker.retention.mark(chosen) == []
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
     assert worker.files("study") == IMAGES + 1
 
 
+def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
+    worker: Worker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may take an hour, and decides at its beginning."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    pruner = worker.pruner(Limits(delivered_s=7 * DAY_S, products_s=7 * DAY_S))
+    chosen = [*pruner._studies(clock.now())], [*pruner._reported(clock.now())]
+    worker.end("study", State.DELIVERED, 7)
+    monkeypatch.setattr(Pruner, "_studies", lambda *_: iter(chosen[0]))
+    monkeypatch.setattr(Pruner, "_reported", lambda *_: iter(chosen[1]))
+    assert pruner.prune() == []
+    assert worker.files("study") == IMAGES + 1
+    assert all(each.content for each in worker.ledger.products(uid("study"), 1))
+
+
 def test_two_who_remove_the_same_do_it_once(worker: Worker) -> None:
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == IMAGES
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
 
@@ -358,7 +413,7 @@ def test_two_who_remove_the_same_do_it_once(worker: Worker) -> None:
 def test_of_many_files_some_go_at_a_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triage.store.retention.AT_ONCE", 2)
     worker.end("study", State.DELIVERED)
-    assert worker.retention.mark([uid("study")])
+    assert worker.mark("study")
     parts: list[int] = []
     removed = worker.retention.remove_images(uid("study"), lambda paths: parts.append(len(paths)))
     assert (removed, parts) == (IMAGES, [2, 1])
@@ -370,7 +425,7 @@ def test_a_part_of_a_study_does_not_replace_the_report_on_the_whole(
     made = Worker(tmp_path, clock)
     try:
         made.end("study", State.DELIVERED)
-        assert made.retention.mark([uid("study")])
+        assert made.mark("study")
         made.pruner(Limits()).prune()
         assert made.ledger.move(made.receive("study", 1), Event.JUDGED_COMPLETE, "quiet")
         assessor.assess(uid("study"), 2)

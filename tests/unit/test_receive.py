@@ -1,15 +1,19 @@
 """What the receiving process does once a second, though one thing cannot be done now."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from triage.bootstrap import Services
 from triage.commit import Committer
-from triage.domain.errors import LedgerUnavailable, SpoolFull
+from triage.config import Retention, Settings
+from triage.domain.errors import LedgerUnavailable, SpoolAway, SpoolFull
 from triage.intake import Intake
-from triage.receive import _keep_up
+from triage.receive import _keep_up, _pruning
 from triage.reconcile import Reconciler
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -40,3 +44,37 @@ def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
     committer: Any = Duty("committer")
     _keep_up(intake, cast(Reconciler, reconciler), cast(Committer, committer), ended)
     assert done == ["reconciler", "pressure", "committer"]
+
+
+def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A case library, or an object store, that is away and comes back."""
+    ended, removed = threading.Event(), threading.Event()
+    answers: list[Exception | None] = [LedgerUnavailable("away"), None]
+    fails = iter([SpoolAway("away")])
+
+    class Removing:
+        def prune(self, _is_ended: Callable[[], bool]) -> None:
+            for error in fails:
+                raise error
+            removed.set()
+
+    def opened(_self: Services) -> Removing:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        return Removing()
+
+    monkeypatch.setattr(Services, "pruner", opened)
+    services = Services(Settings(retention=Retention(every_s=0.01)), "")
+    with capture_logs() as logs, _pruning(services, ended):
+        assert removed.wait(10)
+    assert answers == []  # what is open stays open
+    assert [each["log_level"] for each in logs] == ["warning", "warning"]
+
+
+def test_removing_opens_no_ledger_of_its_own(tmp_path: Path) -> None:
+    services = Services(Settings(state_dir=tmp_path), "")
+    retention: Any = services.pruner().ledger
+    assert retention._database is services.database
+    services.database.close()

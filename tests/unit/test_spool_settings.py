@@ -1,12 +1,15 @@
 """Where a site's settings put the spool, and what is said where they cannot."""
 
+import errno
 import os
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from triage.bootstrap import open_spool, tried_spool
+from triage.commands.serve import serve
 from triage.config import Settings, Spool, load, shown
 from triage.domain.errors import ConfigurationError
 from triage.store.bucket import Bucket
@@ -150,3 +153,24 @@ def test_a_link_that_replaces_what_is_there_is_found_out(
     with pytest.raises(ConfigurationError, match="a hard link replaced a file"):
         tried_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
     assert list((tmp_path / "share" / "spool" / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EROFS, errno.ENOSPC])
+def test_serve_starts_on_no_share_that_does_not_do_what_it_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """One that cannot link, or may not be written to; one that is full may have room again."""
+
+    def link(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    def started(*_: object) -> None:
+        raise SystemExit(0)
+
+    (tmp_path / "share").mkdir()
+    chosen = settings(tmp_path, url=f"file://{tmp_path}/share")
+    monkeypatch.setattr("triage.commands.serve._started", lambda *_: chosen)
+    monkeypatch.setattr("triage.commands.serve.open_model", started)
+    monkeypatch.setattr(os, "link", link)
+    ended = CliRunner().invoke(serve)
+    assert isinstance(ended.exception, ConfigurationError) == (code != errno.ENOSPC)

@@ -84,7 +84,7 @@ class Sender:
             if held is None and self._ended.wait(EVERY_S):
                 return
         try:
-            self._trail.sweep()
+            self._sweep()
             while not self._ended.wait(self._pause_s()):
                 self._turn()
             if not self._failures:
@@ -92,6 +92,12 @@ class Sender:
         finally:
             if held is not None:
                 os.close(held)
+
+    def _sweep(self) -> None:
+        try:
+            self._trail.sweep()
+        except OSError as error:  # nobody was promised what is left, and the rest is to be sent
+            log.warning("audit messages half written not swept", why=str(error))
 
     def _turn(self) -> None:
         try:

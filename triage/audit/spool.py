@@ -86,8 +86,9 @@ class FileTrail:
     def sweep(self) -> None:
         """Remove what a crash left half written: nobody was promised it."""
         for path in self._folder.glob("*.new"):
-            if path.stat().st_mtime < self._clock.now() - ABANDONED_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it is whole by now, and has its name
+                if path.stat().st_mtime < self._clock.now() - ABANDONED_S:
+                    path.unlink()
 
     @property
     def folder(self) -> Path:

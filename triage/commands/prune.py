@@ -7,7 +7,13 @@ import click
 from rich.table import Table
 
 from triage import logs, terminal
-from triage.bootstrap import SystemClock, existing_ledger, open_pruner, open_spool
+from triage.bootstrap import (
+    SystemClock,
+    existing_ledger,
+    ledger_database,
+    open_pruner,
+    open_spool,
+)
 from triage.config import load
 from triage.prune import Going
 
@@ -33,7 +39,7 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     existing_ledger(settings).close()  # a mistyped folder must not become one
     if not settings.retention.limits.any_set:
         terminal.say("nothing goes: `retention` of the settings sets no limit")
-    pruner = open_pruner(settings, open_spool(settings), SystemClock())
+    pruner = open_pruner(settings, open_spool(settings), ledger_database(settings), SystemClock())
     going = pruner.plan() if dry_run else pruner.prune()
     if going:
         _show(going, "Would go" if dry_run else "Removed")

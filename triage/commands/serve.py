@@ -10,7 +10,7 @@ import click
 
 from receivers import stow, tls
 from triage import logs
-from triage.audit import activity, transport_of
+from triage.audit import transport_of
 from triage.bootstrap import (
     CACHE,
     Services,
@@ -24,12 +24,13 @@ from triage.bootstrap import (
     open_spool,
     open_web,
     state_folder,
+    telling,
 )
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.commands.options import parent_option
 from triage.config import Settings, child_environment, load, require_peers
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.lock import sole_receiver
 from triage.receive import receive as receive_until_ended
 from triage.supervisor import Part, end_with, supervise
@@ -69,6 +70,17 @@ def check_receiver(settings: Settings) -> None:
         transport_of(settings.audit)
 
 
+def _check_spool(settings: Settings) -> None:
+    """Raise ConfigurationError where the spool cannot be used; a share does not do all it must.
+
+    One that is full is used again when there is room. An object store is tried by who keeps first.
+    """
+    spool = open_spool(settings)
+    if settings.spool.folder is not None:
+        with suppress(SpoolFull):
+            spool.try_out()
+
+
 @click.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
@@ -79,7 +91,7 @@ def serve(config: Path | None) -> None:
     settings = _started(config, None)
     # What is wrong must show here, not in a restart loop; a library that is down may come back.
     check_receiver(settings)
-    open_spool(settings)
+    _check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):
         open_past(settings, model.bundle)
@@ -130,7 +142,7 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
         services = Services(settings, redis_url)
         assessor = services.assessor() if ASSESS in queues else None
         deliverer = services.deliverer() if DELIVER in queues else None
-        with activity(services.audit, f"triage work ({queue})"):
+        with telling(settings, services.audit, f"triage work ({queue})"):
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
@@ -150,5 +162,5 @@ def web(config: Path | None, parent: int | None) -> None:
     ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then passes it on
-    with activity(open_audit(settings), "triage web"):
+    with telling(settings, open_audit(settings), "triage web"):
         answer_until_ended(app, settings.web)

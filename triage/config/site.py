@@ -125,6 +125,15 @@ class Settings(Strict):
         return self
 
     @model_validator(mode="after")
+    def _room_is_made_where_it_is_measured(self) -> Self:
+        if self.retention.spool_free_bytes is not None and self.spool.bucket is not None:
+            raise ValueError(
+                "retention.spool_free_bytes does not go with an s3:// spool: an object store does "
+                "not tell its room, and removing images there frees no disk here; set days"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _room_is_made_before_it_is_needed(self) -> Self:
         made, refused = self.retention.spool_free_bytes, self.receiver.free_bytes
         needed = refused + refused // 10  # so much more, until receiving begins again

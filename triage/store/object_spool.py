@@ -123,6 +123,10 @@ class ObjectSpool:
             self._bucket.ask()
         return free_bytes_of(self._incoming.folder)
 
+    def free_where_kept(self) -> int | None:
+        """Return None: an object store says nothing of its room."""
+        return None
+
     def lying(self, study_uid: str) -> Sequence[Lying]:
         """Return all that is kept of a study, conflicting copies too."""
         found = self._bucket.objects(f"{ROOT}{study_uid}/")

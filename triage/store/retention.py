@@ -55,11 +55,11 @@ class SqlRetention:
         return self._ended(_ended().where(studies.c.study_uid.in_(said)))
 
     @anew
-    def mark(self, study_uids: Collection[str]) -> Sequence[str]:
-        """Say that the images of studies go; return of which, for some may have begun anew."""
+    def mark(self, chosen: Collection[Ended]) -> Sequence[str]:
+        """Say that the images of studies go; return of which: some may have begun or ended anew."""
+        in_order = sorted(chosen, key=lambda each: each.study_uid)  # as receivers lock them
         with self._database.writing() as connection:
-            # In one order, as receivers lock them.
-            marked = [uid for uid in sorted(study_uids) if _has_ended(connection, uid)]
+            marked = [each.study_uid for each in in_order if _is_still(connection, each)]
             for uid in marked:
                 said = {"pruning": True, "pruned_at": self._clock.now()}
                 connection.execute(update(studies).where(studies.c.study_uid == uid).values(said))
@@ -106,14 +106,16 @@ class SqlRetention:
             return connection.scalar(query.where(products.c.study_uid == study_uid)) or 0
 
     @anew
-    def remove_products(self, study_uid: str) -> bool:
+    def remove_products(self, chosen: Ended) -> bool:
         """Remove what is said in the reports on a study; that there were some stays known.
 
-        So a later report still names the one that it replaces. False where the study began anew.
+        So a later report still names the one that it replaces. False where the study began anew,
+        or ended anew.
         """
+        study_uid = chosen.study_uid
         mine = products.c.study_uid == study_uid
         with self._database.writing() as connection:
-            if not _has_ended(connection, study_uid):
+            if not _is_still(connection, chosen):
                 return False
             connection.execute(update(products).where(mine).values(content=b""))
             summary = update(studies).where(studies.c.study_uid == study_uid)
@@ -180,17 +182,22 @@ def _states_of(connection: Connection) -> dict[str, frozenset[State]]:
 
 
 def _locked(connection: Connection, study_uid: str) -> Sequence[Any]:
-    query = select(studies.c.state, studies.c.pruning).where(studies.c.study_uid == study_uid)
-    rows: Sequence[Any] = connection.execute(query.with_for_update()).all()
+    known = (studies.c.state, studies.c.pruning, studies.c.changed_at, studies.c.last_instance_at)
+    query = select(*known).where(studies.c.study_uid == study_uid).with_for_update()
+    rows: Sequence[Any] = connection.execute(query).all()
     return rows
 
 
-def _has_ended(connection: Connection, study_uid: str) -> bool:
-    """Tell, with its rows locked, whether nothing more happens to a study by itself."""
+def _is_still(connection: Connection, chosen: Ended) -> bool:
+    """Tell, with its rows locked, whether nothing has happened to a study that had ended."""
+    study_uid = chosen.study_uid
     rows = _locked(connection, study_uid)
     pending = exists().where(deliveries.c.study_uid == study_uid, deliveries.c.state.in_(UNDER_WAY))
     ended = all(State(row.state) in ENDED for row in rows)
-    return bool(rows) and ended and not connection.scalar(select(pending))
+    if not rows or not ended or connection.scalar(select(pending)):
+        return False
+    latest: float = max(max(row.changed_at, row.last_instance_at) for row in rows)
+    return latest <= chosen.since
 
 
 def _remember(connection: Connection, study_uid: str, event: str, at: float) -> None:

@@ -118,6 +118,10 @@ class FileSpool:
         """Return how many more bytes its file system takes from us."""
         return min(map(free_bytes_of, self._disks))
 
+    def free_where_kept(self) -> int | None:
+        """Return how many more bytes the file system takes that kept files lie on."""
+        return free_bytes_of(self._root)
+
     def lying(self, study_uid: str) -> Sequence[Lying]:
         """Return all that is kept of a study, conflicting copies too."""
         return _lying(self._root / study_uid, self._root)
@@ -148,7 +152,7 @@ class FileSpool:
         """
         again = self._incoming.folder / uuid4().hex
         try:
-            with self._incoming.written(PROBE) as probe:
+            with room(), self._incoming.written(PROBE) as probe:
                 is_new, is_new_again = _place(probe.path, again), _place(probe.path, again)
                 said = again.read_bytes()
             fsync_folder(self._incoming.folder)
@@ -192,10 +196,11 @@ class Incoming:
         return aside
 
     def sweep(self) -> None:
-        """Remove what a crash left an hour ago or earlier."""
+        """Remove what a crash left an hour ago or earlier; others may be faster."""
         for aside in self.folder.iterdir():
-            if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
-                aside.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
+                    aside.unlink()
 
 
 class FileAside:
@@ -287,9 +292,16 @@ def same_data_set(one: Path, other: Path) -> bool:
 
 
 def _lying(folder: Path, root: Path) -> list[Lying]:
-    """Return the files right in a folder, by their paths below `root`; one may go meanwhile."""
+    """Return the files right in a folder, by their paths below `root`.
+
+    One may go meanwhile, or the whole folder: it is made for the first file and goes with the last.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in paths:
         with suppress(FileNotFoundError):
             known = path.stat()
             found.append(Lying(str(path.relative_to(root)), known.st_size, known.st_mtime))

@@ -1,4 +1,6 @@
 import os
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,6 +122,42 @@ def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
     trail.record(EVENTS["stop"])
     sender.end(20)
     assert len(repository.taken) == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
+def test_a_sweep_that_fails_ends_no_sending(
+    trail: FileTrail, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(trail, "sweep", fails)
+    repository = Repository()
+    sender = Sender(trail, repository)
+    sender.start()
+    trail.record(EVENTS["start"])
+    wait_until(lambda: len(repository.taken) == 1, 20, "sending")
+    sender.end(20)
+
+
+def test_a_repository_that_hangs_holds_no_process_up_that_ends(trail: FileTrail) -> None:
+    asked, answers = threading.Event(), threading.Event()
+
+    class Hanging(Repository):
+        def send(self, messages: Sequence[bytes]) -> None:
+            asked.set()
+            answers.wait(30)
+            self.taken += messages
+
+    sender = Sender(trail, Hanging())
+    sender.start()
+    trail.record(EVENTS["start"])
+    assert asked.wait(20)
+    before = time.monotonic()
+    sender.end(0.1)
+    assert time.monotonic() - before < 5
+    assert sender._thread.daemon  # nor is it waited for at the very end
+    answers.set()
 
 
 def test_lines_in_a_file(tmp_path: Path, trail: FileTrail, clock: FakeClock) -> None:

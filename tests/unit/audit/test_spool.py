@@ -147,3 +147,11 @@ def test_what_a_crash_left_half_written_is_swept_and_never_sent(
     clock.pass_s(3600)
     trail.sweep()
     assert not half.exists()
+
+
+def test_a_message_that_is_whole_before_it_is_swept_stays(
+    trail: FileTrail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = trail.folder / "1-1-1.new"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([new]))  # seen, and renamed since
+    trail.sweep()

@@ -1,6 +1,8 @@
 import errno
 import os
+import shutil
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +68,39 @@ def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path
     spool.sweep()
     assert [path.name for path in incoming.iterdir()] == ["fresh"]
     assert not list(spool.paths())
+
+
+def test_a_study_that_goes_while_it_is_listed_is_one_that_is_not_there(
+    spool: FileSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.keep(IDENTITY, CONTENT)
+    listed = Path.iterdir
+
+    def gone(self: Path) -> Iterator[Path]:
+        shutil.rmtree(self)
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    assert list(spool.lying(IDENTITY.study_uid)) == []
+
+
+def test_what_gets_its_name_while_others_are_swept_ends_nobody(
+    spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "spool" / "incoming" / "of another receiver"
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter([gone]))
+    spool.sweep()
+
+
+def test_of_two_disks_the_shorter_one_refuses_and_that_of_the_files_is_made_room_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, ours = tmp_path / "share", tmp_path / "ours"
+    free = {share / "spool": 200, ours: 100}
+    monkeypatch.setattr("triage.store.spool.free_bytes_of", free.__getitem__)
+    share.mkdir()
+    spool = FileSpool(share, beside=ours)
+    assert (spool.free_bytes(), spool.free_where_kept()) == (100, 200)
 
 
 def test_file_and_folder_are_synced_before_the_receipt(

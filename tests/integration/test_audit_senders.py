@@ -1,0 +1,44 @@
+"""Who sends the audit trail of a machine that does not receive."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.integration.servers import HOST, wait_until
+from triage.bootstrap import SystemClock, open_ledger
+from triage.config import load
+from triage.demo import free_port
+from triage.web.passwords import hashed
+
+
+@pytest.mark.parametrize("part", ["work", "web"])
+def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path, part: str) -> None:
+    told = tmp_path / "audit.log"
+    content = {
+        "state_dir": "state",
+        "receiver": {"calling": ["PACS"]},
+        "destinations": [{"name": "pacs", "ae_title": "PACS", "host": HOST, "port": free_port()}],
+        "web": {"port": free_port(), "users": {"anna": hashed("correct horse")}},
+        "audit": {"source": "triage-1", "file": str(told)},
+    }
+    config = tmp_path / "triage.yaml"
+    config.write_text(yaml.safe_dump(content))
+    open_ledger(load(config, {}), SystemClock()).close()
+    arguments = ["work", "--queue", "deliver"] if part == "work" else ["web"]
+    command = [sys.executable, "-m", "triage", "--config", str(config), *arguments]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: told.exists() and b"Application Start" in told.read_bytes(), 60, part)
+    finally:
+        process.terminate()
+        before = time.monotonic()
+        process.wait(30)
+    assert time.monotonic() - before < 10
+    assert b"Application Stop" in told.read_bytes()
+    assert f"triage {part}".encode() in told.read_bytes()
+    assert not list((tmp_path / "state" / "audit").glob("*.line"))
