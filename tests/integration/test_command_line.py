@@ -295,6 +295,27 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     assert current(ledger, study.study_uid).state is State.READY
 
 
+def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why")
+    second = ledger.record(receipt(number=9), SOURCE)
+    config = configured(tmp_path)
+    assert triage("replay", "--all", config=config).stdout.splitlines() == [
+        "0 studies are ready again",
+        "1 are left as they are, for a later revision has followed",
+    ]
+    assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(second.study_uid, 2, "worker", 30)
+    assert claimed is not None
+    assert ledger.move(claimed, Event.SET_ASIDE, "why")
+    shown = triage("replay", study.study_uid, config=config)
+    assert shown.stdout == "1 studies are ready again\n"
+    states = [each.state for each in ledger.studies()]
+    assert states == [State.FAILED, State.READY]
+
+
 def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
     study, (lost, warned, silent) = assessed(ledger, "pacs", "archive", "ris")
     ledger.not_delivered(lost, "0xA700 Out of resources", None)
