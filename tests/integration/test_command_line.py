@@ -286,6 +286,14 @@ def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
             assert "another receiver works on" in shown.stderr
 
 
+def test_serve_says_at_once_that_a_destination_cannot_be_opened(tmp_path: Path) -> None:
+    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example", "secret_file": "gone"}
+    config = configured(tmp_path, destinations=[told], reports=["summary"])
+    shown = triage("serve", config=config)
+    assert shown.returncode == 2
+    assert shown.stderr.endswith(f"error: cannot read secret_file {tmp_path / 'gone'}\n")
+
+
 def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no view")
