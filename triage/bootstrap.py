@@ -55,6 +55,7 @@ from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
 from triage.inquiry import Inquiry
 from triage.intake import Intake
+from triage.lease import Watch
 from triage.look import Model
 from triage.metrics import Metrics
 from triage.model.bundle import Bundle, open_bundle
@@ -192,6 +193,7 @@ class Services:
             self.clock,
             self.gathering(),
             attempts,
+            Watch(self.settings.worker.lease_s),
             listening_since=self.clock.now(),
             trail=self.trail(),
         )
