@@ -350,6 +350,17 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     assert triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
 
 
+def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: SqlLedger) -> None:
+    ledger.report("refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm")
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "it broke [/d]")
+    config = configured(tmp_path)
+    shown = triage("status", config=config)
+    assert shown.returncode == 0
+    assert all(each in shown.stdout for each in ("[/a]", "[/b]", "[/c]", "[/d]"))
+    assert triage("status", study.study_uid, config=config).stdout.count("[/d]") == 2
+
+
 def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
     sheet, out = tmp_path / "hearts.png", tmp_path / "archive"
     shown = triage("phantom", "--sheet", str(sheet), "--out", str(out), "--count", "2")
