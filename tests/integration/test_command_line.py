@@ -338,7 +338,9 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     assert "0xB006" in triage("status", study.study_uid, config=config).stdout
     shown = triage("replay", "--delivery", str(lost), config=config)
     assert shown.stdout == "1 deliveries are due again\n"
-    assert triage("replay", "--delivery", str(lost), config=config).returncode == 2
+    refused = triage("replay", "--delivery", str(lost), config=config)
+    assert refused.returncode == 2
+    assert "were not given up, what they send was removed as `retention` says" in refused.stderr
     ledger.not_delivered(lost, "0xA700 Out of resources", None)
     shown = triage("replay", "--deliveries", study.study_uid, config=config)
     assert shown.stdout == "1 deliveries are due again\n"

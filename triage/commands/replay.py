@@ -105,7 +105,7 @@ def _send_again(settings: Settings, study_uid: str, destination: str, ids: tuple
     count = letters.replay(ids=ids, study_uid=study_uid, destination=destination)
     if count < len(ids) or (study_uid and not count):
         raise ConfigurationError(
-            f"{count} deliveries are due again; the others were not given up, or a later revision "
-            "has followed: see `triage status`"
+            f"{count} deliveries are due again; the others were not given up, what they send was "
+            "removed as `retention` says, or a later revision has followed: see `triage status`"
         )
     terminal.say(f"{count} deliveries are due again")
