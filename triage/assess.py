@@ -126,12 +126,14 @@ class Assessor:
             raise StudyDeclined(REMAINS.format(study.instances, before))
         paths = self.ledger.paths(study.study_uid, study.revision)
         seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
+        # Key frames may be looked for elsewhere: where memory is short, on the fallback.
+        identity = model.identity
         answered = self._answers(seen)
         similar = self._similar(study, seen.evidence[0], seen.embedding)
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
-            model=model.identity,
+            model=identity,
             findings_digest=model.findings.digest,
             inputs_digest=_inputs_digest(seen.images),
             used=seen.used,

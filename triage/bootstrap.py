@@ -8,7 +8,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -55,6 +55,7 @@ from triage.gathering import Gathering, Look
 from triage.imaging.rules import load_rules
 from triage.inquiry import Inquiry
 from triage.intake import Intake
+from triage.lease import Watch
 from triage.look import Model
 from triage.metrics import Metrics
 from triage.model.bundle import Bundle, open_bundle
@@ -193,6 +194,7 @@ class Services:
             self.clock,
             self.gathering(),
             attempts,
+            Watch(self.settings.worker.lease_s),
             listening_since=self.clock.now(),
             trail=self.trail(),
         )
@@ -263,7 +265,7 @@ class Services:
             queue=self.queue,
             model=model,
             equipment=equipment(self.settings),
-            destinations={name: each.media_types for name, each in self.destinations.items()},
+            destinations=media_types(self.settings),
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=self.settings.worker.lease_s,
             max_attempts=self.settings.worker.max_attempts,
@@ -423,7 +425,12 @@ def notice_of(settings: Settings) -> NoticeFile:
 def open_destinations(settings: Settings) -> dict[str, Destination]:
     """Return the configured destinations by name; nothing is connected yet."""
     ours = settings.receiver.ae_title
-    return {each.name: KINDS[each.kind](ours, each) for each in settings.destinations}
+    return {each.name: KINDS[each.kind].opened(ours, each) for each in settings.destinations}
+
+
+def media_types(settings: Settings) -> Mapping[str, Collection[str]]:
+    """Return what the configured destinations take, by name; none is opened for it."""
+    return {each.name: KINDS[each.kind].media_types for each in settings.destinations}
 
 
 def archive_of(settings: Settings, name: str) -> Archive:

@@ -14,7 +14,12 @@ import structlog
 
 from triage.committed import Promises
 from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, spread_s
-from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
+from triage.domain.errors import (
+    DeliveryFailed,
+    DeliveryRefused,
+    DestinationUnreachable,
+    LedgerUnavailable,
+)
 from triage.domain.uid import new_uid
 from triage.lease import kept_alive
 from triage.ports import Committing, Destination, Ledger
@@ -120,7 +125,12 @@ class Deliverer:
         log.info("stored, commitment asked for", destination=archive.name, answer=answer)
 
     def broke(self, delivery_id: int, error: BaseException) -> None:
-        """Keep a delivery whose attempt ended with an unforeseen error, for another try."""
+        """Keep a delivery whose attempt ended with an unforeseen error, for another try.
+
+        Where the ledger was away nobody knows who holds it: its lease ends by itself.
+        """
+        if isinstance(error, LedgerUnavailable):
+            return
         delivery = self.ledger.delivery(delivery_id)
         if delivery is not None:
             why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))

@@ -11,9 +11,10 @@ import structlog
 
 from triage.domain.completeness import evidence, is_overdue
 from triage.domain.delivery import backoff_s
-from triage.domain.errors import BrokerUnavailable
+from triage.domain.errors import BrokerUnavailable, LedgerUnavailable
 from triage.domain.study import Event, State, StudyRevision
 from triage.gathering import Gathering
+from triage.lease import Watch
 from triage.ports import Clock, Ledger, Queue
 from triage.steps import Step, reached
 from triage.trail import StudyTrail
@@ -35,12 +36,20 @@ class Reconciler:
     clock: Clock
     gathering: Gathering
     max_attempts: int
+    watch: Watch  #: over the leases of workers
     #: Nobody was heard before, so no study has been quiet for longer; seconds since the epoch.
     listening_since: float = 0.0
     trail: StudyTrail | None = None  #: told of what came; None: a site that keeps none
 
     def tick(self) -> None:
         """Judge completeness, free what dead workers held, send what is due."""
+        try:
+            self._bring_in_step()
+        except LedgerUnavailable:
+            self.watch.lost()
+            raise
+
+    def _bring_in_step(self) -> None:
         self._judge()
         self._free_expired()
         try:
@@ -76,6 +85,8 @@ class Reconciler:
         return self.ledger.move(study, Event.JUDGED_COMPLETE, why)
 
     def _free_expired(self) -> None:
+        if not self.watch.is_steady(self.clock.now()):
+            return
         for study in self.ledger.expired():
             self._orphaned(study)
 

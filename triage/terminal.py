@@ -129,7 +129,7 @@ def studies(found: Sequence[StudyRevision]) -> None:
             f"[{colour}]{study.state}[/]",
             str(study.instances),
             moment(study.changed_at),
-            study.reason,
+            escape(study.reason),
         )
     console.print(table)
 
@@ -190,7 +190,7 @@ def history(events: Sequence[Row[Any]]) -> None:
         table.add_column(heading, overflow="fold")
     for each in events:
         when = moment(each.at)
-        table.add_row(when, str(each.revision), each.event, each.state, each.reason)
+        table.add_row(when, str(each.revision), each.event, each.state, escape(each.reason))
     console.print(table)
 
 
@@ -202,9 +202,9 @@ def incidents(found: Sequence[Row[Any]], title: str = "Turned away or set apart"
     for heading in ("When", "What", "From", "Why", "Kept as"):
         table.add_column(heading, overflow="fold")
     for each in found:
-        origin = f"{each.calling_ae} {each.address}"
+        told = [f"{each.calling_ae} {each.address}", each.detail, each.path]
         what = each.kind if each.times == 1 else f"{each.kind}, {each.times} times"
-        table.add_row(moment(each.at), what, origin, each.detail, each.path)
+        table.add_row(moment(each.at), what, *map(escape, told))
     console.print(table)
 
 

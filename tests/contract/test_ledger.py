@@ -276,6 +276,50 @@ def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
     assert current(ledger, study.study_uid).state is State.ASSESSED
 
 
+def test_a_message_is_not_sent_after_one_of_a_later_revision_that_ended_before(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    sent = [(PRODUCT, "pacs"), (message, "ris"), (message, "other")]
+    ledger.record(receipt("study", 9), SOURCE)
+    assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, "another", 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    (newest,) = ledger.finish(claimed, "another", "{}", [later], [(later, "ris")]) or ()
+    ledger.delivered(newest, "AA")
+    due = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
+    opened = ledger.deliveries(study.study_uid, 1)
+    assert [(each.id, each.destination) for each in opened] == [
+        *zip(due or (), ("pacs", "other"), strict=True)
+    ]
+
+
+def test_a_message_that_was_given_up_is_not_replayed_after_one_of_a_later_revision(
+    ledger: SqlLedger,
+) -> None:
+    study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    (first,) = ledger.finish(study, HOLDER, "{}", [message], [(message, "ris")]) or ()
+    ledger.not_delivered(first, "AE", None)
+    ledger.record(receipt("study", 9), SOURCE)
+    assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
+    assert claimed is not None
+    later = replace(message, sop_instance_uid="2.25.72")
+    (newest,) = ledger.finish(claimed, HOLDER, "{}", [later], [(later, "ris")]) or ()
+    ledger.delivered(newest, "AA")
+    failed = ledger.study(study.study_uid, 1)
+    assert failed is not None
+    assert ledger.move(failed, Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    assert ledger.finish(again, HOLDER, "{}", [message], [(message, "ris")]) == []
+    ended = ledger.study(study.study_uid, 1)
+    assert ended is not None
+    assert ended.state is State.DELIVERED
+    assert ledger.deliveries(study.study_uid, 1)[0].state is DeliveryState.SUPERSEDED
+
+
 def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
     study, due = assessed(ledger)
     ledger.not_delivered(due[0], "0xA700", None)

@@ -286,6 +286,14 @@ def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
             assert "another receiver works on" in shown.stderr
 
 
+def test_serve_says_at_once_that_a_destination_cannot_be_opened(tmp_path: Path) -> None:
+    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example", "secret_file": "gone"}
+    config = configured(tmp_path, destinations=[told], reports=["summary"])
+    shown = triage("serve", config=config)
+    assert shown.returncode == 2
+    assert shown.stderr.endswith(f"error: cannot read secret_file {tmp_path / 'gone'}\n")
+
+
 def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no view")
@@ -293,6 +301,27 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     assert triage("replay", "--all", config=config).stdout == "0 studies are ready again\n"
     assert triage("replay", study.study_uid, config=config).returncode == 0
     assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why")
+    second = ledger.record(receipt(number=9), SOURCE)
+    config = configured(tmp_path)
+    assert triage("replay", "--all", config=config).stdout.splitlines() == [
+        "0 studies are ready again",
+        "1 are left as they are, for a later revision has followed",
+    ]
+    assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
+    claimed = ledger.claim(second.study_uid, 2, "worker", 30)
+    assert claimed is not None
+    assert ledger.move(claimed, Event.SET_ASIDE, "why")
+    shown = triage("replay", study.study_uid, config=config)
+    assert shown.stdout == "1 studies are ready again\n"
+    states = [each.state for each in ledger.studies()]
+    assert states == [State.FAILED, State.READY]
 
 
 def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
@@ -309,7 +338,9 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     assert "0xB006" in triage("status", study.study_uid, config=config).stdout
     shown = triage("replay", "--delivery", str(lost), config=config)
     assert shown.stdout == "1 deliveries are due again\n"
-    assert triage("replay", "--delivery", str(lost), config=config).returncode == 2
+    refused = triage("replay", "--delivery", str(lost), config=config)
+    assert refused.returncode == 2
+    assert "were not given up, what they send was removed as `retention` says" in refused.stderr
     ledger.not_delivered(lost, "0xA700 Out of resources", None)
     shown = triage("replay", "--deliveries", study.study_uid, config=config)
     assert shown.stdout == "1 deliveries are due again\n"
@@ -319,6 +350,17 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     shown = triage("replay", "--deliveries", "--all", config=config)
     assert shown.stdout == "0 deliveries are due again\n"
     assert triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
+
+
+def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: SqlLedger) -> None:
+    ledger.report("refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm")
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "it broke [/d]")
+    config = configured(tmp_path)
+    shown = triage("status", config=config)
+    assert shown.returncode == 0
+    assert all(each in shown.stdout for each in ("[/a]", "[/b]", "[/c]", "[/d]"))
+    assert triage("status", study.study_uid, config=config).stdout.count("[/d]") == 2
 
 
 def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:

@@ -118,13 +118,15 @@ class Archive:
     answer: int = 0  #: to a request
     at_once: int | None = None  #: Failure Reason that is told on the association that asks; 0: kept
     store_status: int = 0
+    commits: bool = True  #: accepts the question at all
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         ae = AE(ae_title="ARCHIVE")
         ae.dimse_timeout = 2
         ae.supported_contexts = AllStoragePresentationContexts
-        ae.add_supported_context(StorageCommitmentPushModel)
+        if self.commits:
+            ae.add_supported_context(StorageCommitmentPushModel)
         handlers: Any = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._ask),
@@ -340,6 +342,16 @@ def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
     archive.answer = 0
     here.work(6)
     assert (len(archive.stored), len(archive.asked)) == (1, 2)
+
+
+def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
+    tmp_path: Path, product: Product
+) -> None:
+    archive = Archive(commits=False)
+    with archive.listening(), ours(tmp_path, product, archive.port) as here:
+        assert here.work() is DeliveryState.STORED
+        said = here.delivery().last_answer
+    assert "accepts no Storage Commitment: set commitment: false or have it accept that" in said
 
 
 @WRITTEN

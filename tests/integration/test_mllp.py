@@ -1,6 +1,9 @@
 """HL7 over MLLP, to a listener made with a library of its own that reads strictly."""
 
+import socket
 import ssl
+import struct
+import threading
 from typing import Any
 
 import pytest
@@ -113,6 +116,36 @@ def test_who_hangs_up_on_one_message_may_take_the_next(product: Product) -> None
     with listener(raw=lambda _id: "") as ris, pytest.raises(DeliveryFailed, match="hung") as error:
         opened(ris.port).deliver(product)
     assert not isinstance(error.value, DestinationUnreachable)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, ssl.SSLEOFError])
+def test_who_breaks_off_on_one_message_may_take_the_next(
+    error: type[OSError], product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(Mllp, "_answer", breaks)
+    with listener() as ris, pytest.raises(DeliveryFailed, match="hung up") as caught:
+        opened(ris.port).deliver(product)
+    assert not isinstance(caught.value, DestinationUnreachable)
+
+
+def test_who_breaks_off_before_a_message_is_silent(
+    signed: dict[str, Signed], product: Product
+) -> None:
+    def break_off(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()  # with a reset
+
+    with socket.create_server((HOST, 0)) as listening:
+        thread = threading.Thread(target=break_off, args=(listening,))
+        thread.start()
+        ris = Listener(port=listening.getsockname()[1])
+        with pytest.raises(DestinationUnreachable, match="reset"):
+            over_tls(ris, signed).deliver(product)
+        thread.join()
 
 
 def test_an_answer_that_comes_late_is_nobody_elses(product: Product) -> None:

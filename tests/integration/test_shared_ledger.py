@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from multiprocessing.synchronize import Barrier
 from typing import TypeVar
@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import Connection, update
 
 from tests.contract import ledgers
-from tests.contract.ledgers import SOURCE, assessed, received
+from tests.contract.ledgers import HOLDER, SOURCE, assessed, assessing, received
 from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
 from triage.bootstrap import SystemClock
-from triage.domain.delivery import LONGEST_WAIT_S, DeliveryState, Product, routes
+from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Identity, Outcome, Receipt
 from triage.domain.study import ENDED, Event, State, StudyRevision
@@ -221,6 +221,26 @@ def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> N
     ended = shared.study(study.study_uid, study.revision)
     assert ended is not None
     assert ended.state is State.DELIVERED
+
+
+def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
+    shared: SqlLedger,
+) -> None:
+    study, old = assessing(shared), Product("hl7", "", "2.25.71", b"MSH", HL7)
+    second = shared.record(ledgers.receipt(number=9), SOURCE)
+    new = replace(old, sop_instance_uid="2.25.72")
+
+    def finish_second(connection: Connection) -> None:
+        rows.find_study(connection, second.study_uid, second.revision)
+        rows.store_product(connection, second, new, AT)
+        rows.open_delivery(connection, second, new, "ris", AT)
+
+    due = overtaking(
+        shared,
+        finish_second,
+        lambda: shared.finish(study, HOLDER, "{}", [old], [(old, "ris")]),
+    )
+    assert (due, shared.deliveries(study.study_uid, 1)) == ([], [])
 
 
 def test_the_same_incident_twice_at_once_is_one_row(shared: SqlLedger) -> None:

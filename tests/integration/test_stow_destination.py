@@ -295,6 +295,12 @@ def test_other_statuses_say_what_they_say(service: Service, product: Product) ->
         destination.echo()
 
 
+def test_what_is_no_host_name_is_silence(product: Product) -> None:
+    host = "a" * 300
+    with pytest.raises(DestinationUnreachable, match=f"{host} is no host name"):
+        web(f"https://{host}").deliver(product)
+
+
 def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path) -> None:
     ours = Authority(tmp_path, "ours").sign("client")
     wrong: dict[str, dict[str, Any]] = {

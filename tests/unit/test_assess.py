@@ -104,6 +104,25 @@ class Bright(FakeEncoder):
         return np.full(self.size, frames.sum() / (60 * 224 * 224 * 255), np.float32)
 
 
+class Crowded(Bright):
+    """An encoder that has no room for more than one clip."""
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        found = super().encode_clips(clips)
+        self.execution_provider = "the fallback"
+        return found
+
+
+def test_the_report_names_what_the_study_ran_on_and_not_what_looked_for_key_frames(
+    assessor: Assessor,
+) -> None:
+    crowded = trained(replace(assessor, model=replace(assessor.model, encoder=Crowded())), 0.01)
+    said = assessed(crowded, cardiac_study())
+    assert any(answer.key_frames for answer in said.answers)
+    assert crowded.model.identity.execution_provider == "the fallback"
+    assert said.model.execution_provider == FakeEncoder.execution_provider
+
+
 def bright(assessor: Assessor, threshold: float) -> Assessor:
     return trained(replace(assessor, model=replace(assessor.model, encoder=Bright())), threshold)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.postgres import Postgres
-from triage.bootstrap import open_past, patiences
+from triage.bootstrap import Services, open_past, patiences
 from triage.cases.past import Past
 from triage.config import Receiver, Settings
 from triage.demo import free_port
 from triage.domain.completeness import Patience, Sign
+from triage.domain.delivery import JSON
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.model.bundle import open_bundle
 from triage.store.library import ExactLibrary
@@ -50,6 +51,15 @@ def test_how_long_is_waited_for_whom() -> None:
         "MR1": Patience(60, 3, 900, frozenset()),
         "MR2": Patience(20, 3, 300, frozenset({Sign.VIEWS, Sign.ANNOUNCED})),
     }
+
+
+def test_who_assesses_opens_no_destination(tmp_path: Path) -> None:
+    """One that cannot be opened, for a file of it is not there, holds up itself alone."""
+    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example"}
+    told["secret_file"] = str(tmp_path / "gone")
+    settings = Settings.model_validate({"state_dir": tmp_path, "destinations": [told]})
+    assessor = Services(settings, "redis://127.0.0.1:1").assessor()
+    assert assessor.destinations == {"ris": (JSON,)}
 
 
 def test_without_a_database_cases_are_kept_in_the_state_folder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
 from triage.deliver import Deliverer
 from triage.domain.delivery import DeliveryState, routes
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import State
 from triage.store.ledger import SqlLedger
 from triage.store.schema import deliveries as table
@@ -96,6 +97,18 @@ def test_a_destination_that_was_taken_out_of_the_configuration_is_named(
     Deliverer(ledger, {}, max_attempts=1).deliver(delivery)
     (given_up,) = ledger.deliveries(study.study_uid, 1)
     assert given_up.last_answer == "destination pacs is not configured"
+
+
+def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is_away(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    held = ledger.claim_delivery(delivery, 60)
+    Deliverer(ledger, {}, max_attempts=1).broke(delivery, LedgerUnavailable("away"))
+    assert ledger.delivery(delivery) == held
+    assert ledger.claim_delivery(delivery, 60) is None
+    ledger.delivered(delivery, "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
 def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock: FakeClock) -> None:

@@ -15,15 +15,26 @@ from tests.contract.ledgers import (
 )
 from tests.fakes import FakeClock, FakeQueue
 from triage.domain.completeness import Patience
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event, State
+from triage.lease import Watch
 from triage.reconcile import FORGOTTEN_AFTER_S, Reconciler, give_up
 from triage.store.ledger import SqlLedger
+
+LEASE_S = 30
 
 
 @pytest.fixture
 def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
     patience = Patience(quiet_s=15, at_most_s=100)
-    return Reconciler(ledger, queue, clock, gathering(ledger, patience), max_attempts=3)
+    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, Watch(LEASE_S))
+
+
+def passing(reconciler: Reconciler, clock: FakeClock, seconds: int) -> None:
+    """Let time pass for somebody who looks once a second."""
+    for _ in range(seconds):
+        clock.pass_s(1)
+        reconciler.tick()
 
 
 def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
@@ -126,15 +137,65 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 
+def test_2_after_an_outage_of_the_ledger_workers_have_a_lease_to_say_that_they_work_on(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy, dead = assessing(ledger), assessing(ledger, "another", "worker:2")
+    reconciler.tick()
+    for _ in range(2):  # of a study whose worker falls silent twice it would be the cause
+        with monkeypatch.context() as away:
+            away.setattr(ledger, "studies", unavailable)
+            clock.pass_s(LEASE_S + 1)
+            with pytest.raises(LedgerUnavailable):
+                reconciler.tick()
+        reconciler.tick()
+        assert ledger.renew(healthy.study_uid, 1, HOLDER, LEASE_S)
+        assert current(ledger, dead.study_uid).state is State.ASSESSING
+    passing(reconciler, clock, LEASE_S - 1)
+    assert current(ledger, dead.study_uid).state is State.ASSESSING
+    assert ledger.renew(healthy.study_uid, 1, HOLDER, LEASE_S)
+    passing(reconciler, clock, 1)
+    assert current(ledger, dead.study_uid).state is State.READY
+    assert current(ledger, healthy.study_uid).state is State.ASSESSING
+
+
+def unavailable(*_states: State) -> None:
+    raise LedgerUnavailable("away")
+
+
+def test_a_clock_that_is_set_forward_or_a_machine_that_slept_ends_no_lease(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    reconciler.tick()
+    clock.pass_s(3600)
+    reconciler.tick()
+    assert ledger.renew(study.study_uid, 1, HOLDER, LEASE_S)
+    passing(reconciler, clock, LEASE_S - 1)
+    assert current(ledger, study.study_uid).state is State.ASSESSING
+    passing(reconciler, clock, 2)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_a_clock_that_is_set_back_while_workers_have_time_makes_nobody_wait_longer(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    reconciler.tick()
+    clock.pass_s(3600)
+    reconciler.tick()
+    clock.pass_s(-3600)
+    study = assessing(ledger)
+    passing(reconciler, clock, LEASE_S + 1)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
 def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
-    clock.pass_s(31)
-    reconciler.tick()
+    passing(reconciler, clock, 31)
     assert ledger.claim(study.study_uid, 1, "another", 30) is not None
-    clock.pass_s(31)
-    reconciler.tick()
+    passing(reconciler, clock, 31)
     failed = current(ledger, study.study_uid)
     assert failed.state is State.FAILED
     assert failed.reason == (
@@ -143,8 +204,7 @@ def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it
     )
     assert ledger.move(failed, Event.REPLAYED, "asked for")
     assert ledger.claim(study.study_uid, 1, "another", 30) is not None
-    clock.pass_s(31)
-    reconciler.tick()
+    passing(reconciler, clock, 31)
     assert current(ledger, study.study_uid).state is State.READY
 
 
@@ -152,8 +212,7 @@ def test_a_study_whose_assessments_break_has_all_its_attempts(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
-    clock.pass_s(31)
-    reconciler.tick()
+    passing(reconciler, clock, 31)
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     give_up(ledger, again, "it broke", 3, HOLDER)

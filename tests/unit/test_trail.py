@@ -44,6 +44,7 @@ from triage.domain.errors import DeliveryRefused
 from triage.domain.instance import Source
 from triage.domain.study import State
 from triage.intake import Intake
+from triage.lease import Watch
 from triage.metrics import Turned
 from triage.reconcile import Reconciler
 from triage.repeated import OVER_HTTP, Repeated
@@ -77,7 +78,7 @@ def reconciler(
     ledger: SqlLedger, queue: FakeQueue, clock: FakeClock, trail: StudyTrail
 ) -> Reconciler:
     patience = Patience(quiet_s=15, at_most_s=100)
-    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, trail=trail)
+    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, Watch(30), trail=trail)
 
 
 def outlined(events: Sequence[AuditEvent]) -> list[tuple[str, Action, Outcome]]:

@@ -1,5 +1,6 @@
 """`triage replay`: what failed is tried again, because a person says so."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -8,7 +9,8 @@ from triage import terminal
 from triage.bootstrap import existing_ledger, open_dead_letters
 from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError
-from triage.domain.study import Event, State
+from triage.domain.study import Event, State, StudyRevision
+from triage.store.ledger import SqlLedger
 
 
 @click.command()
@@ -40,7 +42,8 @@ def replay(  # noqa: PLR0913 - one argument an option
     """Assess and deliver again: one failed or declined STUDY_UID, or all failed studies.
 
     What a destination has acknowledged is not sent to it again. Of what was given up, a revision
-    that a later one has followed is sent only by its number.
+    that a later one has followed is sent only by its number, and is assessed again only where its
+    study is named and no later one can be.
 
     \b
     triage replay --all                  assess the failed studies again
@@ -61,16 +64,36 @@ def replay(  # noqa: PLR0913 - one argument an option
 
 def _assess_again(settings: Settings, study_uid: str | None) -> None:
     ledger = existing_ledger(settings)
-    states = [State.FAILED] if study_uid is None else [State.FAILED, State.DECLINED]
-    failed = [s for s in ledger.studies(*states) if study_uid in {None, s.study_uid}]
-    if not failed and study_uid is not None:
+    failed = ledger.studies(State.FAILED) if study_uid is None else [_named(ledger, study_uid)]
+    latest = _latest(ledger)
+    # What a later revision has said of all images would be followed by what an earlier one says.
+    chosen = [s for s in failed if study_uid is not None or s.revision >= latest[s.study_uid]]
+    replayed = [s for s in chosen if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
+    terminal.say(f"{len(replayed)} studies are ready again")
+    if followed := len(failed) - len(chosen):
+        terminal.say(f"{followed} are left as they are, for a later revision has followed")
+
+
+def _named(ledger: SqlLedger, study_uid: str) -> StudyRevision:
+    """Return the latest revision of a study that can be assessed again."""
+    ended = ledger.studies(State.FAILED, State.DECLINED)
+    mine = [each for each in ended if each.study_uid == study_uid]
+    if not mine:
         raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
-    if study_uid is not None and any(each.pruned_at for each in failed):
+    last = max(mine, key=lambda each: each.revision)
+    if last.pruned_at:
         raise ConfigurationError(
             f"the images of {study_uid} were removed as `retention` says: have it sent again"
         )
-    replayed = [s for s in failed if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
-    terminal.say(f"{len(replayed)} studies are ready again")
+    return last
+
+
+def _latest(ledger: SqlLedger) -> Mapping[str, int]:
+    """Return the latest revision by study; one that was declined says nothing in its place."""
+    found: dict[str, int] = {}
+    for each in ledger.studies(*(state for state in State if state is not State.DECLINED)):
+        found[each.study_uid] = max(each.revision, found.get(each.study_uid, 0))
+    return found
 
 
 def _send_again(settings: Settings, study_uid: str, destination: str, ids: tuple[int, ...]) -> None:
@@ -82,7 +105,7 @@ def _send_again(settings: Settings, study_uid: str, destination: str, ids: tuple
     count = letters.replay(ids=ids, study_uid=study_uid, destination=destination)
     if count < len(ids) or (study_uid and not count):
         raise ConfigurationError(
-            f"{count} deliveries are due again; the others were not given up, or a later revision "
-            "has followed: see `triage status`"
+            f"{count} deliveries are due again; the others were not given up, what they send was "
+            "removed as `retention` says, or a later revision has followed: see `triage status`"
         )
     terminal.say(f"{count} deliveries are due again")

@@ -18,6 +18,7 @@ from triage.bootstrap import (
     await_ledger,
     existing_ledger,
     open_audit,
+    open_destinations,
     open_ledger,
     open_model,
     open_past,
@@ -91,6 +92,7 @@ def serve(config: Path | None) -> None:
     settings = _started(config, None)
     # What is wrong must show here, not in a restart loop; a library that is down may come back.
     check_receiver(settings)
+    open_destinations(settings)
     _check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):

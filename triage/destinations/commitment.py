@@ -5,7 +5,7 @@ at once, else on one that it opens to our receiver. What it says is taken before
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event
 
 from pydicom import Dataset
@@ -68,6 +68,14 @@ class CommittingStore(DicomStore):
         finally:
             end(association)
         return Acknowledgement("its word that it keeps it is waited for")
+
+    def _unaccepted(self, proposed: Sequence[str]) -> str:
+        if StorageCommitmentPushModel not in proposed:
+            return super()._unaccepted(proposed)
+        return (
+            f"{self.peer} accepts no Storage Commitment: set commitment: false or have it accept "
+            "that"
+        )
 
     def _asked(self, association: Association, information: Dataset) -> None:
         response, _ = association.send_n_action(

@@ -108,10 +108,12 @@ class DicomStore:
             return DestinationUnreachable(
                 f"{peer} does not answer; is it running, and is the port right?"
             )
+        return DeliveryFailed(self._unaccepted(proposed))
+
+    def _unaccepted(self, proposed: Sequence[str]) -> str:
+        """Return what to do about an archive that accepts nothing of what was proposed."""
         names = " or ".join(UID(sop_class_uid).name for sop_class_uid in proposed)
-        return DeliveryFailed(
-            f"{peer} accepts no {names}: have it accept that, or take it out of `reports`"
-        )
+        return f"{self.peer} accepts no {names}: have it accept that, or take it out of `reports`"
 
 
 def _judged(response: Dataset) -> Acknowledgement:

@@ -9,6 +9,7 @@ alone, never into a log.
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ ERRORS = {"AE": "application error", "CE": "commit error"}
 REJECTIONS = {"AR": "application reject", "CR": "commit reject"}
 #: For how long whoever does not know us may take to hang up, seconds.
 WELCOME_S = 0.3
+#: What it looks like when a peer breaks off, with TLS or without.
+HUNG_UP = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 MSH, MSA, ERR = "MSH", "MSA", "ERR"
 
 
@@ -50,8 +53,11 @@ class Mllp:
     def deliver(self, product: Product) -> Acknowledgement:
         """Send a message and judge its acknowledgement."""
         with self._connected() as connection:
-            connection.sendall(START + product.content + END)
-            answer = self._answer(connection)
+            try:
+                connection.sendall(START + product.content + END)
+                answer = self._answer(connection)
+            except HUNG_UP:
+                raise DeliveryFailed(f"{self._who} hung up") from None
         return judged(answer, control_id_of(product.content), self._who)
 
     def echo(self) -> Acknowledgement:
@@ -76,8 +82,6 @@ class Mllp:
                     return
                 with self._tls.wrap_socket(plain, server_hostname=settings.host) as secured:
                     yield secured
-        except ConnectionResetError:
-            raise DeliveryFailed(f"{self._who} hung up") from None
         except OSError as error:  # a time-out and a certificate that is not right are such
             raise self._silent(str(error) or type(error).__name__) from None
         except UnicodeError:

@@ -102,6 +102,8 @@ class WebStore:
         except (httpx2.TimeoutException, httpx2.ConnectError) as error:
             why = str(error) or type(error).__name__
             raise DestinationUnreachable(f"{self._who} gives no answer: {why}") from None
+        except (httpx2.InvalidURL, UnicodeError):
+            raise DestinationUnreachable(f"{self._who} is no host name") from None
         except httpx2.HTTPError as error:
             raise DeliveryFailed(f"{self._who} hung up ({type(error).__name__})") from None
 

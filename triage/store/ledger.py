@@ -295,11 +295,13 @@ class SqlLedger:
     ) -> Sequence[int] | None:
         """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
         at = self._clock.now()
-        reason = f"{len(products)} product(s), {len(routes)} delivery(ies)"
         with self._database.writing() as connection:
+            rows.lock_revisions(connection, study.study_uid)
             now = rows.find_study(connection, study.study_uid, study.revision)
             if now is None or now.holder != holder:
                 return None
+            routes = [each for each in routes if not rows.is_overtaken(connection, now, *each)]
+            reason = f"{len(products)} product(s), {len(routes)} delivery(ies)"
             if not rows.move(connection, now, Event.ASSESSED, reason, at):
                 return None
             connection.execute(

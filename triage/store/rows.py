@@ -156,6 +156,12 @@ def find_study(connection: Connection, study_uid: str, revision: int) -> StudyRe
     return None if row is None else revision_of(row)
 
 
+def lock_revisions(connection: Connection, study_uid: str) -> None:
+    """Lock every revision of a study until the transaction ends, the first one first."""
+    every = select(studies.c.revision).where(studies.c.study_uid == study_uid)
+    connection.execute(every.order_by(studies.c.revision).with_for_update()).all()
+
+
 def latest_revision(connection: Connection, receipt: Receipt) -> tuple[StudyRevision | None, bool]:
     """Return the newest revision of an instance's study, locked, and whether it is known there.
 
@@ -395,6 +401,25 @@ def supersede_others(
         deliveries.c.id.not_in(due),
     )
     connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
+
+
+def is_overtaken(
+    connection: Connection, study: StudyRevision, product: Product, destination: str
+) -> bool:
+    """Tell whether a product is a message, and a later revision has one of its kind for there.
+
+    Whoever shows the last message to come would show an old one; see `supersede_earlier_messages`.
+    """
+    if product.sop_class_uid:
+        return False
+    later = (
+        deliveries.c.study_uid == study.study_uid,
+        deliveries.c.revision > study.revision,
+        deliveries.c.destination == destination,
+        deliveries.c.sop_instance_uid == products.c.sop_instance_uid,
+        products.c.kind == product.kind,
+    )
+    return bool(connection.scalar(select(exists().where(*later))))
 
 
 def supersede_earlier_messages(
