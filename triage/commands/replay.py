@@ -67,7 +67,9 @@ def _assess_again(settings: Settings, study_uid: str | None) -> None:
     failed = ledger.studies(State.FAILED) if study_uid is None else [_named(ledger, study_uid)]
     latest = _latest(ledger)
     # What a later revision has said of all images would be followed by what an earlier one says.
-    chosen = [s for s in failed if study_uid is not None or s.revision >= latest[s.study_uid]]
+    chosen = [
+        s for s in failed if study_uid is not None or s.revision >= latest.get(s.study_uid, 0)
+    ]
     replayed = [s for s in chosen if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
     terminal.say(f"{len(replayed)} studies are ready again")
     if followed := len(failed) - len(chosen):
