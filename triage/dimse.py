@@ -114,12 +114,15 @@ class Turnstile(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Pass when nobody waits for an answer."""
-        while super().wait(timeout):
+        while True:
+            # Whoever rests here is paused, whatever was said before: a release would wait for ever.
+            self._association._is_paused = True  # noqa: SLF001 - it has no public way
+            if not super().wait(timeout):
+                return False
             with self._passing:
                 if self.is_set():
-                    self._association._is_paused = False  # noqa: SLF001 - it has no public way
+                    self._association._is_paused = False  # noqa: SLF001 - as above
                     return True
-        return False
 
     def clear(self) -> None:
         """Let nobody pass any more; who has passed has taken back that it is paused."""
