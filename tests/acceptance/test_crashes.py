@@ -1,7 +1,6 @@
 """The crash matrix in short; tests/benchmarks/test_crashes.py runs all of it."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -45,9 +44,7 @@ def test_the_short_form_has_every_step_and_every_fault() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_nothing_is_lost_and_nothing_doubled_whatever_breaks() -> None:
-    # Short paths: with a long one Redis has its socket elsewhere, and is not found to be killed.
-    with TemporaryDirectory(prefix="crashes-") as folder:
-        done = every(Path(folder), A_FEW)
+def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(short_folder: Path) -> None:
+    done = every(short_folder, A_FEW)
     print(table(done))  # noqa: T201
     assert not [str(each) for each in done if not each.holds]

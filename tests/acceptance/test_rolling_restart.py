@@ -1,11 +1,9 @@
 """Every process is ended and started again while studies arrive: nothing is lost or doubled."""
 
 from collections import Counter
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.acceptance.crashes.load import Load, Sum, is_through
@@ -22,18 +20,15 @@ def has_more_than(load: Load, sent: int) -> bool:
 
 
 @pytest.mark.timeout(600)
-def test_nothing_is_lost_when_every_process_restarts_under_load(tmp_path: Path) -> None:
+def test_nothing_is_lost_when_every_process_restarts_under_load(short_folder: Path) -> None:
     with (
-        surroundings(tmp_path, quiet_s=3, reports=["structured_report"]) as around,
+        surroundings(short_folder, quiet_s=3, reports=["structured_report"]) as around,
         Load(around.to_site.port, STUDIES) as load,
     ):
         for word in IN_TURN:
             sent = len(load.sent)
             wait_until(partial(has_more_than, load, sent), 60, "more studies")
-            for process in around.site.processes():
-                with suppress(psutil.NoSuchProcess):
-                    if word in " ".join(process.cmdline()):
-                        process.terminate()
+            around.site.process(word).terminate()  # raises where there is none
             around.wait_until_up()
         around.restart()
         load.join()
