@@ -40,7 +40,7 @@ class EmbeddedRedis:
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / "redis"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._socket = _socket_path(self._folder)
+        self._socket = socket_path(self._folder)
         self._lock: int | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._silent = 0
@@ -173,7 +173,7 @@ def _binary() -> str:
     )
 
 
-def _socket_path(folder: Path) -> Path:
+def socket_path(folder: Path) -> Path:
     """Return the socket's path; where the state folder lies too deep, in a private one of /tmp."""
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:

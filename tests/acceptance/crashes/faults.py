@@ -8,7 +8,7 @@ from contextlib import closing
 
 from tests.acceptance.crashes.surroundings import Surroundings
 from tests.integration.servers import wait_until
-from triage.broker.embedded import _socket_path
+from triage.broker.embedded import socket_path
 from triage.broker.queue import CeleryQueue
 
 OUT_S = 2.0  #: how long a destination, the network or the disk is away
@@ -81,7 +81,7 @@ def _back(around: Surroundings, _pid: int, _study: str) -> None:
 
 def _doubled(around: Surroundings, _pid: int, study: str) -> None:
     """Send every task of the study twice more, as a broker does that is not sure."""
-    socket = _socket_path(around.site.state / "redis")
+    socket = socket_path(around.site.state / "redis")
     wait_until(socket.exists, what="Redis")
     with closing(CeleryQueue(f"unix://{socket}")) as queue, closing(around.site.ledger()) as ledger:
         for _ in range(2):

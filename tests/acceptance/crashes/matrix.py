@@ -48,7 +48,6 @@ class Cell:
     moment: Moment
     fault: str
     study_uid: str = ""
-    answered: int = 0  #: instances
     ended: str = ""  #: the state in which the study ended
     reports: int = 0  #: at the archive
     lost: int = 0
@@ -87,7 +86,7 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
     study = (not_for_us if moment is Event.DECLINED else small_study)(number)
     cell = Cell(moment, fault, study.uid)
     try:
-        answered = _brought(around, study, moment, fault)
+        _brought(around, study, moment, fault)
         ended = _ended(around, study, moment)
     except TimeoutError as error:
         around.let_go()
@@ -97,7 +96,7 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
     finally:
         around.break_assessments(0)
         around.reap()
-    judged = judge(around, study, replace(cell, answered=answered, ended=ended))
+    judged = judge(around, study, replace(cell, ended=ended))
     return replace(judged, seconds=time.monotonic() - began)
 
 
@@ -137,8 +136,8 @@ def _shown(cell: Cell | None) -> str:
 # -- one study
 
 
-def _brought(around: Surroundings, study: SmallStudy, moment: Moment, fault: str) -> int:
-    """Send a study, have the fault happen, and return how many instances were promised."""
+def _brought(around: Surroundings, study: SmallStudy, moment: Moment, fault: str) -> None:
+    """Send a study until all of it is answered with Success, and have the fault happen."""
     prepared = PREPARED.get(moment, _nothing)
     around.arm(moment)
     with Sending(study, around.to_site.port) as sending:
@@ -147,7 +146,6 @@ def _brought(around: Surroundings, study: SmallStudy, moment: Moment, fault: str
         FAULTS[fault](around, pid, study.uid)
         around.let_go()
         sending.join()
-    return sending.answered
 
 
 def _ended(around: Surroundings, study: SmallStudy, moment: Moment) -> str:
