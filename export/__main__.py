@@ -9,19 +9,19 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from export import unlike
-from export.bundle import Label, Model, published_form, write_bundle
+from export import ood_evaluation as unlike
+from export.bundle import BundleModel, Label, published_form, write_bundle
 from export.checkpoint import Checkpoint, load_checkpoint, weights_file
 from export.cmrclip import NetworkSizes, VideoSizes
-from export.evaluate import LEAST_AUC, Embedded, embed, probes, record_evaluation
+from export.evaluate import LEAST_AUC, EmbeddedPairs, embed, probes, record_evaluation
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.evaluate import paraphrased as in_other_words
-from export.familiar import familiarise
 from export.frames import Resize
+from export.ood_calibration import familiarise
 from export.pairs import FORM, Pairs, open_pairs
 from export.phantoms import write_phantoms
-from export.pretrain import MODEL, RECIPE, Start
+from export.pretrain import MODEL, RECIPE, StartingPoint
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
 from export.relevance import pointing, table
@@ -29,14 +29,14 @@ from export.report import PAGE, write_report
 from export.studies import read_impressions, write_studies
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
-from export.watch import Watch
+from export.watch import ValidationWatch
 from triage.config import Settings
-from triage.documents import read
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.yaml_models import read
 
 FOLDER = click.Path(path_type=Path)
 CLIPS = Path(__file__).parent / "clips"
@@ -134,7 +134,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     loaded = load_checkpoint(checkpoint, frames)
     _say(f"read {loaded.file}: {_in_words(loaded.network.sizes)}")
     text = loaded.network.sizes.text
-    model = Model(
+    model = BundleModel(
         network=loaded.network,
         tokenizer=load_tokenizer(tokenizer, text.vocabulary, text.positions),
         form=_form(checkpoint, loaded.network.sizes.video, resize),
@@ -293,7 +293,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
                 loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
             ),
             start=_start(start, tokenizer, found.frames.shape[1]),
-            watch=Watch(open_pairs(watch), _findings(None)) if watch else None,
+            watch=ValidationWatch(open_pairs(watch), _findings(None)) if watch else None,
         )
     _say(f"wrote {out / MODEL}")
 
@@ -468,14 +468,14 @@ def _provenance(
     return {**facts, "seed": known.seed, "epochs": known.epochs, "recipe": known.model_dump_json()}
 
 
-def _start(checkpoint: Path | None, tokenizer: Path | None, frames: int) -> Start | None:
+def _start(checkpoint: Path | None, tokenizer: Path | None, frames: int) -> StartingPoint | None:
     if checkpoint is None:
         return None
     if tokenizer is None:
         raise ConfigurationError("--start needs --tokenizer: the words that the checkpoint knows")
     network = load_checkpoint(checkpoint, frames).network
     text = network.sizes.text
-    return Start(network, load_tokenizer(tokenizer, text.vocabulary, text.positions))
+    return StartingPoint(network, load_tokenizer(tokenizer, text.vocabulary, text.positions))
 
 
 def _form(checkpoint: Path, sizes: VideoSizes, resize: Resize | None) -> ClipForm:
@@ -495,7 +495,7 @@ def _findings(path: Path | None) -> FindingSet:
     return replace(asked, findings=tuple(f for f in asked.findings if f.examples is None))
 
 
-def _embedded(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> Embedded:
+def _embedded(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> EmbeddedPairs:
     with _progress("embedding") as bar:
         task = bar.add_task("embedding", total=len(pairs), loss="")
         return embed(pairs, OnnxEncoder(bundle, "cpu"), findings, lambda: bar.advance(task))

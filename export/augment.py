@@ -9,13 +9,13 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from export.recipe import Augment
+from export.recipe import AugmentRecipe
 
 Frames = NDArray[np.uint8]  #: (B, F, H, W)
 WHITE = 255
 
 
-def augmented(frames: Frames, how: Augment, rng: Generator) -> Frames:
+def augmented(frames: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
     """Return clips (B, F, H, W) that differ from `frames` at random."""
     changed = np.empty_like(frames)
     for place, clip in enumerate(frames):

@@ -58,7 +58,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Model:
+class BundleModel:
     """All that a bundle is made from."""
 
     network: CmrClip
@@ -67,7 +67,7 @@ class Model:
     label: Label
 
 
-def write_bundle(model: Model, out: Path, *, force: bool, say: Say) -> None:
+def write_bundle(model: BundleModel, out: Path, *, force: bool, say: Say) -> None:
     """Write `model` as a bundle to the folder `out`; `force` replaces the bundle that is there.
 
     Raises ConfigurationError where `out` is taken, or the bundle does not agree with the network.
@@ -100,7 +100,7 @@ def published_form(sizes: VideoSizes, resize: Resize = "published") -> ClipForm:
     )
 
 
-def agreement(model: Model, folder: Path) -> tuple[float, float]:
+def agreement(model: BundleModel, folder: Path) -> tuple[float, float]:
     """Return the cosines between the network's embeddings and those of the bundle in `folder`.
 
     The network takes the frames through the published transforms step by step, the bundle through
@@ -131,7 +131,7 @@ def _cosine(ours: torch.Tensor, theirs: NDArray[np.float32]) -> float:
     return float(functional.cosine_similarity(ours, torch.from_numpy(theirs), dim=0))
 
 
-def _manifest(model: Model, folder: Path) -> Manifest:
+def _manifest(model: BundleModel, folder: Path) -> Manifest:
     video, label = model.network.sizes.video, model.label
     sizes = Sizes(
         frames=video.frames,

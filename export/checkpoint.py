@@ -22,9 +22,9 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
-from triage.documents import Strict, read, read_text
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import sha256_of
+from triage.yaml_models import StrictModel, read, read_text
 
 HUB_WEIGHTS = "pytorch_model.bin"
 HUB_CONFIG = "config.json"
@@ -49,17 +49,17 @@ Weights = dict[str, Tensor]
 Heads = Annotated[int | None, Field(gt=0)]
 
 
-class _VideoHeads(Strict):
+class _VideoHeads(StrictModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     num_heads: Heads = None
 
 
-class _TextHeads(Strict):
+class _TextHeads(StrictModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     num_attention_heads: Heads = None
 
 
-class HeadCounts(Strict):
+class HeadCounts(StrictModel):
     """What is read of `sizes.json`; all else in it can be told from the tensors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

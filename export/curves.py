@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from export.metrics import GRID, Measured, Reliability
+from export.metrics import GRID, Reliability, ScoreMetrics
 
 COLOURS = 10  #: after so many curves colours begin again
 
@@ -32,7 +32,7 @@ def draw_training(log_file: Path, watch_file: Path, path: Path) -> None:
 
 
 def draw_roc(
-    curves: Mapping[str, tuple[float, ...]], found: Mapping[str, Measured], path: Path
+    curves: Mapping[str, tuple[float, ...]], found: Mapping[str, ScoreMetrics], path: Path
 ) -> None:
     """Draw the ROC curve of each finding."""
     figure, axes = _square("false alarms", "sensitivity")

@@ -16,8 +16,8 @@ from sklearn.neural_network import MLPClassifier
 
 from export.metrics import (
     Floats,
-    Measured,
     Reliability,
+    ScoreMetrics,
     balanced_threshold,
     enough,
     few_shot_auc,
@@ -42,7 +42,7 @@ from triage.model.bundle import (
     write_manifest,
 )
 from triage.model.prompts import mean_cosines
-from triage.ports import Encoder
+from triage.ports.encoder import Encoder
 
 LEAST_AUC = 0.8  #: below it a finding gets no threshold
 SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures
@@ -54,7 +54,7 @@ HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedPairs:
     """Pairs as a bundle sees them."""
 
     studies: NDArray[np.float32]  #: (N, D), unit
@@ -66,21 +66,21 @@ class Embedded:
 class Evaluation:
     """Everything that is reported; labels are findings and whatever else was named."""
 
-    zero_shot: Mapping[str, Measured]
+    zero_shot: Mapping[str, ScoreMetrics]
     roc: Mapping[str, tuple[float, ...]]  #: finding -> sensitivity on `metrics.GRID`
     reliability: Mapping[str, Reliability]
-    groups: Mapping[str, Mapping[str, Measured]]  #: "vendor=GE" -> finding -> ...
+    groups: Mapping[str, Mapping[str, ScoreMetrics]]  #: "vendor=GE" -> finding -> ...
     few_shot: Mapping[str, Mapping[int, float]]  #: label -> shots -> AUC
-    probes: Mapping[str, Mapping[str, Measured]]  #: head -> label -> ..., 5 folds
+    probes: Mapping[str, Mapping[str, ScoreMetrics]]  #: head -> label -> ..., 5 folds
     retrieval: Mapping[str, Mapping[str, float]]  #: direction -> rank measures
-    paraphrased: Mapping[str, Measured] = field(default_factory=dict)  #: prompts in other words
+    paraphrased: Mapping[str, ScoreMetrics] = field(default_factory=dict)  #: prompts in other words
     #: the same heads on the embedding of another bundle, e.g. an untrained one
-    beside: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, ScoreMetrics]] = field(default_factory=dict)
 
 
 def embed(
     pairs: Pairs, encoder: Encoder, findings: FindingSet, done: Callable[[], None] = lambda: None
-) -> Embedded:
+) -> EmbeddedPairs:
     """Embed every clip and impression; `done` is told after each."""
     studies, texts = [], []
     for place, count in enumerate(pairs.counts):
@@ -88,12 +88,12 @@ def embed(
         texts.append(encoder.encode_text(pairs.impressions[place]))
         done()
     embedded = np.stack(studies)
-    return Embedded(embedded, np.stack(texts), _scores(embedded, findings, encoder))
+    return EmbeddedPairs(embedded, np.stack(texts), _scores(embedded, findings, encoder))
 
 
 def evaluate(
     pairs: Pairs,
-    embedded: Embedded,
+    embedded: EmbeddedPairs,
     thresholds: Mapping[str, float],
     labels: tuple[str, ...] = (),
     groups: tuple[str, ...] = (),
@@ -131,22 +131,22 @@ def evaluate(
 
 
 def paraphrased(
-    pairs: Pairs, embedded: Embedded, encoder: Encoder, findings: FindingSet
-) -> dict[str, Measured]:
+    pairs: Pairs, embedded: EmbeddedPairs, encoder: Encoder, findings: FindingSet
+) -> dict[str, ScoreMetrics]:
     """Measure the same findings, asked in other words, at the balanced threshold of these pairs."""
     scores = _scores(embedded.studies, findings, encoder)
-    asked = Embedded(embedded.studies, embedded.texts, scores)
+    asked = EmbeddedPairs(embedded.studies, embedded.texts, scores)
     everybody = np.full(len(pairs), fill_value=True)
     return _zero_shot(pairs, asked, {}, everybody, np.random.default_rng(SEED))
 
 
 def probes(
-    pairs: Pairs, embedded: Embedded, columns: Sequence[str]
-) -> dict[str, dict[str, Measured]]:
+    pairs: Pairs, embedded: EmbeddedPairs, columns: Sequence[str]
+) -> dict[str, dict[str, ScoreMetrics]]:
     """Predict each label from the embedding, by each kind of head, never from its own fold."""
     rng = np.random.default_rng(SEED)
     points = embedded.studies.astype(np.float64)
-    found: dict[str, dict[str, Measured]] = {head: {} for head in HEADS}
+    found: dict[str, dict[str, ScoreMetrics]] = {head: {} for head in HEADS}
     for column in columns:
         labels = pairs.labels(column)
         if not enough(labels):
@@ -163,7 +163,7 @@ def probes(
 def calibrate(
     bundle: Bundle,
     findings: FindingSet,
-    embedded: Embedded,
+    embedded: EmbeddedPairs,
     pairs: Pairs,
     least_auc: float = LEAST_AUC,
 ) -> Bundle:
@@ -171,7 +171,7 @@ def calibrate(
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
     does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
-    worker says Not Evaluated of a finding without one. What is familiar stays so (export.familiar).
+    worker says Not Evaluated of a finding without one. What is familiar stays so (export.ood_calibration).
     """
     thresholds = {
         finding.id: Threshold(
@@ -216,11 +216,11 @@ def _scores(
 
 def _zero_shot(
     pairs: Pairs,
-    embedded: Embedded,
+    embedded: EmbeddedPairs,
     thresholds: Mapping[str, float],
     chosen: NDArray[np.bool_],
     rng: np.random.Generator,
-) -> dict[str, Measured]:
+) -> dict[str, ScoreMetrics]:
     found = {}
     for id_, scores in embedded.scores.items():
         labels = pairs.labels(id_)

@@ -28,7 +28,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Measured:
+class ScoreMetrics:
     """What one column of scores is worth against its labels."""
 
     studies: int
@@ -41,7 +41,9 @@ class Measured:
     threshold: float  #: accuracy and F1 hold for scores above it
 
 
-def measured(scores: Floats, labels: Floats, threshold: float, rng: Generator) -> Measured | None:
+def measured(
+    scores: Floats, labels: Floats, threshold: float, rng: Generator
+) -> ScoreMetrics | None:
     """Measure scores (N,) against labels (N,) of 0, 1 or NaN; None where one kind is missing."""
     known = ~np.isnan(labels)
     scores, truth = scores[known], labels[known] > 0
@@ -49,7 +51,7 @@ def measured(scores: Floats, labels: Floats, threshold: float, rng: Generator) -
         return None
     flagged = scores > threshold
     low, high = np.percentile(_resampled_auc(scores, truth, rng), INTERVAL)
-    return Measured(
+    return ScoreMetrics(
         studies=len(truth),
         positives=int(truth.sum()),
         auc=float(roc_auc_score(truth, scores)),

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from triage.documents import read
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import ClipForm
-from triage.ports import Frames
+from triage.ports.encoder import Frames
+from triage.yaml_models import read
 
 FRAMES = "frames.npy"
 TABLE = "pairs.csv"

@@ -17,24 +17,24 @@ import numpy as np
 from export.pairs import write_pairs
 from triage.config import Settings
 from triage.findings.loader import load_findings
-from triage.imaging.clip import Picture, grey_frames, join
+from triage.imaging.clip import PlacedImage, grey_frames, join
 from triage.imaging.geometry import Plane, Vector, meeting_point, middle_of
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import EXTERNAL_LOOK, Examination, examine
 from triage.phantom.heart import draw, truth
 from triage.phantom.signal import LOOKS
-from triage.phantom.stack import Sequence, Stack, View
+from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
 from triage.phantom.study import MODEL_VIEWS, acquire
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 #: What of a study fills each slot.
-SLOTS: Mapping[tuple[Sequence, View], str] = {
-    (Sequence.CINE, View.FOUR_CHAMBER): "cine_lax",
-    (Sequence.CINE, View.SAX): "cine_sa",
-    (Sequence.LGE, View.SAX): "lge_sa",
-    (Sequence.LGE, View.FOUR_CHAMBER): "lge_lax",
-    (Sequence.LGE, View.TWO_CHAMBER): "lge_2ch",
-    (Sequence.LGE, View.THREE_CHAMBER): "lge_3ch",
+SLOTS: Mapping[tuple[PhantomSequence, PhantomView], str] = {
+    (PhantomSequence.CINE, PhantomView.FOUR_CHAMBER): "cine_lax",
+    (PhantomSequence.CINE, PhantomView.SAX): "cine_sa",
+    (PhantomSequence.LGE, PhantomView.SAX): "lge_sa",
+    (PhantomSequence.LGE, PhantomView.FOUR_CHAMBER): "lge_lax",
+    (PhantomSequence.LGE, PhantomView.TWO_CHAMBER): "lge_2ch",
+    (PhantomSequence.LGE, PhantomView.THREE_CHAMBER): "lge_3ch",
 }
 
 
@@ -92,7 +92,7 @@ def _pairs(
             done()
 
 
-def _pictures(one: Stack) -> list[Picture]:
+def _pictures(one: PhantomStack) -> list[PlacedImage]:
     """Return what the worker takes of a stack: a cine's phases, or one image of every slice."""
     spacing = one.pixel_mm, one.pixel_mm
     placed = [
@@ -100,13 +100,13 @@ def _pictures(one: Stack) -> list[Picture]:
         for each in one.slices
     ]
     placed.sort(key=lambda at: float(at[0].position @ at[0].normal))
-    if one.sequence is Sequence.LGE:
-        return [Picture(pixels[0], spacing, plane) for plane, pixels in placed]
+    if one.sequence is PhantomSequence.LGE:
+        return [PlacedImage(pixels[0], spacing, plane) for plane, pixels in placed]
     plane, phases = placed[len(placed) // 2]
-    return [Picture(pixels, spacing, plane) for pixels in phases]
+    return [PlacedImage(pixels, spacing, plane) for pixels in phases]
 
 
-def _middle(pictures: list[Picture]) -> tuple[Plane, Vector]:
+def _middle(pictures: list[PlacedImage]) -> tuple[Plane, Vector]:
     picture = pictures[len(pictures) // 2]
     assert picture.plane is not None  # noqa: S101 - `_pictures` always states one
     rows, columns = picture.pixels.shape

@@ -40,7 +40,7 @@ from export.curves import draw_training
 from export.pairs import Pairs, write_form
 from export.recipe import Recipe
 from export.tokenizer import CONFIG, VOCABULARY, bert_tokenizer
-from export.watch import WATCH, Watch
+from export.watch import WATCH, ValidationWatch
 from triage.domain.errors import ConfigurationError
 
 LAST = "last.state"
@@ -53,7 +53,7 @@ COLUMNS = ("epoch", "step", "loss", "rate", "seconds")
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands."""
 
     epoch: int
@@ -63,7 +63,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """A trained network to go on from, e.g. the published one at a site of its own."""
 
     network: CmrClip
@@ -74,10 +74,10 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
     pairs: Pairs,
     recipe: Recipe,
     run: Path,
-    done: Callable[[Progress], None] = lambda _: None,
+    done: Callable[[TrainingProgress], None] = lambda _: None,
     *,
-    start: Start | None = None,
-    watch: Watch | None = None,
+    start: StartingPoint | None = None,
+    watch: ValidationWatch | None = None,
 ) -> CmrClip:
     """Train on `pairs` in the folder `run`, going on from its last.state if there is one.
 
@@ -115,7 +115,7 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
 class _Training:
     """The moving parts of a run."""
 
-    def __init__(self, pairs: Pairs, recipe: Recipe, start: Start | None) -> None:
+    def __init__(self, pairs: Pairs, recipe: Recipe, start: StartingPoint | None) -> None:
         self.pairs = pairs
         self.recipe = recipe
         if start is None:
@@ -136,7 +136,7 @@ class _Training:
         self.steps = self.per_epoch * recipe.epochs
         self.step = 0
 
-    def run(self) -> Iterator[tuple[Progress, float, float]]:
+    def run(self) -> Iterator[tuple[TrainingProgress, float, float]]:
         """Train to the end, a step at a time."""
         while self.step < self.steps:
             epoch, place = divmod(self.step, self.per_epoch)
@@ -144,7 +144,7 @@ class _Training:
             rate = self._rate()
             loss = self._learn(self._batch(epoch, place), epoch, rate)
             self.step += 1
-            progress = Progress(epoch, self.step, self.steps, loss)
+            progress = TrainingProgress(epoch, self.step, self.steps, loss)
             yield progress, rate, time.perf_counter() - began
 
     def keep(self, last: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from triage.documents import Strict
+from triage.yaml_models import StrictModel
 
 
-class Tower(Strict):
+class TowerRecipe(StrictModel):
     """The sizes of one tower."""
 
     width: int = 128
@@ -19,7 +19,7 @@ class Tower(Strict):
     heads: int = 4
 
 
-class Augment(Strict):
+class AugmentRecipe(StrictModel):
     """How the clips of a step differ from those on disk; drawn anew for each clip and step."""
 
     shift: float = Field(default=0.04, ge=0, lt=0.5)  #: of the frames' side, at most, each way
@@ -27,12 +27,12 @@ class Augment(Strict):
     noise: float = Field(default=0.08, ge=0)  #: deviation at most, as a share of white
 
 
-class Recipe(Strict):
+class Recipe(StrictModel):
     """Everything that decides a training run."""
 
     patch: int = 24
-    video: Tower = Tower(heads=2)
-    text: Tower = Tower(depth=2)
+    video: TowerRecipe = TowerRecipe(heads=2)
+    text: TowerRecipe = TowerRecipe(depth=2)
     tokens: int = 160  #: of an impression at most
     lower_case: bool = True
     embedding: int = 128
@@ -50,7 +50,7 @@ class Recipe(Strict):
     #: batch's; 0 as published (see `export.bank`)
     bank: int = Field(default=0, ge=0)
     readings: int = Field(default=2, ge=1)  #: of all impressions after an epoch, with a bank
-    augment: Augment | None = Augment()
+    augment: AugmentRecipe | None = AugmentRecipe()
     #: bf16: matrix products in half the width where the machine has it; weights stay fp32
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
@@ -58,7 +58,7 @@ class Recipe(Strict):
 
 def published() -> Recipe:
     """Return the published training at full size; it needs four large GPUs."""
-    base = Tower(width=768, depth=12, heads=12)
+    base = TowerRecipe(width=768, depth=12, heads=12)
     return Recipe(
         patch=16,
         video=base,

@@ -23,14 +23,14 @@ from triage.model.bundle import Bundle, ClipForm
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import Scores, questions
 from triage.model.relevance import Occluded, Sources, occlude, relevances
-from triage.ports import Encoder, Frames
+from triage.ports.encoder import Encoder, Frames
 
 SEED = 0  #: of the bootstrap
 ALL = "all"
 
 
 @dataclass(frozen=True)
-class Pointing:
+class PointingRate:
     """How often the foremost view is one that carries the truth; shares of the cases."""
 
     cases: int  #: flagged, and truly there
@@ -41,15 +41,15 @@ class Pointing:
 
 
 @dataclass(frozen=True)
-class Pointed:
+class PointingResult:
     """What was measured."""
 
-    findings: Mapping[str, Pointing]  #: by finding, and of `ALL` together
+    findings: Mapping[str, PointingRate]  #: by finding, and of `ALL` together
     studies: int  #: that were looked into
     seconds: float  #: of a study's occlusions, the median
 
 
-class Case(NamedTuple):
+class FlaggedCase(NamedTuple):
     """A flagged finding that is truly there."""
 
     study: int
@@ -63,7 +63,7 @@ def pointing(
     encoder: Encoder,
     findings: FindingSet,
     done: Callable[[], None] = lambda: None,
-) -> Pointed:
+) -> PointingResult:
     """Measure it on the true positives of `pairs`; `done` is told after each study.
 
     Raises:
@@ -74,7 +74,7 @@ def pointing(
     slots = view_of_each_frame(pairs.form)
     prompts = prompt_embeddings(findings, bundle, encoder, None)
     asked = questions(findings, bundle, prompts, {}).values()
-    cases: dict[str, list[Case]] = defaultdict(list)
+    cases: dict[str, list[FlaggedCase]] = defaultdict(list)
     looked = []
     for study, row in enumerate(pairs.rows):
         clip = np.ascontiguousarray(pairs.frames[study, : pairs.counts[study]])
@@ -93,7 +93,7 @@ def pointing(
                 cases[finding.id].append(_case(study, finding, occluded, scores))
         done()
     told = {**cases, ALL: [case for each in cases.values() for case in each]}
-    return Pointed(
+    return PointingResult(
         {name: summary(each) for name, each in told.items() if each},
         studies=len(looked),
         seconds=float(np.median(looked)) if looked else 0.0,
@@ -117,7 +117,7 @@ def sources(clip: Frames, slots: Sequence[str]) -> Sources:
     return [(view, place) if view in shown else None for place, view in enumerate(slots)]
 
 
-def summary(cases: Sequence[Case]) -> Pointing:
+def summary(cases: Sequence[FlaggedCase]) -> PointingRate:
     """Sum up cases; those of one study are drawn together."""
     hits, chance = np.mean([(case.hit, case.chance) for case in cases], axis=0)
     by_study: dict[int, list[float]] = defaultdict(list)
@@ -127,10 +127,10 @@ def summary(cases: Sequence[Case]) -> Pointing:
     rng = np.random.default_rng(SEED)
     drawn = more[rng.integers(0, len(more), (RESAMPLINGS, len(more)))].sum(axis=1)
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
-    return Pointing(len(cases), float(hits), float(chance), float(low), float(high))
+    return PointingRate(len(cases), float(hits), float(chance), float(low), float(high))
 
 
-def table(pointed: Pointed) -> Iterator[str]:
+def table(pointed: PointingResult) -> Iterator[str]:
     """Yield what was measured as lines of a Markdown table."""
     yield "| finding | true positives | hits | chance | hits less chance (95 %) |"
     yield "| --- | ---: | ---: | ---: | --- |"
@@ -139,7 +139,9 @@ def table(pointed: Pointed) -> Iterator[str]:
         yield f"| {name} | {each.cases} | {each.hits:.3f} | {each.chance:.3f} | {more} |"
 
 
-def _case(study: int, finding: Finding, occluded: Occluded, scores: Scores) -> Case:
+def _case(study: int, finding: Finding, occluded: Occluded, scores: Scores) -> FlaggedCase:
     worth = relevances(occluded, scores)
     foremost = max(worth, key=worth.__getitem__)
-    return Case(study, foremost in finding.views, float(np.isin([*worth], finding.views).mean()))
+    return FlaggedCase(
+        study, foremost in finding.views, float(np.isin([*worth], finding.views).mean())
+    )

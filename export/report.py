@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from export.curves import draw_few_shot, draw_reliability, draw_roc
 from export.evaluate import Evaluation
-from export.metrics import Measured, Reliability
+from export.metrics import Reliability, ScoreMetrics
 
 REPORT = "report.md"
 PAGE = "report.html"
@@ -76,7 +76,7 @@ def _section(title: str, table: Iterator[str], level: str = "##") -> Iterator[st
     yield from table
 
 
-def _table(found: Mapping[str, Measured]) -> Iterator[str]:
+def _table(found: Mapping[str, ScoreMetrics]) -> Iterator[str]:
     yield from _head(
         "", "studies", "positive", "AUC (95 % interval)", "accuracy", "F1", "threshold"
     )
@@ -92,7 +92,7 @@ def _paraphrases(found: Evaluation) -> Iterator[str]:
         yield _row(label, f"{own:.3f}", _auc(each), f"{own - each.auc:.3f}")
 
 
-def _heads(found: Mapping[str, Measured], beside: Mapping[str, Measured]) -> Iterator[str]:
+def _heads(found: Mapping[str, ScoreMetrics], beside: Mapping[str, ScoreMetrics]) -> Iterator[str]:
     other = ["AUC, other bundle"] if beside else []
     yield from _head("", "studies", "positive", "AUC (95 % interval)", "accuracy", "F1", *other)
     for label, each in found.items():
@@ -120,7 +120,7 @@ def _reliability(found: Mapping[str, Reliability]) -> Iterator[str]:
         yield _row(label, f"{each.error:.3f}")
 
 
-def _auc(each: Measured) -> str:
+def _auc(each: ScoreMetrics) -> str:
     return f"{each.auc:.3f} ({each.auc_low:.3f} to {each.auc_high:.3f})"
 
 

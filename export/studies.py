@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from export.pairs import write_pairs
+from triage.dicom.header import read_header
 from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.imaging.clip import heart_centre, join, view_frames
-from triage.imaging.header import read_header
 from triage.imaging.series import Image, select_views
 from triage.model.bundle import ClipForm
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 IMPRESSION = "impression.txt"
 TRUTH = "truth.json"

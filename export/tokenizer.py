@@ -11,8 +11,8 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from triage.documents import read_text
 from triage.domain.errors import ConfigurationError
+from triage.yaml_models import read_text
 
 VOCABULARY = "vocab.txt"
 TOKENIZER = "tokenizer.json"

@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from export.bundle import Label, Model, published_form
+from export.bundle import BundleModel, Label, published_form
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
 from export.tokenizer import SPECIAL, Vocabulary, bert_tokenizer
 from triage.model.bundle import ClipForm
@@ -53,7 +53,7 @@ ACRONYMS = "ACDC AR AS CMR DCM EDV EF ESV HCM LA LAD LCX LGE LV LVEF MR MRI RA R
 ENDINGS = "al ally ation ed er es ic ies ing ion ism itis ity ly ment ness osis ous s sis tion y"
 
 
-def untrained_model(seed: int) -> Model:
+def untrained_model(seed: int) -> BundleModel:
     """Return the model of the shipped bundle with weights drawn from `seed`."""
     vocabulary = report_vocabulary()
     sizes = NetworkSizes(
@@ -67,9 +67,11 @@ def untrained_model(seed: int) -> Model:
     return untrained_like(sizes, tokenizer, published_form(sizes.video), seed)
 
 
-def untrained_like(sizes: NetworkSizes, tokenizer: Tokenizer, form: ClipForm, seed: int) -> Model:
+def untrained_like(
+    sizes: NetworkSizes, tokenizer: Tokenizer, form: ClipForm, seed: int
+) -> BundleModel:
     """Return a model of some sizes with weights drawn from `seed`."""
-    return Model(
+    return BundleModel(
         network=seeded_network(sizes, seed),
         tokenizer=tokenizer,
         form=form,

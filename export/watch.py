@@ -23,7 +23,7 @@ CHUNK = 32  #: clips at once
 
 
 @dataclass(frozen=True)
-class Watch:
+class ValidationWatch:
     """Labelled pairs and what is asked of them."""
 
     pairs: Pairs

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from triage.config import Peer, Receiver
+from triage.config import PeerSettings, ReceiverSettings
 
 
 @dataclass(frozen=True)
-class Caller:
+class CallingPeer:
     """Who asks for an association."""
 
     calling_ae: str
@@ -52,15 +52,15 @@ def _limit_exceeded(why: str) -> Rejection:
 class Admission:
     """The one who decides, for all ports of a receiver together."""
 
-    def __init__(self, settings: Receiver) -> None:
+    def __init__(self, settings: ReceiverSettings) -> None:
         self._settings = settings
         self._peers = dict(settings.peers)
         # No peer's name has a space, so none is hidden by a title.
-        self._peers |= {f"calling {t}": Peer(ae_titles=(t,)) for t in settings.calling}
+        self._peers |= {f"calling {t}": PeerSettings(ae_titles=(t,)) for t in settings.calling}
         self._lock = threading.Lock()
         self._inside: list[tuple[str, Callable[[], bool]]] = []
 
-    def enter(self, caller: Caller, is_open: Callable[[], bool]) -> Rejection | None:
+    def enter(self, caller: CallingPeer, is_open: Callable[[], bool]) -> Rejection | None:
         """Let a caller in, or return why not; it counts for as long as `is_open`."""
         settings = self._settings
         if settings.check_called and caller.called_ae != settings.ae_title:
@@ -78,7 +78,7 @@ class Admission:
             self._inside.append((name, is_open))
         return None
 
-    def _identify(self, caller: Caller) -> tuple[str | None, str]:
+    def _identify(self, caller: CallingPeer) -> tuple[str | None, str]:
         """Return the name of the peer that a caller is, or None and what does not fit."""
         title = caller.calling_ae
         known = {name: peer for name, peer in self._peers.items() if title in peer.ae_titles}

@@ -19,11 +19,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
 )
 
-from triage.dimse import Step
-from triage.domain.announcement import Changed, Stage
+from triage.dimse.statuses import ProcedureStepStatus
+from triage.domain.announcement import AnnouncementChange, Stage
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.uid import is_uid
-from triage.ports import Announcements
+from triage.ports.announcements import Announcements
 
 log = structlog.get_logger(__name__)
 
@@ -57,15 +57,15 @@ def _create(event: evt.Event, announcements: Announcements) -> Answer:
         study_uid, stage, uids = _step(said) if is_step else _notification(said)
         is_new = announcements.add(uid, study_uid, stage, uids)
     except AttributeError:
-        return Step.MISSING_ATTRIBUTE, None
+        return ProcedureStepStatus.MISSING_ATTRIBUTE, None
     except ValueError:
-        return Step.INVALID_VALUE, None
+        return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _later(error), None
     if not is_new:
-        return Step.DUPLICATE_INSTANCE, None
+        return ProcedureStepStatus.DUPLICATE_INSTANCE, None
     log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
-    return Step.SUCCESS, None
+    return ProcedureStepStatus.SUCCESS, None
 
 
 def _set(event: evt.Event, announcements: Announcements) -> Answer:
@@ -78,17 +78,17 @@ def _set(event: evt.Event, announcements: Announcements) -> Answer:
         uids = None if series is None else list(_references(series, PERFORMED))
         changed = announcements.change(_uid(request.RequestedSOPInstanceUID), stage, uids)
     except AttributeError:
-        return Step.MISSING_ATTRIBUTE, None
+        return ProcedureStepStatus.MISSING_ATTRIBUTE, None
     except ValueError:
-        return Step.INVALID_VALUE, None
+        return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _later(error), None
-    if changed is Changed.FINAL:
+    if changed is AnnouncementChange.FINAL:
         return _final(), None
-    if changed is Changed.UNKNOWN:
-        return Step.NO_SUCH_INSTANCE, None
+    if changed is AnnouncementChange.UNKNOWN:
+        return ProcedureStepStatus.NO_SUCH_INSTANCE, None
     log.info("announced", stage=str(stage), instances=len(uids or ()))
-    return Step.SUCCESS, None
+    return ProcedureStepStatus.SUCCESS, None
 
 
 def _step(said: Dataset) -> tuple[str, Stage, list[str]]:
@@ -127,13 +127,13 @@ def _uid(value: object) -> str:
 
 def _later(error: LedgerUnavailable) -> int:
     log.error("announcement not taken", error=str(error))
-    return Step.RESOURCE_LIMITATION
+    return ProcedureStepStatus.RESOURCE_LIMITATION
 
 
 def _final() -> Dataset:
     """Return the status of a change that comes too late."""
     status = Dataset()
-    status.Status = Step.PROCESSING_FAILURE
-    status.ErrorComment = "Performed Procedure Step Object may no longer be updated"
+    status.Status = ProcedureStepStatus.PROCESSING_FAILURE
+    status.ErrorComment = "Performed Procedure ProcedureStepStatus Object may no longer be updated"
     status.ErrorID = MAY_NOT_BE_CHANGED
     return status

@@ -1,81 +1,52 @@
 """Storage SCP and Verification SCP (PS3.4 annexes A and B).
 
-Rule: Success is answered when `Intake.accept` has returned, so never before the instance is
+Rule: Success is store_status when `Intake.accept` has returned, so never before the instance is
 durable. All storage SOP classes are accepted in every transfer syntax, undecoded: what a PACS
 routes to us is kept, and what is not for us is declined later, with a reason.
 """
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
 import structlog
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-)
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receivers import announcements, commitment, event_reports, fast_store, tls
-from receivers.admission import UNFORESEEN, Admission, Caller, Rejection
+from receivers.admission import UNFORESEEN, Admission, CallingPeer, Rejection
 from receivers.guard import InstanceLimit
-from receivers.listener import Listener
-from receivers.storage_classes import storage_classes
-from triage.commit import Committer
-from triage.committed import Promises
-from triage.config import Receiver
-from triage.dimse import AT_ONCE, Status
+from receivers.listener import AssociationListener
+from triage.config import ReceiverSettings
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
+from triage.dimse.storage_classes import storage_classes
+from triage.dimse.store_response import store_status
+from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
 from triage.domain.errors import (
     ConfigurationError,
-    DamagedInstance,
-    HeldBack,
-    LedgerUnavailable,
-    MismatchedInstance,
-    SpoolFull,
 )
 from triage.domain.instance import Source
-from triage.intake import Intake
-from triage.metrics import Turned
-from triage.ports import Announcements
-
-#: Of several syntaxes in one presentation context the first of ours is taken: what is native or
-#: lossless goes before what may be lossy.
-PREFERRED = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEGLSLossless,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLossless,
-    RLELossless,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-]
-SYNTAXES = [*PREFERRED, *(uid for uid in ALL_TRANSFER_SYNTAXES if uid not in PREFERRED)]
+from triage.pipeline.intake import Intake
+from triage.pipeline.storage_commitment_scp import CommitmentScp
+from triage.pipeline.storage_commitment_scu import CommitmentScu
+from triage.ports.announcements import Announcements
+from triage.telemetry.metrics import RejectionReason
 
 #: By the reason of an A-ASSOCIATE-RJ that `admission` gives, PS3.8 table 9-21.
-TURNED = {2: Turned.LIMIT, 3: Turned.CALLING, 7: Turned.CALLED}
+TURNED = {2: RejectionReason.LIMIT, 3: RejectionReason.CALLING, 7: RejectionReason.CALLED}
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Receiving:
+class CStoreScp:
     """The ports that are listened on; what is open on them counts together."""
 
-    listeners: tuple[Listener, ...]
+    listeners: tuple[AssociationListener, ...]
 
     def shutdown(self) -> None:
         """Stop listening; associations that are open go on."""
@@ -90,11 +61,11 @@ class Receiving:
 
 def start(
     intake: Intake,
-    settings: Receiver,
-    committer: Committer | None = None,
+    settings: ReceiverSettings,
+    committer: CommitmentScp | None = None,
     announced: Announcements | None = None,
-    promises: Promises | None = None,
-) -> Receiving:
+    promises: CommitmentScu | None = None,
+) -> CStoreScp:
     """Listen in threads of its own; `end` ends it."""
     ae = _entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
@@ -115,14 +86,14 @@ def start(
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
         ports.append((settings.tls.port, tls.context(settings.tls)))
-    receiving = Receiving(())
+    receiving = CStoreScp(())
     for port, context in ports:
         try:
             listener: Any = ae.make_server(
                 (settings.host, port),
                 ssl_context=context,
                 evt_handlers=handlers,
-                server_class=Listener,
+                server_class=AssociationListener,
                 associations=settings.associations,
                 pdu_bytes=settings.pdu_bytes,
                 report=lambda host, why: intake.report_rejected(
@@ -136,9 +107,9 @@ def start(
                 f"set receiver.host and receiver.{'tls.' if context else ''}port"
             ) from None
         if settings.fast and context is None:
-            fast_store.attach(listener, intake, answered, limit)
+            fast_store.attach(listener, intake, store_status, limit)
         listener.start()
-        receiving = Receiving((*receiving.listeners, listener))
+        receiving = CStoreScp((*receiving.listeners, listener))
         log.info(
             "receiving",
             ae_title=settings.ae_title,
@@ -149,17 +120,17 @@ def start(
     return receiving
 
 
-def end(receiving: Receiving) -> None:
+def end(receiving: CStoreScp) -> None:
     """Stop listening and end the associations that are open: their senders try again."""
     receiving.shutdown()
     for association in receiving.active_associations:
         association.abort()
 
 
-def _entity(settings: Receiver) -> AE:
+def _entity(settings: ReceiverSettings) -> AE:
     ae = AE(ae_title=settings.ae_title)
     for sop_class in storage_classes():
-        ae.add_supported_context(sop_class, SYNTAXES)
+        ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
     ae.add_supported_context(Verification)
     ae.maximum_pdu_size = settings.pdu_bytes
     ae.maximum_associations = sys.maxsize  # `Admission` counts
@@ -168,7 +139,9 @@ def _entity(settings: Receiver) -> AE:
     return ae
 
 
-def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Receiver) -> None:
+def _admit(
+    event: evt.Event, admission: Admission, intake: Intake, settings: ReceiverSettings
+) -> None:
     """Decide about an association; where that fails nobody is let in.
 
     pynetdicom would log the error, and accept.
@@ -178,15 +151,17 @@ def _admit(event: evt.Event, admission: Admission, intake: Intake, settings: Rec
     except Exception:
         if not event.assoc.is_rejected:
             _reject(event.assoc, UNFORESEEN)
-            intake.metrics.turned_away(Turned.DEFECT)
+            intake.metrics.turned_away(RejectionReason.DEFECT)
         raise
 
 
-def _decide(association: Any, admission: Admission, intake: Intake, settings: Receiver) -> None:
+def _decide(
+    association: Any, admission: Admission, intake: Intake, settings: ReceiverSettings
+) -> None:
     """Let an association in, or reject it and make that visible with its reason."""
     request: Any = association.requestor.primitive
     connection = association.dul.socket.socket
-    caller = Caller(
+    caller = CallingPeer(
         calling_ae=str(request.calling_ae_title).strip(),
         called_ae=str(request.called_ae_title).strip(),
         address=str(association.requestor.address),
@@ -206,8 +181,8 @@ def _decide(association: Any, admission: Admission, intake: Intake, settings: Re
             connection.settimeout(settings.idle_s)
 
 
-def _turned_early(why: str) -> Turned:
-    return Turned.TLS if why.startswith("TLS: ") else Turned.CONNECTIONS
+def _turned_early(why: str) -> RejectionReason:
+    return RejectionReason.TLS if why.startswith("TLS: ") else RejectionReason.CONNECTIONS
 
 
 def _reject(association: Any, rejection: Rejection) -> None:
@@ -221,7 +196,7 @@ def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     try:
         status = _taken(event, intake, limit)
     finally:
-        if status != Status.SUCCESS:
+        if status != StoreStatus.SUCCESS:
             intake.metrics.refused(f"0x{status:04X}")
     return status
 
@@ -229,26 +204,10 @@ def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
 def _taken(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     if limit.is_exceeded(event.assoc):
         intake.report_refused(limit.why, _source(event))
-        return Status.TOO_LARGE
-    return answered(
+        return StoreStatus.TOO_LARGE
+    return store_status(
         lambda: intake.accept(event.encoded_dataset(), _source(event), _announced(event))
     )
-
-
-def answered(take: Callable[[], object]) -> int:
-    """Return the status to answer with when an instance is taken by a call."""
-    try:
-        take()
-    except DamagedInstance:
-        return Status.CANNOT_UNDERSTAND
-    except MismatchedInstance:
-        return Status.DATA_SET_DOES_NOT_MATCH
-    except HeldBack:  # `Pressure` logs when it begins and when it ends
-        return Status.OUT_OF_RESOURCES
-    except (SpoolFull, LedgerUnavailable) as error:
-        log.error("instance not taken", error=str(error))  # noqa: TRY400 - no trace needed
-        return Status.OUT_OF_RESOURCES
-    return Status.SUCCESS
 
 
 def _announced(event: evt.Event) -> str:

@@ -21,11 +21,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
-from triage.commit import Committer
 from triage.config import CommitmentRequestor
-from triage.dimse import AT_ONCE, Action
-from triage.domain.commitment import Commitment, Reference, Report
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import ActionStatus
+from triage.domain.commitment import Commitment, CommitmentReport, Reference
 from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolAway
+from triage.pipeline.storage_commitment_scp import CommitmentScp
 
 log = structlog.get_logger(__name__)
 
@@ -37,30 +38,32 @@ PAUSE_AT_MOST_S = 5.0
 _telling: WeakKeyDictionary[Association, Lock] = WeakKeyDictionary()
 
 
-def serve(ae: AE, committer: Committer) -> list[tuple[evt.EventType, object, list[Committer]]]:
+def serve(
+    ae: AE, committer: CommitmentScp
+) -> list[tuple[evt.EventType, object, list[CommitmentScp]]]:
     """Offer storage commitment; return the handlers that it needs."""
     ae.add_supported_context(StorageCommitmentPushModel)
     return [(evt.EVT_N_ACTION, _take, [committer])]
 
 
-def _take(event: evt.Event, committer: Committer) -> tuple[int, None]:
+def _take(event: evt.Event, committer: CommitmentScp) -> tuple[int, None]:
     """Answer an N-ACTION request."""
     request: Any = event.request
     if request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
-        return Action.NO_SUCH_INSTANCE, None
+        return ActionStatus.NO_SUCH_INSTANCE, None
     if event.action_type != REQUEST_COMMITMENT:
-        return Action.NO_SUCH_ACTION, None
+        return ActionStatus.NO_SUCH_ACTION, None
     requestor = str(event.assoc.requestor.ae_title).strip()
     try:
         transaction_uid, references = _request(event)
         commitment = committer.ask(requestor, transaction_uid, references)
     except (AttributeError, ValueError):  # an element is missing, or no data set came at all
-        return Action.INVALID_ARGUMENT, None
+        return ActionStatus.INVALID_ARGUMENT, None
     except LedgerUnavailable as error:
         log.error("commitment not taken", error=str(error))  # noqa: TRY400 - no trace needed
-        return Action.RESOURCE_LIMITATION, None
+        return ActionStatus.RESOURCE_LIMITATION, None
     Thread(target=_tell, args=(event.assoc, commitment, committer), daemon=True).start()
-    return Action.SUCCESS, None
+    return ActionStatus.SUCCESS, None
 
 
 def _request(event: evt.Event) -> tuple[str, list[Reference]]:
@@ -74,7 +77,7 @@ def _request(event: evt.Event) -> tuple[str, list[Reference]]:
     return str(asked.TransactionUID), list(dict.fromkeys(references))
 
 
-def _tell(association: Association, commitment: Commitment, committer: Committer) -> None:
+def _tell(association: Association, commitment: Commitment, committer: CommitmentScp) -> None:
     """Report on the association of the request; where that fails, a new one is due at once."""
     time.sleep(LULL_S)
     with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
@@ -84,7 +87,7 @@ def _tell(association: Association, commitment: Commitment, committer: Committer
             log.warning("commitment waits", why=str(error))
 
 
-def _send_on(association: Association, report: Report) -> None:
+def _send_on(association: Association, report: CommitmentReport) -> None:
     try:
         if not _paused(association):
             raise DeliveryFailed("the association of the request ended, or is in use")
@@ -107,14 +110,14 @@ def _paused(association: Association) -> bool:
     return False
 
 
-class Requestor:
+class CommitmentReporter:
     """Somebody who asks for commitment and can be called."""
 
     def __init__(self, our_ae: str, settings: CommitmentRequestor) -> None:
         self._our_ae = our_ae
         self._settings = settings
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: CommitmentReport) -> None:
         """Send a report on a new association; raise DeliveryFailed unless it is acknowledged."""
         settings = self._settings
         ae = AE(ae_title=self._our_ae)
@@ -141,7 +144,7 @@ class Requestor:
                 association.release()
 
 
-def _event_report(association: Association, report: Report) -> None:
+def _event_report(association: Association, report: CommitmentReport) -> None:
     try:
         response, _ = association.send_n_event_report(
             _information(report),
@@ -152,12 +155,12 @@ def _event_report(association: Association, report: Report) -> None:
     except (RuntimeError, ValueError) as error:  # it ended meanwhile; it did not accept the class
         raise DeliveryFailed(str(error)) from None
     status = response.get("Status")
-    if status != Action.SUCCESS:
+    if status != ActionStatus.SUCCESS:
         said = "not at all" if status is None else f"with 0x{status:04X}"
         raise DeliveryFailed(f"N-EVENT-REPORT was answered {said}")
 
 
-def _information(report: Report) -> Dataset:
+def _information(report: CommitmentReport) -> Dataset:
     """Return the Event Information (PS3.4 table J.3-2)."""
     told = Dataset()
     told.TransactionUID = report.transaction_uid

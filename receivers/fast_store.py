@@ -36,12 +36,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
 from receivers.guard import GuardedSocket, InstanceLimit
-from receivers.listener import Listener
-from triage.dimse import Status
+from receivers.listener import AssociationListener
+from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import SpoolFull
 from triage.domain.instance import Source
-from triage.intake import Intake
-from triage.ports import Aside
+from triage.pipeline.intake import Intake
+from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
@@ -63,23 +63,25 @@ NOT_HERE = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 Answer = Callable[[Callable[[], object]], int]
 
 
-def attach(server: Listener, intake: Intake, answer: Answer, limit: InstanceLimit) -> None:
+def attach(
+    server: AssociationListener, intake: Intake, answer: Answer, limit: InstanceLimit
+) -> None:
     """Have all associations of a server, from now on, serve C-STORE here."""
     plain: Any = server.RequestHandlerClass
-    taking = _Taking(intake, answer, limit, server.pdu_bytes)
+    taking = _FastStoreContext(intake, answer, limit, server.pdu_bytes)
 
-    class Handler(plain):  # type: ignore[misc]
+    class FastRequestHandler(plain):  # type: ignore[misc]
         def _create_association(self) -> Association:
             association = cast(Association, super()._create_association())
             association.dul.event_queue.get_nowait()  # the next line announces the connection anew
             association.dul.socket = FastSocket(association, self.request, taking)
             return association
 
-    server.RequestHandlerClass = Handler
+    server.RequestHandlerClass = FastRequestHandler
 
 
 @dataclass(frozen=True)
-class _Taking:
+class _FastStoreContext:
     """What the associations of a server have in common."""
 
     intake: Intake
@@ -88,20 +90,20 @@ class _Taking:
     pdu_bytes: int
 
 
-class _Unusual(Exception):
+class _NotFastPath(Exception):
     """A message that pynetdicom should read."""
 
 
-class _Stopped(Exception):
+class _AbortPending(Exception):
     """Pynetdicom has something to send in the middle of a message: our own abort."""
 
 
-class _Broken(Exception):
+class _ProtocolError(Exception):
     """Bytes in the middle of a message that cannot belong there."""
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Fragment:
     """A presentation data value (PS3.8 9.3.5.1), still in the buffer."""
 
     context: int
@@ -109,7 +111,7 @@ class _Piece:
     value: memoryview
 
 
-class _Inbox:
+class _ReceiveBuffer:
     """The bytes that have arrived and were not taken yet; one buffer, used again and again."""
 
     def __init__(self, longest: int) -> None:
@@ -157,11 +159,13 @@ class _Inbox:
 class FastSocket(GuardedSocket):
     """A peer's connection, as pynetdicom reads it, less the C-STOREs that are served here."""
 
-    def __init__(self, assoc: Association, connection: socket.socket, taking: _Taking) -> None:
+    def __init__(
+        self, assoc: Association, connection: socket.socket, taking: _FastStoreContext
+    ) -> None:
         super().__init__(assoc, connection, taking.pdu_bytes)
         self._taking = taking
         self._longest = PDU_HEADER.size + taking.pdu_bytes
-        self._inbox = _Inbox(self._longest)
+        self._inbox = _ReceiveBuffer(self._longest)
         self._spoilt = False  #: a message was left in its middle: nothing after it makes sense
         self._timeout_s = float(assoc.network_timeout or PATIENCE_S)
 
@@ -217,11 +221,11 @@ class FastSocket(GuardedSocket):
                     if not self._comes():
                         return False
                     self._serve_one()
-        except _Unusual:
+        except _NotFastPath:
             return True
-        except _Stopped:
+        except _AbortPending:
             self._spoilt = True
-        except _Broken as error:
+        except _ProtocolError as error:
             log.warning("association ended", why=str(error), calling_ae=self._source.calling_ae)
             self._give_up(ABORT)
         except OSError:  # closed, reset, or silent for too long in the middle of a message
@@ -250,7 +254,7 @@ class FastSocket(GuardedSocket):
         size, pieces = self._next_pdu()
         context = pieces[0].context
         request, syntax = self._request(pieces)
-        with _Arriving(self._taking) as arriving:
+        with _IncomingInstance(self._taking) as arriving:
             arriving.write(file_meta(request, syntax))
             ended = arriving.append(pieces[1:], context)
             self._inbox.drop(size)
@@ -259,48 +263,48 @@ class FastSocket(GuardedSocket):
                 ended = arriving.append(pieces, context)
                 self._inbox.drop(size)
             status = self._status(arriving, request.sop_instance_uid)
-        if status != Status.SUCCESS:
+        if status != StoreStatus.SUCCESS:
             self._taking.intake.metrics.refused(f"0x{status:04X}")
         answer = response(request, status)
         pdv = PDV_HEADER.pack(len(answer) + 2, context, COMMAND | LAST) + answer
         self._connection.sendall(PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv)
 
-    def _status(self, arriving: "_Arriving", announced_uid: str) -> int:
+    def _status(self, arriving: "_IncomingInstance", announced_uid: str) -> int:
         taking = self._taking
         try:
             if arriving.is_too_large:
                 taking.intake.report_refused(taking.limit.why, self._source)
-                return Status.TOO_LARGE
+                return StoreStatus.TOO_LARGE
             return taking.answer(lambda: arriving.keep(self._source, announced_uid))
         except Exception as error:  # as in pynetdicom, a defect must not end the association
             log.exception("instance not taken", exc_info=error)
             return UNFORESEEN
 
-    def _request(self, pieces: Sequence[_Piece]) -> tuple[Request, str]:
+    def _request(self, pieces: Sequence[_Fragment]) -> tuple[Request, str]:
         """Return the C-STORE-RQ that a message begins with, and the transfer syntax of its data."""
         command, context = pieces[0], pieces[0].context
         if command.control != COMMAND | LAST or len(command.value) > LONGEST:
-            raise _Unusual
+            raise _NotFastPath
         if not _is_data(pieces[1:], context):
-            raise _Unusual
+            raise _NotFastPath
         if not is_command(bytes(command.value)):  # one of pynetdicom's threads would die of it
-            raise _Broken("a command set that is none")
+            raise _ProtocolError("a command set that is none")
         request = read_request(bytes(command.value))
         sop_class, syntax = self._contexts.get(context, ("", ""))
         if request is None or request.sop_class_uid != sop_class:
-            raise _Unusual
+            raise _NotFastPath
         return request, syntax
 
-    def _next_pdu(self) -> tuple[int, list[_Piece]]:
+    def _next_pdu(self) -> tuple[int, list[_Fragment]]:
         """Return the size of the next PDU and what it carries; all of it stays in the inbox."""
         deadline = time.monotonic() + self._timeout_s
         self._fill(PDU_HEADER.size, deadline)
         kind, length = PDU_HEADER.unpack(self._inbox.peek(0, PDU_HEADER.size))
         if kind != P_DATA_TF:
-            raise _Unusual
+            raise _NotFastPath
         size = PDU_HEADER.size + length
         if size > self._longest:
-            raise _Broken("a PDU is longer than was agreed")
+            raise _ProtocolError("a PDU is longer than was agreed")
         self._fill(size, deadline)
         return size, list(_pieces(self._inbox.peek(PDU_HEADER.size, size)))
 
@@ -311,7 +315,7 @@ class FastSocket(GuardedSocket):
                 self._inbox.fill(self._connection, count)
             except TimeoutError:
                 if not self.provider_queue.empty():  # an abort of ours waits to be sent
-                    raise _Stopped from None
+                    raise _AbortPending from None
                 if time.monotonic() > deadline:
                     raise
             if len(self._inbox) < count and time.monotonic() > deadline:
@@ -351,17 +355,17 @@ class FastSocket(GuardedSocket):
         }
 
 
-class _Arriving:
+class _IncomingInstance:
     """An instance on its way into the spool; its bytes are read although the disk is full.
 
     Of one that is too large nothing stays there, and the rest is read and dropped too.
     """
 
-    def __init__(self, taking: _Taking) -> None:
+    def __init__(self, taking: _FastStoreContext) -> None:
         self._intake = taking.intake
         self._most_bytes = taking.limit.most_bytes
         self._size = 0  #: of the data set, without file meta information
-        self._aside: Aside | None = None
+        self._aside: StagedFile | None = None
         self._error: Exception | None = None
         self._attempt(self._open)
 
@@ -372,10 +376,10 @@ class _Arriving:
         if self._aside is not None:
             self._aside.discard()
 
-    def append(self, pieces: Sequence[_Piece], context: int) -> bool:
+    def append(self, pieces: Sequence[_Fragment], context: int) -> bool:
         """Write fragments of the data set; tell whether the last one is among them."""
         if not _is_data(pieces, context):
-            raise _Broken("a data set is interrupted by something else")
+            raise _ProtocolError("a data set is interrupted by something else")
         for piece in pieces:
             self._size += len(piece.value)
             if not self.is_too_large:
@@ -413,21 +417,21 @@ class _Arriving:
             self._error = error
 
 
-def _pieces(content: memoryview) -> Iterator[_Piece]:
+def _pieces(content: memoryview) -> Iterator[_Fragment]:
     """Yield the presentation data values of a P-DATA-TF PDU (PS3.8 9.3.5)."""
     at = 0
     while at < len(content) or at == 0:
         value = at + PDV_HEADER.size
         if value > len(content):
-            raise _Broken("a PDU ends within the header of a value")
+            raise _ProtocolError("a PDU ends within the header of a value")
         length, context, control = PDV_HEADER.unpack(content[at:value])
         at = value + length - 2  # the length counts context and control too
         if length < 2 or at > len(content):  # noqa: PLR2004 - those two
-            raise _Broken("a value is longer than its PDU")
-        yield _Piece(context, control, content[value:at])
+            raise _ProtocolError("a value is longer than its PDU")
+        yield _Fragment(context, control, content[value:at])
 
 
-def _is_data(pieces: Sequence[_Piece], context: int) -> bool:
+def _is_data(pieces: Sequence[_Fragment], context: int) -> bool:
     """Tell whether these are fragments of one data set, the last one at the end or not yet here."""
     before_last = all(piece.control == 0 for piece in pieces[:-1])
     return before_last and all(

@@ -19,16 +19,16 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from receivers.folder_files import FolderFiles, Look, Replaced, look_at
-from receivers.storage_classes import storage_classes
-from receivers.taken import Taken, key_of
+from receivers.folder_files import FileReplaced, FileSnapshot, FolderFiles, look_at
+from receivers.folder_journal import AcceptedFiles, key_of
 from triage.config import WatchedFolder
+from triage.dicom.fast_header import read_identity_of
+from triage.dimse.storage_classes import storage_classes
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolFull
 from triage.domain.instance import Source
-from triage.imaging.head import read_identity_of
-from triage.intake import Intake
-from triage.ports import Aside
-from triage.pressure import Nowhere
+from triage.pipeline.backpressure import DiscardedFile
+from triage.pipeline.intake import Intake
+from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
@@ -41,25 +41,25 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 END_S = 10.0  #: one file may take so long to be finished when the receiver ends
 
 
-class _Refused(Exception):
+class _FileRefused(Exception):
     """A file that is not taken; the text says why."""
 
 
-class _Unsettled(Exception):
+class _FileChanged(Exception):
     """A file that changes while it is read."""
 
 
 @dataclass
-class _Waiting:
+class _UnsettledFile:
     """A file that was seen, and since when it is as it is (monotonic seconds)."""
 
-    look: Look
+    look: FileSnapshot
     since: float
     doubted: bool = False  #: it was read once, and seems damaged
     unreadable: bool = False
 
 
-class _Trouble(Enum):
+class _ReadFailure(Enum):
     """What keeps the folder, or something in it, from being read; told once."""
 
     AWAY = auto()
@@ -69,11 +69,11 @@ class _Trouble(Enum):
     NO_ROOM = auto()
 
 
-class Folder:
+class FolderScanner:
     """See the module. Not safe for threads: one looks."""
 
     def __init__(
-        self, intake: Intake, settings: WatchedFolder, most_bytes: int, taken: Taken
+        self, intake: Intake, settings: WatchedFolder, most_bytes: int, taken: AcceptedFiles
     ) -> None:
         self._intake = intake
         self._settings = settings
@@ -82,9 +82,9 @@ class Folder:
         self._files = FolderFiles(settings.path, (REFUSED, TAKEN))
         self._classes = frozenset(storage_classes())
         self._source = Source(settings.name, "", id(self))
-        self._waiting: dict[PurePath, _Waiting] = {}
+        self._waiting: dict[PurePath, _UnsettledFile] = {}
         self._is_open = False  #: it counts as an association
-        self._told: set[_Trouble] = set()
+        self._told: set[_ReadFailure] = set()
 
     def look(self, now: float, ending: threading.Event) -> None:
         """Take what has settled at a time, in monotonic seconds; the rest waits.
@@ -94,13 +94,17 @@ class Folder:
         try:
             files, unread = self._files.files()
         except OSError as error:
-            self._tell(_Trouble.AWAY, "the watched folder is away", error.strerror or "no answer")
+            self._tell(
+                _ReadFailure.AWAY, "the watched folder is away", error.strerror or "no answer"
+            )
             return
-        self._over(_Trouble.AWAY, "the watched folder is back")
+        self._over(_ReadFailure.AWAY, "the watched folder is back")
         if unread:
-            self._tell(_Trouble.PARTS, "subfolders of the watched folder cannot be read", unread)
+            self._tell(
+                _ReadFailure.PARTS, "subfolders of the watched folder cannot be read", unread
+            )
         else:
-            self._over(_Trouble.PARTS, "all subfolders of the watched folder can be read")
+            self._over(_ReadFailure.PARTS, "all subfolders of the watched folder can be read")
         self._notice(files, now)
         if files and not unread:
             self._taken.forget_but([key_of(path, look) for path, look in files.items()])
@@ -114,7 +118,7 @@ class Folder:
         """Nothing more comes."""
         self._intake.associations.ended(self._source.association)
 
-    def _notice(self, files: dict[PurePath, Look], now: float) -> None:
+    def _notice(self, files: dict[PurePath, FileSnapshot], now: float) -> None:
         """Remember since when each file is as it is; those that were dealt with are none."""
         before, self._waiting = self._waiting, {}
         for path, look in files.items():
@@ -122,7 +126,7 @@ class Folder:
                 continue
             known = before.get(path)
             unchanged = known is not None and known.look == look
-            self._waiting[path] = known if known and unchanged else _Waiting(look, now)
+            self._waiting[path] = known if known and unchanged else _UnsettledFile(look, now)
 
     def _count_as_association(self) -> None:
         more = any(not each.doubted and not each.unreadable for each in self._waiting.values())
@@ -150,18 +154,18 @@ class Folder:
                 taken += self._take_one(path, now)
             except (SpoolFull, LedgerUnavailable) as error:
                 event = "files wait in the watched folder: no room, or the ledger is busy"
-                self._tell(_Trouble.NO_ROOM, event, str(error))
+                self._tell(_ReadFailure.NO_ROOM, event, str(error))
                 return taken
             except FileNotFoundError:
                 self._waiting.pop(path, None)
             except OSError as error:
                 self._waiting[path].unreadable = True
                 event = "files of the watched folder cannot be read"
-                self._tell(_Trouble.FILES, event, error.strerror or "no answer")
+                self._tell(_ReadFailure.FILES, event, error.strerror or "no answer")
             else:
-                self._over(_Trouble.NO_ROOM, "files of the watched folder are taken again")
+                self._over(_ReadFailure.NO_ROOM, "files of the watched folder are taken again")
         if not any(each.unreadable for each in self._waiting.values()):
-            self._over(_Trouble.FILES, "all files of the watched folder can be read")
+            self._over(_ReadFailure.FILES, "all files of the watched folder can be read")
         return taken
 
     def _take_one(self, path: PurePath, now: float) -> bool:
@@ -170,15 +174,15 @@ class Folder:
         waiting.unreadable = False
         try:
             with self._intake.aside() as aside:
-                if isinstance(aside, Nowhere):  # or what was never copied would seem damaged
+                if isinstance(aside, DiscardedFile):  # or what was never copied would seem damaged
                     raise aside.why
                 self._copy(path, waiting.look, aside)
                 self._judge(aside)
                 self._intake.accept_file(aside, self._source)
-        except _Unsettled:
+        except _FileChanged:
             waiting.since = now
             return False
-        except (DamagedInstance, _Refused) as refused:
+        except (DamagedInstance, _FileRefused) as refused:
             if not waiting.doubted and isinstance(refused, DamagedInstance):
                 waiting.doubted = True
             else:
@@ -187,10 +191,10 @@ class Folder:
         self._dealt_with(path, waiting.look, self._settings.after)
         return True
 
-    def _copy(self, path: PurePath, look: Look, aside: Aside) -> None:
+    def _copy(self, path: PurePath, look: FileSnapshot, aside: StagedFile) -> None:
         """Copy a file to the spool's file system; raise where it is none of ours, or changes."""
         if look.size > self._most_bytes:
-            raise _Refused(f"larger than receiver.instance_bytes, {self._most_bytes}")
+            raise _FileRefused(f"larger than receiver.instance_bytes, {self._most_bytes}")
         if look.size == 0:
             raise DamagedInstance("the file is empty")
         with self._files.opened(path) as descriptor:
@@ -198,29 +202,29 @@ class Folder:
             while piece := os.read(descriptor, PIECE):
                 copied += len(piece)
                 if copied > look.size:
-                    raise _Unsettled
+                    raise _FileChanged
                 aside.write(piece)
             if look_at(descriptor) != look or copied != look.size:
-                raise _Unsettled
+                raise _FileChanged
         aside.close()
 
-    def _judge(self, aside: Aside) -> None:
+    def _judge(self, aside: StagedFile) -> None:
         """Raise where a copy is no instance that is taken: nothing of it goes to quarantine."""
         with aside.path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
                 raise DamagedInstance("not a DICOM file (PS3.10: no DICM prefix)")
             if DICOMDIR.encode() in file.read(512):
-                raise _Refused("a DICOMDIR: the files that it names are taken without it")
+                raise _FileRefused("a DICOMDIR: the files that it names are taken without it")
         sop_class = read_identity_of(aside.path).sop_class_uid
         if sop_class not in self._classes:
-            raise _Refused(f"{sop_class} is no storage SOP class that is taken")
+            raise _FileRefused(f"{sop_class} is no storage SOP class that is taken")
 
-    def _refuse(self, path: PurePath, look: Look, why: str) -> None:
+    def _refuse(self, path: PurePath, look: FileSnapshot, why: str) -> None:
         """Move a file aside, tell those who dropped it why, and the administrator too."""
         self._intake.report_refused(f"{why}; it lies in the subfolder {REFUSED}", self._source)
         self._dealt_with(path, look, "refuse", why)
 
-    def _dealt_with(self, path: PurePath, look: Look, after: str, why: str = "") -> None:
+    def _dealt_with(self, path: PurePath, look: FileSnapshot, after: str, why: str = "") -> None:
         """Do with a file what is to be done; where that fails it stays, and is known."""
         self._waiting.pop(path)
         try:
@@ -232,28 +236,28 @@ class Folder:
                 self._files.move(path, REFUSED, f"This file was not taken: {why}.")
             else:
                 self._taken.add(key_of(path, look))
-        except Replaced:  # by a new one, whose turn comes
+        except FileReplaced:  # by a new one, whose turn comes
             return
         except OSError as error:
             self._taken.add(key_of(path, look))
             event = "files of the watched folder cannot be moved or deleted: they stay"
-            self._tell(_Trouble.STUCK, event, error.strerror or "no answer")
+            self._tell(_ReadFailure.STUCK, event, error.strerror or "no answer")
 
-    def _tell(self, trouble: _Trouble, event: str, why: object) -> None:
+    def _tell(self, trouble: _ReadFailure, event: str, why: object) -> None:
         if trouble not in self._told:
             self._told.add(trouble)
             log.warning(event, why=why)
 
-    def _over(self, trouble: _Trouble, event: str) -> None:
+    def _over(self, trouble: _ReadFailure, event: str) -> None:
         if trouble in self._told:
             self._told.remove(trouble)
             log.warning(event)
 
 
-class Watching:
+class FolderReceiver:
     """A folder that is looked at in a thread of its own; `end` ends it."""
 
-    def __init__(self, folder: Folder, every_s: float) -> None:
+    def __init__(self, folder: FolderScanner, every_s: float) -> None:
         self._folder = folder
         self._every_s = every_s
         self._ending = threading.Event()
@@ -275,9 +279,11 @@ class Watching:
         self._folder.end()
 
 
-def start(intake: Intake, settings: WatchedFolder, most_bytes: int, state_dir: Path) -> Watching:
+def start(
+    intake: Intake, settings: WatchedFolder, most_bytes: int, state_dir: Path
+) -> FolderReceiver:
     """Watch a folder in a thread; one that is away is waited for."""
-    taken = Taken(state_dir / "folder.taken")
-    watching = Watching(Folder(intake, settings, most_bytes, taken), settings.every_s)
+    taken = AcceptedFiles(state_dir / "folder.taken")
+    watching = FolderReceiver(FolderScanner(intake, settings, most_bytes, taken), settings.every_s)
     log.info("watching a folder", after=settings.after)
     return watching

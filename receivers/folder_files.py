@@ -20,12 +20,12 @@ WHY = ".why.txt"  #: behind the name of a file, that of the text which says why 
 HIDDEN = "."  #: what names begin with that copying programs give to what is not whole
 
 
-class Replaced(Exception):
+class FileReplaced(Exception):
     """Where a file was is another one now."""
 
 
 @dataclass(frozen=True)
-class Look:
+class FileSnapshot:
     """What tells whether a file has changed."""
 
     size: int
@@ -39,12 +39,12 @@ class FolderFiles:
         self._root = root
         self._apart = set(apart)
 
-    def files(self) -> tuple[dict[PurePath, Look], int]:
+    def files(self) -> tuple[dict[PurePath, FileSnapshot], int]:
         """Return every file below the folder, and how many subfolders could not be read.
 
         Raises OSError where the folder itself cannot.
         """
-        found: dict[PurePath, Look] = {}
+        found: dict[PurePath, FileSnapshot] = {}
         unread = 0
         inner = [PurePath()]
         while inner:
@@ -57,7 +57,7 @@ class FolderFiles:
                 unread += 1
         return found, unread
 
-    def _entries(self, folder: PurePath, found: dict[PurePath, Look]) -> list[PurePath]:
+    def _entries(self, folder: PurePath, found: dict[PurePath, FileSnapshot]) -> list[PurePath]:
         """Add a folder's files to those that were found; return its subfolders."""
         inner = []
         with self._opened(folder.parts) as descriptor, os.scandir(descriptor) as entries:
@@ -85,11 +85,11 @@ class FolderFiles:
         finally:
             os.close(descriptor)
 
-    def delete(self, path: PurePath, look: Look) -> None:
+    def delete(self, path: PurePath, look: FileSnapshot) -> None:
         """Remove a file that is still as it was; raise Replaced where it is another one."""
         with self._opened(path.parent.parts) as folder:
             if _look(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) != look:
-                raise Replaced
+                raise FileReplaced
             os.unlink(path.name, dir_fd=folder)
 
     def move(self, path: PurePath, apart: str, why: str = "") -> None:
@@ -131,13 +131,13 @@ class FolderFiles:
             os.close(descriptor)
 
 
-def look_at(descriptor: int) -> Look:
+def look_at(descriptor: int) -> FileSnapshot:
     """Return what tells whether an open file has changed."""
     return _look(os.fstat(descriptor))
 
 
-def _look(found: os.stat_result) -> Look:
-    return Look(found.st_size, found.st_mtime_ns)
+def _look(found: os.stat_result) -> FileSnapshot:
+    return FileSnapshot(found.st_size, found.st_mtime_ns)
 
 
 def _made(name: str, folder: int) -> bool:

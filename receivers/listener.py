@@ -41,7 +41,7 @@ Report = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Waiting:
+class SilentConnection:
     """A connection that has not spoken yet."""
 
     connection: socket.socket
@@ -56,10 +56,10 @@ class SharedContexts(list[Any]):
         return self
 
 
-class Connection(RequestHandler):
+class AssociationRequestHandler(RequestHandler):
     """Makes the association of a connection."""
 
-    server: "Listener"
+    server: "AssociationListener"
 
     def _create_association(self) -> Association:
         association = super()._create_association()
@@ -68,7 +68,7 @@ class Connection(RequestHandler):
         return association
 
 
-class Listener(ThreadedAssociationServer):
+class AssociationListener(ThreadedAssociationServer):
     """See the module. `start` it; `shutdown` ends it."""
 
     request_queue_size = BACKLOG
@@ -88,13 +88,19 @@ class Listener(ThreadedAssociationServer):
         report: Report,
     ) -> None:
         super().__init__(
-            ae, cast(Any, address), ae_title, contexts, ssl_context, evt_handlers, Connection
+            ae,
+            cast(Any, address),
+            ae_title,
+            contexts,
+            ssl_context,
+            evt_handlers,
+            AssociationRequestHandler,
         )
         self.contexts = SharedContexts(contexts)
         self.pdu_bytes = pdu_bytes
         self._speaking_max = associations + SPARE
         self._report = report
-        self._silent: dict[socket.socket, Waiting] = {}
+        self._silent: dict[socket.socket, SilentConnection] = {}
         self._handshakes = threading.Semaphore(SPARE)
         self._ending = threading.Event()
         self._ended = threading.Event()
@@ -141,15 +147,15 @@ class Listener(ThreadedAssociationServer):
             return  # it has gone again, or its turn comes when there is a descriptor
         until = time.monotonic() + float(self.ae.acse_timeout or 0)
         connection.settimeout(0)
-        self._silent[connection] = Waiting(connection, address, until)
+        self._silent[connection] = SilentConnection(connection, address, until)
         lobby.register(connection, selectors.EVENT_READ)
         if len(self._silent) > SILENT_MAX:
             self._leave(lobby, self._oldest()).close()
 
-    def _oldest(self) -> Waiting:
+    def _oldest(self) -> SilentConnection:
         return next(iter(self._silent.values()))
 
-    def _leave(self, lobby: selectors.BaseSelector, waiting: Waiting) -> socket.socket:
+    def _leave(self, lobby: selectors.BaseSelector, waiting: SilentConnection) -> socket.socket:
         lobby.unregister(waiting.connection)
         del self._silent[waiting.connection]
         return waiting.connection
@@ -159,7 +165,7 @@ class Listener(ThreadedAssociationServer):
         while self._silent and self._oldest().until <= now:
             self._leave(lobby, self._oldest()).close()
 
-    def _heard(self, lobby: selectors.BaseSelector, waiting: Waiting) -> None:
+    def _heard(self, lobby: selectors.BaseSelector, waiting: SilentConnection) -> None:
         """Give a thread to a connection that speaks; one that was closed has cost none."""
         connection = self._leave(lobby, waiting)
         if not _speaks(connection):

@@ -9,12 +9,12 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from triage.config import Tls
-from triage.dimse import SUITES
+from triage.config import TlsSettings
+from triage.dimse.association import SUITES
 from triage.domain.errors import ConfigurationError
 
 
-def context(settings: Tls, name: str = "receiver.tls") -> ssl.SSLContext:
+def context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext:
     """Return the context of a TLS port; raise ConfigurationError where its files do not fit."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -47,7 +47,7 @@ def certificates_of(connection: object) -> frozenset[str]:
     return frozenset({hashlib.sha256(encoded).hexdigest(), *names})
 
 
-def _in_words(error: OSError, settings: Tls) -> str:
+def _in_words(error: OSError, settings: TlsSettings) -> str:
     files: list[Path] = [settings.certificate, settings.key]
     files += [settings.clients] if settings.clients else []
     for path in files:

@@ -9,14 +9,14 @@ import pytest
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from tests.integration.postgres import Postgres, postgres
 from tests.peers import unavailable
-from triage.assess import Assessor
-from triage.bootstrap import equipment
 from triage.config import Settings
 from triage.findings.loader import load_findings
-from triage.look import Model
 from triage.model.bundle import open_bundle
 from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
+from triage.pipeline.assess import Assessor
+from triage.pipeline.model_input import LoadedModel
+from triage.runtime.model import equipment
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -74,7 +74,7 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
         spool=FileSpool(tmp_path),
         ledger=ledger,
         queue=queue,
-        model=Model(bundle, encoder, findings, questions(findings, bundle, prompts, {})),
+        model=LoadedModel(bundle, encoder, findings, questions(findings, bundle, prompts, {})),
         equipment=equipment(SETTINGS),
         destinations=dict.fromkeys(("pacs", "archive"), ("application/dicom",)),
         holder="worker:1",

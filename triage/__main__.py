@@ -1,4 +1,4 @@
-"""The command line. No logic here: what there is to say lies in `triage.commands`."""
+"""The command line. No logic here: what there is to say lies in `triage.cli`."""
 
 import os
 import sys
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from triage import __version__, terminal
+from triage import __version__
+from triage.cli import terminal
 from triage.domain.errors import TriageError
 
 OWNER_ONLY = 0o077
 USAGE = 2
-#: Where each command lies, below `triage.commands`.
+#: Where each command lies, below `triage.cli`.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
     **{name: name for name in ("check", "replay", "password", "token", "findings", "prune")},
@@ -36,7 +37,7 @@ class Commands(click.Group):
         """Return a command, or None where there is none of that name."""
         if name not in COMMANDS:
             return None
-        there = vars(import_module(f"triage.commands.{COMMANDS[name]}")).values()
+        there = vars(import_module(f"triage.cli.{COMMANDS[name]}")).values()
         return next(c for c in there if isinstance(c, click.Command) and c.name == name)
 
     def invoke(self, ctx: click.Context) -> object:

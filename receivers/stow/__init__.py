@@ -15,26 +15,26 @@ from ssl import SSLContext
 import structlog
 
 from receivers import tls
-from receivers.stow.app import Application
-from receivers.stow.server import Serving, serve
-from triage.config import Receiver, Stow, Tls
-from triage.intake import Intake
+from receivers.stow.app import StowApplication
+from receivers.stow.server import RunningStowServer, serve
+from triage.config import ReceiverSettings, StowSettings, TlsSettings
+from triage.pipeline.intake import Intake
 
 log = structlog.get_logger(__name__)
 
 
-def start(intake: Intake, receiver: Receiver, stow: Stow) -> Serving:
+def start(intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> RunningStowServer:
     """Answer in a thread; raise ConfigurationError where that is not possible."""
-    app = Application(intake, receiver, stow)
+    app = StowApplication(intake, receiver, stow)
     context = context_of(stow)
     serving = serve(app, stow.host, stow.port, context, receiver.artim_s)
     log.info("receiving over HTTP", host=stow.host, port=stow.port, tls=context is not None)
     return serving
 
 
-def context_of(stow: Stow) -> SSLContext | None:
+def context_of(stow: StowSettings) -> SSLContext | None:
     """Return the TLS context, None without TLS; raise ConfigurationError if files do not fit."""
     if stow.certificate is None or stow.key is None:
         return None
-    files = Tls(certificate=stow.certificate, key=stow.key, clients=stow.clients)
+    files = TlsSettings(certificate=stow.certificate, key=stow.key, clients=stow.clients)
     return tls.context(files, "receiver.stow")

@@ -16,7 +16,7 @@ from triage.config import StowSender
 TOKEN = "sha256$"  # noqa: S105 - what a kept one begins with
 
 
-class NotAdmitted(Exception):
+class StowAccessDenied(Exception):
     """Nobody that we know; `status` is 401 or 403, the text says what to do."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
@@ -24,7 +24,7 @@ class NotAdmitted(Exception):
         self.status = status
 
 
-class Access:
+class StowAccess:
     """The senders of the settings."""
 
     def __init__(self, senders: Mapping[str, StowSender]) -> None:
@@ -42,9 +42,11 @@ class Access:
             if _shows(shown, sender) and (_has(certificates, sender))
         ]
         if not near and not shown:
-            raise NotAdmitted(HTTPStatus.UNAUTHORIZED, "no token: send Authorization: Bearer TOKEN")
+            raise StowAccessDenied(
+                HTTPStatus.UNAUTHORIZED, "no token: send Authorization: Bearer TOKEN"
+            )
         if not near:
-            raise NotAdmitted(
+            raise StowAccessDenied(
                 HTTPStatus.UNAUTHORIZED,
                 "not a token that is known, or not with its certificate: `triage token` makes one "
                 "for receiver.stow.senders",
@@ -52,7 +54,7 @@ class Access:
         for name in near:
             if is_within(address, self._senders[name].addresses):
                 return name
-        raise NotAdmitted(HTTPStatus.FORBIDDEN, f"{near[0]!r} is not known at this address")
+        raise StowAccessDenied(HTTPStatus.FORBIDDEN, f"{near[0]!r} is not known at this address")
 
 
 def kept(token: str) -> str:

@@ -11,25 +11,25 @@ from enum import IntEnum
 from http import HTTPStatus
 from xml.etree import ElementTree as ET
 
-from triage.dimse import Status
+from triage.dimse.statuses import StoreStatus
 
 JSON, XML = "application/dicom+json", "application/dicom+xml"
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 
 
-class Reason(IntEnum):
+class StowFailureReason(IntEnum):
     """Failure Reason (0008,1197), PS3.18 I.2.2."""
 
     PROCESSING_FAILURE = 0x0110
     CLASS_NOT_SUPPORTED = 0x0122
-    OUT_OF_RESOURCES = Status.OUT_OF_RESOURCES
-    DATA_SET_DOES_NOT_MATCH = Status.DATA_SET_DOES_NOT_MATCH
-    CANNOT_UNDERSTAND = Status.CANNOT_UNDERSTAND
-    TOO_LARGE = Status.TOO_LARGE
+    OUT_OF_RESOURCES = StoreStatus.OUT_OF_RESOURCES
+    DATA_SET_DOES_NOT_MATCH = StoreStatus.DATA_SET_DOES_NOT_MATCH
+    CANNOT_UNDERSTAND = StoreStatus.CANNOT_UNDERSTAND
+    TOO_LARGE = StoreStatus.TOO_LARGE
 
 
 @dataclass(frozen=True)
-class Reference:
+class StowReference:
     """An instance that is spoken of (PS3.3 table 10-11)."""
 
     sop_class_uid: str
@@ -37,16 +37,18 @@ class Reference:
 
 
 @dataclass
-class Answer:
+class StowResponse:
     """What became of the parts of a request."""
 
-    stored: list[Reference] = field(default_factory=list)
-    failed: list[tuple[Reference, Reason]] = field(default_factory=list)
-    unnamed: list[Reason] = field(default_factory=list)  #: of parts that do not say who they are
+    stored: list[StowReference] = field(default_factory=list)
+    failed: list[tuple[StowReference, StowFailureReason]] = field(default_factory=list)
+    unnamed: list[StowFailureReason] = field(
+        default_factory=list
+    )  #: of parts that do not say who they are
     #: why the request was not read to its end, and the status if nothing was stored until then
     cut: tuple[HTTPStatus, str] | None = None
 
-    def fail(self, reference: Reference | None, reason: Reason) -> None:
+    def fail(self, reference: StowReference | None, reason: StowFailureReason) -> None:
         """Remember a part that was not stored."""
         if reference is None:
             self.unnamed.append(reason)
@@ -64,9 +66,9 @@ class Answer:
         reasons = {*(reason for _, reason in self.failed), *self.unnamed}
         if self.stored:
             return HTTPStatus.ACCEPTED if reasons or self.cut else HTTPStatus.OK
-        if reasons == {Reason.OUT_OF_RESOURCES}:
+        if reasons == {StowFailureReason.OUT_OF_RESOURCES}:
             return HTTPStatus.SERVICE_UNAVAILABLE
-        if reasons == {Reason.TOO_LARGE}:
+        if reasons == {StowFailureReason.TOO_LARGE}:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return HTTPStatus.CONFLICT
 
@@ -81,7 +83,7 @@ class Answer:
         return bytes(ET.tostring(root, "utf-8", xml_declaration=True))
 
     def _module(self) -> "_Item":
-        unread = [Reason.CANNOT_UNDERSTAND] if self.cut else []
+        unread = [StowFailureReason.CANNOT_UNDERSTAND] if self.cut else []
         failures: list[_Item] = [
             [*_referenced(reference), (FAILURE_REASON, int(reason))]
             for reference, reason in self.failed
@@ -116,7 +118,7 @@ INSTANCE = _Attribute("00081155", "UI", "ReferencedSOPInstanceUID")
 _Item = list[tuple[_Attribute, "str | int | list[_Item] | None"]]
 
 
-def _referenced(reference: Reference) -> _Item:
+def _referenced(reference: StowReference) -> _Item:
     return [(CLASS, reference.sop_class_uid), (INSTANCE, reference.sop_instance_uid)]
 
 

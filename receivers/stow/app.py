@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from receivers.storage_classes import storage_classes
-from receivers.stow.access import Access, NotAdmitted
-from receivers.stow.answer import JSON, Answer, media_type
-from receivers.stow.storing import DICOM, Storing
-from triage.config import Receiver, Stow
+from receivers.stow.access import StowAccess, StowAccessDenied
+from receivers.stow.answer import JSON, StowResponse, media_type
+from receivers.stow.storing import DICOM, StowStore
+from triage.config import ReceiverSettings, StowSettings
+from triage.dicom.multipart_related import MultipartError
+from triage.dimse.storage_classes import storage_classes
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
-from triage.intake import Intake
-from triage.metrics import Turned as Busy
-from triage.multipart import Malformed
+from triage.pipeline.intake import Intake
+from triage.telemetry.metrics import RejectionReason as Busy
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ ADVICE = {
 }
 
 
-class Turned(Exception):
+class RequestRejected(Exception):
     """A request that is turned away before anything of it is read."""
 
     def __init__(self, status: HTTPStatus, why: str, **headers: str) -> None:
@@ -52,17 +52,17 @@ class Turned(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The sender has hung up."""
 
 
-class Application:
+class StowApplication:
     """See the module; an ASGI application."""
 
-    def __init__(self, intake: Intake, receiver: Receiver, stow: Stow) -> None:
+    def __init__(self, intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> None:
         self._intake = intake
         self._receiver = receiver
-        self._access = Access(stow.senders)
+        self._access = StowAccess(stow.senders)
         self._at_once = stow.requests
         self._open = 0
         self._classes = frozenset(storage_classes())
@@ -72,10 +72,10 @@ class Application:
         request = Request(scope, receive)
         try:
             answer = await self._answer(request)
-        except Turned as turned:
+        except RequestRejected as turned:
             answer = _problem(turned.status, str(turned), turned.headers)
             await _drain(request)
-        except Gone:
+        except ClientDisconnected:
             log.warning("a sender hung up in the middle of its request")
             return
         await answer(scope, receive, send)
@@ -84,14 +84,18 @@ class Application:
         name, address = await run_in_threadpool(self._admitted, request)  # may wait for the ledger
         found = STUDIES.fullmatch(request.url.path)
         if found is None:
-            raise Turned(HTTPStatus.NOT_FOUND, "send instances to /studies or /studies/STUDY_UID")
+            raise RequestRejected(
+                HTTPStatus.NOT_FOUND, "send instances to /studies or /studies/STUDY_UID"
+            )
         if request.method != "POST":
-            raise Turned(HTTPStatus.METHOD_NOT_ALLOWED, "only stored here: use POST", Allow="POST")
+            raise RequestRejected(
+                HTTPStatus.METHOD_NOT_ALLOWED, "only stored here: use POST", Allow="POST"
+            )
         boundary, wanted = _boundary(request), _wanted(request)
         if self._open >= self._at_once:
             why = f"{self._at_once} requests at once (receiver.stow.requests): send again later"
             self._intake.report_rejected(why, Source(name, address), Busy.LIMIT)
-            raise Turned(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=AGAIN_S)
+            raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=AGAIN_S)
         self._open += 1
         try:
             answer = await self._stored(request, boundary, name, address, found["study"])
@@ -105,17 +109,17 @@ class Application:
         said = request.headers.get("authorization", "")
         try:
             return self._access.admit(said, address, request.scope["certificates"]), address
-        except NotAdmitted as error:
+        except StowAccessDenied as error:
             self._intake.report_rejected(f"STOW-RS: {error}", Source("", address))
             asked = {"WWW_Authenticate": REALM} if error.status == HTTPStatus.UNAUTHORIZED else {}
-            raise Turned(error.status, str(error), **asked) from None
+            raise RequestRejected(error.status, str(error), **asked) from None
 
     async def _stored(
         self, request: Request, boundary: str, name: str, address: str, study_uid: str | None
-    ) -> Answer:
+    ) -> StowResponse:
         association = id(request)  # open for as long as it is counted, so no other has it
         try:
-            storing = Storing(
+            storing = StowStore(
                 self._intake,
                 boundary,
                 Source(name, address, association),
@@ -123,8 +127,8 @@ class Application:
                 classes=self._classes,
                 most_bytes=self._receiver.instance_bytes,
             )
-        except Malformed as error:
-            raise Turned(HTTPStatus.BAD_REQUEST, f"boundary: {error}") from None
+        except MultipartError as error:
+            raise RequestRejected(HTTPStatus.BAD_REQUEST, f"boundary: {error}") from None
         self._intake.associations.opened(association)
         try:
             async for piece in self._pieces(request):
@@ -147,7 +151,7 @@ class Application:
                 while more and len(held) < PIECE:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
-                        raise Gone
+                        raise ClientDisconnected
                     held += message.get("body", b"")
                     more = message.get("more_body", False)
             yield bytes(held)
@@ -160,16 +164,16 @@ def _boundary(request: Request) -> str:
     kind = content.get_content_type()
     inner = str(content.get_param("type", DICOM)).lower()
     if kind != "multipart/related" or inner != DICOM:
-        raise Turned(
+        raise RequestRejected(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f'send Content-Type: multipart/related; type="{DICOM}"; boundary=..., with one Part 10 '
             "file a part",
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Turned(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send it without Content-Encoding")
+        raise RequestRejected(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send it without Content-Encoding")
     boundary = content.get_boundary()
     if boundary is None:
-        raise Turned(HTTPStatus.BAD_REQUEST, "the Content-Type names no boundary")
+        raise RequestRejected(HTTPStatus.BAD_REQUEST, "the Content-Type names no boundary")
     return boundary
 
 
@@ -187,11 +191,13 @@ def _wanted(request: Request) -> str:
         accepted.append((name.strip().lower() or "*/*", weight))
     wanted = media_type(accepted)
     if wanted is None:
-        raise Turned(HTTPStatus.NOT_ACCEPTABLE, "accept application/dicom+json, or dicom+xml")
+        raise RequestRejected(
+            HTTPStatus.NOT_ACCEPTABLE, "accept application/dicom+json, or dicom+xml"
+        )
     return wanted
 
 
-def _told(answer: Answer, wanted: str) -> Response:
+def _told(answer: StowResponse, wanted: str) -> Response:
     """Return the module, or what was wrong where there is nothing to stand in it."""
     if answer.cut is not None and answer.is_empty:
         status, why = answer.cut

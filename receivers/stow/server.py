@@ -26,7 +26,7 @@ START_S = 10.0
 POLL_S = 0.01
 
 
-class Connection(H11Protocol):
+class StowConnection(H11Protocol):
     """A connection with bounds, which tells the application its client certificate."""
 
     ask_s: float  #: for a request to have begun, and its headers to be whole
@@ -67,7 +67,7 @@ def _knowing(app: ASGIApp, certificates: frozenset[str]) -> ASGIApp:
     return knowing
 
 
-class Server(uvicorn.Server):
+class StowServer(uvicorn.Server):
     """A server that leaves no connection behind when it ends.
 
     A TLS peer that does not say goodbye would keep its own until long after.
@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 
 
 @dataclass(frozen=True)
-class Serving:
+class RunningStowServer:
     """A server that answers; `end` ends it."""
 
     server: uvicorn.Server
@@ -95,9 +95,11 @@ class Serving:
         self.thread.join()
 
 
-def serve(app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s: float) -> Serving:
+def serve(
+    app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s: float
+) -> RunningStowServer:
     """Answer in a thread; raise ConfigurationError if nobody can be heard."""
-    protocol = type("BoundedConnection", (Connection,), {"ask_s": ask_s})
+    protocol = type("BoundedConnection", (StowConnection,), {"ask_s": ask_s})
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -112,7 +114,7 @@ def serve(app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s:
         ws="none",
     )
     listener = _listening(host, port)
-    server = Server(config)
+    server = StowServer(config)
     thread = threading.Thread(target=partial(server.run, [listener]), name="stow", daemon=True)
     thread.start()
     until = time.monotonic() + START_S
@@ -120,7 +122,7 @@ def serve(app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s:
         time.sleep(POLL_S)
     if not server.started:
         raise ConfigurationError("the HTTP server did not start: the log says why")
-    return Serving(server, thread)
+    return RunningStowServer(server, thread)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -11,15 +11,21 @@ from struct import Struct
 
 import structlog
 
-from receivers.c_store import answered
-from receivers.stow.answer import Answer, Reason, Reference
-from triage.dimse import Status
+from receivers.stow.answer import StowFailureReason, StowReference, StowResponse
+from triage.dicom.multipart_related import (
+    Multipart,
+    MultipartError,
+    PartData,
+    PartEnded,
+    PartStarted,
+)
+from triage.dimse.statuses import StoreStatus
+from triage.dimse.store_response import store_status
 from triage.domain.errors import DamagedInstance, SpoolFull
 from triage.domain.instance import Receipt, Source
 from triage.domain.uid import is_uid
-from triage.intake import Intake
-from triage.multipart import Began, Came, Ended, Malformed, Multipart
-from triage.ports import Aside
+from triage.pipeline.intake import Intake
+from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +39,7 @@ PARTS_MAX = 20_000  #: of a request: each stands in its answer
 DICOM = "application/dicom"
 
 
-class Storing:
+class StowStore:
     """One request. `take` what comes, `end` it; `close` it in any case."""
 
     def __init__(  # noqa: PLR0913 - what a request is about
@@ -51,14 +57,14 @@ class Storing:
         `study_uid`: the study of the address, if there is one; `classes`: SOP classes that are
         taken; `most_bytes`: the size of the largest instance.
         """
-        self.answer = Answer()
+        self.answer = StowResponse()
         self._multipart = Multipart(boundary)
         self._intake = intake
         self._source = source
         self._study_uid = study_uid
         self._classes = classes
         self._most_bytes = most_bytes
-        self._part: _Part | None = None
+        self._part: _StowPart | None = None
 
     def take(self, chunk: bytes) -> None:
         """Store what is whole with this chunk; after `cut` the rest is nothing to us."""
@@ -67,7 +73,7 @@ class Storing:
         try:
             for event in self._multipart.feed(chunk):
                 self._happened(event)
-        except Malformed as error:
+        except MultipartError as error:
             self.cut(HTTPStatus.BAD_REQUEST, f"the multipart message cannot be read: {error}")
 
     def end(self) -> None:
@@ -76,7 +82,7 @@ class Storing:
             return
         try:
             self._multipart.end()
-        except Malformed as error:
+        except MultipartError as error:
             self.cut(HTTPStatus.BAD_REQUEST, f"the multipart message is not whole: {error}")
             return
         if self.answer.is_empty:
@@ -94,58 +100,60 @@ class Storing:
             self._part.discard()
             self._part = None
 
-    def _happened(self, event: Began | Came | Ended) -> None:
-        if isinstance(event, Began):
+    def _happened(self, event: PartStarted | PartData | PartEnded) -> None:
+        if isinstance(event, PartStarted):
             count = len(self.answer.stored) + len(self.answer.failed) + len(self.answer.unnamed)
             if count >= PARTS_MAX:
-                raise Malformed(f"more than {PARTS_MAX} parts: send them in several requests")
-            self._part = _Part(self._intake, self._most_bytes, event.headers.get("content-type"))
-        elif self._part is not None and isinstance(event, Came):
+                raise MultipartError(f"more than {PARTS_MAX} parts: send them in several requests")
+            self._part = _StowPart(
+                self._intake, self._most_bytes, event.headers.get("content-type")
+            )
+        elif self._part is not None and isinstance(event, PartData):
             self._part.append(event.content)
         elif self._part is not None:
             part, self._part = self._part, None
             self._keep(part)
 
-    def _keep(self, part: "_Part") -> None:
+    def _keep(self, part: "_StowPart") -> None:
         """Have a whole part accepted, and note for the answer what became of it."""
         receipts: list[Receipt] = []
         try:
             reason = self._refusal(part) or _reason(
-                answered(lambda: receipts.append(part.keep(self._source, self._study_uid)))
+                store_status(lambda: receipts.append(part.keep(self._source, self._study_uid)))
             )
         except Exception as error:  # a defect must not end the request
             log.exception("instance not taken", exc_info=error)
-            reason = Reason.PROCESSING_FAILURE
+            reason = StowFailureReason.PROCESSING_FAILURE
         finally:
             part.discard()
         if reason is None:
             identity = receipts[0].identity
-            stored = Reference(identity.sop_class_uid, identity.sop_instance_uid)
+            stored = StowReference(identity.sop_class_uid, identity.sop_instance_uid)
             self.answer.stored.append(stored)
         else:
             self._intake.metrics.refused(f"0x{reason:04X}")
             self.answer.fail(part.reference, reason)
 
-    def _refusal(self, part: "_Part") -> Reason | None:
+    def _refusal(self, part: "_StowPart") -> StowFailureReason | None:
         """Return why nothing of a part is kept, None if it may be; such a part is an incident."""
         reference = part.reference
         if not part.is_dicom:
-            why, reason = f"a part is not {DICOM}", Reason.CANNOT_UNDERSTAND
+            why, reason = f"a part is not {DICOM}", StowFailureReason.CANNOT_UNDERSTAND
         elif part.size == 0:
-            why, reason = "a part is empty", Reason.CANNOT_UNDERSTAND
+            why, reason = "a part is empty", StowFailureReason.CANNOT_UNDERSTAND
         elif part.is_too_large:
             why = f"larger than receiver.instance_bytes, {self._most_bytes}"
-            reason = Reason.TOO_LARGE
+            reason = StowFailureReason.TOO_LARGE
         elif reference is not None and reference.sop_class_uid not in self._classes:
             why = f"{reference.sop_class_uid} is no storage SOP class that is taken"
-            reason = Reason.CLASS_NOT_SUPPORTED
+            reason = StowFailureReason.CLASS_NOT_SUPPORTED
         else:
             return None
         self._intake.report_refused(why, self._source)
         return reason
 
 
-class _Part:
+class _StowPart:
     """A part on its way into the spool; it is read on although it will not be kept."""
 
     def __init__(self, intake: Intake, most_bytes: int, content_type: str | None) -> None:
@@ -154,7 +162,7 @@ class _Part:
         self.is_dicom = content_type is None or media_type_of(content_type) == DICOM
         self.size = 0
         self._head = bytearray()
-        self._aside: Aside | None = None
+        self._aside: StagedFile | None = None
         self._error: SpoolFull | OSError | None = None
 
     @property
@@ -192,13 +200,13 @@ class _Part:
             self._aside = None
 
     @property
-    def reference(self) -> Reference | None:
+    def reference(self) -> StowReference | None:
         """Return which instance it is by its file meta information (PS3.10 7.1), if it says so."""
         found = _meta(self._head)
         uids = [found.get(tag, b"").rstrip(b"\0").decode("ascii", "replace") for tag in UIDS]
         if not all(map(is_uid, uids)):
             return None
-        return Reference(*uids)
+        return StowReference(*uids)
 
 
 def _meta(head: bytes | bytearray) -> dict[tuple[int, int], bytes]:
@@ -226,5 +234,5 @@ def media_type_of(content_type: str) -> str:
     return message.get_content_type()
 
 
-def _reason(status: int) -> Reason | None:
-    return None if status == Status.SUCCESS else Reason(status)
+def _reason(status: int) -> StowFailureReason | None:
+    return None if status == StoreStatus.SUCCESS else StowFailureReason(status)

@@ -30,9 +30,9 @@ from tests.acceptance.site import CALLED, CALLING
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock
-from triage.demo import free_port
-from triage.imaging.header import data_set_of
+from triage.cli.demo_site import free_port
+from triage.dicom.header import data_set_of
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 from triage.store.schema import instances
 

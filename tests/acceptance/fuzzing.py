@@ -24,8 +24,9 @@ from tests.acceptance.site import CALLED, CALLING
 from tests.builders.bent import ABORT, PLAIN_RQ, RELEASE_RQ, Conversation, conversations
 from tests.builders.images import image
 from tests.integration.servers import HOST, wait_until
-from triage.bootstrap import SystemClock
-from triage.dimse import AT_ONCE, Status
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 
 #: Settings of the receiver: who says nothing is soon given up.
@@ -183,9 +184,9 @@ class Fuzzing:
         port = self.receiver.port
         association = ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[AT_ONCE])
         assert association.is_established
-        assert association.send_c_echo().Status == Status.SUCCESS
+        assert association.send_c_echo().Status == StoreStatus.SUCCESS
         one = image("good", "good", self.rounds)
-        assert association.send_c_store(one).Status == Status.SUCCESS
+        assert association.send_c_store(one).Status == StoreStatus.SUCCESS
         association.release()
         kept = self.receiver.state / "spool" / one.StudyInstanceUID
         assert (kept / f"{one.SOPInstanceUID}.dcm").is_file()

@@ -14,7 +14,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, _config
 
-from triage.dimse import AT_ONCE, Status
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
 
 PDU_BYTES = 131_072
 PATIENCE_S = 10
@@ -29,7 +30,7 @@ def send(ae: AE, host: str, port: int, called: str, folder: Path) -> None:
         if not association.is_established:
             return
         answer: Dataset = association.send_c_store(path)
-        if answer.get("Status") == Status.SUCCESS:
+        if answer.get("Status") == StoreStatus.SUCCESS:
             _say(path.name)
     association.release()
 

@@ -15,10 +15,11 @@ import yaml
 
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock, open_ledger
+from triage.cli.demo_site import free_port
 from triage.config import load
-from triage.demo import free_port
 from triage.domain.study import ENDED, StudyRevision
+from triage.runtime.clock import SystemClock
+from triage.runtime.storage import open_ledger
 from triage.store.ledger import SqlLedger
 
 CALLING = "SCANNERPACS"
@@ -28,7 +29,7 @@ WORKERS = 2  #: one assesses, one delivers
 
 
 @dataclass(frozen=True)
-class Site:
+class LiveSite:
     """A running worker."""
 
     folder: Path
@@ -93,7 +94,7 @@ def processes(mark: str, folder: str) -> list[psutil.Process]:
     return found
 
 
-def configure(folder: Path, pacs: Orthanc, **settings: object) -> Site:
+def configure(folder: Path, pacs: Orthanc, **settings: object) -> LiveSite:
     """Write a site's configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -111,13 +112,13 @@ def configure(folder: Path, pacs: Orthanc, **settings: object) -> Site:
         "worker": {"lease_s": 3},
         **settings,
     }
-    site = Site(folder, port, uuid4().hex)
+    site = LiveSite(folder, port, uuid4().hex)
     site.config.write_text(yaml.safe_dump(content))
     return site
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[subprocess.Popen[bytes]]:
+def serving(site: LiveSite) -> Iterator[subprocess.Popen[bytes]]:
     """Run `triage serve` until the block ends, and see that nothing stays behind."""
     environment = {**os.environ, MARK: site.mark}
     command = [sys.executable, "-m", "triage", "--config", str(site.config), "serve"]
@@ -137,14 +138,14 @@ def serving(site: Site) -> Iterator[subprocess.Popen[bytes]]:
             wait_until(lambda: not site.processes(), 10, "the end of all processes")
 
 
-def storescu(site: Site, files: Sequence[Path], *options: str) -> subprocess.Popen[bytes]:
+def storescu(site: LiveSite, files: Sequence[Path], *options: str) -> subprocess.Popen[bytes]:
     """Send files with DCMTK, one association."""
     command = [peer("storescu"), *options, "-aet", CALLING, "-aec", CALLED, HOST, str(site.port)]
     environment = {**os.environ, "TCP_NODELAY": "1"}
     return subprocess.Popen([*command, *map(str, files)], env=environment)
 
 
-def send_in_three_associations(site: Site, files: Sequence[Path], seed: int = 7) -> None:
+def send_in_three_associations(site: LiveSite, files: Sequence[Path], seed: int = 7) -> None:
     """Send every file in shuffled order over three associations at once, a fifth of them twice."""
     order = random.Random(seed)
     shuffled = [*files, *order.sample(list(files), len(files) // 5)]

@@ -8,24 +8,25 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
 )
 
-from tests.acceptance.site import CALLED, CALLING, Site, serving, storescu
+from tests.acceptance.site import CALLED, CALLING, LiveSite, serving, storescu
 from tests.acceptance.test_completeness import QUIET_S, site, status
-from tests.builders.announcing import Scanner, begun, ended
+from tests.builders.announcing import AnnouncingScanner, begun, ended
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from triage.demo import REAL_STUDY, study_uids
-from triage.dimse import AT_ONCE, Step
+from triage.cli.demo_site import REAL_STUDY, study_uids
+from triage.dicom.header import read_identity
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import ProcedureStepStatus
 from triage.domain.study import State
-from triage.imaging.header import read_identity
 
 FILES = sorted(REAL_STUDY.rglob("*.dcm"))
 
 
-def says(site: Site, what: str) -> int:
+def says(site: LiveSite, what: str) -> int:
     """Have the step begin, or end, on an association of its own."""
     ae = AE(ae_title=CALLING)
     ae.add_requested_context(ModalityPerformedProcedureStep)
     association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
-    scanner = Scanner(association)
+    scanner = AnnouncingScanner(association)
     if what == "begins":
         (study_uid,) = study_uids(FILES)
         answer = scanner.begins("1.2.3.4", begun(study_uid))
@@ -42,7 +43,7 @@ def test_1_a_study_is_taken_when_the_step_has_ended_and_all_of_it_is_here(
     pacs.empty()
     running = site(tmp_path / "site", pacs, QUIET_S)
     with serving(running):
-        assert says(running, "begins") == Step.SUCCESS
+        assert says(running, "begins") == ProcedureStepStatus.SUCCESS
         assert storescu(running, FILES, "-xt").wait(60) == 0
         time.sleep(6)  # longer than what evidence has to settle
         (study,) = running.studies()
@@ -51,6 +52,6 @@ def test_1_a_study_is_taken_when_the_step_has_ended_and_all_of_it_is_here(
         killed.kill()
         wait_until(lambda: not killed.is_running(), 10, "the end of the receiver")
         wait_until(lambda: listens(running.port), 30, "the receiver")
-        assert says(running, "ends") == Step.SUCCESS
+        assert says(running, "ends") == ProcedureStepStatus.SUCCESS
         assert running.wait_for_end(40).state is State.DELIVERED, running.log()
         assert f"all {len(FILES)} announced instances are here" in status(running)

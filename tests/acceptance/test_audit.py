@@ -11,15 +11,15 @@ import yaml
 from lxml import etree
 from pydicom import dcmread
 
-from tests.acceptance.site import CALLED, WORKERS, Site, configure, serving, storescu
+from tests.acceptance.site import CALLED, WORKERS, LiveSite, configure, serving, storescu
 from tests.acceptance.test_metrics import PLANTED, STRANGER, planted
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from tests.integration.test_audit_syslog import Repository, rsyslog
+from tests.integration.test_audit_syslog import SyslogRepository, rsyslog
 from tests.peers import peer
 from tests.unit.audit.test_message import SCHEMA
 from triage.audit.message import BOM
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
 from triage.domain.study import State
 from triage.web.passwords import hashed
 
@@ -28,17 +28,17 @@ STARTED = ("Application Activity", "Application Start", "0")
 STOPPED = ("Application Activity", "Application Stop", "0")
 
 
-def triage(site: Site, *arguments: str) -> str:
+def triage(site: LiveSite, *arguments: str) -> str:
     command = [sys.executable, "-m", "triage", "--config", str(site.config), *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return ended.stdout + ended.stderr
 
 
-def waiting(site: Site) -> list[bytes]:
+def waiting(site: LiveSite) -> list[bytes]:
     return [path.read_bytes() for path in sorted((site.state / "audit").glob("*.line"))]
 
 
-def ended(server: Repository, site: Site) -> int:
+def ended(server: SyslogRepository, site: LiveSite) -> int:
     lines = {*server.lines(), *waiting(site)}
     return sum(b'originalText="Application Stop"' in line for line in lines)
 

@@ -15,12 +15,13 @@ from tests.acceptance.fuzzing import errors_in
 from tests.acceptance.site import CALLED, CALLING
 from tests.integration.servers import HOST
 from tests.peers import real_data
-from triage.bootstrap import SystemClock
-from triage.dimse import AT_ONCE, Status
-from triage.imaging.header import data_set_of
+from triage.dicom.header import data_set_of
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 
-ANSWERS = {Status.SUCCESS, Status.CANNOT_UNDERSTAND, Status.DATA_SET_DOES_NOT_MATCH}
+ANSWERS = {StoreStatus.SUCCESS, StoreStatus.CANNOT_UNDERSTAND, StoreStatus.DATA_SET_DOES_NOT_MATCH}
 DAMAGED = (InvalidDicomError, AttributeError, ValueError, NotImplementedError, OSError, EOFError)
 
 
@@ -67,8 +68,8 @@ def test_11_each_awkward_file_is_kept_as_it_came_or_refused(
             paths = ledger.known_paths()
     said = [answer for answer in answers.values() if answer is not None]
     assert set(said) <= ANSWERS
-    assert said.count(Status.SUCCESS) > 30
-    stored = [path for path, answer in answers.items() if answer == Status.SUCCESS]
+    assert said.count(StoreStatus.SUCCESS) > 30
+    stored = [path for path, answer in answers.items() if answer == StoreStatus.SUCCESS]
     lost = [path.name for path in stored if data_set_of(path.read_bytes()) not in kept]
     assert not lost
     assert {str(path.relative_to(spool)) for path in spool.glob("[0-9]*/*.dcm")} == paths

@@ -13,11 +13,12 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 from pynetdicom import AE
 
-from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import unavailable
-from triage.demo import REAL_STUDY
-from triage.dimse import AT_ONCE, Status
+from triage.cli.demo_site import REAL_STUDY
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
 from triage.domain.study import State
 
 DISK = 400_000_000
@@ -41,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
-def site(disk: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> Site:
+def site(disk: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> LiveSite:
     running = configure(disk, pacs)
     content = yaml.safe_load(running.config.read_text())
     content["receiver"] |= {"fast": request.param, "free_bytes": FLOOR}
@@ -58,7 +59,7 @@ def renamed(path: Path) -> Dataset:
     return dataset
 
 
-def statuses(site: Site, datasets: list[Dataset]) -> list[int]:
+def statuses(site: LiveSite, datasets: list[Dataset]) -> list[int]:
     """Return what pynetdicom is answered, on one association."""
     ae = AE(ae_title=CALLING)
     ae.add_requested_context(datasets[0].SOPClassUID, datasets[0].file_meta.TransferSyntaxUID)
@@ -69,13 +70,13 @@ def statuses(site: Site, datasets: list[Dataset]) -> list[int]:
     return answers
 
 
-def status(site: Site) -> str:
+def status(site: LiveSite) -> str:
     command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
 
 def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
-    site: Site, disk: Path, pacs: Orthanc
+    site: LiveSite, disk: Path, pacs: Orthanc
 ) -> None:
     pacs.empty()
     ballast = disk / "ballast"
@@ -84,7 +85,7 @@ def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
         ballast.write_bytes(bytes(FLOOR + 10_000_000))
         wait_until((site.state / "held-back").exists, 10, "the notice")
         other = [renamed(path) for path in FILES[:20]]
-        assert statuses(site, other) == [Status.OUT_OF_RESOURCES] * 20
+        assert statuses(site, other) == [StoreStatus.OUT_OF_RESOURCES] * 20
         assert storescu(site, FILES, JPEG_LS).wait(60) != 0
         assert re.match(r"not receiving: 1\d\d MB free of a floor of 200 MB\n", status(site))
         # What was here goes its way all the same.
@@ -92,7 +93,7 @@ def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
         assert len(site.studies()) == 1
         ballast.unlink()
         wait_until(lambda: not (site.state / "held-back").exists(), 10, "the end of it")
-        assert statuses(site, other) == [Status.SUCCESS] * 20
+        assert statuses(site, other) == [StoreStatus.SUCCESS] * 20
         assert storescu(site, FILES, JPEG_LS).wait(60) == 0
         wait_until(lambda: len(site.studies()) == 2, 10, "the other study")
         assert site.studies()[-1].instances == 20

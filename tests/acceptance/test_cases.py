@@ -19,13 +19,12 @@ from export.__main__ import CLIPS
 from export.evaluate import embed
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
-from tests.acceptance.site import Site, configure, serving, storescu
+from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.fakes import FakeLibrary
 from tests.integration.servers import Orthanc, wait_until
 from triage.cases.fit import fit
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS
 from triage.config import load
-from triage.demo import ASKED, DRAWN_HEARTS
-from triage.documents import read
 from triage.domain.case import Case
 from triage.domain.finding import Examples
 from triage.domain.study import State
@@ -36,6 +35,7 @@ from triage.phantom.archive import write_study
 from triage.phantom.heart import draw
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
+from triage.yaml_models import read
 
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
@@ -172,7 +172,7 @@ def _only(library: ExactLibrary, uids: set[str]) -> FakeLibrary:
 
 
 @pytest.fixture(scope="module")
-def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, list[str]]:
+def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[LiveSite, list[str]]:
     """Return a site that has assessed two studies of one patient, and their UIDs."""
     folder = tmp_path_factory.mktemp("site")
     model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
@@ -192,13 +192,13 @@ def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sit
     return site, uids
 
 
-def said(site: Site, *arguments: str) -> str:
+def said(site: LiveSite, *arguments: str) -> str:
     done = asked(site, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def asked(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
+def asked(site: LiveSite, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "triage", "--config", str(site.config), *arguments],
         capture_output=True,
@@ -209,7 +209,7 @@ def asked(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_assessed_study_is_found_in_words_and_by_likeness(
-    served: tuple[Site, list[str]],
+    served: tuple[LiveSite, list[str]],
 ) -> None:
     site, (first, second) = served
     found = json.loads(said(site, "search", "Left ventricle is dilated", "--json"))
@@ -223,7 +223,7 @@ def test_an_assessed_study_is_found_in_words_and_by_likeness(
 
 
 def test_a_report_lists_the_patient_s_own_earlier_study_with_its_images(
-    served: tuple[Site, list[str]], pacs: Orthanc
+    served: tuple[LiveSite, list[str]], pacs: Orthanc
 ) -> None:
     _, (first, second) = served
     report = next(
@@ -236,7 +236,9 @@ def test_a_report_lists_the_patient_s_own_earlier_study_with_its_images(
 
 
 @pytest.fixture(scope="module")
-def asking(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Site:
+def asking(
+    served: tuple[LiveSite, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> LiveSite:
     """Return the site with a finding more, which is asked by one of its two studies."""
     site, (first, second) = served
     folder = tmp_path_factory.mktemp("asking")
@@ -252,7 +254,7 @@ def asking(served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFact
     return replace(site, folder=folder)
 
 
-def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: Site) -> None:
+def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: LiveSite) -> None:
     assert "not yet fitted" in said(asking, "findings", "list")
     fitted = said(asking, "findings", "fit")
     assert "like_the_first: fitted from 1 with it and 1 without" in fitted
@@ -263,8 +265,8 @@ def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: Site) -> None:
 
 @pytest.fixture(scope="module")
 def renewed(
-    served: tuple[Site, list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Site, str]:
+    served: tuple[LiveSite, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[LiveSite, str]:
     """Return the site with another bundle, and what was said before that had embedded the past."""
     site, _ = served
     folder = tmp_path_factory.mktemp("renewed")
@@ -282,7 +284,7 @@ def renewed(
 
 
 def test_a_new_bundle_embeds_the_past_aside_while_the_old_one_still_has_it(
-    served: tuple[Site, list[str]], renewed: tuple[Site, str]
+    served: tuple[LiveSite, list[str]], renewed: tuple[LiveSite, str]
 ) -> None:
     (site, uids), (new, before) = served, renewed
     assert "2 past cases are not embedded by this bundle yet" in before
@@ -293,7 +295,7 @@ def test_a_new_bundle_embeds_the_past_aside_while_the_old_one_still_has_it(
 
 
 def test_a_forgotten_patient_is_in_no_search_and_no_file(
-    served: tuple[Site, list[str]], asking: Site, renewed: tuple[Site, str]
+    served: tuple[LiveSite, list[str]], asking: LiveSite, renewed: tuple[LiveSite, str]
 ) -> None:
     site, _ = served
     said(asking, "findings", "fit")

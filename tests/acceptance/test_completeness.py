@@ -18,13 +18,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
-from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.builders.hearts import instances
 from tests.builders.images import part10
 from tests.integration.servers import HOST, Orthanc, orthanc, wait_until
+from triage.dimse.store_scu import StorePeer, send
 from triage.domain.study import State
 from triage.phantom.habits import Vendor
-from triage.send import Peer, send
 
 QUIET_S = 60
 
@@ -38,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> Site:
+def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> LiveSite:
     """Write the configuration of a site that waits so."""
     running = configure(folder, pacs)
     content = yaml.safe_load(running.config.read_text())
@@ -47,7 +47,7 @@ def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> Sit
     return running
 
 
-def status(site: Site) -> str:
+def status(site: LiveSite) -> str:
     (study,) = site.studies()
     command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
     return subprocess.run(
@@ -80,7 +80,7 @@ def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
         asked = {"ae_title": pacs.ae_title, "host": HOST, "port": pacs.dicom_port}
         running = site(tmp_path, pacs, QUIET_S, settle_s=1, evidence=["count"], ask=asked)
         some = files[:5]
-        send(some, Peer(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
+        send(some, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
         with serving(running):
             began = time.monotonic()
             assert storescu(running, some).wait(60) == 0

@@ -6,23 +6,23 @@ import pytest
 
 from tests.acceptance.crashes.faults import FAULTS
 from tests.acceptance.crashes.matrix import MOMENTS, cells, every, table
+from triage.crash_points import CrashPoint
 from triage.domain.study import Event
-from triage.steps import Step
 
 #: A telling fault of each step; a new step has everything killed.
 TELLING = {
-    Step.WRITTEN: "disk full",
-    Step.DURABLE: "receiver killed",
-    Step.NAMED: "network cut",
-    Step.RECORDED: "receiver killed",
-    Step.STUDY_SENT: "Redis killed, its data gone",
-    Step.READ: "assessing worker killed",
-    Step.REPORTED: "database killed",
-    Step.STORED: "clock an hour back",
-    Step.DELIVERY_SENT: "Redis killed, its data gone",
-    Step.DELIVERY_TAKEN: "delivering worker killed",
-    Step.PRODUCT_SENT: "delivering worker killed",
-    Step.DELIVERED: "tasks doubled",
+    CrashPoint.WRITTEN: "disk full",
+    CrashPoint.DURABLE: "receiver killed",
+    CrashPoint.NAMED: "network cut",
+    CrashPoint.RECORDED: "receiver killed",
+    CrashPoint.STUDY_SENT: "Redis killed, its data gone",
+    CrashPoint.READ: "assessing worker killed",
+    CrashPoint.REPORTED: "database killed",
+    CrashPoint.STORED: "clock an hour back",
+    CrashPoint.DELIVERY_SENT: "Redis killed, its data gone",
+    CrashPoint.DELIVERY_TAKEN: "delivering worker killed",
+    CrashPoint.PRODUCT_SENT: "delivering worker killed",
+    CrashPoint.DELIVERED: "tasks doubled",
     Event.INSTANCE_RECEIVED: "clock a day ahead",
     Event.JUDGED_COMPLETE: "receiver killed",
     Event.CLAIMED: "tasks doubled",

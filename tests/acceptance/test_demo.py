@@ -10,7 +10,7 @@ from uuid import uuid4
 from pydicom import dcmread
 
 from tests.acceptance.site import MARK, processes
-from triage.demo import DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw

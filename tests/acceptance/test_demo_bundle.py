@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 
 from export.__main__ import CLIPS
-from export.evaluate import LEAST_AUC, Embedded, Evaluation, embed, evaluate, paraphrased
+from export.evaluate import LEAST_AUC, EmbeddedPairs, Evaluation, embed, evaluate, paraphrased
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
-from tests.acceptance.site import Site, configure, serving, storescu
+from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.servers import Orthanc
-from triage.assess import read_summary
-from triage.demo import ASKED, DRAWN_HEARTS
-from triage.documents import read
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS
 from triage.domain.assessment import Answer, Flag
 from triage.domain.study import State
 from triage.findings.loader import load_findings
@@ -28,6 +26,8 @@ from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import EXTERNAL_LOOK, write_study
 from triage.phantom.heart import draw
 from triage.phantom.signal import LOOKS
+from triage.pipeline.assess import read_summary
+from triage.yaml_models import read
 
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 RUN = CLIPS.parent / "demo_run"
@@ -49,7 +49,7 @@ def encoder() -> OnnxEncoder:
 @pytest.fixture(scope="module", params=SETS)
 def measured(
     request: pytest.FixtureRequest, encoder: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Pairs, Embedded, Evaluation]:
+) -> tuple[str, Pairs, EmbeddedPairs, Evaluation]:
     folder = tmp_path_factory.mktemp(request.param)
     form = read(CLIPS / "demo.yaml", ClipForm)
     external = request.param == "external"
@@ -106,7 +106,7 @@ def test_3_the_whole_evaluation_reached_its_goals() -> None:
 
 
 def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
-    measured: tuple[str, Pairs, Embedded, Evaluation],
+    measured: tuple[str, Pairs, EmbeddedPairs, Evaluation],
 ) -> None:
     name, _, _, found = measured
     stated = open_bundle(DRAWN_HEARTS).manifest.evaluation[name]
@@ -116,7 +116,7 @@ def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
 
 
 def test_other_words_find_the_same(
-    measured: tuple[str, Pairs, Embedded, Evaluation], encoder: OnnxEncoder
+    measured: tuple[str, Pairs, EmbeddedPairs, Evaluation], encoder: OnnxEncoder
 ) -> None:
     _, pairs, embedded, found = measured
     other = paraphrased(pairs, embedded, encoder, PARAPHRASES)
@@ -144,7 +144,7 @@ def served(
         yield answers
 
 
-def _answers(site: Site) -> dict[str, Answer]:
+def _answers(site: LiveSite) -> dict[str, Answer]:
     study = site.studies()[-1]
     ledger = site.ledger()
     summary = ledger.summary(study.study_uid, study.revision)

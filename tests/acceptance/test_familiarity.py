@@ -6,14 +6,14 @@ The whole table lies in export/demo_run/familiarity.md; these hearts are others 
 import numpy as np
 import pytest
 
-from export import unlike
+from export import ood_evaluation as unlike
 from export.__main__ import CLIPS
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.peers import real_data
-from triage.demo import DRAWN_HEARTS
-from triage.documents import read
+from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, ClipForm, open_bundle
+from triage.yaml_models import read
 
 SEEDS = {"internal": range(71_000, 71_060), "external": range(72_000, 72_060)}
 COUNT = 40

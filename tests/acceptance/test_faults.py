@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.acceptance.site import Site, configure, serving, storescu
+from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.servers import Orthanc, orthanc, wait_until
-from triage.demo import REAL_STUDY
+from triage.cli.demo_site import REAL_STUDY
 from triage.domain.study import State
 
 FILES = sorted(REAL_STUDY.rglob("*.dcm"))
@@ -24,26 +24,26 @@ def pacs(tmp_path: Path) -> Iterator[Orthanc]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, pacs: Orthanc) -> Site:
+def site(tmp_path: Path, pacs: Orthanc) -> LiveSite:
     return configure(tmp_path / "site", pacs)
 
 
-def send(site: Site) -> None:
+def send(site: LiveSite) -> None:
     assert storescu(site, FILES, JPEG_LS).wait(60) == 0
 
 
-def wait_for_state(site: Site, state: State) -> None:
+def wait_for_state(site: LiveSite, state: State) -> None:
     wait_until(lambda: any(s.state is state for s in site.studies()), 60, state)
 
 
-def the_report_arrives_once(site: Site, pacs: Orthanc) -> None:
+def the_report_arrives_once(site: LiveSite, pacs: Orthanc) -> None:
     assert site.wait_for_end().state is State.DELIVERED, site.log()
     time.sleep(3)  # a second report would arrive now
     assert len(pacs.reports()) == 1
     assert [study.revision for study in site.studies()] == [1]
 
 
-def test_3_worker_and_redis_killed_together_in_the_middle(site: Site, pacs: Orthanc) -> None:
+def test_3_worker_and_redis_killed_together_in_the_middle(site: LiveSite, pacs: Orthanc) -> None:
     with serving(site):
         send(site)
         wait_for_state(site, State.ASSESSING)
@@ -53,7 +53,7 @@ def test_3_worker_and_redis_killed_together_in_the_middle(site: Site, pacs: Orth
         the_report_arrives_once(site, pacs)
 
 
-def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: Site) -> None:
+def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: LiveSite) -> None:
     with serving(site) as supervisor:
         supervisor.kill()
         wait_until(
@@ -66,7 +66,9 @@ def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: Site) -> Non
             orphan.terminate()
 
 
-def test_2_a_pacs_that_is_down_gets_its_report_when_it_is_back(tmp_path: Path, site: Site) -> None:
+def test_2_a_pacs_that_is_down_gets_its_report_when_it_is_back(
+    tmp_path: Path, site: LiveSite
+) -> None:
     """The destination of this site is an Orthanc that is ended before the study comes."""
     ended = configure(tmp_path / "other", _ended(tmp_path / "ended"))
     with serving(ended):
@@ -83,5 +85,5 @@ def _ended(folder: Path) -> Orthanc:
         return server
 
 
-def _port(site: Site) -> int:
+def _port(site: LiveSite) -> int:
     return int(yaml.safe_load(site.config.read_text())["destinations"][0]["port"])

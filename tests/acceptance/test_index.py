@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
 from tests.builders.readings import basic_text_sr
-from triage.demo import ASKED, DRAWN_HEARTS
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw

@@ -11,7 +11,7 @@ import highdicom as hd
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.acceptance.site import Site, configure, send_in_three_associations, serving
+from tests.acceptance.site import LiveSite, configure, send_in_three_associations, serving
 from tests.integration.object_store import object_store
 from tests.integration.servers import Orthanc
 from tests.peers import peer, real_data
@@ -29,7 +29,7 @@ def site(
     pacs: Orthanc,
     files: list[Path],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+) -> Iterator[LiveSite]:
     """Yield a site that has received the real study and delivered its report.
 
     Its spool is in the state folder, or in an object store.
@@ -51,7 +51,7 @@ def site(
 
 
 @pytest.fixture(scope="module")
-def report(site: Site, pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(site: LiveSite, pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the one report as a file."""
     (content,) = pacs.reports()
     path = tmp_path_factory.mktemp("report") / "sr.dcm"
@@ -65,13 +65,13 @@ def first(files: list[Path]) -> Dataset:
     return dcmread(files[0], stop_before_pixels=True)
 
 
-def test_the_study_is_delivered_in_one_revision(site: Site) -> None:
+def test_the_study_is_delivered_in_one_revision(site: LiveSite) -> None:
     (study,) = site.studies()
     assert (study.state, study.revision, study.instances) == (State.DELIVERED, 1, 275)
     assert study.attempts == 1
 
 
-def test_orthanc_receives_exactly_one_report(site: Site, pacs: Orthanc) -> None:
+def test_orthanc_receives_exactly_one_report(site: LiveSite, pacs: Orthanc) -> None:
     assert site.studies()
     assert len(pacs.reports()) == 1
     assert len(pacs.get("/instances")) == 2  # and the same on one page
@@ -143,7 +143,7 @@ def test_an_untrained_model_flags_nothing(report: Path) -> None:
     assert '"Absent"' not in shown
 
 
-def test_what_was_delivered_is_what_was_stored(report: Path, site: Site) -> None:
+def test_what_was_delivered_is_what_was_stored(report: Path, site: LiveSite) -> None:
     """Orthanc writes file meta information of its own; the data set is ours to the byte."""
     ledger = site.ledger()
     delivery, page = ledger.deliveries(site.studies()[0].study_uid, 1)
@@ -158,7 +158,7 @@ def _data_set(part10: bytes) -> bytes:
     return part10[128 + 4 + 12 + meta.FileMetaInformationGroupLength :]
 
 
-def test_no_patient_identifier_stands_in_the_log(site: Site, first: Dataset) -> None:
+def test_no_patient_identifier_stands_in_the_log(site: LiveSite, first: Dataset) -> None:
     log = site.log()
     assert "delivered" in log
     for secret in (str(first.PatientName), str(first.PatientID)):

@@ -11,11 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from tests.acceptance.site import CALLED, CALLING, Site, configure, serving, storescu
+from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import peer
-from triage.demo import REAL_STUDY, free_port
+from triage.cli.demo_site import REAL_STUDY, free_port
 from triage.domain.study import State
 
 FILES = sorted(REAL_STUDY.rglob("*.dcm"))
@@ -25,7 +25,7 @@ Samples = dict[tuple[str, ...], float]
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
-def site(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> Site:
+def site(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> LiveSite:
     running = configure(tmp_path / "site", pacs, metrics={"port": free_port()})
     content = yaml.safe_load(running.config.read_text())
     content["receiver"]["fast"] = request.param
@@ -33,7 +33,7 @@ def site(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> Site:
     return running
 
 
-def scraped(site: Site) -> str:
+def scraped(site: LiveSite) -> str:
     port = yaml.safe_load(site.config.read_text())["metrics"]["port"]
     with urllib.request.urlopen(f"http://{HOST}:{port}/metrics") as answer:
         return bytes(answer.read()).decode()
@@ -48,7 +48,7 @@ def samples(text: str) -> Samples:
     }
 
 
-def seen(site: Site) -> Samples:
+def seen(site: LiveSite) -> Samples:
     return samples(scraped(site))
 
 
@@ -62,7 +62,7 @@ def planted(folder: Path) -> Iterator[Path]:
         yield folder / path.name.replace("phase", path.parent.name)
 
 
-def test_a_site_shows_what_it_does_and_nobody_s_identity(site: Site, tmp_path: Path) -> None:
+def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_path: Path) -> None:
     files = list(planted(tmp_path))
     with serving(site):
         assert storescu(site, [*files, *files[:3]], "-xt").wait(60) == 0
@@ -104,7 +104,7 @@ def test_a_site_shows_what_it_does_and_nobody_s_identity(site: Site, tmp_path: P
     assert not any(UID(word).is_valid for word in text.split() if word.count(".") > 3)
 
 
-def test_a_broker_that_does_not_answer_shows_as_such(site: Site) -> None:
+def test_a_broker_that_does_not_answer_shows_as_such(site: LiveSite) -> None:
     with serving(site):
         redis = site.process("redis-server")
         redis.suspend()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.acceptance.site import Site, configure, serving, storescu
+from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
 from tests.integration.servers import Orthanc, wait_until
-from triage.demo import REAL_STUDY
+from triage.cli.demo_site import REAL_STUDY
 from triage.domain.study import State
-from triage.pressure import NoticeFile
+from triage.pipeline.backpressure import NoticeFile
 
 FILES = sorted(REAL_STUDY.rglob("*.dcm"))
 JPEG_LS = "-xt"
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, pacs: Orthanc, store: ObjectStore) -> Site:
+def site(tmp_path: Path, pacs: Orthanc, store: ObjectStore) -> LiveSite:
     running = configure(
         tmp_path / "site", pacs, spool=store.content(), worker={"lease_s": 3, "max_attempts": 1}
     )
@@ -39,16 +39,16 @@ def site(tmp_path: Path, pacs: Orthanc, store: ObjectStore) -> Site:
     return running
 
 
-def triage(site: Site, command: str) -> subprocess.CompletedProcess[str]:
+def triage(site: LiveSite, command: str) -> subprocess.CompletedProcess[str]:
     whole = [sys.executable, "-m", "triage", "--config", str(site.config), command]
     return subprocess.run(whole, capture_output=True, text=True, check=False)
 
 
-def send(site: Site, files: list[Path]) -> int:
+def send(site: LiveSite, files: list[Path]) -> int:
     return storescu(site, files, JPEG_LS).wait(120)
 
 
-def tries(site: Site) -> int:
+def tries(site: LiveSite) -> int:
     """Return how often a worker found that the images cannot be read."""
     ledger = site.ledger()
     try:
@@ -59,7 +59,7 @@ def tries(site: Site) -> int:
 
 
 def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afterwards(
-    site: Site, store: ObjectStore, pacs: Orthanc
+    site: LiveSite, store: ObjectStore, pacs: Orthanc
 ) -> None:
     half = len(FILES) // 2
     with serving(site):

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from receivers.stow.access import kept
 from tests.acceptance.site import configure, serving
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
 from triage.domain.study import ENDED, State
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw

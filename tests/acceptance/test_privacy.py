@@ -25,14 +25,14 @@ from pydicom import Dataset
 from requests import HTTPError as Refused
 
 from receivers.stow.access import kept
-from tests.acceptance.site import CALLED, Site, configure, serving, storescu
-from tests.acceptance.traces import PRIVATE, Watch, named_in, watching
+from tests.acceptance.site import CALLED, LiveSite, configure, serving, storescu
+from tests.acceptance.traces import PRIVATE, TraceWatch, named_in, watching
 from tests.builders.images import image, part10, uid
 from tests.builders.marked import DATES, found_in, mark, marks, word
 from tests.builders.small_studies import small_study
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.demo import ASKED, DRAWN_HEARTS, free_port
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS, free_port
 from triage.domain.study import ENDED, State
 from triage.web.passwords import hashed
 
@@ -48,7 +48,7 @@ BREAKS = f"""
 import os
 from pathlib import Path
 
-from triage import steps
+from triage import crash_points as steps
 
 def broken(moment):
     if moment.name in ("READ", "PRODUCT_SENT") and Path(os.environ["BREAKS"]).exists():
@@ -65,8 +65,8 @@ steps.watch(broken)
 class Lived:
     """A site that has lived through everything, and what was seen meanwhile."""
 
-    site: Site
-    watch: Watch
+    site: LiveSite
+    watch: TraceWatch
     numbers: str  #: for Prometheus
     told: str  #: by commands and the page, to who asked
     complained: str  #: by commands, on stderr
@@ -96,7 +96,7 @@ def lived(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         yield Lived(site, watch, numbers.decode(), *said, temporary)
 
 
-def _site(folder: Path, pacs: Orthanc) -> tuple[Site, dict[str, int]]:
+def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
     ports = {name: free_port() for name in ("stow", "web", "metrics")}
     site = configure(
         folder,
@@ -119,7 +119,7 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[Site, dict[str, int]]:
     return site, ports
 
 
-def _bring_whole_studies(site: Site, folder: Path, stow: int) -> None:
+def _bring_whole_studies(site: LiveSite, folder: Path, stow: int) -> None:
     """One over C-STORE, one over STOW-RS, one in a folder with names that people give."""
     assert storescu(site, _written(1, folder / "sent")).wait(120) == 0
     _ended(site, 1)
@@ -135,7 +135,7 @@ def _bring_whole_studies(site: Site, folder: Path, stow: int) -> None:
     _ended(site, 3)
 
 
-def _bring_damaged_instances(site: Site, folder: Path) -> None:
+def _bring_damaged_instances(site: LiveSite, folder: Path) -> None:
     """What a parser stumbles over holds somebody's name, whatever it stumbles over."""
     said = word("PatientName")
     coded = mark(image("characters", SpecificCharacterSet="ISO 2022 IR 100"))
@@ -163,7 +163,7 @@ def _bring_damaged_instances(site: Site, folder: Path) -> None:
     wait_until(lambda: all(each.state in ENDED for each in site.studies()), 120, "their ends")
 
 
-def _bring_strangers(site: Site, folder: Path) -> None:
+def _bring_strangers(site: LiveSite, folder: Path) -> None:
     """Somebody who may not send tries to."""
     command = [peer("storescu"), "-aet", "STRANGER", "-aec", CALLED, HOST, str(site.port)]
     (folder / "stranger.dcm").write_bytes(part10(mark(image("stranger"))))
@@ -171,7 +171,7 @@ def _bring_strangers(site: Site, folder: Path) -> None:
     assert subprocess.run(command, capture_output=True, check=False).returncode
 
 
-def _break_workers(site: Site, folder: Path) -> None:
+def _break_workers(site: LiveSite, folder: Path) -> None:
     """Every attempt to assess or to deliver ends with an error that nobody has foreseen."""
     (folder / "break").touch()
     before = len(site.studies())
@@ -183,7 +183,7 @@ def _break_workers(site: Site, folder: Path) -> None:
     wait_until(lambda: all(each.state in ENDED for each in site.studies()), 120, "their ends")
 
 
-def _ask(site: Site, web: int) -> tuple[str, str]:
+def _ask(site: LiveSite, web: int) -> tuple[str, str]:
     """Ask whatever people ask; return what was told, and what stood on stderr."""
     uids = [study.study_uid for study in site.studies()]
     first = uids[0]
@@ -222,13 +222,13 @@ def _page(port: int, path: str) -> str:
         return bytes(error.read()).decode()
 
 
-def _said(site: Site, *arguments: str) -> tuple[str, str]:
+def _said(site: LiveSite, *arguments: str) -> tuple[str, str]:
     command = [sys.executable, "-m", "triage", "--config", str(site.config), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout, done.stderr
 
 
-def _raw_stow(site: Site, content: bytes) -> None:
+def _raw_stow(site: LiveSite, content: bytes) -> None:
     """Send bytes that no client would make a data set of."""
     port = yaml.safe_load(site.config.read_text())["receiver"]["stow"]["port"]
     head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
@@ -242,7 +242,7 @@ def _raw_stow(site: Site, content: bytes) -> None:
     ).close()
 
 
-def _ended(site: Site, count: int) -> None:
+def _ended(site: LiveSite, count: int) -> None:
     wait_until(
         lambda: (
             len(found := site.studies()) >= count and all(each.state in ENDED for each in found)

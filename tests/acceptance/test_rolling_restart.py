@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.crashes.load import Load, Sum, is_through
+from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import surroundings
 from tests.integration.servers import wait_until
 
@@ -15,7 +15,7 @@ THROUGH_S = 180.0
 IN_TURN = ("receive", "assess", "deliver", "redis-server")  #: words of their command lines
 
 
-def has_more_than(load: Load, sent: int) -> bool:
+def has_more_than(load: StudyLoad, sent: int) -> bool:
     return len(load.sent) > sent
 
 
@@ -23,7 +23,7 @@ def has_more_than(load: Load, sent: int) -> bool:
 def test_nothing_is_lost_when_every_process_restarts_under_load(short_folder: Path) -> None:
     with (
         surroundings(short_folder, quiet_s=3, reports=["structured_report"]) as around,
-        Load(around.to_site.port, STUDIES) as load,
+        StudyLoad(around.to_site.port, STUDIES) as load,
     ):
         for word in IN_TURN:
             sent = len(load.sent)

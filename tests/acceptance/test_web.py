@@ -25,17 +25,18 @@ from pydicom import Dataset
 from tests.acceptance.site import configure, serving
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock, open_past
 from triage.cases.keys import case_key, patient_key
-from triage.cases.past import Past
+from triage.cases.past import PastCases
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS, free_port
 from triage.config import load
-from triage.demo import ASKED, DRAWN_HEARTS, free_port
 from triage.domain.case import Case
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.runtime.clock import SystemClock
+from triage.runtime.storage import open_past
 from triage.store.ledger import SqlLedger
-from triage.web.brake import FREE
+from triage.web.login_throttle import FREE
 from triage.web.passwords import hashed
 
 COUNT = 200
@@ -52,7 +53,7 @@ class Pages:
 
     folder: Path
     port: int
-    past: Past
+    past: PastCases
     scheme: str = "http"
 
     def ask(self, path: str, user: str = "anna", password: str = "") -> tuple[int, str]:

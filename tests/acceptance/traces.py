@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 from redis.typing import KeyT
 
-from tests.acceptance.site import Site
+from tests.acceptance.site import LiveSite
 from tests.builders.marked import found_in
 
 EVERY_S = 0.2
@@ -50,10 +50,10 @@ def _under(client: "redis.Redis", key: KeyT) -> Iterator[bytes]:
 
 
 @dataclass
-class Watch:
+class TraceWatch:
     """What was wrong with a state folder at any moment of a run."""
 
-    site: Site
+    site: LiveSite
     folders: tuple[Path, ...]
     wrong: set[str] = field(default_factory=set)
     looks: int = 0
@@ -84,9 +84,9 @@ def _wrong(path: Path, mode: int) -> Iterator[str]:
 
 
 @contextmanager
-def watching(site: Site, *folders: Path) -> Iterator[Watch]:
+def watching(site: LiveSite, *folders: Path) -> Iterator[TraceWatch]:
     """Look at the site's state folder and others again and again until the block ends."""
-    watch, ended = Watch(site, (site.state, *folders)), threading.Event()
+    watch, ended = TraceWatch(site, (site.state, *folders)), threading.Event()
 
     def again() -> None:
         while not ended.wait(EVERY_S):

@@ -13,7 +13,7 @@ WORDS = """\
 
 Written by `make crashes`: a real site (`triage serve`, its Redis, an Orthanc, senders that try
 again) brings a small study from its first instance to its end, for every step of its way and every
-fault. The steps are those of `triage/steps.py`, where a crash would part two things, and the events
+fault. The steps are those of `triage/crash_points/__init__.py`, where a crash would part two things, and the events
 of the state machine, each before its transaction is committed. At the step the process is stopped,
 the fault happens, and it goes on, if it still lives.
 

@@ -15,7 +15,7 @@ from tests.integration.gates import Cost, ask, cost, gate, silent
 from tests.integration.servers import wait_until
 from tests.integration.test_c_store import dcmtk
 from tests.integration.test_gate import written
-from triage.dimse import Status
+from triage.dimse.statuses import StoreStatus
 
 CONNECTIONS = 10_000
 ASSOCIATIONS = 500
@@ -76,7 +76,7 @@ def test_13_one_association_for_each_file(tmp_path: Path) -> None:
         before, began = cost(), time.monotonic()
         for number in range(ASSOCIATIONS):
             association = ask(ours.port, context)
-            assert association.send_c_store(image(number=number)).Status == Status.SUCCESS
+            assert association.send_c_store(image(number=number)).Status == StoreStatus.SUCCESS
             association.release()
         wait_until(lambda: cost().descriptors <= before.descriptors + 3, 30, "the end of all")
         printed(f"{ASSOCIATIONS} associations", before, cost(), time.monotonic() - began)

@@ -18,7 +18,7 @@ import pytest
 from tests.contract.ledgers import SOURCE
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.test_shared_ledger import receipt
-from triage.bootstrap import SystemClock
+from triage.runtime.clock import SystemClock
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 

@@ -26,7 +26,8 @@ from sqlalchemy import insert
 from tests.integration.postgres import Postgres
 from tests.unit.store.test_exact_library import look_while_two_add
 from triage.domain.case import Case, Filter
-from triage.ports import Embedding, Library
+from triage.ports.encoder import Embedding
+from triage.ports.library import Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.store.schema import case_rows, cases

@@ -24,10 +24,10 @@ import receivers.c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, listens, orthanc, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.intake import Intake
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.pipeline.intake import Intake
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -93,7 +93,7 @@ def orthanc_pacs(folder: Path) -> Iterator[Running]:
 def serve(state: Path, port: int, ended: Event, *, fast: bool) -> None:
     """Receive in this process, as `triage receive` does, until `ended`."""
     ledger = SqlLedger.in_folder(state, SystemClock())
-    settings = Receiver(ae_title=AE_TITLE, port=port, calling=("PACS",), fast=fast)
+    settings = ReceiverSettings(ae_title=AE_TITLE, port=port, calling=("PACS",), fast=fast)
     server = receivers.c_store.start(Intake(FileSpool(state), ledger), settings)
     ended.wait()
     receivers.c_store.end(server)

@@ -6,11 +6,11 @@ from time import perf_counter, process_time
 from pydicom import dcmread
 
 from tests.peers import real_data
+from triage.dicom.header import read_header
 from triage.imaging.clip import heart_centre, join, view_frames
-from triage.imaging.header import read_header
 from triage.imaging.series import Image, select_views
 from triage.model.bundle import ClipForm
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 FORM = ClipForm(frames=64, height=224, width=224)
 REPEATS = 5

@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from tests.acceptance.crashes import flaky_archive
-from tests.acceptance.crashes.load import Load, Sum, is_through
+from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import Surroundings, surroundings
 from tests.integration.servers import HOST, listens, wait_until
 from triage.broker.queue import CeleryQueue
-from triage.demo import DRAWN_HEARTS, free_port
+from triage.cli.demo_site import DRAWN_HEARTS, free_port
 
 STUDIES = 2000
 DOWN_S = 60.0
@@ -124,7 +124,7 @@ def soaked(folder: Path) -> Iterator[tuple[Surroundings, Flaky, Memory]]:
 def test_soak(tmp_path: Path) -> None:
     began = time.monotonic()
     with soaked(tmp_path) as (around, archive, memory):
-        with Load(around.to_site.port, STUDIES) as load:
+        with StudyLoad(around.to_site.port, STUDIES) as load:
             wait_until(lambda: len(archive.reports()) > STUDIES // 4, THROUGH_S, "a quarter")
             archive.kill()
             time.sleep(DOWN_S)

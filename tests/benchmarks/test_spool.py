@@ -19,9 +19,9 @@ import pytest
 
 from tests.builders.images import image, part10
 from tests.integration.object_store import ObjectStore, object_store
-from triage.domain.instance import Identity, Outcome
-from triage.imaging.header import read_identity
-from triage.ports import Spool
+from triage.dicom.header import read_identity
+from triage.domain.instance import Identity, ReceiptOutcome
+from triage.ports.spool import Spool
 from triage.store.bucket import Bucket
 from triage.store.object_spool import ObjectSpool
 from triage.store.spool import FileSpool
@@ -58,7 +58,7 @@ def measured(spool: Spool, sent: Sequence[Instance], at_once: int) -> Measured:
         began = time.perf_counter()
         receipts = list(threads.map(lambda each: spool.keep(*each), sent))
         kept = time.perf_counter()
-        assert {each.outcome for each in receipts} == {Outcome.NEW}
+        assert {each.outcome for each in receipts} == {ReceiptOutcome.NEW}
         sizes = sum(threads.map(lambda each: len(spool.read(each.path)), receipts))
         read = time.perf_counter()
     assert sizes == sum(len(content) for _, content in sent)

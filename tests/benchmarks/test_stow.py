@@ -24,10 +24,10 @@ from tests.benchmarks import test_receive as c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, listens, orthanc, wait_until
 from tests.peers import peer
-from triage.bootstrap import SystemClock
-from triage.config import Receiver, Stow
-from triage.demo import free_port
-from triage.intake import Intake
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings, StowSettings
+from triage.pipeline.intake import Intake
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -61,8 +61,10 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def serve(state: Path, port: int, ended: Event) -> None:
     """Receive in this process, as `triage receive` does, until `ended`."""
     ledger = SqlLedger.in_folder(state, SystemClock())
-    stow = Stow.model_validate({"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}})
-    serving = receivers.stow.start(Intake(FileSpool(state), ledger), Receiver(stow=stow), stow)
+    stow = StowSettings.model_validate({"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}})
+    serving = receivers.stow.start(
+        Intake(FileSpool(state), ledger), ReceiverSettings(stow=stow), stow
+    )
     ended.wait()
     serving.end()
 

@@ -68,7 +68,7 @@ def available(study_uid: str, uids: Iterable[str], how: str = "ONLINE") -> Datas
 
 
 @dataclass(frozen=True)
-class Scanner:
+class AnnouncingScanner:
     """Says things on an association; each method returns the status of the answer."""
 
     association: Association

@@ -9,11 +9,12 @@ from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import HOLDER, SOURCE
 from tests.fakes import FakeClock
 from triage.domain.delivery import Product
-from triage.domain.retention import Ended, Limits
+from triage.domain.retention import EndedStudy, RetentionLimits
 from triage.domain.study import Event, State, StudyRevision
-from triage.intake import Intake
-from triage.ports import Clock, Library
-from triage.prune import Pruner
+from triage.pipeline.intake import Intake
+from triage.pipeline.retention import RetentionRunner
+from triage.ports.clock import Clock
+from triage.ports.library import Library
 from triage.store.ledger import SqlLedger
 from triage.store.retention import SqlRetention
 from triage.store.spool import FileSpool
@@ -22,7 +23,7 @@ IMAGES = 3
 
 
 @dataclass
-class Worker:
+class WorkerWithStudies:
     """Spool, ledger and intake in one folder."""
 
     folder: Path
@@ -75,16 +76,16 @@ class Worker:
         """Say that the images of a study go, whenever it has ended."""
         return self.retention.mark([ended_long_ago(uid(study))])
 
-    def pruner(self, limits: Limits, cases: Library | None = None) -> Pruner:
-        return Pruner(self.spool, self.retention, cases, self.clock, limits)
+    def pruner(self, limits: RetentionLimits, cases: Library | None = None) -> RetentionRunner:
+        return RetentionRunner(self.spool, self.retention, cases, self.clock, limits)
 
     def files(self, study: str) -> int:
         return len(self.spool.lying(uid(study)))
 
 
-def ended_long_ago(study_uid: str) -> Ended:
+def ended_long_ago(study_uid: str) -> EndedStudy:
     """Return a study that is chosen to go, whatever was its last hour."""
-    return Ended(study_uid, frozenset(), math.inf)
+    return EndedStudy(study_uid, frozenset(), math.inf)
 
 
 def report(study: str, revision: int = 1) -> Product:
@@ -93,6 +94,6 @@ def report(study: str, revision: int = 1) -> Product:
     return Product("structured_report", sop_class, uid(study, "report", revision), b"report")
 
 
-def worker(folder: Path) -> Worker:
+def worker(folder: Path) -> WorkerWithStudies:
     """Return a worker whose time stands still."""
-    return Worker(folder, FakeClock())
+    return WorkerWithStudies(folder, FakeClock())

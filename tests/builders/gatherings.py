@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from triage.associations import OpenAssociations
-from triage.domain.completeness import Patience, Sign
-from triage.gathering import Gathering, Look
-from triage.ports import Ledger
+from triage.domain.completeness import CompletenessPolicy, EvidenceKind
+from triage.pipeline.completeness import EvidenceCollector, Look
+from triage.pipeline.open_associations import OpenAssociations
+from triage.ports.ledger import Ledger
 
 
 class AtOnce(Executor):
@@ -24,12 +24,12 @@ class AtOnce(Executor):
 
 def gathering(
     ledger: Ledger,
-    patience: Patience,
-    looks: Mapping[Sign, Look] | None = None,
-    of_source: Mapping[str, Patience] | None = None,
+    patience: CompletenessPolicy,
+    looks: Mapping[EvidenceKind, Look] | None = None,
+    of_source: Mapping[str, CompletenessPolicy] | None = None,
     aside: Executor | None = None,
-) -> Gathering:
+) -> EvidenceCollector:
     """Return a gathering whose questions are answered at once."""
-    return Gathering(
+    return EvidenceCollector(
         ledger, OpenAssociations(), patience, of_source or {}, looks or {}, aside or AtOnce()
     )

@@ -13,40 +13,44 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from tests.builders.images import part10
+from triage.dicom.header import read_header
 from triage.imaging.clip import heart_centre, view_frames
-from triage.imaging.header import read_header
 from triage.imaging.series import Image, Selection, select_views
 from triage.model.bundle import ClipForm
-from triage.phantom.dicom import Form, datasets, patient_of
+from triage.phantom.dicom import DicomForm, datasets, patient_of
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import draw
-from triage.phantom.stack import Sequence as Kind
-from triage.phantom.stack import Slice, Stack, View
-from triage.ports import Frames
+from triage.phantom.stack import PhantomSequence as Kind
+from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView
+from triage.ports.encoder import Frames
 
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
 FORM = ClipForm(frames=64, height=24, width=24)
 SIDE, PIXEL_MM, SLICES, PHASES = 24, 8.0, 6, 12
 APEX = np.array([0.5, -0.62, -0.6]) / np.linalg.norm([0.5, -0.62, -0.6])
 #: Turn of the planes about the axis, as on the scanner.
-TURNS_DEG = {View.FOUR_CHAMBER: 5.0, View.TWO_CHAMBER: 72.0, View.THREE_CHAMBER: 132.0}
+TURNS_DEG = {
+    PhantomView.FOUR_CHAMBER: 5.0,
+    PhantomView.TWO_CHAMBER: 72.0,
+    PhantomView.THREE_CHAMBER: 132.0,
+}
 MIDDLE = np.array([15.0, 10.0, -50.0])
 
 
-def stacks() -> list[Stack]:
+def stacks() -> list[PhantomStack]:
     """Return a short-axis stack and three long axes, as cine and late enhancement."""
     times = tuple(60.0 * phase for phase in range(PHASES))
-    cines = [_stack(view, times) for view in (View.SAX, *TURNS_DEG)]
+    cines = [_stack(view, times) for view in (PhantomView.SAX, *TURNS_DEG)]
     late = [replace(_stack(each.view, (600.0,)), sequence=Kind.LGE) for each in cines]
     return [*cines, *(replace(each, inversion_ms=290.0) for each in late)]
 
 
-def _stack(view: View, times_ms: tuple[float, ...]) -> Stack:
+def _stack(view: PhantomView, times_ms: tuple[float, ...]) -> PhantomStack:
     row, column = _directions(view)
     corner = MIDDLE - (row + column) * (SIDE - 1) / 2 * PIXEL_MM
     step = np.cross(row, column) * 10.0
-    count = SLICES if view is View.SAX else 1
-    return Stack(
+    count = SLICES if view is PhantomView.SAX else 1
+    return PhantomStack(
         Kind.CINE,
         view,
         row,
@@ -56,17 +60,17 @@ def _stack(view: View, times_ms: tuple[float, ...]) -> Stack:
         gap_mm=2.0,
         times_ms=times_ms,
         slices=tuple(
-            Slice(corner + step * (depth - count // 2), _beating(depth, len(times_ms)))
+            PhantomSlice(corner + step * (depth - count // 2), _beating(depth, len(times_ms)))
             for depth in range(count)
         ),
     )
 
 
-def _directions(view: View) -> tuple[np.ndarray, np.ndarray]:
+def _directions(view: PhantomView) -> tuple[np.ndarray, np.ndarray]:
     left = np.array([1.0, 0.0, 0.0]) - APEX[0] * APEX
     left /= np.linalg.norm(left)
     up = np.cross(APEX, left)
-    if view is View.SAX:
+    if view is PhantomView.SAX:
         return left, -up
     turn = np.radians(TURNS_DEG[view])
     return np.cos(turn) * left + np.sin(turn) * up, APEX
@@ -82,7 +86,7 @@ def _beating(depth: int, phases: int) -> np.ndarray:
 
 def instances(vendor: Vendor, *, enhanced: bool = False, seed: int = 1) -> list[Dataset]:
     """Return the study as one vendor's instances."""
-    return list(datasets(stacks(), patient_of(draw(seed)), Form(vendor, enhanced), seed))
+    return list(datasets(stacks(), patient_of(draw(seed)), DicomForm(vendor, enhanced), seed))
 
 
 def selected(study: Sequence[Dataset]) -> Selection:

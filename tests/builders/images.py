@@ -18,7 +18,7 @@ def uid(*parts: object) -> str:
 
 
 @dataclass(frozen=True)
-class Slice:
+class SliceGeometry:
     """Where a plane lies: the normal's axis decides what it is."""
 
     orientation: tuple[float, ...] = (1, 0, 0, 0, 1, 0)
@@ -42,8 +42,8 @@ def image(study: str = "study", series: str = "series", number: int = 1, **value
     dataset.SeriesDescription = series
     dataset.InstanceNumber = number
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M"]
-    dataset.ImageOrientationPatient = list(Slice().orientation)
-    dataset.ImagePositionPatient = list(Slice().position)
+    dataset.ImageOrientationPatient = list(SliceGeometry().orientation)
+    dataset.ImagePositionPatient = list(SliceGeometry().position)
     dataset.PixelSpacing = [1.5, 1.5]
     dataset.Rows = dataset.Columns = SIDE
     dataset.SamplesPerPixel = 1
@@ -60,7 +60,9 @@ def image(study: str = "study", series: str = "series", number: int = 1, **value
     return dataset
 
 
-def cine(study: str, series: str, at: Slice, phases: int = 12, **values: Any) -> list[Dataset]:
+def cine(
+    study: str, series: str, at: SliceGeometry, phases: int = 12, **values: Any
+) -> list[Dataset]:
     """Return the phases of a cine at one position."""
     return [
         image(
@@ -84,9 +86,9 @@ def part10(dataset: Dataset) -> bytes:
 
 
 #: A short-axis stack along z and two long-axis planes across it.
-SHORT_AXIS = tuple(Slice((1, 0, 0, 0, 1, 0), (0, 0, 10.0 * depth)) for depth in range(5))
-FOUR_CHAMBER = Slice((1, 0, 0, 0, 0, 1), (0, 5, 0))
-TWO_CHAMBER = Slice((0, 1, 0, 0, 0, 1), (5, 0, 0))
+SHORT_AXIS = tuple(SliceGeometry((1, 0, 0, 0, 1, 0), (0, 0, 10.0 * depth)) for depth in range(5))
+FOUR_CHAMBER = SliceGeometry((1, 0, 0, 0, 0, 1), (0, 5, 0))
+TWO_CHAMBER = SliceGeometry((0, 1, 0, 0, 0, 1), (5, 0, 0))
 
 
 def cardiac_study(study: str = "study") -> list[Dataset]:

@@ -77,7 +77,7 @@ class Plant(NamedTuple):
     secrets: tuple[str, ...]
 
 
-class Patient(NamedTuple):
+class InventedPatient(NamedTuple):
     """Whom a study is of, who asked for it and who read it."""
 
     family: str
@@ -104,10 +104,10 @@ class Patient(NamedTuple):
         return header
 
 
-def patient(rng: Random) -> Patient:
+def patient(rng: Random) -> InventedPatient:
     """Draw a patient."""
     family, doctor = rng.sample(FAMILIES, 2)
-    return Patient(
+    return InventedPatient(
         family,
         rng.choice(GIVEN),
         doctor,
@@ -121,14 +121,14 @@ def patient(rng: Random) -> Patient:
     )
 
 
-Notation = Callable[[Random, Patient], Plant]
+Notation = Callable[[Random, InventedPatient], Plant]
 
 
 def _name(text: str, *secrets: str) -> Plant:
     return Plant(text, tuple(word for secret in secrets for word in secret.split()))
 
 
-def _patient_name(rng: Random, who: Patient) -> Plant:
+def _patient_name(rng: Random, who: InventedPatient) -> Plant:
     f, g = who.family, who.given
     umlauts = str.maketrans({"ü": "ue", "Ø": "Oe", "ß": "ss"})
     said = rng.choice(
@@ -155,7 +155,7 @@ def _patient_name(rng: Random, who: Patient) -> Plant:
     return Plant(sentence.format(said), tuple(word for word in words if len(word) > 3))
 
 
-def _doctor(rng: Random, who: Patient) -> Plant:
+def _doctor(rng: Random, who: InventedPatient) -> Plant:
     said = rng.choice(
         (f"Dr. {who.doctor}", f"{who.doctor}", f"DR {who.doctor.upper()}", f"K. {who.doctor}")
     )
@@ -165,7 +165,7 @@ def _doctor(rng: Random, who: Patient) -> Plant:
     )
 
 
-def _stranger(rng: Random, _who: Patient) -> Plant:
+def _stranger(rng: Random, _who: InventedPatient) -> Plant:
     name, given = rng.choice(STRANGERS), rng.choice(("Ruth", "Hugo", "Ines"))
     text = rng.choice(
         (
@@ -218,7 +218,7 @@ DATES = (
 )
 
 
-def _date(rng: Random, who: Patient) -> Plant:
+def _date(rng: Random, who: InventedPatient) -> Plant:
     day = rng.choice((who.born, date(2015, 1, 1) + timedelta(rng.randrange(3_600))))
     said = day.strftime(rng.choice(DATES))
     sentence = rng.choice(
@@ -227,12 +227,12 @@ def _date(rng: Random, who: Patient) -> Plant:
     return Plant(sentence.format(said), (said,))
 
 
-def _time(rng: Random, _who: Patient) -> Plant:
+def _time(rng: Random, _who: InventedPatient) -> Plant:
     said = rng.choice(("10:15", "4:05 pm", "22:41:07", "3 p.m.", "0930 hrs"))
     return Plant(f"Called at {said} by the ward.", (said,))
 
 
-def _number(rng: Random, who: Patient) -> Plant:
+def _number(rng: Random, who: InventedPatient) -> Plant:
     lone = f"{rng.randrange(10_000, 99_999_999)}"
     said = rng.choice(
         (
@@ -256,7 +256,7 @@ def _number(rng: Random, who: Patient) -> Plant:
     )
 
 
-def _contact(rng: Random, _who: Patient) -> Plant:
+def _contact(rng: Random, _who: InventedPatient) -> Plant:
     said = rng.choice(
         (
             "555-1234",
@@ -277,12 +277,12 @@ def _contact(rng: Random, _who: Patient) -> Plant:
     return Plant(f"Questions: {said} at any time.", (said,))
 
 
-def _pager(rng: Random, _who: Patient) -> Plant:
+def _pager(rng: Random, _who: InventedPatient) -> Plant:
     said = str(rng.randrange(100, 9_999))
     return Plant(f"{rng.choice(('Pager', 'Ext.', 'Tel.', 'bleep'))} {said}", (said,))
 
 
-def _place(rng: Random, who: Patient) -> Plant:
+def _place(rng: Random, who: InventedPatient) -> Plant:
     said = rng.choice(
         (
             who.hospital,
@@ -300,7 +300,7 @@ def _place(rng: Random, who: Patient) -> Plant:
     return Plant(f"Earlier study at {said} known.", (said,))
 
 
-def _age(rng: Random, _who: Patient) -> Plant:
+def _age(rng: Random, _who: InventedPatient) -> Plant:
     said = str(rng.randrange(90, 106))
     return Plant(
         rng.choice(
@@ -330,7 +330,7 @@ NOTATIONS: Sequence[Notation] = (
 )
 
 
-def plants(rng: Random, who: Patient) -> list[Plant]:
+def plants(rng: Random, who: InventedPatient) -> list[Plant]:
     """Draw a sentence of each kind."""
     return [notation(rng, who) for notation in NOTATIONS]
 

@@ -9,10 +9,10 @@ from pydicom.uid import UID
 
 from tests.builders.hearts import PHASES, stacks
 from tests.builders.images import image, part10, uid
-from triage.phantom.dicom import Form, datasets, patient_of
+from triage.phantom.dicom import DicomForm, datasets, patient_of
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import draw
-from triage.phantom.stack import View
+from triage.phantom.stack import PhantomView
 
 FIRST = 1_000_000_000  #: so that all numbers have as many digits
 
@@ -40,8 +40,8 @@ def not_for_us(number: int) -> SmallStudy:
 
 @cache
 def _four_chambers() -> tuple[bytes, ...]:
-    (cine, *_) = [each for each in stacks() if each.view is View.FOUR_CHAMBER]
-    made = list(datasets([cine], patient_of(draw(0)), Form(Vendor.SIEMENS), 0))
+    (cine, *_) = [each for each in stacks() if each.view is PhantomView.FOUR_CHAMBER]
+    made = list(datasets([cine], patient_of(draw(0)), DicomForm(Vendor.SIEMENS), 0))
     assert len(made) == PHASES
     return _patterns(made)
 

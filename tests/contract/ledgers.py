@@ -1,11 +1,11 @@
 """Helpers of the ledger's tests: a ledger with a study in a given state."""
 
 from tests.builders.images import image, part10
+from triage.dicom.header import read_identity
 from triage.domain.delivery import Product
-from triage.domain.instance import Outcome, Receipt, Source
+from triage.domain.instance import Receipt, ReceiptOutcome, Source
 from triage.domain.study import Event, State, StudyRevision
-from triage.imaging.header import read_identity
-from triage.ports import Ledger
+from triage.ports.ledger import Ledger
 
 SOURCE = Source("PACS", "127.0.0.1")
 PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", b"report")
@@ -15,7 +15,7 @@ HOLDER = "worker:1"
 def receipt(study: str = "study", number: int = 1) -> Receipt:
     """Return the receipt of one instance."""
     identity = read_identity(part10(image(study, "series", number)))
-    return Receipt(identity, f"{study}/{number}.dcm", "d" * 64, Outcome.NEW)
+    return Receipt(identity, f"{study}/{number}.dcm", "d" * 64, ReceiptOutcome.NEW)
 
 
 def current(ledger: Ledger, study_uid: str) -> StudyRevision:

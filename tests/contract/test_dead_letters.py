@@ -9,10 +9,10 @@ import pytest
 from tests.builders.ended import ended_long_ago
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current, receipt
 from tests.fakes import FakeClock, FakeDestination
-from triage.deliver import Deliverer
 from triage.domain.delivery import DeliveryState
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
+from triage.pipeline.deliver import Deliverer
 from triage.store.dead_letters import SqlDeadLetters
 from triage.store.ledger import SqlLedger
 from triage.store.retention import SqlRetention

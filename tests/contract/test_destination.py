@@ -19,6 +19,7 @@ from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
 from tests.peers import peer
+from triage.cli.demo_site import free_port
 from triage.config import (
     DicomDestination,
     FolderDestination,
@@ -26,15 +27,14 @@ from triage.config import (
     StowDestination,
     WebhookDestination,
 )
-from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
-from triage.destinations.folder import Folder
-from triage.destinations.mllp import Mllp
+from triage.destinations.folder import FolderStore
+from triage.destinations.mllp import MllpSender
 from triage.destinations.stow import WebStore
-from triage.destinations.webhook import Webhook
+from triage.destinations.webhook import WebhookSender
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
-from triage.ports import Destination
+from triage.ports.destination import Destination
 from triage.reports import hl7, products, summary
 from triage.reports.structured_report import build
 
@@ -58,18 +58,18 @@ def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
     return DicomStore("CMRTRIAGE", settings)
 
 
-def folder(path: Path) -> Folder:
-    return Folder("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
+def folder(path: Path) -> FolderStore:
+    return FolderStore("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
 
 
-def webhook(url: str) -> Webhook:
+def webhook(url: str) -> WebhookSender:
     values = {"name": "hook", "kind": "webhook", "url": url, "secret": SECRET, "timeout_s": 2}
-    return Webhook("CMRTRIAGE", WebhookDestination.model_validate(values))
+    return WebhookSender("CMRTRIAGE", WebhookDestination.model_validate(values))
 
 
-def mllp(port: int) -> Mllp:
+def mllp(port: int) -> MllpSender:
     values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
-    return Mllp("CMRTRIAGE", MllpDestination.model_validate(values))
+    return MllpSender("CMRTRIAGE", MllpDestination.model_validate(values))
 
 
 def stow(port: int) -> WebStore:

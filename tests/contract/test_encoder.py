@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeEncoder
-from triage.demo import DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
-from triage.ports import Encoder, Frames
+from triage.ports.encoder import Encoder, Frames
 
 RNG = np.random.default_rng(3)
 

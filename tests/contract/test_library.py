@@ -13,7 +13,8 @@ from tests.fakes import FakeLibrary
 from tests.integration.postgres import Postgres
 from triage.domain.assessment import SourceImage
 from triage.domain.case import Case, Filter
-from triage.ports import Embedding, Library
+from triage.ports.encoder import Embedding
+from triage.ports.library import Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.store.vector_library import EXACT_UP_TO, PgVectorLibrary

@@ -12,7 +12,7 @@ from tests.fakes import FakeQueue
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import CeleryQueue
 from triage.domain.errors import BrokerUnavailable
-from triage.ports import Queue
+from triage.ports.queue import Queue
 
 End = Callable[[], None]
 

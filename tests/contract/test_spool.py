@@ -9,10 +9,10 @@ import pytest
 
 from tests.builders.images import image, part10
 from tests.integration.object_store import ObjectStore, object_store
+from triage.dicom.header import read_identity
 from triage.domain.errors import DamagedInstance
-from triage.domain.instance import Outcome
-from triage.imaging.header import read_identity
-from triage.ports import Spool
+from triage.domain.instance import ReceiptOutcome
+from triage.ports.spool import Spool
 from triage.store.bucket import PART, Bucket
 from triage.store.object_spool import ObjectSpool
 from triage.store.spool import FileSpool
@@ -67,7 +67,7 @@ def put(opened: tuple[Callable[[], Spool], Put]) -> Put:
 
 def test_what_is_kept_is_read_by_everybody(opened: tuple[Callable[[], Spool], Put]) -> None:
     receipt = opened[0]().keep(IDENTITY, CONTENT)
-    assert (receipt.outcome, receipt.path) == (Outcome.NEW, OWN_NAME)
+    assert (receipt.outcome, receipt.path) == (ReceiptOutcome.NEW, OWN_NAME)
     another = opened[0]()
     assert another.read(receipt.path) == CONTENT
     assert list(another.paths()) == [receipt.path]
@@ -80,14 +80,14 @@ def test_what_was_written_aside_is_kept_and_gone_from_there(spool: Spool) -> Non
         aside.close()
         receipt = spool.keep_file(IDENTITY, aside)
         assert not aside.path.exists()
-    assert (receipt.outcome, receipt.digest) == (Outcome.NEW, aside.digest)
+    assert (receipt.outcome, receipt.digest) == (ReceiptOutcome.NEW, aside.digest)
     assert spool.read(receipt.path) == CONTENT
 
 
 def test_14_the_same_bytes_twice_change_nothing(spool: Spool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
-    assert (again.outcome, again.path) == (Outcome.DUPLICATE, first.path)
+    assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
     assert list(spool.paths()) == [first.path]
 
 
@@ -95,7 +95,7 @@ def test_14_the_same_data_set_by_another_implementation_is_the_same(spool: Spool
     again = image()
     again.file_meta.ImplementationVersionName = "ANOTHER"
     spool.keep(IDENTITY, CONTENT)
-    assert spool.keep(IDENTITY, part10(again)).outcome is Outcome.DUPLICATE
+    assert spool.keep(IDENTITY, part10(again)).outcome is ReceiptOutcome.DUPLICATE
     assert spool.read(OWN_NAME) == CONTENT
 
 
@@ -103,7 +103,7 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     other = spool.keep(IDENTITY, OTHER)
     again = spool.keep(IDENTITY, OTHER)
-    assert (other.outcome, again.outcome) == (Outcome.CONFLICT, Outcome.CONFLICT)
+    assert (other.outcome, again.outcome) == (ReceiptOutcome.CONFLICT, ReceiptOutcome.CONFLICT)
     assert other.path == again.path
     assert spool.read(first.path) == CONTENT
     assert spool.read(other.path) == OTHER
@@ -113,7 +113,7 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
 def test_many_at_once_leave_one_whole_instance(spool: Spool) -> None:
     with ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
-    assert [r.outcome for r in receipts].count(Outcome.NEW) == 1
+    assert [r.outcome for r in receipts].count(ReceiptOutcome.NEW) == 1
     assert spool.read(receipts[0].path) == CONTENT
 
 
@@ -126,11 +126,11 @@ def test_12_an_instance_of_many_parts_comes_back_whole(spool: Spool) -> None:
     assert len(content) > PART
     receipt = spool.keep(read_identity(content), content)
     again = spool.keep(read_identity(content), content)
-    assert (receipt.outcome, again.outcome) == (Outcome.NEW, Outcome.DUPLICATE)
+    assert (receipt.outcome, again.outcome) == (ReceiptOutcome.NEW, ReceiptOutcome.DUPLICATE)
     assert spool.read(receipt.path) == content
     assert spool.examine(receipt.path).digest == receipt.digest
     bent = content[:-1] + b"\1"
-    assert spool.keep(read_identity(bent), bent).outcome is Outcome.CONFLICT
+    assert spool.keep(read_identity(bent), bent).outcome is ReceiptOutcome.CONFLICT
 
 
 def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
@@ -147,14 +147,14 @@ def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
 def test_what_is_examined_is_as_it_was_kept(spool: Spool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     examined = spool.examine(receipt.path)
-    assert examined.outcome is Outcome.DUPLICATE
+    assert examined.outcome is ReceiptOutcome.DUPLICATE
     assert (examined.identity, examined.digest) == (IDENTITY, receipt.digest)
 
 
 def test_what_lies_under_another_name_is_kept_under_its_own_too(spool: Spool, put: Put) -> None:
     put("1.2/3.dcm", CONTENT)
     receipt = spool.examine("1.2/3.dcm")
-    assert (receipt.path, receipt.outcome) == (OWN_NAME, Outcome.NEW)
+    assert (receipt.path, receipt.outcome) == (OWN_NAME, ReceiptOutcome.NEW)
     assert sorted(spool.paths()) == sorted([OWN_NAME, "1.2/3.dcm"])
     spool.discard("1.2/3.dcm")
     assert list(spool.paths()) == [OWN_NAME]
@@ -196,7 +196,7 @@ def test_what_lies_there_of_a_study_is_listed_and_removed(spool: Spool) -> None:
     spool.remove([first.path, other.path, first.path])
     assert not spool.lying(IDENTITY.study_uid)
     assert not list(spool.paths())
-    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW
+    assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW
 
 
 def test_what_was_quarantined_is_listed_and_removed(spool: Spool) -> None:

@@ -14,22 +14,22 @@ from pydicom import Dataset
 from starlette.testclient import TestClient
 
 from tests.fakes import FakeClock, FakeEncoder
+from triage.cases.case_access import CaseAccess
 from triage.cases.keys import case_key, patient_key
-from triage.cases.likeness import FEWEST
-from triage.cases.looks import Looks
-from triage.cases.past import LEAST, Past
+from triage.cases.past import LEAST, PastCases
+from triage.cases.similarity import FEWEST
 from triage.config import Settings
 from triage.domain.case import Case
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.finding import Finding
 from triage.findings.loader import load_findings
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
-from triage.web.access import Access
+from triage.web.access import WebAccess
 from triage.web.app import HEADERS, build
-from triage.web.brake import FREE
+from triage.web.login_throttle import FREE
 from triage.web.passwords import hashed
 
 SECRET = b"s" * 32
@@ -46,10 +46,10 @@ KEY = case_key(SECRET, REPORT, "1.2.2")
 
 
 @dataclass
-class Site:
+class WebSite:
     """A library, a ledger, and somebody who asks."""
 
-    past: Past
+    past: PastCases
     ledger: SqlLedger
     client: TestClient
 
@@ -69,23 +69,27 @@ def near(cosine: float) -> Embedding:
     return vector
 
 
-def asking(past: Past, ledger: SqlLedger, *, trained: bool = True) -> TestClient:
+def asking(past: PastCases, ledger: SqlLedger, *, trained: bool = True) -> TestClient:
     app = build(
-        Looks(past, ledger), FakeEncoder(), FINDINGS, Access(USERS, FakeClock()), trained=trained
+        CaseAccess(past, ledger),
+        FakeEncoder(),
+        FINDINGS,
+        WebAccess(USERS, FakeClock()),
+        trained=trained,
     )
     return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture
-def site(tmp_path: Path, ledger: SqlLedger) -> Iterator[Site]:
+def site(tmp_path: Path, ledger: SqlLedger) -> Iterator[WebSite]:
     database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
-    past = Past(ExactLibrary(database, tmp_path / "cases", "b" * 64, FakeEncoder.size), SECRET)
-    yield Site(past, ledger, asking(past, ledger))
+    past = PastCases(ExactLibrary(database, tmp_path / "cases", "b" * 64, FakeEncoder.size), SECRET)
+    yield WebSite(past, ledger, asking(past, ledger))
     database.close()
 
 
 @pytest.fixture
-def filled(site: Site) -> Site:
+def filled(site: WebSite) -> WebSite:
     for case, cosine in zip(CASES, (0.9, 0.8, 0.5), strict=True):
         site.past.library.add(case, near(cosine))
     return site
@@ -107,7 +111,7 @@ def problem(answer: Response) -> Any:
 # -- the interface
 
 
-def test_a_search_answers_the_nearest_first(filled: Site) -> None:
+def test_a_search_answers_the_nearest_first(filled: WebSite) -> None:
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.2", "1.2.3"]
     assert uids(filled.get("/api/cases?like=1.2.2&count=1")) == ["1.2.1"]  # never itself
     (first,) = filled.get("/api/cases?words=a&count=1").json()
@@ -129,11 +133,11 @@ def test_a_search_answers_the_nearest_first(filled: Site) -> None:
         ("since=2030-01-01", []),
     ],
 )
-def test_filters_hold(filled: Site, filters: str, expected: list[str]) -> None:
+def test_filters_hold(filled: WebSite, filters: str, expected: list[str]) -> None:
     assert uids(filled.get(f"/api/cases?words=a&{filters}")) == expected
 
 
-def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: Site) -> None:
+def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: WebSite) -> None:
     vectors = np.random.default_rng(0).standard_normal((FEWEST, FakeEncoder.size))
     for number, vector in enumerate(vectors.astype(np.float32)):
         site.past.library.add(Case(f"1.{number}", f"p{number}"), vector / np.linalg.norm(vector))
@@ -144,7 +148,7 @@ def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: Si
     assert ("None is similar" in page) == (near["likeness"] < LEAST)
 
 
-def test_the_same_patient_s_other_studies_are_listed_apart(filled: Site) -> None:
+def test_the_same_patient_s_other_studies_are_listed_apart(filled: WebSite) -> None:
     one = filled.past.library.case("1.2.1")
     assert one is not None
     filled.past.library.add(
@@ -164,14 +168,14 @@ def test_the_same_patient_s_other_studies_are_listed_apart(filled: Site) -> None
     assert {"1.2.2", "1.2.3", "1.2.9"} == {each["study_uid"] for each in told}
 
 
-def test_a_case_is_told_by_its_study(filled: Site) -> None:
+def test_a_case_is_told_by_its_study(filled: WebSite) -> None:
     assert filled.get("/api/cases/1.2.3").json()["impression"] == "Narbe <i>"
     missing = filled.get("/api/cases/9.9")
     assert missing.status_code == 404
     assert problem(missing) == "no case of study 9.9 is known to this bundle"
 
 
-def test_a_key_resolves_with_its_report_alone(filled: Site) -> None:
+def test_a_key_resolves_with_its_report_alone(filled: WebSite) -> None:
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").json()["study_uid"] == "1.2.2"
     other = filled.get(f"/api/case-keys/{KEY}?report=1.2.8")
     assert other.status_code == 404
@@ -179,7 +183,7 @@ def test_a_key_resolves_with_its_report_alone(filled: Site) -> None:
     assert filled.get(f"/api/case-keys/{KEY}").status_code == 400
 
 
-def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: Site) -> None:
+def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> None:
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
     filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
@@ -204,7 +208,7 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: Site) -> None:
     ],
 )
 def test_a_mistake_is_a_problem_with_a_sentence(
-    filled: Site, path: str, status: int, said: str
+    filled: WebSite, path: str, status: int, said: str
 ) -> None:
     answer = filled.get(path)
     assert answer.status_code == status
@@ -212,12 +216,12 @@ def test_a_mistake_is_a_problem_with_a_sentence(
     assert "Doe" not in answer.text
 
 
-def test_an_empty_library_says_so(site: Site) -> None:
+def test_an_empty_library_says_so(site: WebSite) -> None:
     answer = site.get("/api/cases?words=a")
     assert (answer.status_code, "there is no case" in problem(answer)) == (404, True)
 
 
-def test_nothing_can_be_changed(filled: Site) -> None:
+def test_nothing_can_be_changed(filled: WebSite) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = filled.client.request(method, "/api/cases", auth=("anna", PASSWORDS["anna"]))
         assert answer.status_code == 405
@@ -225,7 +229,7 @@ def test_nothing_can_be_changed(filled: Site) -> None:
 
 
 def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
-    filled: Site, monkeypatch: pytest.MonkeyPatch
+    filled: WebSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:
         raise LedgerUnavailable("OperationalError")
@@ -241,12 +245,12 @@ def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
 
 
 def test_a_defect_is_told_without_its_message(
-    filled: Site, monkeypatch: pytest.MonkeyPatch
+    filled: WebSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ValueError("Doe^John")
 
-    monkeypatch.setattr(Looks, "case", broken)
+    monkeypatch.setattr(CaseAccess, "case", broken)
     answer = filled.get("/api/cases/1.2.1")
     assert answer.status_code == 500
     assert "defect" in problem(answer)
@@ -258,7 +262,7 @@ def test_a_defect_is_told_without_its_message(
 
 
 @pytest.mark.parametrize("path", ["/", "/case", "/style.css", "/api/cases?words=a", "/nothing"])
-def test_without_name_and_password_nothing_is_answered(filled: Site, path: str) -> None:
+def test_without_name_and_password_nothing_is_answered(filled: WebSite, path: str) -> None:
     answer = filled.client.get(path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('Basic realm="')
@@ -267,7 +271,7 @@ def test_without_name_and_password_nothing_is_answered(filled: Site, path: str) 
     assert filled.kept() == []
 
 
-def test_two_users_look_and_both_are_kept(filled: Site) -> None:
+def test_two_users_look_and_both_are_kept(filled: WebSite) -> None:
     filled.get("/api/cases?words=John+Doe&vendor=sie", "anna")
     filled.get(f"/case?key={KEY}&report={REPORT}", "ben")
     filled.get("/?like=1.2.1", "ben")
@@ -279,7 +283,7 @@ def test_two_users_look_and_both_are_kept(filled: Site) -> None:
     ]
 
 
-def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: Site) -> None:
+def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: WebSite) -> None:
     for number in range(FREE + 1):
         assert filled.get("/api/cases?words=a", password=f"{number}").status_code == 401
     answer = filled.get("/api/cases?words=a")
@@ -290,7 +294,7 @@ def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: Site) 
 
 @pytest.mark.parametrize("path", ["/", "/style.css", "/nothing", "/api/cases?words=a", "/api/x"])
 def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
-    filled: Site, path: str
+    filled: WebSite, path: str
 ) -> None:
     for answer in (filled.get(path), filled.client.get(path)):
         assert answer.headers.items() >= {k.lower(): v for k, v in HEADERS.items()}.items()
@@ -309,7 +313,7 @@ def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
     ],
 )
 def test_another_site_s_page_leaves_no_look_in_its_visitor_s_name(
-    filled: Site, origin: str, kind: str, status: int
+    filled: WebSite, origin: str, kind: str, status: int
 ) -> None:
     said = {"Sec-Fetch-Site": origin, "Sec-Fetch-Dest": kind}
     answer = filled.client.get("/?words=a", auth=("anna", PASSWORDS["anna"]), headers=said)
@@ -320,7 +324,7 @@ def test_another_site_s_page_leaves_no_look_in_its_visitor_s_name(
 # -- the page
 
 
-def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: Site) -> None:
+def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: WebSite) -> None:
     page = filled.get("/?words=a").text
     assert "3 nearest cases" in page
     for said in ("1.2.1", "2023-01-01", "siemens", "cine short axis", "0.900", "lge"):
@@ -331,13 +335,13 @@ def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: Site) -> No
     assert 'href="/?like=1.2.1#found"' in page
 
 
-def test_filters_stay_with_like_this_one(filled: Site) -> None:
+def test_filters_stay_with_like_this_one(filled: WebSite) -> None:
     page = filled.get("/?words=a&since=2023-01-01&confirmed=yes&count=5").text
     assert 'href="/?like=1.2.1&amp;since=2023-01-01&amp;confirmed=yes&amp;count=5#found"' in page
     assert 'value="yes" checked' in page
 
 
-def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: Site) -> None:
+def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: WebSite) -> None:
     injected = quote('"><script>alert(1)</script>')
     for path in (
         "/?words=a",
@@ -355,7 +359,7 @@ def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: S
     assert "ge &lt;b&gt;&amp;amp;" in filled.get("/?words=a").text
 
 
-def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: Site) -> None:
+def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: WebSite) -> None:
     page = filled.get(f"/case?key={KEY.lower()}&report={REPORT}")
     assert page.status_code == 200
     assert f"{KEY} means" in page.text
@@ -366,14 +370,14 @@ def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: Site) -> None:
     assert filled.get("/case?key=&report=").status_code == 400
 
 
-def test_a_mistake_leaves_the_form_as_it_was_filled(filled: Site) -> None:
+def test_a_mistake_leaves_the_form_as_it_was_filled(filled: WebSite) -> None:
     answer = filled.get("/?words=large+heart&count=0")
     assert answer.status_code == 400
     assert 'role="alert">count: write a number from 1 to 1000' in answer.text
     assert 'value="large heart"' in answer.text
 
 
-def test_no_match_and_no_case_at_all_are_told_apart(filled: Site, ledger: SqlLedger) -> None:
+def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: SqlLedger) -> None:
     assert "No case is within these filters. 3 cases are known" in (
         filled.get("/?words=a&since=2030-01-01").text
     )
@@ -388,7 +392,7 @@ def test_no_match_and_no_case_at_all_are_told_apart(filled: Site, ledger: SqlLed
     assert "It is untrained, so none will be" in untrained.get("/").text
 
 
-def test_every_field_of_the_page_has_a_label(filled: Site) -> None:
+def test_every_field_of_the_page_has_a_label(filled: WebSite) -> None:
     page = filled.get("/").text
     for field in ("words", "like", "since", "until", "vendor", "finding", "confirmed", "count"):
         assert f'<label for="{field}">' in page

@@ -15,7 +15,7 @@ from triage.domain.errors import (
     DeliveryRefused,
     DestinationUnreachable,
 )
-from triage.ports import Embedding, Embeddings, Frames
+from triage.ports.encoder import Embedding, Embeddings, Frames
 
 
 @dataclass

@@ -17,10 +17,10 @@ from pynetdicom.association import Association
 import receivers.c_store
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import AT_ONCE
-from triage.intake import Intake
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dimse.association import AT_ONCE
+from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -31,7 +31,7 @@ CALLED = "CMRTRIAGE"
 class Gate:
     """A receiver that listens."""
 
-    settings: Receiver
+    settings: ReceiverSettings
     intake: Intake
     ledger: SqlLedger
     state: Path
@@ -67,7 +67,7 @@ def gate(state: Path, **settings: Any) -> Iterator[Gate]:
     ledger = SqlLedger.in_folder(state, FakeClock())
     intake = Intake(FileSpool(state), ledger)
     given = {"port": free_port(), "calling": ["PACS"], **settings}
-    receiver = Receiver.model_validate(given)
+    receiver = ReceiverSettings.model_validate(given)
     receiving = receivers.c_store.start(intake, receiver)
     try:
         yield Gate(receiver, intake, ledger, state)

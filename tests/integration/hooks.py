@@ -56,7 +56,7 @@ def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
     """Yield one that listens."""
     ours = Hook(**settings)
 
-    class Handler(BaseHTTPRequestHandler):
+    class WebhookHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self._answer("POST")
 
@@ -73,7 +73,7 @@ def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
+    class WebhookServer(ThreadingHTTPServer):
         def get_request(self) -> Any:
             connection, address = super().get_request()
             if tls is not None:
@@ -81,7 +81,7 @@ def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
                 connection = tls.wrap_socket(connection, server_side=True)
             return connection, address
 
-    server = Server((HOST, 0), Handler)
+    server = WebhookServer((HOST, 0), WebhookHandler)
     ours.port, ours.scheme = server.server_address[1], "http" if tls is None else "https"
     listening = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     listening.start()

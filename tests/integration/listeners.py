@@ -20,7 +20,7 @@ from tests.integration.servers import HOST
 
 
 @dataclass
-class Listener:
+class PlainListener:
     """What it does, and what it was sent."""
 
     code: str = "AA"
@@ -57,15 +57,15 @@ def acknowledgement(control_id: str, code: str = "AA", text: str = "") -> str:
 
 
 @contextmanager
-def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Listener]:
+def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[PlainListener]:
     """Yield one that listens."""
-    ours = Listener(**settings)
+    ours = PlainListener(**settings)
 
-    class Handler(AbstractHandler):  # type: ignore[misc]
+    class PlainHandler(AbstractHandler):  # type: ignore[misc]
         def reply(self) -> str:
             return ours.answer(self.incoming_message)
 
-    class Server(MLLPServer):  # type: ignore[misc]
+    class PlainServer(MLLPServer):  # type: ignore[misc]
         def get_request(self) -> Any:
             connection, address = super().get_request()
             if tls is not None:
@@ -76,8 +76,8 @@ def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Lis
         def handle_error(self, *_: Any) -> None:
             pass  # whoever hangs up, and whoever is sent no answer
 
-    handlers = {"ORU^R01^ORU_R01": (Handler,)}
-    server = Server(HOST, 0, handlers, timeout=5, request_handler_class=MLLPRequestHandler)
+    handlers = {"ORU^R01^ORU_R01": (PlainHandler,)}
+    server = PlainServer(HOST, 0, handlers, timeout=5, request_handler_class=MLLPRequestHandler)
     ours.port = server.server_address[1]
     listening = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     listening.start()

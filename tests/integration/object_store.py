@@ -16,8 +16,8 @@ from botocore.session import Session
 
 from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
-from triage.config import Spool
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
+from triage.config import SpoolSettings
 
 BUCKET = "hospital"
 ACCESS, SECRET = "the-site", "a-secret-of-the-site"
@@ -64,9 +64,9 @@ class ObjectStore:
         )
         return path
 
-    def settings(self, prefix: str = "triage", **others: object) -> Spool:
+    def settings(self, prefix: str = "triage", **others: object) -> SpoolSettings:
         """Return the settings of a spool in it."""
-        return Spool.model_validate(self.content(prefix) | others)
+        return SpoolSettings.model_validate(self.content(prefix) | others)
 
     def content(self, prefix: str = "triage") -> dict[str, object]:
         """Return the same as a settings file says it."""

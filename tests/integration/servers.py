@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers import peer
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
 
 HOST = "127.0.0.1"
 

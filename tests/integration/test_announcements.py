@@ -16,16 +16,17 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from structlog.testing import capture_logs
 
 import receivers.c_store
-from tests.builders.announcing import Scanner, available, begun, ended
+from tests.builders.announcing import AnnouncingScanner, available, begun, ended
 from tests.builders.images import image, uid
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import AT_ONCE, Status, Step
-from triage.domain.announcement import Announced, Stage
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import ProcedureStepStatus, StoreStatus
+from triage.domain.announcement import AnnouncedStudy, Stage
 from triage.domain.errors import LedgerUnavailable
-from triage.intake import Intake
+from triage.pipeline.intake import Intake
 from triage.store.announcements import KEPT_S, SqlAnnouncements
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -35,14 +36,14 @@ FIRST, SECOND = uid("study", "series", 1), uid("study", "series", 2)
 
 
 @dataclass(frozen=True)
-class Listening:
+class AnnouncementScp:
     """A scanner at a receiver, and what the receiver remembers."""
 
-    scanner: Scanner
+    scanner: AnnouncingScanner
     state: Path
     announcements: SqlAnnouncements
 
-    def of_study(self) -> Announced | None:
+    def of_study(self) -> AnnouncedStudy | None:
         """Return what a receiver that is started anew knows."""
         again = SqlAnnouncements(SqlLedger.database_in(self.state), FakeClock())
         try:
@@ -52,10 +53,10 @@ class Listening:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
-def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Listening]:
+def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AnnouncementScp]:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), FakeClock())
-    settings = Receiver(port=free_port(), calling=("PACS",), fast=request.param)
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=request.param)
     intake = Intake(FileSpool(tmp_path), ledger)
     server = receivers.c_store.start(intake, settings, announced=announcements)
     ae = AE(ae_title="PACS")
@@ -63,7 +64,7 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Listeni
         ae.add_requested_context(each)
     association = ae.associate(HOST, settings.port, ae_title="CMRTRIAGE", evt_handlers=[AT_ONCE])
     assert len(association.accepted_contexts) == 3
-    yield Listening(Scanner(association), tmp_path, announcements)
+    yield AnnouncementScp(AnnouncingScanner(association), tmp_path, announcements)
     association.release()
     receivers.c_store.end(server)
     announcements.close()
@@ -71,63 +72,76 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Listeni
 
 
 def test_1_a_step_says_what_the_study_will_have_and_what_of_it_is_here(
-    receiver: Listening,
+    receiver: AnnouncementScp,
 ) -> None:
     scanner = receiver.scanner
     assert receiver.of_study() is None
-    assert scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
-    assert receiver.of_study() == Announced(0, 0, in_progress=True)
-    assert scanner.association.send_c_store(image(number=1)).Status == Status.SUCCESS
-    assert scanner.changes("1.1", ended([FIRST, SECOND], ["1.9"])) == Step.SUCCESS
-    assert receiver.of_study() == Announced(3, 1)
-    assert scanner.association.send_c_store(image(number=2)).Status == Status.SUCCESS
-    assert scanner.association.send_c_store(image(number=3)).Status == Status.SUCCESS
-    assert receiver.of_study() == Announced(3, 2)  # the third was not announced
+    assert scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.SUCCESS
+    assert receiver.of_study() == AnnouncedStudy(0, 0, in_progress=True)
+    assert scanner.association.send_c_store(image(number=1)).Status == StoreStatus.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST, SECOND], ["1.9"])) == ProcedureStepStatus.SUCCESS
+    assert receiver.of_study() == AnnouncedStudy(3, 1)
+    assert scanner.association.send_c_store(image(number=2)).Status == StoreStatus.SUCCESS
+    assert scanner.association.send_c_store(image(number=3)).Status == StoreStatus.SUCCESS
+    assert receiver.of_study() == AnnouncedStudy(3, 2)  # the third was not announced
 
 
-def test_what_a_step_says_of_its_series_replaces_what_it_said(receiver: Listening) -> None:
+def test_what_a_step_says_of_its_series_replaces_what_it_said(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     scanner.begins("1.1", begun(STUDY))
-    assert scanner.changes("1.1", ended([FIRST, SECOND], status="IN PROGRESS")) == Step.SUCCESS
-    assert receiver.of_study() == Announced(2, 0, in_progress=True)
-    assert scanner.changes("1.1", ended([FIRST], status="IN PROGRESS")) == Step.SUCCESS
+    assert (
+        scanner.changes("1.1", ended([FIRST, SECOND], status="IN PROGRESS"))
+        == ProcedureStepStatus.SUCCESS
+    )
+    assert receiver.of_study() == AnnouncedStudy(2, 0, in_progress=True)
+    assert (
+        scanner.changes("1.1", ended([FIRST], status="IN PROGRESS")) == ProcedureStepStatus.SUCCESS
+    )
     alone = Dataset()
     alone.PerformedProcedureStepStatus = "DISCONTINUED"
-    assert scanner.changes("1.1", alone) == Step.SUCCESS
-    assert receiver.of_study() == Announced(1, 0, discontinued=True)
+    assert scanner.changes("1.1", alone) == ProcedureStepStatus.SUCCESS
+    assert receiver.of_study() == AnnouncedStudy(1, 0, discontinued=True)
 
 
-def test_several_steps_and_a_notification_add_up(receiver: Listening) -> None:
+def test_several_steps_and_a_notification_add_up(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     for step, uids in (("1.1", [FIRST]), ("1.2", [FIRST, SECOND])):
         scanner.begins(step, begun(STUDY))
         scanner.changes(step, ended(uids))
-    assert receiver.of_study() == Announced(2, 0)
-    assert scanner.notifies("1.3", available(STUDY, [SECOND, "1.9"])) == Step.SUCCESS
-    assert scanner.notifies("1.4", available(STUDY, ["1.8"], "UNAVAILABLE")) == Step.SUCCESS
-    assert receiver.of_study() == Announced(3, 0)
+    assert receiver.of_study() == AnnouncedStudy(2, 0)
+    assert scanner.notifies("1.3", available(STUDY, [SECOND, "1.9"])) == ProcedureStepStatus.SUCCESS
+    assert (
+        scanner.notifies("1.4", available(STUDY, ["1.8"], "UNAVAILABLE"))
+        == ProcedureStepStatus.SUCCESS
+    )
+    assert receiver.of_study() == AnnouncedStudy(3, 0)
 
 
-def test_what_cannot_be_is_told_to_the_scanner(receiver: Listening) -> None:
+def test_what_cannot_be_is_told_to_the_scanner(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
-    assert scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == Step.INVALID_VALUE
+    assert (
+        scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == ProcedureStepStatus.INVALID_VALUE
+    )
     for text in ("no uid", "1..2", "."):
-        assert scanner.begins("1.1", begun(text)) == Step.INVALID_VALUE
-    assert scanner.begins("1.1", begun()) == Step.INVALID_VALUE
+        assert scanner.begins("1.1", begun(text)) == ProcedureStepStatus.INVALID_VALUE
+    assert scanner.begins("1.1", begun()) == ProcedureStepStatus.INVALID_VALUE
     without_study = begun(STUDY)
     del without_study.ScheduledStepAttributesSequence
-    assert scanner.begins("1.1", without_study) == Step.MISSING_ATTRIBUTE
-    assert scanner.changes("1.1", ended([FIRST])) == Step.NO_SUCH_INSTANCE
-    assert scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
-    assert scanner.begins("1.1", begun(STUDY)) == Step.DUPLICATE_INSTANCE
-    assert scanner.changes("1.1", ended([FIRST], status="ON LUNCH")) == Step.INVALID_VALUE
-    assert scanner.changes("1.1", ended(["no uid"])) == Step.INVALID_VALUE
-    assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
-    assert scanner.changes("1.1", ended([FIRST, SECOND])) == Step.PROCESSING_FAILURE
-    assert receiver.of_study() == Announced(1, 0)
+    assert scanner.begins("1.1", without_study) == ProcedureStepStatus.MISSING_ATTRIBUTE
+    assert scanner.changes("1.1", ended([FIRST])) == ProcedureStepStatus.NO_SUCH_INSTANCE
+    assert scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.SUCCESS
+    assert scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.DUPLICATE_INSTANCE
+    assert (
+        scanner.changes("1.1", ended([FIRST], status="ON LUNCH"))
+        == ProcedureStepStatus.INVALID_VALUE
+    )
+    assert scanner.changes("1.1", ended(["no uid"])) == ProcedureStepStatus.INVALID_VALUE
+    assert scanner.changes("1.1", ended([FIRST])) == ProcedureStepStatus.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST, SECOND])) == ProcedureStepStatus.PROCESSING_FAILURE
+    assert receiver.of_study() == AnnouncedStudy(1, 0)
 
 
-def test_only_what_is_taken_is_logged_as_announced(receiver: Listening) -> None:
+def test_only_what_is_taken_is_logged_as_announced(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     with capture_logs() as logged:
         scanner.changes("1.1", ended([FIRST]))
@@ -139,15 +153,15 @@ def test_only_what_is_taken_is_logged_as_announced(receiver: Listening) -> None:
     assert stages == ["IN PROGRESS", "COMPLETED"]
 
 
-def test_a_step_of_several_studies_says_nothing_of_any(receiver: Listening) -> None:
+def test_a_step_of_several_studies_says_nothing_of_any(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
-    assert scanner.begins("1.1", begun(STUDY, "1.2.3")) == Step.SUCCESS
-    assert scanner.changes("1.1", ended([FIRST])) == Step.SUCCESS
+    assert scanner.begins("1.1", begun(STUDY, "1.2.3")) == ProcedureStepStatus.SUCCESS
+    assert scanner.changes("1.1", ended([FIRST])) == ProcedureStepStatus.SUCCESS
     assert receiver.of_study() is None
 
 
 def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: AnnouncementScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> None:
         raise LedgerUnavailable("busy")
@@ -155,9 +169,14 @@ def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
     with monkeypatch.context() as patch:
         patch.setattr(receiver.announcements, "add", away)
         patch.setattr(receiver.announcements, "change", away)
-        assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.RESOURCE_LIMITATION
-        assert receiver.scanner.changes("1.1", ended([FIRST])) == Step.RESOURCE_LIMITATION
-    assert receiver.scanner.begins("1.1", begun(STUDY)) == Step.SUCCESS
+        assert (
+            receiver.scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.RESOURCE_LIMITATION
+        )
+        assert (
+            receiver.scanner.changes("1.1", ended([FIRST]))
+            == ProcedureStepStatus.RESOURCE_LIMITATION
+        )
+    assert receiver.scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.SUCCESS
 
 
 def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_path: Path) -> None:
@@ -170,13 +189,13 @@ def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_pa
     clock.pass_s(KEPT_S / 2 + 1)
     known.add("1.3", "1.2.4", Stage.COMPLETED, [])
     assert known.of_study(STUDY) is None
-    assert known.of_study("1.2.3") == Announced(1, 0, in_progress=True)
+    assert known.of_study("1.2.3") == AnnouncedStudy(1, 0, in_progress=True)
     assert known.add("1.1", STUDY, Stage.COMPLETED, [FIRST])
-    assert known.of_study(STUDY) == Announced(1, 0)
+    assert known.of_study(STUDY) == AnnouncedStudy(1, 0)
     known.close()
 
 
-def test_no_name_or_number_of_a_patient_is_kept(receiver: Listening) -> None:
+def test_no_name_or_number_of_a_patient_is_kept(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     scanner.begins("1.1", begun(STUDY))
     scanner.changes("1.1", ended([FIRST]))

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from tests.integration.servers import HOST, wait_until
-from triage.bootstrap import SystemClock, open_ledger
+from triage.cli.demo_site import free_port
 from triage.config import load
-from triage.demo import free_port
+from triage.runtime.clock import SystemClock
+from triage.runtime.storage import open_ledger
 from triage.web.passwords import hashed
 
 

@@ -19,8 +19,8 @@ from triage.audit.message import BOM, Author
 from triage.audit.sender import Sender
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Syslog
-from triage.config import AuditSyslog
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
+from triage.config import AuditSyslogSettings
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable, ConfigurationError
 
@@ -45,7 +45,7 @@ OVER_TLS = (
 
 
 @dataclass
-class Repository:
+class SyslogRepository:
     """An rsyslog that may be stopped and started again."""
 
     folder: Path
@@ -95,7 +95,7 @@ def theirs(authority: Authority) -> Signed:
 @contextmanager
 def rsyslog(
     folder: Path, authority: Authority, signed: Signed, mode: str | None
-) -> Iterator[Repository]:
+) -> Iterator[SyslogRepository]:
     """Run rsyslog over TLS with an authentication mode of its, or over TCP where that is None."""
     peer("rsyslogd")
     if mode is not None and not list(Path("/").glob(TLS_DRIVER)):
@@ -111,7 +111,7 @@ def rsyslog(
         port=port,
         driver="" if mode is None else OVER_TLS.format(mode=mode),
     )
-    repository = Repository(folder, settings, port)
+    repository = SyslogRepository(folder, settings, port)
     try:
         repository.start()
         yield repository
@@ -120,7 +120,7 @@ def rsyslog(
 
 
 @pytest.fixture
-def over_tls(tmp_path: Path, authority: Authority, theirs: Signed) -> Iterator[Repository]:
+def over_tls(tmp_path: Path, authority: Authority, theirs: Signed) -> Iterator[SyslogRepository]:
     with rsyslog(tmp_path / "rsyslog", authority, theirs, "x509/name") as running:
         yield running
 
@@ -132,8 +132,8 @@ def trail(tmp_path: Path, clock: FakeClock) -> FileTrail:
 
 def settings(
     port: int, authority: Authority, ours: Signed | None, name: str | None = None
-) -> AuditSyslog:
-    return AuditSyslog(
+) -> AuditSyslogSettings:
+    return AuditSyslogSettings(
         host=HOST,
         port=port,
         trusted=authority.certificate,
@@ -154,7 +154,7 @@ def record_all(trail: FileTrail, clock: FakeClock) -> int:
 def test_every_kind_of_message_arrives_whole_over_tls(
     trail: FileTrail,
     clock: FakeClock,
-    over_tls: Repository,
+    over_tls: SyslogRepository,
     authority: Authority,
     ours: Signed,
 ) -> None:
@@ -173,7 +173,7 @@ def test_every_kind_of_message_arrives_whole_over_tls(
 
 
 def test_its_certificate_must_be_its_own(
-    over_tls: Repository, authority: Authority, ours: Signed, tmp_path: Path
+    over_tls: SyslogRepository, authority: Authority, ours: Signed, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path, "other")
     for wrong, why in (
@@ -187,7 +187,7 @@ def test_its_certificate_must_be_its_own(
 
 
 def test_one_that_wants_our_certificate_does_not_get_messages_without(
-    trail: FileTrail, over_tls: Repository, authority: Authority, ours: Signed
+    trail: FileTrail, over_tls: SyslogRepository, authority: Authority, ours: Signed
 ) -> None:
     trail.record(EVENTS["sent"])
     with pytest.raises(AuditUnavailable):
@@ -201,7 +201,7 @@ def test_one_that_wants_our_certificate_does_not_get_messages_without(
 def test_while_it_is_away_messages_wait_and_come_in_order(
     trail: FileTrail,
     clock: FakeClock,
-    over_tls: Repository,
+    over_tls: SyslogRepository,
     authority: Authority,
     ours: Signed,
 ) -> None:
@@ -223,7 +223,7 @@ def test_while_it_is_away_messages_wait_and_come_in_order(
 def test_killed_again_and_again_it_has_everything_in_the_end(
     trail: FileTrail,
     clock: FakeClock,
-    over_tls: Repository,
+    over_tls: SyslogRepository,
     authority: Authority,
     ours: Signed,
 ) -> None:
@@ -247,7 +247,7 @@ def test_plain_tcp_to_a_relay_on_this_machine(
     with rsyslog(tmp_path / "rsyslog", authority, theirs, None) as relay:
         count = record_all(trail, clock)
         waiting = [message for _, message in trail.oldest(count)]
-        transport = Syslog(AuditSyslog(host=HOST, port=relay.port, tls=False))
+        transport = Syslog(AuditSyslogSettings(host=HOST, port=relay.port, tls=False))
         assert Sender(trail, transport).send_waiting() == count
         relay.has(count)
         assert relay.lines() == waiting
@@ -255,7 +255,7 @@ def test_plain_tcp_to_a_relay_on_this_machine(
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path, ours: Signed, theirs: Signed) -> None:
     with pytest.raises(ConfigurationError, match="trusted"):
-        Syslog(AuditSyslog(host=HOST, trusted=tmp_path / "none.pem"))
-    wrong = AuditSyslog(host=HOST, certificate=ours.certificate, key=theirs.key)
+        Syslog(AuditSyslogSettings(host=HOST, trusted=tmp_path / "none.pem"))
+    wrong = AuditSyslogSettings(host=HOST, certificate=ours.certificate, key=theirs.key)
     with pytest.raises(ConfigurationError, match="certificate and key"):
         Syslog(wrong)

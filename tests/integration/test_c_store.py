@@ -22,18 +22,18 @@ from tests.builders.images import SIDE, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
 from tests.peers import peer, real_data, unavailable
-from triage.associations import OpenAssociations
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import Status
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import LedgerUnavailable
-from triage.intake import Intake
+from triage.pipeline.intake import Intake
+from triage.pipeline.open_associations import OpenAssociations
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 
 @dataclass(frozen=True)
-class Listening:
+class ListeningScp:
     """A receiver with its ledger and spool."""
 
     port: int
@@ -45,18 +45,18 @@ class Listening:
         return {path.read_bytes() for path in (self.state / "spool").rglob("*.dcm")}
 
 
-def listening(state: Path, spool: FileSpool) -> Iterator[Listening]:
+def listening(state: Path, spool: FileSpool) -> Iterator[ListeningScp]:
     ledger = SqlLedger.in_folder(state, FakeClock())
-    settings = Receiver(ae_title="CMRTRIAGE", port=free_port(), calling=("PACS", "PACS2"))
+    settings = ReceiverSettings(ae_title="CMRTRIAGE", port=free_port(), calling=("PACS", "PACS2"))
     intake = Intake(spool, ledger)
     server = receivers.c_store.start(intake, settings)
-    yield Listening(settings.port, ledger, state, intake.associations)
+    yield ListeningScp(settings.port, ledger, state, intake.associations)
     server.shutdown()
     ledger.close()
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Listening]:
+def receiver(tmp_path: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path, FileSpool(tmp_path))
 
 
@@ -85,7 +85,7 @@ def stored(port: int, *datasets: Dataset) -> list[int]:
     return statuses
 
 
-def test_an_echo_is_answered(receiver: Listening) -> None:
+def test_an_echo_is_answered(receiver: ListeningScp) -> None:
     assert dcmtk("echoscu", receiver.port).returncode == 0
 
 
@@ -97,7 +97,7 @@ def test_an_echo_is_answered(receiver: Listening) -> None:
     ],
 )
 def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
-    receiver: Listening, calling: str, called: str, said: str
+    receiver: ListeningScp, calling: str, called: str, said: str
 ) -> None:
     refused = dcmtk("echoscu", receiver.port, calling=calling, called=called)
     assert refused.returncode != 0
@@ -110,29 +110,29 @@ def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
 
 @pytest.mark.parametrize("end", ["release", "abort"])
 def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
-    receiver: Listening, end: str
+    receiver: ListeningScp, end: str
 ) -> None:
     association = associated(receiver.port)
     other = associated(receiver.port)
-    assert association.send_c_store(image()).Status == Status.SUCCESS
+    assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     assert receiver.associations.bringing(uid("study")) == 1
     getattr(association, end)()
     wait_until(lambda: not receiver.associations.bringing(uid("study")), 5, "the end")
     other.release()
 
 
-def test_9_a_pacs_may_send_under_several_titles(receiver: Listening) -> None:
+def test_9_a_pacs_may_send_under_several_titles(receiver: ListeningScp) -> None:
     assert dcmtk("echoscu", receiver.port, calling="PACS2").returncode == 0
 
 
-def test_13_a_connection_that_never_speaks_is_no_incident(receiver: Listening) -> None:
+def test_13_a_connection_that_never_speaks_is_no_incident(receiver: ListeningScp) -> None:
     for _ in range(20):
         socket.create_connection((HOST, receiver.port)).close()
     assert dcmtk("echoscu", receiver.port).returncode == 0
     assert not receiver.ledger.incidents()
 
 
-def test_the_received_bytes_are_kept_undecoded(receiver: Listening) -> None:
+def test_the_received_bytes_are_kept_undecoded(receiver: ListeningScp) -> None:
     path = real_data("scd_ge_sax_frames") / "jfitz/dicoms/SCD0000101/47.dcm"
     sent = dcmtk("storescu", receiver.port, str(path))
     assert sent.returncode == 0, sent.stderr
@@ -142,7 +142,7 @@ def test_the_received_bytes_are_kept_undecoded(receiver: Listening) -> None:
     assert dcmread(next((receiver.state / "spool").rglob("*.dcm"))) == original
 
 
-def test_11_compressed_images_arrive_compressed(receiver: Listening) -> None:
+def test_11_compressed_images_arrive_compressed(receiver: ListeningScp) -> None:
     path = real_data("derived_variants") / "ts_j2k_lossless.dcm"
     sent = dcmtk("storescu", receiver.port, str(path), "-xv")
     assert sent.returncode == 0, sent.stderr
@@ -150,27 +150,27 @@ def test_11_compressed_images_arrive_compressed(receiver: Listening) -> None:
     assert dcmread(kept).file_meta.TransferSyntaxUID == JPEG2000Lossless
 
 
-def test_12_enhanced_mr_is_accepted(receiver: Listening) -> None:
+def test_12_enhanced_mr_is_accepted(receiver: ListeningScp) -> None:
     association = associated(receiver.port, EnhancedMRImageStorage)
     enhanced = image(SOPClassUID=EnhancedMRImageStorage)
     enhanced.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    assert association.send_c_store(enhanced).Status == Status.SUCCESS
+    assert association.send_c_store(enhanced).Status == StoreStatus.SUCCESS
     association.release()
 
 
-def test_14_the_same_instance_twice_is_kept_once(receiver: Listening) -> None:
-    assert stored(receiver.port, image(), image()) == [Status.SUCCESS, Status.SUCCESS]
+def test_14_the_same_instance_twice_is_kept_once(receiver: ListeningScp) -> None:
+    assert stored(receiver.port, image(), image()) == [StoreStatus.SUCCESS, StoreStatus.SUCCESS]
     (study,) = receiver.ledger.studies()
     assert study.instances == 1
     assert len(receiver.kept()) == 1
 
 
 def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
-    receiver: Listening,
+    receiver: ListeningScp,
 ) -> None:
     damaged = image(number=2, PixelData=bytes(SIDE))
     statuses = stored(receiver.port, image(number=1), damaged, image(number=3))
-    assert statuses == [Status.SUCCESS, Status.CANNOT_UNDERSTAND, Status.SUCCESS]
+    assert statuses == [StoreStatus.SUCCESS, StoreStatus.CANNOT_UNDERSTAND, StoreStatus.SUCCESS]
     (study,) = receiver.ledger.studies()
     assert study.instances == 2
     (incident,) = receiver.ledger.incidents()
@@ -178,7 +178,7 @@ def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
     assert (receiver.state / incident.path).is_file()
 
 
-def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: Listening) -> None:
+def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: ListeningScp) -> None:
     association = associated(receiver.port)
     (context,) = association.accepted_contexts
     request = C_STORE()
@@ -194,13 +194,13 @@ def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: List
     association._reactor_checkpoint.set()
     association.release()
     assert isinstance(answer, C_STORE)
-    assert answer.Status == Status.DATA_SET_DOES_NOT_MATCH
+    assert answer.Status == StoreStatus.DATA_SET_DOES_NOT_MATCH
     assert not receiver.ledger.studies()
 
 
-def test_13_one_association_for_each_file(receiver: Listening) -> None:
+def test_13_one_association_for_each_file(receiver: ListeningScp) -> None:
     for number in range(25):
-        assert stored(receiver.port, image(number=number)) == [Status.SUCCESS]
+        assert stored(receiver.port, image(number=number)) == [StoreStatus.SUCCESS]
     (study,) = receiver.ledger.studies()
     assert study.instances == 25
 
@@ -219,18 +219,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def on_small_disk(tmp_path: Path, small_disk: Path) -> Iterator[Listening]:
+def on_small_disk(tmp_path: Path, small_disk: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path, FileSpool(small_disk))
 
 
 def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
-    on_small_disk: Listening, small_disk: Path
+    on_small_disk: ListeningScp, small_disk: Path
 ) -> None:
     big = bytes(128 * 128 * 2)
     images = [image(number=n, Rows=128, Columns=128, PixelData=big) for n in range(12)]
     statuses = stored(on_small_disk.port, *images)
-    assert statuses[0] == Status.SUCCESS
-    assert statuses[-1] == Status.OUT_OF_RESOURCES
+    assert statuses[0] == StoreStatus.SUCCESS
+    assert statuses[-1] == StoreStatus.OUT_OF_RESOURCES
     promised = [
         part10(each)[-len(big) :] for each, s in zip(images, statuses, strict=True) if not s
     ]
@@ -241,26 +241,26 @@ def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
     assert study.instances == len(promised)
     # When there is room again, the sender's next try is taken.
     next((small_disk / "spool").glob("*/*.dcm")).unlink()
-    assert stored(on_small_disk.port, images[-1]) == [Status.SUCCESS]
+    assert stored(on_small_disk.port, images[-1]) == [StoreStatus.SUCCESS]
 
 
 def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
         raise LedgerUnavailable("database or disk is full")
 
     with monkeypatch.context() as patch:
         patch.setattr(receiver.ledger, "record", away)
-        assert stored(receiver.port, image()) == [Status.OUT_OF_RESOURCES]
-    assert stored(receiver.port, image()) == [Status.SUCCESS]
+        assert stored(receiver.port, image()) == [StoreStatus.OUT_OF_RESOURCES]
+    assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
     (study,) = receiver.ledger.studies()
     assert study.instances == 1
 
 
 def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = Receiver(port=free_port(), calling=("PACS",))
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",))
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
     idle = associated(settings.port)
     began = time.monotonic()

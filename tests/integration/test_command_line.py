@@ -13,21 +13,23 @@ import pytest
 import yaml
 from pydicom import Dataset
 
-from receivers.stow.access import Access
+from receivers.stow.access import StowAccess
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt, received
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
-from triage.bootstrap import SystemClock, open_ledger, open_past, state_folder
 from triage.cases.keys import patient_key
+from triage.cli.demo_site import REAL_STUDY, free_port
+from triage.concurrency.file_lock import sole_receiver
 from triage.config import load
-from triage.demo import REAL_STUDY, free_port
 from triage.domain.case import Case
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
-from triage.lock import sole_receiver
 from triage.model.bundle import open_bundle
+from triage.runtime.clock import SystemClock
+from triage.runtime.paths import state_folder
+from triage.runtime.storage import open_ledger, open_past
 from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
@@ -420,7 +422,7 @@ def test_token_makes_one_line_for_the_sender_and_one_for_the_settings(tmp_path: 
     stow = load(config, {}).receiver.stow
     assert stow is not None
     _, _, said = sender.partition("Authorization: ")
-    assert Access(stow.senders).admit(said, HOST, frozenset()) == "MR1"
+    assert StowAccess(stow.senders).admit(said, HOST, frozenset()) == "MR1"
     assert "1 to 16 characters" in triage("token", "x" * 17).stderr
 
 
@@ -520,7 +522,7 @@ def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_pa
 
 
 def test_a_receiver_imports_nothing_that_only_others_need() -> None:
-    code = "import sys, triage.__main__, triage.commands.serve; print(*sys.modules)"
+    code = "import sys, triage.__main__, triage.cli.serve; print(*sys.modules)"
     printed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )

@@ -20,16 +20,16 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 import receivers.c_store
-from receivers.commitment import Requestor
+from receivers.commitment import CommitmentReporter
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, orthanc, wait_until
-from triage.bootstrap import SystemClock
-from triage.commit import Committer
-from triage.config import CommitmentRequestor, Receiver
-from triage.demo import free_port
-from triage.dimse import Action
+from triage.cli.demo_site import free_port
+from triage.config import CommitmentRequestor, ReceiverSettings
+from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import FailureReason
-from triage.intake import Intake
+from triage.pipeline.intake import Intake
+from triage.pipeline.storage_commitment_scp import CommitmentScp
+from triage.runtime.clock import SystemClock
 from triage.store.commitments import SqlCommitments
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -57,11 +57,11 @@ class Modality:
 
 
 @dataclass
-class Committing:
+class CommitmentWorld:
     """A receiver that answers who asks for commitment."""
 
     port: int
-    committer: Committer
+    committer: CommitmentScp
     ledger: SqlLedger
     spool: Path
 
@@ -72,10 +72,10 @@ def modality() -> Modality:
 
 
 @pytest.fixture
-def receiver(tmp_path: Path, modality: Modality) -> Iterator[Committing]:
-    settings = Receiver(port=free_port(), calling=("MR1", "MR2", "ORTHANC"))
+def receiver(tmp_path: Path, modality: Modality) -> Iterator[CommitmentWorld]:
+    settings = ReceiverSettings(port=free_port(), calling=("MR1", "MR2", "ORTHANC"))
     known = {
-        each: Requestor(
+        each: CommitmentReporter(
             settings.ae_title,
             CommitmentRequestor(calling=each, host=HOST, port=modality.port, timeout_s=5),
         )
@@ -86,9 +86,9 @@ def receiver(tmp_path: Path, modality: Modality) -> Iterator[Committing]:
     spool = FileSpool(tmp_path)
     requests = SqlCommitments(SqlLedger.database_in(tmp_path), clock)
     aside = ThreadPoolExecutor(1)
-    committer = Committer(requests, ledger, spool, known, aside, 3)
+    committer = CommitmentScp(requests, ledger, spool, known, aside, 3)
     server = receivers.c_store.start(Intake(spool, ledger), settings, committer)
-    yield Committing(settings.port, committer, ledger, tmp_path / "spool")
+    yield CommitmentWorld(settings.port, committer, ledger, tmp_path / "spool")
     receivers.c_store.end(server)
     aside.shutdown()
     requests.close()
@@ -138,7 +138,7 @@ def stored(association: Association, *numbers: int) -> None:
         assert association.send_c_store(image(number=number)).Status == 0
 
 
-def ticked(receiver: Committing, true: Callable[[], object], what: str) -> None:
+def ticked(receiver: CommitmentWorld, true: Callable[[], object], what: str) -> None:
     """Tick as `triage receive` does, until a condition holds."""
 
     def tick() -> object:
@@ -149,11 +149,11 @@ def ticked(receiver: Committing, true: Callable[[], object], what: str) -> None:
 
 
 def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
-    receiver: Committing, modality: Modality
+    receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality, "MR2")  # has no address
     stored(association, 1, 2)
-    assert act(association, request(1, 2)) == Action.SUCCESS
+    assert act(association, request(1, 2)) == ActionStatus.SUCCESS
     wait_until(lambda: modality.reports, 10, "the report")
     ((event_type, told),) = modality.reports
     assert event_type == 1
@@ -170,12 +170,12 @@ def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
 
 
 def test_of_several_requests_on_one_association_each_gets_its_report(
-    receiver: Committing, modality: Modality
+    receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality, "MR2")
     stored(association, 1, 2)
     for number in (1, 2):
-        assert act(association, request(number)) == Action.SUCCESS
+        assert act(association, request(number)) == ActionStatus.SUCCESS
     wait_until(lambda: len(modality.reports) == 2, 10, "the reports")
     assert {told.TransactionUID for _, told in modality.reports} == {
         uid("transaction", (1,)),
@@ -186,13 +186,13 @@ def test_of_several_requests_on_one_association_each_gets_its_report(
 
 
 def test_10_the_report_comes_on_a_new_association_where_the_first_was_released(
-    receiver: Committing, modality: Modality
+    receiver: CommitmentWorld, modality: Modality
 ) -> None:
     server = modality.listen()
     try:
         association = associated(receiver.port, modality)
         stored(association, 1)
-        assert act(association, request(1, 7)) == Action.SUCCESS
+        assert act(association, request(1, 7)) == ActionStatus.SUCCESS
         association.release()
         ticked(receiver, lambda: modality.reports, "the report")
     finally:
@@ -209,11 +209,11 @@ def test_10_the_report_comes_on_a_new_association_where_the_first_was_released(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
 def test_10_a_requestor_that_is_away_or_refuses_is_told_when_it_is_back(
-    receiver: Committing, modality: Modality
+    receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality)
     stored(association, 1)
-    assert act(association, request(1)) == Action.SUCCESS
+    assert act(association, request(1)) == ActionStatus.SUCCESS
     association.release()
     time.sleep(1.5)
     receiver.committer.tick()
@@ -231,19 +231,19 @@ def test_10_a_requestor_that_is_away_or_refuses_is_told_when_it_is_back(
 @pytest.mark.parametrize(
     ("asked", "action", "instance", "status"),
     [
-        (request(1), 2, StorageCommitmentPushModelInstance, Action.NO_SUCH_ACTION),
-        (request(1), 1, "1.2.3", Action.NO_SUCH_INSTANCE),
-        (request(), 1, StorageCommitmentPushModelInstance, Action.INVALID_ARGUMENT),
-        (nothing_in(), 1, StorageCommitmentPushModelInstance, Action.INVALID_ARGUMENT),
-        (None, 1, StorageCommitmentPushModelInstance, Action.INVALID_ARGUMENT),
+        (request(1), 2, StorageCommitmentPushModelInstance, ActionStatus.NO_SUCH_ACTION),
+        (request(1), 1, "1.2.3", ActionStatus.NO_SUCH_INSTANCE),
+        (request(), 1, StorageCommitmentPushModelInstance, ActionStatus.INVALID_ARGUMENT),
+        (nothing_in(), 1, StorageCommitmentPushModelInstance, ActionStatus.INVALID_ARGUMENT),
+        (None, 1, StorageCommitmentPushModelInstance, ActionStatus.INVALID_ARGUMENT),
     ],
 )
 def test_a_request_that_is_none_is_refused(
-    receiver: Committing,
+    receiver: CommitmentWorld,
     asked: Dataset | None,
     action: int,
     instance: str,
-    status: Action,
+    status: ActionStatus,
 ) -> None:
     association = associated(receiver.port, Modality())
     assert act(association, asked, action, instance) == status
@@ -251,7 +251,7 @@ def test_a_request_that_is_none_is_refused(
 
 
 def test_10_orthanc_gets_its_commitment(
-    receiver: Committing, modality: Modality, tmp_path: Path
+    receiver: CommitmentWorld, modality: Modality, tmp_path: Path
 ) -> None:
     ours = {"AET": "CMRTRIAGE", "Host": HOST, "Port": receiver.port, "AllowStorageCommitment": True}
     with orthanc(tmp_path / "orthanc", modality.port, DicomModalities={"triage": ours}) as pacs:

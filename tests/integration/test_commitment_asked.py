@@ -21,15 +21,15 @@ from tests.builders.reportings import reporting
 from tests.contract.ledgers import HOLDER, assessing, current
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, orthanc, wait_until
-from triage.committed import UNEXPECTED, Promises
-from triage.config import DicomDestination, Receiver
-from triage.deliver import Deliverer
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
+from triage.config import DicomDestination, ReceiverSettings
 from triage.destinations.commitment import opened
-from triage.dimse import Told
+from triage.dimse.statuses import EventReportStatus
 from triage.domain.delivery import Delivery, DeliveryState, Product
 from triage.domain.study import State
-from triage.intake import Intake
+from triage.pipeline.deliver import Deliverer
+from triage.pipeline.intake import Intake
+from triage.pipeline.storage_commitment_scu import UNEXPECTED, CommitmentScu
 from triage.reports.structured_report import build
 from triage.store.commitment_requests import SOON_S, SqlCommitmentRequests
 from triage.store.ledger import SqlLedger
@@ -93,9 +93,9 @@ def ours(
     ledger = SqlLedger.in_folder(folder, clock)
     requests = SqlCommitmentRequests(SqlLedger.database_in(folder), clock)
     reporters = {"pacs": pacs.reporters(), "other": ("SOMEBODY",)}
-    promises = Promises(ledger, requests, reporters)
+    promises = CommitmentScu(ledger, requests, reporters)
     port = port or free_port()
-    receiver = Receiver(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
+    receiver = ReceiverSettings(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
     server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
     study = assessing(ledger)
     (due,) = ledger.finish(study, HOLDER, "{}", [product], [(product, "pacs")]) or ()
@@ -109,7 +109,7 @@ def ours(
 
 
 @dataclass
-class Archive:
+class CommitmentArchive:
     """An archive whose word a test gives."""
 
     port: int = field(default_factory=free_port)
@@ -195,14 +195,14 @@ def tell(here: Ours, told: Dataset | None, calling: str = "ARCHIVE", **named: An
 
 
 @pytest.fixture
-def archive() -> Iterator[Archive]:
-    made = Archive()
+def archive() -> Iterator[CommitmentArchive]:
+    made = CommitmentArchive()
     with made.listening():
         yield made
 
 
 @pytest.fixture
-def here(tmp_path: Path, product: Product, archive: Archive) -> Iterator[Ours]:
+def here(tmp_path: Path, product: Product, archive: CommitmentArchive) -> Iterator[Ours]:
     with ours(tmp_path, product, archive.port, commitment_from=("ARCHIVE2",)) as made:
         yield made
 
@@ -242,7 +242,9 @@ def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product
         assert len(server.reports()) == 1
 
 
-def test_delivered_is_when_the_archive_says_that_it_keeps_it(here: Ours, archive: Archive) -> None:
+def test_delivered_is_when_the_archive_says_that_it_keeps_it(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     assert here.work() is DeliveryState.STORED
     assert here.delivery().last_answer == (
         "0x0000 Success; its word that it keeps it is waited for"
@@ -251,17 +253,19 @@ def test_delivered_is_when_the_archive_says_that_it_keeps_it(here: Ours, archive
     (asked,) = archive.asked
     (item,) = asked.ReferencedSOPSequence
     assert item.ReferencedSOPInstanceUID == here.delivery().product.sop_instance_uid
-    assert tell(here, word(asked)) == Told.SUCCESS
+    assert tell(here, word(asked)) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.DELIVERED
     assert current(here.ledger, here.study_uid).state is State.DELIVERED
-    assert tell(here, word(asked, 0x0112)) == Told.SUCCESS  # it has said otherwise before
+    assert (
+        tell(here, word(asked, 0x0112)) == EventReportStatus.SUCCESS
+    )  # it has said otherwise before
     assert here.delivery().state is DeliveryState.DELIVERED
     assert len(archive.stored) == 1
 
 
 @pytest.mark.parametrize("reason", [0, 0x0110])
 def test_a_report_on_the_association_that_asked_is_taken(
-    here: Ours, archive: Archive, reason: int
+    here: Ours, archive: CommitmentArchive, reason: int
 ) -> None:
     archive.at_once = reason
     ended = DeliveryState.PENDING if reason else DeliveryState.DELIVERED
@@ -269,7 +273,9 @@ def test_a_report_on_the_association_that_asked_is_taken(
     assert ("0x0110 Processing failure" in here.delivery().last_answer) == bool(reason)
 
 
-def test_a_warning_of_the_archive_is_kept_beside_its_word(here: Ours, archive: Archive) -> None:
+def test_a_warning_of_the_archive_is_kept_beside_its_word(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     archive.store_status, archive.at_once = 0xB000, 0
     assert here.work() is DeliveryState.DELIVERED
     assert here.delivery().last_answer == (
@@ -278,23 +284,27 @@ def test_a_warning_of_the_archive_is_kept_beside_its_word(here: Ours, archive: A
 
 
 def test_what_it_does_not_keep_is_sent_again_under_the_same_uid(
-    here: Ours, archive: Archive
+    here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()
-    assert tell(here, word(archive.asked[0], 0x0213)) == Told.SUCCESS
+    assert tell(here, word(archive.asked[0], 0x0213)) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.PENDING
     assert here.delivery().last_answer == "not committed: 0x0213 Resource limitation"
     assert here.work(1) is DeliveryState.PENDING  # not at once
     assert here.work(5) is DeliveryState.STORED
     assert len(archive.stored) == 2
     assert len({*archive.stored}) == 1
-    assert tell(here, word(archive.asked[0], 0x0112)) == Told.SUCCESS  # of the question before
+    assert (
+        tell(here, word(archive.asked[0], 0x0112)) == EventReportStatus.SUCCESS
+    )  # of the question before
     assert here.delivery().state is DeliveryState.STORED
-    assert tell(here, word(archive.asked[1])) == Told.SUCCESS
+    assert tell(here, word(archive.asked[1])) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_who_stays_silent_is_asked_again_then_sent_to_again(here: Ours, archive: Archive) -> None:
+def test_who_stays_silent_is_asked_again_then_sent_to_again(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     here.work()
     assert here.work(WITHIN_S - 1) is DeliveryState.STORED
     assert (len(archive.stored), len(archive.asked)) == (1, 1)
@@ -308,21 +318,23 @@ def test_who_stays_silent_is_asked_again_then_sent_to_again(here: Ours, archive:
     here.work(WITHIN_S + 1)
     assert (len(archive.stored), len(archive.asked)) == (2, 4)
     assert len({asked.TransactionUID for asked in archive.asked}) == 4
-    assert tell(here, word(archive.asked[0])) == Told.SUCCESS  # late, and still its word
+    assert (
+        tell(here, word(archive.asked[0])) == EventReportStatus.SUCCESS
+    )  # late, and still its word
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_who_never_says_anything_is_given_up(here: Ours, archive: Archive) -> None:
+def test_who_never_says_anything_is_given_up(here: Ours, archive: CommitmentArchive) -> None:
     for _ in range(10):
         state = here.work(WITHIN_S + 1)
     assert state is DeliveryState.FAILED
     assert "it has not said that it keeps it" in here.delivery().last_answer
     assert current(here.ledger, here.study_uid).state is State.FAILED
-    assert tell(here, word(archive.asked[0])) == Told.SUCCESS
+    assert tell(here, word(archive.asked[0])) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.FAILED
 
 
-def test_who_always_says_no_is_given_up(here: Ours, archive: Archive) -> None:
+def test_who_always_says_no_is_given_up(here: Ours, archive: CommitmentArchive) -> None:
     archive.at_once = 0x0110
     for _ in range(9):
         assert here.work(300) is DeliveryState.PENDING
@@ -334,7 +346,7 @@ def test_who_always_says_no_is_given_up(here: Ours, archive: Archive) -> None:
 
 
 def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
-    here: Ours, archive: Archive
+    here: Ours, archive: CommitmentArchive
 ) -> None:
     archive.answer = 0x0213
     assert here.work() is DeliveryState.STORED
@@ -347,7 +359,7 @@ def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
 def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
     tmp_path: Path, product: Product
 ) -> None:
-    archive = Archive(commits=False)
+    archive = CommitmentArchive(commits=False)
     with archive.listening(), ours(tmp_path, product, archive.port) as here:
         assert here.work() is DeliveryState.STORED
         said = here.delivery().last_answer
@@ -358,7 +370,7 @@ def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
 def test_an_archive_that_goes_away_in_between_is_asked_when_it_is_back(
     tmp_path: Path, product: Product
 ) -> None:
-    archive = Archive()
+    archive = CommitmentArchive()
     with ours(tmp_path, product, archive.port) as here:
         with archive.listening():
             archive.answer = 0x0213
@@ -368,59 +380,61 @@ def test_an_archive_that_goes_away_in_between_is_asked_when_it_is_back(
         archive.answer = 0
         with archive.listening():
             here.work(300)
-        assert tell(here, word(archive.asked[-1])) == Told.SUCCESS
+        assert tell(here, word(archive.asked[-1])) == EventReportStatus.SUCCESS
         assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_a_report_that_does_not_name_the_instance_is_no_word(here: Ours, archive: Archive) -> None:
+def test_a_report_that_does_not_name_the_instance_is_no_word(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     here.work()
     lie = word(archive.asked[0])
     lie.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "2.25.1"
-    assert tell(here, lie) == Told.SUCCESS
+    assert tell(here, lie) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.PENDING
     assert "neither as kept nor as failed" in here.delivery().last_answer
 
 
-def test_who_says_yes_and_no_says_no(here: Ours, archive: Archive) -> None:
+def test_who_says_yes_and_no_says_no(here: Ours, archive: CommitmentArchive) -> None:
     here.work()
     both = word(archive.asked[0])
     both.FailedSOPSequence = word(archive.asked[0], 0x0119).FailedSOPSequence
-    assert tell(here, both, kind=1) == Told.SUCCESS
+    assert tell(here, both, kind=1) == EventReportStatus.SUCCESS
     assert "0x0119" in here.delivery().last_answer
 
 
-def test_nobody_elses_word_counts(here: Ours, archive: Archive) -> None:
+def test_nobody_elses_word_counts(here: Ours, archive: CommitmentArchive) -> None:
     here.work()
-    assert tell(here, word(archive.asked[0]), "SOMEBODY") == Told.INVALID_ARGUMENT
+    assert tell(here, word(archive.asked[0]), "SOMEBODY") == EventReportStatus.INVALID_ARGUMENT
     unknown = word(archive.asked[0])
     unknown.TransactionUID = "2.25.4711"
-    assert tell(here, unknown) == Told.INVALID_ARGUMENT
+    assert tell(here, unknown) == EventReportStatus.INVALID_ARGUMENT
     assert here.delivery().state is DeliveryState.STORED
     assert sorted(here.incidents()) == [
         f"transaction {archive.asked[0].TransactionUID} is not one of theirs",
         "unknown transaction 2.25.4711",
     ]
-    assert tell(here, word(archive.asked[0]), "ARCHIVE2") == Told.SUCCESS
+    assert tell(here, word(archive.asked[0]), "ARCHIVE2") == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_what_is_no_report_is_answered_as_such(here: Ours, archive: Archive) -> None:
+def test_what_is_no_report_is_answered_as_such(here: Ours, archive: CommitmentArchive) -> None:
     here.work()
     told = word(archive.asked[0])
-    assert tell(here, told, kind=3) == Told.NO_SUCH_EVENT
-    assert tell(here, told, instance="1.2.3") == Told.NO_SUCH_INSTANCE
+    assert tell(here, told, kind=3) == EventReportStatus.NO_SUCH_EVENT
+    assert tell(here, told, instance="1.2.3") == EventReportStatus.NO_SUCH_INSTANCE
     for tag in ("TransactionUID", "ReferencedSOPClassUID"):
         broken = word(archive.asked[0], 0x0112)
         del (broken if tag in broken else broken.FailedSOPSequence[0])[tag]
-        assert tell(here, broken) == Told.INVALID_ARGUMENT
+        assert tell(here, broken) == EventReportStatus.INVALID_ARGUMENT
     no_reason = word(archive.asked[0], 0x0112)
     del no_reason.FailedSOPSequence[0].FailureReason
-    assert tell(here, no_reason) == Told.INVALID_ARGUMENT
+    assert tell(here, no_reason) == EventReportStatus.INVALID_ARGUMENT
     assert here.delivery().state is DeliveryState.STORED
 
 
 def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
-    here: Ours, archive: Archive
+    here: Ours, archive: CommitmentArchive
 ) -> None:
     """It stood in the ledger; its lease ends, and another asks."""
     assert here.ledger.claim_delivery(here.delivery_id, 30)
@@ -429,7 +443,7 @@ def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
     assert not archive.asked
     here.work(max(2, SOON_S))
     assert (len(archive.stored), len(archive.asked)) == (0, 1)
-    assert tell(here, word(archive.asked[0])) == Told.SUCCESS
+    assert tell(here, word(archive.asked[0])) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
@@ -445,7 +459,7 @@ def test_a_word_that_comes_while_somebody_sends_again_is_not_undone(here: Ours) 
 
 
 def test_where_its_word_is_not_wanted_any_more_what_it_has_is_delivered(
-    here: Ours, archive: Archive
+    here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()
     settings = here.deliverer.destinations["pacs"].settings  # type: ignore[attr-defined]

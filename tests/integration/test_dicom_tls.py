@@ -15,10 +15,10 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import Signed
 from tests.integration.servers import HOST, Orthanc, listens, orthanc, wait_until
-from tests.integration.test_tls import World, world
+from tests.integration.test_tls import TlsWorld, world
 from tests.peers import peer
+from triage.cli.demo_site import free_port
 from triage.config import DicomDestination, PacsTls
-from triage.demo import free_port
 from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
 from triage.domain.errors import ConfigurationError, DestinationUnreachable
@@ -35,7 +35,7 @@ def product() -> Product:
     return build(reporting(mixed()))
 
 
-def secured(port: int, world: World, ae_title: str = "ORTHANC", **tls: Any) -> DicomStore:
+def secured(port: int, world: TlsWorld, ae_title: str = "ORTHANC", **tls: Any) -> DicomStore:
     settings = PacsTls(**{"trusted": world.ours.certificate, **tls})
     return DicomStore(
         "CMRTRIAGE",
@@ -50,7 +50,9 @@ def pair(signed: Signed) -> dict[str, Any]:
 
 
 @contextmanager
-def archive(folder: Path, world: World, shown: Signed, *, asks: bool = True) -> Iterator[Orthanc]:
+def archive(
+    folder: Path, world: TlsWorld, shown: Signed, *, asks: bool = True
+) -> Iterator[Orthanc]:
     """Run an Orthanc that takes DICOM over TLS alone."""
     with orthanc(
         folder,
@@ -64,7 +66,7 @@ def archive(folder: Path, world: World, shown: Signed, *, asks: bool = True) -> 
 
 
 @contextmanager
-def storescp(folder: Path, world: World, shown: Signed) -> Iterator[int]:
+def storescp(folder: Path, world: TlsWorld, shown: Signed) -> Iterator[int]:
     """Run DCMTK's storescp, which asks for a certificate; yield its port."""
     port = free_port()
     files = (str(shown.key), str(shown.certificate), "+cf", str(world.ours.certificate))
@@ -79,7 +81,7 @@ def storescp(folder: Path, world: World, shown: Signed) -> Iterator[int]:
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_orthanc_takes_a_report_over_tls(
-    tmp_path: Path, world: World, product: Product, *, asks: bool
+    tmp_path: Path, world: TlsWorld, product: Product, *, asks: bool
 ) -> None:
     with archive(tmp_path, world, world.server, asks=asks) as server:
         ours = pair(world.client) if asks else {}
@@ -91,7 +93,7 @@ def test_orthanc_takes_a_report_over_tls(
     assert stored[-1000:] == product.content[-1000:]
 
 
-def test_dcmtk_takes_a_report_over_tls(tmp_path: Path, world: World, product: Product) -> None:
+def test_dcmtk_takes_a_report_over_tls(tmp_path: Path, world: TlsWorld, product: Product) -> None:
     with storescp(tmp_path, world, world.server) as port:
         pacs = secured(port, world, "ANY", **pair(world.client))
         assert pacs.deliver(product).answer == "0x0000 Success"
@@ -101,7 +103,7 @@ def test_dcmtk_takes_a_report_over_tls(tmp_path: Path, world: World, product: Pr
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_of_tls_1_2_and_1_3_either_will_do(
-    world: World, product: Product, version: ssl.TLSVersion
+    world: TlsWorld, product: Product, version: ssl.TLSVersion
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(world.server.certificate, world.server.key)
@@ -127,7 +129,7 @@ def test_of_tls_1_2_and_1_3_either_will_do(
     ],
 )
 def test_an_archive_whose_certificate_will_not_do_gets_nothing(
-    tmp_path: Path, world: World, product: Product, shown: str, said: str
+    tmp_path: Path, world: TlsWorld, product: Product, shown: str, said: str
 ) -> None:
     with archive(tmp_path, world, getattr(world, shown), asks=False) as server:
         pacs = secured(server.dicom_port, world)
@@ -140,7 +142,7 @@ def test_an_archive_whose_certificate_will_not_do_gets_nothing(
 
 @pytest.mark.parametrize("name", ["server.example", HOST, None])
 def test_the_name_is_checked(
-    tmp_path: Path, world: World, product: Product, name: str | None
+    tmp_path: Path, world: TlsWorld, product: Product, name: str | None
 ) -> None:
     with archive(tmp_path, world, world.server, asks=False) as server:
         secured(server.dicom_port, world, name=name).deliver(product)
@@ -151,7 +153,7 @@ def test_the_name_is_checked(
 @pytest.mark.parametrize("ours", ["stranger", "expired", None])
 @pytest.mark.parametrize("server", ["Orthanc", "storescp"])
 def test_without_the_certificate_that_it_asks_for_nothing_is_taken(
-    tmp_path: Path, world: World, product: Product, server: str, ours: str | None
+    tmp_path: Path, world: TlsWorld, product: Product, server: str, ours: str | None
 ) -> None:
     shown = pair(getattr(world, ours)) if ours else {}
     if server == "Orthanc":
@@ -168,14 +170,14 @@ def test_without_the_certificate_that_it_asks_for_nothing_is_taken(
         assert not [*tmp_path.iterdir()]
 
 
-def test_who_speaks_no_tls_is_named(tmp_path: Path, world: World, product: Product) -> None:
+def test_who_speaks_no_tls_is_named(tmp_path: Path, world: TlsWorld, product: Product) -> None:
     with orthanc(tmp_path) as server:
         with pytest.raises(DestinationUnreachable, match="gives no answer, TLS: |does not answer"):
             secured(server.dicom_port, world).deliver(product)
         assert not server.reports()
 
 
-def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: World) -> None:
+def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
     wrong: dict[str, dict[str, Any]] = {
         "holds no certificates": {"trusted": tmp_path / "none.pem"},
         "are no pair of PEM files": {

@@ -20,28 +20,30 @@ from tests.integration.test_fast_store import (
     COMMAND,
     LAST,
     P_DATA,
-    Peer,
+    RawPeer,
     implicit,
     in_pieces,
     message,
     pdu,
     pdv,
 )
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import Status
-from triage.intake import Intake
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dimse.statuses import StoreStatus
+from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 
-@pytest.mark.parametrize(("missing", "status"), [(0, Status.SUCCESS), (1, Status.TOO_LARGE)])
+@pytest.mark.parametrize(
+    ("missing", "status"), [(0, StoreStatus.SUCCESS), (1, StoreStatus.TOO_LARGE)]
+)
 def test_an_instance_as_large_as_allowed_is_kept_and_a_byte_more_is_not(
     tmp_path: Path, missing: int, status: int
 ) -> None:
     head, data = implicit()
     with gate(tmp_path, fast=True, instance_bytes=len(data) - missing) as ours:
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, 300))
         assert sender.status() == status
         sender.release()
@@ -58,7 +60,7 @@ def test_of_what_is_too_large_nothing_is_kept_and_the_association_goes_on(
         order = [image(number=1), large, large, image(number=3)]
         statuses = [association.send_c_store(each).Status for each in order]
         association.release()
-        assert statuses == [0, Status.TOO_LARGE, Status.TOO_LARGE, 0]
+        assert statuses == [0, StoreStatus.TOO_LARGE, StoreStatus.TOO_LARGE, 0]
         assert len(ours.files()) == 2
         assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
 
@@ -66,21 +68,21 @@ def test_of_what_is_too_large_nothing_is_kept_and_the_association_goes_on(
 def test_nothing_of_it_stays_on_disk_while_the_rest_comes(tmp_path: Path) -> None:
     head, data = implicit()
     with gate(tmp_path, fast=True, instance_bytes=1000) as ours:
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:900])))
         wait_until(ours.files, 5, "the beginning of the file")
         sender.send(pdu(pdv(0, data[900:1100])))
         wait_until(lambda: not ours.files(), 5, "its end")
         sender.send(pdu(pdv(LAST, data[1100:])))
-        assert sender.status() == Status.TOO_LARGE
+        assert sender.status() == StoreStatus.TOO_LARGE
         sender.release()
 
 
 def test_a_pdu_that_is_longer_than_allowed_is_told_by_an_abort(tmp_path: Path) -> None:
     with gate(tmp_path, fast=True, pdu_bytes=4096) as ours:
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(message())
-        assert sender.status() == Status.SUCCESS
+        assert sender.status() == StoreStatus.SUCCESS
         sender.send(pdu(pdv(0, bytes(4091))))
         assert sender.answer() == (7, b"\x00\x00\x02\x06")  # PS3.8 9.3.8
         sender.close()
@@ -89,7 +91,7 @@ def test_a_pdu_that_is_longer_than_allowed_is_told_by_an_abort(tmp_path: Path) -
 @pytest.mark.parametrize("kind", [P_DATA, 5])
 def test_a_length_alone_gets_no_memory_whosoever_message_it_is(tmp_path: Path, kind: int) -> None:
     with gate(tmp_path, fast=True) as ours:
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(bytes([kind, 0, 0xFF, 0xFF, 0xFF, 0xFF]) + bytes(50))
         assert sender.answer() == (7, b"\x00\x00\x02\x06")
         sender.close()
@@ -99,9 +101,9 @@ def test_a_length_alone_gets_no_memory_whosoever_message_it_is(tmp_path: Path, k
 def test_an_association_that_falls_silent_is_ended(tmp_path: Path, said: int) -> None:
     with gate(tmp_path, fast=True, idle_s=1, artim_s=1) as ours:
         before = cost()
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(message() + message(2)[:said])
-        assert sender.status() == Status.SUCCESS
+        assert sender.status() == StoreStatus.SUCCESS
         began = time.monotonic()
         assert sender.ended()
         assert time.monotonic() - began < 5
@@ -115,9 +117,9 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
     tmp_path: Path, end: str
 ) -> None:
     with gate(tmp_path, fast=True) as ours:
-        sender = Peer(ours.port)
+        sender = RawPeer(ours.port)
         sender.send(message())
-        assert sender.status() == Status.SUCCESS
+        assert sender.status() == StoreStatus.SUCCESS
         bringing = ours.intake.associations.bringing
         assert bringing(uid("study")) == 1
         getattr(sender, end)()
@@ -142,12 +144,12 @@ def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
 ) -> None:
     monkeypatch.delattr(Intake, "accept_file")
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = Receiver(port=free_port(), calling=("PACS",), fast=True)
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=True)
     intake = Intake(FileSpool(tmp_path), ledger)
     receiving = receivers.c_store.start(intake, settings, cast(Any, object()))
     commitment = (StorageCommitmentPushModel, None)
     association = ask(settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment)
-    assert association.send_c_store(image()).Status == Status.SUCCESS
+    assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     association.release()
     receivers.c_store.end(receiving)
     ledger.close()
@@ -164,7 +166,7 @@ def test_the_port_with_tls_is_pynetdicoms(tmp_path: Path, monkeypatch: pytest.Mo
         ae = AE(ae_title="PACS")
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
         association = ae.associate(HOST, ours.tls_port, ae_title=CALLED, tls_args=(trusting, HOST))
-        assert association.send_c_store(image()).Status == Status.SUCCESS
+        assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
         association.release()
 
 

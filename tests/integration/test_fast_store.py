@@ -25,15 +25,15 @@ from receivers.fast_store import FastSocket
 from tests.builders.images import image, part10
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, listens, wait_until
-from tests.integration.test_c_store import Listening, associated, stored
+from tests.integration.test_c_store import ListeningScp, associated, stored
 from tests.peers import peer
 from tests.unit.receivers.test_command_set import REQUEST, command
-from triage.bootstrap import SystemClock
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import Status
-from triage.imaging.header import data_set_of
-from triage.intake import Intake
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dicom.header import data_set_of
+from triage.dimse.statuses import StoreStatus
+from triage.pipeline.intake import Intake
+from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -44,24 +44,24 @@ STORE, ECHO = 1, 3  #: presentation contexts
 COMMAND, LAST = 1, 2
 
 
-def listening(state: Path, *, fast: bool) -> Iterator[Listening]:
+def listening(state: Path, *, fast: bool) -> Iterator[ListeningScp]:
     state.mkdir()
     ledger = SqlLedger.in_folder(state, FakeClock())
-    settings = Receiver(port=free_port(), calling=("PACS",), fast=fast)
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=fast)
     intake = Intake(FileSpool(state), ledger)
     server = receivers.c_store.start(intake, settings)
-    yield Listening(settings.port, ledger, state, intake.associations)
+    yield ListeningScp(settings.port, ledger, state, intake.associations)
     receivers.c_store.end(server)
     ledger.close()
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Listening]:
+def receiver(tmp_path: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path / "fast", fast=True)
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Iterator[Listening]:
+def plain(tmp_path: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path / "plain", fast=False)
 
 
@@ -94,7 +94,7 @@ def pdu(*pdvs: bytes) -> bytes:
     return struct.pack(">BxL", P_DATA, len(content)) + content
 
 
-class Peer:
+class RawPeer:
     """An association on a bare socket."""
 
     def __init__(self, port: int) -> None:
@@ -154,7 +154,7 @@ def message(number: int = 1) -> bytes:
     return pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, 300)
 
 
-def nothing_is_left(receiver: Listening) -> bool:
+def nothing_is_left(receiver: ListeningScp) -> bool:
     return not list((receiver.state / "spool" / "incoming").iterdir())
 
 
@@ -165,23 +165,23 @@ def associations(port: int) -> list[Association]:
 
 
 def test_an_instance_is_served_here_and_not_by_pynetdicom(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept")
-    assert stored(receiver.port, image()) == [Status.SUCCESS]
+    assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
 
 
 def test_one_setting_has_pynetdicom_serve_it(
-    plain: Listening, monkeypatch: pytest.MonkeyPatch
+    plain: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept_file")
-    assert stored(plain.port, image()) == [Status.SUCCESS]
+    assert stored(plain.port, image()) == [StoreStatus.SUCCESS]
 
 
-def test_both_ways_keep_the_same_bytes(receiver: Listening, plain: Listening) -> None:
+def test_both_ways_keep_the_same_bytes(receiver: ListeningScp, plain: ListeningScp) -> None:
     images = [image(number=number) for number in range(5)]
     for each in (receiver, plain):
-        assert set(stored(each.port, *images)) == {Status.SUCCESS}
+        assert set(stored(each.port, *images)) == {StoreStatus.SUCCESS}
     assert receiver.kept() == plain.kept()
     assert len(receiver.kept()) == 5
 
@@ -191,54 +191,54 @@ def sizes() -> list[int]:
 
 
 @pytest.mark.parametrize("size", sizes())
-def test_fragments_of_any_size_make_one_file(receiver: Listening, size: int) -> None:
-    sender = Peer(receiver.port)
+def test_fragments_of_any_size_make_one_file(receiver: ListeningScp, size: int) -> None:
+    sender = RawPeer(receiver.port)
     head, data = implicit()
     sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, size))
-    assert sender.status() == Status.SUCCESS
+    assert sender.status() == StoreStatus.SUCCESS
     (kept,) = receiver.kept()
     assert data_set_of(kept) == data
     sender.release()
 
 
-def test_bytes_may_come_one_by_one(receiver: Listening) -> None:
-    sender = Peer(receiver.port)
+def test_bytes_may_come_one_by_one(receiver: ListeningScp) -> None:
+    sender = RawPeer(receiver.port)
     for byte in message():
         sender.send(bytes([byte]))
-    assert sender.status() == Status.SUCCESS
+    assert sender.status() == StoreStatus.SUCCESS
     sender.release()
 
 
-def test_command_and_data_may_share_a_pdu_and_messages_a_packet(receiver: Listening) -> None:
-    sender = Peer(receiver.port)
+def test_command_and_data_may_share_a_pdu_and_messages_a_packet(receiver: ListeningScp) -> None:
+    sender = RawPeer(receiver.port)
     head, data = implicit(1)
     first = pdu(pdv(COMMAND | LAST, head), pdv(0, data[:100]), pdv(LAST, data[100:]))
     sender.send(first + message(2) + message(3))
-    assert [sender.status() for _ in range(3)] == [Status.SUCCESS] * 3
+    assert [sender.status() for _ in range(3)] == [StoreStatus.SUCCESS] * 3
     assert len(receiver.kept()) == 3
     sender.release()
 
 
 def test_a_command_in_pieces_is_pynetdicoms_and_the_next_one_ours_again(
-    receiver: Listening,
+    receiver: ListeningScp,
 ) -> None:
-    sender = Peer(receiver.port)
+    sender = RawPeer(receiver.port)
     head, data = implicit(1)
     pieces = pdu(pdv(COMMAND, head[:50])) + pdu(pdv(COMMAND | LAST, head[50:]))
     for _ in range(2):
         sender.send(pieces + in_pieces(data, 300))
-        assert sender.status() == Status.SUCCESS
+        assert sender.status() == StoreStatus.SUCCESS
         sender.send(message(2))
-        assert sender.status() == Status.SUCCESS
+        assert sender.status() == StoreStatus.SUCCESS
     assert len(receiver.kept()) == 2
     sender.release()
 
 
-def test_an_echo_between_instances_is_answered(receiver: Listening) -> None:
+def test_an_echo_between_instances_is_answered(receiver: ListeningScp) -> None:
     association = associated(receiver.port, MRImageStorage, Verification)
     for number in range(3):
-        assert association.send_c_store(image(number=number)).Status == Status.SUCCESS
-        assert association.send_c_echo().Status == Status.SUCCESS
+        assert association.send_c_store(image(number=number)).Status == StoreStatus.SUCCESS
+        assert association.send_c_echo().Status == StoreStatus.SUCCESS
     association.release()
 
 
@@ -259,9 +259,9 @@ def odd(data: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("what", odd(b""))
 def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
-    receiver: Listening, what: str
+    receiver: ListeningScp, what: str
 ) -> None:
-    sender = Peer(receiver.port)
+    sender = RawPeer(receiver.port)
     head, data = implicit()
     sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:100])) + odd(data[100:])[what])
     assert sender.ended()
@@ -269,13 +269,15 @@ def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
     wait_until(lambda: not associations(receiver.port), 10, "the end of the association")
     assert nothing_is_left(receiver)
     assert not receiver.kept()
-    assert stored(receiver.port, image()) == [Status.SUCCESS]
+    assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
 
 
 @pytest.mark.parametrize("last", [b"", ABORT])
-def test_a_sender_that_goes_in_the_middle_leaves_nothing(receiver: Listening, last: bytes) -> None:
+def test_a_sender_that_goes_in_the_middle_leaves_nothing(
+    receiver: ListeningScp, last: bytes
+) -> None:
     for cut in (3, 40, 200, 600):
-        sender = Peer(receiver.port)
+        sender = RawPeer(receiver.port)
         sender.send(message()[:cut] if not last else message()[: 6 + 6 + len(implicit()[0])] + last)
         sender.close()
     wait_until(lambda: not associations(receiver.port), 10, "the end of the associations")
@@ -285,9 +287,9 @@ def test_a_sender_that_goes_in_the_middle_leaves_nothing(receiver: Listening, la
 
 def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = Receiver(port=free_port(), calling=("PACS",), fast=True)
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=True)
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
-    sender = Peer(settings.port)
+    sender = RawPeer(settings.port)
     sender.send(message()[:600])
     time.sleep(0.5)
     began = time.monotonic()
@@ -299,8 +301,8 @@ def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> 
     ledger.close()
 
 
-def test_a_sender_that_falls_silent_is_given_up(receiver: Listening) -> None:
-    sender = Peer(receiver.port)
+def test_a_sender_that_falls_silent_is_given_up(receiver: ListeningScp) -> None:
+    sender = RawPeer(receiver.port)
     (association,) = associations(receiver.port)
     assert isinstance(association.dul.socket, FastSocket)
     association.dul.socket._timeout_s = 1.0
@@ -312,35 +314,35 @@ def test_a_sender_that_falls_silent_is_given_up(receiver: Listening) -> None:
 
 
 def test_8_a_disk_that_fills_in_the_middle_answers_and_goes_on(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "no space")
 
-    sender = Peer(receiver.port)
+    sender = RawPeer(receiver.port)
     with monkeypatch.context() as patch:
         patch.setattr("triage.store.spool.os.open", full)
         sender.send(message())
-        assert sender.status() == Status.OUT_OF_RESOURCES
+        assert sender.status() == StoreStatus.OUT_OF_RESOURCES
     sender.send(message())
-    assert sender.status() == Status.SUCCESS
+    assert sender.status() == StoreStatus.SUCCESS
     assert nothing_is_left(receiver)
     sender.release()
 
 
 def test_what_nobody_foresaw_is_a_failure_and_the_association_goes_on(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: object) -> None:
         raise ZeroDivisionError
 
-    sender = Peer(receiver.port)
+    sender = RawPeer(receiver.port)
     with monkeypatch.context() as patch:
         patch.setattr(Intake, "accept_file", defect)
         sender.send(message())
         assert sender.status() == 0xC211
     sender.send(message())
-    assert sender.status() == Status.SUCCESS
+    assert sender.status() == StoreStatus.SUCCESS
     assert nothing_is_left(receiver)
     sender.release()
 
@@ -353,7 +355,7 @@ WHOLE = message(1) + message(2)
 # with it the association.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_bent_bytes_neither_crash_nor_hang(receiver: Listening) -> None:
+def test_bent_bytes_neither_crash_nor_hang(receiver: ListeningScp) -> None:
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4),
@@ -364,7 +366,7 @@ def test_bent_bytes_neither_crash_nor_hang(receiver: Listening) -> None:
         content = bytearray(WHOLE)
         for at, value in changes:
             content[at] = value
-        with closing(Peer(receiver.port)) as sender, suppress(ConnectionError):
+        with closing(RawPeer(receiver.port)) as sender, suppress(ConnectionError):
             sender.send(bytes(content[:cut]) + after)
             sender.send(ABORT)
 
@@ -373,16 +375,16 @@ def test_bent_bytes_neither_crash_nor_hang(receiver: Listening) -> None:
         bent()
     wait_until(lambda: not associations(receiver.port), 30, "the end of the associations")
     assert nothing_is_left(receiver)
-    assert stored(receiver.port, image(number=9)) == [Status.SUCCESS]
+    assert stored(receiver.port, image(number=9)) == [StoreStatus.SUCCESS]
 
 
 SERVE = """
 import sys, time
 from pathlib import Path
 import receivers.c_store
-from triage.bootstrap import SystemClock
+from triage.runtime.clock import SystemClock
 from triage.config import Receiver
-from triage.intake import Intake
+from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 state, port = Path(sys.argv[1]), int(sys.argv[2])
@@ -395,11 +397,11 @@ time.sleep(300)
 
 def store_until_killed(port: int, number: int, answered: list[int]) -> None:
     """Send instances on one association until it breaks; note those answered with Success."""
-    sender = Peer(port)
+    sender = RawPeer(port)
     with suppress(OSError, AssertionError), closing(sender):
         for each in range(number, number + 1000):
             sender.send(message(each))
-            if sender.status() == Status.SUCCESS:
+            if sender.status() == StoreStatus.SUCCESS:
                 answered.append(each)
 
 
@@ -429,7 +431,7 @@ def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Pa
     ledger.close()
 
 
-def test_dcmtk_is_satisfied_with_the_answers(receiver: Listening, tmp_path: Path) -> None:
+def test_dcmtk_is_satisfied_with_the_answers(receiver: ListeningScp, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.dcm").write_bytes(part10(image(number=number)))
     sent = subprocess.run(

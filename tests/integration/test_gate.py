@@ -46,12 +46,12 @@ from pydicom.uid import (
 
 from receivers.admission import Admission
 from receivers.listener import SILENT_MAX, SPARE
-from receivers.storage_classes import CLASSES
 from tests.builders.images import image, part10
 from tests.integration.gates import answer, ask, cost, gate, is_closed, silent
 from tests.integration.servers import wait_until
 from tests.integration.test_c_store import dcmtk
-from triage.dimse import Status
+from triage.dimse.statuses import StoreStatus
+from triage.dimse.storage_classes import CLASSES
 
 #: What a cardiac study is, and what it brings along.
 BROUGHT_ALONG = [
@@ -113,7 +113,7 @@ def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
     private.file_meta.MediaStorageSOPClassUID = private.SOPClassUID
     with gate(tmp_path) as ours:
         association = ask(ours.port, (private.SOPClassUID, ExplicitVRLittleEndian))
-        assert association.send_c_store(private).Status == Status.SUCCESS
+        assert association.send_c_store(private).Status == StoreStatus.SUCCESS
         association.release()
         assert len(ours.files()) == 1
 
@@ -311,7 +311,7 @@ def test_a_pdu_of_the_largest_size_is_taken(tmp_path: Path) -> None:
     big = image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2))
     with gate(tmp_path, pdu_bytes=4096) as ours:
         association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
-        assert association.send_c_store(big).Status == Status.SUCCESS
+        assert association.send_c_store(big).Status == StoreStatus.SUCCESS
         association.release()
 
 
@@ -325,7 +325,7 @@ def test_12_an_instance_that_is_too_large_is_refused_and_nothing_of_it_is_kept(
         order = [small[0], large, large, small[1]]
         statuses = [association.send_c_store(each).Status for each in order]
         association.release()
-        assert statuses == [0, Status.TOO_LARGE, Status.TOO_LARGE, 0]
+        assert statuses == [0, StoreStatus.TOO_LARGE, StoreStatus.TOO_LARGE, 0]
         assert len(ours.files()) == 2
         assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
         (study,) = ours.ledger.studies()

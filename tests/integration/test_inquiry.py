@@ -11,17 +11,17 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from tests.builders.images import Slice as Place
+from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeTrail
 from tests.integration.servers import HOST, Orthanc, orthanc
-from triage.config import Inquired
-from triage.demo import free_port
-from triage.domain.completeness import Count
+from triage.cli.demo_site import free_port
+from triage.config import InstanceCountSettings
+from triage.dimse.instance_count import InstanceCountQuery
+from triage.dimse.store_scu import StorePeer, send
+from triage.domain.completeness import ArchiveCount
 from triage.domain.errors import DeliveryFailed
 from triage.domain.study import State, StudyRevision
-from triage.inquiry import Inquiry
-from triage.send import Peer, send
 
 STUDY = StudyRevision(uid("study"), 1, State.RECEIVING, "", 0, 0, 1, 0, 0, "")
 
@@ -32,19 +32,19 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
         yield running
 
 
-def inquiry(port: int, called: str = "ORTHANC", timeout_s: float = 5) -> Inquiry:
-    asked = Inquired(ae_title=called, host=HOST, port=port, timeout_s=timeout_s)
-    return Inquiry("CMRTRIAGE", asked)
+def inquiry(port: int, called: str = "ORTHANC", timeout_s: float = 5) -> InstanceCountQuery:
+    asked = InstanceCountSettings(ae_title=called, host=HOST, port=port, timeout_s=timeout_s)
+    return InstanceCountQuery("CMRTRIAGE", asked)
 
 
 def test_1_orthanc_says_how_many_instances_of_a_study_it_has(pacs: Orthanc, tmp_path: Path) -> None:
-    assert inquiry(pacs.dicom_port)(STUDY) == Count(0, "ORTHANC")
+    assert inquiry(pacs.dicom_port)(STUDY) == ArchiveCount(0, "ORTHANC")
     files = []
     for each in [*cine("study", "a", Place()), image("study", "b"), image("other")]:
         files.append(tmp_path / f"{each.SOPInstanceUID}.dcm")
         files[-1].write_bytes(part10(each))
-    send(files, Peer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
-    assert inquiry(pacs.dicom_port)(STUDY) == Count(13, "ORTHANC")
+    send(files, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    assert inquiry(pacs.dicom_port)(STUDY) == ArchiveCount(13, "ORTHANC")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_series_are_added_up_where_the_study_is_not_counted(
 ) -> None:
     port, answers = answering
     answers += [(0xFF00, of_series(25)), (0xFF00, of_series(7))]
-    assert inquiry(port, "PACS")(STUDY) == Count(32, "PACS")
+    assert inquiry(port, "PACS")(STUDY) == ArchiveCount(32, "PACS")
 
 
 def test_the_audit_trail_is_told_what_is_asked(
@@ -87,8 +87,8 @@ def test_the_audit_trail_is_told_what_is_asked(
 ) -> None:
     port, _ = answering
     told = FakeTrail()
-    asked = Inquired(ae_title="PACS", host=HOST, port=port, timeout_s=5)
-    Inquiry("CMRTRIAGE", asked, told)(STUDY)
+    asked = InstanceCountSettings(ae_title="PACS", host=HOST, port=port, timeout_s=5)
+    InstanceCountQuery("CMRTRIAGE", asked, told)(STUDY)
     ((query,),) = [event.things for event in told.events]
     assert query.id == StudyRootQueryRetrieveInformationModelFind
     assert STUDY.study_uid.encode() in (query.query or b"")

@@ -10,11 +10,11 @@ import pytest
 
 from tests.builders.reportings import KINDS
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
-from tests.integration.listeners import Listener, acknowledgement, listener
+from tests.integration.listeners import PlainListener, acknowledgement, listener
 from tests.integration.servers import HOST
+from triage.cli.demo_site import free_port
 from triage.config import MllpDestination
-from triage.demo import free_port
-from triage.destinations.mllp import ANSWER_MAX, Mllp, control_id_of, judged
+from triage.destinations.mllp import ANSWER_MAX, MllpSender, control_id_of, judged
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.reports import hl7
@@ -25,9 +25,9 @@ def product() -> Product:
     return hl7.build(KINDS["usual"]())
 
 
-def opened(port: int, **more: Any) -> Mllp:
+def opened(port: int, **more: Any) -> MllpSender:
     values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
-    return Mllp("CMRTRIAGE", MllpDestination.model_validate(values | more))
+    return MllpSender("CMRTRIAGE", MllpDestination.model_validate(values | more))
 
 
 @pytest.mark.parametrize("kind", ["usual", "awkward_name", "japanese_name", "bare"])
@@ -125,7 +125,7 @@ def test_who_breaks_off_on_one_message_may_take_the_next(
     def breaks(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(Mllp, "_answer", breaks)
+    monkeypatch.setattr(MllpSender, "_answer", breaks)
     with listener() as ris, pytest.raises(DeliveryFailed, match="hung up") as caught:
         opened(ris.port).deliver(product)
     assert not isinstance(caught.value, DestinationUnreachable)
@@ -142,7 +142,7 @@ def test_who_breaks_off_before_a_message_is_silent(
     with socket.create_server((HOST, 0)) as listening:
         thread = threading.Thread(target=break_off, args=(listening,))
         thread.start()
-        ris = Listener(port=listening.getsockname()[1])
+        ris = PlainListener(port=listening.getsockname()[1])
         with pytest.raises(DestinationUnreachable, match="reset"):
             over_tls(ris, signed).deliver(product)
         thread.join()
@@ -201,7 +201,9 @@ def listening(signed: dict[str, Signed], who: str, *, asks: bool = False) -> ssl
     return context
 
 
-def over_tls(ris: Listener, signed: dict[str, Signed], client: str = "", **more: Any) -> Mllp:
+def over_tls(
+    ris: PlainListener, signed: dict[str, Signed], client: str = "", **more: Any
+) -> MllpSender:
     tls = {"trusted": signed["ca"].certificate}
     if client:
         tls |= {"certificate": signed[client].certificate, "key": signed[client].key}

@@ -20,16 +20,17 @@ from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
 from tests.integration.servers import HOST
-from triage.commit import SAME_ASSOCIATION_S, Committer
-from triage.config import Receiver
-from triage.demo import free_port
-from triage.dimse import AT_ONCE, Status
-from triage.domain.commitment import FailureReason, Reference, Report
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings
+from triage.dicom.header import read_identity
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
+from triage.domain.commitment import CommitmentReport, FailureReason, Reference
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolAway
-from triage.domain.instance import Outcome
-from triage.imaging.header import read_identity
-from triage.intake import Intake
-from triage.pressure import Limits, Pressure
+from triage.domain.instance import ReceiptOutcome
+from triage.pipeline.backpressure import Backpressure, BackpressureLimits
+from triage.pipeline.intake import Intake
+from triage.pipeline.storage_commitment_scp import SAME_ASSOCIATION_S, CommitmentScp
 from triage.store.bucket import Bucket
 from triage.store.commitments import SqlCommitments
 from triage.store.ledger import SqlLedger
@@ -71,7 +72,7 @@ def spool(server: ObjectStore, prefix: str, tmp_path: Path) -> ObjectSpool:
 
 
 @dataclass
-class Site:
+class ObjectSpoolSite:
     """A receiver with its spool in an object store."""
 
     port: int
@@ -90,35 +91,37 @@ class Site:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
-def site(spool: ObjectSpool, ledger: SqlLedger, request: pytest.FixtureRequest) -> Iterator[Site]:
+def site(
+    spool: ObjectSpool, ledger: SqlLedger, request: pytest.FixtureRequest
+) -> Iterator[ObjectSpoolSite]:
     seconds = FakeClock()
-    pressure = Pressure(spool, ledger, Limits(), monotonic=seconds.now)
+    pressure = Backpressure(spool, ledger, BackpressureLimits(), monotonic=seconds.now)
     intake = Intake(spool, ledger, pressure=pressure)
-    settings = Receiver(port=free_port(), calling=("PACS",), fast=request.param)
+    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=request.param)
     listening = receivers.c_store.start(intake, settings)
-    yield Site(settings.port, intake, seconds)
+    yield ObjectSpoolSite(settings.port, intake, seconds)
     receivers.c_store.end(listening)
 
 
 def test_2_nothing_is_promised_while_it_is_silent_and_everything_when_it_is_back(
-    site: Site, server: ObjectStore, prefix: str, tmp_path: Path
+    site: ObjectSpoolSite, server: ObjectStore, prefix: str, tmp_path: Path
 ) -> None:
-    assert site.statuses(1, 2) == [Status.SUCCESS] * 2
+    assert site.statuses(1, 2) == [StoreStatus.SUCCESS] * 2
     server.pause()
     try:
         began = time.monotonic()
-        assert site.statuses(3, 4, 5) == [Status.OUT_OF_RESOURCES] * 3
+        assert site.statuses(3, 4, 5) == [StoreStatus.OUT_OF_RESOURCES] * 3
         assert time.monotonic() - began < 15  # waited for once, and no more
         site.seconds.pass_s(1)
         site.intake.watch_pressure()
         began = time.monotonic()
-        assert site.statuses(*range(3, 50)) == [Status.OUT_OF_RESOURCES] * 47
+        assert site.statuses(*range(3, 50)) == [StoreStatus.OUT_OF_RESOURCES] * 47
         assert time.monotonic() - began < 15
     finally:
         server.go_on()
     site.seconds.pass_s(1)
     site.intake.watch_pressure()
-    assert site.statuses(1, 2, 3, 4, 5) == [Status.SUCCESS] * 5
+    assert site.statuses(1, 2, 3, 4, 5) == [StoreStatus.SUCCESS] * 5
     assert len(server.keys(f"{prefix}/spool/")) == 5
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
@@ -168,7 +171,7 @@ def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
     with monkeypatch.context() as patch, pytest.raises(SpoolAway, match="send it again"):
         patch.setattr(Bucket, "put", put_and_lose)
         spool.keep(read_identity(content), content)
-    assert spool.keep(read_identity(content), content).outcome is Outcome.NEW
+    assert spool.keep(read_identity(content), content).outcome is ReceiptOutcome.NEW
 
 
 def test_recovering_waits_while_it_is_away(
@@ -187,9 +190,9 @@ def test_recovering_waits_while_it_is_away(
 def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
     spool: ObjectSpool, ledger: SqlLedger, clock: FakeClock, server: ObjectStore
 ) -> None:
-    told: list[Report] = []
+    told: list[CommitmentReport] = []
     requests = SqlCommitments(ledger._database, clock)
-    committer = Committer(requests, ledger, spool, {"MR1": told.append}, AtOnce(), 3)
+    committer = CommitmentScp(requests, ledger, spool, {"MR1": told.append}, AtOnce(), 3)
     intake = Intake(spool, ledger)
     receipts = [intake.accept(part10(image(number=n)), SOURCE) for n in range(2)]
     spool.discard(receipts[1].path)

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.builders.ended import IMAGES, Worker
+from tests.builders.ended import IMAGES, WorkerWithStudies
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.integration.servers import HOST, listens, wait_until
-from triage.bootstrap import SystemClock
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
 from triage.domain.errors import BeingRemoved
-from triage.domain.retention import Limits
+from triage.domain.retention import RetentionLimits
 from triage.domain.study import State
+from triage.runtime.clock import SystemClock
 
 STUDIES = ("first", "second", "third")
 #: Removes everything, and is killed at the moment that its argument names.
@@ -28,7 +28,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from tests.builders.ended import Worker
-    from triage.bootstrap import SystemClock
+    from triage.runtime.clock import SystemClock
     from triage.domain.retention import Limits
     from triage.store.database import Database
     from triage.store import retention, spool
@@ -73,8 +73,8 @@ MOMENTS = (
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
-    made = Worker(tmp_path / "state", SystemClock())
+def worker(tmp_path: Path) -> Iterator[WorkerWithStudies]:
+    made = WorkerWithStudies(tmp_path / "state", SystemClock())
     for study in STUDIES:
         made.end(study, State.DELIVERED)
     made.receive("arriving")
@@ -83,7 +83,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_kill_9_in_the_middle_and_then_again(worker: Worker, moment: str) -> None:
+def test_kill_9_in_the_middle_and_then_again(worker: WorkerWithStudies, moment: str) -> None:
     script = textwrap.dedent(KILLED)
     command = [sys.executable, "-c", script, str(worker.folder), moment]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
@@ -91,10 +91,12 @@ def test_kill_9_in_the_middle_and_then_again(worker: Worker, moment: str) -> Non
     whole = [s for s in STUDIES if not worker.latest(s).pruned_at]
     assert all(worker.files(study) == IMAGES for study in whole)
     assert (whole == [*STUDIES]) == (moment == "before the first word")
-    worker.pruner(Limits()).prune()  # as the next start, also of a site that removes no more
+    worker.pruner(
+        RetentionLimits()
+    ).prune()  # as the next start, also of a site that removes no more
     half = [s for s in STUDIES if 0 < worker.files(s) + len(worker.ledger.paths(uid(s), 1)) < 6]
     assert half == []
-    worker.pruner(Limits(delivered_s=0)).prune()
+    worker.pruner(RetentionLimits(delivered_s=0)).prune()
     for study in STUDIES:
         assert worker.files(study) == 0
         assert worker.ledger.paths(uid(study), 1) == []
@@ -125,7 +127,7 @@ def said(config: Path, *arguments: str) -> str:
 
 
 def test_the_command_shows_what_would_go_and_then_removes_it(
-    worker: Worker, tmp_path: Path
+    worker: WorkerWithStudies, tmp_path: Path
 ) -> None:
     assert "sets no limit" in said(site(tmp_path), "prune")
     config = site(tmp_path, spool_days=1e-6)
@@ -141,7 +143,7 @@ def test_the_command_shows_what_would_go_and_then_removes_it(
 
 
 def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
-    worker: Worker, tmp_path: Path
+    worker: WorkerWithStudies, tmp_path: Path
 ) -> None:
     assert worker.mark("first")
     config = site(tmp_path, failed_days=1, every_s=0.5)
@@ -163,13 +165,13 @@ def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
 
 def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) -> None:
     """A sender who tries until Success, against somebody who removes all that has ended."""
-    with closing(Worker(tmp_path, SystemClock())) as worker:
+    with closing(WorkerWithStudies(tmp_path, SystemClock())) as worker:
         worker.end("study", State.DELIVERED)
         script = textwrap.dedent("""
             import sys
             from pathlib import Path
             from tests.builders.ended import Worker
-            from triage.bootstrap import SystemClock
+            from triage.runtime.clock import SystemClock
             from triage.domain.retention import Limits
 
             worker = Worker(Path(sys.argv[1]), SystemClock())
@@ -192,7 +194,7 @@ def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) ->
                 removing.kill()
 
 
-def _sent_until_taken(worker: Worker) -> None:
+def _sent_until_taken(worker: WorkerWithStudies) -> None:
     """Send the whole study until all of it stands in an open revision, which nobody removes."""
     whole = False
     while not whole:

@@ -16,31 +16,26 @@ from click.testing import CliRunner
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from tests.builders.images import Slice as Place
+from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
-from triage import logs
 from triage.__main__ import main
-from triage.bootstrap import (
-    SystemClock,
-    notice_of,
-    open_ledger,
-    open_puller,
-    open_spool,
-    passing_shelf,
-    pulled_folder,
-)
+from triage.cli.demo_site import free_port
 from triage.config import load
-from triage.demo import free_port
-from triage.domain.archive import Search
+from triage.dimse.store_scu import StorePeer, send
+from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ConfigurationError
 from triage.domain.study import Event, State
-from triage.index import files
-from triage.pressure import REMEMBERED_S
-from triage.pull import Outcome, Puller
-from triage.send import Peer, send
-from triage.store.shelf import FolderShelf, sole_pull
+from triage.pipeline.backfill import files
+from triage.pipeline.backpressure import REMEMBERED_S
+from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
+from triage.runtime.clock import SystemClock
+from triage.runtime.paths import pulled_folder
+from triage.runtime.retrieval import open_puller, passing_shelf
+from triage.runtime.storage import notice_of, open_ledger, open_spool
+from triage.store.download import FolderDownloadTarget, sole_pull
+from triage.telemetry import logs
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 WAYS = ["get", "move", "dicomweb"]
@@ -68,7 +63,7 @@ def store(pacs: Orthanc, images: list[Dataset], folder: Path) -> None:
     for each in images:
         files.append(folder / f"{each.SOPInstanceUID}.dcm")
         files[-1].write_bytes(part10(each))
-    sent = send(files, Peer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    sent = send(files, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
     assert all(each.stored for each in sent)
 
 
@@ -139,12 +134,12 @@ def names(images: list[Dataset]) -> set[str]:
     return {str(each.SOPInstanceUID) for each in images}
 
 
-def opened(config: Path) -> Puller:
+def opened(config: Path) -> StudyRetriever:
     return open_puller(load(config, {}), "pacs")
 
 
 @pytest.fixture(params=WAYS)
-def puller(pacs: Orthanc, tmp_path: Path, request: pytest.FixtureRequest) -> Puller:
+def puller(pacs: Orthanc, tmp_path: Path, request: pytest.FixtureRequest) -> StudyRetriever:
     return opened(configured(tmp_path, pacs=archive(pacs, request.param)))
 
 
@@ -154,24 +149,26 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "into"
 
 
-def test_a_study_comes_whole_and_only_once(puller: Puller, folder: Path) -> None:
-    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.FETCHED, "")
+def test_a_study_comes_whole_and_only_once(puller: StudyRetriever, folder: Path) -> None:
+    assert puller.pull(FolderDownloadTarget(folder), uid("one")) == (RetrieveOutcome.FETCHED, "")
     assert fetched(folder) == {uid("one"): names(study("one"))}
-    assert puller.pull(FolderShelf(folder), uid("one")) == (Outcome.THERE, "")
+    assert puller.pull(FolderDownloadTarget(folder), uid("one")) == (RetrieveOutcome.THERE, "")
     assert [path.name for path in (folder / ".pulling").iterdir()] == ["lock"]
 
 
-def test_images_come_as_they_are_stored(puller: Puller, folder: Path) -> None:
-    assert puller.pull(FolderShelf(folder), uid("small")) == (Outcome.FETCHED, "")
+def test_images_come_as_they_are_stored(puller: StudyRetriever, folder: Path) -> None:
+    assert puller.pull(FolderDownloadTarget(folder), uid("small")) == (RetrieveOutcome.FETCHED, "")
     for sent in compressed("small"):
         came = dcmread(folder / uid("small") / f"{sent.SOPInstanceUID}.dcm")
         assert came.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
         assert came.PixelData == sent.PixelData
 
 
-def test_a_study_that_the_archive_does_not_have_is_no_study(puller: Puller, folder: Path) -> None:
-    outcome, why = puller.pull(FolderShelf(folder), uid("nowhere"))
-    assert outcome is Outcome.FAILED
+def test_a_study_that_the_archive_does_not_have_is_no_study(
+    puller: StudyRetriever, folder: Path
+) -> None:
+    outcome, why = puller.pull(FolderDownloadTarget(folder), uid("nowhere"))
+    assert outcome is RetrieveOutcome.FAILED
     assert "does not have it" in why
     assert fetched(folder) == {}
 
@@ -179,17 +176,17 @@ def test_a_study_that_the_archive_does_not_have_is_no_study(puller: Puller, fold
 @pytest.mark.parametrize(
     ("search", "names"),
     [
-        (Search(study_uid=uid("two")), ["two"]),
-        (Search(since=date(2024, 1, 31), until=date(2024, 1, 31)), ["one"]),
-        (Search(since=date(2024, 1, 31), until=date(2024, 2, 29)), ["one", "two"]),
-        (Search(since=date(2024, 2, 1), modality="MR", description="herz"), [*DAYS][1:]),
-        (Search(patient_id="MARKED-ID", description="mrt"), [*DAYS]),
-        (Search(patient_id="MARKED"), []),
-        (Search(since=date(2024, 1, 1), modality="CT"), []),
-        (Search(since=date(2024, 1, 1), description="knie"), []),
+        (ArchiveQuery(study_uid=uid("two")), ["two"]),
+        (ArchiveQuery(since=date(2024, 1, 31), until=date(2024, 1, 31)), ["one"]),
+        (ArchiveQuery(since=date(2024, 1, 31), until=date(2024, 2, 29)), ["one", "two"]),
+        (ArchiveQuery(since=date(2024, 2, 1), modality="MR", description="herz"), [*DAYS][1:]),
+        (ArchiveQuery(patient_id="MARKED-ID", description="mrt"), [*DAYS]),
+        (ArchiveQuery(patient_id="MARKED"), []),
+        (ArchiveQuery(since=date(2024, 1, 1), modality="CT"), []),
+        (ArchiveQuery(since=date(2024, 1, 1), description="knie"), []),
     ],
 )
-def test_studies_are_found(puller: Puller, search: Search, names: list[str]) -> None:
+def test_studies_are_found(puller: StudyRetriever, search: ArchiveQuery, names: list[str]) -> None:
     found = {study.study_uid: study for study in puller.find(search)}
     assert {*found} == {uid(name) for name in names}
     assert all(study.instances == 13 for study in found.values())
@@ -228,10 +225,10 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
     open_ledger(settings, SystemClock()).close()  # as the worker makes it
     with sole_pull(pulled_folder(settings)):
         assert opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))[0] is (
-            Outcome.FETCHED
+            RetrieveOutcome.FETCHED
         )
         again = opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))
-    assert again == (Outcome.THERE, "")
+    assert again == (RetrieveOutcome.THERE, "")
     ledger = open_ledger(settings, SystemClock())
     ((arrived,), sources) = ledger.studies(), ledger.sources(uid("one"), 1)
     ledger.close()
@@ -267,9 +264,9 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
     puller.sleep = meanwhile
     with sole_pull(pulled_folder(settings)):
         shelf = passing_shelf(settings, "pacs")
-        assert puller.pull(shelf, uid("one"))[0] is Outcome.FETCHED
+        assert puller.pull(shelf, uid("one"))[0] is RetrieveOutcome.FETCHED
         time.sleep(REMEMBERED_S)
-        assert puller.pull(shelf, uid("two"))[0] is Outcome.FETCHED
+        assert puller.pull(shelf, uid("two"))[0] is RetrieveOutcome.FETCHED
     assert len(waited) == 1
     assert {(each.study_uid, each.instances) for each in ledger.studies()} == {
         (uid("one"), 13),

@@ -21,16 +21,16 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove,
 )
 
-from tests.builders.images import Slice as Place
+from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
 from tests.integration.test_pull import command, configured, fetched, names, opened
-from triage.demo import free_port
-from triage.domain.archive import Search
+from triage.cli.demo_site import free_port
+from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError
-from triage.pull import Outcome, Puller
-from triage.store.shelf import FolderShelf, sole_pull
+from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
+from triage.store.download import FolderDownloadTarget, sole_pull
 
 UID = uid("study")
 STUDY = cine("study", "a", Place(), 3)
@@ -124,7 +124,7 @@ def archive(pacs: Pacs, **more: Any) -> dict[str, Any]:
     }
 
 
-def patient(config: Path) -> Puller:
+def patient(config: Path) -> StudyRetriever:
     """A pull that waits by a clock of its own."""
     clock = FakeClock()
     puller = opened(config)
@@ -138,20 +138,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "into"
 
 
-def pulled(pacs: Pacs, folder: Path, **more: Any) -> tuple[Outcome, str]:
+def pulled(pacs: Pacs, folder: Path, **more: Any) -> tuple[RetrieveOutcome, str]:
     puller = patient(configured(folder.parent, pacs=archive(pacs, **more)))
-    return puller.pull(FolderShelf(folder), UID)
+    return puller.pull(FolderDownloadTarget(folder), UID)
 
 
 def test_our_own_archive_is_a_good_one(pacs: Pacs, folder: Path) -> None:
-    assert pulled(pacs, folder) == (Outcome.FETCHED, "")
+    assert pulled(pacs, folder) == (RetrieveOutcome.FETCHED, "")
     assert fetched(folder) == {UID: names(STUDY)}
 
 
 def test_an_instance_of_another_study_is_never_filed(pacs: Pacs, folder: Path) -> None:
     pacs.get = gets(*STUDY, image("other"))
     outcome, why = pulled(pacs, folder)
-    assert outcome is Outcome.INCOMPLETE
+    assert outcome is RetrieveOutcome.INCOMPLETE
     assert "the archive could not send 1" in why
     assert "1 refused: an instance of another study" in why
     assert fetched(folder) == {}
@@ -161,7 +161,7 @@ def test_what_the_archive_cannot_send_is_counted(pacs: Pacs, folder: Path) -> No
     ct = image(number=7, SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
     pacs.get = gets(*STUDY, ct)  # of a class that it did not accept to send
     outcome, why = pulled(pacs, folder)
-    assert outcome is Outcome.INCOMPLETE
+    assert outcome is RetrieveOutcome.INCOMPLETE
     assert "could not send 1" in why
     assert "0xB000 sub-operations ended" in why
 
@@ -169,7 +169,7 @@ def test_what_the_archive_cannot_send_is_counted(pacs: Pacs, folder: Path) -> No
 def test_fewer_than_the_archive_has_are_no_study(pacs: Pacs, folder: Path) -> None:
     pacs.find = finds(match(UID, 4))
     outcome, why = pulled(pacs, folder)
-    assert (outcome, why) == (Outcome.INCOMPLETE, "3 of 4 instances came")
+    assert (outcome, why) == (RetrieveOutcome.INCOMPLETE, "3 of 4 instances came")
 
 
 @pytest.mark.parametrize("wrong", ["../../etc/passwd", "..", "", "1.2/3", "none"])
@@ -180,12 +180,12 @@ def test_a_malformed_uid_is_named_and_the_others_are_fetched(
     pacs.find = finds(match(wrong), match(UID))
     puller = patient(configured(folder.parent, pacs=archive(pacs)))
     became = [
-        puller.pull(FolderShelf(folder), study.study_uid, study)
-        for study in list(puller.find(Search(modality="MR")))
+        puller.pull(FolderDownloadTarget(folder), study.study_uid, study)
+        for study in list(puller.find(ArchiveQuery(modality="MR")))
     ]
     assert became == [
-        (Outcome.FAILED, "the archive names it by what is no UID"),
-        (Outcome.FETCHED, ""),
+        (RetrieveOutcome.FAILED, "the archive names it by what is no UID"),
+        (RetrieveOutcome.FETCHED, ""),
     ]
     assert fetched(folder) == {UID: names(STUDY)}
     assert {*folder.parent.iterdir()} == {folder, folder.parent / "triage.yaml"}
@@ -194,7 +194,7 @@ def test_a_malformed_uid_is_named_and_the_others_are_fetched(
 def test_a_refused_question_is_told_in_words(pacs: Pacs, folder: Path) -> None:
     pacs.find = finds(status=0xA700)
     outcome, why = pulled(pacs, folder)
-    assert outcome is Outcome.FAILED
+    assert outcome is RetrieveOutcome.FAILED
     assert "C-FIND was answered with 0xA700 out of resources" in why
 
 
@@ -206,14 +206,14 @@ def test_an_archive_that_breaks_off_is_asked_again(pacs: Pacs, folder: Path) -> 
         return tries.pop(0)(event)
 
     pacs.get = get
-    assert pulled(pacs, folder) == (Outcome.FETCHED, "")
+    assert pulled(pacs, folder) == (RetrieveOutcome.FETCHED, "")
     assert fetched(folder) == {UID: names(STUDY)}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
 def test_an_archive_that_comes_back_is_gone_on_with(pacs: Pacs, folder: Path) -> None:
     puller = patient(configured(folder.parent, pacs=archive(pacs)))
-    (study,) = puller.find(Search(study_uid=UID))
+    (study,) = puller.find(ArchiveQuery(study_uid=UID))
     pacs.stop()
     pauses: list[float] = []
 
@@ -223,7 +223,7 @@ def test_an_archive_that_comes_back_is_gone_on_with(pacs: Pacs, folder: Path) ->
             pacs.start()
 
     puller.sleep = sleep
-    assert puller.pull(FolderShelf(folder), UID, study) == (Outcome.FETCHED, "")
+    assert puller.pull(FolderDownloadTarget(folder), UID, study) == (RetrieveOutcome.FETCHED, "")
     assert pauses == [5, 10]
 
 
@@ -247,7 +247,7 @@ def test_an_archive_without_c_get_is_told_how_to_be_set(pacs: Pacs, folder: Path
 @contextmanager
 def moving(
     folder: Path, to: tuple[str, int] | None, move: Callable[[int], Answers]
-) -> Iterator[Puller]:
+) -> Iterator[StudyRetriever]:
     """An archive that knows one destination; `move` is told our port."""
     ours = free_port()
 
@@ -291,7 +291,7 @@ def store_as(port: int, calling: str, called: str, sent: Dataset, **originator: 
 
 def test_c_move_files_what_the_archive_sends(folder: Path) -> None:
     with moving(folder, None, whole) as puller:
-        assert puller.pull(FolderShelf(folder), UID) == (Outcome.FETCHED, "")
+        assert puller.pull(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
     assert fetched(folder) == {UID: names(STUDY)}
 
 
@@ -309,7 +309,7 @@ def test_while_a_study_is_moved_nobody_else_gets_in(folder: Path) -> None:
         yield from whole(port)
 
     with moving(folder, None, move) as puller:
-        outcome, why = puller.pull(FolderShelf(folder), UID)
+        outcome, why = puller.pull(FolderDownloadTarget(folder), UID)
     assert answers == {
         "stranger": None,
         "called": None,
@@ -317,7 +317,7 @@ def test_while_a_study_is_moved_nobody_else_gets_in(folder: Path) -> None:
         "originator": 0xA900,
         "store": 0,
     }
-    assert outcome is Outcome.INCOMPLETE
+    assert outcome is RetrieveOutcome.INCOMPLETE
     assert why == "1 refused: an instance of another study"
     assert fetched(folder) == {}
 
@@ -327,13 +327,13 @@ def test_an_unknown_move_destination_ends_the_pull(folder: Path) -> None:
         moving(folder, cast(Any, (None, None)), whole) as puller,
         pytest.raises(ConfigurationError, match="does not know the AE title of move_to"),
     ):
-        puller.pull(FolderShelf(folder), UID)
+        puller.pull(FolderDownloadTarget(folder), UID)
 
 
 # -- DICOMweb
 
 
-class Web:
+class LyingWebArchive:
     """A service whose answers are set: status, headers and body by path."""
 
     def __init__(self) -> None:
@@ -358,10 +358,10 @@ def parts(*images: Dataset) -> bytes:
 
 
 @pytest.fixture
-def web() -> Iterator[tuple[Web, str]]:
-    served = Web()
+def web() -> Iterator[tuple[LyingWebArchive, str]]:
+    served = LyingWebArchive()
 
-    class Handler(BaseHTTPRequestHandler):
+    class LyingArchiveHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.asked.append((self.path, self.headers.get("Authorization", "")))
             status, headers, body = served.answer(self.path.partition("?")[0])
@@ -374,23 +374,25 @@ def web() -> Iterator[tuple[Web, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer((HOST, 0), Handler)
+    server = ThreadingHTTPServer((HOST, 0), LyingArchiveHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield served, f"http://{HOST}:{server.server_port}/web"
     server.shutdown()
     server.server_close()
 
 
-def from_web(folder: Path, url: str, **more: Any) -> Puller:
+def from_web(folder: Path, url: str, **more: Any) -> StudyRetriever:
     settings = {"kind": "dicomweb", "url": url, "instances_per_s": None, "timeout_s": 5, **more}
     return patient(configured(folder.parent, pacs=settings))
 
 
-def test_the_authorization_is_sent_and_never_shown(web: tuple[Web, str], folder: Path) -> None:
+def test_the_authorization_is_sent_and_never_shown(
+    web: tuple[LyingWebArchive, str], folder: Path
+) -> None:
     served, url = web
     (folder.parent / "token").write_text("Bearer s3cret\n")
     puller = from_web(folder, url, authorization_file=str(folder.parent / "token"))
-    assert puller.pull(FolderShelf(folder), UID) == (Outcome.FETCHED, "")
+    assert puller.pull(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
     assert {said for _, said in served.asked} == {"Bearer s3cret"}
     assert fetched(folder) == {UID: names(STUDY)}
 
@@ -406,24 +408,24 @@ def test_the_authorization_is_sent_and_never_shown(web: tuple[Web, str], folder:
     ],
 )
 def test_a_body_that_is_not_the_study_is_no_study(
-    web: tuple[Web, str], folder: Path, body: bytes, why: str
+    web: tuple[LyingWebArchive, str], folder: Path, body: bytes, why: str
 ) -> None:
     served, url = web
     served.study(body)
-    outcome, said = from_web(folder, url).pull(FolderShelf(folder), UID)
-    assert outcome in {Outcome.INCOMPLETE, Outcome.FAILED}
+    outcome, said = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    assert outcome in {RetrieveOutcome.INCOMPLETE, RetrieveOutcome.FAILED}
     assert why in said
     assert fetched(folder) == {}
 
 
 def test_partial_content_is_not_whole_even_where_nobody_counts(
-    web: tuple[Web, str], folder: Path
+    web: tuple[LyingWebArchive, str], folder: Path
 ) -> None:
     served, url = web
     served.found = [{"0020000D": {"Value": [UID]}}]
     served.study(parts(*STUDY), status=206)
-    outcome, said = from_web(folder, url).pull(FolderShelf(folder), UID)
-    assert outcome is Outcome.INCOMPLETE
+    outcome, said = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    assert outcome is RetrieveOutcome.INCOMPLETE
     assert said == "the archive says that it did not send everything; its answer: HTTP 206"
 
 
@@ -436,12 +438,12 @@ def test_partial_content_is_not_whole_even_where_nobody_counts(
     ],
 )
 def test_an_answer_that_is_no_list_of_studies(
-    web: tuple[Web, str], folder: Path, found: Any, why: str
+    web: tuple[LyingWebArchive, str], folder: Path, found: Any, why: str
 ) -> None:
     served, url = web
     served.found = found
     with pytest.raises(ArchiveFailed, match=why):
-        from_web(folder, url).find(Search(modality="MR"))
+        from_web(folder, url).find(ArchiveQuery(modality="MR"))
 
 
 @pytest.mark.parametrize(
@@ -449,44 +451,46 @@ def test_an_answer_that_is_no_list_of_studies(
     [{}, {"0020000D": 1}, {"0020000D": {"Value": ["../../x"]}}, {"0020000D": {"Value": [7]}}],
 )
 def test_a_malformed_study_of_a_list_is_named(
-    web: tuple[Web, str], folder: Path, wrong: dict[str, Any]
+    web: tuple[LyingWebArchive, str], folder: Path, wrong: dict[str, Any]
 ) -> None:
     served, url = web
     served.found = [wrong, *served.found]
     puller = from_web(folder, url)
     became = [
-        puller.pull(FolderShelf(folder), study.study_uid, study)[0]
-        for study in puller.find(Search(modality="MR"))
+        puller.pull(FolderDownloadTarget(folder), study.study_uid, study)[0]
+        for study in puller.find(ArchiveQuery(modality="MR"))
     ]
-    assert became == [Outcome.FAILED, Outcome.FETCHED]
+    assert became == [RetrieveOutcome.FAILED, RetrieveOutcome.FETCHED]
     assert fetched(folder) == {UID: names(STUDY)}
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_login_that_is_not_taken_ends_the_pull(
-    web: tuple[Web, str], folder: Path, status: int
+    web: tuple[LyingWebArchive, str], folder: Path, status: int
 ) -> None:
     served, url = web
     served.study(b"", status)
     with pytest.raises(ConfigurationError, match="does not take authorization"):
-        from_web(folder, url).pull(FolderShelf(folder), UID)
+        from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
 
 
-def test_a_redirection_is_not_followed(web: tuple[Web, str], folder: Path) -> None:
+def test_a_redirection_is_not_followed(web: tuple[LyingWebArchive, str], folder: Path) -> None:
     served, url = web
     served.study(b"", 302, Location="http://127.0.0.1:1/elsewhere")
-    outcome, why = from_web(folder, url).pull(FolderShelf(folder), UID)
-    assert outcome is Outcome.FAILED
+    outcome, why = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    assert outcome is RetrieveOutcome.FAILED
     assert "HTTP 302" in why
 
 
-def test_a_wrong_url_is_no_empty_archive(web: tuple[Web, str], folder: Path) -> None:
+def test_a_wrong_url_is_no_empty_archive(web: tuple[LyingWebArchive, str], folder: Path) -> None:
     _, url = web
     with pytest.raises(ConfigurationError, match="is url right"):
-        from_web(folder, url + "/elsewhere").find(Search(modality="MR"))
+        from_web(folder, url + "/elsewhere").find(ArchiveQuery(modality="MR"))
 
 
-def test_a_service_that_wants_a_pause_gets_it(web: tuple[Web, str], folder: Path) -> None:
+def test_a_service_that_wants_a_pause_gets_it(
+    web: tuple[LyingWebArchive, str], folder: Path
+) -> None:
     served, url = web
     served.study(b"", 503, **{"Retry-After": "70"})
     puller = from_web(folder, url)
@@ -497,7 +501,7 @@ def test_a_service_that_wants_a_pause_gets_it(web: tuple[Web, str], folder: Path
         served.study(parts(*STUDY))
 
     puller.sleep = sleep
-    assert puller.pull(FolderShelf(folder), UID)[0] is Outcome.FETCHED
+    assert puller.pull(FolderDownloadTarget(folder), UID)[0] is RetrieveOutcome.FETCHED
     assert pauses == [70]
 
 

@@ -20,13 +20,13 @@ from tests.contract.ledgers import HOLDER, SOURCE, assessed, assessing, received
 from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
-from triage.bootstrap import SystemClock
 from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
-from triage.domain.instance import Identity, Outcome, Receipt
+from triage.domain.instance import Identity, Receipt, ReceiptOutcome
 from triage.domain.study import ENDED, Event, State, StudyRevision
+from triage.runtime.clock import SystemClock
 from triage.store import database as database_module
-from triage.store import rows
+from triage.store import ledger_statements as rows
 from triage.store.database import Database, anew
 from triage.store.ledger import SqlLedger
 from triage.store.schema import studies
@@ -46,7 +46,7 @@ def receipt(study_uid: str, number: int) -> Receipt:
     identity = Identity(
         study_uid, f"{study_uid}.0", MR, f"{study_uid}.{number}", "MR", is_image=True
     )
-    return Receipt(identity, f"{study_uid}/{number}.dcm", "d" * 64, Outcome.NEW)
+    return Receipt(identity, f"{study_uid}/{number}.dcm", "d" * 64, ReceiptOutcome.NEW)
 
 
 def products_of(study: StudyRevision) -> list[Product]:

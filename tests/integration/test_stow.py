@@ -27,10 +27,10 @@ from tests.fakes import FakeClock
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, orthanc, wait_until
 from tests.peers import peer
-from triage.config import Receiver, Stow, StowSender
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings, StowSender, StowSettings
 from triage.domain.errors import ConfigurationError, HeldBack, LedgerUnavailable, SpoolFull
-from triage.intake import Intake
+from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -41,14 +41,14 @@ ORTHANC_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
 @dataclass(frozen=True)
-class Listening:
+class ListeningStow:
     """A receiver with its ledger and spool."""
 
     port: int
     ledger: SqlLedger
     state: Path
     intake: Intake
-    serving: server.Serving
+    serving: server.RunningStowServer
     scheme: str = "http"
 
     @property
@@ -65,17 +65,17 @@ class Listening:
         return DICOMwebClient(self.url, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
-def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> Listening:
+def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
     ledger = SqlLedger.in_folder(state, FakeClock())
     senders = {"MR1": StowSender(token=kept(TOKEN))}
-    settings = Stow.model_validate({"port": free_port(), "senders": senders, **stow})
+    settings = StowSettings.model_validate({"port": free_port(), "senders": senders, **stow})
     intake = Intake(FileSpool(state), ledger)
-    serving = receivers.stow.start(intake, Receiver(stow=settings, **receiver), settings)
+    serving = receivers.stow.start(intake, ReceiverSettings(stow=settings, **receiver), settings)
     scheme = "https" if settings.certificate else "http"
-    return Listening(settings.port, ledger, state, intake, serving, scheme)
+    return ListeningStow(settings.port, ledger, state, intake, serving, scheme)
 
 
-def end(receiver: Listening) -> None:
+def end(receiver: ListeningStow) -> None:
     receiver.serving.end()
     receiver.ledger.close()
 
@@ -97,7 +97,7 @@ def _sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Listening]:
+def receiver(tmp_path: Path) -> Iterator[ListeningStow]:
     running = listening(tmp_path, {}, instance_bytes=100_000, idle_s=2.0, artim_s=1.0)
     yield running
     end(running)
@@ -130,7 +130,7 @@ class Curl:
 
 
 def curl(
-    receiver: Listening,
+    receiver: ListeningStow,
     content: bytes,
     *options: str,
     path: str = "/studies",
@@ -156,7 +156,7 @@ def reasons(module: Dataset) -> list[int]:
 # -- what is stored
 
 
-def test_dicomweb_client_stores_a_study(receiver: Listening) -> None:
+def test_dicomweb_client_stores_a_study(receiver: ListeningStow) -> None:
     images = [image(number=number) for number in range(5)]
     told = receiver.client().store_instances([loaded(each) for each in images], uid("study"))
     assert {each.ReferencedSOPInstanceUID for each in told.ReferencedSOPSequence} == {
@@ -168,27 +168,27 @@ def test_dicomweb_client_stores_a_study(receiver: Listening) -> None:
     assert receiver.ledger.sources(study.study_uid, 1) == {"MR1"}
 
 
-def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: Listening) -> None:
+def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: ListeningStow) -> None:
     contents = [part10(image(number=number)) for number in range(3)]
     assert curl(receiver, body(*contents)).status == 200
     assert receiver.kept() == set(contents)
     assert not receiver.on_the_way()
 
 
-def test_14_the_same_again_is_stored_and_changes_nothing(receiver: Listening) -> None:
+def test_14_the_same_again_is_stored_and_changes_nothing(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     assert [curl(receiver, content).status for _ in range(2)] == [200, 200]
     (study,) = receiver.ledger.studies()
     assert study.instances == 1
 
 
-def test_it_comes_in_chunks_or_with_a_preamble_too(receiver: Listening) -> None:
+def test_it_comes_in_chunks_or_with_a_preamble_too(receiver: ListeningStow) -> None:
     content = b"This is a multi-part message.\r\n" + body(part10(image()))
     assert curl(receiver, content, "-H", "Transfer-Encoding: chunked").status == 200
     assert len(receiver.kept()) == 1
 
 
-def test_the_answer_comes_in_xml_where_that_is_asked_for(receiver: Listening) -> None:
+def test_the_answer_comes_in_xml_where_that_is_asked_for(receiver: ListeningStow) -> None:
     told = curl(receiver, body(part10(image())), "-H", f"Accept: {XML}")
     assert told.status == 200
     assert f"content-type: {XML}" in told.headers.lower()
@@ -197,7 +197,7 @@ def test_the_answer_comes_in_xml_where_that_is_asked_for(receiver: Listening) ->
     assert f"content-type: {JSON}\r\n" in usual.headers.lower() + "\r\n"
 
 
-def test_orthanc_stores_what_it_has(receiver: Listening, tmp_path: Path) -> None:
+def test_orthanc_stores_what_it_has(receiver: ListeningStow, tmp_path: Path) -> None:
     remote = {"Url": receiver.url, "HttpHeaders": {"Authorization": f"Bearer {TOKEN}"}}
     web = {"Enable": True, "Servers": {"triage": remote}}
     plugin = peer(ORTHANC_PLUGIN)
@@ -217,7 +217,7 @@ def test_orthanc_stores_what_it_has(receiver: Listening, tmp_path: Path) -> None
 # -- what is not
 
 
-def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: Listening) -> None:
+def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: ListeningStow) -> None:
     damaged = part10(image(number=2))[:-100]
     told = curl(receiver, body(part10(image(number=1)), damaged, part10(image(number=3))))
     assert told.status == 202
@@ -232,7 +232,7 @@ def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: Listening) ->
 
 
 def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
-    receiver: Listening,
+    receiver: ListeningStow,
 ) -> None:
     content = body(part10(image("study")), part10(image("other")))
     told = curl(receiver, content, path=f"/studies/{uid('study')}")
@@ -243,7 +243,7 @@ def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
     assert (study.study_uid, study.instances) == (uid("study"), 1)
 
 
-def test_what_is_no_storage_sop_class_is_not_stored(receiver: Listening) -> None:
+def test_what_is_no_storage_sop_class_is_not_stored(receiver: ListeningStow) -> None:
     directory = image(SOPClassUID=UID("1.2.840.10008.1.3.10"))
     told = curl(receiver, body(part10(directory)))
     assert (told.status, reasons(told.module())) == (409, [0x0122])
@@ -253,20 +253,20 @@ def test_what_is_no_storage_sop_class_is_not_stored(receiver: Listening) -> None
 
 @pytest.mark.parametrize("part", [b"", b"no instance", b"\0" * 128 + b"DICM"])
 def test_what_says_of_no_instance_that_it_is_one_fails_without_a_name(
-    receiver: Listening, part: bytes
+    receiver: ListeningStow, part: bytes
 ) -> None:
     told = curl(receiver, body(part))
     assert told.status == 409
     assert [each.FailureReason for each in told.module().OtherFailuresSequence] == [0xC000]
 
 
-def test_a_part_of_another_media_type_fails(receiver: Listening) -> None:
+def test_a_part_of_another_media_type_fails(receiver: ListeningStow) -> None:
     told = curl(receiver, body(b"{}", content_type="application/dicom+json"))
     assert (told.status, reasons(told.module())) == (409, [0xC000])
 
 
 def test_an_instance_that_is_too_large_fails_and_nothing_of_it_is_kept(
-    receiver: Listening,
+    receiver: ListeningStow,
 ) -> None:
     large = part10(image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2)))
     told = curl(receiver, body(large))
@@ -279,7 +279,7 @@ def test_an_instance_that_is_too_large_fails_and_nothing_of_it_is_kept(
 
 
 def test_8_without_room_it_is_told_to_come_again(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise SpoolFull("no room left")
@@ -293,7 +293,7 @@ def test_8_without_room_it_is_told_to_come_again(
 
 
 def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def held_back() -> None:
         raise HeldBack("less than receiver.free_bytes is left")
@@ -310,7 +310,7 @@ def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
 
 
 def test_8_a_ledger_that_does_not_answer_promises_nothing(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
         raise LedgerUnavailable("database is locked")
@@ -323,7 +323,7 @@ def test_8_a_ledger_that_does_not_answer_promises_nothing(
 
 
 def test_a_defect_fails_one_instance_and_not_the_request(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept, calls = receiver.intake.accept_file, []
 
@@ -354,7 +354,7 @@ def test_a_defect_fails_one_instance_and_not_the_request(
     ],
 )
 def test_what_cannot_be_read_is_a_bad_request(
-    receiver: Listening, content: bytes, why: str
+    receiver: ListeningStow, content: bytes, why: str
 ) -> None:
     told = curl(receiver, content)
     assert told.status in {400, 409}
@@ -364,7 +364,7 @@ def test_what_cannot_be_read_is_a_bad_request(
     assert [incident.calling_ae for incident in receiver.ledger.incidents()][:1] == ["MR1"]
 
 
-def test_what_was_whole_before_the_message_broke_is_told(receiver: Listening) -> None:
+def test_what_was_whole_before_the_message_broke_is_told(receiver: ListeningStow) -> None:
     content = body(part10(image(number=1)), part10(image(number=2)))[:-60]
     told = curl(receiver, content)
     assert told.status == 202
@@ -377,7 +377,7 @@ def test_what_was_whole_before_the_message_broke_is_told(receiver: Listening) ->
 
 
 def test_more_parts_than_an_answer_can_name_are_refused(
-    receiver: Listening, monkeypatch: pytest.MonkeyPatch
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("receivers.stow.storing.PARTS_MAX", 2)
     told = curl(receiver, body(*(part10(image(number=number)) for number in range(4))))
@@ -399,7 +399,7 @@ def test_more_parts_than_an_answer_can_name_are_refused(
     ],
 )
 def test_who_is_turned_away_is_told_what_to_do(
-    receiver: Listening, changed: dict[str, str], status: int, says: str
+    receiver: ListeningStow, changed: dict[str, str], status: int, says: str
 ) -> None:
     told = curl(receiver, body(part10(image())), **changed)
     assert told.status == status
@@ -416,12 +416,14 @@ def test_who_is_turned_away_is_told_what_to_do(
         (("-X", "PUT"), 405),
     ],
 )
-def test_what_is_not_done_here(receiver: Listening, option: tuple[str, str], status: int) -> None:
+def test_what_is_not_done_here(
+    receiver: ListeningStow, option: tuple[str, str], status: int
+) -> None:
     assert curl(receiver, body(part10(image())), *option).status == status
 
 
 def test_a_stranger_is_told_how_to_show_who_it_is_and_the_administrator_sees_it(
-    receiver: Listening,
+    receiver: ListeningStow,
 ) -> None:
     told = curl(receiver, body(part10(image())), token="")
     assert told.status == 401
@@ -456,7 +458,7 @@ def request(length: int | None = None, path: str = "/studies") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def connected(receiver: Listening) -> socket.socket:
+def connected(receiver: ListeningStow) -> socket.socket:
     connection = socket.create_connection((HOST, receiver.port))
     connection.settimeout(10)
     return connection
@@ -473,7 +475,7 @@ def heard(connection: socket.socket) -> bytes:
     return said
 
 
-def test_1_a_request_that_is_open_is_an_association(receiver: Listening) -> None:
+def test_1_a_request_that_is_open_is_an_association(receiver: ListeningStow) -> None:
     content = body(part10(image(number=1)), part10(image(number=2)))
     connection = connected(receiver)
     sent = len(content) - 700
@@ -492,7 +494,7 @@ def test_1_a_request_that_is_open_is_an_association(receiver: Listening) -> None
     connection.close()
 
 
-def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: Listening) -> None:
+def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: ListeningStow) -> None:
     content = body(*(part10(image(number=n, PixelData=bytes(90_000))) for n in range(6)))
     connection = connected(receiver)
     connection.sendall(request(len(content)) + content[:-50_000])
@@ -503,7 +505,7 @@ def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: Listening
     assert curl(receiver, body(part10(image()))).status in {200, 202}
 
 
-def test_a_content_length_that_is_too_short_promises_nothing(receiver: Listening) -> None:
+def test_a_content_length_that_is_too_short_promises_nothing(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     with connected(receiver) as connection:
         connection.sendall(request(len(content) - 20) + content)
@@ -511,7 +513,7 @@ def test_a_content_length_that_is_too_short_promises_nothing(receiver: Listening
     assert not receiver.kept()
 
 
-def test_a_sender_that_goes_silent_is_told_so(receiver: Listening) -> None:
+def test_a_sender_that_goes_silent_is_told_so(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     began = time.monotonic()
     with connected(receiver) as connection:
@@ -522,7 +524,7 @@ def test_a_sender_that_goes_silent_is_told_so(receiver: Listening) -> None:
     assert not receiver.kept()
 
 
-def test_chunks_that_are_none_end_the_request(receiver: Listening) -> None:
+def test_chunks_that_are_none_end_the_request(receiver: ListeningStow) -> None:
     with connected(receiver) as connection:
         connection.sendall(request() + b"5\r\n--b0u\r\nnonsense\r\n")
         heard(connection)
@@ -531,7 +533,9 @@ def test_chunks_that_are_none_end_the_request(receiver: Listening) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /studies HTTP/1.1\r\nHost:"])
-def test_13_a_connection_that_asks_for_nothing_is_closed(receiver: Listening, said: bytes) -> None:
+def test_13_a_connection_that_asks_for_nothing_is_closed(
+    receiver: ListeningStow, said: bytes
+) -> None:
     began = time.monotonic()
     with connected(receiver) as connection:
         connection.sendall(said)
@@ -539,7 +543,9 @@ def test_13_a_connection_that_asks_for_nothing_is_closed(receiver: Listening, sa
     assert time.monotonic() - began < 5
 
 
-def test_13_connections_have_a_bound(receiver: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_13_connections_have_a_bound(
+    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "CONNECTIONS_MAX", 5)
     silent = [connected(receiver) for _ in range(20)]
     time.sleep(0.3)
@@ -626,12 +632,12 @@ def test_dicomweb_client_sends_over_tls(tmp_path: Path, authority: Authority) ->
     end(running)
 
 
-def test_a_port_that_is_taken_says_what_to_set(receiver: Listening, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_says_what_to_set(receiver: ListeningStow, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"receiver\.stow\.port"):
         listening(tmp_path, {"port": receiver.port})
 
 
-def test_no_patient_and_no_token_stands_in_the_log(receiver: Listening) -> None:
+def test_no_patient_and_no_token_stands_in_the_log(receiver: ListeningStow) -> None:
     with structlog.testing.capture_logs() as lines:
         curl(receiver, body(part10(image()), part10(image(number=2))[:-100]))
         curl(receiver, body(part10(image())), token="wrong-token")  # noqa: S106 - a wrong one

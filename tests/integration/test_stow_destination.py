@@ -17,7 +17,7 @@ from tests.builders.reportings import reporting
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, Orthanc, listens, orthanc
 from tests.integration.test_stow import TOKEN, end, listening
-from tests.integration.test_tls import World, world
+from tests.integration.test_tls import TlsWorld, world
 from tests.peers import peer
 from triage.config import StowDestination, shown
 from triage.config.site import Settings
@@ -62,7 +62,7 @@ class Service:
     def listening(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class StowPeerHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 said = self.headers.get("Authorization", "")
@@ -81,7 +81,7 @@ class Service:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer((HOST, 0), Handler)
+        server = ThreadingHTTPServer((HOST, 0), StowPeerHandler)
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https" if context else "http"
@@ -163,7 +163,7 @@ def test_our_own_receiver_keeps_the_very_bytes(tmp_path: Path, product: Product)
 
 
 def test_our_own_receiver_knows_us_by_our_certificate(
-    tmp_path: Path, world: World, product: Product
+    tmp_path: Path, world: TlsWorld, product: Product
 ) -> None:
     senders = {"MR1": {"certificates": ["pacs"]}}
     files = {"certificate": world.server.certificate, "key": world.server.key}
@@ -183,7 +183,7 @@ def test_our_own_receiver_knows_us_by_our_certificate(
         end(receiver)
 
 
-def test_an_expired_certificate_gets_nothing(world: World, product: Product) -> None:
+def test_an_expired_certificate_gets_nothing(world: TlsWorld, product: Product) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(world.expired.certificate, world.expired.key)
     service = Service()

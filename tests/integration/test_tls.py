@@ -21,13 +21,14 @@ from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
 from tests.integration.servers import HOST, wait_until
 from tests.integration.test_c_store import dcmtk
-from triage.demo import free_port
-from triage.dimse import SUITES, Status
+from triage.cli.demo_site import free_port
+from triage.dimse.association import SUITES
+from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class World:
+class TlsWorld:
     """Who signs for whom."""
 
     ours: Authority
@@ -39,10 +40,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> TlsWorld:
     folder = tmp_path_factory.mktemp("certificates")
     ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
-    return World(
+    return TlsWorld(
         ours=ours,
         server=ours.sign("server"),
         client=ours.sign("pacs"),
@@ -54,7 +55,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @contextmanager
 def secured(
-    state: Path, world: World, *, asks: bool = True, server: Signed | None = None, **settings: Any
+    state: Path,
+    world: TlsWorld,
+    *,
+    asks: bool = True,
+    server: Signed | None = None,
+    **settings: Any,
 ) -> Iterator[Gate]:
     shown = server or world.server
     tls = {"port": free_port(), "certificate": shown.certificate, "key": shown.key}
@@ -63,7 +69,7 @@ def secured(
         yield ours
 
 
-def echo(ours: Gate, world: World, client: Signed | None) -> CompletedProcess[str]:
+def echo(ours: Gate, world: TlsWorld, client: Signed | None) -> CompletedProcess[str]:
     """Have DCMTK ask over TLS; it checks our certificate."""
     trusted = ("+cf", str(world.ours.certificate))
     if client is None:
@@ -73,7 +79,7 @@ def echo(ours: Gate, world: World, client: Signed | None) -> CompletedProcess[st
     )
 
 
-def offering(world: World, client: Signed | None) -> ssl.SSLContext:
+def offering(world: TlsWorld, client: Signed | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(world.ours.certificate))
     if client is not None:
         context.load_cert_chain(client.certificate, client.key)
@@ -91,7 +97,9 @@ def reasons(ours: Gate, times: int = 1) -> list[str]:
 
 
 @pytest.mark.parametrize("asks", [False, True])
-def test_the_right_certificate_lets_dcmtk_in(tmp_path: Path, world: World, *, asks: bool) -> None:
+def test_the_right_certificate_lets_dcmtk_in(
+    tmp_path: Path, world: TlsWorld, *, asks: bool
+) -> None:
     with secured(tmp_path, world, asks=asks) as ours:
         said = echo(ours, world, world.client if asks else None)
         assert said.returncode == 0, said.stderr
@@ -101,14 +109,14 @@ def test_the_right_certificate_lets_dcmtk_in(tmp_path: Path, world: World, *, as
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_images_arrive_over_both_versions(
-    tmp_path: Path, world: World, version: ssl.TLSVersion
+    tmp_path: Path, world: TlsWorld, version: ssl.TLSVersion
 ) -> None:
     context = offering(world, world.client)
     context.minimum_version = context.maximum_version = version
     big = image(Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
     with secured(tmp_path, world) as ours:
         association = associated(ours, context)
-        assert association.send_c_store(big).Status == Status.SUCCESS
+        assert association.send_c_store(big).Status == StoreStatus.SUCCESS
         association.release()
         assert len(ours.files()) == 1
 
@@ -122,7 +130,7 @@ def test_images_arrive_over_both_versions(
     ],
 )
 def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
-    tmp_path: Path, world: World, client: str | None, said: str
+    tmp_path: Path, world: TlsWorld, client: str | None, said: str
 ) -> None:
     with secured(tmp_path, world) as ours:
         before = cost()
@@ -136,7 +144,7 @@ def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
 
 @pytest.mark.parametrize("server", ["stranger", "expired"])
 def test_a_sender_that_does_not_trust_us_does_not_send(
-    tmp_path: Path, world: World, server: str
+    tmp_path: Path, world: TlsWorld, server: str
 ) -> None:
     with secured(tmp_path, world, server=getattr(world, server)) as ours:
         assert echo(ours, world, world.client).returncode != 0
@@ -144,7 +152,7 @@ def test_a_sender_that_does_not_trust_us_does_not_send(
         assert reasons(ours)[0].startswith("TLS: ")
 
 
-def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: World) -> None:
+def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world, asks=False) as ours:
         for suite in ("ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA"):
             context = offering(world, None)
@@ -161,13 +169,13 @@ def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: World) 
                 assert (connection.cipher() or ("",))[0] == suite
 
 
-def test_who_speaks_dicom_without_tls_is_turned_away(tmp_path: Path, world: World) -> None:
+def test_who_speaks_dicom_without_tls_is_turned_away(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world) as ours:
         assert dcmtk("echoscu", ours.tls_port).returncode != 0
         assert reasons(ours)[0].startswith("TLS: ")
 
 
-def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: World) -> None:
+def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: TlsWorld) -> None:
     encoded = ssl.PEM_cert_to_DER_cert(world.client.certificate.read_text())
     fingerprint = hashlib.sha256(encoded).hexdigest()
     for certificate in ("pacs", "pacs.example", fingerprint):
@@ -190,7 +198,7 @@ def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: World) -> Non
 
 @pytest.mark.parametrize("said", [b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"])
 def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
-    tmp_path: Path, world: World, said: bytes
+    tmp_path: Path, world: TlsWorld, said: bytes
 ) -> None:
     with secured(tmp_path, world, artim_s=4) as ours:
         before = cost()
@@ -210,7 +218,7 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
         assert cost().descriptors < before.descriptors + len(hanging)
 
 
-def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: World) -> None:
+def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world, artim_s=2) as ours:
         before = cost()
         hanging = [silent(ours.tls_port) for _ in range(SPARE + 10)]
@@ -223,7 +231,7 @@ def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: World) -> N
             each.close()
 
 
-def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: World) -> None:
+def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
     port = free_port()
     wrong = {
         "is not the key of": {"certificate": world.server.certificate, "key": world.client.key},

@@ -14,9 +14,9 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.hooks import SECRET, Hook, hook
+from triage.cli.demo_site import free_port
 from triage.config import WebhookDestination
-from triage.demo import free_port
-from triage.destinations.webhook import Webhook
+from triage.destinations.webhook import WebhookSender
 from triage.domain.delivery import Product
 from triage.domain.errors import (
     ConfigurationError,
@@ -37,8 +37,8 @@ def settings(url: str, **more: Any) -> WebhookDestination:
     return WebhookDestination.model_validate(values | more)
 
 
-def opened(ours: Hook, **more: Any) -> Webhook:
-    return Webhook("CMRTRIAGE", settings(ours.url, **more))
+def opened(ours: Hook, **more: Any) -> WebhookSender:
+    return WebhookSender("CMRTRIAGE", settings(ours.url, **more))
 
 
 def test_it_is_told_what_the_summary_says_under_the_products_uid(product: Product) -> None:
@@ -59,7 +59,7 @@ def test_a_second_try_of_one_product_has_its_key_again_and_a_time_of_its_own(
     with hook() as ours:
         for seconds in (0, 20):
             at = began + timedelta(seconds=seconds)
-            Webhook("A", settings(ours.url), lambda at=at: at).deliver(product)  # type: ignore[misc]
+            WebhookSender("A", settings(ours.url), lambda at=at: at).deliver(product)  # type: ignore[misc]
     first, second = (headers for _, headers, _ in ours.requests)
     assert first["Idempotency-Key"] == second["Idempotency-Key"]
     assert int(second["Webhook-Timestamp"]) - int(first["Webhook-Timestamp"]) == 20
@@ -80,7 +80,7 @@ def test_the_signature_is_what_the_specification_says(product: Product) -> None:
 def test_what_was_overheard_is_no_use_later(product: Product) -> None:
     late = datetime.now(UTC) - timedelta(minutes=6)
     with hook() as ours, pytest.raises(DeliveryRefused, match="HTTP 401"):
-        Webhook("A", settings(ours.url), lambda: late).deliver(product)
+        WebhookSender("A", settings(ours.url), lambda: late).deliver(product)
     assert (ours.forged, ours.told) == (1, {})
 
 
@@ -113,10 +113,10 @@ def test_all_else_is_tried_again(code: int, product: Product) -> None:
 
 def test_no_answer_is_silence(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
-        Webhook("A", settings(f"http://127.0.0.1:{free_port()}/")).deliver(product)
+        WebhookSender("A", settings(f"http://127.0.0.1:{free_port()}/")).deliver(product)
     for host in ("a" * 300, "no-such-host.invalid"):
         with pytest.raises(DestinationUnreachable, match=host):
-            Webhook("A", settings(f"https://{host}/")).deliver(product)
+            WebhookSender("A", settings(f"https://{host}/")).deliver(product)
     with hook(delay_s=1) as ours, pytest.raises(DestinationUnreachable, match="gives no answer"):
         opened(ours, timeout_s=0.2).deliver(product)
 
@@ -132,7 +132,7 @@ def test_an_echo_tells_nothing_and_whoever_answers_is_there() -> None:
 # -- TLS
 
 
-class World:
+class WebhookWorld:
     """Who signs for whom."""
 
     def __init__(self, folder: Path) -> None:
@@ -152,11 +152,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("certificates"))
+def world(tmp_path_factory: pytest.TempPathFactory) -> WebhookWorld:
+    return WebhookWorld(tmp_path_factory.mktemp("certificates"))
 
 
-def test_over_tls_it_is_told(world: World, product: Product) -> None:
+def test_over_tls_it_is_told(world: WebhookWorld, product: Product) -> None:
     with hook(world.listening(world.server)) as ours:
         assert opened(ours, trusted=world.ours.certificate).deliver(product)
     assert len(ours.told) == 1
@@ -164,7 +164,7 @@ def test_over_tls_it_is_told(world: World, product: Product) -> None:
 
 @pytest.mark.parametrize("who", ["expired", "stranger"])
 def test_a_certificate_that_is_not_right_is_told_nothing(
-    who: str, world: World, product: Product
+    who: str, world: WebhookWorld, product: Product
 ) -> None:
     with (
         hook(world.listening(getattr(world, who))) as ours,
@@ -174,15 +174,19 @@ def test_a_certificate_that_is_not_right_is_told_nothing(
     assert ours.requests == []
 
 
-def test_a_certificate_of_another_host_is_told_nothing(world: World, product: Product) -> None:
+def test_a_certificate_of_another_host_is_told_nothing(
+    world: WebhookWorld, product: Product
+) -> None:
     with hook(world.listening(world.server)) as ours:
         elsewhere = ours.url.replace("127.0.0.1", "localhost")
         with pytest.raises(DestinationUnreachable, match="certificate"):
-            Webhook("A", settings(elsewhere, trusted=world.ours.certificate)).deliver(product)
+            WebhookSender("A", settings(elsewhere, trusted=world.ours.certificate)).deliver(product)
     assert ours.requests == []
 
 
-def test_whom_the_system_does_not_trust_is_told_nothing(world: World, product: Product) -> None:
+def test_whom_the_system_does_not_trust_is_told_nothing(
+    world: WebhookWorld, product: Product
+) -> None:
     with (
         hook(world.listening(world.server)) as ours,
         pytest.raises(DestinationUnreachable, match="certificate"),
@@ -190,7 +194,7 @@ def test_whom_the_system_does_not_trust_is_told_nothing(world: World, product: P
         opened(ours).deliver(product)
 
 
-def test_where_it_asks_who_we_are_we_say_so(world: World, product: Product) -> None:
+def test_where_it_asks_who_we_are_we_say_so(world: WebhookWorld, product: Product) -> None:
     with hook(world.listening(world.server, asks=True)) as ours:
         with pytest.raises(DeliveryFailed):
             opened(ours, trusted=world.ours.certificate).deliver(product)
@@ -221,6 +225,6 @@ def test_the_secret_may_stand_in_a_file(tmp_path: Path, product: Product) -> Non
 )
 def test_what_cannot_work_is_said_at_the_start(more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as error:
-        Webhook("A", settings("https://h/p", **more))
+        WebhookSender("A", settings("https://h/p", **more))
     assert "hush" not in str(error.value)
     assert "aHVzaA" not in str(error.value)

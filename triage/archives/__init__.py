@@ -5,7 +5,7 @@ from triage.archives.dicomweb import WebArchive
 from triage.archives.move import MoveArchive
 from triage.config import Archive as Settings
 from triage.config import DicomArchive
-from triage.ports import Archive
+from triage.ports.archive import Archive
 
 
 def opened(our_ae: str, settings: Settings) -> Archive:

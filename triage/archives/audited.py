@@ -17,10 +17,18 @@ from triage.archives.dicom import identifier
 from triage.archives.dicomweb import query_of
 from triage.config import Archive as Settings
 from triage.config import DicomArchive
-from triage.dimse import encoded
-from triage.domain.archive import ArchivedStudy, Search, Told
-from triage.domain.audit import AuditEvent, Outcome, Peer, Study, queried, received
-from triage.ports import Archive, AuditTrail, Desk
+from triage.dimse.association import encoded
+from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
+from triage.domain.audit import (
+    AuditedStudyObject,
+    AuditEvent,
+    AuditOutcome,
+    AuditPeer,
+    queried,
+    received,
+)
+from triage.ports.archive import Archive, StudyDownload
+from triage.ports.audit import AuditTrail
 
 
 @dataclass(frozen=True)
@@ -29,21 +37,21 @@ class AuditedArchive:
 
     archive: Archive
     audit: AuditTrail
-    peer: Peer
-    question: Callable[[Search], AuditEvent]
+    peer: AuditPeer
+    question: Callable[[ArchiveQuery], AuditEvent]
     tells_of_studies: bool
 
-    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+    def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
         """Yield the studies that match."""
         self.audit.record(self.question(search))
         yield from self.archive.find(search)
 
-    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
         """Have the study sent."""
         told = self.archive.fetch(study, desk)
         if self.tells_of_studies and desk.instances:
-            came = Study(study.study_uid, study.patient_id, {"": desk.instances})
-            outcome = Outcome.SUCCESS if told.whole and not told.failed else Outcome.MINOR
+            came = AuditedStudyObject(study.study_uid, study.patient_id, {"": desk.instances})
+            outcome = AuditOutcome.SUCCESS if told.whole and not told.failed else AuditOutcome.MINOR
             self.audit.record(received(came, self.peer, outcome, asked=True))
         return told
 
@@ -53,12 +61,12 @@ def audited(
 ) -> AuditedArchive:
     """Return a configured archive whose questions the trail is told of."""
     if isinstance(settings, DicomArchive):
-        peer = Peer(settings.ae_title, settings.host, ae_title=settings.ae_title)
+        peer = AuditPeer(settings.ae_title, settings.host, ae_title=settings.ae_title)
     else:
         host = urlsplit(settings.url).hostname or ""
-        peer = Peer(host, host)
+        peer = AuditPeer(host, host)
 
-    def question(search: Search) -> AuditEvent:
+    def question(search: ArchiveQuery) -> AuditEvent:
         if isinstance(settings, DicomArchive):
             model = StudyRootQueryRetrieveInformationModelFind
             return queried(peer, encoded(identifier(search)), model, ImplicitVRLittleEndian)

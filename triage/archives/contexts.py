@@ -30,9 +30,9 @@ from pydicom.uid import (
 )
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
-from receivers.storage_classes import CLASSES
+from triage.dicom.header import is_image_class
+from triage.dimse.storage_classes import CLASSES
 from triage.domain.uid import is_uid
-from triage.imaging.header import is_image_class
 
 CONTEXTS_MAX = 128
 OTHERS = 1  #: contexts that are no storage: C-GET

@@ -19,13 +19,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from receivers.c_store import answered
 from triage.archives.contexts import proposed
 from triage.config import DicomArchive
-from triage.dimse import AT_ONCE
-from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.dimse.association import AT_ONCE
+from triage.dimse.store_response import store_status
+from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
-from triage.ports import Desk
+from triage.ports.archive import StudyDownload
 
 PENDING = {0xFF00, 0xFF01}  #: PS3.4 C.4.1.1.4: others follow
 SUCCESS = 0x0000
@@ -55,7 +55,7 @@ class GetArchive:
         self._calling = settings.calling or our_ae
         self._settings = settings
 
-    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+    def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
         """Yield the studies that match, over C-FIND at level STUDY."""
         model = StudyRootQueryRetrieveInformationModelFind
         with self.associated([(model, [])]) as association:
@@ -66,7 +66,7 @@ class GetArchive:
                 elif code != SUCCESS:
                     raise ArchiveFailed(f"C-FIND was answered with {in_words(code)}")
 
-    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
         """Have the study sent over the association that asks for it."""
         contexts = proposed(study.sop_classes)
         handlers = [(evt.EVT_C_STORE, kept_on, [desk])]
@@ -128,14 +128,14 @@ class GetArchive:
         )
 
 
-def kept_on(event: evt.Event, desk: Desk) -> int:
+def kept_on(event: evt.Event, desk: StudyDownload) -> int:
     """Answer a C-STORE request when its instance lies on the desk, or was refused there."""
     request: Any = event.request
     uid = str(request.AffectedSOPInstanceUID)
-    return answered(lambda: desk.keep([event.encoded_dataset()], uid))
+    return store_status(lambda: desk.keep([event.encoded_dataset()], uid))
 
 
-def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Told:
+def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrieveResponse:
     """Return what the last response of a C-GET or C-MOVE says; raise where there was none."""
     last = Dataset()
     for status, _ in responses:
@@ -152,7 +152,7 @@ def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> Told:
     warned = _number(last, "NumberOfWarningSuboperations") or 0
     sent = None if completed is None else completed + warned
     whole = code == SUCCESS or (code == WARNING and warned > 0)
-    return Told(sent, failed, warned, whole, "" if code == SUCCESS else in_words(code))
+    return RetrieveResponse(sent, failed, warned, whole, "" if code == SUCCESS else in_words(code))
 
 
 def in_words(code: int) -> str:
@@ -172,7 +172,7 @@ def _number(status: Dataset, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def identifier(search: Search) -> Dataset:
+def identifier(search: ArchiveQuery) -> Dataset:
     """Return what is asked (PS3.4 C.6.2.1.2): keys that must match, and those that are wanted."""
     asked = Dataset()
     asked.QueryRetrieveLevel = "STUDY"
@@ -186,7 +186,7 @@ def identifier(search: Search) -> Dataset:
     return asked
 
 
-def _range(search: Search) -> str:
+def _range(search: ArchiveQuery) -> str:
     """Return a date or range of dates (PS3.4 C.2.2.2.5)."""
     first, last = (f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until))
     return first if first == last else f"{first}-{last}"

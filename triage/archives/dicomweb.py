@@ -14,7 +14,7 @@ import httpx2
 
 from triage.archives.multipart import boundary_of, parts_of
 from triage.config import DicomwebArchive
-from triage.domain.archive import ArchivedStudy, Search, Told
+from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import (
     ArchiveFailed,
     ArchiveUnreachable,
@@ -22,7 +22,7 @@ from triage.domain.errors import (
     InstanceRefused,
     SpoolFull,
 )
-from triage.ports import Desk
+from triage.ports.archive import StudyDownload
 
 #: As they are stored, whatever that is (PS3.18 8.7.3.5.2).
 AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -45,7 +45,7 @@ class WebArchive:
         self._authorization = settings.header()
         self._trusted = _trusted(settings)
 
-    def find(self, search: Search) -> Iterator[ArchivedStudy]:
+    def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
         """Yield the studies that match, page by page until a page brings nothing new."""
         seen: set[str] = set()
         while page := self._page(search, len(seen)):
@@ -55,19 +55,19 @@ class WebArchive:
             yield from new
             seen |= {study.study_uid for study in new}
 
-    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
         """Have the study sent as one body, an instance a part."""
         address = f"/studies/{study.study_uid}"
         with self._answer(address, {"Accept": AS_STORED}) as response:
             if response.status_code in {NOT_FOUND, NO_CONTENT}:
-                return Told(words=f"HTTP {response.status_code}")
+                return RetrieveResponse(words=f"HTTP {response.status_code}")
             boundary = boundary_of(response.headers.get("Content-Type", ""))
             for part in parts_of(response.iter_bytes(PIECE_BYTES), boundary):
                 _keep(part, desk)
             partial = response.status_code == PARTIAL
-            return Told(whole=not partial, words="HTTP 206" if partial else "")
+            return RetrieveResponse(whole=not partial, words="HTTP 206" if partial else "")
 
-    def _page(self, search: Search, offset: int) -> list[ArchivedStudy]:
+    def _page(self, search: ArchiveQuery, offset: int) -> list[ArchivedStudy]:
         query = [*query_of(search), ("limit", str(PAGE)), ("offset", str(offset))]
         headers = {"Accept": "application/dicom+json"}
         with self._answer("/studies", headers, query) as response:
@@ -128,7 +128,7 @@ def _check(response: httpx2.Response) -> None:
     raise ArchiveFailed(f"it answered HTTP {code}")
 
 
-def _keep(part: Iterator[bytes], desk: Desk) -> None:
+def _keep(part: Iterator[bytes], desk: StudyDownload) -> None:
     """Keep a part, if it is an instance of the study; the desk notes why where it is not."""
     try:
         desk.keep(part)
@@ -138,7 +138,7 @@ def _keep(part: Iterator[bytes], desk: Desk) -> None:
         return
 
 
-def query_of(search: Search) -> list[tuple[str, str]]:
+def query_of(search: ArchiveQuery) -> list[tuple[str, str]]:
     """Return what is asked (PS3.18 8.3.4): keys that must match, and fields that are wanted."""
     days = [f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until)]
     asked = [

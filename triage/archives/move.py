@@ -16,14 +16,15 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from receivers.c_store import SYNTAXES
-from receivers.storage_classes import storage_classes
 from triage.archives.dicom import PDU_BYTES, GetArchive, kept_on, of_study, told
 from triage.config import DicomArchive, MoveTo
-from triage.dimse import AT_ONCE, Status
-from triage.domain.archive import ArchivedStudy, Told
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
+from triage.dimse.storage_classes import storage_classes
+from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
+from triage.domain.archive import ArchivedStudy, RetrieveResponse
 from triage.domain.errors import ConfigurationError
-from triage.ports import Desk
+from triage.ports.archive import StudyDownload
 
 MESSAGE_ID = 1
 
@@ -36,7 +37,7 @@ class MoveArchive(GetArchive):
         self._senders = [settings.ae_title, *move_to.sends_as]
         self._move_to = move_to
 
-    def fetch(self, study: ArchivedStudy, desk: Desk) -> Told:
+    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
         """Have the study sent to a port of ours."""
         model = StudyRootQueryRetrieveInformationModelMove
         with self._listening(desk), self.associated([(model, [])]) as association:
@@ -47,12 +48,12 @@ class MoveArchive(GetArchive):
             )
 
     @contextmanager
-    def _listening(self, desk: Desk) -> Iterator[None]:
+    def _listening(self, desk: StudyDownload) -> Iterator[None]:
         """Receive instances of a study until the block ends, and end the associations then."""
         ours = self._move_to
         ae = AE(ae_title=ours.ae_title)
         for sop_class in [*storage_classes(), Verification]:
-            ae.add_supported_context(sop_class, SYNTAXES)
+            ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
         ae.require_called_aet = True
         ae.require_calling_aet = self._senders
         ae.maximum_pdu_size = PDU_BYTES
@@ -74,10 +75,10 @@ class MoveArchive(GetArchive):
             for association in server.active_associations:
                 association.abort()
 
-    def _kept(self, event: evt.Event, desk: Desk) -> int:
+    def _kept(self, event: evt.Event, desk: StudyDownload) -> int:
         request: Any = event.request
         title = str(request.MoveOriginatorApplicationEntityTitle or "").strip()
         ours = title in {"", self._calling, *self._senders}
         if not ours or request.MoveOriginatorMessageID not in {None, MESSAGE_ID}:
-            return Status.DATA_SET_DOES_NOT_MATCH
+            return StoreStatus.DATA_SET_DOES_NOT_MATCH
         return kept_on(event, desk)

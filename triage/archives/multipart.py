@@ -7,8 +7,8 @@ failure.
 from collections.abc import Iterable, Iterator
 from email.message import Message
 
+from triage.dicom.multipart_related import Event, Multipart, MultipartError, PartData, PartEnded
 from triage.domain.errors import ArchiveFailed
-from triage.multipart import Came, Ended, Event, Malformed, Multipart
 
 
 def boundary_of(content_type: str) -> str:
@@ -34,13 +34,13 @@ def _events(pieces: Iterable[bytes], boundary: str) -> Iterator[Event]:
         for piece in pieces:
             yield from message.feed(piece)
         message.end()
-    except Malformed as error:
+    except MultipartError as error:
         raise ArchiveFailed(f"the parts of its answer cannot be read: {error}") from None
 
 
 def _contents(events: Iterator[Event]) -> Iterator[bytes]:
     for event in events:
-        if isinstance(event, Ended):
+        if isinstance(event, PartEnded):
             return
-        if isinstance(event, Came):
+        if isinstance(event, PartData):
             yield event.content

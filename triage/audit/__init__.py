@@ -19,20 +19,21 @@ from triage.audit.message import Author
 from triage.audit.sender import Transport
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Syslog
-from triage.config import Audit
+from triage.config import AuditSettings
 from triage.domain.audit import started, stopped
-from triage.ports import AuditTrail, Clock
+from triage.ports.audit import AuditTrail
+from triage.ports.clock import Clock
 
 FOLDER = "audit"  #: of the state folder
 
 
-def spool_in(state_dir: Path, settings: Audit, ae_title: str, clock: Clock) -> FileTrail:
+def spool_in(state_dir: Path, settings: AuditSettings, ae_title: str, clock: Clock) -> FileTrail:
     """Open the messages that wait in a state folder."""
     author = Author(settings.source, settings.site, ae_title)
     return FileTrail(state_dir / FOLDER, author, clock, settings.waiting_messages)
 
 
-def transport_of(settings: Audit) -> Transport:
+def transport_of(settings: AuditSettings) -> Transport:
     """Return the way to the repository; nothing is connected yet."""
     if settings.syslog is not None:
         return Syslog(settings.syslog)

@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from triage.domain.audit import AuditEvent, Code, Ourselves, Outcome, Participant, Thing
+from triage.domain.audit import (
+    AuditCode,
+    AuditEvent,
+    AuditObject,
+    AuditOutcome,
+    AuditSource,
+    Participant,
+)
 
 FACILITY = 10  #: PS3.15 A.6: security and authorisation messages
 NOTICE, WARNING = 5, 4  #: PS3.15 A.6: of what went well, and of what did not
@@ -41,7 +48,7 @@ class Author:
 
 def line(event: AuditEvent, author: Author, at: float) -> bytes:
     """Return a message without a line's end; `at` is seconds since the epoch."""
-    severity = NOTICE if event.outcome is Outcome.SUCCESS else WARNING
+    severity = NOTICE if event.outcome is AuditOutcome.SUCCESS else WARNING
     header = (
         f"<{FACILITY * 8 + severity}>1 {_time(at)} {_name(author.host, 255)} {APP_NAME} "
         f"{author.process_id} {MSGID} - "
@@ -75,7 +82,7 @@ def _identify(root: Element, event: AuditEvent, at: float) -> None:
         SubElement(identification, "EventOutcomeDescription").text = _fit(event.why)
 
 
-def _with_us(each: Participant | Ourselves, author: Author) -> Participant:
+def _with_us(each: Participant | AuditSource, author: Author) -> Participant:
     """Return a participant; of this process with its number and AE title, PS3.15 A.5.2.1."""
     if isinstance(each, Participant):
         return each
@@ -110,7 +117,7 @@ def _add_source(root: Element, author: Author) -> None:
     SubElement(source, "AuditSourceTypeCode", {"csd-code": APPLICATION_SERVER})
 
 
-def _add_thing(root: Element, thing: Thing) -> None:
+def _add_thing(root: Element, thing: AuditObject) -> None:
     said = {
         "ParticipantObjectID": _fit(thing.id),
         "ParticipantObjectTypeCode": str(thing.kind.value),
@@ -136,7 +143,7 @@ def _describe(identification: Element, instances: Sequence[tuple[str, int]]) -> 
             SubElement(description, "SOPClass", said | {"NumberOfInstances": str(count)})
 
 
-def _add_code(parent: Element, name: str, code: Code) -> None:
+def _add_code(parent: Element, name: str, code: AuditCode) -> None:
     said = {"csd-code": code.value, "codeSystemName": code.scheme, "originalText": code.meaning}
     SubElement(parent, name, said)
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from triage.domain.audit import Peer
+from triage.domain.audit import AuditPeer
 
 LEAVE_DICOM = frozenset({"folder", "webhook", "mllp"})  #: kinds of destinations
 
 
-def peers(destinations: Iterable[Any]) -> dict[str, Peer]:
+def peers(destinations: Iterable[Any]) -> dict[str, AuditPeer]:
     """Return who is behind each configured destination, of whatever kind, by name."""
     return {each.name: _peer(each) for each in destinations}
 
 
-def _peer(each: Any) -> Peer:
+def _peer(each: Any) -> AuditPeer:
     if each.kind in LEAVE_DICOM:
-        return Peer(each.name, _uri(each), is_dicom=False)
+        return AuditPeer(each.name, _uri(each), is_dicom=False)
     ae_title = getattr(each, "ae_title", "")
     host = getattr(each, "host", None) or urlsplit(getattr(each, "url", "")).hostname or ""
-    return Peer(ae_title or each.name, host, ae_title=ae_title)
+    return AuditPeer(ae_title or each.name, host, ae_title=ae_title)
 
 
 def _uri(each: Any) -> str:

@@ -13,9 +13,9 @@ import structlog
 
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Unconfirmed
+from triage.concurrency.file_lock import take
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import AuditUnavailable
-from triage.lock import take
 
 log = structlog.get_logger(__name__)
 

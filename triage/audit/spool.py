@@ -20,7 +20,7 @@ import structlog
 
 from triage.audit.message import Author, line
 from triage.domain.audit import AuditEvent, gap
-from triage.ports import Clock
+from triage.ports.clock import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from triage.config import AuditSyslog
+from triage.config import AuditSyslogSettings
 from triage.domain.errors import AuditUnavailable, ConfigurationError
 
 POLL_S = 0.01
@@ -30,7 +30,7 @@ class Unconfirmed(AuditUnavailable):
 class Syslog:
     """See `sender.Transport`."""
 
-    def __init__(self, settings: AuditSyslog) -> None:
+    def __init__(self, settings: AuditSyslogSettings) -> None:
         self._settings = settings
         self._context = context_of(settings)
 
@@ -107,7 +107,7 @@ class Syslog:
         return AuditUnavailable(f"audit repository {where}: {why}")
 
 
-def context_of(settings: AuditSyslog) -> ssl.SSLContext | None:
+def context_of(settings: AuditSyslogSettings) -> ssl.SSLContext | None:
     """Return the TLS context, None without TLS; raise ConfigurationError if files do not fit."""
     if not settings.tls:
         return None

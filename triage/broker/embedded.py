@@ -22,8 +22,8 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from triage.concurrency.file_lock import take
 from triage.domain.errors import ConfigurationError
-from triage.lock import take
 
 log = structlog.get_logger(__name__)
 

@@ -24,9 +24,19 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
-from triage.model.fitted import Beside, FewShot, Fitted, Head, Numbers, Usual, asked, centred
+from triage.model.fitted import (
+    FewShot,
+    Fitted,
+    Head,
+    Numbers,
+    ScoreScale,
+    ScoreSpread,
+    asked,
+    centred,
+)
 from triage.model.prompts import mean_cosines
-from triage.ports import Embeddings, Library
+from triage.ports.encoder import Embeddings
+from triage.ports.library import Library
 
 USUAL = 1000  #: past cases drawn to know what is usual
 FEWEST_USUAL = 100  #: with fewer, nothing is known of what is usual
@@ -37,7 +47,7 @@ STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights mu
 
 
 @dataclass(frozen=True)
-class Told:
+class HeldOutFit:
     """How well a fit tells the cases that it was not fitted to; None where that is not known."""
 
     present: int  #: examples that have the finding
@@ -49,7 +59,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Known:
+class EmbeddedCase:
     """A case with its embedding."""
 
     case: Case
@@ -58,7 +68,7 @@ class Known:
 
 def fit(
     finding: Finding, library: Library, prompts: NDArray[np.float32] | None
-) -> tuple[Fitted, Sequence[str], Told]:
+) -> tuple[Fitted, Sequence[str], HeldOutFit]:
     """Fit a finding; return that, the patients of its examples, and how well it tells cases.
 
     `prompts` (p, D) are those of the finding, if it has some. Raises ConfigurationError where
@@ -73,7 +83,7 @@ def fit(
 
 def _few_shot(
     finding: Finding, examples: Examples, library: Library, prompts: NDArray[np.float32] | None
-) -> tuple[Fitted, Sequence[str], Told]:
+) -> tuple[Fitted, Sequence[str], HeldOutFit]:
     present = _named(finding, library, examples.present)
     absent = _named(finding, library, examples.absent)
     usual = _usual(library, {*examples.present, *examples.absent})
@@ -114,26 +124,26 @@ def _means(present: Embeddings, absent: Embeddings, usual: Embeddings) -> FewSho
 
 def _beside(
     shot: FewShot, prompts: NDArray[np.float32] | None, usual: Embeddings
-) -> tuple[Beside | None, float]:
+) -> tuple[ScoreScale | None, float]:
     """Return what brings both scores to one scale, and the threshold on it."""
     if prompts is None:
         return None, 0.0
     by_examples, by_prompts = shot.scores(usual), mean_cosines(prompts, usual)
-    beside = Beside(examples=_spread(by_examples), prompts=_spread(by_prompts))
+    beside = ScoreScale(examples=_spread(by_examples), prompts=_spread(by_prompts))
     both = (beside.examples.standard(by_examples) + beside.prompts.standard(by_prompts)) / 2
     return beside, float(np.quantile(both, 1 - np.mean(by_examples > 0)))
 
 
 def _told_few(
     fitted: Fitted,
-    present: Sequence[Known],
-    absent: Sequence[Known],
+    present: Sequence[EmbeddedCase],
+    absent: Sequence[EmbeddedCase],
     usual: Embeddings,
     prompts: NDArray[np.float32] | None,
-) -> Told:
+) -> HeldOutFit:
     """Leave each example out in turn, with all of its patient's, and ask the fit of the others."""
 
-    def flagged(out: Known) -> bool | None:
+    def flagged(out: EmbeddedCase) -> bool | None:
         having, lacking = (
             _points([each for each in kind if each.case.patient != out.case.patient])
             for kind in (present, absent)
@@ -146,7 +156,7 @@ def _told_few(
     caught = [each for each in map(flagged, present) if each is not None]
     alarms = [each for each in map(flagged, absent) if each is not None]
     enough = len(usual) >= FEWEST_USUAL
-    return Told(
+    return HeldOutFit(
         present=len(present),
         absent=len(absent),
         sensitivity=float(np.mean(caught)) if caught else None,
@@ -158,7 +168,7 @@ def _told_few(
     )
 
 
-def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], Told]:
+def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], HeldOutFit]:
     known = list(_labelled(library))
     truth = np.array([finding.id in each.case.confirmed for each in known], bool)
     having, lacking = (
@@ -189,7 +199,7 @@ def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], To
     )
     auc = float(roc_auc_score(truth, chance))
     flagged = float(np.mean(chance > threshold))
-    told = Told(int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged)
+    told = HeldOutFit(int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged)
     return fitted, _patients(known), told
 
 
@@ -202,7 +212,7 @@ def _balanced(chance: Numbers, truth: NDArray[np.bool_]) -> tuple[float, float, 
     return threshold, float(true[place]), float(1 - false[place])
 
 
-def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Known]:
+def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[EmbeddedCase]:
     known = {uid: _known(library, uid) for uid in uids}
     if missing := [uid for uid, each in known.items() if each is None]:
         raise ConfigurationError(
@@ -212,7 +222,7 @@ def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Know
     return [each for each in known.values() if each is not None]
 
 
-def _labelled(library: Library) -> Iterator[Known]:
+def _labelled(library: Library) -> Iterator[EmbeddedCase]:
     """Yield the cases of which somebody said what is confirmed; a report alone tells no finding."""
     for uid in list(library.study_uids()):
         case = library.case(uid)
@@ -222,9 +232,9 @@ def _labelled(library: Library) -> Iterator[Known]:
                 yield known
 
 
-def _known(library: Library, study_uid: str) -> Known | None:
+def _known(library: Library, study_uid: str) -> EmbeddedCase | None:
     case, embedding = library.case(study_uid), library.embedding(study_uid)
-    return None if case is None or embedding is None else Known(case, embedding)
+    return None if case is None or embedding is None else EmbeddedCase(case, embedding)
 
 
 def _usual(library: Library, but: set[str]) -> Embeddings:
@@ -235,22 +245,22 @@ def _usual(library: Library, but: set[str]) -> Embeddings:
     return np.array([each for each in found if each is not None], np.float32)
 
 
-def _points(known: Sequence[Known]) -> Embeddings:
+def _points(known: Sequence[EmbeddedCase]) -> Embeddings:
     return np.array([each.embedding for each in known], np.float32)
 
 
-def _digests(known: Sequence[Known]) -> Mapping[str, str]:
+def _digests(known: Sequence[EmbeddedCase]) -> Mapping[str, str]:
     return {
         each.case.study_uid: hashlib.sha256(each.embedding.tobytes()).hexdigest() for each in known
     }
 
 
-def _patients(known: Sequence[Known]) -> list[str]:
+def _patients(known: Sequence[EmbeddedCase]) -> list[str]:
     return sorted({each.case.patient for each in known})
 
 
-def _spread(scores: Numbers) -> Usual:
-    return Usual(mean=float(scores.mean()), deviation=max(float(scores.std()), 1e-9))
+def _spread(scores: Numbers) -> ScoreSpread:
+    return ScoreSpread(mean=float(scores.mean()), deviation=max(float(scores.std()), 1e-9))
 
 
 def _vector(numbers: NDArray[np.floating]) -> tuple[float, ...]:

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from pydicom import Dataset
 
 from triage.cases.keys import case_key, patient_key
-from triage.cases.likeness import likeness
-from triage.cases.readings.joined import Known
-from triage.cases.search import Found, Search
+from triage.cases.readings.joined import LinkedReading
+from triage.cases.search import CaseMatch, CaseQuery
+from triage.cases.similarity import likeness
 from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
 from triage.domain.case import Case, Filter, Neighbour
 from triage.domain.errors import CaseUnknown
-from triage.ports import Embedding, Library
+from triage.ports.encoder import Embedding
+from triage.ports.library import Library
 
 LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
 OWN, OTHERS = 5, 3  #: cases listed, at most
@@ -27,7 +28,7 @@ NONE_NEAR = f"no other patient's case is more alike than {LEAST:.0%} of random p
 TOO_FEW = "too few past cases to know what is similar"
 
 
-class Similar(NamedTuple):
+class SimilarStudies(NamedTuple):
     """What is similar to a study."""
 
     cases: tuple[SimilarCase, ...]  #: the patient's own earlier studies, then others' cases
@@ -35,13 +36,13 @@ class Similar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Past:
+class PastCases:
     """The case library of one bundle, and the secret behind its keys."""
 
     library: Library
     secret: bytes
 
-    def similar_to(self, study_uid: str, header: Dataset, embedding: Embedding) -> Similar:
+    def similar_to(self, study_uid: str, header: Dataset, embedding: Embedding) -> SimilarStudies:
         """Return the patient's own earlier studies and the most similar ones of others.
 
         `header` is that of any image of the study, `embedding` the study's (D,).
@@ -54,9 +55,11 @@ class Past:
         )
         own = (_own(near, typical) for near in self._own_of(patient, study_uid, embedding))
         known = likeness(1.0, typical) is not None
-        return Similar((*own, *others), "" if others else NONE_NEAR if known else TOO_FEW)
+        return SimilarStudies((*own, *others), "" if others else NONE_NEAR if known else TOO_FEW)
 
-    def find(self, asked: Embedding, search: Search, like: Case | None = None) -> Sequence[Found]:
+    def find(
+        self, asked: Embedding, search: CaseQuery, like: Case | None = None
+    ) -> Sequence[CaseMatch]:
         """Return the cases nearest to `asked` (D,), those of the patient of `like` apart and first.
 
         Their likeness is told where a study was asked for and no words. The patient's are listed
@@ -72,7 +75,7 @@ class Past:
         near = self.library.nearest(asked, search.count + 1, where)
         others = [each for each in near if each.case.study_uid != itself][: search.count]
         return [
-            Found(each.case, each.similarity, likeness(each.similarity, typical), own=first)
+            CaseMatch(each.case, each.similarity, likeness(each.similarity, typical), own=first)
             for nearest, first in ((own, True), (others, False))
             for each in nearest
         ]
@@ -121,16 +124,16 @@ class Past:
         used: Sequence[UsedView],
         answers: Sequence[Answer],
         embedding: Embedding,
-        known: Known | None = None,
+        known: LinkedReading | None = None,
     ) -> None:
         """Make a study a case; what was known of it stays, unless more is `known` now."""
         case = _case(header, used, answers, self.secret)
         before = self.library.case(case.study_uid) or self.library.case_elsewhere(case.study_uid)
         if before is not None:
-            case = _told(case, Known(before.impression, before.confirmed, before.labelled))
-        self.library.add(_told(case, known or Known()), embedding)
+            case = _told(case, LinkedReading(before.impression, before.confirmed, before.labelled))
+        self.library.add(_told(case, known or LinkedReading()), embedding)
 
-    def tell(self, study_uid: str, known: Known) -> bool:
+    def tell(self, study_uid: str, known: LinkedReading) -> bool:
         """Keep what is known of a case from now on; tell whether that is anything new.
 
         What nothing is said of stays, and so does a text before one of the archive.
@@ -144,7 +147,7 @@ class Past:
         return True
 
 
-def why_none_similar(found: Sequence[Found]) -> str:
+def why_none_similar(found: Sequence[CaseMatch]) -> str:
     """Return why none of the cases that were found may be called similar; blank where one may."""
     known = [each.likeness for each in found if each.likeness is not None and not each.own]
     return NONE_NEAR if known and max(known) < LEAST else ""
@@ -159,7 +162,7 @@ def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
     )
 
 
-def _told(case: Case, known: Known) -> Case:
+def _told(case: Case, known: LinkedReading) -> Case:
     if known.impression and not (known.from_archive and case.impression):
         case = replace(case, impression=known.impression)
     if known.labelled:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from triage.domain.errors import CaseUnknown, QuestionUnclear
-from triage.ports import Embedding, Encoder, Library
+from triage.ports.encoder import Embedding, Encoder
+from triage.ports.library import Library
 
 
 def question(encoder: Encoder, library: Library, words: str | None, like: str | None) -> Embedding:

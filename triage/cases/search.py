@@ -31,7 +31,7 @@ UID = re.compile(r"[0-9.]{1,64}")  #: PS3.5 9.1
 
 
 @dataclass(frozen=True)
-class Search:
+class CaseQuery:
     """What is searched for; blank words and a blank `like` ask nothing."""
 
     words: str = ""
@@ -41,7 +41,7 @@ class Search:
     same_patient: bool = False  #: the patient of `like` is as any other, not apart
 
 
-class Found(NamedTuple):
+class CaseMatch(NamedTuple):
     """A case that a search has found."""
 
     case: Case
@@ -50,7 +50,7 @@ class Found(NamedTuple):
     own: bool = False  #: apart, for it is of the same patient as the study that was asked for
 
 
-def read_search(fields: Mapping[str, str]) -> Search:
+def read_search(fields: Mapping[str, str]) -> CaseQuery:
     """Return the search that the fields say; raise QuestionUnclear with what to write instead."""
     if unknown := fields.keys() - set(FIELDS):
         raise QuestionUnclear(
@@ -66,7 +66,7 @@ def read_search(fields: Mapping[str, str]) -> Search:
     )
     if where.until and where.since > where.until:
         raise QuestionUnclear("since is after until, so no study date lies between them")
-    return Search(
+    return CaseQuery(
         said["words"],
         study_uid("like", said["like"]),
         _count(said["count"]),
@@ -82,7 +82,7 @@ def study_uid(name: str, value: str) -> str:
     return value
 
 
-def as_json(found: Sequence[Found]) -> list[dict[str, Any]]:
+def as_json(found: Sequence[CaseMatch]) -> list[dict[str, Any]]:
     """Return what was found, for programs."""
     return [
         {

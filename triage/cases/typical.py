@@ -17,7 +17,7 @@ GROWN = 1.1  #: the library, before they are drawn anew
 Known = Mapping[int, tuple[str, Halves]]
 
 
-class Typical:
+class TypicalSimilarity:
     """The cosines of random pairs, kept until the library has grown."""
 
     def __init__(self) -> None:

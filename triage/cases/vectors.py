@@ -14,13 +14,13 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 
 Halves = NDArray[np.float16]
 ITEM = np.dtype(np.float16)
 
 
-class Vectors:
+class VectorFile:
     """The vectors of one bundle, (rows, D), L2-normalised."""
 
     def __init__(self, path: Path, width: int) -> None:

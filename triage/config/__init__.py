@@ -6,8 +6,8 @@ TRIAGE_RECEIVER__PORT=11112. `deploy/triage.yaml` explains every field; a test h
 together.
 """
 
-from triage.config.archives import Archive, Asking, DicomArchive, DicomwebArchive, MoveTo
-from triage.config.audit import Audit, AuditSyslog
+from triage.config.archives import Archive, ArchiveSettings, DicomArchive, DicomwebArchive, MoveTo
+from triage.config.audit import AuditSettings, AuditSyslogSettings
 from triage.config.destinations import (
     AnyDestination,
     DestinationTls,
@@ -22,56 +22,63 @@ from triage.config.fields import HASHED, AeTitle
 from triage.config.reading import child_environment, load, require_peers, shown
 from triage.config.receiver import (
     CommitmentRequestor,
-    Completeness,
-    Inquired,
-    Peer,
-    Receiver,
+    CompletenessSettings,
+    InstanceCountSettings,
+    PeerSettings,
+    ReceiverSettings,
     SourceCompleteness,
-    Stow,
     StowSender,
-    Tls,
+    StowSettings,
+    TlsSettings,
     WatchedFolder,
 )
-from triage.config.retention import Retention
-from triage.config.site import Equipment, MetricsEndpoint, Model, Settings, Web, Worker
-from triage.config.spool import Spool
+from triage.config.retention import RetentionSettings
+from triage.config.site import (
+    EquipmentSettings,
+    MetricsEndpoint,
+    ModelSettings,
+    Settings,
+    WebSettings,
+    WorkerSettings,
+)
+from triage.config.spool import SpoolSettings
 
 __all__ = [
     "HASHED",
     "AeTitle",
     "AnyDestination",
     "Archive",
-    "Asking",
-    "Audit",
-    "AuditSyslog",
+    "ArchiveSettings",
+    "AuditSettings",
+    "AuditSyslogSettings",
     "CommitmentRequestor",
-    "Completeness",
+    "CompletenessSettings",
     "DestinationTls",
     "DicomArchive",
     "DicomDestination",
     "DicomwebArchive",
-    "Equipment",
+    "EquipmentSettings",
     "FolderDestination",
-    "Inquired",
+    "InstanceCountSettings",
     "MetricsEndpoint",
     "MllpDestination",
-    "Model",
+    "ModelSettings",
     "MoveTo",
     "PacsTls",
-    "Peer",
-    "Receiver",
-    "Retention",
+    "PeerSettings",
+    "ReceiverSettings",
+    "RetentionSettings",
     "Settings",
     "SourceCompleteness",
-    "Spool",
-    "Stow",
+    "SpoolSettings",
     "StowDestination",
     "StowSender",
-    "Tls",
+    "StowSettings",
+    "TlsSettings",
     "WatchedFolder",
-    "Web",
+    "WebSettings",
     "WebhookDestination",
-    "Worker",
+    "WorkerSettings",
     "child_environment",
     "load",
     "require_peers",

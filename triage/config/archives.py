@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from triage.config.authorization import Authorized
+from triage.config.authorization import HttpAuthorization
 from triage.config.fields import AeTitle, Count, Hours, Port
-from triage.documents import Strict
+from triage.yaml_models import StrictModel
 
 
-class Asking(Strict):
+class ArchiveSettings(StrictModel):
     """How an archive is asked, however it is reached."""
 
     timeout_s: float = Field(default=60.0, gt=0, le=3600)  #: to connect, and for each next sign
@@ -21,7 +21,7 @@ class Asking(Strict):
     attempts: Count = 12  #: to reach it, before the rest is left
 
 
-class MoveTo(Strict):
+class MoveTo(StrictModel):
     """Where an archive sends what it is told to move: a port of ours while a study is fetched."""
 
     ae_title: AeTitle = "CMRTRIAGE_PULL"
@@ -30,7 +30,7 @@ class MoveTo(Strict):
     sends_as: tuple[AeTitle, ...] = ()  #: calling AE titles besides the one that is called
 
 
-class DicomArchive(Asking):
+class DicomArchive(ArchiveSettings):
     """An archive that is asked over C-FIND, and fetched from by C-GET or C-MOVE."""
 
     kind: Literal["dicom"]
@@ -41,7 +41,7 @@ class DicomArchive(Asking):
     move_to: MoveTo | None = None  #: for C-MOVE; None: C-GET
 
 
-class DicomwebArchive(Asking, Authorized):
+class DicomwebArchive(ArchiveSettings, HttpAuthorization):
     """An archive that is asked over QIDO-RS, and fetched from by WADO-RS."""
 
     kind: Literal["dicomweb"]

@@ -6,10 +6,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from triage.config.fields import LOOPBACK, Count, Port
-from triage.documents import Strict
+from triage.yaml_models import StrictModel
 
 
-class AuditSyslog(Strict):
+class AuditSyslogSettings(StrictModel):
     """An audit repository over syslog."""
 
     host: str = Field(min_length=1)
@@ -37,11 +37,11 @@ class AuditSyslog(Strict):
         return self
 
 
-class Audit(Strict):
+class AuditSettings(StrictModel):
     """The audit trail of a site."""
 
     file: Path | None = None  #: one message a line
-    syslog: AuditSyslog | None = None
+    syslog: AuditSyslogSettings | None = None
     source: str = Field(default="cmr-triage", min_length=1, max_length=64)  #: AuditSourceID
     site: str = Field(default="", max_length=64)  #: AuditEnterpriseSiteID; "": not said
     waiting_messages: Count = 100_000  #: kept while the repository is away

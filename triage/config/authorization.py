@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, model_validator
 
 from triage.config.fields import LOOPBACK, DicomwebUrl
-from triage.documents import Strict
 from triage.domain.errors import ConfigurationError
+from triage.yaml_models import StrictModel
 
 
-class Authorized(Strict):
+class HttpAuthorization(StrictModel):
     """A DICOMweb service that may want to know who asks."""
 
     url: DicomwebUrl

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
 
-from triage.config.authorization import Authorized
+from triage.config.authorization import HttpAuthorization
 from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
-from triage.documents import Strict
+from triage.yaml_models import StrictModel
 
 OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
 
 
-class DestinationTls(Strict):
+class DestinationTls(StrictModel):
     """TLS to a destination; its certificate must be for its host."""
 
     trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
@@ -36,7 +36,7 @@ class PacsTls(DestinationTls):
     name: str | None = None  #: DNS name or address that its certificate must have; None: host
 
 
-class DicomDestination(Strict):
+class DicomDestination(StrictModel):
     """A PACS that takes products over C-STORE."""
 
     takes: ClassVar[Collection[str]] = OBJECTS  #: of `reports`
@@ -59,7 +59,7 @@ class DicomDestination(Strict):
         return (self.ae_title, *self.commitment_from)
 
 
-class FolderDestination(Strict):
+class FolderDestination(StrictModel):
     """A folder that products are written to, as files."""
 
     takes: ClassVar[Collection[str]] = (*OBJECTS, "summary", "hl7")
@@ -68,7 +68,7 @@ class FolderDestination(Strict):
     path: Path
 
 
-class WebhookDestination(Strict):
+class WebhookDestination(StrictModel):
     """A program that is told over HTTP that a study was assessed."""
 
     takes: ClassVar[Collection[str]] = ("summary",)
@@ -93,7 +93,7 @@ class WebhookDestination(Strict):
         return self
 
 
-class MllpDestination(Strict):
+class MllpDestination(StrictModel):
     """A system that takes HL7 v2 messages over MLLP."""
 
     takes: ClassVar[Collection[str]] = ("hl7",)
@@ -105,7 +105,7 @@ class MllpDestination(Strict):
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
 
 
-class StowDestination(Authorized):
+class StowDestination(HttpAuthorization):
     """A DICOMweb service that takes products over STOW-RS."""
 
     takes: ClassVar[Collection[str]] = OBJECTS

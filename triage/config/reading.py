@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from triage.config.destinations import DicomDestination
 from triage.config.site import Settings
-from triage.documents import Location, Strict, parse, read
 from triage.domain.errors import ConfigurationError
+from triage.yaml_models import Location, StrictModel, parse, read
 
 ENVIRONMENT_PREFIX = "TRIAGE_"
 #: Read by the programs themselves, not settings.
 NOT_SETTINGS = {"TRIAGE_CONFIG", "TRIAGE_REAL_DATA", "TRIAGE_REQUIRE_PEERS"}
-Part = TypeVar("Part", bound=Strict)
+Part = TypeVar("Part", bound=StrictModel)
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -98,7 +98,7 @@ def _with_absolute_paths(part: Part, base: Path) -> Part:
 def _seen_from(base: Path, value: Any) -> Any:
     if isinstance(value, Path):
         return (base / value.expanduser()).resolve()
-    if isinstance(value, Strict):
+    if isinstance(value, StrictModel):
         return _with_absolute_paths(value, base)
     if isinstance(value, tuple):
         return tuple(_seen_from(base, each) for each in value)

@@ -16,11 +16,11 @@ from triage.config.fields import (
     Seconds,
     Token,
 )
-from triage.documents import Strict
-from triage.domain.completeness import Sign
+from triage.domain.completeness import EvidenceKind
+from triage.yaml_models import StrictModel
 
 
-class Peer(Strict):
+class PeerSettings(StrictModel):
     """Somebody who may send: each of what is said here must fit."""
 
     ae_titles: tuple[AeTitle, ...] = Field(min_length=1)  #: it calls itself one of these
@@ -30,7 +30,7 @@ class Peer(Strict):
     certificates: tuple[Certificate, ...] = ()
 
 
-class Tls(Strict):
+class TlsSettings(StrictModel):
     """A second port, with TLS."""
 
     port: Port = 2762
@@ -39,7 +39,7 @@ class Tls(Strict):
     clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
 
 
-class Inquired(Strict):
+class InstanceCountSettings(StrictModel):
     """A PACS that is asked over C-FIND how many instances of a study it has."""
 
     ae_title: AeTitle
@@ -48,28 +48,31 @@ class Inquired(Strict):
     timeout_s: float = Field(default=5.0, gt=0, le=40)  #: to connect, to be accepted, to answer
 
 
-class SourceCompleteness(Strict):
+class SourceCompleteness(StrictModel):
     """What is otherwise with studies from one sender; None: as with all."""
 
     calling: AeTitle
     quiet_s: Seconds | None = None
     at_most_s: Seconds | None = None
-    evidence: tuple[Sign, ...] | None = None
+    evidence: tuple[EvidenceKind, ...] | None = None
 
 
-class Completeness(Strict):
+class CompletenessSettings(StrictModel):
     """When a study is complete, but for `quiet_s`."""
 
     at_most_s: Seconds = 3600.0  #: after its first instance a study is complete in any case
     settle_s: Seconds = 3.0  #: evidence counts when nothing arrived for so long
-    evidence: tuple[Sign, ...] = (Sign.VIEWS, Sign.ANNOUNCED)  #: what ends the wait sooner
-    ask: Inquired | None = None  #: who is asked for the evidence "count"
+    evidence: tuple[EvidenceKind, ...] = (
+        EvidenceKind.VIEWS,
+        EvidenceKind.ANNOUNCED,
+    )  #: what ends the wait sooner
+    ask: InstanceCountSettings | None = None  #: who is asked for the evidence "count"
     sources: tuple[SourceCompleteness, ...] = ()
 
     @model_validator(mode="after")
     def _answerable(self) -> Self:
         wanted = {*self.evidence, *(s for each in self.sources for s in each.evidence or ())}
-        if Sign.COUNT in wanted and self.ask is None:
+        if EvidenceKind.COUNT in wanted and self.ask is None:
             raise ValueError("evidence has count, so ask must name the PACS that is asked")
         titles = [each.calling for each in self.sources]
         if len(set(titles)) != len(titles):
@@ -77,7 +80,7 @@ class Completeness(Strict):
         return self
 
 
-class CommitmentRequestor(Strict):
+class CommitmentRequestor(StrictModel):
     """A sender that is told on an association of ours what we are committed to."""
 
     calling: AeTitle
@@ -86,7 +89,7 @@ class CommitmentRequestor(Strict):
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
 
 
-class StowSender(Strict):
+class StowSender(StrictModel):
     """Somebody who may send over STOW-RS: each of what is said here must fit."""
 
     token: Token | None = None  #: hashed; None: it needs none
@@ -100,7 +103,7 @@ class StowSender(Strict):
         return self
 
 
-class Stow(Strict):
+class StowSettings(StrictModel):
     """Receiving over HTTP (STOW-RS)."""
 
     host: str = "127.0.0.1"
@@ -130,7 +133,7 @@ class Stow(Strict):
         return self
 
 
-class WatchedFolder(Strict):
+class WatchedFolder(StrictModel):
     """A folder whose files are taken."""
 
     path: Path
@@ -140,16 +143,16 @@ class WatchedFolder(Strict):
     after: Literal["keep", "move", "delete"] = "keep"  #: what becomes of a file that was taken
 
 
-class Receiver(Strict):
+class ReceiverSettings(StrictModel):
     """Where studies arrive, and from whom."""
 
     ae_title: AeTitle = "CMRTRIAGE"
     check_called: bool = True  #: reject who calls us by another AE title
     host: str = "127.0.0.1"
     port: Port = 11112
-    tls: Tls | None = None  #: None: no TLS
+    tls: TlsSettings | None = None  #: None: no TLS
     calling: tuple[AeTitle, ...] = ()  #: AE titles that may send, from anywhere
-    peers: dict[Name, Peer] = Field(default_factory=dict)  #: who may send besides
+    peers: dict[Name, PeerSettings] = Field(default_factory=dict)  #: who may send besides
     associations: int = Field(default=100, ge=1, le=300)  #: at once, of all peers together
     artim_s: float = Field(default=30.0, gt=0, le=600)  #: for a connection to ask
     idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for an association to go on
@@ -159,9 +162,9 @@ class Receiver(Strict):
     free_bytes: int = Field(default=5_000_000_000, ge=0)  #: with less on the disk nothing is taken
     waiting_studies: Count | None = 1000  #: with so many unassessed no new one is; None: any number
     quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
-    complete: Completeness = Completeness()
+    complete: CompletenessSettings = CompletenessSettings()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
-    stow: Stow | None = None  #: None: nothing over HTTP
+    stow: StowSettings | None = None  #: None: nothing over HTTP
     folder: WatchedFolder | None = None  #: None: none is watched
 
     @model_validator(mode="after")

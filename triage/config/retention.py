@@ -5,15 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from triage.config.fields import Seconds
-from triage.documents import Strict
-from triage.domain.retention import Limits
+from triage.domain.retention import RetentionLimits
+from triage.yaml_models import StrictModel
 
 DAY_S = 86_400.0
 
 Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 
 
-class Retention(Strict):
+class RetentionSettings(StrictModel):
     """After how many days what is removed; None: it is kept."""
 
     spool_days: Days | None = None  #: images of studies whose every report was taken
@@ -28,9 +28,9 @@ class Retention(Strict):
     every_s: Seconds = 600.0  #: how often `triage serve` looks
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RetentionLimits:
         """The same in seconds."""
-        return Limits(
+        return RetentionLimits(
             delivered_s=_seconds(self.spool_days),
             declined_s=_seconds(self.declined_days),
             failed_s=_seconds(self.failed_days),

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.config.archives import Archive
-from triage.config.audit import Audit
+from triage.config.audit import AuditSettings
 from triage.config.destinations import AnyDestination
 from triage.config.fields import (
     LOOPBACK,
@@ -17,17 +17,17 @@ from triage.config.fields import (
     PostgresUrl,
     UserName,
 )
-from triage.config.receiver import Receiver
-from triage.config.retention import Retention
-from triage.config.spool import Spool
-from triage.documents import Strict
+from triage.config.receiver import ReceiverSettings
+from triage.config.retention import RetentionSettings
+from triage.config.spool import SpoolSettings
 from triage.domain.assessment import Disclosure
 from triage.domain.delivery import LONGEST_WAIT_S
+from triage.yaml_models import StrictModel
 
 PACKAGE = Path(__file__).parents[1]
 
 
-class Model(Strict):
+class ModelSettings(StrictModel):
     """Which model runs, and on what."""
 
     bundle: Path = PACKAGE / "model" / "bundles" / "untrained"
@@ -37,7 +37,7 @@ class Model(Strict):
     key_frames: int = Field(default=3, ge=0, le=10)  #: of a flagged finding, at most; 0: none
 
 
-class Worker(Strict):
+class WorkerSettings(StrictModel):
     """How studies are worked through."""
 
     assessors: int = Field(default=1, ge=1, le=64)  #: assessing processes of `triage serve`
@@ -48,7 +48,7 @@ class Worker(Strict):
     max_delivery_attempts: int = Field(default=300, ge=1)
 
 
-class Web(Strict):
+class WebSettings(StrictModel):
     """The page and the HTTP interface for past cases; without users there is none."""
 
     host: str = "127.0.0.1"
@@ -70,14 +70,14 @@ class Web(Strict):
         return self
 
 
-class MetricsEndpoint(Strict):
+class MetricsEndpoint(StrictModel):
     """Where Prometheus scrapes; without a port there is nothing to scrape."""
 
     host: str = "127.0.0.1"
     port: Port | None = None
 
 
-class Equipment(Strict):
+class EquipmentSettings(StrictModel):
     """How the worker names itself in what it sends."""
 
     manufacturer: str = Field(default="CMR triage project", max_length=64)
@@ -89,33 +89,33 @@ class Equipment(Strict):
 Report = Literal["structured_report", "key_images", "pdf", "secondary_capture", "hl7", "summary"]
 
 
-class Settings(Strict):
+class Settings(StrictModel):
     """Everything that a site decides."""
 
     state_dir: Path = Path("~/.local/state/cmr-triage")
-    spool: Spool = Spool()
+    spool: SpoolSettings = SpoolSettings()
     redis_url: BrokerUrl | None = None  #: None: a private redis-server in the state folder
     ledger: PostgresUrl | None = None  #: None: an SQLite file in the state folder
     case_library: PostgresUrl | None = (
         None  #: of past cases, on PostgreSQL with pgvector; None: in the state folder
     )
     log: Literal["auto", "json", "pretty"] = "auto"
-    receiver: Receiver = Receiver()
+    receiver: ReceiverSettings = ReceiverSettings()
     destinations: tuple[AnyDestination, ...] = ()
     archives: dict[Name, Archive] = Field(default_factory=dict)  #: that `triage pull` asks
     findings: Path = PACKAGE / "findings" / "default.yaml"
     series_rules: Path | None = None  #: what this site's series are, asked before the shipped table
-    model: Model = Model()
-    worker: Worker = Worker()
-    equipment: Equipment = Equipment()
+    model: ModelSettings = ModelSettings()
+    worker: WorkerSettings = WorkerSettings()
+    equipment: EquipmentSettings = EquipmentSettings()
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
-    web: Web = Web()
+    web: WebSettings = WebSettings()
     metrics: MetricsEndpoint = MetricsEndpoint()
-    audit: Audit | None = None  #: None: no audit messages
+    audit: AuditSettings | None = None  #: None: no audit messages
     reports: tuple[Report, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )
-    retention: Retention = Retention()  #: what is kept no longer
+    retention: RetentionSettings = RetentionSettings()  #: what is kept no longer
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from triage.config.fields import LOOPBACK, Seconds
-from triage.documents import Strict
+from triage.yaml_models import StrictModel
 
 #: A bucket's name, and what may stand in a prefix without being written otherwise by anybody.
 BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_.-]+)*)/?")
@@ -34,7 +34,7 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
-class Spool(Strict):
+class SpoolSettings(StrictModel):
     """Where received instances are kept; without a URL, in the state folder."""
 
     url: Annotated[str, AfterValidator(_spool_url)] | None = None

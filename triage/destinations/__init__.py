@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 from triage.destinations.commitment import opened
 from triage.destinations.dicom import DicomStore
-from triage.destinations.folder import Folder
-from triage.destinations.mllp import Mllp
+from triage.destinations.folder import FolderStore
+from triage.destinations.mllp import MllpSender
 from triage.destinations.stow import WebStore
-from triage.destinations.webhook import Webhook
-from triage.ports import Destination
+from triage.destinations.webhook import WebhookSender
+from triage.ports.destination import Destination
 
 
-class Kind(NamedTuple):
+class DestinationType(NamedTuple):
     """What is known of destinations of a kind before one is opened, and how that is done."""
 
     media_types: Collection[str]  #: what they take
@@ -20,10 +20,10 @@ class Kind(NamedTuple):
 
 
 #: By the `kind` of a configured destination.
-KINDS: Mapping[str, Kind] = {
-    "dicom": Kind(DicomStore.media_types, opened),
-    "folder": Kind(Folder.media_types, Folder),
-    "webhook": Kind(Webhook.media_types, Webhook),
-    "mllp": Kind(Mllp.media_types, Mllp),
-    "stow": Kind(WebStore.media_types, WebStore),
+KINDS: Mapping[str, DestinationType] = {
+    "dicom": DestinationType(DicomStore.media_types, opened),
+    "folder": DestinationType(FolderStore.media_types, FolderStore),
+    "webhook": DestinationType(WebhookSender.media_types, WebhookSender),
+    "mllp": DestinationType(MllpSender.media_types, MllpSender),
+    "stow": DestinationType(WebStore.media_types, WebStore),
 }

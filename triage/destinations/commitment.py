@@ -18,12 +18,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
 from triage.destinations.dicom import DicomStore, end
-from triage.dimse import Action
-from triage.domain.commitment import Report
+from triage.dimse.commitment_reports import answered
+from triage.dimse.statuses import ActionStatus
+from triage.domain.commitment import CommitmentReport
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed
 from triage.domain.instance import Source
-from triage.event_reports import answered
 
 REQUEST_COMMITMENT = 1  #: Action Type ID (PS3.4 table J.3-1)
 #: How long the association that asked is left open for the report; seconds.
@@ -44,7 +44,10 @@ class CommittingStore(DicomStore):
         self.within_s = settings.commitment_within_s
 
     def ask(
-        self, transaction_uid: str, product: Product, take: Callable[[Report, Source], bool]
+        self,
+        transaction_uid: str,
+        product: Product,
+        take: Callable[[CommitmentReport, Source], bool],
     ) -> Acknowledgement:
         """Ask for its word; what it says at once is taken."""
         heard, told = Event(), Event()
@@ -85,7 +88,7 @@ class CommittingStore(DicomStore):
             StorageCommitmentPushModelInstance,
         )
         status = response.get("Status")
-        if status != Action.SUCCESS:
+        if status != ActionStatus.SUCCESS:
             said = "not at all" if status is None else f"with 0x{status:04X}"
             raise DeliveryFailed(f"{self.peer} answered the request for commitment {said}")
 

@@ -17,8 +17,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
 from triage.destinations import dicom_tls
-from triage.destinations.dicom_tls import Handshake
-from triage.dimse import AT_ONCE, in_words, is_stored
+from triage.destinations.dicom_tls import TlsHandshake
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import in_words, is_stored
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
@@ -74,7 +75,7 @@ class DicomStore:
             ae.add_requested_context(UID(sop_class_uid), SYNTAXES)
         ae.connection_timeout = ae.acse_timeout = settings.timeout_s
         ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        handshake = Handshake(self._tls) if self._tls else None
+        handshake = TlsHandshake(self._tls) if self._tls else None
         try:
             association = ae.associate(
                 settings.host,

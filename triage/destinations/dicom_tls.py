@@ -10,7 +10,7 @@ from typing import Any
 
 from triage.config import DicomDestination, PacsTls
 from triage.destinations import tls
-from triage.dimse import SUITES
+from triage.dimse.association import SUITES
 from triage.domain.errors import ConfigurationError
 
 
@@ -21,11 +21,11 @@ def context(settings: PacsTls, name: str) -> ssl.SSLContext:
     except ConfigurationError as error:
         raise ConfigurationError(f"destination {name}: tls: {error}") from None
     made.set_ciphers(":".join(SUITES))
-    made.sslsocket_class = _Telling
+    made.sslsocket_class = _DiagnosticSocket
     return made
 
 
-class Handshake:
+class TlsHandshake:
     """What pynetdicom wraps the socket of one association with."""
 
     def __init__(self, made: ssl.SSLContext) -> None:
@@ -45,10 +45,10 @@ class Handshake:
     @property
     def why(self) -> str:
         """Why the connection could not be secured; "" where nothing of that kind was seen."""
-        return self._connection.why if isinstance(self._connection, _Telling) else ""
+        return self._connection.why if isinstance(self._connection, _DiagnosticSocket) else ""
 
 
-class _Telling(ssl.SSLSocket):
+class _DiagnosticSocket(ssl.SSLSocket):
     """A connection that keeps what went wrong with its TLS."""
 
     why = ""

@@ -25,7 +25,7 @@ EXTENSIONS: Mapping[str, str] = {DICOM: ".dcm", HL7: ".hl7", JSON: ".json"}
 MODE = 0o640
 
 
-class Folder:
+class FolderStore:
     """See `ports.Destination`."""
 
     media_types: Collection[str] = tuple(EXTENSIONS)

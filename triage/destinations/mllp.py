@@ -34,7 +34,7 @@ HUNG_UP = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 MSH, MSA, ERR = "MSH", "MSA", "ERR"
 
 
-class Mllp:
+class MllpSender:
     """See `ports.Destination`."""
 
     media_types: Collection[str] = (HL7,)

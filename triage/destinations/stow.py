@@ -16,7 +16,7 @@ import httpx2
 
 from triage.config import StowDestination
 from triage.destinations.tls import context
-from triage.dimse import in_words
+from triage.dimse.statuses import in_words
 from triage.domain.delivery import DICOM, Acknowledgement, Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
 

@@ -41,7 +41,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Webhook:
+class WebhookSender:
     """See `ports.Destination`."""
 
     media_types: Collection[str] = (JSON,)

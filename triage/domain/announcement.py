@@ -16,7 +16,7 @@ class Stage(StrEnum):
     DISCONTINUED = "DISCONTINUED"  #: broken off; what is announced was made all the same
 
 
-class Changed(StrEnum):
+class AnnouncementChange(StrEnum):
     """What became of a change to an announcement."""
 
     DONE = "done"
@@ -25,7 +25,7 @@ class Changed(StrEnum):
 
 
 @dataclass(frozen=True)
-class Announced:
+class AnnouncedStudy:
     """What is announced of a study, by all announcements together."""
 
     instances: int

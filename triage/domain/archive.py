@@ -14,7 +14,7 @@ WILD = re.compile(r"[*?\\]")
 
 
 @dataclass(frozen=True)
-class Search:
+class ArchiveQuery:
     """Which studies are looked for; what is empty or None does not matter."""
 
     study_uid: str = ""
@@ -24,14 +24,16 @@ class Search:
     modality: str = ""
     description: str = ""  #: a part of StudyDescription, in any case
 
-    def daily(self) -> Iterator["Search"]:
+    def daily(self) -> Iterator["ArchiveQuery"]:
         """Yield the same for one day after the other, so that no answer grows beyond its limit."""
         if self.since is None or self.until is None:
             yield self
             return
         for days in range((self.until - self.since).days + 1):
             day = self.since + timedelta(days)
-            yield Search(self.study_uid, self.patient_id, day, day, self.modality, self.description)
+            yield ArchiveQuery(
+                self.study_uid, self.patient_id, day, day, self.modality, self.description
+            )
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ArchivedStudy:
     description: str = ""  #: may name a patient: it is compared, never shown
     patient_id: str = ""  #: compared, never shown
 
-    def answers(self, search: Search) -> bool:
+    def answers(self, search: ArchiveQuery) -> bool:
         """Tell whether this is what was looked for: an archive may pass over a key of a search.
 
         What it does not say of the modality counts as right, for there may be such archives; what
@@ -61,7 +63,7 @@ class ArchivedStudy:
             and self._in_time(search)
         )
 
-    def _in_time(self, search: Search) -> bool:
+    def _in_time(self, search: ArchiveQuery) -> bool:
         """Compare the days; a date that is none, or is not told, is left to the archive."""
         if not re.fullmatch(r"[0-9]{8}", self.study_date):
             return True
@@ -71,7 +73,7 @@ class ArchivedStudy:
 
 
 @dataclass(frozen=True)
-class Told:
+class RetrieveResponse:
     """What an archive said when it had sent a study."""
 
     sent: int | None = None  #: instances, as it counts them; None: it does not say

@@ -23,7 +23,7 @@ NOT_KNOWN = "(not known)"  #: a patient's ID, where nobody can say it any more
 
 
 @dataclass(frozen=True)
-class Code:
+class AuditCode:
     """A coded value."""
 
     value: str
@@ -31,36 +31,36 @@ class Code:
     scheme: str = DCM
 
 
-APPLICATION_ACTIVITY = Code("110100", "Application Activity")
-BEGIN_TRANSFERRING = Code("110102", "Begin Transferring DICOM Instances")
-INSTANCES_TRANSFERRED = Code("110104", "DICOM Instances Transferred")
-STUDY_DELETED = Code("110105", "DICOM Study Deleted")
-EXPORT = Code("110106", "Export")
-PATIENT_RECORD = Code("110110", "Patient Record")
-QUERY = Code("110112", "Query")
-SECURITY_ALERT = Code("110113", "Security Alert")
-USER_AUTHENTICATION = Code("110114", "User Authentication")
+APPLICATION_ACTIVITY = AuditCode("110100", "Application Activity")
+BEGIN_TRANSFERRING = AuditCode("110102", "Begin Transferring DICOM Instances")
+INSTANCES_TRANSFERRED = AuditCode("110104", "DICOM Instances Transferred")
+STUDY_DELETED = AuditCode("110105", "DICOM AuditedStudyObject Deleted")
+EXPORT = AuditCode("110106", "Export")
+PATIENT_RECORD = AuditCode("110110", "Patient Record")
+QUERY = AuditCode("110112", "Query")
+SECURITY_ALERT = AuditCode("110113", "Security Alert")
+USER_AUTHENTICATION = AuditCode("110114", "User Authentication")
 
-APPLICATION_START = Code("110120", "Application Start")
-APPLICATION_STOP = Code("110121", "Application Stop")
-LOGIN = Code("110122", "Login")
-NODE_AUTHENTICATION = Code("110126", "Node Authentication")
-RECORDING_STOPPED = Code("110133", "Audit Recording Stopped")
+APPLICATION_START = AuditCode("110120", "Application Start")
+APPLICATION_STOP = AuditCode("110121", "Application Stop")
+LOGIN = AuditCode("110122", "Login")
+NODE_AUTHENTICATION = AuditCode("110126", "Node Authentication")
+RECORDING_STOPPED = AuditCode("110133", "Audit Recording Stopped")
 
-APPLICATION = Code("110150", "Application")
-DESTINATION = Code("110152", "Destination Role ID")
-SOURCE = Code("110153", "Source Role ID")
-DESTINATION_MEDIA = Code("110154", "Destination Media")
-URI_MEDIA = Code("110037", "URI")
+APPLICATION = AuditCode("110150", "Application")
+DESTINATION = AuditCode("110152", "Destination Role ID")
+SOURCE = AuditCode("110153", "Source Role ID")
+DESTINATION_MEDIA = AuditCode("110154", "Destination Media")
+URI_MEDIA = AuditCode("110037", "URI")
 
-STUDY_UID = Code("110180", "Study Instance UID")
-SOP_CLASS_UID = Code("110181", "SOP Class UID")
-NODE_ID = Code("110182", "Node ID")
-PATIENT_NUMBER = Code("2", "Patient Number", RFC_3881)
-SEARCH_CRITERIA = Code("10", "Search Criteria", RFC_3881)
+STUDY_UID = AuditCode("110180", "AuditedStudyObject Instance UID")
+SOP_CLASS_UID = AuditCode("110181", "SOP Class UID")
+NODE_ID = AuditCode("110182", "Node ID")
+PATIENT_NUMBER = AuditCode("2", "Patient Number", RFC_3881)
+SEARCH_CRITERIA = AuditCode("10", "Search Criteria", RFC_3881)
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """EventActionCode."""
 
     CREATE = "C"
@@ -69,7 +69,7 @@ class Action(StrEnum):
     EXECUTE = "E"
 
 
-class Outcome(IntEnum):
+class AuditOutcome(IntEnum):
     """EventOutcomeIndicator."""
 
     SUCCESS = 0
@@ -78,14 +78,14 @@ class Outcome(IntEnum):
     MAJOR = 12
 
 
-class Kind(IntEnum):
+class ObjectType(IntEnum):
     """ParticipantObjectTypeCode."""
 
     PERSON = 1
     SYSTEM = 2
 
 
-class Part(IntEnum):
+class ObjectRole(IntEnum):
     """ParticipantObjectTypeCodeRole."""
 
     PATIENT = 1
@@ -99,29 +99,29 @@ class Participant:
     """Somebody, or some program, who takes part."""
 
     user_id: str
-    roles: tuple[Code, ...] = ()
+    roles: tuple[AuditCode, ...] = ()
     is_requestor: bool = False
     ae_titles: tuple[str, ...] = ()
     address: str = ""  #: a host's name or IP address, or a URI where `media` says so
-    media: Code | None = None
+    media: AuditCode | None = None
 
 
 @dataclass(frozen=True)
-class Ourselves:
+class AuditSource:
     """This process, which the trail knows best."""
 
-    roles: tuple[Code, ...] = ()
+    roles: tuple[AuditCode, ...] = ()
     is_requestor: bool = False
 
 
 @dataclass(frozen=True)
-class Thing:
+class AuditObject:
     """What the event is about (ParticipantObjectIdentification)."""
 
     id: str
-    id_type: Code
-    kind: Kind
-    part: Part
+    id_type: AuditCode
+    kind: ObjectType
+    part: ObjectRole
     query: bytes | None = None
     details: tuple[tuple[str, bytes], ...] = ()
     instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs ("": not known), and how many
@@ -131,17 +131,17 @@ class Thing:
 class AuditEvent:
     """One event; when it was is the trail's to say."""
 
-    event: Code
-    action: Action
-    participants: tuple[Participant | Ourselves, ...]
-    things: tuple[Thing, ...] = ()
-    type: Code | None = None
-    outcome: Outcome = Outcome.SUCCESS
+    event: AuditCode
+    action: AuditAction
+    participants: tuple[Participant | AuditSource, ...]
+    things: tuple[AuditObject, ...] = ()
+    type: AuditCode | None = None
+    outcome: AuditOutcome = AuditOutcome.SUCCESS
     why: str = ""  #: EventOutcomeDescription
 
 
 @dataclass(frozen=True)
-class Study:
+class AuditedStudyObject:
     """A study, as far as its patient and its instances matter here."""
 
     uid: str
@@ -150,7 +150,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Peer:
+class AuditPeer:
     """Who is at the other end."""
 
     name: str  #: an AE title, or what the settings call it
@@ -159,7 +159,7 @@ class Peer:
     ae_title: str = ""
 
 
-class Unrecorded:
+class NoAuditTrail:
     """See `ports.AuditTrail`: a site that keeps none."""
 
     def record(self, event: AuditEvent) -> None:
@@ -176,84 +176,97 @@ def stopped(name: str) -> AuditEvent:
     return _activity(name, APPLICATION_STOP)
 
 
-def _activity(name: str, kind: Code) -> AuditEvent:
+def _activity(name: str, kind: AuditCode) -> AuditEvent:
     return AuditEvent(
         APPLICATION_ACTIVITY,
-        Action.EXECUTE,
-        (Ourselves((APPLICATION,)), Participant(name, is_requestor=True)),
+        AuditAction.EXECUTE,
+        (AuditSource((APPLICATION,)), Participant(name, is_requestor=True)),
         type=kind,
     )
 
 
 def received(
-    study: Study, sender: Peer, outcome: Outcome = Outcome.SUCCESS, *, asked: bool = False
+    study: AuditedStudyObject,
+    sender: AuditPeer,
+    outcome: AuditOutcome = AuditOutcome.SUCCESS,
+    *,
+    asked: bool = False,
 ) -> AuditEvent:
     """A.5.3.7: instances of a study came, from somebody who sent them, or whom we asked."""
     return AuditEvent(
         INSTANCES_TRANSFERRED,
-        Action.CREATE,
+        AuditAction.CREATE,
         (
             _at(sender, SOURCE, is_requestor=not asked),
-            Ourselves((DESTINATION,), is_requestor=asked),
+            AuditSource((DESTINATION,), is_requestor=asked),
         ),
         _of(study),
         outcome=outcome,
     )
 
 
-def sending(study: Study, destination: Peer) -> AuditEvent:
+def sending(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     """A.5.3.3: instances are about to be sent."""
-    return _sent(BEGIN_TRANSFERRING, Action.EXECUTE, study, destination)
+    return _sent(BEGIN_TRANSFERRING, AuditAction.EXECUTE, study, destination)
 
 
 def sent(
-    study: Study, destination: Peer, outcome: Outcome = Outcome.SUCCESS, why: str = ""
+    study: AuditedStudyObject,
+    destination: AuditPeer,
+    outcome: AuditOutcome = AuditOutcome.SUCCESS,
+    why: str = "",
 ) -> AuditEvent:
     """A.5.3.7, or A.5.3.4 where it left DICOM: something was sent, or could not be."""
     if destination.is_dicom:
-        event = _sent(INSTANCES_TRANSFERRED, Action.READ, study, destination)
+        event = _sent(INSTANCES_TRANSFERRED, AuditAction.READ, study, destination)
     else:
         event = _exported(study, destination)
     return replace(event, outcome=outcome, why=why)
 
 
-def _sent(event: Code, action: Action, study: Study, destination: Peer) -> AuditEvent:
-    ours = Ourselves((SOURCE,), is_requestor=True)
+def _sent(
+    event: AuditCode, action: AuditAction, study: AuditedStudyObject, destination: AuditPeer
+) -> AuditEvent:
+    ours = AuditSource((SOURCE,), is_requestor=True)
     return AuditEvent(event, action, (ours, _at(destination, DESTINATION)), _of(study))
 
 
-def _exported(study: Study, destination: Peer) -> AuditEvent:
+def _exported(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     media = Participant(
         destination.name,
         (DESTINATION_MEDIA,),
         address=destination.address,
         media=URI_MEDIA,
     )
-    ours = Ourselves((SOURCE,), is_requestor=True)
-    return AuditEvent(EXPORT, Action.READ, (ours, media), _of(study))
+    ours = AuditSource((SOURCE,), is_requestor=True)
+    return AuditEvent(EXPORT, AuditAction.READ, (ours, media), _of(study))
 
 
 def queried(
-    archive: Peer, query: bytes, sop_class_uid: str = "", transfer_syntax_uid: str = ""
+    archive: AuditPeer, query: bytes, sop_class_uid: str = "", transfer_syntax_uid: str = ""
 ) -> AuditEvent:
     """A.5.3.10: we asked an archive, over C-FIND by a SOP class, else over HTTP."""
     syntax = (("TransferSyntax", transfer_syntax_uid.encode()),) if transfer_syntax_uid else ()
     asked = (
-        Thing(sop_class_uid, SOP_CLASS_UID, Kind.SYSTEM, Part.REPORT, query, syntax)
+        AuditObject(
+            sop_class_uid, SOP_CLASS_UID, ObjectType.SYSTEM, ObjectRole.REPORT, query, syntax
+        )
         if sop_class_uid
-        else Thing("QIDO-RS", SEARCH_CRITERIA, Kind.SYSTEM, Part.QUERY, query)
+        else AuditObject("QIDO-RS", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, query)
     )
-    ours = Ourselves((SOURCE,), is_requestor=True)
-    return AuditEvent(QUERY, Action.EXECUTE, (ours, _at(archive, DESTINATION)), (asked,))
+    ours = AuditSource((SOURCE,), is_requestor=True)
+    return AuditEvent(QUERY, AuditAction.EXECUTE, (ours, _at(archive, DESTINATION)), (asked,))
 
 
 def searched(user: str, what: str) -> AuditEvent:
     """A.5.3.10: a person asked for past cases; `what` has no words of theirs."""
-    asked = Thing("past cases", SEARCH_CRITERIA, Kind.SYSTEM, Part.QUERY, what.encode())
+    asked = AuditObject(
+        "past cases", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, what.encode()
+    )
     return AuditEvent(
         QUERY,
-        Action.EXECUTE,
-        (Participant(user, (SOURCE,), is_requestor=True), Ourselves((DESTINATION,))),
+        AuditAction.EXECUTE,
+        (Participant(user, (SOURCE,), is_requestor=True), AuditSource((DESTINATION,))),
         (asked,),
     )
 
@@ -262,30 +275,30 @@ def logged_in(user: str, address: str, why_not: str = "") -> AuditEvent:
     """A.5.3.12: somebody has shown a password or token, or has failed to."""
     return AuditEvent(
         USER_AUTHENTICATION,
-        Action.EXECUTE,
-        (Participant(user, is_requestor=True, address=address), Ourselves()),
+        AuditAction.EXECUTE,
+        (Participant(user, is_requestor=True, address=address), AuditSource()),
         type=LOGIN,
-        outcome=Outcome.MINOR if why_not else Outcome.SUCCESS,
+        outcome=AuditOutcome.MINOR if why_not else AuditOutcome.SUCCESS,
         why=why_not,
     )
 
 
-def turned_away(who: Peer, why: str) -> AuditEvent:
+def turned_away(who: AuditPeer, why: str) -> AuditEvent:
     """A.5.3.11: somebody was kept out, so the alert is of a minor failure: nothing came of it."""
-    node = Thing(
+    node = AuditObject(
         who.address or NOT_KNOWN,
         NODE_ID,
-        Kind.SYSTEM,
-        Part.SECURITY_RESOURCE,
+        ObjectType.SYSTEM,
+        ObjectRole.SECURITY_RESOURCE,
         details=(("Alert Description", why.encode()),),
     )
     return AuditEvent(
         SECURITY_ALERT,
-        Action.EXECUTE,
-        (Ourselves(is_requestor=True), _at(who, None)),
+        AuditAction.EXECUTE,
+        (AuditSource(is_requestor=True), _at(who, None)),
         (node,),
         NODE_AUTHENTICATION,
-        Outcome.MINOR,
+        AuditOutcome.MINOR,
         why,
     )
 
@@ -295,35 +308,39 @@ def gap(events: int) -> AuditEvent:
     why = f"{events} event(s) were not recorded: the audit repository was away for too long"
     return AuditEvent(
         SECURITY_ALERT,
-        Action.EXECUTE,
-        (Ourselves(is_requestor=True),),
+        AuditAction.EXECUTE,
+        (AuditSource(is_requestor=True),),
         (),
         RECORDING_STOPPED,
-        Outcome.MAJOR,
+        AuditOutcome.MAJOR,
         why,
     )
 
 
 def forgotten(patient_id: str, user: str, study_uid: str = "") -> AuditEvent:
     """A.5.3.14: a patient was taken out of the past cases, by number or by one of their studies."""
-    of_study = (Thing(study_uid, STUDY_UID, Kind.SYSTEM, Part.REPORT),) if study_uid else ()
+    of_study = (
+        (AuditObject(study_uid, STUDY_UID, ObjectType.SYSTEM, ObjectRole.REPORT),)
+        if study_uid
+        else ()
+    )
     return AuditEvent(
         PATIENT_RECORD,
-        Action.DELETE,
-        (Participant(user, is_requestor=True), Ourselves()),
+        AuditAction.DELETE,
+        (Participant(user, is_requestor=True), AuditSource()),
         (*of_study, _patient(patient_id)),
     )
 
 
-def deleted(study: Study, user: str = "") -> AuditEvent:
+def deleted(study: AuditedStudyObject, user: str = "") -> AuditEvent:
     """A.5.3.8: a study was deleted, by a person or by the rules of retention."""
     who = (Participant(user, is_requestor=True),) if user else ()
     return AuditEvent(
-        STUDY_DELETED, Action.DELETE, (*who, Ourselves(is_requestor=not user)), _of(study)
+        STUDY_DELETED, AuditAction.DELETE, (*who, AuditSource(is_requestor=not user)), _of(study)
     )
 
 
-def _at(peer: Peer, role: Code | None, *, is_requestor: bool = False) -> Participant:
+def _at(peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False) -> Participant:
     return Participant(
         peer.name or peer.address or NOT_KNOWN,
         (role,) if role else (),
@@ -333,11 +350,15 @@ def _at(peer: Peer, role: Code | None, *, is_requestor: bool = False) -> Partici
     )
 
 
-def _of(study: Study) -> tuple[Thing, ...]:
+def _of(study: AuditedStudyObject) -> tuple[AuditObject, ...]:
     counted = tuple(sorted((study.instances or {}).items()))
-    named = Thing(study.uid, STUDY_UID, Kind.SYSTEM, Part.REPORT, instances=counted)
+    named = AuditObject(
+        study.uid, STUDY_UID, ObjectType.SYSTEM, ObjectRole.REPORT, instances=counted
+    )
     return named, _patient(study.patient_id)
 
 
-def _patient(patient_id: str) -> Thing:
-    return Thing(patient_id or NOT_KNOWN, PATIENT_NUMBER, Kind.PERSON, Part.PATIENT)
+def _patient(patient_id: str) -> AuditObject:
+    return AuditObject(
+        patient_id or NOT_KNOWN, PATIENT_NUMBER, ObjectType.PERSON, ObjectRole.PATIENT
+    )

@@ -37,7 +37,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReceivedInstance:
     """An instance that was received."""
 
     sop_class_uid: str
@@ -57,7 +57,7 @@ class Commitment:
 
 
 @dataclass(frozen=True)
-class Report:
+class CommitmentReport:
     """What is said to a request."""
 
     transaction_uid: str
@@ -75,7 +75,9 @@ class Report:
 
 
 def judge(
-    reference: Reference, kept: Iterable[Kept], is_intact: Callable[[Kept], bool]
+    reference: Reference,
+    kept: Iterable[ReceivedInstance],
+    is_intact: Callable[[ReceivedInstance], bool],
 ) -> FailureReason | None:
     """Return why an instance is not committed to; None where it is.
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from triage.domain.announcement import Announced
+from triage.domain.announcement import AnnouncedStudy
 from triage.domain.study import StudyRevision
 
 
-class Sign(StrEnum):
+class EvidenceKind(StrEnum):
     """What may show before quiet time that a study is whole."""
 
     VIEWS = "views"  #: every view of the model is there, and every cine stack is full
@@ -26,17 +26,17 @@ class Sign(StrEnum):
 
 
 @dataclass(frozen=True)
-class Patience:
+class CompletenessPolicy:
     """How long to wait, in seconds, and for what."""
 
     quiet_s: float
     settle_s: float = 3.0  #: signs count only when nothing arrived for so long
     at_most_s: float = inf  #: after the first instance of a revision it is complete in any case
-    signs: frozenset[Sign] = frozenset()
+    signs: frozenset[EvidenceKind] = frozenset()
 
 
 @dataclass(frozen=True)
-class Stack:
+class StackCount:
     """The images of a series at one place that say of how many they are."""
 
     images: int
@@ -49,7 +49,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Views:
+class ViewCount:
     """How many views of the model a study fills."""
 
     filled: int
@@ -57,7 +57,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Count:
+class ArchiveCount:
     """How many instances of a study a PACS has, asked when no more were arriving here."""
 
     instances: int
@@ -65,14 +65,14 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Known:
+class Evidence:
     """What is known of a study beside its times; None: nobody looked, or no answer came."""
 
     associations: int = 0  #: that brought instances of it and may bring more
-    stacks: Sequence[Stack] = ()
-    views: Views | None = None
-    count: Count | None = None
-    announced: Announced | None = None
+    stacks: Sequence[StackCount] = ()
+    views: ViewCount | None = None
+    count: ArchiveCount | None = None
+    announced: AnnouncedStudy | None = None
 
     @property
     def is_short(self) -> bool:
@@ -81,11 +81,13 @@ class Known:
         return said is not None and (said.in_progress or said.here < said.instances)
 
 
-NOTHING = Known()
-Rule = Callable[[StudyRevision, float, Patience, Known], str | None]
+NOTHING = Evidence()
+Rule = Callable[[StudyRevision, float, CompletenessPolicy, Evidence], str | None]
 
 
-def overdue(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+def overdue(
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
+) -> str | None:
     """Complete when the hard limit is reached, whatever is still going on."""
     age_s = now - study.first_instance_at
     if 0 <= age_s < patience.at_most_s:  # below 0: the clock was set back, do not wait for it
@@ -99,14 +101,16 @@ def overdue(study: StudyRevision, now: float, patience: Patience, known: Known) 
     )
 
 
-def announced(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+def announced(
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
+) -> str | None:
     """Complete when all that was announced is here, and nothing else; and no step is in progress.
 
     Where more has come than was announced, the announcement did not know of all that is sent.
     """
     said = known.announced
     if (
-        Sign.ANNOUNCED not in patience.signs
+        EvidenceKind.ANNOUNCED not in patience.signs
         or said is None
         or not has_settled(study, now, patience)
     ):
@@ -117,20 +121,32 @@ def announced(study: StudyRevision, now: float, patience: Patience, known: Known
     return f"all {said.instances} announced instances are here{broken_off}"
 
 
-def counted(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+def counted(
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
+) -> str | None:
     """Complete when as many instances are here as the PACS has."""
     count = known.count
-    if Sign.COUNT not in patience.signs or count is None or not has_settled(study, now, patience):
+    if (
+        EvidenceKind.COUNT not in patience.signs
+        or count is None
+        or not has_settled(study, now, patience)
+    ):
         return None
     if not 0 < count.instances <= study.instances or known.is_short:
         return None
     return f"all {count.instances} instances that {count.ae_title} has are here"
 
 
-def viewed(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+def viewed(
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
+) -> str | None:
     """Complete when every view is filled, every stack is full, and nobody is about to send more."""
     views, stacks = known.views, known.stacks
-    if Sign.VIEWS not in patience.signs or views is None or not has_settled(study, now, patience):
+    if (
+        EvidenceKind.VIEWS not in patience.signs
+        or views is None
+        or not has_settled(study, now, patience)
+    ):
         return None
     if views.missing or not views.filled or known.associations or not are_full(stacks):
         return None
@@ -142,7 +158,9 @@ def viewed(study: StudyRevision, now: float, patience: Patience, known: Known) -
     )
 
 
-def quiet(study: StudyRevision, now: float, patience: Patience, known: Known) -> str | None:
+def quiet(
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
+) -> str | None:
     """Complete when no instance arrived for `quiet_s` seconds and none is about to."""
     if not _silent(study, now, patience.quiet_s) or known.associations:
         return None
@@ -157,36 +175,36 @@ RULES: tuple[Rule, ...] = (overdue, announced, counted, viewed, quiet)
 
 
 def evidence(
-    study: StudyRevision, now: float, patience: Patience, known: Known = NOTHING
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence = NOTHING
 ) -> str | None:
     """Return why the study is complete, or None while it is not."""
     return next((why for rule in RULES if (why := rule(study, now, patience, known))), None)
 
 
-def is_overdue(study: StudyRevision, now: float, patience: Patience) -> bool:
+def is_overdue(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
     """Tell whether the study has to be taken as it is, even while it grows."""
     return now - study.first_instance_at >= patience.at_most_s
 
 
 def may_be_whole(
-    study: StudyRevision, now: float, patience: Patience, stacks: Sequence[Stack]
-) -> frozenset[Sign]:
+    study: StudyRevision, now: float, patience: CompletenessPolicy, stacks: Sequence[StackCount]
+) -> frozenset[EvidenceKind]:
     """Return the signs that are worth a question now, of those that are dear to ask for."""
     if not has_settled(study, now, patience):
         return frozenset()
-    asked = patience.signs & {Sign.VIEWS, Sign.COUNT}
-    return asked if are_full(stacks) else asked - {Sign.VIEWS}
+    asked = patience.signs & {EvidenceKind.VIEWS, EvidenceKind.COUNT}
+    return asked if are_full(stacks) else asked - {EvidenceKind.VIEWS}
 
 
-def are_full(stacks: Sequence[Stack]) -> bool:
+def are_full(stacks: Sequence[StackCount]) -> bool:
     """Tell whether there are stacks that say how many images they have, and all have them."""
     return bool(stacks) and all(stack.is_full for stack in stacks)
 
 
-def together(patiences: Iterable[Patience]) -> Patience:
+def together(patiences: Iterable[CompletenessPolicy]) -> CompletenessPolicy:
     """Return the patience with a study of several sources: the longest times, the signs of all."""
     every = list(patiences)
-    return Patience(
+    return CompletenessPolicy(
         quiet_s=max(each.quiet_s for each in every),
         settle_s=max(each.settle_s for each in every),
         at_most_s=max(each.at_most_s for each in every),
@@ -198,16 +216,16 @@ def _silent(study: StudyRevision, now: float, seconds: float) -> bool:
     return not 0 <= now - study.last_instance_at < seconds  # below 0: the clock was set back
 
 
-def has_settled(study: StudyRevision, now: float, patience: Patience) -> bool:
+def has_settled(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
     """Tell whether nothing has arrived for long enough that evidence counts."""
     return _silent(study, now, min(patience.settle_s, patience.quiet_s))
 
 
-def _still_open(known: Known) -> str:
+def _still_open(known: Evidence) -> str:
     return f"{known.associations} association(s) that brought some still open"
 
 
-def _announced_otherwise(known: Known) -> str:
+def _announced_otherwise(known: Evidence) -> str:
     """Return what was announced, where that is not what is here."""
     said = known.announced
     if said is None:

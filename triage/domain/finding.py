@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Code:
+class FindingCode:
     """A coded concept (PS3.3 section 8). Never invented: see `verified_by`."""
 
     value: str
@@ -33,9 +33,9 @@ class Finding:
     name: str  #: as people read it
     prompts: tuple[str, ...]
     views: tuple[str, ...]  #: evaluated when at least one of these views is there
-    code: Code | None  #: a code that somebody verified; None: the private scheme
+    code: FindingCode | None  #: a code that somebody verified; None: the private scheme
     verified_by: str  #: who verified the code and where; empty where there is none
-    site: Code | None  #: the anatomical site
+    site: FindingCode | None  #: the anatomical site
     examples: Examples | None = None  #: asked by them, together with the prompts if there are any
 
 

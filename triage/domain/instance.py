@@ -27,7 +27,7 @@ class Source:
     association: int = 0  #: tells associations that are open apart; 0: it came over none
 
 
-class Outcome(StrEnum):
+class ReceiptOutcome(StrEnum):
     """What the spool did with an instance."""
 
     NEW = "new"
@@ -42,4 +42,4 @@ class Receipt:
     identity: Identity
     path: str  #: relative to the spool's root
     digest: str  #: SHA-256 of the Part 10 file, in hexadecimal
-    outcome: Outcome
+    outcome: ReceiptOutcome

@@ -16,7 +16,7 @@ SETTLED_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class RetentionLimits:
     """From which age on what goes, in seconds; None: it stays."""
 
     delivered_s: float | None = None  #: images of studies whose every report was taken
@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedStudy:
     """A study of which nothing more happens by itself."""
 
     study_uid: str
@@ -61,7 +61,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Lying:
+class StoredFile:
     """A file that is kept."""
 
     path: str
@@ -70,8 +70,8 @@ class Lying:
 
 
 def aged(
-    studies: Collection[Ended], now: float, limits: Limits, *, reports: bool = False
-) -> Iterator[Ended]:
+    studies: Collection[EndedStudy], now: float, limits: RetentionLimits, *, reports: bool = False
+) -> Iterator[EndedStudy]:
     """Yield the studies whose images, or reports, have passed every limit that applies."""
     for study in studies:
         limit_of = limits.reports_s if reports else limits.images_s
@@ -80,7 +80,7 @@ def aged(
             yield study
 
 
-def expendable(studies: Collection[Ended], now: float) -> Sequence[Ended]:
+def expendable(studies: Collection[EndedStudy], now: float) -> Sequence[EndedStudy]:
     """Return the delivered studies whose images go for want of room, the oldest first."""
     settled = [
         study

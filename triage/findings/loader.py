@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from triage.documents import Strict, parse, read_text
-from triage.domain.finding import Code, Examples, Finding, FindingSet
+from triage.domain.finding import Examples, Finding, FindingCode, FindingSet
+from triage.yaml_models import StrictModel, parse, read_text
 
 #: PS3.5 6.2: LO holds 64 characters, SH 16.
 Meaning = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
@@ -31,19 +31,19 @@ def _identifier(value: str) -> str:
     return value
 
 
-class CodeEntry(Strict):
+class CodeEntry(StrictModel):
     """A coded concept, as in `{value: "87878005", scheme: SCT, meaning: Left ventricle}`."""
 
     value: Short
     scheme: Short
     meaning: Meaning
 
-    def code(self) -> Code:
+    def code(self) -> FindingCode:
         """Return the domain's value."""
-        return Code(self.value, self.scheme, self.meaning)
+        return FindingCode(self.value, self.scheme, self.meaning)
 
 
-class ExamplesEntry(Strict):
+class ExamplesEntry(StrictModel):
     """Past studies that show a finding, and some that do not."""
 
     present: Annotated[tuple[Uid, ...], Field(min_length=1, max_length=MOST_EXAMPLES)]
@@ -57,7 +57,7 @@ class ExamplesEntry(Strict):
         return self
 
 
-class FindingEntry(Strict):
+class FindingEntry(StrictModel):
     """One finding of the file."""
 
     id: Annotated[str, AfterValidator(_identifier)]
@@ -103,7 +103,7 @@ def _examples(entry: ExamplesEntry | Literal["confirmed"] | None) -> Examples | 
     return Examples(entry.present, entry.absent)
 
 
-class FindingsFile(Strict):
+class FindingsFile(StrictModel):
     """The whole file."""
 
     findings: tuple[FindingEntry, ...]

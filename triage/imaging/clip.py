@@ -26,12 +26,12 @@ from triage.imaging.geometry import (
     plane_of,
 )
 from triage.imaging.pixels import Pixels, read_pixels
-from triage.imaging.series import Chosen
-from triage.model.bundle import ClipForm, Slot
-from triage.ports import Frames
+from triage.imaging.series import ChosenView
+from triage.model.bundle import ClipForm, ViewSlot
+from triage.ports.encoder import Frames
 
 
-class Picture(NamedTuple):
+class PlacedImage(NamedTuple):
     """An image with its place."""
 
     pixels: Pixels
@@ -39,14 +39,14 @@ class Picture(NamedTuple):
     plane: Plane | None
 
 
-class Origin(NamedTuple):
+class FrameSource(NamedTuple):
     """Where a frame of the clip comes from."""
 
     view: str
     image: int  #: its place among the images of the view
 
 
-def heart_centre(used: Sequence[Chosen]) -> Vector | None:
+def heart_centre(used: Sequence[ChosenView]) -> Vector | None:
     """Return where the planes of the chosen views meet, mm; None where none has a position."""
     middles = [chosen.images[len(chosen.images) // 2].header for chosen in used]
     placed = [(header, plane_of(header)) for header in middles]
@@ -56,18 +56,18 @@ def heart_centre(used: Sequence[Chosen]) -> Vector | None:
 
 
 def view_frames(
-    chosen: Chosen, form: ClipForm, heart: Vector | None, read: Callable[[str], bytes]
+    chosen: ChosenView, form: ClipForm, heart: Vector | None, read: Callable[[str], bytes]
 ) -> Frames:
     """Return the 8-bit frames of one view, (images, H, W); raise DamagedInstance."""
     decoded = read_pixels(chosen.images, read)
     pictures = [
-        Picture(pixels, _spacing(image.header), plane_of(image.header))
+        PlacedImage(pixels, _spacing(image.header), plane_of(image.header))
         for image, pixels in zip(chosen.images, decoded, strict=True)
     ]
     return grey_frames(pictures, form, heart)
 
 
-def grey_frames(pictures: Sequence[Picture], form: ClipForm, heart: Vector | None) -> Frames:
+def grey_frames(pictures: Sequence[PlacedImage], form: ClipForm, heart: Vector | None) -> Frames:
     """Cut, resample and window the pictures of one view, (pictures, H, W)."""
     stack = np.stack([_square(picture, form, heart) for picture in pictures])
     low, high = np.percentile(stack, form.preprocessing.window_percentiles)
@@ -81,15 +81,15 @@ def join(views: Mapping[str, Frames], form: ClipForm) -> Frames:
     return frames[uniform_centres(len(frames), form.frames)]
 
 
-def origins(images: Mapping[str, int], form: ClipForm) -> list[Origin | None]:
+def origins(images: Mapping[str, int], form: ClipForm) -> list[FrameSource | None]:
     """Return where each frame of `join` comes from, given how many images each view has.
 
     A black frame comes from nowhere: None. Of two phases that were mixed, the nearer is named.
     """
-    found: list[Origin | None] = []
+    found: list[FrameSource | None] = []
     for slot in form.layout:
         if slot.view in images:
-            found += [Origin(slot.view, int(place)) for place in _places(slot, images)]
+            found += [FrameSource(slot.view, int(place)) for place in _places(slot, images)]
         else:
             found += [None] * _black(slot, form)
     return [found[kept] for kept in uniform_centres(len(found), form.frames)]
@@ -123,7 +123,7 @@ def _grey(values: NDArray[np.floating[Any]]) -> Frames:
     return grey
 
 
-def _fill(slot: Slot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
+def _fill(slot: ViewSlot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
     if slot.view not in views:
         return np.zeros((_black(slot, form), form.height, form.width), np.uint8)
     frames = views[slot.view]
@@ -132,12 +132,12 @@ def _fill(slot: Slot, views: Mapping[str, Frames], form: ClipForm) -> Frames:
     return frames[_places(slot, {view: len(each) for view, each in views.items()})]
 
 
-def _black(slot: Slot, form: ClipForm) -> int:
+def _black(slot: ViewSlot, form: ClipForm) -> int:
     """Return how many black frames stand for a view that is missing."""
     return slot.length or 0 if form.preprocessing.missing == "black" else 0
 
 
-def _places(slot: Slot, images: Mapping[str, int]) -> NDArray[np.int64]:
+def _places(slot: ViewSlot, images: Mapping[str, int]) -> NDArray[np.int64]:
     """Return which images of a view fill its slot; of a cine, the nearest phases."""
     count = images[slot.view]
     if slot.phases is not None:
@@ -157,7 +157,7 @@ def _middle(header: Dataset, plane: Plane) -> Vector:
     return middle_of(plane, shape, _spacing(header))
 
 
-def _square(picture: Picture, form: ClipForm, heart: Vector | None) -> Pixels:
+def _square(picture: PlacedImage, form: ClipForm, heart: Vector | None) -> Pixels:
     """Cut a square in millimetres and resample it to the form's size, (H, W)."""
     pixels, (row_mm, column_mm), plane = picture
     rows, columns = pixels.shape

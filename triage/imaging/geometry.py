@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from triage.imaging.header import UNREADABLE
+from triage.dicom.header import UNREADABLE
 
 Vector = NDArray[np.float64]  #: (3,)
 #: How much a step along a plane counts beside one away from it, in `meeting_point`.

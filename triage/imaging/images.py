@@ -17,8 +17,8 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
+from triage.dicom.header import UNREADABLE
 from triage.domain.errors import DamagedInstance
-from triage.imaging.header import UNREADABLE
 
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 READ = (MRImageStorage, *MULTI_FRAME)

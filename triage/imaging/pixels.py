@@ -18,9 +18,9 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
+from triage.dicom.header import UNREADABLE
 from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import number
-from triage.imaging.header import UNREADABLE
 from triage.imaging.images import Image
 
 Pixels = NDArray[np.float32]  #: (rows, columns)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from triage.imaging.geometry import number
 from triage.imaging.images import Image
-from triage.imaging.rules import Facts, Rules, Said, Sequence, Variant, View, first, text
+from triage.imaging.rules import ImageFacts, RuleMatch, Rules, Sequence, Variant, View, first, text
 from triage.imaging.rules import series_name as name_of
 from triage.imaging.stacks import BEAT_MS, CINE_PHASES, Stack
 
@@ -28,7 +28,7 @@ NULLED_MS = (100.0, 700.0)
 
 
 @dataclass(frozen=True)
-class Known:
+class RecognisedStack:
     """A stack and what it is."""
 
     stack: Stack
@@ -43,20 +43,20 @@ class Known:
         return name_of(self.stack.first.header)
 
 
-def recognise(stack: Stack, rules: Rules) -> Known:
+def recognise(stack: Stack, rules: Rules) -> RecognisedStack:
     """Return what a stack is."""
     header = stack.first.header
-    facts = Facts(name_of(header), header)
+    facts = ImageFacts(name_of(header), header)
     sequence, why = _sequence(stack, first(rules.sequences, facts))
     view, variant = first(rules.views, facts), first(rules.variants, facts)
-    return Known(
+    return RecognisedStack(
         stack, sequence, why, view.means if view else None, variant.means if variant else None
     )
 
 
 def told_apart(image: Image, rules: Rules) -> tuple[Sequence | None, View | None]:
     """Return what the table says of an image that keeps it out of a stack of cine slices."""
-    facts = Facts(name_of(image.header), image.header)
+    facts = ImageFacts(name_of(image.header), image.header)
     sequence, view = first(rules.sequences, facts), first(rules.views, facts)
     return (
         None if sequence is None or sequence.means is Sequence.CINE else sequence.means,
@@ -64,7 +64,7 @@ def told_apart(image: Image, rules: Rules) -> tuple[Sequence | None, View | None
     )
 
 
-def _sequence(stack: Stack, said: Said[Sequence] | None) -> tuple[Sequence | None, str]:
+def _sequence(stack: Stack, said: RuleMatch[Sequence] | None) -> tuple[Sequence | None, str]:
     """Weigh what the images show against what the table says."""
     inverted = _inverted(stack)
     beats = stack.fullest.beats

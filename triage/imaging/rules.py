@@ -17,8 +17,8 @@ from pydantic import field_validator
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
-from triage.documents import Strict, read
-from triage.imaging.header import UNREADABLE
+from triage.dicom.header import UNREADABLE
+from triage.yaml_models import StrictModel, read
 
 SHIPPED = Path(__file__).with_name("rules.yaml")
 NAME = "name"
@@ -92,7 +92,7 @@ class Variant(StrEnum):
 Meaning = TypeVar("Meaning", Sequence, View, Variant)
 
 
-class Rule(Strict, Generic[Meaning]):
+class Rule(StrictModel, Generic[Meaning]):
     """One line of the table."""
 
     attribute: str
@@ -116,7 +116,7 @@ class Rule(Strict, Generic[Meaning]):
         return pattern
 
 
-class Rules(Strict):
+class Rules(StrictModel):
     """The whole table, in the order in which it is asked."""
 
     sequences: tuple[Rule[Sequence], ...] = ()
@@ -124,7 +124,7 @@ class Rules(Strict):
     variants: tuple[Rule[Variant], ...] = ()
 
 
-class Said(NamedTuple, Generic[Meaning]):
+class RuleMatch(NamedTuple, Generic[Meaning]):
     """What a rule found, and where."""
 
     means: Meaning
@@ -137,7 +137,7 @@ class Said(NamedTuple, Generic[Meaning]):
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """What the table may ask of an image."""
 
     name: str
@@ -164,12 +164,12 @@ def load_rules(site: Path | None = None) -> Rules:
     )
 
 
-def first(rules: Iterable[Rule[Meaning]], facts: Facts) -> Said[Meaning] | None:
+def first(rules: Iterable[Rule[Meaning]], facts: ImageFacts) -> RuleMatch[Meaning] | None:
     """Return what the first rule that fits says."""
     for rule in rules:
         value = facts.value(rule.attribute)
         if value and re.search(rule.pattern, value):
-            return Said(rule.means, rule.attribute)
+            return RuleMatch(rule.means, rule.attribute)
     return None
 
 

@@ -27,8 +27,8 @@ from triage.imaging.stacks import Slice, stacks_of
 from triage.imaging.views import (
     STACK_SLICES,
     TURNS_DEG,
-    Heart,
-    Seen,
+    StackView,
+    VentriclePosition,
     from_base,
     nearest,
     short_axis_slices,
@@ -36,7 +36,7 @@ from triage.imaging.views import (
     views_of,
 )
 
-__all__ = ["Chosen", "Image", "Selection", "select_views"]
+__all__ = ["ChosenView", "Image", "Selection", "select_views"]
 
 #: What the names of slots are made of: a sequence, perhaps a variant, a plane.
 SEQUENCES = {
@@ -61,7 +61,7 @@ IN_TIME = {Kind.CINE, Kind.PERFUSION, Kind.FLOW}
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
 
-class Chosen(NamedTuple):
+class ChosenView(NamedTuple):
     """The images of a view, in the order of the clip, with the evidence for the choice."""
 
     view: str
@@ -73,13 +73,13 @@ class Chosen(NamedTuple):
 class Selection:
     """What of a study the model will look at, and what not."""
 
-    used: tuple[Chosen, ...]
+    used: tuple[ChosenView, ...]
     missing: tuple[MissingView, ...]
     unused: tuple[UnusedStack, ...]
-    seen: tuple[Seen, ...] = ()  #: every stack, with its sequence, view and evidence
+    seen: tuple[StackView, ...] = ()  #: every stack, with its sequence, view and evidence
 
 
-class Slot(NamedTuple):
+class WantedView(NamedTuple):
     """What a slot of the bundle wants."""
 
     kind: Kind
@@ -103,11 +103,11 @@ def select_views(
     stacks = stacks_of(frames, lambda image: told_apart(image, rules))
     known = [recognise(stack, rules) for stack in stacks]
     seen, heart = views_of(known)
-    filled: dict[str, Chosen] = {}
+    filled: dict[str, ChosenView] = {}
     missing = []
     for view in views:
         found = _fill(view, seen, heart)
-        if isinstance(found, Chosen):
+        if isinstance(found, ChosenView):
             filled[view] = found
         else:
             missing.append(found)
@@ -159,7 +159,7 @@ def _refuse(header: Dataset) -> None:
 # -- slots
 
 
-def _slot(view: str) -> Slot | None:
+def _slot(view: str) -> WantedView | None:
     sequence, *variants, plane = view.split("_") if "_" in view else (view, "")
     kind, shown = SEQUENCES.get(sequence), PLANES.get(plane)
     if kind is None or shown is None or len(variants) > 1:
@@ -168,10 +168,12 @@ def _slot(view: str) -> Slot | None:
         variant = Variant(variants[0]) if variants else None
     except ValueError:
         return None
-    return Slot(kind, shown, variant, any_long_axis=kind is Kind.CINE and plane == "lax")
+    return WantedView(kind, shown, variant, any_long_axis=kind is Kind.CINE and plane == "lax")
 
 
-def _fill(view: str, seen: Sequence[Seen], heart: Heart | None) -> Chosen | MissingView:
+def _fill(
+    view: str, seen: Sequence[StackView], heart: VentriclePosition | None
+) -> ChosenView | MissingView:
     slot = _slot(view)
     if slot is None:
         return MissingView(view, "this worker knows no view of that name")
@@ -190,7 +192,7 @@ def _fill(view: str, seen: Sequence[Seen], heart: Heart | None) -> Chosen | Miss
     return MissingView(view, f"no {slot.kind.words} shows this view ({planes})")
 
 
-def _rank(seen: Seen) -> tuple[int, bool, int, float, str]:
+def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
     """Prefer more slices, phase-sensitive images, more phases, and the later series."""
     first = seen.stack.first.header
     return (
@@ -202,14 +204,16 @@ def _rank(seen: Seen) -> tuple[int, bool, int, float, str]:
     )
 
 
-def _short_axis(view: str, slot: Slot, shown: Sequence[Seen], heart: Heart | None) -> Chosen:
+def _short_axis(
+    view: str, slot: WantedView, shown: Sequence[StackView], heart: VentriclePosition | None
+) -> ChosenView:
     best = max(shown, key=_rank)
     alone = len(best.stack.slices) >= STACK_SLICES
     slices = short_axis_slices([each.stack for each in ([best] if alone else shown)])
     how = "" if heart is None else f" (by {heart.axis.why})"
     if slot.kind not in IN_TIME:
         why = f"{best.known.why}; {len(slices)} slices; {best.why}{how}"
-        return Chosen(view, why, tuple(one.images[0] for one in slices))
+        return ChosenView(view, why, tuple(one.images[0] for one in slices))
     if slot.kind is Kind.CINE:
         slices = [one for one in slices if one.beats]
     middle = slices[len(slices) // 2]
@@ -217,17 +221,19 @@ def _short_axis(view: str, slot: Slot, shown: Sequence[Seen], heart: Heart | Non
     why = (
         f"{_evidence(best, middle)}; slice {place} of {len(slices)} from the base; {best.why}{how}"
     )
-    return Chosen(view, why, middle.images)
+    return ChosenView(view, why, middle.images)
 
 
-def _long_axis(view: str, slot: Slot, seen: Seen, heart: Heart | None) -> Chosen:
+def _long_axis(
+    view: str, slot: WantedView, seen: StackView, heart: VentriclePosition | None
+) -> ChosenView:
     one = nearest(seen.stack, None if heart is None else heart.middle)
     instead = "" if seen.view is slot.plane else f", for want of {slot.plane}"
     images = one.images if slot.kind in IN_TIME else one.images[:1]
-    return Chosen(view, f"{_evidence(seen, one)}; {seen.why}{instead}", images)
+    return ChosenView(view, f"{_evidence(seen, one)}; {seen.why}{instead}", images)
 
 
-def _evidence(seen: Seen, one: Slice) -> str:
+def _evidence(seen: StackView, one: Slice) -> str:
     if seen.known.sequence is not Kind.CINE:
         return seen.known.why
     first, last = one.times_ms[0], one.times_ms[-1]
@@ -238,7 +244,7 @@ def _evidence(seen: Seen, one: Slice) -> str:
 
 
 def _unused(
-    left_out: dict[tuple[str, str, str], int], seen: Iterable[Seen], used: Sequence[Chosen]
+    left_out: dict[tuple[str, str, str], int], seen: Iterable[StackView], used: Sequence[ChosenView]
 ) -> tuple[UnusedStack, ...]:
     """Return every image that no view took, by series, with the reason."""
     counts = dict(left_out)
@@ -257,7 +263,7 @@ def _unused(
     )
 
 
-def why_unused(seen: Seen, used: Iterable[Chosen]) -> str:
+def why_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
     """Say why a stack, or what is left of it, fills no view."""
     kind = seen.known.sequence
     wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}

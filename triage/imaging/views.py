@@ -19,7 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from triage.imaging.geometry import Vector, angle_deg
-from triage.imaging.recognition import NOT_LEFT, Known
+from triage.imaging.recognition import NOT_LEFT, RecognisedStack
 from triage.imaging.rules import Sequence as Kind
 from triage.imaging.rules import View
 from triage.imaging.stacks import Slice, Stack
@@ -44,10 +44,10 @@ LEFT = {View.SAX, *TURNS_DEG}
 
 
 @dataclass(frozen=True)
-class Seen:
+class StackView:
     """A stack with its view, and the evidence for both."""
 
-    known: Known
+    known: RecognisedStack
     view: View | None
     why: str  #: the evidence for the view, or why it is none
     turn_deg: float | None = None  #: of a long-axis plane
@@ -59,16 +59,16 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Heart:
+class VentriclePosition:
     """Where the left ventricle lies, as far as the planes tell."""
 
-    axis: "Axis"
+    axis: "LongAxis"
     middle: Vector | None  #: where its long-axis planes meet, halfway along the short-axis stack
     own_mm: float  #: upright planes that miss the middle by more are not the left ventricle's
 
 
 @dataclass(frozen=True)
-class Axis:
+class LongAxis:
     """The left ventricle's long axis, from base to apex, and how it was found."""
 
     direction: Vector
@@ -84,29 +84,31 @@ class Axis:
         return float(np.degrees(np.arctan2(cut @ up, cut @ across)) % 180)
 
 
-def views_of(known: Sequence[Known]) -> tuple[list[Seen], Heart | None]:
+def views_of(known: Sequence[RecognisedStack]) -> tuple[list[StackView], VentriclePosition | None]:
     """Return the view of every stack, in the order of `known`, and where the heart lies."""
     axis = long_axis(known)
     if axis is None:
         return [_by_name(each) for each in known], None
     seen = [_placed(each, axis) for each in known]
-    heart = Heart(axis, *_left_middle([one for one in seen if one.known.sequence is Kind.CINE]))
+    heart = VentriclePosition(
+        axis, *_left_middle([one for one in seen if one.known.sequence is Kind.CINE])
+    )
     seen = [_beside(each, heart) for each in seen]
     kinds = {each.known.sequence for each in seen}
     named = {id(each.stack): each for kind in kinds for each in _told_apart(seen, kind)}
     return [named.get(id(each.stack), each) for each in seen], heart
 
 
-def long_axis(known: Sequence[Known]) -> Axis | None:
+def long_axis(known: Sequence[RecognisedStack]) -> LongAxis | None:
     """Return the direction that the short-axis slices share, or None where there are none."""
     left = [each for each in known if each.named_view not in NOT_LEFT]
     for kind, called in ((Kind.CINE, "cine"), (Kind.LGE, "LGE")):
         of_kind = [each for each in left if each.sequence is kind]
-        families = [_Family(each, of_kind) for each in of_kind]
+        families = [_ParallelStacks(each, of_kind) for each in of_kind]
         stacks = [each for each in families if len(each.slices) >= STACK_SLICES]
         if stacks:
             slices = max(stacks, key=_like_short_axis).slices
-            return Axis(_towards_apex(slices[0]), f"{len(slices)} parallel {called} slices")
+            return LongAxis(_towards_apex(slices[0]), f"{len(slices)} parallel {called} slices")
     named = [
         each
         for each in left
@@ -114,26 +116,26 @@ def long_axis(known: Sequence[Known]) -> Axis | None:
     ]
     if named:
         direction = _towards_apex(named[0].stack.slices[0])
-        return Axis(direction, "a name that says short axis")
+        return LongAxis(direction, "a name that says short axis")
     return None
 
 
-class _Family:
+class _ParallelStacks:
     """A stack, with those parallel to it where it is no stack by itself."""
 
-    def __init__(self, like: Known, others: Sequence[Known]) -> None:
+    def __init__(self, like: RecognisedStack, others: Sequence[RecognisedStack]) -> None:
         self.like = like
         self.normal = like.stack.slices[0].plane.normal
         alone = len(like.stack.slices) >= STACK_SLICES
         self.members = [like] if alone else [like, *filter(self._parallel, others)]
         self.slices = short_axis_slices([each.stack for each in self.members])
 
-    def _parallel(self, other: Known) -> bool:
+    def _parallel(self, other: RecognisedStack) -> bool:
         normal = other.stack.slices[0].plane.normal
         return other is not self.like and angle_deg(normal, self.normal) < PARALLEL_DEG
 
 
-def _like_short_axis(family: _Family) -> tuple[bool, bool, int, int, str]:
+def _like_short_axis(family: _ParallelStacks) -> tuple[bool, bool, int, int, str]:
     """Rank: named so, oblique in the body, many slices, many phases."""
     return (
         any(each.named_view is View.SAX for each in family.members),
@@ -170,30 +172,32 @@ def _towards_apex(one: Slice) -> Vector:
     return direction
 
 
-def _by_name(known: Known) -> Seen:
+def _by_name(known: RecognisedStack) -> StackView:
     if known.named_view is None or known.named_view is View.SEVERAL:
-        return Seen(known, _body_plane(known), "no short-axis stack tells how it lies in the heart")
-    return Seen(known, known.named_view, f"{known.named_view} by its name, unconfirmed")
+        return StackView(
+            known, _body_plane(known), "no short-axis stack tells how it lies in the heart"
+        )
+    return StackView(known, known.named_view, f"{known.named_view} by its name, unconfirmed")
 
 
-def _placed(known: Known, axis: Axis) -> Seen:
+def _placed(known: RecognisedStack, axis: LongAxis) -> StackView:
     """Return what a plane is by its angle with the long axis."""
     normal = known.stack.slices[0].plane.normal
     tilt = angle_deg(normal, axis.direction)
     if known.named_view in NOT_LEFT:
-        return Seen(known, known.named_view, f"{known.named_view} by its name")
+        return StackView(known, known.named_view, f"{known.named_view} by its name")
     if tilt < PARALLEL_DEG:
         within = max(1, int(np.ceil(tilt)))
         degrees = "degree" if within == 1 else "degrees"
-        return Seen(known, View.SAX, f"SAX: normal within {within} {degrees} of the long axis")
+        return StackView(known, View.SAX, f"SAX: normal within {within} {degrees} of the long axis")
     if known.named_view in SIDEWAYS and _body_plane(known) is known.named_view:
-        return Seen(known, known.named_view, f"{known.named_view} by its name and its angles")
+        return StackView(known, known.named_view, f"{known.named_view} by its name and its angles")
     if tilt > 90 - LONG_AXIS_DEG:
-        return Seen(known, None, "a long-axis plane", axis.turn_deg(normal))
-    return Seen(known, _body_plane(known), f"oblique, {tilt:.0f} degrees from the short axis")
+        return StackView(known, None, "a long-axis plane", axis.turn_deg(normal))
+    return StackView(known, _body_plane(known), f"oblique, {tilt:.0f} degrees from the short axis")
 
 
-def _body_plane(known: Known) -> View | None:
+def _body_plane(known: RecognisedStack) -> View | None:
     normal = np.abs(known.stack.slices[0].plane.normal)
     near = np.cos(np.radians(BODY_DEG))
     return next((view for view, along in SIDEWAYS.items() if normal[along] > near), None)
@@ -202,7 +206,7 @@ def _body_plane(known: Known) -> View | None:
 # -- left and right heart
 
 
-def _left_middle(cines: Sequence[Seen]) -> tuple[Vector | None, float]:
+def _left_middle(cines: Sequence[StackView]) -> tuple[Vector | None, float]:
     """Return the middle of the left ventricle, and by how much its own planes may miss it, mm.
 
     A four-chamber plane cuts both ventricles, and every other long-axis plane cuts it, at the
@@ -264,7 +268,7 @@ def nearest(stack: Stack, point: Vector | None) -> Slice:
     return min(stack.slices, key=lambda one: _misses_mm(one, point))
 
 
-def _beside(seen: Seen, heart: Heart) -> Seen:
+def _beside(seen: StackView, heart: VentriclePosition) -> StackView:
     """Give a plane to the right heart where it misses the left ventricle's middle on that side."""
     if seen.turn_deg is None or heart.middle is None:
         return seen
@@ -286,13 +290,13 @@ def _beside(seen: Seen, heart: Heart) -> Seen:
 # -- two, three and four chambers
 
 
-def _told_apart(seen: Sequence[Seen], kind: Kind | None) -> list[Seen]:
+def _told_apart(seen: Sequence[StackView], kind: Kind | None) -> list[StackView]:
     """Give the long-axis planes of one kind of series their views, all together."""
     planes = sorted(
         (each for each in seen if each.known.sequence is kind and each.turn_deg is not None),
         key=lambda each: (each.turn_deg, str(each.stack.first.header.SOPInstanceUID)),
     )
-    turns: list[list[Seen]] = []
+    turns: list[list[StackView]] = []
     for each in planes:
         if turns and _between(each.turn_deg or 0, turns[-1][-1].turn_deg or 0) < ONE_PLANE_DEG:
             turns[-1].append(each)
@@ -311,7 +315,7 @@ def _told_apart(seen: Sequence[Seen], kind: Kind | None) -> list[Seen]:
     ]
 
 
-def _left_over(turn: Sequence[Seen], given: Sequence[View | None]) -> View | None:
+def _left_over(turn: Sequence[StackView], given: Sequence[View | None]) -> View | None:
     """Return the view that a plane at no known angle is named after, if no other plane shows it."""
     named = {each.known.named_view for each in turn}
     return next((view for view in TURNS_DEG if view in named and view not in given), None)
@@ -320,12 +324,12 @@ def _left_over(turn: Sequence[Seen], given: Sequence[View | None]) -> View | Non
 MANY = 4  #: more planes than this are a radial set: each is named by itself
 
 
-def _each(turns: Sequence[Sequence[Seen]]) -> tuple[View | None, ...]:
+def _each(turns: Sequence[Sequence[StackView]]) -> tuple[View | None, ...]:
     options: tuple[View | None, ...] = (*TURNS_DEG, None)
     return tuple(min(options, key=lambda view: _cost(turn, view)) for turn in turns)
 
 
-def _cost(turn: Sequence[Seen], view: View | None) -> float:
+def _cost(turn: Sequence[StackView], view: View | None) -> float:
     """How ill a view fits a plane: its angle squared, less what a name is worth."""
     if view is None:
         return NO_VIEW_DEG**2
@@ -334,7 +338,7 @@ def _cost(turn: Sequence[Seen], view: View | None) -> float:
     return float(off) - (TRUSTED_DEG**2 if named else 0)
 
 
-def _named(seen: Seen, view: View | None) -> Seen:
+def _named(seen: StackView, view: View | None) -> StackView:
     turn = f"turned {seen.turn_deg:.0f} degrees about the long axis"
     if view is None:
         return replace(seen, why=f"a long-axis plane {turn}, which is none of the views")
@@ -355,10 +359,10 @@ def _between(a: float, b: float) -> float:
     return abs((a - b + 90) % 180 - 90)
 
 
-def turned_from(view: View) -> Callable[[Seen], tuple[float, str]]:
+def turned_from(view: View) -> Callable[[StackView], tuple[float, str]]:
     """Return a key that orders long-axis planes by how far they are turned from a view."""
 
-    def key(seen: Seen) -> tuple[float, str]:
+    def key(seen: StackView) -> tuple[float, str]:
         turn_deg = TURNS_DEG.get(seen.view, 90.0) if seen.turn_deg is None and seen.view else None
         turn_deg = seen.turn_deg if turn_deg is None else turn_deg
         return _off(turn_deg or 0.0, view), str(seen.stack.first.header.SOPInstanceUID)

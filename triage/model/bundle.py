@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from triage.documents import Strict, read
 from triage.domain.errors import ConfigurationError
+from triage.yaml_models import StrictModel, read
 
 MANIFEST = "manifest.json"
 VIDEO = "video.onnx"
@@ -35,7 +35,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Sizes(Strict):
+class Sizes(StrictModel):
     """The sizes that the worker needs; the graphs hold all others."""
 
     frames: Positive  #: F: frames that the video tower takes at most
@@ -45,7 +45,7 @@ class Sizes(Strict):
     text_tokens: Positive  #: tokens that the text tower takes at most
 
 
-class Slot(Strict):
+class ViewSlot(StrictModel):
     """One view of the clip. The order of the slots is the order of the frames."""
 
     view: str
@@ -75,7 +75,7 @@ class Slot(Strict):
         return self.phases or self.slices
 
 
-class Preprocessing(Strict):
+class Preprocessing(StrictModel):
     """How DICOM pixels become the 8-bit frames that the graph takes."""
 
     #: 1: `centre_square`; 2: `heart_square`
@@ -106,22 +106,22 @@ class Preprocessing(Strict):
 #: The layout of the published model: the middle slice of each cine in 30 phases, every slice of
 #: the LGE stack, and the other LGE views repeated as often as that stack has slices.
 PUBLISHED_LAYOUT = (
-    Slot(view="cine_lax", kind="cine", phases=30),
-    Slot(view="cine_sa", kind="cine", phases=30),
-    Slot(view="lge_sa", kind="stack"),
-    Slot(view="lge_lax", kind="single", repeat_as="lge_sa"),
-    Slot(view="lge_2ch", kind="single", repeat_as="lge_sa"),
-    Slot(view="lge_3ch", kind="single", repeat_as="lge_sa"),
+    ViewSlot(view="cine_lax", kind="cine", phases=30),
+    ViewSlot(view="cine_sa", kind="cine", phases=30),
+    ViewSlot(view="lge_sa", kind="stack"),
+    ViewSlot(view="lge_lax", kind="single", repeat_as="lge_sa"),
+    ViewSlot(view="lge_2ch", kind="single", repeat_as="lge_sa"),
+    ViewSlot(view="lge_3ch", kind="single", repeat_as="lge_sa"),
 )
 
 
-class ClipForm(Strict):
+class ClipForm(StrictModel):
     """Everything that decides the frames of a study's clip; training and service share it."""
 
     frames: Positive  #: F: frames at most
     height: Positive  #: H
     width: Positive  #: W
-    layout: tuple[Slot, ...] = PUBLISHED_LAYOUT
+    layout: tuple[ViewSlot, ...] = PUBLISHED_LAYOUT
     preprocessing: Preprocessing = Preprocessing()
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class ClipForm(Strict):
         return self
 
 
-class Manifest(Strict):
+class Manifest(StrictModel):
     """What a bundle is, and what it is for."""
 
     schema_version: Literal[1] = 1
@@ -148,7 +148,7 @@ class Manifest(Strict):
     intended_use: str = Field(min_length=1)
     provenance: dict[str, str | int | float]  #: where the weights come from
     sizes: Sizes
-    layout: tuple[Slot, ...] = PUBLISHED_LAYOUT
+    layout: tuple[ViewSlot, ...] = PUBLISHED_LAYOUT
     preprocessing: Preprocessing = Preprocessing()
     #: zero-shot AUC by set of studies and finding, as `evaluate --record` measured it
     evaluation: dict[str, dict[str, float]] = Field(default_factory=dict)
@@ -176,7 +176,7 @@ class Manifest(Strict):
         )
 
 
-class Threshold(Strict):
+class Threshold(StrictModel):
     """The calibrated threshold of one finding."""
 
     threshold: float = Field(ge=-1, le=1)
@@ -187,7 +187,7 @@ class Threshold(Strict):
     prompts: tuple[str, ...]  #: the prompts it was calibrated with; for others it does not hold
 
 
-class Known(Strict):
+class OutOfDistributionLimit(StrictModel):
     """From where on a study is unlike those that the bundle knows."""
 
     limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]  #: of the distance
@@ -197,12 +197,12 @@ class Known(Strict):
     hearts: Positive  #: that the limit was set on, each held out of what it was compared with
 
 
-class Calibration(Strict):
+class Calibration(StrictModel):
     """The thresholds of a bundle, by finding, and the limit of what it knows."""
 
     method: str
     findings: dict[str, Threshold]
-    familiarity: Known | None = None
+    familiarity: OutOfDistributionLimit | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from triage.domain.errors import ConfigurationError, OutOfMemory
 from triage.model.bundle import TEXT, TOKENIZER, VIDEO, Bundle
-from triage.ports import Embedding, Embeddings, Frames
+from triage.ports.encoder import Embedding, Embeddings, Frames
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: TF32 would round the inputs of every matrix product to 10 bits.

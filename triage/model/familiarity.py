@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from triage.domain.assessment import Familiarity
 from triage.model.bundle import Bundle, ClipForm
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 SIDE = 8  #: cells of a portrait, across and down
 LENGTH = SIDE * SIDE + 1  #: P: values of a portrait

@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from triage.documents import Strict
 from triage.domain.finding import Finding
 from triage.model.prompts import mean_cosines
-from triage.ports import Embeddings
+from triage.ports.encoder import Embeddings
+from triage.yaml_models import StrictModel
 
 Numbers = NDArray[np.float64]
 Vector = tuple[float, ...]  #: (D,)
 
 
-class FewShot(Strict):
+class FewShot(StrictModel):
     """Two class means; the score is by how much a study is nearer to those that have it."""
 
     way: Literal["few_shot"] = "few_shot"
@@ -43,7 +43,7 @@ class FewShot(Strict):
         return np.asarray(far - near, np.float64)
 
 
-class Head(Strict):
+class Head(StrictModel):
     """A logistic regression; the score is its probability, of its own examples' frequency."""
 
     way: Literal["head"] = "head"
@@ -55,7 +55,7 @@ class Head(Strict):
         return np.asarray(1 / (1 + np.exp(-(embeddings @ np.array(self.weights) + self.intercept))))
 
 
-class Usual(Strict):
+class ScoreSpread(StrictModel):
     """How a score spreads over past cases."""
 
     mean: float
@@ -66,21 +66,21 @@ class Usual(Strict):
         return (scores - self.mean) / self.deviation
 
 
-class Beside(Strict):
+class ScoreScale(StrictModel):
     """What brings the scores of examples and of prompts to one scale."""
 
-    examples: Usual
-    prompts: Usual
+    examples: ScoreSpread
+    prompts: ScoreSpread
 
 
-class Fitted(Strict):
+class Fitted(StrictModel):
     """A finding fitted from examples."""
 
     finding: str  #: its id
     asked: str  #: digest of the prompts and examples that the file names; see `asked`
     examples: dict[str, str]  #: SHA-256 of each example's vector, by Study UID
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
-    beside: Beside | None = None  #: where the finding has prompts too
+    beside: ScoreScale | None = None  #: where the finding has prompts too
     threshold: float
 
     def scores(self, embeddings: Embeddings, prompts: NDArray[np.float32] | None) -> Numbers:

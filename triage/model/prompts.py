@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from triage.domain.finding import FindingSet
 from triage.model.bundle import Bundle
-from triage.ports import Embeddings, Encoder
+from triage.ports.encoder import Embeddings, Encoder
 
 PromptEmbeddings = dict[str, NDArray[np.float32]]  #: finding id -> (prompts, D)
 

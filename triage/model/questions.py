@@ -15,7 +15,7 @@ from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle
 from triage.model.fitted import Fitted, asked, digest
 from triage.model.prompts import PromptEmbeddings, mean_cosines
-from triage.ports import Embeddings
+from triage.ports.encoder import Embeddings
 
 Scores = Callable[[Embeddings], NDArray[np.float64]]  #: of embeddings (n, D), (n,)
 Questions = Mapping[str, "Question"]  #: by finding's id

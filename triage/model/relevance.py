@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.model.questions import Scores
-from triage.ports import Embedding, Embeddings, Encoder, Frames
+from triage.ports.encoder import Embedding, Embeddings, Encoder, Frames
 
 SEGMENTS = 5  #: of a view, at most: they cost an encoding each, and neighbours look alike
 #: A view counts as a maker of the score from this share of the foremost view's relevance on.
@@ -50,7 +50,7 @@ class Occluded:
     seen: Occlusions
 
 
-class Maker(NamedTuple):
+class RelevantFrame(NamedTuple):
     """A frame that made a score."""
 
     view: str
@@ -90,7 +90,7 @@ def relevances(occluded: Occluded, scores: Scores) -> dict[str, float]:
     return dict(zip(occluded.views, ((lost + won) / 2).tolist(), strict=True))
 
 
-def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[Maker]:
+def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[RelevantFrame]:
     """Return the frames that made the score of a finding, the foremost first.
 
     First one frame of each view that counts; where these are few, further ones of the same views
@@ -104,7 +104,7 @@ def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[Maker]:
         ((rank, view, place) for view in counting for rank, place in enumerate(spread[view])),
         key=lambda each: (each[0], -worth[each[1]]),
     )
-    chosen = [Maker(view, place, worth[view]) for _, view, place in ranked[:at_most]]
+    chosen = [RelevantFrame(view, place, worth[view]) for _, view, place in ranked[:at_most]]
     return sorted(chosen, key=lambda each: -each.relevance)
 
 

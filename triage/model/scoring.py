@@ -11,7 +11,7 @@ from triage.domain.assessment import Answer, Flag, Presence
 from triage.domain.finding import Finding
 from triage.model.bundle import Bundle
 from triage.model.questions import Question
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 
 
 def answer(

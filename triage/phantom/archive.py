@@ -16,9 +16,9 @@ import numpy as np
 from triage.phantom import dicom
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import Heart, Pathology, draw
-from triage.phantom.impression import EXTERNAL, TRAINING, Style, impression
-from triage.phantom.signal import LOOKS, Look
-from triage.phantom.stack import Sequence, View
+from triage.phantom.impression import EXTERNAL, TRAINING, ReaderStyle, impression
+from triage.phantom.signal import LOOKS, ScannerLook
+from triage.phantom.stack import PhantomSequence, PhantomView
 from triage.phantom.study import acquire
 
 #: Which vendor's headers go with a look; the external hospital has a scanner of its own.
@@ -29,12 +29,12 @@ VENDORS = {
     "external": Vendor.PHILIPS,
 }
 EXTERNAL_LOOK = "external"
-LONG_AXES = (View.FOUR_CHAMBER, View.TWO_CHAMBER, View.THREE_CHAMBER)
+LONG_AXES = (PhantomView.FOUR_CHAMBER, PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER)
 #: What studies with gaps lack, and how often.
-GAPS: tuple[tuple[float, frozenset[tuple[Sequence, View]]], ...] = (
-    (0.06, frozenset((Sequence.LGE, view) for view in (View.SAX, *LONG_AXES))),
-    *((0.02, frozenset({(Sequence.LGE, view)})) for view in LONG_AXES),
-    (0.03, frozenset({(Sequence.CINE, View.SAX)})),
+GAPS: tuple[tuple[float, frozenset[tuple[PhantomSequence, PhantomView]]], ...] = (
+    (0.06, frozenset((PhantomSequence.LGE, view) for view in (PhantomView.SAX, *LONG_AXES))),
+    *((0.02, frozenset({(PhantomSequence.LGE, view)})) for view in LONG_AXES),
+    (0.03, frozenset({(PhantomSequence.CINE, PhantomView.SAX)})),
 )
 
 
@@ -43,9 +43,9 @@ class Examination:
     """How a heart was imaged and read."""
 
     heart: Heart
-    look: Look
-    style: Style
-    missing: frozenset[tuple[Sequence, View]]
+    look: ScannerLook
+    style: ReaderStyle
+    missing: frozenset[tuple[PhantomSequence, PhantomView]]
 
     @property
     def vendor(self) -> Vendor:
@@ -55,11 +55,11 @@ class Examination:
     @property
     def impression(self) -> str:
         """Return the reader's words; late enhancement that nobody imaged is not spoken of."""
-        late = (Sequence.LGE, View.SAX) not in self.missing
+        late = (PhantomSequence.LGE, PhantomView.SAX) not in self.missing
         return impression(self.heart, self.heart.seed, self.style, late=late)
 
 
-def examine(heart: Heart, look: Look | None = None, *, gaps: bool = False) -> Examination:
+def examine(heart: Heart, look: ScannerLook | None = None, *, gaps: bool = False) -> Examination:
     """Draw the look, unless one is given, and the reader; with `gaps` some studies lack views."""
     rng = np.random.default_rng([heart.seed, 6])
     usual = [each for name, each in LOOKS.items() if name != EXTERNAL_LOOK]
@@ -72,7 +72,7 @@ def examine(heart: Heart, look: Look | None = None, *, gaps: bool = False) -> Ex
 def write_study(  # noqa: PLR0913 - each names a choice of the caller
     folder: Path,
     heart: Heart,
-    look: Look | None = None,
+    look: ScannerLook | None = None,
     *,
     extras: bool = False,
     enhanced: bool = False,
@@ -80,7 +80,7 @@ def write_study(  # noqa: PLR0913 - each names a choice of the caller
 ) -> list[Path]:
     """Write the study of a heart, in a drawn look unless one is given; return its images."""
     done = examine(heart, look, gaps=gaps)
-    form = dicom.Form(done.vendor, enhanced=enhanced, tesla=done.look.tesla)
+    form = dicom.DicomForm(done.vendor, enhanced=enhanced, tesla=done.look.tesla)
     stacks = acquire(heart, done.look, heart.seed, extras=extras, drop=done.missing)
     return dicom.write(folder, stacks, heart, form, done.impression)
 
@@ -98,7 +98,7 @@ def write_archive(
         done()
 
 
-def _missing(drawn: float) -> frozenset[tuple[Sequence, View]]:
+def _missing(drawn: float) -> frozenset[tuple[PhantomSequence, PhantomView]]:
     for share, stacks in GAPS:
         if drawn < share:
             return stacks

@@ -44,8 +44,8 @@ from triage.phantom.habits import (
     Vendor,
 )
 from triage.phantom.heart import Heart, Sex, truth
-from triage.phantom.stack import Sequence as Kind
-from triage.phantom.stack import Slice, Stack, View
+from triage.phantom.stack import PhantomSequence as Kind
+from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView
 
 T = TypeVar("T")
 TRUTH = "truth.json"  #: the sidecar
@@ -53,7 +53,7 @@ Stored = NDArray[np.uint16] | NDArray[np.int16]  #: (rows, columns)
 
 
 @dataclass(frozen=True)
-class Form:
+class DicomForm:
     """How a study is written: in whose habits, classic or enhanced, at which field strength."""
 
     vendor: Vendor
@@ -65,7 +65,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Patient:
+class PhantomPatient:
     """Nobody: a number, and a body that fits the drawn heart."""
 
     number: int
@@ -75,48 +75,48 @@ class Patient:
     weight_kg: float
 
 
-def patient_of(heart: Heart) -> Patient:
+def patient_of(heart: Heart) -> PhantomPatient:
     """Return a fictitious patient with the heart's body surface (Mosteller 1987)."""
     rng = np.random.default_rng([heart.seed, 2])
     typical_m, typical_m2 = (1.78, 2.0) if heart.sex is Sex.MALE else (1.65, 1.72)
     size_m = typical_m + 0.15 * (heart.body_surface_m2 - typical_m2) + float(rng.normal(0, 0.03))
     weight_kg = 36 * heart.body_surface_m2**2 / size_m
     age = int(rng.integers(20, 85))
-    return Patient(heart.seed, heart.sex, age, round(size_m, 2), round(weight_kg, 1))
+    return PhantomPatient(heart.seed, heart.sex, age, round(size_m, 2), round(weight_kg, 1))
 
 
 # -- series
 
 
-class Frame(NamedTuple):
+class PhantomFrame(NamedTuple):
     """One image of a series."""
 
-    stack: Stack
-    at: Slice
+    stack: PhantomStack
+    at: PhantomSlice
     depth: int  #: index of the slice in its stack
     phase: int
     kind: str = "M"  #: M magnitude, P velocity, A the anatomy beside them (Philips flow)
 
 
-class Series(NamedTuple):
+class PhantomSeries(NamedTuple):
     """The images that one series holds, in the order of their instance numbers."""
 
     name: str
     habit: Habit
-    frames: tuple[Frame, ...]
+    frames: tuple[PhantomFrame, ...]
 
     @property
-    def stack(self) -> Stack:
+    def stack(self) -> PhantomStack:
         """What all images have in common, or nearly so (localizers: the first plane)."""
         return self.frames[0].stack
 
 
-def plan(stacks: Sequence[Stack], vendor: Vendor, rng: Generator) -> list[Series]:
+def plan(stacks: Sequence[PhantomStack], vendor: Vendor, rng: Generator) -> list[PhantomSeries]:
     """Divide stacks into series and name them as a site with this vendor's scanner would."""
     names = {kind: _one(rng, choices) for kind, choices in NAMES[vendor].items()}
     habits = {kind: _one(rng, choices) for kind, choices in HABITS[vendor].items()}
     return [
-        Series(
+        PhantomSeries(
             _name(names[frames[0].stack.sequence], frames[0], vendor),
             habits[frames[0].stack.sequence],
             frames,
@@ -130,10 +130,10 @@ def _one(rng: Generator, choices: Sequence[T]) -> T:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _together(stacks: Sequence[Stack], vendor: Vendor) -> list[list[Stack]]:
+def _together(stacks: Sequence[PhantomStack], vendor: Vendor) -> list[list[PhantomStack]]:
     """Join the planes of a localizer and, but for Siemens, the kinds of a flow measurement."""
     joined = {Kind.LOCALIZER} if vendor is Vendor.SIEMENS else {Kind.LOCALIZER, Kind.FLOW}
-    groups: list[list[Stack]] = []
+    groups: list[list[PhantomStack]] = []
     for stack in stacks:
         if groups and stack.sequence in joined and _alike(stack, groups[-1][0]):
             groups[-1].append(stack)
@@ -142,13 +142,13 @@ def _together(stacks: Sequence[Stack], vendor: Vendor) -> list[list[Stack]]:
     return groups
 
 
-def _alike(a: Stack, b: Stack) -> bool:
+def _alike(a: PhantomStack, b: PhantomStack) -> bool:
     return a.sequence is b.sequence and a.slices[0].pixels.shape == b.slices[0].pixels.shape
 
 
-def _frames(stacks: list[Stack], vendor: Vendor) -> list[tuple[Frame, ...]]:
+def _frames(stacks: list[PhantomStack], vendor: Vendor) -> list[tuple[PhantomFrame, ...]]:
     frames = [
-        Frame(stack, at, depth, phase, kind)
+        PhantomFrame(stack, at, depth, phase, kind)
         for stack in stacks
         for kind in _kinds(stack, vendor)
         for depth, at in enumerate(stack.slices)
@@ -164,7 +164,7 @@ def _frames(stacks: list[Stack], vendor: Vendor) -> list[tuple[Frame, ...]]:
     return [tuple(frames)]
 
 
-def _kinds(stack: Stack, vendor: Vendor) -> tuple[str, ...]:
+def _kinds(stack: PhantomStack, vendor: Vendor) -> tuple[str, ...]:
     if stack.sequence is Kind.FLOW and stack.velocity:
         return ("P",)
     if stack.sequence is Kind.FLOW and vendor is Vendor.PHILIPS:
@@ -172,9 +172,9 @@ def _kinds(stack: Stack, vendor: Vendor) -> tuple[str, ...]:
     return ("M",)
 
 
-def _name(name: Name, frame: Frame, vendor: Vendor) -> str:
+def _name(name: Name, frame: PhantomFrame, vendor: Vendor) -> str:
     stack = frame.stack
-    suffix = f"_b{frame.depth + 1}" if stack.view is View.SAX else ""
+    suffix = f"_b{frame.depth + 1}" if stack.view is PhantomView.SAX else ""
     inversion_ms = 10 * round((stack.inversion_ms or 300) / 10)
     text = name.text.format(view=name.views[stack.view], _b=suffix, ti=inversion_ms)
     if vendor is Vendor.SIEMENS and stack.velocity:
@@ -185,11 +185,11 @@ def _name(name: Name, frame: Frame, vendor: Vendor) -> str:
 # -- data sets
 
 
-class Study(NamedTuple):
+class PhantomStudy(NamedTuple):
     """What all data sets of a study share."""
 
-    form: Form
-    patient: Patient
+    form: DicomForm
+    patient: PhantomPatient
     key: str  #: from which its UIDs follow
     begin: datetime
     interval_ms: int  #: from beat to beat
@@ -202,7 +202,9 @@ class Study(NamedTuple):
         return UID(f"2.25.{int.from_bytes(digest[:16])}")
 
 
-def datasets(stacks: Sequence[Stack], patient: Patient, form: Form, seed: int) -> Iterator[Dataset]:
+def datasets(
+    stacks: Sequence[PhantomStack], patient: PhantomPatient, form: DicomForm, seed: int
+) -> Iterator[Dataset]:
     """Yield the instances of a study, with file meta: one per image, or one per series if enhanced.
 
     Args:
@@ -217,14 +219,14 @@ def datasets(stacks: Sequence[Stack], patient: Patient, form: Form, seed: int) -
         days=int(rng.integers(3650)), seconds=int(rng.integers(36000))
     )
     key = f"{seed} {form.vendor} {form.enhanced}"
-    study = Study(form, patient, key, begin, _interval_ms(stacks), model, software)
+    study = PhantomStudy(form, patient, key, begin, _interval_ms(stacks), model, software)
     at = begin
     for number, series in enumerate(plan(stacks, form.vendor, rng), start=1):
         at += timedelta(seconds=float(rng.uniform(15, 90)))
         yield from (_enhanced if form.enhanced else _classic)(study, series, number, at)
 
 
-def _interval_ms(stacks: Sequence[Stack]) -> int:
+def _interval_ms(stacks: Sequence[PhantomStack]) -> int:
     """The heartbeat that the phases of the first cine span."""
     for stack in stacks:
         times = stack.times_ms
@@ -233,7 +235,7 @@ def _interval_ms(stacks: Sequence[Stack]) -> int:
     return 1000
 
 
-def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset:
+def _general(study: PhantomStudy, series: PhantomSeries, number: int, at: datetime) -> Dataset:
     """Return what all instances of a series share, classic or enhanced."""
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 100"
@@ -278,7 +280,7 @@ def _general(study: Study, series: Series, number: int, at: datetime) -> Dataset
     return header
 
 
-def _pixel_module(header: Dataset, study: Study, series: Series) -> None:
+def _pixel_module(header: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
     _, rows, columns = series.frames[0].at.pixels.shape
     scanner = SCANNERS[study.form.vendor]
     header.SamplesPerPixel = 1
@@ -289,7 +291,9 @@ def _pixel_module(header: Dataset, study: Study, series: Series) -> None:
     header.PixelRepresentation = int(scanner.signed)
 
 
-def _classic(study: Study, series: Series, number: int, begin: datetime) -> Iterator[Dataset]:
+def _classic(
+    study: PhantomStudy, series: PhantomSeries, number: int, begin: datetime
+) -> Iterator[Dataset]:
     """Yield MR images. What they share is built once: building elements is what takes the time."""
     template = _general(study, series, number, begin)
     template.SOPClassUID = MRImageStorage
@@ -309,7 +313,7 @@ def _classic(study: Study, series: Series, number: int, begin: datetime) -> Iter
         yield _with_meta(image)
 
 
-def _acquisition(header: Dataset, study: Study, series: Series) -> None:
+def _acquisition(header: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
     """Write the MR Image module (PS3.3 C.8.3.1) but for what differs between the images."""
     stack, habit, vendor = series.stack, series.habit, study.form.vendor
     cine = stack.sequence is Kind.CINE
@@ -346,20 +350,20 @@ def _acquisition(header: Dataset, study: Study, series: Series) -> None:
             del header.CardiacNumberOfImages
 
 
-def _options(study: Study, series: Series) -> list[str]:
+def _options(study: PhantomStudy, series: PhantomSeries) -> list[str]:
     options = series.habit.options.split("\\")
     gated = series.stack.sequence not in UNGATED
     return [*options, "CG"] if gated and "CG" not in options and not study.form.quirks else options
 
 
-def _place(image: Dataset, frame: Frame) -> None:
+def _place(image: Dataset, frame: PhantomFrame) -> None:
     stack = frame.stack
     image.ImagePositionPatient = [_ds(value, 4) for value in frame.at.position]
     image.ImageOrientationPatient = [_ds(value, 6) for value in (*stack.row, *stack.column)]
     image.SliceLocation = _ds(float(frame.at.position @ np.cross(stack.row, stack.column)), 4)
 
 
-def _cardiac(image: Dataset, study: Study, frame: Frame, *, inverts: bool) -> None:
+def _cardiac(image: Dataset, study: PhantomStudy, frame: PhantomFrame, *, inverts: bool) -> None:
     """Write what changes from phase to phase."""
     stack = frame.stack
     time_ms = stack.times_ms[frame.phase]
@@ -375,7 +379,7 @@ def _cardiac(image: Dataset, study: Study, frame: Frame, *, inverts: bool) -> No
         image.NumberOfTemporalPositions = len(stack.times_ms)
 
 
-def _image_type(vendor: Vendor, habit: Habit, frame: Frame) -> str:
+def _image_type(vendor: Vendor, habit: Habit, frame: PhantomFrame) -> str:
     if frame.stack.sequence is not Kind.FLOW:
         return habit.image_type
     if vendor is Vendor.PHILIPS:
@@ -395,7 +399,7 @@ VELOCITY_ZERO = 2048  #: drawn where nothing moves
 VELOCITY_SLOPE, VELOCITY_INTERCEPT = "2", str(-2 * VELOCITY_ZERO)
 
 
-def _values(image: Dataset, vendor: Vendor, frame: Frame, stored: Stored) -> None:
+def _values(image: Dataset, vendor: Vendor, frame: PhantomFrame, stored: Stored) -> None:
     """Write how stored values are meant and shown."""
     slope, intercept = _rescale(vendor, frame)
     if vendor is not Vendor.GE:
@@ -407,13 +411,13 @@ def _values(image: Dataset, vendor: Vendor, frame: Frame, stored: Stored) -> Non
     image.WindowWidth = _ds(max(high - low, 1.0), 1)
 
 
-def _rescale(vendor: Vendor, frame: Frame) -> tuple[str, str]:
+def _rescale(vendor: Vendor, frame: PhantomFrame) -> tuple[str, str]:
     if frame.kind == "P" and vendor is not Vendor.GE:
         return VELOCITY_SLOPE, VELOCITY_INTERCEPT
     return (PHILIPS_SLOPE, "0") if vendor is Vendor.PHILIPS else ("1", "0")
 
 
-def _stored(vendor: Vendor, frame: Frame) -> Stored:
+def _stored(vendor: Vendor, frame: PhantomFrame) -> Stored:
     """Return one image, (rows, columns), as 16 bits; GE stores velocities with their sign."""
     drawn = frame.at.pixels[frame.phase]
     if frame.kind == "P" and vendor is Vendor.GE:
@@ -476,7 +480,9 @@ CONTRASTS: Mapping[Kind, Contrast] = MappingProxyType(
 )
 
 
-def _enhanced(study: Study, series: Series, number: int, begin: datetime) -> Iterator[Dataset]:
+def _enhanced(
+    study: PhantomStudy, series: PhantomSeries, number: int, begin: datetime
+) -> Iterator[Dataset]:
     """Yield the one multi-frame image of a series."""
     image = _general(study, series, number, begin)
     image.SOPClassUID = EnhancedMRImageStorage
@@ -506,12 +512,12 @@ def _item(**values: object) -> Dataset:
     return item
 
 
-def _component(frames: Sequence[Frame]) -> str:
+def _component(frames: Sequence[PhantomFrame]) -> str:
     phase = {frame.kind == "P" for frame in frames}
     return "MIXED" if len(phase) > 1 else "PHASE" if True in phase else "MAGNITUDE"
 
 
-def _frame_type(series_or_frames: Sequence[Frame]) -> dict[str, object]:
+def _frame_type(series_or_frames: Sequence[PhantomFrame]) -> dict[str, object]:
     """Return the Common CT/MR and MR image description (PS3.3 C.8.16.2, C.8.13.3.1.1)."""
     contrast = CONTRASTS[series_or_frames[0].stack.sequence]
     return {
@@ -523,7 +529,7 @@ def _frame_type(series_or_frames: Sequence[Frame]) -> dict[str, object]:
     }
 
 
-def _enhanced_module(image: Dataset, study: Study, series: Series) -> None:
+def _enhanced_module(image: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
     """Write the Enhanced MR Image and MR Pulse Sequence modules (PS3.3 C.8.13.1, C.8.13.4)."""
     stack, contrast = series.stack, CONTRASTS[series.stack.sequence]
     image.ImageType = ["ORIGINAL", "PRIMARY", contrast.flavor, "NONE"]
@@ -574,7 +580,7 @@ def _enhanced_module(image: Dataset, study: Study, series: Series) -> None:
 DIMENSIONS = ("StackID", "InStackPositionNumber", "TemporalPositionIndex")
 
 
-def _dimensions(image: Dataset, study: Study, number: int) -> None:
+def _dimensions(image: Dataset, study: PhantomStudy, number: int) -> None:
     uid = study.uid("dimensions", number)
     image.DimensionOrganizationSequence = [_item(DimensionOrganizationUID=uid)]
     image.DimensionIndexSequence = [
@@ -587,7 +593,7 @@ def _dimensions(image: Dataset, study: Study, number: int) -> None:
     ]
 
 
-def _places(series: Series) -> list[tuple[int, int, int]]:
+def _places(series: PhantomSeries) -> list[tuple[int, int, int]]:
     """Return the stack, position and phase of each frame, from 1; kinds of image are stacks too."""
     stacks: dict[tuple[int, str], int] = {}
     return [
@@ -600,7 +606,7 @@ def _places(series: Series) -> list[tuple[int, int, int]]:
     ]
 
 
-def _shared(study: Study, series: Series) -> Dataset:
+def _shared(study: PhantomStudy, series: PhantomSeries) -> Dataset:
     """Return the functional groups that hold for all frames (PS3.3 C.7.6.16.2, C.8.13.5)."""
     stack, contrast = series.stack, CONTRASTS[series.stack.sequence]
     _, rows, columns = series.frames[0].at.pixels.shape
@@ -680,7 +686,7 @@ def _shared(study: Study, series: Series) -> Dataset:
     return groups
 
 
-def _modifier(stack: Stack, contrast: Contrast) -> Dataset:
+def _modifier(stack: PhantomStack, contrast: Contrast) -> Dataset:
     modifier = _item(
         InversionRecovery=contrast.inversion,
         FlowCompensation="NONE",
@@ -696,7 +702,9 @@ def _modifier(stack: Stack, contrast: Contrast) -> Dataset:
     return modifier
 
 
-def _per_frame(study: Study, frame: Frame, place: tuple[int, int, int], begin: datetime) -> Dataset:
+def _per_frame(
+    study: PhantomStudy, frame: PhantomFrame, place: tuple[int, int, int], begin: datetime
+) -> Dataset:
     stack = frame.stack
     time_ms = stack.times_ms[frame.phase]
     at = begin + timedelta(seconds=frame.depth)
@@ -745,7 +753,7 @@ def _per_frame(study: Study, frame: Frame, place: tuple[int, int, int], begin: d
     return groups
 
 
-def _velocity(stack: Stack) -> Dataset:
+def _velocity(stack: PhantomStack) -> Dataset:
     """Return through-plane velocity encoding, cm/s."""
     return _item(
         VelocityEncodingDirection=_through(stack),
@@ -754,7 +762,7 @@ def _velocity(stack: Stack) -> Dataset:
     )
 
 
-def _through(stack: Stack) -> list[float]:
+def _through(stack: PhantomStack) -> list[float]:
     return [float(value) for value in np.cross(stack.row, stack.column)]
 
 
@@ -762,7 +770,7 @@ def _through(stack: Stack) -> list[float]:
 
 
 def write(
-    folder: Path, stacks: Sequence[Stack], heart: Heart, form: Form, impression: str
+    folder: Path, stacks: Sequence[PhantomStack], heart: Heart, form: DicomForm, impression: str
 ) -> list[Path]:
     """Write a study as folder/images/*.dcm with folder/truth.json and folder/impression.txt beside.
 

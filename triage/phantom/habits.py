@@ -10,8 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from triage.phantom.stack import Sequence as Kind
-from triage.phantom.stack import View
+from triage.phantom.stack import PhantomSequence as Kind
+from triage.phantom.stack import PhantomView
 
 
 class Vendor(StrEnum):
@@ -161,40 +161,44 @@ HABITS: Mapping[Vendor, Mapping[Kind, tuple[Habit, ...]]] = MappingProxyType(
 )
 
 #: How the views are called where a name is put together of sequence and view.
-_UPPER = {View.SAX: "SAX", View.TWO_CHAMBER: "2CH", View.THREE_CHAMBER: "3CH"} | {
-    View.FOUR_CHAMBER: "4CH",
-    View.AXIAL: "AX",
-    View.CORONAL: "COR",
-    View.SAGITTAL: "SAG",
+_UPPER = {
+    PhantomView.SAX: "SAX",
+    PhantomView.TWO_CHAMBER: "2CH",
+    PhantomView.THREE_CHAMBER: "3CH",
+} | {
+    PhantomView.FOUR_CHAMBER: "4CH",
+    PhantomView.AXIAL: "AX",
+    PhantomView.CORONAL: "COR",
+    PhantomView.SAGITTAL: "SAG",
 }
 _LOWER = {view: name.lower() for view, name in _UPPER.items()}
 _CLINICAL = _UPPER | {
-    View.SAX: "SA",
-    View.TWO_CHAMBER: "VLA",
-    View.THREE_CHAMBER: "LVOT",
-    View.FOUR_CHAMBER: "HLA",
+    PhantomView.SAX: "SA",
+    PhantomView.TWO_CHAMBER: "VLA",
+    PhantomView.THREE_CHAMBER: "LVOT",
+    PhantomView.FOUR_CHAMBER: "HLA",
 }
 _CHAMBER = _UPPER | {
-    View.SAX: "Short_Axis",
-    View.TWO_CHAMBER: "2_Chamber",
-    View.THREE_CHAMBER: "3_Chamber",
-    View.FOUR_CHAMBER: "4_Chamber",
+    PhantomView.SAX: "Short_Axis",
+    PhantomView.TWO_CHAMBER: "2_Chamber",
+    PhantomView.THREE_CHAMBER: "3_Chamber",
+    PhantomView.FOUR_CHAMBER: "4_Chamber",
 }
 _LAX = _UPPER | {
-    View.TWO_CHAMBER: "LAX_2Ch",
-    View.THREE_CHAMBER: "LAX_3Ch",
-    View.FOUR_CHAMBER: "LAX_4Ch",
+    PhantomView.TWO_CHAMBER: "LAX_2Ch",
+    PhantomView.THREE_CHAMBER: "LAX_3Ch",
+    PhantomView.FOUR_CHAMBER: "LAX_4Ch",
 }
-_SILENT = _UPPER | {View.SAX: ""}
-_LV = _UPPER | {View.TWO_CHAMBER: "LV2CH", View.THREE_CHAMBER: "LV3CH"}
-_SA = _UPPER | {View.SAX: "SA"}
+_SILENT = _UPPER | {PhantomView.SAX: ""}
+_LV = _UPPER | {PhantomView.TWO_CHAMBER: "LV2CH", PhantomView.THREE_CHAMBER: "LV3CH"}
+_SA = _UPPER | {PhantomView.SAX: "SA"}
 
 
 class Name(NamedTuple):
     """A way to name series: {view} by `views`, {b} the slice from 1, {ti} the inversion time."""
 
     text: str
-    views: Mapping[View, str] = MappingProxyType(_UPPER)
+    views: Mapping[PhantomView, str] = MappingProxyType(_UPPER)
 
 
 NAMES: Mapping[Vendor, Mapping[Kind, tuple[Name, ...]]] = MappingProxyType(

@@ -2,7 +2,7 @@
 
 Rule: what is said follows from `truth` alone. A positive finding is always said, and affirmed; a
 negative one is denied, called normal, or passed over in silence, as readers do. Every reader
-(`Style`) has words of their own; those of the EXTERNAL ones occur with no other, so that a model
+(`ReaderStyle`) has words of their own; those of the EXTERNAL ones occur with no other, so that a model
 can be tested on wordings that it never saw.
 
 Grades: Lang et al., J Am Soc Echocardiogr 2015;28:1 (ejection fraction, wall); Kawel-Boehm et al.,
@@ -36,7 +36,7 @@ from triage.phantom.heart import (
 )
 
 
-class Style(StrEnum):
+class ReaderStyle(StrEnum):
     """A reader: their words, how much they say of what is normal, and how they set it out."""
 
     PUBLISHED = "published"
@@ -50,8 +50,8 @@ class Style(StrEnum):
     EXTERNAL_LIST = "external list"
 
 
-EXTERNAL = (Style.EXTERNAL_LETTER, Style.EXTERNAL_LIST)
-TRAINING = tuple(style for style in Style if style not in EXTERNAL)
+EXTERNAL = (ReaderStyle.EXTERNAL_LETTER, ReaderStyle.EXTERNAL_LIST)
+TRAINING = tuple(style for style in ReaderStyle if style not in EXTERNAL)
 
 # -- grades
 
@@ -267,9 +267,9 @@ _ADJ = ("mild", "moderate", "severe")
 #: What each reader says: a topic, + where it is found and - where it is not, and a sentence; one
 #: of several is drawn. A line that begins with a blank goes on with the one before.
 #: {adv} and {adj} are the grade, {where} segments, the rest numbers and words of the finding.
-PHRASES: Mapping[Style, str] = MappingProxyType(
+PHRASES: Mapping[ReaderStyle, str] = MappingProxyType(
     {
-        Style.PUBLISHED: """
+        ReaderStyle.PUBLISHED: """
 lv_size+        Left ventricle is dilated
 lv_size+        Left ventricle is {adv} enlarged in size
 lv_size+        Left ventricle is {adv} dilated
@@ -332,7 +332,7 @@ nicm+           Findings suggest non-ischemic cardiomyopathy
 dcm+            Findings suggest dilated cardiomyopathy
 all-            Normal cardiac MRI
 """,
-        Style.NUMBERED: """
+        ReaderStyle.NUMBERED: """
 lv_size+        {adv} dilated left ventricle (LVEDVi {edvi} mL/m2)
 lv_size+        {adv} LV dilatation
 lv_size-        Normal LV size
@@ -393,7 +393,7 @@ nicm+           Non-ischaemic cardiomyopathy
 dcm+            Appearances of dilated cardiomyopathy
 all-            Normal cardiac MRI study
 """,
-        Style.NARRATIVE: """
+        ReaderStyle.NARRATIVE: """
 lv_size+        The left ventricular cavity is {adv} enlarged with an end-diastolic volume of
                 {edv} mL
 lv_size+        There is {adj} enlargement of the left ventricle
@@ -459,7 +459,7 @@ nicm+           The picture is that of a cardiomyopathy of non-ischaemic origin
 dcm+            The picture is that of a dilated cardiomyopathy
 all-            The examination of the heart is entirely normal
 """,
-        Style.MEASURED: """
+        ReaderStyle.MEASURED: """
 lv_size+        LVEDV {edv} ml, LVEDVi {edvi} ml/m2: {adv} dilated LV
 lv_size+        LVEDVi {edvi} ml/m2 ({adv} increased)
 lv_size-        LVEDVi {edvi} ml/m2 (normal)
@@ -507,7 +507,7 @@ nicm+           Diagnosis: NICM
 dcm+            Diagnosis: DCM
 all-            All values within reference limits
 """,
-        Style.STRUCTURED: """
+        ReaderStyle.STRUCTURED: """
 lv_size+        LV size: {adv} increased
 lv_size+        LV size: {adv} dilated
 lv_size-        LV size: normal
@@ -558,7 +558,7 @@ nicm+           Summary: nonischemic cardiomyopathy
 dcm+            Summary: dilated cardiomyopathy
 all-            Summary: normal study
 """,
-        Style.ACADEMIC: """
+        ReaderStyle.ACADEMIC: """
 lv_size+        {adj} left ventricular dilation with an indexed end-diastolic volume of {edvi}
                 mL/m2
 lv_size+        The indexed left ventricular end-diastolic volume is {adv} increased ({edvi}
@@ -623,7 +623,7 @@ nicm+           The constellation of findings is consistent with nonischemic car
 dcm+            The constellation of findings is consistent with dilated cardiomyopathy
 all-            Normal cardiovascular magnetic resonance examination
 """,
-        Style.TELEGRAPHIC: """
+        ReaderStyle.TELEGRAPHIC: """
 lv_size+        {adv} dilated LV
 lv_size+        LV {adv} enlarged
 lv_size-        LV size WNL
@@ -680,7 +680,7 @@ nicm+           c/w NICM
 dcm+            c/w DCM
 all-            normal CMR
 """,
-        Style.EXTERNAL_LETTER: """
+        ReaderStyle.EXTERNAL_LETTER: """
 lv_size+        We find a {adv} dilated left ventricle with a diastolic volume of {edv} cc
 lv_size+        The left ventricle is {adv} larger than expected ({edvi} cc per square metre)
 lv_size-        The dimensions of the left ventricle are normal
@@ -729,7 +729,7 @@ nicm+           Overall this fits a myocardial disease of other than coronary ca
 dcm+            Overall this fits a dilated cardiomyopathy
 all-            Overall an unremarkable heart
 """,
-        Style.EXTERNAL_LIST: """
+        ReaderStyle.EXTERNAL_LIST: """
 lv_size+        LV end-diastolic volume {adv} above the reference range ({edvi} mL/m^2)
 lv_size+        LV cavity dilation, {adj}
 lv_size-        LV cavity unremarkable
@@ -774,15 +774,15 @@ all-            CMR unremarkable
     }
 )
 
-READERS: Mapping[Style, Reader] = MappingProxyType(
+READERS: Mapping[ReaderStyle, Reader] = MappingProxyType(
     {
-        Style.PUBLISHED: Reader(
+        ReaderStyle.PUBLISHED: Reader(
             Layout.PROSE, 0.5, 0.5, abnormal_first=True, adverbs=_LY, adjectives=_ADJ
         ),
-        Style.NUMBERED: Reader(
+        ReaderStyle.NUMBERED: Reader(
             Layout.NUMBERS, 0.35, 0.6, abnormal_first=True, adverbs=_LY, adjectives=_ADJ
         ),
-        Style.NARRATIVE: Reader(
+        ReaderStyle.NARRATIVE: Reader(
             Layout.PROSE,
             0.55,
             0.7,
@@ -790,16 +790,16 @@ READERS: Mapping[Style, Reader] = MappingProxyType(
             adverbs=("slightly", "moderately", "markedly"),
             adjectives=("slight", "moderate", "marked"),
         ),
-        Style.MEASURED: Reader(
+        ReaderStyle.MEASURED: Reader(
             Layout.LINES, 0.8, 0.3, abnormal_first=False, adverbs=_LY, adjectives=_ADJ
         ),
-        Style.STRUCTURED: Reader(
+        ReaderStyle.STRUCTURED: Reader(
             Layout.LINES, 0.9, 0.5, abnormal_first=False, adverbs=_LY, adjectives=_ADJ
         ),
-        Style.ACADEMIC: Reader(
+        ReaderStyle.ACADEMIC: Reader(
             Layout.PROSE, 0.6, 0.9, abnormal_first=True, adverbs=_LY, adjectives=_ADJ
         ),
-        Style.TELEGRAPHIC: Reader(
+        ReaderStyle.TELEGRAPHIC: Reader(
             Layout.DASHES,
             0.3,
             0.3,
@@ -807,7 +807,7 @@ READERS: Mapping[Style, Reader] = MappingProxyType(
             adverbs=("mildly", "mod", "sev"),
             adjectives=("mild", "mod", "sev"),
         ),
-        Style.EXTERNAL_LETTER: Reader(
+        ReaderStyle.EXTERNAL_LETTER: Reader(
             Layout.PROSE,
             0.6,
             0.6,
@@ -815,7 +815,7 @@ READERS: Mapping[Style, Reader] = MappingProxyType(
             adverbs=("discretely", "clearly", "massively"),
             adjectives=("discrete", "clear", "massive"),
         ),
-        Style.EXTERNAL_LIST: Reader(
+        ReaderStyle.EXTERNAL_LIST: Reader(
             Layout.NUMBERS,
             0.4,
             0.4,
@@ -836,7 +836,7 @@ def _phrases(table: str) -> dict[str, tuple[str, ...]]:
 
 
 #: The phrases of each reader by topic.
-BOOKS: Mapping[Style, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+BOOKS: Mapping[ReaderStyle, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {style: _phrases(table) for style, table in PHRASES.items()}
 )
 
@@ -851,13 +851,13 @@ def templates() -> frozenset[str]:
 # -- writing
 
 
-def impression(heart: Heart, seed: int, style: Style, *, late: bool = True) -> str:
+def impression(heart: Heart, seed: int, style: ReaderStyle, *, late: bool = True) -> str:
     """Return the impression of a report on `heart`; the same seed gives the same words.
 
     Without `late` nobody imaged late enhancement, and nothing that needs it is said.
     """
     reader = READERS[style]
-    rng = np.random.default_rng([seed, 4, list(Style).index(style)])
+    rng = np.random.default_rng([seed, 4, list(ReaderStyle).index(style)])
     known = [point for point in points(heart) if late or point.topic not in FROM_LATE]
     known = _joined(known, rng)
     said = [point for point in known if rng.random() < _chance(point, reader)]
@@ -907,7 +907,7 @@ def _numbers(heart: Heart) -> dict[str, str]:
     }
 
 
-def _sentence(point: Point, style: Style, numbers: Mapping[str, str], rng: Generator) -> str:
+def _sentence(point: Point, style: ReaderStyle, numbers: Mapping[str, str], rng: Generator) -> str:
     reader = READERS[style]
     choices = BOOKS[style][point.topic + ("+" if point.positive else "-")]
     text = choices[int(rng.integers(len(choices)))].format(

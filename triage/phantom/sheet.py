@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from triage.phantom import stack
 from triage.phantom.heart import Heart, Pathology, draw
-from triage.phantom.signal import LOOKS, Look
-from triage.phantom.stack import Stack, View
-from triage.phantom.study import Wanted, acquire
+from triage.phantom.signal import LOOKS, ScannerLook
+from triage.phantom.stack import PhantomStack, PhantomView
+from triage.phantom.study import StudyPart, acquire
 
 Tile = NDArray[np.uint8]  #: (TILE, TILE)
 TILE = 168
@@ -23,18 +23,21 @@ SHOWN_MM = 250.0  #: side of the middle square that a tile shows
 CAPTION = 30
 WINDOW = (1.0, 99.5)  #: percentiles
 END_SYSTOLE = 0.36
-CINE, LGE = stack.Sequence.CINE, stack.Sequence.LGE
-SHORT_AXIS = Wanted(CINE, View.SAX, middle=True), Wanted(LGE, View.SAX, middle=True)
+CINE, LGE = stack.PhantomSequence.CINE, stack.PhantomSequence.LGE
+SHORT_AXIS = (
+    StudyPart(CINE, PhantomView.SAX, middle=True),
+    StudyPart(LGE, PhantomView.SAX, middle=True),
+)
 #: Columns of the sheet of hearts: caption, what, phase of the cycle.
 COLUMNS = (
-    ("4CH diastole", Wanted(CINE, View.FOUR_CHAMBER), 0.0),
-    ("4CH systole", Wanted(CINE, View.FOUR_CHAMBER), END_SYSTOLE),
+    ("4CH diastole", StudyPart(CINE, PhantomView.FOUR_CHAMBER), 0.0),
+    ("4CH systole", StudyPart(CINE, PhantomView.FOUR_CHAMBER), END_SYSTOLE),
     ("SAX diastole", SHORT_AXIS[0], 0.0),
     ("SAX systole", SHORT_AXIS[0], END_SYSTOLE),
-    ("2CH diastole", Wanted(CINE, View.TWO_CHAMBER), 0.0),
-    ("3CH diastole", Wanted(CINE, View.THREE_CHAMBER), 0.0),
+    ("2CH diastole", StudyPart(CINE, PhantomView.TWO_CHAMBER), 0.0),
+    ("3CH diastole", StudyPart(CINE, PhantomView.THREE_CHAMBER), 0.0),
     ("LGE SAX", SHORT_AXIS[1], 0.0),
-    ("LGE 4CH", Wanted(LGE, View.FOUR_CHAMBER), 0.0),
+    ("LGE 4CH", StudyPart(LGE, PhantomView.FOUR_CHAMBER), 0.0),
 )
 
 
@@ -43,7 +46,7 @@ def pathology_hearts(seed: int) -> dict[str, Heart]:
     return {kind.value: draw(seed + index, (kind,)) for index, kind in enumerate(Pathology)}
 
 
-def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[Look] = ()) -> None:
+def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[ScannerLook] = ()) -> None:
     """Write hearts as rows and views with phases as columns; looks take turns."""
     looks = looks or tuple(LOOKS.values())
     rows = [
@@ -54,7 +57,9 @@ def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[Look] =
     _paste(rows, [caption for caption, _, _ in COLUMNS]).save(path)
 
 
-def write_study(path: Path, heart: Heart, look: Look, seed: int, *, extras: bool = True) -> None:
+def write_study(
+    path: Path, heart: Heart, look: ScannerLook, seed: int, *, extras: bool = True
+) -> None:
     """Write one study, a row for each stack: its slices, or its times where it is one slice."""
     stacks = acquire(heart, look, seed, extras=extras)
     rows = [(f"{one.sequence} {one.view}", _spread(one, 9)) for one in stacks]
@@ -70,7 +75,7 @@ def describe(heart: Heart) -> str:
     )
 
 
-def _row(heart: Heart, look: Look) -> list[Tile]:
+def _row(heart: Heart, look: ScannerLook) -> list[Tile]:
     wanted = tuple(dict.fromkeys(want for _, want, _ in COLUMNS))
     stacks = {
         (one.sequence, one.view): one for one in acquire(heart, look, heart.seed, only=wanted)
@@ -78,17 +83,17 @@ def _row(heart: Heart, look: Look) -> list[Tile]:
     return [_tile(stacks[want[:2]], 0, phase) for _, want, phase in COLUMNS]
 
 
-def _spread(one: Stack, count: int) -> list[Tile]:
+def _spread(one: PhantomStack, count: int) -> list[Tile]:
     """Return tiles over the slices of a stack, or over the times of a single slice."""
     if len(one.slices) > 1:
         chosen = np.unique(np.linspace(0, len(one.slices) - 1, count).astype(int))
-        late = 0.5 if one.sequence is stack.Sequence.PERFUSION else 0.0
+        late = 0.5 if one.sequence is stack.PhantomSequence.PERFUSION else 0.0
         return [_tile(one, int(index), late) for index in chosen]
     times = np.unique(np.linspace(0, len(one.times_ms) - 1, count).astype(int))
     return [_tile(one, 0, index / len(one.times_ms)) for index in times]
 
 
-def _tile(one: Stack, index: int, phase: float) -> Tile:
+def _tile(one: PhantomStack, index: int, phase: float) -> Tile:
     pixels = one.slices[index].pixels
     shown = pixels[round(phase * len(pixels))].astype(np.float32)  # (rows, columns)
     rows, columns = shown.shape

@@ -26,7 +26,7 @@ TWELVE_BITS = 4095
 MIDDLE = 2048  #: zero of a signed image
 
 
-class Kind(StrEnum):
+class SignalScaling(StrEnum):
     """How values become pixels."""
 
     MAGNITUDE = "magnitude"  #: coil shading, Rician noise
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Look:
+class ScannerLook:
     """What a scanner and its protocol do to every image."""
 
     name: str
@@ -57,18 +57,20 @@ class Look:
         return round(self.fov_mm / self.columns, 3)  # as a header states it
 
 
-LOOKS: Mapping[str, Look] = MappingProxyType(
+LOOKS: Mapping[str, ScannerLook] = MappingProxyType(
     {
         look.name: look
         for look in (
-            Look(
+            ScannerLook(
                 "siemens", 3.0, 192, 224, 350, 25, 0.030, 0.9, 1.0, 1.25, 360, phase_sensitive=True
             ),
-            Look("ge", 1.5, 224, 224, 360, 20, 0.035, 0.5, 0.95, 1.4, 1500, phase_sensitive=False),
-            Look(
+            ScannerLook(
+                "ge", 1.5, 224, 224, 360, 20, 0.035, 0.5, 0.95, 1.4, 1500, phase_sensitive=False
+            ),
+            ScannerLook(
                 "philips", 1.5, 208, 208, 330, 30, 0.028, 0.35, 1.05, 1.3, 800, phase_sensitive=True
             ),
-            Look(
+            ScannerLook(
                 "external",
                 1.5,
                 192,
@@ -87,7 +89,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
 )
 
 
-def vary(look: Look, rng: Generator) -> Look:
+def vary(look: ScannerLook, rng: Generator) -> ScannerLook:
     """Return the look as one examination has it."""
     return replace(
         look,
@@ -166,7 +168,7 @@ BLOOD_NATIVE = (1600.0, 200.0)
 BLOOD = tuple(tissue for tissue in Tissue if tissue >= Tissue.LV)
 
 
-def cine(look: Look, rng: Generator) -> Contrast:
+def cine(look: ScannerLook, rng: Generator) -> Contrast:
     """Balanced SSFP: bright blood, dark muscle, fat against water."""
     table = np.array([CINE[tissue] for tissue in Tissue]) * rng.normal(1, 0.03, len(Tissue))
     solid = [Tissue.MYOCARDIUM, Tissue.PAPILLARY, Tissue.SCAR, Tissue.RIGHT_WALL]
@@ -249,7 +251,7 @@ def compose(layers: Iterable[Layer], contrast: Contrast, below: Field) -> Field:
     return below
 
 
-def coils(anatomy: Anatomy, samples: Samples, look: Look, rng: Generator) -> Field:
+def coils(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
     """Sensitivity of the coils on chest and back, about 1 at the heart, (rows, columns)."""
     x, y, z = samples.patient
     deep = anatomy.half_mm[1]
@@ -262,7 +264,7 @@ def coils(anatomy: Anatomy, samples: Samples, look: Look, rng: Generator) -> Fie
     return field
 
 
-def bands(anatomy: Anatomy, samples: Samples, look: Look, rng: Generator) -> Field:
+def bands(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
     """Dark bands of balanced SSFP where the field is off, near skin and lung, (rows, columns)."""
     x, _, z = samples.patient
     level = anatomy.depth(samples.patient) ** 2
@@ -273,13 +275,13 @@ def bands(anatomy: Anatomy, samples: Samples, look: Look, rng: Generator) -> Fie
 
 
 def detect(
-    values: Field, kind: Kind, noise: float, brightness: float, rng: Generator
+    values: Field, kind: SignalScaling, noise: float, brightness: float, rng: Generator
 ) -> NDArray[np.uint16]:
     """Add noise and store 12 bits."""
     shape = values.shape
-    if kind is Kind.MAP:
+    if kind is SignalScaling.MAP:
         stored = values * (1 + np.float32(noise) * rng.standard_normal(shape, np.float32))
-    elif kind is Kind.SIGNED:
+    elif kind is SignalScaling.SIGNED:
         noisy = values + np.float32(noise) * rng.standard_normal(shape, np.float32)
         stored = noisy * np.float32(brightness) + np.float32(MIDDLE)
     else:

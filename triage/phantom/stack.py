@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]  #: (3,), millimetres in patient coordinates (LPS)
 
 
-class Sequence(StrEnum):
+class PhantomSequence(StrEnum):
     """What a cardiac protocol holds."""
 
     CINE = "cine"
@@ -23,7 +23,7 @@ class Sequence(StrEnum):
     T2W = "T2-weighted"
 
 
-class View(StrEnum):
+class PhantomView(StrEnum):
     """How a plane lies in the heart."""
 
     SAX = "SAX"
@@ -36,7 +36,7 @@ class View(StrEnum):
 
 
 @dataclass(frozen=True)
-class Slice:
+class PhantomSlice:
     """The images at one position."""
 
     position: Vector  #: centre of the first pixel
@@ -44,18 +44,18 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Stack:
+class PhantomStack:
     """One acquisition: parallel slices with the same phases, base first where they are SAX."""
 
-    sequence: Sequence
-    view: View
+    sequence: PhantomSequence
+    view: PhantomView
     row: Vector  #: unit vector along a row, to the right
     column: Vector  #: unit vector along a column, downwards
     pixel_mm: float  #: spacing of rows and of columns
     thickness_mm: float
     gap_mm: float  #: between slices
     times_ms: tuple[float, ...]  #: trigger time of each phase
-    slices: tuple[Slice, ...]
+    slices: tuple[PhantomSlice, ...]
     inversion_ms: float | None = None
     echo_ms: float = 1.5
     repetition_ms: float = 3.0

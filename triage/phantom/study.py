@@ -16,34 +16,34 @@ from numpy.typing import NDArray
 from triage.phantom import signal
 from triage.phantom.anatomy import Anatomy, Field, HeartSamples, Layer, Samples
 from triage.phantom.heart import Heart
-from triage.phantom.signal import Contrast, Kind, Look
-from triage.phantom.stack import Sequence, Slice, Stack, View
-from triage.phantom.views import Grid, Plane, planes, spacing_mm
+from triage.phantom.signal import Contrast, ScannerLook, SignalScaling
+from triage.phantom.stack import PhantomSequence, PhantomSlice, PhantomStack, PhantomView
+from triage.phantom.views import PixelGrid, ViewPlane, planes, spacing_mm
 
 REST = 0.74  #: phase of late enhancement and of all else that is taken at rest
 
 
-class Wanted(NamedTuple):
+class StudyPart(NamedTuple):
     """A part of a study."""
 
-    sequence: Sequence
-    view: View
+    sequence: PhantomSequence
+    view: PhantomView
     #: of a stack the slice alone that the worker takes for its middle: of two, that nearer the base
     middle: bool = False
 
 
 #: What the model looks at.
 MODEL_VIEWS = (
-    Wanted(Sequence.CINE, View.FOUR_CHAMBER),
-    Wanted(Sequence.CINE, View.SAX, middle=True),
-    Wanted(Sequence.LGE, View.SAX),
-    Wanted(Sequence.LGE, View.FOUR_CHAMBER),
-    Wanted(Sequence.LGE, View.TWO_CHAMBER),
-    Wanted(Sequence.LGE, View.THREE_CHAMBER),
+    StudyPart(PhantomSequence.CINE, PhantomView.FOUR_CHAMBER),
+    StudyPart(PhantomSequence.CINE, PhantomView.SAX, middle=True),
+    StudyPart(PhantomSequence.LGE, PhantomView.SAX),
+    StudyPart(PhantomSequence.LGE, PhantomView.FOUR_CHAMBER),
+    StudyPart(PhantomSequence.LGE, PhantomView.TWO_CHAMBER),
+    StudyPart(PhantomSequence.LGE, PhantomView.THREE_CHAMBER),
 )
 
 
-class Moment(NamedTuple):
+class PhaseImage(NamedTuple):
     """One image of a slice."""
 
     time_ms: float
@@ -52,13 +52,13 @@ class Moment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StackRecipe:
     """How one stack is taken."""
 
-    sequence: Sequence
-    view: View
-    moments: tuple[Moment, ...]
-    kind: Kind = Kind.MAGNITUDE
+    sequence: PhantomSequence
+    view: PhantomView
+    moments: tuple[PhaseImage, ...]
+    kind: SignalScaling = SignalScaling.MAGNITUDE
     noise: float = 1.0  #: over that of a cine
     thickness_mm: float = 8.0
     coarse: float = 1.0  #: pixel size over that of a cine
@@ -71,13 +71,13 @@ class Recipe:
 
 def acquire(  # noqa: PLR0913 - each names a choice of the caller
     heart: Heart,
-    look: Look,
+    look: ScannerLook,
     seed: int,
     *,
     extras: bool = False,
-    drop: Container[tuple[Sequence, View]] = (),
-    only: tuple[Wanted, ...] | None = None,
-) -> tuple[Stack, ...]:
+    drop: Container[tuple[PhantomSequence, PhantomView]] = (),
+    only: tuple[StudyPart, ...] | None = None,
+) -> tuple[PhantomStack, ...]:
     """Return the stacks of a study, in the order of a protocol.
 
     With `extras` come localizers, TI scout, maps, perfusion, flow and T2-weighted images. Stacks
@@ -95,7 +95,7 @@ def acquire(  # noqa: PLR0913 - each names a choice of the caller
     return tuple(stacks)
 
 
-def _protocol(heart: Heart, look: Look, seed: int, *, extras: bool) -> Iterator[Recipe]:
+def _protocol(heart: Heart, look: ScannerLook, seed: int, *, extras: bool) -> Iterator[StackRecipe]:
     """The core comes first, so that its numbers, and pixels, do not depend on the extras."""
     rng = np.random.default_rng([seed, 5])
     yield from _cines(heart, look, rng)
@@ -107,86 +107,96 @@ def _protocol(heart: Heart, look: Look, seed: int, *, extras: bool) -> Iterator[
         yield _perfusion(heart)
         yield from _flows(heart, look)
         black = signal.black_blood()
-        yield Recipe(
-            Sequence.T2W,
-            View.SAX,
-            (Moment(0.0, REST, black),),
+        yield StackRecipe(
+            PhantomSequence.T2W,
+            PhantomView.SAX,
+            (PhaseImage(0.0, REST, black),),
             slices=5,
             timing=(60.0, 1500.0, 180.0),
         )
 
 
-def _cines(heart: Heart, look: Look, rng: Generator) -> Iterator[Recipe]:
+def _cines(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackRecipe]:
     cycle = 60_000 / heart.heart_rate_bpm
     contrast = signal.cine(look, rng)
     moments = tuple(
-        Moment(cycle * phase / look.phases, phase / look.phases, contrast)
+        PhaseImage(cycle * phase / look.phases, phase / look.phases, contrast)
         for phase in range(look.phases)
     )
-    sax = Recipe(Sequence.CINE, View.SAX, moments, banding=True)
-    for view in (View.FOUR_CHAMBER, View.TWO_CHAMBER, View.THREE_CHAMBER):
+    sax = StackRecipe(PhantomSequence.CINE, PhantomView.SAX, moments, banding=True)
+    for view in (PhantomView.FOUR_CHAMBER, PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER):
         yield replace(sax, view=view, thickness_mm=6.0)
     yield sax
 
 
-def _late(heart: Heart, look: Look, rng: Generator) -> Iterator[Recipe]:
+def _late(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackRecipe]:
     inversion = signal.null_ms() + float(rng.normal(0, 6))
     contrast = signal.recovery(heart, inversion)
     cycle = 60_000 / heart.heart_rate_bpm
-    sax = Recipe(
-        Sequence.LGE,
-        View.SAX,
-        (Moment(REST * cycle, REST, contrast),),
-        kind=Kind.SIGNED if look.phase_sensitive else Kind.MAGNITUDE,
+    sax = StackRecipe(
+        PhantomSequence.LGE,
+        PhantomView.SAX,
+        (PhaseImage(REST * cycle, REST, contrast),),
+        kind=SignalScaling.SIGNED if look.phase_sensitive else SignalScaling.MAGNITUDE,
         noise=1.5,
         inversion_ms=inversion,
         timing=(2.0, 6.0, 25.0),
     )
     yield sax
-    for view in (View.FOUR_CHAMBER, View.TWO_CHAMBER, View.THREE_CHAMBER):
+    for view in (PhantomView.FOUR_CHAMBER, PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER):
         yield replace(sax, view=view)
 
 
-def _localizers() -> Iterator[Recipe]:
-    moments = (Moment(0.0, REST, signal.scout()),)
-    for view in (View.AXIAL, View.CORONAL, View.SAGITTAL):
-        yield Recipe(Sequence.LOCALIZER, view, moments, noise=1.6, coarse=1.25, slices=5)
+def _localizers() -> Iterator[StackRecipe]:
+    moments = (PhaseImage(0.0, REST, signal.scout()),)
+    for view in (PhantomView.AXIAL, PhantomView.CORONAL, PhantomView.SAGITTAL):
+        yield StackRecipe(
+            PhantomSequence.LOCALIZER, view, moments, noise=1.6, coarse=1.25, slices=5
+        )
 
 
-def _inversion_scout(heart: Heart, look: Look) -> Recipe:
+def _inversion_scout(heart: Heart, look: ScannerLook) -> StackRecipe:
     """One slice at rising inversion times, which stand as the times of its images."""
     times = np.linspace(80, 600, look.phases)
     moments = tuple(
-        Moment(float(time), REST, signal.recovery(heart, float(time))) for time in times
+        PhaseImage(float(time), REST, signal.recovery(heart, float(time))) for time in times
     )
-    return Recipe(Sequence.TI_SCOUT, View.SAX, moments, noise=2.0, coarse=1.25, slices=1)
+    return StackRecipe(
+        PhantomSequence.TI_SCOUT, PhantomView.SAX, moments, noise=2.0, coarse=1.25, slices=1
+    )
 
 
-def _maps() -> Iterator[Recipe]:
-    for which, sequence in enumerate((Sequence.T1_MAP, Sequence.T2_MAP)):
-        moments = (Moment(0.0, REST, signal.relaxation(which)),)
-        yield Recipe(sequence, View.SAX, moments, Kind.MAP, slices=3, timing=(1.1, 2.7, 35.0))
+def _maps() -> Iterator[StackRecipe]:
+    for which, sequence in enumerate((PhantomSequence.T1_MAP, PhantomSequence.T2_MAP)):
+        moments = (PhaseImage(0.0, REST, signal.relaxation(which)),)
+        yield StackRecipe(
+            sequence, PhantomView.SAX, moments, SignalScaling.MAP, slices=3, timing=(1.1, 2.7, 35.0)
+        )
 
 
-def _perfusion(heart: Heart) -> Recipe:
+def _perfusion(heart: Heart) -> StackRecipe:
     cycle = 60_000 / heart.heart_rate_bpm
     moments = tuple(
-        Moment(beat * cycle, REST, signal.first_pass(beat * cycle / 1000)) for beat in range(40)
+        PhaseImage(beat * cycle, REST, signal.first_pass(beat * cycle / 1000)) for beat in range(40)
     )
-    return Recipe(Sequence.PERFUSION, View.SAX, moments, noise=1.5, coarse=1.3, slices=3)
+    return StackRecipe(
+        PhantomSequence.PERFUSION, PhantomView.SAX, moments, noise=1.5, coarse=1.3, slices=3
+    )
 
 
-def _flows(heart: Heart, look: Look) -> Iterator[Recipe]:
+def _flows(heart: Heart, look: ScannerLook) -> Iterator[StackRecipe]:
     """Magnitude and velocity through the great vessels."""
     cycle = 60_000 / heart.heart_rate_bpm
     phases = [step / look.phases for step in range(look.phases)]
     for which in (0, 1):
-        moments = tuple(Moment(phase * cycle, phase, signal.flow(phase)[which]) for phase in phases)
-        yield Recipe(
-            Sequence.FLOW,
-            View.AXIAL,
+        moments = tuple(
+            PhaseImage(phase * cycle, phase, signal.flow(phase)[which]) for phase in phases
+        )
+        yield StackRecipe(
+            PhantomSequence.FLOW,
+            PhantomView.AXIAL,
             moments,
-            Kind.SIGNED if which else Kind.MAGNITUDE,
+            SignalScaling.SIGNED if which else SignalScaling.MAGNITUDE,
             noise=0.5,
             slices=1,
             velocity=bool(which),
@@ -196,11 +206,11 @@ def _flows(heart: Heart, look: Look) -> Iterator[Recipe]:
 
 
 def _stack(
-    anatomy: Anatomy, look: Look, recipe: Recipe, seed: tuple[int, ...], *, middle: bool
-) -> Stack:
+    anatomy: Anatomy, look: ScannerLook, recipe: StackRecipe, seed: tuple[int, ...], *, middle: bool
+) -> PhantomStack:
     rng = np.random.default_rng(seed)
     planned = planes(anatomy, recipe.view, rng, recipe.slices)
-    grid = Grid(
+    grid = PixelGrid(
         int(look.rows / recipe.coarse) // 8 * 8,
         int(look.columns / recipe.coarse) // 8 * 8,
         look.pixel_mm * recipe.coarse,
@@ -209,7 +219,7 @@ def _stack(
     )
     chosen = [(len(planned) - 1) // 2] if middle else range(len(planned))
     slices = tuple(
-        Slice(
+        PhantomSlice(
             planned[index].position(grid),
             _pixels(anatomy, look, recipe, planned[index].samples(grid), (*seed, index)),
         )
@@ -218,9 +228,11 @@ def _stack(
     return _labelled(recipe, planned, grid, slices)
 
 
-def _labelled(recipe: Recipe, planned: list[Plane], grid: Grid, slices: tuple[Slice, ...]) -> Stack:
+def _labelled(
+    recipe: StackRecipe, planned: list[ViewPlane], grid: PixelGrid, slices: tuple[PhantomSlice, ...]
+) -> PhantomStack:
     echo, repetition, flip = recipe.timing
-    return Stack(
+    return PhantomStack(
         sequence=recipe.sequence,
         view=recipe.view,
         row=planned[0].row,
@@ -239,18 +251,22 @@ def _labelled(recipe: Recipe, planned: list[Plane], grid: Grid, slices: tuple[Sl
 
 
 def _pixels(
-    anatomy: Anatomy, look: Look, recipe: Recipe, samples: Samples, seed: tuple[int, ...]
+    anatomy: Anatomy,
+    look: ScannerLook,
+    recipe: StackRecipe,
+    samples: Samples,
+    seed: tuple[int, ...],
 ) -> NDArray[np.uint16]:
     """Render one slice, (moments, rows, columns)."""
     rng = np.random.default_rng(seed)
     shade = _shade(anatomy, look, recipe, samples, rng)
     scene = _Scene(anatomy, samples)
-    flat = recipe.kind is Kind.MAP
+    flat = recipe.kind is SignalScaling.MAP
     noise = 0.03 if flat else look.noise * recipe.noise
     return np.stack(
         [
             signal.detect(
-                scene.values(moment, shade, signed=recipe.kind is not Kind.MAGNITUDE),
+                scene.values(moment, shade, signed=recipe.kind is not SignalScaling.MAGNITUDE),
                 recipe.kind,
                 noise,
                 look.brightness,
@@ -261,8 +277,10 @@ def _pixels(
     )
 
 
-def _shade(anatomy: Anatomy, look: Look, recipe: Recipe, samples: Samples, rng: Generator) -> Field:
-    if recipe.kind is Kind.MAP or recipe.velocity:
+def _shade(
+    anatomy: Anatomy, look: ScannerLook, recipe: StackRecipe, samples: Samples, rng: Generator
+) -> Field:
+    if recipe.kind is SignalScaling.MAP or recipe.velocity:
         return np.ones(samples.patient.shape[1:], np.float32)
     shade = signal.coils(anatomy, samples, look, rng)
     if recipe.banding:
@@ -283,7 +301,7 @@ class _Scene:
         self._beat: tuple[float, list[Layer]] | None = None
         self._painted: tuple[Contrast, Field] | None = None
 
-    def values(self, moment: Moment, shade: Field, *, signed: bool) -> Field:
+    def values(self, moment: PhaseImage, shade: Field, *, signed: bool) -> Field:
         """Return the signal without noise, (rows, columns)."""
         scene = self._background(moment.contrast).copy()
         if self._heart is not None:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.random import Generator
 
 from triage.phantom.anatomy import Anatomy, Field, Samples, Vector
-from triage.phantom.stack import View
+from triage.phantom.stack import PhantomView
 
 LEFT, POSTERIOR, FEET = np.eye(3) * np.array([1.0, 1.0, -1.0])
-SAGITTAL_LIKE = (View.TWO_CHAMBER, View.THREE_CHAMBER)
+SAGITTAL_LIKE = (PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER)
 BREATH_MM = np.array([0.4, 0.7, 1.6])  #: how much breath-holds differ
 BODY_SHARE = 0.4  #: of the way from the heart to the body's middle: centre of the field of view
 FOUR_CHAMBER_SHARE = 0.75  #: so that the descending aorta is in view
@@ -26,7 +26,7 @@ INLET_DEG = 150.0  #: the three-chamber plane's angle, through root and inferola
 
 
 @dataclass(frozen=True)
-class Grid:
+class PixelGrid:
     """The pixels of one acquisition."""
 
     rows: int
@@ -37,10 +37,10 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Plane:
+class ViewPlane:
     """Where one slice lies, and how its breath-hold differs."""
 
-    view: View
+    view: PhantomView
     row: Vector  #: unit vector to the right
     column: Vector  #: unit vector downwards
     centre: Vector
@@ -52,14 +52,14 @@ class Plane:
         normal: Vector = np.cross(self.row, self.column)
         return normal
 
-    def position(self, grid: Grid) -> Vector:
+    def position(self, grid: PixelGrid) -> Vector:
         """Return the centre of the first pixel."""
         right = self.row * (grid.columns - 1) / 2 * grid.pixel_mm
         down = self.column * (grid.rows - 1) / 2 * grid.pixel_mm
         first: Vector = self.centre - right - down
         return first
 
-    def samples(self, grid: Grid) -> Samples:
+    def samples(self, grid: PixelGrid) -> Samples:
         """Return the pixels' coordinates, (3, rows, columns)."""
         right = np.arange(grid.columns, dtype=np.float32) * np.float32(grid.pixel_mm)
         down = np.arange(grid.rows, dtype=np.float32) * np.float32(grid.pixel_mm)
@@ -73,25 +73,27 @@ class Plane:
         return Samples(patient, self.normal, edge, grid.thickness_mm, self.breath)
 
 
-def planes(anatomy: Anatomy, view: View, rng: Generator, slices: int | None = None) -> list[Plane]:
+def planes(
+    anatomy: Anatomy, view: PhantomView, rng: Generator, slices: int | None = None
+) -> list[ViewPlane]:
     """Return the planes of a view; of a stack from the base to the apex."""
     return _PLANS[view](anatomy, rng, slices)
 
 
-def spacing_mm(planned: list[Plane]) -> float:
+def spacing_mm(planned: list[ViewPlane]) -> float:
     """Return the distance of neighbouring slices, 0 for one."""
     if len(planned) < 2:  # noqa: PLR2004 - neighbours
         return 0.0
     return float(np.linalg.norm(planned[1].centre - planned[0].centre))
 
 
-def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Plane]:
+def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[ViewPlane]:
     """From above the mitral plane to beyond the apex, 8 to 10 mm apart where that reaches."""
     axis = _tilted(anatomy.axes[:, 2], rng, 2.0)
     above, below = rng.uniform(17, 24), rng.uniform(6, 12)
     reach = anatomy.length + above + below
     count = int(np.clip(np.ceil(reach / rng.uniform(9, 10)) + 1, 9, 14))
-    row, column = _on_screen(View.SAX, -axis, np.radians(rng.normal(0, 4)))
+    row, column = _on_screen(PhantomView.SAX, -axis, np.radians(rng.normal(0, 4)))
     middle = _between_heart_and_body(anatomy, axis, anatomy.centre)
     shift = anatomy.to_patient(np.zeros(3)) - anatomy.centre
     start = middle + axis * (shift @ axis) - axis * above
@@ -100,25 +102,27 @@ def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Pl
         steps = above + anatomy.length * (
             0.5 + 0.5 * (np.arange(slices) - (slices - 1) / 2) / slices
         )
-    return [Plane(View.SAX, row, column, start + axis * step, _breath(rng)) for step in steps]
+    return [
+        ViewPlane(PhantomView.SAX, row, column, start + axis * step, _breath(rng)) for step in steps
+    ]
 
 
-def _long_axis(view: View, across_deg: float) -> Callable[..., list[Plane]]:
+def _long_axis(view: PhantomView, across_deg: float) -> Callable[..., list[ViewPlane]]:
     """A plane through the long axis and a direction of the short axis."""
 
-    def plan(anatomy: Anatomy, rng: Generator, _slices: int | None) -> list[Plane]:
+    def plan(anatomy: Anatomy, rng: Generator, _slices: int | None) -> list[ViewPlane]:
         turn = np.radians(across_deg + rng.normal(0, 3))
         across = np.cos(turn) * anatomy.axes[:, 0] + np.sin(turn) * anatomy.axes[:, 1]
         normal = _unit(np.cross(anatomy.axes[:, 2], across))
         middle = anatomy.centre
-        if view is View.FOUR_CHAMBER:
+        if view is PhantomView.FOUR_CHAMBER:
             lean = np.radians(rng.uniform(2.0, 5.0))
             normal = _unit(normal + np.tan(lean) * anatomy.axes[:, 2] * _side(normal, anatomy))
             middle = anatomy.to_patient(np.array([0.0, 0.0, anatomy.length]))
         row, column = _on_screen(view, normal, np.radians(rng.normal(0, 4)))
-        share = FOUR_CHAMBER_SHARE if view is View.FOUR_CHAMBER else BODY_SHARE
+        share = FOUR_CHAMBER_SHARE if view is PhantomView.FOUR_CHAMBER else BODY_SHARE
         centre = _between_heart_and_body(anatomy, normal, middle, share)
-        return [Plane(view, row, column, centre, _breath(rng))]
+        return [ViewPlane(view, row, column, centre, _breath(rng))]
 
     return plan
 
@@ -128,25 +132,27 @@ def _side(normal: Vector, anatomy: Anatomy) -> float:
     return float(np.sign(normal @ anatomy.axes[:, 1]))
 
 
-def _scout(view: View) -> Callable[..., list[Plane]]:
+def _scout(view: PhantomView) -> Callable[..., list[ViewPlane]]:
     """Parallel planes of the body's own axes."""
 
-    def plan(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Plane]:
+    def plan(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[ViewPlane]:
         row, column = {
-            View.AXIAL: (LEFT, POSTERIOR),
-            View.CORONAL: (LEFT, FEET),
-            View.SAGITTAL: (POSTERIOR, FEET),
+            PhantomView.AXIAL: (LEFT, POSTERIOR),
+            PhantomView.CORONAL: (LEFT, FEET),
+            PhantomView.SAGITTAL: (POSTERIOR, FEET),
         }[view]
         normal = np.cross(row, column)
         count = slices or 5
         steps = (np.arange(count) - (count - 1) / 2) * 18
         centre = _between_heart_and_body(anatomy, normal, anatomy.centre)
-        return [Plane(view, row, column, centre + normal * step, _breath(rng)) for step in steps]
+        return [
+            ViewPlane(view, row, column, centre + normal * step, _breath(rng)) for step in steps
+        ]
 
     return plan
 
 
-def _on_screen(view: View, normal: Vector, turn: float) -> tuple[Vector, Vector]:
+def _on_screen(view: PhantomView, normal: Vector, turn: float) -> tuple[Vector, Vector]:
     """Return row and column of an oblique plane as it is displayed."""
     towards = FEET if view in SAGITTAL_LIKE else POSTERIOR
     row = _unit(np.cross(towards, normal))  # level with the body
@@ -181,14 +187,16 @@ def _unit(vector: Vector) -> Vector:
     return unit
 
 
-_PLANS: Mapping[View, Callable[[Anatomy, Generator, int | None], list[Plane]]] = MappingProxyType(
-    {
-        View.SAX: _short_axis,
-        View.TWO_CHAMBER: _long_axis(View.TWO_CHAMBER, 84.0),
-        View.THREE_CHAMBER: _long_axis(View.THREE_CHAMBER, INLET_DEG),
-        View.FOUR_CHAMBER: _long_axis(View.FOUR_CHAMBER, 178.0),
-        View.AXIAL: _scout(View.AXIAL),
-        View.CORONAL: _scout(View.CORONAL),
-        View.SAGITTAL: _scout(View.SAGITTAL),
-    }
+_PLANS: Mapping[PhantomView, Callable[[Anatomy, Generator, int | None], list[ViewPlane]]] = (
+    MappingProxyType(
+        {
+            PhantomView.SAX: _short_axis,
+            PhantomView.TWO_CHAMBER: _long_axis(PhantomView.TWO_CHAMBER, 84.0),
+            PhantomView.THREE_CHAMBER: _long_axis(PhantomView.THREE_CHAMBER, INLET_DEG),
+            PhantomView.FOUR_CHAMBER: _long_axis(PhantomView.FOUR_CHAMBER, 178.0),
+            PhantomView.AXIAL: _scout(PhantomView.AXIAL),
+            PhantomView.CORONAL: _scout(PhantomView.CORONAL),
+            PhantomView.SAGITTAL: _scout(PhantomView.SAGITTAL),
+        }
+    )
 )

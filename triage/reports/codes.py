@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
 from triage.domain.assessment import Answer, Flag, Presence, Priority
-from triage.domain.finding import Code, Finding
+from triage.domain.finding import Finding, FindingCode
 from triage.reports import identity
 
 SCHEME = "99CMRTRIAGE"
@@ -129,7 +129,7 @@ def of_score(answer: Answer) -> Concept:
     return EXAMPLE_SCORE if answer.fitted else SCORE
 
 
-def verified(code: Code) -> Concept:
+def verified(code: FindingCode) -> Concept:
     """Return a configured code as a concept that DICOM can write."""
     if len(code.scheme) > LONGEST_VALUE:
         raise ValueError(f"coding scheme {code.scheme} exceeds {LONGEST_VALUE} characters")

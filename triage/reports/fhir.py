@@ -58,7 +58,7 @@ def build(reporting: Reporting) -> Product:
     with header.tolerant():
         images = header.one_study(reporting.evidence, reporting.assessment)
         patient = header.patient_and_study(images)
-        said = Message(reporting, patient, header.last_moment(images))
+        said = FhirMessage(reporting, patient, header.last_moment(images))
     entries = [_entry(resource) for resource in said.resources()]
     by, about = reporting.equipment.device_uid, reporting.assessment
     uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(entries))
@@ -73,7 +73,7 @@ def build(reporting: Reporting) -> Product:
 
 
 @dataclass(frozen=True)
-class Message:
+class FhirMessage:
     """What the resources of one bundle have in common."""
 
     reporting: Reporting

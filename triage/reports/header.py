@@ -5,17 +5,14 @@ is no date, time or sex at all becomes blank, and nothing is made up. Images of 
 studies are refused: a report in the wrong folder is the worst that this package could do.
 """
 
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 
 from pydicom import Dataset
-from pydicom.multival import MultiValue
 
+from triage.dicom.patient import refuse_two_patients, text_value
 from triage.domain.assessment import Assessment
-from triage.domain.errors import StudyDeclined
 
 #: Type 2 of the Patient and General Study Modules (PS3.3 C.7.1.1, C.7.2.1): there, maybe blank.
 REQUIRED = (
@@ -31,8 +28,6 @@ REQUIRED = (
 )
 #: Type 3: there where the images have them.
 OPTIONAL = ("IssuerOfPatientID", "StudyDescription", "TimezoneOffsetFromUTC")
-#: In these the images of one study must agree, where they state them.
-PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientName")
 #: Pairs of date and time, any of which says when the study was still going on.
 MOMENTS = (
     ("ContentDate", "ContentTime"),
@@ -72,17 +67,6 @@ def one_study(evidence: Sequence[Dataset], assessment: Assessment) -> list[Datas
     return sorted(evidence, key=lambda image: (image.SeriesInstanceUID, image.SOPInstanceUID))
 
 
-def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
-    """Raise StudyDeclined where images of one study name more than one patient."""
-    for keyword in PATIENT:
-        stated = {_folded(_text(image, keyword)) for image in evidence} - {""}
-        if len(stated) > 1:
-            raise StudyDeclined(
-                f"study {study_uid} holds images of {len(stated)} patients: they differ in"
-                f" {keyword}; correct it in the archive and send it under new UIDs"
-            )
-
-
 def patient_and_study(images: Sequence[Dataset]) -> Dataset:
     """Return the attributes of patient and study, in UTF-8 whatever the images came in."""
     header = Dataset()
@@ -99,52 +83,14 @@ def patient_and_study(images: Sequence[Dataset]) -> Dataset:
 def last_moment(images: Sequence[Dataset]) -> tuple[str, str]:
     """Return date and time of the youngest image: a report has no clock of its own."""
     moments = {
-        (day, _text(image, time_keyword) or "000000")
+        (day, text_value(image, time_keyword) or "000000")
         for image in images
         for date_keyword, time_keyword in MOMENTS
-        if (day := _text(image, date_keyword))
+        if (day := text_value(image, date_keyword))
     }
     return max(moments, default=UNDATED)
 
 
 def _stated(images: Sequence[Dataset], keyword: str) -> str:
     """The value of the first image that has one."""
-    return next((text for image in images if (text := _text(image, keyword))), "")
-
-
-def _text(image: Dataset, keyword: str) -> str:
-    """The value as text; blank where it is missing or is not what its name says."""
-    value = image.get(keyword)
-    parts = value if isinstance(value, MultiValue) else [value]
-    text = "\\".join("" if part is None else str(part) for part in parts)
-    if keyword.endswith("Date"):
-        return _date(text)
-    if keyword.endswith("Time"):
-        return _time(text)
-    if keyword == "PatientSex":
-        return text.strip().upper() if text.strip().upper() in {"M", "F", "O"} else ""
-    if keyword == "TimezoneOffsetFromUTC":
-        return text.strip() if re.fullmatch(r"[+-]\d{4}", text.strip()) else ""
-    return text if text.strip() else ""
-
-
-def _date(text: str) -> str:
-    """A DA value (PS3.5 6.2); the dotted form of ACR-NEMA becomes today's."""
-    digits = text.strip().replace(".", "")
-    try:
-        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return ""
-    return digits if re.fullmatch(r"[0-9]{8}", digits) else ""
-
-
-def _time(text: str) -> str:
-    """A TM value (PS3.5 6.2); the form of ACR-NEMA with colons becomes today's."""
-    digits = text.strip().replace(":", "")
-    hours_minutes_seconds = r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?"
-    return digits if re.fullmatch(hours_minutes_seconds, digits, re.ASCII) else ""
-
-
-def _folded(text: str) -> str:
-    """What two spellings of one value have in common: case, blanks and empty name parts aside."""
-    return re.sub(r"[\s^=]+", " ", text).strip().casefold()
+    return next((text for image in images if (text := text_value(image, keyword))), "")

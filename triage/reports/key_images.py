@@ -23,8 +23,8 @@ from triage.reports.document import (
     put_equipment,
     put_series,
 )
+from triage.reports.document_version import place
 from triage.reports.equipment import Equipment
-from triage.reports.lineage import place
 from triage.reports.reporting import Reporting
 
 KIND = "key_images"

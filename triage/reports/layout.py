@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, zip_longest
 
-from triage.reports import letters
-from triage.reports.sheet import HEIGHT, QUIET, WIDTH, Sheet, Style, leading
+from triage.reports import fonts as letters
+from triage.reports.sheet import HEIGHT, QUIET, WIDTH, Sheet, TextStyle, leading
 
 MARGIN = 36.0
 ROOM = WIDTH - 2 * MARGIN
@@ -19,14 +19,14 @@ BOTTOM = HEIGHT - 42.0  #: where it ends
 GAP = 10.0
 COLUMN = (ROOM - 2 * GAP) / 2  #: width of one of two
 
-BODY = Style(8.5)
-SMALL = Style(7.5)
-FAINT = Style(7.5, QUIET)
-HEADING = Style(10.5, bold=True)
+BODY = TextStyle(8.5)
+SMALL = TextStyle(7.5)
+FAINT = TextStyle(7.5, QUIET)
+HEADING = TextStyle(10.5, bold=True)
 
 
 @dataclass(frozen=True)
-class Block:
+class PageBlock:
     """A part of the page."""
 
     height: float
@@ -35,16 +35,16 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Line:
+class ColumnLine:
     """A line of one of two columns."""
 
     text: str
-    style: Style = BODY
+    style: TextStyle = BODY
 
 
-def paged(blocks: Sequence[Block]) -> list[list[Block]]:
+def paged(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
     """Return the blocks of each sheet."""
-    pages: list[list[Block]] = [[]]
+    pages: list[list[PageBlock]] = [[]]
     room = BOTTOM - TOP
     for block, following in pairwise([*blocks, space()]):
         needed = block.height + (following.height if block.heads else 0)
@@ -56,29 +56,29 @@ def paged(blocks: Sequence[Block]) -> list[list[Block]]:
     return pages
 
 
-def heading(text: str, note: str = "") -> Block:
+def heading(text: str, note: str = "") -> PageBlock:
     """Return a heading, with a note behind it."""
-    return Block(17, partial(_put_heading, text=text, note=note), heads=True)
+    return PageBlock(17, partial(_put_heading, text=text, note=note), heads=True)
 
 
-def space() -> Block:
+def space() -> PageBlock:
     """Return the distance between two parts."""
-    return Block(GAP, _nothing)
+    return PageBlock(GAP, _nothing)
 
 
-def side_by_side(left: Sequence[Line], right: Sequence[Line]) -> Iterator[Block]:
+def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Iterator[PageBlock]:
     """Yield two columns of lines."""
     for pair in zip_longest(left, right):
         high = max(leading(line.style.size) for line in pair if line is not None)
-        yield Block(
+        yield PageBlock(
             high, partial(_put_lines, pair=pair), heads=any(p and p.style.bold for p in pair)
         )
 
 
-def wrapped(text: str, style: Style) -> Iterator[Line]:
+def wrapped(text: str, style: TextStyle) -> Iterator[ColumnLine]:
     """Yield `text` as lines of a column."""
     for line in letters.lines(letters.printable(text), style.size, COLUMN):
-        yield Line(line, style)
+        yield ColumnLine(line, style)
 
 
 def _put_heading(sheet: Sheet, y: float, text: str, note: str) -> None:
@@ -86,7 +86,7 @@ def _put_heading(sheet: Sheet, y: float, text: str, note: str) -> None:
     sheet.text(MARGIN + taken, y + 2.5, note, FAINT, ROOM - taken)
 
 
-def _put_lines(sheet: Sheet, y: float, pair: Sequence[Line | None]) -> None:
+def _put_lines(sheet: Sheet, y: float, pair: Sequence[ColumnLine | None]) -> None:
     for column, line in enumerate(pair):
         if line is not None:
             sheet.text(MARGIN + column * (COLUMN + 2 * GAP), y, line.text, line.style, COLUMN)

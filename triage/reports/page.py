@@ -24,7 +24,8 @@ from triage.domain.assessment import (
     SourceImage,
     in_percent,
 )
-from triage.reports import draft, header, letters, page_findings, views
+from triage.reports import draft, header, page_findings, views
+from triage.reports import fonts as letters
 from triage.reports.content import plain
 from triage.reports.document import TITLE
 from triage.reports.layout import (
@@ -37,8 +38,8 @@ from triage.reports.layout import (
     ROOM,
     SMALL,
     TOP,
-    Block,
-    Line,
+    ColumnLine,
+    PageBlock,
     heading,
     paged,
     side_by_side,
@@ -55,9 +56,9 @@ from triage.reports.sheet import (
     RULE,
     WIDTH,
     Area,
-    Look,
+    BoxStyle,
     Sheet,
-    Style,
+    TextStyle,
     leading,
 )
 
@@ -93,7 +94,7 @@ def render(reporting: Reporting) -> bytes:
         return sheet.finish()
 
 
-def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
+def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:
     assessment = reporting.assessment
     scale = page_findings.axis(assessment.answers)
     yield from _unfamiliar(assessment)
@@ -108,54 +109,54 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
     yield _model(assessment)
 
 
-def _unfamiliar(assessment: Assessment) -> Iterator[Block]:
+def _unfamiliar(assessment: Assessment) -> Iterator[PageBlock]:
     """Above all flags, where the study is none of those that the model knows."""
     found = assessment.familiarity
     if found is not None and not found.known:
-        yield Block(STRANGE + GAP, partial(_put_unfamiliar, found=found))
+        yield PageBlock(STRANGE + GAP, partial(_put_unfamiliar, found=found))
 
 
 def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, STRANGE), Look(AMBER, INK, radius=5))
-    sheet.text(MARGIN + 14, y + 7, UNFAMILIAR, Style(13, bold=True), ROOM - 28)
+    sheet.box(Area(MARGIN, y, ROOM, STRANGE), BoxStyle(AMBER, INK, radius=5))
+    sheet.text(MARGIN + 14, y + 7, UNFAMILIAR, TextStyle(13, bold=True), ROOM - 28)
     strangest = f"Strangest view: {views.title(found.strangest_view)}; {found.figures}"
     sheet.text(MARGIN + 14, y + 26, strangest, BODY, ROOM - 28)
 
 
 def _put_head(sheet: Sheet, patient: Dataset) -> None:
     """The banner and the patient, on every sheet: sheets get parted."""
-    sheet.box(Area(0, 0, WIDTH, 24), Look(AMBER))
-    sheet.text(MARGIN, 7.6, BANNER, Style(9, bold=True), ROOM)
+    sheet.box(Area(0, 0, WIDTH, 24), BoxStyle(AMBER))
+    sheet.text(MARGIN, 7.6, BANNER, TextStyle(9, bold=True), ROOM)
     left, right = ROOM * 0.62, ROOM * 0.36
     name = _person(patient.PatientName) or "name missing"
-    sheet.text(MARGIN, 35, name, Style(13, bold=True), left)
-    quiet = Style(8.5, QUIET)
+    sheet.text(MARGIN, 35, name, TextStyle(13, bold=True), left)
+    quiet = TextStyle(8.5, QUIET)
     born = f"born {_day(patient.PatientBirthDate) or 'unknown'}"
     known = (f"ID {patient.PatientID or 'missing'}", born, f"sex {patient.PatientSex or 'unknown'}")
     sheet.text(MARGIN, 56, "  ·  ".join(known), quiet, left)
     what = patient.get("StudyDescription") or "Cardiac MRI"
-    sheet.text_before(RIGHT, 37, what, Style(9.5, bold=True), right)
+    sheet.text_before(RIGHT, 37, what, TextStyle(9.5, bold=True), right)
     sheet.text_before(
         RIGHT, 51, f"study of {_day(patient.StudyDate) or 'unknown date'}", quiet, right
     )
     sheet.text_before(RIGHT, 63, f"accession {patient.AccessionNumber or 'missing'}", quiet, right)
-    sheet.box(Area(MARGIN, 80, ROOM, 0.8), Look(RULE))
+    sheet.box(Area(MARGIN, 80, ROOM, 0.8), BoxStyle(RULE))
 
 
 def _put_foot(sheet: Sheet, reporting: Reporting, page: str) -> None:
     y = HEIGHT - 30
     if sheet.left_out:
         note = f"{letters.UNPRINTED} stands for letters that this page cannot print"
-        sheet.text(MARGIN, y - 11, note, Style(7.5, bold=True))
-    sheet.box(Area(MARGIN, y, ROOM, 0.6), Look(RULE))
+        sheet.text(MARGIN, y - 11, note, TextStyle(7.5, bold=True))
+    sheet.box(Area(MARGIN, y, ROOM, 0.6), BoxStyle(RULE))
     by = reporting.equipment
     written = f"{by.manufacturer}: {by.name} {by.software_version}, site {by.serial}"
-    sheet.text(MARGIN, y + 5, written, Style(7, QUIET), ROOM - 140)
+    sheet.text(MARGIN, y + 5, written, TextStyle(7, QUIET), ROOM - 140)
     edition = f"revision {reporting.assessment.revision}, {page}"
-    sheet.text_before(RIGHT, y + 5, edition, Style(7, QUIET))
+    sheet.text_before(RIGHT, y + 5, edition, TextStyle(7, QUIET))
 
 
-def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Block]:
+def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:
     shown = _chosen(reporting)
     if shown:
         yield heading("Frames that made the flags", "the foremost of each finding")
@@ -164,7 +165,7 @@ def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Blo
         ]
         seen = [reporting.pictures[source] for source in shown]
         draw = partial(_put_frames, pictures=list(zip(seen, captions, strict=True)))
-        yield Block(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
+        yield PageBlock(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
         yield space()
 
 
@@ -181,13 +182,13 @@ def _chosen(reporting: Reporting) -> Shown:
     return shown
 
 
-def _caption(view: str, names: Sequence[str], place: str) -> list[Line]:
+def _caption(view: str, names: Sequence[str], place: str) -> list[ColumnLine]:
     """The view, the findings that it made, as many as have room, and where to find it."""
-    title, said = Style(SMALL.size, bold=True), _said(names)
+    title, said = TextStyle(SMALL.size, bold=True), _said(names)
     return [
-        *(Line(line, title) for line in _narrow(views.title(view), bold=True)),
-        *(Line(line, SMALL) for line in said),
-        Line(place, FAINT),
+        *(ColumnLine(line, title) for line in _narrow(views.title(view), bold=True)),
+        *(ColumnLine(line, SMALL) for line in said),
+        ColumnLine(place, FAINT),
     ]
 
 
@@ -207,11 +208,11 @@ def _narrow(text: str, *, bold: bool = False) -> list[str]:
 
 
 def _put_frames(
-    sheet: Sheet, y: float, pictures: Sequence[tuple[NDArray[np.uint8], Sequence[Line]]]
+    sheet: Sheet, y: float, pictures: Sequence[tuple[NDArray[np.uint8], Sequence[ColumnLine]]]
 ) -> None:
     for column, (picture, caption) in enumerate(pictures):
         x = MARGIN + column * (SIDE + GAP)
-        sheet.box(Area(x, y, SIDE, SIDE), Look(INK))
+        sheet.box(Area(x, y, SIDE, SIDE), BoxStyle(INK))
         sheet.picture(x, y, SIDE, picture)
         for number, line in enumerate(caption):
             under = y + SIDE + 3 + number * leading(SMALL.size)
@@ -229,7 +230,7 @@ def _place(source: SourceImage, images: Sequence[Dataset]) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers if number is not None)
 
 
-def _draft(assessment: Assessment) -> Iterator[Block]:
+def _draft(assessment: Assessment) -> Iterator[PageBlock]:
     """The sentences under one another, or many of them in one paragraph."""
     yield heading("Draft impression", draft.MARK)
     sentences = draft.sentences(assessment)
@@ -237,61 +238,61 @@ def _draft(assessment: Assessment) -> Iterator[Block]:
         said = letters.lines(letters.printable(part), BODY.size, ROOM - 24)
         for line in said:
             high = leading(BODY.size) + (3 if line is said[-1] else 0)
-            yield Block(high, partial(_put_line, line=line, high=high))
+            yield PageBlock(high, partial(_put_line, line=line, high=high))
     yield space()
 
 
 def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, high), Look(PAPER))
-    sheet.box(Area(MARGIN, y, 3, high), Look(AMBER))
+    sheet.box(Area(MARGIN, y, ROOM, high), BoxStyle(PAPER))
+    sheet.box(Area(MARGIN, y, 3, high), BoxStyle(AMBER))
     sheet.text(MARGIN + 12, y + 2, line, BODY)
 
 
-def _columns(assessment: Assessment) -> tuple[list[Line], list[Line]]:
+def _columns(assessment: Assessment) -> tuple[list[ColumnLine], list[ColumnLine]]:
     """The views, and beside them similar cases; without these, what is missing, and why."""
     used, missing = list(_used(assessment)), list(_missing(assessment))
     similar = list(_similar(assessment.similar, assessment.why_none_similar))
     if assessment.similar:
-        return [*used, Line(""), *missing], similar
-    return used, [*missing, Line(""), *similar] if similar else missing
+        return [*used, ColumnLine(""), *missing], similar
+    return used, [*missing, ColumnLine(""), *similar] if similar else missing
 
 
-def _used(assessment: Assessment) -> Iterator[Line]:
-    yield Line("Views used", HEADING)
+def _used(assessment: Assessment) -> Iterator[ColumnLine]:
+    yield ColumnLine("Views used", HEADING)
     for view in assessment.used:
         series = plain(view.series_description) or "series without description"
         used = f"{views.title(view.view)}: {series}, {_count(len(view.images), 'image')}"
         yield from wrapped(used, BODY)
 
 
-def _missing(assessment: Assessment) -> Iterator[Line]:
-    yield Line("Views missing", HEADING)
+def _missing(assessment: Assessment) -> Iterator[ColumnLine]:
+    yield ColumnLine("Views missing", HEADING)
     for gap in assessment.missing:
         yield from wrapped(f"{views.title(gap.view)}: {gap.reason}", BODY)
     if not assessment.missing:
-        yield Line("none", BODY)
+        yield ColumnLine("none", BODY)
     unused = sum(stack.images for stack in assessment.unused)
     if unused:
         stacks = _count(len(assessment.unused), "stack")
-        yield Line(f"{_count(unused, 'image')} in {stacks} not looked at", FAINT)
+        yield ColumnLine(f"{_count(unused, 'image')} in {stacks} not looked at", FAINT)
 
 
-def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[Line]:
+def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[ColumnLine]:
     if cases or why_none:
-        yield Line("Similar cases", HEADING)
+        yield ColumnLine("Similar cases", HEADING)
     for rank, case in enumerate(cases, start=1):
         # Only the patient's own has no key.
         whose = f"another patient, key {case.key}" if case.key else "this patient's own"
         yield from wrapped(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
         if case.likeness is not None:
-            yield Line(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
+            yield ColumnLine(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
         if case.study_uid:
             yield from wrapped(f"study {case.study_uid}", FAINT)
     if why_none:
         yield from wrapped(why_none, FAINT)
 
 
-def _model(assessment: Assessment) -> Block:
+def _model(assessment: Assessment) -> PageBlock:
     model = assessment.model
     trained = "trained" if model.trained else "UNTRAINED"
     digests = f"SHA-256 {model.digest[:16]}…; findings SHA-256 {assessment.findings_digest[:16]}…"
@@ -300,7 +301,7 @@ def _model(assessment: Assessment) -> Block:
         *_familiar(assessment),
         *letters.lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
-    return Block(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
+    return PageBlock(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
 
 
 def _familiar(assessment: Assessment) -> Iterator[str]:
@@ -311,7 +312,7 @@ def _familiar(assessment: Assessment) -> Iterator[str]:
 
 
 def _put_model(sheet: Sheet, y: float, said: Sequence[str]) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, 0.6), Look(RULE))
+    sheet.box(Area(MARGIN, y, ROOM, 0.6), BoxStyle(RULE))
     sheet.lines(MARGIN, y + 6, said, FAINT)
 
 

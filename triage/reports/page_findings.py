@@ -11,7 +11,8 @@ from itertools import zip_longest
 from math import ceil, isfinite
 
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
-from triage.reports import draft, letters
+from triage.reports import draft
+from triage.reports import fonts as letters
 from triage.reports.layout import (
     BODY,
     COLUMN,
@@ -20,7 +21,7 @@ from triage.reports.layout import (
     MARGIN,
     RIGHT,
     ROOM,
-    Block,
+    PageBlock,
     heading,
     space,
 )
@@ -33,9 +34,9 @@ from triage.reports.sheet import (
     TRACK,
     WHITE,
     Area,
-    Look,
+    BoxStyle,
     Sheet,
-    Style,
+    TextStyle,
     leading,
 )
 
@@ -45,7 +46,7 @@ VERDICT = 50.0
 
 
 @dataclass(frozen=True)
-class Axis:
+class ScoreAxis:
     """The scale that all bars share."""
 
     low: float
@@ -57,7 +58,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Form:
+class RowForm:
     """The form of a row."""
 
     height: float
@@ -68,37 +69,37 @@ class Form:
     bar_ends: float = 0.70  #: likewise
 
 
-TALL = Form(19, 10, 9)
-MIDDLE = Form(15.5, 8.5, 7)
-LOW = Form(12.4, 8, 6)
-HALF = Form(12.4, 7.5, 6, COLUMN, 0.56, 0.72)
+TALL = RowForm(19, 10, 9)
+MIDDLE = RowForm(15.5, 8.5, 7)
+LOW = RowForm(12.4, 8, 6)
+HALF = RowForm(12.4, 7.5, 6, COLUMN, 0.56, 0.72)
 
 
-def verdict(assessment: Assessment) -> Block:
+def verdict(assessment: Assessment) -> PageBlock:
     """Return what it all comes to."""
     put = {Flag.YES: _put_flagged, Flag.NO: _put_quiet, Flag.NOT_EVALUATED: _put_silent}
-    return Block(VERDICT + GAP, partial(put[assessment.flag], assessment=assessment))
+    return PageBlock(VERDICT + GAP, partial(put[assessment.flag], assessment=assessment))
 
 
-def axis(answers: Sequence[Answer]) -> Axis:
+def axis(answers: Sequence[Answer]) -> ScoreAxis:
     """Return a scale on which every score and threshold has its place."""
     numbers = [n for a in answers for n in (a.score, a.threshold) if n is not None and isfinite(n)]
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
-    return Axis(low * 1.08, high * 1.08 if high > 0 else 1.0)
+    return ScoreAxis(low * 1.08, high * 1.08 if high > 0 else 1.0)
 
 
-def flagged(assessment: Assessment, scale: Axis) -> Iterator[Block]:
+def flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]:
     """Yield the flagged findings."""
     answers = [answer for answer in assessment.answers if answer.flag is Flag.YES]
     if answers:
         yield heading("Flagged", LEGEND)
         form = _narrowed(TALL if len(answers) <= FEW else LOW, answers)
         for answer in answers:
-            yield Block(form.height, partial(_put_row, row=(answer, scale, form)))
+            yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
         yield space()
 
 
-def not_flagged(assessment: Assessment, scale: Axis) -> Iterator[Block]:
+def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]:
     """Yield the findings that are not flagged; many of them in two columns."""
     answers = [answer for answer in assessment.answers if answer.flag is Flag.NO]
     if not answers:
@@ -107,15 +108,15 @@ def not_flagged(assessment: Assessment, scale: Axis) -> Iterator[Block]:
     if len(answers) <= FEW:
         form = _narrowed(MIDDLE, answers)
         for answer in answers:
-            yield Block(form.height, partial(_put_row, row=(answer, scale, form)))
+            yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
     else:
         half = ceil(len(answers) / 2)
         for pair in zip_longest(answers[:half], answers[half:]):
-            yield Block(HALF.height, partial(_put_pair, pair=pair, scale=scale))
+            yield PageBlock(HALF.height, partial(_put_pair, pair=pair, scale=scale))
     yield space()
 
 
-def _narrowed(form: Form, answers: Sequence[Answer]) -> Form:
+def _narrowed(form: RowForm, answers: Sequence[Answer]) -> RowForm:
     """The form with letters small enough for the longest name; beyond that, names are cut."""
     room = form.width * form.name_room - 14
     names = [letters.printable(answer.finding.name) for answer in answers]
@@ -125,7 +126,7 @@ def _narrowed(form: Form, answers: Sequence[Answer]) -> Form:
     return replace(form, name=next(fits, 7.5))
 
 
-def not_evaluated(assessment: Assessment) -> Iterator[Block]:
+def not_evaluated(assessment: Assessment) -> Iterator[PageBlock]:
     """Yield a box without bars for each reason: there is nothing to compare."""
     by_reason = draft.not_evaluated(assessment.answers)
     if not by_reason:
@@ -135,31 +136,31 @@ def not_evaluated(assessment: Assessment) -> Iterator[Block]:
         said = _lines("; ".join(names), BODY)
         why = _lines(f"Why: {reason}", FAINT)
         high = len(said) * leading(BODY.size) + len(why) * leading(FAINT.size) + 11
-        yield Block(high + 4, partial(_put_box, said=said, why=why, high=high))
+        yield PageBlock(high + 4, partial(_put_box, said=said, why=why, high=high))
     yield space()
 
 
-def _lines(text: str, style: Style) -> list[str]:
+def _lines(text: str, style: TextStyle) -> list[str]:
     return letters.lines(letters.printable(text), style.size, ROOM - 24)
 
 
 def _put_flagged(sheet: Sheet, y: float, assessment: Assessment) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, VERDICT), Look(RED, radius=5))
+    sheet.box(Area(MARGIN, y, ROOM, VERDICT), BoxStyle(RED, radius=5))
     flags = [answer.flag for answer in assessment.answers]
     large = f"{flags.count(Flag.YES)} of {len(flags)} findings flagged"
     _put_words(sheet, y, (large, _coverage(assessment)), WHITE)
-    _put_priority(sheet, y, ("Read sooner", "suggested priority"), Style(15, WHITE, bold=True))
+    _put_priority(sheet, y, ("Read sooner", "suggested priority"), TextStyle(15, WHITE, bold=True))
 
 
 def _put_quiet(sheet: Sheet, y: float, assessment: Assessment) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, VERDICT), Look(PAPER, SLATE, radius=5))
+    sheet.box(Area(MARGIN, y, ROOM, VERDICT), BoxStyle(PAPER, SLATE, radius=5))
     small = f"{_coverage(assessment)}. Not flagged does not mean absent."
     _put_words(sheet, y, ("No finding flagged", small), INK)
     _put_unchanged(sheet, y)
 
 
 def _put_silent(sheet: Sheet, y: float, assessment: Assessment) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, VERDICT), Look(edge=QUIET, dashed=True, radius=5))
+    sheet.box(Area(MARGIN, y, ROOM, VERDICT), BoxStyle(edge=QUIET, dashed=True, radius=5))
     small = f"{_coverage(assessment)}. Nothing can be said about this study."
     _put_words(sheet, y, ("Not evaluated", small), INK)
     _put_unchanged(sheet, y)
@@ -173,54 +174,56 @@ def _coverage(assessment: Assessment) -> str:
 
 def _put_unchanged(sheet: Sheet, y: float) -> None:
     words = ("Order unchanged", "no priority suggested")
-    _put_priority(sheet, y + 1, words, Style(11, QUIET, bold=True))
+    _put_priority(sheet, y + 1, words, TextStyle(11, QUIET, bold=True))
 
 
 def _put_words(sheet: Sheet, y: float, words: tuple[str, str], colour: str) -> None:
-    sheet.text(MARGIN + 14, y + 7, words[0], Style(18, colour, bold=True))
-    sheet.text(MARGIN + 14, y + 32, words[1], Style(8.5, colour))
+    sheet.text(MARGIN + 14, y + 7, words[0], TextStyle(18, colour, bold=True))
+    sheet.text(MARGIN + 14, y + 32, words[1], TextStyle(8.5, colour))
 
 
-def _put_priority(sheet: Sheet, y: float, words: tuple[str, str], style: Style) -> None:
+def _put_priority(sheet: Sheet, y: float, words: tuple[str, str], style: TextStyle) -> None:
     sheet.text_before(RIGHT - 14, y + 10, words[0], style)
-    sheet.text_before(RIGHT - 14, y + 32, words[1], Style(8.5, style.colour))
+    sheet.text_before(RIGHT - 14, y + 32, words[1], TextStyle(8.5, style.colour))
 
 
-def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: Axis) -> None:
+def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: ScoreAxis) -> None:
     for column, answer in enumerate(pair):
         if answer is not None:
             _put_row(sheet, y, (answer, scale, HALF), MARGIN + column * (COLUMN + 2 * GAP))
 
 
-def _put_row(sheet: Sheet, y: float, row: tuple[Answer, Axis, Form], x: float = MARGIN) -> None:
+def _put_row(
+    sheet: Sheet, y: float, row: tuple[Answer, ScoreAxis, RowForm], x: float = MARGIN
+) -> None:
     """Name, bar, score and threshold, and what is claimed."""
     answer, scale, form = row
     is_flag = answer.flag is Flag.YES
     if is_flag:
-        sheet.box(Area(x, y, 4, form.bar + 3), Look(RED))
+        sheet.box(Area(x, y, 4, form.bar + 3), BoxStyle(RED))
     room = form.width * form.name_room - 14
-    name = Style(form.name, bold=is_flag)
+    name = TextStyle(form.name, bold=is_flag)
     sheet.text(x + 9, y, answer.finding.name, name, room)
     ends = (x + form.width * form.name_room, x + form.width * form.bar_ends)
     _put_bar(sheet, Area(ends[0], y + 1.5, ends[1] - ends[0], form.bar), answer, scale)
     score, threshold = draft.figures(answer)
     colour = RED if is_flag else INK
-    sheet.text_before(ends[1] + 37, y, score, Style(form.name, colour, bold=True))
+    sheet.text_before(ends[1] + 37, y, score, TextStyle(form.name, colour, bold=True))
     small = y + (form.name - 7) / 2
-    sheet.text(ends[1] + 41, small, f"| {threshold}" if threshold else "", Style(7, QUIET))
-    sheet.text_before(x + form.width, small, _claim(answer), Style(7, colour, bold=is_flag))
+    sheet.text(ends[1] + 41, small, f"| {threshold}" if threshold else "", TextStyle(7, QUIET))
+    sheet.text_before(x + form.width, small, _claim(answer), TextStyle(7, colour, bold=is_flag))
 
 
-def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: Axis) -> None:
+def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: ScoreAxis) -> None:
     x, y, wide, high = area
-    sheet.box(area, Look(TRACK, radius=1.5))
+    sheet.box(area, BoxStyle(TRACK, radius=1.5))
     if answer.score is not None and isfinite(answer.score):
         left, right = sorted((scale.at(0), scale.at(answer.score)))
         colour = RED if answer.flag is Flag.YES else SLATE
-        sheet.box(Area(x + left * wide, y, (right - left) * wide, high), Look(colour))
+        sheet.box(Area(x + left * wide, y, (right - left) * wide, high), BoxStyle(colour))
     if answer.threshold is not None and isfinite(answer.threshold):
         at = x + scale.at(answer.threshold) * wide
-        sheet.box(Area(at - 0.7, y - 2, 1.4, high + 4), Look(INK))
+        sheet.box(Area(at - 0.7, y - 2, 1.4, high + 4), BoxStyle(INK))
 
 
 def _claim(answer: Answer) -> str:
@@ -230,6 +233,6 @@ def _claim(answer: Answer) -> str:
 
 
 def _put_box(sheet: Sheet, y: float, said: Sequence[str], why: Sequence[str], high: float) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, high), Look(edge=QUIET, dashed=True, radius=3))
+    sheet.box(Area(MARGIN, y, ROOM, high), BoxStyle(edge=QUIET, dashed=True, radius=3))
     sheet.lines(MARGIN + 12, y + 5, said, BODY)
     sheet.lines(MARGIN + 12, y + 5 + len(said) * leading(BODY.size), why, FAINT)

@@ -7,12 +7,13 @@ says that nobody verified it.
 from pydicom.uid import EncapsulatedPDFStorage
 
 from triage.domain.delivery import Product
-from triage.reports import codes, companion, header, page, part10, references
+from triage.reports import codes, header, page, part10, references
+from triage.reports import rendered_document as companion
 from triage.reports.document import TITLE
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
-ABOUT = companion.Kind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
+ABOUT = companion.RenderedKind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
 
 
 def build(reporting: Reporting) -> Product:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from triage.dicom.patient import refuse_two_patients
 from triage.domain.assessment import Assessment, Disclosure, SourceImage, disclosed
 from triage.domain.delivery import Product
 from triage.reports.equipment import Equipment
-from triage.reports.header import refuse_two_patients
 
 
 @dataclass(frozen=True)

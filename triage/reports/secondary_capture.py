@@ -14,7 +14,8 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage as Multi
 from pydicom.uid import SecondaryCaptureImageStorage as SingleFrame
 
 from triage.domain.delivery import Product
-from triage.reports import companion, header, page, part10
+from triage.reports import header, page, part10
+from triage.reports import rendered_document as companion
 from triage.reports.reporting import Reporting
 
 KIND = "secondary_capture"
@@ -35,7 +36,7 @@ def build(reporting: Reporting) -> Product:
         frames = pictures(page.render(reporting))  # (sheets, H, W, 3)
         shown = frames.tobytes()
         sop_class = SingleFrame if len(frames) == 1 else MultiFrame
-        about = companion.Kind(KIND, sop_class, "OT", 9903, encoder_version="1")
+        about = companion.RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="1")
         capture = companion.begun(about, reporting, shown)
         capture.SourceImageSequence = companion.sources(reporting)
         _put_image(capture, frames)

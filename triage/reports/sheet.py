@@ -17,7 +17,7 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from triage.reports.letters import UNPRINTED, Face, fitted, font, printable, runs, width
+from triage.reports.fonts import UNPRINTED, Face, fitted, font, printable, runs, width
 
 #: Streams are bytes, not ASCII letters, which are a quarter longer.
 rl_config.useA85 = 0
@@ -37,7 +37,7 @@ WHITE = "#ffffff"
 
 
 @dataclass(frozen=True)
-class Style:
+class TextStyle:
     """How a text looks."""
 
     size: float = 8.5
@@ -46,7 +46,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Look:
+class BoxStyle:
     """How a box looks; a dashed edge says that there is nothing in it."""
 
     fill: str | None = None
@@ -85,23 +85,25 @@ class Sheet:
         self._canvas.setAuthor("")
         self._canvas.setCreator("")
 
-    def text(self, x: float, y: float, text: str, style: Style, room: float = WIDTH) -> float:
+    def text(self, x: float, y: float, text: str, style: TextStyle, room: float = WIDTH) -> float:
         """Draw a line whose top is at `y`, cut to `room`; return its width."""
         clean = self._clean(text, style, room)
         self._put(x, y, clean, style)
         return width(clean, style.size, bold=style.bold)
 
-    def text_before(self, x: float, y: float, text: str, style: Style, room: float = WIDTH) -> None:
+    def text_before(
+        self, x: float, y: float, text: str, style: TextStyle, room: float = WIDTH
+    ) -> None:
         """Draw a line that ends at `x`."""
         clean = self._clean(text, style, room)
         self._put(x - width(clean, style.size, bold=style.bold), y, clean, style)
 
-    def lines(self, x: float, y: float, texts: Sequence[str], style: Style) -> None:
+    def lines(self, x: float, y: float, texts: Sequence[str], style: TextStyle) -> None:
         """Draw lines under one another."""
         for number, line in enumerate(texts):
             self.text(x, y + number * leading(style.size), line, style)
 
-    def box(self, area: Area, look: Look) -> None:
+    def box(self, area: Area, look: BoxStyle) -> None:
         """Draw a rectangle."""
         pen = self._canvas
         pen.saveState()
@@ -125,12 +127,12 @@ class Sheet:
         bottom = HEIGHT - y - (side + h) / 2
         self._canvas.drawImage(grey, x + (side - w) / 2, bottom, w, h)
 
-    def _clean(self, text: str, style: Style, room: float) -> str:
+    def _clean(self, text: str, style: TextStyle, room: float) -> str:
         clean = fitted(printable(text), style.size, room, bold=style.bold)
         self.left_out = self.left_out or UNPRINTED in clean
         return clean
 
-    def _put(self, x: float, y: float, clean: str, style: Style) -> None:
+    def _put(self, x: float, y: float, clean: str, style: TextStyle) -> None:
         pen = self._canvas.beginText(x, HEIGHT - y - BASELINE * style.size)
         pen.setFillColor(HexColor(style.colour))
         for face, piece in runs(clean, bold=style.bold):

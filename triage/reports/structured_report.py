@@ -16,8 +16,8 @@ from triage.domain.delivery import Product
 from triage.reports import codes, header, part10, references, tree
 from triage.reports.content import readable
 from triage.reports.document import put_current_evidence, put_equipment, put_series
+from triage.reports.document_version import place
 from triage.reports.equipment import Equipment
-from triage.reports.lineage import place
 from triage.reports.reporting import Reporting
 
 KIND = "structured_report"

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, distinct, func, insert, select, update
 
-from triage.domain.announcement import Announced, Changed, Stage
-from triage.ports import Clock
+from triage.domain.announcement import AnnouncedStudy, AnnouncementChange, Stage
+from triage.ports.clock import Clock
 from triage.store.database import Database, anew
 from triage.store.schema import announced_instances, announcements, instances
 
@@ -48,16 +48,16 @@ class SqlAnnouncements:
     @anew
     def change(
         self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
-    ) -> Changed:
+    ) -> AnnouncementChange:
         """Change an announcement that is in progress; None leaves what was said."""
         mine = announcements.c.uid == uid
         values: dict[str, Any] = {"at": self._clock.now()}
         with self._database.writing() as connection:
             last = connection.scalar(select(announcements.c.stage).where(mine).with_for_update())
             if last is None:
-                return Changed.UNKNOWN
+                return AnnouncementChange.UNKNOWN
             if last != Stage.IN_PROGRESS:
-                return Changed.FINAL
+                return AnnouncementChange.FINAL
             if stage is not None:
                 values["stage"] = stage
             connection.execute(update(announcements).where(mine).values(values))
@@ -65,9 +65,9 @@ class SqlAnnouncements:
                 gone = delete(announced_instances).where(announced_instances.c.uid == uid)
                 connection.execute(gone)
                 _remember(connection, uid, sop_instance_uids)
-            return Changed.DONE
+            return AnnouncementChange.DONE
 
-    def of_study(self, study_uid: str) -> Announced | None:
+    def of_study(self, study_uid: str) -> AnnouncedStudy | None:
         """Return what is announced of a study, None where nothing is."""
         mine = announcements.c.study_uid == study_uid
         stages = select(announcements.c.stage).where(mine)
@@ -84,7 +84,7 @@ class SqlAnnouncements:
             if not found:
                 return None
             announced, here = connection.execute(count).one()
-        return Announced(
+        return AnnouncedStudy(
             announced,
             here,
             in_progress=Stage.IN_PROGRESS in found,

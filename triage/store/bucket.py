@@ -36,9 +36,9 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
-from triage.config import Spool as Settings
+from triage.config import SpoolSettings as Settings
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
-from triage.domain.retention import Lying
+from triage.domain.retention import StoredFile
 
 #: Bytes of a part; a larger file is sent in several, one of them in memory at a time.
 PART = 16 << 20
@@ -133,7 +133,7 @@ class Bucket:
         for each in self.objects(prefix):
             yield each.path
 
-    def objects(self, prefix: str) -> Iterator[Lying]:
+    def objects(self, prefix: str) -> Iterator[StoredFile]:
         """Yield what lies below the keys that begin so."""
         self._refuse_while_away()
         with self._in_our_words():
@@ -141,7 +141,7 @@ class Bucket:
             for page in pages.paginate(Bucket=self._name, Prefix=self._prefix + prefix):
                 for each in page.get("Contents", ()):
                     key = each["Key"].removeprefix(self._prefix)
-                    yield Lying(key, each["Size"], each["LastModified"].timestamp())
+                    yield StoredFile(key, each["Size"], each["LastModified"].timestamp())
 
     def abandon(self, older_than_s: float) -> None:
         """Give up what was begun so long ago and never became an object."""

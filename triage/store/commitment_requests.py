@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState
-from triage.ports import Clock
-from triage.store import rows
+from triage.ports.clock import Clock
+from triage.store import ledger_statements as rows
 from triage.store.database import Database, anew
 from triage.store.schema import commitment_requests, deliveries
 

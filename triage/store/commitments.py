@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
 
-from triage.domain.commitment import Commitment, Kept, Reference
-from triage.ports import Clock
+from triage.domain.commitment import Commitment, ReceivedInstance, Reference
+from triage.ports.clock import Clock
 from triage.store.database import Database, anew
 from triage.store.schema import commitments, instances, studies
 
@@ -73,10 +73,10 @@ class SqlCommitments:
         with self._database.writing() as connection:
             connection.execute(changed)
 
-    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[Kept]]:
+    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
         """Return what was received under SOP Instance UIDs, in whatever study, and stays."""
         going = select(studies.c.study_uid).where(studies.c.pruning)
-        found: dict[str, list[Kept]] = {}
+        found: dict[str, list[ReceivedInstance]] = {}
         columns = (instances.c.sop_class_uid, instances.c.path, instances.c.digest)
         with self._database.reading() as connection:
             for start in range(0, len(uids), AT_ONCE):
@@ -86,7 +86,7 @@ class SqlCommitments:
                 for uid, *values in connection.execute(
                     query.where(instances.c.sop_instance_uid.in_(some))
                 ):
-                    found.setdefault(uid, []).append(Kept(*values))
+                    found.setdefault(uid, []).append(ReceivedInstance(*values))
         return found
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, exists, func, select, update
 
 from triage.domain.delivery import DeliveryState, GivenUp
 from triage.domain.study import Event, State
-from triage.ports import Clock
-from triage.store import rows
+from triage.ports.clock import Clock
+from triage.store import ledger_statements as rows
 from triage.store.database import Database, anew
 from triage.store.schema import deliveries, products
 

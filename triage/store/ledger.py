@@ -12,17 +12,17 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, select
 
+from triage.concurrency.batching import BatchedCall
 from triage.domain.census import Census
-from triage.domain.completeness import Stack
+from triage.domain.completeness import StackCount
 from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.errors import BeingRemoved
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
-from triage.ports import Clock
-from triage.store import rows
+from triage.ports.clock import Clock
+from triage.store import ledger_statements as rows
 from triage.store.database import Database, anew
 from triage.store.schema import deliveries, history, incidents, instances, studies
-from triage.together import Together
 
 
 @dataclass
@@ -45,7 +45,7 @@ class SqlLedger:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._record_together = Together(self._record_all)
+        self._record_together = BatchedCall(self._record_all)
 
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
@@ -161,7 +161,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return sorted(connection.scalars(query))
 
-    def stacks(self, study_uid: str, revision: int) -> Sequence[Stack]:
+    def stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
         """Return the images by series and place, where they say of how many they are."""
         said = func.max(instances.c.cardiac_images)
         query = (
@@ -171,7 +171,7 @@ class SqlLedger:
             .having(said > 0)
         )
         with self._database.reading() as connection:
-            return [Stack(images, expected) for images, expected in connection.execute(query)]
+            return [StackCount(images, expected) for images, expected in connection.execute(query)]
 
     def removed_instances(self, study_uid: str) -> int:
         """Return how many instances a study had whose images were removed; 0: none were."""

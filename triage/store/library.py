@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from triage.cases.typical import Known, Typical
-from triage.cases.vectors import Vectors, similarities
+from triage.cases.typical import Known, TypicalSimilarity
+from triage.cases.vectors import VectorFile, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 from triage.store.case_columns import CASE, before, columns_of, conditions
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
@@ -38,9 +38,9 @@ class ExactLibrary:
         self._folder = folder
         self._width = width
         self._bundle = bundle
-        self._vectors = Vectors(folder / f"{bundle}.f16", width)
+        self._vectors = VectorFile(folder / f"{bundle}.f16", width)
         self._threads = threads
-        self._typical = Typical()
+        self._typical = TypicalSimilarity()
 
     def add(self, case: Case, embedding: Embedding) -> None:
         """Keep a case; one that is known is replaced, and one of a forgotten patient left out.
@@ -142,7 +142,7 @@ class ExactLibrary:
         )
         left = connection.execute(query).all()
         for each in left:  # before the rows that know of them are gone
-            Vectors(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
+            VectorFile(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
         connection.execute(delete(cases).where(which))
         self._erase_nobodys(connection)
         return len(left)
@@ -164,7 +164,7 @@ class ExactLibrary:
         for bundle in connection.execute(select(case_rows)).all():
             query = select(cases.c.row).where(cases.c.bundle == bundle.bundle)
             owned = np.fromiter(connection.scalars(query), np.int64)
-            vectors = Vectors(self._folder / f"{bundle.bundle}.f16", bundle.width)
+            vectors = VectorFile(self._folder / f"{bundle.bundle}.f16", bundle.width)
             vectors.erase_but(owned, bundle.next)
 
     @property

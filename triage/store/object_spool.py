@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from triage.crash_points import CrashPoint, reached
+from triage.dicom.fast_header import read_identity_of
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
-from triage.domain.instance import Identity, Outcome, Receipt
-from triage.domain.retention import Lying
-from triage.imaging.head import read_identity_of
-from triage.ports import Aside
-from triage.steps import Step, reached
+from triage.domain.instance import Identity, Receipt, ReceiptOutcome
+from triage.domain.retention import StoredFile
+from triage.ports.spool import StagedFile
 from triage.store.spool import (
     ABANDONED_S,
     KEPT,
-    FileAside,
-    Incoming,
+    LocalStagedFile,
+    StagingFolder,
     free_bytes_of,
     name_apart,
     name_of,
@@ -51,11 +51,11 @@ class ObjectSpool:
 
     def __init__(self, bucket: "Bucket", state_dir: Path) -> None:
         self._bucket = bucket
-        self._incoming = Incoming(state_dir / "spool")
+        self._incoming = StagingFolder(state_dir / "spool")
         self._trying = threading.Lock()
         self._is_tried = False
 
-    def aside(self) -> FileAside:
+    def aside(self) -> LocalStagedFile:
         """Open a new file for what arrives."""
         return self._incoming.aside()
 
@@ -63,25 +63,25 @@ class ObjectSpool:
         """Keep an instance durably; the same bytes twice change nothing."""
         return self.keep_file(identity, self._incoming.written(part10))
 
-    def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
+    def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
-        name, outcome = name_of(identity), Outcome.NEW
+        name, outcome = name_of(identity), ReceiptOutcome.NEW
         with room(), aside:
             self._be_sure()
-            reached(Step.DURABLE)
+            reached(CrashPoint.DURABLE)
             if not self._bucket.put(ROOT + name, aside.path, aside.digest):
-                outcome = Outcome.DUPLICATE
+                outcome = ReceiptOutcome.DUPLICATE
                 if not self._holds(name, aside):
-                    name, outcome = name_apart(identity, aside.digest), Outcome.CONFLICT
+                    name, outcome = name_apart(identity, aside.digest), ReceiptOutcome.CONFLICT
                     self._bucket.put(ROOT + name, aside.path, aside.digest)
-            reached(Step.NAMED)
+            reached(CrashPoint.NAMED)
         return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
         """Keep refused bytes apart; return their key, without the prefix."""
         return self.quarantine_file(self._incoming.written(part10))
 
-    def quarantine_file(self, aside: Aside) -> str:
+    def quarantine_file(self, aside: StagedFile) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
         key = f"{QUARANTINE}{aside.digest}.bin"
         with room(), aside:
@@ -102,7 +102,7 @@ class ObjectSpool:
             identity = read_identity_of(aside.path)
             if path != name_of(identity):
                 return self.keep_file(identity, aside)
-            return Receipt(identity, path, aside.digest, Outcome.DUPLICATE)
+            return Receipt(identity, path, aside.digest, ReceiptOutcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
         """Remove a file that lies in the spool under a name that is not its own."""
@@ -127,7 +127,7 @@ class ObjectSpool:
         """Return None: an object store says nothing of its room."""
         return None
 
-    def lying(self, study_uid: str) -> Sequence[Lying]:
+    def lying(self, study_uid: str) -> Sequence[StoredFile]:
         """Return all that is kept of a study, conflicting copies too."""
         found = self._bucket.objects(f"{ROOT}{study_uid}/")
         return [replace(each, path=each.path.removeprefix(ROOT)) for each in found]
@@ -137,7 +137,7 @@ class ObjectSpool:
         for path in paths:
             self._bucket.remove(ROOT + path)
 
-    def quarantined(self) -> Sequence[Lying]:
+    def quarantined(self) -> Sequence[StoredFile]:
         """Return all that was quarantined."""
         return list(self._bucket.objects(QUARANTINE))
 
@@ -169,7 +169,7 @@ class ObjectSpool:
                 raise SpoolAway(str(error)) from error
             self._is_tried = True
 
-    def _holds(self, name: str, aside: Aside) -> bool:
+    def _holds(self, name: str, aside: StagedFile) -> bool:
         """Tell whether the data set of what lies there is the same."""
         try:
             if self._bucket.digest(ROOT + name) == aside.digest:
@@ -180,7 +180,7 @@ class ObjectSpool:
             raise SpoolAway("the first copy was removed at this moment: send it again") from None
 
     @contextmanager
-    def _fetched(self, path: str) -> Iterator[FileAside]:
+    def _fetched(self, path: str) -> Iterator[LocalStagedFile]:
         """Yield a copy of a file on the local disk."""
         with self.aside() as aside:
             self._bucket.read(ROOT + path, aside.write)

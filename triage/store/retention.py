@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from triage.domain.delivery import UNDER_WAY
-from triage.domain.retention import Ended
+from triage.domain.retention import EndedStudy
 from triage.domain.study import ENDED, State
-from triage.ports import Clock
+from triage.ports.clock import Clock
 from triage.store.database import Database, anew
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
@@ -44,18 +44,18 @@ class SqlRetention:
         self._database = database
         self._clock = clock
 
-    def with_images(self) -> Sequence[Ended]:
+    def with_images(self) -> Sequence[EndedStudy]:
         """Return the studies that have ended and whose images are here."""
         here = exists().where(instances.c.study_uid == studies.c.study_uid)
         return self._ended(_ended().where(here))
 
-    def with_products(self) -> Sequence[Ended]:
+    def with_products(self) -> Sequence[EndedStudy]:
         """Return the studies that have ended and whose reports are here."""
         said = select(products.c.study_uid).where(func.length(products.c.content) > 0)
         return self._ended(_ended().where(studies.c.study_uid.in_(said)))
 
     @anew
-    def mark(self, chosen: Collection[Ended]) -> Sequence[str]:
+    def mark(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
         """Say that the images of studies go; return of which: some may have begun or ended anew."""
         in_order = sorted(chosen, key=lambda each: each.study_uid)  # as receivers lock them
         with self._database.writing() as connection:
@@ -106,7 +106,7 @@ class SqlRetention:
             return connection.scalar(query.where(products.c.study_uid == study_uid)) or 0
 
     @anew
-    def remove_products(self, chosen: Ended) -> bool:
+    def remove_products(self, chosen: EndedStudy) -> bool:
         """Remove what is said in the reports on a study; that there were some stays known.
 
         So a later report still names the one that it replaces. False where the study began anew,
@@ -144,13 +144,13 @@ class SqlRetention:
         """Leave nothing in the database's files of what was removed."""
         self._database.shred()
 
-    def _ended(self, query: Select[tuple[str, float, float]]) -> Sequence[Ended]:
+    def _ended(self, query: Select[tuple[str, float, float]]) -> Sequence[EndedStudy]:
         with self._database.reading() as connection:
             found = connection.execute(query).all()
             states = _states_of(connection)
         return sorted(
             (
-                Ended(row.study_uid, states[row.study_uid], max(row.changed, row.arrived))
+                EndedStudy(row.study_uid, states[row.study_uid], max(row.changed, row.arrived))
                 for row in found
             ),
             key=lambda each: each.since,
@@ -188,7 +188,7 @@ def _locked(connection: Connection, study_uid: str) -> Sequence[Any]:
     return rows
 
 
-def _is_still(connection: Connection, chosen: Ended) -> bool:
+def _is_still(connection: Connection, chosen: EndedStudy) -> bool:
     """Tell, with its rows locked, whether nothing has happened to a study that had ended."""
     study_uid = chosen.study_uid
     rows = _locked(connection, study_uid)

@@ -29,7 +29,7 @@ from sqlalchemy.types import TypeEngine
 DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
 
 
-class Told(TypeDecorator[str]):
+class ExternalText(TypeDecorator[str]):
     """What others have said, as every database takes it: PostgreSQL takes no NUL and no more."""
 
     impl = Text
@@ -56,7 +56,7 @@ studies = Table(
     Column("study_uid", String(64), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("state", String(16), nullable=False),
-    Column("reason", Told(), nullable=False),
+    Column("reason", ExternalText(), nullable=False),
     Column("first_instance_at", Float, nullable=False),
     Column("last_instance_at", Float, nullable=False),
     Column("instances", Integer, nullable=False),
@@ -80,15 +80,15 @@ instances = Table(
     Column("sop_instance_uid", String(64), primary_key=True),
     Column("series_uid", String(64), nullable=False),
     Column("sop_class_uid", String(64), nullable=False),
-    Column("modality", Told(16), nullable=False),
+    Column("modality", ExternalText(16), nullable=False),
     Column("path", Text, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("revision", Integer, nullable=False),  # the first revision that has it
-    Column("calling_ae", Told(16), nullable=False),
-    Column("address", Told(64), nullable=False),
+    Column("calling_ae", ExternalText(16), nullable=False),
+    Column("address", ExternalText(64), nullable=False),
     Column("received_at", Float, nullable=False),
     Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
-    Column("place", Told(64), nullable=False, server_default=""),
+    Column("place", ExternalText(64), nullable=False, server_default=""),
     # for who asks for storage commitment, and for one that comes again under another study
     Index("instances_by_uid", "sop_instance_uid"),
 )
@@ -149,7 +149,7 @@ history = Table(
     Column("at", Float, nullable=False),
     Column("event", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Told(), nullable=False),
+    Column("reason", ExternalText(), nullable=False),
 )
 
 incidents = Table(
@@ -158,10 +158,10 @@ incidents = Table(
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("kind", String(32), nullable=False),
-    Column("detail", Told(), nullable=False),
-    Column("calling_ae", Told(16), nullable=False),
-    Column("address", Told(64), nullable=False),
-    Column("path", Told(), nullable=False),
+    Column("detail", ExternalText(), nullable=False),
+    Column("calling_ae", ExternalText(16), nullable=False),
+    Column("address", ExternalText(64), nullable=False),
+    Column("path", ExternalText(), nullable=False),
     Column("times", Integer, nullable=False, server_default="1"),  # `at` is the last of them
 )
 
@@ -191,7 +191,7 @@ deliveries = Table(
     Column("destination", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("last_answer", Told(), nullable=False, default=""),
+    Column("last_answer", ExternalText(), nullable=False, default=""),
     Column("due_at", Float, nullable=False),
     Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
     Column("unreachable_since", Float, nullable=False, server_default="0"),

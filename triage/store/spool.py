@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+from triage.concurrency.batching import BatchedCall
+from triage.crash_points import CrashPoint, reached
+from triage.dicom.fast_header import read_identity_of
+from triage.dicom.header import META_HEAD, data_set_start
 from triage.domain.errors import BeingRemoved, ConfigurationError, SpoolFull
-from triage.domain.instance import Identity, Outcome, Receipt
-from triage.domain.retention import Lying
-from triage.imaging.head import read_identity_of
-from triage.imaging.header import META_HEAD, data_set_start
-from triage.ports import Aside
-from triage.steps import Step, reached
-from triage.together import Together
+from triage.domain.instance import Identity, Receipt, ReceiptOutcome
+from triage.domain.retention import StoredFile
+from triage.ports.spool import StagedFile
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
@@ -46,11 +46,11 @@ class FileSpool:
         self._root = folder / "spool"
         self._quarantine = folder / "quarantine"
         self._disks = (self._root,) if beside is None else (self._root, beside)
-        self._incoming = Incoming(self._root)
+        self._incoming = StagingFolder(self._root)
         self._quarantine.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-        self._sync_folder = Together(_fsync_folders)
+        self._sync_folder = BatchedCall(_fsync_folders)
 
-    def aside(self) -> "FileAside":
+    def aside(self) -> "LocalStagedFile":
         """Open a new file for what arrives."""
         return self._incoming.aside()
 
@@ -58,21 +58,21 @@ class FileSpool:
         """Keep an instance durably; the same bytes twice change nothing."""
         return self.keep_file(identity, self._incoming.written(part10))
 
-    def keep_file(self, identity: Identity, aside: Aside) -> Receipt:
+    def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
-        name, outcome = name_of(identity), Outcome.NEW
+        name, outcome = name_of(identity), ReceiptOutcome.NEW
         folder = (self._root / name).parent
         with room(), _not_removed_meanwhile(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
-            reached(Step.DURABLE)
+            reached(CrashPoint.DURABLE)
             if not _place(aside.path, self._root / name):
-                outcome = Outcome.DUPLICATE
+                outcome = ReceiptOutcome.DUPLICATE
                 if not same_data_set(self._root / name, aside.path):
-                    name, outcome = name_apart(identity, aside.digest), Outcome.CONFLICT
+                    name, outcome = name_apart(identity, aside.digest), ReceiptOutcome.CONFLICT
                     _place(aside.path, self._root / name)
-            reached(Step.NAMED)
+            reached(CrashPoint.NAMED)
             self._sync_folder(folder)
         return Receipt(identity, name, aside.digest, outcome)
 
@@ -80,7 +80,7 @@ class FileSpool:
         """Keep refused bytes apart; return their path relative to the state folder."""
         return self.quarantine_file(self._incoming.written(part10))
 
-    def quarantine_file(self, aside: Aside) -> str:
+    def quarantine_file(self, aside: StagedFile) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
         path = self._quarantine / f"{aside.digest}.bin"
         with room(), aside:
@@ -103,7 +103,7 @@ class FileSpool:
         with (self._root / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._sync_folder((self._root / path).parent)  # who gave it its name may have been killed
-        return Receipt(identity, path, digest, Outcome.DUPLICATE)
+        return Receipt(identity, path, digest, ReceiptOutcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
         """Remove a file that lies in the spool under a name that is not its own."""
@@ -122,7 +122,7 @@ class FileSpool:
         """Return how many more bytes the file system takes that kept files lie on."""
         return free_bytes_of(self._root)
 
-    def lying(self, study_uid: str) -> Sequence[Lying]:
+    def lying(self, study_uid: str) -> Sequence[StoredFile]:
         """Return all that is kept of a study, conflicting copies too."""
         return _lying(self._root / study_uid, self._root)
 
@@ -133,7 +133,7 @@ class FileSpool:
             with suppress(OSError):  # something else lies there, or it is gone
                 folder.rmdir()
 
-    def quarantined(self) -> Sequence[Lying]:
+    def quarantined(self) -> Sequence[StoredFile]:
         """Return all that was quarantined."""
         return _lying(self._quarantine, self._quarantine.parent)
 
@@ -171,7 +171,7 @@ class FileSpool:
             )
 
 
-class Incoming:
+class StagingFolder:
     """The folder of a spool where files are written that nobody was promised yet."""
 
     def __init__(self, root: Path) -> None:
@@ -179,12 +179,12 @@ class Incoming:
         for folder in (root, self.folder):
             folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
 
-    def aside(self) -> "FileAside":
+    def aside(self) -> "LocalStagedFile":
         """Open a new file."""
         with room():
-            return FileAside(self.folder / uuid4().hex)
+            return LocalStagedFile(self.folder / uuid4().hex)
 
-    def written(self, content: bytes) -> "FileAside":
+    def written(self, content: bytes) -> "LocalStagedFile":
         """Return a new file with some content, closed."""
         aside = self.aside()
         try:
@@ -203,8 +203,8 @@ class Incoming:
                     aside.unlink()
 
 
-class FileAside:
-    """See `ports.Aside`."""
+class LocalStagedFile:
+    """See `ports.StagedFile`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -224,7 +224,7 @@ class FileAside:
     def close(self) -> None:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
-        reached(Step.WRITTEN)
+        reached(CrashPoint.WRITTEN)
         with room():
             os.fsync(self._descriptor)
         self._shut()
@@ -291,7 +291,7 @@ def same_data_set(one: Path, other: Path) -> bool:
     return False
 
 
-def _lying(folder: Path, root: Path) -> list[Lying]:
+def _lying(folder: Path, root: Path) -> list[StoredFile]:
     """Return the files right in a folder, by their paths below `root`.
 
     One may go meanwhile, or the whole folder: it is made for the first file and goes with the last.
@@ -304,7 +304,7 @@ def _lying(folder: Path, root: Path) -> list[Lying]:
     for path in paths:
         with suppress(FileNotFoundError):
             known = path.stat()
-            found.append(Lying(str(path.relative_to(root)), known.st_size, known.st_mtime))
+            found.append(StoredFile(str(path.relative_to(root)), known.st_size, known.st_mtime))
     return found
 
 

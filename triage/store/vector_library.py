@@ -58,11 +58,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
-from triage.cases.typical import Known, Typical
+from triage.cases.typical import Known, TypicalSimilarity
 from triage.cases.vectors import Halves, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.errors import ConfigurationError
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 from triage.store.case_columns import CASE, before, columns_of, conditions
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
@@ -98,7 +98,7 @@ class PgVectorLibrary:
         self._width = width
         self._exact_up_to = exact_up_to
         self._cases = _table_of(f"cases_{bundle[:32]}", width)
-        self._typical = Typical()
+        self._typical = TypicalSimilarity()
         self._database = Database(url, ledger=False)
         try:
             self._prepare()

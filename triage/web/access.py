@@ -17,12 +17,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triage.domain.audit import Unrecorded, logged_in
+from triage.domain.audit import NoAuditTrail, logged_in
 from triage.domain.errors import TriageError
-from triage.ports import AuditTrail, Clock
-from triage.web.brake import Brake, Who
+from triage.ports.audit import AuditTrail
+from triage.ports.clock import Clock
+from triage.web.error_pages import problem
+from triage.web.login_throttle import LoginThrottle, Who
 from triage.web.passwords import hashed, matches
-from triage.web.problems import problem
 
 log = structlog.get_logger(__name__)
 
@@ -33,11 +34,11 @@ WRONG = "no such user, or not the password"
 ELSEWHERE = "another site's page asked this in your name: open it by a link, or by its address"
 
 
-class NotAdmitted(TriageError):
+class WebAccessDenied(TriageError):
     """Nobody that we know, or not their password."""
 
 
-class Wait(TriageError):
+class LoginDelayed(TriageError):
     """Too many failures; `seconds` until the next try."""
 
     def __init__(self, seconds: int) -> None:
@@ -45,7 +46,7 @@ class Wait(TriageError):
         self.seconds = seconds
 
 
-class Access:
+class WebAccess:
     """The users of the settings, and who of them has shown their password."""
 
     def __init__(
@@ -53,10 +54,10 @@ class Access:
     ) -> None:
         self._users = users
         self._clock = clock
-        self._audit = audit or Unrecorded()
+        self._audit = audit or NoAuditTrail()
         self._seen: dict[Who, float] = {}
         self._nobody = hashed(secrets.token_hex())  # so that a wrong name takes as long
-        self._brake = Brake(clock)
+        self._brake = LoginThrottle(clock)
         # A password that was right is known again without scrypt, by a digest that ends with us.
         self._secret = secrets.token_bytes(32)
         self._shown: dict[str, bytes] = {}
@@ -68,7 +69,7 @@ class Access:
         who = (name, address)
         with self._one:
             if wait_s := self._brake.wait_s(who):
-                raise Wait(ceil(wait_s))
+                raise LoginDelayed(ceil(wait_s))
             if self._right(name, password):
                 self._brake.succeeded(who)
                 self._tell_of_login(who)
@@ -77,7 +78,7 @@ class Access:
         known = name if name in self._users else "(unknown)"  # some type their password there
         log.warning("not admitted", user=known, address=address)
         self._audit.record(logged_in(known, address, WRONG))
-        raise NotAdmitted(WRONG)
+        raise WebAccessDenied(WRONG)
 
     def _tell_of_login(self, who: Who) -> None:
         """Tell the audit trail of who comes anew: a password is said with every request."""
@@ -97,10 +98,10 @@ class Access:
         return right
 
 
-class Guard:
+class AccessMiddleware:
     """Answers whoever is not admitted, and tells the others' names to the application."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: WebAccess) -> None:
         self._app = app
         self._access = access
 
@@ -114,9 +115,9 @@ class Guard:
         address = request.client.host if request.client else ""
         try:
             scope["user"] = await run_in_threadpool(self._access.admit, said, address)
-        except NotAdmitted as error:
+        except WebAccessDenied as error:
             told = problem(request, 401, f"{error}", {"WWW-Authenticate": REALM})
-        except Wait as error:
+        except LoginDelayed as error:
             told = problem(request, 429, f"{error}", {"Retry-After": str(error.seconds)})
         else:
             await self._app(scope, receive, send)
@@ -142,5 +143,5 @@ def _said(authorization: str) -> tuple[str, str]:
     except ValueError:
         name = colon = password = ""
     if scheme.lower() != "basic" or not colon:
-        raise NotAdmitted("say who you are: a user of this worker and the password")
+        raise WebAccessDenied("say who you are: a user of this worker and the password")
     return name[:LONGEST_NAME], password

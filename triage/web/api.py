@@ -9,17 +9,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage.cases.looks import Looks
+from triage.cases.case_access import CaseAccess
 from triage.cases.search import as_json, read_search
 from triage.domain.errors import QuestionUnclear
-from triage.ports import Encoder
+from triage.ports.encoder import Encoder
 
 
 @dataclass(frozen=True)
 class Api:
     """The endpoints; each runs in a thread of its own."""
 
-    looks: Looks
+    looks: CaseAccess
     encoder: Encoder
 
     def routes(self) -> list[Route]:

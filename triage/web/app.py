@@ -6,13 +6,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from triage.cases.looks import Looks
+from triage.cases.case_access import CaseAccess
 from triage.domain.finding import Finding
-from triage.ports import Encoder
-from triage.web.access import Access, Guard
+from triage.ports.encoder import Encoder
+from triage.web.access import AccessMiddleware, WebAccess
 from triage.web.api import Api
+from triage.web.error_pages import HANDLERS
 from triage.web.page import Page
-from triage.web.problems import HANDLERS
 
 #: Of every answer: kept nowhere, framed by nobody, nothing from elsewhere, no address handed on.
 HEADERS = {
@@ -28,20 +28,20 @@ HEADERS = {
 
 
 def build(
-    looks: Looks,
+    looks: CaseAccess,
     encoder: Encoder,
     findings: Sequence[Finding],
-    access: Access,
+    access: WebAccess,
     *,
     trained: bool,
 ) -> ASGIApp:
     """Return the application, behind its guard."""
     routes = [*Api(looks, encoder).routes(), *Page(looks, encoder, findings, trained).routes()]
     inner = Starlette(routes=routes, exception_handlers=HANDLERS)
-    return Headers(Guard(inner, access))
+    return SecurityHeaders(AccessMiddleware(inner, access))
 
 
-class Headers:
+class SecurityHeaders:
     """Puts HEADERS on every answer, those of the guard and of defects too."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from triage.cases.looks import Looks
+from triage.cases.case_access import CaseAccess
 from triage.cases.past import why_none_similar
-from triage.cases.search import FIELDS, Found, read_search
+from triage.cases.search import FIELDS, CaseMatch, read_search
 from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
 from triage.domain.finding import Finding
-from triage.ports import Encoder
+from triage.ports.encoder import Encoder
 from triage.web.api import fields
 from triage.web.templates import render
 
@@ -31,7 +31,7 @@ KEPT = ("since", "until", "vendor", "finding", "confirmed", "count")  #: for "li
 class Page:
     """The pages; each is made in a thread of its own."""
 
-    looks: Looks
+    looks: CaseAccess
     encoder: Encoder
     findings: Sequence[Finding]
     trained: bool
@@ -46,7 +46,7 @@ class Page:
 
     def search(self, request: Request) -> Response:
         """Show the nearest cases, or the empty form."""
-        found: Sequence[Found] | None = None
+        found: Sequence[CaseMatch] | None = None
         status, error = HTTPStatus.OK, ""
         try:
             said = fields(request)
@@ -70,7 +70,7 @@ class Page:
         self,
         request: Request,
         status: int,
-        found: Sequence[Found] | None = None,
+        found: Sequence[CaseMatch] | None = None,
         **shown: object,
     ) -> Response:
         said = {name: request.query_params.get(name, "") for name in (*FIELDS, "key", "report")}

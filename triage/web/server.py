@@ -10,7 +10,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from triage.config import Web
+from triage.config import WebSettings
 from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ AT_ONCE = 100  #: requests; more are told to come back (503)
 WAITING = 128
 
 
-def serve(app: ASGIApp, settings: Web) -> None:
+def serve(app: ASGIApp, settings: WebSettings) -> None:
     """Answer until SIGTERM or SIGINT; raise ConfigurationError if nobody can be heard."""
     config = uvicorn.Config(
         app,
@@ -48,7 +48,7 @@ def serve(app: ASGIApp, settings: Web) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listening(settings: Web) -> socket.socket:
+def _listening(settings: WebSettings) -> socket.socket:
     address = (settings.host, settings.port)
     try:
         family, *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]

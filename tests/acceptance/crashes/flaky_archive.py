@@ -10,7 +10,8 @@ from pathlib import Path
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from tests.integration.servers import HOST
-from triage.dimse import AT_ONCE, Status
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
 
 REFUSED = 0.1
 AE_TITLE = "FLAKY"
@@ -18,11 +19,11 @@ AE_TITLE = "FLAKY"
 
 def _store(event: evt.Event, taken: Path) -> int:
     if random.random() < REFUSED:
-        return Status.OUT_OF_RESOURCES
+        return StoreStatus.OUT_OF_RESOURCES
     dataset = event.dataset
     with taken.open("a") as file:
         file.write(f"{dataset.StudyInstanceUID} {dataset.SOPInstanceUID}\n")
-    return Status.SUCCESS
+    return StoreStatus.SUCCESS
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from tests.acceptance.crashes.sending import Sending
-from tests.acceptance.site import Site
+from tests.acceptance.site import LiveSite
 from tests.builders.small_studies import small_study
 from triage.domain.study import ENDED, State
 
@@ -16,7 +16,7 @@ AT_ONCE = 3  #: senders
 
 
 @dataclass
-class Load:
+class StudyLoad:
     """Studies that are sent one after the other by each sender, until there are no more."""
 
     port: int
@@ -68,7 +68,7 @@ class Sum:
         return not (self.unanswered or self.lost or self.doubled)
 
     @classmethod
-    def of(cls, site: Site, load: Load, reports: Counter[str]) -> "Sum":
+    def of(cls, site: LiveSite, load: StudyLoad, reports: Counter[str]) -> "Sum":
         """Count outside the site; `reports` at the archive by Study UID."""
         with closing(site.ledger()) as ledger:
             known = [(each.study_uid, each.state) for each in ledger.studies()]
@@ -83,7 +83,7 @@ class Sum:
         )
 
 
-def is_through(site: Site, load: Load) -> bool:
+def is_through(site: LiveSite, load: StudyLoad) -> bool:
     """Tell whether everything that was sent has ended."""
     with closing(site.ledger()) as ledger:
         ended: Collection[State] = [each.state for each in ledger.studies()]

@@ -18,24 +18,24 @@ from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surround
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
+from triage.crash_points import CrashPoint, Moment
 from triage.destinations.commitment import AT_ONCE_S
 from triage.domain.study import Event, State
-from triage.steps import Moment, Step
 
 REACHED_S, ENDED_S = 60.0, 120.0
-MOMENTS: Sequence[Moment] = (*Step, *Event)
+MOMENTS: Sequence[Moment] = (*CrashPoint, *Event)
 #: While a study is being sent; its sender may need a while to go on, and it must be waited for.
 ARRIVING = {
-    Step.WRITTEN,
-    Step.DURABLE,
-    Step.NAMED,
-    Step.KEPT,
-    Step.RECORDED,
+    CrashPoint.WRITTEN,
+    CrashPoint.DURABLE,
+    CrashPoint.NAMED,
+    CrashPoint.KEPT,
+    CrashPoint.RECORDED,
     Event.INSTANCE_RECEIVED,
 }
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
 #: What a worker reaches when its study may have ended: it waits a little for its archive.
-AFTER_THE_END = {Step.COMMITMENT_ASKED, Step.DELIVERED}
+AFTER_THE_END = {CrashPoint.COMMITMENT_ASKED, CrashPoint.DELIVERED}
 #: Who replays is a command; of all other steps the one who stands there has a fault of its own.
 BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}
 ITSELF = "it is killed"
@@ -203,7 +203,7 @@ def _all_break(around: Surroundings, _study: SmallStudy, _moment: Moment) -> Non
 
 
 def _a_worker_dies(around: Surroundings, _study: SmallStudy, moment: Moment) -> None:
-    around.arm(Step.READ)
+    around.arm(CrashPoint.READ)
     around.reached(REACHED_S)
     around.kill("work", "assess")
     around.arm(moment)

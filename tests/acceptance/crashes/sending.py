@@ -13,7 +13,8 @@ from pynetdicom.association import Association
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.small_studies import SmallStudy
 from tests.integration.servers import HOST, listens
-from triage.dimse import AT_ONCE, Status
+from triage.dimse.association import AT_ONCE
+from triage.dimse.statuses import StoreStatus
 
 GIVEN_UP_S = 90.0
 PAUSE_S = 0.3
@@ -53,7 +54,7 @@ class Sending:
         """Send on one association until there is nothing left, or something is wrong."""
         association = _associated(self.port)
         while left and association.is_established:
-            if _status(association, left[0]) != Status.SUCCESS:
+            if _status(association, left[0]) != StoreStatus.SUCCESS:
                 break
             left.pop(0)
             self.answered += 1

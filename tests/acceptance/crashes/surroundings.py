@@ -20,13 +20,13 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.acceptance.site import CALLED, MARK, WORKERS, Site, configure
+from tests.acceptance.site import CALLED, MARK, WORKERS, LiveSite, configure
 from tests.integration import servers
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import unavailable
-from triage.demo import free_port
-from triage.steps import Moment
+from triage.cli.demo_site import free_port
+from triage.crash_points import Moment
 
 DISK_BYTES = 300_000_000
 START_S = 60.0
@@ -92,7 +92,7 @@ def _pass_on(here: socket.socket, there: socket.socket) -> None:
 
 
 @dataclass
-class Archive:
+class OrthancArchive:
     """An Orthanc that is killed, and comes back with all that it has."""
 
     folder: Path
@@ -125,8 +125,8 @@ class Archive:
 class Surroundings:
     """A running site, and what is around it."""
 
-    site: Site
-    archive: Archive
+    site: LiveSite
+    archive: OrthancArchive
     to_archive: Wire
     to_site: Wire
     wishes: Path  #: the folder that `hook` reads
@@ -300,7 +300,7 @@ def surroundings(
 
     With `commitment` a report is delivered when the archive has said that it keeps it.
     """
-    archive = Archive(folder / "orthanc")
+    archive = OrthancArchive(folder / "orthanc")
     to_archive = Wire(archive.server.dicom_port)
     if database is not None:
         settings["ledger"] = database.new_database()
@@ -323,8 +323,8 @@ def surroundings(
 
 
 def _site(
-    folder: Path, archive: Archive, port: int, quiet_s: float, settings: dict[str, object]
-) -> Site:
+    folder: Path, archive: OrthancArchive, port: int, quiet_s: float, settings: dict[str, object]
+) -> LiveSite:
     folder.parent.mkdir(parents=True, exist_ok=True)
     site = configure(folder, archive.server)
     content = yaml.safe_load(site.config.read_text())
@@ -339,7 +339,7 @@ def _site(
     return site
 
 
-def _ask_for_commitment(site: Site) -> None:
+def _ask_for_commitment(site: LiveSite) -> None:
     content = yaml.safe_load(site.config.read_text())
     (pacs,) = content["destinations"]
     pacs |= {"commitment": True, "commitment_within_s": WITHIN_S}

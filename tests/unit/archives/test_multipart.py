@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.archives.multipart import boundary_of, parts_of
+from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
 from triage.domain.errors import ArchiveFailed
-from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
 
 HEAD = b"Content-Type: application/dicom\r\n\r\n"
 

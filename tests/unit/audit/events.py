@@ -1,30 +1,32 @@
 """Every kind of event, as it comes."""
 
 from triage.domain import audit
-from triage.domain.audit import Outcome, Peer, Study
+from triage.domain.audit import AuditedStudyObject, AuditOutcome, AuditPeer
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-STUDY = Study("1.2.3", "4711", {MR: 20, "1.2.840.10008.5.1.4.1.1.7": 1})
-PACS = Peer("PACS", "10.1.2.3", ae_title="PACS")
-RIS = Peer("ris", "mllp://ris.example:2575", is_dicom=False)
+STUDY = AuditedStudyObject("1.2.3", "4711", {MR: 20, "1.2.840.10008.5.1.4.1.1.7": 1})
+PACS = AuditPeer("PACS", "10.1.2.3", ae_title="PACS")
+RIS = AuditPeer("ris", "mllp://ris.example:2575", is_dicom=False)
 
 EVENTS = {
     "start": audit.started("triage receive"),
     "stop": audit.stopped("triage receive"),
     "received": audit.received(STUDY, PACS),
-    "received of a patient without a number": audit.received(Study("1.2.3"), Peer("", "")),
+    "received of a patient without a number": audit.received(
+        AuditedStudyObject("1.2.3"), AuditPeer("", "")
+    ),
     "sending": audit.sending(STUDY, PACS),
     "sent": audit.sent(STUDY, PACS),
-    "given up": audit.sent(STUDY, PACS, Outcome.SERIOUS, "0xA700 out of resources"),
+    "given up": audit.sent(STUDY, PACS, AuditOutcome.SERIOUS, "0xA700 out of resources"),
     "exported": audit.sent(STUDY, RIS),
     "queried over C-FIND": audit.queried(PACS, b"\x08\x00", FIND, "1.2.840.10008.1.2"),
-    "queried over HTTP": audit.queried(Peer("vna", "vna.example"), b"StudyDate=20240131"),
+    "queried over HTTP": audit.queried(AuditPeer("vna", "vna.example"), b"StudyDate=20240131"),
     "searched": audit.searched("anna", "by words, since 20240101"),
     "login": audit.logged_in("anna", "10.1.2.4"),
     "failed login": audit.logged_in("(unknown)", "10.1.2.4", "no such user, or not the password"),
     "turned away": audit.turned_away(PACS, "unknown calling AE title 'X'"),
-    "turned away before it said a name": audit.turned_away(Peer("", "::1"), "TLS: no cipher"),
+    "turned away before it said a name": audit.turned_away(AuditPeer("", "::1"), "TLS: no cipher"),
     "gap": audit.gap(7),
     "forgotten": audit.forgotten("4711", "root"),
     "forgotten by a study": audit.forgotten("", "root", "1.2.3"),

@@ -11,7 +11,7 @@ from lxml import etree
 from tests.unit.audit.events import EVENTS, PACS, STUDY
 from triage.audit.message import BOM, Author, line, xml
 from triage.domain import audit
-from triage.domain.audit import AuditEvent, Peer, Study
+from triage.domain.audit import AuditedStudyObject, AuditEvent, AuditPeer
 
 SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit_message.rng")))
 AUTHOR = Author("triage-1", "hospital", "CMRTRIAGE", "worker-1", 4242)
@@ -115,8 +115,8 @@ def test_a_line_of_syslog() -> None:
 @given(st.text())
 def test_nothing_that_a_stranger_says_breaks_line_or_schema(said: str) -> None:
     for event in (
-        audit.turned_away(Peer(said, said, ae_title=said), said),
-        audit.received(Study("1.2.3", said), PACS),
+        audit.turned_away(AuditPeer(said, said, ae_title=said), said),
+        audit.received(AuditedStudyObject("1.2.3", said), PACS),
         audit.logged_in(said, said, said),
     ):
         written = line(event, Author(said, said, said, said, 1), AT)

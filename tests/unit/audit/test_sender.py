@@ -14,12 +14,12 @@ from triage.audit.message import Author
 from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, Sender
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Unconfirmed
+from triage.concurrency.file_lock import take
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable
-from triage.lock import take
 
 
-class Repository:
+class FakeRepository:
     """One that takes messages, or fails as it is told to."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def record(trail: FileTrail, clock: FakeClock, count: int) -> None:
 
 
 def test_everything_is_sent_in_order_and_then_forgotten(trail: FileTrail, clock: FakeClock) -> None:
-    repository = Repository()
+    repository = FakeRepository()
     record(trail, clock, BATCH + 5)
     assert Sender(trail, repository).send_waiting() == BATCH + 5
     assert [each.partition(b'UserID="user')[2][:4] for each in repository.taken] == [
@@ -60,7 +60,7 @@ def test_everything_is_sent_in_order_and_then_forgotten(trail: FileTrail, clock:
 
 
 def test_what_was_not_taken_waits(trail: FileTrail, clock: FakeClock) -> None:
-    repository = Repository()
+    repository = FakeRepository()
     sender = Sender(trail, repository)
     record(trail, clock, 3)
     repository.fails = AuditUnavailable("away")
@@ -72,7 +72,7 @@ def test_what_was_not_taken_waits(trail: FileTrail, clock: FakeClock) -> None:
 
 
 def test_one_that_never_confirms_is_believed_at_last(trail: FileTrail, clock: FakeClock) -> None:
-    repository = Repository()
+    repository = FakeRepository()
     sender = Sender(trail, repository)
     repository.fails = Unconfirmed("did not say so")
     record(trail, clock, 1)
@@ -83,7 +83,7 @@ def test_one_that_never_confirms_is_believed_at_last(trail: FileTrail, clock: Fa
 
 
 def test_the_pauses_grow_to_a_minute(trail: FileTrail) -> None:
-    sender = Sender(trail, Repository())
+    sender = Sender(trail, FakeRepository())
     pauses = []
     for failures in range(10):
         sender._failures = failures
@@ -93,7 +93,7 @@ def test_the_pauses_grow_to_a_minute(trail: FileTrail) -> None:
 
 
 def test_of_two_processes_one_sends(trail: FileTrail, clock: FakeClock) -> None:
-    first, second = Repository(), Repository()
+    first, second = FakeRepository(), FakeRepository()
     one, other = Sender(trail, first), Sender(trail, second)
     one.start()
     wait_until(lambda: take_over(trail) is None, 10, "the lock")
@@ -116,7 +116,7 @@ def take_over(trail: FileTrail) -> int | None:
 
 
 def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
-    repository = Repository()
+    repository = FakeRepository()
     sender = Sender(trail, repository)
     sender.start()
     trail.record(EVENTS["stop"])
@@ -132,7 +132,7 @@ def test_a_sweep_that_fails_ends_no_sending(
         raise error
 
     monkeypatch.setattr(trail, "sweep", fails)
-    repository = Repository()
+    repository = FakeRepository()
     sender = Sender(trail, repository)
     sender.start()
     trail.record(EVENTS["start"])
@@ -143,7 +143,7 @@ def test_a_sweep_that_fails_ends_no_sending(
 def test_a_repository_that_hangs_holds_no_process_up_that_ends(trail: FileTrail) -> None:
     asked, answers = threading.Event(), threading.Event()
 
-    class Hanging(Repository):
+    class Hanging(FakeRepository):
         def send(self, messages: Sequence[bytes]) -> None:
             asked.set()
             answers.wait(30)

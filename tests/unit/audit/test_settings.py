@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from triage.config import Audit, AuditSyslog, Settings, load
+from triage.config import AuditSettings, AuditSyslogSettings, Settings, load
 
 REPOSITORY = {"host": "audit.example"}
 
@@ -12,7 +12,7 @@ def test_there_is_none_by_default() -> None:
 
 def test_the_environment_can_name_it() -> None:
     audit = load(None, {"TRIAGE_AUDIT__SYSLOG__HOST": "audit.example"}).audit
-    assert audit == Audit(syslog=AuditSyslog(host="audit.example"))
+    assert audit == AuditSettings(syslog=AuditSyslogSettings(host="audit.example"))
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_what_cannot_be_or_would_tell_strangers_is_refused(
     wrong: dict[str, object], why: str
 ) -> None:
     with pytest.raises(ValidationError, match=why):
-        Audit.model_validate(wrong)
+        AuditSettings.model_validate(wrong)

@@ -63,7 +63,7 @@ import os, signal, sys
 from pathlib import Path
 from triage.audit.message import Author
 from triage.audit.spool import FileTrail
-from triage.bootstrap import SystemClock
+from triage.runtime.clock import SystemClock
 from triage.domain import audit
 trail = FileTrail(Path(sys.argv[1]), Author("t"), SystemClock(), 1000)
 for number in range(1000):

@@ -11,7 +11,7 @@ from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
 from triage.model.fitted import FewShot, Fitted, Head, asked
-from triage.ports import Embeddings
+from triage.ports.encoder import Embeddings
 
 WIDTH = 16
 HAVING = np.eye(WIDTH, dtype=np.float32)[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triage.cases.search import Search, read_search
+from triage.cases.search import CaseQuery, read_search
 from triage.domain.case import Filter
 from triage.domain.errors import QuestionUnclear
 
@@ -19,12 +19,12 @@ def test_every_field_is_read() -> None:
         "count": "25",
     }
     where = Filter("20240131", "20240201", "siemens", "lge", confirmed_only=True)
-    assert read_search(said) == Search("septal hypertrophy", "1.2.3", 25, where)
+    assert read_search(said) == CaseQuery("septal hypertrophy", "1.2.3", 25, where)
 
 
 def test_blank_fields_ask_nothing_and_exclude_none() -> None:
     blank = {"words": "", "like": "", "since": "", "count": "", "confirmed": "no"}
-    assert read_search(blank) == read_search({}) == Search(count=10)
+    assert read_search(blank) == read_search({}) == CaseQuery(count=10)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import yaml
 
 from tests.unit.deploy.files import DEPLOY, PROJECT, text, understand
 from triage.config import DicomDestination, Settings, load, require_peers
-from triage.supervisor import END_S
+from triage.runtime.supervisor import END_S
 
 WORKERS = ("receive", "assess", "deliver")
 

@@ -32,11 +32,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 import receivers.stow
 from receivers.announcements import MAY_NOT_BE_CHANGED
-from receivers.c_store import PREFERRED
 from receivers.commitment import LULL_S
 from receivers.listener import SILENT_MAX, SPARE
-from receivers.storage_classes import CLASSES
-from receivers.stow.answer import JSON, XML, Reason
+from receivers.stow.answer import JSON, XML, StowFailureReason
 from receivers.stow.app import PIECE
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
@@ -48,16 +46,34 @@ from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, pro
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.audit.message import FACILITY, MSGID
 from triage.audit.sender import BATCH, UNCONFIRMED_MOST
-from triage.commands.token import BYTES
-from triage.config import DicomDestination, DicomwebArchive, MoveTo, Receiver, Stow, Tls, load
+from triage.cli.token import BYTES
+from triage.config import (
+    DicomDestination,
+    DicomwebArchive,
+    MoveTo,
+    ReceiverSettings,
+    StowSettings,
+    TlsSettings,
+    load,
+)
 from triage.destinations.commitment import AT_ONCE_S
 from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.destinations.stow import JUDGED, LOGIN, NOTHING, PAUSE
-from triage.dimse import SUITES, WARNINGS, Action, Status, Step, Told, in_words
+from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
+from triage.dimse.association import SUITES
+from triage.dimse.statuses import (
+    WARNINGS,
+    ActionStatus,
+    EventReportStatus,
+    ProcedureStepStatus,
+    StoreStatus,
+    in_words,
+)
+from triage.dimse.storage_classes import CLASSES
+from triage.dimse.transfer_syntaxes import PREFERRED
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
-from triage.multipart import BOUNDARY_MAX, HEADERS_MAX
-from triage.pull import STUDY_TRIES
+from triage.pipeline.retrieve import STUDY_TRIES
 from triage.reports import OBJECTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 from triage.web.access import SESSION_S
@@ -65,7 +81,7 @@ from triage.web.access import SESSION_S
 STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
-RECEIVER = Receiver()
+RECEIVER = ReceiverSettings()
 DICOM_FIELDS = DicomDestination.model_fields
 ARCHIVE_MODELS = (
     StudyRootQueryRetrieveInformationModelFind,
@@ -100,25 +116,25 @@ def test_the_answers_are_those_that_are_given() -> None:
     rows = {status: meaning for status, meaning, *_ in table(STATEMENT, "answers")}
     del rows[DEFECT]
     assert [f"{status} {meaning}" for status, meaning in rows.items()] == [
-        in_words(status) for status in sorted(Status)
+        in_words(status) for status in sorted(StoreStatus)
     ]
 
 
 def test_the_answers_to_who_asks_for_commitment() -> None:
     actions = [status for status, _ in table(STATEMENT, "actions")]
-    assert actions == [f"0x{status:04X}" for status in sorted(Action)]
+    assert actions == [f"0x{status:04X}" for status in sorted(ActionStatus)]
     reasons = [reason for reason, _ in table(STATEMENT, "failure reasons")]
     assert reasons == [f"0x{reason:04X}" for reason in sorted(FailureReason)]
 
 
 def test_the_answers_to_who_reports_commitment() -> None:
     told = [status for status, _ in table(STATEMENT, "reports")]
-    assert told == [f"0x{status:04X}" for status in sorted(Told)]
+    assert told == [f"0x{status:04X}" for status in sorted(EventReportStatus)]
 
 
 def test_the_answers_to_who_announces() -> None:
     steps = [status for status, _ in table(STATEMENT, "steps")]
-    assert steps == [f"0x{status:04X}" for status in sorted(Step)]
+    assert steps == [f"0x{status:04X}" for status in sorted(ProcedureStepStatus)]
 
 
 def test_the_answers_of_stow() -> None:
@@ -130,7 +146,7 @@ def test_the_answers_of_stow() -> None:
     defect = "500"  # what uvicorn answers where our application ends with an error
     assert [code for code, *_ in table(STATEMENT, "store statuses")] == sorted({*used, defect})
     reasons = [reason for reason, _ in table(STATEMENT, "store reasons")]
-    assert reasons == [f"0x{reason:04X}" for reason in sorted(Reason)]
+    assert reasons == [f"0x{reason:04X}" for reason in sorted(StowFailureReason)]
 
 
 def test_what_answers_to_a_store_over_the_web_mean() -> None:
@@ -142,7 +158,7 @@ def test_what_answers_to_a_store_over_the_web_mean() -> None:
 
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
-    assert rows == [in_words(status) for status in (Status.SUCCESS, *sorted(WARNINGS))]
+    assert rows == [in_words(status) for status in (StoreStatus.SUCCESS, *sorted(WARNINGS))]
 
 
 def test_what_is_asked_of_archives() -> None:
@@ -177,14 +193,14 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"{SPARE} connections more than `receiver.associations` are heard",
         f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
         f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
-        f"(none, else {Tls.model_fields['port'].default})",
+        f"(none, else {TlsSettings.model_fields['port'].default})",
         f"`receiver.free_bytes` ({RECEIVER.free_bytes / 1e9:g} GB) free",
         f"`receiver.waiting_studies` ({RECEIVER.waiting_studies}) wait",
         f"Verification ({Verification})",
         f"MR Image Storage ({MRImageStorage})",
         f"Enhanced MR Image Storage ({EnhancedMRImageStorage})",
-        f"`receiver.stow.port` ({Stow.model_fields['port'].default})",
-        f"`receiver.stow.requests` ({Stow.model_fields['requests'].default})",
+        f"`receiver.stow.port` ({StowSettings.model_fields['port'].default})",
+        f"`receiver.stow.requests` ({StowSettings.model_fields['requests'].default})",
         f"| Parts of a request | {PARTS_MAX} |",
         f"| {BOUNDARY_MAX} characters, {HEADERS_MAX} bytes |",
         f"| Connections | {CONNECTIONS_MAX}; one",

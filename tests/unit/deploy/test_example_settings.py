@@ -9,13 +9,13 @@ from pydantic import BaseModel, ValidationError
 
 from tests.unit.deploy.files import DEPLOY, text
 from triage.config import (
-    Audit,
-    AuditSyslog,
+    AuditSettings,
+    AuditSyslogSettings,
     DicomArchive,
     DicomDestination,
     DicomwebArchive,
     MoveTo,
-    Receiver,
+    ReceiverSettings,
     Settings,
     load,
     require_peers,
@@ -102,7 +102,7 @@ def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> N
 def test_the_example_can_be_used_with_everything_on() -> None:
     switched_on = yaml.safe_load(everything_on())["receiver"]
     switched_on["tls"]["clients"] = "ca.pem"  # for which its peer has a certificate
-    receiver = Receiver.model_validate(switched_on)
+    receiver = ReceiverSettings.model_validate(switched_on)
     assert receiver.titles() == ("PACS", "MR1", "MR1_STORE")
 
 
@@ -161,7 +161,7 @@ def test_how_long_a_silent_pacs_is_outlasted() -> None:
 def test_its_audit_says_the_defaults_once_one_way_is_named() -> None:
     shown = yaml.safe_load(everything_on())["audit"]
     with pytest.raises(ValidationError, match="file or syslog, one of them"):
-        Audit.model_validate({**shown, "file": "audit.log"})
-    over_syslog = Audit.model_validate(shown)
+        AuditSettings.model_validate({**shown, "file": "audit.log"})
+    over_syslog = AuditSettings.model_validate(shown)
     assert over_syslog.syslog is not None
-    assert over_syslog == Audit(syslog=AuditSyslog(host=over_syslog.syslog.host))
+    assert over_syslog == AuditSettings(syslog=AuditSyslogSettings(host=over_syslog.syslog.host))

@@ -7,7 +7,7 @@ from tests.peers import peer
 from tests.unit.deploy.files import DEPLOY, text, understand
 from triage.__main__ import OWNER_ONLY, USAGE
 from triage.broker import embedded
-from triage.supervisor import END_S
+from triage.runtime.supervisor import END_S
 
 
 def service() -> dict[str, str]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from export.augment import augmented
-from export.recipe import Augment
+from export.recipe import AugmentRecipe
 
-NOTHING = Augment(shift=0, contrast=0, noise=0)
+NOTHING = AugmentRecipe(shift=0, contrast=0, noise=0)
 
 
 def clips(grey: int = 100) -> np.ndarray:
@@ -22,14 +22,14 @@ def test_no_change_changes_nothing() -> None:
 
 def test_the_same_draw_gives_the_same_clips() -> None:
     one, other, third = (
-        augmented(clips(), Augment(), np.random.default_rng(seed)) for seed in (1, 1, 2)
+        augmented(clips(), AugmentRecipe(), np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     assert np.array_equal(one, other)
     assert not np.array_equal(one, third)
 
 
 def test_black_frames_stay_black() -> None:
-    changed = augmented(clips(), Augment(), np.random.default_rng(0))
+    changed = augmented(clips(), AugmentRecipe(), np.random.default_rng(0))
     assert not changed[:, 1].any()
     assert changed[:, 0].any()
 

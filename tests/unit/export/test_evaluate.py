@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.evaluate import (
-    Embedded,
+    EmbeddedPairs,
     calibrate,
     embed,
     evaluate,
@@ -20,11 +20,11 @@ from export.evaluate import (
 )
 from export.pairs import Pairs, open_pairs, write_pairs
 from export.report import FIGURES, PAGE, REPORT, write_report
-from triage.config import Model
+from triage.config import ModelSettings
 from triage.domain.finding import FindingSet
 from triage.findings.loader import parse_findings
 from triage.model.bundle import ClipForm, open_bundle
-from triage.ports import Embedding, Embeddings, Frames
+from triage.ports.encoder import Embedding, Embeddings, Frames
 
 COUNT = 120
 FINDINGS = parse_findings(
@@ -36,7 +36,7 @@ FINDINGS = parse_findings(
 )
 
 
-class Eye:
+class FakeEye:
     """An encoder that embeds brightness as an angle."""
 
     execution_provider = "CPUExecutionProvider"
@@ -75,12 +75,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 
 
 @pytest.fixture(scope="module")
-def embedded(pairs: Pairs) -> Embedded:
-    return embed(pairs, Eye(), FINDINGS)
+def embedded(pairs: Pairs) -> EmbeddedPairs:
+    return embed(pairs, FakeEye(), FINDINGS)
 
 
 def test_a_finding_is_measured_and_one_without_labels_is_not(
-    pairs: Pairs, embedded: Embedded
+    pairs: Pairs, embedded: EmbeddedPairs
 ) -> None:
     found = evaluate(pairs, embedded, {})
     assert list(found.zero_shot) == ["bright"]
@@ -91,25 +91,25 @@ def test_a_finding_is_measured_and_one_without_labels_is_not(
     assert found.retrieval["impression to study"]["R@10"] > 10 / COUNT
 
 
-def test_groups_are_measured_apart(pairs: Pairs, embedded: Embedded) -> None:
+def test_groups_are_measured_apart(pairs: Pairs, embedded: EmbeddedPairs) -> None:
     groups = evaluate(pairs, embedded, {}, groups=("vendor",)).groups
     assert list(groups) == ["vendor=GE", "vendor=Philips"]
     assert sum(each["bright"].studies for each in groups.values()) == COUNT
 
 
-def test_a_stated_threshold_is_used(pairs: Pairs, embedded: Embedded) -> None:
+def test_a_stated_threshold_is_used(pairs: Pairs, embedded: EmbeddedPairs) -> None:
     never = evaluate(pairs, embedded, {"bright": 1.0}).zero_shot["bright"]
     assert (never.threshold, never.f1) == (1.0, 0.0)
 
 
-def test_the_same_pairs_give_the_same_figures(pairs: Pairs, embedded: Embedded) -> None:
+def test_the_same_pairs_give_the_same_figures(pairs: Pairs, embedded: EmbeddedPairs) -> None:
     assert evaluate(pairs, embedded, {}) == evaluate(pairs, embedded, {})
 
 
 def test_a_calibration_holds_for_its_prompts_and_is_vouched_for(
-    pairs: Pairs, embedded: Embedded, tmp_path: Path
+    pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
-    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    shutil.copytree(ModelSettings().bundle, tmp_path / "bundle")
     before = open_bundle(tmp_path / "bundle")
     after = calibrate(before, FINDINGS, embedded, pairs)
     assert open_bundle(tmp_path / "bundle") == after
@@ -123,7 +123,7 @@ def test_a_calibration_holds_for_its_prompts_and_is_vouched_for(
 
 
 def test_the_report_can_be_read_by_people_and_programs(
-    pairs: Pairs, embedded: Embedded, tmp_path: Path
+    pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
     found = evaluate(pairs, embedded, {}, groups=("vendor",))
     write_report(found, "A test", tmp_path)
@@ -135,9 +135,9 @@ def test_the_report_can_be_read_by_people_and_programs(
 
 
 def test_a_finding_at_chance_gets_no_threshold(
-    pairs: Pairs, embedded: Embedded, tmp_path: Path
+    pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
-    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    shutil.copytree(ModelSettings().bundle, tmp_path / "bundle")
     after = calibrate(open_bundle(tmp_path / "bundle"), FINDINGS, embedded, pairs, least_auc=0.9)
     assert after.calibration is not None
     assert after.calibration.findings == {}
@@ -145,7 +145,7 @@ def test_a_finding_at_chance_gets_no_threshold(
 
 
 def test_both_kinds_of_heads_learn_what_the_embedding_holds(
-    pairs: Pairs, embedded: Embedded
+    pairs: Pairs, embedded: EmbeddedPairs
 ) -> None:
     found = probes(pairs, embedded, ["bright", "unlabelled"])
     assert [*found] == ["logistic", "MLP"]
@@ -153,24 +153,26 @@ def test_both_kinds_of_heads_learn_what_the_embedding_holds(
     assert found["MLP"]["bright"].auc == pytest.approx(0.83, abs=0.1)
 
 
-def test_retrieval_goes_both_ways(pairs: Pairs, embedded: Embedded) -> None:
+def test_retrieval_goes_both_ways(pairs: Pairs, embedded: EmbeddedPairs) -> None:
     found = evaluate(pairs, embedded, {}).retrieval
     assert [*found] == ["impression to study", "study to impression"]
     assert found["study to impression"]["median rank"] < COUNT / 2
 
 
-def test_other_words_are_measured_with_the_same_labels(pairs: Pairs, embedded: Embedded) -> None:
+def test_other_words_are_measured_with_the_same_labels(
+    pairs: Pairs, embedded: EmbeddedPairs
+) -> None:
     other = parse_findings(
         "findings: [{id: bright, name: B, prompts: [Much dark here], views: [cine_sa]}]", "test"
     )
-    (found,) = paraphrased(pairs, embedded, Eye(), other).values()
+    (found,) = paraphrased(pairs, embedded, FakeEye(), other).values()
     assert found.auc == pytest.approx(1 - evaluate(pairs, embedded, {}).zero_shot["bright"].auc)
 
 
 def test_a_bundle_states_what_it_was_measured_at(
-    pairs: Pairs, embedded: Embedded, tmp_path: Path
+    pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
-    shutil.copytree(Model().bundle, tmp_path / "bundle")
+    shutil.copytree(ModelSettings().bundle, tmp_path / "bundle")
     found = evaluate(pairs, embedded, {})
     record_evaluation(open_bundle(tmp_path / "bundle"), "internal", found)
     record_evaluation(open_bundle(tmp_path / "bundle"), "external", found)
@@ -180,7 +182,7 @@ def test_a_bundle_states_what_it_was_measured_at(
 
 
 def test_the_page_is_one_file_with_its_pictures_inside(
-    pairs: Pairs, embedded: Embedded, tmp_path: Path
+    pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
     found = evaluate(pairs, embedded, {})
     beside = probes(pairs, embedded, ["bright"])
@@ -197,7 +199,7 @@ def test_the_page_is_one_file_with_its_pictures_inside(
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_finding_of_a_set_is_scored(embedded: Embedded) -> None:
+def test_every_finding_of_a_set_is_scored(embedded: EmbeddedPairs) -> None:
     assert isinstance(FINDINGS, FindingSet)
     assert {*embedded.scores} == {"bright", "unlabelled"}
     assert all(len(scores) == COUNT for scores in embedded.scores.values())

@@ -11,11 +11,11 @@ from export.__main__ import CLIPS, cli
 from export.pairs import open_pairs
 from export.phantoms import SLOTS, phantom_pair, write_phantoms
 from export.studies import study_frames
-from triage.documents import read
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import EXTERNAL_LOOK, examine, write_study
 from triage.phantom.heart import draw, truth
 from triage.phantom.signal import LOOKS
+from triage.yaml_models import read
 
 DEMO = read(CLIPS / "demo.yaml", ClipForm)
 LATE = ("lge_2ch", "lge_3ch", "lge_lax", "lge_sa")

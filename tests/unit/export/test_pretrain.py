@@ -17,10 +17,10 @@ from export.contrast import Learner, info_nce
 from export.embed import embed_frames
 from export.frames import Resize, normalised
 from export.pairs import Pairs, open_pairs, write_pairs
-from export.pretrain import LAST, LOG, MODEL, PICTURE, Progress, Start, pretrain
-from export.recipe import Recipe, Tower, published
+from export.pretrain import LAST, LOG, MODEL, PICTURE, StartingPoint, TrainingProgress, pretrain
+from export.recipe import Recipe, TowerRecipe, published
 from export.tokenizer import load_tokenizer
-from export.watch import WATCH, Watch
+from export.watch import WATCH, ValidationWatch
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import parse_findings
 from triage.model.bundle import ClipForm, Preprocessing, open_bundle
@@ -29,8 +29,8 @@ COUNT, FRAMES, SIDE = 48, 4, 16
 FORM = ClipForm(frames=FRAMES, height=SIDE, width=SIDE, preprocessing=Preprocessing(resize="none"))
 SMALL = Recipe(
     patch=8,
-    video=Tower(width=16, depth=1, heads=2),
-    text=Tower(width=16, depth=1, heads=2),
+    video=TowerRecipe(width=16, depth=1, heads=2),
+    text=TowerRecipe(width=16, depth=1, heads=2),
     tokens=16,
     embedding=8,
     epochs=6,
@@ -106,7 +106,7 @@ def test_the_loss_falls(run: Path) -> None:
 def test_3_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
     pairs: Pairs, run: Path, tmp_path: Path
 ) -> None:
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         if progress.step == 20:
             raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ BANKED = SMALL.model_copy(update={"bank": 2})
 
 
 def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_path: Path) -> None:
-    pretrain(pairs, BANKED, tmp_path, watch=Watch(pairs, FINDINGS))
+    pretrain(pairs, BANKED, tmp_path, watch=ValidationWatch(pairs, FINDINGS))
     curve = losses(tmp_path)
     assert len(curve) == 36
     assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.3
@@ -132,7 +132,7 @@ def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_p
 def test_3_a_run_with_a_bank_killed_in_the_middle_goes_on_to_the_same_weights(
     pairs: Pairs, tmp_path: Path
 ) -> None:
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         if progress.step == 20:
             raise KeyboardInterrupt
 
@@ -185,9 +185,9 @@ def test_a_bank_tells_a_clip_from_every_report_and_moves_one_tower_at_a_time(
 def test_a_watch_sees_every_epoch_and_changes_nothing(
     pairs: Pairs, run: Path, tmp_path: Path
 ) -> None:
-    watch = Watch(pairs, FINDINGS)
+    watch = ValidationWatch(pairs, FINDINGS)
 
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         if progress.step == 20:
             raise KeyboardInterrupt
 
@@ -206,8 +206,8 @@ def test_a_watch_sees_every_epoch_and_changes_nothing(
 def test_training_goes_on_from_a_checkpoint_with_its_words_and_sizes(
     pairs: Pairs, run: Path, tmp_path: Path
 ) -> None:
-    def start() -> Start:
-        return Start(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
+    def start() -> StartingPoint:
+        return StartingPoint(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
 
     one_more = SMALL.model_copy(update={"epochs": 1, "rate": 1e-4})
     pretrain(pairs, one_more, tmp_path / "a", start=start())
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_other_frames_is_refused(run: Path, tmp_path: Path) -> N
     form = ClipForm(frames=FRAMES, height=24, width=24)
     rows = [(np.ones((2, 24, 24), np.uint8), {"id": "1", "impression": "Normal"})] * 8
     write_pairs(tmp_path / "pairs", rows, 8, form)
-    start = Start(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
+    start = StartingPoint(load_checkpoint(run).network, load_tokenizer(run, 9999, SMALL.tokens))
     with pytest.raises(ConfigurationError, match="make pairs of its form"):
         pretrain(open_pairs(tmp_path / "pairs"), SMALL, tmp_path / "run", start=start)
 

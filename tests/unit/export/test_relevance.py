@@ -8,13 +8,13 @@ import pytest
 from export.__main__ import CLIPS
 from export.pairs import open_pairs
 from export.phantoms import write_phantoms
-from export.relevance import ALL, Case, pointing, sources, summary, table, view_of_each_frame
-from triage.demo import ASKED, DRAWN_HEARTS, UNTRAINED
-from triage.documents import read
+from export.relevance import ALL, FlaggedCase, pointing, sources, summary, table, view_of_each_frame
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS, UNTRAINED
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.yaml_models import read
 
 FORM = read(CLIPS / "demo.yaml", ClipForm)
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
@@ -61,13 +61,15 @@ def test_a_black_view_is_missing_and_a_black_frame_of_another_is_not() -> None:
 
 
 def test_hits_are_compared_with_chance_case_by_case() -> None:
-    always = summary([Case(study, hit=True, chance=0.5) for study in range(40)])
+    always = summary([FlaggedCase(study, hit=True, chance=0.5) for study in range(40)])
     assert (always.hits, always.chance, always.low, always.high) == (1, 0.5, 0.5, 0.5)
-    half = summary([Case(study, study % 2 == 0, 0.5) for study in range(40)])
+    half = summary([FlaggedCase(study, study % 2 == 0, 0.5) for study in range(40)])
     assert half.low < 0 < half.high
 
 
 def test_findings_of_one_study_count_as_one_witness() -> None:
-    apart = summary([Case(number, number % 2 == 0, 0.5) for number in range(40)])
-    together = summary([Case(number // 8, number // 8 % 2 == 0, 0.5) for number in range(40)])
+    apart = summary([FlaggedCase(number, number % 2 == 0, 0.5) for number in range(40)])
+    together = summary(
+        [FlaggedCase(number // 8, number // 8 % 2 == 0, 0.5) for number in range(40)]
+    )
     assert together.high - together.low > 1.5 * (apart.high - apart.low)

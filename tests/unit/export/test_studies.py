@@ -11,14 +11,14 @@ from export.pairs import open_pairs
 from export.studies import read_impressions, study_frames, write_studies
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeEncoder
-from triage.assess import Assessor
+from triage.dicom.header import read_identity
 from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.domain.study import Event
-from triage.imaging.header import read_identity
-from triage.intake import Intake
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import write_archive, write_study
 from triage.phantom.heart import draw, truth
+from triage.pipeline.assess import Assessor
+from triage.pipeline.intake import Intake
 
 SHAPE = ClipForm(frames=16, height=32, width=32)
 

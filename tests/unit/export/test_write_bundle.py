@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export import bundle as writing
-from export.bundle import AGREEMENT, Label, Model, agreement, published_form, write_bundle
+from export.bundle import AGREEMENT, BundleModel, Label, agreement, published_form, write_bundle
 from export.cmrclip import CmrClip
 from export.tokenizer import load_tokenizer
 from export.untrained import seeded_network
@@ -16,8 +16,8 @@ from triage.model.bundle import open_bundle
 
 
 @pytest.fixture
-def model(network: CmrClip, vocabulary_folder: Path) -> Model:
-    return Model(
+def model(network: CmrClip, vocabulary_folder: Path) -> BundleModel:
+    return BundleModel(
         network=network,
         tokenizer=load_tokenizer(vocabulary_folder, rows=120, positions=64),
         form=published_form(network.sizes.video, "none"),
@@ -26,10 +26,12 @@ def model(network: CmrClip, vocabulary_folder: Path) -> Model:
 
 
 @pytest.fixture
-def write(model: Model, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+def write(
+    model: BundleModel, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
     """Write a bundle with graphs that were exported before; returns what was said."""
 
-    def write(out: Path, *, force: bool = False, model: Model = model) -> list[str]:
+    def write(out: Path, *, force: bool = False, model: BundleModel = model) -> list[str]:
         said: list[str] = []
         write_bundle(model, out, force=force, say=said.append)
         return said
@@ -56,7 +58,7 @@ def test_an_empty_folder_is_filled(write: Callable[..., list[str]], tmp_path: Pa
 
 
 def test_a_bundle_is_replaced_by_force_alone(
-    write: Callable[..., list[str]], model: Model, tmp_path: Path
+    write: Callable[..., list[str]], model: BundleModel, tmp_path: Path
 ) -> None:
     out = tmp_path / "bundle"
     write(out)
@@ -97,7 +99,7 @@ def test_an_interrupted_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_graphs_of_another_network_do_not_agree(model: Model, bundle: Path) -> None:
+def test_graphs_of_another_network_do_not_agree(model: BundleModel, bundle: Path) -> None:
     other = replace(model, network=seeded_network(model.network.sizes, seed=1))
     assert min(agreement(model, bundle)) >= AGREEMENT
     assert max(agreement(other, bundle)) < 0.9
@@ -117,7 +119,7 @@ def test_a_bundle_that_does_not_agree_is_not_written(
 
 
 def test_a_label_that_no_manifest_takes_is_refused(
-    write: Callable[..., list[str]], model: Model, tmp_path: Path
+    write: Callable[..., list[str]], model: BundleModel, tmp_path: Path
 ) -> None:
     nameless = replace(model, label=replace(model.label, name=""))
     with pytest.raises(ConfigurationError, match="name"):

@@ -18,9 +18,9 @@ from triage.imaging.clip import (
     uniform_centres,
     view_frames,
 )
-from triage.imaging.series import Chosen, Image
-from triage.model.bundle import ClipForm, Preprocessing, Slot
-from triage.ports import Frames
+from triage.imaging.series import ChosenView, Image
+from triage.model.bundle import ClipForm, Preprocessing, ViewSlot
+from triage.ports.encoder import Frames
 
 FORM = ClipForm(frames=64, height=32, width=32)
 
@@ -28,7 +28,7 @@ FORM = ClipForm(frames=64, height=32, width=32)
 def frames_of(*datasets: Dataset) -> Frames:
     files = {str(number): part10(each) for number, each in enumerate(datasets)}
     images = tuple(Image(str(number), each) for number, each in enumerate(datasets))
-    return view_frames(Chosen("cine_sa", "", images), FORM, None, files.__getitem__)
+    return view_frames(ChosenView("cine_sa", "", images), FORM, None, files.__getitem__)
 
 
 def with_pixels(pixels: np.ndarray, **values: Any) -> Dataset:
@@ -157,9 +157,9 @@ HEART_FORM = ClipForm(
     height=32,
     width=32,
     layout=(
-        Slot(view="cine_lax", kind="cine", phases=4),
-        Slot(view="lge_sa", kind="stack", slices=5),
-        Slot(view="lge_3ch", kind="single"),
+        ViewSlot(view="cine_lax", kind="cine", phases=4),
+        ViewSlot(view="lge_sa", kind="stack", slices=5),
+        ViewSlot(view="lge_3ch", kind="single"),
     ),
     preprocessing=Preprocessing(
         version=2, crop="heart_square", field_mm=20, missing="black", resize="none"
@@ -169,7 +169,7 @@ HEART_FORM = ClipForm(
 
 def square_about(heart: tuple[float, float, float], pixels: np.ndarray, **values: Any) -> Frames:
     dataset = with_pixels(pixels, **values)
-    chosen = Chosen("cine_sa", "", (Image("0", dataset),))
+    chosen = ChosenView("cine_sa", "", (Image("0", dataset),))
     return view_frames(chosen, HEART_FORM, np.array(heart), {"0": part10(dataset)}.__getitem__)
 
 
@@ -213,7 +213,7 @@ def test_without_a_position_the_square_is_cut_in_the_middle_of_the_image() -> No
     pixels = np.zeros((40, 40))
     pixels[19:21, 19:21] = 1000
     dataset = with_pixels(pixels, ImagePositionPatient=None)
-    chosen = Chosen("cine_sa", "", (Image("0", dataset),))
+    chosen = ChosenView("cine_sa", "", (Image("0", dataset),))
     assert heart_centre([chosen]) is None
     frame = view_frames(chosen, HEART_FORM, None, {"0": part10(dataset)}.__getitem__)[0]
     assert frame[15:17, 15:17].min() > 200
@@ -223,7 +223,7 @@ def test_the_heart_is_where_the_planes_of_the_views_meet() -> None:
     orientations = ([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1])
     positions = ([-50, -60, 5], [36, -40, 70], [-20, -33, 60])  # z = 5, x = 36, y = -33
     used = [
-        Chosen(
+        ChosenView(
             "view",
             "",
             (Image("0", image(ImageOrientationPatient=turn, ImagePositionPatient=first)),),

@@ -10,8 +10,8 @@ from pydicom.uid import EnhancedMRImageStorage
 from tests.builders.hearts import instances, selected
 from tests.builders.images import image
 from tests.peers import real_data
+from triage.dicom.header import read_header
 from triage.domain.errors import DamagedInstance
-from triage.imaging.header import read_header
 from triage.imaging.images import Image, frames_of
 from triage.imaging.rules import Sequence as Kind
 from triage.phantom.habits import Vendor

@@ -19,7 +19,7 @@ from pydicom import Dataset
 from tests.builders.hearts import VIEWS, concatenated, frames, instances
 from tests.builders.images import uid
 from triage.phantom.habits import Vendor
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 STUDY = instances(Vendor.SIEMENS)
 EXPECTED = frames(STUDY)

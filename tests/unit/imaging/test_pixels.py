@@ -20,9 +20,9 @@ from pydicom.uid import (
 from tests.builders.hearts import instances, selected
 from tests.builders.images import image, part10
 from tests.peers import real_data
+from triage.dicom import header as headers
+from triage.dicom.header import read_header
 from triage.domain.errors import DamagedInstance
-from triage.imaging import header as headers
-from triage.imaging.header import read_header
 from triage.imaging.images import Image, frames_of
 from triage.imaging.pixels import read_pixels, stream_size
 from triage.phantom.habits import Vendor

@@ -7,7 +7,7 @@ import pytest
 from tests.builders.images import cardiac_study, image
 from triage.domain.errors import ConfigurationError
 from triage.imaging.images import Image
-from triage.imaging.rules import SHIPPED, Facts, Sequence, first, load_rules, series_name, text
+from triage.imaging.rules import SHIPPED, ImageFacts, Sequence, first, load_rules, series_name, text
 from triage.imaging.series import select_views
 
 
@@ -26,7 +26,7 @@ def test_a_sites_own_lines_are_asked_first(tmp_path: Path) -> None:
         )
     )
     header = image(StationName="MR2", SeriesDescription="cine 4ch")
-    said = first(rules.sequences, Facts("cine 4ch", header))
+    said = first(rules.sequences, ImageFacts("cine 4ch", header))
     assert said is not None
     assert (said.means, said.why) == (Sequence.LOCALIZER, "by its StationName")
     images = [Image(str(number), each) for number, each in enumerate(cardiac_study())]

@@ -17,7 +17,7 @@ from tests.builders.images import (
     uid,
 )
 from tests.peers import real_data
-from triage.imaging.header import read_header
+from triage.dicom.header import read_header
 from triage.imaging.series import Image, Selection, select_views
 
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.imaging.rules import Facts, View, first, load_rules, words
+from triage.imaging.rules import ImageFacts, View, first, load_rules, words
 
 FOLDER = Path(__file__).parent / "series_names"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"
@@ -20,8 +20,8 @@ def labelled() -> list[dict[str, str]]:
 
 
 def said(name: str) -> dict[str, str]:
-    sequence = first(RULES.sequences, Facts(name))
-    view = first(RULES.views, Facts(name))
+    sequence = first(RULES.sequences, ImageFacts(name))
+    view = first(RULES.views, ImageFacts(name))
     return {
         "sequence": sequence.means if sequence else "",
         "view": view.means if view and view.means is not View.SEVERAL else "",

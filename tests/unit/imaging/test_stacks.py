@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from tests.builders.images import SHORT_AXIS, Slice, cine, image, uid
+from tests.builders.images import SHORT_AXIS, SliceGeometry, cine, image, uid
 from triage.imaging.images import Image
 from triage.imaging.stacks import Stack, stacks_of
 
@@ -44,20 +44,20 @@ def test_all_slices_in_one_series_are_one_stack() -> None:
 
 
 def test_several_orientations_in_one_series_are_as_many_stacks() -> None:
-    planes = (Slice(), Slice((1, 0, 0, 0, 0, 1)), Slice((0, 1, 0, 0, 0, 1)))
+    planes = (SliceGeometry(), SliceGeometry((1, 0, 0, 0, 0, 1)), SliceGeometry((0, 1, 0, 0, 0, 1)))
     study = renumbered([each for at in planes for each in cine("study", "x", at)])
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
 def test_directions_within_a_degree_are_one() -> None:
     tilt = np.radians(0.4)
-    tilted = Slice((float(np.cos(tilt)), 0, float(np.sin(tilt)), 0, 1, 0), (0, 0, 10))
-    (stack,) = grouped([*cine("study", "a", Slice()), *cine("study", "b", tilted)])
+    tilted = SliceGeometry((float(np.cos(tilt)), 0, float(np.sin(tilt)), 0, 1, 0), (0, 0, 10))
+    (stack,) = grouped([*cine("study", "a", SliceGeometry()), *cine("study", "b", tilted)])
     assert shape(stack) == [12, 12]
 
 
 def test_phases_of_two_series_are_joined_where_none_comes_twice() -> None:
-    study = cine("study", "x", Slice(), 24)
+    study = cine("study", "x", SliceGeometry(), 24)
     for each in study[::2]:
         each.SeriesInstanceUID = uid("other")
     (stack,) = grouped(study)
@@ -67,13 +67,13 @@ def test_phases_of_two_series_are_joined_where_none_comes_twice() -> None:
 
 
 def test_a_repetition_is_a_stack_of_its_own() -> None:
-    study = [*cine("study", "first", Slice()), *cine("study", "again", Slice())]
+    study = [*cine("study", "first", SliceGeometry()), *cine("study", "again", SliceGeometry())]
     assert [shape(stack) for stack in grouped(study)] == [[12], [12]]
 
 
 def test_slices_that_lie_within_one_another_are_no_stack() -> None:
     """A second stack, planned anew a few millimetres further, is not interleaved with the first."""
-    again = [Slice(at.orientation, (0, 0, at.position[2] + 3)) for at in SHORT_AXIS]
+    again = [SliceGeometry(at.orientation, (0, 0, at.position[2] + 3)) for at in SHORT_AXIS]
     study = [
         each
         for name, planes in (("a", SHORT_AXIS), ("b", again))
@@ -86,14 +86,14 @@ def test_slices_that_lie_within_one_another_are_no_stack() -> None:
 
 @pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber"])
 def test_groups_that_one_series_mixes_are_told_apart(keyword: str) -> None:
-    study = renumbered([each for _ in range(3) for each in cine("study", "x", Slice())])
+    study = renumbered([each for _ in range(3) for each in cine("study", "x", SliceGeometry())])
     for number, each in enumerate(study):
         setattr(each, keyword, 1 + number // 12)
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
 def test_a_cine_that_was_measured_twice_in_one_series_is_two() -> None:
-    study = renumbered([each for _ in range(2) for each in cine("study", "x", Slice())])
+    study = renumbered([each for _ in range(2) for each in cine("study", "x", SliceGeometry())])
     first, second = grouped(study)
     assert shape(first) == shape(second) == [12]
     assert {int(each.header.InstanceNumber) // 12 for each in first.images} == {0}
@@ -102,13 +102,13 @@ def test_a_cine_that_was_measured_twice_in_one_series_is_two() -> None:
 def test_image_types_are_told_apart_in_one_series() -> None:
     kinds = (["M_FFE", "M", "FFE"], ["M_PCA", "M", "PCA"], ["VELOCITY MAP", "P", "PCA"])
     study = renumbered(
-        [each for kind in kinds for each in cine("study", "x", Slice(), ImageType=kind)]
+        [each for kind in kinds for each in cine("study", "x", SliceGeometry(), ImageType=kind)]
     )
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
 def test_phases_without_trigger_times_follow_the_instance_number_where_they_are_counted() -> None:
-    study = cine("study", "x", Slice(), CardiacNumberOfImages=12, NominalInterval=900)
+    study = cine("study", "x", SliceGeometry(), CardiacNumberOfImages=12, NominalInterval=900)
     for each in study:
         del each.TriggerTime
     (stack,) = grouped(study[::-1])
@@ -122,7 +122,7 @@ def test_phases_without_trigger_times_follow_the_instance_number_where_they_are_
 
 @pytest.mark.parametrize(("phases", "beats"), [(7, False), (8, True), (60, True)])
 def test_eight_phases_or_more_of_a_beat_beat(phases: int, *, beats: bool) -> None:
-    (stack,) = grouped(cine("study", "x", Slice(), phases))
+    (stack,) = grouped(cine("study", "x", SliceGeometry(), phases))
     assert stack.slices[0].beats is beats
 
 

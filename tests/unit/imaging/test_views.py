@@ -8,19 +8,19 @@ import pytest
 from pydicom import Dataset
 
 from tests.builders.hearts import instances, selected, stacks
-from tests.builders.images import SHORT_AXIS, Slice, cardiac_study, cine, image, uid
+from tests.builders.images import SHORT_AXIS, SliceGeometry, cardiac_study, cine, image, uid
 from tests.peers import real_data
+from triage.dicom.header import read_header
 from triage.imaging.geometry import angle_deg
-from triage.imaging.header import read_header
 from triage.imaging.images import Image
 from triage.imaging.rules import Sequence as Kind
 from triage.imaging.rules import View
 from triage.imaging.series import Selection, select_views
-from triage.imaging.views import Seen, from_base
-from triage.phantom.dicom import Form, datasets, patient_of
+from triage.imaging.views import StackView, from_base
+from triage.phantom.dicom import DicomForm, datasets, patient_of
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import draw
-from triage.phantom.stack import View as Plane
+from triage.phantom.stack import PhantomView as Plane
 
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
 PLANES = ("SAX", "2CH", "3CH", "4CH")
@@ -32,7 +32,7 @@ def study_in(folder: Path) -> Selection:
     return select_views(images, VIEWS)
 
 
-def folder_of(seen: Seen) -> list[str]:
+def folder_of(seen: StackView) -> list[str]:
     return [Path(one.images[0].path).parent.name for one in from_base(seen.stack.slices)]
 
 
@@ -94,7 +94,7 @@ def test_a_plane_beside_the_left_ventricle_is_the_right_hearts() -> None:
     turned = np.cos(0.05) * two_chamber.row + np.sin(0.05) * normal  # or it were a second slice
     there = replace(at, position=at.position + aside)
     moved = replace(two_chamber, row=turned, slices=(there,))
-    written = list(datasets([*study, moved], patient_of(draw(1)), Form(Vendor.SIEMENS), 1))
+    written = list(datasets([*study, moved], patient_of(draw(1)), DicomForm(Vendor.SIEMENS), 1))
     views = [str(each.view) for each in selected(without_names(written)).seen]
     assert sorted(views) == sorted([*PLANES, *PLANES, "RV2CH"])
 
@@ -103,7 +103,7 @@ def test_axial_stacks_are_no_short_axis_however_many_slices_they_have() -> None:
     axial = [
         each
         for depth in range(30)
-        for each in cine("study", "x", Slice((1, 0, 0, 0, 1, 0), (0, 0, 9.0 * depth)))
+        for each in cine("study", "x", SliceGeometry((1, 0, 0, 0, 1, 0), (0, 0, 9.0 * depth)))
     ]
     for number, each in enumerate(axial):
         each.SOPInstanceUID = uid("axial", number)
@@ -118,7 +118,7 @@ def test_axial_stacks_are_no_short_axis_however_many_slices_they_have() -> None:
 
 
 def test_a_name_that_no_plane_claims_is_the_last_resort() -> None:
-    odd = Slice(
+    odd = SliceGeometry(
         (float(np.cos(np.radians(50))), -float(np.sin(np.radians(50))), 0, 0, 0, 1), (0, 0, 0)
     )
     study = [*cardiac_study(), *cine("study", "cine 3ch", odd)]
@@ -141,7 +141,7 @@ def test_another_long_axis_stands_in_for_the_four_chamber_cine() -> None:
 
 
 def test_slots_of_other_sequences_are_filled_as_soon_as_a_bundle_declares_them() -> None:
-    def still(name: str, number: int, at: Slice) -> Dataset:
+    def still(name: str, number: int, at: SliceGeometry) -> Dataset:
         return image(
             "study",
             name,

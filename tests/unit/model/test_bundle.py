@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from triage.config import Model
+from triage.config import ModelSettings
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import MANIFEST, Manifest, open_bundle, write_manifest
 
-UNTRAINED = Model().bundle
+UNTRAINED = ModelSettings().bundle
 
 
 @pytest.fixture

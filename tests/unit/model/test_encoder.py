@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeEncoder
-from triage.bootstrap import open_model
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.prompts import prompt_embeddings
-from triage.ports import Encoder, Frames
+from triage.ports.encoder import Encoder, Frames
+from triage.runtime.model import open_model
 
 SETTINGS = Settings()
 RNG = np.random.default_rng(5)
@@ -71,12 +71,12 @@ def test_prompts_are_computed_once_for_a_findings_file_and_a_bundle(
     findings = load_findings(SETTINGS.findings)
     asked: list[str] = []
 
-    class Counting(FakeEncoder):
+    class CountingSession(FakeEncoder):
         def encode_text(self, text: str) -> np.ndarray:
             asked.append(text)
             return super().encode_text(text)
 
-    counting: Encoder = Counting()
+    counting: Encoder = CountingSession()
     first = prompt_embeddings(findings, bundle, counting, tmp_path)
     assert len(asked) == sum(len(finding.prompts) for finding in findings.findings)
     again = prompt_embeddings(findings, bundle, counting, tmp_path)

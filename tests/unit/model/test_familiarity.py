@@ -3,17 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.familiar import allowed, fitted
-from triage.demo import DRAWN_HEARTS
-from triage.model.bundle import Bundle, ClipForm, Preprocessing, Slot, open_bundle
+from export.ood_calibration import allowed, fitted
+from triage.cli.demo_site import DRAWN_HEARTS
+from triage.model.bundle import Bundle, ClipForm, Preprocessing, ViewSlot, open_bundle
 from triage.model.familiarity import LENGTH, distances, familiarity, portraits, tellable
-from triage.ports import Frames
+from triage.ports.encoder import Frames
 
 FORM = ClipForm(
     frames=3,
     height=20,
     width=24,  # cells of 2 or 3 pixels by 3
-    layout=(Slot(view="a", kind="cine", phases=2), Slot(view="b", kind="single")),
+    layout=(ViewSlot(view="a", kind="cine", phases=2), ViewSlot(view="b", kind="single")),
     preprocessing=Preprocessing(missing="black"),
 )
 

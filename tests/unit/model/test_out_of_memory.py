@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triage.demo import DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS
 from triage.domain.errors import OutOfMemory
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from triage.model.prompts import mean_cosines
 from triage.model.relevance import Missing, Occluded, makers, occlude, relevances
-from triage.ports import Embedding, Embeddings, Frames
+from triage.ports.encoder import Embedding, Embeddings, Frames
 
 PROMPTS = partial(mean_cosines, np.array([[1, 0]], np.float32))
 LAX = [("cine_lax", image) for image in range(6)]
@@ -19,7 +19,7 @@ LGE = [("lge_sa", 0)] * 2
 BLACK: list[tuple[str, int] | None] = [None] * 2
 
 
-class Eye:
+class BrightnessEncoder:
     """Scores the brightest pixel of any frame, or the sum over frames; a black clip scores 0."""
 
     execution_provider = "CPUExecutionProvider"
@@ -44,11 +44,11 @@ class Eye:
 def occluded(
     sources: Sequence[tuple[str, int] | None],
     light: Sequence[int],
-    eye: Eye | None = None,
+    eye: BrightnessEncoder | None = None,
     missing: Missing = "black",
 ) -> Occluded:
     clip = np.array(light, np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    eye = eye or Eye()
+    eye = eye or BrightnessEncoder()
     return occlude(clip, sources, eye.encode_clip(clip), eye, missing)
 
 
@@ -61,20 +61,20 @@ def test_a_view_is_worth_what_the_score_has_of_it(missing: Missing) -> None:
 def test_two_views_that_show_the_same_are_both_worth_something() -> None:
     """Taken away one by one, neither would be missed: the other one still shows it."""
     light = [0, 0, 200, 0, 0, 0] * 2 + [20, 20]
-    worth = relevances(occluded(LAX + SA + LGE, light, Eye(brightest=True)), PROMPTS)
+    worth = relevances(occluded(LAX + SA + LGE, light, BrightnessEncoder(brightest=True)), PROMPTS)
     assert worth["cine_lax"] == worth["cine_sa"] == pytest.approx(0.15)
     assert worth["lge_sa"] < 0.02
 
 
 def test_everything_is_asked_of_the_encoder_at_once() -> None:
-    eye = Eye()
+    eye = BrightnessEncoder()
     occluded([*LAX, *SA, *LGE, *BLACK], [9] * 14 + [0, 0], eye)
     assert [len(call) for call in eye.calls] == [1 + 2 * 3 + 5 + 5]
     assert {*eye.calls[0]} == {16}  # what is away is black
 
 
 def test_a_view_that_training_knew_as_left_out_is_left_out() -> None:
-    eye = Eye()
+    eye = BrightnessEncoder()
     occluded(LAX + LGE, [9] * 8, eye, "left_out")
     assert eye.calls[0] == [1, 2, 6, 6, 2, 6, 7, 7, 7, 7]
 

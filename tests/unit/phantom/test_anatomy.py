@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from triage.phantom.anatomy import Anatomy, HeartSamples, Samples, Tissue
 from triage.phantom.heart import Heart, Pathology, draw
-from triage.phantom.stack import View
-from triage.phantom.views import Grid, planes, spacing_mm
+from triage.phantom.stack import PhantomView
+from triage.phantom.views import PixelGrid, planes, spacing_mm
 
-GRID = Grid(rows=150, columns=150, pixel_mm=1.4, thickness_mm=8.0)
+GRID = PixelGrid(rows=150, columns=150, pixel_mm=1.4, thickness_mm=8.0)
 STILL = (0.0, 0.0, 0.0)
 CAVITY = (Tissue.LV, Tissue.PAPILLARY)
 RIGHT = (Tissue.RV,)
@@ -25,7 +25,7 @@ def _measured_ml(
     Its slices are those of the protocol, or closer ones, that depend less on where they fall.
     """
     anatomy = Anatomy(heart)
-    planned = planes(anatomy, View.SAX, np.random.default_rng(heart.seed))
+    planned = planes(anatomy, PhantomView.SAX, np.random.default_rng(heart.seed))
     apart, first = step_mm or spacing_mm(planned), planned[0]
     steps = np.arange(0, spacing_mm(planned) * (len(planned) - 0.5), apart)
     thin = replace(GRID, thickness_mm=min(GRID.thickness_mm, apart))
@@ -118,7 +118,7 @@ def test_muscle_keeps_its_volume() -> None:
 def test_the_descending_aorta_is_as_wide_as_drawn(seed: int) -> None:
     heart = draw(seed, (Pathology.AORTA,))
     anatomy = Anatomy(heart)
-    plane = planes(anatomy, View.AXIAL, np.random.default_rng(0), 1)[0]
+    plane = planes(anatomy, PhantomView.AXIAL, np.random.default_rng(0), 1)[0]
     labels = anatomy.labels(plane.samples(GRID), 0.0)
     area = (labels == Tissue.DESCENDING).sum() * GRID.pixel_mm**2
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(heart.descending_mm, rel=0.06)
@@ -127,21 +127,21 @@ def test_the_descending_aorta_is_as_wide_as_drawn(seed: int) -> None:
 def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
     heart = draw(4, (Pathology.NORMAL,))
     seen = {}
-    for view in (View.FOUR_CHAMBER, View.THREE_CHAMBER):
+    for view in (PhantomView.FOUR_CHAMBER, PhantomView.THREE_CHAMBER):
         for wide in (30.0, 50.0):
             anatomy = Anatomy(replace(heart, root_mm=wide, ascending_mm=wide))
             plane = planes(anatomy, view, np.random.default_rng(0))[0]
             labels = anatomy.labels(plane.samples(GRID), 0.0)
             seen[view, wide] = (labels == Tissue.ASCENDING).sum() * GRID.pixel_mm**2
-    assert seen[View.THREE_CHAMBER, 50.0] > 1.5 * seen[View.THREE_CHAMBER, 30.0]
-    assert seen[View.FOUR_CHAMBER, 50.0] > seen[View.FOUR_CHAMBER, 30.0] + 150
+    assert seen[PhantomView.THREE_CHAMBER, 50.0] > 1.5 * seen[PhantomView.THREE_CHAMBER, 30.0]
+    assert seen[PhantomView.FOUR_CHAMBER, 50.0] > seen[PhantomView.FOUR_CHAMBER, 30.0] + 150
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_four_chamber_plane_shows_four_chambers_and_the_descending_aorta(seed: int) -> None:
     anatomy = Anatomy(draw(seed))
-    plane = planes(anatomy, View.FOUR_CHAMBER, np.random.default_rng(seed))[0]
-    labels = anatomy.labels(plane.samples(Grid(192, 224, 1.55, 6.0)), 0.0)
+    plane = planes(anatomy, PhantomView.FOUR_CHAMBER, np.random.default_rng(seed))[0]
+    labels = anatomy.labels(plane.samples(PixelGrid(192, 224, 1.55, 6.0)), 0.0)
     chambers = (
         Tissue.LV,
         Tissue.RV,

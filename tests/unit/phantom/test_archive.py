@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers import peer
-from triage.imaging.header import read_header, read_identity
+from triage.dicom.header import read_header, read_identity
 from triage.imaging.series import Image, select_views
 from triage.phantom.archive import write_archive, write_study
 from triage.phantom.heart import Pathology, draw, truth

@@ -15,17 +15,17 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedMRImageStorage
 
 from tests.peers import peer
-from triage.imaging.header import read_header, read_identity
+from triage.dicom.header import read_header, read_identity
 from triage.imaging.series import Image, Selection, select_views
-from triage.phantom.dicom import Form, datasets, patient_of, write
+from triage.phantom.dicom import DicomForm, datasets, patient_of, write
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import Pathology, draw
-from triage.phantom.stack import Sequence as Kind
-from triage.phantom.stack import Slice, Stack, Vector, View
+from triage.phantom.stack import PhantomSequence as Kind
+from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView, Vector
 
 VENDORS = tuple(Vendor)
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
-LONG_AXES = (View.FOUR_CHAMBER, View.TWO_CHAMBER, View.THREE_CHAMBER)
+LONG_AXES = (PhantomView.FOUR_CHAMBER, PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER)
 PHASES = tuple(80.0 * phase for phase in range(12))
 SAX_SLICES = 9
 
@@ -34,13 +34,17 @@ SAX_SLICES = 9
 AXIS = np.array([0.55, -0.6, -0.58]) / np.linalg.norm([0.55, -0.6, -0.58])
 ACROSS = np.cross(AXIS, [0.0, -0.6, 0.8])
 ACROSS /= np.linalg.norm(ACROSS)
-TURNS_DEG = {View.FOUR_CHAMBER: 0.0, View.TWO_CHAMBER: 90.0, View.THREE_CHAMBER: 60.0}
-AXES = {View.AXIAL: (0, 1), View.CORONAL: (0, 2), View.SAGITTAL: (1, 2)}
+TURNS_DEG = {
+    PhantomView.FOUR_CHAMBER: 0.0,
+    PhantomView.TWO_CHAMBER: 90.0,
+    PhantomView.THREE_CHAMBER: 60.0,
+}
+AXES = {PhantomView.AXIAL: (0, 1), PhantomView.CORONAL: (0, 2), PhantomView.SAGITTAL: (1, 2)}
 
 
-def directions(view: View) -> tuple[Vector, Vector]:
+def directions(view: PhantomView) -> tuple[Vector, Vector]:
     up = np.cross(AXIS, ACROSS)
-    if view is View.SAX:
+    if view is PhantomView.SAX:
         return ACROSS, up
     if view in TURNS_DEG:
         turn = np.radians(TURNS_DEG[view])
@@ -50,13 +54,17 @@ def directions(view: View) -> tuple[Vector, Vector]:
 
 
 def stack(
-    kind: Kind, view: View, slices: int = 1, times_ms: Sequence[float] = (600.0,), side: int = 16
-) -> Stack:
+    kind: Kind,
+    view: PhantomView,
+    slices: int = 1,
+    times_ms: Sequence[float] = (600.0,),
+    side: int = 16,
+) -> PhantomStack:
     row, column = directions(view)
     rng = np.random.default_rng([slices, len(times_ms)])
     step = np.cross(row, column) * 10.0
     corner = -(row + column) * side / 2
-    return Stack(
+    return PhantomStack(
         kind,
         view,
         row,
@@ -66,7 +74,7 @@ def stack(
         gap_mm=2.0,
         times_ms=tuple(times_ms),
         slices=tuple(
-            Slice(
+            PhantomSlice(
                 corner + step * (depth - slices // 2),
                 rng.integers(0, 4096, (len(times_ms), side, side)).astype(np.uint16),
             )
@@ -76,32 +84,32 @@ def stack(
     )
 
 
-def velocity(magnitude: Stack) -> Stack:
+def velocity(magnitude: PhantomStack) -> PhantomStack:
     return replace(magnitude, velocity=True)
 
 
-def protocol(side: int = 16) -> list[Stack]:
-    flow = stack(Kind.FLOW, View.AXIAL, times_ms=PHASES, side=side)
+def protocol(side: int = 16) -> list[PhantomStack]:
+    flow = stack(Kind.FLOW, PhantomView.AXIAL, times_ms=PHASES, side=side)
     minute = [800.0 * beat for beat in range(12)]
     return [
         *(stack(Kind.LOCALIZER, view, side=side) for view in AXES),
         *(stack(Kind.CINE, view, times_ms=PHASES, side=side) for view in LONG_AXES),
-        stack(Kind.CINE, View.SAX, SAX_SLICES, PHASES, side=side),
+        stack(Kind.CINE, PhantomView.SAX, SAX_SLICES, PHASES, side=side),
         flow,
         velocity(flow),
-        stack(Kind.T1_MAP, View.SAX, side=side),
-        stack(Kind.T2_MAP, View.SAX, side=side),
-        stack(Kind.T2W, View.SAX, 3, side=side),
-        stack(Kind.PERFUSION, View.SAX, 3, minute, side=side),
-        stack(Kind.TI_SCOUT, View.SAX, times_ms=PHASES, side=side),
-        stack(Kind.LGE, View.SAX, SAX_SLICES, side=side),
+        stack(Kind.T1_MAP, PhantomView.SAX, side=side),
+        stack(Kind.T2_MAP, PhantomView.SAX, side=side),
+        stack(Kind.T2W, PhantomView.SAX, 3, side=side),
+        stack(Kind.PERFUSION, PhantomView.SAX, 3, minute, side=side),
+        stack(Kind.TI_SCOUT, PhantomView.SAX, times_ms=PHASES, side=side),
+        stack(Kind.LGE, PhantomView.SAX, SAX_SLICES, side=side),
         *(stack(Kind.LGE, view, side=side) for view in LONG_AXES),
     ]
 
 
 def study(vendor: Vendor, seed: int = 1, *, enhanced: bool = False) -> list[Dataset]:
     patient = patient_of(draw(seed))
-    return list(datasets(protocol(), patient, Form(vendor, enhanced), seed))
+    return list(datasets(protocol(), patient, DicomForm(vendor, enhanced), seed))
 
 
 def select(instances: Sequence[Dataset]) -> Selection:
@@ -145,20 +153,20 @@ def test_dciodvfy_finds_no_error(vendor: Vendor, tmp_path: Path, *, enhanced: bo
 @pytest.mark.parametrize("quirks", [False, True], ids=["valid", "quirks"])
 def test_selection_finds_every_view(vendor: Vendor, seed: int, *, quirks: bool) -> None:
     patient = patient_of(draw(seed))
-    form = Form(vendor, quirks=quirks)
+    form = DicomForm(vendor, quirks=quirks)
     instances = list(datasets(protocol(4), patient, form, seed))
     selection = select(instances)
     assert not selection.missing
     planes = {chosen.view: placed(chosen.images) for chosen in selection.used}
     stacks = {(each.sequence, each.view): each for each in protocol(4)}
-    middle = stacks[Kind.CINE, View.SAX].slices[SAX_SLICES // 2]
+    middle = stacks[Kind.CINE, PhantomView.SAX].slices[SAX_SLICES // 2]
     expected = {
-        "cine_lax": places(stacks[Kind.CINE, View.FOUR_CHAMBER].slices) * len(PHASES),
+        "cine_lax": places(stacks[Kind.CINE, PhantomView.FOUR_CHAMBER].slices) * len(PHASES),
         "cine_sa": places([middle]) * len(PHASES),
-        "lge_sa": places(stacks[Kind.LGE, View.SAX].slices),
-        "lge_lax": places(stacks[Kind.LGE, View.FOUR_CHAMBER].slices),
-        "lge_2ch": places(stacks[Kind.LGE, View.TWO_CHAMBER].slices),
-        "lge_3ch": places(stacks[Kind.LGE, View.THREE_CHAMBER].slices),
+        "lge_sa": places(stacks[Kind.LGE, PhantomView.SAX].slices),
+        "lge_lax": places(stacks[Kind.LGE, PhantomView.FOUR_CHAMBER].slices),
+        "lge_2ch": places(stacks[Kind.LGE, PhantomView.TWO_CHAMBER].slices),
+        "lge_3ch": places(stacks[Kind.LGE, PhantomView.THREE_CHAMBER].slices),
     }
     for view, wanted in expected.items():
         assert np.allclose(sorted(planes[view]), sorted(wanted), atol=1e-3), view
@@ -168,7 +176,7 @@ def placed(images: Sequence[Image]) -> list[list[float]]:
     return [[float(x) for x in image.header.ImagePositionPatient] for image in images]
 
 
-def places(slices: Sequence[Slice]) -> list[list[float]]:
+def places(slices: Sequence[PhantomSlice]) -> list[list[float]]:
     return [each.position.tolist() for each in slices]
 
 
@@ -193,9 +201,9 @@ def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, ki
     patient = patient_of(draw(seed))
     cines = {
         str(each.SeriesDescription).strip()
-        for each in datasets(without, patient, Form(vendor), seed)
+        for each in datasets(without, patient, DicomForm(vendor), seed)
     }
-    unused = select(list(datasets(stacks, patient, Form(vendor), seed))).unused
+    unused = select(list(datasets(stacks, patient, DicomForm(vendor), seed))).unused
     others = [each for each in unused if each.series_description not in cines]
     assert others
     for each in others:
@@ -205,7 +213,7 @@ def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, ki
 def test_reader_identifies_every_instance(tmp_path: Path) -> None:
     heart = draw(3)
     for vendor in VENDORS:
-        for path in write(tmp_path / vendor, protocol(4), heart, Form(vendor), "None."):
+        for path in write(tmp_path / vendor, protocol(4), heart, DicomForm(vendor), "None."):
             part10 = path.read_bytes()
             assert read_identity(part10).modality == "MR"
             assert read_header(part10).PatientName == "Phantom^0000003"
@@ -222,8 +230,10 @@ def series_of(instances: Sequence[Dataset]) -> dict[str, list[Dataset]]:
 
 
 def cine_series(vendor: Vendor) -> list[int]:
-    sax = [each for each in protocol(4) if each.sequence is Kind.CINE and each.view is View.SAX]
-    instances = list(datasets(sax, patient_of(draw(1)), Form(vendor), 1))
+    sax = [
+        each for each in protocol(4) if each.sequence is Kind.CINE and each.view is PhantomView.SAX
+    ]
+    instances = list(datasets(sax, patient_of(draw(1)), DicomForm(vendor), 1))
     return [len(group) for group in series_of(instances).values()]
 
 
@@ -235,7 +245,7 @@ def test_siemens_divides_a_cine_stack_into_series() -> None:
 
 def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
     flow = [each for each in protocol() if each.sequence is Kind.FLOW]
-    instances = list(datasets(flow, patient_of(draw(1)), Form(Vendor.PHILIPS), 1))
+    instances = list(datasets(flow, patient_of(draw(1)), DicomForm(Vendor.PHILIPS), 1))
     assert len(series_of(instances)) == 1
     kinds = Counter(str(each.ImageType[2]) for each in instances)
     assert kinds == dict.fromkeys(("M_FFE", "M_PCA", "VELOCITY MAP"), len(PHASES))
@@ -245,8 +255,8 @@ def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
 def test_quirks_are_those_that_the_standard_forbids() -> None:
     cines = [each for each in protocol() if each.sequence is Kind.CINE]
     patient = patient_of(draw(1))
-    proper = next(datasets(cines, patient, Form(Vendor.GE), 1))
-    quirky = next(datasets(cines, patient, Form(Vendor.GE, quirks=True), 1))
+    proper = next(datasets(cines, patient, DicomForm(Vendor.GE), 1))
+    quirky = next(datasets(cines, patient, DicomForm(Vendor.GE, quirks=True), 1))
     assert "InversionTime" not in proper
     assert quirky.InversionTime == 0
     assert "BodyPartExamined" not in quirky
@@ -261,9 +271,9 @@ def test_localizers_are_not_gated() -> None:
 
 
 def test_velocities_keep_their_zero() -> None:
-    flow = velocity(stack(Kind.FLOW, View.AXIAL, times_ms=PHASES))
+    flow = velocity(stack(Kind.FLOW, PhantomView.AXIAL, times_ms=PHASES))
     for vendor in VENDORS:
-        image = next(datasets([flow], patient_of(draw(1)), Form(vendor), 1))
+        image = next(datasets([flow], patient_of(draw(1)), DicomForm(vendor), 1))
         dtype = np.int16 if image.PixelRepresentation else np.uint16
         stored = np.frombuffer(image.PixelData, dtype).astype(float)
         meant = stored * float(image.get("RescaleSlope", 1)) + float(
@@ -298,8 +308,8 @@ def test_enhanced_frames_follow_their_dimensions(vendor: Vendor) -> None:
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     heart, stacks = draw(5), protocol(4)
-    first = write(tmp_path / "a", stacks, heart, Form(Vendor.GE), "None.")
-    second = write(tmp_path / "b", stacks, heart, Form(Vendor.GE), "None.")
+    first = write(tmp_path / "a", stacks, heart, DicomForm(Vendor.GE), "None.")
+    second = write(tmp_path / "b", stacks, heart, DicomForm(Vendor.GE), "None.")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -339,7 +349,7 @@ def test_no_header_or_file_name_tells_the_truth(tmp_path: Path, *, enhanced: boo
     heart = draw(7, (Pathology.ISCHAEMIC, Pathology.AORTA))
     for vendor in VENDORS:
         folder = tmp_path / f"{vendor} {enhanced}"
-        for path in write(folder, protocol(4), heart, Form(vendor, enhanced), "LAD scar."):
+        for path in write(folder, protocol(4), heart, DicomForm(vendor, enhanced), "LAD scar."):
             said = " ".join([path.name, *text_of(dcmread(path))]).lower()
             assert not [word for word in WORDS if word in said]
 
@@ -352,7 +362,7 @@ def test_headers_do_not_depend_on_the_pathology() -> None:
 
 def test_the_sidecar_has_truth_and_impression(tmp_path: Path) -> None:
     heart = draw(7, (Pathology.ISCHAEMIC,))
-    write(tmp_path, protocol(4), heart, Form(Vendor.SIEMENS), "LAD scar.")
+    write(tmp_path, protocol(4), heart, DicomForm(Vendor.SIEMENS), "LAD scar.")
     assert (tmp_path / "impression.txt").read_text() == "LAD scar.\n"
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["findings"]["lge"] is True
@@ -367,19 +377,19 @@ def test_the_sidecar_has_truth_and_impression(tmp_path: Path) -> None:
 def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
     phases = [40.0 * phase for phase in range(25)]
     full = [
-        stack(Kind.CINE, View.SAX, 10, phases, 192),
+        stack(Kind.CINE, PhantomView.SAX, 10, phases, 192),
         *(stack(Kind.CINE, view, 1, phases, 192) for view in LONG_AXES),
-        stack(Kind.LGE, View.SAX, 10, side=192),
+        stack(Kind.LGE, PhantomView.SAX, 10, side=192),
         *(stack(Kind.LGE, view, side=192) for view in LONG_AXES),
     ]
     start = time.process_time()
-    paths = write(tmp_path, full, draw(1), Form(Vendor.GE), "None.")
+    paths = write(tmp_path, full, draw(1), DicomForm(Vendor.GE), "None.")
     assert len(paths) == 338
     assert time.process_time() - start < 2
 
 
 def test_a_position_that_is_no_number_is_refused() -> None:
-    whole = stack(Kind.LOCALIZER, View.AXIAL)
+    whole = stack(Kind.LOCALIZER, PhantomView.AXIAL)
     lost = replace(whole, slices=(replace(whole.slices[0], position=np.full(3, np.nan)),))
     with pytest.raises(ValueError, match="nan"):
-        list(datasets([lost], patient_of(draw(1)), Form(Vendor.GE), 1))
+        list(datasets([lost], patient_of(draw(1)), DicomForm(Vendor.GE), 1))

@@ -14,7 +14,7 @@ from triage.phantom.impression import (
     EXTERNAL,
     READERS,
     TRAINING,
-    Style,
+    ReaderStyle,
     impression,
     templates,
     where,
@@ -64,8 +64,8 @@ def hearts() -> Iterator[Heart]:
         yield draw(seed)
 
 
-@pytest.mark.parametrize("style", Style)
-def test_what_is_affirmed_is_what_is_true(style: Style) -> None:
+@pytest.mark.parametrize("style", ReaderStyle)
+def test_what_is_affirmed_is_what_is_true(style: ReaderStyle) -> None:
     for heart in hearts():
         text = impression(heart, heart.seed, style)
         true = {name for name, holds in truth(heart).findings.items() if holds}
@@ -77,8 +77,8 @@ def test_the_checker_tells_affirmation_from_denial() -> None:
     assert affirmed("1. Dilated LV.\n2. Scar.") == {"lv_dilation", "lge"}
 
 
-@pytest.mark.parametrize("style", Style)
-def test_readers_deny_call_normal_and_pass_over(style: Style) -> None:
+@pytest.mark.parametrize("style", ReaderStyle)
+def test_readers_deny_call_normal_and_pass_over(style: ReaderStyle) -> None:
     """Of hearts without scar, some reports deny it and some say nothing."""
     said = [
         any(re.search(AFFIRMED["lge"][0], sentence, re.IGNORECASE) for sentence in sentences(text))
@@ -90,9 +90,9 @@ def test_readers_deny_call_normal_and_pass_over(style: Style) -> None:
     assert 0.15 < np.mean(said) < 0.98
 
 
-@pytest.mark.parametrize("style", Style)
-def test_every_topic_has_words_with_every_reader(style: Style) -> None:
-    assert BOOKS[style].keys() == BOOKS[Style.PUBLISHED].keys()
+@pytest.mark.parametrize("style", ReaderStyle)
+def test_every_topic_has_words_with_every_reader(style: ReaderStyle) -> None:
+    assert BOOKS[style].keys() == BOOKS[ReaderStyle.PUBLISHED].keys()
 
 
 def test_external_readers_share_no_sentence_with_the_others() -> None:
@@ -130,20 +130,20 @@ def test_there_are_many_sentences() -> None:
     ],
 )
 def test_published_words_are_said(words: str) -> None:
-    said = (impression(heart, heart.seed, Style.PUBLISHED) for heart in hearts())
+    said = (impression(heart, heart.seed, ReaderStyle.PUBLISHED) for heart in hearts())
     assert any(words in text for text in said)
 
 
 def test_same_seed_same_words() -> None:
     heart = draw(4)
-    for style in Style:
+    for style in ReaderStyle:
         assert impression(heart, 4, style) == impression(heart, 4, style)
-    texts = {impression(heart, seed, Style.NUMBERED) for seed in range(30)}
+    texts = {impression(heart, seed, ReaderStyle.NUMBERED) for seed in range(30)}
     assert len(texts) > 5
 
 
-@pytest.mark.parametrize("style", Style)
-def test_texts_are_clean(style: Style) -> None:
+@pytest.mark.parametrize("style", ReaderStyle)
+def test_texts_are_clean(style: ReaderStyle) -> None:
     for heart in hearts():
         text = impression(heart, heart.seed, style)
         assert text.strip()
@@ -152,11 +152,11 @@ def test_texts_are_clean(style: Style) -> None:
 
 def test_no_text_names_a_patient() -> None:
     heart = replace(draw(4), seed=8675309)
-    for style in Style:
+    for style in ReaderStyle:
         assert "8675309" not in impression(heart, 8675309, style)
 
 
-def graded(heart: Heart, style: Style, words: str) -> str:
+def graded(heart: Heart, style: ReaderStyle, words: str) -> str:
     """What the first of several readings with `words` says."""
     texts = (impression(heart, seed, style) for seed in range(100))
     return next(s for text in texts for s in sentences(text) if words in s)
@@ -167,13 +167,15 @@ def graded(heart: Heart, style: Style, words: str) -> str:
 )
 def test_severity_follows_the_numbers(fraction: float, grade: str) -> None:
     heart = replace(draw(1, (Pathology.NORMAL,)), lv_ef=fraction)
-    said = graded(heart, Style.MEASURED, f"LVEF {100 * fraction:.0f}% (")
+    said = graded(heart, ReaderStyle.MEASURED, f"LVEF {100 * fraction:.0f}% (")
     assert said == f"LVEF {100 * fraction:.0f}% ({grade} reduced)"
 
 
 def test_numbers_are_those_of_the_heart() -> None:
     heart = replace(draw(1, (Pathology.NORMAL,)), ascending_mm=47.3)
-    assert graded(heart, Style.MEASURED, "47 mm") == "Ascending aorta 47 mm (moderately dilated)"
+    assert (
+        graded(heart, ReaderStyle.MEASURED, "47 mm") == "Ascending aorta 47 mm (moderately dilated)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,13 +188,13 @@ def test_numbers_are_those_of_the_heart() -> None:
 def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, words: str) -> None:
     scar = Scar(Enhancement.SUBENDOCARDIAL, (0, 6), depth, territory)
     heart = replace(draw(1, (Pathology.NORMAL,)), scars=(scar,))
-    said = graded(heart, Style.MEASURED, "% depth")
+    said = graded(heart, ReaderStyle.MEASURED, "% depth")
     assert said.startswith(words.replace("basal anterior, mid anterior", "basal and mid anterior"))
     assert said.endswith(f"{'LCx' if territory == 'LCX' else territory} territory")
 
 
 def test_diffuse_enhancement_is_called_diffuse() -> None:
-    for style in Style:
+    for style in ReaderStyle:
         text = impression(draw(1, (Pathology.AMYLOID,)), 1, style).lower()
         assert re.search("diffuse|spread-out|global hyper", text)
 
@@ -201,7 +203,7 @@ def test_thickening_is_septal_or_concentric_by_the_numbers() -> None:
     words: dict[Pathology, list[str]] = defaultdict(list)
     for pathology in (Pathology.HYPERTROPHIC, Pathology.CONCENTRIC):
         for seed in range(50):
-            text = impression(draw(seed, (pathology,)), seed, Style.MEASURED)
+            text = impression(draw(seed, (pathology,)), seed, ReaderStyle.MEASURED)
             words[pathology] += re.findall("(asymmetric|concentric) LVH", text)
     assert words[Pathology.HYPERTROPHIC].count("asymmetric") > 40
     assert "asymmetric" not in words[Pathology.CONCENTRIC]

@@ -7,24 +7,24 @@ from numpy.typing import NDArray
 from triage.phantom.anatomy import Anatomy, Tissue
 from triage.phantom.heart import Pathology, draw
 from triage.phantom.signal import LOOKS
-from triage.phantom.stack import Sequence, Stack, View
-from triage.phantom.study import MODEL_VIEWS, REST, Wanted, acquire
-from triage.phantom.views import Grid, Plane
+from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
+from triage.phantom.study import MODEL_VIEWS, REST, StudyPart, acquire
+from triage.phantom.views import PixelGrid, ViewPlane
 
 SIEMENS = LOOKS["siemens"]
 CORE = [
-    (Sequence.CINE, View.FOUR_CHAMBER),
-    (Sequence.CINE, View.TWO_CHAMBER),
-    (Sequence.CINE, View.THREE_CHAMBER),
-    (Sequence.CINE, View.SAX),
-    (Sequence.LGE, View.SAX),
-    (Sequence.LGE, View.FOUR_CHAMBER),
-    (Sequence.LGE, View.TWO_CHAMBER),
-    (Sequence.LGE, View.THREE_CHAMBER),
+    (PhantomSequence.CINE, PhantomView.FOUR_CHAMBER),
+    (PhantomSequence.CINE, PhantomView.TWO_CHAMBER),
+    (PhantomSequence.CINE, PhantomView.THREE_CHAMBER),
+    (PhantomSequence.CINE, PhantomView.SAX),
+    (PhantomSequence.LGE, PhantomView.SAX),
+    (PhantomSequence.LGE, PhantomView.FOUR_CHAMBER),
+    (PhantomSequence.LGE, PhantomView.TWO_CHAMBER),
+    (PhantomSequence.LGE, PhantomView.THREE_CHAMBER),
 ]
 
 
-def _kinds(stacks: tuple[Stack, ...]) -> list[tuple[Sequence, View]]:
+def _kinds(stacks: tuple[PhantomStack, ...]) -> list[tuple[PhantomSequence, PhantomView]]:
     return [(one.sequence, one.view) for one in stacks]
 
 
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 def test_another_seed_gives_other_images_of_the_same_heart() -> None:
-    only = (Wanted(Sequence.LGE, View.FOUR_CHAMBER),)
+    only = (StudyPart(PhantomSequence.LGE, PhantomView.FOUR_CHAMBER),)
     one, other = (acquire(draw(7), SIEMENS, seed, only=only)[0] for seed in (1, 2))
     assert not np.array_equal(one.slices[0].pixels, other.slices[0].pixels)
 
@@ -54,7 +54,10 @@ def test_a_part_has_the_pixels_of_the_whole() -> None:
 
 
 def test_a_study_holds_the_protocol_and_less_what_is_dropped() -> None:
-    heart, gone = draw(3), {(Sequence.CINE, View.SAX), (Sequence.LGE, View.SAX)}
+    heart, gone = (
+        draw(3),
+        {(PhantomSequence.CINE, PhantomView.SAX), (PhantomSequence.LGE, PhantomView.SAX)},
+    )
     stacks = acquire(heart, LOOKS["external"], 3, drop=gone)
     assert _kinds(stacks) == [kind for kind in CORE if kind not in gone]
 
@@ -63,9 +66,9 @@ def test_a_study_holds_the_protocol_and_less_what_is_dropped() -> None:
 def test_stacks_are_consistent(name: str) -> None:
     look = LOOKS[name]
     only = (
-        Wanted(Sequence.CINE, View.FOUR_CHAMBER),
-        Wanted(Sequence.LGE, View.SAX),
-        Wanted(Sequence.LGE, View.THREE_CHAMBER),
+        StudyPart(PhantomSequence.CINE, PhantomView.FOUR_CHAMBER),
+        StudyPart(PhantomSequence.LGE, PhantomView.SAX),
+        StudyPart(PhantomSequence.LGE, PhantomView.THREE_CHAMBER),
     )
     for one in acquire(draw(9), look, 9, only=only):
         assert np.allclose([one.row @ one.row, one.column @ one.column], 1)
@@ -79,7 +82,7 @@ def test_stacks_are_consistent(name: str) -> None:
 
 
 def test_the_short_axis_stack_runs_from_base_to_apex_with_even_spacing() -> None:
-    stack = acquire(draw(9), SIEMENS, 9, only=(Wanted(Sequence.LGE, View.SAX),))[0]
+    stack = acquire(draw(9), SIEMENS, 9, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),))[0]
     steps = np.diff([slice_.position for slice_ in stack.slices], axis=0)
     towards_apex = -np.cross(stack.row, stack.column)
     assert 9 <= len(stack.slices) <= 14
@@ -93,14 +96,19 @@ def test_extras_come_after_the_core_and_do_not_change_it() -> None:
     extras = acquire(heart, LOOKS["external"], 6, extras=True)
     assert _kinds(extras)[: len(CORE)] == CORE
     more = {one.sequence for one in extras[len(CORE) :]}
-    assert more == set(Sequence) - {Sequence.CINE, Sequence.LGE}
+    assert more == set(PhantomSequence) - {PhantomSequence.CINE, PhantomSequence.LGE}
     assert sum(one.velocity for one in extras) == 1
-    lone = acquire(heart, LOOKS["external"], 6, only=(Wanted(Sequence.CINE, View.TWO_CHAMBER),))
+    lone = acquire(
+        heart,
+        LOOKS["external"],
+        6,
+        only=(StudyPart(PhantomSequence.CINE, PhantomView.TWO_CHAMBER),),
+    )
     assert np.array_equal(lone[0].slices[0].pixels, extras[1].slices[0].pixels)
 
 
 def test_a_t1_map_holds_t1() -> None:
-    only = (Wanted(Sequence.T1_MAP, View.SAX),)
+    only = (StudyPart(PhantomSequence.T1_MAP, PhantomView.SAX),)
     heart = draw(2, (Pathology.NORMAL,))
     stack = acquire(heart, SIEMENS, 2, extras=True, only=only)[0]
     labels = _labels(Anatomy(heart), stack, 1)
@@ -114,7 +122,9 @@ def test_a_t1_map_holds_t1() -> None:
 def test_scar_is_brighter_than_remote_muscle_and_lies_in_its_segments(name: str, seed: int) -> None:
     heart = draw(seed, (Pathology.ISCHAEMIC,))
     anatomy = Anatomy(heart)
-    stack = acquire(heart, LOOKS[name], seed, only=(Wanted(Sequence.LGE, View.SAX),))[0]
+    stack = acquire(
+        heart, LOOKS[name], seed, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),)
+    )[0]
     scar, remote, inside = [], [], []
     for index in range(2, len(stack.slices) - 3):
         labels = _labels(anatomy, stack, index)
@@ -130,29 +140,31 @@ def test_scar_is_brighter_than_remote_muscle_and_lies_in_its_segments(name: str,
 
 def test_healthy_muscle_is_nulled_and_blood_is_not() -> None:
     heart = draw(1, (Pathology.NORMAL,))
-    only = (Wanted(Sequence.LGE, View.SAX, middle=True),)
+    only = (StudyPart(PhantomSequence.LGE, PhantomView.SAX, middle=True),)
     stack = acquire(heart, LOOKS["ge"], 1, only=only)[0]
-    full = acquire(heart, LOOKS["ge"], 1, only=(Wanted(Sequence.LGE, View.SAX),))[0]
+    full = acquire(heart, LOOKS["ge"], 1, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),))[
+        0
+    ]
     labels = _labels(Anatomy(heart), full, (len(full.slices) - 1) // 2)
     pixels = stack.slices[0].pixels[0]
     muscle, blood = (pixels[labels == kind].mean() for kind in (Tissue.MYOCARDIUM, Tissue.LV))
     assert blood > 2.5 * muscle
 
 
-def _plane(stack: Stack, index: int) -> tuple[Plane, Grid]:
+def _plane(stack: PhantomStack, index: int) -> tuple[ViewPlane, PixelGrid]:
     rows, columns = stack.slices[index].pixels.shape[1:]
-    grid = Grid(rows, columns, stack.pixel_mm, stack.thickness_mm)
-    first = Plane(stack.view, stack.row, stack.column, np.zeros(3), (0, 0, 0)).position(grid)
+    grid = PixelGrid(rows, columns, stack.pixel_mm, stack.thickness_mm)
+    first = ViewPlane(stack.view, stack.row, stack.column, np.zeros(3), (0, 0, 0)).position(grid)
     centre = stack.slices[index].position - first
-    return Plane(stack.view, stack.row, stack.column, centre, (0.0, 0.0, 0.0)), grid
+    return ViewPlane(stack.view, stack.row, stack.column, centre, (0.0, 0.0, 0.0)), grid
 
 
-def _labels(anatomy: Anatomy, stack: Stack, index: int) -> NDArray[np.uint8]:
+def _labels(anatomy: Anatomy, stack: PhantomStack, index: int) -> NDArray[np.uint8]:
     plane, grid = _plane(stack, index)
     return anatomy.labels(plane.samples(grid), REST)
 
 
-def _segments(anatomy: Anatomy, stack: Stack, index: int) -> NDArray[np.int64]:
+def _segments(anatomy: Anatomy, stack: PhantomStack, index: int) -> NDArray[np.int64]:
     """Return the AHA segment's index of each pixel, (rows, columns)."""
     plane, grid = _plane(stack, index)
     x, y, z = anatomy.to_heart(plane.samples(grid).patient)

@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from receivers.admission import Admission, Caller, Rejection
-from triage.config import Receiver
+from receivers.admission import Admission, CallingPeer, Rejection
+from triage.config import ReceiverSettings
 
 FINGERPRINT = "ab" * 32
 US = "CMRTRIAGE"
-MR1 = Caller("MR1", US, "10.1.4.7")
+MR1 = CallingPeer("MR1", US, "10.1.4.7")
 PEERS: dict[str, Any] = {
     "mr1": {
         "ae_titles": ["MR1", "MR1_STORE"],
@@ -22,10 +22,10 @@ TLS = {"certificate": "c.pem", "key": "k.pem", "clients": "ca.pem"}
 
 def gate(**settings: Any) -> Admission:
     given = {"calling": ["OLD"], "peers": PEERS, "tls": TLS, **settings}
-    return Admission(Receiver.model_validate(given))
+    return Admission(ReceiverSettings.model_validate(given))
 
 
-def asked(caller: Caller, admission: Admission | None = None, *, stays: bool = True) -> Any:
+def asked(caller: CallingPeer, admission: Admission | None = None, *, stays: bool = True) -> Any:
     return (admission or gate()).enter(caller, lambda: stays)
 
 
@@ -37,12 +37,12 @@ def asked(caller: Caller, admission: Admission | None = None, *, stays: bool = T
         replace(MR1, address="10.1.2.3"),
         replace(MR1, address="::ffff:10.1.2.3"),  # IPv4, heard by a socket for both
         replace(MR1, address="fd00::1"),
-        Caller("OLD", US, "192.0.2.1"),
-        Caller("ARCHIVE", US, "192.0.2.1", frozenset({FINGERPRINT})),
-        Caller("ARCHIVE", US, "192.0.2.1", frozenset({"pacs.example", "cd" * 32})),
+        CallingPeer("OLD", US, "192.0.2.1"),
+        CallingPeer("ARCHIVE", US, "192.0.2.1", frozenset({FINGERPRINT})),
+        CallingPeer("ARCHIVE", US, "192.0.2.1", frozenset({"pacs.example", "cd" * 32})),
     ],
 )
-def test_9_a_peer_is_known_by_each_of_its_titles_and_addresses(caller: Caller) -> None:
+def test_9_a_peer_is_known_by_each_of_its_titles_and_addresses(caller: CallingPeer) -> None:
     assert asked(caller) is None
 
 
@@ -53,16 +53,16 @@ def test_9_a_peer_is_known_by_each_of_its_titles_and_addresses(caller: Caller) -
         (replace(MR1, calling_ae="mr1"), 3, "unknown calling AE title 'mr1'"),
         (replace(MR1, address="10.1.5.1"), 3, "'MR1' is not known at this address"),
         (replace(MR1, called_ae="OTHER"), 7, "called as 'OTHER', we are 'CMRTRIAGE'"),
-        (Caller("ARCHIVE", US, "10.1.2.3"), 3, "must come over TLS with its certificate"),
+        (CallingPeer("ARCHIVE", US, "10.1.2.3"), 3, "must come over TLS with its certificate"),
         (
-            Caller("ARCHIVE", US, "10.1.2.3", frozenset({"other.example"})),
+            CallingPeer("ARCHIVE", US, "10.1.2.3", frozenset({"other.example"})),
             3,
             "a certificate that is not its own",
         ),
     ],
 )
 def test_a_stranger_is_rejected_for_good_and_told_apart(
-    caller: Caller, reason: int, said: str
+    caller: CallingPeer, reason: int, said: str
 ) -> None:
     rejection = asked(caller)
     assert isinstance(rejection, Rejection)
@@ -80,9 +80,9 @@ def test_two_scanners_may_have_one_title_at_two_addresses() -> None:
         "b": {"ae_titles": ["MR"], "addresses": ["10.0.0.2"], "associations": 1},
     }
     admission = gate(peers=peers, calling=[])
-    assert asked(Caller("MR", US, "10.0.0.1"), admission) is None
-    assert asked(Caller("MR", US, "10.0.0.2"), admission) is None
-    assert asked(Caller("MR", US, "10.0.0.2"), admission).why.startswith("more than 1 ass")
+    assert asked(CallingPeer("MR", US, "10.0.0.1"), admission) is None
+    assert asked(CallingPeer("MR", US, "10.0.0.2"), admission) is None
+    assert asked(CallingPeer("MR", US, "10.0.0.2"), admission).why.startswith("more than 1 ass")
 
 
 def test_one_peer_cannot_take_the_place_of_others() -> None:
@@ -92,12 +92,12 @@ def test_one_peer_cannot_take_the_place_of_others() -> None:
     third = asked(MR1, admission)
     assert (third.result, third.source, third.reason) == (2, 3, 2)  # transient, local limit
     assert third.why == "more than 2 associations of 'mr1' at once"
-    assert asked(Caller("OLD", US, "192.0.2.1"), admission) is None
+    assert asked(CallingPeer("OLD", US, "192.0.2.1"), admission) is None
 
 
 def test_all_together_have_a_limit_and_who_has_gone_does_not_count() -> None:
     admission = gate(associations=3)
-    old = Caller("OLD", US, "192.0.2.1")
+    old = CallingPeer("OLD", US, "192.0.2.1")
     assert [asked(old, admission, stays=False) for _ in range(10)] == [None] * 10
     assert [asked(old, admission) for _ in range(3)] == [None] * 3
     fourth = asked(old, admission)

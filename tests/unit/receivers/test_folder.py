@@ -10,15 +10,15 @@ import structlog
 from pydicom.uid import UID
 
 from receivers import folder as watched
-from receivers.folder import PATIENCE, Folder
-from receivers.folder_files import Look
-from receivers.taken import SLACK, Taken, key_of
+from receivers.folder import PATIENCE, FolderScanner
+from receivers.folder_files import FileSnapshot
+from receivers.folder_journal import SLACK, AcceptedFiles, key_of
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import wait_until
 from triage.config import WatchedFolder
 from triage.domain.errors import LedgerUnavailable, SpoolFull
-from triage.intake import Intake
-from triage.pressure import Limits, Pressure
+from triage.pipeline.backpressure import Backpressure, BackpressureLimits
+from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -26,7 +26,7 @@ SETTLE_S = 10.0
 SECRET = "Marked^Identifier"
 
 
-class Site:
+class FolderSite:
     """A watched folder with its ledger and spool, and a clock of its own."""
 
     def __init__(self, tmp_path: Path, ledger: SqlLedger, **settings: Any) -> None:
@@ -40,8 +40,8 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        taken = Taken(self.state / "folder.taken")
-        self.folder = Folder(self.intake, self.settings, 100_000, taken)
+        taken = AcceptedFiles(self.state / "folder.taken")
+        self.folder = FolderScanner(self.intake, self.settings, 100_000, taken)
 
     def drop(self, name: str, content: bytes | None = None, number: int = 1) -> Path:
         path = self.root / name
@@ -76,11 +76,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, ledger: SqlLedger) -> Site:
-    return Site(tmp_path, ledger)
+def site(tmp_path: Path, ledger: SqlLedger) -> FolderSite:
+    return FolderSite(tmp_path, ledger)
 
 
-def test_a_file_that_has_settled_is_taken_as_it_is(site: Site) -> None:
+def test_a_file_that_has_settled_is_taken_as_it_is(site: FolderSite) -> None:
     path = site.drop("export/IM0001")
     site.look()
     site.look(SETTLE_S - 1)
@@ -93,7 +93,7 @@ def test_a_file_that_has_settled_is_taken_as_it_is(site: Site) -> None:
     assert not site.incidents()
 
 
-def test_a_file_that_grows_waits_until_it_is_whole(site: Site) -> None:
+def test_a_file_that_grows_waits_until_it_is_whole(site: FolderSite) -> None:
     content = part10(image())
     for size in range(200, len(content), 300):
         site.drop("growing.dcm", content[:size])
@@ -105,7 +105,7 @@ def test_a_file_that_grows_waits_until_it_is_whole(site: Site) -> None:
     assert not site.incidents()
 
 
-def test_a_copy_that_pauses_for_longer_is_not_taken_for_damaged(site: Site) -> None:
+def test_a_copy_that_pauses_for_longer_is_not_taken_for_damaged(site: FolderSite) -> None:
     content = part10(image())
     site.drop("pausing.dcm", content[:-100])
     site.settle()
@@ -117,7 +117,7 @@ def test_a_copy_that_pauses_for_longer_is_not_taken_for_damaged(site: Site) -> N
 
 
 def test_a_file_that_changes_while_it_is_read_waits(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = site.drop("a.dcm")
     read = os.read
@@ -141,7 +141,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
 def test_what_was_taken_stays_or_goes_as_the_site_wants(
     tmp_path: Path, ledger: SqlLedger, after: str, left: set[str]
 ) -> None:
-    site = Site(tmp_path, ledger, after=after)
+    site = FolderSite(tmp_path, ledger, after=after)
     site.drop("a/1")
     site.settle()
     assert site.names() == left
@@ -150,7 +150,7 @@ def test_what_was_taken_stays_or_goes_as_the_site_wants(
 
 
 def test_after_a_restart_it_is_not_taken_again_unless_it_has_changed(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("1")
     site.settle()
@@ -174,7 +174,7 @@ def test_after_a_restart_it_is_not_taken_again_unless_it_has_changed(
 def test_what_comes_under_the_name_of_one_that_was_moved_is_moved_beside_it(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    site = Site(tmp_path, ledger, after="move")
+    site = FolderSite(tmp_path, ledger, after="move")
     for number in range(3):
         site.drop("IM1", number=number)
         site.settle()
@@ -196,7 +196,9 @@ DIRECTORY = image(SOPClassUID=UID("1.2.840.10008.1.3.10"), StudyInstanceUID=None
         (part10(image(PixelData=bytes(200_000))), "receiver.instance_bytes, 100000"),
     ],
 )
-def test_what_is_refused_lies_apart_with_the_reason(site: Site, content: bytes, why: str) -> None:
+def test_what_is_refused_lies_apart_with_the_reason(
+    site: FolderSite, content: bytes, why: str
+) -> None:
     site.drop("cd/IMAGE", content)
     site.refuse()
     assert site.names() == {"refused/cd/IMAGE", "refused/cd/IMAGE.why.txt"}
@@ -209,14 +211,14 @@ def test_what_is_refused_lies_apart_with_the_reason(site: Site, content: bytes, 
     assert len(site.incidents()) == 1
 
 
-def test_the_rest_goes_on_after_damage(site: Site) -> None:
+def test_the_rest_goes_on_after_damage(site: FolderSite) -> None:
     site.drop("1", b"damaged")
     site.drop("2")
     site.settle()
     assert site.instances() == 1
 
 
-def test_links_and_pipes_are_not_followed(site: Site, tmp_path: Path) -> None:
+def test_links_and_pipes_are_not_followed(site: FolderSite, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(part10(image()))
@@ -230,7 +232,7 @@ def test_links_and_pipes_are_not_followed(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_becomes_a_link_is_not_followed(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: FolderSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("a/1")
     site.look()
@@ -247,7 +249,7 @@ def test_a_folder_that_becomes_a_link_is_not_followed(
     assert (tmp_path / "outside" / "1").exists()
 
 
-def test_names_with_a_dot_in_front_are_not_looked_at(site: Site) -> None:
+def test_names_with_a_dot_in_front_are_not_looked_at(site: FolderSite) -> None:
     site.drop(".IM1.x7Gk2")
     site.drop(".snapshot/IM1")
     site.refuse()
@@ -255,7 +257,7 @@ def test_names_with_a_dot_in_front_are_not_looked_at(site: Site) -> None:
     assert site.names() == {".IM1.x7Gk2", ".snapshot/IM1"}
 
 
-def test_a_folder_that_is_away_is_told_once_and_when_it_is_back(site: Site) -> None:
+def test_a_folder_that_is_away_is_told_once_and_when_it_is_back(site: FolderSite) -> None:
     site.drop("1")
     away = site.root.with_name("away")
     with structlog.testing.capture_logs() as lines:
@@ -270,7 +272,7 @@ def test_a_folder_that_is_away_is_told_once_and_when_it_is_back(site: Site) -> N
 
 
 def test_what_cannot_be_read_waits_and_is_told_once(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("1")
     opened = os.open
@@ -299,7 +301,7 @@ def test_what_cannot_be_read_waits_and_is_told_once(
 def test_what_was_replaced_while_it_was_taken_is_taken_too_and_not_deleted(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site(tmp_path, ledger, after="delete")
+    site = FolderSite(tmp_path, ledger, after="delete")
     site.drop("1")
     accept = site.intake.accept_file
 
@@ -316,7 +318,7 @@ def test_what_was_replaced_while_it_was_taken_is_taken_too_and_not_deleted(
     assert (site.names(), site.instances()) == (set(), 2)
 
 
-def test_a_reason_is_written_over_nothing(site: Site) -> None:
+def test_a_reason_is_written_over_nothing(site: FolderSite) -> None:
     site.drop("1.why.txt", b"damaged")
     site.refuse()
     site.drop("1", b"damaged")
@@ -326,7 +328,7 @@ def test_a_reason_is_written_over_nothing(site: Site) -> None:
 
 
 def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: Any) -> None:
         raise OSError(30, "Read-only file system")
@@ -342,10 +344,10 @@ def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
 def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_room(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    site = Site(tmp_path, ledger)
+    site = FolderSite(tmp_path, ledger)
     seconds = iter(range(0, 1000, 2))
-    spool, limits = FileSpool(tmp_path), Limits(free_bytes=10)
-    pressure = Pressure(spool, ledger, limits, monotonic=lambda: next(seconds))
+    spool, limits = FileSpool(tmp_path), BackpressureLimits(free_bytes=10)
+    pressure = Backpressure(spool, ledger, limits, monotonic=lambda: next(seconds))
     site.intake = Intake(spool, ledger, pressure=pressure)
     site.start()
     spool.free_bytes = lambda: 9  # type: ignore[method-assign]
@@ -362,7 +364,7 @@ def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_
 def test_8_without_room_files_wait(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    site = Site(tmp_path, ledger, after="delete")
+    site = FolderSite(tmp_path, ledger, after="delete")
     site.drop("1")
 
     def full(*_: Any) -> None:
@@ -378,7 +380,7 @@ def test_8_without_room_files_wait(
     assert (site.instances(), site.names()) == (1, set())
 
 
-def test_1_while_files_are_coming_the_study_is_being_brought(site: Site) -> None:
+def test_1_while_files_are_coming_the_study_is_being_brought(site: FolderSite) -> None:
     site.drop("1", number=1)
     site.look()
     site.look(SETTLE_S - 1)
@@ -394,7 +396,7 @@ def test_1_while_files_are_coming_the_study_is_being_brought(site: Site) -> None
 def test_no_name_of_a_file_stands_in_log_or_ledger_or_state_folder(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    site = Site(tmp_path, ledger)
+    site = FolderSite(tmp_path, ledger)
     with structlog.testing.capture_logs() as lines:
         site.drop(f"{SECRET}/{SECRET}.dcm")
         site.drop(f"{SECRET}/damaged_{SECRET}.dcm", b"damaged")
@@ -424,11 +426,11 @@ def test_a_defect_does_not_end_the_thread(
 ) -> None:
     looks: list[float] = []
 
-    def defective(_self: Folder, now: float, _ending: Event) -> None:
+    def defective(_self: FolderScanner, now: float, _ending: Event) -> None:
         looks.append(now)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Folder, "look", defective)
+    monkeypatch.setattr(FolderScanner, "look", defective)
     settings = WatchedFolder(path=tmp_path, every_s=0.05)
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
     wait_until(lambda: len(looks) > 2, 5, "further looks")
@@ -437,22 +439,22 @@ def test_a_defect_does_not_end_the_thread(
 
 def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "taken"
-    taken = Taken(path)
+    taken = AcceptedFiles(path)
     keys = [f"{number:032x}" for number in range(3 * SLACK)]
     for key in keys:
         taken.add(key)
     with path.open("a") as file:
         file.write("half a li")
-    again = Taken(path)
+    again = AcceptedFiles(path)
     assert all(key in again for key in keys)
     again.forget_but(keys[:10])
-    assert keys[5] in Taken(path)
-    assert keys[500] not in Taken(path)
+    assert keys[5] in AcceptedFiles(path)
+    assert keys[500] not in AcceptedFiles(path)
 
 
 def test_a_changed_file_is_another_one(tmp_path: Path) -> None:
-    look = Look(100, 1)
+    look = FileSnapshot(100, 1)
     key = key_of(tmp_path, look)
-    assert key != key_of(tmp_path, Look(101, 1))
-    assert key != key_of(tmp_path, Look(100, 2))
+    assert key != key_of(tmp_path, FileSnapshot(101, 1))
+    assert key != key_of(tmp_path, FileSnapshot(100, 2))
     assert key != key_of(tmp_path / "x", look)

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import receivers.c_store
 from receivers.admission import Admission
-from triage.config import Receiver
-from triage.intake import Intake
+from triage.config import ReceiverSettings
+from triage.pipeline.intake import Intake
 
 
 def test_13_who_goes_while_being_let_in_is_no_defect() -> None:
@@ -19,7 +19,7 @@ def test_13_who_goes_while_being_let_in_is_no_defect() -> None:
         dul=SimpleNamespace(socket=SimpleNamespace(socket=gone)),
         is_rejected=False,
     )
-    settings = Receiver(calling=("PACS",))
+    settings = ReceiverSettings(calling=("PACS",))
     nobody = cast(Intake, None)  # who is let in is not reported
     receivers.c_store._decide(association, Admission(settings), nobody, settings)
     assert not association.is_rejected

@@ -1,6 +1,6 @@
 import pytest
 
-from receivers.stow.access import Access, NotAdmitted, kept
+from receivers.stow.access import StowAccess, StowAccessDenied, kept
 from triage.config import StowSender
 
 SECRET = "of 32 random bytes"
@@ -26,7 +26,7 @@ SENDERS = {
 def test_who_shows_what_is_asked_for_is_known(
     said: str, address: str, certificates: frozenset[str], name: str
 ) -> None:
-    assert Access(SENDERS).admit(said, address, certificates) == name
+    assert StowAccess(SENDERS).admit(said, address, certificates) == name
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_who_shows_what_is_asked_for_is_known(
 def test_who_does_not_is_turned_away(
     said: str, address: str, certificates: frozenset[str], status: int
 ) -> None:
-    with pytest.raises(NotAdmitted) as turned:
-        Access(SENDERS).admit(said, address, certificates)
+    with pytest.raises(StowAccessDenied) as turned:
+        StowAccess(SENDERS).admit(said, address, certificates)
     assert turned.value.status == status
     assert SECRET not in str(turned.value)

@@ -8,13 +8,24 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from receivers.stow import answer as module
-from receivers.stow.answer import JSON, XML, Answer, Reason, Reference, media_type
+from receivers.stow.answer import (
+    JSON,
+    XML,
+    StowFailureReason,
+    StowReference,
+    StowResponse,
+    media_type,
+)
 
-ONE, TWO = Reference("1.2", "1.2.3"), Reference("1.2", "1.2.4")
+ONE, TWO = StowReference("1.2", "1.2.3"), StowReference("1.2", "1.2.4")
 
 
-def everything() -> Answer:
-    return Answer([ONE], [(TWO, Reason.DATA_SET_DOES_NOT_MATCH)], [Reason.CANNOT_UNDERSTAND])
+def everything() -> StowResponse:
+    return StowResponse(
+        [ONE],
+        [(TWO, StowFailureReason.DATA_SET_DOES_NOT_MATCH)],
+        [StowFailureReason.CANNOT_UNDERSTAND],
+    )
 
 
 def test_pydicom_reads_the_module() -> None:
@@ -65,16 +76,31 @@ def test_every_attribute_is_named_as_in_the_dictionary() -> None:
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
-        (Answer([ONE]), 200),
+        (StowResponse([ONE]), 200),
         (everything(), 202),
-        (Answer([ONE], cut=(HTTPStatus.BAD_REQUEST, "")), 202),
-        (Answer(failed=[(ONE, Reason.DATA_SET_DOES_NOT_MATCH)]), 409),
-        (Answer(failed=[(ONE, Reason.OUT_OF_RESOURCES)]), 503),
-        (Answer(failed=[(ONE, Reason.TOO_LARGE)], unnamed=[Reason.TOO_LARGE]), 413),
-        (Answer(failed=[(ONE, Reason.TOO_LARGE), (TWO, Reason.OUT_OF_RESOURCES)]), 409),
+        (StowResponse([ONE], cut=(HTTPStatus.BAD_REQUEST, "")), 202),
+        (StowResponse(failed=[(ONE, StowFailureReason.DATA_SET_DOES_NOT_MATCH)]), 409),
+        (StowResponse(failed=[(ONE, StowFailureReason.OUT_OF_RESOURCES)]), 503),
+        (
+            StowResponse(
+                failed=[(ONE, StowFailureReason.TOO_LARGE)], unnamed=[StowFailureReason.TOO_LARGE]
+            ),
+            413,
+        ),
+        (
+            StowResponse(
+                failed=[
+                    (ONE, StowFailureReason.TOO_LARGE),
+                    (TWO, StowFailureReason.OUT_OF_RESOURCES),
+                ]
+            ),
+            409,
+        ),
     ],
 )
-def test_the_status_says_whether_all_some_or_none_were_stored(answer: Answer, status: int) -> None:
+def test_the_status_says_whether_all_some_or_none_were_stored(
+    answer: StowResponse, status: int
+) -> None:
     assert answer.status == status
 
 

@@ -12,7 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence
 from tests.builders.reportings import KINDS, none_flagged, reporting, usual
 from triage.domain.delivery import Product
-from triage.domain.finding import Code
+from triage.domain.finding import FindingCode
 from triage.reports import draft, fhir
 from triage.reports.reporting import Reporting
 
@@ -166,7 +166,7 @@ def test_patient_without_number_has_no_identifier_made_up() -> None:
 
 def test_code_of_a_scheme_that_fhir_has_no_name_for_stays_in_words() -> None:
     base = usual()
-    finding = replace(base.answers[0].finding, code=Code("X1", "RADLEX", "Big heart"))
+    finding = replace(base.answers[0].finding, code=FindingCode("X1", "RADLEX", "Big heart"))
     made = reporting(replace(base, answers=(replace(base.answers[0], finding=finding),)))
     (first,) = observations(made)["evaluation"]
     assert first["code"] == {"text": finding.name}

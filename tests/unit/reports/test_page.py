@@ -15,7 +15,8 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
 from tests.peers import peer
 from triage.domain.assessment import Assessment, Disclosure, Flag
-from triage.reports import letters, page, page_findings, secondary_capture, sheet
+from triage.reports import fonts as letters
+from triage.reports import page, page_findings, secondary_capture, sheet
 from triage.reports.reporting import Reporting
 
 FINDINGS = {

@@ -23,12 +23,12 @@ from tests.builders.images import cardiac_study, part10, uid
 from tests.builders.reportings import OTHERS, PRIOR, all_flagged, reporting
 from tests.contract.ledgers import SOURCE, current
 from tests.peers import peer
-from triage.assess import Assessor, Looked
 from triage.domain.assessment import Assessment, Disclosure, SimilarCase, SourceImage
 from triage.domain.delivery import Product
 from triage.domain.errors import StudyDeclined
 from triage.domain.study import Event, State, StudyRevision
-from triage.intake import Intake
+from triage.pipeline.assess import AssessedStudy, Assessor
+from triage.pipeline.intake import Intake
 from triage.reports import REPORTS, fhir, products, summary
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
@@ -164,7 +164,7 @@ def test_two_patients_raise_before_anything_is_made(keyword: str) -> None:
 class Neighbourly(Assessor):
     """An assessor that finds similar cases."""
 
-    def _looked(self, study: StudyRevision) -> Looked:
+    def _looked(self, study: StudyRevision) -> AssessedStudy:
         looked = super()._looked(study)
         return replace(looked, assessment=similar_to(looked.assessment))
 

@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code as Concept
 
 from tests.builders.assessments import FINDINGS
 from triage.domain.assessment import Flag, Presence, Priority
-from triage.domain.finding import Code
+from triage.domain.finding import FindingCode
 from triage.reports import codes
 
 WRITTEN = [
@@ -74,4 +74,4 @@ def test_long_meaning_is_cut_visibly_and_long_scheme_refused() -> None:
     long = codes.of_finding(replace(FINDINGS[1], name="x" * 65))
     assert long.meaning == "x" * 63 + "…"
     with pytest.raises(ValueError, match="16 characters"):
-        codes.verified(Code("1", "99AVERYLONGSCHEME", "x"))
+        codes.verified(FindingCode("1", "99AVERYLONGSCHEME", "x"))

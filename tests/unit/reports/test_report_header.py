@@ -10,6 +10,7 @@ from pydicom.uid import UID
 
 from tests.builders.assessments import STUDY_UID, as_received, evidence, mixed, untrained
 from tests.builders.reportings import reporting
+from triage.dicom.patient import PATIENT
 from triage.domain.errors import StudyDeclined
 from triage.reports import header, structured_report
 
@@ -120,7 +121,7 @@ def test_report_on_undated_images_makes_no_date_up() -> None:
     assert (report.ContentDate, report.ContentTime) == header.UNDATED
 
 
-@pytest.mark.parametrize("keyword", header.PATIENT)
+@pytest.mark.parametrize("keyword", PATIENT)
 def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
     images = evidence()
     other = "19610101" if keyword == "PatientBirthDate" else "Smith"

@@ -14,10 +14,10 @@ import pytest
 
 from tests.builders.images import image, part10
 from tests.integration.certificates import Authority
-from triage.config import Spool
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
+from triage.config import SpoolSettings
+from triage.dicom.header import read_identity
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
-from triage.imaging.header import read_identity
 from triage.store import bucket as module
 from triage.store.bucket import Bucket
 from triage.store.object_spool import ObjectSpool
@@ -60,7 +60,7 @@ class Simple:
         return 200, ""
 
 
-class Handler(BaseHTTPRequestHandler):
+class ObjectStoreHandler(BaseHTTPRequestHandler):
     """Answers as its store does."""
 
     protocol_version = "HTTP/1.1"
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(store: Simple, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Answer as the store does until the block ends; yield the port."""
-    handler = type("OfStore", (Handler,), {"store": store})
+    handler = type("OfStore", (ObjectStoreHandler,), {"store": store})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -122,7 +122,7 @@ def keys(tmp_path: Path) -> Path:
     return path
 
 
-class Watch:
+class RequestWatch:
     def __init__(self) -> None:
         self.seconds = 0.0
 
@@ -131,18 +131,18 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def watch() -> RequestWatch:
+    return RequestWatch()
 
 
-def at(port: int, keys: Path, watch: Watch) -> Bucket:
+def at(port: int, keys: Path, watch: RequestWatch) -> Bucket:
     url = f"http://127.0.0.1:{port}"
-    chosen = Spool(url="s3://bucket", endpoint=url, credentials=keys, timeout_s=TIMEOUT_S)
+    chosen = SpoolSettings(url="s3://bucket", endpoint=url, credentials=keys, timeout_s=TIMEOUT_S)
     return Bucket(chosen, watch)
 
 
 @pytest.fixture
-def bucket(store: Simple, keys: Path, watch: Watch) -> Iterator[Bucket]:
+def bucket(store: Simple, keys: Path, watch: RequestWatch) -> Iterator[Bucket]:
     with serving(store) as port:
         yield at(port, keys, watch)
 
@@ -190,7 +190,7 @@ def test_8_a_store_that_is_full_is_told_apart(
     assert not isinstance(error.value, SpoolAway)
 
 
-def test_nobody_is_there(keys: Path, watch: Watch, tmp_path: Path) -> None:
+def test_nobody_is_there(keys: Path, watch: RequestWatch, tmp_path: Path) -> None:
     bucket = at(free_port(), keys, watch)
     spool = ObjectSpool(bucket, tmp_path)
     assert spool.free_bytes() > 0  # nobody knows yet
@@ -228,7 +228,7 @@ def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
 
 
 def test_without_a_question_it_is_tried_again_after_a_while(
-    bucket: Bucket, store: Simple, watch: Watch
+    bucket: Bucket, store: Simple, watch: RequestWatch
 ) -> None:
     store.refusal = (503, "SlowDown")
     with pytest.raises(SpoolAway, match="answers SlowDown to GetObject"):
@@ -249,7 +249,9 @@ def test_a_store_is_believed_whose_certificate_is_vouched_for(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(signed.certificate, signed.key)
     with serving(store, context) as port:
-        chosen = Spool(url="s3://bucket", endpoint=f"https://127.0.0.1:{port}", credentials=keys)
+        chosen = SpoolSettings(
+            url="s3://bucket", endpoint=f"https://127.0.0.1:{port}", credentials=keys
+        )
         ours = chosen.model_copy(update={"ca": authority.certificate})
         Bucket(ours).ask()
         for ca in (None, other.certificate):
@@ -263,7 +265,7 @@ def test_certificates_that_cannot_be_read_are_named(
 ) -> None:
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)
-    chosen = Spool(
+    chosen = SpoolSettings(
         url="s3://bucket", endpoint="https://s", credentials=keys, ca=tmp_path / "ca.pem"
     )
     with pytest.raises(ConfigurationError, match=r"spool.ca .*ca.pem cannot be read"):
@@ -271,14 +273,14 @@ def test_certificates_that_cannot_be_read_are_named(
 
 
 def test_without_keys_it_cannot_be_asked(
-    monkeypatch: pytest.MonkeyPatch, watch: Watch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, watch: RequestWatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    bucket = Bucket(Spool(url="s3://bucket", endpoint="http://127.0.0.1:1"), watch)
+    bucket = Bucket(SpoolSettings(url="s3://bucket", endpoint="http://127.0.0.1:1"), watch)
     with pytest.raises(SpoolAway, match="cannot be asked \\(NoCredentialsError\\)"):
         bucket.ask()
     assert not bucket.is_away

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from triage.domain.case import Case, Filter
-from triage.ports import Embedding
+from triage.ports.encoder import Embedding
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.builders.images import image, part10
+from triage.dicom.header import read_identity
 from triage.domain.errors import SpoolFull
-from triage.domain.instance import Outcome
-from triage.imaging.header import read_identity
+from triage.domain.instance import ReceiptOutcome
 from triage.store.spool import FileSpool
 
 CONTENT = part10(image())
@@ -26,7 +26,7 @@ def spool(tmp_path: Path) -> FileSpool:
 
 def test_what_is_kept_is_read_again(spool: FileSpool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
-    assert receipt.outcome is Outcome.NEW
+    assert receipt.outcome is ReceiptOutcome.NEW
     assert spool.read(receipt.path) == CONTENT
     assert list(spool.paths()) == [receipt.path]
 
@@ -34,14 +34,14 @@ def test_what_is_kept_is_read_again(spool: FileSpool) -> None:
 def test_the_same_bytes_twice_change_nothing(spool: FileSpool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
-    assert (again.outcome, again.path) == (Outcome.DUPLICATE, first.path)
+    assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
     assert len(list(spool.paths())) == 1
 
 
 def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     other = spool.keep(IDENTITY, OTHER)
-    assert other.outcome is Outcome.CONFLICT
+    assert other.outcome is ReceiptOutcome.CONFLICT
     assert spool.read(first.path) == CONTENT
     assert spool.read(other.path) == OTHER
     assert list(spool.paths()) == [first.path]
@@ -50,7 +50,7 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> N
 def test_many_at_once_leave_one_whole_file(spool: FileSpool) -> None:
     with ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
-    assert [r.outcome for r in receipts].count(Outcome.NEW) == 1
+    assert [r.outcome for r in receipts].count(ReceiptOutcome.NEW) == 1
     assert spool.read(receipts[0].path) == CONTENT
 
 
@@ -142,7 +142,7 @@ def test_8_a_full_disk_has_its_own_error_and_leaves_nothing(
         patch.setattr("triage.store.spool.os.fsync", full)
         spool.keep(IDENTITY, CONTENT)
     assert not list((tmp_path / "spool" / "incoming").iterdir())
-    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW
+    assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW
 
 
 def test_any_other_error_of_the_disk_is_not_hidden(
@@ -168,4 +168,4 @@ def test_8_a_disk_that_is_really_full_refuses_and_recovers(small_disk: Path) -> 
     assert kept
     assert all(spool.read(receipt.path) == content for receipt, content in kept)
     (small_disk / "spool" / kept[0][0].path).unlink()
-    assert spool.keep(IDENTITY, CONTENT).outcome is Outcome.NEW
+    assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from tests.integration.postgres import Postgres
-from triage.demo import free_port
+from triage.cli.demo_site import free_port
 from triage.domain.case import Case, Filter
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
-from triage.ports import Embedding, Embeddings
+from triage.ports.encoder import Embedding, Embeddings
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.store.vector_library import PgVectorLibrary

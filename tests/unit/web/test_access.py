@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.fakes import FakeClock
-from triage.web.access import Access, NotAdmitted, Wait
-from triage.web.brake import FREE
+from triage.web.access import LoginDelayed, WebAccess, WebAccessDenied
+from triage.web.login_throttle import FREE
 from triage.web.passwords import hashed
 
 PASSWORD = "correct: horse"
@@ -19,11 +19,11 @@ def basic(name: str, password: str, scheme: str = "Basic") -> str:
 
 
 @pytest.fixture
-def access(clock: FakeClock) -> Access:
-    return Access({"anna": KEPT}, clock)
+def access(clock: FakeClock) -> WebAccess:
+    return WebAccess({"anna": KEPT}, clock)
 
 
-def test_whoever_has_name_and_password_is_admitted_again_and_again(access: Access) -> None:
+def test_whoever_has_name_and_password_is_admitted_again_and_again(access: WebAccess) -> None:
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
     began = time.perf_counter()
     for _ in range(100):
@@ -44,22 +44,22 @@ def test_whoever_has_name_and_password_is_admitted_again_and_again(access: Acces
     ],
 )
 def test_what_says_no_name_and_password_is_asked_for_them_without_end(
-    access: Access, said: str
+    access: WebAccess, said: str
 ) -> None:
     for _ in range(FREE * 3):
-        with pytest.raises(NotAdmitted, match="say who you are"):
+        with pytest.raises(WebAccessDenied, match="say who you are"):
             access.admit(said, HERE)
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
 
 
 def test_after_some_failures_even_the_right_password_waits(
-    access: Access, clock: FakeClock
+    access: WebAccess, clock: FakeClock
 ) -> None:
     access.admit(basic("anna", PASSWORD), HERE)
     for number in range(FREE + 1):
-        with pytest.raises(NotAdmitted):
+        with pytest.raises(WebAccessDenied):
             access.admit(basic("anna", f"guess {number}"), HERE)
-    with pytest.raises(Wait, match="try again in 1 s") as waiting:
+    with pytest.raises(LoginDelayed, match="try again in 1 s") as waiting:
         access.admit(basic("anna", PASSWORD), HERE)
     assert waiting.value.seconds == 1
     assert access.admit(basic("anna", PASSWORD), "10.0.0.2") == "anna"
@@ -67,24 +67,24 @@ def test_after_some_failures_even_the_right_password_waits(
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
 
 
-def test_many_guesses_at_once_are_no_way_around_the_brake(access: Access) -> None:
+def test_many_guesses_at_once_are_no_way_around_the_brake(access: WebAccess) -> None:
     def guess(number: int) -> type[Exception]:
         try:
             access.admit(basic("anna", f"guess {number}"), HERE)
-        except (NotAdmitted, Wait) as error:
+        except (WebAccessDenied, LoginDelayed) as error:
             return type(error)
         raise AssertionError
 
     with ThreadPoolExecutor(16) as threads:
         answers = [*threads.map(guess, range(32))]
-    assert answers.count(NotAdmitted) == FREE + 1
+    assert answers.count(WebAccessDenied) == FREE + 1
 
 
-def test_a_name_that_nobody_has_is_answered_alike_and_takes_as_long(access: Access) -> None:
+def test_a_name_that_nobody_has_is_answered_alike_and_takes_as_long(access: WebAccess) -> None:
     told, took = [], []
     for name in ("anna", "nobody"):
         began = time.perf_counter()
-        with pytest.raises(NotAdmitted) as error:
+        with pytest.raises(WebAccessDenied) as error:
             access.admit(basic(name, "wrong"), HERE)
         took.append(time.perf_counter() - began)
         told.append(str(error.value))
@@ -93,9 +93,9 @@ def test_a_name_that_nobody_has_is_answered_alike_and_takes_as_long(access: Acce
 
 
 def test_no_log_has_what_was_typed_as_a_name(
-    access: Access, capsys: pytest.CaptureFixture[str]
+    access: WebAccess, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(NotAdmitted):
+    with pytest.raises(WebAccessDenied):
         access.admit(basic("my password", "oops"), HERE)
     logged = "".join(capsys.readouterr())
     assert "not admitted" in logged

@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from triage.cases.readings.identifiers import NOBODY, Identifiers
-from triage.cases.readings.named import Named, first_patterns, folded, patterns
+from triage.cases.readings.named import PatternMatch, first_patterns, folded, patterns
 from triage.cases.readings.written import (
     ADDRESSES,
     AGES,
@@ -44,7 +44,7 @@ def deidentified(text: str, known: Identifiers = NOBODY) -> str:
     return _REPEATED.sub(r"\1", left)
 
 
-def _without(text: str, found: Iterable[Named]) -> str:
+def _without(text: str, found: Iterable[PatternMatch]) -> str:
     for label, pattern in found:
         text = _replaced(text, label, pattern)
     return text

@@ -36,7 +36,7 @@ _SIGNED = re.compile(r"(?<=[.;!?])[ \t]+(?=(?:electronically|digitally)\s+signed
 _RULE = re.compile(r"\s*[-_=*\u2013\u2014]{3,}\s*")
 
 
-class _Part(Enum):
+class _ReportSection(Enum):
     STRONG = auto()
     WEAK = auto()
     OTHER = auto()
@@ -44,18 +44,20 @@ class _Part(Enum):
 
 def impression_of(report: str) -> str | None:
     """Return the impression of a whole report, without its heading; None if no heading tells it."""
-    parts: dict[_Part, list[str]] = {part: [] for part in _Part}
-    current = _Part.OTHER
+    parts: dict[_ReportSection, list[str]] = {part: [] for part in _ReportSection}
+    current = _ReportSection.OTHER
     for line in _lines(report):
         head, rest = _heading(line)
         if head is None:
             parts[current].append(line)
-        elif current is _Part.OTHER or head is not _Part.WEAK:
+        elif current is _ReportSection.OTHER or head is not _ReportSection.WEAK:
             current = head
             parts[current].append(rest)
         else:  # "Summary: normal" within an impression is a line of it
             parts[current].append(line)
-    found = tidy("\n".join(parts[_Part.STRONG])) or tidy("\n".join(parts[_Part.WEAK]))
+    found = tidy("\n".join(parts[_ReportSection.STRONG])) or tidy(
+        "\n".join(parts[_ReportSection.WEAK])
+    )
     return found if found and len(found) <= LONGEST else None
 
 
@@ -63,7 +65,11 @@ def given(text: str) -> str | None:
     """Return a text that its source calls an impression, without a heading that it begins with."""
     first, _, rest = tidy(text).partition("\n")
     head, after = _heading(first)
-    kept = tidy(f"{after}\n{rest}" if head in {_Part.STRONG, _Part.WEAK} else f"{first}\n{rest}")
+    kept = tidy(
+        f"{after}\n{rest}"
+        if head in {_ReportSection.STRONG, _ReportSection.WEAK}
+        else f"{first}\n{rest}"
+    )
     return kept if kept and len(kept) <= LONGEST else None
 
 
@@ -87,19 +93,19 @@ def _break_before_heading(gap: re.Match[str]) -> str:
     return "\n" if plain(head) in HEADINGS else gap.group()
 
 
-def _heading(line: str) -> tuple[_Part | None, str]:
+def _heading(line: str) -> tuple[_ReportSection | None, str]:
     """Return what a line begins, and what follows its heading; None where it is no heading."""
     for pattern in (_HEADED, _NUMBERED):
         match = pattern.fullmatch(line)
         if match is not None and (part := _part(match["head"])) is not None:
             return part, match["rest"]
-    return (_Part.OTHER, "") if SIGNATURE.match(plain(line)) else (None, line)
+    return (_ReportSection.OTHER, "") if SIGNATURE.match(plain(line)) else (None, line)
 
 
-def _part(head: str) -> _Part | None:
+def _part(head: str) -> _ReportSection | None:
     words = plain(head).strip(" .*_-")
     if words in STRONG_HEADINGS:
-        return _Part.STRONG
+        return _ReportSection.STRONG
     if words in WEAK_HEADINGS:
-        return _Part.WEAK
-    return _Part.OTHER if words in ENDINGS else None
+        return _ReportSection.WEAK
+    return _ReportSection.OTHER if words in ENDINGS else None

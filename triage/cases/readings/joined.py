@@ -19,7 +19,7 @@ from triage.cases.readings.deidentify import deidentified
 from triage.cases.readings.document import from_sr, rank
 from triage.cases.readings.identifiers import NOBODY, of_header
 from triage.cases.readings.oru import read_oru
-from triage.cases.readings.report import Report
+from triage.cases.readings.report import ReadingReport
 from triage.cases.readings.segments import is_hl7
 from triage.cases.readings.table import read_table
 from triage.domain.errors import ConfigurationError
@@ -28,7 +28,7 @@ TABLES = (".csv", ".tsv")  #: files of a folder that are read as tables
 
 
 @dataclass(frozen=True)
-class Known:
+class LinkedReading:
     """What is known of a past study, without identifiers."""
 
     impression: str = ""
@@ -38,7 +38,7 @@ class Known:
 
 
 @dataclass
-class Tally:
+class ReportTally:
     """What became of the reports, to be told at the end."""
 
     read: int = 0
@@ -49,15 +49,15 @@ class Tally:
 
 
 @dataclass
-class Reports:
+class ReportIndex:
     """The reports of all sources. A report is here once, under each of its keys."""
 
-    tally: Tally = field(default_factory=Tally)
-    _by_study: dict[str, Report] = field(default_factory=dict)
-    _by_accession: dict[str, Report] = field(default_factory=dict)
-    _by_filler: dict[str, Report] = field(default_factory=dict)
+    tally: ReportTally = field(default_factory=ReportTally)
+    _by_study: dict[str, ReadingReport] = field(default_factory=dict)
+    _by_accession: dict[str, ReadingReport] = field(default_factory=dict)
+    _by_filler: dict[str, ReadingReport] = field(default_factory=dict)
 
-    def of(self, header: Dataset, documents: Iterable[Dataset] = ()) -> Known | None:
+    def of(self, header: Dataset, documents: Iterable[Dataset] = ()) -> LinkedReading | None:
         """Return what is known of the study of `header`, None if there is nothing.
 
         `header` is that of any of its images, `documents` are SRs that lie beside them.
@@ -72,9 +72,9 @@ class Reports:
         self.tally.joined += 1
         known = of_header(header) | also | (report.known if report else NOBODY)
         said = deidentified(text, known) if text else ""
-        return Known(said, confirmed, labelled, archived)
+        return LinkedReading(said, confirmed, labelled, archived)
 
-    def add(self, report: Report, place: str = "") -> None:
+    def add(self, report: ReadingReport, place: str = "") -> None:
         """Take a report; raise ConfigurationError where two rows contradict each other."""
         self.tally.read += 1
         self.tally.without_impression += not (report.impression or report.labelled)
@@ -89,7 +89,7 @@ class Reports:
             if key and (before is None or _replaces(report, before, place)):
                 index[key] = report
 
-    def _found(self, header: Dataset) -> Report | None:
+    def _found(self, header: Dataset) -> ReadingReport | None:
         uid, accession = (
             str(header.get("StudyInstanceUID", "")),
             _key(header.get("AccessionNumber")),
@@ -126,9 +126,9 @@ class Reports:
         return False
 
 
-def open_reports(paths: Sequence[Path]) -> Reports:
+def open_reports(paths: Sequence[Path]) -> ReportIndex:
     """Read CSV files, HL7 files and folders of both; raise ConfigurationError, naming the line."""
-    reports = Reports()
+    reports = ReportIndex()
     for path in paths:
         try:
             for file in _files(path):
@@ -152,7 +152,7 @@ def _files(path: Path) -> Iterator[Path]:
         raise ConfigurationError(f"there is no file or folder {path}")
 
 
-def _replaces(report: Report, before: Report, place: str) -> bool:
+def _replaces(report: ReadingReport, before: ReadingReport, place: str) -> bool:
     """Tell whether a report takes the place of one under the same key."""
     if report.study_uid != before.study_uid and report.study_uid and before.study_uid:
         return False  # of an accession number with several studies; each is found by its UID
@@ -164,7 +164,7 @@ def _replaces(report: Report, before: Report, place: str) -> bool:
     return (report.final, report.moment) >= (before.final, before.moment)
 
 
-def _differ(one: Report, other: Report) -> bool:
+def _differ(one: ReadingReport, other: ReadingReport) -> bool:
     return (one.impression, one.confirmed) != (other.impression, other.confirmed)
 
 

@@ -67,7 +67,7 @@ _PARTICLE = r"(?:van|von|vom|der|den|de|del|della|la|le|du|da|dos|di|bin|ibn|abu
 _GAP = r"[\s,.'^_-]{1,3}"
 
 
-class Named(NamedTuple):
+class PatternMatch(NamedTuple):
     """A label, and the pattern of what it stands for; the group "x", if any, is what goes."""
 
     label: str
@@ -96,19 +96,23 @@ def _fold(sign: str) -> str:
     return unicodedata.normalize("NFKD", sign)[0] if sign.isalpha() else sign
 
 
-def first_patterns(known: Identifiers) -> list[Named]:
+def first_patterns(known: Identifiers) -> list[PatternMatch]:
     """Return what is looked for before dates: long numbers, which may hold what looks like one."""
     return _numbers(number for number in known.numbers if _size(number) >= LONG_NUMBER)
 
 
-def patterns(known: Identifiers) -> list[Named]:
+def patterns(known: Identifiers) -> list[PatternMatch]:
     """Return what is looked for after dates."""
     return [
-        *(Named("[place]", pattern) for pattern in _places(known.places)),
-        *(Named("[name]", pattern) for name in sorted(known.names) for pattern in _person(name)),
+        *(PatternMatch("[place]", pattern) for pattern in _places(known.places)),
+        *(
+            PatternMatch("[name]", pattern)
+            for name in sorted(known.names)
+            for pattern in _person(name)
+        ),
         *_numbers(number for number in known.numbers if _size(number) < LONG_NUMBER),
         *(
-            Named("[date]", re.compile(rf"(?<![\d.,]){year}(?![\d.,]?\d|\s*(?:ml|mm|ms)\b)"))
+            PatternMatch("[date]", re.compile(rf"(?<![\d.,]){year}(?![\d.,]?\d|\s*(?:ml|mm|ms)\b)"))
             for year in sorted({date[:4] for date in known.dates if re.match(r"\d{4}", date)})
         ),
     ]
@@ -194,8 +198,11 @@ def _size(number: str) -> int:
     return sum(sign.isalnum() for sign in number)
 
 
-def _numbers(numbers: Iterable[str]) -> list[Named]:
-    return [Named("[number]", re.compile(each)) for each in sorted(set(_number_patterns(numbers)))]
+def _numbers(numbers: Iterable[str]) -> list[PatternMatch]:
+    return [
+        PatternMatch("[number]", re.compile(each))
+        for each in sorted(set(_number_patterns(numbers)))
+    ]
 
 
 def _number_patterns(numbers: Iterable[str]) -> Iterator[str]:

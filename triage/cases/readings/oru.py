@@ -19,8 +19,8 @@ from sys import intern
 from triage.cases.readings.headings import STRONG_HEADINGS, plain
 from triage.cases.readings.identifiers import Identifiers
 from triage.cases.readings.impression import given, impression_of
-from triage.cases.readings.report import Report
-from triage.cases.readings.segments import Message, Segment, read_messages
+from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.segments import Hl7Message, Hl7Segment, read_messages
 
 OURS = "99CMRTRIAGE"  #: the worker's private coding scheme; a test holds it to the reports' one
 STUDY_UID, ACCESSION = "110180", "121022"  #: DCM, PS3.16
@@ -63,14 +63,14 @@ class _Order:
     lines: list[str] = field(default_factory=list)
 
 
-def read_oru(path: Path) -> Iterator[tuple[int, Report]]:
+def read_oru(path: Path) -> Iterator[tuple[int, ReadingReport]]:
     """Yield the segment on which each message begins, and its reports."""
     for message in read_messages(path):
         for report in reports(message):
             yield message.line, report
 
 
-def reports(message: Message) -> Iterator[Report]:
+def reports(message: Hl7Message) -> Iterator[ReadingReport]:
     """Yield the reports of a message; none of one that is no result, or a machine's."""
     segments = list(message.segments())
     kinds = segments[0].repetitions(9)
@@ -93,7 +93,7 @@ def reports(message: Message) -> Iterator[Report]:
             yield _report(order, known, patient_ids, sent)
 
 
-def _take(order: _Order, segment: Segment) -> None:
+def _take(order: _Order, segment: Hl7Segment) -> None:
     if segment.name == "OBR":
         order.accession, order.filler = segment.first(18), segment.first(3)
         order.status, order.moment = segment.first(25).upper(), segment.first(22)
@@ -106,7 +106,7 @@ def _take(order: _Order, segment: Segment) -> None:
         _take_observation(order, segment)
 
 
-def _take_observation(order: _Order, obx: Segment) -> None:
+def _take_observation(order: _Order, obx: Hl7Segment) -> None:
     codes = {code for each in obx.repetitions(3) for code in each}
     if obx.first(11).upper() in NOT_A_RESULT:
         return
@@ -121,7 +121,7 @@ def _take_observation(order: _Order, obx: Segment) -> None:
         (order.impression if _says_impression(obx, codes) else order.lines).extend(lines)
 
 
-def _says_impression(obx: Segment, codes: set[str]) -> bool:
+def _says_impression(obx: Hl7Segment, codes: set[str]) -> bool:
     if codes & IMPRESSIONS or any(plain(code) in STRONG_HEADINGS for code in codes):
         return True
     # Suffixes of observation identifiers (7.2.4): 71250&IMP.
@@ -129,9 +129,11 @@ def _says_impression(obx: Segment, codes: set[str]) -> bool:
     return any(code.split(sub)[-1].upper() == "IMP" for code in codes)
 
 
-def _report(order: _Order, known: Identifiers, patient_ids: tuple[str, ...], sent: str) -> Report:
+def _report(
+    order: _Order, known: Identifiers, patient_ids: tuple[str, ...], sent: str
+) -> ReadingReport:
     text = given("\n".join(order.impression)) or impression_of("\n".join(order.lines))
-    return Report(
+    return ReadingReport(
         study_uid=order.study_uid,
         accession=order.accession,
         filler=order.filler,
@@ -148,7 +150,7 @@ def _uid(value: str) -> str:
     return found.group() if found else ""
 
 
-def _is_ours(segments: list[Segment]) -> bool:
+def _is_ours(segments: list[Hl7Segment]) -> bool:
     """Tell whether a message speaks in the worker's own codes."""
     return any(
         OURS in each
@@ -159,7 +161,7 @@ def _is_ours(segments: list[Segment]) -> bool:
     )
 
 
-def _known(segments: list[Segment]) -> Identifiers:
+def _known(segments: list[Hl7Segment]) -> Identifiers:
     names, numbers, places, dates = set[str](), set[str](), set[str](), set[str]()
     for segment in segments:
         for number in NAMES.get(segment.name, ()):

@@ -10,7 +10,7 @@ from triage.cases.readings.identifiers import NOBODY, Identifiers
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReadingReport:
     """What a source says of one study, and what it says to find the study by."""
 
     study_uid: str = ""

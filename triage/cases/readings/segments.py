@@ -36,7 +36,7 @@ _BATCH = (b"FHS", b"BHS", b"BTS", b"FTS")
 
 
 @dataclass(frozen=True)
-class Message:
+class Hl7Message:
     """The segments of a message, and the signs that part them (MSH-1, MSH-2)."""
 
     lines: tuple[str, ...]
@@ -54,21 +54,23 @@ class Message:
         given = self.lines[0][4:].split(self.field)[0]
         return given[:4] + "^~\\&"[len(given[:4]) :]
 
-    def segments(self) -> Iterator["Segment"]:
+    def segments(self) -> Iterator["Hl7Segment"]:
         """Yield the segments in their order."""
         for line in self.lines:
             name, *fields = line.split(self.field)
             # MSH-1 is the separator itself.
-            yield Segment(name, ("", self.field, *fields) if name == "MSH" else ("", *fields), self)
+            yield Hl7Segment(
+                name, ("", self.field, *fields) if name == "MSH" else ("", *fields), self
+            )
 
 
 @dataclass(frozen=True)
-class Segment:
+class Hl7Segment:
     """One segment; field numbers are those of the standard."""
 
     name: str
     fields: tuple[str, ...]
-    message: Message
+    message: Hl7Message
 
     def raw(self, field: int) -> str:
         """Return a field as it is written, "" where there is none."""
@@ -108,7 +110,7 @@ class Segment:
         return re.sub(rf"{mark}({known}){mark}", meant, value)
 
 
-def read_messages(path: Path) -> Iterator[Message]:
+def read_messages(path: Path) -> Iterator[Hl7Message]:
     """Yield the messages of a file, whatever it parts them with; no more is held than one."""
     lines: list[bytes] = []
     begins = 1
@@ -141,7 +143,7 @@ def _split(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _message(lines: list[bytes], begins: int) -> Message:
+def _message(lines: list[bytes], begins: int) -> Hl7Message:
     separator = lines[0][3:4] or b"|"
     fields = lines[0].split(separator)
     stated = fields[17].decode("ascii", "replace").strip().upper() if len(fields) > 17 else ""  # noqa: PLR2004 - MSH-18
@@ -154,7 +156,7 @@ def _message(lines: list[bytes], begins: int) -> Message:
         text = [line.decode(charset) for line in lines]
     if len(text[0]) < len("MSH|"):
         text[0] = "MSH|^~\\&"
-    return Message(tuple(_joined(text, text[0][3])), charset, begins)
+    return Hl7Message(tuple(_joined(text, text[0][3])), charset, begins)
 
 
 def _joined(lines: list[str], field: str) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from triage.cases.readings.impression import given, impression_of
-from triage.cases.readings.report import Report
+from triage.cases.readings.report import ReadingReport
 from triage.domain.errors import ConfigurationError
 
 KEYS = ("study_uid", "accession")
@@ -34,7 +34,7 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 csv.field_size_limit(LONGEST_CELL)
 
 
-def read_table(path: Path) -> Iterator[tuple[int, Report]]:
+def read_table(path: Path) -> Iterator[tuple[int, ReadingReport]]:
     """Yield the line on which each row begins, and its report; raise ConfigurationError."""
     line = 1
     try:
@@ -53,7 +53,7 @@ def _encoding(path: Path) -> str:
         return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
 
 
-def _reports(file: TextIO, path: Path) -> Iterator[tuple[int, Report]]:
+def _reports(file: TextIO, path: Path) -> Iterator[tuple[int, ReadingReport]]:
     first = file.readline()
     delimiter = max(DELIMITERS, key=first.count)
     columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=delimiter))]
@@ -87,7 +87,7 @@ def _check_columns(columns: list[str], path: Path) -> None:
         )
 
 
-def _report(row: Mapping[str, str], path: Path, line: int) -> Report:
+def _report(row: Mapping[str, str], path: Path, line: int) -> ReadingReport:
     study_uid, accession = (row.get(key, "").strip() for key in KEYS)
     if not study_uid and not accession:
         raise ConfigurationError(f"{path}, line {line}: neither accession nor study_uid")
@@ -100,7 +100,7 @@ def _report(row: Mapping[str, str], path: Path, line: int) -> Report:
             " underscores, and stand apart by ; or a blank"
         )
     patient_id = row.get(PATIENT_ID, "").strip()
-    return Report(
+    return ReadingReport(
         study_uid=study_uid,
         accession=accession,
         impression=given(row.get("impression", "")) or impression_of(row.get("report", "")),

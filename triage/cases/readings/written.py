@@ -10,11 +10,11 @@ year may stay, an age over 89 may not. Patterns are for folded text (`named.fold
 
 import re
 
-from triage.cases.readings.named import Named
+from triage.cases.readings.named import PatternMatch
 
 
-def _named(label: str, pattern: str, *, ignore_case: bool = False) -> Named:
-    return Named(label, re.compile(pattern, re.IGNORECASE if ignore_case else 0))
+def _named(label: str, pattern: str, *, ignore_case: bool = False) -> PatternMatch:
+    return PatternMatch(label, re.compile(pattern, re.IGNORECASE if ignore_case else 0))
 
 
 # -- what holds dots and digits that other patterns would break

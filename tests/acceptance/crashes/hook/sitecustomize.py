@@ -53,7 +53,7 @@ def _shift_the_clock() -> None:
 
 
 if FOLDER:
-    from triage import steps
+    from triage import crash_points as steps
 
     _shift_the_clock()
     steps.watch(stopped_at)

@@ -12,13 +12,13 @@ from tests.builders.readings import NOTATIONS, patient, plants
 from triage.cases.readings.deidentify import deidentified
 from triage.cases.readings.identifiers import Identifiers, of_header
 from triage.phantom.heart import draw
-from triage.phantom.impression import Style, impression, templates
+from triage.phantom.impression import ReaderStyle, impression, templates
 
 IMPRESSIONS = 2_000
 
 
 def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None:
-    styles, planted, lost, changed = list(Style), 0, [], []
+    styles, planted, lost, changed = list(ReaderStyle), 0, [], []
     for seed in range(IMPRESSIONS):
         rng = Random(seed)
         who = patient(rng)
@@ -46,8 +46,8 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
 def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
     texts = [
         impression(draw(seed), seed, style)
-        for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(Style) + 1)
-        for style in Style
+        for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(ReaderStyle) + 1)
+        for style in ReaderStyle
     ]
     changed = [text for text in texts if deidentified(text) != text]
     print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")  # noqa: T201

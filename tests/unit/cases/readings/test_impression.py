@@ -4,7 +4,7 @@ import pytest
 
 from triage.cases.readings.impression import LONGEST, given, impression_of
 from triage.phantom.heart import draw
-from triage.phantom.impression import Style, impression
+from triage.phantom.impression import ReaderStyle, impression
 
 BEFORE = (
     "EXAM: MRI heart\nHISTORY: chest pain.\nTECHNIQUE: 1.5 T\nFINDINGS:\nLV: dilated.\nLGE: none.\n"
@@ -96,8 +96,8 @@ def test_the_impression_of_an_addendum_counts_too() -> None:
     assert impression_of(report) == "Dilated LV.\nSmall scar."
 
 
-@pytest.mark.parametrize("style", list(Style))
-def test_the_words_of_every_reader_come_out_of_a_report_whole(style: Style) -> None:
+@pytest.mark.parametrize("style", list(ReaderStyle))
+def test_the_words_of_every_reader_come_out_of_a_report_whole(style: ReaderStyle) -> None:
     for seed in range(100):
         said = impression(draw(seed), seed, style)
         assert impression_of(f"{BEFORE}IMPRESSION:\n{said}\nElectronically signed by: X") == said

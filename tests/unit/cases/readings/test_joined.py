@@ -9,10 +9,10 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from tests.builders.readings import basic_text_sr, oru, patient
-from triage.cases.readings.joined import Known, Reports, open_reports
+from triage.cases.readings.joined import LinkedReading, ReportIndex, open_reports
 from triage.domain.errors import ConfigurationError
 from triage.phantom.heart import draw
-from triage.phantom.impression import Style, impression
+from triage.phantom.impression import ReaderStyle, impression
 
 UID = "1.2.840.99999.1.7"
 MANY = 3_000
@@ -41,7 +41,7 @@ def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
     said = "Scar, seen by Dr. Jones. Smith, ACC1, 3/5/2024."
     text = f'accession,impression,confirmed\nacc1,"{said}",lge\n'
     reports = open_reports([table(tmp_path, text)])
-    assert reports.of(header()) == Known(
+    assert reports.of(header()) == LinkedReading(
         "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",), labelled=True
     )
     assert reports.of(header(AccessionNumber="ACC2")) is None
@@ -51,8 +51,8 @@ def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
 def test_the_study_uid_comes_before_the_accession_number(tmp_path: Path) -> None:
     text = f"study_uid,accession,impression\n1.2.3,ACC1,One\n{UID},,Two\n"
     reports = open_reports([table(tmp_path, text)])
-    assert reports.of(header()) == Known("Two")
-    assert reports.of(header(StudyInstanceUID="1.2.3")) == Known("One")
+    assert reports.of(header()) == LinkedReading("Two")
+    assert reports.of(header(StudyInstanceUID="1.2.3")) == LinkedReading("One")
     assert reports.of(header(StudyInstanceUID="1.2.9")) is None
     assert reports.tally.other_study == 1
 
@@ -61,7 +61,7 @@ def test_a_report_on_another_patient_is_refused_and_counted(tmp_path: Path) -> N
     table(tmp_path, oru(patient_id="0815"), "a.hl7")
     reports = open_reports([tmp_path])
     assert reports.of(header()) is None
-    assert reports.of(header(PatientID="815")) == Known("Dilated left ventricle.")
+    assert reports.of(header(PatientID="815")) == LinkedReading("Dilated left ventricle.")
     assert reports.of(header(PatientID="")) is not None
     assert reports.tally.other_patient == 1
 
@@ -76,9 +76,9 @@ def test_another_number_of_the_same_patient_is_the_same_patient(tmp_path: Path) 
 
 def test_the_fillers_number_is_the_last_resort(tmp_path: Path) -> None:
     table(tmp_path, oru(["IMPRESSION: One"], accession="", filler="ACC1"), "a.hl7")
-    assert open_reports([tmp_path]).of(header()) == Known("One")
+    assert open_reports([tmp_path]).of(header()) == LinkedReading("One")
     table(tmp_path, oru(["IMPRESSION: Two"], accession="ACC1", filler="F"), "b.hl7")
-    assert open_reports([tmp_path]).of(header()) == Known("Two")
+    assert open_reports([tmp_path]).of(header()) == LinkedReading("Two")
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -91,7 +91,7 @@ def test_a_final_report_stands_over_a_preliminary_one_and_a_later_one_over_both(
         oru(["IMPRESSION: Draft"], status="P", moment="20240307"),
     ]
     path = table(tmp_path, "".join(messages[::turn]), "a.hl7")
-    assert open_reports([path]).of(header()) == Known("Late")
+    assert open_reports([path]).of(header()) == LinkedReading("Late")
 
 
 def test_a_cancelled_report_takes_the_earlier_one_away(tmp_path: Path) -> None:
@@ -122,15 +122,19 @@ def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) 
         sr("Late.", ContentDate="20250101"),
         sr("Stranger.", StudyInstanceUID="1.2.3", VerificationFlag="VERIFIED"),
     ]
-    assert Reports().of(header(), documents) == Known("Checked by [name].", from_archive=True)
-    assert Reports().of(header(), [documents[0], documents[2]]) == Known("Late.", from_archive=True)
-    assert Reports().of(header(PatientID="9"), documents) is None
+    assert ReportIndex().of(header(), documents) == LinkedReading(
+        "Checked by [name].", from_archive=True
+    )
+    assert ReportIndex().of(header(), [documents[0], documents[2]]) == LinkedReading(
+        "Late.", from_archive=True
+    )
+    assert ReportIndex().of(header(PatientID="9"), documents) is None
     only = open_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
-    assert only.of(header(), documents) == Known(
+    assert only.of(header(), documents) == LinkedReading(
         "Checked by [name].", ("lge",), labelled=True, from_archive=True
     )
     text = open_reports([table(tmp_path, "accession,impression\nACC1,From the file\n")])
-    assert text.of(header(), documents) == Known("From the file")
+    assert text.of(header(), documents) == LinkedReading("From the file")
 
 
 def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["csv", "hl7"])
 def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
-    texts = [impression(draw(seed), seed, list(Style)[seed % 9]) for seed in range(100)]
+    texts = [impression(draw(seed), seed, list(ReaderStyle)[seed % 9]) for seed in range(100)]
     path = tmp_path / f"reports.{kind}"
     with path.open("w", encoding="utf-8", newline="") as file:
         if kind == "csv":

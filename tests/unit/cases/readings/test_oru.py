@@ -8,12 +8,12 @@ from tests.builders.readings import oru
 from tests.builders.reportings import KINDS
 from triage.cases.readings.deidentify import deidentified
 from triage.cases.readings.oru import OURS, read_oru
-from triage.cases.readings.report import Report
+from triage.cases.readings.report import ReadingReport
 from triage.cases.readings.segments import is_hl7
 from triage.reports import codes, hl7
 
 
-def read(folder: Path, content: bytes | str) -> list[Report]:
+def read(folder: Path, content: bytes | str) -> list[ReadingReport]:
     path = folder / "messages.hl7"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     assert is_hl7(path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.cases.readings.report import Report
+from triage.cases.readings.report import ReadingReport
 from triage.cases.readings.table import read_table
 from triage.domain.errors import ConfigurationError
 
@@ -15,7 +15,7 @@ def written(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def rows(path: Path) -> list[Report]:
+def rows(path: Path) -> list[ReadingReport]:
     return [report for _, report in read_table(path)]
 
 

@@ -1,0 +1,122 @@
+"""What a folder would give the model, as values, rows and a contact sheet."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Raster
+
+from tests.builders.hearts import VIEWS, instances
+from tests.builders.images import cardiac_study, image, part10, uid
+from triage.cli.protocol_audit import (
+    AuditedFolder,
+    as_json,
+    as_rows,
+    named,
+    read_folder,
+    remarks,
+    write_sheet,
+)
+from triage.imaging.rules import load_rules
+from triage.phantom.habits import Vendor
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "deep").mkdir()
+    for number, each in enumerate(instances(Vendor.PHILIPS)):
+        (tmp_path / "deep" / f"{number:04d}").write_bytes(part10(each))
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def read(folder: Path) -> AuditedFolder:
+    return read_folder(folder, VIEWS, load_rules())
+
+
+def test_a_folder_is_read_whole_and_every_file_has_an_outcome(folder: Path) -> None:
+    found = json.loads(json.dumps(as_json(read(folder))))
+    (study,) = found["studies"]
+    assert study["declined"] is None
+    assert {each["view"] for each in study["used"]} == set(VIEWS)
+    assert not study["missing"]
+    files = sum(1 for each in folder.rglob("*") if each.is_file())
+    used = {each["sop_instance_uid"] for chosen in study["used"] for each in chosen["images"]}
+    assert len(used) + sum(each["images"] for each in study["unused"]) == files - 1
+    assert [each["file"] for each in found["unreadable"]] == ["notes.txt"]
+
+
+def test_every_stack_says_what_it_is_from_base_to_apex(folder: Path) -> None:
+    (study,) = as_json(read(folder))["studies"]
+    short = next(each for each in study["stacks"] if each["used_for"] == ["cine_sa"])
+    assert (short["sequence"], short["view"], len(short["slices"])) == ("cine", "SAX", 6)
+    heights = [each["position_mm"][2] for each in short["slices"]]
+    assert heights == sorted(heights, reverse=True)
+    two = next(each for each in study["stacks"] if each["view"] == "2CH" and not each["used_for"])
+    assert two["reason"].startswith("cine, 2CH")
+
+
+def test_an_enhanced_study_names_its_frames(tmp_path: Path) -> None:
+    for number, each in enumerate(instances(Vendor.GE, enhanced=True)):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(each))
+    (study,) = as_json(read(tmp_path))["studies"]
+    short = next(each for each in study["used"] if each["view"] == "cine_sa")
+    assert len({each["sop_instance_uid"] for each in short["images"]}) == 1
+    assert len({each["frame"] for each in short["images"]}) == 12
+
+
+def test_rows_begin_with_what_is_used(folder: Path) -> None:
+    (study,) = read(folder).studies
+    rows = as_rows(study)
+    assert [bool(row[4]) for row in rows] == sorted((bool(row[4]) for row in rows), reverse=True)
+    assert any("slice 3 of 6 from the base" in each for each in remarks(study))
+
+
+def test_two_patients_in_one_study_stop_it(tmp_path: Path) -> None:
+    study = cardiac_study()
+    study.append(image("study", "localizer", 999, PatientID="ANOTHER"))
+    for number, each in enumerate(study):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(each))
+    (found,) = read(tmp_path).studies
+    assert found.declined is not None
+    assert "images of 2 patients: they differ in PatientID" in found.declined
+    assert "ANOTHER" not in found.declined
+
+
+def test_several_studies_are_told_apart(tmp_path: Path) -> None:
+    for number, each in enumerate([image("a"), image("b")]):
+        (tmp_path / f"{number}.dcm").write_bytes(part10(each))
+    studies = read(tmp_path).studies
+    assert {each.study_uid for each in studies} == {uid("a"), uid("b")}
+    assert all("not a cine: 1 phase" in (each.declined or "") for each in studies)
+
+
+def test_a_contact_sheet_shows_every_stack(folder: Path) -> None:
+    write_sheet(folder / "sheet.png", read(folder))
+    with Raster.open(folder / "sheet.png") as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape == (8 * 136, 1540)
+    rows = pixels.reshape(8, 136, 1540)
+    assert (rows[:, 26:].max(axis=(1, 2)) > 100).all()
+
+
+def test_a_contact_sheet_says_what_does_not_decode(tmp_path: Path) -> None:
+    (tmp_path / "bad.dcm").write_bytes(part10(image(BitsStored=40)))
+    write_sheet(tmp_path / "sheet.png", read(tmp_path))
+    with Raster.open(tmp_path / "sheet.png") as sheet:
+        assert np.asarray(sheet)[26:60].max() == 170
+
+
+def test_bare_names_become_a_table() -> None:
+    out = StringIO()
+    named(["SAX_FIESTA_BH", 'T1Map, "4CH"', "Option_1", ""], load_rules(), out)
+    assert list(csv.reader(StringIO(out.getvalue()))) == [
+        ["name", "sequence", "view"],
+        ["SAX_FIESTA_BH", "cine", "SAX"],
+        ['T1Map, "4CH"', "t1map", "4CH"],
+        ["Option_1", "", ""],
+        ["", "", ""],
+    ]

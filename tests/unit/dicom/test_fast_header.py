@@ -1,0 +1,163 @@
+"""The quick reading of a header against pydicom's."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import DataElement, Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+    RLELossless,
+)
+
+from tests.builders.images import image, part10
+from triage.dicom import fast_header as head
+from triage.dicom.fast_header import read_identity_of, scan
+from triage.dicom.header import read_identity
+from triage.domain.errors import DamagedInstance
+from triage.domain.instance import Identity
+
+
+def implicit() -> Dataset:
+    dataset = image()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    return dataset
+
+
+def nested() -> Dataset:
+    """Sequences of undefined length in sequences of undefined length, as many scanners write."""
+    dataset, inner = image(), Dataset()
+    inner.ReferencedSOPClassUID, inner.StudyInstanceUID = MRImageStorage, "1.2.3"
+    outer = Dataset()
+    outer.ReferencedImageSequence = Sequence([inner, inner])
+    outer["ReferencedImageSequence"].is_undefined_length = True
+    outer.is_undefined_length_sequence_item = True
+    dataset.ReferencedStudySequence = Sequence([outer])
+    dataset["ReferencedStudySequence"].is_undefined_length = True
+    return dataset
+
+
+def compressed() -> Dataset:
+    dataset = image()
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    return dataset
+
+
+def cine() -> Dataset:
+    return image(CardiacNumberOfImages=25, ImagePositionPatient=["-12.50", "3.1E+1", "-0.25"])
+
+
+def philips() -> Dataset:
+    """What Philips has of a cine instead of CardiacNumberOfImages."""
+    dataset = image()
+    dataset.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x17, "SL", 30)
+    return dataset
+
+
+PLAIN = {
+    "explicit": image,
+    "implicit": implicit,
+    "nested": nested,
+    "compressed": compressed,
+    "cine": cine,
+    "philips": philips,
+}
+
+
+def judged(content: bytes) -> Identity | None:
+    try:
+        return read_identity(content)
+    except DamagedInstance:
+        return None
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_the_plain_case_is_read_without_pydicom(kind: str) -> None:
+    content = part10(PLAIN[kind]())
+    assert scan(content) == read_identity(content)
+
+
+@pytest.mark.parametrize("images", [None, 0, 7, 25, 99_999, 999_999_999])
+@pytest.mark.parametrize("place", [None, [1, -2.5, 3], ["1234567890.12345"] * 6])
+def test_what_evidence_reads_is_read_without_pydicom(images: int | None, place: object) -> None:
+    dataset = image()
+    dataset.CardiacNumberOfImages, dataset.ImagePositionPatient = images, place
+    content = part10(dataset)
+    assert scan(content) is not None
+    assert scan(content) == read_identity(content)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(("phases", "images"), [(30, 30), (1, 0), (0, 0), (-3, 0), (99_999, 0)])
+def test_philips_says_elsewhere_how_many_phases_a_cine_has(
+    syntax: UID, phases: int, images: int
+) -> None:
+    dataset = philips()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset[0x20011017].value = phases
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == images
+    assert scan(content) == read_identity(content)
+
+
+def test_an_archive_that_does_not_know_philips_changes_nothing() -> None:
+    dataset = philips()
+    dataset[0x20011017] = DataElement(0x20011017, "UN", (30).to_bytes(4, "little"))
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == 30
+    assert scan(content) == read_identity(content)
+
+
+def test_another_vendor_s_block_says_nothing_of_phases() -> None:
+    dataset = image()
+    dataset.private_block(0x2001, "SOMEBODY ELSE", create=True).add_new(0x17, "SL", 30)
+    content = part10(dataset)
+    assert read_identity(content).cardiac_images == 0
+    assert scan(content) == read_identity(content)
+
+
+def test_what_needs_all_bytes_at_once_is_left_to_pydicom() -> None:
+    dataset = image()
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    assert scan(part10(dataset)) is None
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_bent_bytes_are_judged_as_pydicom_judges_them(kind: str, data: st.DataObject) -> None:
+    content = bytearray(part10(PLAIN[kind]()))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(128, min(len(content) - 1, 1500)))
+        content[at] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, 40) | st.integers(0, len(content)))
+    bent = bytes(content[: len(content) - cut])
+    quick = scan(bent)
+    if quick is not None:
+        assert quick == judged(bent)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("cut", [0, 100])
+def test_a_large_file_is_judged_alike_though_its_pixels_stay_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cut: int
+) -> None:
+    monkeypatch.setattr(head, "scan", lambda _: None)
+    monkeypatch.setattr(head, "IN_MEMORY", 0)
+    monkeypatch.setattr(head, "DEFERRED", 64)
+    content = part10(PLAIN[kind]())
+    content = content[: len(content) - cut]
+    path = tmp_path / "one"
+    path.write_bytes(content)
+    expected = judged(content)
+    if expected is None:
+        with pytest.raises(DamagedInstance):
+            read_identity_of(path)
+    else:
+        assert read_identity_of(path) == expected

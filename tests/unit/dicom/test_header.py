@@ -1,0 +1,139 @@
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import binary, integers
+from pydicom.tag import Tag
+from pydicom.uid import EnhancedSRStorage
+
+from tests.builders.images import SIDE, image, part10, uid
+from tests.peers import real_data
+from triage.dicom.header import read_header, read_identity
+from triage.domain.errors import DamagedInstance
+
+
+def refusal(content: bytes) -> str:
+    with pytest.raises(DamagedInstance) as error:
+        read_identity(content)
+    return str(error.value)
+
+
+def test_an_instance_is_identified() -> None:
+    identity = read_identity(part10(image("a", "b", 3)))
+    assert identity.study_uid == uid("a")
+    assert identity.series_uid == uid("a", "b")
+    assert identity.sop_instance_uid == uid("a", "b", 3)
+    assert identity.modality == "MR"
+
+
+def test_a_report_without_pixels_is_no_damage() -> None:
+    report = image(PixelData=None, SOPClassUID=EnhancedSRStorage, Modality="SR")
+    assert read_identity(part10(report)).modality == "SR"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"StudyInstanceUID": None}, "StudyInstanceUID is missing"),
+        ({"SeriesInstanceUID": ""}, "SeriesInstanceUID is missing"),
+        ({"StudyInstanceUID": "../../etc/passwd"}, "StudyInstanceUID is not a UID"),
+        ({"StudyInstanceUID": "1." + "2" * 70}, "StudyInstanceUID is not a UID"),
+        ({"StudyInstanceUID": "."}, "StudyInstanceUID is not a UID"),
+        ({"PixelData": None}, "an image without pixel data"),
+        ({"Rows": 512}, "shorter than the header says"),
+        ({"Rows": 0}, "the image is empty"),
+        ({"Rows": None}, "does not parse"),
+    ],
+)
+def test_damage_is_refused_with_its_reason(change: dict[str, Any], said: str) -> None:
+    assert said in refusal(part10(image(**change)))
+
+
+def test_uid_components_may_begin_with_zero() -> None:
+    assert read_identity(part10(image(StudyInstanceUID="1.2.0840.05"))).study_uid == "1.2.0840.05"
+
+
+def test_a_header_that_does_not_parse_is_damage() -> None:
+    with pytest.raises(DamagedInstance):
+        read_header(b"no dicom at all")
+
+
+@given(cut=integers(0, 1200))
+@settings(deadline=None)
+def test_an_instance_cut_short_anywhere_is_damage(cut: int) -> None:
+    whole = part10(image())
+    assert refusal(whole[: min(cut, len(whole) - 1)])
+
+
+@given(noise=binary(min_size=1, max_size=40), at=integers(0, 1000))
+@settings(deadline=None)
+def test_noise_gives_an_identity_or_damage_and_nothing_else(noise: bytes, at: int) -> None:
+    content = part10(image())
+    with suppress(DamagedInstance):
+        read_identity(content[:at] + noise + content[at + len(noise) :])
+
+
+OUTCOMES = {
+    "bad_rows_mismatch": "shorter",
+    "bad_rows_huge": "shorter",
+    "bad_rows_zero": "empty",
+    "no_pixeldata": "an image without pixel data",
+    "bad_no_transfer_syntax": "TransferSyntaxUID is missing",
+    "no_sop_uid": "SOPInstanceUID is missing",
+    "no_study_uid": "StudyInstanceUID is missing",
+    "no_series_uid": "SeriesInstanceUID is missing",
+    "uid_too_long": "not a UID",
+    "bad_text_named_dcm": "does not parse",
+    "bad_png_named_dcm": "does not parse",
+    "enhanced_mr_bad_framecount": "shorter",
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_real_damaged_files_are_refused(name: str) -> None:
+    path = real_data("derived_variants") / f"{name}.dcm"
+    assert OUTCOMES[name] in refusal(path.read_bytes())
+
+
+def test_every_other_awkward_file_is_kept() -> None:
+    folder = real_data("derived_variants")
+    without_preamble = {"ok_no_preamble"}  # a file form that no association can bring
+    for path in sorted(folder.glob("*.dcm")):
+        if path.stem not in OUTCOMES.keys() | without_preamble:
+            assert read_identity(path.read_bytes()).sop_instance_uid, path.name
+
+
+def test_a_whole_real_study_is_identified() -> None:
+    files = sorted(Path(real_data("siemens_vida_cine")).rglob("*.dcm"))
+    identities = [read_identity(path.read_bytes()) for path in files]
+    assert len({identity.sop_instance_uid for identity in identities}) == 275
+    assert len({identity.series_uid for identity in identities}) == 11
+
+
+def with_unknown_vr(keyword: str) -> bytes:
+    """Return an image in which one element has a value representation that does not exist."""
+    content, tag = part10(image()), Tag(keyword)
+    at = content.index(struct.pack("<HH", tag.group, tag.element))
+    return content[: at + 4] + b"XX" + content[at + 6 :]
+
+
+def test_a_header_with_an_element_that_cannot_be_read_is_damage() -> None:
+    with pytest.raises(DamagedInstance):
+        read_header(with_unknown_vr("ImageOrientationPatient"))
+
+
+def test_colour_of_which_half_is_left_out_is_not_cut_short() -> None:
+    pixels = bytes(SIDE * SIDE * 2)
+    colour = image(
+        PhotometricInterpretation="YBR_FULL_422",
+        SamplesPerPixel=3,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        PlanarConfiguration=0,
+        PixelData=pixels,
+    )
+    assert read_identity(part10(colour)).sop_instance_uid

@@ -1,0 +1,442 @@
+"""The use case from a ready study to deliveries, with a real ledger, spool and bundle."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import CTImageStorage
+
+from tests.builders.hearts import instances
+from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
+from tests.contract.ledgers import SOURCE, current
+from tests.fakes import FakeClock, FakeEncoder, FakeQueue
+from triage.cli.demo_site import DRAWN_HEARTS
+from triage.config import Settings
+from triage.domain.assessment import Assessment, Flag
+from triage.domain.delivery import DeliveryState
+from triage.domain.errors import SpoolAway
+from triage.domain.study import Event, State
+from triage.model.bundle import open_bundle
+from triage.phantom.habits import Vendor
+from triage.pipeline.assess import AWAY_S, Assessor, read_summary
+from triage.pipeline.intake import Intake
+from triage.ports.encoder import Embedding, Embeddings, Frames
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+SETTINGS = Settings()
+STUDY = uid("study")
+
+
+def trained(assessor: Assessor, threshold: float) -> Assessor:
+    """Return the assessor with a bundle that says it is trained and calibrated."""
+    model = assessor.model
+    asked = {
+        id_: replace(question, threshold=threshold, why_not="")
+        for id_, question in model.questions.items()
+    }
+    manifest = model.bundle.manifest.model_copy(update={"trained": True})
+    bundle = replace(model.bundle, manifest=manifest)
+    return replace(assessor, model=replace(model, bundle=bundle, questions=asked))
+
+
+def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
+    run(assessor, datasets)
+    summary = assessor.ledger.summary(STUDY, 1)
+    assert summary is not None, current(assessor.ledger, STUDY).reason
+    return read_summary(summary)
+
+
+def run(assessor: Assessor, datasets: list[Dataset]) -> None:
+    intake = Intake(assessor.spool, assessor.ledger)
+    for each in datasets:
+        intake.accept(part10(each), SOURCE)
+    study = current(assessor.ledger, STUDY)
+    assert assessor.ledger.move(study, Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(STUDY, 1)
+
+
+def test_an_assessed_study_has_a_report_for_every_destination_and_sends_them(
+    assessor: Assessor, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    run(assessor, cardiac_study())
+    assert current(ledger, STUDY).state is State.ASSESSED
+    deliveries = ledger.deliveries(STUDY, 1)
+    assert [each.destination for each in deliveries] == ["pacs", "archive"]
+    assert queue.tasks["deliver"] == [(each.id,) for each in deliveries]
+
+
+def test_an_untrained_model_evaluates_nothing_but_runs_the_whole_path(assessor: Assessor) -> None:
+    said = assessed(assessor, cardiac_study())
+    assert {answer.reason for answer in said.answers} == {"model is untrained"}
+    assert {answer.flag for answer in said.answers} == {Flag.NOT_EVALUATED}
+    scored = [answer.finding.id for answer in said.answers if answer.score is not None]
+    assert len(scored) == 6
+
+
+def test_the_clip_that_the_model_sees_has_the_published_layout(assessor: Assessor) -> None:
+    run(assessor, cardiac_study())
+    encoder = assessor.model.encoder
+    assert isinstance(encoder, FakeEncoder)
+    (clip,) = encoder.clips
+    assert clip.shape == (60, 224, 224)
+    assert clip.dtype == np.uint8
+
+
+def test_scores_above_their_thresholds_are_flagged(assessor: Assessor) -> None:
+    said = assessed(trained(assessor, -1.0), cardiac_study())
+    flags = {answer.finding.id: answer.flag for answer in said.answers}
+    assert flags.pop("lge") is Flag.NOT_EVALUATED  # the study has no delayed enhancement
+    assert set(flags.values()) == {Flag.YES}
+    assert said.flag is Flag.YES
+
+
+class Bright(FakeEncoder):
+    """An encoder to which every prompt asks for light."""
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        self.clips.append(frames)
+        return np.full(self.size, frames.sum() / (60 * 224 * 224 * 255), np.float32)
+
+
+class Crowded(Bright):
+    """An encoder that has no room for more than one clip."""
+
+    def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+        found = super().encode_clips(clips)
+        self.execution_provider = "the fallback"
+        return found
+
+
+def test_the_report_names_what_the_study_ran_on_and_not_what_looked_for_key_frames(
+    assessor: Assessor,
+) -> None:
+    crowded = trained(replace(assessor, model=replace(assessor.model, encoder=Crowded())), 0.01)
+    said = assessed(crowded, cardiac_study())
+    assert any(answer.key_frames for answer in said.answers)
+    assert crowded.model.identity.execution_provider == "the fallback"
+    assert said.model.execution_provider == FakeEncoder.execution_provider
+
+
+def bright(assessor: Assessor, threshold: float) -> Assessor:
+    return trained(replace(assessor, model=replace(assessor.model, encoder=Bright())), threshold)
+
+
+def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    said = assessed(replace(bright(assessor, 0.01), reports=("pdf",)), cardiac_study())
+    images = {view.view: view.images for view in said.used}
+    flagged = [answer for answer in said.answers if answer.flag is Flag.YES]
+    assert len(flagged) == 6
+    for each in flagged:
+        assert len(each.key_frames) == 3
+        assert {key.view for key in each.key_frames} == {"cine_lax", "cine_sa"}
+        assert all(key.image in images[key.view] for key in each.key_frames)
+        assert all(key.relevance > 0 for key in each.key_frames)
+    document = dcmread(BytesIO(ledger.deliveries(STUDY, 1)[0].product.content))
+    drawn = document.EncapsulatedDocument.count(b"/Subtype /Image")
+    assert drawn == 2  # of three; phases of the two cines that look the same are stored once
+
+
+@pytest.mark.parametrize(("threshold", "calls"), [(0.9, []), (0.01, [1 + 2 * 2 + 2 * 5])])
+def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
+    assessor: Assessor, threshold: float, calls: list[int]
+) -> None:
+    """Nothing at all, two views away and alone, and five segments of each."""
+    asked = []
+
+    class CountingEncoder(Bright):
+        def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
+            asked.append(len(clips))
+            return super().encode_clips(clips)
+
+    counting = replace(assessor, model=replace(assessor.model, encoder=CountingEncoder()))
+    assessed(trained(counting, threshold), cardiac_study())
+    assert asked == calls
+
+
+def test_a_site_can_do_without_key_frames(assessor: Assessor) -> None:
+    said = assessed(replace(bright(assessor, 0.01), key_frames=0), cardiac_study())
+    assert said.flag is Flag.YES
+    assert not any(answer.key_frames for answer in said.answers)
+
+
+def test_no_flag_at_all_is_not_the_same_as_not_evaluated(assessor: Assessor) -> None:
+    assert assessed(trained(assessor, 1.0), cardiac_study()).flag is Flag.NO
+
+
+def test_the_same_study_in_another_order_gives_the_same_report(
+    assessor: Assessor, ledger: SqlLedger, tmp_path: Path, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    other_ledger = SqlLedger.in_folder(tmp_path / "cache", clock)
+    other = replace(assessor, ledger=other_ledger, spool=FileSpool(tmp_path / "cache"))
+    run(other, cardiac_study()[::-1])
+    reports = [each.deliveries(STUDY, 1)[0].product for each in (ledger, other_ledger)]
+    other_ledger.close()
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "reason"),
+    [
+        ([image(Modality="CT", SOPClassUID=CTImageStorage)], "no MR images, only CT"),
+        ([image(Modality="")], "no MR images, only unknown"),
+        ([image(series="brain t1")], "no cardiac view found: not a cine: 1 phase"),
+        ([image(series="localizer")], "no cardiac view found: localizer, by its name"),
+    ],
+)
+def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
+    assessor: Assessor, ledger: SqlLedger, datasets: list[Dataset], reason: str
+) -> None:
+    run(assessor, datasets)
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert declined.reason.startswith(reason)
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: Assessor) -> None:
+    study = cardiac_study()
+    for each in study:
+        if each.SeriesDescription == "cine 4ch":
+            each.BitsStored = 40
+    said = assessed(assessor, study)
+    assert [used.view for used in said.used] == ["cine_sa"]
+    missing = {each.view: each.reason for each in said.missing}
+    assert missing["cine_lax"].startswith("pixel data does not decode")
+
+
+def test_a_study_of_which_nothing_decodes_is_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cine("study", "cine_sax", SHORT_AXIS[0], BitsStored=40)
+    run(assessor, study)
+    assert current(ledger, STUDY).state is State.DECLINED
+    assert "no view can be decoded" in current(ledger, STUDY).reason
+
+
+def test_images_of_two_patients_in_one_study_are_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cardiac_study()
+    for each in study:
+        if each.SeriesDescription == "cine 4ch":
+            each.PatientID = "ANOTHER"
+    run(assessor, study)
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert "ANOTHER" not in declined.reason
+
+
+def test_a_second_patient_anywhere_in_the_study_stops_it(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    """Images that no view takes tell as much about whose study it is."""
+    run(assessor, [*cardiac_study(), image("study", "localizer", PatientID="ANOTHER")])
+    declined = current(ledger, STUDY)
+    assert declined.state is State.DECLINED
+    assert "images of 2 patients: they differ in PatientID" in declined.reason
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_a_late_image_gives_a_report_that_replaces_the_first(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    clock.pass_s(60)
+    late = image("study", "localizer", number=99)
+    Intake(assessor.spool, ledger).accept(part10(late), SOURCE)
+    assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(STUDY, 2)
+    (first, *_), (second, *_) = (ledger.deliveries(STUDY, revision) for revision in (1, 2))
+    assert len(second.offers) == len(first.offers) == 3
+    for before, after in zip(first.offers, second.offers, strict=True):
+        document = dcmread(BytesIO(after.content))
+        (study,) = document.PredecessorDocumentsSequence
+        (reference,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert reference.ReferencedSOPInstanceUID == before.sop_instance_uid
+        assert document.InstanceNumber == 2
+
+
+def test_a_replay_with_the_same_word_makes_no_other_document(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    before = ledger.products(STUDY, 1)
+    for delivery in ledger.deliveries(STUDY, 1):
+        ledger.not_delivered(delivery.id, "no answer", None)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
+    assessor.assess(STUDY, 1)
+    assert ledger.products(STUDY, 1) == before
+    assert len(ledger.deliveries(STUDY, 1)) == 2
+
+
+def test_another_model_gives_a_report_that_replaces_the_first(
+    assessor: Assessor, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    run(assessor, cardiac_study())
+    for delivery in ledger.deliveries(STUDY, 1):
+        ledger.not_delivered(delivery.id, "no answer", None)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "another model")
+    trained(assessor, 1.0).assess(STUDY, 1)
+    documents = [dcmread(BytesIO(p.content)) for p in ledger.products(STUDY, 1)]
+    assert sorted(d.InstanceNumber for d in documents) == [1, 1, 1, 2, 2, 2]
+    due = [d for d in ledger.deliveries(STUDY, 1) if d.state is DeliveryState.PENDING]
+    assert {dcmread(BytesIO(d.product.content)).InstanceNumber for d in due} == {2}
+
+
+def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger: SqlLedger) -> None:
+    study = instances(Vendor.SIEMENS, enhanced=True)
+    intake = Intake(assessor.spool, ledger)
+    for each in study:
+        intake.accept(part10(each), SOURCE)
+    uid_ = str(study[0].StudyInstanceUID)
+    assert ledger.move(current(ledger, uid_), Event.JUDGED_COMPLETE, "quiet")
+    assessor.assess(uid_, 1)
+    summary = ledger.summary(uid_, 1)
+    assert summary is not None, current(ledger, uid_).reason
+    said = read_summary(summary)
+    assert not said.missing
+    by_view = {each.view: each for each in said.used}
+    assert [each.frame for each in by_view["cine_lax"].images] == list(range(1, 13))
+    report = dcmread(BytesIO(ledger.deliveries(uid_, 1)[0].product.content))
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert sum(len(each.ReferencedSOPSequence) for each in evidence) == 6
+
+
+def test_15_a_task_that_comes_twice_finds_its_work_taken(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    run(assessor, cardiac_study())
+    before = current(ledger, STUDY)
+    assessor.assess(STUDY, 1)
+    assert current(ledger, STUDY) == before
+    assert len(ledger.deliveries(STUDY, 1)) == 2
+
+
+def test_a_task_for_a_study_that_nobody_knows_changes_nothing(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    assessor.assess("1.2.3", 1)
+    assert not ledger.studies()
+
+
+def test_2_with_the_broker_down_the_deliveries_wait_in_the_ledger(
+    assessor: Assessor, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    queue.down = True
+    run(assessor, cardiac_study())
+    assert current(ledger, STUDY).state is State.ASSESSED
+    assert len(ledger.unsent_deliveries(None)) == 2
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    class Slow(FakeEncoder):
+        def encode_clip(self, frames: np.ndarray) -> np.ndarray:
+            assert ledger.move(current(ledger, STUDY), Event.RELEASED, "fell silent")
+            return super().encode_clip(frames)
+
+    slow = replace(assessor, model=replace(assessor.model, encoder=Slow()))
+    run(slow, cardiac_study())
+    assert current(ledger, STUDY).state is State.READY
+    assert not ledger.deliveries(STUDY, 1)
+
+
+def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    run_into(assessor, ledger)
+    for attempt in (1, 2, 3):
+        claimed = ledger.claim(STUDY, 1, assessor.holder, 30)
+        assert claimed is not None
+        assessor.broke(STUDY, 1, RuntimeError("a defect"))
+        study = current(ledger, STUDY)
+        assert study.reason == (
+            f"the assessment broke with RuntimeError: a defect, attempt {attempt} of 3"
+        )
+    assert study.state is State.FAILED
+
+
+def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
+    assessor: Assessor,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(_: str) -> bytes:
+        raise SpoolAway("the store does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assessor.spool, "read", away)
+        run(assessor, cardiac_study())
+        for _ in range(assessor.max_attempts + 1):
+            study = current(ledger, STUDY)
+            assert (study.state, study.reason) == (State.READY, "the store does not answer")
+            assert not ledger.unsent_studies(None)  # it rests
+            clock.pass_s(AWAY_S)
+            assert ledger.unsent_studies(None)
+            assessor.assess(STUDY, 1)
+    assessor.assess(STUDY, 1)
+    assert current(ledger, STUDY).state is State.ASSESSED
+
+
+def run_into(assessor: Assessor, ledger: SqlLedger) -> None:
+    Intake(assessor.spool, ledger).accept(part10(image()), SOURCE)
+    assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")
+
+
+def test_a_header_that_does_not_parse_does_not_stop_the_rest_of_its_study(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    content = part10(image("study", "odd"))
+    tag = content.index(struct.pack("<HH", 0x0020, 0x0037))
+    Intake(assessor.spool, ledger).accept(content[: tag + 4] + b"XX" + content[tag + 6 :], SOURCE)
+    said = assessed(assessor, cardiac_study())
+    assert len(said.used) == 2
+    assert said.unused[-1].reason == "the header does not parse"
+
+
+def test_a_study_of_which_no_header_parses_is_declined(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    content = part10(image())
+    tag = content.index(struct.pack("<HH", 0x0020, 0x0037))
+    Intake(assessor.spool, ledger).accept(content[: tag + 4] + b"XX" + content[tag + 6 :], SOURCE)
+    run(assessor, [])
+    assert current(ledger, STUDY).reason == "no instance has a header that parses"
+
+
+def test_a_declined_study_can_be_replayed(assessor: Assessor, ledger: SqlLedger) -> None:
+    run(assessor, [image(Modality="CT", SOPClassUID=CTImageStorage)])
+    assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
+    assert current(ledger, STUDY).state is State.READY
+
+
+def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so(
+    assessor: Assessor,
+) -> None:
+    """Discs in place of hearts, before the model of drawn hearts."""
+    bundle = open_bundle(DRAWN_HEARTS)
+    said = assessed(
+        replace(assessor, model=replace(assessor.model, bundle=bundle)), cardiac_study()
+    )
+    assert said.unfamiliar
+    assert said.familiarity is not None
+    assert said.familiarity.strangest_view in {view.view for view in said.used}
+
+
+def test_a_bundle_that_cannot_tell_says_nothing_of_familiarity(assessor: Assessor) -> None:
+    said = assessed(assessor, cardiac_study())
+    assert said.familiarity is None
+    assert not said.unfamiliar

@@ -1,0 +1,280 @@
+"""What the audit trail is told, by each who tells it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.builders.gatherings import gathering
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import PRODUCT, assessed, received
+from tests.fakes import (
+    FakeClock,
+    FakeDestination,
+    FakeEncoder,
+    FakeLibrary,
+    FakeQueue,
+    FakeTrail,
+)
+from tests.unit.web.test_access import PASSWORD, basic
+from triage.cases.case_access import CaseAccess
+from triage.cases.past import PastCases
+from triage.cases.search import read_search
+from triage.domain import audit
+from triage.domain.audit import (
+    BEGIN_TRANSFERRING,
+    EXPORT,
+    INSTANCES_TRANSFERRED,
+    NOT_KNOWN,
+    QUERY,
+    SECURITY_ALERT,
+    USER_AUTHENTICATION,
+    AuditAction,
+    AuditEvent,
+    AuditOutcome,
+    AuditPeer,
+    Participant,
+)
+from triage.domain.case import Case
+from triage.domain.completeness import CompletenessPolicy
+from triage.domain.delivery import Acknowledgement, Product
+from triage.domain.errors import DeliveryRefused
+from triage.domain.instance import Source
+from triage.domain.study import State
+from triage.pipeline.audit_events import StudyTrail
+from triage.pipeline.deliver import Deliverer
+from triage.pipeline.incidents import OVER_HTTP, IncidentReporter
+from triage.pipeline.intake import Intake
+from triage.pipeline.leases import LeaseWatch
+from triage.pipeline.reconciler import Reconciler
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+from triage.telemetry.metrics import RejectionReason
+from triage.web.access import SESSION_S, WebAccess, WebAccessDenied
+from triage.web.passwords import hashed
+
+PACS = AuditPeer("PACS", "10.1.2.3", ae_title="PACS")
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@pytest.fixture
+def told() -> FakeTrail:
+    return FakeTrail()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> FileSpool:
+    return FileSpool(tmp_path)
+
+
+@pytest.fixture
+def trail(told: FakeTrail, ledger: SqlLedger, spool: FileSpool) -> StudyTrail:
+    return StudyTrail(told, ledger, spool, {"pacs": PACS})
+
+
+@pytest.fixture
+def reconciler(
+    ledger: SqlLedger, queue: FakeQueue, clock: FakeClock, trail: StudyTrail
+) -> Reconciler:
+    patience = CompletenessPolicy(quiet_s=15, at_most_s=100)
+    return Reconciler(
+        ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(30), trail=trail
+    )
+
+
+def outlined(events: Sequence[AuditEvent]) -> list[tuple[str, AuditAction, AuditOutcome]]:
+    return [(each.event.meaning, each.action, each.outcome) for each in events]
+
+
+def whom(event: AuditEvent) -> Participant:
+    (other,) = [each for each in event.participants if isinstance(each, Participant)]
+    return other
+
+
+def test_a_study_is_told_of_once_for_each_sender_with_its_patient_and_counts(
+    reconciler: Reconciler,
+    told: FakeTrail,
+    ledger: SqlLedger,
+    spool: FileSpool,
+    clock: FakeClock,
+) -> None:
+    intake = Intake(spool, ledger)
+    for number in range(5):
+        sender = Source("MR1", "10.0.0.1") if number < 3 else Source("MR2", "10.0.0.2")
+        made = image("study", "series", number)
+        made.PatientID = "4711"
+        intake.accept(part10(made), sender)
+    clock.pass_s(15)
+    for _ in range(3):
+        reconciler.tick()
+    assert (
+        outlined(told.events)
+        == [("DICOM Instances Transferred", AuditAction.CREATE, AuditOutcome.SUCCESS)] * 2
+    )
+    assert [whom(each).user_id for each in told.events] == ["MR1", "MR2"]
+    assert [each.things[0].instances for each in told.events] == [((MR, 3),), ((MR, 2),)]
+    assert {each.things[0].id for each in told.events} == {uid("study")}
+    assert {each.things[1].id for each in told.events} == {"4711"}
+
+
+def test_of_a_later_revision_what_is_new_is_told(
+    reconciler: Reconciler,
+    told: FakeTrail,
+    ledger: SqlLedger,
+    spool: FileSpool,
+    clock: FakeClock,
+) -> None:
+    intake = Intake(spool, ledger)
+    for number in (1, 2):
+        intake.accept(part10(image("study", "series", number)), Source("MR1", ""))
+    clock.pass_s(15)
+    reconciler.tick()
+    assert ledger.claim(uid("study"), 1, "worker:1", 30)
+    intake.accept(part10(image("study", "series", 3)), Source("MR1", ""))
+    clock.pass_s(15)
+    reconciler.tick()
+    assert [each.things[0].instances for each in told.events] == [((MR, 2),), ((MR, 1),)]
+
+
+def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
+    reconciler: Reconciler, told: FakeTrail, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = received(ledger)  # in the ledger alone
+    clock.pass_s(15)
+    reconciler.tick()
+    assert told.events[0].things[1].id == NOT_KNOWN
+    (judged,) = ledger.studies()
+    assert (judged.study_uid, judged.state) == (study.study_uid, State.READY)
+
+
+def test_what_is_told_comes_before_what_the_ledger_has(
+    reconciler: Reconciler,
+    told: FakeTrail,
+    ledger: SqlLedger,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    received(ledger)
+    clock.pass_s(15)
+    monkeypatch.setattr(ledger, "move", lambda *_: pytest.fail("a crash"))
+    with pytest.raises(pytest.fail.Exception):
+        reconciler.tick()
+    assert len(told.events) == 1
+
+
+def delivered(
+    ledger: SqlLedger, trail: StudyTrail, pacs: FakeDestination, attempts: int, clock: FakeClock
+) -> None:
+    _, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, attempts, trail=trail)
+    for _ in range(attempts):
+        deliverer.deliver(delivery)
+        clock.pass_s(400)
+
+
+def test_a_report_is_told_of_before_and_after_it_is_sent(
+    ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
+) -> None:
+    delivered(ledger, trail, FakeDestination("pacs"), 1, clock)
+    assert outlined(told.events) == [
+        ("Begin Transferring DICOM Instances", AuditAction.EXECUTE, AuditOutcome.SUCCESS),
+        ("DICOM Instances Transferred", AuditAction.READ, AuditOutcome.SUCCESS),
+    ]
+    assert whom(told.events[1]).ae_titles == ("PACS",)
+    assert told.events[1].things[0].instances == ((PRODUCT.sop_class_uid, 1),)
+
+
+def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
+    ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
+) -> None:
+    delivered(ledger, trail, FakeDestination("pacs", refusal="0xA700"), 4, clock)
+    assert [each.event for each in told.events] == [BEGIN_TRANSFERRING, INSTANCES_TRANSFERRED]
+    assert (told.events[1].outcome, told.events[1].why) == (AuditOutcome.SERIOUS, "0xA700")
+
+
+def test_the_words_of_a_destination_may_name_a_patient_and_are_not_told(
+    ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ris = FakeDestination("pacs")
+    _, (delivery,) = assessed(ledger)
+
+    def refuse(_product: Product) -> Acknowledgement:
+        raise DeliveryRefused("AE from RIS", "no visit of Planted^Name")
+
+    monkeypatch.setattr(ris, "deliver", refuse)
+    Deliverer(ledger, {"pacs": ris}, 5, trail=trail).deliver(delivery)
+    assert told.events[-1].why == "AE from RIS"
+    assert "Planted" not in str(told.events)
+
+
+def test_what_leaves_dicom_is_an_export(
+    ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
+) -> None:
+    folder = AuditPeer("pacs", "file:///reports", is_dicom=False)
+    elsewhere = replace(trail, destinations={"pacs": folder})
+    delivered(ledger, elsewhere, FakeDestination("pacs"), 1, clock)
+    assert [each.event for each in told.events] == [EXPORT]
+
+
+def test_who_was_turned_away_is_an_alert_with_how_often(
+    ledger: SqlLedger, spool: FileSpool, told: FakeTrail
+) -> None:
+    intake = Intake(spool, ledger, audit=told)
+    for _ in range(50):
+        intake.report_rejected("unknown calling AE title 'X'", Source("X", "10.0.0.9"))
+    intake.report_rejected("TLS: no shared cipher", Source("", "10.0.0.8"), RejectionReason.TLS)
+    intake.report_refused("out of resources", Source("MR1", "10.0.0.1"))
+    intake.tell_repeated()
+    assert [each.event for each in told.events] == [SECURITY_ALERT] * 3
+    assert [each.why for each in told.events] == [
+        "unknown calling AE title 'X'",
+        "TLS: no shared cipher",
+        "unknown calling AE title 'X' (49 times)",
+    ]
+
+
+def test_a_token_that_is_wrong_is_a_failed_login(ledger: SqlLedger, told: FakeTrail) -> None:
+    repeated = IncidentReporter(ledger, told)
+    repeated.report("rejected association", f"{OVER_HTTP}not a token", Source("", "10.0.0.9"))
+    (event,) = told.events
+    assert (event.event, event.outcome) == (USER_AUTHENTICATION, AuditOutcome.MINOR)
+    assert whom(event).address == "10.0.0.9"
+
+
+def test_logins_and_failures_are_told_and_passwords_never(
+    told: FakeTrail, clock: FakeClock
+) -> None:
+    access = WebAccess({"anna": hashed(PASSWORD)}, clock, told)
+    for _ in range(3):
+        access.admit(basic("anna", PASSWORD), "10.0.0.1")
+    access.admit(basic("anna", PASSWORD), "10.0.0.2")
+    for said in (basic("anna", "wrong"), basic(PASSWORD, "anna")):
+        with pytest.raises(WebAccessDenied):
+            access.admit(said, "10.0.0.3")
+    clock.pass_s(SESSION_S + 1)
+    access.admit(basic("anna", PASSWORD), "10.0.0.1")
+    assert [(whom(each).user_id, each.outcome) for each in told.events] == [
+        ("anna", AuditOutcome.SUCCESS),
+        ("anna", AuditOutcome.SUCCESS),
+        ("anna", AuditOutcome.MINOR),
+        ("(unknown)", AuditOutcome.MINOR),
+        ("anna", AuditOutcome.SUCCESS),
+    ]
+    assert PASSWORD not in str(told.events)
+
+
+def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told: FakeTrail) -> None:
+    library = FakeLibrary()
+    library.add(Case("1.2", "p", vendor="siemens"), FakeEncoder().encode_text("a"))
+    looks = CaseAccess(PastCases(library, b"s" * 32), ledger, told)
+    looks.search(FakeEncoder(), read_search({"words": "Mrs Smith"}), "anna")
+    looks.case("1.2", "anna")
+    assert [each.event for each in told.events] == [QUERY] * 2
+    assert [whom(each).user_id for each in told.events] == ["anna"] * 2
+    asked = [each.things[0].query for each in told.events]
+    assert asked == [b"cases searched: 1 case(s) told, by words", b"case looked up: study 1.2"]
+
+
+def test_a_site_without_a_trail_is_told_all_the_same() -> None:
+    audit.NoAuditTrail().record(audit.gap(1))

@@ -1,0 +1,229 @@
+"""What is known of an arriving study, and how often it is asked for."""
+
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.builders.gatherings import gathering
+from tests.builders.images import SliceGeometry as Place
+from tests.builders.images import cine, image, part10
+from tests.contract.ledgers import SOURCE, current, received
+from tests.fakes import FakeClock
+from triage.domain.announcement import AnnouncedStudy, Stage
+from triage.domain.completeness import (
+    ArchiveCount,
+    CompletenessPolicy,
+    Evidence,
+    EvidenceKind,
+    StackCount,
+    ViewCount,
+    evidence,
+)
+from triage.domain.errors import DeliveryFailed
+from triage.domain.instance import Source
+from triage.domain.study import StudyRevision
+from triage.pipeline.intake import Intake
+from triage.pipeline.open_associations import OpenAssociations
+from triage.store.announcements import SqlAnnouncements
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+PATIENCE = CompletenessPolicy(quiet_s=16, settle_s=3, at_most_s=600, signs=frozenset(EvidenceKind))
+
+AWAY = DeliveryFailed("the PACS is away")
+
+
+class Asked:
+    """A question that counts how often it is asked."""
+
+    def __init__(self, answer: ViewCount | ArchiveCount | Exception) -> None:
+        self.answer = answer
+        self.times = 0
+
+    def __call__(self, _: StudyRevision) -> ViewCount | ArchiveCount:
+        self.times += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_time(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    pacs = Asked(ArchiveCount(5, "PACS"))
+    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: pacs})
+    study = received(ledger)
+    for second in range(17):
+        known = known_of.known(study, PATIENCE, clock.now())
+        assert (known.count is None) == (second < 3)
+        clock.pass_s(1)
+    assert pacs.times == 2  # after 3 and 11 seconds
+
+
+def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: Asked(ArchiveCount(3, "PACS"))})
+    study = received(ledger)
+    clock.pass_s(3)
+    assert known_of.known(study, PATIENCE, clock.now()).count == ArchiveCount(3, "PACS")
+    grown = replace(study, last_instance_at=clock.now(), instances=4)
+    assert known_of.known(grown, PATIENCE, clock.now()).count is None
+
+
+@pytest.mark.parametrize("error", [AWAY, ValueError("nonsense")])
+def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
+    ledger: SqlLedger, clock: FakeClock, error: Exception
+) -> None:
+    pacs = Asked(error)
+    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: pacs})
+    study = received(ledger)
+    clock.pass_s(3)
+    for _ in range(5):
+        assert known_of.known(study, PATIENCE, clock.now()).count is None
+    assert pacs.times == 1
+
+
+class Never(Executor):
+    """Answers nothing."""
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        return Future()
+
+
+def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: Asked(AWAY)}, aside=Never())
+    study = received(ledger)
+    for _ in range(40):
+        clock.pass_s(1)
+        assert known_of.known(study, PATIENCE, clock.now()).count is None
+    assert len(known_of._asked) == 1
+    known_of.forget_all_but([])
+    assert not known_of._asked
+
+
+def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
+    ledger: SqlLedger, clock: FakeClock, tmp_path: Any
+) -> None:
+    look = Asked(ViewCount(3, 0))
+    known_of = gathering(
+        ledger, PATIENCE, {EvidenceKind.VIEWS: look, EvidenceKind.COUNT: Asked(AWAY)}
+    )
+    intake = Intake(FileSpool(tmp_path), ledger)
+    phases = cine("study", "cine", Place(), 12, CardiacNumberOfImages=12)
+    for each in phases[:-1]:
+        intake.accept(part10(each), SOURCE)
+    clock.pass_s(4)
+    (study,) = ledger.studies()
+    assert known_of.known(study, PATIENCE, clock.now()).views is None
+    assert look.times == 0
+    intake.accept(part10(phases[-1]), SOURCE)
+    clock.pass_s(4)
+    for _ in range(9):
+        (study,) = ledger.studies()
+        known = known_of.known(study, PATIENCE, clock.now())
+        clock.pass_s(1)
+    assert known.stacks == [StackCount(12, 12)]
+    assert (known.views, look.times) == (ViewCount(3, 0), 1)
+
+
+def test_a_study_waits_as_its_sources_ask_for(ledger: SqlLedger) -> None:
+    slow = CompletenessPolicy(quiet_s=60)
+    known_of = gathering(ledger, PATIENCE, of_source={"PACS": slow})
+    study = received(ledger)
+    assert known_of.patience_with(study) == slow
+    assert gathering(ledger, PATIENCE, of_source={"MR": slow}).patience_with(study) == PATIENCE
+
+
+def test_an_association_brings_a_study_until_it_ends_or_turns_to_another() -> None:
+    associations = OpenAssociations()
+    associations.opened(1)
+    associations.opened(2)
+    associations.brought(1, "a")
+    associations.brought(2, "a")
+    assert associations.bringing("a") == 2
+    associations.brought(2, "b")
+    assert (associations.bringing("a"), associations.bringing("b")) == (1, 1)
+    associations.ended(1)
+    associations.brought(1, "a")  # its last instance was still being kept when it broke
+    associations.ended(1)
+    assert associations.bringing("a") == 0
+
+
+STUDY = [
+    part10(each)
+    for place in range(2)
+    for each in cine(
+        "study", f"cine {place}", Place(position=(0, 0, place)), 3, CardiacNumberOfImages=3
+    )
+]
+
+
+def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None, Evidence]:
+    """Return what is decided of the study when its instances came so, over several associations."""
+    clock = FakeClock()
+    ledger = SqlLedger.in_folder(folder, clock)
+    try:
+        intake = Intake(FileSpool(folder), ledger)
+        for number, part in zip(order, parts, strict=True):
+            intake.accept(STUDY[number], Source(f"PACS{part}", "127.0.0.1"))
+        known_of = gathering(
+            ledger,
+            PATIENCE,
+            {EvidenceKind.VIEWS: Asked(ViewCount(1, 0)), EvidenceKind.COUNT: Asked(AWAY)},
+        )
+        study = current(ledger, ledger.studies()[0].study_uid)
+        clock.pass_s(3)
+        known = known_of.known(study, known_of.patience_with(study), clock.now())
+        return evidence(study, clock.now(), PATIENCE, known), known
+    finally:
+        ledger.close()
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_14_order_duplicates_and_splits_change_no_decision(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    twice = data.draw(st.lists(st.sampled_from(range(len(STUDY))), max_size=4))
+    order = data.draw(st.permutations([*range(len(STUDY)), *twice]))
+    parts = data.draw(st.lists(st.integers(0, 2), min_size=len(order), max_size=len(order)))
+    why, known = decided(tmp_path_factory.mktemp("state"), order, parts)
+    assert why == "all 1 views are there and all 2 cine stacks are full, after 6 instances"
+    assert sorted(stack.images for stack in known.stacks) == [3, 3]
+
+
+def test_a_header_that_says_nothing_usable_of_its_stack_is_taken_all_the_same(
+    ledger: SqlLedger, tmp_path: Any
+) -> None:
+    intake = Intake(FileSpool(tmp_path), ledger)
+    odd = part10(image(CardiacNumberOfImages=12)).replace(b"IS\x02\x0012", b"IS\x02\x00xx")
+    intake.accept(odd, SOURCE)
+    intake.accept(part10(image(number=2, ImagePositionPatient=None)), SOURCE)
+    (study,) = ledger.studies()
+    assert study.instances == 2
+    assert not ledger.stacks(study.study_uid, 1)
+
+
+def test_what_is_announced_is_known_where_it_counts(
+    ledger: SqlLedger, clock: FakeClock, tmp_path: Any
+) -> None:
+    announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)
+    study = received(ledger)
+    announcements.add("1.1", study.study_uid, Stage.COMPLETED, ["1.9"])
+    known_of = replace(gathering(ledger, PATIENCE), announcements=announcements)
+    counts = replace(PATIENCE, signs=frozenset({EvidenceKind.ANNOUNCED}))
+    assert known_of.known(study, counts, clock.now()).announced is None  # it grows
+    clock.pass_s(PATIENCE.settle_s)
+    assert known_of.known(study, counts, clock.now()).announced == AnnouncedStudy(1, 0)
+    without = replace(PATIENCE, signs=frozenset())
+    assert known_of.known(study, without, clock.now()).announced is None
+    announcements.close()

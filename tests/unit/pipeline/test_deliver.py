@@ -1,0 +1,232 @@
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+from structlog.testing import capture_logs
+
+from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
+from tests.fakes import FakeClock, FakeDestination
+from triage.domain.delivery import DeliveryState, routes
+from triage.domain.errors import LedgerUnavailable
+from triage.domain.study import State
+from triage.pipeline.deliver import Deliverer
+from triage.store.ledger import SqlLedger
+from triage.store.schema import deliveries as table
+
+
+def test_an_acknowledged_delivery_is_delivered_once(ledger: SqlLedger) -> None:
+    pacs = FakeDestination("pacs")
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
+    deliverer.deliver(delivery)
+    deliverer.deliver(delivery)
+    assert pacs.received == [PRODUCT]
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_5_a_rejected_delivery_is_not_sent_and_keeps_its_answer(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    pacs = FakeDestination("pacs", refusal="0xA700 Out of resources")
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
+    deliverer.deliver(delivery)
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert (waiting.state, waiting.last_answer) == (
+        DeliveryState.PENDING,
+        "0xA700 Out of resources",
+    )
+    pacs.refusal = ""
+    clock.pass_s(5)
+    deliverer.deliver(delivery)
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    down = {"pacs": FakeDestination("pacs", refusal="no answer")}
+    deliverer = Deliverer(ledger, down, max_attempts=3)
+    attempts = []
+    for _second in range(60):
+        deliverer.deliver(delivery)
+        attempts.append(ledger.deliveries(study.study_uid, 1)[0].attempts)
+        clock.pass_s(1)
+    assert [attempts.index(n) for n in (1, 2, 3)] == [0, 5, 15]
+    assert current(ledger, study.study_uid).state is State.FAILED
+
+
+def test_what_a_destination_says_in_its_own_words_is_kept_and_not_logged(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    ris = FakeDestination("pacs", refusal="AE, application error", told="no patient Marked^Name")
+    with capture_logs() as lines:
+        Deliverer(ledger, {"pacs": ris}, max_attempts=3).deliver(delivery)
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert waiting.last_answer == "AE, application error: no patient Marked^Name"
+    assert "Marked" not in repr(lines)
+
+
+def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None:
+    study, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="HTTP 422", final=True)
+    Deliverer(ledger, {"pacs": pacs}, max_attempts=300).deliver(delivery)
+    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    assert (given_up.state, given_up.last_answer) == (DeliveryState.FAILED, "HTTP 422")
+    assert current(ledger, study.study_uid).state is State.FAILED
+
+
+def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> None:
+    study, (first, second) = assessed(ledger, "down", "up")
+    up = FakeDestination("up")
+    destinations = {"down": FakeDestination("down", refusal="no answer"), "up": up}
+    deliverer = Deliverer(ledger, destinations, max_attempts=3)
+    deliverer.deliver(first)
+    deliverer.deliver(second)
+    assert up.received == [PRODUCT]
+    states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
+    assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED]
+
+
+def test_a_destination_that_was_taken_out_of_the_configuration_is_named(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    Deliverer(ledger, {}, max_attempts=1).deliver(delivery)
+    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    assert given_up.last_answer == "destination pacs is not configured"
+
+
+def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is_away(
+    ledger: SqlLedger,
+) -> None:
+    study, (delivery,) = assessed(ledger)
+    held = ledger.claim_delivery(delivery, 60)
+    Deliverer(ledger, {}, max_attempts=1).broke(delivery, LedgerUnavailable("away"))
+    assert ledger.delivery(delivery) == held
+    assert ledger.claim_delivery(delivery, 60) is None
+    ledger.delivered(delivery, "0x0000 Success")
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+
+
+def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock: FakeClock) -> None:
+    study, (delivery,) = assessed(ledger)
+    deliverer = Deliverer(ledger, {}, max_attempts=3)
+    assert ledger.claim_delivery(delivery, 60)
+    deliverer.broke(delivery, RuntimeError("a defect"))
+    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    assert waiting.state is DeliveryState.PENDING
+    assert waiting.last_answer == "the delivery broke with RuntimeError: a defect"
+    clock.pass_s(5)
+    assert ledger.unsent_deliveries(None) == [delivery]
+
+
+def test_exactly_one_of_several_forms_of_a_report_arrives(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    older = replace(
+        PRODUCT,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+        sop_instance_uid="2.25.33",
+        alternative_to=PRODUCT.sop_instance_uid,
+    )
+    destinations = {
+        "new": FakeDestination("new"),
+        "old": FakeDestination("old", classes=[older.sop_class_uid]),
+        "none": FakeDestination("none", classes=["1.2.3"]),
+    }
+    made = [PRODUCT, older]
+    sent = routes(made, {name: ["application/dicom"] for name in destinations})
+    study = assessing(ledger)
+    for delivery in ledger.finish(study, HOLDER, "{}", made, sent) or ():
+        Deliverer(ledger, destinations, max_attempts=3).deliver(delivery)
+    received = {name: each.received for name, each in destinations.items()}
+    assert received == {"new": [PRODUCT], "old": [older], "none": []}
+    took = {each.destination: each.product for each in ledger.deliveries(study.study_uid, 1)}
+    assert took["old"] == older
+    # Whoever changes its mind while an answer is on its way gets no second one.
+    clock.pass_s(5)
+    destinations["none"].classes = [older.sop_class_uid]
+    destinations["none"].refusal_after_choice = "no answer came"
+    last = ledger.deliveries(study.study_uid, 1)[-1]
+    deliverer = Deliverer(ledger, destinations, max_attempts=9)
+    deliverer.deliver(last.id)
+    destinations["none"].classes, destinations["none"].refusal_after_choice = (), ""
+    clock.pass_s(10)
+    deliverer.deliver(last.id)
+    assert destinations["none"].received == [older]
+
+
+def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    """Each try costs a time-out, in which the healthy destinations would wait."""
+    deliveries = [*assessed(ledger, "silent")[1]]
+    for study in ("second", "third"):
+        claimed = assessing(ledger, study)
+        product = replace(PRODUCT, sop_instance_uid=f"2.25.{ord(study[0])}")
+        deliveries += ledger.finish(claimed, HOLDER, "{}", [product], [(product, "silent")]) or ()
+    silent = FakeDestination("silent", refusal="no answer", silent=True)
+    deliverer = Deliverer(ledger, {"silent": silent}, max_attempts=30)
+
+    def work(seconds: int) -> None:
+        for _ in range(seconds):
+            for delivery in ledger.unsent_deliveries(0):
+                deliverer.deliver(delivery)
+            clock.pass_s(1)
+
+    began = clock.now()
+    work(200)
+    (outage,) = ledger.outages()
+    assert (outage.destination, outage.since, outage.last_answer) == ("silent", began, "no answer")
+    assert (outage.waiting, outage.again_at) == (3, began + 155 + 160)
+    attempts = [each.attempts for id_ in deliveries if (each := ledger.delivery(id_))]
+    assert attempts == [6, 0, 0]  # after 0, 5, 15, 35, 75 and 155 seconds
+    silent.refusal = ""
+    work(200)
+    assert len(silent.received) == 3
+    assert ledger.outages() == []
+
+
+def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: FakeClock) -> None:
+    _, (delivery,) = assessed(ledger)
+    pacs = FakeDestination("pacs", refusal="no answer", silent=True)
+    deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=30)
+    deliverer.deliver(delivery)
+    first = clock.now()
+    clock.pass_s(5)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [first]
+    pacs.refusal, pacs.silent = "0xA700 Out of resources", False
+    clock.pass_s(10)
+    deliverer.deliver(delivery)
+    assert ledger.outages() == []
+    pacs.silent = True
+    clock.pass_s(20)
+    deliverer.deliver(delivery)
+    assert [each.since for each in ledger.outages()] == [clock.now()]
+
+
+def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery,) = assessed(ledger)
+    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    with ledger._database.writing() as connection:
+        connection.execute(update(table).values(unreachable_since=0.0))
+    assert [each.since for each in ledger.outages()] == [clock.now()]
+
+
+def test_4_pauses_are_spread_so_that_not_all_come_at_once(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (first, second) = assessed(ledger, "one", "two")
+    down = {name: FakeDestination(name, refusal="no answer") for name in ("one", "two")}
+    chances = iter([0.0, 1.0])
+    deliverer = Deliverer(ledger, down, max_attempts=3, chance=lambda: next(chances))
+    deliverer.deliver(first)
+    deliverer.deliver(second)
+    pauses = [each.due_at - clock.now() for each in ledger.deliveries(study.study_uid, 1)]
+    assert pauses == pytest.approx([5, 4.5])

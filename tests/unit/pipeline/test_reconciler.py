@@ -1,0 +1,231 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.builders.gatherings import gathering
+from tests.contract.ledgers import (
+    HOLDER,
+    SOURCE,
+    assessed,
+    assessing,
+    current,
+    ready,
+    receipt,
+    received,
+)
+from tests.fakes import FakeClock, FakeQueue
+from triage.domain.completeness import CompletenessPolicy
+from triage.domain.errors import LedgerUnavailable
+from triage.domain.study import Event, State
+from triage.pipeline.leases import LeaseWatch
+from triage.pipeline.reconciler import FORGOTTEN_AFTER_S, Reconciler, give_up
+from triage.store.ledger import SqlLedger
+
+LEASE_S = 30
+
+
+@pytest.fixture
+def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
+    patience = CompletenessPolicy(quiet_s=15, at_most_s=100)
+    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(LEASE_S))
+
+
+def passing(reconciler: Reconciler, clock: FakeClock, seconds: int) -> None:
+    """Let time pass for somebody who looks once a second."""
+    for _ in range(seconds):
+        clock.pass_s(1)
+        reconciler.tick()
+
+
+def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    reconciler.tick()
+    assert current(ledger, study.study_uid).state is State.RECEIVING
+    clock.pass_s(15)
+    reconciler.tick()
+    judged = current(ledger, study.study_uid)
+    assert (judged.state, judged.reason) == (State.READY, "quiet for 15 s after 3 instances")
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_1_while_nobody_listened_no_study_was_quiet(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    clock.pass_s(60)  # down, and its sender tries again
+    started = replace(reconciler, listening_since=clock.now())
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.RECEIVING
+    clock.pass_s(15)
+    started.tick()
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ledger.studies
+
+    def growing(*states: State) -> object:
+        found = listed(*states)
+        clock.pass_s(1)
+        ledger.record(receipt(), SOURCE)  # a duplicate, since it was read
+        return found
+
+    received(ledger)
+    monkeypatch.setattr(ledger, "studies", growing)
+    for _ in range(101):
+        reconciler.tick()
+    (study,) = listed()
+    why = [row.reason for row in ledger.history(study.study_uid) if row.state == State.READY]
+    assert why[0].startswith("at the limit of 100 s after its first instance, with 3 instances")
+
+
+def test_what_is_queued_is_not_queued_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    ready(ledger)
+    for _ in range(100):
+        reconciler.tick()
+        clock.pass_s(1)
+    assert len(queue.tasks["assess"]) == 1
+
+
+def test_3_what_the_broker_forgot_is_sent_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    assessed(ledger)
+    ready(ledger, "another")
+    reconciler.tick()
+    queue.wipe()
+    reconciler.tick()
+    assert not queue.tasks["assess"]
+    clock.pass_s(FORGOTTEN_AFTER_S + 1)
+    reconciler.tick()
+    assert len(queue.tasks["assess"]) == len(queue.tasks["deliver"]) == 1
+
+
+def test_2_a_broker_that_is_down_loses_nothing(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = received(ledger)
+    queue.down = True
+    clock.pass_s(20)
+    reconciler.tick()
+    assert current(ledger, study.study_uid).state is State.READY
+    queue.down = False
+    reconciler.tick()
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_a_study_whose_worker_fell_silent_is_ready_again(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    clock.pass_s(31)
+    reconciler.tick()
+    released = current(ledger, study.study_uid)
+    assert (released.state, released.reason) == (
+        State.READY,
+        f"its worker {HOLDER} fell silent, attempt 1 of 3",
+    )
+    assert not queue.tasks["assess"]  # a fault that passes must not use up all attempts at once
+    clock.pass_s(5)
+    reconciler.tick()
+    assert queue.tasks["assess"] == [(study.study_uid, 1)]
+
+
+def test_2_after_an_outage_of_the_ledger_workers_have_a_lease_to_say_that_they_work_on(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy, dead = assessing(ledger), assessing(ledger, "another", "worker:2")
+    reconciler.tick()
+    for _ in range(2):  # of a study whose worker falls silent twice it would be the cause
+        with monkeypatch.context() as away:
+            away.setattr(ledger, "studies", unavailable)
+            clock.pass_s(LEASE_S + 1)
+            with pytest.raises(LedgerUnavailable):
+                reconciler.tick()
+        reconciler.tick()
+        assert ledger.renew(healthy.study_uid, 1, HOLDER, LEASE_S)
+        assert current(ledger, dead.study_uid).state is State.ASSESSING
+    passing(reconciler, clock, LEASE_S - 1)
+    assert current(ledger, dead.study_uid).state is State.ASSESSING
+    assert ledger.renew(healthy.study_uid, 1, HOLDER, LEASE_S)
+    passing(reconciler, clock, 1)
+    assert current(ledger, dead.study_uid).state is State.READY
+    assert current(ledger, healthy.study_uid).state is State.ASSESSING
+
+
+def unavailable(*_states: State) -> None:
+    raise LedgerUnavailable("away")
+
+
+def test_a_clock_that_is_set_forward_or_a_machine_that_slept_ends_no_lease(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    reconciler.tick()
+    clock.pass_s(3600)
+    reconciler.tick()
+    assert ledger.renew(study.study_uid, 1, HOLDER, LEASE_S)
+    passing(reconciler, clock, LEASE_S - 1)
+    assert current(ledger, study.study_uid).state is State.ASSESSING
+    passing(reconciler, clock, 2)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_a_clock_that_is_set_back_while_workers_have_time_makes_nobody_wait_longer(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    reconciler.tick()
+    clock.pass_s(3600)
+    reconciler.tick()
+    clock.pass_s(-3600)
+    study = assessing(ledger)
+    passing(reconciler, clock, LEASE_S + 1)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    passing(reconciler, clock, 31)
+    assert ledger.claim(study.study_uid, 1, "another", 30) is not None
+    passing(reconciler, clock, 31)
+    failed = current(ledger, study.study_uid)
+    assert failed.state is State.FAILED
+    assert failed.reason == (
+        "its worker another fell silent, attempt 2 of 3; it may be the cause, and is kept for a "
+        "look: `triage replay` tries again"
+    )
+    assert ledger.move(failed, Event.REPLAYED, "asked for")
+    assert ledger.claim(study.study_uid, 1, "another", 30) is not None
+    passing(reconciler, clock, 31)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_a_study_whose_assessments_break_has_all_its_attempts(
+    reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study = assessing(ledger)
+    passing(reconciler, clock, 31)
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    give_up(ledger, again, "it broke", 3, HOLDER)
+    assert current(ledger, study.study_uid).state is State.READY
+
+
+def test_a_failed_study_is_queued_when_somebody_replays_it(
+    reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue
+) -> None:
+    study = assessing(ledger)
+    assert ledger.move(study, Event.SET_ASIDE, "why")
+    reconciler.tick()
+    assert not queue.tasks["assess"]
+    assert ledger.move(study, Event.REPLAYED, "asked for")
+    reconciler.tick()
+    assert len(queue.tasks["assess"]) == 1

@@ -1,0 +1,452 @@
+"""What goes by retention, what never does, and what happens when it comes again."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.builders.ended import IMAGES, WorkerWithStudies, ended_long_ago, report
+from tests.builders.images import image, part10, uid
+from tests.contract.ledgers import SOURCE
+from tests.fakes import FakeClock, FakeTrail
+from triage.config import Settings
+from triage.domain.audit import STUDY_DELETED
+from triage.domain.commitment import FailureReason, Reference, judge
+from triage.domain.errors import BeingRemoved, DamagedInstance
+from triage.domain.instance import ReceiptOutcome
+from triage.domain.retention import SETTLED_S, RetentionLimits
+from triage.domain.study import Event, State
+from triage.pipeline.assess import Assessor
+from triage.pipeline.audit_events import StudyTrail
+from triage.pipeline.retention import AGE, ROOM, RetentionRunner
+from triage.runtime.retrieval import passing_shelf
+from triage.store.commitments import SqlCommitments
+
+DAY_S = 86_400.0
+WEEK = RetentionLimits(delivered_s=7 * DAY_S)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, clock: FakeClock) -> Iterator[WorkerWithStudies]:
+    made = WorkerWithStudies(tmp_path, clock)
+    yield made
+    made.close()
+
+
+def going(worker: WorkerWithStudies, limits: RetentionLimits) -> list[tuple[str, str, str]]:
+    """Return what goes, after it was planned to go."""
+    pruner = worker.pruner(limits)
+    planned = pruner.plan()
+    assert pruner.prune() == planned
+    return [(each.what, each.study_uid, each.why) for each in planned]
+
+
+def test_nothing_goes_that_no_limit_says(worker: WorkerWithStudies, clock: FakeClock) -> None:
+    for state in (State.DELIVERED, State.DECLINED, State.FAILED):
+        worker.end(state, state)
+    clock.pass_s(1e9)
+    assert going(worker, RetentionLimits()) == []
+
+
+def test_images_of_a_delivered_study_go_when_they_are_old_enough(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("old", State.DELIVERED)
+    clock.pass_s(DAY_S)
+    worker.end("new", State.DELIVERED)
+    clock.pass_s(6 * DAY_S)
+    (gone,) = worker.pruner(WEEK).prune()
+    assert (gone.study_uid, gone.items, gone.why) == (uid("old"), IMAGES, AGE)
+    assert gone.size > 3 * 512
+    assert (worker.files("old"), worker.files("new")) == (0, IMAGES)
+    assert worker.ledger.paths(uid("old"), 1) == []
+    assert not (worker.folder / "spool" / uid("old")).exists()
+    assert worker.latest("old").state is State.DELIVERED
+    assert worker.latest("old").pruned_at == clock.now()
+    assert worker.ledger.history(uid("old"))[-1].event == "images removed"
+    assert going(worker, WEEK) == []
+
+
+def test_the_audit_trail_is_told_of_a_study_whose_images_go(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    told = FakeTrail()
+    worker.end("old", State.DELIVERED)
+    clock.pass_s(100 * DAY_S)
+    pruner = worker.pruner(RetentionLimits(delivered_s=DAY_S))
+    replace(pruner, trail=StudyTrail(told, worker.ledger, worker.spool, {})).prune()
+    (event,) = told.events
+    assert event.event == STUDY_DELETED
+    assert {each.id for each in event.things} == {uid("old"), "MARKED-ID"}
+
+
+def test_who_is_to_end_stops_between_studies(
+    worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.pipeline.retention.AT_ONCE", 1)
+    for study in ("first", "second"):
+        worker.end(study, State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    ends = iter([False, True, True])
+    assert len(worker.pruner(WEEK).prune(lambda: next(ends))) == 1
+    assert (worker.files("first"), worker.files("second")) in {(0, IMAGES), (IMAGES, 0)}
+    assert worker.retention.marked() == []
+
+
+def test_a_dry_run_removes_nothing(worker: WorkerWithStudies, clock: FakeClock) -> None:
+    worker.end("old", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    assert len(worker.pruner(WEEK).plan()) == 1
+    assert worker.files("old") == IMAGES
+    assert worker.latest("old").pruned_at == 0
+
+
+@pytest.mark.parametrize("how", ["arriving", "ready", "assessing", "assessed"])
+def test_what_is_not_delivered_never_goes(
+    worker: WorkerWithStudies, clock: FakeClock, how: str
+) -> None:
+    everything = RetentionLimits(0, 0, 0, products_s=0, free_bytes=2**62)
+    if how == "assessed":
+        worker.assess("study")
+    else:
+        worker.receive("study")
+    if how in {"ready", "assessing"}:
+        assert worker.ledger.move(worker.latest("study"), Event.JUDGED_COMPLETE, "quiet")
+    if how == "assessing":
+        assert worker.ledger.claim(uid("study"), 1, "worker:1", 1e12) is not None
+    clock.pass_s(1e9)
+    assert going(worker, everything) == []
+    assert worker.mark("study") == []
+    assert not worker.retention.remove_products(ended_long_ago(uid("study")))
+    assert worker.files("study") == IMAGES
+
+
+def test_a_later_revision_that_is_open_keeps_the_whole_study(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    worker.receive("study", 7)
+    clock.pass_s(1e9)
+    assert going(worker, WEEK) == []
+
+
+def test_what_ended_otherwise_has_limits_of_its_own(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    for state in (State.DELIVERED, State.DECLINED, State.FAILED):
+        worker.end(state, state)
+    worker.end("both", State.DECLINED)
+    worker.end("both", State.DELIVERED, 7, 8)
+    clock.pass_s(2 * DAY_S)
+    declined = RetentionLimits(declined_s=DAY_S)
+    assert going(worker, declined) == [("images", uid(State.DECLINED), AGE)]
+    failed = RetentionLimits(failed_s=DAY_S)
+    assert going(worker, failed) == [("images", uid(State.FAILED), AGE)]
+    delivered = RetentionLimits(delivered_s=DAY_S, declined_s=DAY_S)
+    assert {each[1] for each in going(worker, delivered)} == {uid(State.DELIVERED), uid("both")}
+
+
+def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
+    worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.end("declined", State.DECLINED)
+    for study in ("first", "second", "third"):
+        worker.end(study, State.DELIVERED)
+        clock.pass_s(60)
+    size = sum(each.size for each in worker.spool.lying(uid("first")))
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 1000)
+    short = RetentionLimits(free_bytes=1000 + size + 1)
+    assert going(worker, short) == []  # nothing that was touched within the hour
+    clock.pass_s(SETTLED_S)
+    gone = [("images", uid("first"), ROOM), ("images", uid("second"), ROOM)]
+    assert going(worker, short) == gone
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 10_000)
+    assert going(worker, short) == []
+
+
+@pytest.mark.parametrize("free", [10_000, None])
+def test_another_disk_that_is_short_empties_no_spool(
+    worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, free: int | None
+) -> None:
+    """The state folder's may be full where images lie on a share, or in an object store."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(2 * SETTLED_S)
+    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 0)
+    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: free)
+    assert going(worker, RetentionLimits(free_bytes=5000)) == []
+
+
+def test_copies_that_contradict_an_instance_go_with_their_study(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    other = part10(image("study", number=1, PatientComments="other bytes"))
+    assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
+    for each in worker.spool.lying(uid("study")):
+        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    clock.pass_s(8 * DAY_S)
+    assert worker.pruner(WEEK).prune()[0].items == IMAGES + 1
+    assert worker.files("study") == 0
+
+
+@pytest.mark.parametrize("limits", [WEEK, RetentionLimits(free_bytes=2**62)])
+def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
+    worker: WorkerWithStudies, clock: FakeClock, limits: RetentionLimits
+) -> None:
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    other = part10(image("study", number=1, PatientComments="other bytes"))
+    assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
+    for each in worker.spool.lying(uid("study")):
+        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    assert going(worker, limits) == []
+    assert worker.files("study") == IMAGES + 1
+    clock.pass_s(SETTLED_S + 1)
+    assert len(going(worker, limits)) == 1
+    assert worker.files("study") == 0
+
+
+def test_reports_go_and_that_they_were_there_stays_known(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == [("reports", uid("study"), AGE)]
+    (product,) = worker.ledger.products(uid("study"), 1)
+    assert (product.sop_instance_uid, product.content) == (report("study").sop_instance_uid, b"")
+    assert worker.ledger.summary(uid("study"), 1) is None
+    assert worker.files("study") == IMAGES
+    assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == []
+
+
+def test_a_report_that_was_given_up_stays_until_failed_studies_go(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.FAILED)
+    clock.pass_s(8 * DAY_S)
+    assert going(worker, RetentionLimits(products_s=DAY_S)) == []
+    assert going(worker, RetentionLimits(products_s=DAY_S, failed_s=9 * DAY_S)) == []
+    both = RetentionLimits(products_s=DAY_S, failed_s=2 * DAY_S)
+    assert [each[0] for each in going(worker, both)] == ["images", "reports"]
+
+
+def test_a_report_that_is_made_again_is_whole_again(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.FAILED)
+    clock.pass_s(8 * DAY_S)
+    assert worker.retention.remove_products(ended_long_ago(uid("study")))
+    assert worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
+    claimed = worker.ledger.claim(uid("study"), 1, "worker:1", 30)
+    assert claimed is not None
+    product = report("study")
+    (due,) = worker.ledger.finish(claimed, "worker:1", "{}", [product], [(product, "pacs")]) or ()
+    delivery = worker.ledger.delivery(due)
+    assert delivery is not None
+    assert delivery.product == product
+
+
+def test_refused_files_and_records_go_by_age(worker: WorkerWithStudies, clock: FakeClock) -> None:
+    for content in (b"old", b"new"):
+        with pytest.raises(DamagedInstance):
+            worker.intake.accept(content, SOURCE)
+    old, new = sorted(worker.spool.quarantined(), key=lambda each: each.size)[:2]
+    os.utime(worker.folder / old.path, (clock.now(), clock.now()))
+    worker.end("ended", State.DELIVERED)
+    clock.pass_s(2 * DAY_S)
+    worker.receive("arriving")
+    os.utime(worker.folder / new.path, (clock.now(), clock.now()))
+    limits = RetentionLimits(quarantine_s=DAY_S, records_s=DAY_S)
+    plan = worker.pruner(limits).plan()
+    assert [each.what for each in plan] == ["refused files", "history and incidents"]
+    assert worker.pruner(limits).prune() == plan
+    assert [each.path for each in worker.spool.quarantined()] == [new.path]
+    assert not worker.ledger.history(uid("ended"))
+    assert worker.ledger.history(uid("arriving"))
+    assert not worker.ledger.incidents()
+
+
+# -- what comes again
+
+
+@pytest.fixture
+def pruned(worker: WorkerWithStudies, clock: FakeClock) -> WorkerWithStudies:
+    """Return a worker that has removed the images of one study."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    assert len(going(worker, WEEK)) == 1
+    return worker
+
+
+def test_a_study_that_comes_again_whole_is_its_next_revision(pruned: WorkerWithStudies) -> None:
+    study = pruned.receive("study")
+    assert (study.revision, study.state, study.instances) == (2, State.RECEIVING, IMAGES)
+    assert study.reason == (
+        "late instances after revision 1, whose 3 instances were removed as `retention` says"
+    )
+    assert len(pruned.ledger.paths(uid("study"), 2)) == IMAGES
+    assert pruned.ledger.removed_instances(uid("study")) == IMAGES
+    assert pruned.files("study") == IMAGES
+
+
+def test_a_later_removal_counts_from_the_later_end(
+    pruned: WorkerWithStudies, clock: FakeClock
+) -> None:
+    pruned.end("study", State.DELIVERED)
+    assert going(pruned, WEEK) == []
+    clock.pass_s(8 * DAY_S)
+    assert going(pruned, WEEK) == [("images", uid("study"), AGE)]
+    assert pruned.files("study") == 0
+
+
+def test_a_report_that_comes_back_later_goes_as_well(
+    pruned: WorkerWithStudies, clock: FakeClock
+) -> None:
+    returned = image("study", number=9, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", Modality="SR")
+    returned.file_meta.MediaStorageSOPClassUID = returned.SOPClassUID
+    del returned.PixelData
+    pruned.intake.accept(part10(returned), SOURCE)
+    assert pruned.latest("study").revision == 1
+    assert going(pruned, WEEK) == []
+    clock.pass_s(8 * DAY_S)
+    assert going(pruned, WEEK) == [("images", uid("study"), AGE)]
+    assert pruned.files("study") == 0
+
+
+def test_what_was_removed_is_not_replayed(worker: WorkerWithStudies, clock: FakeClock) -> None:
+    worker.end("study", State.FAILED)
+    clock.pass_s(DAY_S)
+    assert going(worker, RetentionLimits(failed_s=DAY_S))
+    assert not worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
+
+
+def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies) -> None:
+    archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
+    settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
+    shelf = passing_shelf(settings, "pacs")
+    assert shelf.instances(uid("study")) == IMAGES
+    assert shelf.instances(uid("another")) == 0
+
+
+def test_recovery_looks_for_nothing_that_was_removed(pruned: WorkerWithStudies) -> None:
+    assert pruned.intake.recover() == 0
+    assert [each.revision for each in pruned.ledger.studies()] == [1]
+
+
+def test_storage_commitment_says_that_it_is_gone(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    requests = SqlCommitments(worker.ledger._database, clock)
+    asked = Reference("1.2.840.10008.5.1.4.1.1.4", uid("study", "series", 1))
+
+    def answer() -> FailureReason | None:
+        found = requests.kept([asked.sop_instance_uid])
+        return judge(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
+
+    assert answer() is None
+    assert worker.mark("study")
+    assert answer() is FailureReason.NO_SUCH_OBJECT_INSTANCE  # it goes at this moment
+    clock.pass_s(8 * DAY_S)
+    worker.pruner(WEEK).prune()
+    assert answer() is FailureReason.NO_SUCH_OBJECT_INSTANCE
+
+
+# -- what comes at this very moment
+
+
+def test_while_images_go_their_study_takes_none(worker: WorkerWithStudies) -> None:
+    worker.end("study", State.DELIVERED)
+    assert worker.mark("study")
+    for number in (1, 99):  # known, and new
+        with pytest.raises(BeingRemoved, match="send it again"):
+            worker.intake.accept(part10(image("study", number=number)), SOURCE)
+    assert worker.receive("another").instances == IMAGES
+    worker.pruner(RetentionLimits()).prune()
+    worker.intake.catch_up()  # the new one was kept, and not promised
+    worker.receive("study", 1, 99)
+    assert worker.latest("study").instances == 2
+    assert worker.files("study") == 2
+
+
+def test_an_instance_that_was_there_when_it_came_and_is_not_any_more_is_not_promised(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    """Between spool and ledger the whole study is removed."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    content = part10(image("study", number=1))
+    path = f"{uid('study')}/{uid('study', 'series', 1)}.dcm"
+    identity = worker.spool.examine(path).identity
+    receipt = worker.spool.keep(identity, content)
+    assert receipt.outcome is ReceiptOutcome.DUPLICATE
+    worker.pruner(WEEK).prune()
+    with pytest.raises(BeingRemoved):
+        worker.ledger.record(receipt, SOURCE)
+    assert worker.intake.accept(content, SOURCE).outcome is ReceiptOutcome.NEW
+    assert (worker.files("study"), worker.latest("study").instances) == (1, 1)
+
+
+def test_a_study_that_began_anew_after_it_was_chosen_stays(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    chosen = worker.retention.with_images()
+    worker.receive("study", 7)
+    assert worker.retention.mark(chosen) == []
+    assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
+    assert worker.files("study") == IMAGES + 1
+
+
+def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
+    worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may take an hour, and decides at its beginning."""
+    worker.end("study", State.DELIVERED)
+    clock.pass_s(8 * DAY_S)
+    pruner = worker.pruner(RetentionLimits(delivered_s=7 * DAY_S, products_s=7 * DAY_S))
+    chosen = [*pruner._studies(clock.now())], [*pruner._reported(clock.now())]
+    worker.end("study", State.DELIVERED, 7)
+    monkeypatch.setattr(RetentionRunner, "_studies", lambda *_: iter(chosen[0]))
+    monkeypatch.setattr(RetentionRunner, "_reported", lambda *_: iter(chosen[1]))
+    assert pruner.prune() == []
+    assert worker.files("study") == IMAGES + 1
+    assert all(each.content for each in worker.ledger.products(uid("study"), 1))
+
+
+def test_two_who_remove_the_same_do_it_once(worker: WorkerWithStudies) -> None:
+    worker.end("study", State.DELIVERED)
+    assert worker.mark("study")
+    assert worker.retention.remove_images(uid("study"), worker.spool.remove) == IMAGES
+    assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
+
+
+def test_of_many_files_some_go_at_a_time(
+    worker: WorkerWithStudies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.store.retention.AT_ONCE", 2)
+    worker.end("study", State.DELIVERED)
+    assert worker.mark("study")
+    parts: list[int] = []
+    removed = worker.retention.remove_images(uid("study"), lambda paths: parts.append(len(paths)))
+    assert (removed, parts) == (IMAGES, [2, 1])
+
+
+def test_a_part_of_a_study_does_not_replace_the_report_on_the_whole(
+    assessor: Assessor, tmp_path: Path, clock: FakeClock
+) -> None:
+    made = WorkerWithStudies(tmp_path, clock)
+    try:
+        made.end("study", State.DELIVERED)
+        assert made.mark("study")
+        made.pruner(RetentionLimits()).prune()
+        assert made.ledger.move(made.receive("study", 1), Event.JUDGED_COMPLETE, "quiet")
+        assessor.assess(uid("study"), 2)
+        study = made.latest("study")
+    finally:
+        made.close()
+    assert study.state is State.DECLINED
+    assert study.reason.startswith("1 of 3 instances came again after retention had removed them")

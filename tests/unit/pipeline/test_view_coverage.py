@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from tests.builders.hearts import VIEWS, instances
+from tests.builders.images import part10
+from tests.contract.ledgers import SOURCE
+from triage.domain.completeness import ViewCount, are_full
+from triage.domain.study import StudyRevision
+from triage.imaging.rules import load_rules
+from triage.phantom.habits import Vendor
+from triage.pipeline.intake import Intake
+from triage.pipeline.view_coverage import ViewCoverage
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+def kept(spool: FileSpool, ledger: SqlLedger, study: Sequence[Dataset]) -> StudyRevision:
+    intake = Intake(spool, ledger)
+    for each in study:
+        intake.accept(part10(each), SOURCE)
+    (found,) = ledger.studies()
+    return found
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> FileSpool:
+    return FileSpool(tmp_path)
+
+
+@pytest.mark.parametrize("vendor", [Vendor.SIEMENS, Vendor.GE])
+def test_1_a_whole_study_fills_all_views_and_its_stacks_but_without_one_phase_it_does_not(
+    spool: FileSpool, ledger: SqlLedger, vendor: Vendor
+) -> None:
+    *most, last = sorted(instances(vendor), key=_phases)
+    study = kept(spool, ledger, most)
+    assert not are_full(ledger.stacks(study.study_uid, 1))
+    study = kept(spool, ledger, [last])
+    assert ViewCoverage(spool, ledger, VIEWS, load_rules())(study) == ViewCount(len(VIEWS), 0)
+    assert are_full(ledger.stacks(study.study_uid, 1))
+
+
+def test_stacks_that_do_not_say_how_many_images_they_have_are_never_full(
+    spool: FileSpool, ledger: SqlLedger
+) -> None:
+    study = kept(spool, ledger, instances(Vendor.PHILIPS))
+    assert not are_full(ledger.stacks(study.study_uid, 1))
+
+
+def test_1_views_that_are_not_there_are_missing(spool: FileSpool, ledger: SqlLedger) -> None:
+    study = kept(spool, ledger, [each for each in instances(Vendor.GE) if _phases(each)])
+    seen = ViewCoverage(spool, ledger, [*VIEWS, "flow_sa"], load_rules())(study)
+    assert 0 < seen.missing < len(VIEWS) + 1
+
+
+def _phases(instance: Dataset) -> int:
+    return int(instance.get("CardiacNumberOfImages") or 0)

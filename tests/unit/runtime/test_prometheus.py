@@ -1,0 +1,100 @@
+"""What a scrape tells, without a site."""
+
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.contract.ledgers import assessed, assessing, ready, received
+from tests.fakes import FakeClock, FakeQueue
+from triage.config import MetricsEndpoint
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.pipeline.backpressure import Backpressure, BackpressureLimits
+from triage.runtime.prometheus import Gauges, serve
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+from triage.telemetry.metrics import Metrics
+
+Values = dict[tuple[str, ...], float]
+
+
+@dataclass
+class Scrape:
+    """Gauges, and what they tell."""
+
+    gauges: Gauges
+
+    def __call__(self) -> Values:
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for metric in self.gauges.collect()
+            for sample in metric.samples
+        }
+
+
+@pytest.fixture
+def scrape(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Scrape:
+    limits = BackpressureLimits(free_bytes=1 << 62, waiting_studies=10)
+    pressure = Backpressure(FileSpool(tmp_path), ledger, limits)
+    return Scrape(Gauges(ledger, queue, pressure, clock))
+
+
+def test_studies_and_how_long_the_oldest_waits(
+    scrape: Scrape, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    ready(ledger, "oldest")
+    clock.pass_s(60)
+    ready(ledger, "next")
+    received(ledger, "arriving")
+    assessing(ledger, "taken")
+    clock.pass_s(40)
+    values = scrape()
+    assert values["triage_studies", "READY"] == 2
+    assert values["triage_studies", "RECEIVING"] == 1
+    assert values["triage_studies", "ASSESSING"] == 1
+    assert values["triage_studies", "FAILED"] == 0
+    assert values["triage_oldest_waiting_seconds",] == 100
+
+
+def test_since_when_a_destination_is_silent(
+    scrape: Scrape, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery, _) = assessed(ledger, "pacs", "ris")
+    scrape.gauges = replace(scrape.gauges, destinations=["pacs", "ris"])
+    assert ledger.claim_delivery(delivery, 30)
+    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    clock.pass_s(60)
+    values = scrape()
+    assert values["triage_destination_silent_seconds", "pacs"] == 60
+    assert values["triage_destination_silent_seconds", "ris"] == 0
+
+
+def test_what_is_held_back(scrape: Scrape) -> None:
+    values = scrape()
+    assert values["triage_held_back", "free_bytes"] == 1
+    assert values["triage_held_back", "waiting_studies"] == 0
+
+
+def test_what_is_not_known_is_left_out(
+    scrape: Scrape, ledger: SqlLedger, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise LedgerUnavailable("busy")
+
+    monkeypatch.setattr(ledger, "census", away)
+    queue.down = True
+    names = {name for name, *_ in scrape()}
+    assert names == {
+        "triage_free_bytes",
+        "triage_held_back",
+        "triage_ledger_up",
+        "triage_broker_up",
+    }
+
+
+def test_a_port_that_is_taken_is_a_sentence(scrape: Scrape) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = MetricsEndpoint(port=taken.getsockname()[1])
+        with pytest.raises(ConfigurationError, match="set metrics.host and metrics.port"):
+            serve(endpoint, Metrics(), scrape.gauges)

@@ -1,0 +1,80 @@
+"""What the receiving process does once a second, though one thing cannot be done now."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from triage.config import RetentionSettings, Settings
+from triage.domain.errors import LedgerUnavailable, SpoolAway, SpoolFull
+from triage.pipeline.intake import Intake
+from triage.pipeline.reconciler import Reconciler
+from triage.pipeline.storage_commitment_scp import CommitmentScp
+from triage.runtime.receiver import _keep_up, _pruning
+from triage.runtime.services import Services
+from triage.store.ledger import SqlLedger
+from triage.store.spool import FileSpool
+
+
+@pytest.mark.parametrize("error", [SpoolFull("full"), LedgerUnavailable("busy"), OSError("I/O")])
+def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
+    tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    intake, ended, done = Intake(FileSpool(tmp_path), ledger), threading.Event(), list[str]()
+    intake.behind = True
+
+    def fails() -> int:
+        raise error
+
+    class Duty:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def tick(self) -> None:
+            done.append(self.name)
+            if self.name == "committer":
+                ended.set()
+
+    monkeypatch.setattr(intake, "recover", fails)
+    monkeypatch.setattr(intake, "watch_pressure", lambda: done.append("pressure"))
+    reconciler: Any = Duty("reconciler")
+    committer: Any = Duty("committer")
+    _keep_up(intake, cast(Reconciler, reconciler), cast(CommitmentScp, committer), ended)
+    assert done == ["reconciler", "pressure", "committer"]
+
+
+def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A case library, or an object store, that is away and comes back."""
+    ended, removed = threading.Event(), threading.Event()
+    answers: list[Exception | None] = [LedgerUnavailable("away"), None]
+    fails = iter([SpoolAway("away")])
+
+    class Removing:
+        def prune(self, _is_ended: Callable[[], bool]) -> None:
+            for error in fails:
+                raise error
+            removed.set()
+
+    def opened(_self: Services) -> Removing:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        return Removing()
+
+    monkeypatch.setattr(Services, "pruner", opened)
+    services = Services(Settings(retention=RetentionSettings(every_s=0.01)), "")
+    with capture_logs() as logs, _pruning(services, ended):
+        assert removed.wait(10)
+    assert answers == []  # what is open stays open
+    assert [each["log_level"] for each in logs] == ["warning", "warning"]
+
+
+def test_removing_opens_no_ledger_of_its_own(tmp_path: Path) -> None:
+    services = Services(Settings(state_dir=tmp_path), "")
+    retention: Any = services.pruner().ledger
+    assert retention._database is services.database
+    services.database.close()

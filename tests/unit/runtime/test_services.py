@@ -1,0 +1,100 @@
+"""Which case library a site's settings open, and what is said where they cannot."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.postgres import Postgres
+from triage.cases.past import PastCases
+from triage.cli.demo_site import free_port
+from triage.config import ReceiverSettings, Settings
+from triage.domain.completeness import CompletenessPolicy, EvidenceKind
+from triage.domain.delivery import JSON
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.model.bundle import open_bundle
+from triage.runtime.services import Services, patiences
+from triage.runtime.storage import open_past
+from triage.store.library import ExactLibrary
+from triage.store.vector_library import PgVectorLibrary
+
+
+def opened(tmp_path: Path, url: str | None) -> PastCases:
+    settings = Settings(state_dir=tmp_path, case_library=url)
+    return open_past(settings, open_bundle(settings.model.bundle))
+
+
+@pytest.fixture
+def shared(server: Postgres, tmp_path: Path) -> Iterator[PgVectorLibrary]:
+    library = opened(tmp_path, server.new_database()).library
+    assert isinstance(library, PgVectorLibrary)
+    yield library
+    library.close()
+
+
+def test_how_long_is_waited_for_whom() -> None:
+    receiver = ReceiverSettings.model_validate(
+        {
+            "quiet_s": 20,
+            "complete": {
+                "at_most_s": 900,
+                "sources": [
+                    {"calling": "MR1", "quiet_s": 60, "evidence": []},
+                    {"calling": "MR2", "at_most_s": 300},
+                ],
+            },
+        }
+    )
+    usual, of_source = patiences(receiver)
+    assert usual == CompletenessPolicy(
+        20, 3, 900, frozenset({EvidenceKind.VIEWS, EvidenceKind.ANNOUNCED})
+    )
+    assert of_source == {
+        "MR1": CompletenessPolicy(60, 3, 900, frozenset()),
+        "MR2": CompletenessPolicy(
+            20, 3, 300, frozenset({EvidenceKind.VIEWS, EvidenceKind.ANNOUNCED})
+        ),
+    }
+
+
+def test_who_assesses_opens_no_destination(tmp_path: Path) -> None:
+    """One that cannot be opened, for a file of it is not there, holds up itself alone."""
+    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example"}
+    told["secret_file"] = str(tmp_path / "gone")
+    settings = Settings.model_validate({"state_dir": tmp_path, "destinations": [told]})
+    assessor = Services(settings, "redis://127.0.0.1:1").assessor()
+    assert assessor.destinations == {"ris": (JSON,)}
+
+
+def test_without_a_database_cases_are_kept_in_the_state_folder(tmp_path: Path) -> None:
+    assert isinstance(opened(tmp_path, None).library, ExactLibrary)
+
+
+def test_with_one_they_are_kept_there_and_not_in_the_state_folder(
+    shared: PgVectorLibrary, tmp_path: Path
+) -> None:
+    assert shared.size() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"secret"}
+
+
+@pytest.mark.parametrize("missing", ["pgvector", "psycopg"])
+def test_what_must_be_installed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "triage.store.vector_library")
+    with pytest.raises(ConfigurationError, match=r"pip install 'cmr-triage\[postgres\]'"):
+        opened(tmp_path, "postgresql+psycopg://u:hush@127.0.0.1/db")
+
+
+@pytest.mark.parametrize("rest", ["u:hu/sh:x@h:port/db", "u:hush@h:70000000/db", "[hush"])
+def test_a_url_that_is_none_is_not_repeated(tmp_path: Path, rest: str) -> None:
+    with pytest.raises((ConfigurationError, LedgerUnavailable)) as error:
+        opened(tmp_path, f"postgresql+psycopg://{rest}")
+    assert "hush" not in str(error.value)
+
+
+def test_a_database_that_does_not_answer_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailable):
+        opened(tmp_path, f"postgresql+psycopg://u:hush@127.0.0.1:{free_port()}/db")

@@ -1,0 +1,105 @@
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from triage.telemetry import logs
+
+SECRET = "DOE^JOHN"
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    hooks = warnings.formatwarning, sys.excepthook, threading.excepthook
+    handlers, level = root.handlers[:], root.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+    warnings.formatwarning, sys.excepthook, threading.excepthook = hooks
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_is_json_with_time_level_and_logger(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    structlog.get_logger("triage.test").info("assessed", study_uid="1.2.3")
+    (line,) = lines(capsys)
+    assert line["event"] == "assessed"
+    assert line["level"] == "info"
+    assert line["logger"] == "triage.test"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_our_exceptions_are_logged_by_type_and_place_never_by_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    try:
+        float(SECRET)
+    except ValueError:
+        structlog.get_logger("triage.test").exception("it broke")
+    (line,) = lines(capsys)
+    assert line["error"] == "ValueError"
+    assert "test_logs.py:" in line["where"]
+    assert SECRET not in json.dumps(line)
+
+
+@pytest.mark.parametrize("name", ["pynetdicom.events", "celery.worker", "kombu", "anything"])
+def test_a_library_s_exception_does_not_bring_its_message(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    logs.configure("json")
+    try:
+        float(SECRET)
+    except ValueError as error:
+        logging.getLogger(name).exception(error)  # noqa: TRY401 - as pynetdicom does it
+    (line,) = lines(capsys)
+    assert line["error"] == "ValueError"
+    assert SECRET not in json.dumps(line)
+
+
+def test_pydicom_is_silent_because_its_warnings_quote_the_header(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    logging.getLogger("pydicom").warning("Invalid value for VR PN: %s", SECRET)
+    assert not lines(capsys)
+
+
+def test_on_a_terminal_lines_are_made_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("pretty")
+    structlog.get_logger("triage.test").info("assessed")
+    shown = capsys.readouterr().err
+    assert "assessed" in shown
+    assert not shown.startswith("{")
+
+
+def test_a_library_s_warning_does_not_bring_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    warnings.warn(f"Exception raised outside body: {SECRET}", RuntimeWarning, stacklevel=1)
+    (line,) = lines(capsys)
+    assert line["event"].startswith("RuntimeWarning at ")
+    assert SECRET not in json.dumps(line)
+
+
+def test_the_last_words_of_a_thread_do_not_bring_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    thread = threading.Thread(target=float, args=(SECRET,))
+    thread.start()
+    thread.join()
+    (line,) = lines(capsys)
+    assert (line["event"], line["error"]) == ("ended by an error", "ValueError")
+    assert SECRET not in json.dumps(line)

@@ -1,0 +1,61 @@
+from tests.fakes import FakeClock
+from triage.web import login_throttle as brake
+from triage.web.login_throttle import FREE, LONGEST_S, MOST, LoginThrottle
+
+ANNA, ELSEWHERE = ("anna", "10.0.0.1"), ("anna", "10.0.0.2")
+
+
+def failing(made: LoginThrottle, times: int) -> None:
+    for _ in range(times):
+        made.failed(ANNA)
+
+
+def test_the_first_failures_are_free_then_the_wait_doubles() -> None:
+    made = LoginThrottle(FakeClock())
+    failing(made, FREE)
+    assert made.wait_s(ANNA) == 0
+    waits = []
+    for _ in range(12):
+        made.failed(ANNA)
+        waits.append(made.wait_s(ANNA))
+    assert waits[:5] == [1, 2, 4, 8, 16]
+    assert waits[-1] == LONGEST_S
+
+
+def test_the_wait_ends_with_time_and_is_longer_after_the_next_failure() -> None:
+    clock = FakeClock()
+    made = LoginThrottle(clock)
+    failing(made, FREE + 3)
+    clock.pass_s(3)
+    assert made.wait_s(ANNA) == 1
+    clock.pass_s(1)
+    assert made.wait_s(ANNA) == 0
+    made.failed(ANNA)
+    assert made.wait_s(ANNA) == 8
+
+
+def test_somebody_else_and_another_address_do_not_wait() -> None:
+    made = LoginThrottle(FakeClock())
+    failing(made, FREE + 3)
+    assert made.wait_s(ELSEWHERE) == made.wait_s(("ben", "10.0.0.1")) == 0
+
+
+def test_success_and_an_hour_wipe_out_failures() -> None:
+    clock = FakeClock()
+    made = LoginThrottle(clock)
+    failing(made, FREE + 1)
+    made.succeeded(ANNA)
+    failing(made, FREE)
+    assert made.wait_s(ANNA) == 0
+    clock.pass_s(brake.FORGOTTEN_S + 1)
+    failing(made, FREE)
+    assert made.wait_s(ANNA) == 0
+
+
+def test_years_of_guessing_neither_break_it_nor_fill_the_memory() -> None:
+    made = LoginThrottle(FakeClock())
+    failing(made, 3000)
+    assert made.wait_s(ANNA) == LONGEST_S
+    for number in range(MOST + 5):
+        made.failed((f"{number}", "10.0.0.1"))
+    assert len(made._failures) == MOST

@@ -1,0 +1,239 @@
+"""What a folder of images would give the model, and why: the audit of a site's protocols.
+
+Rule: nothing is decided here. The same reading, view selection and reasons as in an assessment
+are laid out as plain values, for a table, JSON or a contact sheet; every file of the folder is
+used, unused or unreadable, with the reason.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from triage.dicom.header import is_image_class, read_header, read_identity
+from triage.dicom.patient import refuse_two_patients
+from triage.domain.errors import DamagedInstance, StudyDeclined
+from triage.imaging.images import Image
+from triage.imaging.rules import ImageFacts, Rules, View, first, series_name
+from triage.imaging.series import Selection, select_views, why_declined, why_unused
+from triage.imaging.sheet import Row, write_rows
+from triage.imaging.views import StackView, from_base
+
+
+@dataclass(frozen=True)
+class AuditedStudy:
+    """One study of a folder, as the worker would see it."""
+
+    study_uid: str
+    images: tuple[Image, ...]
+    selection: Selection
+    declined: str | None  #: why the worker would not assess it
+
+
+@dataclass(frozen=True)
+class AuditedFolder:
+    """What lies in a folder."""
+
+    studies: tuple[AuditedStudy, ...]
+    unreadable: dict[str, str] = field(default_factory=dict)  #: reason by file
+
+
+def read_folder(folder: Path, views: Sequence[str], rules: Rules) -> AuditedFolder:
+    """Read every file below `folder` and choose the views of every study."""
+    studies: dict[str, list[Image]] = defaultdict(list)
+    unreadable = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        try:
+            part10 = path.read_bytes()
+            identity = read_identity(part10)
+            studies[identity.study_uid].append(Image(str(path), read_header(part10)))
+        except DamagedInstance as reason:
+            unreadable[str(path.relative_to(folder))] = str(reason)
+        except OSError as error:
+            unreadable[str(path.relative_to(folder))] = error.strerror or "cannot be read"
+    found = [_study(uid, images, views, rules) for uid, images in sorted(studies.items())]
+    return AuditedFolder(tuple(found), unreadable)
+
+
+def _study(uid: str, images: Sequence[Image], views: Sequence[str], rules: Rules) -> AuditedStudy:
+    selection = select_views(images, views, rules)
+    try:
+        pictures = (image.header for image in images if is_image_class(image.header.SOPClassUID))
+        refuse_two_patients(list(pictures), uid)
+        declined = why_declined(images, selection)
+    except StudyDeclined as why:
+        declined = str(why)
+    return AuditedStudy(uid, tuple(images), selection, declined)
+
+
+def named(names: Iterable[str], rules: Rules, out: TextIO) -> None:
+    """Write CSV `name,sequence,view` of bare series names; empty where a name does not say."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(("name", "sequence", "view"))
+    for name in names:
+        facts = ImageFacts(name)
+        sequence, view = first(rules.sequences, facts), first(rules.views, facts)
+        plane = "" if view is None or view.means is View.SEVERAL else view.means
+        table.writerow((name, sequence.means if sequence else "", plane))
+
+
+def write_sheet(path: Path, folder: AuditedFolder) -> None:
+    """Write every stack of a folder's studies as a contact sheet."""
+    rows = [
+        Row(_caption(seen, study), seen.stack, _used_of(seen, study.selection))
+        for study in folder.studies
+        for seen in _used_first(study)
+    ]
+    write_rows(path, rows, lambda name: Path(name).read_bytes())
+
+
+def _used_first(study: AuditedStudy) -> list[StackView]:
+    """Return the stacks of a study, used ones first, then by what they are."""
+
+    def key(seen: StackView) -> tuple[bool, str, str, str]:
+        unused = not used_views(seen, study.selection)
+        kind = seen.known.sequence or ""
+        return unused, kind, seen.view or "", series_name(seen.stack.first.header)
+
+    return sorted(study.selection.seen, key=key)
+
+
+def _caption(seen: StackView, study: AuditedStudy) -> str:
+    values = _stack_values(seen, study)
+    name = series_name(seen.stack.first.header) or "(no description)"
+    what = " ".join(filter(None, (values["sequence"] or "?", values["variant"], values["view"])))
+    used = ", ".join(values["used_for"])
+    return f"{name}   {what}   " + (f"used as {used}" if used else f"not used: {values['reason']}")
+
+
+# -- as rows and sentences
+
+
+def as_rows(study: AuditedStudy) -> list[tuple[str, ...]]:
+    """Return a row for each stack: names, images, sequence, view, slots, evidence or reason."""
+    rows: list[tuple[str, ...]] = []
+    for seen in _used_first(study):
+        values = _stack_values(seen, study)
+        names = dict.fromkeys(one["series_description"] for one in values["slices"])
+        why = values["reason"] or "; ".join(values["evidence"])
+        sequence = " ".join(filter(None, (values["sequence"], values["variant"])))
+        rows.append(
+            (
+                "\n".join(names) or "(no description)",
+                _count(values["images"], len(values["slices"])),
+                sequence,
+                values["view"] or "",
+                ", ".join(values["used_for"]),
+                why,
+            )
+        )
+    return rows
+
+
+def _count(images: int, slices: int) -> str:
+    return f"{images} in {slices} slice{'s' * (slices != 1)}"
+
+
+def remarks(study: AuditedStudy) -> list[str]:
+    """Return what a table of stacks does not show: choices, gaps, and images in no stack."""
+    selection = study.selection
+    stacked = {why_unused(seen, selection.used) for seen in selection.seen}
+    return [
+        *(
+            f"{each.view}: {series_name(each.images[0].header)}: {each.why}"
+            for each in selection.used
+        ),
+        *(f"{each.view} is missing: {each.reason}" for each in selection.missing),
+        *(
+            f"not used: {each.series_description or '(no description)'}, "
+            f"{each.images} images: {each.reason}"
+            for each in selection.unused
+            if each.reason not in stacked
+        ),
+        *([f"DECLINED: {study.declined}"] if study.declined else []),
+    ]
+
+
+# -- as plain values
+
+
+def as_json(folder: AuditedFolder) -> dict[str, Any]:
+    """Return what was found in a folder as JSON values."""
+    unreadable = [{"file": file, "reason": why} for file, why in folder.unreadable.items()]
+    return {"studies": [_study_values(each) for each in folder.studies], "unreadable": unreadable}
+
+
+def _study_values(study: AuditedStudy) -> dict[str, Any]:
+    selection = study.selection
+    return {
+        "study_uid": study.study_uid,
+        "declined": study.declined,
+        "used": [
+            {
+                "view": chosen.view,
+                "series_uid": str(chosen.images[0].header.SeriesInstanceUID),
+                "series_description": series_name(chosen.images[0].header),
+                "why": chosen.why,
+                "images": [
+                    {"sop_instance_uid": str(image.header.SOPInstanceUID), "frame": image.frame}
+                    for image in chosen.images
+                ],
+            }
+            for chosen in selection.used
+        ],
+        "missing": [{"view": each.view, "reason": each.reason} for each in selection.missing],
+        "stacks": [_stack_values(each, study) for each in selection.seen],
+        "unused": [
+            {
+                "series_uid": each.series_uid,
+                "series_description": each.series_description,
+                "images": each.images,
+                "reason": each.reason,
+            }
+            for each in selection.unused
+        ],
+    }
+
+
+def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
+    used_for = used_views(seen, study.selection)
+    return {
+        "sequence": seen.known.sequence,
+        "variant": seen.known.variant,
+        "view": seen.view,
+        "evidence": [seen.known.why, seen.why],
+        "used_for": used_for,
+        "reason": None if used_for else why_unused(seen, study.selection.used),
+        "images": len(seen.stack.images),
+        # From base to apex where it is a short-axis stack.
+        "slices": [
+            {
+                "series_uid": str(one.images[0].header.SeriesInstanceUID),
+                "series_description": series_name(one.images[0].header),
+                "position_mm": [round(float(value), 2) for value in one.plane.position],
+                "images": len(one.images),
+                "times_ms": [one.times_ms[0], one.times_ms[-1]] if one.times_ms else None,
+            }
+            for one in from_base(seen.stack.slices)
+        ],
+    }
+
+
+def used_views(seen: StackView, selection: Selection) -> list[str]:
+    """Return the slots that take images of a stack."""
+    own = {(image.path, image.frame) for image in seen.stack.images}
+    return [
+        chosen.view
+        for chosen in selection.used
+        if not own.isdisjoint((image.path, image.frame) for image in chosen.images)
+    ]
+
+
+def _used_of(seen: StackView, selection: Selection) -> frozenset[tuple[str, int | None]]:
+    """Return path and frame of the images of a stack that a slot takes."""
+    taken = {(image.path, image.frame) for chosen in selection.used for image in chosen.images}
+    return frozenset(
+        key for image in seen.stack.images if (key := (image.path, image.frame)) in taken
+    )

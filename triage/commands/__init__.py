@@ -1,1 +1,0 @@
-"""Commands of the command line that have parts of their own. No logic here either."""

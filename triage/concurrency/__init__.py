@@ -1,0 +1,1 @@
+"""Locks, batches and rate limits."""

@@ -1,0 +1,1 @@
+"""The DICOM file format: headers, multipart bodies."""

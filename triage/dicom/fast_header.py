@@ -1,0 +1,267 @@
+"""Read who an instance is from a file, quickly and without holding it in memory.
+
+Rule: `scan` answers for the plain case alone, and then exactly as `header.read_identity` would;
+in any doubt it says None, and pydicom reads the file.
+"""
+
+import mmap
+import os
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+)
+
+from triage.dicom.header import (
+    META_HEAD,
+    MOST_PHASES,
+    NATIVE,
+    PHILIPS_PHASES,
+    PLACE_LENGTH,
+    PRIVATE_BLOCK,
+    UNREADABLE,
+    WANTED,
+    data_set_start,
+    identity_of,
+    is_image_class,
+    philips_phases,
+    read_identity,
+)
+from triage.domain.errors import DamagedInstance
+from triage.domain.instance import Identity
+from triage.domain.uid import UID_LENGTH
+
+#: Bytes of the largest file that pydicom may read as a whole.
+IN_MEMORY = 1 << 25
+#: Bytes from which on a value of a larger file stays on disk.
+DEFERRED = 1 << 16
+PIXEL_DATA = 0x7FE00010
+SYNTAX = 0x00020010
+STUDY, SERIES, SOP_CLASS, SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080016, 0x00080018
+MODALITY, ROWS, COLUMNS, SAMPLES, BITS = 0x00080060, 0x00280010, 0x00280011, 0x00280002, 0x00280100
+FRAMES, PHOTOMETRIC = 0x00280008, 0x00280004
+CARDIAC_IMAGES, PLACE = 0x00181090, 0x00200032
+#: What the values of the wanted elements look like in the plain case: VR and form.
+PLAIN = {
+    SYNTAX: (b"UI", re.compile(rb"[0-9]+(\.[0-9]+)*\0?")),
+    **dict.fromkeys(
+        (STUDY, SERIES, SOP_CLASS, SOP_INSTANCE), (b"UI", re.compile(rb"[0-9]+(\.[0-9]+)*\0?"))
+    ),
+    MODALITY: (b"CS", re.compile(rb"[A-Z]{2,16} ?")),
+    PHOTOMETRIC: (b"CS", re.compile(rb"(MONOCHROME[12]|RGB) ?")),
+    FRAMES: (b"IS", re.compile(rb"[0-9]{1,9} ?")),
+    CARDIAC_IMAGES: (b"IS", re.compile(rb"([0-9]{1,9} ?)?")),
+    PLACE: (b"DS", re.compile(rb"[0-9+.eE\\ -]*")),
+    PRIVATE_BLOCK: (b"LO", re.compile(rb"(?s).{0,64}")),
+    PHILIPS_PHASES: (b"SL", re.compile(rb"(?s).{0,64}")),
+    **dict.fromkeys(
+        (ROWS, COLUMNS, SAMPLES, BITS),
+        (b"US", re.compile(rb"(?s)..")),
+    ),
+}
+PRIVATE = {PRIVATE_BLOCK, PHILIPS_PHASES}
+#: PS3.5 7.1.2: VRs with a length of 32 bits, and the others.
+LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+SHORT = {
+    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
+    *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
+}
+#: The elements of the file meta information, and those of a data set up to its pixels.
+META, DATA_SET = range(0x00020001, 0x00030000), range(0x00080000, PIXEL_DATA + 1)
+UNDEFINED = 0xFFFFFFFF
+#: Pixels as floating point numbers, or elsewhere.
+OTHER_PIXELS = {0x7FE00008, 0x7FE00009, 0x00287FE0}
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+DEEPEST = 8
+UNPLAIN_SYNTAXES = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
+TAG_AND_LENGTH = struct.Struct("<HHL")
+TAG = struct.Struct("<HH2sH")
+
+Content = bytes | mmap.mmap
+
+
+def read_identity_of(path: Path) -> Identity:
+    """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:  # which cannot be mapped
+            raise DamagedInstance("the file is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            identity = scan(content)
+    if identity is not None:
+        return identity
+    return read_identity(path.read_bytes()) if size <= IN_MEMORY else _read_large(path)
+
+
+def _read_large(path: Path) -> Identity:
+    try:
+        dataset = dcmread(path, specific_tags=list(WANTED), defer_size=DEFERRED)
+        return identity_of(dataset, _pixel_bytes(dataset, path.stat().st_size))
+    except UNREADABLE as error:
+        raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
+
+
+def _pixel_bytes(dataset: Dataset, size: int) -> int:
+    """Return how much of the pixel data lies in a file of `size` bytes, without reading it."""
+    if "PixelData" not in dataset:
+        return 0
+    pixels: Any = dataset.get_item("PixelData", keep_deferred=True)
+    return int(max(0, min(pixels.length, size - pixels.value_tell)))
+
+
+def scan(part10: Content) -> Identity | None:
+    """Return the identifiers of a plain Part 10 file; None where pydicom should look at it."""
+    try:
+        return _scan(part10)
+    except (_NotFastPath, struct.error, IndexError):
+        return None
+
+
+class _NotFastPath(Exception):
+    """Something that pydicom should look at."""
+
+
+def _plain(*, holds: bool) -> None:
+    if not holds:
+        raise _NotFastPath
+
+
+def _scan(part10: Content) -> Identity:
+    _plain(holds=part10[128:132] == b"DICM" and part10[132:140] == b"\x02\0\0\0UL\x04\0")
+    start = data_set_start(part10[:META_HEAD])
+    _plain(holds=start <= len(part10))
+    meta, _, _ = _walk(part10, range(META_HEAD, start), META, implicit=False)
+    syntax = _text(meta, SYNTAX)
+    _plain(holds=syntax not in UNPLAIN_SYNTAXES)
+    implicit = syntax == ImplicitVRLittleEndian
+    # pydicom believes the bytes where they look otherwise than the syntax says.
+    _plain(holds=part10[start + 4 : start + 6].isalpha() != implicit)
+    span = range(start, len(part10))
+    found, at, length = _walk(part10, span, DATA_SET, implicit=implicit)
+    sop_class = _text(found, SOP_CLASS)
+    if at == 0:
+        _plain(holds=not is_image_class(sop_class))
+    elif syntax in NATIVE:
+        _plain(holds=at + length == len(part10) and 0 < _expected(found) <= length)
+    else:
+        _plain(holds=length == UNDEFINED)
+        _plain(holds=_encapsulated_end(part10, at) == len(part10))
+    return Identity(
+        study_uid=_text(found, STUDY),
+        series_uid=_text(found, SERIES),
+        sop_class_uid=sop_class,
+        sop_instance_uid=_text(found, SOP_INSTANCE),
+        modality=found.get(MODALITY, b"").decode().strip(),
+        is_image=is_image_class(sop_class),
+        cardiac_images=min(_phases(found), MOST_PHASES),
+        place=found.get(PLACE, b"").decode().strip()[:PLACE_LENGTH],
+    )
+
+
+def _walk(
+    part10: Content, span: range, tags: range, *, implicit: bool
+) -> tuple[dict[int, bytes], int, int]:
+    """Return the wanted elements of a span, and start and length of its pixel data, or 0, 0."""
+    found: dict[int, bytes] = {}
+    at, before = span.start, -1
+    while at < span.stop:
+        tag, vr, at, length = _element(part10, at, implicit=implicit)
+        _plain(holds=before < tag and tag in tags)
+        before = tag
+        if tag == PIXEL_DATA:
+            return found, at, length
+        _plain(holds=tag not in OTHER_PIXELS)
+        if length == UNDEFINED:
+            at = _sequence_end(part10, at, DEEPEST, implicit=implicit)
+        else:
+            if tag in PLAIN:
+                value = part10[at : at + length]
+                expected, form = PLAIN[tag]
+                # Who does not know a private element writes it as UN (PS3.5 6.2.2).
+                known = vr in {b"", expected} or (vr == b"UN" and tag in PRIVATE)
+                _plain(holds=known and form.fullmatch(value) is not None)
+                found[tag] = value
+            at += length
+    _plain(holds=at == span.stop)
+    return found, 0, 0
+
+
+def _element(part10: Content, at: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
+    """Return tag, VR (none if implicit), start and length of the element at `at` (PS3.5 7.1)."""
+    if implicit:
+        group, element, length = TAG_AND_LENGTH.unpack_from(part10, at)
+        return group << 16 | element, b"", at + 8, length
+    group, element, vr, length = TAG.unpack_from(part10, at)
+    if vr in SHORT:
+        return group << 16 | element, vr, at + 8, length
+    _plain(holds=vr in LONG)
+    long = int.from_bytes(part10[at + 8 : at + 12], "little")
+    _plain(holds=long != UNDEFINED or vr == b"SQ" or (group, element) == (0x7FE0, 0x0010))
+    return group << 16 | element, vr, at + 12, long
+
+
+def _sequence_end(part10: Content, at: int, deep: int, *, implicit: bool) -> int:
+    """Return where a sequence of undefined length ends (PS3.5 7.5.2)."""
+    _plain(holds=deep > 0)
+    while True:
+        group, element, length = TAG_AND_LENGTH.unpack_from(part10, at)
+        tag, at = group << 16 | element, at + 8
+        if tag == SEQUENCE_END:
+            return at
+        _plain(holds=tag == ITEM)
+        stop = None if length == UNDEFINED else at + length
+        at = _item_end(part10, at, stop, deep, implicit=implicit)
+
+
+def _item_end(part10: Content, at: int, stop: int | None, deep: int, *, implicit: bool) -> int:
+    """Return where an item ends that ends at `stop`, or with its delimiter where that is None."""
+    while at != stop:
+        group, element, _ = TAG_AND_LENGTH.unpack_from(part10, at)
+        if group << 16 | element == ITEM_END:
+            _plain(holds=stop is None)
+            return at + 8
+        _, _, at, length = _element(part10, at, implicit=implicit)
+        if length == UNDEFINED:
+            at = _sequence_end(part10, at, deep - 1, implicit=implicit)
+        else:
+            at += length
+        _plain(holds=stop is None or at <= stop)
+    return at
+
+
+def _encapsulated_end(part10: Content, at: int) -> int:
+    """Return where encapsulated pixel data ends (PS3.5 A.4)."""
+    while True:
+        group, element, length = TAG_AND_LENGTH.unpack_from(part10, at)
+        at += 8
+        if group << 16 | element == SEQUENCE_END:
+            return at
+        _plain(holds=group << 16 | element == ITEM and length != UNDEFINED)
+        at += length
+
+
+def _phases(found: dict[int, bytes]) -> int:
+    block, phases = (found.get(tag, b"") for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
+    return int(found.get(CARDIAC_IMAGES) or 0) or philips_phases(block, phases)
+
+
+def _text(found: dict[int, bytes], tag: int) -> str:
+    """Return a UID; what is not there, or too long, is for pydicom to judge."""
+    value = found.get(tag, b"").removesuffix(b"\0")
+    _plain(holds=0 < len(value) <= UID_LENGTH)
+    return value.decode()
+
+
+def _expected(found: dict[int, bytes]) -> int:
+    """Return how many bytes native pixels have (PS3.5 8.1.1)."""
+    rows, columns, bits = (
+        int.from_bytes(found.get(each, b""), "little") for each in (ROWS, COLUMNS, BITS)
+    )
+    samples = int.from_bytes(found.get(SAMPLES, b"\x01\0"), "little")
+    return rows * columns * samples * bits * int(found.get(FRAMES, b"1")) // 8

@@ -1,0 +1,1 @@
+"""DICOM networking (PS3.7, PS3.8) that all peers share."""

@@ -1,0 +1,1 @@
+"""What a study passes through: intake, assessment, delivery."""

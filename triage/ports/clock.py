@@ -1,0 +1,10 @@
+"""The time."""
+
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""

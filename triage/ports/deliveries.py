@@ -1,0 +1,54 @@
+"""The states of deliveries."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from triage.domain.delivery import Delivery, Outage
+
+
+class DeliveryLedger(Protocol):
+    """The states of deliveries.
+
+    Each call is one transaction, at the time of the ledger's own clock. A change that is no longer
+    possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
+    """
+
+    def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
+        """Return due deliveries never queued, or queued so long ago; None: never again."""
+
+    def queued_delivery(self, delivery_id: int) -> None:
+        """Remember that the broker took the delivery's task."""
+
+    def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
+        """Take a due delivery until the lease ends."""
+
+    def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
+        """Extend the lease of a delivery that is under way."""
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Return one delivery."""
+
+    def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
+        """Remember which of its alternatives a delivery sends; it never sends another one."""
+
+    def delivered(self, delivery_id: int, answer: str) -> None:
+        """Store a destination's acknowledgement; the last one ends the study."""
+
+    def not_delivered(
+        self,
+        delivery_id: int,
+        answer: str,
+        again_in_s: float | None,
+        *,
+        unreachable: bool = False,
+    ) -> None:
+        """Store a failure; tried again after a while, given up where that is None.
+
+        While a destination is unreachable, this delivery alone finds out when it is back.
+        """
+
+    def outages(self) -> Sequence[Outage]:
+        """Return the destinations that do not answer, by name."""
+
+    def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
+        """Return the deliveries of a revision."""

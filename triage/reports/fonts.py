@@ -1,0 +1,106 @@
+"""Text on the page: which font has which letter, how wide a text is, and where its lines break.
+
+Rule: no letter is drawn that no font has. Readers would see an empty box, or nothing, and take it
+for the name; `UNPRINTED` stands there instead, and the page says what it means.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+
+from triage.reports.content import plain
+
+FOLDER = Path(__file__).parent / "font_files"
+UNPRINTED = "[…]"
+
+
+class Face(StrEnum):
+    """The fonts, by the name of their file."""
+
+    REGULAR = "NotoSans-Regular"
+    BOLD = "NotoSans-Bold"
+    EAST_ASIAN = "NotoSansCJK-Regular"
+
+
+def printable(text: str) -> str:
+    """Return `text` in one line, with `UNPRINTED` for each run of letters that no font has."""
+    pieces = groupby(unicodedata.normalize("NFC", plain(text)), lambda c: _face(c) is not None)
+    return "".join("".join(letters) if known else UNPRINTED for known, letters in pieces)
+
+
+def runs(text: str, *, bold: bool = False) -> Iterator[tuple[Face, str]]:
+    """Yield the pieces of a printable text, each with its font."""
+    for face, letters in groupby(text, _face):
+        if face is not None:
+            yield _weight(face, bold=bold), "".join(letters)
+
+
+def width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return the width of a printable text, points."""
+    return sum(font(face).stringWidth(piece, size) for face, piece in runs(text, bold=bold))
+
+
+def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
+    """Return `text`, cut with an ellipsis where it is wider than `room`."""
+    if width(text, size, bold=bold) <= room:
+        return text
+    kept = text
+    while kept and width(f"{kept}…", size, bold=bold) > room:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"
+
+
+def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+    """Return `text` as lines no wider than `room`; a word that is wider is cut."""
+    broken, line = [], ""
+    for word in _words(text, size, room, bold=bold):
+        longer = f"{line} {word}" if line else word
+        if line and width(longer, size, bold=bold) > room:
+            broken.append(line)
+            line = word
+        else:
+            line = longer
+    return [*broken, line] if line else broken
+
+
+def _words(text: str, size: float, room: float, *, bold: bool) -> Iterable[str]:
+    """The words; those wider than a line in pieces, for East Asian text has no blanks."""
+    for word in text.split():
+        rest = word
+        while width(rest, size, bold=bold) > room:
+            fits = max(
+                1, sum(width(rest[: n + 1], size, bold=bold) <= room for n in range(len(rest)))
+            )
+            yield rest[:fits]
+            rest = rest[fits:]
+        yield rest
+
+
+def _weight(face: Face, *, bold: bool) -> Face:
+    face = Face.BOLD if bold and face is Face.REGULAR else face
+    font(face)
+    return face
+
+
+@cache
+def _face(letter: str) -> Face | None:
+    # The large font is read only for a letter that the small one lacks.
+    return next((f for f in (Face.REGULAR, Face.EAST_ASIAN) if _has(f, letter)), None)
+
+
+def _has(face: Face, letter: str) -> bool:
+    return ord(letter) in font(face).face.charToGlyph
+
+
+@cache
+def font(face: Face) -> TTFont:
+    """Read a font and make it known to the PDF library, once in a process."""
+    read = TTFont(face.value, FOLDER / f"{face}.ttf")
+    pdfmetrics.registerFont(read)
+    return read

@@ -1,0 +1,174 @@
+"""Opens what a site keeps: ledger, spool, case library, retention."""
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from triage.cases.keys import secret_in
+from triage.cases.past import PastCases
+from triage.config import Settings
+from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.model.bundle import Bundle, open_bundle
+from triage.pipeline.backpressure import BackpressureLimits, NoticeFile
+from triage.pipeline.retention import RetentionRunner
+from triage.ports.clock import Clock
+from triage.ports.library import Library
+from triage.ports.spool import Spool
+from triage.runtime.audit import open_trail
+from triage.runtime.clock import SystemClock
+from triage.runtime.databases import asking_server, look_at_database, open_database
+from triage.runtime.paths import CASES, state_folder
+from triage.store.database import Database
+from triage.store.dead_letters import SqlDeadLetters
+from triage.store.fittings import SqlFittings
+from triage.store.ledger import SqlLedger
+from triage.store.library import ExactLibrary
+from triage.store.object_spool import ObjectSpool
+from triage.store.retention import SqlRetention
+from triage.store.spool import FileSpool
+
+if TYPE_CHECKING:  # its client is not installed everywhere
+    from triage.store.bucket import Bucket
+
+log = structlog.get_logger(__name__)
+
+
+LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
+
+
+def ledger_database(settings: Settings) -> Database:
+    """Open the database of a site's ledger, made or brought up to this release where needed."""
+    state_folder(settings)
+    return open_database(settings)
+
+
+def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
+    """Open the ledger of a site."""
+    return SqlLedger(ledger_database(settings), clock)
+
+
+def await_ledger(settings: Settings) -> None:
+    """Make the ledger, or bring it up to this release; wait for one on a server that is away."""
+    while True:
+        try:
+            ledger_database(settings).close()
+        except LedgerUnavailable as error:
+            if settings.ledger is None:
+                raise
+            log.warning("waiting for the ledger", error=str(error))
+            time.sleep(LEDGER_PAUSE_S)
+        else:
+            return
+
+
+def existing_ledger(settings: Settings) -> SqlLedger:
+    """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
+    there = look_at_database(settings)
+    if there is None:
+        where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
+        raise ConfigurationError(
+            f"there is no ledger in {where}: has the worker run? is --config right?"
+        )
+    there.close()
+    return open_ledger(settings, SystemClock())
+
+
+def open_dead_letters(settings: Settings) -> SqlDeadLetters:
+    """Open what was given up at a site that has run."""
+    return SqlDeadLetters(ledger_database(settings), SystemClock())
+
+
+def open_spool(settings: Settings) -> Spool:
+    """Open the spool of a site; raise ConfigurationError."""
+    chosen, ours = settings.spool, state_folder(settings)
+    if chosen.bucket is not None:
+        return ObjectSpool(_bucket(settings), ours)
+    if chosen.folder is None:
+        return FileSpool(ours)
+    if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
+        raise ConfigurationError(
+            f"spool.url {chosen.url} is no folder that is there: is the share mounted? make the "
+            "folder on it"
+        )
+    try:
+        return FileSpool(chosen.folder, beside=ours)
+    except OSError as error:
+        raise ConfigurationError(
+            f"spool.url {chosen.url} cannot be written to: {error.strerror}"
+        ) from None
+
+
+def _bucket(settings: Settings) -> "Bucket":
+    """Open the bucket of a spool; its client is not installed everywhere."""
+    try:
+        from triage.store.bucket import Bucket  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a spool in an object store needs {error.name}: pip install 'cmr-triage[s3]'"
+        ) from None
+    return Bucket(settings.spool)
+
+
+def tried_spool(settings: Settings) -> str:
+    """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
+
+    A new site has no state folder yet, and gets none by this: who asks may be another user.
+    """
+    if settings.spool.bucket is not None:
+        _bucket(settings).try_out()
+    elif settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
+        return f"none yet in {settings.state_dir}"
+    else:
+        open_spool(settings).try_out()
+    return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
+
+
+def open_pruner(
+    settings: Settings, spool: Spool, database: Database, clock: Clock
+) -> RetentionRunner:
+    """Return what removes that which a site wants kept no longer."""
+    limits = settings.retention.limits
+    bundle = settings.model.bundle  # of any: what goes by age goes from all of them
+    cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
+    trail = open_trail(settings, SqlLedger(database, clock), spool)
+    return RetentionRunner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
+
+
+def limits_of(settings: Settings) -> BackpressureLimits:
+    """Return from where on nothing, or nothing new, is taken in."""
+    return BackpressureLimits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
+
+
+def notice_of(settings: Settings) -> NoticeFile:
+    """Return where a site's receiver says that it refuses, and why."""
+    return NoticeFile(settings.state_dir)
+
+
+def open_library(settings: Settings, bundle: Bundle) -> Library:
+    """Open the library of a site's cases."""
+    folder = state_folder(settings)
+    width = bundle.manifest.sizes.embedding
+    if settings.case_library is not None:
+        return _shared(settings.case_library, bundle.digest, width)
+    return ExactLibrary(
+        SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
+    )
+
+
+def _shared(url: str, bundle: str, width: int) -> Library:
+    """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
+    with asking_server("case_library"):
+        from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
+
+        return PgVectorLibrary(url, bundle, width)
+
+
+def open_past(settings: Settings, bundle: Bundle) -> PastCases:
+    """Open the cases of a site that this bundle has embedded."""
+    return PastCases(open_library(settings, bundle), secret_in(state_folder(settings)))
+
+
+def open_fittings(settings: Settings) -> SqlFittings:
+    """Open what was fitted from a site's past cases."""
+    return SqlFittings(ledger_database(settings))
