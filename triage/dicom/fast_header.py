@@ -119,17 +119,17 @@ def scan(part10: Content) -> Identity | None:
     """Return the identifiers of a plain Part 10 file; None where pydicom should look at it."""
     try:
         return _scan(part10)
-    except (_NotFastPath, struct.error, IndexError):
+    except (_NotPlainHeader, struct.error, IndexError):
         return None
 
 
-class _NotFastPath(Exception):
+class _NotPlainHeader(Exception):
     """Something that pydicom should look at."""
 
 
 def _plain(*, holds: bool) -> None:
     if not holds:
-        raise _NotFastPath
+        raise _NotPlainHeader
 
 
 def _scan(part10: Content) -> Identity:
