@@ -21,7 +21,7 @@ from tests.unit.audit.test_message import SCHEMA
 from triage.audit.message import BOM
 from triage.cli.demo_site import free_port
 from triage.domain.study import State
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 PASSWORD = "correct: horse"
 STARTED = ("Application Activity", "Application Start", "0")
@@ -78,7 +78,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
         site = configure(
             tmp_path / "site",
             pacs,
-            web={"port": web, "users": {"anna": hashed(PASSWORD)}},
+            web={"port": web, "users": {"anna": hash_password(PASSWORD)}},
             destinations=[
                 {
                     "name": "pacs",

@@ -34,7 +34,7 @@ from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS, free_port
 from triage.domain.study import ENDED, State
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 PASSWORD = "correct horse battery"
 TOKEN = "of 32 random bytes"
@@ -105,7 +105,7 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
         findings=str(ASKED[DRAWN_HEARTS]),
         reports=["structured_report", "key_images", "pdf", "secondary_capture"],
         worker={"lease_s": 3, "max_attempts": 2, "max_delivery_attempts": 1},
-        web={"port": ports["web"], "users": {"anna": hashed(PASSWORD)}},
+        web={"port": ports["web"], "users": {"anna": hash_password(PASSWORD)}},
         metrics={"port": ports["metrics"]},
     )
     content = yaml.safe_load(site.config.read_text())

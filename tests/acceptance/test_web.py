@@ -37,7 +37,7 @@ from triage.runtime.clock import SystemClock
 from triage.runtime.storage import open_past
 from triage.store.ledger import SqlLedger
 from triage.web.login_throttle import FREE
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 COUNT = 200
 NUMBER = "HIDDEN-4711"  #: Patient ID of the first case
@@ -105,7 +105,7 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
         "findings": str(ASKED[DRAWN_HEARTS]),
         "web": {
             "port": port,
-            "users": {name: hashed(password) for name, password in PASSWORDS.items()},
+            "users": {name: hash_password(password) for name, password in PASSWORDS.items()},
             **web,
         },
     }
@@ -225,7 +225,7 @@ def test_passwords_go_over_tls_where_there_is_a_certificate(tmp_path: Path) -> N
 
 def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) -> None:
     port = free_port()
-    users = {"anna": hashed(PASSWORDS["anna"])}
+    users = {"anna": hash_password(PASSWORDS["anna"])}
     site = configure(tmp_path, pacs, web={"port": port, "users": users})
     with serving(site):
         wait_until(lambda: listens(port), what="the page")

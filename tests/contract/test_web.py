@@ -30,11 +30,11 @@ from triage.store.library import ExactLibrary
 from triage.web.access import WebAccess
 from triage.web.app import HEADERS, build
 from triage.web.login_throttle import FREE
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 SECRET = b"s" * 32
 PASSWORDS = {"anna": "correct horse battery", "ben": "staple, incorrect"}
-USERS = {name: hashed(password) for name, password in PASSWORDS.items()}
+USERS = {name: hash_password(password) for name, password in PASSWORDS.items()}
 FINDINGS: tuple[Finding, ...] = load_findings(Settings().findings).findings
 CASES = (
     Case("1.2.1", "p1", "20230101", "siemens", ("cine_sa",), ("lge",), ("lge",)),

@@ -13,7 +13,7 @@ from triage.cli.demo_site import free_port
 from triage.config import load
 from triage.runtime.clock import SystemClock
 from triage.runtime.storage import open_ledger
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 
 @pytest.mark.parametrize("part", ["work", "web"])
@@ -23,7 +23,7 @@ def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path,
         "state_dir": "state",
         "receiver": {"calling": ["PACS"]},
         "destinations": [{"name": "pacs", "ae_title": "PACS", "host": HOST, "port": free_port()}],
-        "web": {"port": free_port(), "users": {"anna": hashed("correct horse")}},
+        "web": {"port": free_port(), "users": {"anna": hash_password("correct horse")}},
         "audit": {"source": "triage-1", "file": str(told)},
     }
     config = tmp_path / "triage.yaml"

@@ -33,7 +33,7 @@ from triage.runtime.storage import open_ledger, open_past
 from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
-from triage.web.passwords import hashed, matches
+from triage.web.passwords import hash_password, verify_password
 
 COMMANDS = [
     "serve",
@@ -55,7 +55,7 @@ COMMANDS = [
     "token",
     "prune",
 ]
-USERS = {"anna": hashed("correct horse battery")}
+USERS = {"anna": hash_password("correct horse battery")}
 
 
 def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -411,7 +411,7 @@ def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
     )
     config = configured(tmp_path, web={"users": yaml.safe_load(made.stdout)})
     kept = load(config, {}).web.users["anna"]
-    assert matches(kept, "correct horse battery")
+    assert verify_password(kept, "correct horse battery")
     assert kept not in triage("check", config=config).stdout
 
 

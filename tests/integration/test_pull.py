@@ -34,7 +34,7 @@ from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
 from triage.runtime.retrieval import open_puller, passing_shelf
 from triage.runtime.storage import notice_of, open_ledger, open_spool
-from triage.store.download import FolderDownloadTarget, sole_pull
+from triage.store.download import FolderDownloadTarget, lock_download_folder
 from triage.telemetry import logs
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
@@ -145,7 +145,7 @@ def puller(pacs: Orthanc, tmp_path: Path, request: pytest.FixtureRequest) -> Stu
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    with sole_pull(tmp_path / "into"):
+    with lock_download_folder(tmp_path / "into"):
         yield tmp_path / "into"
 
 
@@ -223,7 +223,7 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
     with pytest.raises(ConfigurationError, match="there is no ledger"):
         passing_shelf(settings, "pacs")
     open_ledger(settings, SystemClock()).close()  # as the worker makes it
-    with sole_pull(pulled_folder(settings)):
+    with lock_download_folder(pulled_folder(settings)):
         assert opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))[0] is (
             RetrieveOutcome.FETCHED
         )
@@ -262,7 +262,7 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
         time.sleep(REMEMBERED_S)
 
     puller.sleep = meanwhile
-    with sole_pull(pulled_folder(settings)):
+    with lock_download_folder(pulled_folder(settings)):
         shelf = passing_shelf(settings, "pacs")
         assert puller.pull(shelf, uid("one"))[0] is RetrieveOutcome.FETCHED
         time.sleep(REMEMBERED_S)

@@ -30,7 +30,7 @@ from triage.cli.demo_site import free_port
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
-from triage.store.download import FolderDownloadTarget, sole_pull
+from triage.store.download import FolderDownloadTarget, lock_download_folder
 
 UID = uid("study")
 STUDY = cine("study", "a", Place(), 3)
@@ -134,7 +134,7 @@ def patient(config: Path) -> StudyRetriever:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    with sole_pull(tmp_path / "into"):
+    with lock_download_folder(tmp_path / "into"):
         yield tmp_path / "into"
 
 

@@ -27,7 +27,7 @@ from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.runtime.clock import SystemClock
 from triage.store import database as database_module
 from triage.store import ledger_statements as rows
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger import SqlLedger
 from triage.store.schema import studies
 
@@ -261,7 +261,7 @@ class Crossing:
         self.crossed = threading.Event()
         self.begun = 0
 
-    @anew
+    @retry_on_conflict
     def change(self, *uids: str) -> None:
         self.begun += 1
         with self.database.writing() as connection:
@@ -291,7 +291,7 @@ def test_what_never_comes_through_is_said(
     uid = received(shared).study_uid
     begun = []
 
-    @anew
+    @retry_on_conflict
     def change(database: Database) -> None:
         begun.append(uid)
         with database.writing() as connection:

@@ -5,7 +5,7 @@ import sys
 import click
 
 from triage.config.fields import USER
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 PASSWORD_LEAST = 12  #: characters
 
@@ -28,4 +28,4 @@ def password(name: str) -> None:
         said = sys.stdin.readline().rstrip("\r\n")
     if len(said) < PASSWORD_LEAST:
         raise click.UsageError(f"a password has at least {PASSWORD_LEAST} characters")
-    click.echo(f"{name}: {hashed(said)}")
+    click.echo(f"{name}: {hash_password(said)}")

@@ -18,7 +18,7 @@ from triage.pipeline.retrieve import GOOD, RetrieveOutcome, StudyRetriever, is_t
 from triage.ports.archive import DownloadTarget
 from triage.runtime.paths import pulled_folder
 from triage.runtime.retrieval import open_puller, passing_shelf
-from triage.store.download import FolderDownloadTarget, sole_pull
+from triage.store.download import FolderDownloadTarget, lock_download_folder
 from triage.telemetry import logs
 
 SHOWN = 20  #: reasons, at most
@@ -101,7 +101,7 @@ def pull(  # noqa: PLR0913 - one argument for each option
     if only_list:
         _show(puller, shelf, studies)
         return
-    with sole_pull(root):
+    with lock_download_folder(root):
         _fetch(puller, shelf, studies)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, distinct, func, insert, select, updat
 
 from triage.domain.announcement import AnnouncedStudy, AnnouncementChange, Stage
 from triage.ports.clock import Clock
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import announced_instances, announcements, instances
 
 KEPT_S = 7 * 86_400.0  #: far longer than any study arrives
@@ -29,7 +29,7 @@ class SqlAnnouncements:
         """Close all connections."""
         self._database.close()
 
-    @anew
+    @retry_on_conflict
     def add(
         self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
     ) -> bool:
@@ -45,7 +45,7 @@ class SqlAnnouncements:
             _remember(connection, uid, sop_instance_uids)
             return True
 
-    @anew
+    @retry_on_conflict
     def change(
         self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
     ) -> AnnouncementChange:

@@ -15,7 +15,7 @@ from triage.store.schema import DATE_MAX, VENDOR_MAX
 CASE = TypeAdapter(Case)
 
 
-def columns_of(case: Case) -> dict[str, str]:
+def case_values(case: Case) -> dict[str, str]:
     """Return what a row says of a case."""
     return {
         "study_uid": case.study_uid,
@@ -28,7 +28,7 @@ def columns_of(case: Case) -> dict[str, str]:
     }
 
 
-def conditions(table: FromClause, where: Filter) -> Iterator[ColumnElement[bool]]:
+def filter_conditions(table: FromClause, where: Filter) -> Iterator[ColumnElement[bool]]:
     """Yield what the rows of a table must meet."""
     columns = table.c
     if where.since:
@@ -48,7 +48,7 @@ def conditions(table: FromClause, where: Filter) -> Iterator[ColumnElement[bool]
         yield columns.patient != where.other_than
 
 
-def before(table: FromClause, date: str) -> ColumnElement[bool]:
+def is_dated_before(table: FromClause, date: str) -> ColumnElement[bool]:
     """Return the condition of cases of a study from before a date; one without a date stays."""
     return and_(table.c.study_date < date, table.c.study_date != "")
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState
 from triage.ports.clock import Clock
 from triage.store import ledger_statements as rows
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import commitment_requests, deliveries
 
 SOON_S = 5.0  #: whoever is killed before the question went out is soon made good for
@@ -28,7 +28,7 @@ class SqlCommitmentRequests:
         """Close all connections."""
         self._database.close()
 
-    @anew
+    @retry_on_conflict
     def ask(self, delivery_id: int, transaction_uid: str, answer: str | None) -> bool:
         """Remember, before it goes out, that an archive is asked; the delivery is STORED.
 
@@ -46,7 +46,7 @@ class SqlCommitmentRequests:
             connection.execute(insert(commitment_requests).values(asked))
             return True
 
-    @anew
+    @retry_on_conflict
     def wait(
         self, delivery_id: int, answer: str, again_in_s: float, *, unreachable: bool = False
     ) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from triage.domain.commitment import Commitment, ReceivedInstance, Reference
 from triage.ports.clock import Clock
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import commitments, instances, studies
 
 AT_ONCE = 500  #: UIDs in one question to the database
@@ -29,7 +29,7 @@ class SqlCommitments:
         """Close all connections."""
         self._database.close()
 
-    @anew
+    @retry_on_conflict
     def owe(
         self,
         requestor: str,
@@ -59,13 +59,13 @@ class SqlCommitments:
         with self._database.reading() as connection:
             return [_commitment(row) for row in connection.execute(query.order_by("id"))]
 
-    @anew
+    @retry_on_conflict
     def reported(self, commitment_id: int) -> None:
         """Forget a request: it was reported, or given up."""
         with self._database.writing() as connection:
             connection.execute(delete(commitments).where(commitments.c.id == commitment_id))
 
-    @anew
+    @retry_on_conflict
     def wait(self, commitment_id: int, seconds: float) -> None:
         """Count an attempt that failed; the next one comes after a while."""
         later = {"due_at": self._clock.now() + seconds, "attempts": commitments.c.attempts + 1}

@@ -5,7 +5,7 @@ at its beginning (BEGIN IMMEDIATE), on PostgreSQL the rows it reads are locked (
 UPDATE, under READ COMMITTED, so that what is read after a lock was waited for is the latest), so
 that what was read still holds when it is written. What two transactions do to each other in spite
 of that, a deadlock or a row that both have made, is found out by the server; who lost begins anew
-(`anew`).
+(`retry_on_conflict`).
 """
 
 import random
@@ -48,7 +48,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-def anew(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def retry_on_conflict(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Let a method that is one transaction begin anew where another one came in its way."""
 
     @wraps(method)
@@ -71,7 +71,7 @@ def _disturbed(error: LedgerUnavailable | IntegrityError) -> bool:
     return code in DISTURBED
 
 
-def one_at_a_time(connection: Connection, what: str) -> None:
+def lock_until_commit(connection: Connection, what: str) -> None:
     """Wait until nobody else does `what`, till the end of the transaction; SQLite has waited."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))

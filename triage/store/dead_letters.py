@@ -15,7 +15,7 @@ from triage.domain.delivery import DeliveryState, GivenUp
 from triage.domain.study import Event, State
 from triage.ports.clock import Clock
 from triage.store import ledger_statements as rows
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import deliveries, products
 
 LOST = deliveries.c.state == DeliveryState.FAILED
@@ -55,7 +55,7 @@ class SqlDeadLetters:
         with self._database.reading() as connection:
             return [GivenUp(*row) for row in connection.execute(query)]
 
-    @anew
+    @retry_on_conflict
     def replay(
         self, *, ids: Collection[int] = (), study_uid: str = "", destination: str = ""
     ) -> int:

@@ -29,7 +29,7 @@ from triage.domain.errors import (
     SpoolFull,
 )
 from triage.domain.uid import is_uid
-from triage.store.spool import OWNER_ONLY, LocalStagedFile, fsync_folder, room
+from triage.store.spool import OWNER_ONLY, LocalStagedFile, fsync_folder, translate_disk_full
 
 WORKING = ".pulling"
 LOCK = "lock"
@@ -55,7 +55,7 @@ class FolderDownload:
         self.refused: Counter[str] = Counter()
         self.full: SpoolFull | None = None
         shutil.rmtree(self._folder, ignore_errors=True)
-        with room():
+        with translate_disk_full():
             self._folder.mkdir(mode=OWNER_ONLY)
 
     @property
@@ -66,7 +66,11 @@ class FolderDownload:
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
         """Keep an instance of this study under its name; the same UID again changes nothing."""
         self._turn()
-        with self._noted(), room(), LocalStagedFile(self._folder.parent / uuid4().hex) as aside:
+        with (
+            self._noted(),
+            translate_disk_full(),
+            LocalStagedFile(self._folder.parent / uuid4().hex) as aside,
+        ):
             for piece in pieces:
                 aside.write(piece)
             aside.close()
@@ -168,7 +172,7 @@ class IntakeDownloadTarget:
 
 
 @contextmanager
-def sole_pull(root: Path) -> Iterator[None]:
+def lock_download_folder(root: Path) -> Iterator[None]:
     """Hold a folder for one pull, and sweep what another left; raise ConfigurationError."""
     working = root / WORKING
     try:

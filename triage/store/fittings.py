@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from triage.domain.errors import ConfigurationError
 from triage.model.fitted import Fitted
-from triage.store.database import Database, anew, one_at_a_time
+from triage.store.database import Database, lock_until_commit, retry_on_conflict
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import fittings
 
@@ -24,14 +24,14 @@ class SqlFittings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @anew
+    @retry_on_conflict
     def keep(self, bundle: str, fitted: Fitted, patients: Collection[str]) -> None:
         """Keep what was fitted from the cases of these patients, in place of what there was.
 
         Raises ConfigurationError where one of them was forgotten meanwhile.
         """
         with self._database.writing() as connection:
-            one_at_a_time(connection, FITTINGS)  # `forget` must see it, or be seen
+            lock_until_commit(connection, FITTINGS)  # `forget` must see it, or be seen
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
                     f"finding {fitted.finding}: an example is of a patient who was forgotten;"
@@ -56,19 +56,19 @@ class SqlFittings:
                 for each in connection.execute(query)
             }
 
-    @anew
+    @retry_on_conflict
     def drop(self, bundle: str, finding: str) -> bool:
         """Remove what was fitted for a finding; tell whether there was anything."""
         with self._database.writing() as connection:
             gone = connection.execute(delete(fittings).where(*_of(bundle, finding)))
             return gone.rowcount > 0
 
-    @anew
+    @retry_on_conflict
     def forget(self, patient: str) -> Sequence[str]:
         """Remove all that was fitted from a patient's cases; return the findings' ids."""
         theirs = fittings.c.patients.contains(f"|{patient}|", autoescape=True)
         with self._database.writing() as connection:
-            one_at_a_time(connection, FITTINGS)
+            lock_until_commit(connection, FITTINGS)
             remember_forgotten(connection, patient)
             ids = connection.scalars(select(fittings.c.finding).where(theirs)).all()
             connection.execute(delete(fittings).where(theirs))

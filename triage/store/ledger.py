@@ -21,7 +21,7 @@ from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
 from triage.store import ledger_statements as rows
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import deliveries, history, incidents, instances, studies
 
 
@@ -77,7 +77,7 @@ class SqlLedger:
         assert arrival.study is not None  # noqa: S101 - or it would have raised
         return arrival.study
 
-    @anew
+    @retry_on_conflict
     def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
         """Remember what arrived at the same moment in one transaction."""
         at = self._clock.now()
@@ -89,7 +89,7 @@ class SqlLedger:
                 except BeingRemoved as error:  # which is no matter of the others
                     arrival.refused = error
 
-    @anew
+    @retry_on_conflict
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
@@ -97,7 +97,7 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(insert(incidents).values(values | origin))
 
-    @anew
+    @retry_on_conflict
     def report_again(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
@@ -214,7 +214,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.execute(query).all()
 
-    @anew
+    @retry_on_conflict
     def move(
         self,
         study: StudyRevision,
@@ -237,7 +237,7 @@ class SqlLedger:
             connection.execute(due)
             return True
 
-    @anew
+    @retry_on_conflict
     def cut_off(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete although it grows."""
         with self._database.writing() as connection:
@@ -247,7 +247,7 @@ class SqlLedger:
 
     # -- leases
 
-    @anew
+    @retry_on_conflict
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
@@ -265,7 +265,7 @@ class SqlLedger:
             connection.execute(rows.update_study(study_uid, revision).values(taken))
             return rows.find_study(connection, study_uid, revision)
 
-    @anew
+    @retry_on_conflict
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
         """Extend the lease of `holder`."""
         renewed = rows.update_study(study_uid, revision).values(
@@ -284,7 +284,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [rows.revision_of(row) for row in connection.execute(query)]
 
-    @anew
+    @retry_on_conflict
     def finish(
         self,
         study: StudyRevision,
@@ -350,7 +350,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return connection.scalars(query).all()
 
-    @anew
+    @retry_on_conflict
     def queued_study(self, study_uid: str, revision: int) -> None:
         """Remember that the broker took the study's task."""
         with self._database.writing() as connection:
@@ -358,7 +358,7 @@ class SqlLedger:
                 rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
             )
 
-    @anew
+    @retry_on_conflict
     def queued_delivery(self, delivery_id: int) -> None:
         """Remember that the broker took the delivery's task."""
         with self._database.writing() as connection:
@@ -368,7 +368,7 @@ class SqlLedger:
 
     # -- deliveries
 
-    @anew
+    @retry_on_conflict
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
         """Take a due delivery until the lease ends."""
         at = self._clock.now()
@@ -379,7 +379,7 @@ class SqlLedger:
                 return None
             return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
-    @anew
+    @retry_on_conflict
     def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
         """Extend the lease of a delivery that is under way."""
         renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
@@ -394,7 +394,7 @@ class SqlLedger:
             found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
-    @anew
+    @retry_on_conflict
     def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
         """Remember which of its alternatives a delivery sends; it never sends another one."""
         values = {"sop_instance_uid": sop_instance_uid}
@@ -405,7 +405,7 @@ class SqlLedger:
         """Store a destination's acknowledgement; the last one ends the study."""
         self._ended(delivery_id, DeliveryState.DELIVERED, answer)
 
-    @anew
+    @retry_on_conflict
     def not_delivered(
         self,
         delivery_id: int,
@@ -444,7 +444,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return rows.find_deliveries(connection, *where)
 
-    @anew
+    @retry_on_conflict
     def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
         with self._database.writing() as connection:
             rows.end_delivery(connection, delivery_id, state, answer, self._clock.now())

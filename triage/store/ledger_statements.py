@@ -38,7 +38,7 @@ from triage.domain.delivery import (
 from triage.domain.errors import BeingRemoved
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.domain.study import ENDED, OPEN, Event, IllegalTransition, State, StudyRevision, advance
-from triage.store.database import one_at_a_time
+from triage.store.database import lock_until_commit
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 #: Made once: it is executed for each instance.
@@ -242,7 +242,7 @@ def report_again(  # noqa: PLR0913, PLR0917 - the columns of a row
     what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
     same = (incidents.c[name] == value for name, value in what.items())
     recent = incidents.c.at > at - SAME_S
-    one_at_a_time(connection, f"report {kind}")  # or each of two would make a row
+    lock_until_commit(connection, f"report {kind}")  # or each of two would make a row
     more = {"times": incidents.c.times + times, "at": at}
     if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
         connection.execute(insert(incidents).values({**what, "at": at, "times": times}))

@@ -18,7 +18,7 @@ from triage.cases.typical import Known, TypicalSimilarity
 from triage.cases.vectors import VectorFile, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.ports.encoder import Embedding
-from triage.store.case_columns import CASE, before, columns_of, conditions
+from triage.store.case_columns import CASE, case_values, filter_conditions, is_dated_before
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import case_rows, cases
@@ -53,13 +53,13 @@ class ExactLibrary:
                 return
             left = connection.scalar(select(cases.c.row).where(*known))
             if left is not None and self._vectors.holds(left, embedding):
-                connection.execute(update(cases).where(*known).values(**columns_of(case)))
+                connection.execute(update(cases).where(*known).values(**case_values(case)))
                 return
             connection.execute(delete(cases).where(*known))
             row = self._next_row(connection)
             self._vectors.write(row, embedding)
             connection.execute(
-                insert(cases).values(bundle=self._bundle, row=row, **columns_of(case))
+                insert(cases).values(bundle=self._bundle, row=row, **case_values(case))
             )
         if left is not None:
             self._vectors.erase(left)
@@ -150,12 +150,12 @@ class ExactLibrary:
     def older(self, date: str) -> int:
         """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
         with self._database.reading() as connection:
-            return connection.scalar(select(func.count()).where(before(cases, date))) or 0
+            return connection.scalar(select(func.count()).where(is_dated_before(cases, date))) or 0
 
     def remove_older(self, date: str) -> int:
         """Remove these cases with their vectors; return how many there were."""
         with self._database.writing() as connection:
-            left = self._removed(connection, before(cases, date))
+            left = self._removed(connection, is_dated_before(cases, date))
         self._database.shred()
         return left
 
@@ -191,7 +191,7 @@ class ExactLibrary:
         return after - 1
 
     def _rows(self, connection: Connection, where: Filter) -> NDArray[np.int64]:
-        matching = select(cases.c.row).where(self._ours, *conditions(cases, where))
+        matching = select(cases.c.row).where(self._ours, *filter_conditions(cases, where))
         query = matching.order_by(cases.c.row)
         return np.fromiter(connection.scalars(query), np.int64)
 
@@ -206,7 +206,7 @@ class ExactLibrary:
         found: list[tuple[int, Case]] = []
         for part in rows:
             query = select(cases.c.row, cases.c.content).where(
-                self._ours, cases.c.row.in_(part.tolist()), *conditions(cases, where)
+                self._ours, cases.c.row.in_(part.tolist()), *filter_conditions(cases, where)
             )
             known = {each.row: each.content for each in connection.execute(query)}
             found += [

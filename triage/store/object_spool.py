@@ -27,14 +27,14 @@ from triage.domain.retention import StoredFile
 from triage.ports.spool import StagedFile
 from triage.store.spool import (
     ABANDONED_S,
-    KEPT,
+    INSTANCE_SUFFIX,
     LocalStagedFile,
     StagingFolder,
+    conflict_name,
     free_bytes_of,
-    name_apart,
-    name_of,
-    room,
+    instance_name,
     same_data_set,
+    translate_disk_full,
 )
 
 if TYPE_CHECKING:  # its client is not installed everywhere
@@ -65,14 +65,14 @@ class ObjectSpool:
 
     def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
-        name, outcome = name_of(identity), ReceiptOutcome.NEW
-        with room(), aside:
+        name, outcome = instance_name(identity), ReceiptOutcome.NEW
+        with translate_disk_full(), aside:
             self._be_sure()
             reached(CrashPoint.DURABLE)
             if not self._bucket.put(ROOT + name, aside.path, aside.digest):
                 outcome = ReceiptOutcome.DUPLICATE
                 if not self._holds(name, aside):
-                    name, outcome = name_apart(identity, aside.digest), ReceiptOutcome.CONFLICT
+                    name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
                     self._bucket.put(ROOT + name, aside.path, aside.digest)
             reached(CrashPoint.NAMED)
         return Receipt(identity, name, aside.digest, outcome)
@@ -84,7 +84,7 @@ class ObjectSpool:
     def quarantine_file(self, aside: StagedFile) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
         key = f"{QUARANTINE}{aside.digest}.bin"
-        with room(), aside:
+        with translate_disk_full(), aside:
             self._be_sure()
             self._bucket.put(key, aside.path, aside.digest)
         return key
@@ -100,7 +100,7 @@ class ObjectSpool:
         """
         with self._fetched(path) as aside:
             identity = read_identity_of(aside.path)
-            if path != name_of(identity):
+            if path != instance_name(identity):
                 return self.keep_file(identity, aside)
             return Receipt(identity, path, aside.digest, ReceiptOutcome.DUPLICATE)
 
@@ -111,7 +111,7 @@ class ObjectSpool:
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance."""
         for key in self._bucket.keys(ROOT):
-            if key.endswith(KEPT):
+            if key.endswith(INSTANCE_SUFFIX):
                 yield key.removeprefix(ROOT)
 
     def free_bytes(self) -> int:

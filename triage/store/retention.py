@@ -26,7 +26,7 @@ from triage.domain.delivery import UNDER_WAY
 from triage.domain.retention import EndedStudy
 from triage.domain.study import ENDED, State
 from triage.ports.clock import Clock
-from triage.store.database import Database, anew
+from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import deliveries, history, incidents, instances, products, studies
 
 AT_ONCE = 100  #: files that go within one transaction; an object store takes 2 s for them
@@ -54,7 +54,7 @@ class SqlRetention:
         said = select(products.c.study_uid).where(func.length(products.c.content) > 0)
         return self._ended(_ended().where(studies.c.study_uid.in_(said)))
 
-    @anew
+    @retry_on_conflict
     def mark(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
         """Say that the images of studies go; return of which: some may have begun or ended anew."""
         in_order = sorted(chosen, key=lambda each: each.study_uid)  # as receivers lock them
@@ -80,7 +80,7 @@ class SqlRetention:
             removed += some
         return removed
 
-    @anew
+    @retry_on_conflict
     def _some_removed(self, study_uid: str, remove: Remove) -> tuple[int, bool]:
         mine = instances.c.study_uid == study_uid
         query = select(instances.c.sop_instance_uid, instances.c.path).where(mine).limit(AT_ONCE)
@@ -105,7 +105,7 @@ class SqlRetention:
         with self._database.reading() as connection:
             return connection.scalar(query.where(products.c.study_uid == study_uid)) or 0
 
-    @anew
+    @retry_on_conflict
     def remove_products(self, chosen: EndedStudy) -> bool:
         """Remove what is said in the reports on a study; that there were some stays known.
 
@@ -131,7 +131,7 @@ class SqlRetention:
                 for table, old in _records(before)
             )
 
-    @anew
+    @retry_on_conflict
     def remove_records(self, before: float) -> int:
         """Remove the history of studies that have ended, and incidents, from before a moment."""
         with self._database.writing() as connection:

@@ -31,7 +31,7 @@ from triage.ports.spool import StagedFile
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
 INCOMING = "incoming"
-KEPT = ".dcm"  #: how the name of a first copy ends
+INSTANCE_SUFFIX = ".dcm"  #: how the name of a first copy ends
 PROBE = b"written by `triage check`, and removed again"
 ABANDONED_S = 3600
 #: Bytes that are compared at a time.
@@ -60,9 +60,9 @@ class FileSpool:
 
     def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
         """Keep the instance that was written aside durably; it is gone from there afterwards."""
-        name, outcome = name_of(identity), ReceiptOutcome.NEW
+        name, outcome = instance_name(identity), ReceiptOutcome.NEW
         folder = (self._root / name).parent
-        with room(), _not_removed_meanwhile(), aside:
+        with translate_disk_full(), _not_removed_meanwhile(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
@@ -70,7 +70,7 @@ class FileSpool:
             if not _place(aside.path, self._root / name):
                 outcome = ReceiptOutcome.DUPLICATE
                 if not same_data_set(self._root / name, aside.path):
-                    name, outcome = name_apart(identity, aside.digest), ReceiptOutcome.CONFLICT
+                    name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
                     _place(aside.path, self._root / name)
             reached(CrashPoint.NAMED)
             self._sync_folder(folder)
@@ -83,7 +83,7 @@ class FileSpool:
     def quarantine_file(self, aside: StagedFile) -> str:
         """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
         path = self._quarantine / f"{aside.digest}.bin"
-        with room(), aside:
+        with translate_disk_full(), aside:
             _place(aside.path, path)
             self._sync_folder(path.parent)
         return str(path.relative_to(self._quarantine.parent))
@@ -98,7 +98,7 @@ class FileSpool:
         One under another name than its own is kept under that too. It may have a gigabyte.
         """
         identity = read_identity_of(self._root / path)
-        if path != name_of(identity):
+        if path != instance_name(identity):
             return self.keep(identity, self.read(path))
         with (self._root / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -111,7 +111,7 @@ class FileSpool:
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every kept instance."""
-        for path in self._root.glob(f"*/*{KEPT}"):
+        for path in self._root.glob(f"*/*{INSTANCE_SUFFIX}"):
             yield str(path.relative_to(self._root))
 
     def free_bytes(self) -> int:
@@ -152,7 +152,7 @@ class FileSpool:
         """
         again = self._incoming.folder / uuid4().hex
         try:
-            with room(), self._incoming.written(PROBE) as probe:
+            with translate_disk_full(), self._incoming.written(PROBE) as probe:
                 is_new, is_new_again = _place(probe.path, again), _place(probe.path, again)
                 said = again.read_bytes()
             fsync_folder(self._incoming.folder)
@@ -181,7 +181,7 @@ class StagingFolder:
 
     def aside(self) -> "LocalStagedFile":
         """Open a new file."""
-        with room():
+        with translate_disk_full():
             return LocalStagedFile(self.folder / uuid4().hex)
 
     def written(self, content: bytes) -> "LocalStagedFile":
@@ -217,7 +217,7 @@ class LocalStagedFile:
         self._digest.update(part)
         assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
         rest = memoryview(part)
-        with room():
+        with translate_disk_full():
             while rest:  # a write may be a short one
                 rest = rest[os.write(self._descriptor, rest) :]
 
@@ -225,7 +225,7 @@ class LocalStagedFile:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
         reached(CrashPoint.WRITTEN)
-        with room():
+        with translate_disk_full():
             os.fsync(self._descriptor)
         self._shut()
 
@@ -255,12 +255,12 @@ class LocalStagedFile:
         self.discard()
 
 
-def name_of(identity: Identity) -> str:
+def instance_name(identity: Identity) -> str:
     """Return where the first copy of an instance lies, seen from the spool's root."""
-    return f"{identity.study_uid}/{identity.sop_instance_uid}{KEPT}"
+    return f"{identity.study_uid}/{identity.sop_instance_uid}{INSTANCE_SUFFIX}"
 
 
-def name_apart(identity: Identity, digest: str) -> str:
+def conflict_name(identity: Identity, digest: str) -> str:
     """Return where other bytes under the same UID lie."""
     return f"{identity.study_uid}/{identity.sop_instance_uid}.{digest[:16]}.other"
 
@@ -339,7 +339,7 @@ def _not_removed_meanwhile() -> Iterator[None]:
 
 
 @contextmanager
-def room() -> Iterator[None]:
+def translate_disk_full() -> Iterator[None]:
     """Turn the system's errors that mean a full disk into SpoolFull."""
     try:
         yield

@@ -63,7 +63,7 @@ from triage.cases.vectors import Halves, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.errors import ConfigurationError
 from triage.ports.encoder import Embedding
-from triage.store.case_columns import CASE, before, columns_of, conditions
+from triage.store.case_columns import CASE, case_values, filter_conditions, is_dated_before
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import VENDOR_MAX, case_columns, forgotten
@@ -117,7 +117,7 @@ class PgVectorLibrary:
         """
         if embedding.shape != (self._width,):
             raise ValueError(f"a vector of {embedding.shape} among ones of {self._width}")
-        added = insert(self._cases).values(embedding=embedding, **columns_of(case))
+        added = insert(self._cases).values(embedding=embedding, **case_values(case))
         added = added.on_conflict_do_update(  # with a new row: it is now the latest
             index_elements=["study_uid"], set_={each.name: each for each in added.excluded}
         )
@@ -212,13 +212,13 @@ class PgVectorLibrary:
         """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
         with self._database.reading() as connection:
             tables = map(_told_of, _tables(connection))
-            queries = (select(func.count()).where(before(each, date)) for each in tables)
+            queries = (select(func.count()).where(is_dated_before(each, date)) for each in tables)
             return sum(connection.scalar(query) or 0 for query in queries)
 
     def remove_older(self, date: str) -> int:
         """Remove these cases with their vectors; return how many there were."""
         with self._database.writing() as connection:
-            removed = _removed(connection, lambda table: before(table, date))
+            removed = _removed(connection, lambda table: is_dated_before(table, date))
         self._make_indexes(removed)
         return sum(removed.values())
 
@@ -259,7 +259,7 @@ class PgVectorLibrary:
         distance = columns.embedding.max_inner_product(embedding).label("distance")
         order = [distance, columns.row] if planner is EXACTLY else [distance]
         query = select(columns.row, columns.content, columns.embedding, distance)
-        matching = query.where(*conditions(self._cases, where)).order_by(*order)
+        matching = query.where(*filter_conditions(self._cases, where)).order_by(*order)
         # Sent from outside of the limit, or every vector is written out before the few are chosen.
         near = matching.limit(count + SPARE).subquery().c
         sent = select(near.row, near.content, _sent(near.embedding), near.distance)

@@ -21,9 +21,9 @@ from triage.domain.audit import NoAuditTrail, logged_in
 from triage.domain.errors import TriageError
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
-from triage.web.error_pages import problem
-from triage.web.login_throttle import LoginThrottle, Who
-from triage.web.passwords import hashed, matches
+from triage.web.error_pages import problem_response
+from triage.web.login_throttle import LoginKey, LoginThrottle
+from triage.web.passwords import hash_password, verify_password
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +55,8 @@ class WebAccess:
         self._users = users
         self._clock = clock
         self._audit = audit or NoAuditTrail()
-        self._seen: dict[Who, float] = {}
-        self._nobody = hashed(secrets.token_hex())  # so that a wrong name takes as long
+        self._seen: dict[LoginKey, float] = {}
+        self._nobody = hash_password(secrets.token_hex())  # so that a wrong name takes as long
         self._brake = LoginThrottle(clock)
         # A password that was right is known again without scrypt, by a digest that ends with us.
         self._secret = secrets.token_bytes(32)
@@ -80,7 +80,7 @@ class WebAccess:
         self._audit.record(logged_in(known, address, WRONG))
         raise WebAccessDenied(WRONG)
 
-    def _tell_of_login(self, who: Who) -> None:
+    def _tell_of_login(self, who: LoginKey) -> None:
         """Tell the audit trail of who comes anew: a password is said with every request."""
         now = self._clock.now()
         self._seen = {each: at for each, at in self._seen.items() if at > now - SESSION_S}
@@ -92,7 +92,9 @@ class WebAccess:
         digest = hmac.new(self._secret, password.encode(), hashlib.sha256).digest()
         if name in self._shown and hmac.compare_digest(self._shown[name], digest):
             return True
-        right = matches(self._users.get(name, self._nobody), password) and name in self._users
+        right = (
+            verify_password(self._users.get(name, self._nobody), password) and name in self._users
+        )
         if right:
             self._shown[name] = digest
         return right
@@ -109,16 +111,16 @@ class AccessMiddleware:
         """Handle one request."""
         request = Request(scope)
         if _from_elsewhere(request):
-            await problem(request, 403, ELSEWHERE)(scope, receive, send)
+            await problem_response(request, 403, ELSEWHERE)(scope, receive, send)
             return
         said = request.headers.get("authorization", "")
         address = request.client.host if request.client else ""
         try:
             scope["user"] = await run_in_threadpool(self._access.admit, said, address)
         except WebAccessDenied as error:
-            told = problem(request, 401, f"{error}", {"WWW-Authenticate": REALM})
+            told = problem_response(request, 401, f"{error}", {"WWW-Authenticate": REALM})
         except LoginDelayed as error:
-            told = problem(request, 429, f"{error}", {"Retry-After": str(error.seconds)})
+            told = problem_response(request, 429, f"{error}", {"Retry-After": str(error.seconds)})
         else:
             await self._app(scope, receive, send)
             return

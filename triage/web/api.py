@@ -32,7 +32,7 @@ class Api:
 
     def cases(self, request: Request) -> Response:
         """Answer a search with the nearest cases."""
-        search = read_search(fields(request))
+        search = read_search(query_fields(request))
         return JSONResponse(as_json(self.looks.search(self.encoder, search, request.user)))
 
     def case(self, request: Request) -> Response:
@@ -46,7 +46,7 @@ class Api:
         return JSONResponse(asdict(self.looks.resolve(key, report, request.user)))
 
 
-def fields(request: Request) -> dict[str, str]:
+def query_fields(request: Request) -> dict[str, str]:
     """Return the fields of a query; raise QuestionUnclear if one stands there twice."""
     said = request.query_params.multi_items()
     if len(said) != len(request.query_params):

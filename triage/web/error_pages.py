@@ -22,7 +22,7 @@ SENTENCES = {
 AGAIN_S = "5"
 
 
-def problem(
+def problem_response(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the answer that tells what is wrong, as the one who asks can read it."""
@@ -31,36 +31,40 @@ def problem(
         told = {"title": title, "status": status, "detail": detail}
         kind = "application/problem+json"
         return JSONResponse(told, status, headers=headers, media_type=kind)
-    page = render("problem.html", title=title, detail=detail)
+    page = render("problem_response.html", title=title, detail=detail)
     return HTMLResponse(page, status, headers=headers)
 
 
 def unclear(request: Request, error: Exception) -> Response:
     """Answer what cannot be read."""
-    return problem(request, 400, str(error))
+    return problem_response(request, 400, str(error))
 
 
 def unknown(request: Request, error: Exception) -> Response:
     """Answer a question for a case that there is not."""
-    return problem(request, 404, str(error))
+    return problem_response(request, 404, str(error))
 
 
 def unavailable(request: Request, _error: Exception) -> Response:
     """Answer while the ledger does not."""
     detail = "the ledger did not answer: try again in a moment"
-    return problem(request, 503, detail, {"Retry-After": AGAIN_S})
+    return problem_response(request, 503, detail, {"Retry-After": AGAIN_S})
 
 
 def refused(request: Request, error: Exception) -> Response:
     """Answer what the routes refuse."""
     assert isinstance(error, HTTPException)  # noqa: S101 - HANDLERS says so
     status = HTTPStatus(error.status_code)
-    return problem(request, status, SENTENCES.get(status, status.description), error.headers)
+    return problem_response(
+        request, status, SENTENCES.get(status, status.description), error.headers
+    )
 
 
 def defect(request: Request, _error: Exception) -> Response:
     """Answer where we broke; the log says where."""
-    return problem(request, 500, "this is a defect: please tell who looks after this worker")
+    return problem_response(
+        request, 500, "this is a defect: please tell who looks after this worker"
+    )
 
 
 HANDLERS = {

@@ -15,7 +15,7 @@ DOUBLINGS = 10  #: of a second, more than the longest wait
 FORGOTTEN_S = 3600.0  #: a failure, after the wait that it brought
 MOST = 10_000  #: kept; the oldest make room
 
-Who = tuple[str, str]  #: a name that was said, and the address it came from
+LoginKey = tuple[str, str]  #: a name that was said, and the address it came from
 
 
 @dataclass
@@ -31,14 +31,14 @@ class LoginThrottle:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: OrderedDict[Who, LoginFailures] = OrderedDict()
+        self._failures: OrderedDict[LoginKey, LoginFailures] = OrderedDict()
 
-    def wait_s(self, who: Who) -> float:
+    def wait_s(self, who: LoginKey) -> float:
         """Return how long somebody still has to wait; 0 if not at all."""
         known = self._failures.get(who)
         return max(0.0, known.until - self._clock.now()) if known else 0.0
 
-    def failed(self, who: Who) -> None:
+    def failed(self, who: LoginKey) -> None:
         """Count a failure."""
         now = self._clock.now()
         known = self._failures.pop(who, LoginFailures())
@@ -50,7 +50,7 @@ class LoginThrottle:
         if len(self._failures) > MOST:
             self._failures.popitem(last=False)
 
-    def succeeded(self, who: Who) -> None:
+    def succeeded(self, who: LoginKey) -> None:
         """Forget the failures of somebody who is who they say."""
         self._failures.pop(who, None)
 

@@ -20,7 +20,7 @@ from triage.cases.search import FIELDS, CaseMatch, read_search
 from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
 from triage.domain.finding import Finding
 from triage.ports.encoder import Encoder
-from triage.web.api import fields
+from triage.web.api import query_fields
 from triage.web.templates import render
 
 STYLE = Path(__file__).parent / "style.css"
@@ -49,7 +49,7 @@ class Page:
         found: Sequence[CaseMatch] | None = None
         status, error = HTTPStatus.OK, ""
         try:
-            said = fields(request)
+            said = query_fields(request)
             if said:
                 found = self.looks.search(self.encoder, read_search(said), request.user)
         except (QuestionUnclear, CaseUnknown) as wrong:

@@ -15,14 +15,14 @@ SALT_BYTES, HASH_BYTES = 16, 32
 ROOM = 2  #: the memory that scrypt may take, in what it needs
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return what the settings keep of a password."""
     salt = secrets.token_bytes(SALT_BYTES)
     made = _scrypt(password, salt, COST, BLOCK, PARALLEL)
     return f"scrypt${COST}${BLOCK}${PARALLEL}${salt.hex()}${made.hex()}"
 
 
-def matches(kept: str, password: str) -> bool:
+def verify_password(kept: str, password: str) -> bool:
     """Tell whether a password is the one that is kept."""
     _, cost, block, parallel, salt, made = kept.split("$")
     found = _scrypt(password, bytes.fromhex(salt), int(cost), int(block), int(parallel))

@@ -18,7 +18,7 @@ from triage.config import (
 )
 from triage.destinations import KINDS
 from triage.domain.errors import ConfigurationError
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 TWICE = """destinations:
   - {name: a, ae_title: A, host: h, port: 1}
@@ -325,7 +325,7 @@ def test_a_password_that_is_not_hashed_is_refused_and_not_repeated(tmp_path: Pat
 
 
 def test_hashed_passwords_are_not_shown() -> None:
-    users = {"anna": hashed("correct horse battery")}
+    users = {"anna": hash_password("correct horse battery")}
     told = shown(Settings(web=WebSettings(users=users)))
     assert '"anna":"scrypt$***"' in told
     assert users["anna"] not in told

@@ -52,7 +52,7 @@ from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 from triage.telemetry.metrics import RejectionReason
 from triage.web.access import SESSION_S, WebAccess, WebAccessDenied
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 PACS = AuditPeer("PACS", "10.1.2.3", ae_title="PACS")
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -245,7 +245,7 @@ def test_a_token_that_is_wrong_is_a_failed_login(ledger: SqlLedger, told: FakeTr
 def test_logins_and_failures_are_told_and_passwords_never(
     told: FakeTrail, clock: FakeClock
 ) -> None:
-    access = WebAccess({"anna": hashed(PASSWORD)}, clock, told)
+    access = WebAccess({"anna": hash_password(PASSWORD)}, clock, told)
     for _ in range(3):
         access.admit(basic("anna", PASSWORD), "10.0.0.1")
     access.admit(basic("anna", PASSWORD), "10.0.0.2")

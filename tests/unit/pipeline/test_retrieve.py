@@ -17,7 +17,7 @@ from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, InstanceRefu
 from triage.domain.hours import opens_in_s
 from triage.pipeline.retrieve import STUDY_TRIES, RetrieveLimits, RetrieveOutcome, StudyRetriever
 from triage.ports.archive import StudyDownload
-from triage.store.download import FolderDownloadTarget, sole_pull
+from triage.store.download import FolderDownloadTarget, lock_download_folder
 
 UID = uid("study")
 Fetch = Callable[[StudyDownload], RetrieveResponse]
@@ -61,7 +61,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    with sole_pull(tmp_path / "into"):
+    with lock_download_folder(tmp_path / "into"):
         yield tmp_path / "into"
 
 
@@ -323,12 +323,12 @@ def test_what_an_archive_passes_over_is_looked_at(
 
 
 def test_two_pulls_do_not_share_a_folder(folder: Path) -> None:
-    with pytest.raises(Exception, match="another pull works on"), sole_pull(folder):
+    with pytest.raises(Exception, match="another pull works on"), lock_download_folder(folder):
         pass
 
 
 def test_what_another_left_half_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".pulling" / UID).mkdir(parents=True)
     (tmp_path / ".pulling" / "half").write_bytes(b"half")
-    with sole_pull(tmp_path):
+    with lock_download_folder(tmp_path):
         assert [path.name for path in (tmp_path / ".pulling").iterdir()] == ["lock"]

@@ -7,10 +7,10 @@ import pytest
 from tests.fakes import FakeClock
 from triage.web.access import LoginDelayed, WebAccess, WebAccessDenied
 from triage.web.login_throttle import FREE
-from triage.web.passwords import hashed
+from triage.web.passwords import hash_password
 
 PASSWORD = "correct: horse"
-KEPT = hashed(PASSWORD)
+KEPT = hash_password(PASSWORD)
 HERE = "10.0.0.1"
 
 
