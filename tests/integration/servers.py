@@ -56,6 +56,12 @@ class Orthanc:
         with urllib.request.urlopen(url, text.encode()) as answer:
             return json.loads(answer.read())
 
+    def upload(self, part10: bytes) -> None:
+        """Store a Part 10 file over its REST interface."""
+        url = f"http://{HOST}:{self.http_port}/instances"
+        with urllib.request.urlopen(url, part10):
+            pass
+
     def empty(self) -> None:
         """Have it forget everything."""
         for patient in self.get("/patients"):
