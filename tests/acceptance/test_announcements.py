@@ -8,8 +8,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
 )
 
+from tests.acceptance.completeness import QUIET_S, site, status
 from tests.acceptance.site import CALLED, CALLING, LiveSite, serving, storescu
-from tests.acceptance.test_completeness import QUIET_S, site, status
 from tests.builders.announcing import AnnouncingScanner, begun, ended
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from triage.cli.demo_site import REAL_STUDY, study_uids

@@ -11,13 +11,13 @@ import yaml
 from lxml import etree
 from pydicom import dcmread
 
+from tests.acceptance.planted import PLANTED, STRANGER, planted
 from tests.acceptance.site import CALLED, WORKERS, LiveSite, configure, serving, storescu
-from tests.acceptance.test_metrics import PLANTED, STRANGER, planted
+from tests.builders.audit_events import SCHEMA
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from tests.integration.test_audit_syslog import SyslogRepository, rsyslog
+from tests.integration.syslog import SyslogRepository, rsyslog
 from tests.peers import peer
-from tests.unit.audit.test_message import SCHEMA
 from triage.audit.message import BOM
 from triage.cli.demo_site import free_port
 from triage.domain.study import State

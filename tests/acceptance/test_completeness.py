@@ -1,15 +1,11 @@
 """A study is taken when it is there, not when time has passed, and `status` says why (peers 1)."""
 
-import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 from pynetdicom import AE, evt
@@ -18,15 +14,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModelInstance,
 )
 
-from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
+from tests.acceptance.completeness import QUIET_S, site, status
+from tests.acceptance.site import CALLED, CALLING, serving, storescu
 from tests.builders.hearts import instances
 from tests.builders.images import part10
 from tests.integration.servers import HOST, Orthanc, orthanc, wait_until
 from triage.dimse.store_scu import StorePeer, send
 from triage.domain.study import State
 from triage.phantom.habits import Vendor
-
-QUIET_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +31,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for each in instances(Vendor.SIEMENS):
         (folder / f"{each.SOPInstanceUID}.dcm").write_bytes(part10(each))
     return sorted(folder.iterdir())
-
-
-def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> LiveSite:
-    """Write the configuration of a site that waits so."""
-    running = configure(folder, pacs)
-    content = yaml.safe_load(running.config.read_text())
-    content["receiver"] |= {"quiet_s": quiet_s, "complete": complete}
-    running.config.write_text(yaml.safe_dump(content))
-    return running
-
-
-def status(site: LiveSite) -> str:
-    (study,) = site.studies()
-    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
-    return subprocess.run(
-        [*command, study.study_uid],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "250"},
-    ).stdout
 
 
 def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(

@@ -2,7 +2,6 @@
 
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 from pydicom.uid import UID
 
+from tests.acceptance.planted import FILES, PLANTED, STRANGER, planted
 from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import REAL_STUDY, free_port
+from triage.cli.demo_site import free_port
 from triage.domain.study import State
 
-FILES = sorted(REAL_STUDY.rglob("*.dcm"))
-STRANGER = "STRANGER42"
-PLANTED = {"PatientName": "Planted^Name", "PatientID": "PLANTED-4711", "AccessionNumber": "PLANT99"}
 Samples = dict[tuple[str, ...], float]
 
 
@@ -50,16 +47,6 @@ def samples(text: str) -> Samples:
 
 def seen(site: LiveSite) -> Samples:
     return samples(scraped(site))
-
-
-def planted(folder: Path) -> Iterator[Path]:
-    """Yield the files of a study that names its patient, one twice and one damaged."""
-    for path in FILES:
-        dataset = dcmread(path)
-        for keyword, value in PLANTED.items():
-            setattr(dataset, keyword, value)
-        dataset.save_as(folder / path.name.replace("phase", path.parent.name))
-        yield folder / path.name.replace("phase", path.parent.name)
 
 
 def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from receivers.listener import SILENT_MAX
 from tests.builders.images import image
-from tests.integration.gates import Cost, ask, cost, gate, silent
+from tests.integration.gates import Cost, ask, cost, gate, silent, written
+from tests.integration.scp import dcmtk
 from tests.integration.servers import wait_until
-from tests.integration.test_c_store import dcmtk
-from tests.integration.test_gate import written
 from triage.dimse.statuses import StoreStatus
 
 CONNECTIONS = 10_000

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.ledgers import SOURCE
+from tests.contract.ledgers import SOURCE, numbered_receipt
 from tests.integration.postgres import Postgres, postgres
-from tests.integration.test_shared_ledger import receipt
 from triage.runtime.clock import SystemClock
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
@@ -29,7 +28,7 @@ RECEIVERS = 2
 
 def send(ledger: SqlLedger, study: int) -> None:
     for number in range(INSTANCES):
-        ledger.record(receipt(f"2.25.{study}", number), SOURCE)
+        ledger.record(numbered_receipt(f"2.25.{study}", number), SOURCE)
 
 
 def receive(url: str, first: int, associations: int, gate: Barrier | None = None) -> float:

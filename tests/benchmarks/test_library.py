@@ -23,8 +23,8 @@ from pgvector.psycopg import register_vector
 from psycopg import connect
 from sqlalchemy import insert
 
+from tests.contract.exact_libraries import look_while_two_add
 from tests.integration.postgres import Postgres
-from tests.unit.store.test_exact_library import look_while_two_add
 from triage.domain.case import Case, Filter
 from triage.ports.encoder import Embedding
 from triage.ports.library import Library

@@ -3,13 +3,14 @@
 from tests.builders.images import image, part10
 from triage.dicom.header import read_identity
 from triage.domain.delivery import Product
-from triage.domain.instance import Receipt, ReceiptOutcome, Source
+from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.ledger import Ledger
 
 SOURCE = Source("PACS", "127.0.0.1")
 PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", b"report")
 HOLDER = "worker:1"
+MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 def receipt(study: str = "study", number: int = 1) -> Receipt:
@@ -53,3 +54,11 @@ def assessed(ledger: Ledger, *destinations: str) -> tuple[StudyRevision, list[in
     )
     assert due is not None
     return current(ledger, study.study_uid), list(due)
+
+
+def numbered_receipt(study_uid: str, number: int) -> Receipt:
+    """Return the receipt of an instance whose UIDs are made from numbers, without a file."""
+    identity = Identity(
+        study_uid, f"{study_uid}.0", MR, f"{study_uid}.{number}", "MR", is_image=True
+    )
+    return Receipt(identity, f"{study_uid}/{number}.dcm", "d" * 64, ReceiptOutcome.NEW)

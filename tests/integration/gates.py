@@ -15,6 +15,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 import receivers.c_store
+from tests.builders.images import image, part10
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
 from triage.cli.demo_site import free_port
@@ -126,3 +127,11 @@ def cost() -> Cost:
     process = psutil.Process()
     memory = process.memory_info().rss / 1e6
     return Cost(threading.active_count(), process.num_fds(), memory)
+
+
+def written(folder: Path, count: int) -> Path:
+    """Return a folder with so many instances of one study."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.dcm").write_bytes(part10(image(number=number)))
+    return folder

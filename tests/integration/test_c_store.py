@@ -1,48 +1,31 @@
 """The receiver against real senders: DCMTK, and pynetdicom where bytes must be wrong."""
 
-import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.uid import UID, EnhancedMRImageStorage, JPEG2000Lossless, MRImageStorage
-from pynetdicom import AE
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
 import receivers.c_store
 from tests.builders.images import SIDE, image, part10, uid
 from tests.fakes import FakeClock
+from tests.integration.scp import ListeningScp, associated, dcmtk, stored
 from tests.integration.servers import HOST, wait_until
-from tests.peers import peer, real_data, unavailable
+from tests.peers import real_data, unavailable
 from triage.cli.demo_site import free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import LedgerUnavailable
 from triage.pipeline.intake import Intake
-from triage.pipeline.open_associations import OpenAssociations
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
-
-
-@dataclass(frozen=True)
-class ListeningScp:
-    """A receiver with its ledger and spool."""
-
-    port: int
-    ledger: SqlLedger
-    state: Path
-    associations: OpenAssociations
-
-    def kept(self) -> set[bytes]:
-        return {path.read_bytes() for path in (self.state / "spool").rglob("*.dcm")}
 
 
 def listening(state: Path, spool: FileSpool) -> Iterator[ListeningScp]:
@@ -58,31 +41,6 @@ def listening(state: Path, spool: FileSpool) -> Iterator[ListeningScp]:
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path, FileSpool(tmp_path))
-
-
-def dcmtk(
-    program: str, port: int, *arguments: str, calling: str = "PACS", called: str = "CMRTRIAGE"
-) -> subprocess.CompletedProcess[str]:
-    command = [peer(program), "-v", "-aet", calling, "-aec", called, HOST, str(port), *arguments]
-    environment = {**os.environ, "TCP_NODELAY": "1"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
-def associated(port: int, *sop_classes: str) -> Association:
-    ae = AE(ae_title="PACS")
-    for sop_class in sop_classes or (MRImageStorage,):
-        ae.add_requested_context(sop_class)
-    association = ae.associate(HOST, port, ae_title="CMRTRIAGE")
-    assert association.is_established
-    return association
-
-
-def stored(port: int, *datasets: Dataset) -> list[int]:
-    """Return the status of each C-STORE on one association."""
-    association = associated(port)
-    statuses = [association.send_c_store(each).Status for each in datasets]
-    association.release()
-    return statuses
 
 
 def test_an_echo_is_answered(receiver: ListeningScp) -> None:

@@ -13,9 +13,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
-from tests.integration.certificates import Signed
+from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc, wait_until
-from tests.integration.test_tls import TlsWorld, world
 from tests.peers import peer
 from triage.cli.demo_site import free_port
 from triage.config import DicomDestination, PacsTls
@@ -24,7 +23,6 @@ from triage.domain.delivery import Product
 from triage.domain.errors import ConfigurationError, DestinationUnreachable
 from triage.reports.structured_report import build
 
-__all__ = ["world"]  # the fixture
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # of pynetdicom
 )

@@ -15,8 +15,7 @@ from tests.builders.images import image, uid
 from tests.fakes import FakeClock
 from tests.integration.certificates import Authority
 from tests.integration.gates import CALLED, ask, cost, gate, silent
-from tests.integration.servers import HOST, wait_until
-from tests.integration.test_fast_store import (
+from tests.integration.raw_peer import (
     COMMAND,
     LAST,
     P_DATA,
@@ -27,6 +26,7 @@ from tests.integration.test_fast_store import (
     pdu,
     pdv,
 )
+from tests.integration.servers import HOST, wait_until
 from triage.cli.demo_site import free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus

@@ -46,10 +46,10 @@ from pydicom.uid import (
 
 from receivers.admission import Admission
 from receivers.listener import SILENT_MAX, SPARE
-from tests.builders.images import image, part10
-from tests.integration.gates import answer, ask, cost, gate, is_closed, silent
+from tests.builders.images import image
+from tests.integration.gates import answer, ask, cost, gate, is_closed, silent, written
+from tests.integration.scp import dcmtk
 from tests.integration.servers import wait_until
-from tests.integration.test_c_store import dcmtk
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import CLASSES
 
@@ -116,14 +116,6 @@ def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
         assert association.send_c_store(private).Status == StoreStatus.SUCCESS
         association.release()
         assert len(ours.files()) == 1
-
-
-def written(folder: Path, count: int) -> Path:
-    """Return a folder with so many instances of one study."""
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"{number}.dcm").write_bytes(part10(image(number=number)))
-    return folder
 
 
 def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:

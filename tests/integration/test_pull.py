@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -18,6 +17,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
+from tests.integration.retrieval import command, configured, fetched, names, opened
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
 from triage.__main__ import main
@@ -32,7 +32,7 @@ from triage.pipeline.backpressure import REMEMBERED_S
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
-from triage.runtime.retrieval import open_puller, passing_shelf
+from triage.runtime.retrieval import passing_shelf
 from triage.runtime.storage import notice_of, open_ledger, open_spool
 from triage.store.download import FolderDownloadTarget, lock_download_folder
 from triage.telemetry import logs
@@ -101,17 +101,6 @@ def archive(pacs: Orthanc, way: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def configured(tmp_path: Path, **archives: Any) -> Path:
-    path = tmp_path / "triage.yaml"
-    content = {"state_dir": str(tmp_path / "state"), "archives": archives, "log": "json"}
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-def command(config: Path, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "triage", "--config", str(config), "pull", *map(str, arguments)]
-
-
 def pull(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(config, "--from", "pacs", *arguments),
@@ -120,22 +109,6 @@ def pull(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, "COLUMNS": "250"},
     )
-
-
-def fetched(folder: Path) -> dict[str, set[str]]:
-    return {
-        each.name: {path.stem for path in each.glob("*.dcm")}
-        for each in folder.iterdir()
-        if not each.name.startswith(".")
-    }
-
-
-def names(images: list[Dataset]) -> set[str]:
-    return {str(each.SOPInstanceUID) for each in images}
-
-
-def opened(config: Path) -> StudyRetriever:
-    return open_puller(load(config, {}), "pacs")
 
 
 @pytest.fixture(params=WAYS)

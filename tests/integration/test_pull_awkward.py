@@ -24,8 +24,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeClock
+from tests.integration.retrieval import command, configured, fetched, names, opened
 from tests.integration.servers import HOST, wait_until
-from tests.integration.test_pull import command, configured, fetched, names, opened
 from triage.cli.demo_site import free_port
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError

@@ -16,13 +16,20 @@ import pytest
 from sqlalchemy import Connection, update
 
 from tests.contract import ledgers
-from tests.contract.ledgers import HOLDER, SOURCE, assessed, assessing, received
+from tests.contract.ledgers import (
+    HOLDER,
+    MR,
+    SOURCE,
+    assessed,
+    assessing,
+    numbered_receipt,
+    received,
+)
 from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
 from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
 from triage.domain.errors import LedgerUnavailable
-from triage.domain.instance import Identity, Receipt, ReceiptOutcome
 from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.runtime.clock import SystemClock
 from triage.store import database as database_module
@@ -39,14 +46,6 @@ DESTINATIONS = {"pacs": ["application/dicom"], "archive": ["application/dicom"]}
 AT_MOST_S = 120.0
 LEASE_S = LONGEST_WAIT_S  #: longer than all of it takes
 AT = FakeClock().now()
-MR = "1.2.840.10008.5.1.4.1.1.4"
-
-
-def receipt(study_uid: str, number: int) -> Receipt:
-    identity = Identity(
-        study_uid, f"{study_uid}.0", MR, f"{study_uid}.{number}", "MR", is_image=True
-    )
-    return Receipt(identity, f"{study_uid}/{number}.dcm", "d" * 64, ReceiptOutcome.NEW)
 
 
 def products_of(study: StudyRevision) -> list[Product]:
@@ -78,7 +77,9 @@ class Hand:
         arrivals = list(product(STUDIES, range(INSTANCES)))
         random.Random(0).shuffle(arrivals)
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda each: self.ledger.record(receipt(*each), SOURCE), arrivals))
+            list(
+                pool.map(lambda each: self.ledger.record(numbered_receipt(*each), SOURCE), arrivals)
+            )
 
     def judge(self) -> None:
         for study in self.ledger.studies(State.RECEIVING):
@@ -189,8 +190,8 @@ def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
     shared: SqlLedger, before: int
 ) -> None:
     for number in range(before):
-        shared.record(receipt("2.25.1", number), SOURCE)
-    new = receipt("2.25.1", 9)
+        shared.record(numbered_receipt("2.25.1", number), SOURCE)
+    new = numbered_receipt("2.25.1", 9)
     study = overtaking(
         shared,
         lambda connection: rows.record(connection, new, SOURCE, AT),
@@ -332,7 +333,7 @@ def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: Fa
             number = next(numbers)
             while not ended.is_set():
                 try:
-                    ledger.record(receipt("2.25.1", number), SOURCE)
+                    ledger.record(numbered_receipt("2.25.1", number), SOURCE)
                 except LedgerUnavailable:
                     refused += 1
                     time.sleep(0.05)

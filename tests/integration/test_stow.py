@@ -18,66 +18,20 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 from requests import HTTPError, Session
 
-import receivers.stow
 from receivers.stow import app, server
 from receivers.stow.access import kept
 from receivers.stow.answer import JSON, XML
 from tests.builders.images import image, part10, uid
-from tests.fakes import FakeClock
 from tests.integration.certificates import Authority
 from tests.integration.servers import HOST, orthanc, wait_until
+from tests.integration.stow import TOKEN, ListeningStow, end, listening
 from tests.peers import peer
-from triage.cli.demo_site import free_port
-from triage.config import ReceiverSettings, StowSender, StowSettings
+from triage.config import StowSender
 from triage.domain.errors import ConfigurationError, HeldBack, LedgerUnavailable, SpoolFull
-from triage.pipeline.intake import Intake
-from triage.store.ledger import SqlLedger
-from triage.store.spool import FileSpool
 
-TOKEN = "a token of 32 random bytes"
 BOUNDARY = "b0undary"
 RELATED = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
 ORTHANC_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
-
-
-@dataclass(frozen=True)
-class ListeningStow:
-    """A receiver with its ledger and spool."""
-
-    port: int
-    ledger: SqlLedger
-    state: Path
-    intake: Intake
-    serving: server.RunningStowServer
-    scheme: str = "http"
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://{HOST}:{self.port}"
-
-    def kept(self) -> set[bytes]:
-        return {path.read_bytes() for path in (self.state / "spool").glob("*.*/*.dcm")}
-
-    def on_the_way(self) -> list[Path]:
-        return list((self.state / "spool" / "incoming").iterdir())
-
-    def client(self) -> DICOMwebClient:
-        return DICOMwebClient(self.url, headers={"Authorization": f"Bearer {TOKEN}"})
-
-
-def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
-    ledger = SqlLedger.in_folder(state, FakeClock())
-    senders = {"MR1": StowSender(token=kept(TOKEN))}
-    settings = StowSettings.model_validate({"port": free_port(), "senders": senders, **stow})
-    intake = Intake(FileSpool(state), ledger)
-    serving = receivers.stow.start(intake, ReceiverSettings(stow=settings, **receiver), settings)
-    scheme = "https" if settings.certificate else "http"
-    return ListeningStow(settings.port, ledger, state, intake, serving, scheme)
-
-
-def end(receiver: ListeningStow) -> None:
-    receiver.serving.end()
-    receiver.ledger.close()
 
 
 @pytest.fixture(autouse=True)

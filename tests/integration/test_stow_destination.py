@@ -14,10 +14,9 @@ import pytest
 
 from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
-from tests.integration.certificates import Authority
+from tests.integration.certificates import Authority, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc
-from tests.integration.test_stow import TOKEN, end, listening
-from tests.integration.test_tls import TlsWorld, world
+from tests.integration.stow import TOKEN, end, listening
 from tests.peers import peer
 from triage.config import StowDestination, shown
 from triage.config.site import Settings
@@ -26,7 +25,6 @@ from triage.domain.delivery import Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
 from triage.reports.structured_report import build
 
-__all__ = ["world"]  # the fixture
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 LOGIN = "Bearer " + TOKEN.replace(" ", "-")
 

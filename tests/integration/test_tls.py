@@ -5,7 +5,6 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -17,40 +16,14 @@ from pynetdicom.association import Association
 
 from receivers.listener import SPARE
 from tests.builders.images import image
-from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
+from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
+from tests.integration.scp import dcmtk
 from tests.integration.servers import HOST, wait_until
-from tests.integration.test_c_store import dcmtk
 from triage.cli.demo_site import free_port
 from triage.dimse.association import SUITES
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import ConfigurationError
-
-
-@dataclass(frozen=True)
-class TlsWorld:
-    """Who signs for whom."""
-
-    ours: Authority
-    server: Signed
-    client: Signed
-    other_client: Signed
-    expired: Signed
-    stranger: Signed  #: signed by somebody else
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> TlsWorld:
-    folder = tmp_path_factory.mktemp("certificates")
-    ours, theirs = Authority(folder, "ours"), Authority(folder, "theirs")
-    return TlsWorld(
-        ours=ours,
-        server=ours.sign("server"),
-        client=ours.sign("pacs"),
-        other_client=ours.sign("mr1"),
-        expired=ours.sign("late", EXPIRED_DAYS),
-        stranger=theirs.sign("pacs"),
-    )
 
 
 @contextmanager

@@ -1,19 +1,18 @@
 import base64
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.unit.audit.events import EVENTS, PACS, STUDY
+from tests.builders import audit_events
+from tests.builders.audit_events import EVENTS, PACS, SCHEMA, STUDY
 from triage.audit.message import BOM, Author, line, xml
 from triage.domain import audit
 from triage.domain.audit import AuditedStudyObject, AuditEvent, AuditPeer
 
-SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit_message.rng")))
 AUTHOR = Author("triage-1", "hospital", "CMRTRIAGE", "worker-1", 4242)
 AT = 1_700_000_000.25
 
@@ -40,7 +39,7 @@ def test_every_function_that_makes_an_event_is_among_them() -> None:
         for name, each in inspect.getmembers(audit, inspect.isfunction)
         if not name.startswith("_") and each.__annotations__.get("return") is AuditEvent
     }
-    text = Path(inspect.getfile(read)).with_name("events.py").read_text()
+    text = inspect.getsource(audit_events)
     assert makers == set(re.findall(r"audit\.([a-z_]+)\(", text))
 
 

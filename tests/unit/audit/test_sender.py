@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.audit_events import EVENTS
 from tests.fakes import FakeClock
 from tests.integration.servers import wait_until
-from tests.unit.audit.events import EVENTS
 from triage.audit.file import LineFile
 from triage.audit.message import Author
 from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, Sender

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.builders.audit_events import EVENTS
 from tests.fakes import FakeClock
-from tests.unit.audit.events import EVENTS
 from triage.audit.message import Author
 from triage.audit.spool import FileTrail
 from triage.domain import audit

@@ -38,9 +38,9 @@ from receivers.stow.answer import JSON, XML, StowFailureReason
 from receivers.stow.app import PIECE
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
-from tests.unit.audit.events import EVENTS
+from tests.builders.audit_events import EVENTS
+from tests.builders.report_codes import OURS
 from tests.unit.deploy.files import DEPLOY, between, table, text
-from tests.unit.reports.test_report_codes import OURS
 from triage import __version__
 from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders.gatherings import gathering
 from tests.builders.images import image, part10, uid
+from tests.builders.logins import PASSWORD, basic
 from tests.contract.ledgers import PRODUCT, assessed, received
 from tests.fakes import (
     FakeClock,
@@ -17,7 +18,6 @@ from tests.fakes import (
     FakeQueue,
     FakeTrail,
 )
-from tests.unit.web.test_access import PASSWORD, basic
 from triage.cases.case_access import CaseAccess
 from triage.cases.past import PastCases
 from triage.cases.search import read_search

@@ -5,30 +5,13 @@ from io import BytesIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
-from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import create_file_meta, decode, encode, encode_file_meta
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom.dsutils import create_file_meta, decode, encode_file_meta
 
 from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
+from tests.builders.command_sets import REQUEST, command
 
 uids = st.from_regex(r"[1-9]\.[1-9][0-9]{0,20}(\.[1-9][0-9]{0,5}){0,5}", fullmatch=True)
-REQUEST = Request(7, MRImageStorage, "1.2.3")
-
-
-def command(request: Request, *, mover: bool = False) -> bytes:
-    """Return the command set as pynetdicom writes it."""
-    primitive = C_STORE()
-    primitive.MessageID = request.message_id
-    primitive.AffectedSOPClassUID = UID(request.sop_class_uid)
-    primitive.AffectedSOPInstanceUID = UID(request.sop_instance_uid)
-    primitive.DataSet = BytesIO(b"\0\0")
-    if mover:
-        primitive.MoveOriginatorApplicationEntityTitle = "WORKSTATION"
-        primitive.MoveOriginatorMessageID = 3
-    message = C_STORE_RQ()
-    message.primitive_to_message(primitive)
-    return encode(message.command_set, is_implicit_vr=True, is_little_endian=True) or b""
 
 
 def decoded(content: bytes) -> Dataset:

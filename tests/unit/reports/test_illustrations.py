@@ -7,8 +7,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.builders.assessments import ROOT, STUDY_UID, evidence, mixed
+from tests.builders.content_tree import below, groups, named, value_of, values
 from tests.builders.reportings import OTHERS, PRIOR, all_flagged, reporting, with_similar
-from tests.unit.reports.test_structured_report import below, groups, named, value_of, values
 from triage.domain.assessment import Assessment, Disclosure, Flag, SimilarCase
 from triage.reports import codes, structured_report
 

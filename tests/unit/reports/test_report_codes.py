@@ -8,18 +8,12 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code as Concept
 
 from tests.builders.assessments import FINDINGS
+from tests.builders.report_codes import OURS, WRITTEN
 from triage.domain.assessment import Flag, Presence, Priority
 from triage.domain.finding import FindingCode
 from triage.reports import codes
 
-WRITTEN = [
-    *(value for value in vars(codes).values() if isinstance(value, Concept)),
-    *codes.FLAGS.values(),
-    *codes.PRESENCES.values(),
-    *codes.PRIORITIES.values(),
-]
 STANDARD = {c for c in WRITTEN if c.scheme_designator in {"DCM", "SCT", "UCUM"}}
-OURS = {c for c in WRITTEN if c.scheme_designator == codes.SCHEME}
 #: A tag of BCP 47, and a name that stands in TID 1500 itself, where the template judge looks it up.
 ELSEWHERE = {codes.ENGLISH, codes.EVALUATIONS}
 

@@ -1,6 +1,5 @@
 """The content tree says what the assessment says, and no more."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from math import inf, nan
@@ -9,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.sr.coding import Code as Concept
 
 from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
+from tests.builders.content_tree import below, groups, named, values
 from tests.builders.reportings import reporting
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.domain.finding import Examples
@@ -24,33 +23,6 @@ def report_on(assessment: Assessment) -> Dataset:
 
 def with_answer(**changes: Any) -> Assessment:
     return replace(mixed(), answers=(replace(ANSWERS[0], **changes),))
-
-
-def below(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        yield child
-        yield from below(child)
-
-
-def named(item: Dataset, name: Concept) -> list[Dataset]:
-    named_items = (i for i in below(item) if "ConceptNameCodeSequence" in i)
-    return [i for i in named_items if i.ConceptNameCodeSequence[0].CodeValue == name.value]
-
-
-def values(item: Dataset, name: Concept) -> list[Any]:
-    return [value_of(child) for child in named(item, name)]
-
-
-def value_of(item: Dataset) -> Any:
-    if item.ValueType == "CODE":
-        return item.ConceptCodeSequence[0].CodeMeaning
-    if item.ValueType == "NUM":
-        return item.MeasuredValueSequence[0].FloatingPointValue
-    return item.TextValue if item.ValueType == "TEXT" else item.UID
-
-
-def groups(report: Dataset) -> list[Dataset]:
-    return named(report, codes.GROUP)
 
 
 def overall(report: Dataset) -> Dataset:

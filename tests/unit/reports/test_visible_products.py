@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -12,24 +11,20 @@ import pytest
 
 from tests.builders.assessments import ROOT as UIDS
 from tests.builders.assessments import STUDY_UID
+from tests.builders.products import BUILDERS
 from tests.builders.reportings import KINDS, PRIOR, reporting, with_similar
 from tests.unit.reports.golden import page_text
 from triage.domain.assessment import Disclosure
-from triage.domain.delivery import Product
 from triage.domain.errors import StudyDeclined
-from triage.reports import fhir, hl7, pdf, secondary_capture
-from triage.reports.reporting import Reporting
+from triage.reports import fhir, hl7
 
 ROOT = Path(__file__).parents[3]
-BUILDERS: dict[str, Callable[[Reporting], Product]] = {
-    module.KIND: module.build for module in (pdf, secondary_capture, hl7, fhir)
-}
 BUILDER = pytest.mark.parametrize("kind", BUILDERS)
 ELSEWHERE = """
 import sys
 from hashlib import sha256
 from tests.builders.reportings import KINDS
-from tests.unit.reports.test_visible_products import BUILDERS
+from tests.builders.products import BUILDERS
 for kind in ("similar_cases", "japanese_name"):
     for build in BUILDERS.values():
         product = build(KINDS[kind]())

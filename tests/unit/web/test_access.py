@@ -4,18 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.builders.logins import PASSWORD, basic
 from tests.fakes import FakeClock
 from triage.web.access import LoginDelayed, WebAccess, WebAccessDenied
 from triage.web.login_throttle import FREE
 from triage.web.passwords import hash_password
 
-PASSWORD = "correct: horse"
 KEPT = hash_password(PASSWORD)
 HERE = "10.0.0.1"
-
-
-def basic(name: str, password: str, scheme: str = "Basic") -> str:
-    return f"{scheme} {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
 @pytest.fixture

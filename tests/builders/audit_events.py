@@ -1,5 +1,9 @@
 """Every kind of event, as it comes."""
 
+from pathlib import Path
+
+from lxml import etree
+
 from triage.domain import audit
 from triage.domain.audit import AuditedStudyObject, AuditOutcome, AuditPeer
 
@@ -33,3 +37,6 @@ EVENTS = {
     "deleted": audit.deleted(STUDY),
     "deleted by a person": audit.deleted(STUDY, "root"),
 }
+
+
+SCHEMA = etree.RelaxNG(etree.parse(Path(__file__).with_name("audit_message.rng")))

@@ -1,0 +1,34 @@
+"""A site that waits for evidence, and what `status` prints of its study."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.acceptance.site import LiveSite, configure
+from tests.integration.servers import Orthanc
+
+QUIET_S = 60
+
+
+def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> LiveSite:
+    """Write the configuration of a site that waits so."""
+    running = configure(folder, pacs)
+    content = yaml.safe_load(running.config.read_text())
+    content["receiver"] |= {"quiet_s": quiet_s, "complete": complete}
+    running.config.write_text(yaml.safe_dump(content))
+    return running
+
+
+def status(site: LiveSite) -> str:
+    (study,) = site.studies()
+    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
+    return subprocess.run(
+        [*command, study.study_uid],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "250"},
+    ).stdout
