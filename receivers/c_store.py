@@ -151,7 +151,7 @@ def _admit(
     except Exception:
         if not event.assoc.is_rejected:
             _reject(event.assoc, UNFORESEEN)
-            intake.metrics.turned_away(RejectionReason.DEFECT)
+            intake.metrics.count_rejection(RejectionReason.DEFECT)
         raise
 
 
@@ -197,7 +197,7 @@ def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
         status = _taken(event, intake, limit)
     finally:
         if status != StoreStatus.SUCCESS:
-            intake.metrics.refused(f"0x{status:04X}")
+            intake.metrics.count_refusal(f"0x{status:04X}")
     return status
 
 
@@ -222,7 +222,7 @@ def _source(event: evt.Event) -> Source:
 
 def _opened(event: evt.Event, intake: Intake) -> None:
     intake.associations.opened(id(event.assoc))
-    intake.metrics.accepted()
+    intake.metrics.count_association()
 
 
 def _ended(event: evt.Event, intake: Intake) -> None:

@@ -264,7 +264,7 @@ class FastSocket(GuardedSocket):
                 self._inbox.drop(size)
             status = self._status(arriving, request.sop_instance_uid)
         if status != StoreStatus.SUCCESS:
-            self._taking.intake.metrics.refused(f"0x{status:04X}")
+            self._taking.intake.metrics.count_refusal(f"0x{status:04X}")
         answer = response(request, status)
         pdv = PDV_HEADER.pack(len(answer) + 2, context, COMMAND | LAST) + answer
         self._connection.sendall(PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv)

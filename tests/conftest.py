@@ -16,7 +16,7 @@ from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pipeline.assess import Assessor
 from triage.pipeline.model_input import LoadedModel
-from triage.runtime.model import equipment
+from triage.runtime.model import build_equipment
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -75,7 +75,7 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
         ledger=ledger,
         queue=queue,
         model=LoadedModel(bundle, encoder, findings, questions(findings, bundle, prompts, {})),
-        equipment=equipment(SETTINGS),
+        equipment=build_equipment(SETTINGS),
         destinations=dict.fromkeys(("pacs", "archive"), ("application/dicom",)),
         holder="worker:1",
         lease_s=30,

@@ -45,7 +45,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TriageError as error:
-            terminal.complain(f"error: {error}")
+            terminal.warn(f"error: {error}")
             sys.exit(USAGE)
 
 

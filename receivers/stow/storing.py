@@ -131,7 +131,7 @@ class StowStore:
             stored = StowReference(identity.sop_class_uid, identity.sop_instance_uid)
             self.answer.stored.append(stored)
         else:
-            self._intake.metrics.refused(f"0x{reason:04X}")
+            self._intake.metrics.count_refusal(f"0x{reason:04X}")
             self.answer.fail(part.reference, reason)
 
     def _refusal(self, part: "_StowPart") -> StowFailureReason | None:

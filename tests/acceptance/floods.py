@@ -30,7 +30,7 @@ from tests.acceptance.site import CALLED, CALLING
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.dicom.header import data_set_of
 from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
@@ -91,7 +91,7 @@ class Flooded:
 
     folder: Path
     fast: bool
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     bounds: Mapping[str, object] = field(default_factory=dict)  #: settings of the receiver
     peak_mb: float = 0.0
     _process: "subprocess.Popen[bytes] | None" = None

@@ -15,7 +15,7 @@ import yaml
 
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.domain.study import ENDED, StudyRevision
 from triage.runtime.clock import SystemClock
@@ -97,7 +97,7 @@ def processes(mark: str, folder: str) -> list[psutil.Process]:
 def configure(folder: Path, pacs: Orthanc, **settings: object) -> LiveSite:
     """Write a site's configuration."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = find_free_port()
     content = {
         "state_dir": "state",
         "receiver": {"ae_title": CALLED, "port": port, "calling": [CALLING], "quiet_s": 3},

@@ -12,7 +12,7 @@ from tests.acceptance.completeness import QUIET_S, site, status
 from tests.acceptance.site import CALLED, CALLING, LiveSite, serving, storescu
 from tests.builders.announcing import AnnouncingScanner, begun, ended
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from triage.cli.demo_site import REAL_STUDY, study_uids
+from triage.cli.demo_site import REAL_STUDY, read_study_uids
 from triage.dicom.header import read_identity
 from triage.dimse.association import AT_ONCE
 from triage.dimse.statuses import ProcedureStepStatus
@@ -28,7 +28,7 @@ def says(site: LiveSite, what: str) -> int:
     association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
     scanner = AnnouncingScanner(association)
     if what == "begins":
-        (study_uid,) = study_uids(FILES)
+        (study_uid,) = read_study_uids(FILES)
         answer = scanner.begins("1.2.3.4", begun(study_uid))
     else:
         uids = [read_identity(path.read_bytes()).sop_instance_uid for path in FILES]

@@ -19,7 +19,7 @@ from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.integration.syslog import SyslogRepository, rsyslog
 from tests.peers import peer
 from triage.audit.message import BOM
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.study import State
 from triage.web.passwords import hash_password
 
@@ -71,7 +71,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
     tmp_path: Path, pacs: Orthanc
 ) -> None:
     authority = Authority(tmp_path, "authority")
-    web = free_port()
+    web = find_free_port()
     with rsyslog(tmp_path / "rsyslog", authority, authority.sign("audit"), "x509/name") as server:
         server.kill()
         ours = authority.sign("triage")

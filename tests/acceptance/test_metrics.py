@@ -15,7 +15,7 @@ from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving,
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.study import State
 
 Samples = dict[tuple[str, ...], float]
@@ -23,7 +23,7 @@ Samples = dict[tuple[str, ...], float]
 
 @pytest.fixture(params=[False, True], ids=["plain", "fast"])
 def site(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> LiveSite:
-    running = configure(tmp_path / "site", pacs, metrics={"port": free_port()})
+    running = configure(tmp_path / "site", pacs, metrics={"port": find_free_port()})
     content = yaml.safe_load(running.config.read_text())
     content["receiver"]["fast"] = request.param
     running.config.write_text(yaml.safe_dump(content))

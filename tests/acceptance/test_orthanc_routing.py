@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.site import CALLED, LiveSite, configure, serving
 from tests.integration.servers import HOST, Orthanc, orthanc
-from triage.cli.demo_site import REAL_STUDY, free_port
+from triage.cli.demo_site import REAL_STUDY, find_free_port
 from triage.domain.study import State
 
 GUIDE = Path(__file__).parents[2] / "deploy" / "README.md"
@@ -21,7 +21,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveSite,
     folder = tmp_path_factory.mktemp("orthanc")
     (script,) = re.findall(r"```lua\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     (folder / "route.lua").write_text(script)
-    site_port = free_port()
+    site_port = find_free_port()
     with ExitStack() as running:
         pacs = running.enter_context(
             orthanc(

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from receivers.stow.access import kept
 from tests.acceptance.site import configure, serving
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.study import ENDED, State
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw
@@ -26,7 +26,7 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     dropped = write_study(tmp_path / "dropped", draw(6))
     running = configure(tmp_path / "site", pacs)
     content = yaml.safe_load(running.config.read_text())
-    port = free_port()
+    port = find_free_port()
     stow = {"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}}
     folder = {"path": "incoming", "settle_s": 1, "every_s": 0.5, "after": "move"}
     content["receiver"] |= {"stow": stow, "folder": folder}

@@ -32,7 +32,7 @@ from tests.builders.marked import DATES, found_in, mark, marks, word
 from tests.builders.small_studies import small_study
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS, free_port
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
 from triage.domain.study import ENDED, State
 from triage.web.passwords import hash_password
 
@@ -97,7 +97,7 @@ def lived(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 
 
 def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
-    ports = {name: free_port() for name in ("stow", "web", "metrics")}
+    ports = {name: find_free_port() for name in ("stow", "web", "metrics")}
     site = configure(
         folder,
         pacs,
@@ -109,7 +109,7 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
         metrics={"port": ports["metrics"]},
     )
     content = yaml.safe_load(site.config.read_text())
-    down = {"name": "down", "ae_title": "DOWN", "host": HOST, "port": free_port()}
+    down = {"name": "down", "ae_title": "DOWN", "host": HOST, "port": find_free_port()}
     content["destinations"].append(down)
     content["receiver"] |= {
         "stow": {"port": ports["stow"], "senders": {"MR1": {"token": kept(TOKEN)}}},

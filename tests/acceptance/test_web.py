@@ -27,14 +27,14 @@ from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cases.keys import case_key, patient_key
 from triage.cases.past import PastCases
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS, free_port
+from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
 from triage.config import load
 from triage.domain.case import Case
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.runtime.clock import SystemClock
-from triage.runtime.storage import open_past
+from triage.runtime.storage import open_past_cases
 from triage.store.ledger import SqlLedger
 from triage.web.login_throttle import FREE
 from triage.web.passwords import hash_password
@@ -114,7 +114,7 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
     settings.state_dir.mkdir()
     SqlLedger.in_folder(settings.state_dir, SystemClock()).close()
     bundle = open_bundle(DRAWN_HEARTS)
-    past, encoder = open_past(settings, bundle), OnnxEncoder(bundle, "cpu")
+    past, encoder = open_past_cases(settings, bundle), OnnxEncoder(bundle, "cpu")
     words = [encoder.encode_text(finding.prompts[0]) for finding in FINDINGS]
     drawn = np.random.default_rng(0)
     for number in range(COUNT):
@@ -145,7 +145,7 @@ def answering(pages: Pages) -> Iterator[Pages]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    with answering(filled(tmp_path_factory.mktemp("site"), free_port())) as running:
+    with answering(filled(tmp_path_factory.mktemp("site"), find_free_port())) as running:
         yield running
 
 
@@ -216,7 +216,7 @@ def test_passwords_go_over_tls_where_there_is_a_certificate(tmp_path: Path) -> N
     files = ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([peer("openssl"), *made, *named, *files], check=True, capture_output=True)
     tls = {"certificate": str(certificate), "key": str(key)}
-    with answering(filled(tmp_path, free_port(), **tls)) as pages:
+    with answering(filled(tmp_path, find_free_port(), **tls)) as pages:
         pages.scheme = "https"
         assert pages.ask("/")[0] == 200
         with pytest.raises(OSError, match="."):
@@ -224,7 +224,7 @@ def test_passwords_go_over_tls_where_there_is_a_certificate(tmp_path: Path) -> N
 
 
 def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) -> None:
-    port = free_port()
+    port = find_free_port()
     users = {"anna": hash_password(PASSWORDS["anna"])}
     site = configure(tmp_path, pacs, web={"port": port, "users": users})
     with serving(site):

@@ -24,7 +24,7 @@ import receivers.c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, listens, orthanc, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.pipeline.intake import Intake
 from triage.runtime.clock import SystemClock
@@ -68,7 +68,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @contextmanager
 def storescp(folder: Path, *options: str) -> Iterator[Running]:
-    port = free_port()
+    port = find_free_port()
     command = [peer("storescp"), *options, "--max-pdu", "131072", "-od", str(folder), str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
@@ -101,7 +101,7 @@ def serve(state: Path, port: int, ended: Event, *, fast: bool) -> None:
 
 @contextmanager
 def ours(state: Path, *, fast: bool = True) -> Iterator[Running]:
-    context, port = multiprocessing.get_context("spawn"), free_port()
+    context, port = multiprocessing.get_context("spawn"), find_free_port()
     ended = context.Event()
     process = context.Process(target=serve, args=(state, port, ended), kwargs={"fast": fast})
     process.start()

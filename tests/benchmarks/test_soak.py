@@ -23,7 +23,7 @@ from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import Surroundings, surroundings
 from tests.integration.servers import HOST, listens, wait_until
 from triage.broker.queue import CeleryQueue
-from triage.cli.demo_site import DRAWN_HEARTS, free_port
+from triage.cli.demo_site import DRAWN_HEARTS, find_free_port
 
 STUDIES = 2000
 DOWN_S = 60.0
@@ -40,7 +40,7 @@ class Flaky:
     """The archive; `reports` are what it has taken, by Study UID."""
 
     taken: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     _process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:

@@ -24,7 +24,7 @@ from tests.benchmarks import test_receive as c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, listens, orthanc, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, StowSettings
 from triage.pipeline.intake import Intake
 from triage.runtime.clock import SystemClock
@@ -72,7 +72,7 @@ def serve(state: Path, port: int, ended: Event) -> None:
 @contextmanager
 def ours(state: Path) -> Iterator[tuple[int, str, int]]:
     """Yield port, path and process of a receiver of ours."""
-    context, port = multiprocessing.get_context("spawn"), free_port()
+    context, port = multiprocessing.get_context("spawn"), find_free_port()
     ended = context.Event()
     process = context.Process(target=serve, args=(state, port, ended))
     process.start()

@@ -19,7 +19,7 @@ from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import (
     DicomDestination,
     FolderDestination,
@@ -108,12 +108,12 @@ def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
         case "folder":
             return folder(tmp_path / "none")
         case "webhook":
-            return webhook(f"http://{HOST}:{free_port()}/")
+            return webhook(f"http://{HOST}:{find_free_port()}/")
         case "mllp":
-            return mllp(free_port())
+            return mllp(find_free_port())
         case "stow":
-            return stow(free_port())
-    return dicom(free_port())
+            return stow(find_free_port())
+    return dicom(find_free_port())
 
 
 def test_a_product_is_taken_and_acknowledged(destination: Destination) -> None:
@@ -190,7 +190,7 @@ def test_a_pacs_gets_the_best_form_of_a_report_that_its_association_accepts(
     ae = AE(ae_title="PACS")
     for sop_class_uid in accepted:
         ae.add_supported_context(sop_class_uid)
-    port = free_port()
+    port = find_free_port()
     server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
     assert server is not None
     forms = list(products(reporting(mixed()), ["structured_report"]))
@@ -207,7 +207,7 @@ def answering(request: pytest.FixtureRequest) -> Iterator[int]:
     """Yield the port of a PACS that answers every C-STORE with the test's status."""
     ae = AE(ae_title="PACS")
     ae.supported_contexts = AllStoragePresentationContexts
-    port = free_port()
+    port = find_free_port()
     handlers = [(evt.EVT_C_STORE, lambda _event: request.param)]
     server = ae.start_server((HOST, port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
     assert server is not None
@@ -239,7 +239,7 @@ def test_5_a_warning_is_stored_and_kept(answering: int, product: Product) -> Non
 def test_11_a_pacs_that_takes_no_such_class_is_named_at_once(product: Product) -> None:
     ae = AE(ae_title="PACS")
     ae.add_supported_context("1.2.840.10008.5.1.4.1.1.4")
-    port = free_port()
+    port = find_free_port()
     server = ae.start_server((HOST, port), block=False)
     assert server is not None
     with pytest.raises(DeliveryFailed, match="accepts no Comprehensive 3D SR Storage"):
@@ -251,7 +251,7 @@ def test_a_pacs_that_does_not_know_us_is_named_with_its_reason(product: Product)
     ae = AE(ae_title="PACS")
     ae.supported_contexts = AllStoragePresentationContexts
     ae.require_calling_aet = ["SOMEBODY"]
-    port = free_port()
+    port = find_free_port()
     server = ae.start_server((HOST, port), block=False)
     assert server is not None
     with pytest.raises(DestinationUnreachable, match="rejected the association: Calling AE title"):

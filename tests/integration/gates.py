@@ -18,7 +18,7 @@ import receivers.c_store
 from tests.builders.images import image, part10
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.association import AT_ONCE
 from triage.pipeline.intake import Intake
@@ -67,7 +67,7 @@ def gate(state: Path, **settings: Any) -> Iterator[Gate]:
     """Run a receiver until the block ends; PACS may send, unless said otherwise."""
     ledger = SqlLedger.in_folder(state, FakeClock())
     intake = Intake(FileSpool(state), ledger)
-    given = {"port": free_port(), "calling": ["PACS"], **settings}
+    given = {"port": find_free_port(), "calling": ["PACS"], **settings}
     receiver = ReceiverSettings.model_validate(given)
     receiving = receivers.c_store.start(intake, receiver)
     try:

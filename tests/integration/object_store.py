@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import SpoolSettings
 
 BUCKET = "hospital"
@@ -46,9 +46,11 @@ class ObjectStore:
     """A server that can go away and come back with what it has."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     #: Of its parts, which look for each other there when it comes back.
-    others: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+    others: dict[str, int] = field(
+        default_factory=lambda: {name: find_free_port() for name in PORTS}
+    )
     _process: "subprocess.Popen[bytes] | None" = None
 
     @property

@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from triage.config import load
 from triage.pipeline.retrieve import StudyRetriever
-from triage.runtime.retrieval import open_puller
+from triage.runtime.retrieval import open_study_retriever
 
 
 def configured(tmp_path: Path, **archives: Any) -> Path:
@@ -36,4 +36,4 @@ def names(images: list[Dataset]) -> set[str]:
 
 
 def opened(config: Path) -> StudyRetriever:
-    return open_puller(load(config, {}), "pacs")
+    return open_study_retriever(load(config, {}), "pacs")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 
 HOST = "127.0.0.1"
 
@@ -97,7 +97,7 @@ class Orthanc:
 @contextmanager
 def orthanc(folder: Path, dicom_port: int | None = None, **extra: object) -> Iterator[Orthanc]:
     """Run an Orthanc that takes everything, until the block ends; `extra`: settings of its own."""
-    server = Orthanc(dicom_port or free_port(), free_port())
+    server = Orthanc(dicom_port or find_free_port(), find_free_port())
     process = start(server, folder, **extra)
     try:
         wait_until(server.is_up, what="Orthanc")

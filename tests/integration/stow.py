@@ -11,7 +11,7 @@ from receivers.stow import server
 from receivers.stow.access import kept
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, StowSender, StowSettings
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
@@ -48,7 +48,7 @@ class ListeningStow:
 def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
     ledger = SqlLedger.in_folder(state, FakeClock())
     senders = {"MR1": StowSender(token=kept(TOKEN))}
-    settings = StowSettings.model_validate({"port": free_port(), "senders": senders, **stow})
+    settings = StowSettings.model_validate({"port": find_free_port(), "senders": senders, **stow})
     intake = Intake(FileSpool(state), ledger)
     serving = receivers.stow.start(intake, ReceiverSettings(stow=settings, **receiver), settings)
     scheme = "https" if settings.certificate else "http"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.integration.certificates import Authority, Signed
 from tests.integration.servers import listens, wait_until
 from tests.peers import peer, unavailable
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 
 TLS_DRIVER = "usr/lib/*/rsyslog/lmnsd_gtls.so"
 SETTINGS = """
@@ -76,7 +76,7 @@ def rsyslog(
         unavailable("rsyslog-gnutls")
     folder.mkdir()
     folder.chmod(0o700)
-    port = free_port()
+    port = find_free_port()
     settings = SETTINGS.format(
         folder=folder,
         ca=authority.certificate,

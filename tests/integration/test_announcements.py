@@ -20,7 +20,7 @@ from tests.builders.announcing import AnnouncingScanner, available, begun, ended
 from tests.builders.images import image, uid
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.association import AT_ONCE
 from triage.dimse.statuses import ProcedureStepStatus, StoreStatus
@@ -56,7 +56,7 @@ class AnnouncementScp:
 def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AnnouncementScp]:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), FakeClock())
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=request.param)
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=request.param)
     intake = Intake(FileSpool(tmp_path), ledger)
     server = receivers.c_store.start(intake, settings, announced=announcements)
     ae = AE(ae_title="PACS")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.integration.servers import HOST, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.runtime.clock import SystemClock
 from triage.runtime.storage import open_ledger
@@ -22,8 +22,10 @@ def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path,
     content = {
         "state_dir": "state",
         "receiver": {"calling": ["PACS"]},
-        "destinations": [{"name": "pacs", "ae_title": "PACS", "host": HOST, "port": free_port()}],
-        "web": {"port": free_port(), "users": {"anna": hash_password("correct horse")}},
+        "destinations": [
+            {"name": "pacs", "ae_title": "PACS", "host": HOST, "port": find_free_port()}
+        ],
+        "web": {"port": find_free_port(), "users": {"anna": hash_password("correct horse")}},
         "audit": {"source": "triage-1", "file": str(told)},
     }
     config = tmp_path / "triage.yaml"

@@ -19,7 +19,7 @@ from tests.fakes import FakeClock
 from tests.integration.scp import ListeningScp, associated, dcmtk, stored
 from tests.integration.servers import HOST, wait_until
 from tests.peers import real_data, unavailable
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import LedgerUnavailable
@@ -30,7 +30,9 @@ from triage.store.spool import FileSpool
 
 def listening(state: Path, spool: FileSpool) -> Iterator[ListeningScp]:
     ledger = SqlLedger.in_folder(state, FakeClock())
-    settings = ReceiverSettings(ae_title="CMRTRIAGE", port=free_port(), calling=("PACS", "PACS2"))
+    settings = ReceiverSettings(
+        ae_title="CMRTRIAGE", port=find_free_port(), calling=("PACS", "PACS2")
+    )
     intake = Intake(spool, ledger)
     server = receivers.c_store.start(intake, settings)
     yield ListeningScp(settings.port, ledger, state, intake.associations)
@@ -218,7 +220,7 @@ def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
 
 def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",))
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",))
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
     idle = associated(settings.port)
     began = time.monotonic()

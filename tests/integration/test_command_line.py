@@ -20,8 +20,8 @@ from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, orthanc
 from triage.cases.keys import patient_key
-from triage.cli.demo_site import REAL_STUDY, free_port
-from triage.concurrency.file_lock import sole_receiver
+from triage.cli.demo_site import REAL_STUDY, find_free_port
+from triage.concurrency.file_lock import hold_receiver_lock
 from triage.config import load
 from triage.domain.case import Case
 from triage.domain.instance import Source
@@ -29,7 +29,7 @@ from triage.domain.study import Event, State
 from triage.model.bundle import open_bundle
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import state_folder
-from triage.runtime.storage import open_ledger, open_past
+from triage.runtime.storage import open_ledger, open_past_cases
 from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
@@ -73,7 +73,7 @@ def configured(tmp_path: Path, port: int = 1, **settings: Any) -> Path:
     pacs = {"name": "pacs", "ae_title": "ORTHANC", "host": HOST, "port": port, "timeout_s": 2}
     content = {
         "state_dir": "state",
-        "receiver": {"port": free_port(), "calling": ["PACS"]},
+        "receiver": {"port": find_free_port(), "calling": ["PACS"]},
         "destinations": [pacs],
         **settings,
     }
@@ -135,7 +135,7 @@ def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -
 
 
 def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
-    shown = triage("check", config=configured(tmp_path, free_port()))
+    shown = triage("check", config=configured(tmp_path, find_free_port()))
     assert shown.returncode == 2
     assert "destination pacs: ORTHANC at 127.0.0.1" in shown.stderr
     assert "does not answer" in shown.stderr
@@ -143,7 +143,7 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_check_complains_of_a_state_folder_that_others_may_look_into(tmp_path: Path) -> None:
-    config = configured(tmp_path, free_port())
+    config = configured(tmp_path, find_free_port())
     (tmp_path / "state").mkdir(mode=0o755)
     shown = triage("check", config=config)
     assert "is open to others: chmod 700" in shown.stderr
@@ -172,7 +172,7 @@ def test_a_mistake_is_a_sentence_and_no_trace(
 
 
 def test_check_looks_for_the_watched_folder(tmp_path: Path) -> None:
-    watched = {"port": free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
+    watched = {"port": find_free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
     shown = triage("check", config=configured(tmp_path, receiver=watched))
     assert shown.returncode == 2
     assert "nowhere is no folder that" in shown.stderr
@@ -200,7 +200,7 @@ def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
 
 
 def test_send_says_who_refused_and_what_to_look_at() -> None:
-    shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", str(free_port()))
+    shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", str(find_free_port()))
     assert shown.returncode == 2
     assert "refused or is not there" in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -281,7 +281,7 @@ def test_replay_makes_a_failed_study_ready_again(tmp_path: Path, ledger: SqlLedg
 
 def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with sole_receiver(tmp_path / "state"):
+    with hold_receiver_lock(tmp_path / "state"):
         for command in ("serve", "receive"):
             shown = triage(command, config=configured(tmp_path))
             assert shown.returncode == 2
@@ -473,7 +473,7 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     config = configured(tmp_path, case_library=url)
     settings = load(config, {})
     SqlLedger.in_folder(state_folder(settings), SystemClock()).close()
-    past = open_past(settings, open_bundle(settings.model.bundle))
+    past = open_past_cases(settings, open_bundle(settings.model.bundle))
     header = Dataset()
     header.PatientID = "4711"
     width = open_bundle(settings.model.bundle).manifest.sizes.embedding
@@ -505,7 +505,7 @@ def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postg
 
 
 def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
-    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/ledger"
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/ledger"
     for command in ("check", "status"):
         done = triage(command, config=configured(tmp_path, ledger=url))
         assert done.returncode == 2
@@ -514,7 +514,7 @@ def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Pa
 
 
 def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
-    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/cases"
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/cases"
     done = triage("check", config=configured(tmp_path, case_library=url))
     assert done.returncode == 2
     assert "case_library did not answer (OperationalError)" in done.stderr
@@ -549,7 +549,7 @@ def test_check_tells_how_the_audit_repository_answers(tmp_path: Path) -> None:
     shown = triage("check", config=configured(tmp_path, audit={"file": "audit.log"}))
     assert f"audit: {tmp_path / 'audit.log'} can be written to" in shown.stdout.replace("\n", "")
     assert not (tmp_path / "audit.log").exists()
-    nobody = {"host": HOST, "port": free_port(), "tls": False}
+    nobody = {"host": HOST, "port": find_free_port(), "tls": False}
     shown = triage("check", config=configured(tmp_path, audit={"syslog": nobody}))
     assert shown.returncode == 2
     assert "Connection refused; messages wait until it is mended" in shown.stderr.replace("\n", " ")

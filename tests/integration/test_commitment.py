@@ -23,7 +23,7 @@ import receivers.c_store
 from receivers.commitment import CommitmentReporter
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, orthanc, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import CommitmentRequestor, ReceiverSettings
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import FailureReason
@@ -39,7 +39,7 @@ from triage.store.spool import FileSpool
 class Modality:
     """Somebody who asks for commitment, and listens for the reports."""
 
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
     status: int = 0
 
@@ -73,7 +73,7 @@ def modality() -> Modality:
 
 @pytest.fixture
 def receiver(tmp_path: Path, modality: Modality) -> Iterator[CommitmentWorld]:
-    settings = ReceiverSettings(port=free_port(), calling=("MR1", "MR2", "ORTHANC"))
+    settings = ReceiverSettings(port=find_free_port(), calling=("MR1", "MR2", "ORTHANC"))
     known = {
         each: CommitmentReporter(
             settings.ae_title,

@@ -21,7 +21,7 @@ from tests.builders.reportings import reporting
 from tests.contract.ledgers import HOLDER, assessing, current
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, orthanc, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import DicomDestination, ReceiverSettings
 from triage.destinations.commitment import opened
 from triage.dimse.statuses import EventReportStatus
@@ -94,7 +94,7 @@ def ours(
     requests = SqlCommitmentRequests(SqlLedger.database_in(folder), clock)
     reporters = {"pacs": pacs.reporters(), "other": ("SOMEBODY",)}
     promises = CommitmentScu(ledger, requests, reporters)
-    port = port or free_port()
+    port = port or find_free_port()
     receiver = ReceiverSettings(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
     server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
     study = assessing(ledger)
@@ -112,7 +112,7 @@ def ours(
 class CommitmentArchive:
     """An archive whose word a test gives."""
 
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     stored: list[str] = field(default_factory=list)
     asked: list[Dataset] = field(default_factory=list)
     answer: int = 0  #: to a request
@@ -208,7 +208,7 @@ def here(tmp_path: Path, product: Product, archive: CommitmentArchive) -> Iterat
 
 
 def test_orthanc_keeps_what_it_says(tmp_path: Path, product: Product) -> None:
-    port = free_port()
+    port = find_free_port()
     known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
     with (
         orthanc(tmp_path / "pacs", DicomModalities=known) as server,
@@ -223,7 +223,7 @@ def test_orthanc_keeps_what_it_says(tmp_path: Path, product: Product) -> None:
 
 def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product) -> None:
     """Here the report is the archive's own that it has no such instance."""
-    port = free_port()
+    port = find_free_port()
     known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
     with (
         orthanc(tmp_path / "pacs", DicomModalities=known) as server,

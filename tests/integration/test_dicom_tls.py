@@ -16,7 +16,7 @@ from tests.builders.reportings import reporting
 from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import DicomDestination, PacsTls
 from triage.destinations.dicom import DicomStore
 from triage.domain.delivery import Product
@@ -66,7 +66,7 @@ def archive(
 @contextmanager
 def storescp(folder: Path, world: TlsWorld, shown: Signed) -> Iterator[int]:
     """Run DCMTK's storescp, which asks for a certificate; yield its port."""
-    port = free_port()
+    port = find_free_port()
     files = (str(shown.key), str(shown.certificate), "+cf", str(world.ours.certificate))
     program = [peer("storescp"), "+tls", *files, "-od", str(folder), str(port)]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
@@ -108,7 +108,7 @@ def test_of_tls_1_2_and_1_3_either_will_do(
     context.minimum_version = context.maximum_version = version
     ae = AE(ae_title="PACS")
     ae.supported_contexts = AllStoragePresentationContexts
-    port = free_port()
+    port = find_free_port()
     handlers: Any = [(evt.EVT_C_STORE, lambda _event: 0)]
     server: Any = ae.start_server(
         (HOST, port), block=False, ssl_context=context, evt_handlers=handlers

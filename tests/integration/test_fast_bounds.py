@@ -27,7 +27,7 @@ from tests.integration.raw_peer import (
     pdv,
 )
 from tests.integration.servers import HOST, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus
 from triage.pipeline.intake import Intake
@@ -144,7 +144,7 @@ def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
 ) -> None:
     monkeypatch.delattr(Intake, "accept_file")
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=True)
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=True)
     intake = Intake(FileSpool(tmp_path), ledger)
     receiving = receivers.c_store.start(intake, settings, cast(Any, object()))
     commitment = (StorageCommitmentPushModel, None)
@@ -160,7 +160,7 @@ def test_the_port_with_tls_is_pynetdicoms(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "certificates").mkdir()
     authority = Authority(tmp_path / "certificates", "ours")
     shown = authority.sign("server")
-    tls = {"port": free_port(), "certificate": shown.certificate, "key": shown.key}
+    tls = {"port": find_free_port(), "certificate": shown.certificate, "key": shown.key}
     trusting = ssl.create_default_context(cafile=str(authority.certificate))
     with gate(tmp_path, fast=True, tls=tls) as ours:
         ae = AE(ae_title="PACS")

@@ -41,7 +41,7 @@ from tests.integration.raw_peer import (
 from tests.integration.scp import ListeningScp, associated, stored
 from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dicom.header import data_set_of
 from triage.dimse.statuses import StoreStatus
@@ -54,7 +54,7 @@ from triage.store.spool import FileSpool
 def listening(state: Path, *, fast: bool) -> Iterator[ListeningScp]:
     state.mkdir()
     ledger = SqlLedger.in_folder(state, FakeClock())
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=fast)
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=fast)
     intake = Intake(FileSpool(state), ledger)
     server = receivers.c_store.start(intake, settings)
     yield ListeningScp(settings.port, ledger, state, intake.associations)
@@ -208,7 +208,7 @@ def test_a_sender_that_goes_in_the_middle_leaves_nothing(
 
 def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=True)
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=True)
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
     sender = RawPeer(settings.port)
     sender.send(message()[:600])
@@ -327,7 +327,7 @@ def store_until_killed(port: int, number: int, answered: list[int]) -> None:
 
 
 def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Path) -> None:
-    chance, answered, port = random.Random(7), list[int](), free_port()
+    chance, answered, port = random.Random(7), list[int](), find_free_port()
     for turn in range(4):
         with subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)]) as process:
             wait_until(lambda: listens(port), 20, "the receiver")

@@ -15,7 +15,7 @@ from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeTrail
 from tests.integration.servers import HOST, Orthanc, orthanc
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import InstanceCountSettings
 from triage.dimse.instance_count import InstanceCountQuery
 from triage.dimse.store_scu import StorePeer, send
@@ -59,7 +59,7 @@ def answering() -> Iterator[tuple[int, list[tuple[int, Dataset | None]]]]:
 
     ae = AE(ae_title="PACS")
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    port = free_port()
+    port = find_free_port()
     server: Any = ae.start_server(
         (HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, answer)]
     )
@@ -106,4 +106,4 @@ def test_a_refusal_is_no_answer(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
 def test_a_pacs_that_is_not_there_is_no_answer() -> None:
     with pytest.raises(DeliveryFailed, match="PACS refused the association or is not there"):
-        inquiry(free_port(), "PACS", 1)(STUDY)
+        inquiry(find_free_port(), "PACS", 1)(STUDY)

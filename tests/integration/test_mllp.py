@@ -12,7 +12,7 @@ from tests.builders.reportings import KINDS
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.listeners import PlainListener, acknowledgement, listener
 from tests.integration.servers import HOST
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import MllpDestination
 from triage.destinations.mllp import ANSWER_MAX, MllpSender, control_id_of, judged
 from triage.domain.delivery import Product
@@ -105,7 +105,7 @@ def test_what_is_no_acknowledgement_of_this_message_is_a_failure(
 
 def test_no_answer_is_silence(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
-        opened(free_port()).deliver(product)
+        opened(find_free_port()).deliver(product)
     with listener(delay_s=1) as ris, pytest.raises(DestinationUnreachable, match="timed out"):
         opened(ris.port, timeout_s=0.3).deliver(product)
     with pytest.raises(DestinationUnreachable, match="gives no answer"):

@@ -20,7 +20,7 @@ from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
 from tests.integration.servers import HOST
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dicom.header import read_identity
 from triage.dimse.association import AT_ONCE
@@ -97,7 +97,7 @@ def site(
     seconds = FakeClock()
     pressure = Backpressure(spool, ledger, BackpressureLimits(), monotonic=seconds.now)
     intake = Intake(spool, ledger, pressure=pressure)
-    settings = ReceiverSettings(port=free_port(), calling=("PACS",), fast=request.param)
+    settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=request.param)
     listening = receivers.c_store.start(intake, settings)
     yield ObjectSpoolSite(settings.port, intake, seconds)
     receivers.c_store.end(listening)

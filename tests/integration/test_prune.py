@@ -16,7 +16,7 @@ from tests.builders.ended import IMAGES, WorkerWithStudies
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.integration.servers import HOST, listens, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.errors import BeingRemoved
 from triage.domain.retention import RetentionLimits
 from triage.domain.study import State
@@ -109,11 +109,13 @@ def test_kill_9_in_the_middle_and_then_again(worker: WorkerWithStudies, moment: 
 
 def site(folder: Path, **retention: object) -> Path:
     """Write the settings of a site whose state folder is the worker's."""
-    port = free_port()
+    port = find_free_port()
     content = {
         "state_dir": "state",
         "receiver": {"ae_title": "TRIAGE", "port": port, "calling": ["PACS"]},
-        "destinations": [{"name": "pacs", "ae_title": "PACS", "host": HOST, "port": free_port()}],
+        "destinations": [
+            {"name": "pacs", "ae_title": "PACS", "host": HOST, "port": find_free_port()}
+        ],
         "retention": retention,
     }
     config = folder / "triage.yaml"

@@ -21,7 +21,7 @@ from tests.integration.retrieval import command, configured, fetched, names, ope
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
 from triage.__main__ import main
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.dimse.store_scu import StorePeer, send
 from triage.domain.archive import ArchiveQuery
@@ -32,15 +32,15 @@ from triage.pipeline.backpressure import REMEMBERED_S
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
-from triage.runtime.retrieval import passing_shelf
-from triage.runtime.storage import notice_of, open_ledger, open_spool
+from triage.runtime.retrieval import open_intake_target
+from triage.runtime.storage import open_ledger, open_notice_file, open_spool
 from triage.store.download import FolderDownloadTarget, lock_download_folder
 from triage.telemetry import logs
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 WAYS = ["get", "move", "dicomweb"]
 DAYS = {"one": "20240131", "two": "20240202", "three": "20240301"}
-MOVE_AE, MOVE_PORT = "PULLING", free_port()
+MOVE_AE, MOVE_PORT = "PULLING", find_free_port()
 
 
 def study(name: str, **values: Any) -> list[Dataset]:
@@ -194,13 +194,13 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
     config = configured(tmp_path, pacs=archive(pacs, "get"))
     settings = load(config, {})
     with pytest.raises(ConfigurationError, match="there is no ledger"):
-        passing_shelf(settings, "pacs")
+        open_intake_target(settings, "pacs")
     open_ledger(settings, SystemClock()).close()  # as the worker makes it
     with lock_download_folder(pulled_folder(settings)):
-        assert opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))[0] is (
+        assert opened(config).pull(open_intake_target(settings, "pacs"), uid("one"))[0] is (
             RetrieveOutcome.FETCHED
         )
-        again = opened(config).pull(passing_shelf(settings, "pacs"), uid("one"))
+        again = opened(config).pull(open_intake_target(settings, "pacs"), uid("one"))
     assert again == (RetrieveOutcome.THERE, "")
     ledger = open_ledger(settings, SystemClock())
     ((arrived,), sources) = ledger.studies(), ledger.sources(uid("one"), 1)
@@ -222,7 +222,9 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
     config.write_text(yaml.safe_dump({**content, "receiver": {"waiting_studies": 1}}))
     settings = load(config, {})
     ledger = open_ledger(settings, SystemClock())
-    notice_of(settings)("not receiving new studies")  # the receiver's word, not ours to take back
+    open_notice_file(settings)(
+        "not receiving new studies"
+    )  # the receiver's word, not ours to take back
     puller = opened(config)
     waited: list[float] = []
 
@@ -236,7 +238,7 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
 
     puller.sleep = meanwhile
     with lock_download_folder(pulled_folder(settings)):
-        shelf = passing_shelf(settings, "pacs")
+        shelf = open_intake_target(settings, "pacs")
         assert puller.pull(shelf, uid("one"))[0] is RetrieveOutcome.FETCHED
         time.sleep(REMEMBERED_S)
         assert puller.pull(shelf, uid("two"))[0] is RetrieveOutcome.FETCHED
@@ -245,7 +247,7 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
         (uid("one"), 13),
         (uid("two"), 13),
     }
-    assert notice_of(settings).read() is not None
+    assert open_notice_file(settings).read() is not None
     ledger.close()
 
 

@@ -26,7 +26,7 @@ from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.retrieval import command, configured, fetched, names, opened
 from tests.integration.servers import HOST, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
@@ -76,7 +76,7 @@ class Pacs:
     """An archive of our own whose answers can be changed, and which can go away."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = find_free_port()
         self.find: Answer = finds(match(UID))
         self.get: Answer = gets(*STUDY)
         self._server: Any = None
@@ -230,7 +230,7 @@ def test_an_archive_that_comes_back_is_gone_on_with(pacs: Pacs, folder: Path) ->
 def test_an_archive_without_c_get_is_told_how_to_be_set(pacs: Pacs, folder: Path) -> None:
     ae = AE(ae_title="FINDS")
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    port = free_port()
+    port = find_free_port()
     server: Any = ae.start_server(
         (HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, finds(match(UID)))]
     )
@@ -249,7 +249,7 @@ def moving(
     folder: Path, to: tuple[str, int] | None, move: Callable[[int], Answers]
 ) -> Iterator[StudyRetriever]:
     """An archive that knows one destination; `move` is told our port."""
-    ours = free_port()
+    ours = find_free_port()
 
     def answer(_: evt.Event) -> Any:
         yield (HOST, ours) if to is None else to
@@ -262,7 +262,7 @@ def moving(
     ):
         ae.add_supported_context(model)
     ae.add_requested_context(MRImageStorage)
-    port = free_port()
+    port = find_free_port()
     handlers: Any = [(evt.EVT_C_FIND, finds(match(UID))), (evt.EVT_C_MOVE, answer)]
     server: Any = ae.start_server((HOST, port), block=False, evt_handlers=handlers)
     settings = {"kind": "dicom", "ae_title": "PACS", "host": HOST, "port": port, "timeout_s": 5}

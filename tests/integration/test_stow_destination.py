@@ -18,7 +18,7 @@ from tests.integration.certificates import Authority, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc
 from tests.integration.stow import TOKEN, end, listening
 from tests.peers import peer
-from triage.config import StowDestination, shown
+from triage.config import StowDestination, render_settings
 from triage.config.site import Settings
 from triage.destinations.stow import ANSWER_MAX, WebStore
 from triage.domain.delivery import Product
@@ -208,7 +208,7 @@ def test_a_token_from_the_environment_is_sent_and_never_shown(
             ]
         }
     )
-    assert LOGIN not in shown(settings) + str(settings)
+    assert LOGIN not in render_settings(settings) + str(settings)
 
 
 @pytest.mark.parametrize("code", [200, 202, 409])

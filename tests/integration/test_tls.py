@@ -20,7 +20,7 @@ from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
 from tests.integration.scp import dcmtk
 from tests.integration.servers import HOST, wait_until
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.dimse.association import SUITES
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import ConfigurationError
@@ -36,7 +36,7 @@ def secured(
     **settings: Any,
 ) -> Iterator[Gate]:
     shown = server or world.server
-    tls = {"port": free_port(), "certificate": shown.certificate, "key": shown.key}
+    tls = {"port": find_free_port(), "certificate": shown.certificate, "key": shown.key}
     tls |= {"clients": world.ours.certificate} if asks else {}
     with gate(state, tls=tls, **settings) as ours:
         yield ours
@@ -205,14 +205,14 @@ def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: TlsWorld) -
 
 
 def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
-    port = free_port()
+    port = find_free_port()
     wrong = {
         "is not the key of": {"certificate": world.server.certificate, "key": world.client.key},
         "cannot read": {"certificate": tmp_path / "none.pem", "key": world.server.key},
         "not PEM": {"certificate": world.server.key, "key": world.server.key},
     }
     for said, files in wrong.items():
-        tls = {"port": free_port(), **files}
+        tls = {"port": find_free_port(), **files}
         with pytest.raises(ConfigurationError, match=said), gate(tmp_path, port=port, tls=tls):
             pass
     with gate(tmp_path, port=port):  # which no failed start has kept

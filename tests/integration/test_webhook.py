@@ -14,7 +14,7 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.hooks import SECRET, Hook, hook
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import WebhookDestination
 from triage.destinations.webhook import WebhookSender
 from triage.domain.delivery import Product
@@ -113,7 +113,7 @@ def test_all_else_is_tried_again(code: int, product: Product) -> None:
 
 def test_no_answer_is_silence(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
-        WebhookSender("A", settings(f"http://127.0.0.1:{free_port()}/")).deliver(product)
+        WebhookSender("A", settings(f"http://127.0.0.1:{find_free_port()}/")).deliver(product)
     for host in ("a" * 300, "no-such-host.invalid"):
         with pytest.raises(DestinationUnreachable, match=host):
             WebhookSender("A", settings(f"https://{host}/")).deliver(product)

@@ -42,7 +42,7 @@ class WebArchive:
 
     def __init__(self, settings: DicomwebArchive) -> None:
         self._settings = settings
-        self._authorization = settings.header()
+        self._authorization = settings.read_header()
         self._trusted = _trusted(settings)
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:

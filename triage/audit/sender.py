@@ -13,7 +13,7 @@ import structlog
 
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Unconfirmed
-from triage.concurrency.file_lock import take
+from triage.concurrency.file_lock import acquire_lock
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import AuditUnavailable
 
@@ -80,7 +80,7 @@ class Sender:
     def _run(self) -> None:
         held = None
         while held is None:
-            held = take(self._trail.folder / LOCK)  # another process sends
+            held = acquire_lock(self._trail.folder / LOCK)  # another process sends
             if held is None and self._ended.wait(EVERY_S):
                 return
         try:

@@ -22,7 +22,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from triage.concurrency.file_lock import take
+from triage.concurrency.file_lock import acquire_lock
 from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class EmbeddedRedis:
         """
         if self._lock is None:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._lock = take(self._folder / "owner.lock")
+            self._lock = acquire_lock(self._folder / "owner.lock")
         if self._lock is None or self._answers():
             self._silent = 0
             return

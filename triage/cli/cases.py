@@ -21,7 +21,7 @@ from triage.domain.instance import Source
 from triage.model.bundle import open_bundle
 from triage.runtime.audit import open_audit
 from triage.runtime.model import open_model
-from triage.runtime.storage import existing_ledger, open_fittings, open_past
+from triage.runtime.storage import open_existing_ledger, open_fittings, open_past_cases
 from triage.telemetry import logs
 
 
@@ -65,11 +65,11 @@ def search(
     settings = load(config)
     logs.configure(settings.log)
     asked = read_search(fields)
-    ledger = existing_ledger(settings)
+    ledger = open_existing_ledger(settings)
     model = open_model(settings, cache=None)
-    past = open_past(settings, model.bundle)
+    past = open_past_cases(settings, model.bundle)
     if behind := sum(1 for _ in past.library.elsewhere()):
-        terminal.complain(
+        terminal.warn(
             f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
             " for those in the spool, `triage index` for others"
         )
@@ -93,10 +93,10 @@ def case(config: Path | None, key: str, report: str) -> None:
     triage case 7QK4-M2XD --report 1.2.840.113619.2.1
     """
     settings = load(config)
-    ledger = existing_ledger(settings)
-    past = open_past(settings, open_bundle(settings.model.bundle))
+    ledger = open_existing_ledger(settings)
+    past = open_past_cases(settings, open_bundle(settings.model.bundle))
     found = CaseAccess(past, ledger, open_audit(settings)).resolve(key, report, getuser())
-    terminal.say(f"{found.study_uid} of {found.study_date or 'no known date'}")
+    terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 
 @click.command()
@@ -119,21 +119,21 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     if bool(patient_id.strip()) == bool(study):
         raise click.UsageError("say PATIENT_ID, or --study STUDY_UID of a case without one")
     settings = load(config)
-    ledger = existing_ledger(settings)
-    past = open_past(settings, open_bundle(settings.model.bundle))
+    ledger = open_existing_ledger(settings)
+    past = open_past_cases(settings, open_bundle(settings.model.bundle))
     patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
     open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
     count = past.library.forget(patient)
     local = settings.model_copy(update={"case_library": None, "ledger": None})
     if settings.case_library is not None:  # what lay here before the library was shared
-        count += open_past(local, open_bundle(settings.model.bundle)).library.forget(patient)
+        count += open_past_cases(local, open_bundle(settings.model.bundle)).library.forget(patient)
     unfitted = open_fittings(settings).forget(patient)
     if settings.ledger is not None:  # and before the ledger was
         open_fittings(local).forget(patient)
     ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
-    terminal.say(f"{count} case(s) removed")
+    terminal.write(f"{count} case(s) removed")
     for finding in unfitted:
-        terminal.say(f"{finding} was fitted from one: take it out of the examples, and fit again")
+        terminal.write(f"{finding} was fitted from one: take it out of the examples, and fit again")
 
 
 def _tell(found: Sequence[CaseMatch]) -> None:
@@ -144,7 +144,7 @@ def _tell(found: Sequence[CaseMatch]) -> None:
     others = [each for each in found if not each.own]
     _table(f"{len(others)} nearest case(s)", others)
     if why := why_none_similar(found):
-        terminal.say(f"none is similar: {why}")
+        terminal.write(f"none is similar: {why}")
 
 
 def _table(title: str, found: Sequence[CaseMatch]) -> None:
@@ -173,4 +173,4 @@ def _table(title: str, found: Sequence[CaseMatch]) -> None:
     terminal.console.print(table)
     for rank, each in enumerate(found, start=1):
         if each.case.impression:
-            terminal.say(f"{rank}: {each.case.impression}")
+            terminal.write(f"{rank}: {each.case.impression}")

@@ -9,13 +9,13 @@ import click
 from triage.audit import transport_of
 from triage.cli import terminal
 from triage.cli.serve import check_receiver
-from triage.config import AuditSettings, WatchedFolder, load, require_peers, shown
+from triage.config import AuditSettings, WatchedFolder, load, render_settings, require_peers
 from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
-from triage.runtime.databases import told_revision
+from triage.runtime.databases import describe_ledger_revision
 from triage.runtime.destinations import open_destinations
 from triage.runtime.model import open_model
-from triage.runtime.storage import open_past, tried_spool
+from triage.runtime.storage import open_past_cases, probe_spool
 
 OTHERS = 0o077  #: the bits of a mode that let anybody but the owner in
 
@@ -29,31 +29,31 @@ def check(config: Path | None) -> None:
     makes the tables of a case_library, and the folders in a spool.url.
     """
     settings = load(config)
-    terminal.console.print_json(shown(settings))
+    terminal.console.print_json(render_settings(settings))
     load_rules(settings.series_rules)
     require_peers(settings)
     check_receiver(settings)
     _check_folder(settings.receiver.folder)
-    ledger = told_revision(settings)
+    ledger = describe_ledger_revision(settings)
     _check_privacy(settings.state_dir)
     model = open_model(settings, cache=None)
     manifest = model.bundle.manifest
     trained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
-    say = terminal.say
+    say = terminal.write
     say(f"ledger: {ledger}")
     say(f"findings: {len(model.findings.findings)} in {settings.findings}")
     say(f"bundle: {manifest.name} {manifest.version}{trained}")
     say(f"runs on: {model.encoder.execution_provider}")
-    say(f"spool: {tried_spool(settings)}")
+    say(f"spool: {probe_spool(settings)}")
     if settings.case_library is not None:
-        say(f"case library: {open_past(settings, model.bundle).library.size()} case(s)")
+        say(f"case library: {open_past_cases(settings, model.bundle).library.size()} case(s)")
     silent = 0
     for name, destination in open_destinations(settings).items():
         try:
             say(f"destination {name}: {destination.echo().answer}")
         except DeliveryFailed as error:
             silent += 1
-            terminal.complain(f"destination {name}: {error}")
+            terminal.warn(f"destination {name}: {error}")
     _check_audit(settings.audit)
     if silent:
         raise ConfigurationError(f"{silent} destination(s) do not answer")
@@ -64,7 +64,7 @@ def _check_audit(settings: AuditSettings | None) -> None:
     if settings is None:
         return
     try:
-        terminal.say(f"audit: {transport_of(settings).check()}")
+        terminal.write(f"audit: {transport_of(settings).check()}")
     except AuditUnavailable as error:
         raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
 
@@ -75,7 +75,7 @@ def _check_privacy(state_dir: Path) -> None:
     All that is made in it is its owner's alone; but names in it would be seen.
     """
     if state_dir.is_dir() and state_dir.stat().st_mode & OTHERS:
-        terminal.complain(f"state_dir {state_dir} is open to others: chmod 700 {state_dir}")
+        terminal.warn(f"state_dir {state_dir} is open to others: chmod 700 {state_dir}")
 
 
 def _check_folder(folder: WatchedFolder | None) -> None:

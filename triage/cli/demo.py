@@ -47,7 +47,7 @@ def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None)
     folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
     try:
         sent = demo.REAL_STUDY if real else study or _drawn(folder / "heart", seed)
-        files, truth = dicom_files(sent), demo.drawn_truth(sent)
+        files, truth = dicom_files(sent), demo.read_truth(sent)
         _show(files, truth, folder, received)
     finally:
         shutil.rmtree(folder)
@@ -55,7 +55,7 @@ def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None)
 
 def _drawn(folder: Path, seed: int) -> Path:
     heart = draw(seed)
-    terminal.say(f"drawing a heart: {', '.join(heart.pathologies)} (seed {seed}) ...")
+    terminal.write(f"drawing a heart: {', '.join(heart.pathologies)} (seed {seed}) ...")
     write_study(folder, heart)
     return folder
 
@@ -63,14 +63,14 @@ def _drawn(folder: Path, seed: int) -> Path:
 def _show(
     files: list[Path], truth: Mapping[str, bool] | None, folder: Path, received: Path
 ) -> None:
-    say = terminal.say
+    say = terminal.write
     bundle = demo.UNTRAINED if truth is None else demo.DRAWN_HEARTS
     say("starting Redis, receiver, workers and a test PACS on loopback ...")
-    with demo.running(folder, received, bundle) as running:
+    with demo.run_site(folder, received, bundle) as running:
         sent(files, running.worker)
         ledger = open_ledger(load(running.config, {}), SystemClock())
         with terminal.complaints.status("waiting for the report ..."):
-            ended = [demo.wait_for_end(ledger, uid) for uid in demo.study_uids(files)]
+            ended = [demo.wait_for_end(ledger, uid) for uid in demo.read_study_uids(files)]
         for study in ended:
             summary = ledger.summary(study.study_uid, study.revision)
             if summary is not None:

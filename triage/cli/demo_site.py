@@ -62,9 +62,9 @@ class Demo:
 
 
 @contextmanager
-def running(folder: Path, received: Path, bundle: Path) -> Iterator[Demo]:
+def run_site(folder: Path, received: Path, bundle: Path) -> Iterator[Demo]:
     """Run worker and test PACS until the block ends; both keep their files in the folders."""
-    port, pacs_port = free_port(), free_port()
+    port, pacs_port = find_free_port(), find_free_port()
     config = _configure(folder, port, pacs_port, bundle)
     demo = Demo(config, folder / "worker.log", received, port)
     with _pacs(received, pacs_port), _worker(demo):
@@ -82,21 +82,21 @@ def wait_for_end(ledger: Ledger, study_uid: str) -> StudyRevision:
     raise DemoFailed(f"the study did not end within {FINISH_S:.0f} s")
 
 
-def study_uids(files: Sequence[Path]) -> list[str]:
+def read_study_uids(files: Sequence[Path]) -> list[str]:
     """Return the Study UIDs of the files."""
     tags = ["StudyInstanceUID"]
     found = {str(dcmread(path, specific_tags=list(tags)).StudyInstanceUID) for path in files}
     return sorted(found)
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a loopback port that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
-def drawn_truth(study: Path) -> Mapping[str, bool] | None:
+def read_truth(study: Path) -> Mapping[str, bool] | None:
     """Return what a synthetic heart has, by finding; None for a study without its truth.json."""
     path = study / TRUTH
     if not path.is_file():

@@ -17,7 +17,7 @@ from triage.model.encoder import OnnxEncoder
 from triage.model.prompts import prompt_embeddings
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.model import open_model
-from triage.runtime.storage import existing_ledger, open_fittings, open_past
+from triage.runtime.storage import open_existing_ledger, open_fittings, open_past_cases
 
 
 @click.group()
@@ -59,17 +59,17 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     triage findings fit apical_thickening
     """
     settings = load(config)
-    existing_ledger(settings).close()
+    open_existing_ledger(settings).close()
     bundle = open_bundle(settings.model.bundle)
     chosen = _chosen(settings, ids)
     encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
     prompts = prompt_embeddings(load_findings(settings.findings), bundle, encoder, None)
-    library, fittings = open_past(settings, bundle).library, open_fittings(settings)
+    library, fittings = open_past_cases(settings, bundle).library, open_fittings(settings)
     for finding in chosen:
         fitted, patients, told = fit(finding, library, prompts.get(finding.id))
         fittings.keep(bundle.digest, fitted, patients)
         _tell_fitted(finding, told)
-    terminal.say("restart the workers, and new studies are asked by these examples")
+    terminal.write("restart the workers, and new studies are asked by these examples")
 
 
 @findings.command()
@@ -78,11 +78,11 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
 def drop(config: Path | None, finding: str) -> None:
     """Remove what was fitted for a FINDING; it is Not Evaluated from the next start on."""
     settings = load(config)
-    existing_ledger(settings).close()
+    open_existing_ledger(settings).close()
     bundle = open_bundle(settings.model.bundle)
     if not open_fittings(settings).drop(bundle.digest, finding):
         raise ConfigurationError(f"nothing is fitted for {finding}; see `triage findings list`")
-    terminal.say(f"{finding}: what was fitted is gone")
+    terminal.write(f"{finding}: what was fitted is gone")
 
 
 def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[Finding]:
@@ -131,11 +131,11 @@ def _asked_by(finding: Finding) -> str:
 
 def _tell_fitted(finding: Finding, told: HeldOutFit) -> None:
     """Print how well a fit tells the cases that it was not fitted to."""
-    terminal.say(f"{finding.id}: fitted from {told.present} with it and {told.absent} without")
+    terminal.write(f"{finding.id}: fitted from {told.present} with it and {told.absent} without")
     for what, share in (
         ("area under the ROC curve, of cases left out", told.auc),
         ("recognised of those with it, each left out in turn", told.sensitivity),
         ("not flagged of those without it, each left out in turn", told.specificity),
         ("flagged of past cases", told.flagged),
     ):
-        terminal.say(f"  {what}: {'not known from so few' if share is None else f'{share:.2f}'}")
+        terminal.write(f"  {what}: {'not known from so few' if share is None else f'{share:.2f}'}")

@@ -27,8 +27,8 @@ from triage.pipeline.backfill import (
 )
 from triage.pipeline.model_input import Read
 from triage.runtime.model import open_model
-from triage.runtime.storage import existing_ledger, open_past, open_spool
-from triage.runtime.supervisor import end_with
+from triage.runtime.storage import open_existing_ledger, open_past_cases, open_spool
+from triage.runtime.supervisor import end_with_parent
 from triage.telemetry import logs
 
 BACKGROUND = 10  #: niceness: the studies of today go first
@@ -83,12 +83,12 @@ def index(  # noqa: PLR0913 - one argument for each option
     settings = load(config)
     logs.configure(settings.log)
     if parent is not None:
-        end_with(parent)
+        end_with_parent(parent)
         os.nice(BACKGROUND)
         settings = _with_one_thread(settings)
     archive, read = _of_site(settings) if folder is None else _of_folder(folder)
     if parent is not None:
-        past = open_past(settings, open_bundle(settings.model.bundle))
+        past = open_past_cases(settings, open_bundle(settings.model.bundle))
         archive = not_in(past.library, archive)
         if not archive:
             return
@@ -104,7 +104,7 @@ def _with_one_thread(settings: Settings) -> Settings:
 
 
 def _of_site(settings: Settings) -> tuple[Archive, Read]:
-    return in_ledger(existing_ledger(settings)), open_spool(settings).read
+    return in_ledger(open_existing_ledger(settings)), open_spool(settings).read
 
 
 def _of_folder(folder: Path) -> tuple[Archive, Read]:
@@ -113,7 +113,7 @@ def _of_folder(folder: Path) -> tuple[Archive, Read]:
     if not archive:
         raise ConfigurationError(f"{folder} holds no DICOM study")
     if others:
-        terminal.complain(f"{others} files are no DICOM, or damaged")
+        terminal.warn(f"{others} files are no DICOM, or damaged")
     return archive, lambda path: Path(path).read_bytes()
 
 
@@ -125,7 +125,7 @@ def _index(
     if not model.identity.trained:
         raise ConfigurationError("the bundle is untrained: what it is near to means nothing")
     reports = open_reports(paths)
-    past = open_past(settings, model.bundle)
+    past = open_past_cases(settings, model.bundle)
     rules = load_rules(settings.series_rules)
     indexer = Indexer(model, past, rules, read, reports, again=again)
     became: Counter[IndexOutcome] = Counter()
@@ -136,7 +136,7 @@ def _index(
             if why and became[IndexOutcome.DECLINED] + became[IndexOutcome.BROKEN] <= SHOWN:
                 bar.console.print(f"{outcome} {study_uid}: {why}", markup=False, highlight=False)
             bar.advance(bar.task_ids[0])
-    terminal.say(", ".join(f"{count} {outcome}" for outcome, count in became.items()))
+    terminal.write(", ".join(f"{count} {outcome}" for outcome, count in became.items()))
     _tell(reports)
     return became[IndexOutcome.BROKEN]
 
@@ -144,11 +144,13 @@ def _index(
 def _tell(reports: ReportIndex) -> None:
     tally = reports.tally
     if tally.joined or tally.read:
-        terminal.say(f"{tally.joined} studies met their report; {tally.read} were read from files")
+        terminal.write(
+            f"{tally.joined} studies met their report; {tally.read} were read from files"
+        )
     for count, why in (
         (tally.without_impression, "have no impression under a heading"),
         (tally.other_patient, "name another patient than the images, and are left out"),
         (tally.other_study, "name another study of the same accession number, and are left out"),
     ):
         if count:
-            terminal.complain(f"{count} reports {why}")
+            terminal.warn(f"{count} reports {why}")

@@ -57,7 +57,7 @@ def phantom(  # noqa: PLR0913 - one argument an option
         raise click.UsageError("say --out FOLDER for studies, or --sheet FILE for a picture")
     if sheet is not None:
         write_sheet(sheet, pathology_hearts(seed))
-        terminal.say(f"wrote {sheet}")
+        terminal.write(f"wrote {sheet}")
     if out is not None:
         write = partial(
             write_study, look=LOOKS[look] if look else None, extras=extras, enhanced=enhanced
@@ -66,4 +66,4 @@ def phantom(  # noqa: PLR0913 - one argument an option
         with terminal.progress("drawing", count) as bar:
             seeds = range(seed, seed + count)
             write_archive(out, seeds, write, drawn, lambda: bar.advance(bar.task_ids[0]))
-        terminal.say(f"wrote {count} studies below {out}")
+        terminal.write(f"wrote {count} studies below {out}")

@@ -10,7 +10,12 @@ from triage.cli import terminal
 from triage.config import load
 from triage.pipeline.retention import Removal
 from triage.runtime.clock import SystemClock
-from triage.runtime.storage import existing_ledger, ledger_database, open_pruner, open_spool
+from triage.runtime.storage import (
+    build_retention_runner,
+    open_existing_ledger,
+    open_ledger_database,
+    open_spool,
+)
 from triage.telemetry import logs
 
 MB = 1e6
@@ -32,15 +37,17 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     """
     settings = load(config)
     logs.configure(settings.log)
-    existing_ledger(settings).close()  # a mistyped folder must not become one
+    open_existing_ledger(settings).close()  # a mistyped folder must not become one
     if not settings.retention.limits.any_set:
-        terminal.say("nothing goes: `retention` of the settings sets no limit")
-    pruner = open_pruner(settings, open_spool(settings), ledger_database(settings), SystemClock())
+        terminal.write("nothing goes: `retention` of the settings sets no limit")
+    pruner = build_retention_runner(
+        settings, open_spool(settings), open_ledger_database(settings), SystemClock()
+    )
     going = pruner.plan() if dry_run else pruner.prune()
     if going:
         _show(going, "Would go" if dry_run else "Removed")
     elif settings.retention.limits.any_set:
-        terminal.say("nothing is as old as that")
+        terminal.write("nothing is as old as that")
 
 
 def _show(going: Sequence[Removal], title: str) -> None:
@@ -52,4 +59,4 @@ def _show(going: Sequence[Removal], title: str) -> None:
         size = f"{each.size / MB:,.1f}"
         table.add_row(each.what, each.study_uid, since, str(each.items), size, each.why)
     terminal.console.print(table)
-    terminal.say(f"{sum(each.size for each in going) / MB:,.1f} MB in all")
+    terminal.write(f"{sum(each.size for each in going) / MB:,.1f} MB in all")

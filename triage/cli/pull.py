@@ -17,7 +17,7 @@ from triage.pipeline.backfill import read_worklist
 from triage.pipeline.retrieve import GOOD, RetrieveOutcome, StudyRetriever, is_there
 from triage.ports.archive import DownloadTarget
 from triage.runtime.paths import pulled_folder
-from triage.runtime.retrieval import open_puller, passing_shelf
+from triage.runtime.retrieval import open_intake_target, open_study_retriever
 from triage.store.download import FolderDownloadTarget, lock_download_folder
 from triage.telemetry import logs
 
@@ -95,7 +95,7 @@ def pull(  # noqa: PLR0913 - one argument for each option
         raise click.UsageError("say STUDY_UIDs or --worklist, or else --since or --patient")
     settings = load(config)
     logs.configure(settings.log)
-    puller = open_puller(settings, name, to_intake=assess)
+    puller = open_study_retriever(settings, name, to_intake=assess)
     root, shelf = _shelf(settings, name, into)
     studies = dict.fromkeys(uids) if search is None else _found(puller, search)
     if only_list:
@@ -141,7 +141,7 @@ def _uids(study_uids: tuple[str, ...], worklist: TextIO | None) -> list[str]:
 
 def _shelf(settings: Settings, name: str, into: Path | None) -> tuple[Path, DownloadTarget]:
     if into is None:
-        shelf = passing_shelf(settings, name)
+        shelf = open_intake_target(settings, name)
         return pulled_folder(settings), shelf
     if into.resolve().is_relative_to(settings.state_dir.resolve()):
         raise ConfigurationError(f"{into} lies in the state folder: what is there is assessed")
@@ -167,7 +167,7 @@ def _show(puller: StudyRetriever, shelf: DownloadTarget, studies: Studies) -> No
         have = shelf.instances(uid) if is_uid(uid) else 0
         there += is_there(study, have)
         click.echo("\t".join(_columns(study, have)))
-    terminal.complain(f"{len(studies) - there} studies would be fetched, {there} are there already")
+    terminal.warn(f"{len(studies) - there} studies would be fetched, {there} are there already")
 
 
 def _columns(study: ArchivedStudy, have: int) -> tuple[str, ...]:
@@ -192,7 +192,7 @@ def _fetch(puller: StudyRetriever, shelf: DownloadTarget, studies: Studies) -> N
                     bar.console.print(f"{outcome} {name}: {why}", markup=False, highlight=False)
                 bar.advance(bar.task_ids[0])
     finally:
-        terminal.say(_closing(puller, len(studies)))
+        terminal.write(_closing(puller, len(studies)))
     bad = sum(times for outcome, times in puller.became.items() if outcome not in GOOD)
     if bad:
         raise ArchiveFailed(f"{bad} studies were not fetched; say the same again to try them anew")

@@ -9,7 +9,7 @@ from triage.cli import terminal
 from triage.config import Settings, load
 from triage.domain.errors import ConfigurationError
 from triage.domain.study import Event, State, StudyRevision
-from triage.runtime.storage import existing_ledger, open_dead_letters
+from triage.runtime.storage import open_dead_letters, open_existing_ledger
 from triage.store.ledger import SqlLedger
 
 
@@ -55,7 +55,7 @@ def replay(  # noqa: PLR0913 - one argument an option
     if sum(named) != 1:
         raise click.UsageError("name a STUDY_UID, or say --all, --to or --delivery, one of them")
     settings = load(config)
-    existing_ledger(settings).close()
+    open_existing_ledger(settings).close()
     if deliveries or destination is not None or ids:
         _send_again(settings, study_uid or "", destination or "", ids)
     else:
@@ -63,7 +63,7 @@ def replay(  # noqa: PLR0913 - one argument an option
 
 
 def _assess_again(settings: Settings, study_uid: str | None) -> None:
-    ledger = existing_ledger(settings)
+    ledger = open_existing_ledger(settings)
     failed = ledger.studies(State.FAILED) if study_uid is None else [_named(ledger, study_uid)]
     latest = _latest(ledger)
     # What a later revision has said of all images would be followed by what an earlier one says.
@@ -71,9 +71,9 @@ def _assess_again(settings: Settings, study_uid: str | None) -> None:
         s for s in failed if study_uid is not None or s.revision >= latest.get(s.study_uid, 0)
     ]
     replayed = [s for s in chosen if ledger.move(s, Event.REPLAYED, "asked for by `replay`")]
-    terminal.say(f"{len(replayed)} studies are ready again")
+    terminal.write(f"{len(replayed)} studies are ready again")
     if followed := len(failed) - len(chosen):
-        terminal.say(f"{followed} are left as they are, for a later revision has followed")
+        terminal.write(f"{followed} are left as they are, for a later revision has followed")
 
 
 def _named(ledger: SqlLedger, study_uid: str) -> StudyRevision:
@@ -110,4 +110,4 @@ def _send_again(settings: Settings, study_uid: str, destination: str, ids: tuple
             f"{count} deliveries are due again; the others were not given up, what they send was "
             "removed as `retention` says, or a later revision has followed: see `triage status`"
         )
-    terminal.say(f"{count} deliveries are due again")
+    terminal.write(f"{count} deliveries are due again")

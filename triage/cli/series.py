@@ -60,9 +60,9 @@ def series(
     else:
         for study in found.studies:
             terminal.series(study.study_uid, audit.as_rows(study))
-            terminal.say("\n".join(audit.remarks(study)))
+            terminal.write("\n".join(audit.remarks(study)))
         for file, why in found.unreadable.items():
-            terminal.say(f"not read: {file}: {why}")
+            terminal.write(f"not read: {file}: {why}")
     if sheet is not None:
         audit.write_sheet(sheet, found)
-        terminal.complain(f"wrote {sheet}")
+        terminal.warn(f"wrote {sheet}")

@@ -13,18 +13,24 @@ from triage.audit import transport_of
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
-from triage.concurrency.file_lock import sole_receiver
+from triage.concurrency.file_lock import hold_receiver_lock
 from triage.config import Settings, child_environment, load, require_peers
 from triage.domain.errors import LedgerUnavailable, SpoolFull
-from triage.runtime.audit import open_audit, telling
+from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
 from triage.runtime.model import open_model
 from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.receiver import receive as receive_until_ended
 from triage.runtime.services import Services
-from triage.runtime.storage import await_ledger, existing_ledger, open_ledger, open_past, open_spool
-from triage.runtime.supervisor import SupervisedProcess, end_with, supervise
+from triage.runtime.storage import (
+    await_ledger,
+    open_existing_ledger,
+    open_ledger,
+    open_past_cases,
+    open_spool,
+)
+from triage.runtime.supervisor import SupervisedProcess, end_with_parent, supervise
 from triage.runtime.web import open_web
 from triage.runtime.worker import build_app
 from triage.runtime.worker import work as work_until_ended
@@ -48,7 +54,7 @@ def _started(config: Path | None, parent: int | None) -> Settings:
     require_peers(settings)
     logs.configure(settings.log)
     if parent is not None:
-        end_with(parent)
+        end_with_parent(parent)
     await_ledger(settings)
     return settings
 
@@ -88,8 +94,8 @@ def serve(config: Path | None) -> None:
     _check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     with suppress(LedgerUnavailable):
-        open_past(settings, model.bundle)
-    with sole_receiver(state_folder(settings)), _broker(settings) as (redis_url, private):
+        open_past_cases(settings, model.bundle)
+    with hold_receiver_lock(state_folder(settings)), _broker(settings) as (redis_url, private):
         environment = child_environment(config, redis_url)
         assess = ("work", "--queue", ASSESS)
         assessors = [
@@ -112,7 +118,7 @@ def serve(config: Path | None) -> None:
 def receive(config: Path | None, parent: int | None) -> None:
     """Receive studies, over C-STORE or as the settings say, and hand complete ones to workers."""
     settings = _started(config, parent)
-    supervised = nullcontext() if parent else sole_receiver(state_folder(settings))
+    supervised = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
     with supervised, _broker(settings) as (redis_url, _private):
         receive_until_ended(Services(settings, redis_url))
 
@@ -136,7 +142,7 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
         services = Services(settings, redis_url)
         assessor = services.assessor() if ASSESS in queues else None
         deliverer = services.deliverer() if DELIVER in queues else None
-        with telling(settings, services.audit, f"triage work ({queue})"):
+        with audit_service(settings, services.audit, f"triage work ({queue})"):
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
@@ -152,9 +158,9 @@ def web(config: Path | None, parent: int | None) -> None:
     settings = load(config)
     logs.configure(settings.log)
     if parent is not None:
-        end_with(parent)
-    ledger = open_ledger(settings, SystemClock()) if parent else existing_ledger(settings)
+        end_with_parent(parent)
+    ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then passes it on
-    with telling(settings, open_audit(settings), "triage web"):
+    with audit_service(settings, open_audit(settings), "triage web"):
         answer_until_ended(app, settings.web)

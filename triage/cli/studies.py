@@ -16,7 +16,7 @@ from triage.domain.errors import ConfigurationError, DeliveryFailed
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
 from triage.runtime.clock import SystemClock
-from triage.runtime.storage import existing_ledger, notice_of, open_dead_letters
+from triage.runtime.storage import open_dead_letters, open_existing_ledger, open_notice_file
 from triage.store.ledger import SqlLedger
 
 
@@ -42,7 +42,7 @@ def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
     triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
     """
     receiver = load(config).receiver
-    ours = calling or next(iter(receiver.titles()), "TRIAGE-SEND")
+    ours = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
     peer = StorePeer(host, port or receiver.port, called or receiver.ae_title, ours)
     sent(dicom_files(folder), peer)
 
@@ -53,10 +53,10 @@ def sent(files: list[Path], peer: StorePeer) -> None:
         sent = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
     failed = [each for each in sent if not each.stored]
     for each in failed[:10]:
-        terminal.complain(f"not stored: {each.path}: {each.answer}")
+        terminal.warn(f"not stored: {each.path}: {each.answer}")
     if failed:
         raise DeliveryFailed(f"{len(failed)} of {len(files)} instances were not stored")
-    terminal.say(f"{len(files)} instances stored at {peer.called_ae}")
+    terminal.write(f"{len(files)} instances stored at {peer.called_ae}")
 
 
 @click.command()
@@ -79,7 +79,7 @@ def status(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Show what became of the studies, or everything about one STUDY_UID."""
     settings = load(config)
-    ledger = existing_ledger(settings)
+    ledger = open_existing_ledger(settings)
     if study_uid is not None:
         _one_study(ledger, study_uid)
         return
@@ -88,8 +88,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument an option
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
-    if (held_back := notice_of(settings).read()) is not None:
-        terminal.complain(held_back)
+    if (held_back := open_notice_file(settings).read()) is not None:
+        terminal.warn(held_back)
     terminal.outages(ledger.outages())
     letters = open_dead_letters(settings)
     terminal.given_up(letters.newest(given_up), letters.count())
@@ -104,9 +104,9 @@ def _tell_of_audit(settings: Settings) -> None:
         return
     spool = spool_in(settings.state_dir, settings.audit, "", SystemClock())
     if waiting := spool.waiting():
-        terminal.complain(f"{waiting} audit message(s) wait for the repository")
+        terminal.warn(f"{waiting} audit message(s) wait for the repository")
     if missed := spool.missed():
-        terminal.complain(f"{missed} audit event(s) were NOT recorded: too many messages waited")
+        terminal.warn(f"{missed} audit event(s) were NOT recorded: too many messages waited")
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:

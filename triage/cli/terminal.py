@@ -39,12 +39,12 @@ COLOURS = {
 FLAG_COLOURS = {Flag.YES: "bold red", Flag.NO: "green", Flag.NOT_EVALUATED: "yellow"}
 
 
-def say(text: str) -> None:
+def write(text: str) -> None:
     """Print a sentence as it is; long ones are not broken, so that paths can be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def complain(text: str) -> None:
+def warn(text: str) -> None:
     """Print a sentence to stderr, in red on a terminal."""
     complaints.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
@@ -95,23 +95,23 @@ def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> No
     if truth:
         given = [answer for answer in assessment.answers if _agrees(answer, truth) is not None]
         right = sum(_agrees(answer, truth) is True for answer in given)
-        say(f"{right} of {len(given)} flags agree with the heart that was drawn")
+        write(f"{right} of {len(given)} flags agree with the heart that was drawn")
     if (found := assessment.familiarity) is not None:
         like = "like" if found.known else "unlike"
-        say(f"{like} the studies that the model knows: {found.figures}")
-        say(f"strangest view: {found.strangest_view}")
+        write(f"{like} the studies that the model knows: {found.figures}")
+        write(f"strangest view: {found.strangest_view}")
     for used in assessment.used:
-        say(f"looked at {used.view}: {used.series_description or NAMELESS} ({used.why})")
+        write(f"looked at {used.view}: {used.series_description or NAMELESS} ({used.why})")
     for missing in assessment.missing:
-        say(f"not looked at {missing.view}: {missing.reason}")
+        write(f"not looked at {missing.view}: {missing.reason}")
     if assessment.unused:
         images = sum(stack.images for stack in assessment.unused)
-        say(f"not used {len(assessment.unused)} series, {images} images:")
+        write(f"not used {len(assessment.unused)} series, {images} images:")
         for stack in assessment.unused:
             name = stack.series_description or NAMELESS
-            say(f"    {name}, {stack.images} images: {stack.reason}")
+            write(f"    {name}, {stack.images} images: {stack.reason}")
     model = assessment.model
-    say(f"{model.name} {model.version}: {model.intended_use}")
+    write(f"{model.name} {model.version}: {model.intended_use}")
 
 
 def studies(found: Sequence[StudyRevision]) -> None:

@@ -11,7 +11,7 @@ from triage.domain.errors import ConfigurationError
 RECEIVER = "receiver.lock"
 
 
-def take(path: Path) -> int | None:
+def acquire_lock(path: Path) -> int | None:
     """Return the descriptor that holds the lock until it is closed; None where another has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -23,9 +23,9 @@ def take(path: Path) -> int | None:
 
 
 @contextmanager
-def sole_receiver(state_dir: Path) -> Iterator[None]:
+def hold_receiver_lock(state_dir: Path) -> Iterator[None]:
     """Hold the state folder for one receiver; raise ConfigurationError where there is another."""
-    held = take(state_dir / RECEIVER)
+    held = acquire_lock(state_dir / RECEIVER)
     if held is None:
         raise ConfigurationError(
             f"another receiver works on {state_dir}: end it, or choose another state_dir"

@@ -18,8 +18,8 @@ from triage.config.destinations import (
     StowDestination,
     WebhookDestination,
 )
-from triage.config.fields import HASHED, AeTitle
-from triage.config.reading import child_environment, load, require_peers, shown
+from triage.config.fields import HASHED_PASSWORD, AeTitle
+from triage.config.reading import child_environment, load, render_settings, require_peers
 from triage.config.receiver import (
     CommitmentRequestor,
     CompletenessSettings,
@@ -44,7 +44,7 @@ from triage.config.site import (
 from triage.config.spool import SpoolSettings
 
 __all__ = [
-    "HASHED",
+    "HASHED_PASSWORD",
     "AeTitle",
     "AnyDestination",
     "Archive",
@@ -82,5 +82,5 @@ __all__ = [
     "child_environment",
     "load",
     "require_peers",
-    "shown",
+    "render_settings",
 ]

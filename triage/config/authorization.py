@@ -32,7 +32,7 @@ class HttpAuthorization(StrictModel):
             raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
         return self
 
-    def header(self) -> dict[str, str]:
+    def read_header(self) -> dict[str, str]:
         """Return the Authorization header, if there is one; raise ConfigurationError."""
         path = self.authorization_file
         if self.authorization is not None:

@@ -17,7 +17,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 HASHED_TOKEN = re.compile(r"sha256\$[0-9a-f]{64}")  #: what `triage token` prints
 #: What `triage password` prints; triage/web/passwords.py makes and reads it.
-HASHED = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
+HASHED_PASSWORD = re.compile(r"scrypt\$\d{1,2}\$\d{1,2}\$\d{1,2}\$[0-9a-f]{32}\$[0-9a-f]{64}")
 USER = re.compile(r"[a-z][a-z0-9._-]{0,31}")
 
 
@@ -88,7 +88,7 @@ def _token(value: str) -> str:
 
 
 def _hashed(value: str) -> str:
-    if not HASHED.fullmatch(value):
+    if not HASHED_PASSWORD.fullmatch(value):
         raise ValueError("is no hashed password: `triage password NAME` makes the line")
     return value
 
@@ -113,4 +113,4 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 UserName = Annotated[str, AfterValidator(_user)]
-Hashed = Annotated[str, AfterValidator(_hashed)]
+HashedPassword = Annotated[str, AfterValidator(_hashed)]

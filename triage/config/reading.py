@@ -24,16 +24,16 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
     """Return the settings of the file at `path`, overridden by the environment."""
     if path is None and environment.get("TRIAGE_CONFIG"):
         path = Path(environment["TRIAGE_CONFIG"])
-    overlay = _overlay(environment)
+    overlay = _read_overlay(environment)
     if path is None:
-        return _with_absolute_paths(parse("{}", Settings, "the environment", overlay), Path.cwd())
-    return _with_absolute_paths(read(path, Settings, overlay), path.resolve().parent)
+        return _resolve_paths(parse("{}", Settings, "the environment", overlay), Path.cwd())
+    return _resolve_paths(read(path, Settings, overlay), path.resolve().parent)
 
 
 def require_peers(settings: Settings) -> None:
     """Raise ConfigurationError unless there is somebody to receive from and to send to."""
     receiver = settings.receiver
-    if not receiver.titles() and receiver.stow is None and receiver.folder is None:
+    if not receiver.calling_titles() and receiver.stow is None and receiver.folder is None:
         raise ConfigurationError(
             "receiver.calling is empty and so is receiver.peers: every sender would be rejected; "
             "list the AE titles that may send, e.g. calling: [PACS]"
@@ -53,7 +53,7 @@ def require_peers(settings: Settings) -> None:
 
 
 def _require_reports(settings: Settings, pacs: DicomDestination) -> None:
-    unheard = set(pacs.reporters()) - set(settings.receiver.titles())
+    unheard = set(pacs.reporters()) - set(settings.receiver.calling_titles())
     if unheard:
         raise ConfigurationError(
             f"destination {pacs.name} is asked for storage commitment, and its reports would be "
@@ -61,7 +61,7 @@ def _require_reports(settings: Settings, pacs: DicomDestination) -> None:
         )
 
 
-def shown(settings: Settings) -> str:
+def render_settings(settings: Settings) -> str:
     """Return the settings as JSON for people, without the passwords of its URLs or anybody's hash.
 
     A password may hold a slash, and that of a database may stand behind the URL's question mark.
@@ -81,7 +81,7 @@ def child_environment(config: Path | None, redis_url: str | None) -> dict[str, s
     return environment
 
 
-def _overlay(environment: Mapping[str, str]) -> dict[Location, str]:
+def _read_overlay(environment: Mapping[str, str]) -> dict[Location, str]:
     return {
         tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")): value
         for name, value in environment.items()
@@ -89,19 +89,19 @@ def _overlay(environment: Mapping[str, str]) -> dict[Location, str]:
     }
 
 
-def _with_absolute_paths(part: Part, base: Path) -> Part:
+def _resolve_paths(part: Part, base: Path) -> Part:
     """Make every path of the settings absolute."""
     fields = type(part).model_fields
-    return part.model_copy(update={name: _seen_from(base, getattr(part, name)) for name in fields})
+    return part.model_copy(update={name: _resolve(base, getattr(part, name)) for name in fields})
 
 
-def _seen_from(base: Path, value: Any) -> Any:
+def _resolve(base: Path, value: Any) -> Any:
     if isinstance(value, Path):
         return (base / value.expanduser()).resolve()
     if isinstance(value, StrictModel):
-        return _with_absolute_paths(value, base)
+        return _resolve_paths(value, base)
     if isinstance(value, tuple):
-        return tuple(_seen_from(base, each) for each in value)
+        return tuple(_resolve(base, each) for each in value)
     if isinstance(value, dict):
-        return {key: _seen_from(base, each) for key, each in value.items()}
+        return {key: _resolve(base, each) for key, each in value.items()}
     return value

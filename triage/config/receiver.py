@@ -183,6 +183,6 @@ class ReceiverSettings(StrictModel):
             raise ValueError("tls.port must be another one than port")
         return self
 
-    def titles(self) -> tuple[str, ...]:
+    def calling_titles(self) -> tuple[str, ...]:
         """Return every AE title that may send."""
         return (*self.calling, *(title for p in self.peers.values() for title in p.ae_titles))

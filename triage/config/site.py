@@ -11,7 +11,7 @@ from triage.config.destinations import AnyDestination
 from triage.config.fields import (
     LOOPBACK,
     BrokerUrl,
-    Hashed,
+    HashedPassword,
     Name,
     Port,
     PostgresUrl,
@@ -53,7 +53,7 @@ class WebSettings(StrictModel):
 
     host: str = "127.0.0.1"
     port: Port = 8443
-    users: dict[UserName, Hashed] = Field(default_factory=dict)  #: hashed passwords by name
+    users: dict[UserName, HashedPassword] = Field(default_factory=dict)  #: hashed passwords by name
     certificate: Path | None = None  #: PEM, with those between; None: no TLS
     key: Path | None = None  #: PEM, not encrypted
     without_tls: bool = False  #: listen beyond this machine in plain HTTP

@@ -1,6 +1,6 @@
 """The named steps of a study's way, where a crash would part two things that belong together.
 
-Rule: `reached` stands between such two, and does nothing by itself; a test watches, and ends the
+Rule: `mark_reached` stands between such two, and does nothing by itself; a test watches, and ends the
 process there, or its surroundings. The crash matrix takes its list from here and from the events
 of the state machine, so that a new step cannot be forgotten.
 """
@@ -43,7 +43,7 @@ def watch(watcher: Callable[[Moment], None]) -> None:
     _watchers.append(watcher)
 
 
-def reached(moment: Moment) -> None:
+def mark_reached(moment: Moment) -> None:
     """Tell those who watch."""
     for watcher in _watchers:
         watcher(moment)

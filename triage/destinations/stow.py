@@ -51,7 +51,7 @@ class WebStore:
         self._who = urlsplit(settings.url).netloc
         try:
             self._tls = context(settings.trusted, settings.certificate, settings.key)
-            self._authorization = settings.header()
+            self._authorization = settings.read_header()
         except ConfigurationError as error:
             raise ConfigurationError(f"destination {self.name}: {error}") from None
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydicom import Dataset
 
 from triage.cases.past import PastCases, SimilarStudies
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.assessment import (
     Answer,
     Assessment,
@@ -111,7 +111,7 @@ class Assessor:
                 self.ledger.move(study, Event.DECLINED, str(why), self.holder)
                 log.info("declined", why=str(why))
                 return
-            reached(CrashPoint.REPORTED)
+            mark_reached(CrashPoint.REPORTED)
             self._finish(study, reporting.assessment, made)
             self._keep(looked)
 
@@ -217,11 +217,11 @@ class Assessor:
 
     def _send(self, due: Sequence[int]) -> None:
         """Send after the commit; what the broker does not take, the reconciler sends."""
-        reached(CrashPoint.STORED)
+        mark_reached(CrashPoint.STORED)
         try:
             for delivery_id in due:
                 self.queue.deliver(delivery_id)
-                reached(CrashPoint.DELIVERY_SENT)
+                mark_reached(CrashPoint.DELIVERY_SENT)
                 self.ledger.queued_delivery(delivery_id)
         except BrokerUnavailable as error:
             log.warning("broker unavailable, deliveries wait in the ledger", error=str(error))

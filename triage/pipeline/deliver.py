@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, spread_s
 from triage.domain.errors import (
     DeliveryFailed,
@@ -55,12 +55,12 @@ class Deliverer:
         if delivery is None:
             log.info("nothing to deliver, the work is taken")
             return
-        reached(CrashPoint.DELIVERY_TAKEN)
+        mark_reached(CrashPoint.DELIVERY_TAKEN)
         with kept_alive(
             lambda: self.ledger.renew_delivery(delivery_id, self.lease_s), self.lease_s / 3
         ):
             self._attempt(delivery)
-        reached(CrashPoint.DELIVERED)
+        mark_reached(CrashPoint.DELIVERED)
 
     def _attempt(self, delivery: Delivery) -> None:
         destination = self.destinations.get(delivery.destination)
@@ -89,7 +89,7 @@ class Deliverer:
         product = self._chosen(delivery, destination)
         told.sending(product)
         answer = destination.deliver(product).answer
-        reached(CrashPoint.PRODUCT_SENT)
+        mark_reached(CrashPoint.PRODUCT_SENT)
         told.sent(product)
         return answer
 
@@ -105,7 +105,7 @@ class Deliverer:
         transaction_uid = new_uid()
         if not requests.ask(delivery.id, transaction_uid, answer):
             return  # its word has come meanwhile
-        reached(CrashPoint.COMMITMENT_OWED)
+        mark_reached(CrashPoint.COMMITMENT_OWED)
         said = answer or delivery.last_answer.partition(";")[0]
         self._asked(delivery, archive, promises, transaction_uid, said)
 
@@ -125,7 +125,7 @@ class Deliverer:
             silent = isinstance(error, DestinationUnreachable)
             answer = str(error)
             again_in_s = spread_s(backoff_s(delivery.attempts), self.chance())
-        reached(CrashPoint.COMMITMENT_ASKED)
+        mark_reached(CrashPoint.COMMITMENT_ASKED)
         promises.requests.wait(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
         log.info("stored, commitment asked for", destination=archive.name, answer=answer)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
 from triage.dicom.header import read_identity
 from triage.domain.errors import (
@@ -115,9 +115,9 @@ class Intake:
         source: Source,
         size: int,
     ) -> Receipt:
-        with self.metrics.timing():
+        with self.metrics.time_receipt():
             receipt = self._kept(read, keep, quarantine, source)
-        self.metrics.kept(receipt.outcome, size)
+        self.metrics.count_instance(receipt.outcome, size)
         return receipt
 
     def _kept(
@@ -152,9 +152,9 @@ class Intake:
             detail = f"other content under the known UID {uid}; not assessed"
             self._incident("conflicting instance", detail, source, receipt.path)
             return
-        reached(CrashPoint.KEPT)
+        mark_reached(CrashPoint.KEPT)
         self._ledger.record(receipt, source)
-        reached(CrashPoint.RECORDED)
+        mark_reached(CrashPoint.RECORDED)
 
     def _held_back(self, error: HeldBack, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
@@ -163,7 +163,7 @@ class Intake:
         self, why: str, source: Source, reason: RejectionReason = RejectionReason.CALLING
     ) -> None:
         """Remember that somebody was turned away before an instance came."""
-        self.metrics.turned_away(reason)
+        self.metrics.count_rejection(reason)
         self._repeated.report(REJECTED, why, replace(source, association=0))
 
     def report_refused(self, why: str, source: Source) -> None:

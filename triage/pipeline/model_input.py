@@ -10,7 +10,7 @@ from functools import cached_property
 
 from pydicom import Dataset
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.header import is_image_class, read_header
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.assessment import (
@@ -104,7 +104,7 @@ def look(
     if not frames:
         raise StudyDeclined("no view can be decoded: " + "; ".join(m.reason for m in undecodable))
     clip = join(frames, form)
-    reached(CrashPoint.READ)
+    mark_reached(CrashPoint.READ)
     return ModelInput(
         images=shown,
         documents=[each.header for each in images if not _is_picture(each)],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.completeness import evidence, is_overdue
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import BrokerUnavailable, LedgerUnavailable
@@ -106,13 +106,13 @@ class Reconciler:
     def _send_studies(self) -> None:
         for study in self.ledger.unsent_studies(self._forgotten("assess")):
             self.queue.assess(study.study_uid, study.revision)
-            reached(CrashPoint.STUDY_SENT)
+            mark_reached(CrashPoint.STUDY_SENT)
             self.ledger.queued_study(study.study_uid, study.revision)
 
     def _send_deliveries(self) -> None:
         for delivery_id in self.ledger.unsent_deliveries(self._forgotten("deliver")):
             self.queue.deliver(delivery_id)
-            reached(CrashPoint.DELIVERY_SENT)
+            mark_reached(CrashPoint.DELIVERY_SENT)
             self.ledger.queued_delivery(delivery_id)
 
     def _forgotten(self, queue: str) -> float | None:

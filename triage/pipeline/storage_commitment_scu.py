@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.commitment import NOT_KEPT, CommitmentReport, Reference
 from triage.domain.delivery import Delivery, DeliveryState, backoff_s
 from triage.domain.instance import Source
@@ -41,7 +41,7 @@ class CommitmentScu:
             return self._refused(
                 f"transaction {report.transaction_uid} is not one of theirs", source
             )
-        reached(CrashPoint.COMMITMENT_TOLD)
+        mark_reached(CrashPoint.COMMITMENT_TOLD)
         self._judged(delivery, report, is_last=is_last)
         return True
 

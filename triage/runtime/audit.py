@@ -26,7 +26,7 @@ def open_audit(settings: Settings) -> AuditTrail:
     return spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
 
 
-def open_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> StudyTrail | None:
+def open_study_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> StudyTrail | None:
     """Return what is told of studies, where a site keeps a trail."""
     if settings.audit is None:
         return None
@@ -43,7 +43,7 @@ def open_audit_sender(settings: Settings) -> Sender | None:
 
 
 @contextmanager
-def telling(settings: Settings, audit: AuditTrail, name: str) -> Iterator[None]:
+def audit_service(settings: Settings, audit: AuditTrail, name: str) -> Iterator[None]:
     """Tell the audit trail that a service starts, and that it ends; send the trail meanwhile.
 
     Every service of a machine has a sender, of which one sends at a time: a machine that only works

@@ -22,16 +22,16 @@ def open_database(settings: Settings) -> Database:
     """
     if settings.ledger is None:
         return SqlLedger.database_in(settings.state_dir)
-    with asking_server("ledger"):
+    with explain_database_errors("ledger"):
         return Database(settings.ledger)
 
 
-def look_at_database(settings: Settings) -> Database | None:
+def open_existing_database(settings: Settings) -> Database | None:
     """Open the database of a site's ledger and change nothing; None where there is no ledger."""
     path = SqlLedger.path_in(settings.state_dir)
     if settings.ledger is None and not path.is_file():
         return None
-    with asking_server("ledger"), ExitStack() as left:
+    with explain_database_errors("ledger"), ExitStack() as left:
         database = Database(settings.ledger or f"sqlite:///{path}", ledger=False)
         left.callback(database.close)
         if database.revision() is None:
@@ -40,13 +40,13 @@ def look_at_database(settings: Settings) -> Database | None:
         return database
 
 
-def told_revision(settings: Settings) -> str:
+def describe_ledger_revision(settings: Settings) -> str:
     """Return in words which revision a site's ledger has, and what becomes of it.
 
     Raises ConfigurationError where a newer release has written it.
     """
     where = f"in {settings.state_dir}" if settings.ledger is None else "on PostgreSQL"
-    database = look_at_database(settings)
+    database = open_existing_database(settings)
     if database is None:
         return f"none yet; the worker makes it {where} when it starts, with revision {HEAD}"
     revision = database.revision()
@@ -59,7 +59,7 @@ def told_revision(settings: Settings) -> str:
 
 
 @contextmanager
-def asking_server(setting: str) -> Iterator[None]:
+def explain_database_errors(setting: str) -> Iterator[None]:
     """Say of the PostgreSQL that a setting names why it cannot be used."""
     try:
         yield

@@ -18,8 +18,8 @@ from triage.model.prompts import prompt_embeddings
 from triage.model.questions import questions
 from triage.pipeline.model_input import LoadedModel
 from triage.reports.equipment import Equipment
-from triage.runtime.databases import look_at_database
-from triage.runtime.storage import open_past
+from triage.runtime.databases import open_existing_database
+from triage.runtime.storage import open_past_cases
 from triage.store.fittings import SqlFittings
 from triage.store.migrations import HEAD
 
@@ -43,13 +43,13 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
     known = settings.model
     encoder = OnnxEncoder(bundle, known.provider, known.threads, known.fallback)
     prompts = prompt_embeddings(findings, bundle, encoder, cache)
-    fitted = _fitted(settings, bundle)
+    fitted = _load_fitted(settings, bundle)
     return LoadedModel(bundle, encoder, findings, questions(findings, bundle, prompts, fitted))
 
 
-def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
+def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
     """Return what was fitted; a ledger is neither made nor changed by asking."""
-    there = look_at_database(settings)
+    there = open_existing_database(settings)
     if there is None:
         return {}
     with closing(there):
@@ -57,18 +57,18 @@ def _fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
         return SqlFittings(there).of_bundle(bundle.digest) if ours else {}
 
 
-def open_past_for_worker(settings: Settings, model: LoadedModel) -> PastCases | None:
+def open_past_cases_for_worker(settings: Settings, model: LoadedModel) -> PastCases | None:
     """Open what an assessor compares with; a library elsewhere that is down holds it not up."""
     if not model.identity.trained:
         return None
     try:
-        return open_past(settings, model.bundle)
+        return open_past_cases(settings, model.bundle)
     except LedgerUnavailable as error:
         log.warning("no past cases until the next start", error=str(error))
         return None
 
 
-def equipment(settings: Settings) -> Equipment:
+def build_equipment(settings: Settings) -> Equipment:
     """Return how the worker names itself in what it sends."""
     named = settings.equipment
     return Equipment(

@@ -48,8 +48,10 @@ class Gauges(Collector):
     def _of_pressure(self) -> Iterator[Metric]:
         load = self.pressure.load()
         if load.free_bytes is not None:
-            yield _gauge("triage_free_bytes", "Free on the disk of the spool.", load.free_bytes)
-        yield _by(
+            yield _build_gauge(
+                "triage_free_bytes", "Free on the disk of the spool.", load.free_bytes
+            )
+        yield _build_labelled_gauge(
             "triage_held_back",
             "1 while instances are answered 0xA700 for want of this.",
             "limit",
@@ -64,16 +66,16 @@ class Gauges(Collector):
         try:
             census, outages = self.ledger.census(), self.ledger.outages()
         except LedgerUnavailable:
-            yield _gauge("triage_ledger_up", "1 if the ledger answers.", 0)
+            yield _build_gauge("triage_ledger_up", "1 if the ledger answers.", 0)
             return
-        yield _gauge("triage_ledger_up", "1 if the ledger answers.", 1)
-        yield _by(
+        yield _build_gauge("triage_ledger_up", "1 if the ledger answers.", 1)
+        yield _build_labelled_gauge(
             "triage_studies",
             "Revisions of studies by state.",
             "state",
             {str(state): census.studies.get(state, 0) for state in State},
         )
-        yield _by(
+        yield _build_labelled_gauge(
             "triage_deliveries",
             "Deliveries by state.",
             "state",
@@ -81,13 +83,13 @@ class Gauges(Collector):
         )
         since, now = census.waiting_since, self.clock.now()
         silent_s = {each.destination: max(0.0, now - each.since) for each in outages}
-        yield _by(
+        yield _build_labelled_gauge(
             "triage_destination_silent_seconds",
             "Since a destination does not answer; 0 while it does, or is not asked.",
             "destination",
             {name: silent_s.get(name, 0.0) for name in self.destinations},
         )
-        yield _gauge(
+        yield _build_gauge(
             "triage_oldest_waiting_seconds",
             "Since the last instance of the complete study that waits longest for a worker.",
             0 if since is None else max(0.0, now - since),
@@ -97,13 +99,17 @@ class Gauges(Collector):
         try:
             waiting = {name: self.queue.waiting(name) for name in QUEUES}
         except BrokerUnavailable:
-            yield _gauge("triage_broker_up", "1 if the broker answers.", 0)
+            yield _build_gauge("triage_broker_up", "1 if the broker answers.", 0)
             return
-        yield _gauge("triage_broker_up", "1 if the broker answers.", 1)
-        yield _by("triage_queue_tasks", "Tasks that wait in a queue.", "queue", waiting)
+        yield _build_gauge("triage_broker_up", "1 if the broker answers.", 1)
+        yield _build_labelled_gauge(
+            "triage_queue_tasks", "Tasks that wait in a queue.", "queue", waiting
+        )
 
 
-def serve(settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges) -> Callable[[], None]:
+def serve_metrics(
+    settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges
+) -> Callable[[], None]:
     """Answer scrapes in threads of their own, where a port is set; return what ends it."""
     if settings.port is None:
         return lambda: None
@@ -125,11 +131,11 @@ def serve(settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges) -> Callab
     return end
 
 
-def _gauge(name: str, says: str, value: float) -> Metric:
+def _build_gauge(name: str, says: str, value: float) -> Metric:
     return GaugeMetricFamily(name, says, value)
 
 
-def _by(name: str, says: str, label: str, values: Mapping[str, float]) -> Metric:
+def _build_labelled_gauge(name: str, says: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, says, labels=[label])
     for each, value in values.items():
         family.add_metric([each], value)

@@ -16,7 +16,7 @@ from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
 from triage.pipeline.storage_commitment_scp import CommitmentScp
-from triage.runtime.audit import telling
+from triage.runtime.audit import audit_service
 from triage.runtime.services import Services
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ def receive(services: Services) -> None:
         signal.signal(number, lambda *_: ended.set())
     intake = services.intake()
     committer = services.committer()
-    with telling(services.settings, services.audit, "triage receive"):
+    with audit_service(services.settings, services.audit, "triage receive"):
         end_metrics = services.serve_metrics()
         server = receivers.c_store.start(
             intake,
@@ -41,17 +41,17 @@ def receive(services: Services) -> None:
             services.promises(),
         )
         try:
-            with _others(intake, services.settings), _pruning(services, ended):
+            with _run_other_receivers(intake, services.settings), _run_retention(services, ended):
                 services.spool.sweep()
                 intake.behind = True
-                _keep_up(intake, services.reconciler(), committer, ended)
+                _run_duties(intake, services.reconciler(), committer, ended)
         finally:
             receivers.c_store.end(server)
             end_metrics()
 
 
 @contextmanager
-def _others(intake: Intake, settings: Settings) -> Iterator[None]:
+def _run_other_receivers(intake: Intake, settings: Settings) -> Iterator[None]:
     """Run the receivers beside C-STORE that the settings name, until the block ends."""
     receiver = settings.receiver
     with ExitStack() as running:
@@ -67,7 +67,7 @@ def _others(intake: Intake, settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
+def _run_retention(services: Services, ended: threading.Event) -> Iterator[None]:
     """Remove what the site wants kept no longer, now and then, aside from everything else.
 
     What was half removed when a process ended is finished, whatever the settings say now. A case
@@ -96,7 +96,7 @@ def _pruning(services: Services, ended: threading.Event) -> Iterator[None]:
         thread.join()
 
 
-def _keep_up(
+def _run_duties(
     intake: Intake, reconciler: Reconciler, committer: CommitmentScp, ended: threading.Event
 ) -> None:
     """Once a second, bring the ledger in step with the spool and the broker with the ledger.

@@ -16,13 +16,13 @@ from triage.pipeline.intake import Intake
 from triage.runtime.audit import open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
-from triage.runtime.storage import existing_ledger, limits_of, open_spool
+from triage.runtime.storage import build_backpressure_limits, open_existing_ledger, open_spool
 from triage.store.download import IntakeDownloadTarget
 
 COPIED = 1 << 20  #: bytes at a time
 
 
-def archive_of(settings: Settings, name: str) -> Archive:
+def find_archive(settings: Settings, name: str) -> Archive:
     """Return an archive of the settings by its name."""
     if name not in settings.archives:
         names = ", ".join(sorted(settings.archives)) or "none"
@@ -30,12 +30,14 @@ def archive_of(settings: Settings, name: str) -> Archive:
     return settings.archives[name]
 
 
-def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pull.StudyRetriever:
+def open_study_retriever(
+    settings: Settings, name: str, *, to_intake: bool = False
+) -> pull.StudyRetriever:
     """Return what fetches from an archive of the settings; nothing is connected yet.
 
     What goes on to the intake is told to the audit trail from there.
     """
-    known = archive_of(settings, name)
+    known = find_archive(settings, name)
     clock = SystemClock()
     per_hour = known.studies_per_hour
     limits = pull.RetrieveLimits(
@@ -53,11 +55,11 @@ def open_puller(settings: Settings, name: str, *, to_intake: bool = False) -> pu
     return pull.StudyRetriever(archive, limits, clock)
 
 
-def passing_shelf(settings: Settings, name: str) -> IntakeDownloadTarget:
+def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     """Return where pulled studies are given to the intake, whole, as if received."""
-    ledger, spool = existing_ledger(settings), open_spool(settings)
+    ledger, spool = open_existing_ledger(settings), open_spool(settings)
     intake = Intake(spool, ledger)
-    archive = archive_of(settings, name)
+    archive = find_archive(settings, name)
     source = (
         Source(archive.ae_title, archive.host)
         if isinstance(archive, DicomArchive)
@@ -77,7 +79,7 @@ def passing_shelf(settings: Settings, name: str) -> IntakeDownloadTarget:
         return max(here, ledger.removed_instances(study_uid))  # what retention removed was here
 
     # Without a notice: that is the receiver's.
-    pressure = Backpressure(spool, ledger, limits_of(settings))
+    pressure = Backpressure(spool, ledger, build_backpressure_limits(settings))
 
     def check_room(study_uid: str) -> None:
         pressure.check_room()

@@ -34,13 +34,19 @@ from triage.pipeline.view_coverage import ViewCoverage
 from triage.ports.audit import AuditTrail
 from triage.ports.destination import Destination
 from triage.ports.spool import Spool
-from triage.runtime.audit import open_audit, open_trail
+from triage.runtime.audit import open_audit, open_study_trail
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import media_types, open_destinations
-from triage.runtime.model import equipment, open_model, open_past_for_worker
+from triage.runtime.model import build_equipment, open_model, open_past_cases_for_worker
 from triage.runtime.paths import CACHE, state_folder
-from triage.runtime.prometheus import Gauges, serve
-from triage.runtime.storage import ledger_database, limits_of, notice_of, open_pruner, open_spool
+from triage.runtime.prometheus import Gauges, serve_metrics
+from triage.runtime.storage import (
+    build_backpressure_limits,
+    build_retention_runner,
+    open_ledger_database,
+    open_notice_file,
+    open_spool,
+)
 from triage.store.announcements import SqlAnnouncements
 from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
@@ -71,7 +77,7 @@ class Services:
     @cached_property
     def database(self) -> Database:
         """The database of the ledger, and of what is kept beside it."""
-        return ledger_database(self.settings)
+        return open_ledger_database(self.settings)
 
     @cached_property
     def ledger(self) -> SqlLedger:
@@ -91,8 +97,10 @@ class Services:
     @cached_property
     def pressure(self) -> Backpressure:
         """Whether there is room for more."""
-        notice = notice_of(self.settings)
-        return Backpressure(self.spool, self.ledger, limits_of(self.settings), notice)
+        notice = open_notice_file(self.settings)
+        return Backpressure(
+            self.spool, self.ledger, build_backpressure_limits(self.settings), notice
+        )
 
     @cached_property
     def queue(self) -> CeleryQueue:
@@ -117,13 +125,13 @@ class Services:
 
     def trail(self) -> StudyTrail | None:
         """What is told of studies, where a site keeps a trail."""
-        return open_trail(self.settings, self.ledger, self.spool)
+        return open_study_trail(self.settings, self.ledger, self.spool)
 
     def serve_metrics(self) -> Callable[[], None]:
         """Answer Prometheus, where a site wants it; return what ends it."""
         names = [each.name for each in self.settings.destinations]
         gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock, names)
-        return serve(self.settings.metrics, self.metrics, gauges)
+        return serve_metrics(self.settings.metrics, self.metrics, gauges)
 
     def reconciler(self) -> Reconciler:
         """What keeps everything moving."""
@@ -142,7 +150,7 @@ class Services:
     def gathering(self) -> EvidenceCollector:
         """What is known of arriving studies."""
         receiver = self.settings.receiver
-        patience, of_source = patiences(receiver)
+        patience, of_source = build_completeness_policies(receiver)
         looks: dict[EvidenceKind, Look] = {}
         if any(EvidenceKind.VIEWS in each.signs for each in (patience, *of_source.values())):
             layout = open_bundle(self.settings.model.bundle).manifest.layout
@@ -171,7 +179,7 @@ class Services:
 
     def pruner(self) -> RetentionRunner:
         """What removes that which the site wants kept no longer."""
-        return open_pruner(self.settings, self.spool, self.database, self.clock)
+        return build_retention_runner(self.settings, self.spool, self.database, self.clock)
 
     def committer(self) -> CommitmentScp:
         """What answers who asks for storage commitment."""
@@ -207,7 +215,7 @@ class Services:
             ledger=self.ledger,
             queue=self.queue,
             model=model,
-            equipment=equipment(self.settings),
+            equipment=build_equipment(self.settings),
             destinations=media_types(self.settings),
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease_s=self.settings.worker.lease_s,
@@ -215,7 +223,7 @@ class Services:
             reports=self.settings.reports,
             similar_cases=self.settings.similar_cases,
             key_frames=self.settings.model.key_frames,
-            past=open_past_for_worker(self.settings, model),
+            past=open_past_cases_for_worker(self.settings, model),
             rules=load_rules(self.settings.series_rules),
         )
 
@@ -233,7 +241,7 @@ class Services:
         )
 
 
-def patiences(
+def build_completeness_policies(
     receiver: ReceiverSettings,
 ) -> tuple[CompletenessPolicy, dict[str, CompletenessPolicy]]:
     """Return how long to wait for studies, and by calling AE title where it is otherwise."""
@@ -241,10 +249,10 @@ def patiences(
     usual = CompletenessPolicy(
         receiver.quiet_s, complete.settle_s, complete.at_most_s, frozenset(complete.evidence)
     )
-    return usual, {each.calling: _patience_with(each, usual) for each in complete.sources}
+    return usual, {each.calling: _override_policy(each, usual) for each in complete.sources}
 
 
-def _patience_with(source: SourceCompleteness, usual: CompletenessPolicy) -> CompletenessPolicy:
+def _override_policy(source: SourceCompleteness, usual: CompletenessPolicy) -> CompletenessPolicy:
     signs = usual.signs if source.evidence is None else frozenset(source.evidence)
     quiet_s, at_most_s = source.quiet_s or usual.quiet_s, source.at_most_s or usual.at_most_s
     return CompletenessPolicy(quiet_s, usual.settle_s, at_most_s, signs)

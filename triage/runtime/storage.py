@@ -15,9 +15,9 @@ from triage.pipeline.retention import RetentionRunner
 from triage.ports.clock import Clock
 from triage.ports.library import Library
 from triage.ports.spool import Spool
-from triage.runtime.audit import open_trail
+from triage.runtime.audit import open_study_trail
 from triage.runtime.clock import SystemClock
-from triage.runtime.databases import asking_server, look_at_database, open_database
+from triage.runtime.databases import explain_database_errors, open_database, open_existing_database
 from triage.runtime.paths import CASES, state_folder
 from triage.store.database import Database
 from triage.store.dead_letters import SqlDeadLetters
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
 
 
-def ledger_database(settings: Settings) -> Database:
+def open_ledger_database(settings: Settings) -> Database:
     """Open the database of a site's ledger, made or brought up to this release where needed."""
     state_folder(settings)
     return open_database(settings)
@@ -45,14 +45,14 @@ def ledger_database(settings: Settings) -> Database:
 
 def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
     """Open the ledger of a site."""
-    return SqlLedger(ledger_database(settings), clock)
+    return SqlLedger(open_ledger_database(settings), clock)
 
 
 def await_ledger(settings: Settings) -> None:
     """Make the ledger, or bring it up to this release; wait for one on a server that is away."""
     while True:
         try:
-            ledger_database(settings).close()
+            open_ledger_database(settings).close()
         except LedgerUnavailable as error:
             if settings.ledger is None:
                 raise
@@ -62,9 +62,9 @@ def await_ledger(settings: Settings) -> None:
             return
 
 
-def existing_ledger(settings: Settings) -> SqlLedger:
+def open_existing_ledger(settings: Settings) -> SqlLedger:
     """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
-    there = look_at_database(settings)
+    there = open_existing_database(settings)
     if there is None:
         where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
         raise ConfigurationError(
@@ -76,7 +76,7 @@ def existing_ledger(settings: Settings) -> SqlLedger:
 
 def open_dead_letters(settings: Settings) -> SqlDeadLetters:
     """Open what was given up at a site that has run."""
-    return SqlDeadLetters(ledger_database(settings), SystemClock())
+    return SqlDeadLetters(open_ledger_database(settings), SystemClock())
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -110,7 +110,7 @@ def _bucket(settings: Settings) -> "Bucket":
     return Bucket(settings.spool)
 
 
-def tried_spool(settings: Settings) -> str:
+def probe_spool(settings: Settings) -> str:
     """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
 
     A new site has no state folder yet, and gets none by this: who asks may be another user.
@@ -124,23 +124,23 @@ def tried_spool(settings: Settings) -> str:
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 
-def open_pruner(
+def build_retention_runner(
     settings: Settings, spool: Spool, database: Database, clock: Clock
 ) -> RetentionRunner:
     """Return what removes that which a site wants kept no longer."""
     limits = settings.retention.limits
     bundle = settings.model.bundle  # of any: what goes by age goes from all of them
     cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
-    trail = open_trail(settings, SqlLedger(database, clock), spool)
+    trail = open_study_trail(settings, SqlLedger(database, clock), spool)
     return RetentionRunner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 
 
-def limits_of(settings: Settings) -> BackpressureLimits:
+def build_backpressure_limits(settings: Settings) -> BackpressureLimits:
     """Return from where on nothing, or nothing new, is taken in."""
     return BackpressureLimits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
 
 
-def notice_of(settings: Settings) -> NoticeFile:
+def open_notice_file(settings: Settings) -> NoticeFile:
     """Return where a site's receiver says that it refuses, and why."""
     return NoticeFile(settings.state_dir)
 
@@ -158,17 +158,17 @@ def open_library(settings: Settings, bundle: Bundle) -> Library:
 
 def _shared(url: str, bundle: str, width: int) -> Library:
     """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
-    with asking_server("case_library"):
+    with explain_database_errors("case_library"):
         from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
 
         return PgVectorLibrary(url, bundle, width)
 
 
-def open_past(settings: Settings, bundle: Bundle) -> PastCases:
+def open_past_cases(settings: Settings, bundle: Bundle) -> PastCases:
     """Open the cases of a site that this bundle has embedded."""
     return PastCases(open_library(settings, bundle), secret_in(state_folder(settings)))
 
 
 def open_fittings(settings: Settings) -> SqlFittings:
     """Open what was fitted from a site's past cases."""
-    return SqlFittings(ledger_database(settings))
+    return SqlFittings(open_ledger_database(settings))

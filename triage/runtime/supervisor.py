@@ -86,14 +86,14 @@ def supervise(parts: Sequence[SupervisedProcess], redis: EmbeddedRedis | None) -
         for part in parts:
             part.start()
         while not ended.wait(TICK_S):
-            _keep(redis)
+            _keep_redis_running(redis)
             for part in parts:
                 part.revive()
     finally:
-        _end(parts)
+        _end_all(parts)
 
 
-def _keep(redis: EmbeddedRedis | None) -> None:
+def _keep_redis_running(redis: EmbeddedRedis | None) -> None:
     """Keep the private server up; without it studies still arrive and wait in the ledger."""
     try:
         if redis is not None:
@@ -102,7 +102,7 @@ def _keep(redis: EmbeddedRedis | None) -> None:
         log.error("no broker", error=str(error))  # noqa: TRY400 - no trace needed
 
 
-def end_with(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """End this process with SIGTERM when its parent is gone, from a thread of its own."""
 
     def watch() -> None:
@@ -113,7 +113,7 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _end(parts: Sequence[SupervisedProcess]) -> None:
+def _end_all(parts: Sequence[SupervisedProcess]) -> None:
     for part in parts:
         if part.process is not None:
             part.process.terminate()

@@ -9,7 +9,7 @@ from triage.runtime.audit import open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.model import open_model
 from triage.runtime.paths import CACHE, state_folder
-from triage.runtime.storage import open_past
+from triage.runtime.storage import open_past_cases
 from triage.store.ledger import SqlLedger
 from triage.web.access import WebAccess
 from triage.web.app import build
@@ -24,7 +24,7 @@ def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
     model = open_model(settings, state_folder(settings) / CACHE)
     audit = open_audit(settings)
     return build(
-        CaseAccess(open_past(settings, model.bundle), ledger, audit),
+        CaseAccess(open_past_cases(settings, model.bundle), ledger, audit),
         model.encoder,
         model.findings.findings,
         WebAccess(settings.web.users, SystemClock(), audit),

@@ -56,7 +56,7 @@ def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | 
 
 def work(app: Celery, queues: Sequence[str]) -> None:
     """Work through the queues until a signal ends the process, after the task in hand."""
-    setup_logging.connect(_keep_ours)
+    setup_logging.connect(_keep_logging_configuration)
     worker = app.Worker(
         pool="solo",
         queues=list(queues),
@@ -69,5 +69,5 @@ def work(app: Celery, queues: Sequence[str]) -> None:
     worker.start()
 
 
-def _keep_ours(**_settings: object) -> None:
+def _keep_logging_configuration(**_settings: object) -> None:
     """Celery configures logging only where nobody else wants to (signal `setup_logging`)."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from triage.concurrency.file_lock import take
+from triage.concurrency.file_lock import acquire_lock
 from triage.dicom.fast_header import read_identity_of
 from triage.domain.errors import (
     ConfigurationError,
@@ -177,7 +177,7 @@ def lock_download_folder(root: Path) -> Iterator[None]:
     working = root / WORKING
     try:
         working.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-        held = take(working / LOCK)
+        held = acquire_lock(working / LOCK)
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be written to: {error.strerror}") from None
     if held is None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from triage.crash_points import reached
+from triage.crash_points import mark_reached
 from triage.domain.delivery import (
     LONGEST_WAIT_S,
     UNDER_WAY,
@@ -338,7 +338,7 @@ def _remember(connection: Connection, study: StudyRevision, event: Event) -> Non
         "reason": study.reason,
     }
     connection.execute(insert(history).values(values))
-    reached(event)
+    mark_reached(event)
 
 
 def store_product(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome
@@ -68,13 +68,13 @@ class ObjectSpool:
         name, outcome = instance_name(identity), ReceiptOutcome.NEW
         with translate_disk_full(), aside:
             self._be_sure()
-            reached(CrashPoint.DURABLE)
+            mark_reached(CrashPoint.DURABLE)
             if not self._bucket.put(ROOT + name, aside.path, aside.digest):
                 outcome = ReceiptOutcome.DUPLICATE
                 if not self._holds(name, aside):
                     name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
                     self._bucket.put(ROOT + name, aside.path, aside.digest)
-            reached(CrashPoint.NAMED)
+            mark_reached(CrashPoint.NAMED)
         return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:

@@ -20,7 +20,7 @@ from typing import Self
 from uuid import uuid4
 
 from triage.concurrency.batching import BatchedCall
-from triage.crash_points import CrashPoint, reached
+from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
 from triage.dicom.header import META_HEAD, data_set_start
 from triage.domain.errors import BeingRemoved, ConfigurationError, SpoolFull
@@ -66,13 +66,13 @@ class FileSpool:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
-            reached(CrashPoint.DURABLE)
+            mark_reached(CrashPoint.DURABLE)
             if not _place(aside.path, self._root / name):
                 outcome = ReceiptOutcome.DUPLICATE
                 if not same_data_set(self._root / name, aside.path):
                     name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
                     _place(aside.path, self._root / name)
-            reached(CrashPoint.NAMED)
+            mark_reached(CrashPoint.NAMED)
             self._sync_folder(folder)
         return Receipt(identity, name, aside.digest, outcome)
 
@@ -224,7 +224,7 @@ class LocalStagedFile:
     def close(self) -> None:
         """Make what was written durable."""
         assert self._descriptor is not None  # noqa: S101 - it is closed once
-        reached(CrashPoint.WRITTEN)
+        mark_reached(CrashPoint.WRITTEN)
         with translate_disk_full():
             os.fsync(self._descriptor)
         self._shut()

@@ -38,7 +38,7 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        without_messages,
+        remove_exception_messages,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -57,15 +57,15 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
         )
     )
     logging.captureWarnings(capture=True)
-    warnings.formatwarning = _without_text
-    sys.excepthook = lambda _kind, error, _at: _last_words(error)
-    threading.excepthook = lambda ended: _last_words(ended.exc_value)
+    warnings.formatwarning = _format_warning
+    sys.excepthook = lambda _kind, error, _at: _log_fatal_error(error)
+    threading.excepthook = lambda ended: _log_fatal_error(ended.exc_value)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
 
 
-def without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def remove_exception_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace an exception by its type and place."""
     record = event.get("_record")
     info = event.pop("exc_info", None) or (record.exc_info if record else None)
@@ -82,7 +82,7 @@ def without_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return {**event, "error": type(error).__name__, "where": "".join(where)}
 
 
-def _without_text(
+def _format_warning(
     message: Warning | str,  # noqa: ARG001 - it may quote what a patient is called
     category: type[Warning],
     filename: str,
@@ -93,6 +93,6 @@ def _without_text(
     return f"{category.__name__} at {filename}:{lineno}"
 
 
-def _last_words(error: BaseException | None) -> None:
+def _log_fatal_error(error: BaseException | None) -> None:
     """Log what ends a process or a thread; a traceback would bring the message and SQL values."""
     structlog.get_logger(__name__).critical("ended by an error", exc_info=error)

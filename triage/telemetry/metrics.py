@@ -70,25 +70,25 @@ class Metrics:
         for outcome in ReceiptOutcome:
             self._instances.labels(outcome)
 
-    def accepted(self) -> None:
+    def count_association(self) -> None:
         """Count an association."""
         self._accepted.inc()
 
-    def turned_away(self, why: RejectionReason) -> None:
+    def count_rejection(self, why: RejectionReason) -> None:
         """Count somebody who was not let in."""
         self._turned_away.labels(why).inc()
 
-    def kept(self, outcome: ReceiptOutcome, size: int) -> None:
+    def count_instance(self, outcome: ReceiptOutcome, size: int) -> None:
         """Count an instance of so many bytes."""
         self._instances.labels(outcome).inc()
         self._bytes.inc(size)
 
-    def refused(self, status: str) -> None:
+    def count_refusal(self, status: str) -> None:
         """Count an instance that was answered with another status than success."""
         self._refused.labels(status).inc()
 
     @contextmanager
-    def timing(self) -> Iterator[None]:
+    def time_receipt(self) -> Iterator[None]:
         """Observe how long the block takes, if it ends well."""
         began = perf_counter()
         yield

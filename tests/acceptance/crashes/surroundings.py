@@ -25,7 +25,7 @@ from tests.integration import servers
 from tests.integration.postgres import Postgres
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import unavailable
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.crash_points import Moment
 
 DISK_BYTES = 300_000_000
@@ -42,7 +42,7 @@ class Wire:
     """A TCP connection to somebody, that can be cut."""
 
     target: int  #: port
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=find_free_port)
     _listening: socket.socket | None = None
     _open: list[socket.socket] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ class OrthancArchive:
     """An Orthanc that is killed, and comes back with all that it has."""
 
     folder: Path
-    server: Orthanc = field(default_factory=lambda: Orthanc(free_port(), free_port()))
+    server: Orthanc = field(default_factory=lambda: Orthanc(find_free_port(), find_free_port()))
     reports_to: int = 0  #: where it says what it keeps, to whoever asks
     _process: "subprocess.Popen[bytes] | None" = None
 

@@ -14,7 +14,7 @@ from triage.audit.message import Author
 from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, Sender
 from triage.audit.spool import FileTrail
 from triage.audit.syslog import Unconfirmed
-from triage.concurrency.file_lock import take
+from triage.concurrency.file_lock import acquire_lock
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable
 
@@ -109,7 +109,7 @@ def test_of_two_processes_one_sends(trail: FileTrail, clock: FakeClock) -> None:
 
 def take_over(trail: FileTrail) -> int | None:
     """Return a descriptor where nobody held the lock; it is given back at once."""
-    held = take(trail.folder / LOCK)
+    held = acquire_lock(trail.folder / LOCK)
     if held is not None:
         os.close(held)
     return held

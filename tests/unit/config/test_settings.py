@@ -13,8 +13,8 @@ from triage.config import (
     WebhookDestination,
     WebSettings,
     load,
+    render_settings,
     require_peers,
-    shown,
 )
 from triage.destinations import KINDS
 from triage.domain.errors import ConfigurationError
@@ -188,14 +188,14 @@ HOOK = "{name: hook, kind: webhook, url: 'https://h/p', secret: hush}"
 
 def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
     path = written(tmp_path, f"destinations: [{HOOK}]")
-    assert "hush" not in shown(load(path, {}))
+    assert "hush" not in render_settings(load(path, {}))
     overlay = {"TRIAGE_DESTINATIONS__HOOK__SECRET": "hush from elsewhere"}
     settings = load(path, overlay)
     (hook,) = settings.destinations
     assert isinstance(hook, WebhookDestination)
     assert hook.secret is not None
     assert hook.secret.get_secret_value() == "hush from elsewhere"
-    assert "hush" not in shown(settings) + repr(settings)
+    assert "hush" not in render_settings(settings) + repr(settings)
 
 
 def test_a_destination_that_would_get_nothing_is_named(tmp_path: Path) -> None:
@@ -237,8 +237,8 @@ def test_a_wrong_variable_is_named_as_such(
 
 def test_a_password_of_the_broker_is_not_shown() -> None:
     settings = Settings(redis_url="redis://user:hush@broker:6379/0")
-    assert "hush" not in shown(settings)
-    assert "redis://***@broker:6379/0" in shown(settings)
+    assert "hush" not in render_settings(settings)
+    assert "redis://***@broker:6379/0" in render_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,9 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
     ],
 )
 def test_a_password_of_a_database_is_not_shown(url: str, expected: str) -> None:
-    told = shown(Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker"))
+    told = render_settings(
+        Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker")
+    )
     assert json.loads(told)["case_library"] == expected
     assert json.loads(told)["ledger"] == expected
     assert json.loads(told)["redis_url"] == "redis://***@broker"
@@ -326,7 +328,7 @@ def test_a_password_that_is_not_hashed_is_refused_and_not_repeated(tmp_path: Pat
 
 def test_hashed_passwords_are_not_shown() -> None:
     users = {"anna": hash_password("correct horse battery")}
-    told = shown(Settings(web=WebSettings(users=users)))
+    told = render_settings(Settings(web=WebSettings(users=users)))
     assert '"anna":"scrypt$***"' in told
     assert users["anna"] not in told
 
@@ -342,7 +344,7 @@ def test_the_authorization_of_an_archive_comes_from_the_environment_and_is_not_s
     assert vna.authorization is not None
     assert vna.authorization.get_secret_value() == "Bearer hush"
     assert vna.trusted == tmp_path / "ca.pem"
-    assert "hush" not in shown(settings) + repr(settings)
+    assert "hush" not in render_settings(settings) + repr(settings)
 
 
 def test_an_archive_has_one_authorization(tmp_path: Path) -> None:
@@ -386,7 +388,7 @@ def test_no_token_is_shown_and_paths_are_seen_from_the_file(tmp_path: Path) -> N
     assert settings.receiver.stow is not None
     assert settings.receiver.stow.certificate == tmp_path / "c.pem"
     assert settings.receiver.stow.clients is None
-    assert "0" * 64 not in shown(settings)
+    assert "0" * 64 not in render_settings(settings)
 
 
 def test_who_receives_over_http_or_from_a_folder_alone_needs_no_ae_titles() -> None:

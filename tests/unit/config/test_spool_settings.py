@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from triage.cli.serve import serve
-from triage.config import Settings, SpoolSettings, load, shown
+from triage.config import Settings, SpoolSettings, load, render_settings
 from triage.domain.errors import ConfigurationError
-from triage.runtime.storage import open_spool, tried_spool
+from triage.runtime.storage import open_spool, probe_spool
 from triage.store.bucket import Bucket
 from triage.store.object_spool import ObjectSpool
 from triage.store.spool import FileSpool
@@ -97,7 +97,7 @@ def test_the_keys_of_an_object_store_stand_nowhere(tmp_path: Path) -> None:
     spool = open_spool(chosen)
     assert isinstance(spool, ObjectSpool)
     bucket = Bucket(chosen.spool)
-    assert "hush" not in shown(chosen) + repr(chosen) + str(bucket) + repr(spool)
+    assert "hush" not in render_settings(chosen) + repr(chosen) + str(bucket) + repr(spool)
 
 
 @pytest.mark.parametrize("content", [None, "hush", "[default]\naws_secret_access_key = hush\n"])
@@ -122,10 +122,10 @@ def test_a_client_that_is_not_installed_is_named(
 
 
 def test_a_new_site_has_none_and_gets_none_by_a_check(tmp_path: Path) -> None:
-    assert tried_spool(settings(tmp_path)).startswith("none yet")
+    assert probe_spool(settings(tmp_path)).startswith("none yet")
     assert not (tmp_path / "state").exists()
     open_spool(settings(tmp_path))
-    assert tried_spool(settings(tmp_path)).endswith("takes, keeps and gives back")
+    assert probe_spool(settings(tmp_path)).endswith("takes, keeps and gives back")
     assert list((tmp_path / "state" / "spool" / "incoming").iterdir()) == []
 
 
@@ -138,7 +138,7 @@ def test_a_file_system_without_hard_links_is_found_out(
     (tmp_path / "share").mkdir()
     monkeypatch.setattr(os, "link", link)
     with pytest.raises(ConfigurationError, match="needs a file system with hard links"):
-        tried_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
+        probe_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
     assert list((tmp_path / "share" / "spool" / "incoming").iterdir()) == []
 
 
@@ -151,7 +151,7 @@ def test_a_link_that_replaces_what_is_there_is_found_out(
     (tmp_path / "share").mkdir()
     monkeypatch.setattr(os, "link", copy)
     with pytest.raises(ConfigurationError, match="a hard link replaced a file"):
-        tried_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
+        probe_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
     assert list((tmp_path / "share" / "spool" / "incoming").iterdir()) == []
 
 

@@ -103,7 +103,7 @@ def test_the_example_can_be_used_with_everything_on() -> None:
     switched_on = yaml.safe_load(everything_on())["receiver"]
     switched_on["tls"]["clients"] = "ca.pem"  # for which its peer has a certificate
     receiver = ReceiverSettings.model_validate(switched_on)
-    assert receiver.titles() == ("PACS", "MR1", "MR1_STORE")
+    assert receiver.calling_titles() == ("PACS", "MR1", "MR1_STORE")
 
 
 def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:

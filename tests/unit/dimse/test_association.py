@@ -7,7 +7,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.integration.servers import HOST
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.dimse.association import AT_ONCE, ReactorCheckpoint
 from triage.dimse.statuses import StoreStatus, in_words, is_stored
 
@@ -64,7 +64,7 @@ def test_a_thread_that_is_just_passing_takes_no_answer_away(
 
 
 def test_whoever_asks_has_a_turnstile_and_is_answered() -> None:
-    ae, port = AE(), free_port()
+    ae, port = AE(), find_free_port()
     ae.add_supported_context(Verification)
     ae.add_requested_context(Verification)
     server: Any = ae.start_server((HOST, port), block=False)

@@ -21,7 +21,7 @@ from triage.domain.study import Event, State
 from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
 from triage.pipeline.retention import AGE, ROOM, RetentionRunner
-from triage.runtime.retrieval import passing_shelf
+from triage.runtime.retrieval import open_intake_target
 from triage.store.commitments import SqlCommitments
 
 DAY_S = 86_400.0
@@ -325,7 +325,7 @@ def test_what_was_removed_is_not_replayed(worker: WorkerWithStudies, clock: Fake
 def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies) -> None:
     archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
     settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
-    shelf = passing_shelf(settings, "pacs")
+    shelf = open_intake_target(settings, "pacs")
     assert shelf.instances(uid("study")) == IMAGES
     assert shelf.instances(uid("another")) == 0
 

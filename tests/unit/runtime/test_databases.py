@@ -10,15 +10,15 @@ from sqlalchemy import make_url
 
 from tests.contract.ledgers import SOURCE, receipt
 from tests.integration.postgres import Postgres
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import Settings
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.runtime.clock import SystemClock
-from triage.runtime.databases import told_revision
+from triage.runtime.databases import describe_ledger_revision
 from triage.runtime.model import open_model
 from triage.runtime.services import Services
-from triage.runtime.storage import await_ledger, existing_ledger, open_fittings, open_ledger
+from triage.runtime.storage import await_ledger, open_existing_ledger, open_fittings, open_ledger
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD
@@ -41,17 +41,17 @@ def on_server(server: Postgres, tmp_path: Path) -> Settings:
 
 def test_a_site_that_has_not_run_has_no_ledger_and_gets_none_by_asking(settings: Settings) -> None:
     for _ in range(2):
-        assert told_revision(settings).startswith("none yet; the worker makes it")
+        assert describe_ledger_revision(settings).startswith("none yet; the worker makes it")
         with pytest.raises(ConfigurationError, match="there is no ledger in"):
-            existing_ledger(settings)
+            open_existing_ledger(settings)
     open_model(settings, cache=None)
     assert not any(settings.state_dir.iterdir())
 
 
 def test_a_ledger_that_is_there_is_told_with_its_revision(settings: Settings) -> None:
     await_ledger(settings)
-    existing_ledger(settings).close()
-    assert told_revision(settings).startswith(f"revision {HEAD}, ")
+    open_existing_ledger(settings).close()
+    assert describe_ledger_revision(settings).startswith(f"revision {HEAD}, ")
 
 
 def test_an_old_ledger_is_told_as_such_and_not_changed_by_asking(tmp_path: Path) -> None:
@@ -59,12 +59,12 @@ def test_an_old_ledger_is_told_as_such_and_not_changed_by_asking(tmp_path: Path)
         file.executescript(FIRST_RELEASE.read_text())
     settings = Settings(state_dir=tmp_path)
     for _ in range(2):
-        told = told_revision(settings)
+        told = describe_ledger_revision(settings)
         assert told.startswith("from before there were revisions")
         assert told.endswith(f"the worker brings it up to {HEAD} when it starts")
         open_model(settings, cache=None)
     await_ledger(settings)
-    assert told_revision(settings).startswith(f"revision {HEAD}, ")
+    assert describe_ledger_revision(settings).startswith(f"revision {HEAD}, ")
 
 
 def test_a_newer_ledger_is_told_as_such(settings: Settings, database_url: str) -> None:
@@ -73,7 +73,7 @@ def test_a_newer_ledger_is_told_as_such(settings: Settings, database_url: str) -
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
-    for ask in (told_revision, await_ledger):
+    for ask in (describe_ledger_revision, await_ledger):
         with pytest.raises(ConfigurationError, match="written by a newer release"):
             ask(settings)
 
@@ -99,7 +99,7 @@ def test_everything_of_the_ledger_lies_on_the_server_and_nothing_in_the_state_fo
 def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> None:
     assert on_server.ledger is not None
     library = PgVectorLibrary(on_server.ledger, "b" * 64, 4)
-    assert told_revision(on_server).startswith("none yet")
+    assert describe_ledger_revision(on_server).startswith("none yet")
     await_ledger(on_server)
     library.add(Case("1.2.3", "patient"), np.eye(4, dtype=np.float32)[0])
     assert library.forget("patient") == 1
@@ -107,7 +107,7 @@ def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> Non
     fittings = open_fittings(on_server)
     assert fittings.forget("patient") == []
     fittings._database.close()
-    assert told_revision(on_server).startswith(f"revision {HEAD}, ")
+    assert describe_ledger_revision(on_server).startswith(f"revision {HEAD}, ")
 
 
 def test_a_server_that_is_away_is_waited_for(
@@ -115,10 +115,10 @@ def test_a_server_that_is_away_is_waited_for(
 ) -> None:
     assert on_server.ledger is not None
     away = on_server.model_copy(
-        update={"ledger": f"postgresql+psycopg://u:hush@127.0.0.1:{free_port()}/db"}
+        update={"ledger": f"postgresql+psycopg://u:hush@127.0.0.1:{find_free_port()}/db"}
     )
     with pytest.raises(LedgerUnavailable, match="ledger did not answer") as error:
-        told_revision(away)
+        describe_ledger_revision(away)
     assert "hush" not in str(error.value)
     waited: list[float] = []
 
@@ -146,5 +146,5 @@ def test_a_user_without_rights_is_told_what_they_need(
 def test_a_url_that_is_none_is_not_repeated(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, ledger="postgresql+psycopg://u:hush@h:x/db")
     with pytest.raises(ConfigurationError, match="ledger is no URL") as error:
-        told_revision(settings)
+        describe_ledger_revision(settings)
     assert "hush" not in str(error.value)

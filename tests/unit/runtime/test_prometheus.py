@@ -11,7 +11,7 @@ from tests.fakes import FakeClock, FakeQueue
 from triage.config import MetricsEndpoint
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits
-from triage.runtime.prometheus import Gauges, serve
+from triage.runtime.prometheus import Gauges, serve_metrics
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 from triage.telemetry.metrics import Metrics
@@ -97,4 +97,4 @@ def test_a_port_that_is_taken_is_a_sentence(scrape: Scrape) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = MetricsEndpoint(port=taken.getsockname()[1])
         with pytest.raises(ConfigurationError, match="set metrics.host and metrics.port"):
-            serve(endpoint, Metrics(), scrape.gauges)
+            serve_metrics(endpoint, Metrics(), scrape.gauges)

@@ -13,7 +13,7 @@ from triage.domain.errors import LedgerUnavailable, SpoolAway, SpoolFull
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.storage_commitment_scp import CommitmentScp
-from triage.runtime.receiver import _keep_up, _pruning
+from triage.runtime.receiver import _run_duties, _run_retention
 from triage.runtime.services import Services
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -42,7 +42,7 @@ def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
     monkeypatch.setattr(intake, "watch_pressure", lambda: done.append("pressure"))
     reconciler: Any = Duty("reconciler")
     committer: Any = Duty("committer")
-    _keep_up(intake, cast(Reconciler, reconciler), cast(CommitmentScp, committer), ended)
+    _run_duties(intake, cast(Reconciler, reconciler), cast(CommitmentScp, committer), ended)
     assert done == ["reconciler", "pressure", "committer"]
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
 
     monkeypatch.setattr(Services, "pruner", opened)
     services = Services(Settings(retention=RetentionSettings(every_s=0.01)), "")
-    with capture_logs() as logs, _pruning(services, ended):
+    with capture_logs() as logs, _run_retention(services, ended):
         assert removed.wait(10)
     assert answers == []  # what is open stays open
     assert [each["log_level"] for each in logs] == ["warning", "warning"]

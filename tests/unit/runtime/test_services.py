@@ -8,21 +8,21 @@ import pytest
 
 from tests.integration.postgres import Postgres
 from triage.cases.past import PastCases
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, Settings
 from triage.domain.completeness import CompletenessPolicy, EvidenceKind
 from triage.domain.delivery import JSON
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.model.bundle import open_bundle
-from triage.runtime.services import Services, patiences
-from triage.runtime.storage import open_past
+from triage.runtime.services import Services, build_completeness_policies
+from triage.runtime.storage import open_past_cases
 from triage.store.library import ExactLibrary
 from triage.store.vector_library import PgVectorLibrary
 
 
 def opened(tmp_path: Path, url: str | None) -> PastCases:
     settings = Settings(state_dir=tmp_path, case_library=url)
-    return open_past(settings, open_bundle(settings.model.bundle))
+    return open_past_cases(settings, open_bundle(settings.model.bundle))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_how_long_is_waited_for_whom() -> None:
             },
         }
     )
-    usual, of_source = patiences(receiver)
+    usual, of_source = build_completeness_policies(receiver)
     assert usual == CompletenessPolicy(
         20, 3, 900, frozenset({EvidenceKind.VIEWS, EvidenceKind.ANNOUNCED})
     )
@@ -97,4 +97,4 @@ def test_a_url_that_is_none_is_not_repeated(tmp_path: Path, rest: str) -> None:
 
 def test_a_database_that_does_not_answer_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
-        opened(tmp_path, f"postgresql+psycopg://u:hush@127.0.0.1:{free_port()}/db")
+        opened(tmp_path, f"postgresql+psycopg://u:hush@127.0.0.1:{find_free_port()}/db")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.builders.images import image, part10
 from tests.integration.certificates import Authority
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import SpoolSettings
 from triage.dicom.header import read_identity
 from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
@@ -191,7 +191,7 @@ def test_8_a_store_that_is_full_is_told_apart(
 
 
 def test_nobody_is_there(keys: Path, watch: RequestWatch, tmp_path: Path) -> None:
-    bucket = at(free_port(), keys, watch)
+    bucket = at(find_free_port(), keys, watch)
     spool = ObjectSpool(bucket, tmp_path)
     assert spool.free_bytes() > 0  # nobody knows yet
     with pytest.raises(SpoolAway, match="does not answer"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from tests.integration.postgres import Postgres
-from triage.cli.demo_site import free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.case import Case, Filter
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.ports.encoder import Embedding, Embeddings
@@ -332,7 +332,7 @@ def test_adding_searching_and_forgetting_at_once_disturb_nobody(url: str, tmp_pa
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
-    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{free_port()}/cases"
+    url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/cases"
     with pytest.raises(LedgerUnavailable) as error:
         PgVectorLibrary(url, BUNDLE, WIDTH)
     told = [str(error.value), str(error.value.__cause__)]

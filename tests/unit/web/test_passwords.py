@@ -1,6 +1,6 @@
 import time
 
-from triage.config import HASHED
+from triage.config import HASHED_PASSWORD
 from triage.web.passwords import hash_password, verify_password
 
 
@@ -18,7 +18,7 @@ def test_nothing_of_the_password_is_kept_and_two_are_never_kept_alike() -> None:
 
 
 def test_the_settings_take_what_is_made_here() -> None:
-    assert HASHED.fullmatch(hash_password("correct horse battery"))
+    assert HASHED_PASSWORD.fullmatch(hash_password("correct horse battery"))
 
 
 def test_a_guess_takes_long() -> None:
