@@ -1,4 +1,4 @@
-"""Every kind of event, as it comes."""
+"""One example of every kind of audit event."""
 
 from pathlib import Path
 
@@ -30,7 +30,9 @@ EVENTS = {
     "login": audit.logged_in("anna", "10.1.2.4"),
     "failed login": audit.logged_in("(unknown)", "10.1.2.4", "no such user, or not the password"),
     "turned away": audit.turned_away(PACS, "unknown calling AE title 'X'"),
-    "turned away before it said a name": audit.turned_away(AuditPeer("", "::1"), "TLS: no cipher"),
+    "turned away before its AE title is known": audit.turned_away(
+        AuditPeer("", "::1"), "TLS: no cipher"
+    ),
     "gap": audit.gap(7),
     "forgotten": audit.forgotten("4711", "root"),
     "forgotten by a study": audit.forgotten("", "root", "1.2.3"),

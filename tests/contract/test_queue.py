@@ -1,4 +1,4 @@
-"""What every queue promises: the fake, and Celery on a real Redis."""
+"""The contract of `Queue`, for the fake and for Celery on a real Redis."""
 
 import json
 from base64 import b64decode
@@ -19,7 +19,7 @@ End = Callable[[], None]
 
 @pytest.fixture(params=["fake", "celery"])
 def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Queue, End]]:
-    """Yield a queue, and how to take its broker down."""
+    """Yield a queue, and a function that takes its broker down."""
     if request.param == "fake":
         fake = FakeQueue()
         yield fake, lambda: setattr(fake, "down", True)
@@ -34,7 +34,7 @@ def _end(server: EmbeddedRedis) -> None:
     server._end()
 
 
-def test_tasks_wait_in_the_queue_they_belong_to(queue: tuple[Queue, End]) -> None:
+def test_tasks_wait_in_their_queue(queue: tuple[Queue, End]) -> None:
     broker, _end = queue
     assert broker.waiting("assess") == broker.waiting("deliver") == 0
     broker.assess("1.2.3", 1)
@@ -43,7 +43,7 @@ def test_tasks_wait_in_the_queue_they_belong_to(queue: tuple[Queue, End]) -> Non
     assert (broker.waiting("assess"), broker.waiting("deliver")) == (2, 1)
 
 
-def test_2_a_broker_that_is_down_says_so_soon(queue: tuple[Queue, End]) -> None:
+def test_a_broker_that_is_down_raises_at_once(queue: tuple[Queue, End]) -> None:
     broker, end = queue
     end()
     with pytest.raises(BrokerUnavailable):

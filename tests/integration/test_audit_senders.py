@@ -1,4 +1,4 @@
-"""Who sends the audit trail of a machine that does not receive."""
+"""The audit trail of a machine that does not receive is sent by the services that it has."""
 
 import subprocess
 import sys
@@ -17,8 +17,10 @@ from triage.web.passwords import hash_password
 
 
 @pytest.mark.parametrize("part", ["work", "web"])
-def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path, part: str) -> None:
-    told = tmp_path / "audit.log"
+def test_a_service_without_a_receiver_sends_its_audit_trail_and_ends_soon(
+    tmp_path: Path, part: str
+) -> None:
+    trail = tmp_path / "audit.log"
     content = {
         "state_dir": "state",
         "receiver": {"calling": ["PACS"]},
@@ -26,7 +28,7 @@ def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path,
             {"name": "pacs", "ae_title": "PACS", "host": HOST, "port": find_free_port()}
         ],
         "web": {"port": find_free_port(), "users": {"anna": hash_password("correct horse")}},
-        "audit": {"source": "triage-1", "file": str(told)},
+        "audit": {"source": "triage-1", "file": str(trail)},
     }
     config = tmp_path / "triage.yaml"
     config.write_text(yaml.safe_dump(content))
@@ -36,12 +38,12 @@ def test_a_part_without_a_receiver_sends_its_trail_and_ends_soon(tmp_path: Path,
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_until(lambda: told.exists() and b"Application Start" in told.read_bytes(), 60, part)
+        wait_until(lambda: trail.exists() and b"Application Start" in trail.read_bytes(), 60, part)
     finally:
         process.terminate()
         before = time.monotonic()
         process.wait(30)
     assert time.monotonic() - before < 10
-    assert b"Application Stop" in told.read_bytes()
-    assert f"triage {part}".encode() in told.read_bytes()
+    assert b"Application Stop" in trail.read_bytes()
+    assert f"triage {part}".encode() in trail.read_bytes()
     assert not list((tmp_path / "state" / "audit").glob("*.line"))

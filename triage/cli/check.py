@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from triage.audit import transport_of
+from triage.audit import open_audit_transport
 from triage.cli import terminal
 from triage.cli.serve import check_receiver
 from triage.config import AuditSettings, WatchedFolder, load, render_settings, require_peers
@@ -64,7 +64,7 @@ def _check_audit(settings: AuditSettings | None) -> None:
     if settings is None:
         return
     try:
-        terminal.write(f"audit: {transport_of(settings).check()}")
+        terminal.write(f"audit: {open_audit_transport(settings).check()}")
     except AuditUnavailable as error:
         raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from receivers import stow, tls
-from triage.audit import transport_of
+from triage.audit import open_audit_transport
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
@@ -66,7 +66,7 @@ def check_receiver(settings: Settings) -> None:
     if settings.receiver.stow is not None:
         stow.context_of(settings.receiver.stow)
     if settings.audit is not None:
-        transport_of(settings.audit)
+        open_audit_transport(settings.audit)
 
 
 def _check_spool(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from triage.audit import spool_in
+from triage.audit import open_audit_spool
 from triage.cases.case_access import KINDS as LOOKS_AT_CASES
 from triage.cli import terminal
 from triage.config import Settings, load
@@ -102,7 +102,7 @@ def _tell_of_audit(settings: Settings) -> None:
     """Say how much of the audit trail its repository does not have yet."""
     if settings.audit is None:
         return
-    spool = spool_in(settings.state_dir, settings.audit, "", SystemClock())
+    spool = open_audit_spool(settings.state_dir, settings.audit, "", SystemClock())
     if waiting := spool.waiting():
         terminal.warn(f"{waiting} audit message(s) wait for the repository")
     if missed := spool.missed():

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triage.audit import activity, spool_in, transport_of
+from triage.audit import open_audit_spool, open_audit_transport, record_activity
 from triage.audit.peers import peers
-from triage.audit.sender import Sender
+from triage.audit.sender import AuditSender
 from triage.config import Settings
 from triage.domain.audit import NoAuditTrail
 from triage.pipeline.audit_events import StudyTrail
@@ -23,7 +23,7 @@ def open_audit(settings: Settings) -> AuditTrail:
     if settings.audit is None:
         return NoAuditTrail()
     ae_title = settings.receiver.ae_title
-    return spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
+    return open_audit_spool(state_folder(settings), settings.audit, ae_title, SystemClock())
 
 
 def open_study_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> StudyTrail | None:
@@ -33,13 +33,13 @@ def open_study_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> Stu
     return StudyTrail(open_audit(settings), ledger, spool, peers(settings.destinations))
 
 
-def open_audit_sender(settings: Settings) -> Sender | None:
+def open_audit_sender(settings: Settings) -> AuditSender | None:
     """Return what sends the audit trail of a site, where it keeps one."""
     if settings.audit is None:
         return None
     ae_title = settings.receiver.ae_title
-    spool = spool_in(state_folder(settings), settings.audit, ae_title, SystemClock())
-    return Sender(spool, transport_of(settings.audit))
+    spool = open_audit_spool(state_folder(settings), settings.audit, ae_title, SystemClock())
+    return AuditSender(spool, open_audit_transport(settings.audit))
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def audit_service(settings: Settings, audit: AuditTrail, name: str) -> Iterator[
     if sender is not None:
         sender.start()
     try:
-        with activity(audit, name):
+        with record_activity(audit, name):
             yield
     finally:
         if sender is not None:

@@ -9,18 +9,18 @@ import pytest
 from tests.builders.audit_events import EVENTS
 from tests.fakes import FakeClock
 from tests.integration.servers import wait_until
-from triage.audit.file import LineFile
-from triage.audit.message import Author
-from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, Sender
-from triage.audit.spool import FileTrail
-from triage.audit.syslog import Unconfirmed
+from triage.audit.file import FileTransport
+from triage.audit.message import AuditAuthor
+from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, AuditSender
+from triage.audit.spool import SpooledAuditTrail
+from triage.audit.syslog import AuditUnconfirmed
 from triage.concurrency.file_lock import acquire_lock
 from triage.domain import audit
 from triage.domain.errors import AuditUnavailable
 
 
 class FakeRepository:
-    """One that takes messages, or fails as it is told to."""
+    """An audit repository that takes messages, or raises the error in `fails`."""
 
     def __init__(self) -> None:
         self.fails: Exception | None = None
@@ -38,32 +38,36 @@ class FakeRepository:
 
 
 @pytest.fixture
-def trail(tmp_path: Path, clock: FakeClock) -> FileTrail:
-    return FileTrail(tmp_path / "audit", Author("triage-1"), clock, 10_000)
+def trail(tmp_path: Path, clock: FakeClock) -> SpooledAuditTrail:
+    return SpooledAuditTrail(tmp_path / "audit", AuditAuthor("triage-1"), clock, 10_000)
 
 
-def record(trail: FileTrail, clock: FakeClock, count: int) -> None:
+def record(trail: SpooledAuditTrail, clock: FakeClock, count: int) -> None:
     for number in range(count):
         trail.record(audit.logged_in(f"user{number:04d}", ""))
         clock.pass_s(0.001)
 
 
-def test_everything_is_sent_in_order_and_then_forgotten(trail: FileTrail, clock: FakeClock) -> None:
+def test_messages_are_sent_in_order_and_then_removed(
+    trail: SpooledAuditTrail, clock: FakeClock
+) -> None:
     repository = FakeRepository()
     record(trail, clock, BATCH + 5)
-    assert Sender(trail, repository).send_waiting() == BATCH + 5
-    assert [each.partition(b'UserID="user')[2][:4] for each in repository.taken] == [
+    assert AuditSender(trail, repository).send_waiting() == BATCH + 5
+    assert [taken.partition(b'UserID="user')[2][:4] for taken in repository.taken] == [
         b"%04d" % number for number in range(BATCH + 5)
     ]
     assert trail.waiting() == 0
     assert repository.asked == 2
 
 
-def test_what_was_not_taken_waits(trail: FileTrail, clock: FakeClock) -> None:
+def test_messages_wait_while_the_repository_is_down(
+    trail: SpooledAuditTrail, clock: FakeClock
+) -> None:
     repository = FakeRepository()
-    sender = Sender(trail, repository)
+    sender = AuditSender(trail, repository)
     record(trail, clock, 3)
-    repository.fails = AuditUnavailable("away")
+    repository.fails = AuditUnavailable("down")
     with pytest.raises(AuditUnavailable):
         sender.send_waiting()
     assert trail.waiting() == 3
@@ -71,19 +75,21 @@ def test_what_was_not_taken_waits(trail: FileTrail, clock: FakeClock) -> None:
     assert sender.send_waiting() == 3
 
 
-def test_one_that_never_confirms_is_believed_at_last(trail: FileTrail, clock: FakeClock) -> None:
+def test_messages_to_a_repository_that_never_confirms_count_as_sent_at_last(
+    trail: SpooledAuditTrail, clock: FakeClock
+) -> None:
     repository = FakeRepository()
-    sender = Sender(trail, repository)
-    repository.fails = Unconfirmed("did not say so")
+    sender = AuditSender(trail, repository)
+    repository.fails = AuditUnconfirmed("no confirmation")
     record(trail, clock, 1)
     for _ in range(UNCONFIRMED_MOST - 1):
-        with pytest.raises(Unconfirmed):
+        with pytest.raises(AuditUnconfirmed):
             sender.send_waiting()
     assert sender.send_waiting() == 1
 
 
-def test_the_pauses_grow_to_a_minute(trail: FileTrail) -> None:
-    sender = Sender(trail, FakeRepository())
+def test_the_pauses_grow_to_a_minute(trail: SpooledAuditTrail) -> None:
+    sender = AuditSender(trail, FakeRepository())
     pauses = []
     for failures in range(10):
         sender._failures = failures
@@ -92,32 +98,32 @@ def test_the_pauses_grow_to_a_minute(trail: FileTrail) -> None:
     assert pauses[-1] == 60
 
 
-def test_of_two_processes_one_sends(trail: FileTrail, clock: FakeClock) -> None:
+def test_only_one_of_two_processes_sends(trail: SpooledAuditTrail, clock: FakeClock) -> None:
     first, second = FakeRepository(), FakeRepository()
-    one, other = Sender(trail, first), Sender(trail, second)
+    one, other = AuditSender(trail, first), AuditSender(trail, second)
     one.start()
-    wait_until(lambda: take_over(trail) is None, 10, "the lock")
+    wait_until(lambda: try_lock(trail) is None, 10, "the lock")
     other.start()
     record(trail, clock, 5)
     wait_until(lambda: len(first.taken) == 5, 20, "sending")
     assert second.taken == []
     one.end(10)
     record(trail, clock, 2)
-    wait_until(lambda: len(second.taken) == 2, 20, "the other one, which takes over")
+    wait_until(lambda: len(second.taken) == 2, 20, "the other sender to take over")
     other.end(10)
 
 
-def take_over(trail: FileTrail) -> int | None:
-    """Return a descriptor where nobody held the lock; it is given back at once."""
-    held = acquire_lock(trail.folder / LOCK)
-    if held is not None:
-        os.close(held)
-    return held
+def try_lock(trail: SpooledAuditTrail) -> int | None:
+    """Return None if the lock is held; else a descriptor that is already closed."""
+    descriptor = acquire_lock(trail.folder / LOCK)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor
 
 
-def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
+def test_the_end_sends_messages_recorded_just_before(trail: SpooledAuditTrail) -> None:
     repository = FakeRepository()
-    sender = Sender(trail, repository)
+    sender = AuditSender(trail, repository)
     sender.start()
     trail.record(EVENTS["stop"])
     sender.end(20)
@@ -125,22 +131,22 @@ def test_the_end_sends_what_has_just_been_said(trail: FileTrail) -> None:
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, PermissionError])
-def test_a_sweep_that_fails_ends_no_sending(
-    trail: FileTrail, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+def test_sending_continues_after_a_failed_sweep(
+    trail: SpooledAuditTrail, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
     def fails() -> None:
         raise error
 
     monkeypatch.setattr(trail, "sweep", fails)
     repository = FakeRepository()
-    sender = Sender(trail, repository)
+    sender = AuditSender(trail, repository)
     sender.start()
     trail.record(EVENTS["start"])
     wait_until(lambda: len(repository.taken) == 1, 20, "sending")
     sender.end(20)
 
 
-def test_a_repository_that_hangs_holds_no_process_up_that_ends(trail: FileTrail) -> None:
+def test_a_hanging_repository_does_not_delay_the_end_of_a_process(trail: SpooledAuditTrail) -> None:
     asked, answers = threading.Event(), threading.Event()
 
     class Hanging(FakeRepository):
@@ -149,49 +155,51 @@ def test_a_repository_that_hangs_holds_no_process_up_that_ends(trail: FileTrail)
             answers.wait(30)
             self.taken += messages
 
-    sender = Sender(trail, Hanging())
+    sender = AuditSender(trail, Hanging())
     sender.start()
     trail.record(EVENTS["start"])
     assert asked.wait(20)
     before = time.monotonic()
     sender.end(0.1)
     assert time.monotonic() - before < 5
-    assert sender._thread.daemon  # nor is it waited for at the very end
+    assert sender._thread.daemon  # the interpreter does not wait for it either
     answers.set()
 
 
-def test_lines_in_a_file(tmp_path: Path, trail: FileTrail, clock: FakeClock) -> None:
+def test_messages_are_appended_to_a_file(
+    tmp_path: Path, trail: SpooledAuditTrail, clock: FakeClock
+) -> None:
     path = tmp_path / "audit.log"
-    sender = Sender(trail, LineFile(path))
+    sender = AuditSender(trail, FileTransport(path))
     for _ in range(2):
         record(trail, clock, 3)
         sender.send_waiting()
     assert path.stat().st_mode & 0o777 == 0o600
     lines = path.read_bytes().splitlines()
     assert len(lines) == 6
-    assert all(each.startswith(b"<85>1 ") and each.endswith(b"</AuditMessage>") for each in lines)
+    assert all(line.startswith(b"<85>1 ") and line.endswith(b"</AuditMessage>") for line in lines)
 
 
 @pytest.mark.parametrize("torn", [b"<85>1 2023", b"<8", b"<"])
-def test_a_line_that_a_crash_cut_off_is_taken_away(tmp_path: Path, torn: bytes) -> None:
+def test_an_incomplete_line_after_a_crash_is_removed(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"<85>1 whole\n" + torn)
-    LineFile(path).send([b"<85>1 next"])
+    FileTransport(path).send([b"<85>1 next"])
     assert path.read_bytes() == b"<85>1 whole\n<85>1 next\n"
 
 
-def test_what_others_wrote_there_is_left_as_it_is(tmp_path: Path) -> None:
+def test_lines_of_other_programs_are_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"first\nmy notes")
-    LineFile(path).send([b"<85>1 next"])
+    FileTransport(path).send([b"<85>1 next"])
     assert path.read_bytes() == b"first\nmy notes\n<85>1 next\n"
 
 
-def test_a_file_that_cannot_be_written_keeps_messages_waiting(
-    tmp_path: Path, trail: FileTrail
+def test_messages_wait_while_the_file_cannot_be_written(
+    tmp_path: Path, trail: SpooledAuditTrail
 ) -> None:
     trail.record(EVENTS["sent"])
-    sender = Sender(trail, LineFile(tmp_path / "nowhere" / "audit.log"))
+    sender = AuditSender(trail, FileTransport(tmp_path / "nowhere" / "audit.log"))
     with pytest.raises(AuditUnavailable, match="No such file"):
         sender.send_waiting()
     assert trail.waiting() == 1

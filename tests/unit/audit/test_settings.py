@@ -6,11 +6,11 @@ from triage.config import AuditSettings, AuditSyslogSettings, Settings, load
 REPOSITORY = {"host": "audit.example"}
 
 
-def test_there_is_none_by_default() -> None:
+def test_there_is_no_audit_trail_by_default() -> None:
     assert Settings().audit is None
 
 
-def test_the_environment_can_name_it() -> None:
+def test_the_environment_can_set_it() -> None:
     audit = load(None, {"TRIAGE_AUDIT__SYSLOG__HOST": "audit.example"}).audit
     assert audit == AuditSettings(syslog=AuditSyslogSettings(host="audit.example"))
 
@@ -20,14 +20,14 @@ def test_the_environment_can_name_it() -> None:
     [
         ({}, "file or syslog"),
         ({"file": "audit.log", "syslog": REPOSITORY}, "file or syslog"),
-        ({"syslog": {**REPOSITORY, "tls": False}}, "leave tls on"),
-        ({"syslog": {"host": "127.0.0.1", "tls": False, "trusted": "ca.pem"}}, "need tls"),
-        ({"syslog": {**REPOSITORY, "certificate": "us.pem"}}, "given together"),
+        ({"syslog": {**REPOSITORY, "tls": False}}, "readable on the network"),
+        ({"syslog": {"host": "127.0.0.1", "tls": False, "trusted": "ca.pem"}}, "only with tls"),
+        ({"syslog": {**REPOSITORY, "certificate": "us.pem"}}, "both certificate and key"),
         ({"syslog": {"host": ""}}, "at least 1 character"),
         ({"file": "audit.log", "waiting_messages": 0}, "greater than or equal to 1"),
     ],
 )
-def test_what_cannot_be_or_would_tell_strangers_is_refused(
+def test_contradictory_or_unprotected_settings_are_rejected(
     wrong: dict[str, object], why: str
 ) -> None:
     with pytest.raises(ValidationError, match=why):

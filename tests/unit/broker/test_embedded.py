@@ -17,8 +17,8 @@ def client(server: EmbeddedRedis) -> redis.Redis:
 
 
 def pid(server: EmbeddedRedis) -> int:
-    with client(server) as asked:
-        return int(asked.info("server")["process_id"])
+    with client(server) as connection:
+        return int(connection.info("server")["process_id"])
 
 
 def alive(process: int) -> bool:
@@ -29,48 +29,46 @@ def alive(process: int) -> bool:
     return True
 
 
-def test_it_answers_and_ends_with_the_block(tmp_path: Path) -> None:
+def test_the_server_answers_and_ends_with_the_context(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         process = pid(server)
     assert not alive(process)
 
 
-def test_it_listens_on_no_network_and_only_for_its_owner(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
-        assert asked.config_get("port") == {"port": "0"} or asked.config_get("port") == {
-            b"port": b"0"
-        }
+def test_only_the_owner_reaches_the_server_and_no_tcp_port_is_open(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server, client(server) as connection:
+        assert connection.config_get("port") in ({"port": "0"}, {b"port": b"0"})
         path = Path(server.url.removeprefix("unix://"))
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_what_it_held_is_there_after_a_restart(tmp_path: Path) -> None:
-    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
-        asked.rpush("assess", "task")
-    with EmbeddedRedis(tmp_path) as server, client(server) as asked:
-        assert asked.lrange("assess", 0, -1) == [b"task"]
+def test_the_queue_survives_a_restart(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server, client(server) as connection:
+        connection.rpush("assess", "task")
+    with EmbeddedRedis(tmp_path) as server, client(server) as connection:
+        assert connection.lrange("assess", 0, -1) == [b"task"]
 
 
-def test_3_killed_and_wiped_it_is_started_again(tmp_path: Path) -> None:
+def test_a_killed_server_whose_folder_is_deleted_is_started_again(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         before = pid(server)
         os.kill(before, signal.SIGKILL)
         assert server._server is not None
-        server._server.wait(5)  # until it is gone it is only silent, which is waited for
+        server._server.wait(5)  # `ensure` waits for a silent server that still runs
         shutil.rmtree(tmp_path / "redis")
         server.ensure()
         assert pid(server) != before
 
 
-def test_a_second_program_joins_and_does_not_end_it(tmp_path: Path) -> None:
+def test_a_second_program_uses_the_server_and_does_not_end_it(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as owner:
         with EmbeddedRedis(tmp_path) as guest:
             assert pid(guest) == pid(owner)
         assert alive(pid(owner))
 
 
-def test_one_left_by_a_killed_program_is_adopted_and_ended(tmp_path: Path) -> None:
+def test_the_server_of_a_killed_program_is_taken_over_and_ended(tmp_path: Path) -> None:
     orphan = EmbeddedRedis(tmp_path)
     orphan._start()
     process = pid(orphan)
@@ -80,14 +78,14 @@ def test_one_left_by_a_killed_program_is_adopted_and_ended(tmp_path: Path) -> No
     orphan._server.wait(5)
 
 
-def test_a_state_folder_too_deep_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_handled(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     with EmbeddedRedis(deep) as server:
         assert pid(server)
 
 
-def test_without_a_system_server_the_carried_one_is_used(
+def test_the_packaged_server_is_used_if_the_system_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triage.broker.embedded.shutil.which", lambda _name: None)
@@ -96,7 +94,7 @@ def test_without_a_system_server_the_carried_one_is_used(
         assert pid(server)
 
 
-def test_where_there_is_no_server_at_all_the_error_says_what_to_do(
+def test_without_any_server_the_error_names_the_package_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("triage.broker.embedded.shutil.which", lambda _name: None)
@@ -105,7 +103,7 @@ def test_where_there_is_no_server_at_all_the_error_says_what_to_do(
         embedded._binary()
 
 
-def test_damaged_data_is_set_aside_for_the_ledger_knows_it_all(tmp_path: Path) -> None:
+def test_unreadable_data_is_moved_away_and_the_server_starts(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     (folder / "appendonlydir").mkdir(parents=True)
     (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
@@ -114,7 +112,7 @@ def test_damaged_data_is_set_aside_for_the_ledger_knows_it_all(tmp_path: Path) -
     assert list(folder.glob("appendonlydir.damaged-*"))
 
 
-def test_a_server_that_does_not_start_is_an_error_that_names_its_log(
+def test_the_error_of_a_server_that_does_not_start_names_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "_binary", lambda: "/bin/false")
@@ -122,7 +120,7 @@ def test_a_server_that_does_not_start_is_an_error_that_names_its_log(
         EmbeddedRedis(tmp_path).__enter__()
 
 
-def test_a_server_that_stalls_is_waited_for_and_not_started_again(
+def test_a_stopped_server_is_not_killed_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "ANSWER_S", 0.2)
@@ -148,7 +146,7 @@ def test_a_server_that_stays_silent_is_killed_and_started_again(
         assert pid(server) != process
 
 
-def test_a_guest_becomes_the_owner_when_the_owner_ends(tmp_path: Path) -> None:
+def test_a_second_program_takes_over_when_the_owner_ends(tmp_path: Path) -> None:
     owner, guest = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
     with owner:
         guest.__enter__()
