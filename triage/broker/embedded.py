@@ -118,7 +118,7 @@ class EmbeddedRedis:
             *("--dir", str(self._folder), "--appendonly", "yes", "--save", ""),
             *("--logfile", str(self._folder / "redis.log"), "--daemonize", "no"),
         ]
-        # In a session of its own, so that Ctrl-C reaches only this program, which ends the server last.
+        # A session of its own: Ctrl-C reaches only this program, which ends the server last.
         self._server = subprocess.Popen(  # noqa: S603 - a fixed command line
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -27,8 +27,8 @@ class AuditSyslogSettings(StrictModel):
             raise ValueError("set both certificate and key, or neither")
         if not self.tls and self.host not in LOOPBACK:
             raise ValueError(
-                f"the audit messages to {self.host} contain patient IDs and would be readable on the "
-                "network: set tls: true, or set host to a relay on this machine"
+                f"audit messages to {self.host} contain patient IDs and would be readable on the "
+                "way: set tls: true, or set host to a relay on this machine"
             )
         if not self.tls and (self.trusted, self.name, self.certificate) != (None, None, None):
             raise ValueError("trusted, name and certificate have an effect only with tls: true")

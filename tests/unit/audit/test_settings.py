@@ -20,7 +20,7 @@ def test_the_environment_can_set_it() -> None:
     [
         ({}, "file or syslog"),
         ({"file": "audit.log", "syslog": REPOSITORY}, "file or syslog"),
-        ({"syslog": {**REPOSITORY, "tls": False}}, "readable on the network"),
+        ({"syslog": {**REPOSITORY, "tls": False}}, "readable on the"),
         ({"syslog": {"host": "127.0.0.1", "tls": False, "trusted": "ca.pem"}}, "only with tls"),
         ({"syslog": {**REPOSITORY, "certificate": "us.pem"}}, "both certificate and key"),
         ({"syslog": {"host": ""}}, "at least 1 character"),
