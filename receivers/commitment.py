@@ -25,7 +25,7 @@ from triage.config import CommitmentRequestor
 from triage.dimse.association import AT_ONCE
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import Commitment, CommitmentReport, Reference
-from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolAway
+from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolUnavailable
 from triage.pipeline.storage_commitment_scp import CommitmentScp
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ def _tell(association: Association, commitment: Commitment, committer: Commitmen
     with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
         try:
             committer.report(commitment, partial(_send_on, association))
-        except (LedgerUnavailable, SpoolAway) as error:  # it is still owed
+        except (LedgerUnavailable, SpoolUnavailable) as error:  # it is still owed
             log.warning("commitment waits", why=str(error))
 
 

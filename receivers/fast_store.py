@@ -38,7 +38,7 @@ from receivers.command_set import LONGEST, Request, file_meta, is_command, read_
 from receivers.guard import GuardedSocket, InstanceLimit
 from receivers.listener import AssociationListener
 from triage.dimse.statuses import StoreStatus
-from triage.domain.errors import SpoolFull
+from triage.domain.errors import OutOfResources
 from triage.domain.instance import Source
 from triage.pipeline.intake import Intake
 from triage.ports.spool import StagedFile
@@ -413,7 +413,7 @@ class _IncomingInstance:
     def _attempt(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except (SpoolFull, OSError) as error:
+        except (OutOfResources, OSError) as error:
             self._error = error
 
 

@@ -24,7 +24,7 @@ from receivers.folder_journal import AcceptedFiles, key_of
 from triage.config import WatchedFolder
 from triage.dicom.fast_header import read_identity_of
 from triage.dimse.storage_classes import storage_classes
-from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolFull
+from triage.domain.errors import DamagedInstance, LedgerUnavailable, OutOfResources
 from triage.domain.instance import Source
 from triage.pipeline.backpressure import DiscardedFile
 from triage.pipeline.intake import Intake
@@ -152,7 +152,7 @@ class FolderScanner:
                 break
             try:
                 taken += self._take_one(path, now)
-            except (SpoolFull, LedgerUnavailable) as error:
+            except (OutOfResources, LedgerUnavailable) as error:
                 event = "files wait in the watched folder: no room, or the ledger is busy"
                 self._tell(_ReadFailure.NO_ROOM, event, str(error))
                 return taken

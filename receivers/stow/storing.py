@@ -21,7 +21,7 @@ from triage.dicom.multipart_related import (
 )
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.store_response import store_status
-from triage.domain.errors import DamagedInstance, SpoolFull
+from triage.domain.errors import DamagedInstance, OutOfResources
 from triage.domain.instance import Receipt, Source
 from triage.domain.uid import is_uid
 from triage.pipeline.intake import Intake
@@ -163,7 +163,7 @@ class _StowPart:
         self.size = 0
         self._head = bytearray()
         self._aside: StagedFile | None = None
-        self._error: SpoolFull | OSError | None = None
+        self._error: OutOfResources | OSError | None = None
 
     @property
     def is_too_large(self) -> bool:
@@ -180,7 +180,7 @@ class _StowPart:
             try:
                 self._aside = self._aside or self._intake.aside()
                 self._aside.write(content)
-            except (SpoolFull, OSError) as error:
+            except (OutOfResources, OSError) as error:
                 self._error = error
                 self.discard()
 

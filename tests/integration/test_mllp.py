@@ -66,7 +66,7 @@ def test_an_error_is_tried_again_and_its_text_is_kept(code: str, product: Produc
     ):
         opened(ris.port).deliver(product)
     assert not isinstance(error.value, DeliveryRefused | DestinationUnreachable)
-    assert error.value.told == "the table is locked"
+    assert error.value.peer_text == "the table is locked"
     assert "table" not in str(error.value)  # which may be logged
 
 
@@ -77,7 +77,7 @@ def test_a_rejection_is_final(code: str, product: Product) -> None:
         pytest.raises(DeliveryRefused, match=f"answers {code}, ") as error,
     ):
         opened(ris.port).deliver(product)
-    assert error.value.told == "unknown application"
+    assert error.value.peer_text == "unknown application"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_other_separators_line_ends_and_errors_are_read() -> None:
     said = "\r\n".join(lines).encode()
     with pytest.raises(DeliveryFailed) as error:
         judged(said, "ID1", "ris")
-    assert error.value.told == "wrong 207^Bad no disk"
+    assert error.value.peer_text == "wrong 207^Bad no disk"
 
 
 # -- TLS

@@ -26,7 +26,7 @@ from triage.dicom.header import read_identity
 from triage.dimse.association import AT_ONCE
 from triage.dimse.statuses import StoreStatus
 from triage.domain.commitment import CommitmentReport, FailureReason, Reference
-from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolAway
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolUnavailable
 from triage.domain.instance import ReceiptOutcome
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits
 from triage.pipeline.intake import Intake
@@ -168,7 +168,7 @@ def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
         spool.discard(receipt.path)
         return is_new
 
-    with monkeypatch.context() as patch, pytest.raises(SpoolAway, match="send it again"):
+    with monkeypatch.context() as patch, pytest.raises(SpoolUnavailable, match="send it again"):
         patch.setattr(Bucket, "put", put_and_lose)
         spool.keep(read_identity(content), content)
     assert spool.keep(read_identity(content), content).outcome is ReceiptOutcome.NEW
@@ -180,7 +180,7 @@ def test_recovering_waits_while_it_is_away(
     intake = Intake(spool, ledger)
     server.pause()
     try:
-        with pytest.raises(SpoolAway):
+        with pytest.raises(SpoolUnavailable):
             intake.recover()
         assert intake.behind
     finally:
@@ -225,7 +225,7 @@ def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
     monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
     with pytest.raises(ConfigurationError, match="overwrites what is there"):
         bucket.try_out()
-    with pytest.raises(SpoolAway, match="overwrites what is there"):
+    with pytest.raises(SpoolUnavailable, match="overwrites what is there"):
         ObjectSpool(bucket, tmp_path).quarantine(b"damaged")
     assert server.keys(f"{prefix}/") == []
 

@@ -17,7 +17,7 @@ from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.integration.servers import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
-from triage.domain.errors import BeingRemoved
+from triage.domain.errors import StudyBeingRemoved
 from triage.domain.retention import RetentionLimits
 from triage.domain.study import State
 from triage.runtime.clock import SystemClock
@@ -203,7 +203,7 @@ def _sent_until_taken(worker: WorkerWithStudies) -> None:
         for number in range(IMAGES):
             try:
                 worker.intake.accept(part10(image("study", number=number)), SOURCE)
-            except BeingRemoved:
+            except StudyBeingRemoved:
                 worker.intake.catch_up()
         known = len(worker.ledger.paths(uid("study"), 99))
         whole = worker.latest("study").state is State.RECEIVING and known == IMAGES

@@ -25,7 +25,7 @@ from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.dimse.store_scu import StorePeer, send
 from triage.domain.archive import ArchiveQuery
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import NotFound
 from triage.domain.study import Event, State
 from triage.pipeline.backfill import files
 from triage.pipeline.backpressure import REMEMBERED_S
@@ -193,7 +193,7 @@ def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> N
 def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_path: Path) -> None:
     config = configured(tmp_path, pacs=archive(pacs, "get"))
     settings = load(config, {})
-    with pytest.raises(ConfigurationError, match="there is no ledger"):
+    with pytest.raises(NotFound, match="there is no ledger"):
         open_intake_target(settings, "pacs")
     open_ledger(settings, SystemClock()).close()  # as the worker makes it
     with lock_download_folder(pulled_folder(settings)):

@@ -27,7 +27,12 @@ from tests.integration.servers import HOST, orthanc, wait_until
 from tests.integration.stow import TOKEN, ListeningStow, end, listening
 from tests.peers import peer
 from triage.config import StowSender
-from triage.domain.errors import ConfigurationError, HeldBack, LedgerUnavailable, SpoolFull
+from triage.domain.errors import (
+    BackpressureActive,
+    ConfigurationError,
+    LedgerUnavailable,
+    SpoolFull,
+)
 
 BOUNDARY = "b0undary"
 RELATED = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
@@ -250,7 +255,7 @@ def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def held_back() -> None:
-        raise HeldBack("less than receiver.free_bytes is left")
+        raise BackpressureActive("less than receiver.free_bytes is left")
 
     with monkeypatch.context() as patch:
         patch.setattr(receiver.intake._pressure, "check_room", held_back)

@@ -20,7 +20,6 @@ from triage.domain.errors import (
     ArchiveUnreachable,
     ConfigurationError,
     InstanceRefused,
-    SpoolFull,
 )
 from triage.ports.archive import StudyDownload
 
@@ -132,8 +131,6 @@ def _keep(part: Iterator[bytes], desk: StudyDownload) -> None:
     """Keep a part, if it is an instance of the study; the desk notes why where it is not."""
     try:
         desk.keep(part)
-    except SpoolFull:
-        raise
     except InstanceRefused:
         return
 

@@ -14,7 +14,7 @@ from triage.cases.question import question
 from triage.cases.search import CaseMatch, CaseQuery, study_uid
 from triage.domain.audit import NoAuditTrail, searched
 from triage.domain.case import Case
-from triage.domain.errors import CaseUnknown, QuestionUnclear
+from triage.domain.errors import CaseNotFound, InvalidQuery
 from triage.domain.instance import Source
 from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
@@ -32,10 +32,10 @@ class CaseAccess:
     audit: AuditTrail = field(default_factory=NoAuditTrail)
 
     def search(self, encoder: Encoder, search: CaseQuery, who: str) -> Sequence[CaseMatch]:
-        """Return the nearest cases; raise QuestionUnclear or CaseUnknown."""
+        """Return the nearest cases; raise InvalidQuery or CaseNotFound."""
         try:
             asked = question(encoder, self.past.library, search.words, search.like)
-        except CaseUnknown:
+        except CaseNotFound:
             self._keep(SEARCHED, ", ".join(["nothing found", *_filters(search)]), who)
             raise
         like = self.past.library.case(search.like) if search.like else None
@@ -44,27 +44,27 @@ class CaseAccess:
         return found
 
     def case(self, uid: str, who: str) -> Case:
-        """Return the case of a study; raise QuestionUnclear or CaseUnknown."""
+        """Return the case of a study; raise InvalidQuery or CaseNotFound."""
         found = self.past.library.case(study_uid("study", uid))
         self._keep(LOOKED_UP, f"{_told(found)}study {uid}", who)
         if found is None:
-            raise CaseUnknown(f"no case of study {uid} is known to this bundle")
+            raise CaseNotFound(f"no case of study {uid} is known to this bundle")
         return found
 
     def resolve(self, key: str, report: str, who: str) -> Case:
         """Return the case that the report on a study names by a key.
 
-        Raises QuestionUnclear or CaseUnknown.
+        Raises InvalidQuery or CaseNotFound.
         """
         key, report = key.strip().upper(), study_uid("report", report.strip())
         if not KEY.fullmatch(key):
-            raise QuestionUnclear("key: write it as it stands in the report, as 7QK4-M2XD")
+            raise InvalidQuery("key: write it as it stands in the report, as 7QK4-M2XD")
         if not report:
-            raise QuestionUnclear("report: say the Study UID of the report that has the key")
+            raise InvalidQuery("report: say the Study UID of the report that has the key")
         found = self.past.resolve(key, report)
         self._keep(LOOKED_UP, f"{_told(found)}{key} of the report on {report}", who)
         if found is None:
-            raise CaseUnknown(f"the report on {report} has no similar case {key} that is known")
+            raise CaseNotFound(f"the report on {report} has no similar case {key} that is known")
         return found
 
     def _keep(self, kind: str, detail: str, who: str) -> None:

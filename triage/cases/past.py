@@ -18,7 +18,7 @@ from triage.cases.search import CaseMatch, CaseQuery
 from triage.cases.similarity import likeness
 from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
 from triage.domain.case import Case, Filter, Neighbour
-from triage.domain.errors import CaseUnknown
+from triage.domain.errors import CaseNotFound
 from triage.ports.encoder import Embedding
 from triage.ports.library import Library
 
@@ -104,10 +104,10 @@ class PastCases:
         return patient_key(self.secret, header)
 
     def patient_of(self, study_uid: str) -> str:
-        """Return how the library calls the patient of a case; raise CaseUnknown."""
+        """Return how the library calls the patient of a case; raise CaseNotFound."""
         case = self.library.case(study_uid) or self.library.case_elsewhere(study_uid)
         if case is None:
-            raise CaseUnknown(f"no case of study {study_uid} is known")
+            raise CaseNotFound(f"no case of study {study_uid} is known")
         return case.patient
 
     def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from triage.domain.errors import CaseUnknown, QuestionUnclear
+from triage.domain.errors import CaseNotFound, InvalidQuery
 from triage.ports.encoder import Embedding, Encoder
 from triage.ports.library import Library
 
@@ -10,19 +10,19 @@ from triage.ports.library import Library
 def question(encoder: Encoder, library: Library, words: str | None, like: str | None) -> Embedding:
     """Return the direction (D,) of words, of the case `like`, or in the middle of both.
 
-    Raises QuestionUnclear where there is neither, CaseUnknown where there is no such case, or none.
+    Raises InvalidQuery where there is neither, CaseNotFound where there is no such case, or none.
     """
     if library.size() == 0:
-        raise CaseUnknown("no study has been assessed with this bundle, so there is no case")
+        raise CaseNotFound("no study has been assessed with this bundle, so there is no case")
     parts = []
     if words:
         parts.append(encoder.encode_text(words))
     if like:
         known = library.embedding(like)
         if known is None:
-            raise CaseUnknown(f"no case of study {like} is known to this bundle")
+            raise CaseNotFound(f"no case of study {like} is known to this bundle")
         parts.append(known)
     if not parts:
-        raise QuestionUnclear("say what to search for: words, like STUDY_UID, or both")
+        raise InvalidQuery("say what to search for: words, like STUDY_UID, or both")
     asked = np.sum([part / np.linalg.norm(part) for part in parts], axis=0)
     return np.asarray(asked / np.linalg.norm(asked), np.float32)

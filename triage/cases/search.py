@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from triage.domain.case import EVERY, Case, Filter
-from triage.domain.errors import QuestionUnclear
+from triage.domain.errors import InvalidQuery
 
 FIELDS = (
     "words",
@@ -51,9 +51,9 @@ class CaseMatch(NamedTuple):
 
 
 def read_search(fields: Mapping[str, str]) -> CaseQuery:
-    """Return the search that the fields say; raise QuestionUnclear with what to write instead."""
+    """Return the search that the fields say; raise InvalidQuery with what to write instead."""
     if unknown := fields.keys() - set(FIELDS):
-        raise QuestionUnclear(
+        raise InvalidQuery(
             f"{', '.join(sorted(unknown))}: no known field; there are {', '.join(FIELDS)}"
         )
     said = {name: fields.get(name, "").strip() for name in FIELDS}
@@ -65,7 +65,7 @@ def read_search(fields: Mapping[str, str]) -> CaseQuery:
         confirmed_only=_yes("confirmed", said["confirmed"]),
     )
     if where.until and where.since > where.until:
-        raise QuestionUnclear("since is after until, so no study date lies between them")
+        raise InvalidQuery("since is after until, so no study date lies between them")
     return CaseQuery(
         said["words"],
         study_uid("like", said["like"]),
@@ -76,9 +76,9 @@ def read_search(fields: Mapping[str, str]) -> CaseQuery:
 
 
 def study_uid(name: str, value: str) -> str:
-    """Return a Study UID, or the blank; raise QuestionUnclear if it can be none."""
+    """Return a Study UID, or the blank; raise InvalidQuery if it can be none."""
     if value and not UID.fullmatch(value):
-        raise QuestionUnclear(f"{name}: a Study UID has digits and points alone, 64 at most")
+        raise InvalidQuery(f"{name}: a Study UID has digits and points alone, 64 at most")
     return value
 
 
@@ -102,18 +102,18 @@ def _day(name: str, value: str) -> str:
     try:
         return f"{date.fromisoformat(value):%Y%m%d}"
     except ValueError:
-        raise QuestionUnclear(f"{name}: write a day as 2024-01-31 or 20240131") from None
+        raise InvalidQuery(f"{name}: write a day as 2024-01-31 or 20240131") from None
 
 
 def _finding(value: str) -> str:
     if value and not FINDING.fullmatch(value):
-        raise QuestionUnclear("finding: write its id in the findings file, as lv_dilation")
+        raise InvalidQuery("finding: write its id in the findings file, as lv_dilation")
     return value
 
 
 def _yes(name: str, value: str) -> bool:
     if value not in ANSWERS:
-        raise QuestionUnclear(f"{name}: write yes or no")
+        raise InvalidQuery(f"{name}: write yes or no")
     return ANSWERS[value]
 
 
@@ -122,5 +122,5 @@ def _count(value: str) -> int:
         return COUNT
     short = value.isascii() and value.isdecimal() and len(value) <= len(str(MOST))
     if not (short and 1 <= int(value) <= MOST):
-        raise QuestionUnclear(f"count: write a number from 1 to {MOST}")
+        raise InvalidQuery(f"count: write a number from 1 to {MOST}")
     return int(value)

@@ -10,7 +10,7 @@ from triage.audit import open_audit_transport
 from triage.cli import terminal
 from triage.cli.serve import check_receiver
 from triage.config import AuditSettings, WatchedFolder, load, render_settings, require_peers
-from triage.domain.errors import AuditUnavailable, ConfigurationError, DeliveryFailed
+from triage.domain.errors import AuditUnavailable, CheckFailed, ConfigurationError, DeliveryFailed
 from triage.imaging.rules import load_rules
 from triage.runtime.databases import describe_ledger_revision
 from triage.runtime.destinations import open_destinations
@@ -56,17 +56,17 @@ def check(config: Path | None) -> None:
             terminal.warn(f"destination {name}: {error}")
     _check_audit(settings.audit)
     if silent:
-        raise ConfigurationError(f"{silent} destination(s) do not answer")
+        raise CheckFailed(f"{silent} destination(s) do not answer")
 
 
 def _check_audit(settings: AuditSettings | None) -> None:
-    """Tell how the audit repository answers; raise ConfigurationError where it does not."""
+    """Tell how the audit repository answers; raise CheckFailed where it does not."""
     if settings is None:
         return
     try:
         terminal.write(f"audit: {open_audit_transport(settings).check()}")
     except AuditUnavailable as error:
-        raise ConfigurationError(f"audit: {error}; messages wait until it is mended") from None
+        raise CheckFailed(f"audit: {error}; messages wait until it is mended") from None
 
 
 def _check_privacy(state_dir: Path) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from triage.cases.fit import HeldOutFit, fit
 from triage.cli import terminal
 from triage.config import Settings, load
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import ConfigurationError, NotFound
 from triage.domain.finding import Finding
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
@@ -81,14 +81,14 @@ def drop(config: Path | None, finding: str) -> None:
     open_existing_ledger(settings).close()
     bundle = open_bundle(settings.model.bundle)
     if not open_fittings(settings).drop(bundle.digest, finding):
-        raise ConfigurationError(f"nothing is fitted for {finding}; see `triage findings list`")
+        raise NotFound(f"nothing is fitted for {finding}; see `triage findings list`")
     terminal.write(f"{finding}: what was fitted is gone")
 
 
 def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[Finding]:
     asked = {each.id: each for each in load_findings(settings.findings).findings if each.examples}
     if unknown := sorted({*ids} - {*asked}):
-        raise ConfigurationError(
+        raise NotFound(
             f"{settings.findings}: no finding with examples is called {', '.join(unknown)}"
         )
     if not asked:

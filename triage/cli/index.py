@@ -11,7 +11,7 @@ from triage.cases.readings.joined import ReportIndex, open_reports
 from triage.cli import terminal
 from triage.cli.options import WORKLIST, folder_argument, parent_option
 from triage.config import Settings, load
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import CommandFailed, ConfigurationError, NotFound
 from triage.imaging.rules import load_rules
 from triage.model.bundle import open_bundle
 from triage.pipeline.backfill import (
@@ -96,7 +96,7 @@ def index(  # noqa: PLR0913 - one argument for each option
         archive = only(archive, read_worklist(worklist))
     broken = _index(settings, archive, read, reports, again=again)
     if broken and parent is None:
-        raise ConfigurationError(f"{broken} studies are broken; they are tried again next time")
+        raise CommandFailed(f"{broken} studies are broken; they are tried again next time")
 
 
 def _with_one_thread(settings: Settings) -> Settings:
@@ -111,7 +111,7 @@ def _of_folder(folder: Path) -> tuple[Archive, Read]:
     with terminal.progress("reading", len(files(folder))) as bar:
         archive, others = in_folder(folder, lambda: bar.advance(bar.task_ids[0]))
     if not archive:
-        raise ConfigurationError(f"{folder} holds no DICOM study")
+        raise NotFound(f"{folder} holds no DICOM study")
     if others:
         terminal.warn(f"{others} files are no DICOM, or damaged")
     return archive, lambda path: Path(path).read_bytes()

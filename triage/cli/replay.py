@@ -7,7 +7,7 @@ import click
 
 from triage.cli import terminal
 from triage.config import Settings, load
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import CommandFailed, NotFound
 from triage.domain.study import Event, State, StudyRevision
 from triage.runtime.storage import open_dead_letters, open_existing_ledger
 from triage.store.ledger import SqlLedger
@@ -81,10 +81,10 @@ def _named(ledger: SqlLedger, study_uid: str) -> StudyRevision:
     ended = ledger.studies(State.FAILED, State.DECLINED)
     mine = [each for each in ended if each.study_uid == study_uid]
     if not mine:
-        raise ConfigurationError(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
+        raise NotFound(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
     last = max(mine, key=lambda each: each.revision)
     if last.pruned_at:
-        raise ConfigurationError(
+        raise CommandFailed(
             f"the images of {study_uid} were removed as `retention` says: have it sent again"
         )
     return last
@@ -102,11 +102,11 @@ def _send_again(settings: Settings, study_uid: str, destination: str, ids: tuple
     names = [each.name for each in settings.destinations]
     if destination and destination not in names:
         known = ", ".join(names) or "none"
-        raise ConfigurationError(f"destinations has no {destination}; it has {known}")
+        raise NotFound(f"destinations has no {destination}; it has {known}")
     letters = open_dead_letters(settings)
     count = letters.replay(ids=ids, study_uid=study_uid, destination=destination)
     if count < len(ids) or (study_uid and not count):
-        raise ConfigurationError(
+        raise CommandFailed(
             f"{count} deliveries are due again; the others were not given up, what they send was "
             "removed as `retention` says, or a later revision has followed: see `triage status`"
         )

@@ -12,7 +12,7 @@ from triage.cli import terminal
 from triage.config import Settings, load
 from triage.dimse.store_scu import StorePeer, dicom_files
 from triage.dimse.store_scu import send as send_files
-from triage.domain.errors import ConfigurationError, DeliveryFailed
+from triage.domain.errors import DeliveryFailed, NotFound
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
 from triage.runtime.clock import SystemClock
@@ -112,7 +112,7 @@ def _tell_of_audit(settings: Settings) -> None:
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:
     revisions = [study for study in ledger.studies() if study.study_uid == study_uid]
     if not revisions:
-        raise ConfigurationError(f"the ledger knows no study {study_uid}")
+        raise NotFound(f"the ledger knows no study {study_uid}")
     terminal.studies(revisions)
     terminal.history(ledger.history(study_uid))
     terminal.deliveries(ledger.deliveries(study_uid, revisions[-1].revision))

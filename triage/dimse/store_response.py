@@ -6,11 +6,11 @@ import structlog
 
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import (
+    BackpressureActive,
     DamagedInstance,
-    HeldBack,
     LedgerUnavailable,
     MismatchedInstance,
-    SpoolFull,
+    OutOfResources,
 )
 
 log = structlog.get_logger(__name__)
@@ -24,9 +24,9 @@ def store_status(accept: Callable[[], object]) -> int:
         return StoreStatus.CANNOT_UNDERSTAND
     except MismatchedInstance:
         return StoreStatus.DATA_SET_DOES_NOT_MATCH
-    except HeldBack:  # `Backpressure` logs when it begins and when it ends
+    except BackpressureActive:  # `Backpressure` logs when it begins and when it ends
         return StoreStatus.OUT_OF_RESOURCES
-    except (SpoolFull, LedgerUnavailable) as error:
+    except (OutOfResources, LedgerUnavailable) as error:
         log.error("instance not stored", error=str(error))  # noqa: TRY400 - no trace needed
         return StoreStatus.OUT_OF_RESOURCES
     return StoreStatus.SUCCESS

@@ -1,112 +1,135 @@
-"""What can go wrong, by what it means for a study.
+"""The errors that this project raises on purpose, as a tree by what the caller does next.
 
     TriageError
-    ├── ConfigurationError   settings, findings file or bundle: the program does not start
-    ├── InstanceRefused      the sender is told so and keeps the instance
-    │   ├── DamagedInstance      bytes that are no usable instance: quarantined, 0xC000
-    │   ├── MismatchedInstance   the data set is not what the command announced, 0xA900
-    │   └── SpoolFull            no room to keep it safely, 0xA700
-    │       ├── HeldBack             room is short, or too many studies wait, 0xA700
-    │       ├── SpoolAway            the object store does not answer, or refuses; asked again
-    │       └── BeingRemoved         older images of its study go at this moment, 0xA700
-    ├── StudyDeclined        the study is not for us, with the reason: DECLINED
-    ├── BrokerUnavailable    the queue did not take a task; the reconciler sends it again
-    ├── LedgerUnavailable    the ledger is busy, full or broken; whoever asked tries again
-    ├── OutOfMemory          the model does not fit into memory now; tried again, on less
-    ├── AuditUnavailable     the audit repository did not take messages; they alone wait
-    ├── QuestionUnclear      a search or key that cannot be read; whoever asked writes it anew
-    ├── CaseUnknown          there is no such past case, or none at all
-    ├── ArchiveFailed        an archive did not give what it was asked for; it is asked again
-    │   └── ArchiveUnreachable   it is not there at all, or wants a pause: it is waited for
-    └── DeliveryFailed       a destination did not take a product; it is tried again
-        ├── DeliveryRefused          it will never take this: it is not tried again
-        └── DestinationUnreachable   it is not there at all: its other deliveries wait for this one
+    ├── ConfigurationError       settings, or a file or option of a command, cannot work
+    ├── CommandFailed            a command did not do what the user asked for, or only a part of it
+    │   ├── NotFound                 a study, delivery, finding or archive that the user named
+    │   │   └── CaseNotFound             a past case
+    │   └── CheckFailed              `triage check` found a part of the installation not working
+    ├── InvalidQuery             a search or a case key cannot be parsed
+    ├── InstanceRefused          this instance is never stored as it is; quarantined
+    │   ├── DamagedInstance          no usable instance, C-STORE status 0xC000
+    │   └── MismatchedInstance       contradicts its C-STORE command, status 0xA900
+    ├── OutOfResources           nothing is stored now, status 0xA700: the sender tries again
+    │   ├── SpoolFull                no disk space left
+    │   ├── SpoolUnavailable         the object store does not answer, or refuses
+    │   ├── BackpressureActive       a limit of free space or of waiting studies is reached
+    │   └── StudyBeingRemoved        retention removes older images of the same study
+    ├── StudyDeclined            the study is not for this worker: DECLINED
+    ├── BrokerUnavailable        the reconciler sends the task again
+    ├── LedgerUnavailable        busy, full or broken: the caller tries again
+    ├── AuditUnavailable         audit events wait; nothing else does
+    ├── OutOfMemory              the model does not fit into memory now: tried again with less
+    ├── ArchiveFailed            an archive did not do what it was asked for: asked again
+    │   └── ArchiveUnreachable       it does not answer, or asks for a pause: waited for
+    └── DeliveryFailed           a destination did not take a product: tried again
+        ├── DeliveryRefused          it will never take this product: given up at once
+        └── DestinationUnreachable   it does not answer: its other deliveries wait
 
-Rule: a message says what to do, and may name a UID but never a patient.
+A message states what failed and what to do. It may contain a UID, never a patient's name or ID.
+The command line prints the message of any of these errors and exits with 2 (triage/__main__.py);
+`triage.dimse.store_response` maps them to C-STORE statuses.
 """
 
 
 class TriageError(Exception):
-    """Any error this project raises on purpose."""
+    """Any error that this project raises on purpose."""
 
 
 class ConfigurationError(TriageError):
-    """Something that a person configured cannot work; the message names file, line and field."""
+    """A setting, or a file or option of a command, cannot work; names file, line and field."""
+
+
+class CommandFailed(TriageError):
+    """A command did not do what the user asked for, or only a part of it."""
+
+
+class NotFound(CommandFailed):
+    """Nothing has the name, UID or id that the user gave."""
+
+
+class CaseNotFound(NotFound):
+    """No past case matches, or the case library is empty."""
+
+
+class CheckFailed(CommandFailed):
+    """`triage check` found a part of the installation that does not work."""
+
+
+class InvalidQuery(TriageError):
+    """A search of the past cases, or a case key, cannot be parsed; says what to write."""
 
 
 class InstanceRefused(TriageError):
-    """An instance that was not accepted: the sender must keep it."""
+    """This instance is never accepted as it is; sending it again does not help."""
 
 
 class DamagedInstance(InstanceRefused):
-    """The bytes cannot be kept as an instance: a header that does not parse, pixels cut short."""
+    """The bytes are no usable instance: the header does not parse, or pixel data is truncated."""
 
 
 class MismatchedInstance(InstanceRefused):
     """The data set contradicts the C-STORE command that brought it (PS3.4 B.2.3, 0xA9xx)."""
 
 
-class SpoolFull(InstanceRefused):
-    """There is no room left to keep an instance safely."""
+class OutOfResources(TriageError):
+    """Nothing can be stored at the moment (PS3.4 B.2.3, 0xA7xx); the same request works later."""
 
 
-class HeldBack(SpoolFull):
-    """There is some room left, but not for more; the message says which limit was reached."""
+class SpoolFull(OutOfResources):
+    """The disk or bucket of the spool has no space left."""
 
 
-class SpoolAway(SpoolFull):
-    """The spool's object store did not do what it was asked for; nothing was promised."""
+class SpoolUnavailable(OutOfResources):
+    """The object store of the spool does not answer, or refused; nothing was acknowledged."""
 
 
-class BeingRemoved(SpoolFull):
-    """Older images of its study are removed at this moment; sent again, it is taken."""
+class BackpressureActive(OutOfResources):
+    """A back-pressure limit is reached; the message names the limit."""
+
+
+class StudyBeingRemoved(OutOfResources):
+    """Retention removes older images of the study at this moment; sent again, it is stored."""
 
 
 class StudyDeclined(TriageError):
-    """The study is not for this worker; the message is the reason that people read."""
+    """The study is not for this worker; the message is the reason that users read."""
 
 
 class BrokerUnavailable(TriageError):
-    """The broker did not take a task. Nothing is lost: the ledger remembers it."""
+    """The broker did not take a task. Nothing is lost: the task is due in the ledger."""
 
 
 class AuditUnavailable(TriageError):
-    """The audit repository did not take messages, or did not say so; they are sent again."""
-
-
-class QuestionUnclear(TriageError):
-    """What was asked of the past cases cannot be read; the message says what to write."""
-
-
-class CaseUnknown(TriageError):
-    """No past case is the one that was asked for."""
+    """The audit repository did not acknowledge audit events; they are sent again."""
 
 
 class DeliveryFailed(TriageError):
     """A destination did not take a product; the message is its answer.
 
-    What it `told` in words of its own may name a patient: that goes no further than the ledger.
+    `peer_text` is free text from the destination. It may contain a patient's name, so it is stored
+    in the ledger and never logged.
     """
 
-    def __init__(self, message: str, told: str = "") -> None:
+    def __init__(self, message: str, peer_text: str = "") -> None:
         super().__init__(message)
-        self.told = told
+        self.peer_text = peer_text
 
 
 class DeliveryRefused(DeliveryFailed):
-    """A destination will never take this product; it is given up at once."""
+    """A destination will never take this product; the delivery is given up at once."""
 
 
 class DestinationUnreachable(DeliveryFailed):
-    """A destination did not answer at all; one delivery a time finds out when it is back."""
+    """A destination does not answer; one delivery at a time finds out when it is back."""
 
 
 class ArchiveFailed(TriageError):
-    """An archive did not give what it was asked for; the message is its answer."""
+    """An archive did not do what it was asked for; the message is its answer."""
 
 
 class ArchiveUnreachable(ArchiveFailed):
-    """An archive is not there, or has said that it wants a pause of `after_s` seconds."""
+    """An archive does not answer, or asked for a pause of `after_s` seconds."""
 
     def __init__(self, message: str, after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -114,8 +137,8 @@ class ArchiveUnreachable(ArchiveFailed):
 
 
 class LedgerUnavailable(TriageError):
-    """The ledger did not answer. Nothing that was promised is lost; ask again."""
+    """The ledger did not answer. Nothing that was acknowledged is lost; try again."""
 
 
 class OutOfMemory(TriageError):
-    """The model did not fit into the memory that is left; another time it may."""
+    """The model does not fit into the memory that is free now; a later attempt may succeed."""

@@ -24,7 +24,12 @@ from triage.domain.assessment import (
     UsedView,
 )
 from triage.domain.delivery import Product, routes
-from triage.domain.errors import BrokerUnavailable, LedgerUnavailable, SpoolAway, StudyDeclined
+from triage.domain.errors import (
+    BrokerUnavailable,
+    LedgerUnavailable,
+    SpoolUnavailable,
+    StudyDeclined,
+)
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import FrameSource, origins
 from triage.imaging.images import Image
@@ -103,7 +108,9 @@ class Assessor:
                     similar_cases=self.similar_cases,
                 )
                 made = list(products(reporting, self.reports))
-            except SpoolAway as why:  # however long it lasts: nothing is wrong with the study
+            except (
+                SpoolUnavailable
+            ) as why:  # however long it lasts: nothing is wrong with the study
                 self.ledger.move(study, Event.RELEASED, str(why), self.holder, AWAY_S)
                 log.warning("released, its images cannot be read", why=str(why))
                 return

@@ -14,7 +14,7 @@ from triage.dicom.header import patient_id_of
 from triage.domain import audit
 from triage.domain.audit import AuditedStudyObject, AuditOutcome, AuditPeer
 from triage.domain.delivery import Delivery, Product
-from triage.domain.errors import SpoolAway
+from triage.domain.errors import SpoolUnavailable
 from triage.domain.study import StudyRevision
 from triage.ports.audit import AuditTrail
 from triage.ports.ledger import Ledger
@@ -95,6 +95,6 @@ class StudyTrail:
         paths = self.ledger.paths(study_uid, revision)
         try:
             return patient_id_of(self.spool.read(paths[0])) if paths else ""
-        except (OSError, SpoolAway) as error:
+        except (OSError, SpoolUnavailable) as error:
             log.warning("audit message without patient", study_uid=study_uid, error=str(error))
             return ""

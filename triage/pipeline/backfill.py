@@ -16,7 +16,7 @@ from pydicom import Dataset
 from triage.cases.past import PastCases
 from triage.cases.readings.joined import ReportIndex
 from triage.dicom.header import is_image_class, read_header, read_identity
-from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolAway, StudyDeclined
+from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
 from triage.imaging.rules import Rules
 from triage.pipeline.model_input import LoadedModel, Read, answers, look
@@ -62,7 +62,7 @@ class Indexer:
             return self._add(study_uid, paths), ""
         except StudyDeclined as why:
             return IndexOutcome.DECLINED, str(why)
-        except (LedgerUnavailable, SpoolAway):
+        except (LedgerUnavailable, SpoolUnavailable):
             raise  # nothing is wrong with the study
         except OSError as error:
             return IndexOutcome.BROKEN, error.strerror or type(error).__name__

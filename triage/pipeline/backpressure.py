@@ -24,7 +24,7 @@ from typing import Self
 
 import structlog
 
-from triage.domain.errors import HeldBack, LedgerUnavailable, SpoolAway
+from triage.domain.errors import BackpressureActive, LedgerUnavailable, SpoolUnavailable
 from triage.ports.ledger import Ledger
 from triage.ports.spool import Spool
 
@@ -81,17 +81,17 @@ class Backpressure:
         notice(None)  # what a receiver that was killed has said
 
     def check_room(self) -> None:
-        """Raise HeldBack while there is too little room for anything, or the spool is away."""
+        """Raise BackpressureActive while there is too little room for anything, or the spool is away."""
         load = self.load()
         if load.why_away:
-            raise HeldBack(load.why_away)
+            raise BackpressureActive(load.why_away)
         if load.is_full:
-            raise HeldBack(f"less than {_in_units(self._limits.free_bytes)} free")
+            raise BackpressureActive(f"less than {_in_units(self._limits.free_bytes)} free")
 
     def check_study(self, study_uid: str) -> None:
-        """Raise HeldBack while too many studies wait to begin another one."""
+        """Raise BackpressureActive while too many studies wait to begin another one."""
         if self.load().is_busy and not self._ledger.knows(study_uid):
-            raise HeldBack(f"{self._limits.waiting_studies} studies wait already")
+            raise BackpressureActive(f"{self._limits.waiting_studies} studies wait already")
 
     def load(self) -> MeasuredLoad:
         """Return what was measured last, a second ago at most; measure where it is older."""
@@ -108,7 +108,7 @@ class Backpressure:
         before = self._load
         try:
             free, waiting = self._spool.free_bytes(), self._ledger.waiting_studies()
-        except SpoolAway as error:
+        except SpoolUnavailable as error:
             self._load = replace(before, why_away=str(error))
             self._measured_at = self._monotonic()
             self._tell(before, self._load)
@@ -174,7 +174,7 @@ class DiscardedFile:
     path = Path("/dev/null")
     digest = ""
 
-    def __init__(self, why: HeldBack) -> None:
+    def __init__(self, why: BackpressureActive) -> None:
         self.why = why
 
     def write(self, part: bytes | memoryview) -> None:

@@ -156,7 +156,7 @@ class Deliverer:
         last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
         again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
-        answer = f"{error}: {error.told}" if error.told else str(error)
+        answer = f"{error}: {error.peer_text}" if error.peer_text else str(error)
         if last:
             self._told(delivery).given_up(delivery.product, str(error))
         self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)

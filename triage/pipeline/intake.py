@@ -15,12 +15,12 @@ from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
 from triage.dicom.header import read_identity
 from triage.domain.errors import (
-    BeingRemoved,
+    BackpressureActive,
     DamagedInstance,
-    HeldBack,
     LedgerUnavailable,
     MismatchedInstance,
-    SpoolFull,
+    OutOfResources,
+    StudyBeingRemoved,
 )
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits, DiscardedFile
@@ -59,13 +59,13 @@ class Intake:
         self.behind = False
 
     def accept(self, part10: bytes, source: Source, announced_uid: str | None = None) -> Receipt:
-        """Keep an instance and return its receipt; raise InstanceRefused where that fails.
+        """Keep an instance and return its receipt; raise InstanceRefused or OutOfResources.
 
         `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
         """
         try:
             self._pressure.check_room()
-        except HeldBack as error:
+        except BackpressureActive as error:
             self._held_back(error, source)
             raise
         return self._accept(
@@ -103,7 +103,7 @@ class Intake:
         """Open a new place to write an instance to, for `accept_file`; see `DiscardedFile`."""
         try:
             self._pressure.check_room()
-        except HeldBack as error:
+        except BackpressureActive as error:
             return DiscardedFile(error)
         return self._spool.aside()
 
@@ -134,13 +134,13 @@ class Intake:
             raise
         try:
             self._pressure.check_study(identity.study_uid)
-        except HeldBack as error:
+        except BackpressureActive as error:
             self._held_back(error, source)
             raise
         receipt = keep(identity)
         try:
             self._file(receipt, source)
-        except (LedgerUnavailable, BeingRemoved):  # the spool may have it now
+        except (LedgerUnavailable, StudyBeingRemoved):  # the spool may have it now
             self.behind = True
             raise
         self.associations.brought(source.association, identity.study_uid)
@@ -156,7 +156,7 @@ class Intake:
         self._ledger.record(receipt, source)
         mark_reached(CrashPoint.RECORDED)
 
-    def _held_back(self, error: HeldBack, source: Source) -> None:
+    def _held_back(self, error: BackpressureActive, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
 
     def report_rejected(
@@ -192,7 +192,7 @@ class Intake:
         try:
             lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
             recovered = sum(self._recovered(path) for path in lost)
-        except (LedgerUnavailable, SpoolFull, OSError):  # a copy is compared, and needs room
+        except (LedgerUnavailable, OutOfResources, OSError):  # a copy is compared, and needs room
             self.behind = True
             raise
         if recovered:

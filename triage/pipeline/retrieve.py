@@ -22,7 +22,12 @@ import structlog
 from triage.concurrency.rate_limit import RateLimit, Sleep
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.delivery import backoff_s
-from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, HeldBack, LedgerUnavailable
+from triage.domain.errors import (
+    ArchiveFailed,
+    ArchiveUnreachable,
+    BackpressureActive,
+    LedgerUnavailable,
+)
 from triage.domain.hours import opens_in_s
 from triage.domain.uid import is_uid
 from triage.ports.archive import Archive, DownloadTarget, StudyDownload
@@ -76,7 +81,7 @@ class StudyRetriever:
         """Fetch one study unless it is on the shelf; return what became of it, and why.
 
         `known` is what the archive has told of it; else it is asked. Raises ArchiveUnreachable
-        when it was waited for in vain, and SpoolFull.
+        when it was waited for in vain, and OutOfResources.
         """
         outcome, why = self._pulled(shelf, study_uid, known)
         self.became[outcome] += 1
@@ -118,7 +123,7 @@ class StudyRetriever:
         while True:
             try:
                 return self._reached(lambda: self._fetched(shelf, study))
-            except HeldBack as error:
+            except BackpressureActive as error:
                 log.warning("waiting for room", why=str(error))
                 self.sleep(ROOM_S)
 

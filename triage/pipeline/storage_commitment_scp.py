@@ -21,7 +21,7 @@ from triage.domain.commitment import (
     judge,
 )
 from triage.domain.delivery import backoff_s
-from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolAway
+from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolUnavailable
 from triage.domain.instance import Source
 from triage.ports.commitment import CommitmentLedger
 from triage.ports.ledger import Ledger
@@ -78,7 +78,7 @@ class CommitmentScp:
                 self._give_up(commitment, f"{commitment.attempts} attempts failed")
             else:
                 self._told(commitment, send, backoff_s(commitment.attempts + 1))
-        except (LedgerUnavailable, SpoolAway, OSError) as error:  # the next tick tries again
+        except (LedgerUnavailable, SpoolUnavailable, OSError) as error:  # the next tick tries again
             log.warning("commitment waits", why=str(error))
         except Exception:  # a defect: not every second again
             log.exception("commitment waits")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, Self
 
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
-from triage.domain.errors import SpoolFull
+from triage.domain.errors import OutOfResources
 
 
 class StudyDownload(Protocol):
@@ -20,7 +20,7 @@ class StudyDownload(Protocol):
         """Why instances were not kept, and how often."""
 
     @property
-    def full(self) -> SpoolFull | None:
+    def full(self) -> OutOfResources | None:
         """What was raised when there was no room, if there was none."""
 
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
@@ -46,7 +46,7 @@ class DownloadTarget(Protocol):
     def open(self, study_uid: str, turn: Callable[[], None]) -> StudyDownload:
         """Begin a study anew; `turn` waits until the next instance may come.
 
-        Raises HeldBack while there is no room for the study.
+        Raises BackpressureActive while there is no room for the study.
         """
 
 

@@ -18,7 +18,7 @@ class InstanceLedger(Protocol):
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
         """Remember an instance; it opens a study, joins it, or opens its next revision.
 
-        Raises BeingRemoved while the study's images go: nothing is remembered then.
+        Raises StudyBeingRemoved while the study's images go: nothing is remembered then.
         """
 
     def paths(self, study_uid: str, revision: int) -> Sequence[str]:

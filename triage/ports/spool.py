@@ -37,7 +37,7 @@ class StagedFile(Protocol):
 class Spool(Protocol):
     """The truth about instances: what it has kept survives a power cut.
 
-    Every call may raise SpoolAway where the spool is no file system. A file that is not there, or
+    Every call may raise SpoolUnavailable where the spool is no file system. A file that is not there, or
     cannot be read, is an OSError.
     """
 
@@ -74,7 +74,7 @@ class Spool(Protocol):
     def free_bytes(self) -> int:
         """Return how many more bytes its file system takes from us.
 
-        Of a spool elsewhere, that where things are written first; raise SpoolAway while it is away.
+        Of a spool elsewhere, that where things are written first; raise SpoolUnavailable while it is away.
         """
 
     def free_where_kept(self) -> int | None:
@@ -87,7 +87,7 @@ class Spool(Protocol):
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or SpoolFull with what fails."""
+        """Write, read and remove a probe; raise ConfigurationError or OutOfResources with what fails."""
 
     def lying(self, study_uid: str) -> Sequence[StoredFile]:
         """Return all that is kept of a study, conflicting copies too."""

@@ -11,7 +11,7 @@ import receivers.c_store
 import receivers.folder
 import receivers.stow
 from triage.config import Settings
-from triage.domain.errors import LedgerUnavailable, SpoolFull
+from triage.domain.errors import LedgerUnavailable, OutOfResources
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
@@ -81,7 +81,11 @@ def _run_retention(services: Services, ended: threading.Event) -> Iterator[None]
             try:
                 pruner = pruner or services.pruner()
                 pruner.prune(ended.is_set)
-            except (LedgerUnavailable, SpoolFull, OSError) as error:  # the next look tries again
+            except (
+                LedgerUnavailable,
+                OutOfResources,
+                OSError,
+            ) as error:  # the next look tries again
                 log.warning("not everything was removed", error=type(error).__name__)
             except Exception as error:  # a defect: nothing else may end with it
                 log.exception("not everything was removed", exc_info=error)
@@ -114,6 +118,10 @@ def _run_duties(
         for duty in duties:
             try:
                 duty()
-            except (LedgerUnavailable, SpoolFull, OSError) as error:  # the next tick tries again
+            except (
+                LedgerUnavailable,
+                OutOfResources,
+                OSError,
+            ) as error:  # the next tick tries again
                 log.exception("ledger or spool unavailable", exc_info=error)
         ended.wait(TICK_S)

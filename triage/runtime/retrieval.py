@@ -7,7 +7,7 @@ from triage import archives
 from triage.archives.audited import audited
 from triage.concurrency.rate_limit import RateLimit
 from triage.config import Archive, DicomArchive, Settings
-from triage.domain.errors import ConfigurationError
+from triage.domain.errors import NotFound
 from triage.domain.instance import Source
 from triage.pipeline import retrieve as pull
 from triage.pipeline.audit_events import ANY_REVISION
@@ -26,7 +26,7 @@ def find_archive(settings: Settings, name: str) -> Archive:
     """Return an archive of the settings by its name."""
     if name not in settings.archives:
         names = ", ".join(sorted(settings.archives)) or "none"
-        raise ConfigurationError(f"archives of the settings has no {name}; it has {names}")
+        raise NotFound(f"archives of the settings has no {name}; it has {names}")
     return settings.archives[name]
 
 

@@ -8,7 +8,7 @@ import structlog
 from triage.cases.keys import secret_in
 from triage.cases.past import PastCases
 from triage.config import Settings
-from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, NotFound
 from triage.model.bundle import Bundle, open_bundle
 from triage.pipeline.backpressure import BackpressureLimits, NoticeFile
 from triage.pipeline.retention import RetentionRunner
@@ -67,9 +67,7 @@ def open_existing_ledger(settings: Settings) -> SqlLedger:
     there = open_existing_database(settings)
     if there is None:
         where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
-        raise ConfigurationError(
-            f"there is no ledger in {where}: has the worker run? is --config right?"
-        )
+        raise NotFound(f"there is no ledger in {where}: has the worker run? is --config right?")
     there.close()
     return open_ledger(settings, SystemClock())
 

@@ -4,7 +4,7 @@ Rule: nothing is ever overwritten, and nothing counts as written that the server
 with its SHA-256. Servers that know `If-None-Match` or `x-amz-checksum-sha256` no better than to
 ignore them are found out before the first instance is put there: see `try_out`.
 
-Whatever goes wrong is told in our words: SpoolAway, SpoolFull, or FileNotFoundError for a key that
+Whatever goes wrong is told in our words: SpoolUnavailable, SpoolFull, or FileNotFoundError for a key that
 is not there. After a request without an answer all others are refused for a few seconds, so that
 nobody waits in a queue for one time-out after the other; `ask` alone goes through.
 """
@@ -37,7 +37,7 @@ from botocore.exceptions import (
 from botocore.session import Session
 
 from triage.config import SpoolSettings as Settings
-from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
+from triage.domain.errors import ConfigurationError, SpoolFull, SpoolUnavailable
 from triage.domain.retention import StoredFile
 
 #: Bytes of a part; a larger file is sent in several, one of them in memory at a time.
@@ -79,7 +79,7 @@ class Bucket:
         return self._away_since is not None
 
     def ask(self) -> None:
-        """Ask whether the bucket is there; raise SpoolAway."""
+        """Ask whether the bucket is there; raise SpoolUnavailable."""
         with self._in_our_words():
             self._client.head_bucket(Bucket=self._name)
 
@@ -102,7 +102,7 @@ class Bucket:
                 else:
                     return True
             time.sleep(DISTURBED_S)
-        raise SpoolAway(f"{self} is busy with the same key: {key}")
+        raise SpoolUnavailable(f"{self} is busy with the same key: {key}")
 
     def digest(self, key: str) -> str:
         """Return the SHA-256 that an object was written with; empty where it was not by us."""
@@ -157,12 +157,12 @@ class Bucket:
                         )
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or SpoolAway with what fails."""
+        """Write, read and remove a probe; raise ConfigurationError or SpoolUnavailable with what fails."""
         key = f"probe-{uuid4().hex}"
         try:
             self._try_out(key)
         finally:
-            with suppress(SpoolAway):
+            with suppress(SpoolUnavailable):
                 self.remove(key)
 
     def _try_out(self, key: str) -> None:
@@ -173,9 +173,11 @@ class Bucket:
                 f"{self} takes what does not fit its checksum: it must know x-amz-checksum-sha256"
             )
         if wrong not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise SpoolAway(f"{self} refused a probe with {wrong}: may this user write there?")
+            raise SpoolUnavailable(
+                f"{self} refused a probe with {wrong}: may this user write there?"
+            )
         if (refused := self._tried(lambda: self._put_object(key, b"one", one))) is not None:
-            raise SpoolAway(f"{self} refused a probe with {refused}")
+            raise SpoolUnavailable(f"{self} refused a probe with {refused}")
         others = (
             lambda: self._put_object(key, b"two", two),
             lambda: self._put_in_parts(key, BytesIO(b"two"), two),
@@ -252,7 +254,7 @@ class Bucket:
     def _refuse_while_away(self) -> None:
         since = self._away_since
         if since is not None and self._monotonic() - since < AWAY_S:
-            raise SpoolAway(f"{self} does not answer")
+            raise SpoolUnavailable(f"{self} does not answer")
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
@@ -265,9 +267,11 @@ class Bucket:
             raise self._refused(error) from error
         except BotoCoreError as error:
             if not isinstance(error, UNANSWERED):
-                raise SpoolAway(f"{self} cannot be asked ({type(error).__name__})") from error
+                raise SpoolUnavailable(
+                    f"{self} cannot be asked ({type(error).__name__})"
+                ) from error
             self._away_since = self._monotonic()
-            raise SpoolAway(f"{self} does not answer ({type(error).__name__})") from error
+            raise SpoolUnavailable(f"{self} does not answer ({type(error).__name__})") from error
         else:
             self._away_since = None
 
@@ -280,7 +284,7 @@ class Bucket:
         is_of_key = error.operation_name in {"GetObject", "HeadObject"} and code in NO_KEY
         if status == HTTPStatus.NOT_FOUND and is_of_key:
             return FileNotFoundError(errno.ENOENT, "it is not in the object store")
-        return SpoolAway(f"{self} answers {code or status} to {error.operation_name}")
+        return SpoolUnavailable(f"{self} answers {code or status} to {error.operation_name}")
 
 
 def _client(settings: Settings) -> Any:

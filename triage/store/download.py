@@ -22,11 +22,12 @@ from uuid import uuid4
 from triage.concurrency.file_lock import acquire_lock
 from triage.dicom.fast_header import read_identity_of
 from triage.domain.errors import (
+    CommandFailed,
     ConfigurationError,
     DamagedInstance,
     InstanceRefused,
     MismatchedInstance,
-    SpoolFull,
+    OutOfResources,
 )
 from triage.domain.uid import is_uid
 from triage.store.spool import OWNER_ONLY, LocalStagedFile, fsync_folder, translate_disk_full
@@ -53,7 +54,7 @@ class FolderDownload:
         self._hand_on = hand_on
         self._kept: set[str] = set()
         self.refused: Counter[str] = Counter()
-        self.full: SpoolFull | None = None
+        self.full: OutOfResources | None = None
         shutil.rmtree(self._folder, ignore_errors=True)
         with translate_disk_full():
             self._folder.mkdir(mode=OWNER_ONLY)
@@ -103,7 +104,7 @@ class FolderDownload:
     def _noted(self) -> Iterator[None]:
         try:
             yield
-        except SpoolFull as error:
+        except OutOfResources as error:
             self.full = error
             raise
         except InstanceRefused as error:
@@ -141,7 +142,7 @@ class FolderDownloadTarget:
 class IntakeDownloadTarget:
     """See `ports.Shelf`: whole studies go on to the intake, which keeps its own account of them.
 
-    `check_room` raises HeldBack for a study that there is no room for now. It is asked before a
+    `check_room` raises BackpressureActive for a study that there is no room for now. It is asked before a
     study is begun and not again: half a study would be assessed as if it were whole.
     """
 
@@ -162,7 +163,7 @@ class IntakeDownloadTarget:
         return self._known(study_uid)
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDownload:
-        """Begin a study anew; raise HeldBack while there is no room for it."""
+        """Begin a study anew; raise BackpressureActive while there is no room for it."""
         self._check_room(study_uid)
         return FolderDownload(study_uid, self._working, turn, self._pass_on)
 
@@ -181,7 +182,7 @@ def lock_download_folder(root: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigurationError(f"{root} cannot be written to: {error.strerror}") from None
     if held is None:
-        raise ConfigurationError(f"another pull works on {root}: let it end, or choose another")
+        raise CommandFailed(f"another pull works on {root}: let it end, or choose another")
     try:
         _sweep(working)
         yield

@@ -16,7 +16,7 @@ from triage.concurrency.batching import BatchedCall
 from triage.domain.census import Census
 from triage.domain.completeness import StackCount
 from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
-from triage.domain.errors import BeingRemoved
+from triage.domain.errors import StudyBeingRemoved
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
@@ -32,7 +32,7 @@ class _Arrival:
     receipt: Receipt
     source: Source
     study: StudyRevision | None = None
-    refused: BeingRemoved | None = None
+    refused: StudyBeingRemoved | None = None
 
 
 def _study_of(arrival: _Arrival) -> str:
@@ -86,7 +86,7 @@ class SqlLedger:
             for arrival in sorted(arrivals, key=_study_of):
                 try:
                     arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
-                except BeingRemoved as error:  # which is no matter of the others
+                except StudyBeingRemoved as error:  # which is no matter of the others
                     arrival.refused = error
 
     @retry_on_conflict

@@ -35,7 +35,7 @@ from triage.domain.delivery import (
     Product,
     Route,
 )
-from triage.domain.errors import BeingRemoved
+from triage.domain.errors import StudyBeingRemoved
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.domain.study import ENDED, OPEN, Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.database import lock_until_commit
@@ -165,7 +165,7 @@ def lock_revisions(connection: Connection, study_uid: str) -> None:
 def latest_revision(connection: Connection, receipt: Receipt) -> tuple[StudyRevision | None, bool]:
     """Return the newest revision of an instance's study, locked, and whether it is known there.
 
-    Raises BeingRemoved where images of the study go, or what the spool said of this one may be out
+    Raises StudyBeingRemoved where images of the study go, or what the spool said of this one may be out
     of date: a file that was there already, and of which nobody knows, may have gone since.
     """
     identity = receipt.identity
@@ -177,14 +177,14 @@ def latest_revision(connection: Connection, receipt: Receipt) -> tuple[StudyRevi
         receipt.outcome is ReceiptOutcome.DUPLICATE and row.ever_pruned_at and not row.is_known
     )
     if row.pruning or is_stale:
-        raise BeingRemoved("older images of its study are being removed: send it again")
+        raise StudyBeingRemoved("older images of its study are being removed: send it again")
     return revision_of(row), bool(row.is_known)
 
 
 def record(connection: Connection, receipt: Receipt, source: Source, at: float) -> StudyRevision:
     """Remember an instance; it opens a study, joins it, or opens its next revision.
 
-    Raises BeingRemoved before anything is written.
+    Raises StudyBeingRemoved before anything is written.
     """
     identity = receipt.identity
     study, is_known = latest_revision(connection, receipt)

@@ -21,7 +21,7 @@ import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
-from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
+from triage.domain.errors import ConfigurationError, OutOfResources, SpoolUnavailable
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome
 from triage.domain.retention import StoredFile
 from triage.ports.spool import StagedFile
@@ -115,7 +115,7 @@ class ObjectSpool:
                 yield key.removeprefix(ROOT)
 
     def free_bytes(self) -> int:
-        """Return how much the disk takes that instances are written to first; else SpoolAway.
+        """Return how much the disk takes that instances are written to first; else SpoolUnavailable.
 
         An object store says nothing of its room. One that was away is asked whether it is back.
         """
@@ -151,11 +151,11 @@ class ObjectSpool:
         self._incoming.sweep()
         try:
             self._bucket.abandon(ABANDONED_S)
-        except (SpoolFull, OSError) as error:  # a rule of the bucket does so too
+        except (OutOfResources, OSError) as error:  # a rule of the bucket does so too
             log.warning("unfinished uploads not swept", why=str(error))
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or SpoolAway."""
+        """Write, read and remove a probe; raise ConfigurationError or SpoolUnavailable."""
         self._bucket.try_out()
 
     def _be_sure(self) -> None:
@@ -166,7 +166,7 @@ class ObjectSpool:
             try:
                 self._bucket.try_out()
             except ConfigurationError as error:  # the sender keeps its instances until it is mended
-                raise SpoolAway(str(error)) from error
+                raise SpoolUnavailable(str(error)) from error
             self._is_tried = True
 
     def _holds(self, name: str, aside: StagedFile) -> bool:
@@ -177,7 +177,9 @@ class ObjectSpool:
             with self._fetched(name) as there:
                 return same_data_set(there.path, aside.path)
         except FileNotFoundError:
-            raise SpoolAway("the first copy was removed at this moment: send it again") from None
+            raise SpoolUnavailable(
+                "the first copy was removed at this moment: send it again"
+            ) from None
 
     @contextmanager
     def _fetched(self, path: str) -> Iterator[LocalStagedFile]:

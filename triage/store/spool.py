@@ -23,7 +23,7 @@ from triage.concurrency.batching import BatchedCall
 from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.fast_header import read_identity_of
 from triage.dicom.header import META_HEAD, data_set_start
-from triage.domain.errors import BeingRemoved, ConfigurationError, SpoolFull
+from triage.domain.errors import ConfigurationError, SpoolFull, StudyBeingRemoved
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome
 from triage.domain.retention import StoredFile
 from triage.ports.spool import StagedFile
@@ -331,11 +331,13 @@ def fsync_folder(folder: Path) -> None:
 
 @contextmanager
 def _not_removed_meanwhile() -> Iterator[None]:
-    """Turn what the system says when a folder goes under our hands into BeingRemoved."""
+    """Turn what the system says when a folder goes under our hands into StudyBeingRemoved."""
     try:
         yield
     except FileNotFoundError:
-        raise BeingRemoved("older images of its study are being removed: send it again") from None
+        raise StudyBeingRemoved(
+            "older images of its study are being removed: send it again"
+        ) from None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from triage.cases.case_access import CaseAccess
 from triage.cases.search import as_json, read_search
-from triage.domain.errors import QuestionUnclear
+from triage.domain.errors import InvalidQuery
 from triage.ports.encoder import Encoder
 
 
@@ -47,8 +47,8 @@ class Api:
 
 
 def query_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a query; raise QuestionUnclear if one stands there twice."""
+    """Return the fields of a query; raise InvalidQuery if one stands there twice."""
     said = request.query_params.multi_items()
     if len(said) != len(request.query_params):
-        raise QuestionUnclear("a field stands there twice: say it once")
+        raise InvalidQuery("a field stands there twice: say it once")
     return dict(said)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from triage.domain.errors import CaseUnknown, LedgerUnavailable, QuestionUnclear
+from triage.domain.errors import CaseNotFound, InvalidQuery, LedgerUnavailable
 from triage.web.templates import render
 
 API = "/api/"
@@ -68,8 +68,8 @@ def defect(request: Request, _error: Exception) -> Response:
 
 
 HANDLERS = {
-    QuestionUnclear: unclear,
-    CaseUnknown: unknown,
+    InvalidQuery: unclear,
+    CaseNotFound: unknown,
     LedgerUnavailable: unavailable,
     HTTPException: refused,
     Exception: defect,

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from triage.cases.case_access import CaseAccess
 from triage.cases.past import why_none_similar
 from triage.cases.search import FIELDS, CaseMatch, read_search
-from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
+from triage.domain.errors import CaseNotFound, InvalidQuery, TriageError
 from triage.domain.finding import Finding
 from triage.ports.encoder import Encoder
 from triage.web.api import query_fields
@@ -52,7 +52,7 @@ class Page:
             said = query_fields(request)
             if said:
                 found = self.looks.search(self.encoder, read_search(said), request.user)
-        except (QuestionUnclear, CaseUnknown) as wrong:
+        except (InvalidQuery, CaseNotFound) as wrong:
             status, error = _status(wrong), str(wrong)
         return self._shown(request, status, found=found, error=error)
 
@@ -62,7 +62,7 @@ class Page:
         key, report = said.get("key", ""), said.get("report", "")
         try:
             case = self.looks.resolve(key, report, request.user)
-        except (QuestionUnclear, CaseUnknown) as wrong:
+        except (InvalidQuery, CaseNotFound) as wrong:
             return self._shown(request, _status(wrong), key_error=str(wrong))
         return self._shown(request, HTTPStatus.OK, case=case)
 
@@ -96,7 +96,7 @@ def style(_request: Request) -> Response:
 
 
 def _status(error: TriageError) -> HTTPStatus:
-    return HTTPStatus.NOT_FOUND if isinstance(error, CaseUnknown) else HTTPStatus.BAD_REQUEST
+    return HTTPStatus.NOT_FOUND if isinstance(error, CaseNotFound) else HTTPStatus.BAD_REQUEST
 
 
 def _kept(said: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from triage.cases.keys import case_key
 from triage.cases.past import PastCases
 from triage.cases.search import read_search
 from triage.domain.case import Case
-from triage.domain.errors import CaseUnknown, LedgerUnavailable, QuestionUnclear
+from triage.domain.errors import CaseNotFound, InvalidQuery, LedgerUnavailable
 from triage.store.ledger import SqlLedger
 
 SECRET = b"s" * 32
@@ -34,7 +34,7 @@ def test_a_key_leads_to_its_case_however_it_is_typed(looks: CaseAccess, ledger: 
 def test_a_key_of_another_report_leads_nowhere_and_asking_is_kept(
     looks: CaseAccess, ledger: SqlLedger
 ) -> None:
-    with pytest.raises(CaseUnknown, match="the report on 9.8 has no similar case"):
+    with pytest.raises(CaseNotFound, match="the report on 9.8 has no similar case"):
         looks.resolve(KEY, "9.8", "anna")
     ((_, detail, _),) = kept(ledger)
     assert detail == f"nothing found: {KEY} of the report on 9.8"
@@ -46,14 +46,14 @@ def test_a_key_of_another_report_leads_nowhere_and_asking_is_kept(
 def test_what_can_be_no_key_and_no_study_is_neither_sought_nor_kept(
     looks: CaseAccess, ledger: SqlLedger, key: str, report: str
 ) -> None:
-    with pytest.raises(QuestionUnclear):
+    with pytest.raises(InvalidQuery):
         looks.resolve(key, report, "anna")
     assert kept(ledger) == []
 
 
 def test_a_study_is_shown_and_the_look_kept(looks: CaseAccess, ledger: SqlLedger) -> None:
     assert looks.case("1.2", "anna").vendor == "siemens"
-    with pytest.raises(CaseUnknown):
+    with pytest.raises(CaseNotFound):
         looks.case("1.3", "anna")
     assert [detail for _, detail, _ in kept(ledger)] == ["nothing found: study 1.3", "study 1.2"]
 
@@ -69,7 +69,7 @@ def test_of_a_search_neither_words_nor_vendor_are_kept(
 
 
 def test_a_study_that_is_no_case_was_looked_for_too(looks: CaseAccess, ledger: SqlLedger) -> None:
-    with pytest.raises(CaseUnknown):
+    with pytest.raises(CaseNotFound):
         looks.search(FakeEncoder(), read_search({"like": "9.9"}), "anna")
     ((_, detail, _),) = kept(ledger)
     assert detail == "nothing found, like 9.9"

@@ -6,7 +6,7 @@ import pytest
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.cases.question import question
 from triage.domain.case import Case
-from triage.domain.errors import CaseUnknown, QuestionUnclear, TriageError
+from triage.domain.errors import CaseNotFound, InvalidQuery, TriageError
 
 NORTH, EAST = np.eye(FakeEncoder.size, dtype=np.float32)[:2]
 WORD = "a"  #: one letter long, so the fake's embedding is EAST
@@ -31,7 +31,7 @@ def test_words_a_case_or_the_middle_of_both(
 
 @pytest.mark.parametrize(
     ("like", "kind", "said"),
-    [(None, QuestionUnclear, "say what to search"), ("9.9", CaseUnknown, "no case of study")],
+    [(None, InvalidQuery, "say what to search"), ("9.9", CaseNotFound, "no case of study")],
 )
 def test_a_question_that_asks_nothing_says_so(
     library: FakeLibrary, like: str | None, kind: type[TriageError], said: str
@@ -41,5 +41,5 @@ def test_a_question_that_asks_nothing_says_so(
 
 
 def test_an_empty_library_says_so() -> None:
-    with pytest.raises(CaseUnknown, match="there is no case"):
+    with pytest.raises(CaseNotFound, match="there is no case"):
         question(FakeEncoder(), FakeLibrary(), WORD, None)

@@ -4,7 +4,7 @@ import pytest
 
 from triage.cases.search import CaseQuery, read_search
 from triage.domain.case import Filter
-from triage.domain.errors import QuestionUnclear
+from triage.domain.errors import InvalidQuery
 
 
 def test_every_field_is_read() -> None:
@@ -47,6 +47,6 @@ def test_blank_fields_ask_nothing_and_exclude_none() -> None:
     ],
 )
 def test_a_mistake_is_told_with_what_to_write(fields: dict[str, str], said: str) -> None:
-    with pytest.raises(QuestionUnclear) as error:
+    with pytest.raises(InvalidQuery) as error:
         read_search(fields)
     assert said in str(error.value)

@@ -19,7 +19,7 @@ from triage.cli.demo_site import DRAWN_HEARTS
 from triage.config import Settings
 from triage.domain.assessment import Assessment, Flag
 from triage.domain.delivery import DeliveryState
-from triage.domain.errors import SpoolAway
+from triage.domain.errors import SpoolUnavailable
 from triage.domain.study import Event, State
 from triage.model.bundle import open_bundle
 from triage.phantom.habits import Vendor
@@ -375,7 +375,7 @@ def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def away(_: str) -> bytes:
-        raise SpoolAway("the store does not answer")
+        raise SpoolUnavailable("the store does not answer")
 
     with monkeypatch.context() as patch:
         patch.setattr(assessor.spool, "read", away)

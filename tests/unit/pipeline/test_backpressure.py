@@ -12,7 +12,7 @@ import structlog
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE, current, ready, received
 from tests.fakes import FakeClock
-from triage.domain.errors import HeldBack, LedgerUnavailable, SpoolAway
+from triage.domain.errors import BackpressureActive, LedgerUnavailable, SpoolUnavailable
 from triage.domain.instance import ReceiptOutcome
 from triage.domain.study import Event
 from triage.pipeline.backpressure import (
@@ -90,7 +90,7 @@ class PressuredSite:
 def _succeeds(way: Callable[[], object]) -> bool:
     try:
         way()
-    except HeldBack:
+    except BackpressureActive:
         return False
     return True
 
@@ -123,7 +123,7 @@ def test_while_the_spool_is_away_nothing_is_taken_until_it_answers(
     floored: PressuredSite, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> int:
-        raise SpoolAway("the store does not answer")
+        raise SpoolUnavailable("the store does not answer")
 
     assert floored.takes()
     with monkeypatch.context() as patch:

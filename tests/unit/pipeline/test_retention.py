@@ -14,7 +14,7 @@ from tests.fakes import FakeClock, FakeTrail
 from triage.config import Settings
 from triage.domain.audit import STUDY_DELETED
 from triage.domain.commitment import FailureReason, Reference, judge
-from triage.domain.errors import BeingRemoved, DamagedInstance
+from triage.domain.errors import DamagedInstance, StudyBeingRemoved
 from triage.domain.instance import ReceiptOutcome
 from triage.domain.retention import SETTLED_S, RetentionLimits
 from triage.domain.study import Event, State
@@ -361,7 +361,7 @@ def test_while_images_go_their_study_takes_none(worker: WorkerWithStudies) -> No
     worker.end("study", State.DELIVERED)
     assert worker.mark("study")
     for number in (1, 99):  # known, and new
-        with pytest.raises(BeingRemoved, match="send it again"):
+        with pytest.raises(StudyBeingRemoved, match="send it again"):
             worker.intake.accept(part10(image("study", number=number)), SOURCE)
     assert worker.receive("another").instances == IMAGES
     worker.pruner(RetentionLimits()).prune()
@@ -383,7 +383,7 @@ def test_an_instance_that_was_there_when_it_came_and_is_not_any_more_is_not_prom
     receipt = worker.spool.keep(identity, content)
     assert receipt.outcome is ReceiptOutcome.DUPLICATE
     worker.pruner(WEEK).prune()
-    with pytest.raises(BeingRemoved):
+    with pytest.raises(StudyBeingRemoved):
         worker.ledger.record(receipt, SOURCE)
     assert worker.intake.accept(content, SOURCE).outcome is ReceiptOutcome.NEW
     assert (worker.files("study"), worker.latest("study").instances) == (1, 1)

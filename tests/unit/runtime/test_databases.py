@@ -13,7 +13,7 @@ from tests.integration.postgres import Postgres
 from triage.cli.demo_site import find_free_port
 from triage.config import Settings
 from triage.domain.case import Case
-from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, NotFound
 from triage.runtime.clock import SystemClock
 from triage.runtime.databases import describe_ledger_revision
 from triage.runtime.model import open_model
@@ -42,7 +42,7 @@ def on_server(server: Postgres, tmp_path: Path) -> Settings:
 def test_a_site_that_has_not_run_has_no_ledger_and_gets_none_by_asking(settings: Settings) -> None:
     for _ in range(2):
         assert describe_ledger_revision(settings).startswith("none yet; the worker makes it")
-        with pytest.raises(ConfigurationError, match="there is no ledger in"):
+        with pytest.raises(NotFound, match="there is no ledger in"):
             open_existing_ledger(settings)
     open_model(settings, cache=None)
     assert not any(settings.state_dir.iterdir())

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from triage.config import RetentionSettings, Settings
-from triage.domain.errors import LedgerUnavailable, SpoolAway, SpoolFull
+from triage.domain.errors import LedgerUnavailable, SpoolFull, SpoolUnavailable
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.storage_commitment_scp import CommitmentScp
@@ -52,7 +52,7 @@ def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
     """A case library, or an object store, that is away and comes back."""
     ended, removed = threading.Event(), threading.Event()
     answers: list[Exception | None] = [LedgerUnavailable("away"), None]
-    fails = iter([SpoolAway("away")])
+    fails = iter([SpoolUnavailable("away")])
 
     class Removing:
         def prune(self, _is_ended: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ from tests.integration.certificates import Authority
 from triage.cli.demo_site import find_free_port
 from triage.config import SpoolSettings
 from triage.dicom.header import read_identity
-from triage.domain.errors import ConfigurationError, SpoolAway, SpoolFull
+from triage.domain.errors import ConfigurationError, SpoolFull, SpoolUnavailable
 from triage.store import bucket as module
 from triage.store.bucket import Bucket
 from triage.store.object_spool import ObjectSpool
@@ -162,9 +162,9 @@ def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
     with pytest.raises(ConfigurationError, match="must know the header If-None-Match"):
         bucket.try_out()
     spool = ObjectSpool(bucket, tmp_path)
-    with pytest.raises(SpoolAway, match="overwrites what is there"):
+    with pytest.raises(SpoolUnavailable, match="overwrites what is there"):
         spool.keep(IDENTITY, CONTENT)
-    with pytest.raises(SpoolAway, match="overwrites what is there"):
+    with pytest.raises(SpoolUnavailable, match="overwrites what is there"):
         spool.quarantine(b"damaged")
     assert store.objects == {}
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
@@ -172,9 +172,9 @@ def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
 
 def test_a_user_that_may_not_write_is_told(bucket: Bucket, store: Simple) -> None:
     store.refusal = (403, "AccessDenied")
-    with pytest.raises(SpoolAway, match=r"s3://bucket/ at http.* refused a probe with 403"):
+    with pytest.raises(SpoolUnavailable, match=r"s3://bucket/ at http.* refused a probe with 403"):
         bucket.try_out()
-    with pytest.raises(SpoolAway, match="answers 403 to HeadBucket"):
+    with pytest.raises(SpoolUnavailable, match="answers 403 to HeadBucket"):
         bucket.ask()
     assert not bucket.is_away
 
@@ -187,21 +187,21 @@ def test_8_a_store_that_is_full_is_told_apart(
     store.refusal = (status, code)
     with pytest.raises(SpoolFull, match="no room left in s3://bucket/") as error:
         bucket.put("key", tmp_path / "file", "00" * 32)
-    assert not isinstance(error.value, SpoolAway)
+    assert not isinstance(error.value, SpoolUnavailable)
 
 
 def test_nobody_is_there(keys: Path, watch: RequestWatch, tmp_path: Path) -> None:
     bucket = at(find_free_port(), keys, watch)
     spool = ObjectSpool(bucket, tmp_path)
     assert spool.free_bytes() > 0  # nobody knows yet
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.read("1/2.dcm")
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.free_bytes()
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         list(spool.paths())
     spool.sweep()  # does without
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.keep(IDENTITY, CONTENT)
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
@@ -212,12 +212,12 @@ def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
     store.silent.set()
     spool = ObjectSpool(bucket, tmp_path)
     began = time.monotonic()
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.read("1/2.dcm")
     assert time.monotonic() - began < 10 * TIMEOUT_S + 2  # two attempts and a pause
     asked = store.requests
     for _ in range(100):
-        with pytest.raises(SpoolAway, match="does not answer"):
+        with pytest.raises(SpoolUnavailable, match="does not answer"):
             spool.read("1/2.dcm")
     assert store.requests == asked
     store.silent.clear()
@@ -231,11 +231,11 @@ def test_without_a_question_it_is_tried_again_after_a_while(
     bucket: Bucket, store: Simple, watch: RequestWatch
 ) -> None:
     store.refusal = (503, "SlowDown")
-    with pytest.raises(SpoolAway, match="answers SlowDown to GetObject"):
+    with pytest.raises(SpoolUnavailable, match="answers SlowDown to GetObject"):
         bucket.content("1")
     store.refusal = None
     store.objects[f"{PREFIX}1"] = b"there"
-    with pytest.raises(SpoolAway, match="does not answer"):
+    with pytest.raises(SpoolUnavailable, match="does not answer"):
         bucket.content("1")
     watch.seconds += module.AWAY_S
     assert bucket.content("1") == b"there"
@@ -255,7 +255,7 @@ def test_a_store_is_believed_whose_certificate_is_vouched_for(
         ours = chosen.model_copy(update={"ca": authority.certificate})
         Bucket(ours).ask()
         for ca in (None, other.certificate):
-            with pytest.raises(SpoolAway, match="does not answer \\(SSLError\\)"):
+            with pytest.raises(SpoolUnavailable, match="does not answer \\(SSLError\\)"):
                 Bucket(chosen.model_copy(update={"ca": ca})).ask()
 
 
@@ -281,7 +281,7 @@ def test_without_keys_it_cannot_be_asked(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     bucket = Bucket(SpoolSettings(url="s3://bucket", endpoint="http://127.0.0.1:1"), watch)
-    with pytest.raises(SpoolAway, match="cannot be asked \\(NoCredentialsError\\)"):
+    with pytest.raises(SpoolUnavailable, match="cannot be asked \\(NoCredentialsError\\)"):
         bucket.ask()
     assert not bucket.is_away
 
@@ -296,5 +296,5 @@ def test_a_write_that_another_one_disturbs_is_tried_again(
     monkeypatch.setattr(store, "put", lambda *_: next(answers))
     assert bucket.put("key", tmp_path / "file", "00" * 32)
     monkeypatch.setattr(store, "put", lambda *_: (409, "ConditionalRequestConflict"))
-    with pytest.raises(SpoolAway, match="busy with the same key"):
+    with pytest.raises(SpoolUnavailable, match="busy with the same key"):
         bucket.put("key", tmp_path / "file", "00" * 32)
