@@ -21,7 +21,7 @@ from receivers.admission import UNFORESEEN, Admission, CallingPeer, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import AssociationListener
 from triage.config import ReceiverSettings
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import storage_classes
 from triage.dimse.store_response import store_status
@@ -73,7 +73,7 @@ def start(
         (evt.EVT_REQUESTED, _admit, [Admission(settings), intake, settings]),
         (evt.EVT_PDU_RECV, limit.listen),
         (evt.EVT_C_STORE, _store, [intake, limit]),
-        AT_ONCE,
+        CONNECTION_SETUP,
         (evt.EVT_ACCEPTED, _opened, [intake]),
         (evt.EVT_CONN_CLOSE, _ended, [intake]),
     ]

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 from pydicom import Dataset
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
@@ -22,7 +22,13 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from triage.config import CommitmentRequestor
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import AssociationFailed, RemoteEntity, open_association
+from triage.dimse.pynetdicom_internals import (
+    has_unread_message,
+    is_reader_paused,
+    pause_reader,
+    resume_reader,
+)
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import Commitment, CommitmentReport, Reference
 from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolUnavailable
@@ -93,7 +99,7 @@ def _send_on(association: Association, report: CommitmentReport) -> None:
             raise DeliveryFailed("the association of the request ended, or is in use")
         _event_report(association, report)
     finally:
-        association._reactor_checkpoint.set()  # noqa: SLF001 - see `_paused`
+        resume_reader(association)
 
 
 def _paused(association: Association) -> bool:
@@ -102,10 +108,10 @@ def _paused(association: Association) -> bool:
     `send_n_event_report` does so too, but waits for ever where the association ends meanwhile.
     """
     deadline = time.monotonic() + PAUSE_AT_MOST_S
-    association._reactor_checkpoint.clear()  # noqa: SLF001 - pynetdicom has no public way
+    pause_reader(association)
     while association.is_established and time.monotonic() < deadline:
-        if association._is_paused:  # noqa: SLF001
-            return bool(association.dimse.msg_queue.empty() and association.is_established)
+        if is_reader_paused(association):
+            return not has_unread_message(association) and association.is_established
         time.sleep(0.001)
     return False
 
@@ -114,34 +120,18 @@ class CommitmentReporter:
     """Somebody who asks for commitment and can be called."""
 
     def __init__(self, our_ae: str, settings: CommitmentRequestor) -> None:
-        self._our_ae = our_ae
-        self._settings = settings
+        self._peer = RemoteEntity(
+            settings.host, settings.port, settings.calling, our_ae, settings.timeout_s
+        )
 
     def __call__(self, report: CommitmentReport) -> None:
         """Send a report on a new association; raise DeliveryFailed unless it is acknowledged."""
-        settings = self._settings
-        ae = AE(ae_title=self._our_ae)
-        ae.add_requested_context(StorageCommitmentPushModel)
-        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
-        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        role = build_role(StorageCommitmentPushModel, scp_role=True)
+        model = StorageCommitmentPushModel
         try:
-            association = ae.associate(
-                settings.host,
-                settings.port,
-                ae_title=settings.calling,
-                ext_neg=[role],
-                evt_handlers=[AT_ONCE],
-            )
-        except (OSError, UnicodeError):
-            raise DeliveryFailed(f"{settings.host} is no host that is known") from None
-        if not association.is_established:
-            raise DeliveryFailed(f"{settings.calling} refused the association or is not there")
-        try:
-            _event_report(association, report)
-        finally:
-            if association.is_established:
-                association.release()
+            with open_association(self._peer, [(model, [])], scp_roles=[model]) as association:
+                _event_report(association, report)
+        except AssociationFailed as error:
+            raise DeliveryFailed(str(error)) from None
 
 
 def _event_report(association: Association, report: CommitmentReport) -> None:

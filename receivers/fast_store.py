@@ -37,6 +37,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
 from receivers.guard import GuardedSocket, InstanceLimit
 from receivers.listener import AssociationListener
+from triage.dimse.pynetdicom_internals import (
+    is_between_messages,
+    pause_reader,
+    restart_idle_timer,
+    resume_reader,
+)
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import OutOfResources
 from triage.domain.instance import Source
@@ -45,7 +51,6 @@ from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
-ESTABLISHED = "Sta6"  #: PS3.8 table 9-10
 P_DATA_TF = 0x04
 PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 PDV_HEADER = struct.Struct(">LBB")  #: length, context, control (PS3.8 9.3.5.1, E.2)
@@ -188,14 +193,10 @@ class FastSocket(GuardedSocket):
 
     def _may_serve(self) -> bool:
         """Tell whether pynetdicom waits for the first byte of a message, and has nothing to say."""
-        dul, room = self.assoc.dul, self.assoc.requestor.maximum_length or 0
+        room = self.assoc.requestor.maximum_length or 0
         return (
-            dul.state_machine.current_state == ESTABLISHED
-            and self.assoc.is_established
+            is_between_messages(self.assoc)
             and not self._may_commit
-            and self.assoc.dimse.message is None
-            and dul.event_queue.empty()
-            and dul.to_provider_queue.empty()
             and (room == 0 or room >= ANSWER_BYTES)
         )
 
@@ -203,13 +204,13 @@ class FastSocket(GuardedSocket):
     def _paused(self) -> Iterator[None]:
         """Let pynetdicom's other thread of the association rest, and its idle timer begin anew."""
         connection = self._connection
-        self.assoc._reactor_checkpoint.clear()
+        pause_reader(self.assoc)
         try:
             connection.settimeout(PATIENCE_S)
             yield
         finally:
-            self.assoc.dul._idle_timer.restart()
-            self.assoc._reactor_checkpoint.set()
+            restart_idle_timer(self.assoc)
+            resume_reader(self.assoc)
             with suppress(OSError):  # it may be closed by now
                 connection.settimeout(self._timeout_s)
 

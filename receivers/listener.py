@@ -24,6 +24,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from receivers.guard import GuardedSocket
+from triage.dimse.pynetdicom_internals import register_server, unregister_server
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +113,7 @@ class AssociationListener(ThreadedAssociationServer):
 
     def start(self) -> None:
         """Listen in a thread of its own."""
-        cast(list[Any], self.ae._servers).append(self)  # noqa: SLF001 - as AE.start_server does
+        register_server(self.ae, self)
         threading.Thread(target=self.serve_forever, name="listener", daemon=True).start()
 
     def serve_forever(self, poll_interval: float = POLL_S) -> None:
@@ -136,7 +137,7 @@ class AssociationListener(ThreadedAssociationServer):
         self._ending.set()
         self._ended.wait()
         self.server_close()
-        self.ae._servers.remove(self)  # noqa: SLF001 - as its own `shutdown` does
+        unregister_server(self.ae, self)
 
     def _accept(self, lobby: selectors.BaseSelector) -> None:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.config import TlsSettings
-from triage.dimse.association import SUITES
+from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.domain.errors import ConfigurationError
 
 
@@ -18,7 +18,7 @@ def context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext
     """Return the context of a TLS port; raise ConfigurationError where its files do not fit."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_ciphers(":".join(SUITES))
+    made.set_ciphers(":".join(TLS12_CIPHER_SUITES))
     try:
         # A password would be asked for on a terminal; without one, the load fails.
         made.load_cert_chain(settings.certificate, settings.key, password="")

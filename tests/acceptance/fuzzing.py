@@ -24,7 +24,7 @@ from tests.acceptance.site import CALLED, CALLING
 from tests.builders.bent import ABORT, PLAIN_RQ, RELEASE_RQ, Conversation, conversations
 from tests.builders.images import image
 from tests.integration.servers import HOST, wait_until
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
@@ -182,7 +182,7 @@ class Fuzzing:
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
         ae.add_requested_context(Verification)
         port = self.receiver.port
-        association = ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+        association = ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[CONNECTION_SETUP])
         assert association.is_established
         assert association.send_c_echo().Status == StoreStatus.SUCCESS
         one = image("good", "good", self.rounds)

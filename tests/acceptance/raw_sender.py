@@ -14,7 +14,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, _config
 
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 
 PDU_BYTES = 131_072
@@ -24,7 +24,7 @@ END = "end of folder"
 
 def send(ae: AE, host: str, port: int, called: str, folder: Path) -> None:
     association = ae.associate(
-        host, port, ae_title=called, max_pdu=PDU_BYTES, evt_handlers=[AT_ONCE]
+        host, port, ae_title=called, max_pdu=PDU_BYTES, evt_handlers=[CONNECTION_SETUP]
     )
     for path in sorted(folder.iterdir()):
         if not association.is_established:

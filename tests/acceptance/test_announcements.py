@@ -14,7 +14,7 @@ from tests.builders.announcing import AnnouncingScanner, begun, ended
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from triage.cli.demo_site import REAL_STUDY, read_study_uids
 from triage.dicom.header import read_identity
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import ProcedureStepStatus
 from triage.domain.study import State
 
@@ -25,7 +25,7 @@ def says(site: LiveSite, what: str) -> int:
     """Have the step begin, or end, on an association of its own."""
     ae = AE(ae_title=CALLING)
     ae.add_requested_context(ModalityPerformedProcedureStep)
-    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[CONNECTION_SETUP])
     scanner = AnnouncingScanner(association)
     if what == "begins":
         (study_uid,) = read_study_uids(FILES)

@@ -16,7 +16,7 @@ from tests.acceptance.site import CALLED, CALLING
 from tests.integration.servers import HOST
 from tests.peers import real_data
 from triage.dicom.header import data_set_of
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
@@ -44,7 +44,9 @@ def sent(receiver: Flooded, path: Path) -> int | None:
         ae.add_requested_context(*offered)
     except ValueError:
         return None
-    association = ae.associate(HOST, receiver.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    association = ae.associate(
+        HOST, receiver.port, ae_title=CALLED, evt_handlers=[CONNECTION_SETUP]
+    )
     try:
         if not association.accepted_contexts:
             return None

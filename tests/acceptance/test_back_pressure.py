@@ -17,7 +17,7 @@ from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving,
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import unavailable
 from triage.cli.demo_site import REAL_STUDY
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.domain.study import State
 
@@ -63,7 +63,7 @@ def statuses(site: LiveSite, datasets: list[Dataset]) -> list[int]:
     """Return what pynetdicom is answered, on one association."""
     ae = AE(ae_title=CALLING)
     ae.add_requested_context(datasets[0].SOPClassUID, datasets[0].file_meta.TransferSyntaxUID)
-    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    association = ae.associate(HOST, site.port, ae_title=CALLED, evt_handlers=[CONNECTION_SETUP])
     assert association.is_established
     answers: list[Any] = [association.send_c_store(each).Status for each in datasets]
     association.release()

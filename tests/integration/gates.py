@@ -20,7 +20,7 @@ from tests.fakes import FakeClock
 from tests.integration.servers import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -82,7 +82,7 @@ def ask(port: int, *contexts: Any, calling: str = "PACS", called: str = CALLED) 
     ae = AE(ae_title=calling)
     for sop_class, syntaxes in contexts or [("1.2.840.10008.1.1", None)]:
         ae.add_requested_context(sop_class, syntaxes)
-    return ae.associate(HOST, port, ae_title=called, evt_handlers=[AT_ONCE])
+    return ae.associate(HOST, port, ae_title=called, evt_handlers=[CONNECTION_SETUP])
 
 
 def answer(association: Association) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from tests.fakes import FakeClock
 from tests.integration.servers import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import ProcedureStepStatus, StoreStatus
 from triage.domain.announcement import AnnouncedStudy, Stage
 from triage.domain.errors import LedgerUnavailable
@@ -62,7 +62,9 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Announc
     ae = AE(ae_title="PACS")
     for each in (MRImageStorage, ModalityPerformedProcedureStep, InstanceAvailabilityNotification):
         ae.add_requested_context(each)
-    association = ae.associate(HOST, settings.port, ae_title="CMRTRIAGE", evt_handlers=[AT_ONCE])
+    association = ae.associate(
+        HOST, settings.port, ae_title="CMRTRIAGE", evt_handlers=[CONNECTION_SETUP]
+    )
     assert len(association.accepted_contexts) == 3
     yield AnnouncementScp(AnnouncingScanner(association), tmp_path, announcements)
     association.release()

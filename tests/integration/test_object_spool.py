@@ -23,7 +23,7 @@ from tests.integration.servers import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dicom.header import read_identity
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.domain.commitment import CommitmentReport, FailureReason, Reference
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, SpoolUnavailable
@@ -83,7 +83,9 @@ class ObjectSpoolSite:
         """Return what is answered to instances, on one association."""
         ae = AE(ae_title="PACS")
         ae.add_requested_context(MR)
-        association = ae.associate(HOST, self.port, ae_title="CMRTRIAGE", evt_handlers=[AT_ONCE])
+        association = ae.associate(
+            HOST, self.port, ae_title="CMRTRIAGE", evt_handlers=[CONNECTION_SETUP]
+        )
         assert association.is_established
         answers = [int(association.send_c_store(image(number=n)).Status) for n in numbers]
         association.release()

@@ -21,7 +21,7 @@ from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, si
 from tests.integration.scp import dcmtk
 from tests.integration.servers import HOST, wait_until
 from triage.cli.demo_site import find_free_port
-from triage.dimse.association import SUITES
+from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import ConfigurationError
 
@@ -134,7 +134,7 @@ def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: TlsWorl
             with silent(ours.tls_port) as connection, pytest.raises(ssl.SSLError):
                 context.wrap_socket(connection, server_hostname=HOST)
         assert reasons(ours, 3) == ["TLS: no shared cipher"]
-        for suite in SUITES[1::2]:  # those for our RSA certificate
+        for suite in TLS12_CIPHER_SUITES[1::2]:  # those for our RSA certificate
             context = offering(world, None)
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.set_ciphers(suite)

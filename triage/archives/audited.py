@@ -17,7 +17,7 @@ from triage.archives.dicom import identifier
 from triage.archives.dicomweb import query_of
 from triage.config import Archive as Settings
 from triage.config import DicomArchive
-from triage.dimse.association import encoded
+from triage.dimse.association import encode_identifier
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.audit import (
     AuditedStudyObject,
@@ -69,7 +69,9 @@ def audited(
     def question(search: ArchiveQuery) -> AuditEvent:
         if isinstance(settings, DicomArchive):
             model = StudyRootQueryRetrieveInformationModelFind
-            return queried(peer, encoded(identifier(search)), model, ImplicitVRLittleEndian)
+            return queried(
+                peer, encode_identifier(identifier(search)), model, ImplicitVRLittleEndian
+            )
         return queried(peer, urlencode(query_of(search)).encode())
 
     return AuditedArchive(archive, audit, peer, question, tells_of_studies)

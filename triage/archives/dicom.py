@@ -12,7 +12,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
-from pynetdicom import AE, build_role, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
@@ -21,7 +21,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from triage.archives.contexts import proposed
 from triage.config import DicomArchive
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import (
+    AssociationFailed,
+    AssociationRejected,
+    NoContextAccepted,
+    ProposedContext,
+    RemoteEntity,
+    open_association,
+)
 from triage.dimse.store_response import store_status
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
@@ -43,7 +50,6 @@ WORDS = {
     0x0124: "not authorised",
 }
 PDU_BYTES = 131_072
-REJECTED_FOR_GOOD = 1  #: PS3.8 9.3.4
 UNABLE = 0xC000  #: of the range 0xCxxx
 UNKNOWN_DESTINATION = 0xA801  #: PS3.4 C.4.2.1.5
 
@@ -54,6 +60,9 @@ class GetArchive:
     def __init__(self, our_ae: str, settings: DicomArchive) -> None:
         self._calling = settings.calling or our_ae
         self._settings = settings
+        self._peer = RemoteEntity(
+            settings.host, settings.port, settings.ae_title, self._calling, settings.timeout_s
+        )
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
         """Yield the studies that match, over C-FIND at level STUDY."""
@@ -76,55 +85,43 @@ class GetArchive:
 
     @contextmanager
     def associated(
-        self,
-        contexts: Sequence[tuple[str, Sequence[UID]]],
-        handlers: Sequence[Any] = (),
+        self, contexts: Sequence[ProposedContext], handlers: Sequence[Any] = ()
     ) -> Iterator[Association]:
-        """Associate; of the first context there is no doing without, the others are storage."""
-        settings = self._settings
-        ae = AE(ae_title=self._calling)
-        for sop_class, syntaxes in contexts:
-            ae.add_requested_context(sop_class, [*syntaxes] or None)
-        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
-        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        roles = [build_role(uid, scp_role=True) for uid in {uid for uid, _ in contexts[1:]}]
-        try:
-            association = ae.associate(
-                settings.host,
-                settings.port,
-                ae_title=settings.ae_title,
-                evt_handlers=[AT_ONCE, *handlers],
-                ext_neg=[*roles],
-                max_pdu=PDU_BYTES,
-            )
-        except (OSError, UnicodeError):  # a host name that does not resolve, or that is none
-            raise ArchiveUnreachable(f"{settings.host} is no host that is known") from None
-        try:
-            self._check(association, contexts[0][0])
-            yield association
-        finally:
-            if association.is_established:
-                association.release()
+        """Open an association; release it when the block ends.
 
-    def _check(self, association: Association, needed: str) -> None:
-        settings = self._settings
-        peer = f"{settings.ae_title} at {settings.host}:{settings.port}"
-        if association.is_rejected:
-            primitive: Any = association.acceptor.primitive
-            why = f"{peer} rejected the association: {primitive.reason_str}"
-            if primitive.result == REJECTED_FOR_GOOD:
-                raise ConfigurationError(f"{why}; does it know {self._calling}?")
-            raise ArchiveUnreachable(why)
-        if needed in {context.abstract_syntax for context in association.accepted_contexts}:
-            return
-        if association.acceptor.primitive:
-            name = UID(needed).name.rsplit(" ", 1)[-1]
-            raise ConfigurationError(
-                f"{peer} accepts no Query/Retrieve {name} from {self._calling}: have it allow that"
-                + (", or set move_to of the archive" if name == "GET" else "")
-            )
-        raise ArchiveUnreachable(
-            f"{peer} does not answer; is it running, and are host and port right?"
+        The archive must accept the first context. The others are storage classes, for which we
+        propose to be SCP (PS3.7 D.3.3.4).
+
+        Raises:
+            ArchiveUnreachable: the archive does not answer, or rejects the association for now.
+            ConfigurationError: the archive rejects us permanently, or not the first context.
+        """
+        needed = contexts[0][0]
+        try:
+            with open_association(
+                self._peer,
+                contexts,
+                required=needed,
+                scp_roles={sop_class for sop_class, _ in contexts[1:]},
+                handlers=handlers,
+                pdu_bytes=PDU_BYTES,
+            ) as association:
+                yield association
+        except NoContextAccepted:
+            raise ConfigurationError(self._unaccepted(needed)) from None
+        except AssociationRejected as error:
+            if error.is_permanent:
+                raise ConfigurationError(f"{error}; does it know {self._calling}?") from None
+            raise ArchiveUnreachable(str(error)) from None
+        except AssociationFailed as error:
+            raise ArchiveUnreachable(str(error)) from None
+
+    def _unaccepted(self, needed: str) -> str:
+        """Return what to do about an archive that does not accept a service."""
+        name = UID(needed).name.rsplit(" ", 1)[-1]
+        return (
+            f"{self._peer} accepts no Query/Retrieve {name} from {self._calling}: have it allow "
+            "that" + (", or set move_to of the archive" if name == "GET" else "")
         )
 
 

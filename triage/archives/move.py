@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from triage.archives.dicom import PDU_BYTES, GetArchive, kept_on, of_study, told
 from triage.config import DicomArchive, MoveTo
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import storage_classes
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
@@ -58,7 +58,7 @@ class MoveArchive(GetArchive):
         ae.require_calling_aet = self._senders
         ae.maximum_pdu_size = PDU_BYTES
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._settings.timeout_s
-        handlers: Any = [AT_ONCE, (evt.EVT_C_STORE, self._kept, [desk])]
+        handlers: Any = [CONNECTION_SETUP, (evt.EVT_C_STORE, self._kept, [desk])]
         try:
             server: Any = ae.start_server(
                 (ours.host, ours.port), block=False, evt_handlers=handlers

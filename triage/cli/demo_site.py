@@ -22,7 +22,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import child_environment
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.store_scu import StorePeer
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
@@ -129,7 +129,9 @@ def _pacs(received: Path, port: int) -> Iterator[None]:
     ae.supported_contexts = AllStoragePresentationContexts
     ae.add_supported_context(Verification)
     server = ae.start_server(
-        (HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, _keep, [received]), AT_ONCE]
+        (HOST, port),
+        block=False,
+        evt_handlers=[(evt.EVT_C_STORE, _keep, [received]), CONNECTION_SETUP],
     )
     try:
         yield

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from triage.config import DicomDestination
-from triage.destinations.dicom import DicomStore, end
+from triage.destinations.dicom import DicomStore
 from triage.dimse.commitment_reports import answered
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import CommitmentReport
@@ -64,12 +64,9 @@ class CommittingStore(DicomStore):
                 told.set()
 
         handlers = [(evt.EVT_N_EVENT_REPORT, hear), (evt.EVT_PDU_SENT, sent)]
-        association = self.associate(StorageCommitmentPushModel, handlers=handlers)
-        try:
+        with self.associated(StorageCommitmentPushModel, handlers=handlers) as association:
             self._asked(association, _information(transaction_uid, product))
             _wait(association, told)
-        finally:
-            end(association)
         return Acknowledgement("its word that it keeps it is waited for")
 
     def _unaccepted(self, proposed: Sequence[str]) -> str:

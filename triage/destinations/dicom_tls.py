@@ -10,7 +10,7 @@ from typing import Any
 
 from triage.config import DicomDestination, PacsTls
 from triage.destinations import tls
-from triage.dimse.association import SUITES
+from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.domain.errors import ConfigurationError
 
 
@@ -20,7 +20,7 @@ def context(settings: PacsTls, name: str) -> ssl.SSLContext:
         made = tls.context(settings.trusted, settings.certificate, settings.key)
     except ConfigurationError as error:
         raise ConfigurationError(f"destination {name}: tls: {error}") from None
-    made.set_ciphers(":".join(SUITES))
+    made.set_ciphers(":".join(TLS12_CIPHER_SUITES))
     made.sslsocket_class = _DiagnosticSocket
     return made
 

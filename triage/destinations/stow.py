@@ -16,7 +16,7 @@ import httpx2
 
 from triage.config import StowDestination
 from triage.destinations.tls import context
-from triage.dimse.statuses import in_words
+from triage.dimse.statuses import describe_status
 from triage.domain.delivery import DICOM, Acknowledgement, Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
 
@@ -176,4 +176,4 @@ def _words(item: dict[str, Any], tag: str) -> str:
     (reason, *_) = [*_values(item, tag), None]
     if not isinstance(reason, int):
         return "without a reason"
-    return f"0x{reason:04X} {REASONS[reason]}" if reason in REASONS else in_words(reason)
+    return f"0x{reason:04X} {REASONS[reason]}" if reason in REASONS else describe_status(reason)

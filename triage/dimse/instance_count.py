@@ -8,14 +8,18 @@ from collections.abc import Iterator
 
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
 from triage.config import InstanceCountSettings
-from triage.dimse.association import AT_ONCE, encoded
+from triage.dimse.association import (
+    AssociationFailed,
+    RemoteEntity,
+    encode_identifier,
+    open_association,
+)
 from triage.domain.audit import AuditPeer, NoAuditTrail, queried
 from triage.domain.completeness import ArchiveCount
 from triage.domain.errors import DeliveryFailed
@@ -33,45 +37,30 @@ class InstanceCountQuery:
     def __init__(
         self, calling_ae: str, settings: InstanceCountSettings, audit: AuditTrail | None = None
     ) -> None:
-        self._calling_ae = calling_ae
-        self._settings = settings
+        self._peer = RemoteEntity(
+            settings.host, settings.port, settings.ae_title, calling_ae, settings.timeout_s
+        )
         self._audit = audit or NoAuditTrail()
 
     def __call__(self, study: StudyRevision) -> ArchiveCount:
         """Return how many instances of a study the PACS has; raise DeliveryFailed otherwise."""
-        association = self._associate()
-        self._tell_of(study)
+        model = StudyRootQueryRetrieveInformationModelFind
         try:
-            instances = _of_study(association, study.study_uid)
-            return ArchiveCount(instances, self._settings.ae_title)
-        finally:
-            if association.is_established:
-                association.release()
+            with open_association(self._peer, [(model, [])]) as association:
+                self._tell_of(study)
+                instances = _of_study(association, study.study_uid)
+        except AssociationFailed as error:
+            raise DeliveryFailed(str(error)) from None
+        return ArchiveCount(instances, self._peer.ae_title)
 
     def _tell_of(self, study: StudyRevision) -> None:
         """Tell the audit trail what is asked; its series may be asked for after it."""
-        settings = self._settings
-        peer = AuditPeer(settings.ae_title, settings.host, ae_title=settings.ae_title)
-        asked = encoded(_asked("STUDY", study.study_uid, OF_STUDY))
+        title = self._peer.ae_title
+        peer = AuditPeer(title, self._peer.host, ae_title=title)
+        asked = encode_identifier(_asked("STUDY", study.study_uid, OF_STUDY))
         self._audit.record(
             queried(peer, asked, StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)
         )
-
-    def _associate(self) -> Association:
-        settings = self._settings
-        ae = AE(ae_title=self._calling_ae)
-        ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-        ae.connection_timeout = ae.acse_timeout = settings.timeout_s
-        ae.dimse_timeout = ae.network_timeout = settings.timeout_s
-        try:
-            association = ae.associate(
-                settings.host, settings.port, ae_title=settings.ae_title, evt_handlers=[AT_ONCE]
-            )
-        except (OSError, UnicodeError):  # a host name that does not resolve, or that is none
-            raise DeliveryFailed(f"{settings.host} is no host that is known") from None
-        if not association.is_established:
-            raise DeliveryFailed(f"{settings.ae_title} refused the association or is not there")
-        return association
 
 
 def _of_study(association: Association, study_uid: str) -> int:

@@ -68,7 +68,7 @@ def is_stored(status: int) -> bool:
     return status == StoreStatus.SUCCESS or status in WARNINGS
 
 
-def in_words(status: int) -> str:
+def describe_status(status: int) -> str:
     """Return a C-STORE status as people read it, e.g. "0xA700 Out of resources"."""
     if status == StoreStatus.SUCCESS:
         return "0x0000 Success"

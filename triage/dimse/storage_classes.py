@@ -7,7 +7,8 @@ statements.
 
 from pynetdicom import register_uid
 from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import _STORAGE_CLASSES
+
+from triage.dimse.pynetdicom_internals import STORAGE_CLASSES
 
 CLASSES = {
     "SiemensCSANonImageStorage": "1.3.12.2.1107.5.9.1",
@@ -20,6 +21,6 @@ CLASSES = {
 def storage_classes() -> list[str]:
     """Return the UID of every storage SOP class that is taken, standard and private."""
     for keyword, uid in CLASSES.items():
-        if keyword not in _STORAGE_CLASSES:
+        if keyword not in STORAGE_CLASSES:
             register_uid(uid, keyword, StorageServiceClass)
-    return list(_STORAGE_CLASSES.values())
+    return list(STORAGE_CLASSES.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from tests.integration.servers import HOST
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 
 REFUSED = 0.1
@@ -30,7 +30,9 @@ def main() -> None:
     port, taken = int(sys.argv[1]), Path(sys.argv[2])
     ae = AE(ae_title=AE_TITLE)
     ae.supported_contexts = AllStoragePresentationContexts
-    ae.start_server((HOST, port), evt_handlers=[(evt.EVT_C_STORE, _store, [taken]), AT_ONCE])
+    ae.start_server(
+        (HOST, port), evt_handlers=[(evt.EVT_C_STORE, _store, [taken]), CONNECTION_SETUP]
+    )
 
 
 if __name__ == "__main__":

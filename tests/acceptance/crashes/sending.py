@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.small_studies import SmallStudy
 from tests.integration.servers import HOST, listens
-from triage.dimse.association import AT_ONCE
+from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 
 GIVEN_UP_S = 90.0
@@ -67,7 +67,7 @@ def _associated(port: int) -> Association:
     ae = AE(ae_title=CALLING)
     ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = 5
-    return ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[AT_ONCE])
+    return ae.associate(HOST, port, ae_title=CALLED, evt_handlers=[CONNECTION_SETUP])
 
 
 def _close(association: Association) -> None:

@@ -60,14 +60,14 @@ from triage.destinations.commitment import AT_ONCE_S
 from triage.destinations.dicom import SYNTAXES as OFFERED
 from triage.destinations.stow import JUDGED, LOGIN, NOTHING, PAUSE
 from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
-from triage.dimse.association import SUITES
+from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.dimse.statuses import (
     WARNINGS,
     ActionStatus,
     EventReportStatus,
     ProcedureStepStatus,
     StoreStatus,
-    in_words,
+    describe_status,
 )
 from triage.dimse.storage_classes import CLASSES
 from triage.dimse.transfer_syntaxes import PREFERRED
@@ -109,14 +109,14 @@ def test_the_private_storage_classes_are_those_that_are_taken() -> None:
 
 
 def test_the_cipher_suites_are_those_that_are_offered() -> None:
-    assert [suite for (suite,) in table(STATEMENT, "suites")] == [*SUITES]
+    assert [suite for (suite,) in table(STATEMENT, "suites")] == [*TLS12_CIPHER_SUITES]
 
 
 def test_the_answers_are_those_that_are_given() -> None:
     rows = {status: meaning for status, meaning, *_ in table(STATEMENT, "answers")}
     del rows[DEFECT]
     assert [f"{status} {meaning}" for status, meaning in rows.items()] == [
-        in_words(status) for status in sorted(StoreStatus)
+        describe_status(status) for status in sorted(StoreStatus)
     ]
 
 
@@ -158,7 +158,7 @@ def test_what_answers_to_a_store_over_the_web_mean() -> None:
 
 def test_the_answers_that_count_as_stored() -> None:
     rows = [" ".join(row) for row in table(STATEMENT, "stored")]
-    assert rows == [in_words(status) for status in (StoreStatus.SUCCESS, *sorted(WARNINGS))]
+    assert rows == [describe_status(status) for status in (StoreStatus.SUCCESS, *sorted(WARNINGS))]
 
 
 def test_what_is_asked_of_archives() -> None:

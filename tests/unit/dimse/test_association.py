@@ -1,75 +1,115 @@
-import threading
-from types import SimpleNamespace
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    MRImageStorage,
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 from tests.integration.servers import HOST
 from triage.cli.demo_site import find_free_port
-from triage.dimse.association import AT_ONCE, ReactorCheckpoint
-from triage.dimse.statuses import StoreStatus, in_words, is_stored
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (0x0000, "0x0000 Success"),
-        (0xB000, "0xB000 Coercion of data elements"),
-        (0xA700, "0xA700 Out of resources"),
-        (0xA7FF, "0xA7FF Out of resources"),
-        (0xA900, "0xA900 Data set does not match SOP class"),
-        (0xC210, "0xC210 Cannot understand"),
-        (0x0210, "0x0210 a status that PS3.4 does not name"),
-    ],
+from triage.dimse.association import (
+    AssociationRejected,
+    HostUnknown,
+    NoAnswer,
+    NoContextAccepted,
+    ProposedContext,
+    RemoteEntity,
+    open_association,
 )
-def test_a_status_is_told_in_words(status: int, words: str) -> None:
-    assert in_words(status) == words
+from triage.dimse.pynetdicom_internals import ReactorCheckpoint
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"  # pynetdicom leaves its socket open
+)
 
 
-def test_only_success_and_warnings_mean_stored() -> None:
-    stored = [status for status in range(0x10000) if is_stored(status)]
-    assert stored == [0x0000, 0xB000, 0xB006, 0xB007]
-
-
-def test_our_own_failures_are_failures() -> None:
-    assert [status for status in StoreStatus if is_stored(status)] == [StoreStatus.SUCCESS]
-
-
-def test_a_thread_that_is_just_passing_takes_no_answer_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    association = SimpleNamespace(_is_paused=True)
-    turnstile = ReactorCheckpoint(association)
-    wait, sent = threading.Event.wait, list[str]()
-
-    def held_up(event: threading.Event, timeout: float | None = None) -> bool:
-        passes = wait(event, timeout)
-        if event is turnstile and not sent:  # somebody sends a request at this moment
-            turnstile.clear()
-            sent.append("request")
-        return passes
-
-    monkeypatch.setattr(threading.Event, "wait", held_up)
-    passing = threading.Thread(target=turnstile.wait)
-    passing.start()
-    passing.join(0.2)
-    assert passing.is_alive()
-    assert association._is_paused
-    turnstile.set()
-    passing.join(5)
-    assert not passing.is_alive()
-    assert not association._is_paused
-
-
-def test_whoever_asks_has_a_turnstile_and_is_answered() -> None:
-    ae, port = AE(), find_free_port()
+@contextmanager
+def listening(**settings: Any) -> Iterator[RemoteEntity]:
+    """Run a Verification SCP; yield what calls it."""
+    ae, port = AE(ae_title="PACS"), find_free_port()
     ae.add_supported_context(Verification)
-    ae.add_requested_context(Verification)
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    for name, value in settings.items():
+        setattr(ae, name, value)
     server: Any = ae.start_server((HOST, port), block=False)
-    association = ae.associate(HOST, port, evt_handlers=[AT_ONCE])
-    assert isinstance(association._reactor_checkpoint, ReactorCheckpoint)
-    assert [association.send_c_echo().Status for _ in range(20)] == [0] * 20
-    association.release()
-    server.shutdown()
+    try:
+        yield RemoteEntity(HOST, port, "PACS", "CMRTRIAGE", 5)
+    finally:
+        server.shutdown()
+
+
+def test_an_open_association_is_released_when_the_block_ends() -> None:
+    with listening() as peer:
+        with open_association(peer, [(Verification, [])]) as association:
+            assert isinstance(association._reactor_checkpoint, ReactorCheckpoint)
+            assert [association.send_c_echo().Status for _ in range(20)] == [0] * 20
+        assert association.is_released
+
+
+def test_the_scp_role_is_proposed() -> None:
+    contexts: list[ProposedContext] = [(StorageCommitmentPushModel, [])]
+    roles = [StorageCommitmentPushModel]
+    with listening() as peer, open_association(peer, contexts, scp_roles=roles) as association:
+        (context,) = association.accepted_contexts
+        assert context.as_scp
+
+
+def test_a_host_name_that_does_not_resolve_is_unknown() -> None:
+    for host in ("no-such-host.invalid", "a" * 64 + ".example"):
+        peer = RemoteEntity(host, 104, "PACS", "CMRTRIAGE", 5)
+        with pytest.raises(HostUnknown, match=host), open_association(peer, [(Verification, [])]):
+            pass
+
+
+def test_a_rejection_has_its_result_source_and_reason() -> None:
+    with (
+        listening(require_calling_aet=["OTHER"]) as peer,
+        pytest.raises(AssociationRejected, match="PACS at .* rejected .*: Calling AE title") as at,
+        open_association(peer, [(Verification, [])]),
+    ):
+        pass
+    assert (at.value.result, at.value.source, at.value.reason) == (1, 1, 3)
+    assert at.value.is_permanent
+
+
+def test_a_port_without_listener_gives_no_answer() -> None:
+    peer = RemoteEntity(HOST, find_free_port(), "PACS", "CMRTRIAGE", 1)
+    with (
+        pytest.raises(NoAnswer, match="PACS at .* does not answer; is it running"),
+        open_association(peer, [(Verification, [])]),
+    ):
+        pass
+
+
+def test_a_silent_peer_gives_no_answer() -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        peer = RemoteEntity(HOST, silent.getsockname()[1], "PACS", "CMRTRIAGE", 0.2)
+        with pytest.raises(NoAnswer), open_association(peer, [(Verification, [])]):
+            pass
+
+
+def test_a_peer_that_accepts_no_context_is_an_error() -> None:
+    with (
+        listening() as peer,
+        pytest.raises(NoContextAccepted),
+        open_association(peer, [(MRImageStorage, [])]),
+    ):
+        pass
+
+
+def test_a_peer_that_does_not_accept_the_required_context_is_an_error() -> None:
+    contexts: list[ProposedContext] = [(MRImageStorage, []), (Verification, [])]
+    with listening() as peer:
+        with open_association(peer, contexts, required=Verification) as association:
+            assert association.is_established
+        with (
+            pytest.raises(NoContextAccepted),
+            open_association(peer, contexts, required=MRImageStorage),
+        ):
+            pass
