@@ -441,7 +441,7 @@ def test_a_short_password_is_refused() -> None:
     [
         ({}, "web.users is empty"),
         ({"host": "0.0.0.0"}, "passwords could be read on the way"),  # noqa: S104 - refused
-        ({"certificate": "a.pem"}, "certificate and key are given together"),
+        ({"certificate": "a.pem"}, "give certificate and key together"),
         ({"users": {"anna": "hush hush hush"}}, "web.users.anna: is no hashed password"),
         ({"certificate": "a.pem", "key": "a.key", "users": USERS}, "certificate and web.key"),
     ],

@@ -1,1 +1,1 @@
-"""Locks, batches and rate limits."""
+"""Small mechanisms for concurrent work: batched calls, file locks and rate limits."""

@@ -1,7 +1,7 @@
-"""One act for all who wait for it at the same moment: an fsync of a folder, a transaction.
+"""One call for all threads that ask for it at the same moment, such as an fsync or a transaction.
 
-Rule: nobody returns before an act that began after their call has ended. While one act is under
-way, whoever comes gathers for the next one.
+A caller returns only after a call that began after the caller had joined it. While one call runs,
+further callers gather for the next one.
 """
 
 import threading
@@ -20,34 +20,34 @@ class _Batch(Generic[T]):
 
 
 class BatchedCall(Generic[T]):
-    """A call that is shared; an error is everybody's who took part."""
+    """A function that several threads share; every thread of a batch gets the error it raised."""
 
     def __init__(self, act: Callable[[Sequence[T]], None]) -> None:
         self._act = act
-        self._door = threading.Lock()
+        self._joining = threading.Lock()
         self._acting = threading.Lock()
         self._next: _Batch[T] = _Batch()
 
     def __call__(self, item: T) -> None:
-        """Return when an act that includes `item` has ended; raise what it raised."""
-        with self._door:
-            gathering = self._next
-            gathering.items.append(item)
-            leads = len(gathering.items) == 1
-        if leads:
-            self._lead(gathering)
+        """Return when a call that includes `item` has ended; raise what that call raised."""
+        with self._joining:
+            batch = self._next
+            batch.items.append(item)
+            is_first = len(batch.items) == 1
+        if is_first:
+            self._run(batch)
         else:
-            gathering.ended.wait()
-        if gathering.error is not None:
-            raise gathering.error
+            batch.ended.wait()
+        if batch.error is not None:
+            raise batch.error
 
-    def _lead(self, gathering: _Batch[T]) -> None:
+    def _run(self, batch: _Batch[T]) -> None:
         with self._acting:
-            with self._door:
+            with self._joining:
                 self._next = _Batch()
             try:
-                self._act(gathering.items)
+                self._act(batch.items)
             except BaseException as error:  # noqa: BLE001 - every caller raises it
-                gathering.error = error
+                batch.error = error
             finally:
-                gathering.ended.set()
+                batch.ended.set()

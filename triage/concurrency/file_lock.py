@@ -1,4 +1,4 @@
-"""Who owns a state folder: a lock that ends with its holder's process, however that ends."""
+"""File locks that the kernel releases when their holder ends, however it ends."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ RECEIVER = "receiver.lock"
 
 
 def acquire_lock(path: Path) -> int | None:
-    """Return the descriptor that holds the lock until it is closed; None where another has it."""
+    """Return a descriptor that holds the lock until closed; None if another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -24,13 +24,13 @@ def acquire_lock(path: Path) -> int | None:
 
 @contextmanager
 def hold_receiver_lock(state_dir: Path) -> Iterator[None]:
-    """Hold the state folder for one receiver; raise ConfigurationError where there is another."""
-    held = acquire_lock(state_dir / RECEIVER)
-    if held is None:
+    """Reserve the state folder for one receiver; raise ConfigurationError if it has another."""
+    descriptor = acquire_lock(state_dir / RECEIVER)
+    if descriptor is None:
         raise ConfigurationError(
             f"another receiver works on {state_dir}: end it, or choose another state_dir"
         )
     try:
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)

@@ -1,7 +1,7 @@
-"""How fast an archive is asked.
+"""A limit on how often an archive is asked.
 
-Rule: a limit holds from one beginning to the next, without saving up: after a pause nothing is
-caught up. So there is never a burst, and a receiver that waits for its turn slows its sender down.
+The limit holds between one beginning and the next and does not accumulate: after a pause no
+requests are caught up, so there is never a burst. A receiver that waits here slows its sender down.
 """
 
 import time
@@ -15,19 +15,19 @@ Sleep = Callable[[float], None]  #: seconds
 
 @dataclass
 class RateLimit:
-    """No more than so many a second."""
+    """At most `per_s` turns a second."""
 
-    per_s: float | None  #: None: as many as may be
+    per_s: float | None  #: None: no limit
     clock: Clock
     sleep: Sleep = time.sleep
     _next: float = field(default=0.0, init=False)
 
     def wait(self) -> None:
-        """Wait for a turn, and take it."""
+        """Wait for the next turn and take it."""
         if self.per_s is None:
             return
         every_s = 1 / self.per_s
-        # No longer than one turn: the clock may have been set back.
+        # At most one turn, because the clock may have been set back.
         if (ahead := min(self._next - self.clock.now(), every_s)) > 0:
             self.sleep(ahead)
         self._next = self.clock.now() + every_s

@@ -1,9 +1,11 @@
-"""The settings of a site: one YAML file, single fields overridden by the environment.
+"""The settings of a site: one YAML file, with single fields overridden by the environment.
 
-Rule: frozen once read. The file is `--config`, else TRIAGE_CONFIG, else there is none and the
-defaults hold. Any field can be set as TRIAGE_<FIELD>, with two underscores between levels:
-TRIAGE_RECEIVER__PORT=11112. `deploy/triage.yaml` explains every field; a test holds the two
-together.
+The settings do not change once they are read. The file is the one of `--config`, otherwise of
+TRIAGE_CONFIG; without a file the defaults apply. The variable TRIAGE_<FIELD> sets any field, with
+two underscores between levels: TRIAGE_RECEIVER__PORT=11112.
+
+Invariants: `deploy/triage.yaml` explains every field and no other, with its default
+(tests/unit/deploy/test_example_settings.py).
 """
 
 from triage.config.archives import Archive, ArchiveSettings, DicomArchive, DicomwebArchive, MoveTo
@@ -81,6 +83,6 @@ __all__ = [
     "WorkerSettings",
     "child_environment",
     "load",
-    "require_peers",
     "render_settings",
+    "require_peers",
 ]

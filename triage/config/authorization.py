@@ -1,7 +1,7 @@
-"""How we say who we are to a DICOMweb service.
+"""How we authenticate to a DICOMweb service.
 
-Rule: what is secret is never shown, comes from the environment or a file where a site wants that,
-and goes nowhere that it could be read on the way.
+A secret comes from the settings, the environment or a file, is never displayed, and is not sent
+where it could be read on the way.
 """
 
 from pathlib import Path
@@ -16,24 +16,26 @@ from triage.yaml_models import StrictModel
 
 
 class HttpAuthorization(StrictModel):
-    """A DICOMweb service that may want to know who asks."""
+    """A DICOMweb service that may require authorization."""
 
     url: DicomwebUrl
-    authorization: SecretStr | None = None  #: the header's value, e.g. Bearer ...
-    authorization_file: Path | None = None  #: a file that holds it
+    authorization: SecretStr | None = None  #: value of the Authorization header, e.g. Bearer ...
+    authorization_file: Path | None = None  #: a file that contains this value
 
     @model_validator(mode="after")
-    def _private(self) -> Self:
+    def _require_private_transport(self) -> Self:
         if self.authorization is not None and self.authorization_file is not None:
             raise ValueError("give authorization or authorization_file, not both")
         secret = self.authorization is not None or self.authorization_file is not None
         url = urlsplit(self.url)
         if secret and url.scheme == "http" and url.hostname not in LOOPBACK:
-            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
+            raise ValueError(
+                f"authorization to {url.hostname} could be read on the way: use an https:// url"
+            )
         return self
 
     def read_header(self) -> dict[str, str]:
-        """Return the Authorization header, if there is one; raise ConfigurationError."""
+        """Return the Authorization header; empty if there is none. Raises ConfigurationError."""
         path = self.authorization_file
         if self.authorization is not None:
             value = self.authorization.get_secret_value()
@@ -45,5 +47,8 @@ class HttpAuthorization(StrictModel):
         else:
             return {}
         if not value.isascii() or not value.isprintable() or " " not in value:
-            raise ConfigurationError("authorization is no header value, as in Bearer ...")
+            raise ConfigurationError(
+                "authorization is no header value: write a scheme and a credential, as in "
+                "Bearer abc123"
+            )
         return {"Authorization": value}

@@ -1,6 +1,7 @@
-"""Reading the settings: a file, and the environment over it.
+"""Read the settings from a file and from the environment, which overrides the file.
 
-Rule: the only reader of the environment. A relative path is seen from the file that names it.
+This module is the only reader of environment variables. Relative paths are resolved against the
+folder of the settings file.
 """
 
 import os
@@ -15,13 +16,17 @@ from triage.domain.errors import ConfigurationError
 from triage.yaml_models import Location, StrictModel, parse, read
 
 ENVIRONMENT_PREFIX = "TRIAGE_"
-#: Read by the programs themselves, not settings.
+#: Variables that the programs and tests read themselves; they set no field.
 NOT_SETTINGS = {"TRIAGE_CONFIG", "TRIAGE_REAL_DATA", "TRIAGE_REQUIRE_PEERS"}
 Part = TypeVar("Part", bound=StrictModel)
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of the file at `path`, overridden by the environment."""
+    """Return the settings of the file at `path`, overridden by the environment.
+
+    Without a path, TRIAGE_CONFIG names the file; without that, the defaults apply.
+    Raises ConfigurationError.
+    """
     if path is None and environment.get("TRIAGE_CONFIG"):
         path = Path(environment["TRIAGE_CONFIG"])
     overlay = _read_overlay(environment)
@@ -31,7 +36,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Sett
 
 
 def require_peers(settings: Settings) -> None:
-    """Raise ConfigurationError unless there is somebody to receive from and to send to."""
+    """Raise ConfigurationError unless some sender and some destination are configured."""
     receiver = settings.receiver
     if not receiver.calling_titles() and receiver.stow is None and receiver.folder is None:
         raise ConfigurationError(
@@ -42,37 +47,38 @@ def require_peers(settings: Settings) -> None:
         raise ConfigurationError(
             "destinations is empty, so no report could be sent: list at least one PACS"
         )
-    for each in settings.destinations:
-        if isinstance(each, DicomDestination) and each.commitment:
-            _require_reports(settings, each)
-        if not set(each.takes) & set(settings.reports):
+    for destination in settings.destinations:
+        if isinstance(destination, DicomDestination) and destination.commitment:
+            _require_commitment_peer(settings, destination)
+        if not set(destination.takes) & set(settings.reports):
             raise ConfigurationError(
-                f"destination {each.name} would get nothing: of {', '.join(each.takes)}, which it "
-                "takes, reports has none; add one"
+                f"destination {destination.name} would receive nothing: it takes "
+                f"{', '.join(destination.takes)}, and `reports` has none of these; add one"
             )
 
 
-def _require_reports(settings: Settings, pacs: DicomDestination) -> None:
-    unheard = set(pacs.reporters()) - set(settings.receiver.calling_titles())
-    if unheard:
+def _require_commitment_peer(settings: Settings, pacs: DicomDestination) -> None:
+    """Raise ConfigurationError if the PACS may not send its storage commitment reports to us."""
+    rejected = set(pacs.reporters()) - set(settings.receiver.calling_titles())
+    if rejected:
         raise ConfigurationError(
             f"destination {pacs.name} is asked for storage commitment, and its reports would be "
-            f"rejected: add {', '.join(sorted(unheard))} to receiver.calling or receiver.peers"
+            f"rejected: add {', '.join(sorted(rejected))} to receiver.calling or receiver.peers"
         )
 
 
 def render_settings(settings: Settings) -> str:
-    """Return the settings as JSON for people, without the passwords of its URLs or anybody's hash.
+    """Return the settings as JSON for display, without passwords in URLs and without hashes.
 
-    A password may hold a slash, and that of a database may stand behind the URL's question mark.
+    A password may contain a slash, and a database URL may carry its password after the `?`.
     """
-    named = re.sub(r'(://)[^"]*@', r"\1***@", settings.model_dump_json())
-    without_urls = re.sub(r'([?&]password=)[^&"]*', r"\1***", named)
-    return re.sub(r'"(scrypt|sha256)\$[^"]*"', r'"\1$***"', without_urls)
+    without_users = re.sub(r'(://)[^"]*@', r"\1***@", settings.model_dump_json())
+    without_passwords = re.sub(r'([?&]password=)[^&"]*', r"\1***", without_users)
+    return re.sub(r'"(scrypt|sha256)\$[^"]*"', r'"\1$***"', without_passwords)
 
 
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
-    """Return the environment in which a part of the worker is started."""
+    """Return the environment for a child process of the worker."""
     environment = dict(os.environ)
     if config is not None:
         environment["TRIAGE_CONFIG"] = str(config.resolve())
@@ -90,7 +96,7 @@ def _read_overlay(environment: Mapping[str, str]) -> dict[Location, str]:
 
 
 def _resolve_paths(part: Part, base: Path) -> Part:
-    """Make every path of the settings absolute."""
+    """Return the settings with every path made absolute."""
     fields = type(part).model_fields
     return part.model_copy(update={name: _resolve(base, getattr(part, name)) for name in fields})
 
@@ -101,7 +107,7 @@ def _resolve(base: Path, value: Any) -> Any:
     if isinstance(value, StrictModel):
         return _resolve_paths(value, base)
     if isinstance(value, tuple):
-        return tuple(_resolve(base, each) for each in value)
+        return tuple(_resolve(base, item) for item in value)
     if isinstance(value, dict):
-        return {key: _resolve(base, each) for key, each in value.items()}
+        return {key: _resolve(base, item) for key, item in value.items()}
     return value

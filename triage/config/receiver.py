@@ -1,4 +1,4 @@
-"""Where studies arrive, from whom, and when one is complete."""
+"""Settings of the receivers: which peers may send, and when a study is complete."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -21,35 +21,38 @@ from triage.yaml_models import StrictModel
 
 
 class PeerSettings(StrictModel):
-    """Somebody who may send: each of what is said here must fit."""
+    """A peer that may send over DICOM; each condition given here must be met."""
 
-    ae_titles: tuple[AeTitle, ...] = Field(min_length=1)  #: it calls itself one of these
-    addresses: tuple[Network, ...] = ()  #: none: from anywhere
-    associations: Count | None = None  #: at once; None: as many as the receiver has
-    #: of its TLS certificate: SHA-256 fingerprint, common name or DNS name; none: any, or no TLS
+    ae_titles: tuple[AeTitle, ...] = Field(min_length=1)  #: calling AE titles, one of which it uses
+    addresses: tuple[Network, ...] = ()  #: empty: any address
+    associations: Count | None = None  #: at once; None: up to the receiver's limit
+    #: SHA-256 fingerprint, common name or DNS name of its TLS certificate; empty: any, or no TLS
     certificates: tuple[Certificate, ...] = ()
 
 
 class TlsSettings(StrictModel):
-    """A second port, with TLS."""
+    """A second port of the Storage SCP, with TLS."""
 
     port: Port = 2762
-    certificate: Path  #: PEM, with those between
+    certificate: Path  #: PEM, with intermediate certificates
     key: Path  #: PEM, not encrypted
-    clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
+    #: PEM of the authorities that sign client certificates; None: none is requested
+    clients: Path | None = None
 
 
 class InstanceCountSettings(StrictModel):
-    """A PACS that is asked over C-FIND how many instances of a study it has."""
+    """A PACS that reports over C-FIND how many instances a study has."""
 
     ae_title: AeTitle
     host: str
     port: Port
-    timeout_s: float = Field(default=5.0, gt=0, le=40)  #: to connect, to be accepted, to answer
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=40
+    )  #: for connection, association and response, each
 
 
 class SourceCompleteness(StrictModel):
-    """What is otherwise with studies from one sender; None: as with all."""
+    """Completeness settings of one sender; None: the general setting applies."""
 
     calling: AeTitle
     quiet_s: Seconds | None = None
@@ -58,48 +61,54 @@ class SourceCompleteness(StrictModel):
 
 
 class CompletenessSettings(StrictModel):
-    """When a study is complete, but for `quiet_s`."""
+    """When a study is complete, besides `quiet_s`."""
 
-    at_most_s: Seconds = 3600.0  #: after its first instance a study is complete in any case
-    settle_s: Seconds = 3.0  #: evidence counts when nothing arrived for so long
+    at_most_s: Seconds = (
+        3600.0  #: limit after the first instance, at which a study is complete in any case
+    )
+    settle_s: Seconds = 3.0  #: evidence counts when no instance has arrived for this time
     evidence: tuple[EvidenceKind, ...] = (
         EvidenceKind.VIEWS,
         EvidenceKind.ANNOUNCED,
-    )  #: what ends the wait sooner
-    ask: InstanceCountSettings | None = None  #: who is asked for the evidence "count"
+    )  #: kinds of evidence that end the wait early
+    ask: InstanceCountSettings | None = None  #: the PACS that is queried for the evidence "count"
     sources: tuple[SourceCompleteness, ...] = ()
 
     @model_validator(mode="after")
-    def _answerable(self) -> Self:
-        wanted = {*self.evidence, *(s for each in self.sources for s in each.evidence or ())}
+    def _require_answerable_evidence(self) -> Self:
+        wanted = {*self.evidence, *(e for source in self.sources for e in source.evidence or ())}
         if EvidenceKind.COUNT in wanted and self.ask is None:
-            raise ValueError("evidence has count, so ask must name the PACS that is asked")
-        titles = [each.calling for each in self.sources]
+            raise ValueError("evidence has count, so ask must name the PACS that is queried")
+        titles = [source.calling for source in self.sources]
         if len(set(titles)) != len(titles):
             raise ValueError("two sources have the same calling AE title")
         return self
 
 
 class CommitmentRequestor(StrictModel):
-    """A sender that is told on an association of ours what we are committed to."""
+    """A sender that receives our storage commitment reports on an association of ours."""
 
     calling: AeTitle
     host: str
     port: Port
-    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be accepted, answered
+    timeout_s: float = Field(
+        default=30.0, gt=0, le=40
+    )  #: for connection, association and response, each
 
 
 class StowSender(StrictModel):
-    """Somebody who may send over STOW-RS: each of what is said here must fit."""
+    """A client that may send over STOW-RS; each condition given here must be met."""
 
-    token: Token | None = None  #: hashed; None: it needs none
-    certificates: tuple[Certificate, ...] = ()  #: as of a peer
-    addresses: tuple[Network, ...] = ()  #: none: from anywhere
+    token: Token | None = None  #: hashed; None: no token is needed
+    certificates: tuple[Certificate, ...] = ()  #: as in `PeerSettings`
+    addresses: tuple[Network, ...] = ()  #: empty: any address
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _require_identification(self) -> Self:
         if self.token is None and not self.certificates:
-            raise ValueError("has neither token nor certificates: `triage token NAME` makes one")
+            raise ValueError(
+                "has neither token nor certificates: `triage token NAME` makes a token"
+            )
         return self
 
 
@@ -108,20 +117,23 @@ class StowSettings(StrictModel):
 
     host: str = "127.0.0.1"
     port: Port = 8444
-    #: by the name that stands in the ledger in place of a calling AE title
+    #: by the name that the ledger records in place of a calling AE title
     senders: dict[AeTitle, StowSender] = Field(min_length=1)
-    certificate: Path | None = None  #: PEM, with those between; None: no TLS
+    certificate: Path | None = None  #: PEM, with intermediate certificates; None: no TLS
     key: Path | None = None  #: PEM, not encrypted
-    clients: Path | None = None  #: PEM of who signs for clients; None: no certificate is asked for
+    #: PEM of the authorities that sign client certificates; None: none is requested
+    clients: Path | None = None
     without_tls: bool = False  #: listen beyond this machine in plain HTTP
     requests: int = Field(default=8, ge=1, le=32)  #: at once
 
     @model_validator(mode="after")
-    def _private(self) -> Self:
+    def _require_private_transport(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key are given together, or neither is")
+            raise ValueError("give certificate and key together, or neither")
         if self.clients is not None and self.certificate is None:
-            raise ValueError("clients needs certificate and key: without TLS there is none")
+            raise ValueError(
+                "clients needs certificate and key: without TLS no client certificate is sent"
+            )
         if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
             raise ValueError(
                 f"on {self.host} images and tokens could be read on the way: set certificate and "
@@ -129,58 +141,67 @@ class StowSettings(StrictModel):
             )
         for name, sender in self.senders.items():
             if sender.certificates and self.clients is None:
-                raise ValueError(f"senders.{name}.certificates: set clients, or none is asked for")
+                raise ValueError(
+                    f"senders.{name}.certificates: set clients, or no certificate is requested"
+                )
         return self
 
 
 class WatchedFolder(StrictModel):
-    """A folder whose files are taken."""
+    """A folder from which DICOM files are received."""
 
     path: Path
-    name: AeTitle = "FOLDER"  #: stands in the ledger in place of a calling AE title
-    settle_s: Seconds = 10.0  #: a file is taken when it did not change for so long
-    every_s: Seconds = 5.0  #: between two looks
-    after: Literal["keep", "move", "delete"] = "keep"  #: what becomes of a file that was taken
+    name: AeTitle = "FOLDER"  #: recorded in the ledger in place of a calling AE title
+    settle_s: Seconds = 10.0  #: a file is received when it has not changed for this time
+    every_s: Seconds = 5.0  #: between two scans of the folder
+    after: Literal["keep", "move", "delete"] = "keep"  #: what happens to a received file
 
 
 class ReceiverSettings(StrictModel):
-    """Where studies arrive, and from whom."""
+    """The receivers, their limits, and the peers that may send."""
 
     ae_title: AeTitle = "CMRTRIAGE"
-    check_called: bool = True  #: reject who calls us by another AE title
+    check_called: bool = True  #: reject associations that call another AE title
     host: str = "127.0.0.1"
     port: Port = 11112
     tls: TlsSettings | None = None  #: None: no TLS
-    calling: tuple[AeTitle, ...] = ()  #: AE titles that may send, from anywhere
-    peers: dict[Name, PeerSettings] = Field(default_factory=dict)  #: who may send besides
+    calling: tuple[AeTitle, ...] = ()  #: AE titles that may send from any address
+    peers: dict[Name, PeerSettings] = Field(
+        default_factory=dict
+    )  #: further peers that may send, with conditions
     associations: int = Field(default=100, ge=1, le=300)  #: at once, of all peers together
-    artim_s: float = Field(default=30.0, gt=0, le=600)  #: for a connection to ask
-    idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for an association to go on
+    artim_s: float = Field(
+        default=30.0, gt=0, le=600
+    )  #: until a connection requests an association (PS3.8 9.1.5, ARTIM)
+    idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for which an association may be silent
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
-    fast: bool = True  #: C-STORE past pynetdicom's own loops
-    free_bytes: int = Field(default=5_000_000_000, ge=0)  #: with less on the disk nothing is taken
-    waiting_studies: Count | None = 1000  #: with so many unassessed no new one is; None: any number
-    quiet_s: Seconds = 15.0  #: a study is complete when nothing arrived for so long
+    fast: bool = True  #: receive C-STORE outside pynetdicom's own loops
+    free_bytes: int = Field(
+        default=5_000_000_000, ge=0
+    )  #: with less free disk space nothing is received
+    #: with this many unassessed studies no new study is received; None: no limit
+    waiting_studies: Count | None = 1000
+    quiet_s: Seconds = 15.0  #: a study is complete when no instance has arrived for this time
     complete: CompletenessSettings = CompletenessSettings()
-    commitment: tuple[CommitmentRequestor, ...] = ()  #: where reports of commitment go
-    stow: StowSettings | None = None  #: None: nothing over HTTP
-    folder: WatchedFolder | None = None  #: None: none is watched
+    commitment: tuple[CommitmentRequestor, ...] = ()  #: requestors that receive commitment reports
+    stow: StowSettings | None = None  #: None: no STOW-RS
+    folder: WatchedFolder | None = None  #: None: no watched folder
 
     @model_validator(mode="after")
-    def _unambiguous(self) -> Self:
+    def _require_unambiguous_peers(self) -> Self:
         for name, peer in self.peers.items():
             if twice := set(peer.ae_titles) & set(self.calling):
                 raise ValueError(
-                    f"{min(twice)} stands in calling, which lets it send from anywhere, and in "
-                    f"peers.{name}: take it out of calling"
+                    f"{min(twice)} is in calling, which lets it send from any address, and in "
+                    f"peers.{name}: remove it from calling"
                 )
             if peer.certificates and (self.tls is None or self.tls.clients is None):
                 raise ValueError(
-                    f"peers.{name}.certificates: set tls.clients, or none is asked for"
+                    f"peers.{name}.certificates: set tls.clients, or no certificate is requested"
                 )
         if self.tls is not None and self.tls.port == self.port:
-            raise ValueError("tls.port must be another one than port")
+            raise ValueError("tls.port must differ from port")
         return self
 
     def calling_titles(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a site keeps no longer. By default everything is kept."""
+"""After which time data is removed. By default everything is kept."""
 
 from typing import Annotated
 
@@ -14,33 +14,35 @@ Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 
 
 class RetentionSettings(StrictModel):
-    """After how many days what is removed; None: it is kept."""
+    """Days after which each kind of data is removed; None: it is kept."""
 
-    spool_days: Days | None = None  #: images of studies whose every report was taken
+    spool_days: Days | None = None  #: images of studies with every report delivered
     declined_days: Days | None = None  #: images of studies that were declined
     failed_days: Days | None = None  #: images of studies that FAILED
-    #: below so many free bytes the oldest images of delivered studies go, at any age
+    #: with less free disk space the oldest images of delivered studies are removed, at any age
     spool_free_bytes: int | None = Field(default=None, gt=0)
     products_days: Days | None = None  #: reports that were delivered, and their summaries
     quarantine_days: Days | None = None  #: files that were refused
-    records_days: Days | None = None  #: history and incidents, looks at past cases among them
+    records_days: Days | None = (
+        None  #: history and incidents, including the access log of past cases
+    )
     cases_days: Days | None = None  #: past cases, by the date of their study
-    every_s: Seconds = 600.0  #: how often `triage serve` looks
+    every_s: Seconds = 600.0  #: interval at which `triage serve` removes
 
     @property
     def limits(self) -> RetentionLimits:
-        """The same in seconds."""
+        """The same limits in seconds."""
         return RetentionLimits(
-            delivered_s=_seconds(self.spool_days),
-            declined_s=_seconds(self.declined_days),
-            failed_s=_seconds(self.failed_days),
-            products_s=_seconds(self.products_days),
-            quarantine_s=_seconds(self.quarantine_days),
-            records_s=_seconds(self.records_days),
-            cases_s=_seconds(self.cases_days),
+            delivered_s=_convert_to_seconds(self.spool_days),
+            declined_s=_convert_to_seconds(self.declined_days),
+            failed_s=_convert_to_seconds(self.failed_days),
+            products_s=_convert_to_seconds(self.products_days),
+            quarantine_s=_convert_to_seconds(self.quarantine_days),
+            records_s=_convert_to_seconds(self.records_days),
+            cases_s=_convert_to_seconds(self.cases_days),
             free_bytes=self.spool_free_bytes,
         )
 
 
-def _seconds(days: float | None) -> float | None:
+def _convert_to_seconds(days: float | None) -> float | None:
     return None if days is None else days * DAY_S

@@ -41,7 +41,7 @@ class CommitmentScu:
             return self._refused(
                 f"transaction {report.transaction_uid} is not one of theirs", source
             )
-        mark_reached(CrashPoint.COMMITMENT_TOLD)
+        mark_reached(CrashPoint.COMMITMENT_REPORTED)
         self._judged(delivery, report, is_last=is_last)
         return True
 

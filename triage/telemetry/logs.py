@@ -1,8 +1,11 @@
-"""Logging: JSON in service, readable lines on a terminal, patients in neither.
+"""Logging: JSON lines in service, readable lines on a terminal, no patient data in either.
 
-Rule: an exception is logged by its type and place, never by its message, because messages of
-parsers quote what they could not parse. The full message stands in the ledger, which is as
-private as the spool. Header values are never logged.
+An exception is logged by its type and place, never by its message, because parsers quote the text
+that they could not parse. The full message is in the ledger, which is as private as the spool.
+Header values are never logged.
+
+Invariants: tests/unit/telemetry/test_logs.py holds that no message of an exception or a warning
+reaches a log line.
 """
 
 import logging
@@ -15,22 +18,25 @@ from typing import Literal
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-#: Libraries whose own messages quote what they work on: heard only when something breaks.
+#: Libraries with messages that quote the data they process; logged only on errors.
 QUIET = {
     "pydicom": logging.CRITICAL,
     "pynetdicom": logging.ERROR,
     "celery": logging.WARNING,
     "kombu": logging.WARNING,
-    # Repeats a task's exception with its message; the task logs it by type.
+    # It repeats a task's exception with its message; the task itself logs it by type.
     "celery.app.trace": logging.CRITICAL,
     "highdicom": logging.CRITICAL,
-    "httpx2": logging.WARNING,  # every request with its URL, which may ask for a patient
+    "httpx2": logging.WARNING,  # it logs each request with its URL, which may name a patient
     "httpcore2": logging.WARNING,
 }
 
 
 def configure(style: Literal["auto", "json", "pretty"]) -> None:
-    """Send every log line of this process to stderr in one form."""
+    """Send every log line of this process to stderr, as JSON or as readable lines.
+
+    `auto` is readable on a terminal and JSON elsewhere.
+    """
     warnings.filterwarnings("ignore", module="pydicom|highdicom|pynetdicom")
     pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -46,6 +52,14 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    handler = _build_handler(shared, pretty=pretty)
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    _capture_warnings_and_fatal_errors()
+
+
+def _build_handler(shared: list[Processor], *, pretty: bool) -> logging.Handler:
     render: Processor = (
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     )
@@ -56,26 +70,27 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    return handler
+
+
+def _capture_warnings_and_fatal_errors() -> None:
     logging.captureWarnings(capture=True)
     warnings.formatwarning = _format_warning
     sys.excepthook = lambda _kind, error, _at: _log_fatal_error(error)
     threading.excepthook = lambda ended: _log_fatal_error(ended.exc_value)
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    for name, level in QUIET.items():
-        logging.getLogger(name).setLevel(level)
 
 
 def remove_exception_messages(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace an exception by its type and place."""
     record = event.get("_record")
     info = event.pop("exc_info", None) or (record.exc_info if record else None)
-    if info is True:  # as `exception` says it
+    if info is True:  # structlog's `exception` passes True
         info = sys.exc_info()
     error = info[1] if isinstance(info, tuple) else info
     if not isinstance(error, BaseException):
         return event
-    if record is not None:  # a library's own words may quote the message
-        event["event"] = f"{record.name} met an error"
+    if record is not None:  # a library's own text may quote the message
+        event["event"] = f"{record.name} reported an error"
         record.exc_info = record.exc_text = None
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = [f"{frame.filename}:{frame.lineno}" for frame in last]
@@ -83,16 +98,16 @@ def remove_exception_messages(_logger: WrappedLogger, _method: str, event: Event
 
 
 def _format_warning(
-    message: Warning | str,  # noqa: ARG001 - it may quote what a patient is called
+    message: Warning | str,  # noqa: ARG001 - it may quote a patient's name
     category: type[Warning],
     filename: str,
     lineno: int,
     line: str | None = None,  # noqa: ARG001
 ) -> str:
-    """Tell a warning by its kind and place; Celery's quote the errors of tasks."""
+    """Return a warning's category and place; Celery's texts quote the errors of tasks."""
     return f"{category.__name__} at {filename}:{lineno}"
 
 
 def _log_fatal_error(error: BaseException | None) -> None:
-    """Log what ends a process or a thread; a traceback would bring the message and SQL values."""
+    """Log the error that ends a process or thread, without its message and SQL values."""
     structlog.get_logger(__name__).critical("ended by an error", exc_info=error)

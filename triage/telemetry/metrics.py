@@ -1,9 +1,12 @@
-"""What the receiving process counts, for Prometheus (https://prometheus.io/docs/instrumenting).
+"""Counters of the receiving process, for Prometheus (https://prometheus.io/docs/instrumenting).
 
-Rule: no label says who or what: no AE title, no address, no UID, nothing from a data set. Each has
-a handful of values that are known before anything arrives, for whoever can choose a label's value
-can make as many series as they like. Counters begin anew with the process, as Prometheus expects;
-what must survive it stands in the ledger, from which `exposition` reads it.
+No label identifies a peer or a patient: no AE title, address or UID, and no value from a data set.
+Each label has a handful of values that are known in advance, because a peer that could choose a
+label's value could create any number of time series. Counters start at zero with the process, as
+Prometheus expects. Figures that must survive a restart are in the ledger, which
+`triage.runtime.prometheus` reads at each scrape.
+
+A new metric also needs a new deploy/METRICS.md (`python -m tests.builders.generated_documents`).
 """
 
 from collections.abc import Iterator
@@ -15,12 +18,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from triage.domain.instance import ReceiptOutcome
 
-#: Seconds, from a solid-state disk to one that is in trouble.
+#: Seconds, from a fast solid-state disk to a disk that is in trouble.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class RejectionReason(StrEnum):
-    """Why somebody was turned away, without saying whom."""
+    """Why an association or a connection was rejected, without identifying the peer."""
 
     CALLING = "calling AE title, address or certificate"
     CALLED = "called AE title"
@@ -31,65 +34,65 @@ class RejectionReason(StrEnum):
 
 
 class Metrics:
-    """Counters of one process, in a registry of their own. Safe in any thread."""
+    """Counters of one process in their own registry. Thread-safe."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self._accepted = Counter(
             "triage_associations_accepted", "Associations accepted.", registry=registry
         )
-        self._turned_away = Counter(
+        self._rejected = Counter(
             "triage_associations_rejected",
-            "Associations and TLS handshakes turned away.",
+            "Associations and TLS handshakes rejected.",
             ["reason"],
             registry=registry,
         )
         self._instances = Counter(
             "triage_instances",
-            "Instances kept: new, duplicate (nothing changed), conflict (set apart).",
+            "Instances stored: new, duplicate (nothing changed), conflict (quarantined).",
             ["outcome"],
             registry=registry,
         )
         self._refused = Counter(
             "triage_instances_refused",
-            "Instances refused, by the status that their sender was told.",
+            "Instances refused, by the DIMSE status that the sender received.",
             ["status"],
             registry=registry,
         )
         self._bytes = Counter(
-            "triage_received_bytes", "Bytes of the instances kept.", registry=registry
+            "triage_received_bytes", "Bytes of the instances stored.", registry=registry
         )
         self._seconds = Histogram(
             "triage_receive_seconds",
-            "From the last byte of an instance until it is durable and recorded.",
+            "Time from the last byte of an instance until it is durable and recorded.",
             buckets=BUCKETS,
             registry=registry,
         )
         for reason in RejectionReason:
-            self._turned_away.labels(reason)
+            self._rejected.labels(reason)
         for outcome in ReceiptOutcome:
             self._instances.labels(outcome)
 
     def count_association(self) -> None:
-        """Count an association."""
+        """Count an accepted association."""
         self._accepted.inc()
 
     def count_rejection(self, why: RejectionReason) -> None:
-        """Count somebody who was not let in."""
-        self._turned_away.labels(why).inc()
+        """Count a rejected association or connection."""
+        self._rejected.labels(why).inc()
 
     def count_instance(self, outcome: ReceiptOutcome, size: int) -> None:
-        """Count an instance of so many bytes."""
+        """Count a stored instance of `size` bytes."""
         self._instances.labels(outcome).inc()
         self._bytes.inc(size)
 
     def count_refusal(self, status: str) -> None:
-        """Count an instance that was answered with another status than success."""
+        """Count an instance that was answered with a status other than success."""
         self._refused.labels(status).inc()
 
     @contextmanager
     def time_receipt(self) -> Iterator[None]:
-        """Observe how long the block takes, if it ends well."""
+        """Observe the duration of the block if it ends without an error."""
         began = perf_counter()
         yield
         self._seconds.observe(perf_counter() - began)

@@ -1,7 +1,8 @@
-"""Read a YAML or JSON document into a pydantic model, or say what is wrong on which line.
+"""Read a YAML or JSON document into a pydantic model, with errors that name the line.
 
 JSON is read by the YAML parser too, so that its errors carry line numbers as well. Every error is
-a ConfigurationError that names file, line, field and mend; all errors of a file come at once.
+a ConfigurationError that names file, line, field and remedy. All errors of a file are reported at
+once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from pydantic_core import ErrorDetails
 from triage.domain.errors import ConfigurationError
 
 Location = tuple[str | int, ...]
-ENVIRONMENT = "environment"  #: what errors call the place of an overlay
+ENVIRONMENT = "environment"  #: the place that errors name for a field set by the overlay
 
 
 class StrictModel(BaseModel):
-    """A frozen document part in which an unknown field is an error: it is a misspelt one."""
+    """A frozen part of a document; an unknown field is an error, because it is a misspelt one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,35 +34,27 @@ def parse(
     name: str,
     overlay: Mapping[Location, str] | None = None,
 ) -> Document:
-    """Validate `text` against `model`; `name` is what errors call the document.
+    """Validate `text` against `model`; errors call the document `name`.
 
-    `overlay` sets single fields over those of the text; its values are YAML scalars. An item of a
-    list goes by its name there.
+    `overlay` sets single fields over those of the text; its values are YAML scalars, and its
+    locations give an item of a list by the item's `name` field. Raises ConfigurationError.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{name}, line {line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{name}: not YAML: {error}") from None
-    lines = dict(_lines(root, ())) if root else {}
-    repeated = list(_repeated_keys(root)) if root else []
-    if repeated:
-        raise ConfigurationError("\n".join(f"{name}, {what}" for what in repeated))
+    root, content = _load(text, name)
+    lines = dict(_find_lines(root, ())) if root else {}
+    if repeated := list(_find_repeated_keys(root)) if root else []:
+        raise ConfigurationError("\n".join(f"{name}, {problem}" for problem in repeated))
     content = {} if content is None else content
-    overlay = {_indexed(content, where): value for where, value in (overlay or {}).items()}
+    overlay = {_resolve_names(content, where): value for where, value in (overlay or {}).items()}
     for location, value in overlay.items():
-        _put(content, location, value)
+        _set_field(content, location, value)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         problems = []
-        for each in error.errors():
-            where = _as_written(content, each)
-            place = _place(name, lines, overlay, where)
-            problems.append(f"{place}: {_field(where)}{_said(each)}")
+        for details in error.errors():
+            where = _find_written_location(content, details)
+            place = _describe_place(name, lines, overlay, where)
+            problems.append(f"{place}: {_format_field(where)}{_describe_problem(details)}")
         raise ConfigurationError("\n".join(problems)) from None
 
 
@@ -73,7 +66,7 @@ def read(
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file that a person named in a configuration."""
+    """Return the text of a file named in a configuration; raise ConfigurationError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -82,42 +75,53 @@ def read_text(path: Path) -> str:
         raise ConfigurationError(f"{path} is not UTF-8 text") from None
 
 
-def _lines(node: yaml.Node, location: Location) -> list[tuple[Location, int]]:
+def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
+    """Return the node tree of a document, which has the line numbers, and its content."""
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{name}, line {line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{name}: not YAML: {error}") from None
+
+
+def _find_lines(node: yaml.Node, location: Location) -> list[tuple[Location, int]]:
     found = [(location, node.start_mark.line + 1)]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             found.append(((*location, key.value), key.start_mark.line + 1))
-            found += _lines(value, (*location, key.value))[1:]
+            found += _find_lines(value, (*location, key.value))[1:]
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            found += _lines(value, (*location, index))
+            found += _find_lines(value, (*location, index))
     return found
 
 
-def _repeated_keys(node: yaml.Node) -> list[str]:
-    """YAML keeps the last of two equal keys in silence; here the first one would be lost."""
+def _find_repeated_keys(node: yaml.Node) -> list[str]:
+    """Return a message for each key that is given twice; YAML would silently use the last one."""
     if isinstance(node, yaml.SequenceNode):
-        return [what for value in node.value for what in _repeated_keys(value)]
+        return [problem for value in node.value for problem in _find_repeated_keys(value)]
     if not isinstance(node, yaml.MappingNode):
         return []
     seen: set[str] = set()
     found = []
     for key, value in node.value:
         if key.value in seen:
-            found.append(f"line {key.start_mark.line + 1}: {key.value}: stands here twice")
+            found.append(f"line {key.start_mark.line + 1}: {key.value}: is given twice")
         seen.add(key.value)
-        found += _repeated_keys(value)
+        found += _find_repeated_keys(value)
     return found
 
 
-def _place(
+def _describe_place(
     name: str,
     lines: dict[Location, int],
     overlay: Mapping[Location, str],
     location: Sequence[str | int],
 ) -> str:
-    """Say where a field was set: on which line, or beside the document."""
-    if any(tuple(location[: len(each)]) == each for each in overlay):
+    """Return where a field was set: a line of the document, or the environment."""
+    if any(tuple(location[: len(overlaid)]) == overlaid for overlaid in overlay):
         return ENVIRONMENT
     for end in range(len(location), 0, -1):
         if tuple(location[:end]) in lines:
@@ -125,46 +129,46 @@ def _place(
     return f"{name}, line 1"
 
 
-def _as_written(content: Any, error: ErrorDetails) -> Location:
-    """Return where an error is, without the kinds by which pydantic tells entries apart."""
+def _find_written_location(content: Any, error: ErrorDetails) -> Location:
+    """Return an error's location without the tags that pydantic adds for discriminated unions."""
     missing = error["loc"][-1:] if error["type"] == "missing" else ()
-    kept: list[str | int] = []
+    location: list[str | int] = []
     for part in error["loc"]:
         try:
             content = content[part]
-        except (LookupError, TypeError):  # nothing of that name was written
+        except (LookupError, TypeError):  # the document has nothing of that name
             if part not in missing:
                 continue
-        kept.append(part)
-    return tuple(kept)
+        location.append(part)
+    return tuple(location)
 
 
-def _said(error: ErrorDetails) -> str:
+def _describe_problem(error: ErrorDetails) -> str:
     plain = {"extra_forbidden": "is no known field; check its spelling", "missing": "is missing"}
     return plain.get(error["type"], error["msg"].removeprefix("Value error, "))
 
 
-def _field(location: Sequence[str | int]) -> str:
+def _format_field(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in location) + ": " if location else ""
 
 
-def _indexed(content: Any, location: Location) -> Location:
-    """Return a location with the names of items of a list as their places in it."""
-    found: list[str | int] = []
+def _resolve_names(content: Any, location: Location) -> Location:
+    """Return a location with the names of list items replaced by their indexes."""
+    resolved: list[str | int] = []
     for part in location:
         key = part
         if isinstance(content, list):
-            names = [each.get("name") if isinstance(each, dict) else None for each in content]
+            names = [item.get("name") if isinstance(item, dict) else None for item in content]
             key = names.index(part) if part in names else part
-        found.append(key)
+        resolved.append(key)
         try:
             content = content[key]
         except (LookupError, TypeError):
             content = None
-    return tuple(found)
+    return tuple(resolved)
 
 
-def _put(content: Any, location: Location, value: str) -> None:
+def _set_field(content: Any, location: Location, value: str) -> None:
     *path, last = location
     try:
         for part in path:
@@ -172,8 +176,10 @@ def _put(content: Any, location: Location, value: str) -> None:
         content[last] = yaml.safe_load(value)
     except (AttributeError, TypeError):
         raise ConfigurationError(
-            f"{ENVIRONMENT}: {_field(location)}only fields can be set one by one, and those of an "
-            "item of a list by its name: else set the whole list, as in [a, b]"
+            f"{ENVIRONMENT}: {_format_field(location)}a single field can be set, and an item of a "
+            "list is given by its name; to change more, set the whole list, as in [a, b]"
         ) from None
     except yaml.YAMLError:
-        raise ConfigurationError(f"{ENVIRONMENT}: {_field(location)}not YAML: {value}") from None
+        raise ConfigurationError(
+            f"{ENVIRONMENT}: {_format_field(location)}not YAML: {value}"
+        ) from None

@@ -7,7 +7,7 @@ import pytest
 from triage.concurrency.batching import BatchedCall
 
 
-def test_who_waits_at_the_same_moment_shares_one_act() -> None:
+def test_calls_at_the_same_moment_share_one_act() -> None:
     acts: list[list[int]] = []
     first_acts, may_end = threading.Event(), threading.Event()
 
@@ -30,7 +30,7 @@ def test_who_waits_at_the_same_moment_shares_one_act() -> None:
     assert [sorted(items) for items in acts] == [[0], list(range(1, 10))]
 
 
-def test_an_error_is_everybodys_and_the_next_act_is_free_of_it() -> None:
+def test_every_caller_of_a_batch_gets_its_error_and_the_next_batch_does_not() -> None:
     def act(items: Sequence[int]) -> None:
         if 1 in items:
             raise OSError("no room")

@@ -32,7 +32,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_without_a_file_the_defaults_hold_and_nothing_listens_beyond_this_machine() -> None:
+def test_without_a_file_the_defaults_apply_and_nothing_listens_beyond_this_machine() -> None:
     settings = load(None, {})
     assert settings.receiver.host == "127.0.0.1"
     assert settings.redis_url is None
@@ -54,7 +54,7 @@ def test_the_environment_names_the_file_and_sets_single_fields(tmp_path: Path) -
     assert settings.redis_url == "redis://broker/0"
 
 
-def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+def test_relative_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
     settings = load(written(tmp_path, "state_dir: state\nfindings: ours.yaml\n"), {})
     assert settings.state_dir == tmp_path / "state"
     assert settings.findings == tmp_path / "ours.yaml"
@@ -62,7 +62,7 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("receiver: {port: 0}", "line 1: receiver.port"),
         ("reciever: {}", "line 1: reciever: is no known field"),
@@ -73,11 +73,11 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("receiver: {peers: {A: {ae_titles: [X]}}}", "receiver.peers.A"),
         (
             "receiver: {peers: {a: {ae_titles: [X], addresses: [10.1.2.3/24]}}}",
-            "receiver.peers.a.addresses.0: 10.1.2.3/24 has host bits set; one is named as",
+            "receiver.peers.a.addresses.0: 10.1.2.3/24 has host bits set; write an address as",
         ),
         (
             "receiver:\n  calling: [MR1]\n  peers: {a: {ae_titles: [MR1]}}",
-            "receiver: MR1 stands in calling, which lets it send from anywhere, and in peers.a",
+            "receiver: MR1 is in calling, which lets it send from any address, and in peers.a",
         ),
         (
             "receiver: {peers: {a: {ae_titles: [X], certificates: [a.example]}}}",
@@ -85,24 +85,24 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ),
         (
             "receiver: {port: 104, tls: {port: 104, certificate: a, key: b}}",
-            "receiver: tls.port must be another one than port",
+            "receiver: tls.port must differ from port",
         ),
         ("receiver: {associations: 1000}", "receiver.associations"),
         ("receiver: {quiet_s: 0}", "receiver.quiet_s"),
         ("receiver: {quiet_s: .inf}", "receiver.quiet_s"),
-        ("redis_url: localhost:6379", "redis_url: a Redis is named as redis://"),
+        ("redis_url: localhost:6379", "redis_url: write a Redis as redis://"),
         (
             "case_library: postgresql://u:hush@h/db",
-            "line 1: case_library: a PostgreSQL is named as postgresql+psycopg://",
+            "line 1: case_library: write a PostgreSQL as postgresql+psycopg://",
         ),
         (
             "ledger: sqlite:///u:hush@h/db",
-            "line 1: ledger: a PostgreSQL is named as postgresql+psycopg://",
+            "line 1: ledger: write a PostgreSQL as postgresql+psycopg://",
         ),
-        ("receiver: {complete: {evidence: [count]}}", "ask must name the PACS that is asked"),
+        ("receiver: {complete: {evidence: [count]}}", "ask must name the PACS that is queried"),
         (
             "receiver: {complete: {sources: [{calling: MR1, evidence: [count]}]}}",
-            "ask must name the PACS that is asked",
+            "ask must name the PACS that is queried",
         ),
         (
             "receiver: {complete: {sources: [{calling: MR1}, {calling: MR1}]}}",
@@ -113,12 +113,15 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ("archives: {pacs: {kind: ftp}}", "archives.pacs"),
         ("archives:\n  Pacs: {kind: dicomweb, url: http://h/w}", "line 2: archives.Pacs"),
         ("archives: {a: {kind: dicom, ae_title: A, host: h}}", "port: is missing"),
-        ("archives: {a: {kind: dicomweb, url: 'h/web'}}", "named as https://host/dicom-web"),
+        (
+            "archives: {a: {kind: dicomweb, url: 'h/web'}}",
+            "write a DICOMweb service as https://host/dicom-web",
+        ),
         ("archives: {a: {kind: dicomweb, url: 'https://u:hush@h/web'}}", "go into authorization"),
         ("archives: {a: {kind: dicomweb, url: 'https://h/web', hours: 22-6}}", "22:00-06:00"),
         (
             "archives: {a: {kind: dicomweb, url: 'http://h/web', authorization: Bearer hush}}",
-            "to h it could be read on the way",
+            "authorization to h could be read on the way",
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'https://h/p'}]",
@@ -130,11 +133,11 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'https://u:hush@h', secret: hush}]",
-            "user and password have no place",
+            "must not contain a user or a password",
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'https://h?t=hush', secret: hush}]",
-            "written as https://host/path",
+            "write an address as https://host/path",
         ),
         ("model: {provider: tpu}", "model.provider"),
         (
@@ -143,14 +146,14 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         load(written(tmp_path, text), {})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "hush" not in str(error.value)
 
 
-def test_a_mistake_in_a_destination_of_a_kind_is_named_as_it_was_written(tmp_path: Path) -> None:
+def test_an_error_in_a_destination_has_the_location_as_written(tmp_path: Path) -> None:
     text = "destinations:\n  - name: out\n    kind: folder\n    port: 104\n"
     with pytest.raises(ConfigurationError) as error:
         load(written(tmp_path, text), {})
@@ -159,7 +162,7 @@ def test_a_mistake_in_a_destination_of_a_kind_is_named_as_it_was_written(tmp_pat
     assert unknown.endswith("line 4: destinations.0.port: is no known field; check its spelling")
 
 
-def test_a_destination_without_a_kind_is_a_dicom_one(tmp_path: Path) -> None:
+def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> None:
     text = (
         "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
     )
@@ -168,7 +171,7 @@ def test_a_destination_without_a_kind_is_a_dicom_one(tmp_path: Path) -> None:
     assert folder == FolderDestination(name="b", kind="folder", path=tmp_path / "p")
 
 
-def test_an_item_of_a_list_is_changed_by_its_name(tmp_path: Path) -> None:
+def test_the_environment_changes_a_list_item_by_its_name(tmp_path: Path) -> None:
     text = (
         "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
     )
@@ -179,7 +182,7 @@ def test_an_item_of_a_list_is_changed_by_its_name(tmp_path: Path) -> None:
     assert folder == FolderDestination(name="b", kind="folder", path=Path("/q"))
     with pytest.raises(ConfigurationError, match="^environment: destinations.0.port: Input"):
         load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__A__PORT": "x"})
-    with pytest.raises(ConfigurationError, match="destinations.c.port: only fields"):
+    with pytest.raises(ConfigurationError, match="destinations.c.port: a single field"):
         load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__C__PORT": "104"})
 
 
@@ -198,14 +201,14 @@ def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
     assert "hush" not in render_settings(settings) + repr(settings)
 
 
-def test_a_destination_that_would_get_nothing_is_named(tmp_path: Path) -> None:
+def test_a_destination_that_would_receive_nothing_is_an_error(tmp_path: Path) -> None:
     text = f"receiver: {{calling: [A]}}\ndestinations: [{HOOK}]\nreports: "
-    with pytest.raises(ConfigurationError, match="hook would get nothing: of summary"):
+    with pytest.raises(ConfigurationError, match="hook would receive nothing: it takes summary"):
         require_peers(load(written(tmp_path, f"{text}[pdf]"), {}))
     require_peers(load(written(tmp_path, f"{text}[pdf, summary]"), {}))
 
 
-def test_a_kind_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_kind_of_destination_is_reported_with_the_known_kinds(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind is ") as error:
         load(written(tmp_path, "destinations: [{name: a, kind: pigeon}]"), {})
     assert all(kind in str(error.value) for kind in KINDS)
@@ -219,20 +222,20 @@ def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("TRIAGE_RECEIVER__PORT", "x", "environment: receiver.port: Input should be"),
         ("TRIAGE_RECEIVER__CALLING", "[", "environment: receiver.calling: not YAML"),
-        ("TRIAGE_DESTINATIONS__0__HOST", "h", "environment: destinations.0.host: only fields"),
+        ("TRIAGE_DESTINATIONS__0__HOST", "h", "environment: destinations.0.host: a single field"),
     ],
 )
-def test_a_wrong_variable_is_named_as_such(
-    tmp_path: Path, name: str, value: str, said: str
+def test_a_wrong_variable_is_reported_as_environment(
+    tmp_path: Path, name: str, value: str, message: str
 ) -> None:
     path = written(tmp_path, "destinations: [{name: a, ae_title: A, host: h, port: 1}]\n")
     with pytest.raises(ConfigurationError) as error:
         load(path, {name: value})
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
 
 
 def test_a_password_of_the_broker_is_not_shown() -> None:
@@ -254,20 +257,20 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
     ],
 )
 def test_a_password_of_a_database_is_not_shown(url: str, expected: str) -> None:
-    told = render_settings(
+    text = render_settings(
         Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker")
     )
-    assert json.loads(told)["case_library"] == expected
-    assert json.loads(told)["ledger"] == expected
-    assert json.loads(told)["redis_url"] == "redis://***@broker"
+    assert json.loads(text)["case_library"] == expected
+    assert json.loads(text)["ledger"] == expected
+    assert json.loads(text)["redis_url"] == "redis://***@broker"
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_an_error_with_its_path() -> None:
     with pytest.raises(ConfigurationError, match="cannot read /nowhere/triage.yaml"):
         load(Path("/nowhere/triage.yaml"), {})
 
 
-def test_a_service_without_senders_or_destinations_says_what_is_missing() -> None:
+def test_a_service_needs_senders_and_destinations() -> None:
     with pytest.raises(ConfigurationError, match="receiver.calling is empty"):
         require_peers(Settings())
     known = {"mr1": {"ae_titles": ["MR1"]}}
@@ -277,7 +280,7 @@ def test_a_service_without_senders_or_destinations_says_what_is_missing() -> Non
             require_peers(listening)
 
 
-def test_a_page_beyond_this_machine_needs_a_certificate_or_a_word() -> None:
+def test_a_page_beyond_this_machine_needs_a_certificate_or_without_tls() -> None:
     for host in ("127.0.0.1", "::1", "localhost"):
         assert WebSettings(host=host).certificate is None
     with pytest.raises(ValidationError, match="passwords could be read on the way"):
@@ -286,33 +289,33 @@ def test_a_page_beyond_this_machine_needs_a_certificate_or_a_word() -> None:
     assert WebSettings(host="10.1.2.3", certificate=Path("c"), key=Path("k")).key == Path("k")
 
 
-def test_room_is_made_before_the_receiver_refuses_for_want_of_it() -> None:
+def test_retention_must_remove_images_before_the_receiver_refuses() -> None:
     receiver = {"free_bytes": 1000}
     Settings.model_validate({"receiver": receiver, "retention": {"spool_free_bytes": 1101}})
     with pytest.raises(ValueError, match="must be above 1100"):
         Settings.model_validate({"receiver": receiver, "retention": {"spool_free_bytes": 1100}})
 
 
-def test_room_is_not_made_in_an_object_store_which_does_not_tell_it() -> None:
+def test_free_space_of_an_object_store_is_not_a_retention_limit() -> None:
     chosen = {"spool": {"url": "s3://images"}, "retention": {"spool_free_bytes": 10**10}}
-    with pytest.raises(ValueError, match="does not go with an s3:// spool"):
+    with pytest.raises(ValueError, match="does not work with an s3:// spool"):
         Settings.model_validate(chosen)
     Settings.model_validate({**chosen, "spool": {"url": "file:///mnt/share"}})
 
 
-def test_nothing_is_removed_unless_the_site_says_so() -> None:
+def test_nothing_is_removed_by_default() -> None:
     assert not Settings().retention.limits.any_set
     limits = Settings.model_validate({"retention": {"spool_days": 0.5}}).retention.limits
     assert (limits.delivered_s, limits.any_set) == (43_200, True)
 
 
-def test_a_certificate_is_seen_from_the_file_that_names_it(tmp_path: Path) -> None:
+def test_a_web_certificate_is_resolved_against_the_file(tmp_path: Path) -> None:
     settings = load(written(tmp_path, "web: {certificate: c.pem, key: k.pem}\n"), {})
     assert settings.web.certificate == tmp_path / "c.pem"
     assert settings.web.key == tmp_path / "k.pem"
 
 
-def test_the_files_of_tls_are_seen_from_the_file_that_names_them(tmp_path: Path) -> None:
+def test_tls_files_are_resolved_against_the_file(tmp_path: Path) -> None:
     text = "receiver: {tls: {certificate: c.pem, key: k.pem, clients: ca.pem}}\n"
     tls = load(written(tmp_path, text), {}).receiver.tls
     assert tls is not None
@@ -328,9 +331,9 @@ def test_a_password_that_is_not_hashed_is_refused_and_not_repeated(tmp_path: Pat
 
 def test_hashed_passwords_are_not_shown() -> None:
     users = {"anna": hash_password("correct horse battery")}
-    told = render_settings(Settings(web=WebSettings(users=users)))
-    assert '"anna":"scrypt$***"' in told
-    assert users["anna"] not in told
+    text = render_settings(Settings(web=WebSettings(users=users)))
+    assert '"anna":"scrypt$***"' in text
+    assert users["anna"] not in text
 
 
 def test_the_authorization_of_an_archive_comes_from_the_environment_and_is_not_shown(
@@ -359,23 +362,25 @@ STOW = {"senders": {"MR1": {"token": TOKEN}}}
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "message"),
     [
         ({"senders": {}}, "at least 1 item"),
         ({"senders": {"MR1": {}}}, "triage token"),
         ({"senders": {"MR1": {"token": "secret"}}}, "triage token"),
         ({"senders": {"MR1": {"certificates": ["mr1"]}}}, "set clients"),
         ({"host": "10.1.2.3"}, "read on the way"),
-        ({"certificate": "c.pem"}, "given together"),
+        ({"certificate": "c.pem"}, "give certificate and key together"),
         ({"clients": "ca.pem"}, "needs certificate and key"),
     ],
 )
-def test_who_could_send_unseen_over_http_is_refused(changed: dict[str, object], says: str) -> None:
-    with pytest.raises(ValidationError, match=says):
+def test_stow_without_identification_or_tls_is_refused(
+    changed: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
         StowSettings.model_validate({**STOW, **changed})
 
 
-def test_no_token_is_shown_and_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+def test_no_token_is_shown_and_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         "receiver:\n"
@@ -391,14 +396,14 @@ def test_no_token_is_shown_and_paths_are_seen_from_the_file(tmp_path: Path) -> N
     assert "0" * 64 not in render_settings(settings)
 
 
-def test_who_receives_over_http_or_from_a_folder_alone_needs_no_ae_titles() -> None:
+def test_a_receiver_over_http_or_from_a_folder_needs_no_ae_titles() -> None:
     destination = {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}
     for receiver in ({"stow": STOW}, {"folder": {"path": "in"}}):
         settings = {"receiver": receiver, "destinations": [destination]}
         require_peers(Settings.model_validate(settings))
 
 
-def test_an_archive_whose_word_is_wanted_must_be_let_in(tmp_path: Path) -> None:
+def test_a_pacs_asked_for_commitment_must_be_a_permitted_peer(tmp_path: Path) -> None:
     text = (
         "destinations: [{name: a, ae_title: PACS, host: h, port: 104, commitment: true,"
         " commitment_from: [PACS2]}]\nreceiver: "

@@ -1,4 +1,4 @@
-"""Where a site's settings put the spool, and what is said where they cannot."""
+"""The spool that a site's settings open, and the errors of wrong settings."""
 
 import errno
 import os
@@ -21,13 +21,13 @@ def settings(tmp_path: Path, **spool: object) -> Settings:
     return Settings(state_dir=tmp_path / "state", spool=SpoolSettings.model_validate(spool))
 
 
-def test_without_a_url_it_is_in_the_state_folder(tmp_path: Path) -> None:
+def test_without_a_url_the_spool_is_in_the_state_folder(tmp_path: Path) -> None:
     spool = open_spool(settings(tmp_path))
     assert isinstance(spool, FileSpool)
     assert (tmp_path / "state" / "spool").is_dir()
 
 
-def test_a_file_url_names_a_folder_that_is_there(tmp_path: Path) -> None:
+def test_a_file_url_opens_an_existing_folder(tmp_path: Path) -> None:
     (tmp_path / "a share").mkdir()
     spool = open_spool(settings(tmp_path, url=f"file://{tmp_path}/a%20share"))
     assert isinstance(spool, FileSpool)
@@ -36,13 +36,13 @@ def test_a_file_url_names_a_folder_that_is_there(tmp_path: Path) -> None:
     assert not (tmp_path / "state" / "spool").exists()
 
 
-def test_a_share_that_is_not_mounted_is_not_made_beneath(tmp_path: Path) -> None:
+def test_an_unmounted_share_is_an_error_and_no_folder_is_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is the share mounted"):
         open_spool(settings(tmp_path, url=f"file://{tmp_path}/share/triage"))
     assert not (tmp_path / "share").exists()
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     with pytest.raises(ConfigurationError, match="cannot be written to"):
         open_spool(settings(tmp_path, url=f"file://{tmp_path}"))
@@ -54,7 +54,9 @@ def test_an_s3_url_names_bucket_and_prefix() -> None:
     assert (chosen.folder, SpoolSettings(url="s3://images").prefix) == (None, "")
 
 
-def test_the_environment_may_name_it_and_a_file_is_seen_from_the_settings(tmp_path: Path) -> None:
+def test_the_environment_sets_the_url_and_files_are_resolved(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "triage.yaml").write_text("spool: {credentials: keys, ca: ca.pem}")
     chosen = load(tmp_path / "triage.yaml", {"TRIAGE_SPOOL__URL": "s3://images/triage"}).spool
     assert (chosen.credentials, chosen.ca) == (tmp_path / "keys", tmp_path / "ca.pem")
@@ -62,35 +64,38 @@ def test_the_environment_may_name_it_and_a_file_is_seen_from_the_settings(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("spool", "said"),
+    ("spool", "message"),
     [
-        ({"url": "/mnt/spool"}, "a spool is named as file:///path or s3://bucket/prefix"),
-        ({"url": "file://host/spool"}, "a spool is named as"),
-        ({"url": "s3://key:hush@bucket"}, "a spool is named as"),
-        ({"url": "s3://Bucket"}, "a spool is named as"),
-        ({"url": "s3://bucket", "endpoint": "store:9000"}, "named as https://host:9000"),
-        ({"url": "s3://bucket", "endpoint": "https://key:hush@store"}, "without its keys"),
+        ({"url": "/mnt/spool"}, "write a spool as file:///path or s3://bucket/prefix"),
+        ({"url": "file://host/spool"}, "write a spool as"),
+        ({"url": "s3://key:hush@bucket"}, "write a spool as"),
+        ({"url": "s3://Bucket"}, "write a spool as"),
+        (
+            {"url": "s3://bucket", "endpoint": "store:9000"},
+            "write an object store as https://host:9000",
+        ),
+        ({"url": "s3://bucket", "endpoint": "https://key:hush@store"}, "must not contain keys"),
         ({"url": "s3://bucket", "endpoint": "http://store:9000"}, "images could be read"),
-        ({"endpoint": "https://store:9000"}, "go with an s3:// url alone"),
+        ({"endpoint": "https://store:9000"}, "need an s3:// url"),
     ],
 )
-def test_a_mistake_says_what_is_right_and_repeats_no_key(
-    tmp_path: Path, spool: dict[str, str], said: str
+def test_an_error_shows_a_valid_value_and_repeats_no_key(
+    tmp_path: Path, spool: dict[str, str], message: str
 ) -> None:
     lines = "".join(f"\n  {name}: {value!r}" for name, value in spool.items())
     (tmp_path / "triage.yaml").write_text(f"spool:{lines}\n")
     with pytest.raises(ConfigurationError, match="triage.yaml, line") as error:
         load(tmp_path / "triage.yaml", {})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "hush" not in str(error.value)
 
 
-def test_without_tls_where_a_site_says_so() -> None:
+def test_plain_http_needs_without_tls_or_loopback() -> None:
     assert SpoolSettings(url="s3://bucket", endpoint="http://store:9000", without_tls=True).bucket
     assert SpoolSettings(url="s3://bucket", endpoint="http://127.0.0.1:9000").bucket
 
 
-def test_the_keys_of_an_object_store_stand_nowhere(tmp_path: Path) -> None:
+def test_the_keys_of_an_object_store_are_not_shown(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("[default]\naws_access_key_id = us\naws_secret_access_key = hush\n")
     chosen = settings(tmp_path, url="s3://bucket", endpoint="https://store", credentials=keys)
@@ -101,7 +106,7 @@ def test_the_keys_of_an_object_store_stand_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "hush", "[default]\naws_secret_access_key = hush\n"])
-def test_keys_that_cannot_be_read_are_told_without_their_words(
+def test_unreadable_credentials_are_an_error_without_their_content(
     tmp_path: Path, content: str | None
 ) -> None:
     keys = tmp_path / "keys"
@@ -113,7 +118,7 @@ def test_keys_that_cannot_be_read_are_told_without_their_words(
     assert "hush" not in str(error.value)
 
 
-def test_a_client_that_is_not_installed_is_named(
+def test_a_missing_s3_client_is_an_error_that_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "triage.store.bucket", None)
@@ -121,7 +126,7 @@ def test_a_client_that_is_not_installed_is_named(
         open_spool(settings(tmp_path, url="s3://bucket", endpoint="https://store"))
 
 
-def test_a_new_site_has_none_and_gets_none_by_a_check(tmp_path: Path) -> None:
+def test_a_check_makes_no_spool_on_a_new_site(tmp_path: Path) -> None:
     assert probe_spool(settings(tmp_path)).startswith("none yet")
     assert not (tmp_path / "state").exists()
     open_spool(settings(tmp_path))
@@ -129,7 +134,7 @@ def test_a_new_site_has_none_and_gets_none_by_a_check(tmp_path: Path) -> None:
     assert list((tmp_path / "state" / "spool" / "incoming").iterdir()) == []
 
 
-def test_a_file_system_without_hard_links_is_found_out(
+def test_a_file_system_without_hard_links_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def link(*_: object) -> None:
@@ -142,7 +147,7 @@ def test_a_file_system_without_hard_links_is_found_out(
     assert list((tmp_path / "share" / "spool" / "incoming").iterdir()) == []
 
 
-def test_a_link_that_replaces_what_is_there_is_found_out(
+def test_a_hard_link_that_replaces_a_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def copy(one: Path, other: Path) -> None:
@@ -156,10 +161,10 @@ def test_a_link_that_replaces_what_is_there_is_found_out(
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EROFS, errno.ENOSPC])
-def test_serve_starts_on_no_share_that_does_not_do_what_it_must(
+def test_serve_refuses_an_unusable_share_and_accepts_a_full_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """One that cannot link, or may not be written to; one that is full may have room again."""
+    """A share without links or write access is refused; a full one may get space again."""
 
     def link(*_: object) -> None:
         raise OSError(code, os.strerror(code))

@@ -41,7 +41,7 @@ def test_a_line_is_json_with_time_level_and_logger(capsys: pytest.CaptureFixture
     assert line["timestamp"].endswith("Z")
 
 
-def test_our_exceptions_are_logged_by_type_and_place_never_by_message(
+def test_an_exception_is_logged_by_type_and_place_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("json")
@@ -56,7 +56,7 @@ def test_our_exceptions_are_logged_by_type_and_place_never_by_message(
 
 
 @pytest.mark.parametrize("name", ["pynetdicom.events", "celery.worker", "kombu", "anything"])
-def test_a_library_s_exception_does_not_bring_its_message(
+def test_an_exception_logged_by_a_library_has_no_message(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     logs.configure("json")
@@ -69,7 +69,7 @@ def test_a_library_s_exception_does_not_bring_its_message(
     assert SECRET not in json.dumps(line)
 
 
-def test_pydicom_is_silent_because_its_warnings_quote_the_header(
+def test_warnings_of_pydicom_are_not_logged_because_they_quote_headers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("json")
@@ -77,7 +77,7 @@ def test_pydicom_is_silent_because_its_warnings_quote_the_header(
     assert not lines(capsys)
 
 
-def test_on_a_terminal_lines_are_made_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pretty_lines_are_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("pretty")
     structlog.get_logger("triage.test").info("assessed")
     shown = capsys.readouterr().err
@@ -85,7 +85,7 @@ def test_on_a_terminal_lines_are_made_for_reading(capsys: pytest.CaptureFixture[
     assert not shown.startswith("{")
 
 
-def test_a_library_s_warning_does_not_bring_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_library_s_warning_is_logged_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json")
     warnings.warn(f"Exception raised outside body: {SECRET}", RuntimeWarning, stacklevel=1)
     (line,) = lines(capsys)
@@ -93,7 +93,7 @@ def test_a_library_s_warning_does_not_bring_its_text(capsys: pytest.CaptureFixtu
     assert SECRET not in json.dumps(line)
 
 
-def test_the_last_words_of_a_thread_do_not_bring_its_message(
+def test_an_error_that_ends_a_thread_is_logged_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("json")

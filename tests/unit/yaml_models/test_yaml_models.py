@@ -23,7 +23,7 @@ def problems(text: str) -> list[str]:
     return str(error.value).splitlines()
 
 
-def test_each_mistake_is_named_with_file_line_and_field() -> None:
+def test_each_error_has_file_line_and_field() -> None:
     assert problems("name: a\ninner:\n  port: x\nmany:\n  - port: 1\n  - prot: 2\n") == [
         f"site.yaml, line 3: inner.port: {NO_INTEGER}",
         "site.yaml, line 6: many.1.port: is missing",
@@ -31,22 +31,22 @@ def test_each_mistake_is_named_with_file_line_and_field() -> None:
     ]
 
 
-def test_a_missing_field_is_named_at_the_line_of_its_part() -> None:
+def test_a_missing_field_is_reported_at_the_line_of_its_part() -> None:
     assert problems("inner:\n  port: 1\n") == ["site.yaml, line 1: name: is missing"]
 
 
-def test_a_key_that_stands_twice_is_an_error_not_a_silent_loss() -> None:
-    assert problems("name: a\nname: b\n") == ["site.yaml, line 2: name: stands here twice"]
+def test_a_repeated_key_is_an_error() -> None:
+    assert problems("name: a\nname: b\n") == ["site.yaml, line 2: name: is given twice"]
 
 
 @pytest.mark.parametrize("text", ["name: [", "name: a\n\tb: c", "{", "name: @x"])
-def test_what_is_no_yaml_is_named_with_its_line(text: str) -> None:
+def test_invalid_yaml_is_reported_with_its_line(text: str) -> None:
     assert "site.yaml, line" in problems(text)[0]
     assert "not YAML" in problems(text)[0]
 
 
 @pytest.mark.parametrize("text", ["- a", "just text", "42"])
-def test_a_document_of_another_kind_is_an_error(text: str) -> None:
+def test_a_document_that_is_no_mapping_is_an_error(text: str) -> None:
     assert problems(text)
 
 

@@ -33,7 +33,7 @@ def stopped_at(moment: object) -> None:
 def _break_at(folder: Path, name: str) -> None:
     """Break as often as is wished when a study was read."""
     wish = folder / "breaks"
-    if name == "Step.READ" and wish.exists() and (left := int(wish.read_text())):
+    if name == "CrashPoint.READ" and wish.exists() and (left := int(wish.read_text())):
         wish.write_text(str(left - 1))
         raise RuntimeError("broken on purpose")
 
