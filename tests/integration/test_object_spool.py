@@ -47,7 +47,7 @@ from resource import RUSAGE_SELF, getrusage
 from triage.config import Spool
 from triage.store.bucket import Bucket
 bucket = Bucket(Spool.model_validate_json(sys.argv[1]))
-bucket.ask()
+bucket.check_reachable()
 before = getrusage(RUSAGE_SELF).ru_maxrss
 assert bucket.put("large", Path(sys.argv[2]), sys.argv[3])
 bucket.read("large", lambda piece: None)
@@ -225,9 +225,9 @@ def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
         return complete(**{name: request[name] for name in request if name != "IfNoneMatch"})
 
     monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
-    with pytest.raises(ConfigurationError, match="overwrites what is there"):
+    with pytest.raises(ConfigurationError, match="overwrites existing objects"):
         bucket.try_out()
-    with pytest.raises(SpoolUnavailable, match="overwrites what is there"):
+    with pytest.raises(SpoolUnavailable, match="overwrites existing objects"):
         ObjectSpool(bucket, tmp_path).quarantine(b"damaged")
     assert server.keys(f"{prefix}/") == []
 

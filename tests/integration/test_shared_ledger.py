@@ -33,9 +33,11 @@ from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.runtime.clock import SystemClock
 from triage.store import database as database_module
-from triage.store import ledger_statements as rows
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger import SqlLedger
+from triage.store.ledger_statements.deliveries import end_delivery, open_delivery, store_product
+from triage.store.ledger_statements.instances import count_incident, record_instance
+from triage.store.ledger_statements.studies import find_study
 from triage.store.schema import studies
 
 T = TypeVar("T")
@@ -194,7 +196,7 @@ def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
     new = numbered_receipt("2.25.1", 9)
     study = overtaking(
         shared,
-        lambda connection: rows.record(connection, new, SOURCE, AT),
+        lambda connection: record_instance(connection, new, SOURCE, AT),
         lambda: shared.record(new, SOURCE),
     )
     assert (study.revision, study.instances) == (1, before + 1)
@@ -206,7 +208,7 @@ def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLe
     late = [ledgers.receipt(number=number) for number in (98, 99)]
     study = overtaking(
         shared,
-        lambda connection: rows.record(connection, late[0], SOURCE, AT),
+        lambda connection: record_instance(connection, late[0], SOURCE, AT),
         lambda: shared.record(late[1], SOURCE),
     )
     assert (study.revision, study.instances) == (2, closed.instances + 2)
@@ -216,7 +218,7 @@ def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> N
     study, (one, other) = assessed(shared, "pacs", "archive")
     overtaking(
         shared,
-        lambda connection: rows.end_delivery(connection, one, DeliveryState.DELIVERED, "", AT),
+        lambda connection: end_delivery(connection, one, DeliveryState.DELIVERED, "", AT),
         lambda: shared.delivered(other, ""),
     )
     ended = shared.study(study.study_uid, study.revision)
@@ -232,9 +234,9 @@ def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
     new = replace(old, sop_instance_uid="2.25.72")
 
     def finish_second(connection: Connection) -> None:
-        rows.find_study(connection, second.study_uid, second.revision)
-        rows.store_product(connection, second, new, AT)
-        rows.open_delivery(connection, second, new, "ris", AT)
+        find_study(connection, second.study_uid, second.revision)
+        store_product(connection, second, new, AT)
+        open_delivery(connection, second, new, "ris", AT)
 
     due = overtaking(
         shared,
@@ -247,7 +249,7 @@ def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
 def test_the_same_incident_twice_at_once_is_one_row(shared: SqlLedger) -> None:
     overtaking(
         shared,
-        lambda connection: rows.report_again(connection, "refused", "why", SOURCE, 1, AT),
+        lambda connection: count_incident(connection, "refused", "why", SOURCE, 1, AT),
         lambda: shared.report_again("refused", "why", SOURCE),
     )
     assert [each.times for each in shared.incidents()] == [2]
@@ -300,14 +302,14 @@ def test_what_never_comes_through_is_said(
 
     with pytest.raises(LedgerUnavailable):
         change(shared._database)
-    assert len(begun) == database_module.BEGUN_AT_MOST
+    assert len(begun) == database_module.ATTEMPTS
 
 
 def test_who_waits_too_long_for_another_is_told_so(
     shared: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = received(shared)
-    monkeypatch.setattr(database_module, "POSTGRES_PATIENCE", "-c lock_timeout=100ms")
+    monkeypatch.setattr(database_module, "POSTGRES_TIMEOUTS", "-c lock_timeout=100ms")
     other = Database(shared._database._engine.url.render_as_string(hide_password=False))
     mine = update(studies).values(attempts=7)
     with shared._database.writing() as connection:

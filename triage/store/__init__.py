@@ -1,1 +1,1 @@
-"""Where instances (spool) and states (ledger) are kept."""
+"""Persistent storage: the spool of instances, the ledger of states, and past cases."""

@@ -1,8 +1,8 @@
-"""Announcements of studies, in the database of the ledger.
+"""Announced studies in the ledger's database (`ports.Announcements`).
 
-Rule: each call is one transaction. UIDs are kept and nothing else: no name, no number of a patient.
-A PACS may announce everything that it has, of which little comes here; so what was not changed for
-KEPT_S is forgotten when something else is announced.
+Each call is one transaction. Only UIDs are stored, no name and no number of a patient. A PACS may
+announce every study that it has although few of them come here, so each `add` deletes announcements
+that have not changed for KEPT_S.
 """
 
 from collections.abc import Collection
@@ -15,11 +15,11 @@ from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import announced_instances, announcements, instances
 
-KEPT_S = 7 * 86_400.0  #: far longer than any study arrives
+KEPT_S = 7 * 86_400.0  #: far longer than any study takes to arrive
 
 
 class SqlAnnouncements:
-    """See `ports.Announcements`."""
+    """Announcements of studies, in the ledger's database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -33,23 +33,23 @@ class SqlAnnouncements:
     def add(
         self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
     ) -> bool:
-        """Remember a new announcement; False where its UID is known."""
+        """Store a new announcement. Returns False if its UID is already stored."""
         known = select(func.count()).where(announcements.c.uid == uid)
         at = self._clock.now()
         values = {"uid": uid, "study_uid": study_uid, "stage": stage, "at": at}
         with self._database.writing() as connection:
-            _forget_before(connection, at - KEPT_S)
+            _delete_before(connection, at - KEPT_S)
             if connection.scalar(known):
                 return False
             connection.execute(insert(announcements).values(values))
-            _remember(connection, uid, sop_instance_uids)
+            _insert_instances(connection, uid, sop_instance_uids)
             return True
 
     @retry_on_conflict
     def change(
         self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
     ) -> AnnouncementChange:
-        """Change an announcement that is in progress; None leaves what was said."""
+        """Change an announcement that is in progress; None leaves a value as it is."""
         mine = announcements.c.uid == uid
         values: dict[str, Any] = {"at": self._clock.now()}
         with self._database.writing() as connection:
@@ -62,21 +62,21 @@ class SqlAnnouncements:
                 values["stage"] = stage
             connection.execute(update(announcements).where(mine).values(values))
             if sop_instance_uids is not None:
-                gone = delete(announced_instances).where(announced_instances.c.uid == uid)
-                connection.execute(gone)
-                _remember(connection, uid, sop_instance_uids)
+                replaced = delete(announced_instances).where(announced_instances.c.uid == uid)
+                connection.execute(replaced)
+                _insert_instances(connection, uid, sop_instance_uids)
             return AnnouncementChange.DONE
 
     def of_study(self, study_uid: str) -> AnnouncedStudy | None:
-        """Return what is announced of a study, None where nothing is."""
+        """Return the sum of all announcements of a study, None if there are none."""
         mine = announcements.c.study_uid == study_uid
         stages = select(announcements.c.stage).where(mine)
         uid = announced_instances.c.sop_instance_uid
-        said = announcements.join(announced_instances)
-        come = (instances.c.sop_instance_uid == uid) & (instances.c.study_uid == study_uid)
+        listed = announcements.join(announced_instances)
+        received = (instances.c.sop_instance_uid == uid) & (instances.c.study_uid == study_uid)
         count = (
             select(func.count(distinct(uid)), func.count(distinct(instances.c.sop_instance_uid)))
-            .select_from(said.outerjoin(instances, come))
+            .select_from(listed.outerjoin(instances, received))
             .where(mine)
         )
         with self._database.reading() as connection:
@@ -92,14 +92,14 @@ class SqlAnnouncements:
         )
 
 
-def _forget_before(connection: Connection, at: float) -> None:
+def _delete_before(connection: Connection, at: float) -> None:
     old = announcements.c.at < at
     uids = select(announcements.c.uid).where(old)
     connection.execute(delete(announced_instances).where(announced_instances.c.uid.in_(uids)))
     connection.execute(delete(announcements).where(old))
 
 
-def _remember(connection: Connection, uid: str, sop_instance_uids: Collection[str]) -> None:
-    values = [{"uid": uid, "sop_instance_uid": each} for each in sorted(set(sop_instance_uids))]
+def _insert_instances(connection: Connection, uid: str, sop_instance_uids: Collection[str]) -> None:
+    values = [{"uid": uid, "sop_instance_uid": sop} for sop in sorted(set(sop_instance_uids))]
     if values:
         connection.execute(insert(announced_instances), values)

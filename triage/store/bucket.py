@@ -1,12 +1,12 @@
-"""A bucket of an S3-compatible object store, as far as the spool needs one.
+"""The operations on an S3-compatible bucket that the spool needs.
 
-Rule: nothing is ever overwritten, and nothing counts as written that the server has not compared
-with its SHA-256. Servers that know `If-None-Match` or `x-amz-checksum-sha256` no better than to
-ignore them are found out before the first instance is put there: see `try_out`.
+An object is never overwritten, and a write counts only if the server has compared the bytes with
+their SHA-256. A server that ignores `If-None-Match` or `x-amz-checksum-sha256` is detected before
+the first instance is written: see `try_out`.
 
-Whatever goes wrong is told in our words: SpoolUnavailable, SpoolFull, or FileNotFoundError for a key that
-is not there. After a request without an answer all others are refused for a few seconds, so that
-nobody waits in a queue for one time-out after the other; `ask` alone goes through.
+Every failure is raised as SpoolUnavailable, SpoolFull, or FileNotFoundError for a missing key.
+After a request without a response, all further requests fail at once for AWAY_S, so that callers do
+not wait for one timeout after the other; only `check_reachable` is sent.
 """
 
 import errno
@@ -30,7 +30,7 @@ from botocore.exceptions import (
     ClientError,
     ConfigNotFound,
     ConfigParseError,
-    ConnectionError,  # noqa: A004 - by this name the client has it
+    ConnectionError,  # noqa: A004 - the client's name for it
     FlexibleChecksumError,
     HTTPClientError,
 )
@@ -40,27 +40,27 @@ from triage.config import SpoolSettings as Settings
 from triage.domain.errors import ConfigurationError, SpoolFull, SpoolUnavailable
 from triage.domain.retention import StoredFile
 
-#: Bytes of a part; a larger file is sent in several, one of them in memory at a time.
+#: Bytes per part; a larger file is sent in several parts, one in memory at a time.
 PART = 16 << 20
-#: Bytes that are read at a time.
+#: Bytes per read.
 PIECE = 1 << 20
 ATTEMPTS = 2
 CONNECT_S = 3.0
 AWAY_S = 5.0
 CONNECTIONS = 64
-#: How often a write is tried that was disturbed by another one of the same key.
-DISTURBED = 5
-DISTURBED_S = 0.2
-DIGEST = "sha256"  #: the name of the digest in the metadata of an object
+#: Attempts of a write that conflicts with another write of the same key.
+CONFLICT_ATTEMPTS = 5
+CONFLICT_PAUSE_S = 0.2
+DIGEST = "sha256"  #: the metadata field of an object that holds its digest
 FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage"}
 UNANSWERED = (ConnectionError, HTTPClientError)
 NO_KEY = {"NoSuchKey", "404"}
-#: What a store answers that it cannot now, beside what begins with 5.
+#: Statuses of a temporary failure, in addition to 5xx.
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT}
 
 
 class Bucket:
-    """Objects by key, the prefix of the settings left out. Safe in any thread."""
+    """Objects by key, without the prefix of the settings. Thread-safe."""
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._name = settings.bucket or ""
@@ -75,89 +75,94 @@ class Bucket:
 
     @property
     def is_away(self) -> bool:
-        """Tell whether the last request went without an answer."""
+        """Whether the last request had no response."""
         return self._away_since is not None
 
-    def ask(self) -> None:
-        """Ask whether the bucket is there; raise SpoolUnavailable."""
-        with self._in_our_words():
+    def check_reachable(self) -> None:
+        """Send a request to the bucket; raise SpoolUnavailable if it fails."""
+        with self._translate_errors():
             self._client.head_bucket(Bucket=self._name)
 
     def put(self, key: str, path: Path, digest: str) -> bool:
-        """Write a file under a key that is free; return False where it is taken.
+        """Write a file under a new key. Returns False if the key exists.
 
         `digest` is the file's SHA-256 in hexadecimal.
         """
         self._refuse_while_away()
-        for _ in range(DISTURBED):
-            with self._in_our_words():
+        for _ in range(CONFLICT_ATTEMPTS):
+            with self._translate_errors():
                 try:
                     self._write(key, path, digest)
                 except ClientError as error:
                     status = _status(error)
                     if status == HTTPStatus.PRECONDITION_FAILED:
                         return False
-                    if status != HTTPStatus.CONFLICT:  # somebody writes the same at this moment
+                    if status != HTTPStatus.CONFLICT:  # a concurrent write of the same key
                         raise
                 else:
                     return True
-            time.sleep(DISTURBED_S)
-        raise SpoolUnavailable(f"{self} is busy with the same key: {key}")
+            time.sleep(CONFLICT_PAUSE_S)
+        raise SpoolUnavailable(f"{self} is busy with another write of the same key: {key}")
 
-    def digest(self, key: str) -> str:
-        """Return the SHA-256 that an object was written with; empty where it was not by us."""
+    def read_digest(self, key: str) -> str:
+        """Return the SHA-256 stored with an object; empty if this program did not write it."""
         self._refuse_while_away()
-        with self._in_our_words():
+        with self._translate_errors():
             head = self._client.head_object(**self._at(key))
             return str(head["Metadata"].get(DIGEST, ""))
 
-    def content(self, key: str) -> bytes:
-        """Return an object; raise OSError where it is not what was written."""
-        with self._opened(key) as body:
+    def read_bytes(self, key: str) -> bytes:
+        """Return an object; raise OSError if its checksum is wrong."""
+        with self._open(key) as body:
             return bytes(body.read())
 
     def read(self, key: str, take: Callable[[bytes], object]) -> None:
-        """Read an object in pieces; raise OSError where it is not what was written."""
-        with self._opened(key) as body:
+        """Pass an object to `take` in pieces; raise OSError if its checksum is wrong."""
+        with self._open(key) as body:
             while piece := body.read(PIECE):
                 take(piece)
 
     def remove(self, key: str) -> None:
-        """Remove an object, if it is there."""
+        """Remove an object if it exists."""
         self._refuse_while_away()
-        with self._in_our_words():
+        with self._translate_errors():
             self._client.delete_object(**self._at(key))
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin so."""
-        for each in self.objects(prefix):
-            yield each.path
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with a prefix."""
+        for stored in self.list_objects(prefix):
+            yield stored.path
 
-    def objects(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield what lies below the keys that begin so."""
+    def list_objects(self, prefix: str) -> Iterator[StoredFile]:
+        """Yield the objects whose keys begin with a prefix."""
         self._refuse_while_away()
-        with self._in_our_words():
+        with self._translate_errors():
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._name, Prefix=self._prefix + prefix):
-                for each in page.get("Contents", ()):
-                    key = each["Key"].removeprefix(self._prefix)
-                    yield StoredFile(key, each["Size"], each["LastModified"].timestamp())
+                for entry in page.get("Contents", ()):
+                    key = entry["Key"].removeprefix(self._prefix)
+                    yield StoredFile(key, entry["Size"], entry["LastModified"].timestamp())
 
-    def abandon(self, older_than_s: float) -> None:
-        """Give up what was begun so long ago and never became an object."""
+    def abort_uploads(self, older_than_s: float) -> None:
+        """Abort multipart uploads that were started so long ago and never completed."""
         self._refuse_while_away()
         limit = datetime.now(UTC) - timedelta(seconds=older_than_s)
-        with self._in_our_words():
+        with self._translate_errors():
             pages = self._client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
-                for each in page.get("Uploads", ()):
-                    if each["Initiated"] < limit:
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] < limit:
                         self._client.abort_multipart_upload(
-                            Bucket=self._name, Key=each["Key"], UploadId=each["UploadId"]
+                            Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or SpoolUnavailable with what fails."""
+        """Write, read and remove a probe object.
+
+        Raises:
+            ConfigurationError: the store ignores a header that the spool depends on.
+            SpoolUnavailable: the store does not answer or refuses the probe.
+        """
         key = f"probe-{uuid4().hex}"
         try:
             self._try_out(key)
@@ -167,30 +172,32 @@ class Bucket:
 
     def _try_out(self, key: str) -> None:
         one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
-        wrong = self._tried(lambda: self._put_object(key, b"one", two))
+        wrong = self._status_of(lambda: self._put_object(key, b"one", two))
         if wrong is None:
             raise ConfigurationError(
-                f"{self} takes what does not fit its checksum: it must know x-amz-checksum-sha256"
+                f"{self} accepts data that does not match its checksum: use an object store that "
+                "supports the header x-amz-checksum-sha256"
             )
         if wrong not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
             raise SpoolUnavailable(
-                f"{self} refused a probe with {wrong}: may this user write there?"
+                f"{self} refused a probe with {wrong}: may this user write to it?"
             )
-        if (refused := self._tried(lambda: self._put_object(key, b"one", one))) is not None:
+        if (refused := self._status_of(lambda: self._put_object(key, b"one", one))) is not None:
             raise SpoolUnavailable(f"{self} refused a probe with {refused}")
         others = (
             lambda: self._put_object(key, b"two", two),
             lambda: self._put_in_parts(key, BytesIO(b"two"), two),
         )
-        is_safe = all(self._tried(write) == HTTPStatus.PRECONDITION_FAILED for write in others)
-        if not is_safe or self.content(key) != b"one":
+        is_safe = all(self._status_of(write) == HTTPStatus.PRECONDITION_FAILED for write in others)
+        if not is_safe or self.read_bytes(key) != b"one":
             raise ConfigurationError(
-                f"{self} overwrites what is there: it must know the header If-None-Match"
+                f"{self} overwrites existing objects: use an object store that supports the "
+                "header If-None-Match"
             )
 
-    def _tried(self, write: Callable[[], None]) -> int | None:
-        """Write something; return None where it was taken, else the status."""
-        with self._in_our_words():
+    def _status_of(self, write: Callable[[], None]) -> int | None:
+        """Return the HTTP status of a refused write, None if it was accepted."""
+        with self._translate_errors():
             try:
                 write()
             except ClientError as error:
@@ -209,7 +216,7 @@ class Bucket:
             **self._at(key),
             Body=body,
             IfNoneMatch="*",
-            ChecksumSHA256=_in_base64(bytes.fromhex(digest)),
+            ChecksumSHA256=_to_base64(bytes.fromhex(digest)),
             Metadata={DIGEST: digest},
         )
 
@@ -223,27 +230,27 @@ class Bucket:
             self._client.complete_multipart_upload(
                 **upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
             )
-        except ClientError:  # without any answer, it is left to `abandon`
+        except ClientError:  # an upload without a response is left to `abort_uploads`
             with suppress(ClientError, BotoCoreError):
                 self._client.abort_multipart_upload(**upload)
             raise
 
     def _parts(self, file: BinaryIO, upload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Send a file in parts; yield what ends the upload."""
+        """Send a file in parts; yield the entries for the request that completes the upload."""
         number = 0
         while piece := file.read(PART):
             number += 1
-            checksum = _in_base64(hashlib.sha256(piece).digest())
-            taken = self._client.upload_part(
+            checksum = _to_base64(hashlib.sha256(piece).digest())
+            uploaded = self._client.upload_part(
                 **upload, PartNumber=number, Body=piece, ChecksumSHA256=checksum
             )
-            yield {"PartNumber": number, "ETag": taken["ETag"], "ChecksumSHA256": checksum}
+            yield {"PartNumber": number, "ETag": uploaded["ETag"], "ChecksumSHA256": checksum}
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[Any]:
+    def _open(self, key: str) -> Iterator[Any]:
         self._refuse_while_away()
         with (
-            self._in_our_words(),
+            self._translate_errors(),
             self._client.get_object(**self._at(key), ChecksumMode="ENABLED")["Body"] as body,
         ):
             yield body
@@ -257,25 +264,25 @@ class Bucket:
             raise SpoolUnavailable(f"{self} does not answer")
 
     @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
-        """Turn the client's errors into ours, and remember whether there was an answer."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise the client's errors as domain errors, and note whether there was a response."""
         try:
             yield
         except FlexibleChecksumError as error:
-            raise OSError(errno.EIO, "an object is not what was written") from error
+            raise OSError(errno.EIO, "the checksum of an object is wrong") from error
         except ClientError as error:
-            raise self._refused(error) from error
+            raise self._translate(error) from error
         except BotoCoreError as error:
             if not isinstance(error, UNANSWERED):
                 raise SpoolUnavailable(
-                    f"{self} cannot be asked ({type(error).__name__})"
+                    f"a request to {self} failed ({type(error).__name__})"
                 ) from error
             self._away_since = self._monotonic()
             raise SpoolUnavailable(f"{self} does not answer ({type(error).__name__})") from error
         else:
             self._away_since = None
 
-    def _refused(self, error: ClientError) -> Exception:
+    def _translate(self, error: ClientError) -> Exception:
         status, code = _status(error), str(error.response.get("Error", {}).get("Code", ""))
         if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
             return SpoolFull(f"no room left in {self}")
@@ -283,12 +290,12 @@ class Bucket:
         self._away_since = self._monotonic() if is_away else None
         is_of_key = error.operation_name in {"GetObject", "HeadObject"} and code in NO_KEY
         if status == HTTPStatus.NOT_FOUND and is_of_key:
-            return FileNotFoundError(errno.ENOENT, "it is not in the object store")
+            return FileNotFoundError(errno.ENOENT, "the object store has no such object")
         return SpoolUnavailable(f"{self} answers {code or status} to {error.operation_name}")
 
 
 def _client(settings: Settings) -> Any:
-    keys = {} if settings.credentials is None else _keys_in(settings.credentials)
+    keys = {} if settings.credentials is None else _read_keys(settings.credentials)
     if settings.ca is not None:
         _check_ca(settings.ca)
     try:
@@ -304,7 +311,7 @@ def _client(settings: Settings) -> Any:
                 max_pool_connections=CONNECTIONS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                # Other stores than that of AWS seldom have a host name for each bucket.
+                # Object stores other than AWS seldom have a host name per bucket.
                 s3={"addressing_style": "path" if settings.endpoint else "auto"},
             ),
             **keys,
@@ -314,17 +321,17 @@ def _client(settings: Settings) -> Any:
 
 
 def _check_ca(path: Path) -> None:
-    """Raise ConfigurationError now; the client would find out in the middle of an instance."""
+    """Raise ConfigurationError at the start; the client would fail on the first instance."""
     try:
         ssl.create_default_context(cafile=path)
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError(
-            f"spool.ca {path} cannot be read, or has no certificate (PEM) in it"
+            f"spool.ca {path} cannot be read or contains no PEM certificate"
         ) from None
 
 
-def _keys_in(path: Path) -> dict[str, str]:
-    """Return the keys of an AWS credentials file; its words never stand in an error."""
+def _read_keys(path: Path) -> dict[str, str]:
+    """Return the keys of an AWS credentials file; errors never quote its content."""
     try:
         default = raw_config_parse(str(path)).get("default", {})
         return {
@@ -333,7 +340,7 @@ def _keys_in(path: Path) -> dict[str, str]:
         }
     except (ConfigNotFound, ConfigParseError, KeyError, AttributeError):
         raise ConfigurationError(
-            f"spool.credentials {path} cannot be read, or has no section [default] with "
+            f"spool.credentials {path} cannot be read or has no section [default] with "
             "aws_access_key_id and aws_secret_access_key"
         ) from None
 
@@ -342,5 +349,5 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _in_base64(digest: bytes) -> str:
+def _to_base64(digest: bytes) -> str:
     return b64encode(digest).decode()

@@ -1,7 +1,7 @@
-"""A case as a row: its columns, and the conditions that a filter means in SQL.
+"""A case as a database row: its columns, and a case filter as SQL conditions.
 
-Rule: the case itself stands whole as JSON in `content`; the other columns are there to be asked.
-They are cut to their width: SQLite takes any text, PostgreSQL does not.
+`content` holds the whole case as JSON. The other columns exist for queries only; their values are
+cut to the column width, because SQLite accepts longer text and PostgreSQL does not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,20 +16,20 @@ CASE = TypeAdapter(Case)
 
 
 def case_values(case: Case) -> dict[str, str]:
-    """Return what a row says of a case."""
+    """Return the column values of a case."""
     return {
         "study_uid": case.study_uid,
         "patient": case.patient,
         "study_date": case.study_date[:DATE_MAX],
         "vendor": case.vendor[:VENDOR_MAX],
-        "found": _listed({*case.flagged, *case.confirmed}),
-        "confirmed": _listed(case.confirmed),
+        "found": _join_ids({*case.flagged, *case.confirmed}),
+        "confirmed": _join_ids(case.confirmed),
         "content": CASE.dump_json(case).decode(),
     }
 
 
 def filter_conditions(table: FromClause, where: Filter) -> Iterator[ColumnElement[bool]]:
-    """Yield what the rows of a table must meet."""
+    """Yield the SQL conditions of a filter on a table of cases."""
     columns = table.c
     if where.since:
         yield columns.study_date >= where.since
@@ -37,11 +37,11 @@ def filter_conditions(table: FromClause, where: Filter) -> Iterator[ColumnElemen
         yield and_(columns.study_date <= where.until, columns.study_date != "")
     if where.vendor:
         yield columns.vendor.contains(where.vendor.lower(), autoescape=True)
-    said = columns.confirmed if where.confirmed_only else columns.found
+    ids = columns.confirmed if where.confirmed_only else columns.found
     if where.finding:
-        yield said.contains(f"|{where.finding}|", autoescape=True)
+        yield ids.contains(f"|{where.finding}|", autoescape=True)
     elif where.confirmed_only:
-        yield said != ""
+        yield ids != ""
     if where.patient:
         yield columns.patient == where.patient
     if where.other_than:
@@ -49,9 +49,9 @@ def filter_conditions(table: FromClause, where: Filter) -> Iterator[ColumnElemen
 
 
 def is_dated_before(table: FromClause, date: str) -> ColumnElement[bool]:
-    """Return the condition of cases of a study from before a date; one without a date stays."""
+    """Return the condition "study date is before `date`"; cases without a date do not match."""
     return and_(table.c.study_date < date, table.c.study_date != "")
 
 
-def _listed(ids: Iterable[str]) -> str:
-    return "".join(f"|{each}|" for each in sorted(ids))
+def _join_ids(ids: Iterable[str]) -> str:
+    return "".join(f"|{finding_id}|" for finding_id in sorted(ids))

@@ -1,6 +1,6 @@
-"""Requests for storage commitment whose report is owed, in the database of the ledger.
+"""Storage commitment requests whose report is outstanding (`ports.CommitmentLedger`).
 
-Rule: a debt is a row, and goes when it is paid.
+Each request is one row in the ledger's database, deleted when its report was sent or given up.
 """
 
 import json
@@ -15,11 +15,11 @@ from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.schema import commitments, instances, studies
 
-AT_ONCE = 500  #: UIDs in one question to the database
+AT_ONCE = 500  #: UIDs per database query
 
 
 class SqlCommitments:
-    """See `ports.CommitmentLedger`."""
+    """Outstanding storage commitment reports, in the ledger's database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class SqlCommitments:
         references: Sequence[Reference],
         due_in_s: float,
     ) -> Commitment:
-        """Remember a request; the same one again is due anew."""
+        """Store a request; a repeated request replaces the earlier one."""
         key = (
             commitments.c.requestor == requestor,
             commitments.c.transaction_uid == transaction_uid,
@@ -45,51 +45,54 @@ class SqlCommitments:
         values = {
             "requestor": requestor,
             "transaction_uid": transaction_uid,
-            "content": json.dumps([astuple(each) for each in references]),
+            "content": json.dumps([astuple(reference) for reference in references]),
             "due_at": self._clock.now() + due_in_s,
         }
         with self._database.writing() as connection:
             connection.execute(delete(commitments).where(*key))
             connection.execute(insert(commitments).values(values))
-            return _commitment(connection.execute(select(commitments).where(*key)).one())
+            return _to_commitment(connection.execute(select(commitments).where(*key)).one())
 
     def due(self) -> Sequence[Commitment]:
-        """Return the requests that are to be reported now, the oldest first."""
+        """Return the requests to be reported now, oldest first."""
         query = select(commitments).where(commitments.c.due_at <= self._clock.now())
         with self._database.reading() as connection:
-            return [_commitment(row) for row in connection.execute(query.order_by("id"))]
+            return [_to_commitment(row) for row in connection.execute(query.order_by("id"))]
 
     @retry_on_conflict
     def reported(self, commitment_id: int) -> None:
-        """Forget a request: it was reported, or given up."""
+        """Delete a request whose report was sent or given up."""
         with self._database.writing() as connection:
             connection.execute(delete(commitments).where(commitments.c.id == commitment_id))
 
     @retry_on_conflict
     def wait(self, commitment_id: int, seconds: float) -> None:
-        """Count an attempt that failed; the next one comes after a while."""
+        """Count a failed attempt and postpone the next one."""
         later = {"due_at": self._clock.now() + seconds, "attempts": commitments.c.attempts + 1}
         changed = update(commitments).where(commitments.c.id == commitment_id).values(later)
         with self._database.writing() as connection:
             connection.execute(changed)
 
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
-        """Return what was received under SOP Instance UIDs, in whatever study, and stays."""
-        going = select(studies.c.study_uid).where(studies.c.pruning)
+        """Return the received instances by SOP Instance UID, in any study.
+
+        Studies whose images are being removed are left out.
+        """
+        pruning = select(studies.c.study_uid).where(studies.c.pruning)
         found: dict[str, list[ReceivedInstance]] = {}
         columns = (instances.c.sop_class_uid, instances.c.path, instances.c.digest)
         with self._database.reading() as connection:
             for start in range(0, len(uids), AT_ONCE):
-                some = uids[start : start + AT_ONCE]
+                batch = uids[start : start + AT_ONCE]
                 query = select(instances.c.sop_instance_uid, *columns)
-                query = query.where(instances.c.study_uid.not_in(going))
+                query = query.where(instances.c.study_uid.not_in(pruning))
                 for uid, *values in connection.execute(
-                    query.where(instances.c.sop_instance_uid.in_(some))
+                    query.where(instances.c.sop_instance_uid.in_(batch))
                 ):
                     found.setdefault(uid, []).append(ReceivedInstance(*values))
         return found
 
 
-def _commitment(row: Row[Any]) -> Commitment:
+def _to_commitment(row: Row[Any]) -> Commitment:
     references = tuple(Reference(*pair) for pair in json.loads(row.content))
     return Commitment(row.id, row.requestor, row.transaction_uid, references, row.attempts)

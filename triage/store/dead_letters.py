@@ -1,28 +1,28 @@
-"""Deliveries that were given up, in the database of the ledger.
+"""Dead letters: deliveries that were given up, in the ledger's database.
 
-Rule: a person alone takes one up again, and never one that its destination has taken. Nothing is
-assessed for it: the bytes that were made are sent, under the UIDs that they have. Where a later
-revision was made for the same destination, an earlier one is sent only when it is named: whoever
-shows the newest message would show the older one.
+Only a person takes up a delivery again, and never one that its destination has acknowledged.
+Nothing is assessed again: the stored bytes are sent under their existing UIDs. If a later revision
+was made for the same destination, an earlier one is sent only when it is named explicitly, because
+a receiver that shows the newest message would then show the older one.
 """
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
 
 from triage.domain.delivery import DeliveryState, GivenUp
 from triage.domain.study import Event, State
 from triage.ports.clock import Clock
-from triage.store import ledger_statements as rows
 from triage.store.database import Database, retry_on_conflict
+from triage.store.ledger_statements.studies import find_study, move_study
 from triage.store.schema import deliveries, products
 
-LOST = deliveries.c.state == DeliveryState.FAILED
+IS_GIVEN_UP = deliveries.c.state == DeliveryState.FAILED
 
 
 class SqlDeadLetters:
-    """What was given up, and how it is taken up again."""
+    """Deliveries that were given up, and their replay."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -35,10 +35,10 @@ class SqlDeadLetters:
     def count(self) -> int:
         """Return how many deliveries were given up."""
         with self._database.reading() as connection:
-            return connection.scalar(select(func.count()).where(LOST)) or 0
+            return connection.scalar(select(func.count()).where(IS_GIVEN_UP)) or 0
 
     def newest(self, count: int) -> Sequence[GivenUp]:
-        """Return those that were given up last, the newest first."""
+        """Return the deliveries that were given up last, newest first."""
         known = deliveries.c
         columns = (
             known.id,
@@ -50,7 +50,7 @@ class SqlDeadLetters:
             known.last_answer,
             known.changed_at,
         )
-        query = select(*columns).join_from(deliveries, products).where(LOST)
+        query = select(*columns).join_from(deliveries, products).where(IS_GIVEN_UP)
         query = query.order_by(known.changed_at.desc(), known.id.desc()).limit(count)
         with self._database.reading() as connection:
             return [GivenUp(*row) for row in connection.execute(query)]
@@ -59,52 +59,60 @@ class SqlDeadLetters:
     def replay(
         self, *, ids: Collection[int] = (), study_uid: str = "", destination: str = ""
     ) -> int:
-        """Make deliveries due again that were given up; return how many there were.
+        """Make given-up deliveries due again. Returns how many.
 
-        Those that are named, else all: of one study, to one destination, where that is given.
+        Selects the deliveries in `ids`; without ids all of them, or those of one study or to one
+        destination.
         """
-        where = [LOST, func.length(products.c.content) > 0]  # else it was removed by retention
-        if ids:
-            where.append(deliveries.c.id.in_(ids))
-        else:
-            where.append(~_is_outdated())
-        if study_uid:
-            where.append(deliveries.c.study_uid == study_uid)
-        if destination:
-            where.append(deliveries.c.destination == destination)
-        query = select(deliveries.c.id, deliveries.c.study_uid, deliveries.c.revision)
-        query = query.join_from(deliveries, products).where(*where)
         at = self._clock.now()
-        due = {
-            "state": DeliveryState.PENDING,
-            "attempts": 0,
-            "due_at": at,
-            "lease_until": 0.0,
-            "queued_at": 0.0,
-            "unreachable": False,
-            "unreachable_since": 0.0,
-            "changed_at": at,
-        }
-        again = update(deliveries).where(deliveries.c.id == bindparam("its_id"), LOST).values(due)
         with self._database.writing() as connection:
-            found = connection.execute(query).all()
+            found = connection.execute(_select_given_up(ids, study_uid, destination)).all()
             if found:
-                connection.execute(again, [{"its_id": row.id} for row in found])
+                _make_due(connection, [row.id for row in found], at)
             for study, revision in {(row.study_uid, row.revision) for row in found}:
-                known = rows.find_study(connection, study, revision)
+                known = find_study(connection, study, revision)
                 if known is not None and known.state is State.FAILED:
-                    rows.move(connection, known, Event.RESENT, "asked for by `replay`", at)
+                    move_study(connection, known, Event.RESENT, "requested with `replay`", at)
         return len(found)
 
 
-def _is_outdated() -> Any:
-    """Return the condition of deliveries whose place a later revision's took."""
-    later, said = deliveries.alias(), products.alias()
+def _select_given_up(ids: Collection[int], study_uid: str, destination: str) -> Any:
+    where = [IS_GIVEN_UP, func.length(products.c.content) > 0]  # 0: removed by retention
+    if ids:
+        where.append(deliveries.c.id.in_(ids))
+    else:
+        where.append(~_is_outdated())
+    if study_uid:
+        where.append(deliveries.c.study_uid == study_uid)
+    if destination:
+        where.append(deliveries.c.destination == destination)
+    query = select(deliveries.c.id, deliveries.c.study_uid, deliveries.c.revision)
+    return query.join_from(deliveries, products).where(*where)
+
+
+def _make_due(connection: Connection, ids: Collection[int], at: float) -> None:
+    due = {
+        "state": DeliveryState.PENDING,
+        "attempts": 0,
+        "due_at": at,
+        "lease_until": 0.0,
+        "queued_at": 0.0,
+        "unreachable": False,
+        "unreachable_since": 0.0,
+        "changed_at": at,
+    }
+    again = update(deliveries).where(deliveries.c.id == bindparam("its_id"), IS_GIVEN_UP)
+    connection.execute(again.values(due), [{"its_id": delivery_id} for delivery_id in ids])
+
+
+def _is_outdated() -> ColumnElement[bool]:
+    """Return the condition "a later revision has the same product for the same destination"."""
+    later, later_product = deliveries.alias(), products.alias()
     same = (
         later.c.study_uid == deliveries.c.study_uid,
         later.c.destination == deliveries.c.destination,
         later.c.revision > deliveries.c.revision,
-        later.c.sop_instance_uid == said.c.sop_instance_uid,
-        said.c.kind == products.c.kind,
+        later.c.sop_instance_uid == later_product.c.sop_instance_uid,
+        later_product.c.kind == products.c.kind,
     )
     return exists().where(*same)

@@ -1,13 +1,13 @@
-"""Where pulled studies go: into a folder, or on to the intake.
+"""Download targets of retrieved studies: a folder, or the intake.
 
-    FOLDER/<Study UID>/<SOP Instance UID>.dcm            whole studies
-    FOLDER/.pulling/<Study UID>/<SOP Instance UID>.dcm   a study that is being fetched
+    FOLDER/<Study UID>/<SOP Instance UID>.dcm            complete studies
+    FOLDER/.pulling/<Study UID>/<SOP Instance UID>.dcm   a study that is being retrieved
     FOLDER/.pulling/<random>                             an instance that is being written
-    FOLDER/.pulling/lock                                 held by the pull that is at work
+    FOLDER/.pulling/lock                                 held by the running `triage pull`
 
-Rule: the name is the record. A study's folder gets its name by one rename when it is whole and lies
-durably on disk; there is no other list of what was done, so none that could contradict it. Both
-names come from UIDs that were checked. Whatever lies below .pulling is fetched anew.
+A study's folder gets its final name by one rename, after all files are complete and durable. There
+is no separate list of retrieved studies that could contradict the folders. File and folder names
+are UIDs that were validated. Everything below .pulling is retrieved again after a crash.
 """
 
 import os
@@ -37,22 +37,22 @@ LOCK = "lock"
 
 
 class FolderDownload:
-    """See `ports.Desk`."""
+    """One study being retrieved into a folder (`ports.StudyDownload`)."""
 
     def __init__(
         self,
         study_uid: str,
         folder: Path,
         turn: Callable[[], None],
-        hand_on: Callable[[Path], None],
+        complete: Callable[[Path], None],
     ) -> None:
-        if not is_uid(study_uid):  # before it becomes a path, whoever asks
-            raise ValueError("a study is named by what is no UID")
+        if not is_uid(study_uid):  # it becomes part of a path
+            raise ValueError("not a Study Instance UID")
         self._study_uid = study_uid
         self._folder = folder / study_uid
-        self._turn = turn
-        self._hand_on = hand_on
-        self._kept: set[str] = set()
+        self._wait_turn = turn
+        self._complete = complete
+        self._uids: set[str] = set()
         self.refused: Counter[str] = Counter()
         self.full: OutOfResources | None = None
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -61,23 +61,28 @@ class FolderDownload:
 
     @property
     def instances(self) -> int:
-        """How many different instances lie here."""
-        return len(self._kept)
+        """The number of different instances stored so far."""
+        return len(self._uids)
 
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
-        """Keep an instance of this study under its name; the same UID again changes nothing."""
-        self._turn()
+        """Store an instance of this study; a UID that is already stored changes nothing.
+
+        Raises:
+            InstanceRefused: the instance is damaged or of another study.
+            OutOfResources: there is no free space.
+        """
+        self._wait_turn()
         with (
-            self._noted(),
+            self._count_refusals(),
             translate_disk_full(),
             LocalStagedFile(self._folder.parent / uuid4().hex) as aside,
         ):
             for piece in pieces:
                 aside.write(piece)
             aside.close()
-            self._name(aside.path, announced_uid)
+            self._check_and_name(aside.path, announced_uid)
 
-    def _name(self, path: Path, announced_uid: str | None) -> None:
+    def _check_and_name(self, path: Path, announced_uid: str | None) -> None:
         if not path.stat().st_size:
             raise DamagedInstance("an empty file")
         identity = read_identity_of(path)
@@ -85,14 +90,14 @@ class FolderDownload:
             raise MismatchedInstance("an instance of another study")
         if announced_uid not in {None, identity.sop_instance_uid}:
             raise MismatchedInstance("another SOP Instance UID than its command")
-        if identity.sop_instance_uid not in self._kept:
+        if identity.sop_instance_uid not in self._uids:
             path.rename(self._folder / f"{identity.sop_instance_uid}.dcm")
-            self._kept.add(identity.sop_instance_uid)
+            self._uids.add(identity.sop_instance_uid)
 
     def finish(self) -> None:
-        """Hand the whole study on."""
+        """Hand over the complete study."""
         fsync_folder(self._folder)
-        self._hand_on(self._folder)
+        self._complete(self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +106,7 @@ class FolderDownload:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def _noted(self) -> Iterator[None]:
+    def _count_refusals(self) -> Iterator[None]:
         try:
             yield
         except OutOfResources as error:
@@ -113,26 +118,26 @@ class FolderDownload:
 
 
 class FolderDownloadTarget:
-    """See `ports.Shelf`: a folder that `triage index` takes."""
+    """A folder of complete studies, readable by `triage index` (`ports.DownloadTarget`)."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._working = root / WORKING
 
     def instances(self, study_uid: str) -> int:
-        """Return how many instances of a whole study are there."""
+        """Return how many instances of a complete study are stored; 0 if it is not stored."""
         return sum(1 for _ in (self._root / study_uid).glob("*.dcm"))
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDownload:
-        """Begin a study anew."""
+        """Start retrieving a study from the beginning."""
         return FolderDownload(study_uid, self._working, turn, self._place)
 
     def _place(self, folder: Path) -> None:
-        """Give a whole study its name; one that has grown in the archive gets its further files."""
+        """Move a complete study to its final folder, or add its new files to an earlier copy."""
         final = self._root / folder.name
         if not final.exists():
             folder.rename(final)
-        else:  # each file is whole; until the last has come the archive has more, and is asked
+        else:  # after a crash here the archive still has more instances, so it is asked again
             for path in folder.iterdir():
                 path.replace(final / path.name)
             fsync_folder(final)
@@ -140,10 +145,10 @@ class FolderDownloadTarget:
 
 
 class IntakeDownloadTarget:
-    """See `ports.Shelf`: whole studies go on to the intake, which keeps its own account of them.
+    """Passes complete studies to the intake, which records them (`ports.DownloadTarget`).
 
-    `check_room` raises BackpressureActive for a study that there is no room for now. It is asked before a
-    study is begun and not again: half a study would be assessed as if it were whole.
+    `check_room` raises BackpressureActive while no further study is accepted. It is called only
+    before a study is started: half a study would be assessed as if it were complete.
     """
 
     def __init__(
@@ -159,30 +164,37 @@ class IntakeDownloadTarget:
         self._check_room = check_room
 
     def instances(self, study_uid: str) -> int:
-        """Return how many instances of a study the intake has."""
+        """Return how many instances of a study the intake has recorded."""
         return self._known(study_uid)
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> FolderDownload:
-        """Begin a study anew; raise BackpressureActive while there is no room for it."""
+        """Start retrieving a study; raise BackpressureActive while none is accepted."""
         self._check_room(study_uid)
-        return FolderDownload(study_uid, self._working, turn, self._pass_on)
+        return FolderDownload(study_uid, self._working, turn, self._accept_all)
 
-    def _pass_on(self, folder: Path) -> None:
+    def _accept_all(self, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
             self._accept(path)
 
 
 @contextmanager
 def lock_download_folder(root: Path) -> Iterator[None]:
-    """Hold a folder for one pull, and sweep what another left; raise ConfigurationError."""
+    """Lock a download folder for one pull, and remove what an interrupted pull left.
+
+    Raises:
+        ConfigurationError: the folder is not writable.
+        CommandFailed: another pull uses the folder.
+    """
     working = root / WORKING
     try:
         working.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         held = acquire_lock(working / LOCK)
     except OSError as error:
-        raise ConfigurationError(f"{root} cannot be written to: {error.strerror}") from None
+        raise ConfigurationError(f"{root} is not writable: {error.strerror}") from None
     if held is None:
-        raise CommandFailed(f"another pull works on {root}: let it end, or choose another")
+        raise CommandFailed(
+            f"another pull uses {root}: wait until it ends, or choose another folder"
+        )
     try:
         _sweep(working)
         yield

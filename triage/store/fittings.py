@@ -1,8 +1,8 @@
-"""What was fitted from examples, kept in the ledger's database.
+"""Findings fitted from example cases, in the ledger's database.
 
-Rule: the mean of one example is that example; so what was fitted from a patient's case goes when
-the patient is forgotten, and leaves nothing in the files; of the log of a server on PostgreSQL
-see `vector_library`.
+A finding fitted from one example reveals that example (its mean is the example). So `forget`
+removes every fitting in which a patient's case took part, also from the database files. For the
+log files of a PostgreSQL server see `vector_library`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from triage.store.database import Database, lock_until_commit, retry_on_conflict
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import fittings
 
-FITTINGS = "fittings"  #: what one at a time adds to, or takes from
+FITTINGS = "fittings"  #: the lock that serialises adding and removing
 
 
 class SqlFittings:
@@ -26,66 +26,67 @@ class SqlFittings:
 
     @retry_on_conflict
     def keep(self, bundle: str, fitted: Fitted, patients: Collection[str]) -> None:
-        """Keep what was fitted from the cases of these patients, in place of what there was.
+        """Store a finding fitted from these patients' cases, replacing an earlier fit.
 
-        Raises ConfigurationError where one of them was forgotten meanwhile.
+        Raises:
+            ConfigurationError: if one of the patients was forgotten in the meantime.
         """
         with self._database.writing() as connection:
-            lock_until_commit(connection, FITTINGS)  # `forget` must see it, or be seen
+            lock_until_commit(connection, FITTINGS)  # a concurrent `forget` runs before or after
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
-                    f"finding {fitted.finding}: an example is of a patient who was forgotten;"
-                    " take it out"
+                    f"finding {fitted.finding}: an example is a case of a patient who was"
+                    " forgotten. Remove this example from the findings file"
                 )
-            connection.execute(delete(fittings).where(*_of(bundle, fitted.finding)))
+            connection.execute(delete(fittings).where(*_is_fitting(bundle, fitted.finding)))
             connection.execute(
                 insert(fittings).values(
                     bundle=bundle,
                     finding=fitted.finding,
-                    patients="".join(f"|{each}|" for each in sorted({*patients})),
+                    patients="".join(f"|{patient}|" for patient in sorted({*patients})),
                     content=fitted.model_dump_json(),
                 )
             )
 
     def of_bundle(self, bundle: str) -> Mapping[str, Fitted]:
-        """Return what was fitted for a bundle, by finding's id."""
+        """Return the fitted findings of a bundle by finding id."""
         with self._database.reading() as connection:
             query = select(fittings).where(fittings.c.bundle == bundle)
             return {
-                each.finding: Fitted.model_validate_json(each.content)
-                for each in connection.execute(query)
+                row.finding: Fitted.model_validate_json(row.content)
+                for row in connection.execute(query)
             }
 
     @retry_on_conflict
     def drop(self, bundle: str, finding: str) -> bool:
-        """Remove what was fitted for a finding; tell whether there was anything."""
+        """Remove a fitted finding. Returns whether it existed."""
         with self._database.writing() as connection:
-            gone = connection.execute(delete(fittings).where(*_of(bundle, finding)))
-            return gone.rowcount > 0
+            removed = connection.execute(delete(fittings).where(*_is_fitting(bundle, finding)))
+            return removed.rowcount > 0
 
     @retry_on_conflict
     def forget(self, patient: str) -> Sequence[str]:
-        """Remove all that was fitted from a patient's cases; return the findings' ids."""
+        """Remove every finding fitted from a patient's cases. Returns the finding ids."""
         theirs = fittings.c.patients.contains(f"|{patient}|", autoescape=True)
         with self._database.writing() as connection:
             lock_until_commit(connection, FITTINGS)
             remember_forgotten(connection, patient)
             ids = connection.scalars(select(fittings.c.finding).where(theirs)).all()
             connection.execute(delete(fittings).where(theirs))
-            _write_anew(connection)
+            _rewrite_table(connection)
         self._database.shred()
         return sorted({*ids})
 
 
-def _write_anew(connection: Connection) -> None:
-    """Write the table without what was removed; SQLite overwrites that as it goes.
+def _rewrite_table(connection: Connection) -> None:
+    """Rewrite the table's files on PostgreSQL; SQLite overwrites deleted rows itself.
 
-    A type that is computed, even if to the same, has it written anew (ALTER TABLE, Notes).
+    A type that is computed, even if to the same, rewrites the table (ALTER TABLE, Notes).
     """
     if connection.dialect.name == "postgresql":
         computed = "ALTER content TYPE text USING content || ''"
         connection.exec_driver_sql(f"ALTER TABLE {fittings.name} {computed}")
 
 
-def _of(bundle: str, finding: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _is_fitting(bundle: str, finding: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return fittings.c.bundle == bundle, fittings.c.finding == finding

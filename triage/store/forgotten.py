@@ -1,7 +1,7 @@
-"""Patients who were forgotten: what is kept of theirs afterwards would undo it.
+"""Patients whose data was removed on request and must not be stored again.
 
-Rule: asked within the transaction that would keep something. What is kept to know them by is a
-digest of their key in the library, which leads back to nobody.
+Both functions run inside the transaction that stores or removes data. Only a digest of the
+patient's library key is kept, from which the patient cannot be identified.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from triage.store.schema import forgotten
 
 
 def remember_forgotten(connection: Connection, patient: str) -> None:
-    """Keep a patient out from now on."""
+    """Exclude a patient from storage from now on."""
     connection.execute(delete(forgotten).where(forgotten.c.patient == _digest(patient)))
     connection.execute(insert(forgotten).values(patient=_digest(patient)))
 
 
 def is_forgotten(connection: Connection, patients: Collection[str]) -> bool:
-    """Tell whether any of these patients was forgotten."""
+    """Return whether any of these patients was removed on request."""
     query = select(forgotten.c.patient).where(forgotten.c.patient.in_(map(_digest, patients)))
     return connection.scalar(query.limit(1)) is not None
 

@@ -1,8 +1,9 @@
-"""The ledger on SQLAlchemy.
+"""The ledger on SQLAlchemy (`ports.Ledger`).
 
-Rule: every public method is one transaction, made of the steps in `rows`. What a writing one has
-read still holds when it writes (`database`): that is the compare-and-set behind "nothing twice".
-Where a server finds that two came in each other's way, one of them begins anew.
+Every public method is one transaction, built from the steps in `ledger_statements`. Values that a
+writing transaction has read stay valid until it ends (see `database`), so each change is a
+compare-and-set and nothing happens twice. If the server reports a conflict between two
+transactions, one of them is repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,32 +21,57 @@ from triage.domain.errors import StudyBeingRemoved
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
-from triage.store import ledger_statements as rows
 from triage.store.database import Database, retry_on_conflict
+from triage.store.ledger_statements.deliveries import (
+    end_delivery,
+    end_study,
+    find_deliveries,
+    find_outages,
+    find_products,
+    is_due,
+    is_overtaken,
+    open_delivery,
+    store_product,
+    supersede_earlier_messages,
+    supersede_others,
+    unreachable_since,
+    update_delivery,
+)
+from triage.store.ledger_statements.instances import count_incident, record_instance
+from triage.store.ledger_statements.studies import (
+    find_study,
+    has_passed,
+    is_revision,
+    is_unsent,
+    lock_revisions,
+    move_study,
+    to_revision,
+    update_study,
+)
 from triage.store.schema import deliveries, history, incidents, instances, studies
 
 
 @dataclass
 class _Arrival:
-    """An instance that is to be recorded, and then the revision that has it."""
+    """An instance to be recorded, and then the result."""
 
     receipt: Receipt
     source: Source
-    study: StudyRevision | None = None
-    refused: StudyBeingRemoved | None = None
+    study: StudyRevision | None = None  #: the revision that has the instance
+    refused: StudyBeingRemoved | None = None  #: why the instance was not recorded
 
 
-def _study_of(arrival: _Arrival) -> str:
+def _study_uid_of(arrival: _Arrival) -> str:
     return arrival.receipt.identity.study_uid
 
 
 class SqlLedger:
-    """See `ports.Ledger`."""
+    """The ledger in a SQLite or PostgreSQL database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._record_together = BatchedCall(self._record_all)
+        self._record_batched = BatchedCall(self._record_all)
 
     @classmethod
     def in_folder(cls, state_dir: Path, clock: Clock) -> "SqlLedger":
@@ -54,12 +80,12 @@ class SqlLedger:
 
     @classmethod
     def database_in(cls, state_dir: Path) -> Database:
-        """Open the database of the embedded ledger, which holds the cases too."""
+        """Open the database of the embedded ledger, which also holds the cases."""
         return Database(f"sqlite:///{cls.path_in(state_dir)}")
 
     @staticmethod
     def path_in(state_dir: Path) -> Path:
-        """Return where the embedded ledger of a state folder lies."""
+        """Return the path of the embedded ledger in a state folder."""
         return state_dir / "ledger.sqlite"
 
     def close(self) -> None:
@@ -69,29 +95,33 @@ class SqlLedger:
     # -- intake
 
     def record(self, receipt: Receipt, source: Source) -> StudyRevision:
-        """Remember an instance; it opens a study, joins it, or opens its next revision."""
+        """Record an instance: it opens a study, joins it, or opens its next revision.
+
+        Raises:
+            StudyBeingRemoved: while the study's images are being removed.
+        """
         arrival = _Arrival(receipt, source)
-        self._record_together(arrival)
+        self._record_batched(arrival)
         if arrival.refused is not None:
             raise arrival.refused
-        assert arrival.study is not None  # noqa: S101 - or it would have raised
+        assert arrival.study is not None  # noqa: S101 - the batch sets one of the two
         return arrival.study
 
     @retry_on_conflict
     def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
-        """Remember what arrived at the same moment in one transaction."""
+        """Record the instances that arrived at the same time in one transaction."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            # Studies are locked in one order, or two receivers would wait for each other.
-            for arrival in sorted(arrivals, key=_study_of):
+            # All receivers lock studies in the same order, otherwise two could deadlock.
+            for arrival in sorted(arrivals, key=_study_uid_of):
                 try:
-                    arrival.study = rows.record(connection, arrival.receipt, arrival.source, at)
-                except StudyBeingRemoved as error:  # which is no matter of the others
+                    arrival.study = record_instance(connection, arrival.receipt, arrival.source, at)
+                except StudyBeingRemoved as error:  # concerns this instance only
                     arrival.refused = error
 
     @retry_on_conflict
     def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
-        """Remember an incident."""
+        """Add an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
         origin = {"calling_ae": source.calling_ae[:16], "address": source.address}
         with self._database.writing() as connection:
@@ -101,10 +131,10 @@ class SqlLedger:
     def report_again(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
-        """Remember that the same happened again: one incident a day, with how often."""
+        """Count a repeated incident on one row a day."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            rows.report_again(connection, kind, detail, source, times, at, path)
+            count_incident(connection, kind, detail, source, times, at, path)
 
     def known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
@@ -112,46 +142,46 @@ class SqlLedger:
             return set(connection.scalars(select(instances.c.path)))
 
     def knows(self, study_uid: str) -> bool:
-        """Tell whether anything of a study has come."""
+        """Return whether any instance of a study was ever received."""
         known = select(exists().where(studies.c.study_uid == study_uid))
         with self._database.reading() as connection:
             return bool(connection.scalar(known))
 
     def waiting_studies(self) -> int:
-        """Return how many revisions arrive, or wait for a worker."""
+        """Return how many revisions are arriving or waiting for a worker."""
         waiting = studies.c.state.in_((State.RECEIVING, State.READY))
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(waiting)) or 0
 
     def census(self) -> Census:
-        """Return how many studies and deliveries are in each state, and since when one waits."""
+        """Return the counts of studies and deliveries by state, and the oldest waiting time."""
         by_state = [
             select(table.c.state, func.count()).group_by(table.c.state)
             for table in (studies, deliveries)
         ]
         since = select(func.min(studies.c.last_instance_at)).where(studies.c.state == State.READY)
         with self._database.reading() as connection:
-            of_studies, of_deliveries = (connection.execute(query).all() for query in by_state)
+            by_study, by_delivery = (connection.execute(query).all() for query in by_state)
             return Census(
-                {State(state): count for state, count in of_studies},
-                {DeliveryState(state): count for state, count in of_deliveries},
+                {State(state): count for state, count in by_study},
+                {DeliveryState(state): count for state, count in by_delivery},
                 connection.scalar(since),
             )
 
     # -- studies
 
     def study(self, study_uid: str, revision: int) -> StudyRevision | None:
-        """Return one revision of a study."""
+        """Return one revision of a study, None if it does not exist."""
         with self._database.reading() as connection:
-            return rows.find_study(connection, study_uid, revision)
+            return find_study(connection, study_uid, revision)
 
     def studies(self, *states: State) -> Sequence[StudyRevision]:
-        """Return the revisions in these states, oldest first."""
+        """Return the revisions in these states (default: all), oldest first."""
         query = select(studies).order_by(studies.c.first_instance_at, studies.c.revision)
         if states:
             query = query.where(studies.c.state.in_(states))
         with self._database.reading() as connection:
-            return [rows.revision_of(row) for row in connection.execute(query)]
+            return [to_revision(row) for row in connection.execute(query)]
 
     def paths(self, study_uid: str, revision: int) -> Sequence[str]:
         """Return the spool paths of every instance of a revision, sorted."""
@@ -162,32 +192,32 @@ class SqlLedger:
             return sorted(connection.scalars(query))
 
     def stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
-        """Return the images by series and place, where they say of how many they are."""
-        said = func.max(instances.c.cardiac_images)
+        """Return the image counts by series and slice, where the images announce a total."""
+        announced = func.max(instances.c.cardiac_images)
         query = (
-            select(func.count(), said)
+            select(func.count(), announced)
             .where(instances.c.study_uid == study_uid, instances.c.revision <= revision)
             .group_by(instances.c.series_uid, instances.c.place)
-            .having(said > 0)
+            .having(announced > 0)
         )
         with self._database.reading() as connection:
             return [StackCount(images, expected) for images, expected in connection.execute(query)]
 
     def removed_instances(self, study_uid: str) -> int:
-        """Return how many instances a study had whose images were removed; 0: none were."""
+        """Return how many instances a study had before retention removed them; 0 if none."""
         most = select(func.max(studies.c.instances)).where(studies.c.pruned_at > 0)
         with self._database.reading() as connection:
             return connection.scalar(most.where(studies.c.study_uid == study_uid)) or 0
 
     def sources(self, study_uid: str, revision: int) -> set[str]:
-        """Return the calling AE titles that instances of a revision came from."""
+        """Return the calling AE titles that sent instances of a revision."""
         query = select(instances.c.calling_ae).distinct()
         mine = (instances.c.study_uid == study_uid, instances.c.revision <= revision)
         with self._database.reading() as connection:
             return set(connection.scalars(query.where(*mine)))
 
     def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
-        """Return how many instances of each SOP class a revision has first, by who sent them."""
+        """Return the counts of a revision's new instances by sender and SOP class."""
         key = (instances.c.calling_ae, instances.c.address, instances.c.sop_class_uid)
         mine = (instances.c.study_uid == study_uid, instances.c.revision == revision)
         query = select(*key, func.count()).where(*mine).group_by(*key).order_by(*key)
@@ -198,7 +228,7 @@ class SqlLedger:
         return found
 
     def history(self, study_uid: str) -> Sequence[Row[Any]]:
-        """Return what happened to a study: rows of at, revision, event, state, reason."""
+        """Return a study's history: rows of at, revision, event, state, reason."""
         query = select(history).where(history.c.study_uid == study_uid).order_by(history.c.id)
         with self._database.reading() as connection:
             return connection.execute(query).all()
@@ -206,7 +236,7 @@ class SqlLedger:
     def incidents(
         self, newest: int = 10, of: Collection[str] = (), but: Collection[str] = ()
     ) -> Sequence[Row[Any]]:
-        """Return the newest incidents, newest first: of some kinds alone, or of all but some."""
+        """Return the newest incidents, newest first; only kinds in `of`, without kinds in `but`."""
         query = select(incidents).order_by(incidents.c.at.desc(), incidents.c.id.desc())
         if of:
             query = query.where(incidents.c.kind.in_(of))
@@ -223,27 +253,29 @@ class SqlLedger:
         holder: str | None = None,
         again_in_s: float = 0.0,
     ) -> bool:
-        """Apply an event, if it is possible and nothing arrived since `study` was read."""
+        """Apply an event if it is possible and no instance arrived since `study` was read."""
         with self._database.writing() as connection:
-            now = rows.find_study(connection, study.study_uid, study.revision)
+            now = find_study(connection, study.study_uid, study.revision)
             if now is None or now.last_instance_at != study.last_instance_at:
                 return False
             if holder not in {None, now.holder}:
                 return False
             at = self._clock.now()
-            if not rows.move(connection, now, event, reason, at):
+            if not move_study(connection, now, event, reason, at):
                 return False
-            due = rows.update_study(now.study_uid, now.revision).values(due_at=at + again_in_s)
+            due = update_study(now.study_uid, now.revision).values(due_at=at + again_in_s)
             connection.execute(due)
             return True
 
     @retry_on_conflict
     def cut_off(self, study: StudyRevision, reason: str) -> bool:
-        """Judge a study complete although it grows."""
+        """Judge a study complete although instances still arrive."""
         with self._database.writing() as connection:
-            now = rows.find_study(connection, study.study_uid, study.revision)
+            now = find_study(connection, study.study_uid, study.revision)
             at = self._clock.now()
-            return now is not None and rows.move(connection, now, Event.JUDGED_COMPLETE, reason, at)
+            return now is not None and move_study(
+                connection, now, Event.JUDGED_COMPLETE, reason, at
+            )
 
     # -- leases
 
@@ -251,38 +283,38 @@ class SqlLedger:
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
-        """Take a READY revision for `holder` until the lease ends."""
+        """Lease a READY revision to `holder`. Returns None if it is not READY."""
         at = self._clock.now()
         with self._database.writing() as connection:
-            study = rows.find_study(connection, study_uid, revision)
-            if study is None or not rows.move(connection, study, Event.CLAIMED, f"by {holder}", at):
+            study = find_study(connection, study_uid, revision)
+            if study is None or not move_study(
+                connection, study, Event.CLAIMED, f"by {holder}", at
+            ):
                 return None
-            taken = {
+            lease = {
                 "holder": holder,
                 "lease_until": at + lease_s,
                 "attempts": studies.c.attempts + 1,
             }
-            connection.execute(rows.update_study(study_uid, revision).values(taken))
-            return rows.find_study(connection, study_uid, revision)
+            connection.execute(update_study(study_uid, revision).values(lease))
+            return find_study(connection, study_uid, revision)
 
     @retry_on_conflict
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
-        """Extend the lease of `holder`."""
-        renewed = rows.update_study(study_uid, revision).values(
-            lease_until=self._clock.now() + lease_s
-        )
+        """Extend the lease of `holder`. Returns False if the lease was lost."""
+        renewed = update_study(study_uid, revision).values(lease_until=self._clock.now() + lease_s)
         mine = (studies.c.holder == holder, studies.c.state == State.ASSESSING)
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*mine)).rowcount == 1
 
     def expired(self) -> Sequence[StudyRevision]:
-        """Return the ASSESSING revisions whose lease has ended."""
+        """Return the ASSESSING revisions whose lease has expired."""
         query = select(studies).where(
             studies.c.state == State.ASSESSING,
-            rows.is_over(studies.c.lease_until, self._clock.now()),
+            has_passed(studies.c.lease_until, self._clock.now()),
         )
         with self._database.reading() as connection:
-            return [rows.revision_of(row) for row in connection.execute(query)]
+            return [to_revision(row) for row in connection.execute(query)]
 
     @retry_on_conflict
     def finish(
@@ -293,117 +325,116 @@ class SqlLedger:
         products: Sequence[Product],
         routes: Sequence[Route],
     ) -> Sequence[int] | None:
-        """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
+        """Store an assessment's products and open a delivery per route.
+
+        Returns the ids of the deliveries, None if `holder` lost its lease.
+        """
         at = self._clock.now()
         with self._database.writing() as connection:
-            rows.lock_revisions(connection, study.study_uid)
-            now = rows.find_study(connection, study.study_uid, study.revision)
+            lock_revisions(connection, study.study_uid)
+            now = find_study(connection, study.study_uid, study.revision)
             if now is None or now.holder != holder:
                 return None
-            routes = [each for each in routes if not rows.is_overtaken(connection, now, *each)]
+            routes = [route for route in routes if not is_overtaken(connection, now, *route)]
             reason = f"{len(products)} product(s), {len(routes)} delivery(ies)"
-            if not rows.move(connection, now, Event.ASSESSED, reason, at):
+            if not move_study(connection, now, Event.ASSESSED, reason, at):
                 return None
-            connection.execute(
-                rows.update_study(now.study_uid, now.revision).values(summary=summary)
-            )
+            connection.execute(update_study(now.study_uid, now.revision).values(summary=summary))
             for product in products:
-                rows.store_product(connection, now, product, at)
-            opened = (rows.open_delivery(connection, now, *route, at) for route in routes)
+                store_product(connection, now, product, at)
+            opened = (open_delivery(connection, now, *route, at) for route in routes)
             due = [delivery_id for delivery_id in opened if delivery_id is not None]
-            rows.supersede_others(connection, now, due, at)
-            rows.supersede_earlier_messages(connection, now, routes, at)
-            rows.end_study(connection, now.study_uid, now.revision, at)
+            supersede_others(connection, now, due, at)
+            supersede_earlier_messages(connection, now, routes, at)
+            end_study(connection, now.study_uid, now.revision, at)
             return due
 
     def summary(self, study_uid: str, revision: int) -> str | None:
-        """Return what `finish` stored as the summary."""
-        query = select(studies.c.summary).where(*rows.same_study(study_uid, revision))
+        """Return the summary that `finish` stored: the assessment as JSON."""
+        query = select(studies.c.summary).where(*is_revision(study_uid, revision))
         with self._database.reading() as connection:
             return connection.scalar(query)
 
     def products(self, study_uid: str, revision: int) -> Sequence[Product]:
-        """Return what was said of a study up to a revision, the latest last."""
+        """Return the products of a study up to and including a revision, latest last."""
         with self._database.reading() as connection:
-            return rows.find_products(connection, study_uid, revision)
+            return find_products(connection, study_uid, revision)
 
     # -- what is due
 
     def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
-        """Return READY revisions never queued, or queued so long ago; None: never again."""
+        """Return READY revisions whose task was never queued or was lost by the broker."""
         at = self._clock.now()
         query = select(studies).where(
             studies.c.state == State.READY,
-            rows.is_over(studies.c.due_at, at),
-            rows.unsent(studies.c.queued_at, at, forgotten_after_s),
+            has_passed(studies.c.due_at, at),
+            is_unsent(studies.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
-            return [rows.revision_of(row) for row in connection.execute(query)]
+            return [to_revision(row) for row in connection.execute(query)]
 
     def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
-        """Return due deliveries never queued, or queued so long ago; None: never again."""
+        """Return due deliveries whose task was never queued or was lost by the broker."""
         at = self._clock.now()
         query = select(deliveries.c.id).where(
-            rows.is_due(at),
-            rows.unsent(deliveries.c.queued_at, at, forgotten_after_s),
+            is_due(at),
+            is_unsent(deliveries.c.queued_at, at, forgotten_after_s),
         )
         with self._database.reading() as connection:
             return connection.scalars(query).all()
 
     @retry_on_conflict
     def queued_study(self, study_uid: str, revision: int) -> None:
-        """Remember that the broker took the study's task."""
+        """Record that the broker accepted the study's task."""
         with self._database.writing() as connection:
             connection.execute(
-                rows.update_study(study_uid, revision).values(queued_at=self._clock.now())
+                update_study(study_uid, revision).values(queued_at=self._clock.now())
             )
 
     @retry_on_conflict
     def queued_delivery(self, delivery_id: int) -> None:
-        """Remember that the broker took the delivery's task."""
+        """Record that the broker accepted the delivery's task."""
         with self._database.writing() as connection:
-            connection.execute(
-                rows.update_delivery(delivery_id).values(queued_at=self._clock.now())
-            )
+            connection.execute(update_delivery(delivery_id).values(queued_at=self._clock.now()))
 
     # -- deliveries
 
     @retry_on_conflict
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
-        """Take a due delivery until the lease ends."""
+        """Lease a due delivery. Returns None if it is not due or already leased."""
         at = self._clock.now()
-        free = rows.update_delivery(delivery_id).where(rows.is_due(at))
-        taken = free.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
+        due = update_delivery(delivery_id).where(is_due(at))
+        leased = due.values(lease_until=at + lease_s, attempts=deliveries.c.attempts + 1)
         with self._database.writing() as connection:
-            if connection.execute(taken).rowcount == 0:
+            if connection.execute(leased).rowcount == 0:
                 return None
-            return rows.find_deliveries(connection, deliveries.c.id == delivery_id)[0]
+            return find_deliveries(connection, deliveries.c.id == delivery_id)[0]
 
     @retry_on_conflict
     def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
-        """Extend the lease of a delivery that is under way."""
-        renewed = rows.update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
-        # An attempt that has ended has no lease, and must not get one.
+        """Extend the lease of a delivery that is under way. Returns False if it has ended."""
+        renewed = update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
+        # An attempt that has ended has no lease and must not get a new one.
         under_way = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.lease_until > 0)
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*under_way)).rowcount == 1
 
     def delivery(self, delivery_id: int) -> Delivery | None:
-        """Return one delivery."""
+        """Return one delivery, None if it does not exist."""
         with self._database.reading() as connection:
-            found = rows.find_deliveries(connection, deliveries.c.id == delivery_id)
+            found = find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
     @retry_on_conflict
     def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
-        """Remember which of its alternatives a delivery sends; it never sends another one."""
+        """Record which alternative a delivery sends; it never sends another one."""
         values = {"sop_instance_uid": sop_instance_uid}
         with self._database.writing() as connection:
-            connection.execute(rows.update_delivery(delivery_id).values(values))
+            connection.execute(update_delivery(delivery_id).values(values))
 
     def delivered(self, delivery_id: int, answer: str) -> None:
-        """Store a destination's acknowledgement; the last one ends the study."""
-        self._ended(delivery_id, DeliveryState.DELIVERED, answer)
+        """Record a destination's acknowledgement; the last one ends the study."""
+        self._end(delivery_id, DeliveryState.DELIVERED, answer)
 
     @retry_on_conflict
     def not_delivered(
@@ -414,37 +445,37 @@ class SqlLedger:
         *,
         unreachable: bool = False,
     ) -> None:
-        """Store a failure; tried again after a while, given up where that is None.
+        """Record a failure; the delivery is retried, or given up if `again_in_s` is None.
 
-        While a destination is unreachable, this delivery alone finds out when it is back.
+        While a destination is unreachable, only this delivery probes whether it is back.
         """
         if again_in_s is None:
-            self._ended(delivery_id, DeliveryState.FAILED, answer)
+            self._end(delivery_id, DeliveryState.FAILED, answer)
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        found = {
+        outage = {
             "unreachable": unreachable,
-            "unreachable_since": rows.silent_since(at, unreachable),
+            "unreachable_since": unreachable_since(at, unreachable),
         }
-        values = {"last_answer": answer, "changed_at": at, **found, **waiting}
-        # An archive's word may have come meanwhile.
-        again = rows.update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
+        values = {"last_answer": answer, "changed_at": at, **outage, **waiting}
+        # A storage commitment report may have arrived meanwhile.
+        again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
         with self._database.writing() as connection:
             connection.execute(again.values(state=DeliveryState.PENDING, **values))
 
     def outages(self) -> Sequence[Outage]:
-        """Return the destinations that do not answer, by name."""
+        """Return the destinations that do not answer, ordered by name."""
         with self._database.reading() as connection:
-            return rows.find_outages(connection)
+            return find_outages(connection)
 
     def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
         where = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
         with self._database.reading() as connection:
-            return rows.find_deliveries(connection, *where)
+            return find_deliveries(connection, *where)
 
     @retry_on_conflict
-    def _ended(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
+    def _end(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
         with self._database.writing() as connection:
-            rows.end_delivery(connection, delivery_id, state, answer, self._clock.now())
+            end_delivery(connection, delivery_id, state, answer, self._clock.now())

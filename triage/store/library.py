@@ -1,8 +1,8 @@
-"""The case library: what is known of a case in the ledger's database, its vector in a file beside.
+"""The embedded case library: cases in the ledger's database, vectors in a file next to it.
 
-Rule: a case is there from the moment that its transaction ends, to every process. Its vector is
-written within the transaction and before its end, in a row that no other case ever has; so a crash
-leaves a row that nobody knows, and the next case takes it.
+A case is visible to every process when its transaction is committed. Its vector is written before
+the commit, into a row that belongs to no other case. A crash therefore leaves at most an
+unreferenced row, which the next case overwrites.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import case_rows, cases
 
-AT_ONCE = 64  #: candidates looked up in the database together
-FOREMOST = 8  #: so many times; with fewer matches among them the filter is a narrow one
+AT_ONCE = 64  #: candidates per database query
+FOREMOST = 8  #: queries; fewer matches among their candidates mean a narrow filter
 
 
 class ExactLibrary:
-    """See `ports.Library`; exact search over all cases of one bundle."""
+    """Exact search over all cases of one bundle (`ports.Library`)."""
 
     def __init__(
         self, database: Database, folder: Path, bundle: str, width: int, threads: int = 0
@@ -43,44 +43,44 @@ class ExactLibrary:
         self._typical = TypicalSimilarity()
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced, and one of a forgotten patient left out.
+        """Store or replace a case; cases of forgotten patients are ignored.
 
-        With the same vector, what is known of the case changes in its place.
+        If the vector is unchanged, only the case's database row is updated.
         """
         known = (self._ours, cases.c.study_uid == case.study_uid)
         with self._database.writing() as connection:
             if is_forgotten(connection, [case.patient]):
                 return
-            left = connection.scalar(select(cases.c.row).where(*known))
-            if left is not None and self._vectors.holds(left, embedding):
+            old_row = connection.scalar(select(cases.c.row).where(*known))
+            if old_row is not None and self._vectors.holds(old_row, embedding):
                 connection.execute(update(cases).where(*known).values(**case_values(case)))
                 return
             connection.execute(delete(cases).where(*known))
-            row = self._next_row(connection)
+            row = self._allocate_row(connection)
             self._vectors.write(row, embedding)
             connection.execute(
                 insert(cases).values(bundle=self._bundle, row=row, **case_values(case))
             )
-        if left is not None:
-            self._vectors.erase(left)
+        if old_row is not None:
+            self._vectors.erase(old_row)
 
     def nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
-        """Return up to `count` cases, the nearest first; of equals the one added first."""
+        """Return up to `count` cases, nearest first; equally near ones in order of addition."""
         with self._database.reading() as connection:
-            vectors = self._vectors.first(self._next(connection))
+            vectors = self._vectors.first(self._row_count(connection))
             cosines = similarities(vectors, embedding, self._threads)
-            foremost = islice(_falling(cosines, count), FOREMOST)
-            found = self._found(connection, foremost, count, where)
-            if len(found) < count:  # few match: ask which, and sort those alone
-                rows = self._rows(connection, where)
-                matching = (rows[places] for places in _falling(cosines[rows], count))
-                found = self._found(connection, matching, count, where)
+            foremost = islice(_sort_falling(cosines, count), FOREMOST)
+            found = self._find_cases(connection, foremost, count, where)
+            if len(found) < count:  # few cases match the filter: sort only these
+                rows = self._find_rows(connection, where)
+                matching = (rows[places] for places in _sort_falling(cosines[rows], count))
+                found = self._find_cases(connection, matching, count, where)
             return [Neighbour(case, float(cosines[row])) for row, case in found]
 
     def case(self, study_uid: str) -> Case | None:
-        """Return a case."""
+        """Return a case, None if it is not in this bundle's library."""
         with self._database.reading() as connection:
             content = connection.scalar(
                 select(cases.c.content).where(self._ours, cases.c.study_uid == study_uid)
@@ -88,12 +88,12 @@ class ExactLibrary:
             return None if content is None else CASE.validate_json(content)
 
     def size(self) -> int:
-        """Return how many cases there are."""
+        """Return the number of cases."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(self._ours)) or 0
 
     def embedding(self, study_uid: str) -> Embedding | None:
-        """Return the embedding of a case, to the precision that it is kept with."""
+        """Return the embedding (D,) of a case in 16-bit precision, None if unknown."""
         with self._database.reading() as connection:
             row = connection.scalar(
                 select(cases.c.row).where(self._ours, cases.c.study_uid == study_uid)
@@ -108,59 +108,59 @@ class ExactLibrary:
             )
 
     def elsewhere(self) -> Iterator[str]:
-        """Yield the Study UID of every case that other bundles have and this one has not."""
+        """Yield the Study UIDs of cases that other bundles have and this one lacks."""
         ours = select(cases.c.study_uid).where(self._ours)
         query = select(cases.c.study_uid).distinct().where(cases.c.study_uid.not_in(ours))
         with self._database.reading() as connection:
             yield from connection.scalars(query.order_by(cases.c.study_uid))
 
     def case_elsewhere(self, study_uid: str) -> Case | None:
-        """Return a case as another bundle has it."""
+        """Return a case from another bundle, None if no other bundle has it."""
         query = select(cases.c.content).where(cases.c.study_uid == study_uid, ~self._ours)
         with self._database.reading() as connection:
             content = connection.scalar(query.limit(1))
             return None if content is None else CASE.validate_json(content)
 
     def typical(self) -> Sequence[float]:
-        """Return the cosines of random pairs of cases of different patients, rising."""
+        """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
-            rows = self._next(connection)
-            return self._typical.of(rows, partial(self._known, connection))
+            rows = self._row_count(connection)
+            return self._typical.of(rows, partial(self._read_rows, connection))
 
     def forget(self, patient: str) -> int:
-        """Remove a patient's cases, those of other bundles too; return how many there were."""
+        """Remove a patient's cases from all bundles. Returns how many."""
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
-            left = self._removed(connection, cases.c.patient == patient)
+            removed = self._remove(connection, cases.c.patient == patient)
         self._database.shred()
-        return left
+        return removed
 
-    def _removed(self, connection: Connection, which: ColumnElement[bool]) -> int:
-        """Remove cases of all bundles, and what nobody knows of; return how many."""
+    def _remove(self, connection: Connection, which: ColumnElement[bool]) -> int:
+        """Remove cases from all bundles, and erase unreferenced vectors. Returns how many."""
         query = select(cases.c.bundle, cases.c.row, case_rows.c.width).where(
             which, cases.c.bundle == case_rows.c.bundle
         )
-        left = connection.execute(query).all()
-        for each in left:  # before the rows that know of them are gone
-            VectorFile(self._folder / f"{each.bundle}.f16", each.width).erase(each.row)
+        found = connection.execute(query).all()
+        for case in found:  # before the database rows that refer to the vectors are deleted
+            VectorFile(self._folder / f"{case.bundle}.f16", case.width).erase(case.row)
         connection.execute(delete(cases).where(which))
-        self._erase_nobodys(connection)
-        return len(left)
+        self._erase_unreferenced(connection)
+        return len(found)
 
     def older(self, date: str) -> int:
-        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+        """Return how many cases of all bundles are dated before `date` (VR DA)."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(is_dated_before(cases, date))) or 0
 
     def remove_older(self, date: str) -> int:
-        """Remove these cases with their vectors; return how many there were."""
+        """Remove the cases of all bundles dated before `date`. Returns how many."""
         with self._database.writing() as connection:
-            left = self._removed(connection, is_dated_before(cases, date))
+            removed = self._remove(connection, is_dated_before(cases, date))
         self._database.shred()
-        return left
+        return removed
 
-    def _erase_nobodys(self, connection: Connection) -> None:
-        """Erase what a crash has left in rows that no case has: whose it was is not known."""
+    def _erase_unreferenced(self, connection: Connection) -> None:
+        """Erase vectors that no case refers to; after a crash their patient is unknown."""
         for bundle in connection.execute(select(case_rows)).all():
             query = select(cases.c.row).where(cases.c.bundle == bundle.bundle)
             owned = np.fromiter(connection.scalars(query), np.int64)
@@ -171,18 +171,19 @@ class ExactLibrary:
     def _ours(self) -> ColumnElement[bool]:
         return cases.c.bundle == self._bundle
 
-    def _next(self, connection: Connection) -> int:
+    def _row_count(self, connection: Connection) -> int:
+        """Return how many rows of the vector file were ever allocated."""
         query = select(case_rows.c.next).where(case_rows.c.bundle == self._bundle)
         return connection.scalar(query) or 0
 
-    def _next_row(self, connection: Connection) -> int:
-        taken = (
+    def _allocate_row(self, connection: Connection) -> int:
+        allocated = (
             update(case_rows)
             .where(case_rows.c.bundle == self._bundle)
             .values(next=case_rows.c.next + 1)
             .returning(case_rows.c.next)
         )
-        after: int | None = connection.scalar(taken)
+        after: int | None = connection.scalar(allocated)
         if after is None:
             connection.execute(
                 insert(case_rows).values(bundle=self._bundle, next=1, width=self._width)
@@ -190,25 +191,25 @@ class ExactLibrary:
             return 0
         return after - 1
 
-    def _rows(self, connection: Connection, where: Filter) -> NDArray[np.int64]:
+    def _find_rows(self, connection: Connection, where: Filter) -> NDArray[np.int64]:
         matching = select(cases.c.row).where(self._ours, *filter_conditions(cases, where))
         query = matching.order_by(cases.c.row)
         return np.fromiter(connection.scalars(query), np.int64)
 
-    def _found(
+    def _find_cases(
         self,
         connection: Connection,
         rows: Iterable[NDArray[np.int64]],
         count: int,
         where: Filter,
     ) -> list[tuple[int, Case]]:
-        """Return the first cases that match, of rows by falling nearness, with their rows."""
+        """Return the first `count` matching cases with their rows, in the order of `rows`."""
         found: list[tuple[int, Case]] = []
         for part in rows:
             query = select(cases.c.row, cases.c.content).where(
                 self._ours, cases.c.row.in_(part.tolist()), *filter_conditions(cases, where)
             )
-            known = {each.row: each.content for each in connection.execute(query)}
+            known = {case.row: case.content for case in connection.execute(query)}
             found += [
                 (row, CASE.validate_json(known[row])) for row in part.tolist() if row in known
             ]
@@ -216,28 +217,29 @@ class ExactLibrary:
                 break
         return found[:count]
 
-    def _known(self, connection: Connection, rows: Sequence[int]) -> Known:
-        vectors = self._vectors.first(self._next(connection))
-        some = select(cases.c.row, cases.c.patient)
+    def _read_rows(self, connection: Connection, rows: Sequence[int]) -> Known:
+        """Return patient and vector (D,) of the cases in these rows."""
+        vectors = self._vectors.first(self._row_count(connection))
+        query = select(cases.c.row, cases.c.patient)
         return {
-            each.row: (each.patient, vectors[each.row])
+            case.row: (case.patient, vectors[case.row])
             for first in range(0, len(rows), AT_ONCE)
-            for each in connection.execute(
-                some.where(self._ours, cases.c.row.in_(rows[first : first + AT_ONCE]))
+            for case in connection.execute(
+                query.where(self._ours, cases.c.row.in_(rows[first : first + AT_ONCE]))
             )
         }
 
 
-def _falling(cosines: NDArray[np.float64], count: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the places of all cosines, the highest first, some at once; equals in their order.
+def _sort_falling(cosines: NDArray[np.float64], count: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the indices of all cosines (n,), highest first, in batches; ties in index order.
 
-    The foremost are sorted first, then eight times as many: sorting all takes long.
+    Sorting all takes long, so the highest are sorted first, then eight times as many.
     """
-    taken, wanted = 0, count + AT_ONCE
-    while taken < len(cosines):
+    done, wanted = 0, count + AT_ONCE
+    while done < len(cosines):
         wanted = min(len(cosines), wanted)
         level = np.partition(cosines, -wanted)[-wanted]
-        near = np.flatnonzero(cosines >= level)  # with all that are equal to the last
+        near = np.flatnonzero(cosines >= level)  # includes all ties with the last one
         ordered = near[np.argsort(-cosines[near], kind="stable")]
-        yield from np.split(ordered[taken:], range(AT_ONCE, len(ordered) - taken, AT_ONCE))
-        taken, wanted = len(ordered), 8 * wanted
+        yield from np.split(ordered[done:], range(AT_ONCE, len(ordered) - done, AT_ONCE))
+        done, wanted = len(ordered), 8 * wanted

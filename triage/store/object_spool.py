@@ -3,11 +3,11 @@
     PREFIX/spool/<Study UID>/<SOP Instance UID>.dcm            the first copy
     PREFIX/spool/<Study UID>/<SOP Instance UID>.<digest>.other  other bytes under the same UID
     PREFIX/quarantine/<digest>.bin                              refused bytes
-    state folder: spool/incoming/                               being written, not yet promised
+    state folder: spool/incoming/                               staging files, not acknowledged
 
-Rule: what arrives is written aside on the local disk as with files, and nobody is told that it is
-kept before the object store has taken it whole, compared with its SHA-256, under a key that was
-free. What lies aside after a crash was promised to nobody, so the local disk may be lost.
+An instance is first written to a staging file on the local disk, as in `spool`. It is acknowledged
+only after the object store has accepted it whole, compared it with its SHA-256, and stored it under
+a new key. Staging files left by a crash were never acknowledged, so the local disk may be lost.
 """
 
 import threading
@@ -37,7 +37,7 @@ from triage.store.spool import (
     translate_disk_full,
 )
 
-if TYPE_CHECKING:  # its client is not installed everywhere
+if TYPE_CHECKING:  # the S3 client is an optional dependency
     from triage.store.bucket import Bucket
 
 log = structlog.get_logger(__name__)
@@ -47,27 +47,27 @@ QUARANTINE = "quarantine/"
 
 
 class ObjectSpool:
-    """See `ports.Spool`."""
+    """A spool in a bucket, with staging files on the local disk (`ports.Spool`)."""
 
     def __init__(self, bucket: "Bucket", state_dir: Path) -> None:
         self._bucket = bucket
         self._incoming = StagingFolder(state_dir / "spool")
-        self._trying = threading.Lock()
-        self._is_tried = False
+        self._probing = threading.Lock()
+        self._is_probed = False
 
     def aside(self) -> LocalStagedFile:
-        """Open a new file for what arrives."""
+        """Open a new staging file."""
         return self._incoming.aside()
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
-        """Keep an instance durably; the same bytes twice change nothing."""
-        return self.keep_file(identity, self._incoming.written(part10))
+        """Store an instance durably; storing the same bytes again changes nothing."""
+        return self.keep_file(identity, self._incoming.stage(part10))
 
     def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
-        """Keep the instance that was written aside durably; it is gone from there afterwards."""
+        """Store a staging file's instance durably, and remove the staging file."""
         name, outcome = instance_name(identity), ReceiptOutcome.NEW
         with translate_disk_full(), aside:
-            self._be_sure()
+            self._probe_once()
             mark_reached(CrashPoint.DURABLE)
             if not self._bucket.put(ROOT + name, aside.path, aside.digest):
                 outcome = ReceiptOutcome.DUPLICATE
@@ -78,112 +78,114 @@ class ObjectSpool:
         return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
-        """Keep refused bytes apart; return their key, without the prefix."""
-        return self.quarantine_file(self._incoming.written(part10))
+        """Quarantine refused bytes. Returns their key, without the prefix."""
+        return self.quarantine_file(self._incoming.stage(part10))
 
     def quarantine_file(self, aside: StagedFile) -> str:
-        """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
+        """Quarantine a staging file, and remove the staging file."""
         key = f"{QUARANTINE}{aside.digest}.bin"
         with translate_disk_full(), aside:
-            self._be_sure()
+            self._probe_once()
             self._bucket.put(key, aside.path, aside.digest)
         return key
 
     def read(self, path: str) -> bytes:
-        """Return the file at a receipt's path."""
-        return self._bucket.content(ROOT + path)
+        """Return the Part 10 file at a receipt's path."""
+        return self._bucket.read_bytes(ROOT + path)
 
     def examine(self, path: str) -> Receipt:
-        """Return the receipt of a file that lies in the spool; raise DamagedInstance.
+        """Return the receipt of a stored file; raise DamagedInstance.
 
-        One under another name than its own is kept under that too. It may have a gigabyte.
+        A file under a wrong name is also stored under the right one. A file may have a gigabyte,
+        so it is copied to the local disk instead of into memory.
         """
-        with self._fetched(path) as aside:
+        with self._download(path) as aside:
             identity = read_identity_of(aside.path)
             if path != instance_name(identity):
                 return self.keep_file(identity, aside)
             return Receipt(identity, path, aside.digest, ReceiptOutcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
-        """Remove a file that lies in the spool under a name that is not its own."""
+        """Remove a file that is stored under a wrong name."""
         self._bucket.remove(ROOT + path)
 
     def paths(self) -> Iterator[str]:
-        """Yield the path of every kept instance."""
-        for key in self._bucket.keys(ROOT):
+        """Yield the path of every stored instance, without conflicting copies."""
+        for key in self._bucket.list_keys(ROOT):
             if key.endswith(INSTANCE_SUFFIX):
                 yield key.removeprefix(ROOT)
 
     def free_bytes(self) -> int:
-        """Return how much the disk takes that instances are written to first; else SpoolUnavailable.
+        """Return the free bytes of the staging disk; raise SpoolUnavailable.
 
-        An object store says nothing of its room. One that was away is asked whether it is back.
+        An object store does not report its free space. If its last request had no response, a
+        request is sent to find out whether it is back.
         """
         if self._bucket.is_away:
-            self._bucket.ask()
+            self._bucket.check_reachable()
         return free_bytes_of(self._incoming.folder)
 
     def free_where_kept(self) -> int | None:
-        """Return None: an object store says nothing of its room."""
+        """Return None: an object store does not report its free space."""
         return None
 
     def lying(self, study_uid: str) -> Sequence[StoredFile]:
-        """Return all that is kept of a study, conflicting copies too."""
-        found = self._bucket.objects(f"{ROOT}{study_uid}/")
-        return [replace(each, path=each.path.removeprefix(ROOT)) for each in found]
+        """Return every file of a study, conflicting copies included."""
+        found = self._bucket.list_objects(f"{ROOT}{study_uid}/")
+        return [replace(stored, path=stored.path.removeprefix(ROOT)) for stored in found]
 
     def remove(self, paths: Collection[str]) -> None:
-        """Remove kept files; what is gone already is no error."""
+        """Remove stored files; missing ones are ignored."""
         for path in paths:
             self._bucket.remove(ROOT + path)
 
     def quarantined(self) -> Sequence[StoredFile]:
-        """Return all that was quarantined."""
-        return list(self._bucket.objects(QUARANTINE))
+        """Return every quarantined file."""
+        return list(self._bucket.list_objects(QUARANTINE))
 
     def remove_quarantined(self, paths: Collection[str]) -> None:
-        """Remove quarantined files; what is gone already is no error."""
+        """Remove quarantined files; missing ones are ignored."""
         for path in paths:
             self._bucket.remove(path)
 
     def sweep(self) -> None:
-        """Remove what a crash left half written an hour ago or earlier, here and there."""
+        """Remove staging files and unfinished uploads older than an hour."""
         self._incoming.sweep()
         try:
-            self._bucket.abandon(ABANDONED_S)
-        except (OutOfResources, OSError) as error:  # a rule of the bucket does so too
-            log.warning("unfinished uploads not swept", why=str(error))
+            self._bucket.abort_uploads(ABANDONED_S)
+        except (OutOfResources, OSError) as error:  # a lifecycle rule of the bucket can do the same
+            log.warning("unfinished uploads could not be aborted", why=str(error))
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or SpoolUnavailable."""
+        """Write, read and remove a probe object; raise ConfigurationError or SpoolUnavailable."""
         self._bucket.try_out()
 
-    def _be_sure(self) -> None:
-        """Before the first instance is put there, see that the store does as the rule says."""
-        with self._trying:
-            if self._is_tried:
+    def _probe_once(self) -> None:
+        """Probe the object store before the first write."""
+        with self._probing:
+            if self._is_probed:
                 return
             try:
                 self._bucket.try_out()
-            except ConfigurationError as error:  # the sender keeps its instances until it is mended
+            except ConfigurationError as error:  # senders keep their instances
                 raise SpoolUnavailable(str(error)) from error
-            self._is_tried = True
+            self._is_probed = True
 
     def _holds(self, name: str, aside: StagedFile) -> bool:
-        """Tell whether the data set of what lies there is the same."""
+        """Return whether the stored object has the same data set as a staging file."""
         try:
-            if self._bucket.digest(ROOT + name) == aside.digest:
+            if self._bucket.read_digest(ROOT + name) == aside.digest:
                 return True
-            with self._fetched(name) as there:
-                return same_data_set(there.path, aside.path)
+            with self._download(name) as stored:
+                return same_data_set(stored.path, aside.path)
         except FileNotFoundError:
             raise SpoolUnavailable(
-                "the first copy was removed at this moment: send it again"
+                "the first copy was removed at the same time: send the instance again"
             ) from None
 
     @contextmanager
-    def _fetched(self, path: str) -> Iterator[LocalStagedFile]:
-        """Yield a copy of a file on the local disk."""
+    def _download(self, path: str) -> Iterator[LocalStagedFile]:
+        """Yield a copy of a stored file on the local disk, removed afterwards."""
         with self.aside() as aside:
             self._bucket.read(ROOT + path, aside.write)
             aside.close()

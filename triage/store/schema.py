@@ -1,8 +1,8 @@
 """The ledger's tables. Times are seconds since the epoch, UTC.
 
-Rule: a change here needs a step in `migrations`, which brings the ledger of an earlier release up
-to this one; a test says what is missing. A table only ever gains columns, each with a default of
-the server's, and indexes: the release before goes on with it, and nothing is lost.
+Every change here needs a migration step in `migrations`, which updates the ledger of an earlier
+release; tests/unit/store/test_migrations.py reports a missing step. Tables only gain columns (each
+with a server default) and indexes, so the previous release keeps working on the same ledger.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ DATE_MAX, VENDOR_MAX = 8, 64  #: characters (PS3.5 6.2, VR DA and LO)
 
 
 class ExternalText(TypeDecorator[str]):
-    """What others have said, as every database takes it: PostgreSQL takes no NUL and no more."""
+    """Text from outside, without NUL and cut to its width, as PostgreSQL requires."""
 
     impl = Text
     cache_ok = True
@@ -44,7 +44,7 @@ class ExternalText(TypeDecorator[str]):
         return Text() if self.width is None else String(self.width)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Return what is kept of a value."""
+        """Return the value as it is stored."""
         return None if value is None else value.replace("\0", "\ufffd")[: self.width]
 
 
@@ -66,9 +66,9 @@ studies = Table(
     Column("holder", String(128), nullable=False, default=""),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
-    Column("due_at", Float, nullable=False, default=0.0),  # not assessed again before
-    Column("pruned_at", Float, nullable=False, server_default="0"),  # 0: its images are here
-    Column("pruning", Boolean, nullable=False, server_default=false()),  # its images go just now
+    Column("due_at", Float, nullable=False, default=0.0),  # earliest time of the next attempt
+    Column("pruned_at", Float, nullable=False, server_default="0"),  # 0: the images are stored
+    Column("pruning", Boolean, nullable=False, server_default=false()),  # images are being removed
     Column("summary", Text),
     Index("studies_by_state", "state"),
 )
@@ -83,17 +83,17 @@ instances = Table(
     Column("modality", ExternalText(16), nullable=False),
     Column("path", Text, nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("revision", Integer, nullable=False),  # the first revision that has it
+    Column("revision", Integer, nullable=False),  # the first revision with it
     Column("calling_ae", ExternalText(16), nullable=False),
     Column("address", ExternalText(64), nullable=False),
     Column("received_at", Float, nullable=False),
-    Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: does not say
+    Column("cardiac_images", Integer, nullable=False, server_default="0"),  # 0: not announced
     Column("place", ExternalText(64), nullable=False, server_default=""),
-    # for who asks for storage commitment, and for one that comes again under another study
+    # for storage commitment requests, and to find the same UID in another study
     Index("instances_by_uid", "sop_instance_uid"),
 )
 
-#: Requests for storage commitment whose report is owed.
+#: Received storage commitment requests, until their report is sent.
 commitments = Table(
     "commitments",
     metadata,
@@ -104,28 +104,28 @@ commitments = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", Float, nullable=False),
     UniqueConstraint("requestor", "transaction_uid"),
-    sqlite_autoincrement=True,  # a debt that is under way must not lend its id to the next
+    sqlite_autoincrement=True,  # the id of a request being reported must not be reused
 )
 
-#: Which delivery an archive is asked about under a Transaction UID. They stay: a word may be late.
+#: Storage commitment requests sent to archives. Rows are kept: a report may arrive late.
 commitment_requests = Table(
     "commitment_requests",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("transaction_uid", String(64), nullable=False, unique=True),
     Column("delivery_id", Integer, nullable=False),
-    Column("after_sending", Boolean, nullable=False),  # else the same was asked again
+    Column("after_sending", Boolean, nullable=False),  # False: a repeated request
     Column("asked_at", Float, nullable=False),
     ForeignKeyConstraint(["delivery_id"], ["deliveries.id"]),
     Index("commitment_requests_by_delivery", "delivery_id"),
 )
 
-#: What is announced of studies: procedure steps, and notifications of instances.
+#: Announcements of studies: procedure steps (MPPS) and instance availability notifications.
 announcements = Table(
     "announcements",
     metadata,
     Column("uid", String(64), primary_key=True),
-    Column("study_uid", String(64), nullable=False),  # "": of several, so it says nothing
+    Column("study_uid", String(64), nullable=False),  # "": several studies, so it is not used
     Column("stage", String(16), nullable=False),
     Column("at", Float, nullable=False),
     Index("announcements_by_study", "study_uid"),
@@ -135,7 +135,7 @@ announcements = Table(
 announced_instances = Table(
     "announced_instances",
     metadata,
-    Column("uid", String(64), primary_key=True),  # of the announcement
+    Column("uid", String(64), primary_key=True),  # the announcement
     Column("sop_instance_uid", String(64), primary_key=True),
     ForeignKeyConstraint(["uid"], ["announcements.uid"]),
 )
@@ -162,7 +162,7 @@ incidents = Table(
     Column("calling_ae", ExternalText(16), nullable=False),
     Column("address", ExternalText(64), nullable=False),
     Column("path", ExternalText(), nullable=False),
-    Column("times", Integer, nullable=False, server_default="1"),  # `at` is the last of them
+    Column("times", Integer, nullable=False, server_default="1"),  # `at` is the latest
 )
 
 products = Table(
@@ -193,7 +193,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("last_answer", ExternalText(), nullable=False, default=""),
     Column("due_at", Float, nullable=False),
-    Column("unreachable", Boolean, nullable=False, default=False),  # what the last attempt found
+    Column("unreachable", Boolean, nullable=False, default=False),  # result of the last attempt
     Column("unreachable_since", Float, nullable=False, server_default="0"),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
@@ -206,50 +206,50 @@ deliveries = Table(
 
 
 def case_columns() -> list[Column[Any]]:
-    """Return the columns of what is known of a case, for the table of any library."""
+    """Return the columns that describe a case, for the table of any library."""
     return [
         Column("patient", String(64), nullable=False),
         Column("study_date", String(DATE_MAX), nullable=False),
         Column("vendor", String(VENDOR_MAX), nullable=False),
-        Column("found", Text, nullable=False),  # "|a|b|": flagged or confirmed
+        Column("found", Text, nullable=False),  # "|a|b|": flagged or confirmed finding ids
         Column("confirmed", Text, nullable=False),  # "|b|"
         Column("content", Text, nullable=False),  # the case as JSON
     ]
 
 
-#: Which row of a bundle's vectors comes next; a row that was left is never taken again.
+#: The next free row in a bundle's vector file; rows of removed cases are never reused.
 case_rows = Table(
     "case_rows",
     metadata,
     Column("bundle", String(64), primary_key=True),
     Column("next", Integer, nullable=False),
-    Column("width", Integer, nullable=False),  # of a vector
+    Column("width", Integer, nullable=False),  # numbers per vector
 )
 
 cases = Table(
     "cases",
     metadata,
-    Column("bundle", String(64), primary_key=True),  # digest: vectors of two never mix
+    Column("bundle", String(64), primary_key=True),  # the bundle's digest
     Column("study_uid", String(64), primary_key=True),
-    Column("row", Integer, nullable=False),  # of the bundle's vectors
+    Column("row", Integer, nullable=False),  # in the bundle's vector file
     *case_columns(),
     UniqueConstraint("bundle", "row"),
     Index("cases_by_patient", "patient"),
 )
 
-#: Patients whose cases were removed, by a digest of their key: they do not come back.
+#: Digests of the keys of forgotten patients, whose cases must not be stored again.
 forgotten = Table(
     "forgotten",
     metadata,
     Column("patient", String(64), primary_key=True),
 )
 
-#: What was fitted from cases, for a finding that is asked by examples.
+#: Findings defined by example cases, as fitted for a bundle.
 fittings = Table(
     "fittings",
     metadata,
     Column("bundle", String(64), primary_key=True),
     Column("finding", String(32), primary_key=True),
-    Column("patients", Text, nullable=False),  # "|a|b|": whose cases the examples are
+    Column("patients", Text, nullable=False),  # "|a|b|": patients of the example cases
     Column("content", Text, nullable=False),  # as JSON
 )

@@ -2,11 +2,12 @@
 
     spool/<Study UID>/<SOP Instance UID>.dcm            the first copy
     spool/<Study UID>/<SOP Instance UID>.<digest>.other  other bytes under the same UID
-    spool/incoming/                                      being written, not yet promised
+    spool/incoming/                                      staging files, not acknowledged
     quarantine/<digest>.bin                              refused bytes
 
-Rule: a file that has its final name is whole and durable. It is written aside and fsynced, gets
-its name by a link (which never overwrites), and the folder is fsynced before anybody is told.
+A file with its final name is complete and durable. It is written to a staging file and fsynced,
+gets its name by a hard link (which never overwrites), and the folder is fsynced before the instance
+is acknowledged.
 """
 
 import errno
@@ -31,10 +32,10 @@ from triage.ports.spool import StagedFile
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
 INCOMING = "incoming"
-INSTANCE_SUFFIX = ".dcm"  #: how the name of a first copy ends
+INSTANCE_SUFFIX = ".dcm"  #: of a first copy
 PROBE = b"written by `triage check`, and removed again"
 ABANDONED_S = 3600
-#: Bytes that are compared at a time.
+#: Bytes per comparison.
 COMPARED = 1 << 20
 
 
@@ -42,7 +43,7 @@ class FileSpool:
     """A spool on a local or shared file system that has hard links and fsync."""
 
     def __init__(self, folder: Path, beside: Path | None = None) -> None:
-        """Open the spool in a folder; `beside` is another one that needs free space too."""
+        """Open the spool in a folder; the free space of `beside` counts too."""
         self._root = folder / "spool"
         self._quarantine = folder / "quarantine"
         self._disks = (self._root,) if beside is None else (self._root, beside)
@@ -51,18 +52,18 @@ class FileSpool:
         self._sync_folder = BatchedCall(_fsync_folders)
 
     def aside(self) -> "LocalStagedFile":
-        """Open a new file for what arrives."""
+        """Open a new staging file."""
         return self._incoming.aside()
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
-        """Keep an instance durably; the same bytes twice change nothing."""
-        return self.keep_file(identity, self._incoming.written(part10))
+        """Store an instance durably; storing the same bytes again changes nothing."""
+        return self.keep_file(identity, self._incoming.stage(part10))
 
     def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
-        """Keep the instance that was written aside durably; it is gone from there afterwards."""
+        """Store a staging file's instance durably, and remove the staging file."""
         name, outcome = instance_name(identity), ReceiptOutcome.NEW
         folder = (self._root / name).parent
-        with translate_disk_full(), _not_removed_meanwhile(), aside:
+        with translate_disk_full(), _translate_missing_folder(), aside:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
@@ -77,11 +78,11 @@ class FileSpool:
         return Receipt(identity, name, aside.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
-        """Keep refused bytes apart; return their path relative to the state folder."""
-        return self.quarantine_file(self._incoming.written(part10))
+        """Quarantine refused bytes. Returns their path relative to the state folder."""
+        return self.quarantine_file(self._incoming.stage(part10))
 
     def quarantine_file(self, aside: StagedFile) -> str:
-        """Keep refused bytes that were written aside apart; they are gone from there afterwards."""
+        """Quarantine a staging file, and remove the staging file."""
         path = self._quarantine / f"{aside.digest}.bin"
         with translate_disk_full(), aside:
             _place(aside.path, path)
@@ -89,90 +90,91 @@ class FileSpool:
         return str(path.relative_to(self._quarantine.parent))
 
     def read(self, path: str) -> bytes:
-        """Return the file at a receipt's path."""
+        """Return the Part 10 file at a receipt's path."""
         return (self._root / path).read_bytes()
 
     def examine(self, path: str) -> Receipt:
-        """Return the receipt of a file that lies in the spool; raise DamagedInstance.
+        """Return the receipt of a stored file; raise DamagedInstance.
 
-        One under another name than its own is kept under that too. It may have a gigabyte.
+        A file under a wrong name is also stored under the right one. A file may have a gigabyte,
+        so its digest is computed without reading it into memory.
         """
         identity = read_identity_of(self._root / path)
         if path != instance_name(identity):
             return self.keep(identity, self.read(path))
         with (self._root / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._sync_folder((self._root / path).parent)  # who gave it its name may have been killed
+        self._sync_folder((self._root / path).parent)  # its writer may have been killed
         return Receipt(identity, path, digest, ReceiptOutcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
-        """Remove a file that lies in the spool under a name that is not its own."""
+        """Remove a file that is stored under a wrong name."""
         (self._root / path).unlink()
 
     def paths(self) -> Iterator[str]:
-        """Yield the path of every kept instance."""
+        """Yield the path of every stored instance, without conflicting copies."""
         for path in self._root.glob(f"*/*{INSTANCE_SUFFIX}"):
             yield str(path.relative_to(self._root))
 
     def free_bytes(self) -> int:
-        """Return how many more bytes its file system takes from us."""
+        """Return the free bytes of the spool's file system."""
         return min(map(free_bytes_of, self._disks))
 
     def free_where_kept(self) -> int | None:
-        """Return how many more bytes the file system takes that kept files lie on."""
+        """Return the free bytes of the file system with the stored files."""
         return free_bytes_of(self._root)
 
     def lying(self, study_uid: str) -> Sequence[StoredFile]:
-        """Return all that is kept of a study, conflicting copies too."""
-        return _lying(self._root / study_uid, self._root)
+        """Return every file of a study, conflicting copies included."""
+        return _list_files(self._root / study_uid, self._root)
 
     def remove(self, paths: Collection[str]) -> None:
-        """Remove kept files durably; what is gone already is no error."""
+        """Remove stored files durably; missing ones are ignored."""
         _remove([self._root / path for path in paths])
         for folder in {(self._root / path).parent for path in paths}:
-            with suppress(OSError):  # something else lies there, or it is gone
+            with suppress(OSError):  # not empty, or removed already
                 folder.rmdir()
 
     def quarantined(self) -> Sequence[StoredFile]:
-        """Return all that was quarantined."""
-        return _lying(self._quarantine, self._quarantine.parent)
+        """Return every quarantined file."""
+        return _list_files(self._quarantine, self._quarantine.parent)
 
     def remove_quarantined(self, paths: Collection[str]) -> None:
-        """Remove quarantined files; what is gone already is no error."""
+        """Remove quarantined files; missing ones are ignored."""
         _remove([self._quarantine.parent / path for path in paths])
 
     def sweep(self) -> None:
-        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+        """Remove staging files older than an hour, left by a crash and never acknowledged."""
         self._incoming.sweep()
 
     def try_out(self) -> None:
-        """Write, read and remove a probe; raise SpoolFull, or ConfigurationError with what fails.
+        """Write, read and remove a probe file; raise SpoolFull or ConfigurationError.
 
-        What some network file systems lack is a link that never overwrites.
+        Some network file systems lack hard links that never overwrite.
         """
         again = self._incoming.folder / uuid4().hex
         try:
-            with translate_disk_full(), self._incoming.written(PROBE) as probe:
+            with translate_disk_full(), self._incoming.stage(PROBE) as probe:
                 is_new, is_new_again = _place(probe.path, again), _place(probe.path, again)
-                said = again.read_bytes()
+                content = again.read_bytes()
             fsync_folder(self._incoming.folder)
         except OSError as error:
             raise ConfigurationError(
                 f"the spool in {self._root.parent} cannot be used: it needs a file system with "
-                f"hard links and fsync, and room ({error.strerror})"
+                f"hard links, fsync and free space ({error.strerror})"
             ) from None
         finally:
             with suppress(OSError):
                 again.unlink(missing_ok=True)
-        if said != PROBE or not is_new or is_new_again:
+        if content != PROBE or not is_new or is_new_again:
             raise ConfigurationError(
-                f"the file system of {self._root.parent} does not do as it says: a hard link "
-                "replaced a file, or what was written was not read again"
+                f"the file system of {self._root.parent} is not reliable: a hard link replaced an "
+                "existing file, or a file was not read back as written. Use another file system"
             )
 
 
 class StagingFolder:
-    """The folder of a spool where files are written that nobody was promised yet."""
+    """The folder of a spool for staging files."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / INCOMING
@@ -180,12 +182,12 @@ class StagingFolder:
             folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
 
     def aside(self) -> "LocalStagedFile":
-        """Open a new file."""
+        """Open a new staging file."""
         with translate_disk_full():
             return LocalStagedFile(self.folder / uuid4().hex)
 
-    def written(self, content: bytes) -> "LocalStagedFile":
-        """Return a new file with some content, closed."""
+    def stage(self, content: bytes) -> "LocalStagedFile":
+        """Write bytes to a new staging file. Returns it closed."""
         aside = self.aside()
         try:
             aside.write(content)
@@ -196,7 +198,7 @@ class StagingFolder:
         return aside
 
     def sweep(self) -> None:
-        """Remove what a crash left an hour ago or earlier; others may be faster."""
+        """Remove staging files older than an hour; another process may do so too."""
         for aside in self.folder.iterdir():
             with suppress(FileNotFoundError):
                 if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
@@ -204,49 +206,49 @@ class StagingFolder:
 
 
 class LocalStagedFile:
-    """See `ports.StagedFile`."""
+    """A staging file on the local disk (`ports.StagedFile`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._digest = hashlib.sha256()
-        self._gone = False
+        self._is_discarded = False
         self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, part: bytes | memoryview) -> None:
         """Append some bytes."""
         self._digest.update(part)
-        assert self._descriptor is not None  # noqa: S101 - nobody writes to what is closed
+        assert self._descriptor is not None  # noqa: S101 - a closed file is never written
         rest = memoryview(part)
         with translate_disk_full():
-            while rest:  # a write may be a short one
+            while rest:  # os.write may write only a part
                 rest = rest[os.write(self._descriptor, rest) :]
 
     def close(self) -> None:
-        """Make what was written durable."""
-        assert self._descriptor is not None  # noqa: S101 - it is closed once
+        """Make the file's content durable."""
+        assert self._descriptor is not None  # noqa: S101 - it is closed only once
         mark_reached(CrashPoint.WRITTEN)
         with translate_disk_full():
             os.fsync(self._descriptor)
-        self._shut()
+        self._close_descriptor()
 
-    def _shut(self) -> None:
+    def _close_descriptor(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of what was written, in hexadecimal."""
+        """The SHA-256 of the bytes written, in hexadecimal."""
         return self._digest.hexdigest()
 
     def discard(self) -> None:
-        """Remove the file, if it is still there."""
-        if self._gone:
+        """Remove the file if it still exists."""
+        if self._is_discarded:
             return
-        with suppress(OSError):  # what could not be written is not wanted any more
-            self._shut()
+        with suppress(OSError):  # its content is not needed any more
+            self._close_descriptor()
         self.path.unlink(missing_ok=True)
-        self._gone = True
+        self._is_discarded = True
 
     def __enter__(self) -> Self:
         return self
@@ -256,32 +258,32 @@ class LocalStagedFile:
 
 
 def instance_name(identity: Identity) -> str:
-    """Return where the first copy of an instance lies, seen from the spool's root."""
+    """Return the path of an instance's first copy, relative to the spool's root."""
     return f"{identity.study_uid}/{identity.sop_instance_uid}{INSTANCE_SUFFIX}"
 
 
 def conflict_name(identity: Identity, digest: str) -> str:
-    """Return where other bytes under the same UID lie."""
+    """Return the path of a conflicting copy: other bytes under the same UID."""
     return f"{identity.study_uid}/{identity.sop_instance_uid}.{digest[:16]}.other"
 
 
 def free_bytes_of(folder: Path) -> int:
-    """Return how many more bytes the file system of a folder takes from us."""
+    """Return the bytes that this user can still write to a folder's file system."""
     system = os.statvfs(folder)
     return system.f_bavail * system.f_frsize
 
 
 def _place(aside: Path, path: Path) -> bool:
-    """Give what lies durably at `aside` its name; return False if that is taken."""
+    """Link a durable staging file to its final path. Returns False if the path exists."""
     try:
         os.link(aside, path)
-    except FileExistsError:  # sent before, or another association was faster
+    except FileExistsError:  # sent before, or by another association at the same time
         return False
     return True
 
 
 def same_data_set(one: Path, other: Path) -> bool:
-    """Tell whether two Part 10 files differ in their file meta information at most."""
+    """Return whether two Part 10 files are equal apart from their file meta information."""
     with one.open("rb") as first, other.open("rb") as second:
         for file in (first, second):
             file.seek(data_set_start(file.read(META_HEAD)))
@@ -291,10 +293,10 @@ def same_data_set(one: Path, other: Path) -> bool:
     return False
 
 
-def _lying(folder: Path, root: Path) -> list[StoredFile]:
-    """Return the files right in a folder, by their paths below `root`.
+def _list_files(folder: Path, root: Path) -> list[StoredFile]:
+    """Return the files directly in a folder, with paths relative to `root`.
 
-    One may go meanwhile, or the whole folder: it is made for the first file and goes with the last.
+    Files or the folder itself may be removed meanwhile: the folder exists only while it has files.
     """
     try:
         paths = sorted(folder.iterdir())
@@ -303,8 +305,9 @@ def _lying(folder: Path, root: Path) -> list[StoredFile]:
     found = []
     for path in paths:
         with suppress(FileNotFoundError):
-            known = path.stat()
-            found.append(StoredFile(str(path.relative_to(root)), known.st_size, known.st_mtime))
+            status = path.stat()
+            name = str(path.relative_to(root))
+            found.append(StoredFile(name, status.st_size, status.st_mtime))
     return found
 
 
@@ -316,12 +319,14 @@ def _remove(paths: Collection[Path]) -> None:
 
 def _fsync_folders(folders: Sequence[Path]) -> None:
     for folder in set(folders):
-        with suppress(FileNotFoundError):  # removed with all that was in it: see `ledger.record`
+        with suppress(
+            FileNotFoundError
+        ):  # removed with its files: see `instances.find_latest_revision`
             fsync_folder(folder)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Make the file names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -330,22 +335,22 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _not_removed_meanwhile() -> Iterator[None]:
-    """Turn what the system says when a folder goes under our hands into StudyBeingRemoved."""
+def _translate_missing_folder() -> Iterator[None]:
+    """Raise StudyBeingRemoved if the study's folder is removed during a write."""
     try:
         yield
     except FileNotFoundError:
         raise StudyBeingRemoved(
-            "older images of its study are being removed: send it again"
+            "older images of this study are being removed: send the instance again"
         ) from None
 
 
 @contextmanager
 def translate_disk_full() -> Iterator[None]:
-    """Turn the system's errors that mean a full disk into SpoolFull."""
+    """Raise SpoolFull for system errors that mean a full disk or an exceeded quota."""
     try:
         yield
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise SpoolFull("no room left in the spool: free disk space") from error
+            raise SpoolFull("no space left in the spool: free disk space") from error
         raise

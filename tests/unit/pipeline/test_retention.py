@@ -284,7 +284,8 @@ def test_a_study_that_comes_again_whole_is_its_next_revision(pruned: WorkerWithS
     study = pruned.receive("study")
     assert (study.revision, study.state, study.instances) == (2, State.RECEIVING, IMAGES)
     assert study.reason == (
-        "late instances after revision 1, whose 3 instances were removed as `retention` says"
+        "late instances after revision 1, "
+        "whose 3 instances were removed by the `retention` settings"
     )
     assert len(pruned.ledger.paths(uid("study"), 2)) == IMAGES
     assert pruned.ledger.removed_instances(uid("study")) == IMAGES

@@ -323,7 +323,7 @@ def test_what_an_archive_passes_over_is_looked_at(
 
 
 def test_two_pulls_do_not_share_a_folder(folder: Path) -> None:
-    with pytest.raises(Exception, match="another pull works on"), lock_download_folder(folder):
+    with pytest.raises(Exception, match="another pull uses"), lock_download_folder(folder):
         pass
 
 

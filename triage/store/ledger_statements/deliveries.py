@@ -1,0 +1,295 @@
+"""Products, their deliveries to destinations, and outages of destinations."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from triage.domain.delivery import (
+    LONGEST_WAIT_S,
+    UNDER_WAY,
+    Delivery,
+    DeliveryState,
+    Outage,
+    Product,
+    Route,
+)
+from triage.domain.study import Event, StudyRevision
+from triage.store.ledger_statements.studies import find_study, has_passed, move_study
+from triage.store.schema import deliveries, products
+
+
+def update_delivery(delivery_id: int) -> Any:
+    """Return an UPDATE of one delivery, without values."""
+    return update(deliveries).where(deliveries.c.id == delivery_id)
+
+
+def is_due(at: float) -> Any:
+    """Return the condition "has to be worked on now, and no worker holds its lease".
+
+    A storage commitment report may take longer than any other wait, so a STORED delivery whose
+    time seems far away counts as due only if the clock was set back since it changed.
+    """
+    stored, due_at = deliveries.c.state == DeliveryState.STORED, deliveries.c.due_at
+    pending = and_(deliveries.c.state == DeliveryState.PENDING, has_passed(due_at, at))
+    unreported = and_(stored, or_(due_at <= at, deliveries.c.changed_at > at + LONGEST_WAIT_S))
+    return and_(or_(pending, unreported), has_passed(deliveries.c.lease_until, at), may_be_tried())
+
+
+def store_product(
+    connection: Connection, study: StudyRevision, product: Product, at: float
+) -> None:
+    """Store a product. If its UID is known, the first bytes stay.
+
+    The UID is derived from the product's inputs, so a second product has the same content, and
+    bytes that were sent under a UID are never replaced.
+    """
+    same = products.c.sop_instance_uid == product.sop_instance_uid
+    known = connection.scalar(select(func.length(products.c.content)).where(same))
+    if known == 0:  # removed by retention; made again, its content is the same
+        connection.execute(update(products).where(same).values(content=product.content, made_at=at))
+    if known is not None:
+        return
+    owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
+    connection.execute(insert(products).values(vars(product) | owner))
+
+
+def open_delivery(
+    connection: Connection, study: StudyRevision, product: Product, destination: str, at: float
+) -> int | None:
+    """Return the id of a product's delivery, None if the destination already acknowledged it.
+
+    A delivery that was given up becomes due again: that is the purpose of a replay. It keeps the
+    alternative that it chose earlier, because that one may have arrived.
+    """
+    uid = product.sop_instance_uid
+    alternative = select(products.c.sop_instance_uid).where(products.c.alternative_to == uid)
+    same = (
+        or_(deliveries.c.sop_instance_uid == uid, deliveries.c.sop_instance_uid.in_(alternative)),
+        deliveries.c.destination == destination,
+    )
+    fresh = {"state": DeliveryState.PENDING, "due_at": at, "attempts": 0, "changed_at": at}
+    known = connection.execute(select(deliveries).where(*same)).one_or_none()
+    if known is not None and known.state == DeliveryState.DELIVERED:
+        return None
+    if known is not None and known.state == DeliveryState.STORED:
+        return int(known.id)  # it has arrived; its storage commitment report is outstanding
+    if known is not None:
+        again = {**fresh, "lease_until": 0.0, "queued_at": 0.0}
+        connection.execute(update_delivery(known.id).values(again))
+        return int(known.id)
+    key = {"study_uid": study.study_uid, "revision": study.revision, "destination": destination}
+    values = {"sop_instance_uid": product.sop_instance_uid, **key, **fresh}
+    opened = insert(deliveries).values(values).returning(deliveries.c.id)
+    return int(connection.execute(opened).scalar_one())
+
+
+def supersede_others(
+    connection: Connection,
+    study: StudyRevision,
+    due: Sequence[int],
+    at: float,
+) -> None:
+    """Supersede the revision's undelivered deliveries, except those that are due."""
+    needless = update(deliveries).where(
+        deliveries.c.study_uid == study.study_uid,
+        deliveries.c.revision == study.revision,
+        deliveries.c.state != DeliveryState.DELIVERED,
+        deliveries.c.id.not_in(due),
+    )
+    connection.execute(needless.values(state=DeliveryState.SUPERSEDED, changed_at=at))
+
+
+def is_overtaken(
+    connection: Connection, study: StudyRevision, product: Product, destination: str
+) -> bool:
+    """Return whether a later revision has a message of this kind for the same destination.
+
+    A receiver shows the message that arrives last, so it would show an outdated one; see
+    `supersede_earlier_messages`. DICOM objects are never overtaken.
+    """
+    if product.sop_class_uid:
+        return False
+    later = (
+        deliveries.c.study_uid == study.study_uid,
+        deliveries.c.revision > study.revision,
+        deliveries.c.destination == destination,
+        deliveries.c.sop_instance_uid == products.c.sop_instance_uid,
+        products.c.kind == product.kind,
+    )
+    return bool(connection.scalar(select(exists().where(*later))))
+
+
+def supersede_earlier_messages(
+    connection: Connection, study: StudyRevision, routes: Sequence[Route], at: float
+) -> None:
+    """Supersede undelivered messages of earlier revisions that newer messages replace.
+
+    A PACS keeps the documents of all revisions side by side. A receiver of messages uses the one
+    that arrives last, and that must not be an old message after a retry.
+    """
+    of_study = deliveries.c.study_uid == study.study_uid
+    for message, destination in routes:
+        if message.sop_class_uid:
+            continue
+        same = select(products.c.sop_instance_uid).where(
+            products.c.study_uid == study.study_uid, products.c.kind == message.kind
+        )
+        needless = update(deliveries).where(
+            of_study,
+            deliveries.c.revision < study.revision,
+            deliveries.c.destination == destination,
+            deliveries.c.state.in_(UNDER_WAY),
+            deliveries.c.sop_instance_uid.in_(same),
+        )
+        ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
+        for revision in set(connection.scalars(ended.returning(deliveries.c.revision))):
+            end_study(connection, study.study_uid, revision, at)
+
+
+def may_be_tried() -> Any:
+    """Return the condition "its destination answers, or it is the one that probes it".
+
+    The probe of a destination that did not answer is the oldest delivery that found it so. The
+    others wait for its result; otherwise each would occupy a worker until its timeout.
+    """
+    silent = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.unreachable)
+    probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
+    blocked = select(deliveries.c.destination).where(*silent)
+    return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
+
+
+def unreachable_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a column's value
+    """Return the value of the column `unreachable_since`; 0 if the destination answers."""
+    if not unreachable:
+        return 0.0
+    known = deliveries.c.unreachable_since
+    return case((known > 0, known), else_=at)
+
+
+def find_outages(connection: Connection) -> list[Outage]:
+    """Return the destinations that do not answer, ordered by name."""
+    under_way = deliveries.c.state.in_(UNDER_WAY)
+    known = deliveries.c.unreachable_since
+    # Rows of an earlier release have no such time: the last attempt stands in for it.
+    since = case((known > 0, known), else_=deliveries.c.changed_at)
+    silent = (
+        select(
+            deliveries.c.destination,
+            func.min(deliveries.c.id).label("probe"),
+            func.min(since).label("since"),
+        )
+        .where(under_way, deliveries.c.unreachable)
+        .group_by(deliveries.c.destination)
+        .subquery()
+    )
+    others = deliveries.alias()
+    to_it = (others.c.state.in_(UNDER_WAY), others.c.destination == silent.c.destination)
+    waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
+    probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
+    query = select(silent.c.destination, silent.c.since, *probe).join_from(
+        silent, deliveries, deliveries.c.id == silent.c.probe
+    )
+    return [Outage(*row) for row in connection.execute(query.order_by(silent.c.destination))]
+
+
+def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
+    """Return the deliveries that meet the conditions, with their products and alternatives."""
+    joined = deliveries.join(products)
+    known = {column.name for column in deliveries.c}
+    columns = [*deliveries.c, *(column for column in products.c if column.name not in known)]
+    query = select(*columns).select_from(joined).where(*where).order_by(deliveries.c.id)
+    found = connection.execute(query).all()
+    alternatives = _find_alternatives(connection, [row.sop_instance_uid for row in found])
+    return [
+        Delivery(
+            id=row.id,
+            study_uid=row.study_uid,
+            revision=row.revision,
+            destination=row.destination,
+            state=DeliveryState(row.state),
+            attempts=row.attempts,
+            last_answer=row.last_answer,
+            due_at=row.due_at,
+            product=_to_product(row),
+            alternatives=tuple(alternatives.get(row.sop_instance_uid, ())),
+        )
+        for row in found
+    ]
+
+
+def find_products(connection: Connection, study_uid: str, revision: int) -> list[Product]:
+    """Return the products of a study up to and including a revision, latest last."""
+    mine = (products.c.study_uid == study_uid, products.c.revision <= revision)
+    order = (products.c.revision, products.c.made_at, products.c.sop_instance_uid)
+    query = _select_products(*mine).order_by(*order)
+    return [_to_product(row) for row in connection.execute(query)]
+
+
+def _find_alternatives(connection: Connection, uids: Sequence[str]) -> dict[str, list[Product]]:
+    """Return the alternatives of products by the product's UID, best first.
+
+    Among SOP classes that can replace one another (PS3.4 B.5), a lower UID is an older class.
+    """
+    query = _select_products(products.c.alternative_to.in_(uids))
+    query = query.order_by(products.c.sop_class_uid.desc())
+    found: dict[str, list[Product]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.alternative_to, []).append(_to_product(row))
+    return found
+
+
+def _select_products(*where: Any) -> Select[Any]:
+    return select(products).where(*where)
+
+
+def _to_product(row: Row[Any]) -> Product:
+    return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
+
+
+def end_delivery(
+    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+) -> None:
+    """Store how a delivery ended; the last delivery also ends its study."""
+    mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
+        deliveries.c.id == delivery_id
+    )
+    study_uid, revision = connection.execute(mine).one()
+    # The study is locked first, as in `finish`; another order could deadlock.
+    find_study(connection, study_uid, revision)
+    ended = update_delivery(delivery_id)
+    if state is DeliveryState.FAILED:  # a commitment report may have arrived meanwhile
+        ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
+    connection.execute(ended.values(state=state, last_answer=answer, changed_at=at))
+    end_study(connection, study_uid, revision, at)
+
+
+def end_study(connection: Connection, study_uid: str, revision: int, at: float) -> None:
+    """Move a study to DELIVERED or FAILED if none of its deliveries is under way."""
+    study = find_study(connection, study_uid, revision)
+    mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
+    query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
+    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+    if study is None or any(counts.get(state) for state in UNDER_WAY):
+        return
+    if failed := counts.get(DeliveryState.FAILED):
+        why = (
+            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
+        )
+        move_study(connection, study, Event.UNDELIVERABLE, why, at)
+        return
+    acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"
+    move_study(connection, study, Event.ACKNOWLEDGED, acknowledged, at)

@@ -1,0 +1,220 @@
+"""Received instances: record them, open or extend study revisions, and report incidents."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+
+from triage.domain.errors import StudyBeingRemoved
+from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
+from triage.domain.study import ENDED, OPEN, Event, State, StudyRevision
+from triage.store.database import lock_until_commit
+from triage.store.ledger_statements.studies import (
+    add_history,
+    find_study,
+    move_study,
+    to_revision,
+    update_study,
+)
+from triage.store.schema import incidents, instances, studies
+
+# These statements run once per instance, so they are built once.
+COUNT_INSTANCE = (
+    update(studies)
+    .where(
+        studies.c.study_uid == bindparam("its_study"),
+        studies.c.revision == bindparam("its_revision"),
+    )
+    .values(instances=bindparam("instances"), last_instance_at=bindparam("last_instance_at"))
+)
+EVERY_REVISION = studies.alias()
+LATEST_REVISION = (
+    select(
+        studies,
+        exists()
+        .where(
+            instances.c.study_uid == bindparam("its_study"),
+            instances.c.sop_instance_uid == bindparam("its_instance"),
+        )
+        .label("is_known"),
+        select(func.max(EVERY_REVISION.c.pruned_at))
+        .where(EVERY_REVISION.c.study_uid == bindparam("its_study"))
+        .scalar_subquery()
+        .label("ever_pruned_at"),
+    )
+    .where(studies.c.study_uid == bindparam("its_study"))
+    .with_for_update()
+    .order_by(studies.c.revision.desc())
+    .limit(1)
+)
+OTHER_STUDY = (
+    select(instances.c.study_uid)
+    .where(
+        instances.c.sop_instance_uid == bindparam("its_instance"),
+        instances.c.study_uid != bindparam("its_study"),
+    )
+    .order_by(instances.c.received_at)
+    .limit(1)
+)
+INSERT_INSTANCE = insert(instances)
+
+#: The same incident within this time is counted on one row.
+SAME_S = 86_400.0
+
+
+def record_instance(
+    connection: Connection, receipt: Receipt, source: Source, at: float
+) -> StudyRevision:
+    """Record an instance in its study's open revision, or open the next one.
+
+    Raises:
+        StudyBeingRemoved: before anything is written; see `find_latest_revision`.
+    """
+    identity = receipt.identity
+    study, is_known = find_latest_revision(connection, receipt)
+    if study is not None and is_known:
+        return note_duplicate(connection, study, at)
+    study = join_study(connection, study, identity, at)
+    values = {
+        "study_uid": identity.study_uid,
+        "sop_instance_uid": identity.sop_instance_uid,
+        "series_uid": identity.series_uid,
+        "sop_class_uid": identity.sop_class_uid,
+        "modality": identity.modality[:16],
+        "path": receipt.path,
+        "digest": receipt.digest,
+        "revision": study.revision,
+        "calling_ae": source.calling_ae,
+        "address": source.address,
+        "received_at": at,
+        "cardiac_images": identity.cardiac_images,
+        "place": identity.place,
+    }
+    report_same_uid_elsewhere(connection, identity, source, at)
+    connection.execute(INSERT_INSTANCE, values)
+    return study
+
+
+def find_latest_revision(
+    connection: Connection, receipt: Receipt
+) -> tuple[StudyRevision | None, bool]:
+    """Return the newest revision of an instance's study, locked, and whether it has the instance.
+
+    Raises:
+        StudyBeingRemoved: if the study's images are being removed, or if the receipt may be out of
+            date: the spool found the file already present, but the ledger has no row for it, so
+            the file may have been removed since.
+    """
+    identity = receipt.identity
+    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
+    row = connection.execute(LATEST_REVISION, same).one_or_none()
+    if row is None:
+        return None, False
+    is_stale = (
+        receipt.outcome is ReceiptOutcome.DUPLICATE and row.ever_pruned_at and not row.is_known
+    )
+    if row.pruning or is_stale:
+        raise StudyBeingRemoved(
+            "older images of this study are being removed: send the instance again"
+        )
+    return to_revision(row), bool(row.is_known)
+
+
+def report_same_uid_elsewhere(
+    connection: Connection, identity: Identity, source: Source, at: float
+) -> None:
+    """Report an instance whose UID another study has already; it belongs to both studies.
+
+    A SOP Instance UID identifies one instance for ever (PS3.5 9), so one of the two is wrong, but
+    the worker cannot decide which. A PACS that corrects a study sends all instances again under a
+    new Study Instance UID; the new study must be assessed, and so was the first one, whose report
+    has been delivered.
+    """
+    same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}
+    other = connection.scalar(OTHER_STUDY, same)
+    if other is not None:
+        detail = (
+            f"study {identity.study_uid} has SOP Instance UIDs of study {other}; "
+            "both are kept, and both are assessed"
+        )
+        count_incident(connection, "conflicting instance", detail, source, 1, at)
+
+
+def count_incident(  # noqa: PLR0913, PLR0917 - the columns of a row
+    connection: Connection,
+    kind: str,
+    detail: str,
+    source: Source,
+    times: int,
+    at: float,
+    path: str = "",
+) -> None:
+    """Add an incident, or count it on the row of the same incident within a day."""
+    what = {"kind": kind, "detail": detail, "path": path}
+    what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
+    same = (incidents.c[name] == value for name, value in what.items())
+    recent = incidents.c.at > at - SAME_S
+    lock_until_commit(connection, f"report {kind}")  # else two transactions would add a row each
+    more = {"times": incidents.c.times + times, "at": at}
+    if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
+        connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
+
+
+def note_duplicate(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:
+    """Postpone completeness for a duplicate: it adds nothing, but the sender is still sending."""
+    if study.state is State.RECEIVING:
+        seen = update_study(study.study_uid, study.revision).values(last_instance_at=at)
+        connection.execute(seen)
+    return study
+
+
+def join_study(
+    connection: Connection, study: StudyRevision | None, identity: Identity, at: float
+) -> StudyRevision:
+    """Add an instance to the study's open revision, or open the next one.
+
+    An object that is not an image joins a closed revision without opening another one. Otherwise a
+    report that the PACS sends back, above all our own, would cause the next report, without end.
+    """
+    study_uid = identity.study_uid
+    if study is not None and study.state not in OPEN and not identity.is_image:
+        if study.state in ENDED:  # retention counts the study's age from its last instance
+            touched = update_study(study_uid, study.revision).values(last_instance_at=at)
+            connection.execute(touched)
+        return study
+    if study is None or study.state not in OPEN:
+        study = _open_revision(connection, study, study_uid, at)
+    if study.state is not State.RECEIVING:
+        move_study(connection, study, Event.INSTANCE_RECEIVED, "a late instance", at)
+        moved = find_study(connection, study_uid, study.revision)
+        assert moved is not None  # noqa: S101 - it was written in this transaction
+        study = moved
+    study = replace(study, instances=study.instances + 1, last_instance_at=at)
+    key = {"its_study": study_uid, "its_revision": study.revision}
+    # The revision is locked, so its count is still valid.
+    counted: dict[str, Any] = {"instances": study.instances, "last_instance_at": at}
+    connection.execute(COUNT_INSTANCE, key | counted)
+    return study
+
+
+def _open_revision(
+    connection: Connection, last: StudyRevision | None, study_uid: str, at: float
+) -> StudyRevision:
+    reason = f"late instances after revision {last.revision}" if last else "instances arrive"
+    if last is not None and last.pruned_at:
+        reason += f", whose {last.instances} instances were removed by the `retention` settings"
+    study = StudyRevision(
+        study_uid=study_uid,
+        revision=last.revision + 1 if last else 1,
+        state=State.RECEIVING,
+        reason=reason,
+        first_instance_at=at,
+        last_instance_at=at,
+        instances=last.instances if last and not last.pruned_at else 0,
+        attempts=0,
+        changed_at=at,
+        holder="",
+    )
+    connection.execute(insert(studies).values(vars(study)))
+    add_history(connection, study, Event.INSTANCE_RECEIVED)
+    return study
