@@ -129,12 +129,12 @@ class Bucket:
             self._client.delete_object(**self._at(key))
 
     def list_keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with a prefix."""
+        """Yield the keys with a prefix."""
         for stored in self.list_objects(prefix):
             yield stored.path
 
     def list_objects(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the objects whose keys begin with a prefix."""
+        """Yield the objects with a key prefix."""
         self._refuse_while_away()
         with self._translate_errors():
             pages = self._client.get_paginator("list_objects_v2")

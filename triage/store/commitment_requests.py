@@ -1,7 +1,7 @@
 """Storage commitment requests sent to archives (`ports.CommitmentRequests`).
 
 A request is stored in the ledger's database before it is sent and is never deleted, because the
-archive's report may be late or arrive twice. A delivery whose report has arrived never moves back.
+archive's report may be late or arrive twice. A delivery with a report never moves back.
 """
 
 from typing import Any

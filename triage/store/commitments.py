@@ -1,4 +1,4 @@
-"""Storage commitment requests whose report is outstanding (`ports.CommitmentLedger`).
+"""Storage commitment requests until their report is sent (`ports.CommitmentLedger`).
 
 Each request is one row in the ledger's database, deleted when its report was sent or given up.
 """
@@ -61,7 +61,7 @@ class SqlCommitments:
 
     @retry_on_conflict
     def reported(self, commitment_id: int) -> None:
-        """Delete a request whose report was sent or given up."""
+        """Delete a request after its report was sent or given up."""
         with self._database.writing() as connection:
             connection.execute(delete(commitments).where(commitments.c.id == commitment_id))
 
@@ -76,7 +76,7 @@ class SqlCommitments:
     def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
         """Return the received instances by SOP Instance UID, in any study.
 
-        Studies whose images are being removed are left out.
+        Studies marked for image removal are left out.
         """
         pruning = select(studies.c.study_uid).where(studies.c.pruning)
         found: dict[str, list[ReceivedInstance]] = {}

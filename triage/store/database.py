@@ -149,7 +149,7 @@ class Database:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Raise LedgerUnavailable if the database does not answer; programming errors pass through."""
+    """Raise LedgerUnavailable if the database does not answer; defects pass through."""
     try:
         yield
     except (DataError, IntegrityError, ProgrammingError):
@@ -172,7 +172,7 @@ def _postgres(url: str, *, patient: bool) -> Engine:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Set write-ahead log, foreign keys, overwriting of deleted rows, and explicit transactions.
+    """Set write-ahead log, foreign keys, secure deletion and explicit transactions.
 
     synchronous=NORMAL may lose the last transactions in a power cut, but never corrupts the file.
     Lost work is repeated: instances are read again from the spool, and a product is sent again

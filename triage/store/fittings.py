@@ -35,8 +35,8 @@ class SqlFittings:
             lock_until_commit(connection, FITTINGS)  # a concurrent `forget` runs before or after
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
-                    f"finding {fitted.finding}: an example is a case of a patient who was"
-                    " forgotten. Remove this example from the findings file"
+                    f"finding {fitted.finding}: an example is a case of a forgotten patient."
+                    " Remove this example from the findings file"
                 )
             connection.execute(delete(fittings).where(*_is_fitting(bundle, fitted.finding)))
             connection.execute(

@@ -1,4 +1,4 @@
-"""Patients whose data was removed on request and must not be stored again.
+"""Patients that were removed on request and must not be stored again.
 
 Both functions run inside the transaction that stores or removes data. Only a digest of the
 patient's library key is kept, from which the patient cannot be identified.

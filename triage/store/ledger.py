@@ -308,7 +308,7 @@ class SqlLedger:
             return connection.execute(renewed.where(*mine)).rowcount == 1
 
     def expired(self) -> Sequence[StudyRevision]:
-        """Return the ASSESSING revisions whose lease has expired."""
+        """Return the ASSESSING revisions with an expired lease."""
         query = select(studies).where(
             studies.c.state == State.ASSESSING,
             has_passed(studies.c.lease_until, self._clock.now()),
@@ -363,7 +363,7 @@ class SqlLedger:
     # -- what is due
 
     def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
-        """Return READY revisions whose task was never queued or was lost by the broker."""
+        """Return READY revisions without a queued task, or with one that the broker lost."""
         at = self._clock.now()
         query = select(studies).where(
             studies.c.state == State.READY,
@@ -374,7 +374,7 @@ class SqlLedger:
             return [to_revision(row) for row in connection.execute(query)]
 
     def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
-        """Return due deliveries whose task was never queued or was lost by the broker."""
+        """Return due deliveries without a queued task, or with one that the broker lost."""
         at = self._clock.now()
         query = select(deliveries.c.id).where(
             is_due(at),

@@ -1,4 +1,4 @@
-"""The spool in an S3-compatible object store, for receivers and workers on several machines.
+"""The spool in an S3-compatible object store, for hosts without a shared file system.
 
     PREFIX/spool/<Study UID>/<SOP Instance UID>.dcm            the first copy
     PREFIX/spool/<Study UID>/<SOP Instance UID>.<digest>.other  other bytes under the same UID

@@ -1,4 +1,4 @@
-"""Retention: removes images, reports and records of ended studies (`ports.RetentionLedger`).
+"""Removes images, reports and records of ended studies (`ports.RetentionLedger`).
 
 Images are removed in two steps. First the study is marked (`pruning`); from then on its instances
 are neither accepted, committed to nor replayed. Then files and rows are removed together in
@@ -32,7 +32,7 @@ from triage.store.schema import deliveries, history, incidents, instances, produ
 AT_ONCE = 100  #: files per transaction; an object store takes 2 s for them
 REMOVED = "images removed"
 REPORTS_REMOVED = "reports removed"
-WHY = "older than the `retention` settings allow"
+WHY = "required by the `retention` settings"
 
 Remove = Callable[[Collection[str]], None]
 
@@ -70,7 +70,7 @@ class SqlRetention:
         return marked
 
     def marked(self) -> Sequence[str]:
-        """Return the marked studies whose images are not all removed."""
+        """Return the marked studies that still have images to remove."""
         query = select(studies.c.study_uid).where(studies.c.pruning).distinct()
         with self._database.reading() as connection:
             return connection.scalars(query.order_by(studies.c.study_uid)).all()
@@ -164,7 +164,7 @@ class SqlRetention:
 
 
 def _select_ended() -> Select[tuple[str, float, float]]:
-    """Return the query for studies whose revisions and deliveries have all ended."""
+    """Return the query for studies with only ended revisions and deliveries."""
     changed = func.max(studies.c.changed_at).label("changed")
     arrived = func.max(studies.c.last_instance_at).label("arrived")
     query = select(studies.c.study_uid, changed, arrived).group_by(studies.c.study_uid)

@@ -237,7 +237,7 @@ cases = Table(
     Index("cases_by_patient", "patient"),
 )
 
-#: Digests of the keys of forgotten patients, whose cases must not be stored again.
+#: Digests of the keys of forgotten patients; their cases must not be stored again.
 forgotten = Table(
     "forgotten",
     metadata,

@@ -1,28 +1,29 @@
-"""The case library on PostgreSQL with pgvector (0.8 or newer), which several hosts may share.
+"""The case library on PostgreSQL with pgvector 0.8 or newer; several hosts may share it.
 
-A table a bundle, so that vectors of two never mix and an index is of one width. Vectors are halves
-(`halfvec`), and lie in their rows, not beside them, so that a scan reads them in one go.
+Each bundle has its own table, so that vectors of different models never mix and each index has one
+width. Vectors are 16-bit floats (`halfvec`), stored inside their rows, so that a scan reads them in
+one pass.
 
-Rule: which answer comes first is decided by the same arithmetic as in the embedded library: the
-server finds the candidates, some more than are wanted; their cosines are computed and sorted here.
+Ranking. The server returns candidates, some more than requested; their cosines are computed and
+sorted here with the same arithmetic as in the embedded library.
 
-How it is searched. Up to EXACT_UP_TO cases, and always with a filter that excludes more than one
-patient, the server looks at every vector that the filter leaves: that is exact. Else, above that
-size, it goes by an HNSW index, which is quick and may miss a near case. With a narrow filter it
-misses many (a third, of 200,000 cases, where 4 % were asked for), hence the first rule. What the
-index finds is not taken where it cannot be whole: where too few come, or where more are equally
-near than were asked for; then every vector is looked at. `tests/benchmarks/test_library.py` prints
-times and recall.
+Search. Up to EXACT_UP_TO cases, and always with a filter that excludes more than one patient, the
+server compares every vector that the filter leaves: this is exact. Above that size it uses an HNSW
+index, which is fast and may miss a near case. With a narrow filter the index misses many (a third,
+of 200,000 cases, where 4 % matched the filter), hence the first rule. An index result that may be
+incomplete is discarded and the search repeated exactly: if it has too few cases, or more equally
+near cases than requested. `tests/benchmarks/test_library.py` prints times and recall.
 
-How it forgets. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So
-`forget` writes the whole table anew without the row, in the transaction that deletes it; the old
-files, those of the index too, are emptied when it ends. (VACUUM FULL would keep the row as long as
-any other transaction may see it.) Searching and adding wait for that. The index is then built
-again, minutes for 200,000 cases; meanwhile searches are exact, and adding waits. The columns
-that tell of a patient have no statistics, since those would be copies.
-What remains is the server's: its write-ahead log, where the case stands as it was added, until two
-checkpoints have passed (ten minutes by default) and the segment is used again or, with
-`wal_recycle = off`, removed; and its replicas, archives and backups.
+Removal. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So `forget`
+rewrites the whole table without the row, in the transaction that deletes it; the old files,
+including those of the index, are emptied when it is committed. (VACUUM FULL would keep the row as
+long as any other transaction may see it.) Searching and adding wait for this. The index is then
+rebuilt, which takes minutes for 200,000 cases; meanwhile searches are exact, and adding waits. The
+columns that identify a patient have no statistics, because statistics would be copies.
+
+The server keeps further copies that only its administrator can remove: the write-ahead log holds
+the added case until two checkpoints have passed (ten minutes by default) and the segment is reused
+or, with `wal_recycle = off`, removed; and there are replicas, archives and backups.
 """
 
 import re
@@ -68,18 +69,19 @@ from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import VENDOR_MAX, case_columns, forgotten
 
-EXACT_UP_TO = 20_000  #: cases that are all looked at
-SPARE = 16  #: candidates more than are wanted
-OLDEST = (0, 8)  #: pgvector that goes on where an index has found too few
+EXACT_UP_TO = 20_000  #: cases that are searched exactly
+SPARE = 16  #: additional candidates
+OLDEST = (0, 8)  #: first pgvector version that continues an index scan with too few results
 TABLE = re.compile(r"cases_[0-9a-f]{32}")
-LOCK = 0x636173  #: of whoever makes a table or an index
-TELLING = ("study_uid", "patient", "content", "embedding")  #: columns that tell of a patient
-PATIENCE_S = 60  #: to be let alone with a table
+LOCK = 0x636173  #: advisory lock for creating a table or an index
+#: Columns that identify a patient.
+IDENTIFYING = ("study_uid", "patient", "content", "embedding")
+TABLE_LOCK_TIMEOUT_S = 60
 
-#: The condition of what is removed from a bundle's table.
+#: Returns the condition that selects the rows to remove from a bundle's table.
 Which = Callable[[TableClause], ColumnElement[bool]]
 
-#: What the planner is told: to look at every vector, or to go by the index.
+#: Planner settings for an exact search and for an index search.
 EXACTLY = {"enable_seqscan": "on", "enable_indexscan": "off"}
 BY_INDEX = {
     "enable_seqscan": "off",
@@ -89,9 +91,10 @@ BY_INDEX = {
 
 
 class PgVectorLibrary:
-    """See `ports.Library`; the cases of one bundle (its digest), `width` numbers a vector.
+    """The cases of one bundle (its digest), `width` numbers per vector (`ports.Library`).
 
-    Raises ConfigurationError where the server has no pgvector.
+    Raises:
+        ConfigurationError: the server has no suitable pgvector.
     """
 
     def __init__(self, url: str, bundle: str, width: int, exact_up_to: int = EXACT_UP_TO) -> None:
@@ -111,18 +114,19 @@ class PgVectorLibrary:
         self._database.close()
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced, and one of a forgotten patient left out.
+        """Store or replace a case; cases of forgotten patients are ignored.
 
-        Raises ValueError at another width.
+        Raises:
+            ValueError: the embedding has another width.
         """
         if embedding.shape != (self._width,):
-            raise ValueError(f"a vector of {embedding.shape} among ones of {self._width}")
+            raise ValueError(f"a vector of shape {embedding.shape}, expected ({self._width},)")
         added = insert(self._cases).values(embedding=embedding, **case_values(case))
-        added = added.on_conflict_do_update(  # with a new row: it is now the latest
-            index_elements=["study_uid"], set_={each.name: each for each in added.excluded}
+        added = added.on_conflict_do_update(  # gets a new row number: it is now the latest
+            index_elements=["study_uid"], set_={column.name: column for column in added.excluded}
         )
         with self._database.writing() as connection:
-            # Before it is asked: `forget` takes the table whole, so that none slips by.
+            # Locked before the check: `forget` locks the whole table, so it runs before or after.
             connection.exec_driver_sql(f"LOCK TABLE {self._cases.name} IN ROW EXCLUSIVE MODE")
             if not is_forgotten(connection, [case.patient]):
                 connection.execute(added)
@@ -130,55 +134,57 @@ class PgVectorLibrary:
     def nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
-        """Return up to `count` cases, the nearest first; of equals the one added first."""
+        """Return up to `count` cases, nearest first; equally near ones in order of addition."""
         with self._database.reading() as connection:
             found: Sequence[Row[tuple[int, str, bytes, float]]] = ()
             wide = where == Filter(other_than=where.other_than)
-            if wide and self._rows(connection) > self._exact_up_to:
+            if wide and self._row_count(connection) > self._exact_up_to:
                 found = self._candidates(connection, embedding, count, where, BY_INDEX)
-            # Too few, or equals that the index may have cut off.
+            # Too few results, or equally near cases that the index may have cut off.
             if len(found) <= count or found[count - 1].distance == found[-1].distance:
                 found = self._candidates(connection, embedding, count, where, EXACTLY)
         if not found:
             return []
-        cosines = similarities(np.stack([_halves(each.vector) for each in found]), embedding, 1)
-        foremost = np.lexsort(([each.row for each in found], -cosines))[:count]
+        cosines = similarities(np.stack([_to_halves(row.vector) for row in found]), embedding, 1)
+        foremost = np.lexsort(([row.row for row in found], -cosines))[:count]
         return [
             Neighbour(CASE.validate_json(found[place].content), float(cosines[place]))
             for place in foremost
         ]
 
     def case(self, study_uid: str) -> Case | None:
-        """Return a case."""
+        """Return a case, None if it is not in this bundle's library."""
         query = select(self._cases.c.content).where(self._cases.c.study_uid == study_uid)
         with self._database.reading() as connection:
             content = connection.scalar(query)
         return None if content is None else CASE.validate_json(content)
 
     def size(self) -> int:
-        """Return how many cases there are."""
+        """Return the number of cases."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).select_from(self._cases)) or 0
 
     def embedding(self, study_uid: str) -> Embedding | None:
-        """Return the embedding of a case, to the precision that it is kept with."""
-        query = select(_sent(self._cases.c.embedding)).where(self._cases.c.study_uid == study_uid)
+        """Return the embedding (D,) of a case in 16-bit precision, None if unknown."""
+        query = select(_serialise(self._cases.c.embedding)).where(
+            self._cases.c.study_uid == study_uid
+        )
         with self._database.reading() as connection:
             vector = connection.scalar(query)
-        return None if vector is None else _halves(vector).astype(np.float32)
+        return None if vector is None else _to_halves(vector).astype(np.float32)
 
     def study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
         query = select(self._cases.c.study_uid).order_by(self._cases.c.row)
         with self._database.reading() as connection:
             uids = connection.scalars(query).all()
-        yield from uids  # with no transaction open, which would hold `forget` up
+        yield from uids  # without an open transaction, which would block `forget`
 
     def elsewhere(self) -> Iterator[str]:
-        """Yield the Study UID of every case that other bundles have and this one has not."""
+        """Yield the Study UIDs of cases that other bundles have and this one lacks."""
         ours = select(self._cases.c.study_uid)
         with self._database.reading() as connection:
-            theirs = [select(each.c.study_uid) for each in self._others(connection)]
+            theirs = [select(other.c.study_uid) for other in self._other_tables(connection)]
             if not theirs:
                 return
             every = union(*theirs).subquery()
@@ -187,60 +193,62 @@ class PgVectorLibrary:
         yield from uids
 
     def case_elsewhere(self, study_uid: str) -> Case | None:
-        """Return a case as another bundle has it."""
+        """Return a case from another bundle, None if no other bundle has it."""
         with self._database.reading() as connection:
-            for each in self._others(connection):
-                query = select(each.c.content).where(each.c.study_uid == study_uid)
+            for other in self._other_tables(connection):
+                query = select(other.c.content).where(other.c.study_uid == study_uid)
                 if (content := connection.scalar(query)) is not None:
                     return CASE.validate_json(content)
         return None
 
     def typical(self) -> Sequence[float]:
-        """Return the cosines of random pairs of cases of different patients, rising."""
+        """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
-            return self._typical.of(self._rows(connection), partial(self._known, connection))
+            return self._typical.of(
+                self._row_count(connection), partial(self._read_rows, connection)
+            )
 
     def forget(self, patient: str) -> int:
-        """Remove a patient's cases, those of other bundles too; return how many there were."""
+        """Remove a patient's cases from all bundles. Returns how many."""
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
-            removed = _removed(connection, lambda table: table.c.patient == patient)
-        self._make_indexes(removed)
+            removed = _remove_from_all(connection, lambda table: table.c.patient == patient)
+        self._create_indexes(removed)
         return sum(removed.values())
 
     def older(self, date: str) -> int:
-        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+        """Return how many cases of all bundles are dated before `date` (VR DA)."""
         with self._database.reading() as connection:
-            tables = map(_told_of, _tables(connection))
-            queries = (select(func.count()).where(is_dated_before(each, date)) for each in tables)
+            tables = map(_removal_columns, _table_names(connection))
+            queries = (select(func.count()).where(is_dated_before(cases, date)) for cases in tables)
             return sum(connection.scalar(query) or 0 for query in queries)
 
     def remove_older(self, date: str) -> int:
-        """Remove these cases with their vectors; return how many there were."""
+        """Remove the cases of all bundles dated before `date`. Returns how many."""
         with self._database.writing() as connection:
-            removed = _removed(connection, lambda table: is_dated_before(table, date))
-        self._make_indexes(removed)
+            removed = _remove_from_all(connection, lambda table: is_dated_before(table, date))
+        self._create_indexes(removed)
         return sum(removed.values())
 
-    def _make_indexes(self, names: Iterable[str]) -> None:
+    def _create_indexes(self, names: Iterable[str]) -> None:
         for name in names:
             with self._database.writing() as connection:
-                _make_index(connection, name)
+                _create_index(connection, name)
 
-    def _others(self, connection: Connection) -> list[TableClause]:
+    def _other_tables(self, connection: Connection) -> list[TableClause]:
         """Return the tables of the other bundles."""
-        names = (name for name in _tables(connection) if name != self._cases.name)
+        names = (name for name in _table_names(connection) if name != self._cases.name)
         return [table(name, column("study_uid"), column("content")) for name in names]
 
     def _prepare(self) -> None:
         with self._database.reading() as connection:
-            whole = connection.scalar(select(func.to_regclass(_index_of(self._cases.name))))
+            whole = connection.scalar(select(func.to_regclass(_index_name(self._cases.name))))
         if whole is None:
             with self._database.writing() as connection:
-                _make(connection, self._cases)
+                _create_table(connection, self._cases)
 
-    def _rows(self, connection: Connection) -> int:
-        """Return how many rows there have been; counting those that are there takes long."""
+    def _row_count(self, connection: Connection) -> int:
+        """Return the highest row number plus one; counting the rows would take long."""
         newest: int | None = connection.scalar(select(func.max(self._cases.c.row)))
         return 0 if newest is None else newest + 1
 
@@ -252,25 +260,26 @@ class PgVectorLibrary:
         where: Filter,
         planner: dict[str, str],
     ) -> Sequence[Row[tuple[int, str, bytes, float]]]:
-        """Return the rows that may be among the nearest, the nearest first."""
-        told = [func.set_config(*each, True) for each in planner.items()]  # noqa: FBT003 - till the end of the transaction
-        connection.execute(select(*told))
+        """Return the rows that may be among the nearest, nearest first."""
+        settings = [func.set_config(*item, True) for item in planner.items()]  # noqa: FBT003 - for this transaction only
+        connection.execute(select(*settings))
         columns = self._cases.c
         distance = columns.embedding.max_inner_product(embedding).label("distance")
         order = [distance, columns.row] if planner is EXACTLY else [distance]
         query = select(columns.row, columns.content, columns.embedding, distance)
         matching = query.where(*filter_conditions(self._cases, where)).order_by(*order)
-        # Sent from outside of the limit, or every vector is written out before the few are chosen.
+        # Serialised outside the limit, otherwise the server would serialise every vector.
         near = matching.limit(count + SPARE).subquery().c
-        sent = select(near.row, near.content, _sent(near.embedding), near.distance)
-        return connection.execute(sent.order_by(near.distance, near.row)).all()
+        query = select(near.row, near.content, _serialise(near.embedding), near.distance)
+        return connection.execute(query.order_by(near.distance, near.row)).all()
 
-    def _known(self, connection: Connection, rows: Sequence[int]) -> Known:
+    def _read_rows(self, connection: Connection, rows: Sequence[int]) -> Known:
+        """Return patient and vector (D,) of the cases in these rows."""
         columns = self._cases.c
-        query = select(columns.row, columns.patient, _sent(columns.embedding))
+        query = select(columns.row, columns.patient, _serialise(columns.embedding))
         return {
-            each.row: (each.patient, _halves(each.vector))
-            for each in connection.execute(query.where(columns.row.in_(rows)))
+            case.row: (case.patient, _to_halves(case.vector))
+            for case in connection.execute(query.where(columns.row.in_(rows)))
         }
 
 
@@ -278,7 +287,7 @@ def _table_of(name: str, width: int) -> Table:
     return Table(
         name,
         MetaData(),
-        # As the embedded library counts, so that both draw the same random pairs.
+        # Starts at 0 as in the embedded library, so that both draw the same random pairs.
         Column("row", BigInteger, Identity(start=0, minvalue=0), primary_key=True),
         Column("study_uid", String(64), nullable=False, unique=True),
         *case_columns(),
@@ -287,32 +296,32 @@ def _table_of(name: str, width: int) -> Table:
     )
 
 
-def _index_of(name: str) -> str:
+def _index_name(name: str) -> str:
     return f"{name}_by_nearness"
 
 
-def _make(connection: Connection, cases: Table) -> None:
-    """Make the table of a bundle and its index, where they are not there yet."""
-    _alone(connection)
+def _create_table(connection: Connection, cases: Table) -> None:
+    """Create the table of a bundle and its index if they do not exist."""
+    _lock_schema(connection)
     try:
         _require_pgvector(connection)
         cases.create(connection, checkfirst=True)
         forgotten.create(connection, checkfirst=True)
     except (ProgrammingError, NotSupportedError) as error:
         raise ConfigurationError(
-            f"case_library: the server refused ({type(error.orig).__name__}). Have the "
-            "administrator of the database install pgvector 0.8 or newer, run CREATE EXTENSION "
-            "vector, and let the user make tables"
+            f"case_library: the server refused ({type(error.orig).__name__}). Ask the database "
+            "administrator to install pgvector 0.8 or newer, to run CREATE EXTENSION vector, and "
+            "to permit this user to create tables"
         ) from None
-    plain = ", ".join(f"ALTER {each} SET STATISTICS 0" for each in TELLING)
+    plain = ", ".join(f"ALTER {name} SET STATISTICS 0" for name in IDENTIFYING)
     connection.exec_driver_sql(
         f"ALTER TABLE {cases.name} ALTER embedding SET STORAGE PLAIN, {plain}"
     )
-    _make_index(connection, cases.name)
+    _create_index(connection, cases.name)
 
 
-def _alone(connection: Connection) -> None:
-    """Wait until nobody else makes a table or an index, till the end of the transaction."""
+def _lock_schema(connection: Connection) -> None:
+    """Prevent other sessions from creating tables or indexes until the transaction ends."""
     connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
 
 
@@ -322,64 +331,64 @@ def _require_pgvector(connection: Connection) -> None:
     found = str(connection.exec_driver_sql(version).scalar_one())
     if tuple(map(int, found.split(".")[:2])) < OLDEST:
         raise ConfigurationError(
-            f"case_library: pgvector 0.8 or newer is needed, and the server has {found}"
+            f"case_library: pgvector 0.8 or newer is required, and the server has {found}"
         )
 
 
-def _make_index(connection: Connection, name: str) -> None:
-    """Build the index over what the table holds; nothing, where it is there.
+def _create_index(connection: Connection, name: str) -> None:
+    """Build the index of a table if it does not exist.
 
-    In memory, or it takes many times as long; and in one process, since the shared memory of
-    several is too small in many a container.
+    The index is built in memory, otherwise it takes many times as long; and in one process, because
+    many containers have too little shared memory for parallel workers.
     """
-    _alone(connection)
+    _lock_schema(connection)
     size = connection.scalar(select(func.pg_table_size(name))) or 0
     connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{64 + 2 * size // 2**20}MB'")
     connection.exec_driver_sql("SET LOCAL max_parallel_maintenance_workers = 0")
     connection.exec_driver_sql(
-        f"CREATE INDEX IF NOT EXISTS {_index_of(name)} ON {name} "
+        f"CREATE INDEX IF NOT EXISTS {_index_name(name)} ON {name} "
         "USING hnsw (embedding halfvec_ip_ops)"
     )
 
 
-def _tables(connection: Connection) -> list[str]:
-    """Return the names of the tables of all bundles, always in one order: no two may deadlock."""
+def _table_names(connection: Connection) -> list[str]:
+    """Return the table names of all bundles, sorted so that locking them cannot deadlock."""
     return sorted(filter(TABLE.fullmatch, inspect(connection).get_table_names()))
 
 
-def _told_of(name: str) -> TableClause:
-    """Return a bundle's table with the columns that cases are removed by."""
+def _removal_columns(name: str) -> TableClause:
+    """Return a bundle's table with the columns that select cases for removal."""
     return table(name, column("patient"), column("study_date"))
 
 
-def _removed(connection: Connection, which: Which) -> dict[str, int]:
-    """Remove cases of all bundles; return how many by the name of the table that had some."""
-    having = [
+def _remove_from_all(connection: Connection, which: Which) -> dict[str, int]:
+    """Remove cases from all bundles. Returns the counts by table name, without zeros."""
+    affected = [
         name
-        for name in _tables(connection)
-        if connection.scalar(select(exists().where(which(_told_of(name)))))
+        for name in _table_names(connection)
+        if connection.scalar(select(exists().where(which(_removal_columns(name)))))
     ]
-    return {name: _remove(connection, name, which) for name in having}
+    return {name: _remove(connection, name, which) for name in affected}
 
 
 def _remove(connection: Connection, name: str, which: Which) -> int:
-    """Remove rows and write the table anew without them."""
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE_S}s'")
+    """Remove rows and rewrite the table's files without them. Returns how many."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT_S}s'")
     connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
-    cases = _told_of(name)
+    cases = _removal_columns(name)
     removed = connection.execute(delete(cases).where(which(cases))).rowcount
-    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {_index_of(name)}")
-    # A type that is computed, even if to the same, has the table written anew (ALTER TABLE, Notes).
+    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {_index_name(name)}")
+    # A type that is computed, even if to the same, rewrites the table (ALTER TABLE, Notes).
     connection.exec_driver_sql(
         f"ALTER TABLE {name} ALTER vendor TYPE varchar({VENDOR_MAX}) USING vendor || ''"
     )
     return removed
 
 
-def _sent(embedding: ColumnElement[Any]) -> Label[bytes]:
+def _serialise(embedding: ColumnElement[Any]) -> Label[bytes]:
     return func.halfvec_send(embedding).label("vector")
 
 
-def _halves(sent: bytes) -> Halves:
-    """Return a vector (D,) as the server sends it."""
+def _to_halves(sent: bytes) -> Halves:
+    """Return a vector (D,) from the server's binary format."""
     return HalfVector.from_binary(sent).to_numpy()

@@ -253,10 +253,10 @@ def test_a_store_is_believed_whose_certificate_is_vouched_for(
             url="s3://bucket", endpoint=f"https://127.0.0.1:{port}", credentials=keys
         )
         ours = chosen.model_copy(update={"ca": authority.certificate})
-        Bucket(ours).ask()
+        Bucket(ours).check_reachable()
         for ca in (None, other.certificate):
             with pytest.raises(SpoolUnavailable, match="does not answer \\(SSLError\\)"):
-                Bucket(chosen.model_copy(update={"ca": ca})).ask()
+                Bucket(chosen.model_copy(update={"ca": ca})).check_reachable()
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

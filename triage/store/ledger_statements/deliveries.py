@@ -40,8 +40,8 @@ def update_delivery(delivery_id: int) -> Any:
 def is_due(at: float) -> Any:
     """Return the condition "has to be worked on now, and no worker holds its lease".
 
-    A storage commitment report may take longer than any other wait, so a STORED delivery whose
-    time seems far away counts as due only if the clock was set back since it changed.
+    A storage commitment report may take longer than any other wait, so a STORED delivery with a
+    distant time is due only if the clock was set back since it changed.
     """
     stored, due_at = deliveries.c.state == DeliveryState.STORED, deliveries.c.due_at
     pending = and_(deliveries.c.state == DeliveryState.PENDING, has_passed(due_at, at))
@@ -184,7 +184,7 @@ def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, ordered by name."""
     under_way = deliveries.c.state.in_(UNDER_WAY)
     known = deliveries.c.unreachable_since
-    # Rows of an earlier release have no such time: the last attempt stands in for it.
+    # Rows of an earlier release have no such time: the last attempt is used.
     since = case((known > 0, known), else_=deliveries.c.changed_at)
     silent = (
         select(

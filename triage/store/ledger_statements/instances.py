@@ -98,7 +98,7 @@ def record_instance(
 def find_latest_revision(
     connection: Connection, receipt: Receipt
 ) -> tuple[StudyRevision | None, bool]:
-    """Return the newest revision of an instance's study, locked, and whether it has the instance.
+    """Return the newest revision of a study, locked, and whether the instance is known.
 
     Raises:
         StudyBeingRemoved: if the study's images are being removed, or if the receipt may be out of
@@ -123,11 +123,11 @@ def find_latest_revision(
 def report_same_uid_elsewhere(
     connection: Connection, identity: Identity, source: Source, at: float
 ) -> None:
-    """Report an instance whose UID another study has already; it belongs to both studies.
+    """Report an instance with a UID that another study has; it belongs to both studies.
 
     A SOP Instance UID identifies one instance for ever (PS3.5 9), so one of the two is wrong, but
     the worker cannot decide which. A PACS that corrects a study sends all instances again under a
-    new Study Instance UID; the new study must be assessed, and so was the first one, whose report
+    new Study Instance UID; the new study must be assessed, although the report on the first one
     has been delivered.
     """
     same = {"its_study": identity.study_uid, "its_instance": identity.sop_instance_uid}

@@ -1,12 +1,12 @@
-"""The ledger's tables, from any earlier release to this one: numbered steps, run at the start.
+"""Migrations: numbered steps that update the ledger's tables from any earlier release.
 
-Rule: `schema` says what the tables are now, a step in `versions` how those before became so; a test
-holds the two together on both databases. A step that was released never changes. One process runs
-what is missing, in one transaction, while the others wait for its lock; so a step that fails
-leaves the ledger as it was. A table only ever gains what the release before can live without, so
-that its processes go on while those of this release start.
+`schema` describes the current tables, each module in `versions` one step towards them;
+tests/unit/store/test_migrations.py compares the two on both databases. A released step never
+changes. At the start one process runs the missing steps in one transaction while the others wait
+for its lock, so a failing step leaves the ledger unchanged. Tables only gain columns and indexes
+that the previous release can ignore, so its processes keep running while this release starts.
 
-To change the tables: change `schema`, add a file to `versions`, and set HEAD to its revision.
+To change the tables: change `schema`, add a module to `versions`, and set HEAD to its revision.
 """
 
 import threading
@@ -19,52 +19,53 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 
 from triage.domain.errors import ConfigurationError
 
-HEAD = "0005"  #: what this release works with
+HEAD = "0005"  #: the revision of this release
 
 VERSIONS = table("alembic_version", column("version_num"))
-LOCK = 0x6C6564676572  #: of whoever changes the tables, on PostgreSQL
-FIRST = "studies"  #: a table that every ledger has had
+LOCK = 0x6C6564676572  #: advisory lock for migrations on PostgreSQL
+FIRST = "studies"  #: a table of every release
 
-_one_at_a_time = threading.Lock()  # Alembic keeps what it works on in its module
+_upgrading = threading.Lock()  # Alembic keeps its context in a module variable
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the revision of a ledger: "" before there were any, None where there is no ledger."""
-    there = inspect(connection)
-    if there.has_table(VERSIONS.name):
+    """Return the schema revision; "" for the first releases, None if there is no ledger."""
+    tables = inspect(connection)
+    if tables.has_table(VERSIONS.name):
         revision = connection.scalar(select(VERSIONS.c.version_num))
         return "" if revision is None else str(revision)
-    return "" if there.has_table(FIRST) else None
+    return "" if tables.has_table(FIRST) else None
 
 
 def migrate(connection: Connection) -> None:
-    """Run the steps that a ledger lacks, within the transaction of `connection`.
+    """Run the missing steps within the transaction of `connection`.
 
-    Raises ConfigurationError where a newer release has written it.
+    Raises:
+        ConfigurationError: a newer release has written the ledger.
     """
-    if connection.dialect.name == "postgresql":  # SQLite has locked its file
+    if connection.dialect.name == "postgresql":  # SQLite has locked its file already
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
     require_known(revision_of(connection))
-    with _one_at_a_time:
-        steps = _steps()
-        steps.attributes["connection"] = connection
-        command.upgrade(steps, HEAD)
+    with _upgrading:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)
 
 
 def require_known(revision: str | None) -> None:
-    """Raise ConfigurationError where a revision is none of those that lead to this release."""
+    """Raise ConfigurationError if a revision is unknown to this release."""
     if not revision or revision == HEAD:
         return
-    script = ScriptDirectory.from_config(_steps())
-    if revision not in {each.revision for each in script.walk_revisions()}:
+    script = ScriptDirectory.from_config(_alembic_config())
+    if revision not in {step.revision for step in script.walk_revisions()}:
         raise ConfigurationError(
-            f"the ledger was written by a newer release: it has revision {revision}, and this one "
-            f"knows revisions up to {HEAD}. Install the newer release again, or put back a backup "
-            "of the ledger that was made before it"
+            f"a newer release has written the ledger: it has revision {revision}, this release "
+            f"supports revisions up to {HEAD}. Install the newer release again, or restore a "
+            "backup of the ledger from before the upgrade"
         )
 
 
-def _steps() -> Config:
-    steps = Config()
-    steps.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return steps
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

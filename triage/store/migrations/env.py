@@ -1,6 +1,6 @@
-"""What Alembic runs to run the steps: on the connection that it was given, and on nothing else.
+"""The Alembic environment: runs the steps on the connection that `migrate` passes.
 
-Rule: no database is opened here, and no transaction begun or ended.
+It opens no database, and neither begins nor ends a transaction.
 """
 
 from alembic import context

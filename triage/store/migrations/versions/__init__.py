@@ -1,1 +1,1 @@
-"""The steps, each with the revision that it leads to and the one that it starts from."""
+"""The migration steps, each with its own revision and the revision before it."""

@@ -1,4 +1,4 @@
-"""The tables of the first release, made where there are none."""
+"""Creates the tables of the first release if they do not exist."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,9 +8,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables; a ledger that was written before there were revisions has them."""
+    """Create the tables; a ledger of the first releases has them already."""
     _studies_and_instances()
-    _diary()
+    _history_and_incidents()
     _products_and_deliveries()
 
 
@@ -50,7 +50,7 @@ def _studies_and_instances() -> None:
     )
 
 
-def _diary() -> None:
+def _history_and_incidents() -> None:
     op.create_table(
         "history",
         sa.Column("id", sa.Integer, primary_key=True),

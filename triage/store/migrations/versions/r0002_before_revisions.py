@@ -1,6 +1,6 @@
-"""What the ledger gained before it had revisions, each made where it is missing.
+"""Adds the tables and columns of the releases before revisions existed, if missing.
 
-Which of these a ledger has depends on which releases have opened it.
+A ledger has some of these already, depending on the releases that have opened it.
 """
 
 from typing import Any
@@ -32,10 +32,10 @@ INDEXES = {
 
 
 def upgrade() -> None:
-    """Bring any ledger without a revision up to one state."""
-    there = sa.inspect(op.get_bind())
+    """Add every missing table, column and index to a ledger without a revision."""
+    existing = sa.inspect(op.get_bind())
     for table, columns in COLUMNS.items():
-        known = {each["name"] for each in there.get_columns(table)}
+        known = {column["name"] for column in existing.get_columns(table)}
         for column in columns:
             if column.name not in known:
                 op.add_column(table, column)
@@ -105,7 +105,7 @@ def _cases() -> None:
         if_not_exists=True,
     )
     op.create_index("cases_by_patient", "cases", ["patient"], if_not_exists=True)
-    # That of a case library may be there already, in the same database.
+    # A case library in the same database may have created this table already.
     op.create_table(
         "forgotten", sa.Column("patient", sa.String(64), primary_key=True), if_not_exists=True
     )
@@ -121,7 +121,7 @@ def _fittings() -> None:
         if_not_exists=True,
     )
     if op.get_bind().dialect.name == "postgresql":
-        # Statistics would be copies of what tells of patients (`fittings.forget`).
+        # Statistics would be copies of values that identify patients (`fittings.forget`).
         op.execute(
             "ALTER TABLE fittings ALTER patients SET STATISTICS 0, ALTER content SET STATISTICS 0"
         )

@@ -1,4 +1,4 @@
-"""What archives are asked for their word about."""
+"""Adds the storage commitment requests that are sent to archives."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Make the table; nobody was asked before."""
+    """Create the table `commitment_requests`."""
     op.create_table(
         "commitment_requests",
         sa.Column("id", sa.Integer, primary_key=True),

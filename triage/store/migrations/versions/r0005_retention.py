@@ -1,4 +1,4 @@
-"""When the images of a study were removed, and whether they go just now."""
+"""Adds the time of image removal per study, and the mark of a removal in progress."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Remember of each study whether its images are here."""
+    """Add the columns `studies.pruned_at` and `studies.pruning`."""
     op.add_column("studies", sa.Column("pruned_at", sa.Float, nullable=False, server_default="0"))
     op.add_column(
         "studies", sa.Column("pruning", sa.Boolean, nullable=False, server_default=sa.false())
