@@ -32,8 +32,8 @@ from triage.model.bundle import (
     Manifest,
     Preprocessing,
     Sizes,
+    hash_file,
     open_bundle,
-    sha256_of,
     write_manifest,
 )
 from triage.model.encoder import OnnxEncoder
@@ -150,7 +150,7 @@ def _manifest(model: BundleModel, folder: Path) -> Manifest:
             sizes=sizes,
             layout=model.form.layout,
             preprocessing=model.form.preprocessing,
-            files={name: sha256_of(folder / name) for name in (VIDEO, TEXT, TOKENIZER)},
+            files={name: hash_file(folder / name) for name in (VIDEO, TEXT, TOKENIZER)},
         )
     except ValidationError as error:
         raise ConfigurationError(f"the manifest cannot be written: {error}") from None

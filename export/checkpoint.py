@@ -23,7 +23,7 @@ from torch import Tensor
 
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
 from triage.domain.errors import ConfigurationError
-from triage.model.bundle import sha256_of
+from triage.model.bundle import hash_file
 from triage.yaml_models import StrictModel, read, read_text
 
 HUB_WEIGHTS = "pytorch_model.bin"
@@ -99,7 +99,7 @@ def load_checkpoint(path: Path, frames: int | None = None) -> Checkpoint:
     return Checkpoint(
         network=_network(sizes, weights, file),
         file=file.name,
-        sha256=sha256_of(file),
+        sha256=hash_file(file),
         epoch=epoch if isinstance(epoch, int) else None,
     )
 

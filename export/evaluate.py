@@ -36,8 +36,8 @@ from triage.model.bundle import (
     Bundle,
     Calibration,
     Threshold,
+    hash_file,
     open_bundle,
-    sha256_of,
     write_calibration,
     write_manifest,
 )
@@ -189,7 +189,7 @@ def calibrate(
         familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )
     write_calibration(bundle.path, calibration)
-    digest = sha256_of(bundle.path / CALIBRATION)
+    digest = hash_file(bundle.path / CALIBRATION)
     return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
 
 

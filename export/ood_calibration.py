@@ -19,17 +19,17 @@ from triage.model.bundle import (
     Bundle,
     ClipForm,
     OutOfDistributionLimit,
+    hash_file,
     open_bundle,
-    sha256_of,
     write_calibration,
     write_manifest,
 )
-from triage.model.familiarity import (
-    LENGTH,
-    Familiar,
-    distances,
-    portraits,
-    tellable,
+from triage.model.out_of_distribution import (
+    FEATURE_LENGTH,
+    ReferenceStatistics,
+    compute_distances,
+    compute_features,
+    has_fixed_frames,
 )
 from triage.ports.encoder import Frames
 
@@ -37,7 +37,7 @@ FALSE_ALARMS, CONFIDENCE = 0.01, 0.9
 FOLDS = 5
 SHRUNK = 0.01  #: share of the covariance that is taken from its diagonal
 FLOOR = 1e-4  #: variance of grey (0 to 1) that is added: a hundredth, squared
-LEAST = 2 * LENGTH  #: hearts that show a view, for it to be compared at all
+LEAST = 2 * FEATURE_LENGTH  #: hearts that show a view, for it to be compared at all
 
 
 def familiarise(bundle: Bundle, pairs: Pairs) -> Bundle:
@@ -52,29 +52,31 @@ def familiarise(bundle: Bundle, pairs: Pairs) -> Bundle:
     if found is not None:
         familiar, known = found
         np.save(bundle.path / FAMILIAR, familiar)
-        files[FAMILIAR] = sha256_of(bundle.path / FAMILIAR)
+        files[FAMILIAR] = hash_file(bundle.path / FAMILIAR)
     else:
         (bundle.path / FAMILIAR).unlink(missing_ok=True)
     calibration = bundle.calibration.model_copy(update={"familiarity": known})
     write_calibration(bundle.path, calibration)
-    files[CALIBRATION] = sha256_of(bundle.path / CALIBRATION)
+    files[CALIBRATION] = hash_file(bundle.path / CALIBRATION)
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"files": files}))
     return open_bundle(bundle.path)
 
 
-def learned(pairs: Pairs) -> tuple[Familiar, OutOfDistributionLimit] | None:
+def learned(pairs: Pairs) -> tuple[ReferenceStatistics, OutOfDistributionLimit] | None:
     """Return what the hearts of some pairs look like, and the limit of what is like them.
 
     None where their clips do not tell views apart, or where they are too few for the limit.
     """
     beyond = allowed(len(pairs))
-    if beyond is None or not tellable(pairs.form):
+    if beyond is None or not has_fixed_frames(pairs.form):
         return None
     seen = looks(pairs)  # (N, V, P)
     fold = np.arange(len(pairs)) % FOLDS
     held = np.empty(len(pairs))
     for each in range(FOLDS):
-        held[fold == each] = strangest(distances(seen[fold == each], fitted(seen[fold != each])))
+        held[fold == each] = strangest(
+            compute_distances(seen[fold == each], fitted(seen[fold != each]))
+        )
     limit = float(np.sort(held)[-1 - beyond])
     if not np.isfinite(limit):  # no view is shown by enough hearts
         return None
@@ -100,7 +102,7 @@ def allowed(hearts: int) -> int | None:
 def looks(pairs: Pairs) -> NDArray[np.float64]:
     """Return the portraits of all pairs, (N, V, P)."""
     clips = (np.asarray(pairs.frames[place]) for place in range(len(pairs)))
-    return np.stack([portraits(clip, pairs.form, shown(clip, pairs.form)) for clip in clips])
+    return np.stack([compute_features(clip, pairs.form, shown(clip, pairs.form)) for clip in clips])
 
 
 def shown(clip: Frames, form: ClipForm) -> list[str]:
@@ -110,7 +112,7 @@ def shown(clip: Frames, form: ClipForm) -> list[str]:
     return [slot.view for slot, frames in parts if frames.any()]
 
 
-def fitted(seen: NDArray[np.float64]) -> Familiar:
+def fitted(seen: NDArray[np.float64]) -> ReferenceStatistics:
     """Return mean and whitening matrix of each view's portraits (N, V, P)."""
     return np.stack([_fitted(seen[:, view]) for view in range(seen.shape[1])]).astype(np.float32)
 
@@ -130,9 +132,9 @@ def _chance(beyond: int, hearts: int) -> float:
 def _fitted(seen: NDArray[np.float64]) -> NDArray[np.float64]:
     shown = seen[~np.isnan(seen[:, 0])]
     if len(shown) < LEAST:
-        return np.full((1 + LENGTH, LENGTH), np.nan)
+        return np.full((1 + FEATURE_LENGTH, FEATURE_LENGTH), np.nan)
     spread = np.cov(shown.T)
     own = np.diag(np.diag(spread))
-    spread = (1 - SHRUNK) * spread + SHRUNK * own + FLOOR * np.eye(LENGTH)
+    spread = (1 - SHRUNK) * spread + SHRUNK * own + FLOOR * np.eye(FEATURE_LENGTH)
     root = np.linalg.cholesky(spread)
     return np.vstack([shown.mean(0), np.linalg.inv(root).T])

@@ -1,6 +1,6 @@
 """Which share of what it should not know does a bundle call unfamiliar, and of what it should?
 
-Rule: through the worker's own `familiarity`, with the limit that the bundle states; nothing is set
+Rule: through the worker's own `measure_familiarity`, with the limit that the bundle states; nothing is set
 here. Strangers made of hearts are made of those that have every view, so that each differs from its
 heart by what its kind says alone.
 """
@@ -19,7 +19,7 @@ from export.pairs import Pairs
 from export.studies import study_frames
 from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.model.bundle import Bundle, ClipForm
-from triage.model.familiarity import familiarity
+from triage.model.out_of_distribution import measure_familiarity
 from triage.ports.encoder import Frames
 
 SEED = 0
@@ -95,7 +95,7 @@ def page(rows: Sequence[UnfamiliarRate]) -> Iterator[str]:
 def _called(group: str, kind: str, clips: Iterable[Frames], bundle: Bundle) -> UnfamiliarRate:
     form, asked, unfamiliar = bundle.manifest.clip, 0, 0
     for clip in clips:
-        said = familiarity(clip, shown(clip, form), bundle)
+        said = measure_familiarity(clip, shown(clip, form), bundle)
         if said is None:
             raise ConfigurationError(
                 f"bundle {bundle.path} tells no study from what it knows: calibrate it anew, with"

@@ -3,7 +3,7 @@
 Rule: nothing here takes part in training or in the limit; each kind is drawn from a heart's clip
 and a generator alone, so the same seed gives the same strangers. Another modality is drawn from
 ellipses and noise, as coarse as the hearts are; pixels of real ones come from files (`still`).
-Clips have slots of a stated length, as `triage.model.familiarity.tellable` asks.
+Clips have slots of a stated length, as `triage.model.out_of_distribution.tellable` asks.
 """
 
 from collections.abc import Callable, Mapping

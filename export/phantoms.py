@@ -17,14 +17,14 @@ import numpy as np
 from export.pairs import write_pairs
 from triage.config import Settings
 from triage.findings.loader import load_findings
-from triage.imaging.clip import PlacedImage, grey_frames, join
-from triage.imaging.geometry import Plane, Vector, meeting_point, middle_of
+from triage.imaging.clip import PlacedImage, join_views, prepare_frames
+from triage.imaging.geometry import Plane, Vector, image_centre, meeting_point
 from triage.model.bundle import ClipForm
-from triage.phantom.archive import EXTERNAL_LOOK, Examination, examine
-from triage.phantom.heart import draw, truth
+from triage.phantom.archive import EXTERNAL_LOOK, Examination, draw_examination
+from triage.phantom.heart import derive_truth, draw_heart
 from triage.phantom.signal import LOOKS
 from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
-from triage.phantom.study import MODEL_VIEWS, acquire
+from triage.phantom.study import MODEL_VIEWS, acquire_stacks
 from triage.ports.encoder import Frames
 
 #: What of a study fills each slot.
@@ -58,9 +58,11 @@ def write_phantoms(  # noqa: PLR0913 - each names a choice of the caller
 
 def phantom_pair(seed: int, form: ClipForm, *, external: bool) -> tuple[Frames, dict[str, str]]:
     """Return the clip of a seed's heart, (n <= F, H, W), and its row of the table."""
-    examined = examine(draw(seed), LOOKS[EXTERNAL_LOOK] if external else None, gaps=True)
+    examined = draw_examination(
+        draw_heart(seed), LOOKS[EXTERNAL_LOOK] if external else None, gaps=True
+    )
     views = phantom_views(examined, form)
-    return join(views, form), {
+    return join_views(views, form), {
         "id": f"{seed:08d}",
         "impression": examined.impression,
         "vendor": str(examined.vendor),
@@ -74,11 +76,13 @@ def phantom_pair(seed: int, form: ClipForm, *, external: bool) -> tuple[Frames, 
 def phantom_views(examined: Examination, form: ClipForm) -> dict[str, Frames]:
     """Return the frames of each view of a heart's study."""
     heart = examined.heart
-    stacks = acquire(heart, examined.look, heart.seed, drop=examined.missing, only=MODEL_VIEWS)
+    stacks = acquire_stacks(
+        heart, examined.look, heart.seed, drop=examined.missing, only=MODEL_VIEWS
+    )
     pictures = {SLOTS[one.sequence, one.view]: _pictures(one) for one in stacks}
     order = [slot.view for slot in form.layout if slot.view in pictures]
     meeting = meeting_point([_middle(pictures[view]) for view in order])
-    return {view: grey_frames(pictures[view], form, meeting) for view in order}
+    return {view: prepare_frames(pictures[view], form, meeting) for view in order}
 
 
 def _pairs(
@@ -110,11 +114,11 @@ def _middle(pictures: list[PlacedImage]) -> tuple[Plane, Vector]:
     picture = pictures[len(pictures) // 2]
     assert picture.plane is not None  # noqa: S101 - `_pictures` always states one
     rows, columns = picture.pixels.shape
-    return picture.plane, middle_of(picture.plane, (rows, columns), picture.spacing_mm)
+    return picture.plane, image_centre(picture.plane, (rows, columns), picture.spacing_mm)
 
 
 def _labels(examined: Examination, views: frozenset[str]) -> dict[str, str]:
-    known = truth(examined.heart)
+    known = derive_truth(examined.heart)
     shown = {
         finding.id: views & {*finding.views}
         for finding in load_findings(Settings().findings).findings

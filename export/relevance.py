@@ -20,9 +20,9 @@ from export.pairs import Pairs
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle, ClipForm
-from triage.model.prompts import prompt_embeddings
-from triage.model.questions import Scores, questions
-from triage.model.relevance import Occluded, Sources, occlude, relevances
+from triage.model.prompts import embed_prompts
+from triage.model.questions import ScoreFunction, build_questions
+from triage.model.relevance import FrameSources, OccludedClip, occlude, view_relevances
 from triage.ports.encoder import Encoder, Frames
 
 SEED = 0  #: of the bootstrap
@@ -72,8 +72,8 @@ def pointing(
     if bundle.calibration is None:
         raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
     slots = view_of_each_frame(pairs.form)
-    prompts = prompt_embeddings(findings, bundle, encoder, None)
-    asked = questions(findings, bundle, prompts, {}).values()
+    prompts = embed_prompts(findings, bundle, encoder, None)
+    asked = build_questions(findings, bundle, prompts, {}).values()
     cases: dict[str, list[FlaggedCase]] = defaultdict(list)
     looked = []
     for study, row in enumerate(pairs.rows):
@@ -111,7 +111,7 @@ def view_of_each_frame(form: ClipForm) -> tuple[str, ...]:
     return tuple(view for view, length in lengths for _ in range(length or 0))
 
 
-def sources(clip: Frames, slots: Sequence[str]) -> Sources:
+def sources(clip: Frames, slots: Sequence[str]) -> FrameSources:
     """Return the view and the image of each frame of a clip (F, H, W); black ones have none."""
     shown = {view for view, frame in zip(slots, clip, strict=True) if frame.any()}
     return [(view, place) if view in shown else None for place, view in enumerate(slots)]
@@ -139,8 +139,10 @@ def table(pointed: PointingResult) -> Iterator[str]:
         yield f"| {name} | {each.cases} | {each.hits:.3f} | {each.chance:.3f} | {more} |"
 
 
-def _case(study: int, finding: Finding, occluded: Occluded, scores: Scores) -> FlaggedCase:
-    worth = relevances(occluded, scores)
+def _case(
+    study: int, finding: Finding, occluded: OccludedClip, scores: ScoreFunction
+) -> FlaggedCase:
+    worth = view_relevances(occluded, scores)
     foremost = max(worth, key=worth.__getitem__)
     return FlaggedCase(
         study, foremost in finding.views, float(np.isin([*worth], finding.views).mean())

@@ -16,7 +16,7 @@ from pathlib import Path
 from export.pairs import write_pairs
 from triage.dicom.header import read_header
 from triage.domain.errors import ConfigurationError, DamagedInstance
-from triage.imaging.clip import heart_centre, join, view_frames
+from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.series import Image, select_views
 from triage.model.bundle import ClipForm
 from triage.ports.encoder import Frames
@@ -35,12 +35,12 @@ def study_frames(folder: Path, form: ClipForm) -> Frames:
     selection = select_views(images, [slot.view for slot in form.layout])
     if not selection.used:
         raise DamagedInstance("no view that the model looks at")
-    heart = heart_centre(selection.used)
+    heart = find_heart_centre(selection.used)
     views = {
-        chosen.view: view_frames(chosen, form, heart, contents.__getitem__)
+        chosen.view: prepare_view(chosen, form, heart, contents.__getitem__)
         for chosen in selection.used
     }
-    return join(views, form)
+    return join_views(views, form)
 
 
 def write_studies(

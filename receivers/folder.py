@@ -22,7 +22,7 @@ import structlog
 from receivers.folder_files import FileReplaced, FileSnapshot, FolderFiles, look_at
 from receivers.folder_journal import AcceptedFiles, key_of
 from triage.config import WatchedFolder
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.dimse.storage_classes import storage_classes
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, OutOfResources
 from triage.domain.instance import Source
@@ -215,7 +215,7 @@ class FolderScanner:
                 raise DamagedInstance("not a DICOM file (PS3.10: no DICM prefix)")
             if DICOMDIR.encode() in file.read(512):
                 raise _FileRefused("a DICOMDIR: the files that it names are taken without it")
-        sop_class = read_identity_of(aside.path).sop_class_uid
+        sop_class = read_file_identity(aside.path).sop_class_uid
         if sop_class not in self._classes:
             raise _FileRefused(f"{sop_class} is no storage SOP class that is taken")
 

@@ -12,8 +12,8 @@ from tests.peers import unavailable
 from triage.config import Settings
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
-from triage.model.prompts import prompt_embeddings
-from triage.model.questions import questions
+from triage.model.prompts import embed_prompts
+from triage.model.questions import build_questions
 from triage.pipeline.assess import Assessor
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.model import build_equipment
@@ -69,12 +69,14 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
     bundle = open_bundle(SETTINGS.model.bundle)
     findings = load_findings(SETTINGS.findings)
     encoder = FakeEncoder()
-    prompts = prompt_embeddings(findings, bundle, encoder, tmp_path / "cache")
+    prompts = embed_prompts(findings, bundle, encoder, tmp_path / "cache")
     return Assessor(
         spool=FileSpool(tmp_path),
         ledger=ledger,
         queue=queue,
-        model=LoadedModel(bundle, encoder, findings, questions(findings, bundle, prompts, {})),
+        model=LoadedModel(
+            bundle, encoder, findings, build_questions(findings, bundle, prompts, {})
+        ),
         equipment=build_equipment(SETTINGS),
         destinations=dict.fromkeys(("pacs", "archive"), ("application/dicom",)),
         holder="worker:1",

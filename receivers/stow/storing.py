@@ -13,8 +13,8 @@ import structlog
 
 from receivers.stow.answer import StowFailureReason, StowReference, StowResponse
 from triage.dicom.multipart_related import (
-    Multipart,
     MultipartError,
+    MultipartParser,
     PartData,
     PartEnded,
     PartStarted,
@@ -58,7 +58,7 @@ class StowStore:
         taken; `most_bytes`: the size of the largest instance.
         """
         self.answer = StowResponse()
-        self._multipart = Multipart(boundary)
+        self._multipart = MultipartParser(boundary)
         self._intake = intake
         self._source = source
         self._study_uid = study_uid

@@ -32,7 +32,7 @@ from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle, write_manifest
 from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.yaml_models import read
@@ -180,7 +180,7 @@ def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Liv
     uids = []
     with serving(site):
         for seed in SENT:
-            files = write_study(folder / str(seed), draw(seed))
+            files = write_study(folder / str(seed), draw_heart(seed))
             for file in files:
                 image = dcmread(file)
                 image.PatientID, image.PatientName = "HIDDEN-4711", "Hidden^Name"

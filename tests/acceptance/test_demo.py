@@ -13,7 +13,7 @@ from tests.acceptance.site import MARK, processes
 from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.phantom.signal import LOOKS
 
 FINDINGS = 7
@@ -79,7 +79,7 @@ def test_the_demo_sends_one_study_and_asks_which(tmp_path: Path) -> None:
 
 
 def test_the_demo_looks_at_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
-    write_study(tmp_path / "study", draw(2), LOOKS["siemens"], extras=True)
+    write_study(tmp_path / "study", draw_heart(2), LOOKS["siemens"], extras=True)
     shown = shown_by("--study", str(tmp_path / "study"), received=tmp_path / "received")
     for view in ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch"):
         assert f"\nlooked at {view}: " in shown

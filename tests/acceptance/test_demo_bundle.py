@@ -24,7 +24,7 @@ from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import EXTERNAL_LOOK, write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.phantom.signal import LOOKS
 from triage.pipeline.assess import read_summary
 from triage.yaml_models import read
@@ -137,7 +137,7 @@ def served(
     with serving(site):
         for seed, external in SENT:
             look = LOOKS[EXTERNAL_LOOK] if external else None
-            files = write_study(folder / str(seed), draw(seed), look, extras=True, gaps=True)
+            files = write_study(folder / str(seed), draw_heart(seed), look, extras=True, gaps=True)
             assert storescu(site, files).wait(120) == 0
             assert site.wait_for_end().state is State.DELIVERED
             answers.append(_answers(site))

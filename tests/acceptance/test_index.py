@@ -18,7 +18,7 @@ from tests.builders.readings import basic_text_sr
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 
 SEEDS = range(71_000, 71_004)
 REPORT = """CLINICAL HISTORY: known to Dr. Hartmann
@@ -33,7 +33,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with studies of one named patient, and one file that is no DICOM."""
     folder = tmp_path_factory.mktemp("archive")
     for number, seed in enumerate(SEEDS):
-        for file in write_study(folder / str(seed), draw(seed)):
+        for file in write_study(folder / str(seed), draw_heart(seed)):
             image = dcmread(file)
             image.PatientName, image.PatientID = "Kowalczyk^Wojciech", f"PAT-778899{number}"
             image.PatientBirthDate, image.AccessionNumber = "19610203", f"ACC-4455{number}"

@@ -14,7 +14,7 @@ from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.study import ENDED, State
 from triage.phantom.archive import write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 
 TOKEN = "of 32 random bytes"
 
@@ -22,8 +22,8 @@ TOKEN = "of 32 random bytes"
 def test_studies_over_stow_and_from_a_folder_get_their_reports(
     tmp_path: Path, pacs: Orthanc
 ) -> None:
-    sent = write_study(tmp_path / "sent", draw(5))
-    dropped = write_study(tmp_path / "dropped", draw(6))
+    sent = write_study(tmp_path / "sent", draw_heart(5))
+    dropped = write_study(tmp_path / "dropped", draw_heart(6))
     running = configure(tmp_path / "site", pacs)
     content = yaml.safe_load(running.config.read_text())
     port = find_free_port()

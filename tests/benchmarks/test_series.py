@@ -7,7 +7,7 @@ from pydicom import dcmread
 
 from tests.peers import real_data
 from triage.dicom.header import read_header
-from triage.imaging.clip import heart_centre, join, view_frames
+from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.series import Image, select_views
 from triage.model.bundle import ClipForm
 from triage.ports.encoder import Frames
@@ -20,12 +20,12 @@ def clip_of(files: list[Path]) -> Frames:
     """Go the way of an assessment: headers, selection, and the frames of what was chosen."""
     images = [Image(str(path), read_header(path.read_bytes())) for path in files]
     used = select_views(images, [slot.view for slot in FORM.layout]).used
-    heart = heart_centre(used)
+    heart = find_heart_centre(used)
     views = {
-        each.view: view_frames(each, FORM, heart, lambda path: Path(path).read_bytes())
+        each.view: prepare_view(each, FORM, heart, lambda path: Path(path).read_bytes())
         for each in used
     }
-    return join(views, FORM)
+    return join_views(views, FORM)
 
 
 def decode_all(files: list[Path]) -> None:

@@ -14,12 +14,12 @@ from pydicom.uid import generate_uid
 
 from tests.builders.images import part10
 from triage.dicom.header import read_header
-from triage.imaging.clip import heart_centre, view_frames
+from triage.imaging.clip import find_heart_centre, prepare_view
 from triage.imaging.series import Image, Selection, select_views
 from triage.model.bundle import ClipForm
-from triage.phantom.dicom import DicomForm, datasets, patient_of
+from triage.phantom.dicom import DicomForm, build_datasets, draw_patient
 from triage.phantom.habits import Vendor
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.phantom.stack import PhantomSequence as Kind
 from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView
 from triage.ports.encoder import Frames
@@ -86,7 +86,9 @@ def _beating(depth: int, phases: int) -> np.ndarray:
 
 def instances(vendor: Vendor, *, enhanced: bool = False, seed: int = 1) -> list[Dataset]:
     """Return the study as one vendor's instances."""
-    return list(datasets(stacks(), patient_of(draw(seed)), DicomForm(vendor, enhanced), seed))
+    return list(
+        build_datasets(stacks(), draw_patient(draw_heart(seed)), DicomForm(vendor, enhanced), seed)
+    )
 
 
 def selected(study: Sequence[Dataset]) -> Selection:
@@ -99,8 +101,8 @@ def frames(study: Sequence[Dataset]) -> dict[str, Frames]:
     files = {f"{n:05d}": part10(each) for n, each in enumerate(study)}
     images = [Image(path, read_header(content)) for path, content in files.items()]
     used = select_views(images, VIEWS).used
-    heart = heart_centre(used)
-    return {each.view: view_frames(each, FORM, heart, files.__getitem__) for each in used}
+    heart = find_heart_centre(used)
+    return {each.view: prepare_view(each, FORM, heart, files.__getitem__) for each in used}
 
 
 def concatenated(instance: Dataset, parts: int) -> list[Dataset]:

@@ -9,9 +9,9 @@ from pydicom.uid import UID
 
 from tests.builders.hearts import PHASES, stacks
 from tests.builders.images import image, part10, uid
-from triage.phantom.dicom import DicomForm, datasets, patient_of
+from triage.phantom.dicom import DicomForm, build_datasets, draw_patient
 from triage.phantom.habits import Vendor
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.phantom.stack import PhantomView
 
 FIRST = 1_000_000_000  #: so that all numbers have as many digits
@@ -41,7 +41,7 @@ def not_for_us(number: int) -> SmallStudy:
 @cache
 def _four_chambers() -> tuple[bytes, ...]:
     (cine, *_) = [each for each in stacks() if each.view is PhantomView.FOUR_CHAMBER]
-    made = list(datasets([cine], patient_of(draw(0)), DicomForm(Vendor.SIEMENS), 0))
+    made = list(build_datasets([cine], draw_patient(draw_heart(0)), DicomForm(Vendor.SIEMENS), 0))
     assert len(made) == PHASES
     return _patterns(made)
 

@@ -9,7 +9,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from tests.builders.command_sets import REQUEST, command
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST
-from triage.dicom.header import data_set_of
+from triage.dicom.header import strip_file_meta
 
 RELEASE_RQ = bytes.fromhex("05 00 00000004 00000000")
 ABORT = bytes.fromhex("07 00 00000004 00000000")
@@ -91,7 +91,7 @@ def implicit(number: int = 1) -> tuple[bytes, bytes]:
     dataset = image(number=number)
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     request = type(REQUEST)(number, MRImageStorage, dataset.SOPInstanceUID)
-    return command(request), data_set_of(part10(dataset))
+    return command(request), strip_file_meta(part10(dataset))
 
 
 def in_pieces(content: bytes, size: int) -> bytes:

@@ -43,7 +43,7 @@ from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
-from triage.dicom.header import data_set_of
+from triage.dicom.header import strip_file_meta
 from triage.dimse.statuses import StoreStatus
 from triage.pipeline.intake import Intake
 from triage.runtime.clock import SystemClock
@@ -118,7 +118,7 @@ def test_fragments_of_any_size_make_one_file(receiver: ListeningScp, size: int) 
     sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, size))
     assert sender.status() == StoreStatus.SUCCESS
     (kept,) = receiver.kept()
-    assert data_set_of(kept) == data
+    assert strip_file_meta(kept) == data
     sender.release()
 
 
@@ -343,7 +343,7 @@ def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Pa
             for sender in senders:
                 sender.join(20)
     assert len(answered) > 40
-    kept = {data_set_of(path.read_bytes()) for path in (tmp_path / "spool").glob("*/*.dcm")}
+    kept = {strip_file_meta(path.read_bytes()) for path in (tmp_path / "spool").glob("*/*.dcm")}
     assert all(implicit(number)[1] in kept for number in answered)
     ledger = SqlLedger.in_folder(tmp_path, SystemClock())
     intake = Intake(FileSpool(tmp_path), ledger)

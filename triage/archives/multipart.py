@@ -7,7 +7,13 @@ failure.
 from collections.abc import Iterable, Iterator
 from email.message import Message
 
-from triage.dicom.multipart_related import Event, Multipart, MultipartError, PartData, PartEnded
+from triage.dicom.multipart_related import (
+    Event,
+    MultipartError,
+    MultipartParser,
+    PartData,
+    PartEnded,
+)
 from triage.domain.errors import ArchiveFailed
 
 
@@ -30,7 +36,7 @@ def parts_of(pieces: Iterable[bytes], boundary: str) -> Iterator[Iterator[bytes]
 
 def _events(pieces: Iterable[bytes], boundary: str) -> Iterator[Event]:
     try:
-        message = Multipart(boundary)
+        message = MultipartParser(boundary)
         for piece in pieces:
             yield from message.feed(piece)
         message.end()

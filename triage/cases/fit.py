@@ -31,8 +31,8 @@ from triage.model.fitted import (
     Numbers,
     ScoreScale,
     ScoreSpread,
-    asked,
-    centred,
+    centre_embeddings,
+    digest_question,
 )
 from triage.model.prompts import mean_cosines
 from triage.ports.encoder import Embeddings
@@ -101,7 +101,7 @@ def _few_shot(
     beside, threshold = _beside(shot, prompts, usual)
     fitted = Fitted(
         finding=finding.id,
-        asked=asked(finding),
+        asked=digest_question(finding),
         examples=_digests([*present, *absent]),
         fit=shot,
         beside=beside,
@@ -118,7 +118,7 @@ def _means(present: Embeddings, absent: Embeddings, usual: Embeddings) -> FewSho
     """Two class means about the middle between both classes, whatever their numbers."""
     others = absent if len(absent) else usual
     centre = (present.mean(axis=0) + others.mean(axis=0)) / 2
-    near, far = (centred(each, centre).mean(axis=0) for each in (present, others))
+    near, far = (centre_embeddings(each, centre).mean(axis=0) for each in (present, others))
     return FewShot(centre=_vector(centre), present=_vector(near), absent=_vector(far))
 
 
@@ -192,7 +192,7 @@ def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], He
     model.fit(points, truth)
     fitted = Fitted(
         finding=finding.id,
-        asked=asked(finding),
+        asked=digest_question(finding),
         examples=_digests(known),
         fit=Head(weights=_vector(model.coef_[0]), intercept=float(model.intercept_[0])),
         threshold=threshold,

@@ -13,7 +13,7 @@ from triage.cli.studies import sent
 from triage.config import load
 from triage.dimse.store_scu import dicom_files
 from triage.phantom.archive import write_study
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.pipeline.assess import read_summary
 from triage.runtime.clock import SystemClock
 from triage.runtime.storage import open_ledger
@@ -54,7 +54,7 @@ def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None)
 
 
 def _drawn(folder: Path, seed: int) -> Path:
-    heart = draw(seed)
+    heart = draw_heart(seed)
     terminal.write(f"drawing a heart: {', '.join(heart.pathologies)} (seed {seed}) ...")
     write_study(folder, heart)
     return folder

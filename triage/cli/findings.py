@@ -14,7 +14,7 @@ from triage.domain.finding import Finding
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
-from triage.model.prompts import prompt_embeddings
+from triage.model.prompts import embed_prompts
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.model import open_model
 from triage.runtime.storage import open_existing_ledger, open_fittings, open_past_cases
@@ -63,7 +63,7 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     bundle = open_bundle(settings.model.bundle)
     chosen = _chosen(settings, ids)
     encoder = OnnxEncoder(bundle, settings.model.provider, settings.model.threads)
-    prompts = prompt_embeddings(load_findings(settings.findings), bundle, encoder, None)
+    prompts = embed_prompts(load_findings(settings.findings), bundle, encoder, None)
     library, fittings = open_past_cases(settings, bundle).library, open_fittings(settings)
     for finding in chosen:
         fitted, patients, told = fit(finding, library, prompts.get(finding.id))

@@ -16,10 +16,10 @@ from triage.dicom.header import is_image_class, read_header, read_identity
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.errors import DamagedInstance, StudyDeclined
 from triage.imaging.images import Image
-from triage.imaging.rules import ImageFacts, Rules, View, first, series_name
-from triage.imaging.series import Selection, select_views, why_declined, why_unused
-from triage.imaging.sheet import Row, write_rows
-from triage.imaging.views import StackView, from_base
+from triage.imaging.rules import ImageFacts, SeriesRules, View, find_match, series_name
+from triage.imaging.series import Selection, explain_declined, explain_unused, select_views
+from triage.imaging.sheet import SheetRow, write_contact_sheet
+from triage.imaging.views import StackView, order_from_base
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AuditedFolder:
     unreadable: dict[str, str] = field(default_factory=dict)  #: reason by file
 
 
-def read_folder(folder: Path, views: Sequence[str], rules: Rules) -> AuditedFolder:
+def read_folder(folder: Path, views: Sequence[str], rules: SeriesRules) -> AuditedFolder:
     """Read every file below `folder` and choose the views of every study."""
     studies: dict[str, list[Image]] = defaultdict(list)
     unreadable = {}
@@ -57,24 +57,26 @@ def read_folder(folder: Path, views: Sequence[str], rules: Rules) -> AuditedFold
     return AuditedFolder(tuple(found), unreadable)
 
 
-def _study(uid: str, images: Sequence[Image], views: Sequence[str], rules: Rules) -> AuditedStudy:
+def _study(
+    uid: str, images: Sequence[Image], views: Sequence[str], rules: SeriesRules
+) -> AuditedStudy:
     selection = select_views(images, views, rules)
     try:
         pictures = (image.header for image in images if is_image_class(image.header.SOPClassUID))
         refuse_two_patients(list(pictures), uid)
-        declined = why_declined(images, selection)
+        declined = explain_declined(images, selection)
     except StudyDeclined as why:
         declined = str(why)
     return AuditedStudy(uid, tuple(images), selection, declined)
 
 
-def named(names: Iterable[str], rules: Rules, out: TextIO) -> None:
+def named(names: Iterable[str], rules: SeriesRules, out: TextIO) -> None:
     """Write CSV `name,sequence,view` of bare series names; empty where a name does not say."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(("name", "sequence", "view"))
     for name in names:
         facts = ImageFacts(name)
-        sequence, view = first(rules.sequences, facts), first(rules.views, facts)
+        sequence, view = find_match(rules.sequences, facts), find_match(rules.views, facts)
         plane = "" if view is None or view.means is View.SEVERAL else view.means
         table.writerow((name, sequence.means if sequence else "", plane))
 
@@ -82,11 +84,11 @@ def named(names: Iterable[str], rules: Rules, out: TextIO) -> None:
 def write_sheet(path: Path, folder: AuditedFolder) -> None:
     """Write every stack of a folder's studies as a contact sheet."""
     rows = [
-        Row(_caption(seen, study), seen.stack, _used_of(seen, study.selection))
+        SheetRow(_caption(seen, study), seen.stack, _used_of(seen, study.selection))
         for study in folder.studies
         for seen in _used_first(study)
     ]
-    write_rows(path, rows, lambda name: Path(name).read_bytes())
+    write_contact_sheet(path, rows, lambda name: Path(name).read_bytes())
 
 
 def _used_first(study: AuditedStudy) -> list[StackView]:
@@ -139,7 +141,7 @@ def _count(images: int, slices: int) -> str:
 def remarks(study: AuditedStudy) -> list[str]:
     """Return what a table of stacks does not show: choices, gaps, and images in no stack."""
     selection = study.selection
-    stacked = {why_unused(seen, selection.used) for seen in selection.seen}
+    stacked = {explain_unused(seen, selection.used) for seen in selection.seen}
     return [
         *(
             f"{each.view}: {series_name(each.images[0].header)}: {each.why}"
@@ -205,7 +207,7 @@ def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
         "view": seen.view,
         "evidence": [seen.known.why, seen.why],
         "used_for": used_for,
-        "reason": None if used_for else why_unused(seen, study.selection.used),
+        "reason": None if used_for else explain_unused(seen, study.selection.used),
         "images": len(seen.stack.images),
         # From base to apex where it is a short-axis stack.
         "slices": [
@@ -216,7 +218,7 @@ def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
                 "images": len(one.images),
                 "times_ms": [one.times_ms[0], one.times_ms[-1]] if one.times_ms else None,
             }
-            for one in from_base(seen.stack.slices)
+            for one in order_from_base(seen.stack.slices)
         ],
     }
 

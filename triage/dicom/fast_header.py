@@ -1,6 +1,6 @@
 """Read who an instance is from a file, quickly and without holding it in memory.
 
-Rule: `scan` answers for the plain case alone, and then exactly as `header.read_identity` would;
+Rule: `scan_header` answers for the plain case alone, and then exactly as `header.read_identity` would;
 in any doubt it says None, and pydicom reads the file.
 """
 
@@ -28,9 +28,9 @@ from triage.dicom.header import (
     UNREADABLE,
     WANTED,
     data_set_start,
-    identity_of,
+    extract_identity,
     is_image_class,
-    philips_phases,
+    parse_philips_phases,
     read_identity,
 )
 from triage.domain.errors import DamagedInstance
@@ -86,14 +86,14 @@ TAG = struct.Struct("<HH2sH")
 Content = bytes | mmap.mmap
 
 
-def read_identity_of(path: Path) -> Identity:
+def read_file_identity(path: Path) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:  # which cannot be mapped
             raise DamagedInstance("the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            identity = scan(content)
+            identity = scan_header(content)
     if identity is not None:
         return identity
     return read_identity(path.read_bytes()) if size <= IN_MEMORY else _read_large(path)
@@ -102,7 +102,7 @@ def read_identity_of(path: Path) -> Identity:
 def _read_large(path: Path) -> Identity:
     try:
         dataset = dcmread(path, specific_tags=list(WANTED), defer_size=DEFERRED)
-        return identity_of(dataset, _pixel_bytes(dataset, path.stat().st_size))
+        return extract_identity(dataset, _pixel_bytes(dataset, path.stat().st_size))
     except UNREADABLE as error:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
 
@@ -115,7 +115,7 @@ def _pixel_bytes(dataset: Dataset, size: int) -> int:
     return int(max(0, min(pixels.length, size - pixels.value_tell)))
 
 
-def scan(part10: Content) -> Identity | None:
+def scan_header(part10: Content) -> Identity | None:
     """Return the identifiers of a plain Part 10 file; None where pydicom should look at it."""
     try:
         return _scan(part10)
@@ -248,7 +248,7 @@ def _encapsulated_end(part10: Content, at: int) -> int:
 
 def _phases(found: dict[int, bytes]) -> int:
     block, phases = (found.get(tag, b"") for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
-    return int(found.get(CARDIAC_IMAGES) or 0) or philips_phases(block, phases)
+    return int(found.get(CARDIAC_IMAGES) or 0) or parse_philips_phases(block, phases)
 
 
 def _text(found: dict[int, bytes], tag: int) -> str:

@@ -92,7 +92,7 @@ def read_header(part10: bytes) -> Dataset:
     return header
 
 
-def data_set_of(part10: bytes) -> bytes:
+def strip_file_meta(part10: bytes) -> bytes:
     """Return a Part 10 file without its file meta information (PS3.10 7.1).
 
     That group names who wrote the file and is written anew by every application.
@@ -112,12 +112,12 @@ def read_identity(part10: bytes) -> Identity:
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(WANTED))
-        return identity_of(dataset, len(dataset.get("PixelData") or b""))
+        return extract_identity(dataset, len(dataset.get("PixelData") or b""))
     except UNREADABLE as error:
         raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
 
 
-def patient_id_of(part10: bytes) -> str:
+def read_patient_id(part10: bytes) -> str:
     """Return PatientID (0010,0020) of a Part 10 file; empty where it says none, or is damaged."""
     try:
         _refuse_inflation(part10)
@@ -127,7 +127,7 @@ def patient_id_of(part10: bytes) -> str:
         return ""
 
 
-def identity_of(dataset: Dataset, pixel_bytes: int) -> Identity:
+def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
     """Return the identifiers of a data set whose pixel data has so many bytes; raise if damaged."""
     uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
     modality = str(dataset.get("Modality") or "")
@@ -157,10 +157,10 @@ def _cardiac_images(dataset: Dataset) -> int:
     except UNREADABLE:
         return 0
     block, phases = (_raw(dataset, tag) for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
-    return max(0, min(said or philips_phases(block, phases), MOST_PHASES))
+    return max(0, min(said or parse_philips_phases(block, phases), MOST_PHASES))
 
 
-def philips_phases(block: bytes, phases: bytes) -> int:
+def parse_philips_phases(block: bytes, phases: bytes) -> int:
     """Return a cine's number of phases from the raw values of PRIVATE_BLOCK and PHILIPS_PHASES.
 
     0 where they do not say, or say that an image is alone. Those of a big-endian file are read as
@@ -188,7 +188,7 @@ def _place(dataset: Dataset) -> str:
 
 def _refuse_inflation(part10: bytes) -> None:
     """Raise where a deflated data set (PS3.5 A.5) would grow beyond any image we take."""
-    start = len(part10) - len(data_set_of(part10))
+    start = len(part10) - len(strip_file_meta(part10))
     if DeflatedExplicitVRLittleEndian.encode() not in part10[:start]:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -53,7 +53,7 @@ class _State(Enum):
     EPILOGUE = auto()
 
 
-class Multipart:
+class MultipartParser:
     """One message. `feed` it what comes, and say when it has ended."""
 
     def __init__(self, boundary: str) -> None:

@@ -20,10 +20,10 @@ from pydicom import Dataset
 from triage.imaging.geometry import (
     Plane,
     Vector,
+    image_centre,
     meeting_point,
-    middle_of,
-    numbers,
-    plane_of,
+    read_numbers,
+    read_plane,
 )
 from triage.imaging.pixels import Pixels, read_pixels
 from triage.imaging.series import ChosenView
@@ -46,28 +46,28 @@ class FrameSource(NamedTuple):
     image: int  #: its place among the images of the view
 
 
-def heart_centre(used: Sequence[ChosenView]) -> Vector | None:
+def find_heart_centre(used: Sequence[ChosenView]) -> Vector | None:
     """Return where the planes of the chosen views meet, mm; None where none has a position."""
     middles = [chosen.images[len(chosen.images) // 2].header for chosen in used]
-    placed = [(header, plane_of(header)) for header in middles]
+    placed = [(header, read_plane(header)) for header in middles]
     return meeting_point(
         [(plane, _middle(header, plane)) for header, plane in placed if plane is not None]
     )
 
 
-def view_frames(
+def prepare_view(
     chosen: ChosenView, form: ClipForm, heart: Vector | None, read: Callable[[str], bytes]
 ) -> Frames:
     """Return the 8-bit frames of one view, (images, H, W); raise DamagedInstance."""
     decoded = read_pixels(chosen.images, read)
     pictures = [
-        PlacedImage(pixels, _spacing(image.header), plane_of(image.header))
+        PlacedImage(pixels, _spacing(image.header), read_plane(image.header))
         for image, pixels in zip(chosen.images, decoded, strict=True)
     ]
-    return grey_frames(pictures, form, heart)
+    return prepare_frames(pictures, form, heart)
 
 
-def grey_frames(pictures: Sequence[PlacedImage], form: ClipForm, heart: Vector | None) -> Frames:
+def prepare_frames(pictures: Sequence[PlacedImage], form: ClipForm, heart: Vector | None) -> Frames:
     """Cut, resample and window the pictures of one view, (pictures, H, W)."""
     stack = np.stack([_square(picture, form, heart) for picture in pictures])
     low, high = np.percentile(stack, form.preprocessing.window_percentiles)
@@ -75,14 +75,14 @@ def grey_frames(pictures: Sequence[PlacedImage], form: ClipForm, heart: Vector |
     return _grey(scaled * 255)
 
 
-def join(views: Mapping[str, Frames], form: ClipForm) -> Frames:
+def join_views(views: Mapping[str, Frames], form: ClipForm) -> Frames:
     """Return the clip of all views present, (frames <= F, H, W); at least one view is there."""
     frames = np.concatenate([_fill(slot, views, form) for slot in form.layout])
     return frames[uniform_centres(len(frames), form.frames)]
 
 
-def origins(images: Mapping[str, int], form: ClipForm) -> list[FrameSource | None]:
-    """Return where each frame of `join` comes from, given how many images each view has.
+def trace_frames(images: Mapping[str, int], form: ClipForm) -> list[FrameSource | None]:
+    """Return where each frame of `join_views` comes from, given how many images each view has.
 
     A black frame comes from nowhere: None. Of two phases that were mixed, the nearer is named.
     """
@@ -102,13 +102,13 @@ def uniform_centres(count: int, at_most: int) -> NDArray[np.int64]:
     return centres
 
 
-def spread(count: int, wanted: int) -> NDArray[np.int64]:
+def spread_indices(count: int, wanted: int) -> NDArray[np.int64]:
     """Return the indices of just `wanted` of `count` frames at the centres of equal segments."""
     indices: NDArray[np.int64] = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
     return indices
 
 
-def over_cycle(frames: Frames, phases: int) -> Frames:
+def resample_cycle(frames: Frames, phases: int) -> Frames:
     """Resample frames over one cyclic heartbeat, (n, H, W) -> (phases, H, W)."""
     at = np.arange(phases) * len(frames) / phases
     before = np.floor(at).astype(int)
@@ -128,7 +128,7 @@ def _fill(slot: ViewSlot, views: Mapping[str, Frames], form: ClipForm) -> Frames
         return np.zeros((_black(slot, form), form.height, form.width), np.uint8)
     frames = views[slot.view]
     if slot.phases is not None:
-        return over_cycle(frames, slot.phases)
+        return resample_cycle(frames, slot.phases)
     return frames[_places(slot, {view: len(each) for view, each in views.items()})]
 
 
@@ -146,7 +146,7 @@ def _places(slot: ViewSlot, images: Mapping[str, int]) -> NDArray[np.int64]:
         )
         return nearest % count
     if slot.slices is not None:
-        return spread(count, slot.slices)
+        return spread_indices(count, slot.slices)
     if slot.kind == "stack":
         return np.arange(count)
     return np.zeros(images.get(slot.repeat_as or "", 1), np.int64)
@@ -154,7 +154,7 @@ def _places(slot: ViewSlot, images: Mapping[str, int]) -> NDArray[np.int64]:
 
 def _middle(header: Dataset, plane: Plane) -> Vector:
     shape = int(header.get("Rows") or 1), int(header.get("Columns") or 1)
-    return middle_of(plane, shape, _spacing(header))
+    return image_centre(plane, shape, _spacing(header))
 
 
 def _square(picture: PlacedImage, form: ClipForm, heart: Vector | None) -> Pixels:
@@ -206,6 +206,6 @@ def _covered(low: float, high: float, count: int, wanted: int) -> tuple[int, int
 
 def _spacing(header: Dataset) -> tuple[float, float]:
     """Return the spacing of rows and of columns, mm; 1 where the header states none."""
-    stated = numbers(header, "PixelSpacing")
+    stated = read_numbers(header, "PixelSpacing")
     usable = len(stated) == 2 and min(stated) > 0  # noqa: PLR2004 - rows and columns
     return (stated[0], stated[1]) if usable else (1.0, 1.0)

@@ -28,10 +28,10 @@ class Plane:
         return np.cross(self.row, self.column)
 
 
-def plane_of(header: Dataset) -> Plane | None:
+def read_plane(header: Dataset) -> Plane | None:
     """Return the plane of an image, or None where the header describes none."""
-    orientation = numbers(header, "ImageOrientationPatient")
-    position = numbers(header, "ImagePositionPatient")
+    orientation = read_numbers(header, "ImageOrientationPatient")
+    position = read_numbers(header, "ImagePositionPatient")
     if len(orientation) != 6 or len(position) != 3:  # noqa: PLR2004 - two vectors and a point
         return None
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
@@ -41,7 +41,7 @@ def plane_of(header: Dataset) -> Plane | None:
     return Plane(np.array(position), row / lengths[0], column / lengths[1])
 
 
-def middle_of(plane: Plane, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Vector:
+def image_centre(plane: Plane, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Vector:
     """Return the middle of an image of `shape` (rows, columns) and spacing (of rows, columns)."""
     (rows, columns), (row_mm, column_mm) = shape, spacing_mm
     right = plane.row * (columns - 1) / 2 * column_mm
@@ -72,7 +72,7 @@ def angle_deg(a: Vector, b: Vector) -> float:
     return float(np.degrees(np.arccos(min(1.0, abs(float(a @ b))))))
 
 
-def numbers(header: Dataset, keyword: str) -> list[float]:
+def read_numbers(header: Dataset, keyword: str) -> list[float]:
     """Return the finite values of a numeric element; empty where it is missing or no number."""
     try:
         value = header.get(keyword)
@@ -82,7 +82,7 @@ def numbers(header: Dataset, keyword: str) -> list[float]:
     return values if np.isfinite(values).all() else []
 
 
-def number(header: Dataset, keyword: str) -> float | None:
+def read_number(header: Dataset, keyword: str) -> float | None:
     """Return the first value of a numeric element, or None."""
-    values = numbers(header, keyword)
+    values = read_numbers(header, keyword)
     return values[0] if values else None

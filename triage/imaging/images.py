@@ -35,7 +35,7 @@ class Image:
     frame: int | None = None  #: 1-based number of a frame whose groups are laid flat in `header`
 
 
-def frames_of(image: Image) -> list[Image]:
+def split_frames(image: Image) -> list[Image]:
     """Return the frames of an Enhanced MR image, or any other image as it is.
 
     Raises:

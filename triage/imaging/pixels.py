@@ -20,7 +20,7 @@ from pydicom.pixels.utils import pixel_array
 
 from triage.dicom.header import UNREADABLE
 from triage.domain.errors import DamagedInstance
-from triage.imaging.geometry import number
+from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
 
 Pixels = NDArray[np.float32]  #: (rows, columns)
@@ -65,7 +65,7 @@ def _values(image: Image, dataset: Dataset) -> Pixels:
 
 
 def _refuse_bomb(header: Dataset) -> None:
-    rows, columns = number(header, "Rows") or 0, number(header, "Columns") or 0
+    rows, columns = read_number(header, "Rows") or 0, read_number(header, "Columns") or 0
     if rows * columns > MOST_PIXELS:
         raise DamagedInstance(f"{rows:.0f} x {columns:.0f} pixels are no MR image")
 
@@ -118,7 +118,7 @@ def _number(stream: bytes, at: int, length: int) -> int:
 def _meant(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
     """Return what stored values mean: without padding, rescaled; pydicom drops overlay bits."""
     values = _without_padding(stored, header)
-    if number(header, "RescaleSlope") == 0:  # which PS3.3 C.11.1.1.2 forbids: nothing is meant
+    if read_number(header, "RescaleSlope") == 0:  # which PS3.3 C.11.1.1.2 forbids: nothing is meant
         return values
     meant: NDArray[Any] = apply_modality_lut(values, header)
     return meant
@@ -126,10 +126,10 @@ def _meant(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
 
 def _without_padding(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:
     """Give padding (PS3.3 C.7.5.1.1.2) the least value of the image."""
-    padding = number(header, "PixelPaddingValue")
+    padding = read_number(header, "PixelPaddingValue")
     if padding is None:
         return stored
-    limit = number(header, "PixelPaddingRangeLimit")
+    limit = read_number(header, "PixelPaddingRangeLimit")
     low, high = sorted((padding, padding if limit is None else limit))
     padded = (stored >= low) & (stored <= high)
     if not padded.any() or padded.all():

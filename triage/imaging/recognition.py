@@ -7,9 +7,18 @@ one heartbeat at one position. Every answer says why.
 
 from dataclasses import dataclass
 
-from triage.imaging.geometry import number
+from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
-from triage.imaging.rules import ImageFacts, RuleMatch, Rules, Sequence, Variant, View, first, text
+from triage.imaging.rules import (
+    ImageFacts,
+    RuleMatch,
+    SequenceType,
+    SeriesRules,
+    Variant,
+    View,
+    find_match,
+    read_text,
+)
 from triage.imaging.rules import series_name as name_of
 from triage.imaging.stacks import BEAT_MS, CINE_PHASES, Stack
 
@@ -32,7 +41,7 @@ class RecognisedStack:
     """A stack and what it is."""
 
     stack: Stack
-    sequence: Sequence | None
+    sequence: SequenceType | None
     why: str  #: the evidence for the sequence, or why it has none
     named_view: View | None
     variant: Variant | None = None
@@ -43,57 +52,59 @@ class RecognisedStack:
         return name_of(self.stack.first.header)
 
 
-def recognise(stack: Stack, rules: Rules) -> RecognisedStack:
+def recognise_stack(stack: Stack, rules: SeriesRules) -> RecognisedStack:
     """Return what a stack is."""
     header = stack.first.header
     facts = ImageFacts(name_of(header), header)
-    sequence, why = _sequence(stack, first(rules.sequences, facts))
-    view, variant = first(rules.views, facts), first(rules.variants, facts)
+    sequence, why = _sequence(stack, find_match(rules.sequences, facts))
+    view, variant = find_match(rules.views, facts), find_match(rules.variants, facts)
     return RecognisedStack(
         stack, sequence, why, view.means if view else None, variant.means if variant else None
     )
 
 
-def told_apart(image: Image, rules: Rules) -> tuple[Sequence | None, View | None]:
+def separation_key(image: Image, rules: SeriesRules) -> tuple[SequenceType | None, View | None]:
     """Return what the table says of an image that keeps it out of a stack of cine slices."""
     facts = ImageFacts(name_of(image.header), image.header)
-    sequence, view = first(rules.sequences, facts), first(rules.views, facts)
+    sequence, view = find_match(rules.sequences, facts), find_match(rules.views, facts)
     return (
-        None if sequence is None or sequence.means is Sequence.CINE else sequence.means,
+        None if sequence is None or sequence.means is SequenceType.CINE else sequence.means,
         view.means if view is not None and view.means in NOT_LEFT else None,
     )
 
 
-def _sequence(stack: Stack, said: RuleMatch[Sequence] | None) -> tuple[Sequence | None, str]:
+def _sequence(
+    stack: Stack, said: RuleMatch[SequenceType] | None
+) -> tuple[SequenceType | None, str]:
     """Weigh what the images show against what the table says."""
     inverted = _inverted(stack)
     beats = stack.fullest.beats
-    if said is not None and said.means not in {Sequence.CINE, Sequence.LGE}:
-        return said.means, f"{said.means.words}, {said.why}"
-    if _is_phase(stack) and (said is None or said.means is Sequence.CINE):
-        return Sequence.FLOW, "phase images, not magnitude"
+    if said is not None and said.means not in {SequenceType.CINE, SequenceType.LGE}:
+        return said.means, f"{said.means.label}, {said.why}"
+    if _is_phase(stack) and (said is None or said.means is SequenceType.CINE):
+        return SequenceType.FLOW, "phase images, not magnitude"
     if beats and inverted:
-        return Sequence.TI_SCOUT, f"TI scout: {_phases(stack)}, after an inversion"
-    late = said is not None and said.means is Sequence.LGE
+        return SequenceType.TI_SCOUT, f"TI scout: {_phases(stack)}, after an inversion"
+    late = said is not None and said.means is SequenceType.LGE
     if beats and not (late and _unclear(stack)):
-        return Sequence.CINE, f"cine: {_phases(stack)}"
+        return SequenceType.CINE, f"cine: {_phases(stack)}"
     if late and said is not None:
-        return Sequence.LGE, f"delayed enhancement, {said.why}"
+        return SequenceType.LGE, f"delayed enhancement, {said.why}"
     return _by_times(stack, inverted=inverted)
 
 
-def _by_times(stack: Stack, *, inverted: bool) -> tuple[Sequence | None, str]:
+def _by_times(stack: Stack, *, inverted: bool) -> tuple[SequenceType | None, str]:
     fullest = stack.fullest
     count = len(fullest.times_ms)
     if count >= CINE_PHASES and fullest.span_ms > BEAT_MS:
         images = f"{count} images at one position over {fullest.span_ms / 1000:.0f} s"
         if fullest.span_ms / (count - 1) >= HEARTBEAT_MS:
-            return Sequence.PERFUSION, f"perfusion: {images}, one a heartbeat"
+            return SequenceType.PERFUSION, f"perfusion: {images}, one a heartbeat"
         return None, f"not a cine: {images}, which is no heartbeat"
-    inversion_ms = number(stack.first.header, "InversionTime") or 0.0
+    inversion_ms = read_number(stack.first.header, "InversionTime") or 0.0
     if inverted and len(fullest.images) == 1 and NULLED_MS[0] <= inversion_ms <= NULLED_MS[1]:
         inversion = f"{inversion_ms:.0f} ms after an inversion"
-        return Sequence.LGE, f"delayed enhancement: one image at a position, {inversion}"
+        return SequenceType.LGE, f"delayed enhancement: one image at a position, {inversion}"
     if len(fullest.images) > 1 and not fullest.times_ms:
         return None, f"not a cine: {len(fullest.images)} images without trigger times"
     count = max(1, count)
@@ -106,14 +117,14 @@ def _phases(stack: Stack) -> str:
 
 
 def _is_phase(stack: Stack) -> bool:
-    return not PHASE_IMAGE.isdisjoint(text(stack.first.header, "ImageType").split("\\"))
+    return not PHASE_IMAGE.isdisjoint(read_text(stack.first.header, "ImageType").split("\\"))
 
 
 def _inverted(stack: Stack) -> bool:
-    scanning = text(stack.first.header, "ScanningSequence").split("\\")
+    scanning = read_text(stack.first.header, "ScanningSequence").split("\\")
     return "IR" in scanning and "SE" not in scanning
 
 
 def _unclear(stack: Stack) -> bool:
     """Whether the attributes leave open if there was an inversion."""
-    return not text(stack.first.header, "ScanningSequence")
+    return not read_text(stack.first.header, "ScanningSequence")

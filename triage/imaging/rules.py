@@ -20,11 +20,11 @@ from pydicom.datadict import tag_for_keyword
 from triage.dicom.header import UNREADABLE
 from triage.yaml_models import StrictModel, read
 
-SHIPPED = Path(__file__).with_name("rules.yaml")
+DEFAULT_RULES = Path(__file__).with_name("rules.yaml")
 NAME = "name"
 
 
-class Sequence(StrEnum):
+class SequenceType(StrEnum):
     """How a series was measured; the words of the table."""
 
     CINE = "cine"
@@ -43,22 +43,22 @@ class Sequence(StrEnum):
     DERIVED = "derived"
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """How people say it."""
-        return WORDS.get(self, self.value)
+        return LABELS.get(self, self.value)
 
 
-WORDS = {
-    Sequence.LGE: "delayed enhancement",
-    Sequence.T1_MAP: "T1 map",
-    Sequence.T2_MAP: "T2 map",
-    Sequence.T2_STAR_MAP: "T2* map",
-    Sequence.T2W: "T2-weighted or black blood",
-    Sequence.FLOW: "flow",
-    Sequence.FLOW_4D: "4D flow",
-    Sequence.TI_SCOUT: "TI scout",
-    Sequence.ANGIOGRAPHY: "angiography",
-    Sequence.DERIVED: "derived from other images",
+LABELS = {
+    SequenceType.LGE: "delayed enhancement",
+    SequenceType.T1_MAP: "T1 map",
+    SequenceType.T2_MAP: "T2 map",
+    SequenceType.T2_STAR_MAP: "T2* map",
+    SequenceType.T2W: "T2-weighted or black blood",
+    SequenceType.FLOW: "flow",
+    SequenceType.FLOW_4D: "4D flow",
+    SequenceType.TI_SCOUT: "TI scout",
+    SequenceType.ANGIOGRAPHY: "angiography",
+    SequenceType.DERIVED: "derived from other images",
 }
 
 
@@ -89,10 +89,10 @@ class Variant(StrEnum):
     STRESS = "stress"
 
 
-Meaning = TypeVar("Meaning", Sequence, View, Variant)
+Meaning = TypeVar("Meaning", SequenceType, View, Variant)
 
 
-class Rule(StrictModel, Generic[Meaning]):
+class SeriesRule(StrictModel, Generic[Meaning]):
     """One line of the table."""
 
     attribute: str
@@ -116,12 +116,12 @@ class Rule(StrictModel, Generic[Meaning]):
         return pattern
 
 
-class Rules(StrictModel):
+class SeriesRules(StrictModel):
     """The whole table, in the order in which it is asked."""
 
-    sequences: tuple[Rule[Sequence], ...] = ()
-    views: tuple[Rule[View], ...] = ()
-    variants: tuple[Rule[Variant], ...] = ()
+    sequences: tuple[SeriesRule[SequenceType], ...] = ()
+    views: tuple[SeriesRule[View], ...] = ()
+    variants: tuple[SeriesRule[Variant], ...] = ()
 
 
 class RuleMatch(NamedTuple, Generic[Meaning]):
@@ -146,25 +146,27 @@ class ImageFacts:
     def value(self, attribute: str) -> str:
         """Return what stands under an attribute; empty where nothing does."""
         if attribute == NAME:
-            return words(self.name)
-        return "" if self.header is None else text(self.header, attribute)
+            return normalise_name(self.name)
+        return "" if self.header is None else read_text(self.header, attribute)
 
 
 @cache
-def load_rules(site: Path | None = None) -> Rules:
+def load_rules(site: Path | None = None) -> SeriesRules:
     """Return the shipped table, after the lines of a site's file; raise ConfigurationError."""
-    ours = read(SHIPPED, Rules)
+    ours = read(DEFAULT_RULES, SeriesRules)
     if site is None:
         return ours
-    theirs = read(site, Rules)
-    return Rules(
+    theirs = read(site, SeriesRules)
+    return SeriesRules(
         sequences=theirs.sequences + ours.sequences,
         views=theirs.views + ours.views,
         variants=theirs.variants + ours.variants,
     )
 
 
-def first(rules: Iterable[Rule[Meaning]], facts: ImageFacts) -> RuleMatch[Meaning] | None:
+def find_match(
+    rules: Iterable[SeriesRule[Meaning]], facts: ImageFacts
+) -> RuleMatch[Meaning] | None:
     """Return what the first rule that fits says."""
     for rule in rules:
         value = facts.value(rule.attribute)
@@ -176,20 +178,20 @@ def first(rules: Iterable[Rule[Meaning]], facts: ImageFacts) -> RuleMatch[Meanin
 def series_name(header: Dataset) -> str:
     """Return the series description, or the protocol name where it is empty."""
     return next(
-        (value for keyword in NAMES if (value := text(header, keyword, upper=False))), ""
+        (value for keyword in NAMES if (value := read_text(header, keyword, upper=False))), ""
     ).strip()
 
 
 NAMES = ("SeriesDescription", "ProtocolName")
 
 
-def words(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return a name as small words: "FastCINE_SAX b1" as "fast cine sax b1"."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return re.sub(r"[^a-z0-9*]+", " ", apart.lower()).strip()
 
 
-def text(header: Dataset, keyword: str, *, upper: bool = True) -> str:
+def read_text(header: Dataset, keyword: str, *, upper: bool = True) -> str:
     """Return the values of an element joined by backslashes; empty where it cannot be read."""
     try:
         value = header.get(keyword)

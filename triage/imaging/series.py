@@ -18,22 +18,22 @@ from pydicom import Dataset
 
 from triage.domain.assessment import MissingView, UnusedStack
 from triage.domain.errors import DamagedInstance
-from triage.imaging.geometry import number, plane_of
-from triage.imaging.images import READ, Image, frames_of
-from triage.imaging.recognition import recognise, told_apart
-from triage.imaging.rules import Rules, Variant, View, load_rules, series_name, text
-from triage.imaging.rules import Sequence as Kind
-from triage.imaging.stacks import Slice, stacks_of
+from triage.imaging.geometry import read_number, read_plane
+from triage.imaging.images import READ, Image, split_frames
+from triage.imaging.recognition import recognise_stack, separation_key
+from triage.imaging.rules import SequenceType as Kind
+from triage.imaging.rules import SeriesRules, Variant, View, load_rules, read_text, series_name
+from triage.imaging.stacks import Slice, group_stacks
 from triage.imaging.views import (
     STACK_SLICES,
     TURNS_DEG,
     StackView,
     VentriclePosition,
-    from_base,
-    nearest,
+    find_views,
+    nearest_slice,
+    order_from_base,
     short_axis_slices,
-    turned_from,
-    views_of,
+    turn_key,
 )
 
 __all__ = ["ChosenView", "Image", "Selection", "select_views"]
@@ -89,7 +89,7 @@ class WantedView(NamedTuple):
 
 
 def select_views(
-    images: Sequence[Image], views: Sequence[str], rules: Rules | None = None
+    images: Sequence[Image], views: Sequence[str], rules: SeriesRules | None = None
 ) -> Selection:
     """Choose the images of every view in `views` (slot names of the bundle's manifest).
 
@@ -100,9 +100,9 @@ def select_views(
     """
     rules = rules or load_rules()
     frames, left_out = _readable(images)
-    stacks = stacks_of(frames, lambda image: told_apart(image, rules))
-    known = [recognise(stack, rules) for stack in stacks]
-    seen, heart = views_of(known)
+    stacks = group_stacks(frames, lambda image: separation_key(image, rules))
+    known = [recognise_stack(stack, rules) for stack in stacks]
+    seen, heart = find_views(known)
     filled: dict[str, ChosenView] = {}
     missing = []
     for view in views:
@@ -124,10 +124,10 @@ def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str
     left_out: dict[tuple[str, str, str], int] = defaultdict(int)
     for image in sorted(images, key=lambda each: each.path):
         header = image.header
-        series = text(header, "SeriesInstanceUID"), series_name(header)
+        series = read_text(header, "SeriesInstanceUID"), series_name(header)
         try:
             _refuse(header)
-            own = frames_of(image)
+            own = split_frames(image)
         except DamagedInstance as reason:
             left_out[*series, str(reason)] += 1
             continue
@@ -135,7 +135,7 @@ def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str
             key = str(header.SOPInstanceUID), frame.frame
             if key in frames:
                 left_out[*series, "the same instance again"] += 1
-            elif plane_of(frame.header) is None:
+            elif read_plane(frame.header) is None:
                 left_out[*series, "its position in the patient is not given"] += 1
             else:
                 frames[key] = frame
@@ -144,15 +144,15 @@ def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str
 
 def _refuse(header: Dataset) -> None:
     """Raise DamagedInstance for what is no image of ours."""
-    modality = text(header, "Modality") or "unknown"
+    modality = read_text(header, "Modality") or "unknown"
     if modality != "MR":
         raise DamagedInstance(f"modality {modality}, not MR")
     for keyword in IDENTIFIERS:
-        if not text(header, keyword):
+        if not read_text(header, keyword):
             raise DamagedInstance(f"{keyword} is missing")
     if header.SOPClassUID not in READ:
         raise DamagedInstance(f"{header.SOPClassUID.name} is not read")
-    if header.SOPClassUID == READ[0] and (number(header, "NumberOfFrames") or 1) > 1:
+    if header.SOPClassUID == READ[0] and (read_number(header, "NumberOfFrames") or 1) > 1:
         raise DamagedInstance("several frames in an image of a class that describes one")
 
 
@@ -187,9 +187,9 @@ def _fill(
         return _long_axis(view, slot, max(shown, key=_rank), heart)
     others = [each for each in of_kind if each.view in TURNS_DEG or each.turn_deg is not None]
     if others and slot.any_long_axis:
-        return _long_axis(view, slot, min(others, key=turned_from(slot.plane)), heart)
+        return _long_axis(view, slot, min(others, key=turn_key(slot.plane)), heart)
     planes = f"{len(of_kind)} of its planes" if of_kind else "none at all"
-    return MissingView(view, f"no {slot.kind.words} shows this view ({planes})")
+    return MissingView(view, f"no {slot.kind.label} shows this view ({planes})")
 
 
 def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
@@ -199,7 +199,7 @@ def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
         len(seen.stack.slices),
         seen.known.variant is Variant.PSIR,
         len(seen.stack.fullest.images),
-        number(first, "SeriesNumber") or 0.0,
+        read_number(first, "SeriesNumber") or 0.0,
         str(first.SOPInstanceUID),
     )
 
@@ -217,7 +217,7 @@ def _short_axis(
     if slot.kind is Kind.CINE:
         slices = [one for one in slices if one.beats]
     middle = slices[len(slices) // 2]
-    place = from_base(slices).index(middle) + 1
+    place = order_from_base(slices).index(middle) + 1
     why = (
         f"{_evidence(best, middle)}; slice {place} of {len(slices)} from the base; {best.why}{how}"
     )
@@ -227,7 +227,7 @@ def _short_axis(
 def _long_axis(
     view: str, slot: WantedView, seen: StackView, heart: VentriclePosition | None
 ) -> ChosenView:
-    one = nearest(seen.stack, None if heart is None else heart.middle)
+    one = nearest_slice(seen.stack, None if heart is None else heart.middle)
     instead = "" if seen.view is slot.plane else f", for want of {slot.plane}"
     images = one.images if slot.kind in IN_TIME else one.images[:1]
     return ChosenView(view, f"{_evidence(seen, one)}; {seen.why}{instead}", images)
@@ -250,7 +250,7 @@ def _unused(
     counts = dict(left_out)
     taken = {(image.path, image.frame) for chosen in used for image in chosen.images}
     for each in seen:
-        reason = why_unused(each, used)
+        reason = explain_unused(each, used)
         for image in each.stack.images:
             if (image.path, image.frame) in taken:
                 continue
@@ -263,26 +263,26 @@ def _unused(
     )
 
 
-def why_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
+def explain_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
     """Say why a stack, or what is left of it, fills no view."""
     kind = seen.known.sequence
     wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}
     if kind is None or kind not in {Kind.CINE, Kind.LGE, *wanted}:
         return seen.known.why
     if seen.view is View.SAX:
-        return f"{kind.words} along the short axis, but not the slices that the model looks at"
+        return f"{kind.label} along the short axis, but not the slices that the model looks at"
     if seen.view in TURNS_DEG:
-        return f"{kind.words}, {seen.why}; no slot takes it, or another one fills the view"
-    return f"{kind.words}, {seen.why}"
+        return f"{kind.label}, {seen.why}; no slot takes it, or another one fills the view"
+    return f"{kind.label}, {seen.why}"
 
 
-def why_declined(images: Sequence[Image], selection: Selection) -> str | None:
+def explain_declined(images: Sequence[Image], selection: Selection) -> str | None:
     """Return why a study without any view is none for the worker; None where it has one."""
     if selection.used:
         return None
     if not images:
         return "no instance has a header that parses"
-    modalities = sorted({text(image.header, "Modality") or "unknown" for image in images})
+    modalities = sorted({read_text(image.header, "Modality") or "unknown" for image in images})
     if "MR" not in modalities:
         return f"no MR images, only {', '.join(modalities)}"
     seen = sorted({stack.reason for stack in selection.unused})

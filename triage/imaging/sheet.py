@@ -18,7 +18,7 @@ from triage.domain.errors import DamagedInstance
 from triage.imaging.images import Image
 from triage.imaging.pixels import read_pixels
 from triage.imaging.stacks import Stack
-from triage.imaging.views import from_base
+from triage.imaging.views import order_from_base
 
 TILE = 110
 MOST_TILES = 14
@@ -28,7 +28,7 @@ DIMMED = 0.55
 WIDTH = 120  #: letters of a caption
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """A stack on the sheet."""
 
     caption: str
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     used: frozenset[tuple[str, int | None]]  #: path and frame of the images that are used
 
 
-def write_rows(path: Path, rows: Sequence[Row], read: Callable[[str], bytes]) -> None:
+def write_contact_sheet(path: Path, rows: Sequence[SheetRow], read: Callable[[str], bytes]) -> None:
     """Write stacks as the rows of a PNG."""
     sheet = Raster.new("L", (MOST_TILES * TILE, max(1, len(rows)) * (TILE + CAPTION)))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
@@ -60,7 +60,7 @@ def _short(caption: str) -> str:
 def _shown(stack: Stack) -> list[Image]:
     """Return the first image of slices spread over the stack, or phases of its only slice."""
     if len(stack.slices) > 1:
-        images = [one.images[0] for one in from_base(stack.slices)]
+        images = [one.images[0] for one in order_from_base(stack.slices)]
     else:
         images = list(stack.slices[0].images)
     at = np.unique(np.linspace(0, len(images) - 1, min(MOST_TILES, len(images))).astype(int))

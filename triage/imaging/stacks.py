@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from triage.imaging.geometry import Plane, number, plane_of
+from triage.imaging.geometry import Plane, read_number, read_plane
 from triage.imaging.images import Image
-from triage.imaging.rules import text
+from triage.imaging.rules import read_text
 
 SAME_DIRECTION = 0.0002  #: 1 - cosine: orientations within about one degree are one
 SAME_PLACE_MM = 0.5
@@ -77,7 +77,7 @@ class Frame(NamedTuple):
     place: int = 0  #: which of the positions of its orientation
 
 
-def stacks_of(
+def group_stacks(
     images: Iterable[Image], apart: Callable[[Image], Hashable] = lambda _image: None
 ) -> list[Stack]:
     """Return the stacks of images that all have a plane; the order of `images` is no matter.
@@ -103,17 +103,17 @@ def _identity(image: Image) -> tuple[str, int]:
 
 
 def _frame(image: Image) -> Frame:
-    plane = plane_of(image.header)
+    plane = read_plane(image.header)
     if plane is None:
         raise ValueError("an image without a plane stands in no stack")
     series_uid = str(image.header.get("SeriesInstanceUID") or "")
-    return Frame(image, plane, number(image.header, "TriggerTime"), series_uid)
+    return Frame(image, plane, read_number(image.header, "TriggerTime"), series_uid)
 
 
 def _kind(image: Image) -> Hashable:
     """Return what images of one stack share."""
     keywords = "ImageType", "ScanningSequence", "Rows", "Columns"
-    return tuple(text(image.header, keyword) for keyword in keywords)
+    return tuple(read_text(image.header, keyword) for keyword in keywords)
 
 
 class _Clusters:
@@ -155,7 +155,7 @@ def _stacks(group: list[Frame]) -> list[Stack]:
 
 
 def _series_order(part: Sequence[Frame]) -> tuple[float, str]:
-    series_number = number(part[0].image.header, "SeriesNumber")
+    series_number = read_number(part[0].image.header, "SeriesNumber")
     return (0.0 if series_number is None else series_number), part[0].series_uid
 
 
@@ -166,7 +166,7 @@ def _runs(part: list[Frame]) -> list[list[Frame]]:
     for keyword, most in GROUPS.items():
         groups: dict[str, list[Frame]] = defaultdict(list)
         for frame in part:
-            groups[text(frame.image.header, keyword)].append(frame)
+            groups[read_text(frame.image.header, keyword)].append(frame)
         if 1 < len(groups) <= most and not any(map(_repeats, groups.values())):
             return [groups[key] for key in sorted(groups)]
     return _rounds(part)
@@ -200,7 +200,7 @@ def _goes_with(run: Sequence[Frame], stack: Sequence[Frame]) -> bool:
     ours = _depths(run, normal)
     theirs = _depths(stack, normal)
     apart = np.abs(ours[:, None] - theirs)
-    thickness = number(stack[0].image.header, "SliceThickness") or 0.0
+    thickness = read_number(stack[0].image.header, "SliceThickness") or 0.0
     return not np.any((apart > SAME_PLACE_MM) & (apart < thickness / 2))
 
 
@@ -219,7 +219,7 @@ def _stack(frames: Sequence[Frame]) -> Stack:
 
 
 def _phase_order(frame: Frame) -> tuple[float, float, tuple[str, int]]:
-    instance = number(frame.image.header, "InstanceNumber")
+    instance = read_number(frame.image.header, "InstanceNumber")
     return (
         0.0 if frame.time_ms is None else frame.time_ms,
         0.0 if instance is None else instance,
@@ -231,7 +231,7 @@ def _slice(frames: Sequence[Frame]) -> Slice:
     """Return the images at a position; phases that are counted but not timed follow one another."""
     times = sorted({frame.time_ms for frame in frames if frame.time_ms is not None})
     header = frames[0].image.header
-    if not times and number(header, "CardiacNumberOfImages") == len(frames) >= CINE_PHASES:
-        beat_ms = number(header, "NominalInterval") or 1000.0
+    if not times and read_number(header, "CardiacNumberOfImages") == len(frames) >= CINE_PHASES:
+        beat_ms = read_number(header, "NominalInterval") or 1000.0
         times = [beat_ms * phase / len(frames) for phase in range(len(frames))]
     return Slice(frames[0].plane, tuple(frame.image for frame in frames), tuple(times))

@@ -20,7 +20,7 @@ import numpy as np
 
 from triage.imaging.geometry import Vector, angle_deg
 from triage.imaging.recognition import NOT_LEFT, RecognisedStack
-from triage.imaging.rules import Sequence as Kind
+from triage.imaging.rules import SequenceType as Kind
 from triage.imaging.rules import View
 from triage.imaging.stacks import Slice, Stack
 
@@ -84,9 +84,11 @@ class LongAxis:
         return float(np.degrees(np.arctan2(cut @ up, cut @ across)) % 180)
 
 
-def views_of(known: Sequence[RecognisedStack]) -> tuple[list[StackView], VentriclePosition | None]:
+def find_views(
+    known: Sequence[RecognisedStack],
+) -> tuple[list[StackView], VentriclePosition | None]:
     """Return the view of every stack, in the order of `known`, and where the heart lies."""
-    axis = long_axis(known)
+    axis = find_long_axis(known)
     if axis is None:
         return [_by_name(each) for each in known], None
     seen = [_placed(each, axis) for each in known]
@@ -99,7 +101,7 @@ def views_of(known: Sequence[RecognisedStack]) -> tuple[list[StackView], Ventric
     return [named.get(id(each.stack), each) for each in seen], heart
 
 
-def long_axis(known: Sequence[RecognisedStack]) -> LongAxis | None:
+def find_long_axis(known: Sequence[RecognisedStack]) -> LongAxis | None:
     """Return the direction that the short-axis slices share, or None where there are none."""
     left = [each for each in known if each.named_view not in NOT_LEFT]
     for kind, called in ((Kind.CINE, "cine"), (Kind.LGE, "LGE")):
@@ -160,7 +162,7 @@ def short_axis_slices(stacks: Sequence[Stack]) -> list[Slice]:
     return [at[depth] for depth in sorted(at)]
 
 
-def from_base(slices: Sequence[Slice]) -> list[Slice]:
+def order_from_base(slices: Sequence[Slice]) -> list[Slice]:
     """Return parallel slices in order from base to apex."""
     normal = slices[0].plane.normal
     return list(slices) if normal @ BASE_TO_APEX > 0 else list(slices)[::-1]
@@ -220,12 +222,16 @@ def _left_middle(cines: Sequence[StackView]) -> tuple[Vector | None, float]:
         return None, 0.0
     slices = short_axis_slices(short)
     level = slices[len(slices) // 2]
-    places = [nearest(each.stack, None) for each in planes]
+    places = [nearest_slice(each.stack, None) for each in planes]
     points = [
         point
         for one in across
         for other in planes
-        if (point := _crossing([nearest(one.stack, None), nearest(other.stack, None), level]))
+        if (
+            point := _crossing(
+                [nearest_slice(one.stack, None), nearest_slice(other.stack, None), level]
+            )
+        )
         is not None
     ]
     meeting = [sum(_misses_mm(each, point) < MEETING_MM for each in places) for point in points]
@@ -261,7 +267,7 @@ def _misses_mm(one: Slice, point: Vector) -> float:
     return abs(float((point - one.plane.position) @ one.plane.normal))
 
 
-def nearest(stack: Stack, point: Vector | None) -> Slice:
+def nearest_slice(stack: Stack, point: Vector | None) -> Slice:
     """Return the slice of a stack that passes nearest to a point; the middle one for no point."""
     if point is None:
         return stack.slices[len(stack.slices) // 2]
@@ -272,7 +278,7 @@ def _beside(seen: StackView, heart: VentriclePosition) -> StackView:
     """Give a plane to the right heart where it misses the left ventricle's middle on that side."""
     if seen.turn_deg is None or heart.middle is None:
         return seen
-    one = nearest(seen.stack, heart.middle)
+    one = nearest_slice(seen.stack, heart.middle)
     missed = _misses_mm(one, heart.middle)
     if missed < heart.own_mm or _likest(seen.turn_deg) is not View.TWO_CHAMBER:
         return seen
@@ -359,7 +365,7 @@ def _between(a: float, b: float) -> float:
     return abs((a - b + 90) % 180 - 90)
 
 
-def turned_from(view: View) -> Callable[[StackView], tuple[float, str]]:
+def turn_key(view: View) -> Callable[[StackView], tuple[float, str]]:
     """Return a key that orders long-axis planes by how far they are turned from a view."""
 
     def key(seen: StackView) -> tuple[float, str]:

@@ -5,7 +5,7 @@
     tokenizer.json  in the format of the `tokenizers` package
     manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
     calibration.json  thresholds of the findings, valid for this bundle alone; optional
-    familiar.npy    what the hearts that it knows look like (triage/model/familiarity.py); optional
+    familiar.npy    what the hearts that it knows look like (triage/model/out_of_distribution.py); optional
 
 Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
 manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
@@ -223,7 +223,7 @@ def open_bundle(path: Path) -> Bundle:
     for name, expected in manifest.files.items():
         if not (path / name).is_file():
             raise ConfigurationError(f"bundle {path}: {name} is missing; copy the bundle again")
-        if sha256_of(path / name) != expected:
+        if hash_file(path / name) != expected:
             raise ConfigurationError(
                 f"bundle {path}: {name} differs from its manifest; copy the bundle again"
             )
@@ -231,7 +231,7 @@ def open_bundle(path: Path) -> Bundle:
     if CALIBRATION in manifest.files:
         calibration = read(path / CALIBRATION, Calibration)
     familiar = _familiar(path, manifest) if FAMILIAR in manifest.files else None
-    return Bundle(path, manifest, sha256_of(path / MANIFEST), calibration, familiar)
+    return Bundle(path, manifest, hash_file(path / MANIFEST), calibration, familiar)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -260,7 +260,7 @@ def _familiar(path: Path, manifest: Manifest) -> NDArray[np.float32]:
     return familiar
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

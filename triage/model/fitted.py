@@ -36,7 +36,7 @@ class FewShot(StrictModel):
 
     def scores(self, embeddings: Embeddings) -> Numbers:
         """Return the scores (n,) of embeddings (n, D); 0 lies in the middle, 2 is the most."""
-        points = centred(embeddings, np.array(self.centre))
+        points = centre_embeddings(embeddings, np.array(self.centre))
         far, near = (
             np.linalg.norm(points - np.array(mean), axis=1) for mean in (self.absent, self.present)
         )
@@ -77,7 +77,7 @@ class Fitted(StrictModel):
     """A finding fitted from examples."""
 
     finding: str  #: its id
-    asked: str  #: digest of the prompts and examples that the file names; see `asked`
+    asked: str  #: digest of the prompts and examples that the file names; see `digest_question`
     examples: dict[str, str]  #: SHA-256 of each example's vector, by Study UID
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
     beside: ScoreScale | None = None  #: where the finding has prompts too
@@ -95,19 +95,19 @@ class Fitted(StrictModel):
         return (self.beside.examples.standard(by_examples) + by_prompts) / 2
 
 
-def centred(embeddings: NDArray[np.floating], centre: Numbers) -> Numbers:
+def centre_embeddings(embeddings: NDArray[np.floating], centre: Numbers) -> Numbers:
     """Return embeddings (n, D) less a centre (D,), L2-normalised; the centre itself stays zero."""
     moved = embeddings - centre
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.asarray(moved / np.maximum(length, 1e-12), np.float64)
 
 
-def asked(finding: Finding) -> str:
+def digest_question(finding: Finding) -> str:
     """Return the digest of how a finding is asked, in hexadecimal: its prompts and examples."""
     said = {"prompts": finding.prompts, "examples": finding.examples and asdict(finding.examples)}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def digest(fitted: Fitted) -> str:
+def digest_fit(fitted: Fitted) -> str:
     """Return the digest of all that was fitted, in hexadecimal."""
     return hashlib.sha256(fitted.model_dump_json().encode()).hexdigest()

@@ -18,7 +18,7 @@ from triage.ports.encoder import Embeddings, Encoder
 PromptEmbeddings = dict[str, NDArray[np.float32]]  #: finding id -> (prompts, D)
 
 
-def prompt_embeddings(
+def embed_prompts(
     findings: FindingSet, bundle: Bundle, encoder: Encoder, cache: Path | None
 ) -> PromptEmbeddings:
     """Return the prompts' embeddings by finding, from the folder `cache` if they are there.

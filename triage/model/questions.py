@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle
-from triage.model.fitted import Fitted, asked, digest
+from triage.model.fitted import Fitted, digest_fit, digest_question
 from triage.model.prompts import PromptEmbeddings, mean_cosines
 from triage.ports.encoder import Embeddings
 
-Scores = Callable[[Embeddings], NDArray[np.float64]]  #: of embeddings (n, D), (n,)
+ScoreFunction = Callable[[Embeddings], NDArray[np.float64]]  #: of embeddings (n, D), (n,)
 Questions = Mapping[str, "Question"]  #: by finding's id
 
 
@@ -25,14 +25,14 @@ Questions = Mapping[str, "Question"]  #: by finding's id
 class Question:
     """One finding, as a bundle is asked for it."""
 
-    scores: Scores | None  #: None where nothing can be computed
+    scores: ScoreFunction | None  #: None where nothing can be computed
     threshold: float | None
     rule_out: float | None = None  #: a score below it rules the finding out; None: nothing does
     why_not: str = ""  #: why nothing can be flagged
     fitted: str = ""  #: digest of what was fitted from examples, in hexadecimal
 
 
-def questions(
+def build_questions(
     findings: FindingSet,
     bundle: Bundle,
     prompts: PromptEmbeddings,
@@ -59,9 +59,9 @@ def _by_prompts(finding: Finding, bundle: Bundle, prompts: NDArray[np.float32]) 
 def _by_examples(
     finding: Finding, prompts: NDArray[np.float32] | None, fitted: Fitted | None
 ) -> Question:
-    if fitted is None or fitted.asked != asked(finding):
+    if fitted is None or fitted.asked != digest_question(finding):
         return Question(
             None, None, why_not="not yet fitted from its examples (triage findings fit)"
         )
     scores = partial(fitted.scores, prompts=prompts)
-    return Question(scores, fitted.threshold, fitted=digest(fitted))
+    return Question(scores, fitted.threshold, fitted=digest_fit(fitted))

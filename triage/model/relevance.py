@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from triage.model.questions import Scores
+from triage.model.questions import ScoreFunction
 from triage.ports.encoder import Embedding, Embeddings, Encoder, Frames
 
 SEGMENTS = 5  #: of a view, at most: they cost an encoding each, and neighbours look alike
@@ -25,10 +25,10 @@ SEGMENTS = 5  #: of a view, at most: they cost an encoding each, and neighbours 
 LEAST_SHARE = 0.25
 
 #: The view and the image of each frame of a clip; None where a black one stands.
-Sources = Sequence[tuple[str, int] | None]
-Places = NDArray[np.int64]  #: of frames in the clip
+FrameSources = Sequence[tuple[str, int] | None]
+FrameIndices = NDArray[np.int64]  #: of frames in the clip
 #: How the bundle's training knew a view that is not there (`Preprocessing.missing`).
-Missing = Literal["black", "left_out"]
+MissingFrames = Literal["black", "left_out"]
 
 
 class Occlusions(NamedTuple):
@@ -42,11 +42,11 @@ class Occlusions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Occluded:
+class OccludedClip:
     """A clip whose parts were taken away."""
 
     views: tuple[str, ...]
-    segments: tuple[tuple[Places, ...], ...]  #: of each view; a single one is the view itself
+    segments: tuple[tuple[FrameIndices, ...], ...]  #: of each view; a single one is the view itself
     seen: Occlusions
 
 
@@ -59,8 +59,8 @@ class RelevantFrame(NamedTuple):
 
 
 def occlude(
-    clip: Frames, sources: Sources, whole: Embedding, encoder: Encoder, missing: Missing
-) -> Occluded:
+    clip: Frames, sources: FrameSources, whole: Embedding, encoder: Encoder, missing: MissingFrames
+) -> OccludedClip:
     """Take away each view of a clip (F, H, W), embedded as `whole`, and each of its segments."""
     segments = _segments(sources)
     everything = np.arange(len(clip))
@@ -79,10 +79,10 @@ def occlude(
     nothing, without, alone, rest = np.split(found, [1, 1 + len(views), 1 + 2 * len(views)])
     ends = np.cumsum([len(_several(parts)) for parts in segments.values()])[:-1]
     seen = Occlusions(whole, nothing[0], without, alone, np.split(rest, ends))
-    return Occluded(tuple(segments), tuple(segments.values()), seen)
+    return OccludedClip(tuple(segments), tuple(segments.values()), seen)
 
 
-def relevances(occluded: Occluded, scores: Scores) -> dict[str, float]:
+def view_relevances(occluded: OccludedClip, scores: ScoreFunction) -> dict[str, float]:
     """Return what each view is worth to the score of a finding, in the score's unit."""
     seen = occluded.seen
     lost = scores(seen.whole[None]) - scores(seen.without)  # (views,)
@@ -90,13 +90,15 @@ def relevances(occluded: Occluded, scores: Scores) -> dict[str, float]:
     return dict(zip(occluded.views, ((lost + won) / 2).tolist(), strict=True))
 
 
-def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[RelevantFrame]:
+def choose_relevant_frames(
+    occluded: OccludedClip, scores: ScoreFunction, at_most: int
+) -> list[RelevantFrame]:
     """Return the frames that made the score of a finding, the foremost first.
 
     First one frame of each view that counts; where these are few, further ones of the same views
     that are no neighbours of those chosen.
     """
-    worth = relevances(occluded, scores)
+    worth = view_relevances(occluded, scores)
     foremost = max(worth.values())
     counting = [view for view in occluded.views if worth[view] > max(0, LEAST_SHARE * foremost)]
     spread = {view: list(_spread(occluded, view, scores)) for view in counting}
@@ -108,7 +110,7 @@ def makers(occluded: Occluded, scores: Scores, at_most: int) -> list[RelevantFra
     return sorted(chosen, key=lambda each: -each.relevance)
 
 
-def _spread(occluded: Occluded, view: str, scores: Scores) -> Iterator[int]:
+def _spread(occluded: OccludedClip, view: str, scores: ScoreFunction) -> Iterator[int]:
     """Yield the middle frames of a view's segments, the most missed first, no two neighbours."""
     number = occluded.views.index(view)
     segments = occluded.segments[number]
@@ -120,7 +122,7 @@ def _spread(occluded: Occluded, view: str, scores: Scores) -> Iterator[int]:
             yield int(segments[segment][len(segments[segment]) // 2])
 
 
-def _segments(sources: Sources) -> dict[str, tuple[Places, ...]]:
+def _segments(sources: FrameSources) -> dict[str, tuple[FrameIndices, ...]]:
     """Return the segments of each view; frames of one image stay together."""
     known = [(*source, place) for place, source in enumerate(sources) if source is not None]
     found = {}
@@ -131,12 +133,12 @@ def _segments(sources: Sources) -> dict[str, tuple[Places, ...]]:
     return found
 
 
-def _several(parts: Sequence[Places]) -> Sequence[Places]:
+def _several(parts: Sequence[FrameIndices]) -> Sequence[FrameIndices]:
     """The segments to take away one by one; that of a view with one alone is the view."""
     return parts if len(parts) > 1 else ()
 
 
-def _left(clip: Frames, kept: Places, missing: Missing) -> Frames:
+def _left(clip: Frames, kept: FrameIndices, missing: MissingFrames) -> Frames:
     """The clip of some frames; of none, where frames are left out, one black frame."""
     black = np.zeros_like(clip)
     if missing == "left_out":

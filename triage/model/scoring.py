@@ -14,7 +14,7 @@ from triage.model.questions import Question
 from triage.ports.encoder import Embedding
 
 
-def answer(
+def answer_finding(
     finding: Finding, question: Question, bundle: Bundle, views: Collection[str], clip: Embedding
 ) -> Answer:
     """Return the answer for one finding.

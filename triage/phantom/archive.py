@@ -15,11 +15,11 @@ import numpy as np
 
 from triage.phantom import dicom
 from triage.phantom.habits import Vendor
-from triage.phantom.heart import Heart, Pathology, draw
-from triage.phantom.impression import EXTERNAL, TRAINING, ReaderStyle, impression
+from triage.phantom.heart import Heart, Pathology, draw_heart
+from triage.phantom.impression import EXTERNAL, TRAINING, ReaderStyle, compose_impression
 from triage.phantom.signal import LOOKS, ScannerLook
 from triage.phantom.stack import PhantomSequence, PhantomView
-from triage.phantom.study import acquire
+from triage.phantom.study import acquire_stacks
 
 #: Which vendor's headers go with a look; the external hospital has a scanner of its own.
 VENDORS = {
@@ -56,10 +56,12 @@ class Examination:
     def impression(self) -> str:
         """Return the reader's words; late enhancement that nobody imaged is not spoken of."""
         late = (PhantomSequence.LGE, PhantomView.SAX) not in self.missing
-        return impression(self.heart, self.heart.seed, self.style, late=late)
+        return compose_impression(self.heart, self.heart.seed, self.style, late=late)
 
 
-def examine(heart: Heart, look: ScannerLook | None = None, *, gaps: bool = False) -> Examination:
+def draw_examination(
+    heart: Heart, look: ScannerLook | None = None, *, gaps: bool = False
+) -> Examination:
     """Draw the look, unless one is given, and the reader; with `gaps` some studies lack views."""
     rng = np.random.default_rng([heart.seed, 6])
     usual = [each for name, each in LOOKS.items() if name != EXTERNAL_LOOK]
@@ -79,10 +81,10 @@ def write_study(  # noqa: PLR0913 - each names a choice of the caller
     gaps: bool = False,
 ) -> list[Path]:
     """Write the study of a heart, in a drawn look unless one is given; return its images."""
-    done = examine(heart, look, gaps=gaps)
+    done = draw_examination(heart, look, gaps=gaps)
     form = dicom.DicomForm(done.vendor, enhanced=enhanced, tesla=done.look.tesla)
-    stacks = acquire(heart, done.look, heart.seed, extras=extras, drop=done.missing)
-    return dicom.write(folder, stacks, heart, form, done.impression)
+    stacks = acquire_stacks(heart, done.look, heart.seed, extras=extras, drop=done.missing)
+    return dicom.write_files(folder, stacks, heart, form, done.impression)
 
 
 def write_archive(
@@ -94,7 +96,7 @@ def write_archive(
 ) -> None:
     """Write the studies of some seeds, each in a folder of its own; `done` is told after each."""
     for seed in seeds:
-        study(out / f"{seed:08d}", draw(seed, pathologies))
+        study(out / f"{seed:08d}", draw_heart(seed, pathologies))
         done()
 
 

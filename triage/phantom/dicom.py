@@ -43,7 +43,7 @@ from triage.phantom.habits import (
     Name,
     Vendor,
 )
-from triage.phantom.heart import Heart, Sex, truth
+from triage.phantom.heart import Heart, Sex, derive_truth
 from triage.phantom.stack import PhantomSequence as Kind
 from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView
 
@@ -75,7 +75,7 @@ class PhantomPatient:
     weight_kg: float
 
 
-def patient_of(heart: Heart) -> PhantomPatient:
+def draw_patient(heart: Heart) -> PhantomPatient:
     """Return a fictitious patient with the heart's body surface (Mosteller 1987)."""
     rng = np.random.default_rng([heart.seed, 2])
     typical_m, typical_m2 = (1.78, 2.0) if heart.sex is Sex.MALE else (1.65, 1.72)
@@ -111,7 +111,9 @@ class PhantomSeries(NamedTuple):
         return self.frames[0].stack
 
 
-def plan(stacks: Sequence[PhantomStack], vendor: Vendor, rng: Generator) -> list[PhantomSeries]:
+def plan_series(
+    stacks: Sequence[PhantomStack], vendor: Vendor, rng: Generator
+) -> list[PhantomSeries]:
     """Divide stacks into series and name them as a site with this vendor's scanner would."""
     names = {kind: _one(rng, choices) for kind, choices in NAMES[vendor].items()}
     habits = {kind: _one(rng, choices) for kind, choices in HABITS[vendor].items()}
@@ -202,7 +204,7 @@ class PhantomStudy(NamedTuple):
         return UID(f"2.25.{int.from_bytes(digest[:16])}")
 
 
-def datasets(
+def build_datasets(
     stacks: Sequence[PhantomStack], patient: PhantomPatient, form: DicomForm, seed: int
 ) -> Iterator[Dataset]:
     """Yield the instances of a study, with file meta: one per image, or one per series if enhanced.
@@ -221,7 +223,7 @@ def datasets(
     key = f"{seed} {form.vendor} {form.enhanced}"
     study = PhantomStudy(form, patient, key, begin, _interval_ms(stacks), model, software)
     at = begin
-    for number, series in enumerate(plan(stacks, form.vendor, rng), start=1):
+    for number, series in enumerate(plan_series(stacks, form.vendor, rng), start=1):
         at += timedelta(seconds=float(rng.uniform(15, 90)))
         yield from (_enhanced if form.enhanced else _classic)(study, series, number, at)
 
@@ -769,7 +771,7 @@ def _through(stack: PhantomStack) -> list[float]:
 # -- files
 
 
-def write(
+def write_files(
     folder: Path, stacks: Sequence[PhantomStack], heart: Heart, form: DicomForm, impression: str
 ) -> list[Path]:
     """Write a study as folder/images/*.dcm with folder/truth.json and folder/impression.txt beside.
@@ -778,19 +780,19 @@ def write(
     """
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    instances = datasets(stacks, patient_of(heart), form, heart.seed)
+    instances = build_datasets(stacks, draw_patient(heart), form, heart.seed)
     paths = []
     for number, instance in enumerate(instances, start=1):
         paths.append(images / f"{number:05d}.dcm")
         instance.save_as(paths[-1], enforce_file_format=True)
     (folder / "impression.txt").write_text(impression.rstrip() + "\n", encoding="utf-8")
-    (folder / TRUTH).write_text(json.dumps(sidecar(heart), indent=2) + "\n", encoding="utf-8")
+    (folder / TRUTH).write_text(json.dumps(truth_values(heart), indent=2) + "\n", encoding="utf-8")
     return paths
 
 
-def sidecar(heart: Heart) -> dict[str, object]:
+def truth_values(heart: Heart) -> dict[str, object]:
     """Return what is true of a heart, as the sidecar says it."""
-    known = truth(heart)
+    known = derive_truth(heart)
     return {
         "findings": dict(known.findings),
         "diagnoses": dict(known.diagnoses),

@@ -114,7 +114,7 @@ class Truth:
     measurements: Mapping[str, float] = field(default_factory=dict)
 
 
-def truth(heart: Heart) -> Truth:
+def derive_truth(heart: Heart) -> Truth:
     """Return what follows from the drawn numbers."""
     thickest = float(heart.wall_mm.max())
     findings = {
@@ -170,7 +170,7 @@ SECOND = 0.3
 JOINING = (Pathology.RIGHT_HEART, Pathology.AORTA, Pathology.NON_ISCHAEMIC)
 
 
-def draw(seed: int, pathologies: tuple[Pathology, ...] | None = None) -> Heart:
+def draw_heart(seed: int, pathologies: tuple[Pathology, ...] | None = None) -> Heart:
     """Return the heart of a seed, of the given pathologies or of some drawn by frequency."""
     rng = np.random.default_rng([seed, 1])
     drawn = _pathologies(rng)

@@ -1,6 +1,6 @@
 """The truth of a heart becomes the impression of a report, in the words of several readers.
 
-Rule: what is said follows from `truth` alone. A positive finding is always said, and affirmed; a
+Rule: what is said follows from `derive_truth` alone. A positive finding is always said, and affirmed; a
 negative one is denied, called normal, or passed over in silence, as readers do. Every reader
 (`ReaderStyle`) has words of their own; those of the EXTERNAL ones occur with no other, so that a model
 can be tested on wordings that it never saw.
@@ -32,7 +32,7 @@ from triage.phantom.heart import (
     Heart,
     Scar,
     Truth,
-    truth,
+    derive_truth,
 )
 
 
@@ -93,7 +93,7 @@ VESSELS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def where(segments: Sequence[int]) -> str:
+def describe_segments(segments: Sequence[int]) -> str:
     """Return segments (indices, 0 to 15) in words: "basal and mid anterior and anteroseptal"."""
     walls: dict[tuple[str, ...], list[str]] = {}
     for level, name in enumerate(LEVELS):
@@ -123,7 +123,7 @@ class Point:
 
 def points(heart: Heart) -> list[Point]:
     """Return what can be said of a heart, in the order of anatomy; negatives may be passed over."""
-    known = truth(heart)
+    known = derive_truth(heart)
     return [
         *_ventricles(heart, known),
         *_wall(heart, known),
@@ -191,7 +191,7 @@ def _scar_topic(scar: Scar) -> str:
 
 def _scar_words(scar: Scar) -> dict[str, str]:
     return {
-        "where": where(scar.segments),
+        "where": describe_segments(scar.segments),
         "depth": f"{10 * round(10 * scar.depth)}",
         "extent": next(word for most, word in EXTENTS if len(scar.segments) <= most),
         "artery": "LCx" if scar.territory == "LCX" else scar.territory,
@@ -841,7 +841,7 @@ BOOKS: Mapping[ReaderStyle, Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 
-def templates() -> frozenset[str]:
+def list_templates() -> frozenset[str]:
     """Return every sentence that a reader may fill in."""
     return frozenset(
         phrase for book in BOOKS.values() for phrases in book.values() for phrase in phrases
@@ -851,7 +851,7 @@ def templates() -> frozenset[str]:
 # -- writing
 
 
-def impression(heart: Heart, seed: int, style: ReaderStyle, *, late: bool = True) -> str:
+def compose_impression(heart: Heart, seed: int, style: ReaderStyle, *, late: bool = True) -> str:
     """Return the impression of a report on `heart`; the same seed gives the same words.
 
     Without `late` nobody imaged late enhancement, and nothing that needs it is said.
@@ -892,7 +892,7 @@ def _chance(point: Point, reader: Reader) -> float:
 
 def _numbers(heart: Heart) -> dict[str, str]:
     """Return the measurements in words: ml, ml/m2, percent, mm."""
-    measured = truth(heart).measurements
+    measured = derive_truth(heart).measurements
     return {
         "edv": f"{measured['lv_edv_ml']:.0f}",
         "edvi": f"{measured['lv_edvi_ml_m2']:.0f}",

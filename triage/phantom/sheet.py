@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from triage.phantom import stack
-from triage.phantom.heart import Heart, Pathology, draw
+from triage.phantom.heart import Heart, Pathology, draw_heart
 from triage.phantom.signal import LOOKS, ScannerLook
 from triage.phantom.stack import PhantomStack, PhantomView
-from triage.phantom.study import StudyPart, acquire
+from triage.phantom.study import StudyPart, acquire_stacks
 
 Tile = NDArray[np.uint8]  #: (TILE, TILE)
 TILE = 168
@@ -43,7 +43,7 @@ COLUMNS = (
 
 def pathology_hearts(seed: int) -> dict[str, Heart]:
     """Return a normal heart and one of each pathology, by caption."""
-    return {kind.value: draw(seed + index, (kind,)) for index, kind in enumerate(Pathology)}
+    return {kind.value: draw_heart(seed + index, (kind,)) for index, kind in enumerate(Pathology)}
 
 
 def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[ScannerLook] = ()) -> None:
@@ -61,7 +61,7 @@ def write_study(
     path: Path, heart: Heart, look: ScannerLook, seed: int, *, extras: bool = True
 ) -> None:
     """Write one study, a row for each stack: its slices, or its times where it is one slice."""
-    stacks = acquire(heart, look, seed, extras=extras)
+    stacks = acquire_stacks(heart, look, seed, extras=extras)
     rows = [(f"{one.sequence} {one.view}", _spread(one, 9)) for one in stacks]
     _paste(rows, [describe(heart)]).save(path)
 
@@ -78,7 +78,8 @@ def describe(heart: Heart) -> str:
 def _row(heart: Heart, look: ScannerLook) -> list[Tile]:
     wanted = tuple(dict.fromkeys(want for _, want, _ in COLUMNS))
     stacks = {
-        (one.sequence, one.view): one for one in acquire(heart, look, heart.seed, only=wanted)
+        (one.sequence, one.view): one
+        for one in acquire_stacks(heart, look, heart.seed, only=wanted)
     }
     return [_tile(stacks[want[:2]], 0, phase) for _, want, phase in COLUMNS]
 

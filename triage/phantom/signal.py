@@ -89,7 +89,7 @@ LOOKS: Mapping[str, ScannerLook] = MappingProxyType(
 )
 
 
-def vary(look: ScannerLook, rng: Generator) -> ScannerLook:
+def vary_look(look: ScannerLook, rng: Generator) -> ScannerLook:
     """Return the look as one examination has it."""
     return replace(
         look,
@@ -168,7 +168,7 @@ BLOOD_NATIVE = (1600.0, 200.0)
 BLOOD = tuple(tissue for tissue in Tissue if tissue >= Tissue.LV)
 
 
-def cine(look: ScannerLook, rng: Generator) -> Contrast:
+def cine_contrast(look: ScannerLook, rng: Generator) -> Contrast:
     """Balanced SSFP: bright blood, dark muscle, fat against water."""
     table = np.array([CINE[tissue] for tissue in Tissue]) * rng.normal(1, 0.03, len(Tissue))
     solid = [Tissue.MYOCARDIUM, Tissue.PAPILLARY, Tissue.SCAR, Tissue.RIGHT_WALL]
@@ -176,12 +176,12 @@ def cine(look: ScannerLook, rng: Generator) -> Contrast:
     return table.astype(np.float32)
 
 
-def null_ms() -> float:
+def null_time_ms() -> float:
     """Return the inversion time at which healthy myocardium gives no signal."""
     return float(np.log(2) * AFTER_CONTRAST[Tissue.MYOCARDIUM][0])
 
 
-def recovery(heart: Heart, inversion_ms: float) -> Contrast:
+def inversion_contrast(heart: Heart, inversion_ms: float) -> Contrast:
     """Signed signal after an inversion, ten minutes after contrast; scar is about 1 at the null."""
     diffuse = any(scar.enhancement is Enhancement.DIFFUSE for scar in heart.scars)
     blood = BLOOD_IN_AMYLOID if diffuse else BLOOD_AFTER_CONTRAST
@@ -190,25 +190,25 @@ def recovery(heart: Heart, inversion_ms: float) -> Contrast:
     return np.asarray(signal, np.float32)
 
 
-def scout() -> Contrast:
+def scout_contrast() -> Contrast:
     """Single-shot balanced SSFP."""
     return (np.array([CINE[tissue] for tissue in Tissue]) * 0.9).astype(np.float32)
 
 
-def relaxation(which: int) -> Contrast:
+def map_contrast(which: int) -> Contrast:
     """Native T1 (0) in ms or T2 (1) in tenths of a millisecond: what a map holds."""
     table = np.array([NATIVE.get(tissue, BLOOD_NATIVE)[which] for tissue in Tissue])
     return (table * (1, 10)[which]).astype(np.float32)
 
 
-def black_blood() -> Contrast:
+def black_blood_contrast() -> Contrast:
     """T2-weighted turbo spin echo after double inversion: no signal from moving blood."""
     table = np.array([NATIVE.get(tissue, (1.0, 1e-3))[1] for tissue in Tissue])
     weighted = np.where(table > 1, np.exp(-60 / np.maximum(table, 1)) * 1.6, 0.03)
     return weighted.astype(np.float32)
 
 
-def first_pass(time_s: float) -> Contrast:
+def perfusion_contrast(time_s: float) -> Contrast:
     """Saturation recovery while the contrast arrives: right heart, lungs, left heart, wall."""
     table = np.array([0.14 * CINE[tissue] for tissue in Tissue])
     table[Tissue.FAT] = 0.35
@@ -231,7 +231,7 @@ def _bolus(time_s: float, rise_s: float) -> float:
     )
 
 
-def flow(phase: float) -> tuple[Contrast, Contrast]:
+def flow_contrasts(phase: float) -> tuple[Contrast, Contrast]:
     """Phase contrast: magnitude, and velocity through an axial plane, 1 at the encoding limit."""
     magnitude = np.array([abs(CINE[tissue]) * 0.4 for tissue in Tissue])
     velocity = np.zeros(len(Tissue))
@@ -244,14 +244,16 @@ def flow(phase: float) -> tuple[Contrast, Contrast]:
     return magnitude.astype(np.float32), velocity.astype(np.float32)
 
 
-def compose(layers: Iterable[Layer], contrast: Contrast, below: Field) -> Field:
+def paint_layers(layers: Iterable[Layer], contrast: Contrast, below: Field) -> Field:
     """Paint layers over what lies below, in place, and return it."""
     for tissue, cover in layers:
         below += cover * (contrast[tissue] - below)
     return below
 
 
-def coils(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
+def coil_sensitivity(
+    anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator
+) -> Field:
     """Sensitivity of the coils on chest and back, about 1 at the heart, (rows, columns)."""
     x, y, z = samples.patient
     deep = anatomy.half_mm[1]
@@ -264,7 +266,7 @@ def coils(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator)
     return field
 
 
-def bands(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
+def banding_field(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
     """Dark bands of balanced SSFP where the field is off, near skin and lung, (rows, columns)."""
     x, _, z = samples.patient
     level = anatomy.depth(samples.patient) ** 2
@@ -274,7 +276,7 @@ def bands(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator)
     return field
 
 
-def detect(
+def detect_pixels(
     values: Field, kind: SignalScaling, noise: float, brightness: float, rng: Generator
 ) -> NDArray[np.uint16]:
     """Add noise and store 12 bits."""

@@ -18,7 +18,7 @@ from triage.phantom.anatomy import Anatomy, Field, HeartSamples, Layer, Samples
 from triage.phantom.heart import Heart
 from triage.phantom.signal import Contrast, ScannerLook, SignalScaling
 from triage.phantom.stack import PhantomSequence, PhantomSlice, PhantomStack, PhantomView
-from triage.phantom.views import PixelGrid, ViewPlane, planes, spacing_mm
+from triage.phantom.views import PixelGrid, ViewPlane, plan_planes, spacing_mm
 
 REST = 0.74  #: phase of late enhancement and of all else that is taken at rest
 
@@ -69,7 +69,7 @@ class StackRecipe:
     timing: tuple[float, float, float] = field(default=(1.5, 3.0, 50.0))  #: echo, repetition, flip
 
 
-def acquire(  # noqa: PLR0913 - each names a choice of the caller
+def acquire_stacks(  # noqa: PLR0913 - each names a choice of the caller
     heart: Heart,
     look: ScannerLook,
     seed: int,
@@ -84,7 +84,7 @@ def acquire(  # noqa: PLR0913 - each names a choice of the caller
     in `drop` are missing; of `only` nothing else is rendered, with the pixels of the whole study.
     """
     anatomy = Anatomy(heart)
-    look = signal.vary(look, np.random.default_rng([seed, 3]))
+    look = signal.vary_look(look, np.random.default_rng([seed, 3]))
     stacks = []
     for number, recipe in enumerate(_protocol(heart, look, seed, extras=extras)):
         wanted = [want for want in only or () if want[:2] == (recipe.sequence, recipe.view)]
@@ -106,7 +106,7 @@ def _protocol(heart: Heart, look: ScannerLook, seed: int, *, extras: bool) -> It
         yield from _maps()
         yield _perfusion(heart)
         yield from _flows(heart, look)
-        black = signal.black_blood()
+        black = signal.black_blood_contrast()
         yield StackRecipe(
             PhantomSequence.T2W,
             PhantomView.SAX,
@@ -118,7 +118,7 @@ def _protocol(heart: Heart, look: ScannerLook, seed: int, *, extras: bool) -> It
 
 def _cines(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackRecipe]:
     cycle = 60_000 / heart.heart_rate_bpm
-    contrast = signal.cine(look, rng)
+    contrast = signal.cine_contrast(look, rng)
     moments = tuple(
         PhaseImage(cycle * phase / look.phases, phase / look.phases, contrast)
         for phase in range(look.phases)
@@ -130,8 +130,8 @@ def _cines(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackRec
 
 
 def _late(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackRecipe]:
-    inversion = signal.null_ms() + float(rng.normal(0, 6))
-    contrast = signal.recovery(heart, inversion)
+    inversion = signal.null_time_ms() + float(rng.normal(0, 6))
+    contrast = signal.inversion_contrast(heart, inversion)
     cycle = 60_000 / heart.heart_rate_bpm
     sax = StackRecipe(
         PhantomSequence.LGE,
@@ -148,7 +148,7 @@ def _late(heart: Heart, look: ScannerLook, rng: Generator) -> Iterator[StackReci
 
 
 def _localizers() -> Iterator[StackRecipe]:
-    moments = (PhaseImage(0.0, REST, signal.scout()),)
+    moments = (PhaseImage(0.0, REST, signal.scout_contrast()),)
     for view in (PhantomView.AXIAL, PhantomView.CORONAL, PhantomView.SAGITTAL):
         yield StackRecipe(
             PhantomSequence.LOCALIZER, view, moments, noise=1.6, coarse=1.25, slices=5
@@ -159,7 +159,8 @@ def _inversion_scout(heart: Heart, look: ScannerLook) -> StackRecipe:
     """One slice at rising inversion times, which stand as the times of its images."""
     times = np.linspace(80, 600, look.phases)
     moments = tuple(
-        PhaseImage(float(time), REST, signal.recovery(heart, float(time))) for time in times
+        PhaseImage(float(time), REST, signal.inversion_contrast(heart, float(time)))
+        for time in times
     )
     return StackRecipe(
         PhantomSequence.TI_SCOUT, PhantomView.SAX, moments, noise=2.0, coarse=1.25, slices=1
@@ -168,7 +169,7 @@ def _inversion_scout(heart: Heart, look: ScannerLook) -> StackRecipe:
 
 def _maps() -> Iterator[StackRecipe]:
     for which, sequence in enumerate((PhantomSequence.T1_MAP, PhantomSequence.T2_MAP)):
-        moments = (PhaseImage(0.0, REST, signal.relaxation(which)),)
+        moments = (PhaseImage(0.0, REST, signal.map_contrast(which)),)
         yield StackRecipe(
             sequence, PhantomView.SAX, moments, SignalScaling.MAP, slices=3, timing=(1.1, 2.7, 35.0)
         )
@@ -177,7 +178,8 @@ def _maps() -> Iterator[StackRecipe]:
 def _perfusion(heart: Heart) -> StackRecipe:
     cycle = 60_000 / heart.heart_rate_bpm
     moments = tuple(
-        PhaseImage(beat * cycle, REST, signal.first_pass(beat * cycle / 1000)) for beat in range(40)
+        PhaseImage(beat * cycle, REST, signal.perfusion_contrast(beat * cycle / 1000))
+        for beat in range(40)
     )
     return StackRecipe(
         PhantomSequence.PERFUSION, PhantomView.SAX, moments, noise=1.5, coarse=1.3, slices=3
@@ -190,7 +192,8 @@ def _flows(heart: Heart, look: ScannerLook) -> Iterator[StackRecipe]:
     phases = [step / look.phases for step in range(look.phases)]
     for which in (0, 1):
         moments = tuple(
-            PhaseImage(phase * cycle, phase, signal.flow(phase)[which]) for phase in phases
+            PhaseImage(phase * cycle, phase, signal.flow_contrasts(phase)[which])
+            for phase in phases
         )
         yield StackRecipe(
             PhantomSequence.FLOW,
@@ -209,7 +212,7 @@ def _stack(
     anatomy: Anatomy, look: ScannerLook, recipe: StackRecipe, seed: tuple[int, ...], *, middle: bool
 ) -> PhantomStack:
     rng = np.random.default_rng(seed)
-    planned = planes(anatomy, recipe.view, rng, recipe.slices)
+    planned = plan_planes(anatomy, recipe.view, rng, recipe.slices)
     grid = PixelGrid(
         int(look.rows / recipe.coarse) // 8 * 8,
         int(look.columns / recipe.coarse) // 8 * 8,
@@ -265,7 +268,7 @@ def _pixels(
     noise = 0.03 if flat else look.noise * recipe.noise
     return np.stack(
         [
-            signal.detect(
+            signal.detect_pixels(
                 scene.values(moment, shade, signed=recipe.kind is not SignalScaling.MAGNITUDE),
                 recipe.kind,
                 noise,
@@ -282,9 +285,9 @@ def _shade(
 ) -> Field:
     if recipe.kind is SignalScaling.MAP or recipe.velocity:
         return np.ones(samples.patient.shape[1:], np.float32)
-    shade = signal.coils(anatomy, samples, look, rng)
+    shade = signal.coil_sensitivity(anatomy, samples, look, rng)
     if recipe.banding:
-        return shade * signal.bands(anatomy, samples, look, rng)
+        return shade * signal.banding_field(anatomy, samples, look, rng)
     return np.sqrt(shade)  # such images are usually corrected for the coils
 
 
@@ -306,7 +309,7 @@ class _Scene:
         scene = self._background(moment.contrast).copy()
         if self._heart is not None:
             within = scene[self._window]
-            signal.compose(self._layers(self._heart, moment.phase), moment.contrast, within)
+            signal.paint_layers(self._layers(self._heart, moment.phase), moment.contrast, within)
         if not signed:
             np.abs(scene, out=scene)
         scene *= shade
@@ -316,7 +319,7 @@ class _Scene:
         if self._painted is None or self._painted[0] is not contrast:
             self._chest = self._chest or list(self._anatomy.chest(self._samples))
             empty = np.full(self._samples.patient.shape[1:], contrast[0], np.float32)
-            self._painted = contrast, signal.compose(self._chest, contrast, empty)
+            self._painted = contrast, signal.paint_layers(self._chest, contrast, empty)
         return self._painted[1]
 
     def _layers(self, heart: HeartSamples, phase: float) -> list[Layer]:

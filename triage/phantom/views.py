@@ -73,7 +73,7 @@ class ViewPlane:
         return Samples(patient, self.normal, edge, grid.thickness_mm, self.breath)
 
 
-def planes(
+def plan_planes(
     anatomy: Anatomy, view: PhantomView, rng: Generator, slices: int | None = None
 ) -> list[ViewPlane]:
     """Return the planes of a view; of a stack from the base to the apex."""

@@ -31,11 +31,11 @@ from triage.domain.errors import (
     StudyDeclined,
 )
 from triage.domain.study import Event, StudyRevision
-from triage.imaging.clip import FrameSource, origins
+from triage.imaging.clip import FrameSource, trace_frames
 from triage.imaging.images import Image
-from triage.imaging.rules import Rules, load_rules
-from triage.model.familiarity import familiarity
-from triage.model.relevance import Occluded, makers, occlude
+from triage.imaging.rules import SeriesRules, load_rules
+from triage.model.out_of_distribution import measure_familiarity
+from triage.model.relevance import OccludedClip, choose_relevant_frames, occlude
 from triage.pipeline.key_frames import Pictures, key_frames, pictures
 from triage.pipeline.leases import kept_alive
 from triage.pipeline.model_input import LoadedModel, ModelInput, answers, look
@@ -87,7 +87,9 @@ class Assessor:
     similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
     key_frames: int = 3  #: of a flagged finding, at most
     past: PastCases | None = None  #: None: nothing is compared, and nothing kept to compare with
-    rules: Rules = field(default_factory=load_rules)  #: what series are, with the site's own lines
+    rules: SeriesRules = field(
+        default_factory=load_rules
+    )  #: what series are, with the site's own lines
 
     def assess(self, study_uid: str, revision: int) -> None:
         """Assess a ready study and send its deliveries; a study that is taken is left alone."""
@@ -152,7 +154,7 @@ class Assessor:
             answers=answered,
             similar=similar.cases,
             why_none_similar=similar.why_none,
-            familiarity=familiarity(seen.clip, seen.frames, model.bundle),
+            familiarity=measure_familiarity(seen.clip, seen.frames, model.bundle),
         )
         form = model.bundle.manifest.clip
         shown = pictures(answered, seen.stacks, form, seen.heart, self.spool.read)
@@ -187,7 +189,7 @@ class Assessor:
         if self.key_frames == 0 or all(each.flag is not Flag.YES for each in scored):
             return scored
         began = time.monotonic()
-        whence = origins({view: len(each) for view, each in seen.frames.items()}, form)
+        whence = trace_frames({view: len(each) for view, each in seen.frames.items()}, form)
         away = form.preprocessing.missing
         occluded = occlude(seen.clip, whence, seen.embedding, model.encoder, away)
         log.info("looked for key frames", seconds=round(time.monotonic() - began, 2))
@@ -199,12 +201,12 @@ class Assessor:
     def _explained(
         self,
         flagged: Answer,
-        occluded: Occluded,
+        occluded: OccludedClip,
         whence: Sequence[FrameSource | None],
         used: Sequence[UsedView],
     ) -> Answer:
         scores = self.model.questions[flagged.finding.id].scores
-        found = makers(occluded, scores, self.key_frames) if scores else []
+        found = choose_relevant_frames(occluded, scores, self.key_frames) if scores else []
         return replace(flagged, key_frames=key_frames(found, whence, used))
 
     def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:

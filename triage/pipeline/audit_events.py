@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from triage.dicom.header import patient_id_of
+from triage.dicom.header import read_patient_id
 from triage.domain import audit
 from triage.domain.audit import AuditedStudyObject, AuditOutcome, AuditPeer
 from triage.domain.delivery import Delivery, Product
@@ -94,7 +94,7 @@ class StudyTrail:
     def _patient_id(self, study_uid: str, revision: int) -> str:
         paths = self.ledger.paths(study_uid, revision)
         try:
-            return patient_id_of(self.spool.read(paths[0])) if paths else ""
+            return read_patient_id(self.spool.read(paths[0])) if paths else ""
         except (OSError, SpoolUnavailable) as error:
             log.warning("audit message without patient", study_uid=study_uid, error=str(error))
             return ""

@@ -18,7 +18,7 @@ from triage.cases.readings.joined import ReportIndex
 from triage.dicom.header import is_image_class, read_header, read_identity
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
-from triage.imaging.rules import Rules
+from triage.imaging.rules import SeriesRules
 from triage.pipeline.model_input import LoadedModel, Read, answers, look
 from triage.ports.ledger import Ledger
 from triage.ports.library import Library
@@ -46,7 +46,7 @@ class Indexer:
 
     model: LoadedModel
     past: PastCases
-    rules: Rules
+    rules: SeriesRules
     read: Read
     reports: ReportIndex = field(default_factory=ReportIndex)
     again: bool = False  #: embed what is a case already, too

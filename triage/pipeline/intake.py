@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.dicom.header import read_identity
 from triage.domain.errors import (
     BackpressureActive,
@@ -92,7 +92,7 @@ class Intake:
             raise aside.why
         with aside:
             return self._accept(
-                lambda: _compared(read_identity_of(aside.path), announced_uid, study_uid),
+                lambda: _compared(read_file_identity(aside.path), announced_uid, study_uid),
                 lambda identity: self._spool.keep_file(identity, aside),
                 lambda: self._spool.quarantine_file(aside),
                 source,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.assessment import Answer, KeyFrame, SourceImage, UsedView
-from triage.imaging.clip import FrameSource, view_frames
+from triage.imaging.clip import FrameSource, prepare_view
 from triage.imaging.geometry import Vector
 from triage.imaging.series import ChosenView
 from triage.model.bundle import ClipForm
@@ -49,6 +49,6 @@ def pictures(
     found: dict[SourceImage, NDArray[np.uint8]] = {}
     for chosen, view in used:
         if shown.intersection(view.images):  # the window is the view's, so all of it is decoded
-            grey = view_frames(chosen, fine, heart, read)
+            grey = prepare_view(chosen, fine, heart, read)
             found |= {i: p for i, p in zip(view.images, grey, strict=True) if i in shown}
     return found

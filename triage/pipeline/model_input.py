@@ -23,14 +23,14 @@ from triage.domain.assessment import (
 )
 from triage.domain.errors import DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
-from triage.imaging.clip import heart_centre, join, view_frames
+from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.geometry import Vector
 from triage.imaging.images import Image
-from triage.imaging.rules import Rules
-from triage.imaging.series import ChosenView, select_views, why_declined
+from triage.imaging.rules import SeriesRules
+from triage.imaging.series import ChosenView, explain_declined, select_views
 from triage.model.bundle import Bundle, ClipForm
 from triage.model.questions import Questions
-from triage.model.scoring import answer
+from triage.model.scoring import answer_finding
 from triage.ports.encoder import Embedding, Encoder, Frames
 
 Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
@@ -86,7 +86,7 @@ class ModelInput:
 
 
 def look(
-    study_uid: str, paths: Iterable[str], read: Read, model: LoadedModel, rules: Rules
+    study_uid: str, paths: Iterable[str], read: Read, model: LoadedModel, rules: SeriesRules
 ) -> ModelInput:
     """Return what the model sees of the study whose files are at `paths`.
 
@@ -97,13 +97,13 @@ def look(
     shown = [image for image in images if _is_picture(image)]
     refuse_two_patients([image.header for image in shown], study_uid)
     selection = select_views(images, [slot.view for slot in form.layout], rules)
-    if (why := why_declined(images, selection)) is not None:
+    if (why := explain_declined(images, selection)) is not None:
         raise StudyDeclined(why)
-    heart = heart_centre(selection.used)
+    heart = find_heart_centre(selection.used)
     frames, undecodable = _frames(selection.used, form, heart, read)
     if not frames:
         raise StudyDeclined("no view can be decoded: " + "; ".join(m.reason for m in undecodable))
-    clip = join(frames, form)
+    clip = join_views(frames, form)
     mark_reached(CrashPoint.READ)
     return ModelInput(
         images=shown,
@@ -121,7 +121,9 @@ def look(
 def answers(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
     """Return the answer for every finding."""
     return tuple(
-        answer(finding, model.questions[finding.id], model.bundle, seen.frames, seen.embedding)
+        answer_finding(
+            finding, model.questions[finding.id], model.bundle, seen.frames, seen.embedding
+        )
         for finding in model.findings.findings
     )
 
@@ -150,7 +152,7 @@ def _frames(
     missing = []
     for chosen in used:
         try:
-            frames[chosen.view] = view_frames(chosen, form, heart, read)
+            frames[chosen.view] = prepare_view(chosen, form, heart, read)
         except DamagedInstance as error:
             missing.append(MissingView(chosen.view, str(error)))
     return frames, missing

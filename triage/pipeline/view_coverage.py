@@ -11,7 +11,7 @@ from triage.domain.completeness import ViewCount
 from triage.domain.errors import DamagedInstance
 from triage.domain.study import StudyRevision
 from triage.imaging.images import Image
-from triage.imaging.rules import Rules
+from triage.imaging.rules import SeriesRules
 from triage.imaging.series import select_views
 from triage.ports.ledger import Ledger
 from triage.ports.spool import Spool
@@ -24,7 +24,7 @@ class ViewCoverage:
     spool: Spool
     ledger: Ledger
     views: Sequence[str]
-    rules: Rules
+    rules: SeriesRules
 
     def __call__(self, study: StudyRevision) -> ViewCount:
         """Return how many views a study fills."""

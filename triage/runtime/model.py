@@ -14,8 +14,8 @@ from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.fitted import Fitted
-from triage.model.prompts import prompt_embeddings
-from triage.model.questions import questions
+from triage.model.prompts import embed_prompts
+from triage.model.questions import build_questions
 from triage.pipeline.model_input import LoadedModel
 from triage.reports.equipment import Equipment
 from triage.runtime.databases import open_existing_database
@@ -42,9 +42,11 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
             )
     known = settings.model
     encoder = OnnxEncoder(bundle, known.provider, known.threads, known.fallback)
-    prompts = prompt_embeddings(findings, bundle, encoder, cache)
+    prompts = embed_prompts(findings, bundle, encoder, cache)
     fitted = _load_fitted(settings, bundle)
-    return LoadedModel(bundle, encoder, findings, questions(findings, bundle, prompts, fitted))
+    return LoadedModel(
+        bundle, encoder, findings, build_questions(findings, bundle, prompts, fitted)
+    )
 
 
 def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:

@@ -20,7 +20,7 @@ from typing import Self
 from uuid import uuid4
 
 from triage.concurrency.file_lock import acquire_lock
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.domain.errors import (
     CommandFailed,
     ConfigurationError,
@@ -85,7 +85,7 @@ class FolderDownload:
     def _check_and_name(self, path: Path, announced_uid: str | None) -> None:
         if not path.stat().st_size:
             raise DamagedInstance("an empty file")
-        identity = read_identity_of(path)
+        identity = read_file_identity(path)
         if identity.study_uid != self._study_uid:
             raise MismatchedInstance("an instance of another study")
         if announced_uid not in {None, identity.sop_instance_uid}:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.domain.errors import ConfigurationError, OutOfResources, SpoolUnavailable
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome
 from triage.domain.retention import StoredFile
@@ -100,7 +100,7 @@ class ObjectSpool:
         so it is copied to the local disk instead of into memory.
         """
         with self._download(path) as aside:
-            identity = read_identity_of(aside.path)
+            identity = read_file_identity(aside.path)
             if path != instance_name(identity):
                 return self.keep_file(identity, aside)
             return Receipt(identity, path, aside.digest, ReceiptOutcome.DUPLICATE)

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from triage.concurrency.batching import BatchedCall
 from triage.crash_points import CrashPoint, mark_reached
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.dicom.header import META_HEAD, data_set_start
 from triage.domain.errors import ConfigurationError, SpoolFull, StudyBeingRemoved
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome
@@ -99,7 +99,7 @@ class FileSpool:
         A file under a wrong name is also stored under the right one. A file may have a gigabyte,
         so its digest is computed without reading it into memory.
         """
-        identity = read_identity_of(self._root / path)
+        identity = read_file_identity(self._root / path)
         if path != instance_name(identity):
             return self.keep(identity, self.read(path))
         with (self._root / path).open("rb") as file:

@@ -10,7 +10,7 @@ from triage.cases.fit import FEWEST_USUAL, fit
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
-from triage.model.fitted import FewShot, Fitted, Head, asked
+from triage.model.fitted import FewShot, Fitted, Head, digest_question
 from triage.ports.encoder import Embeddings
 
 WIDTH = 16
@@ -163,7 +163,9 @@ def test_a_fit_names_its_examples_and_its_question() -> None:
     fitted, _, _ = fit(asked_by, library(), None)
     assert {*fitted.examples} == {"having.0", "having.1", "lacking.0"}
     assert len({*fitted.examples.values()}) == 3
-    assert fitted.asked == asked(asked_by)
-    assert fitted.asked != asked(finding(Examples(named("having", 3), named("lacking", 1))))
+    assert fitted.asked == digest_question(asked_by)
+    assert fitted.asked != digest_question(
+        finding(Examples(named("having", 3), named("lacking", 1)))
+    )
     assert isinstance(fitted.fit, FewShot)
     assert Fitted.model_validate_json(fitted.model_dump_json()) == fitted

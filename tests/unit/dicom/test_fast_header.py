@@ -18,7 +18,7 @@ from pydicom.uid import (
 
 from tests.builders.images import image, part10
 from triage.dicom import fast_header as head
-from triage.dicom.fast_header import read_identity_of, scan
+from triage.dicom.fast_header import read_file_identity, scan_header
 from triage.dicom.header import read_identity
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
@@ -80,7 +80,7 @@ def judged(content: bytes) -> Identity | None:
 @pytest.mark.parametrize("kind", PLAIN)
 def test_the_plain_case_is_read_without_pydicom(kind: str) -> None:
     content = part10(PLAIN[kind]())
-    assert scan(content) == read_identity(content)
+    assert scan_header(content) == read_identity(content)
 
 
 @pytest.mark.parametrize("images", [None, 0, 7, 25, 99_999, 999_999_999])
@@ -89,8 +89,8 @@ def test_what_evidence_reads_is_read_without_pydicom(images: int | None, place: 
     dataset = image()
     dataset.CardiacNumberOfImages, dataset.ImagePositionPatient = images, place
     content = part10(dataset)
-    assert scan(content) is not None
-    assert scan(content) == read_identity(content)
+    assert scan_header(content) is not None
+    assert scan_header(content) == read_identity(content)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
@@ -103,7 +103,7 @@ def test_philips_says_elsewhere_how_many_phases_a_cine_has(
     dataset[0x20011017].value = phases
     content = part10(dataset)
     assert read_identity(content).cardiac_images == images
-    assert scan(content) == read_identity(content)
+    assert scan_header(content) == read_identity(content)
 
 
 def test_an_archive_that_does_not_know_philips_changes_nothing() -> None:
@@ -111,7 +111,7 @@ def test_an_archive_that_does_not_know_philips_changes_nothing() -> None:
     dataset[0x20011017] = DataElement(0x20011017, "UN", (30).to_bytes(4, "little"))
     content = part10(dataset)
     assert read_identity(content).cardiac_images == 30
-    assert scan(content) == read_identity(content)
+    assert scan_header(content) == read_identity(content)
 
 
 def test_another_vendor_s_block_says_nothing_of_phases() -> None:
@@ -119,13 +119,13 @@ def test_another_vendor_s_block_says_nothing_of_phases() -> None:
     dataset.private_block(0x2001, "SOMEBODY ELSE", create=True).add_new(0x17, "SL", 30)
     content = part10(dataset)
     assert read_identity(content).cardiac_images == 0
-    assert scan(content) == read_identity(content)
+    assert scan_header(content) == read_identity(content)
 
 
 def test_what_needs_all_bytes_at_once_is_left_to_pydicom() -> None:
     dataset = image()
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    assert scan(part10(dataset)) is None
+    assert scan_header(part10(dataset)) is None
 
 
 @pytest.mark.parametrize("kind", PLAIN)
@@ -138,7 +138,7 @@ def test_bent_bytes_are_judged_as_pydicom_judges_them(kind: str, data: st.DataOb
         content[at] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, 40) | st.integers(0, len(content)))
     bent = bytes(content[: len(content) - cut])
-    quick = scan(bent)
+    quick = scan_header(bent)
     if quick is not None:
         assert quick == judged(bent)
 
@@ -148,7 +148,7 @@ def test_bent_bytes_are_judged_as_pydicom_judges_them(kind: str, data: st.DataOb
 def test_a_large_file_is_judged_alike_though_its_pixels_stay_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cut: int
 ) -> None:
-    monkeypatch.setattr(head, "scan", lambda _: None)
+    monkeypatch.setattr(head, "scan_header", lambda _: None)
     monkeypatch.setattr(head, "IN_MEMORY", 0)
     monkeypatch.setattr(head, "DEFERRED", 64)
     content = part10(PLAIN[kind]())
@@ -158,6 +158,6 @@ def test_a_large_file_is_judged_alike_though_its_pixels_stay_on_disk(
     expected = judged(content)
     if expected is None:
         with pytest.raises(DamagedInstance):
-            read_identity_of(path)
+            read_file_identity(path)
     else:
-        assert read_identity_of(path) == expected
+        assert read_file_identity(path) == expected

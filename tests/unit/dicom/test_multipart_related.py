@@ -9,8 +9,8 @@ from triage.dicom.multipart_related import (
     HEADERS_MAX,
     PREAMBLE_MAX,
     Event,
-    Multipart,
     MultipartError,
+    MultipartParser,
     PartData,
     PartEnded,
     PartStarted,
@@ -38,7 +38,7 @@ def chunks(content: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def events(pieces: list[bytes], boundary: str = BOUNDARY) -> list[Event]:
-    multipart = Multipart(boundary)
+    multipart = MultipartParser(boundary)
     found = [event for piece in pieces for event in multipart.feed(piece)]
     multipart.end()
     return found
@@ -88,7 +88,7 @@ def test_whatever_comes_is_read_or_malformed(content: bytes, sizes: list[int]) -
 def test_a_message_that_is_cut_short_never_ends_well(data: st.DataObject) -> None:
     whole = message(b"first", b"second")
     length = data.draw(st.integers(0, len(whole) - len(b"--\r\n") - 1))
-    multipart = Multipart(BOUNDARY)
+    multipart = MultipartParser(BOUNDARY)
     ended = sum(isinstance(each, PartEnded) for each in multipart.feed(whole[:length]))
     with pytest.raises(MultipartError, match="closing boundary"):
         multipart.end()
@@ -135,11 +135,11 @@ def test_what_is_beyond_bounds_is_malformed(content: bytes) -> None:
 @pytest.mark.parametrize("boundary", ["", "x" * 201, "ü"])
 def test_a_boundary_has_bounds(boundary: str) -> None:
     with pytest.raises(MultipartError):
-        Multipart(boundary)
+        MultipartParser(boundary)
 
 
 def test_no_more_is_held_than_a_boundary() -> None:
-    multipart = Multipart(BOUNDARY)
+    multipart = MultipartParser(BOUNDARY)
     list(multipart.feed(b"--0f3c-a\r\n\r\n"))
     for _ in range(50):
         list(multipart.feed(bytes(10_000)))

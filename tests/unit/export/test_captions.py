@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from export.captions import COMMON, caption, sentences, vocabulary_of
-from triage.phantom.archive import examine
-from triage.phantom.heart import draw
+from triage.phantom.archive import draw_examination
+from triage.phantom.heart import draw_heart
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_an_impression_falls_into_its_sentences(impression: str, said: list[str]
 
 def test_every_phantom_s_impression_falls_into_short_sentences() -> None:
     for seed in range(60):
-        found = sentences(examine(draw(seed)).impression)
+        found = sentences(draw_examination(draw_heart(seed)).impression)
         assert found
         assert max(map(len, found)) < 260
         assert not any(each.endswith(".") or each[:2] in {"1.", "- "} for each in found)

@@ -13,7 +13,7 @@ from export.checkpoint import load_checkpoint
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
 from tests.unit.export.golden import GOLDEN, HUB_FORM, TRAINER_FORM
 from triage.domain.errors import ConfigurationError
-from triage.model.bundle import sha256_of
+from triage.model.bundle import hash_file
 
 TINY = NetworkSizes(
     video=VideoSizes(image=32, patch=8, width=48, depth=3, heads=4, hidden=192, frames=8),
@@ -65,7 +65,7 @@ def test_provenance_names_the_file_its_digest_and_the_epoch() -> None:
     epoch = torch.load(TRAINER_FORM, weights_only=True)["epoch"]
     assert load_checkpoint(TRAINER_FORM).provenance == {
         "checkpoint": "training_checkpoint.pth",
-        "checkpoint_sha256": sha256_of(TRAINER_FORM),
+        "checkpoint_sha256": hash_file(TRAINER_FORM),
         "epoch": epoch,
     }
 

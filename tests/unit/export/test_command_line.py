@@ -7,7 +7,7 @@ import pytest
 
 from export.__main__ import main
 from tests.unit.export.golden import GOLDEN
-from triage.model.bundle import open_bundle, sha256_of
+from triage.model.bundle import hash_file, open_bundle
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -20,7 +20,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 def test_the_exported_bundle_says_what_it_is(bundle: Path) -> None:
     manifest = open_bundle(bundle).manifest
-    digest = sha256_of(GOLDEN / "pytorch_model.bin")
+    digest = hash_file(GOLDEN / "pytorch_model.bin")
     assert (manifest.name, manifest.version) == ("cmr-clip", digest[:12])
     assert manifest.trained
     assert "Research use only" in manifest.intended_use

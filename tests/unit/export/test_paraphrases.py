@@ -7,14 +7,14 @@ import pytest
 import export
 from triage.config import Settings
 from triage.findings.loader import load_findings
-from triage.phantom.impression import templates
+from triage.phantom.impression import list_templates
 
 DRAWN_HEARTS = Settings().findings.with_name("drawn_hearts.yaml")
 ASKED = load_findings(Path(export.__file__).parent / "paraphrases.yaml")
 
 
 def test_no_reader_ever_writes_them() -> None:
-    written = "\n".join(templates()).lower()
+    written = "\n".join(list_templates()).lower()
     for finding in ASKED.findings:
         for prompt in finding.prompts:
             assert prompt.lower() not in written

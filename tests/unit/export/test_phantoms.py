@@ -12,8 +12,8 @@ from export.pairs import open_pairs
 from export.phantoms import SLOTS, phantom_pair, write_phantoms
 from export.studies import study_frames
 from triage.model.bundle import ClipForm
-from triage.phantom.archive import EXTERNAL_LOOK, examine, write_study
-from triage.phantom.heart import draw, truth
+from triage.phantom.archive import EXTERNAL_LOOK, draw_examination, write_study
+from triage.phantom.heart import derive_truth, draw_heart
 from triage.phantom.signal import LOOKS
 from triage.yaml_models import read
 
@@ -27,7 +27,9 @@ def gapped(missing: str) -> int:
 
 
 def _missing(seed: int) -> str:
-    return ", ".join(sorted(SLOTS[each] for each in examine(draw(seed), gaps=True).missing))
+    return ", ".join(
+        sorted(SLOTS[each] for each in draw_examination(draw_heart(seed), gaps=True).missing)
+    )
 
 
 @pytest.mark.parametrize("clip", ["demo", "published"])
@@ -37,7 +39,7 @@ def test_both_ways_give_the_same_clip(
     clip: str, seed: int, tmp_path: Path, *, external: bool
 ) -> None:
     form = read(CLIPS / f"{clip}.yaml", ClipForm)
-    write_study(tmp_path, draw(seed), LOOKS[EXTERNAL_LOOK] if external else None, gaps=True)
+    write_study(tmp_path, draw_heart(seed), LOOKS[EXTERNAL_LOOK] if external else None, gaps=True)
     long_way = study_frames(tmp_path, form)
     short_way, row = phantom_pair(seed, form, external=external)
     assert short_way.shape == long_way.shape
@@ -51,7 +53,7 @@ def test_a_finding_that_no_view_could_show_has_no_label() -> None:
     _, row = phantom_pair(seed, DEMO, external=False)
     assert row["missing"] == ", ".join(LATE)
     assert row["lge"] == row["amyloid"] == ""
-    assert row["lv_dilation"] == str(int(truth(draw(seed)).findings["lv_dilation"]))
+    assert row["lv_dilation"] == str(int(derive_truth(draw_heart(seed)).findings["lv_dilation"]))
     for word in ("nhancement", "LGE", "scar", " DE", "infarct"):
         assert word not in row["impression"]
 

@@ -16,7 +16,7 @@ from triage.domain.errors import ConfigurationError, DamagedInstance
 from triage.domain.study import Event
 from triage.model.bundle import ClipForm
 from triage.phantom.archive import write_archive, write_study
-from triage.phantom.heart import draw, truth
+from triage.phantom.heart import derive_truth, draw_heart
 from triage.pipeline.assess import Assessor
 from triage.pipeline.intake import Intake
 
@@ -45,7 +45,7 @@ def test_studies_become_pairs_with_labels_and_what_is_left_out_is_named(
     assert pairs.frames.shape == (4, 16, 32, 32)
     assert set(pairs.counts) == {16}
     for place in range(4):
-        known = truth(draw(place))
+        known = derive_truth(draw_heart(place))
         for label, holds in {**known.findings, **known.diagnoses}.items():
             assert pairs.labels(label)[place] == holds
     assert all(pairs.impressions)
@@ -76,7 +76,7 @@ def test_training_sees_the_very_frames_that_the_worker_sees(
     assessor: Assessor, tmp_path: Path
 ) -> None:
     """No skew: DICOM through intake, spool and assessment gives the same clip."""
-    paths = write_study(tmp_path / "one", draw(7))
+    paths = write_study(tmp_path / "one", draw_heart(7))
     intake = Intake(assessor.spool, assessor.ledger)
     for path in paths:
         intake.accept(path.read_bytes(), SOURCE)

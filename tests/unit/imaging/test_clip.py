@@ -10,13 +10,13 @@ from pydicom import Dataset
 from tests.builders.images import SIDE, image, part10
 from triage.domain.errors import DamagedInstance
 from triage.imaging.clip import (
-    heart_centre,
-    join,
-    origins,
-    over_cycle,
-    spread,
+    find_heart_centre,
+    join_views,
+    prepare_view,
+    resample_cycle,
+    spread_indices,
+    trace_frames,
     uniform_centres,
-    view_frames,
 )
 from triage.imaging.series import ChosenView, Image
 from triage.model.bundle import ClipForm, Preprocessing, ViewSlot
@@ -28,7 +28,7 @@ FORM = ClipForm(frames=64, height=32, width=32)
 def frames_of(*datasets: Dataset) -> Frames:
     files = {str(number): part10(each) for number, each in enumerate(datasets)}
     images = tuple(Image(str(number), each) for number, each in enumerate(datasets))
-    return view_frames(ChosenView("cine_sa", "", images), FORM, None, files.__getitem__)
+    return prepare_view(ChosenView("cine_sa", "", images), FORM, None, files.__getitem__)
 
 
 def with_pixels(pixels: np.ndarray, **values: Any) -> Dataset:
@@ -52,14 +52,14 @@ def test_few_frames_are_all_taken() -> None:
 
 def test_a_cycle_is_resampled_and_its_end_meets_its_start() -> None:
     frames = np.array([0, 100], np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    assert over_cycle(frames, 4)[:, 0, 0].tolist() == [0, 50, 100, 50]
+    assert resample_cycle(frames, 4)[:, 0, 0].tolist() == [0, 50, 100, 50]
 
 
 @given(integers(8, 60))
 def test_a_cycle_of_any_length_begins_with_its_first_phase(count: int) -> None:
     frames = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    assert over_cycle(frames, 30).shape == (30, 2, 2)
-    assert over_cycle(frames, 30)[0, 0, 0] == 0
+    assert resample_cycle(frames, 30).shape == (30, 2, 2)
+    assert resample_cycle(frames, 30)[0, 0, 0] == 0
 
 
 def test_one_window_holds_for_the_whole_view_so_brightness_does_not_flicker() -> None:
@@ -116,22 +116,22 @@ def view(count: int, grey: int) -> Frames:
 
 
 def test_views_stand_in_the_order_of_the_layout() -> None:
-    clip = join({"cine_sa": view(25, 2), "cine_lax": view(20, 1)}, FORM)
+    clip = join_views({"cine_sa": view(25, 2), "cine_lax": view(20, 1)}, FORM)
     assert clip[:, 0, 0].tolist() == [1] * 30 + [2] * 30
 
 
 def test_single_views_repeat_once_for_every_slice_of_the_stack() -> None:
     views = {"lge_sa": view(10, 3), "lge_lax": view(1, 4), "lge_3ch": view(1, 6)}
-    assert join(views, FORM)[:, 0, 0].tolist() == [3] * 10 + [4] * 10 + [6] * 10
+    assert join_views(views, FORM)[:, 0, 0].tolist() == [3] * 10 + [4] * 10 + [6] * 10
 
 
 def test_a_single_view_without_its_stack_stands_once() -> None:
-    assert join({"lge_lax": view(1, 4)}, FORM)[:, 0, 0].tolist() == [4]
+    assert join_views({"lge_lax": view(1, 4)}, FORM)[:, 0, 0].tolist() == [4]
 
 
 def test_a_full_study_is_thinned_to_what_the_model_takes() -> None:
     views = {slot.view: view(12, number) for number, slot in enumerate(FORM.layout)}
-    clip = join(views, FORM)
+    clip = join_views(views, FORM)
     assert len(clip) == 64
     assert sorted(set(clip[:, 0, 0].tolist())) == [0, 1, 2, 3, 4, 5]
 
@@ -170,7 +170,7 @@ HEART_FORM = ClipForm(
 def square_about(heart: tuple[float, float, float], pixels: np.ndarray, **values: Any) -> Frames:
     dataset = with_pixels(pixels, **values)
     chosen = ChosenView("cine_sa", "", (Image("0", dataset),))
-    return view_frames(chosen, HEART_FORM, np.array(heart), {"0": part10(dataset)}.__getitem__)
+    return prepare_view(chosen, HEART_FORM, np.array(heart), {"0": part10(dataset)}.__getitem__)
 
 
 PLACED = {
@@ -214,8 +214,8 @@ def test_without_a_position_the_square_is_cut_in_the_middle_of_the_image() -> No
     pixels[19:21, 19:21] = 1000
     dataset = with_pixels(pixels, ImagePositionPatient=None)
     chosen = ChosenView("cine_sa", "", (Image("0", dataset),))
-    assert heart_centre([chosen]) is None
-    frame = view_frames(chosen, HEART_FORM, None, {"0": part10(dataset)}.__getitem__)[0]
+    assert find_heart_centre([chosen]) is None
+    frame = prepare_view(chosen, HEART_FORM, None, {"0": part10(dataset)}.__getitem__)[0]
     assert frame[15:17, 15:17].min() > 200
 
 
@@ -230,21 +230,21 @@ def test_the_heart_is_where_the_planes_of_the_views_meet() -> None:
         )
         for turn, first in zip(orientations, positions, strict=True)
     ]
-    assert heart_centre(used) == pytest.approx([36, -33, 5], abs=2)
+    assert find_heart_centre(used) == pytest.approx([36, -33, 5], abs=2)
 
 
 def test_a_view_that_is_missing_stands_there_black() -> None:
-    clip = join({"lge_sa": view(9, 3)}, HEART_FORM)
+    clip = join_views({"lge_sa": view(9, 3)}, HEART_FORM)
     assert clip[:, 0, 0].tolist() == [0] * 4 + [3] * 5 + [0]
 
 
 @pytest.mark.parametrize(("slices", "taken"), [(5, [0, 1, 2, 3, 4]), (10, [1, 3, 5, 7, 9])])
 def test_slices_are_taken_at_uniform_centres(slices: int, taken: list[int]) -> None:
-    assert spread(slices, 5).tolist() == taken
+    assert spread_indices(slices, 5).tolist() == taken
 
 
 def test_a_short_stack_fills_its_slot_all_the_same() -> None:
-    assert spread(3, 5).tolist() == [0, 0, 1, 2, 2]
+    assert spread_indices(3, 5).tolist() == [0, 0, 1, 2, 2]
 
 
 COUNTS = st.dictionaries(st.sampled_from([slot.view for slot in FORM.layout]), st.integers(1, 40))
@@ -262,8 +262,8 @@ def test_every_frame_of_a_clip_tells_the_image_it_comes_from(
         view: numbered(count, slots[view][0], rising=slots[view][1] != "cine")
         for view, count in counts.items()
     }
-    told = origins(counts, form)
-    for grey, origin in zip(join(views, form)[:, 0, 0], told, strict=True):
+    told = trace_frames(counts, form)
+    for grey, origin in zip(join_views(views, form)[:, 0, 0], told, strict=True):
         first, kind = slots[origin.view] if origin else (0, "")
         assert grey == first + (origin.image if origin and kind != "cine" else 0)
 
@@ -275,7 +275,7 @@ def numbered(count: int, first: int, *, rising: bool) -> Frames:
 
 def test_a_mixed_phase_comes_from_the_nearer_one_around_the_cycle() -> None:
     form = HEART_FORM.model_copy(update={"layout": HEART_FORM.layout[:1]})
-    of_five = origins({"cine_lax": 5}, form)  # at 0, 1.25, 2.5 and 3.75 of its phases
+    of_five = trace_frames({"cine_lax": 5}, form)  # at 0, 1.25, 2.5 and 3.75 of its phases
     assert [each.image for each in of_five if each] == [0, 1, 2, 4]
-    of_three = origins({"cine_lax": 3}, form)  # at 0, 0.75, 1.5 and 2.25
+    of_three = trace_frames({"cine_lax": 3}, form)  # at 0, 0.75, 1.5 and 2.25
     assert [each.image for each in of_three if each] == [0, 1, 2, 2]

@@ -12,13 +12,13 @@ from tests.builders.images import image
 from tests.peers import real_data
 from triage.dicom.header import read_header
 from triage.domain.errors import DamagedInstance
-from triage.imaging.images import Image, frames_of
-from triage.imaging.rules import Sequence as Kind
+from triage.imaging.images import Image, split_frames
+from triage.imaging.rules import SequenceType as Kind
 from triage.phantom.habits import Vendor
 
 
 def flat(header: Dataset) -> list[Image]:
-    return frames_of(Image("path", header))
+    return split_frames(Image("path", header))
 
 
 def item(**values: object) -> Dataset:

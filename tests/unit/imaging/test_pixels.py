@@ -23,7 +23,7 @@ from tests.peers import real_data
 from triage.dicom import header as headers
 from triage.dicom.header import read_header
 from triage.domain.errors import DamagedInstance
-from triage.imaging.images import Image, frames_of
+from triage.imaging.images import Image, split_frames
 from triage.imaging.pixels import read_pixels, stream_size
 from triage.phantom.habits import Vendor
 
@@ -80,7 +80,7 @@ def test_real_images_in_other_encodings_are_the_same(name: str) -> None:
 def test_a_frame_is_decoded_by_its_number(vendor: Vendor) -> None:
     instance = instances(vendor, enhanced=True)[0]
     content = part10(instance)
-    images = frames_of(Image("path", read_header(content)))
+    images = split_frames(Image("path", read_header(content)))
     reads: list[str] = []
     decoded = read_pixels([images[7], images[0]], lambda path: reads.append(path) or content)  # type: ignore[func-returns-value]
     slope = float(images[0].header.get("RescaleSlope", 1))

@@ -7,7 +7,15 @@ import pytest
 from tests.builders.images import cardiac_study, image
 from triage.domain.errors import ConfigurationError
 from triage.imaging.images import Image
-from triage.imaging.rules import SHIPPED, ImageFacts, Sequence, first, load_rules, series_name, text
+from triage.imaging.rules import (
+    DEFAULT_RULES,
+    ImageFacts,
+    SequenceType,
+    find_match,
+    load_rules,
+    read_text,
+    series_name,
+)
 from triage.imaging.series import select_views
 
 
@@ -26,9 +34,9 @@ def test_a_sites_own_lines_are_asked_first(tmp_path: Path) -> None:
         )
     )
     header = image(StationName="MR2", SeriesDescription="cine 4ch")
-    said = first(rules.sequences, ImageFacts("cine 4ch", header))
+    said = find_match(rules.sequences, ImageFacts("cine 4ch", header))
     assert said is not None
-    assert (said.means, said.why) == (Sequence.LOCALIZER, "by its StationName")
+    assert (said.means, said.why) == (SequenceType.LOCALIZER, "by its StationName")
     images = [Image(str(number), each) for number, each in enumerate(cardiac_study())]
     selection = select_views(images, ("cine_lax", "cine_sa"), rules)
     assert [each.view for each in selection.used] == ["cine_lax"]
@@ -54,7 +62,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, line: str, said: str) 
 
 def test_every_shipped_line_is_read() -> None:
     rules = load_rules()
-    lines = SHIPPED.read_text(encoding="utf-8").count("- {attribute:")
+    lines = DEFAULT_RULES.read_text(encoding="utf-8").count("- {attribute:")
     assert lines == len(rules.sequences) + len(rules.views) + len(rules.variants)
 
 
@@ -66,6 +74,6 @@ def test_a_series_is_named_by_its_description_else_its_protocol() -> None:
 
 def test_values_of_any_number_are_text() -> None:
     header = image(ImageType=["ORIGINAL", "Primary"], EchoTime=1.5)
-    assert text(header, "ImageType") == "ORIGINAL\\PRIMARY"
-    assert text(header, "EchoTime") == "1.5"
-    assert not text(header, "Manufacturer")
+    assert read_text(header, "ImageType") == "ORIGINAL\\PRIMARY"
+    assert read_text(header, "EchoTime") == "1.5"
+    assert not read_text(header, "Manufacturer")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.imaging.rules import ImageFacts, View, first, load_rules, words
+from triage.imaging.rules import ImageFacts, View, find_match, load_rules, normalise_name
 
 FOLDER = Path(__file__).parent / "series_names"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"
@@ -20,8 +20,8 @@ def labelled() -> list[dict[str, str]]:
 
 
 def said(name: str) -> dict[str, str]:
-    sequence = first(RULES.sequences, ImageFacts(name))
-    view = first(RULES.views, ImageFacts(name))
+    sequence = find_match(RULES.sequences, ImageFacts(name))
+    view = find_match(RULES.views, ImageFacts(name))
     return {
         "sequence": sequence.means if sequence else "",
         "view": view.means if view and view.means is not View.SEVERAL else "",
@@ -101,4 +101,6 @@ def test_names_of_other_lists_are_understood(name: str, sequence: str, view: str
 
 
 def test_a_name_is_read_as_small_words() -> None:
-    assert words("CINE_segmented-SAX  b1 T2*FastCINE") == "cine segmented sax b1 t2*fast cine"
+    assert (
+        normalise_name("CINE_segmented-SAX  b1 T2*FastCINE") == "cine segmented sax b1 t2*fast cine"
+    )

@@ -6,11 +6,11 @@ from pydicom import Dataset
 
 from tests.builders.images import SHORT_AXIS, SliceGeometry, cine, image, uid
 from triage.imaging.images import Image
-from triage.imaging.stacks import Stack, stacks_of
+from triage.imaging.stacks import Stack, group_stacks
 
 
 def grouped(datasets: list[Dataset]) -> list[Stack]:
-    return stacks_of(Image(str(number), each) for number, each in enumerate(datasets))
+    return group_stacks(Image(str(number), each) for number, each in enumerate(datasets))
 
 
 def shape(stack: Stack) -> list[int]:
@@ -129,7 +129,7 @@ def test_eight_phases_or_more_of_a_beat_beat(phases: int, *, beats: bool) -> Non
 def test_what_the_caller_tells_apart_stands_apart() -> None:
     study = [*cine("study", "a", SHORT_AXIS[0]), *cine("study", "b", SHORT_AXIS[1])]
     images = [Image(str(number), each) for number, each in enumerate(study)]
-    apart = stacks_of(images, lambda each: each.header.SeriesDescription)
+    apart = group_stacks(images, lambda each: each.header.SeriesDescription)
     assert [shape(stack) for stack in apart] == [[12], [12]]
 
 

@@ -13,13 +13,13 @@ from tests.peers import real_data
 from triage.dicom.header import read_header
 from triage.imaging.geometry import angle_deg
 from triage.imaging.images import Image
-from triage.imaging.rules import Sequence as Kind
+from triage.imaging.rules import SequenceType as Kind
 from triage.imaging.rules import View
 from triage.imaging.series import Selection, select_views
-from triage.imaging.views import StackView, from_base
-from triage.phantom.dicom import DicomForm, datasets, patient_of
+from triage.imaging.views import StackView, order_from_base
+from triage.phantom.dicom import DicomForm, build_datasets, draw_patient
 from triage.phantom.habits import Vendor
-from triage.phantom.heart import draw
+from triage.phantom.heart import draw_heart
 from triage.phantom.stack import PhantomView as Plane
 
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
@@ -33,7 +33,7 @@ def study_in(folder: Path) -> Selection:
 
 
 def folder_of(seen: StackView) -> list[str]:
-    return [Path(one.images[0].path).parent.name for one in from_base(seen.stack.slices)]
+    return [Path(one.images[0].path).parent.name for one in order_from_base(seen.stack.slices)]
 
 
 def test_the_real_study_shows_what_it_shows_whatever_its_names_say() -> None:
@@ -94,7 +94,9 @@ def test_a_plane_beside_the_left_ventricle_is_the_right_hearts() -> None:
     turned = np.cos(0.05) * two_chamber.row + np.sin(0.05) * normal  # or it were a second slice
     there = replace(at, position=at.position + aside)
     moved = replace(two_chamber, row=turned, slices=(there,))
-    written = list(datasets([*study, moved], patient_of(draw(1)), DicomForm(Vendor.SIEMENS), 1))
+    written = list(
+        build_datasets([*study, moved], draw_patient(draw_heart(1)), DicomForm(Vendor.SIEMENS), 1)
+    )
     views = [str(each.view) for each in selected(without_names(written)).seen]
     assert sorted(views) == sorted([*PLANES, *PLANES, "RV2CH"])
 

@@ -9,7 +9,7 @@ from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
-from triage.model.prompts import prompt_embeddings
+from triage.model.prompts import embed_prompts
 from triage.ports.encoder import Encoder, Frames
 from triage.runtime.model import open_model
 
@@ -77,20 +77,20 @@ def test_prompts_are_computed_once_for_a_findings_file_and_a_bundle(
             return super().encode_text(text)
 
     counting: Encoder = CountingSession()
-    first = prompt_embeddings(findings, bundle, counting, tmp_path)
+    first = embed_prompts(findings, bundle, counting, tmp_path)
     assert len(asked) == sum(len(finding.prompts) for finding in findings.findings)
-    again = prompt_embeddings(findings, bundle, counting, tmp_path)
+    again = embed_prompts(findings, bundle, counting, tmp_path)
     assert len(asked) == 15
     assert all(np.array_equal(first[key], again[key]) for key in first)
 
 
 def test_a_damaged_cache_is_computed_again(bundle: Bundle, tmp_path: Path) -> None:
     findings = load_findings(SETTINGS.findings)
-    first = prompt_embeddings(findings, bundle, FakeEncoder(), tmp_path)
+    first = embed_prompts(findings, bundle, FakeEncoder(), tmp_path)
     (cached,) = tmp_path.iterdir()
     for damage in (b"", b"nonsense", cached.read_bytes()[:100]):
         cached.write_bytes(damage)
-        again = prompt_embeddings(findings, bundle, FakeEncoder(), tmp_path)
+        again = embed_prompts(findings, bundle, FakeEncoder(), tmp_path)
         assert all(np.array_equal(first[key], again[key]) for key in first)
 
 

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage.model.prompts import mean_cosines
-from triage.model.relevance import Missing, Occluded, makers, occlude, relevances
+from triage.model.relevance import (
+    MissingFrames,
+    OccludedClip,
+    choose_relevant_frames,
+    occlude,
+    view_relevances,
+)
 from triage.ports.encoder import Embedding, Embeddings, Frames
 
 PROMPTS = partial(mean_cosines, np.array([[1, 0]], np.float32))
@@ -45,23 +51,25 @@ def occluded(
     sources: Sequence[tuple[str, int] | None],
     light: Sequence[int],
     eye: BrightnessEncoder | None = None,
-    missing: Missing = "black",
-) -> Occluded:
+    missing: MissingFrames = "black",
+) -> OccludedClip:
     clip = np.array(light, np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     eye = eye or BrightnessEncoder()
     return occlude(clip, sources, eye.encode_clip(clip), eye, missing)
 
 
 @pytest.mark.parametrize("missing", ["black", "left_out"])
-def test_a_view_is_worth_what_the_score_has_of_it(missing: Missing) -> None:
-    worth = relevances(occluded(LAX + SA, [10] * 6 + [30] * 6, missing=missing), PROMPTS)
+def test_a_view_is_worth_what_the_score_has_of_it(missing: MissingFrames) -> None:
+    worth = view_relevances(occluded(LAX + SA, [10] * 6 + [30] * 6, missing=missing), PROMPTS)
     assert worth == pytest.approx({"cine_lax": 60 / 4000, "cine_sa": 180 / 4000}, abs=1e-6)
 
 
 def test_two_views_that_show_the_same_are_both_worth_something() -> None:
     """Taken away one by one, neither would be missed: the other one still shows it."""
     light = [0, 0, 200, 0, 0, 0] * 2 + [20, 20]
-    worth = relevances(occluded(LAX + SA + LGE, light, BrightnessEncoder(brightest=True)), PROMPTS)
+    worth = view_relevances(
+        occluded(LAX + SA + LGE, light, BrightnessEncoder(brightest=True)), PROMPTS
+    )
     assert worth["cine_lax"] == worth["cine_sa"] == pytest.approx(0.15)
     assert worth["lge_sa"] < 0.02
 
@@ -80,7 +88,7 @@ def test_a_view_that_training_knew_as_left_out_is_left_out() -> None:
 
 
 def test_the_foremost_frame_is_the_one_that_the_score_misses_most() -> None:
-    found = makers(occluded(SA[:5] + LGE, [9, 9, 9, 90, 9, 30, 30]), PROMPTS, 3)
+    found = choose_relevant_frames(occluded(SA[:5] + LGE, [9, 9, 9, 90, 9, 30, 30]), PROMPTS, 3)
     assert [(each.view, each.place) for each in found] == [
         ("cine_sa", 3),
         ("cine_sa", 0),  # the next of this view is no neighbour of the first
@@ -90,12 +98,12 @@ def test_the_foremost_frame_is_the_one_that_the_score_misses_most() -> None:
 
 
 def test_views_come_before_a_second_frame_of_the_foremost() -> None:
-    found = makers(occluded(LAX + SA, [20] * 6 + [30] * 6), PROMPTS, 2)
+    found = choose_relevant_frames(occluded(LAX + SA, [20] * 6 + [30] * 6), PROMPTS, 2)
     assert [each.view for each in found] == ["cine_sa", "cine_lax"]
 
 
 def test_a_view_that_counts_little_is_not_shown() -> None:
-    found = makers(occluded(LAX + SA, [4] * 6 + [30] * 6), PROMPTS, 9)
+    found = choose_relevant_frames(occluded(LAX + SA, [4] * 6 + [30] * 6), PROMPTS, 9)
     assert {each.view for each in found} == {"cine_sa"}
     places = [each.place for each in found]
     assert len(places) == 3
@@ -103,11 +111,11 @@ def test_a_view_that_counts_little_is_not_shown() -> None:
 
 
 def test_where_no_view_is_worth_anything_no_frame_made_the_score() -> None:
-    assert makers(occluded(LAX, [0] * 6), PROMPTS, 3) == []
+    assert choose_relevant_frames(occluded(LAX, [0] * 6), PROMPTS, 3) == []
 
 
 def test_one_view_alone_is_the_whole_clip() -> None:
-    (found,) = makers(occluded(LGE, [50, 50]), PROMPTS, 3)
+    (found,) = choose_relevant_frames(occluded(LGE, [50, 50]), PROMPTS, 3)
     assert found.relevance == pytest.approx(100 / 4000)
 
 
@@ -116,7 +124,7 @@ def test_what_is_named_is_in_the_clip_foremost_first_and_no_more_than_asked_for(
     light: list[int], at_most: int
 ) -> None:
     sources = LAX + SA + LGE
-    found = makers(occluded(sources, light), PROMPTS, at_most)
+    found = choose_relevant_frames(occluded(sources, light), PROMPTS, at_most)
     assert len(found) <= at_most
     assert [each.relevance for each in found] == sorted((e.relevance for e in found), reverse=True)
     assert len({each.place for each in found}) == len(found)

@@ -7,8 +7,8 @@ from triage.domain.assessment import Answer, Flag, Presence
 from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle, Calibration, Manifest, Sizes, Threshold
 from triage.model.prompts import mean_cosines
-from triage.model.questions import questions
-from triage.model.scoring import answer
+from triage.model.questions import build_questions
+from triage.model.scoring import answer_finding
 
 FINDING = Finding("lv", "LV", ("Left ventricle is dilated",), ("cine_sa",), None, "", None)
 CLIP = np.array([1, 0], np.float32)
@@ -35,8 +35,8 @@ def calibrated(rule_out: float | None = None, prompts: tuple[str, ...] = FINDING
 
 def asked(cosine: float, model: Bundle, views: tuple[str, ...] = ("cine_sa",)) -> Answer:
     prompts = np.array([[cosine, np.sqrt(1 - cosine**2)]], np.float32)
-    (question,) = questions(FindingSet((FINDING,), ""), model, {"lv": prompts}, {}).values()
-    return answer(FINDING, question, model, views, CLIP)
+    (question,) = build_questions(FindingSet((FINDING,), ""), model, {"lv": prompts}, {}).values()
+    return answer_finding(FINDING, question, model, views, CLIP)
 
 
 def test_the_score_is_the_mean_cosine_over_the_prompts() -> None:

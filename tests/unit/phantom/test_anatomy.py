@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from triage.phantom.anatomy import Anatomy, HeartSamples, Samples, Tissue
-from triage.phantom.heart import Heart, Pathology, draw
+from triage.phantom.heart import Heart, Pathology, draw_heart
 from triage.phantom.stack import PhantomView
-from triage.phantom.views import PixelGrid, planes, spacing_mm
+from triage.phantom.views import PixelGrid, plan_planes, spacing_mm
 
 GRID = PixelGrid(rows=150, columns=150, pixel_mm=1.4, thickness_mm=8.0)
 STILL = (0.0, 0.0, 0.0)
@@ -25,7 +25,7 @@ def _measured_ml(
     Its slices are those of the protocol, or closer ones, that depend less on where they fall.
     """
     anatomy = Anatomy(heart)
-    planned = planes(anatomy, PhantomView.SAX, np.random.default_rng(heart.seed))
+    planned = plan_planes(anatomy, PhantomView.SAX, np.random.default_rng(heart.seed))
     apart, first = step_mm or spacing_mm(planned), planned[0]
     steps = np.arange(0, spacing_mm(planned) * (len(planned) - 0.5), apart)
     thin = replace(GRID, thickness_mm=min(GRID.thickness_mm, apart))
@@ -58,7 +58,7 @@ def _ray(labels: NDArray[np.uint8], degrees: float, half: float, pixel: float) -
 
 @pytest.mark.parametrize("seed", range(20))
 def test_volumes_are_those_drawn(seed: int) -> None:
-    heart = draw(seed)
+    heart = draw_heart(seed)
     left, right = _measured_ml(heart, 0.0, CAVITY, RIGHT, step_mm=3.0)
     assert left == pytest.approx(heart.lv_edv_ml, rel=0.06)
     assert right == pytest.approx(heart.rv_edv_ml, rel=0.09)
@@ -69,7 +69,7 @@ def test_volumes_are_those_drawn(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_volumes_read_from_the_slices_of_the_protocol_are_near_those_drawn(seed: int) -> None:
-    heart = draw(seed)
+    heart = draw_heart(seed)
     left, right = _measured_ml(heart, 0.0, CAVITY, RIGHT)
     assert left == pytest.approx(heart.lv_edv_ml, rel=0.08)
     assert right == pytest.approx(heart.rv_edv_ml, rel=0.14)  # one basal slice more or less
@@ -80,7 +80,7 @@ def test_volumes_read_from_the_slices_of_the_protocol_are_near_those_drawn(seed:
 
 @pytest.mark.parametrize("kind", [Pathology.NORMAL, Pathology.HYPERTROPHIC, Pathology.DILATED])
 def test_the_mid_wall_is_as_thick_as_drawn_in_each_segment(kind: Pathology) -> None:
-    heart = draw(3, (kind,))
+    heart = draw_heart(3, (kind,))
     anatomy = Anatomy(heart)
     labels = anatomy.labels(_short_axis(anatomy, 0.50 * anatomy.length), 0.0)
     for segment in range(6):
@@ -93,7 +93,7 @@ def test_the_mid_wall_is_as_thick_as_drawn_in_each_segment(kind: Pathology) -> N
 
 
 def test_a_healthy_wall_thickens_and_a_dead_one_does_not() -> None:
-    heart = draw(1, (Pathology.NORMAL,))
+    heart = draw_heart(1, (Pathology.NORMAL,))
     motion = heart.motion.copy()
     motion[[1, 7, 13]] = 0.0
     anatomy = Anatomy(replace(heart, motion=motion))
@@ -104,7 +104,7 @@ def test_a_healthy_wall_thickens_and_a_dead_one_does_not() -> None:
 
 
 def test_muscle_keeps_its_volume() -> None:
-    heart = draw(2, (Pathology.NORMAL,))
+    heart = draw_heart(2, (Pathology.NORMAL,))
     anatomy = Anatomy(heart)
     wall = (Tissue.MYOCARDIUM, Tissue.SCAR)
     rest, contracted = (
@@ -116,21 +116,21 @@ def test_muscle_keeps_its_volume() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_descending_aorta_is_as_wide_as_drawn(seed: int) -> None:
-    heart = draw(seed, (Pathology.AORTA,))
+    heart = draw_heart(seed, (Pathology.AORTA,))
     anatomy = Anatomy(heart)
-    plane = planes(anatomy, PhantomView.AXIAL, np.random.default_rng(0), 1)[0]
+    plane = plan_planes(anatomy, PhantomView.AXIAL, np.random.default_rng(0), 1)[0]
     labels = anatomy.labels(plane.samples(GRID), 0.0)
     area = (labels == Tissue.DESCENDING).sum() * GRID.pixel_mm**2
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(heart.descending_mm, rel=0.06)
 
 
 def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
-    heart = draw(4, (Pathology.NORMAL,))
+    heart = draw_heart(4, (Pathology.NORMAL,))
     seen = {}
     for view in (PhantomView.FOUR_CHAMBER, PhantomView.THREE_CHAMBER):
         for wide in (30.0, 50.0):
             anatomy = Anatomy(replace(heart, root_mm=wide, ascending_mm=wide))
-            plane = planes(anatomy, view, np.random.default_rng(0))[0]
+            plane = plan_planes(anatomy, view, np.random.default_rng(0))[0]
             labels = anatomy.labels(plane.samples(GRID), 0.0)
             seen[view, wide] = (labels == Tissue.ASCENDING).sum() * GRID.pixel_mm**2
     assert seen[PhantomView.THREE_CHAMBER, 50.0] > 1.5 * seen[PhantomView.THREE_CHAMBER, 30.0]
@@ -139,8 +139,8 @@ def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_four_chamber_plane_shows_four_chambers_and_the_descending_aorta(seed: int) -> None:
-    anatomy = Anatomy(draw(seed))
-    plane = planes(anatomy, PhantomView.FOUR_CHAMBER, np.random.default_rng(seed))[0]
+    anatomy = Anatomy(draw_heart(seed))
+    plane = plan_planes(anatomy, PhantomView.FOUR_CHAMBER, np.random.default_rng(seed))[0]
     labels = anatomy.labels(plane.samples(PixelGrid(192, 224, 1.55, 6.0)), 0.0)
     chambers = (
         Tissue.LV,
@@ -153,7 +153,7 @@ def test_the_four_chamber_plane_shows_four_chambers_and_the_descending_aorta(see
 
 
 def test_the_septum_bounces_where_it_was_drawn_to() -> None:
-    heart = draw(1, (Pathology.NORMAL,))
+    heart = draw_heart(1, (Pathology.NORMAL,))
     early = Anatomy(heart).systole + 0.10
     flat = Anatomy(heart).at(early).endocardium[48]
     bounced = Anatomy(replace(heart, septal_bounce=1.0)).at(early).endocardium[48]
@@ -162,7 +162,7 @@ def test_the_septum_bounces_where_it_was_drawn_to() -> None:
 
 
 def test_covers_are_shares() -> None:
-    anatomy = Anatomy(draw(1, (Pathology.ISCHAEMIC,)))
+    anatomy = Anatomy(draw_heart(1, (Pathology.ISCHAEMIC,)))
     samples = _short_axis(anatomy, 30.0, half=60, pixel=2.0)
     for tissue, cover in HeartSamples(anatomy, samples).layers(0.2):
         assert cover.dtype == np.float32, tissue

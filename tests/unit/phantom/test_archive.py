@@ -11,7 +11,7 @@ from tests.peers import peer
 from triage.dicom.header import read_header, read_identity
 from triage.imaging.series import Image, select_views
 from triage.phantom.archive import write_archive, write_study
-from triage.phantom.heart import Pathology, draw, truth
+from triage.phantom.heart import Pathology, derive_truth, draw_heart
 from triage.phantom.signal import LOOKS
 
 VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
@@ -19,7 +19,7 @@ VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_view_is_found_and_every_other_series_left_out(look: str, tmp_path: Path) -> None:
-    paths = write_study(tmp_path, draw(11), LOOKS[look], extras=True)
+    paths = write_study(tmp_path, draw_heart(11), LOOKS[look], extras=True)
     contents = {str(path): path.read_bytes() for path in paths}
     assert len({read_identity(each).sop_instance_uid for each in contents.values()}) == len(paths)
     images = [Image(path, read_header(each)) for path, each in contents.items()]
@@ -36,7 +36,7 @@ def test_every_view_is_found_and_every_other_series_left_out(look: str, tmp_path
 def test_dciodvfy_finds_no_error_in_a_drawn_study(
     look: str, tmp_path: Path, *, enhanced: bool
 ) -> None:
-    paths = write_study(tmp_path, draw(5), LOOKS[look], extras=True, enhanced=enhanced)
+    paths = write_study(tmp_path, draw_heart(5), LOOKS[look], extras=True, enhanced=enhanced)
     for path in {read_identity(each.read_bytes()).series_uid: each for each in paths}.values():
         judged = subprocess.run(
             [peer("dciodvfy"), str(path)], capture_output=True, text=True, check=False
@@ -50,12 +50,12 @@ def test_an_archive_has_a_folder_a_seed_with_report_and_truth(tmp_path: Path) ->
     write_archive(tmp_path, range(3, 5), write, (Pathology.DILATED,))
     assert [folder.name for folder in sorted(tmp_path.iterdir())] == ["00000003", "00000004"]
     told = json.loads((tmp_path / "00000003" / "truth.json").read_text())
-    assert told["findings"] == dict(truth(draw(3, (Pathology.DILATED,))).findings)
+    assert told["findings"] == dict(derive_truth(draw_heart(3, (Pathology.DILATED,))).findings)
     assert (tmp_path / "00000003" / "impression.txt").read_text().strip()
 
 
 def test_the_same_seed_gives_the_same_study(tmp_path: Path) -> None:
     one, other = (
-        [path.read_bytes() for path in write_study(tmp_path / name, draw(9))] for name in "ab"
+        [path.read_bytes() for path in write_study(tmp_path / name, draw_heart(9))] for name in "ab"
     )
     assert one == other

@@ -17,9 +17,9 @@ from pydicom.uid import EnhancedMRImageStorage
 from tests.peers import peer
 from triage.dicom.header import read_header, read_identity
 from triage.imaging.series import Image, Selection, select_views
-from triage.phantom.dicom import DicomForm, datasets, patient_of, write
+from triage.phantom.dicom import DicomForm, build_datasets, draw_patient, write_files
 from triage.phantom.habits import Vendor
-from triage.phantom.heart import Pathology, draw
+from triage.phantom.heart import Pathology, draw_heart
 from triage.phantom.stack import PhantomSequence as Kind
 from triage.phantom.stack import PhantomSlice, PhantomStack, PhantomView, Vector
 
@@ -108,8 +108,8 @@ def protocol(side: int = 16) -> list[PhantomStack]:
 
 
 def study(vendor: Vendor, seed: int = 1, *, enhanced: bool = False) -> list[Dataset]:
-    patient = patient_of(draw(seed))
-    return list(datasets(protocol(), patient, DicomForm(vendor, enhanced), seed))
+    patient = draw_patient(draw_heart(seed))
+    return list(build_datasets(protocol(), patient, DicomForm(vendor, enhanced), seed))
 
 
 def select(instances: Sequence[Dataset]) -> Selection:
@@ -152,9 +152,9 @@ def test_dciodvfy_finds_no_error(vendor: Vendor, tmp_path: Path, *, enhanced: bo
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("quirks", [False, True], ids=["valid", "quirks"])
 def test_selection_finds_every_view(vendor: Vendor, seed: int, *, quirks: bool) -> None:
-    patient = patient_of(draw(seed))
+    patient = draw_patient(draw_heart(seed))
     form = DicomForm(vendor, quirks=quirks)
-    instances = list(datasets(protocol(4), patient, form, seed))
+    instances = list(build_datasets(protocol(4), patient, form, seed))
     selection = select(instances)
     assert not selection.missing
     planes = {chosen.view: placed(chosen.images) for chosen in selection.used}
@@ -198,12 +198,12 @@ REASONS = {
 def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, kind: Kind) -> None:
     stacks = [each for each in protocol(4) if each.sequence in {kind, Kind.CINE}]
     without = [each for each in stacks if each.sequence is Kind.CINE]
-    patient = patient_of(draw(seed))
+    patient = draw_patient(draw_heart(seed))
     cines = {
         str(each.SeriesDescription).strip()
-        for each in datasets(without, patient, DicomForm(vendor), seed)
+        for each in build_datasets(without, patient, DicomForm(vendor), seed)
     }
-    unused = select(list(datasets(stacks, patient, DicomForm(vendor), seed))).unused
+    unused = select(list(build_datasets(stacks, patient, DicomForm(vendor), seed))).unused
     others = [each for each in unused if each.series_description not in cines]
     assert others
     for each in others:
@@ -211,9 +211,9 @@ def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, ki
 
 
 def test_reader_identifies_every_instance(tmp_path: Path) -> None:
-    heart = draw(3)
+    heart = draw_heart(3)
     for vendor in VENDORS:
-        for path in write(tmp_path / vendor, protocol(4), heart, DicomForm(vendor), "None."):
+        for path in write_files(tmp_path / vendor, protocol(4), heart, DicomForm(vendor), "None."):
             part10 = path.read_bytes()
             assert read_identity(part10).modality == "MR"
             assert read_header(part10).PatientName == "Phantom^0000003"
@@ -233,7 +233,7 @@ def cine_series(vendor: Vendor) -> list[int]:
     sax = [
         each for each in protocol(4) if each.sequence is Kind.CINE and each.view is PhantomView.SAX
     ]
-    instances = list(datasets(sax, patient_of(draw(1)), DicomForm(vendor), 1))
+    instances = list(build_datasets(sax, draw_patient(draw_heart(1)), DicomForm(vendor), 1))
     return [len(group) for group in series_of(instances).values()]
 
 
@@ -245,7 +245,9 @@ def test_siemens_divides_a_cine_stack_into_series() -> None:
 
 def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
     flow = [each for each in protocol() if each.sequence is Kind.FLOW]
-    instances = list(datasets(flow, patient_of(draw(1)), DicomForm(Vendor.PHILIPS), 1))
+    instances = list(
+        build_datasets(flow, draw_patient(draw_heart(1)), DicomForm(Vendor.PHILIPS), 1)
+    )
     assert len(series_of(instances)) == 1
     kinds = Counter(str(each.ImageType[2]) for each in instances)
     assert kinds == dict.fromkeys(("M_FFE", "M_PCA", "VELOCITY MAP"), len(PHASES))
@@ -254,9 +256,9 @@ def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
 
 def test_quirks_are_those_that_the_standard_forbids() -> None:
     cines = [each for each in protocol() if each.sequence is Kind.CINE]
-    patient = patient_of(draw(1))
-    proper = next(datasets(cines, patient, DicomForm(Vendor.GE), 1))
-    quirky = next(datasets(cines, patient, DicomForm(Vendor.GE, quirks=True), 1))
+    patient = draw_patient(draw_heart(1))
+    proper = next(build_datasets(cines, patient, DicomForm(Vendor.GE), 1))
+    quirky = next(build_datasets(cines, patient, DicomForm(Vendor.GE, quirks=True), 1))
     assert "InversionTime" not in proper
     assert quirky.InversionTime == 0
     assert "BodyPartExamined" not in quirky
@@ -273,7 +275,7 @@ def test_localizers_are_not_gated() -> None:
 def test_velocities_keep_their_zero() -> None:
     flow = velocity(stack(Kind.FLOW, PhantomView.AXIAL, times_ms=PHASES))
     for vendor in VENDORS:
-        image = next(datasets([flow], patient_of(draw(1)), DicomForm(vendor), 1))
+        image = next(build_datasets([flow], draw_patient(draw_heart(1)), DicomForm(vendor), 1))
         dtype = np.int16 if image.PixelRepresentation else np.uint16
         stored = np.frombuffer(image.PixelData, dtype).astype(float)
         meant = stored * float(image.get("RescaleSlope", 1)) + float(
@@ -307,9 +309,9 @@ def test_enhanced_frames_follow_their_dimensions(vendor: Vendor) -> None:
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
-    heart, stacks = draw(5), protocol(4)
-    first = write(tmp_path / "a", stacks, heart, DicomForm(Vendor.GE), "None.")
-    second = write(tmp_path / "b", stacks, heart, DicomForm(Vendor.GE), "None.")
+    heart, stacks = draw_heart(5), protocol(4)
+    first = write_files(tmp_path / "a", stacks, heart, DicomForm(Vendor.GE), "None.")
+    second = write_files(tmp_path / "b", stacks, heart, DicomForm(Vendor.GE), "None.")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -328,8 +330,8 @@ def test_uids_are_valid_and_never_met_again() -> None:
 
 def test_patients_fit_their_body_surface() -> None:
     for seed in range(100):
-        heart = draw(seed)
-        patient = patient_of(heart)
+        heart = draw_heart(seed)
+        patient = draw_patient(heart)
         assert 1.45 < patient.size_m < 2.05
         surface_m2 = (patient.size_m * patient.weight_kg / 36) ** 0.5
         assert surface_m2 == pytest.approx(heart.body_surface_m2, rel=0.01)
@@ -346,23 +348,25 @@ WORDS = ["dilat", "hypertroph", "amyloid", "isch", "scar", "infarct", "dysfunct"
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
 def test_no_header_or_file_name_tells_the_truth(tmp_path: Path, *, enhanced: bool) -> None:
-    heart = draw(7, (Pathology.ISCHAEMIC, Pathology.AORTA))
+    heart = draw_heart(7, (Pathology.ISCHAEMIC, Pathology.AORTA))
     for vendor in VENDORS:
         folder = tmp_path / f"{vendor} {enhanced}"
-        for path in write(folder, protocol(4), heart, DicomForm(vendor, enhanced), "LAD scar."):
+        for path in write_files(
+            folder, protocol(4), heart, DicomForm(vendor, enhanced), "LAD scar."
+        ):
             said = " ".join([path.name, *text_of(dcmread(path))]).lower()
             assert not [word for word in WORDS if word in said]
 
 
 def test_headers_do_not_depend_on_the_pathology() -> None:
     """The same seed draws the same patient, whatever the heart."""
-    patients = {patient_of(draw(9, (pathology,))) for pathology in Pathology}
+    patients = {draw_patient(draw_heart(9, (pathology,))) for pathology in Pathology}
     assert len(patients) == 1
 
 
 def test_the_sidecar_has_truth_and_impression(tmp_path: Path) -> None:
-    heart = draw(7, (Pathology.ISCHAEMIC,))
-    write(tmp_path, protocol(4), heart, DicomForm(Vendor.SIEMENS), "LAD scar.")
+    heart = draw_heart(7, (Pathology.ISCHAEMIC,))
+    write_files(tmp_path, protocol(4), heart, DicomForm(Vendor.SIEMENS), "LAD scar.")
     assert (tmp_path / "impression.txt").read_text() == "LAD scar.\n"
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["findings"]["lge"] is True
@@ -383,7 +387,7 @@ def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
         *(stack(Kind.LGE, view, side=192) for view in LONG_AXES),
     ]
     start = time.process_time()
-    paths = write(tmp_path, full, draw(1), DicomForm(Vendor.GE), "None.")
+    paths = write_files(tmp_path, full, draw_heart(1), DicomForm(Vendor.GE), "None.")
     assert len(paths) == 338
     assert time.process_time() - start < 2
 
@@ -392,4 +396,4 @@ def test_a_position_that_is_no_number_is_refused() -> None:
     whole = stack(Kind.LOCALIZER, PhantomView.AXIAL)
     lost = replace(whole, slices=(replace(whole.slices[0], position=np.full(3, np.nan)),))
     with pytest.raises(ValueError, match="nan"):
-        list(datasets([lost], patient_of(draw(1)), DicomForm(Vendor.GE), 1))
+        list(build_datasets([lost], draw_patient(draw_heart(1)), DicomForm(Vendor.GE), 1))

@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from triage.phantom.heart import Enhancement, Heart, Pathology, Scar, draw, truth
+from triage.phantom.heart import Enhancement, Heart, Pathology, Scar, derive_truth, draw_heart
 from triage.phantom.impression import (
     BOOKS,
     EXTERNAL,
     READERS,
     TRAINING,
     ReaderStyle,
-    impression,
-    templates,
-    where,
+    compose_impression,
+    describe_segments,
+    list_templates,
 )
 
 HEARTS = 500
@@ -61,14 +61,14 @@ def affirmed(text: str) -> set[str]:
 
 def hearts() -> Iterator[Heart]:
     for seed in range(HEARTS):
-        yield draw(seed)
+        yield draw_heart(seed)
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
 def test_what_is_affirmed_is_what_is_true(style: ReaderStyle) -> None:
     for heart in hearts():
-        text = impression(heart, heart.seed, style)
-        true = {name for name, holds in truth(heart).findings.items() if holds}
+        text = compose_impression(heart, heart.seed, style)
+        true = {name for name, holds in derive_truth(heart).findings.items() if holds}
         assert affirmed(text) == true, (heart.seed, text)
 
 
@@ -85,7 +85,7 @@ def test_readers_deny_call_normal_and_pass_over(style: ReaderStyle) -> None:
         or "contrast uptake" in text
         for heart in hearts()
         if not heart.scars
-        for text in [impression(heart, heart.seed, style)]
+        for text in [compose_impression(heart, heart.seed, style)]
     ]
     assert 0.15 < np.mean(said) < 0.98
 
@@ -107,7 +107,7 @@ def test_external_readers_share_no_sentence_with_the_others() -> None:
 
 
 def test_there_are_many_sentences() -> None:
-    assert len(templates()) >= 300
+    assert len(list_templates()) >= 300
 
 
 @pytest.mark.parametrize(
@@ -130,35 +130,35 @@ def test_there_are_many_sentences() -> None:
     ],
 )
 def test_published_words_are_said(words: str) -> None:
-    said = (impression(heart, heart.seed, ReaderStyle.PUBLISHED) for heart in hearts())
+    said = (compose_impression(heart, heart.seed, ReaderStyle.PUBLISHED) for heart in hearts())
     assert any(words in text for text in said)
 
 
 def test_same_seed_same_words() -> None:
-    heart = draw(4)
+    heart = draw_heart(4)
     for style in ReaderStyle:
-        assert impression(heart, 4, style) == impression(heart, 4, style)
-    texts = {impression(heart, seed, ReaderStyle.NUMBERED) for seed in range(30)}
+        assert compose_impression(heart, 4, style) == compose_impression(heart, 4, style)
+    texts = {compose_impression(heart, seed, ReaderStyle.NUMBERED) for seed in range(30)}
     assert len(texts) > 5
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
 def test_texts_are_clean(style: ReaderStyle) -> None:
     for heart in hearts():
-        text = impression(heart, heart.seed, style)
+        text = compose_impression(heart, heart.seed, style)
         assert text.strip()
         assert not re.search(r"[{}]|  |\.\.|\( ?\)| ,|phantom", text, re.IGNORECASE), text
 
 
 def test_no_text_names_a_patient() -> None:
-    heart = replace(draw(4), seed=8675309)
+    heart = replace(draw_heart(4), seed=8675309)
     for style in ReaderStyle:
-        assert "8675309" not in impression(heart, 8675309, style)
+        assert "8675309" not in compose_impression(heart, 8675309, style)
 
 
 def graded(heart: Heart, style: ReaderStyle, words: str) -> str:
     """What the first of several readings with `words` says."""
-    texts = (impression(heart, seed, style) for seed in range(100))
+    texts = (compose_impression(heart, seed, style) for seed in range(100))
     return next(s for text in texts for s in sentences(text) if words in s)
 
 
@@ -166,13 +166,13 @@ def graded(heart: Heart, style: ReaderStyle, words: str) -> str:
     ("fraction", "grade"), [(0.52, "mildly"), (0.38, "moderately"), (0.2, "severely")]
 )
 def test_severity_follows_the_numbers(fraction: float, grade: str) -> None:
-    heart = replace(draw(1, (Pathology.NORMAL,)), lv_ef=fraction)
+    heart = replace(draw_heart(1, (Pathology.NORMAL,)), lv_ef=fraction)
     said = graded(heart, ReaderStyle.MEASURED, f"LVEF {100 * fraction:.0f}% (")
     assert said == f"LVEF {100 * fraction:.0f}% ({grade} reduced)"
 
 
 def test_numbers_are_those_of_the_heart() -> None:
-    heart = replace(draw(1, (Pathology.NORMAL,)), ascending_mm=47.3)
+    heart = replace(draw_heart(1, (Pathology.NORMAL,)), ascending_mm=47.3)
     assert (
         graded(heart, ReaderStyle.MEASURED, "47 mm") == "Ascending aorta 47 mm (moderately dilated)"
     )
@@ -187,7 +187,7 @@ def test_numbers_are_those_of_the_heart() -> None:
 )
 def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, words: str) -> None:
     scar = Scar(Enhancement.SUBENDOCARDIAL, (0, 6), depth, territory)
-    heart = replace(draw(1, (Pathology.NORMAL,)), scars=(scar,))
+    heart = replace(draw_heart(1, (Pathology.NORMAL,)), scars=(scar,))
     said = graded(heart, ReaderStyle.MEASURED, "% depth")
     assert said.startswith(words.replace("basal anterior, mid anterior", "basal and mid anterior"))
     assert said.endswith(f"{'LCx' if territory == 'LCX' else territory} territory")
@@ -195,7 +195,7 @@ def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, wor
 
 def test_diffuse_enhancement_is_called_diffuse() -> None:
     for style in ReaderStyle:
-        text = impression(draw(1, (Pathology.AMYLOID,)), 1, style).lower()
+        text = compose_impression(draw_heart(1, (Pathology.AMYLOID,)), 1, style).lower()
         assert re.search("diffuse|spread-out|global hyper", text)
 
 
@@ -203,7 +203,7 @@ def test_thickening_is_septal_or_concentric_by_the_numbers() -> None:
     words: dict[Pathology, list[str]] = defaultdict(list)
     for pathology in (Pathology.HYPERTROPHIC, Pathology.CONCENTRIC):
         for seed in range(50):
-            text = impression(draw(seed, (pathology,)), seed, ReaderStyle.MEASURED)
+            text = compose_impression(draw_heart(seed, (pathology,)), seed, ReaderStyle.MEASURED)
             words[pathology] += re.findall("(asymmetric|concentric) LVH", text)
     assert words[Pathology.HYPERTROPHIC].count("asymmetric") > 40
     assert "asymmetric" not in words[Pathology.CONCENTRIC]
@@ -220,4 +220,4 @@ def test_thickening_is_septal_or_concentric_by_the_numbers() -> None:
     ],
 )
 def test_where(segments: tuple[int, ...], words: str) -> None:
-    assert where(segments) == words
+    assert describe_segments(segments) == words

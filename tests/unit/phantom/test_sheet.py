@@ -4,13 +4,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from triage.phantom.heart import Pathology, draw
+from triage.phantom.heart import Pathology, draw_heart
 from triage.phantom.sheet import CAPTION, COLUMNS, TILE, pathology_hearts, write_sheet, write_study
 from triage.phantom.signal import LOOKS
 
 
 def test_a_sheet_has_a_row_for_every_heart(tmp_path: Path) -> None:
-    hearts = {kind.value: draw(1, (kind,)) for kind in (Pathology.NORMAL, Pathology.DILATED)}
+    hearts = {kind.value: draw_heart(1, (kind,)) for kind in (Pathology.NORMAL, Pathology.DILATED)}
     write_sheet(tmp_path / "sheet.png", hearts)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (len(COLUMNS) * TILE, CAPTION + 2 * (TILE + CAPTION))
@@ -18,7 +18,7 @@ def test_a_sheet_has_a_row_for_every_heart(tmp_path: Path) -> None:
 
 
 def test_a_study_has_a_row_for_every_stack(tmp_path: Path) -> None:
-    write_study(tmp_path / "study.png", draw(1), LOOKS["external"], 1, extras=False)
+    write_study(tmp_path / "study.png", draw_heart(1), LOOKS["external"], 1, extras=False)
     with Image.open(tmp_path / "study.png") as sheet:
         assert sheet.height == CAPTION + 8 * (TILE + CAPTION)
 

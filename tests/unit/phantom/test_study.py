@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from triage.phantom.anatomy import Anatomy, Tissue
-from triage.phantom.heart import Pathology, draw
+from triage.phantom.heart import Pathology, draw_heart
 from triage.phantom.signal import LOOKS
 from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
-from triage.phantom.study import MODEL_VIEWS, REST, StudyPart, acquire
+from triage.phantom.study import MODEL_VIEWS, REST, StudyPart, acquire_stacks
 from triage.phantom.views import PixelGrid, ViewPlane
 
 SIEMENS = LOOKS["siemens"]
@@ -29,7 +29,7 @@ def _kinds(stacks: tuple[PhantomStack, ...]) -> list[tuple[PhantomSequence, Phan
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    once, again = (acquire(draw(7), SIEMENS, 7, only=MODEL_VIEWS) for _ in range(2))
+    once, again = (acquire_stacks(draw_heart(7), SIEMENS, 7, only=MODEL_VIEWS) for _ in range(2))
     for one, other in zip(once, again, strict=True):
         assert one.times_ms == other.times_ms
         for slice_, same in zip(one.slices, other.slices, strict=True):
@@ -39,14 +39,14 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_another_seed_gives_other_images_of_the_same_heart() -> None:
     only = (StudyPart(PhantomSequence.LGE, PhantomView.FOUR_CHAMBER),)
-    one, other = (acquire(draw(7), SIEMENS, seed, only=only)[0] for seed in (1, 2))
+    one, other = (acquire_stacks(draw_heart(7), SIEMENS, seed, only=only)[0] for seed in (1, 2))
     assert not np.array_equal(one.slices[0].pixels, other.slices[0].pixels)
 
 
 def test_a_part_has_the_pixels_of_the_whole() -> None:
-    heart, look = draw(5), LOOKS["external"]
-    whole = {(one.sequence, one.view): one for one in acquire(heart, look, 5)}
-    for part in acquire(heart, look, 5, only=MODEL_VIEWS):
+    heart, look = draw_heart(5), LOOKS["external"]
+    whole = {(one.sequence, one.view): one for one in acquire_stacks(heart, look, 5)}
+    for part in acquire_stacks(heart, look, 5, only=MODEL_VIEWS):
         full = whole[part.sequence, part.view]
         first = (len(full.slices) - 1) // 2 if len(part.slices) < len(full.slices) else 0
         assert np.array_equal(part.slices[0].pixels, full.slices[first].pixels)
@@ -55,10 +55,10 @@ def test_a_part_has_the_pixels_of_the_whole() -> None:
 
 def test_a_study_holds_the_protocol_and_less_what_is_dropped() -> None:
     heart, gone = (
-        draw(3),
+        draw_heart(3),
         {(PhantomSequence.CINE, PhantomView.SAX), (PhantomSequence.LGE, PhantomView.SAX)},
     )
-    stacks = acquire(heart, LOOKS["external"], 3, drop=gone)
+    stacks = acquire_stacks(heart, LOOKS["external"], 3, drop=gone)
     assert _kinds(stacks) == [kind for kind in CORE if kind not in gone]
 
 
@@ -70,7 +70,7 @@ def test_stacks_are_consistent(name: str) -> None:
         StudyPart(PhantomSequence.LGE, PhantomView.SAX),
         StudyPart(PhantomSequence.LGE, PhantomView.THREE_CHAMBER),
     )
-    for one in acquire(draw(9), look, 9, only=only):
+    for one in acquire_stacks(draw_heart(9), look, 9, only=only):
         assert np.allclose([one.row @ one.row, one.column @ one.column], 1)
         assert one.row @ one.column == pytest.approx(0, abs=1e-9)
         assert 300 <= one.pixel_mm * look.columns <= 400
@@ -82,7 +82,9 @@ def test_stacks_are_consistent(name: str) -> None:
 
 
 def test_the_short_axis_stack_runs_from_base_to_apex_with_even_spacing() -> None:
-    stack = acquire(draw(9), SIEMENS, 9, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),))[0]
+    stack = acquire_stacks(
+        draw_heart(9), SIEMENS, 9, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),)
+    )[0]
     steps = np.diff([slice_.position for slice_ in stack.slices], axis=0)
     towards_apex = -np.cross(stack.row, stack.column)
     assert 9 <= len(stack.slices) <= 14
@@ -92,13 +94,13 @@ def test_the_short_axis_stack_runs_from_base_to_apex_with_even_spacing() -> None
 
 
 def test_extras_come_after_the_core_and_do_not_change_it() -> None:
-    heart = draw(6)
-    extras = acquire(heart, LOOKS["external"], 6, extras=True)
+    heart = draw_heart(6)
+    extras = acquire_stacks(heart, LOOKS["external"], 6, extras=True)
     assert _kinds(extras)[: len(CORE)] == CORE
     more = {one.sequence for one in extras[len(CORE) :]}
     assert more == set(PhantomSequence) - {PhantomSequence.CINE, PhantomSequence.LGE}
     assert sum(one.velocity for one in extras) == 1
-    lone = acquire(
+    lone = acquire_stacks(
         heart,
         LOOKS["external"],
         6,
@@ -109,8 +111,8 @@ def test_extras_come_after_the_core_and_do_not_change_it() -> None:
 
 def test_a_t1_map_holds_t1() -> None:
     only = (StudyPart(PhantomSequence.T1_MAP, PhantomView.SAX),)
-    heart = draw(2, (Pathology.NORMAL,))
-    stack = acquire(heart, SIEMENS, 2, extras=True, only=only)[0]
+    heart = draw_heart(2, (Pathology.NORMAL,))
+    stack = acquire_stacks(heart, SIEMENS, 2, extras=True, only=only)[0]
     labels = _labels(Anatomy(heart), stack, 1)
     assert np.median(stack.slices[1].pixels[0][labels == Tissue.MYOCARDIUM]) == pytest.approx(
         1000, rel=0.05
@@ -120,9 +122,9 @@ def test_a_t1_map_holds_t1() -> None:
 @pytest.mark.parametrize("name", LOOKS)
 @pytest.mark.parametrize("seed", range(4))
 def test_scar_is_brighter_than_remote_muscle_and_lies_in_its_segments(name: str, seed: int) -> None:
-    heart = draw(seed, (Pathology.ISCHAEMIC,))
+    heart = draw_heart(seed, (Pathology.ISCHAEMIC,))
     anatomy = Anatomy(heart)
-    stack = acquire(
+    stack = acquire_stacks(
         heart, LOOKS[name], seed, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),)
     )[0]
     scar, remote, inside = [], [], []
@@ -139,12 +141,12 @@ def test_scar_is_brighter_than_remote_muscle_and_lies_in_its_segments(name: str,
 
 
 def test_healthy_muscle_is_nulled_and_blood_is_not() -> None:
-    heart = draw(1, (Pathology.NORMAL,))
+    heart = draw_heart(1, (Pathology.NORMAL,))
     only = (StudyPart(PhantomSequence.LGE, PhantomView.SAX, middle=True),)
-    stack = acquire(heart, LOOKS["ge"], 1, only=only)[0]
-    full = acquire(heart, LOOKS["ge"], 1, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),))[
-        0
-    ]
+    stack = acquire_stacks(heart, LOOKS["ge"], 1, only=only)[0]
+    full = acquire_stacks(
+        heart, LOOKS["ge"], 1, only=(StudyPart(PhantomSequence.LGE, PhantomView.SAX),)
+    )[0]
     labels = _labels(Anatomy(heart), full, (len(full.slices) - 1) // 2)
     pixels = stack.slices[0].pixels[0]
     muscle, blood = (pixels[labels == kind].mean() for kind in (Tissue.MYOCARDIUM, Tissue.LV))

@@ -21,7 +21,7 @@ from triage.dicom.header import read_header, read_identity
 from triage.dicom.patient import PATIENT
 from triage.domain.errors import DamagedInstance
 from triage.domain.study import Event, State
-from triage.imaging.clip import heart_centre, join, view_frames
+from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.series import Image, select_views
 from triage.pipeline.assess import Assessor, read_summary
 from triage.pipeline.intake import Intake
@@ -158,9 +158,9 @@ def clip_of_the_good_study(assessor: Assessor) -> np.ndarray:
     if not GOOD:
         files = {str(n): part10(each) for n, each in enumerate(cardiac_study())}
         used = select_views([Image(n, read_header(c)) for n, c in files.items()], VIEWS).used
-        form, heart = assessor.model.bundle.manifest.clip, heart_centre(used)
-        views = {each.view: view_frames(each, form, heart, files.__getitem__) for each in used}
-        GOOD.append(join(views, form))
+        form, heart = assessor.model.bundle.manifest.clip, find_heart_centre(used)
+        views = {each.view: prepare_view(each, form, heart, files.__getitem__) for each in used}
+        GOOD.append(join_views(views, form))
     return GOOD[0]
 
 

@@ -12,7 +12,7 @@ from receivers.command_set import is_command, read_request
 from receivers.fast_store import PDV_HEADER, _pieces, _ProtocolError
 from tests.builders.bent import COMMAND, LAST, STORE, command, command_sets, lied, part10_files, pdv
 from triage.dicom import fast_header as head
-from triage.dicom.fast_header import read_identity_of
+from triage.dicom.fast_header import read_file_identity
 from triage.dicom.header import read_identity
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
@@ -41,7 +41,7 @@ def test_values_fill_their_pdu_or_it_is_broken(content: bytes) -> None:
 
 def judged(path: Path) -> Identity | None:
     try:
-        return read_identity_of(path)
+        return read_file_identity(path)
     except DamagedInstance:
         return None
 
@@ -69,7 +69,7 @@ def test_a_large_file_that_lies_is_refused_at_worst(
     path = tmp_path_factory.getbasetemp() / "large"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(head, "scan", lambda _: None)
+        patch.setattr(head, "scan_header", lambda _: None)
         patch.setattr(head, "IN_MEMORY", 0)
         patch.setattr(head, "DEFERRED", 64)
         judged(path)

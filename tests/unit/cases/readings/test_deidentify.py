@@ -11,8 +11,8 @@ from pydicom import Dataset
 from tests.builders.readings import NOTATIONS, patient, plants
 from triage.cases.readings.deidentify import deidentified
 from triage.cases.readings.identifiers import Identifiers, of_header
-from triage.phantom.heart import draw
-from triage.phantom.impression import ReaderStyle, impression, templates
+from triage.phantom.heart import draw_heart
+from triage.phantom.impression import ReaderStyle, compose_impression, list_templates
 
 IMPRESSIONS = 2_000
 
@@ -22,7 +22,7 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
     for seed in range(IMPRESSIONS):
         rng = Random(seed)
         who = patient(rng)
-        clean = impression(draw(seed), seed, styles[seed % len(styles)]).split("\n")
+        clean = compose_impression(draw_heart(seed), seed, styles[seed % len(styles)]).split("\n")
         lines = [*clean]
         drawn = plants(rng, who)
         for plant in drawn:
@@ -45,7 +45,7 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
 
 def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
     texts = [
-        impression(draw(seed), seed, style)
+        compose_impression(draw_heart(seed), seed, style)
         for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(ReaderStyle) + 1)
         for style in ReaderStyle
     ]
@@ -56,7 +56,7 @@ def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
 
 
 def test_no_sentence_of_any_reader_is_touched() -> None:
-    for template in templates():
+    for template in list_templates():
         assert deidentified(template) == template
 
 

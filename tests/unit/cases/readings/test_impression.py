@@ -3,8 +3,8 @@
 import pytest
 
 from triage.cases.readings.impression import LONGEST, given, impression_of
-from triage.phantom.heart import draw
-from triage.phantom.impression import ReaderStyle, impression
+from triage.phantom.heart import draw_heart
+from triage.phantom.impression import ReaderStyle, compose_impression
 
 BEFORE = (
     "EXAM: MRI heart\nHISTORY: chest pain.\nTECHNIQUE: 1.5 T\nFINDINGS:\nLV: dilated.\nLGE: none.\n"
@@ -99,7 +99,7 @@ def test_the_impression_of_an_addendum_counts_too() -> None:
 @pytest.mark.parametrize("style", list(ReaderStyle))
 def test_the_words_of_every_reader_come_out_of_a_report_whole(style: ReaderStyle) -> None:
     for seed in range(100):
-        said = impression(draw(seed), seed, style)
+        said = compose_impression(draw_heart(seed), seed, style)
         assert impression_of(f"{BEFORE}IMPRESSION:\n{said}\nElectronically signed by: X") == said
         assert given(said) == said
 

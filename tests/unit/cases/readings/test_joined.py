@@ -11,8 +11,8 @@ from pydicom.sr.codedict import codes
 from tests.builders.readings import basic_text_sr, oru, patient
 from triage.cases.readings.joined import LinkedReading, ReportIndex, open_reports
 from triage.domain.errors import ConfigurationError
-from triage.phantom.heart import draw
-from triage.phantom.impression import ReaderStyle, impression
+from triage.phantom.heart import draw_heart
+from triage.phantom.impression import ReaderStyle, compose_impression
 
 UID = "1.2.840.99999.1.7"
 MANY = 3_000
@@ -152,7 +152,10 @@ def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["csv", "hl7"])
 def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
-    texts = [impression(draw(seed), seed, list(ReaderStyle)[seed % 9]) for seed in range(100)]
+    texts = [
+        compose_impression(draw_heart(seed), seed, list(ReaderStyle)[seed % 9])
+        for seed in range(100)
+    ]
     path = tmp_path / f"reports.{kind}"
     with path.open("w", encoding="utf-8", newline="") as file:
         if kind == "csv":

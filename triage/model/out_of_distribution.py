@@ -21,15 +21,15 @@ from triage.domain.assessment import Familiarity
 from triage.model.bundle import Bundle, ClipForm
 from triage.ports.encoder import Frames
 
-SIDE = 8  #: cells of a portrait, across and down
-LENGTH = SIDE * SIDE + 1  #: P: values of a portrait
+GRID_SIDE = 8  #: cells of a portrait, across and down
+FEATURE_LENGTH = GRID_SIDE * GRID_SIDE + 1  #: P: values of a portrait
 WHITE = 255
 
-Portraits = NDArray[np.float64]  #: (views, P); NaN where a view is missing
-Familiar = NDArray[np.float32]  #: (views, 1 + P, P): the mean, and the whitening matrix
+ViewFeatures = NDArray[np.float64]  #: (views, P); NaN where a view is missing
+ReferenceStatistics = NDArray[np.float32]  #: (views, 1 + P, P): the mean, and the whitening matrix
 
 
-def familiarity(clip: Frames, views: Collection[str], bundle: Bundle) -> Familiarity | None:
+def measure_familiarity(clip: Frames, views: Collection[str], bundle: Bundle) -> Familiarity | None:
     """Return how familiar a clip (F, H, W) is to a bundle, None where the bundle cannot tell.
 
     `views` are the view slots that the study filled.
@@ -38,7 +38,7 @@ def familiarity(clip: Frames, views: Collection[str], bundle: Bundle) -> Familia
     if known is None or bundle.familiar is None:
         return None
     form = bundle.manifest.clip
-    far = distances(portraits(clip, form, views), bundle.familiar)
+    far = compute_distances(compute_features(clip, form, views), bundle.familiar)
     if np.isnan(far).all():
         return None
     strangest = int(np.nanargmax(far))
@@ -49,17 +49,17 @@ def familiarity(clip: Frames, views: Collection[str], bundle: Bundle) -> Familia
     )
 
 
-def tellable(form: ClipForm) -> bool:
+def has_fixed_frames(form: ClipForm) -> bool:
     """Tell whether a clip of this form says which of its frames are of which view."""
     stated = all(slot.length is not None for slot in form.layout)
     sampled = sum(slot.length or 0 for slot in form.layout) > form.frames
     black = form.preprocessing.missing == "black"
-    return stated and black and not sampled and min(form.height, form.width) >= SIDE
+    return stated and black and not sampled and min(form.height, form.width) >= GRID_SIDE
 
 
-def portraits(clip: Frames, form: ClipForm, views: Collection[str]) -> Portraits:
-    """Return the portrait of each view of a clip (F, H, W) whose form is `tellable`."""
-    found = np.full((len(form.layout), LENGTH), np.nan)
+def compute_features(clip: Frames, form: ClipForm, views: Collection[str]) -> ViewFeatures:
+    """Return the portrait of each view of a clip (F, H, W) whose form is `has_fixed_frames`."""
+    found = np.full((len(form.layout), FEATURE_LENGTH), np.nan)
     first = 0
     for place, slot in enumerate(form.layout):
         length = slot.length or 0
@@ -69,11 +69,11 @@ def portraits(clip: Frames, form: ClipForm, views: Collection[str]) -> Portraits
     return found
 
 
-def distances(seen: Portraits, familiar: Familiar) -> NDArray[np.float64]:
+def compute_distances(seen: ViewFeatures, familiar: ReferenceStatistics) -> NDArray[np.float64]:
     """Return how far each view lies, (..., views), in usual deviations; NaN for a missing one."""
     apart = seen - familiar[:, 0]  # (..., V, P)
     whitened = np.einsum("...vp,vpq->...vq", apart, familiar[:, 1:].astype(np.float64))
-    lengths: NDArray[np.float64] = np.linalg.norm(whitened, axis=-1) / np.sqrt(LENGTH)
+    lengths: NDArray[np.float64] = np.linalg.norm(whitened, axis=-1) / np.sqrt(FEATURE_LENGTH)
     return lengths
 
 
@@ -88,7 +88,7 @@ def _cells(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the means of the cells of frames (f, H, W), (f, SIDE, SIDE)."""
     for axis in (1, 2):
         length = grey.shape[axis]
-        edges = np.arange(SIDE) * length // SIDE
+        edges = np.arange(GRID_SIDE) * length // GRID_SIDE
         widths = np.diff(edges, append=length)
         summed = np.add.reduceat(grey, edges, axis=axis)
         grey = summed / (widths[:, None] if axis == 1 else widths)

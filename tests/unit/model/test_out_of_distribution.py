@@ -6,7 +6,13 @@ import pytest
 from export.ood_calibration import allowed, fitted
 from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, ClipForm, Preprocessing, ViewSlot, open_bundle
-from triage.model.familiarity import LENGTH, distances, familiarity, portraits, tellable
+from triage.model.out_of_distribution import (
+    FEATURE_LENGTH,
+    compute_distances,
+    compute_features,
+    has_fixed_frames,
+    measure_familiarity,
+)
 from triage.ports.encoder import Frames
 
 FORM = ClipForm(
@@ -31,34 +37,36 @@ def clip(seed: int) -> Frames:
 def test_a_portrait_is_the_mean_of_cells_and_what_varies_within() -> None:
     frames = np.zeros((3, 20, 24), np.uint8)
     frames[0, :, :12], frames[1, :, :12] = 255, 51
-    left, missing = portraits(frames, FORM, ["a"])
+    left, missing = compute_features(frames, FORM, ["a"])
     cells = left[:-1].reshape(8, 8)
     assert cells[:, :4] == pytest.approx(0.6)
     assert cells[:, 4:] == pytest.approx(0)
     assert left[-1] == pytest.approx(0)
     assert np.isnan(missing).all()
-    assert portraits(clip(1), FORM, "ab")[0, -1] == pytest.approx(0.29, abs=0.04)  # 1 / sqrt(12)
+    assert compute_features(clip(1), FORM, "ab")[0, -1] == pytest.approx(
+        0.29, abs=0.04
+    )  # 1 / sqrt(12)
 
 
 def test_a_view_that_is_black_though_the_study_fills_it_is_no_missing_one() -> None:
-    assert not np.isnan(portraits(np.zeros((3, 20, 24), np.uint8), FORM, "ab")).any()
+    assert not np.isnan(compute_features(np.zeros((3, 20, 24), np.uint8), FORM, "ab")).any()
 
 
 def test_distances_are_about_one_among_the_known_and_grow_with_what_differs() -> None:
     rng = np.random.default_rng(0)
-    seen = rng.normal(0.5, 0.1, (2000, 2, LENGTH))
+    seen = rng.normal(0.5, 0.1, (2000, 2, FEATURE_LENGTH))
     seen[:200, 1] = np.nan
-    far = distances(seen, fitted(seen))
+    far = compute_distances(seen, fitted(seen))
     assert np.nanmean(far, axis=0) == pytest.approx(1, abs=0.05)
     assert np.isnan(far[:200, 1]).all()
     assert not np.isnan(far[:, 0]).any()
-    assert distances(seen[500] + 1, fitted(seen)) == pytest.approx(10, abs=1)
+    assert compute_distances(seen[500] + 1, fitted(seen)) == pytest.approx(10, abs=1)
 
 
 def test_a_view_that_few_show_is_not_compared() -> None:
-    seen = np.random.default_rng(0).normal(0.5, 0.1, (300, 2, LENGTH))
+    seen = np.random.default_rng(0).normal(0.5, 0.1, (300, 2, FEATURE_LENGTH))
     seen[100:, 1] = np.nan
-    assert np.isnan(distances(seen[0], fitted(seen))).tolist() == [False, True]
+    assert np.isnan(compute_distances(seen[0], fitted(seen))).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(("hearts", "beyond"), [(100, None), (229, None), (230, 0), (500, 1)])
@@ -84,19 +92,19 @@ def test_of_many_hearts_nearly_the_stated_share_may_lie_beyond() -> None:
     ],
 )
 def test_a_clip_that_does_not_tell_its_views_is_not_compared(form: ClipForm) -> None:
-    assert tellable(FORM)
-    assert not tellable(form)
+    assert has_fixed_frames(FORM)
+    assert not has_fixed_frames(form)
 
 
 def test_a_bundle_without_limit_or_matrix_says_nothing(bundle: Bundle) -> None:
     form = bundle.manifest.clip
     noise = np.random.default_rng(0).integers(0, 256, (form.frames, 96, 96), np.uint8)
-    said = familiarity(noise, ["cine_sa"], bundle)
+    said = measure_familiarity(noise, ["cine_sa"], bundle)
     assert said is not None
     assert not said.known
     assert said.strangest_view == "cine_sa"
-    assert familiarity(noise, [], bundle) is None
-    assert familiarity(noise, ["cine_sa"], replace(bundle, familiar=None)) is None
+    assert measure_familiarity(noise, [], bundle) is None
+    assert measure_familiarity(noise, ["cine_sa"], replace(bundle, familiar=None)) is None
     assert bundle.calibration is not None
     older = bundle.calibration.model_copy(update={"familiarity": None})
-    assert familiarity(noise, ["cine_sa"], replace(bundle, calibration=older)) is None
+    assert measure_familiarity(noise, ["cine_sa"], replace(bundle, calibration=older)) is None
