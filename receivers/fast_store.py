@@ -409,7 +409,7 @@ class _IncomingInstance:
         self._intake.accept_file(self._aside, source, announced_uid)
 
     def _open(self) -> None:
-        self._aside = self._intake.aside()
+        self._aside = self._intake.open_staging_file()
 
     def _attempt(self, act: Callable[[], object]) -> None:
         try:

@@ -173,7 +173,7 @@ class FolderScanner:
         waiting = self._waiting[path]
         waiting.unreadable = False
         try:
-            with self._intake.aside() as aside:
+            with self._intake.open_staging_file() as aside:
                 if isinstance(aside, DiscardedFile):  # or what was never copied would seem damaged
                     raise aside.why
                 self._copy(path, waiting.look, aside)

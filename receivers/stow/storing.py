@@ -178,7 +178,7 @@ class _StowPart:
             self.discard()
         elif self._error is None:
             try:
-                self._aside = self._aside or self._intake.aside()
+                self._aside = self._aside or self._intake.open_staging_file()
                 self._aside.write(content)
             except (OutOfResources, OSError) as error:
                 self._error = error

@@ -164,7 +164,7 @@ class Flooded:
     def known(self) -> set[str]:
         """Return what the ledger knows, as paths in the spool."""
         with closing(SqlLedger.in_folder(self.state, SystemClock())) as ledger:
-            return ledger.known_paths()
+            return ledger.list_known_paths()
 
     def rows(self) -> int:
         counted = select(func.count()).select_from(instances)

@@ -206,7 +206,7 @@ class Fuzzing:
         assert not list((spool / "incoming").iterdir())
         with closing(SqlLedger.in_folder(self.receiver.state, SystemClock())) as ledger:
             reported = {row.path for row in ledger.incidents(1_000_000)}
-            known = ledger.known_paths()
+            known = ledger.list_known_paths()
         kept = {str(path.relative_to(spool)) for path in spool.glob("[0-9]*/*")}
         assert {path for path in kept if path.endswith(".dcm")} == known
         assert {path for path in kept if path.endswith(".other")} <= reported

@@ -53,7 +53,7 @@ class LiveSite:
     def studies(self) -> list[StudyRevision]:
         ledger = self.ledger()
         try:
-            return list(ledger.studies())
+            return list(ledger.list_studies())
         finally:
             ledger.close()
 

@@ -67,7 +67,7 @@ def test_11_each_awkward_file_is_kept_as_it_came_or_refused(
         spool = receiver.state / "spool"
         kept = {strip_file_meta(path.read_bytes()) for path in spool.glob("[0-9]*/*")}
         with closing(SqlLedger.in_folder(receiver.state, SystemClock())) as ledger:
-            paths = ledger.known_paths()
+            paths = ledger.list_known_paths()
     said = [answer for answer in answers.values() if answer is not None]
     assert set(said) <= ANSWERS
     assert said.count(StoreStatus.SUCCESS) > 30

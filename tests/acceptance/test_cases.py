@@ -91,9 +91,9 @@ def test_6_the_nearest_cases_have_the_same_findings_far_more_often_than_chance(
     for uid, combination in has.items():
         if not any(value == 1 for value in combination):
             continue
-        vector = library.embedding(uid)
+        vector = library.get_embedding(uid)
         assert vector is not None
-        near = [n.case.study_uid for n in library.nearest(vector, NEAR + 1)]
+        near = [n.case.study_uid for n in library.find_nearest(vector, NEAR + 1)]
         others = [has[other] == combination for other in near if other != uid][:NEAR]
         found.append(np.mean(others))
         chance.append(np.mean([has[other] == combination for other in has if other != uid]))
@@ -112,7 +112,7 @@ def test_6_words_that_nobody_wrote_find_their_finding(
         right = [
             labels[rows[near.case.study_uid]] == 1
             for prompt in finding.prompts
-            for near in library.nearest(encoder.encode_text(prompt), top)
+            for near in library.find_nearest(encoder.encode_text(prompt), top)
         ]
         precision[finding.id] = float(np.mean(right))
     print({id_: round(each, 2) for id_, each in precision.items()})  # noqa: T201
@@ -141,7 +141,7 @@ def test_6_a_finding_asked_by_examples_tells_hearts_that_were_no_example(
             continue
         fitted, _, _ = fit(asked, past, words if prompts else None)
         new = [
-            (library.embedding(uid), label == 1)
+            (library.get_embedding(uid), label == 1)
             for uid, label in zip(uids, labels, strict=True)
             if uid not in fitted.examples and not np.isnan(label)
         ]
@@ -164,7 +164,7 @@ def _only(library: ExactLibrary, uids: set[str]) -> FakeLibrary:
     """Return some cases of a library as one of their own."""
     chosen = FakeLibrary()
     for uid in uids:
-        case, vector = library.case(uid), library.embedding(uid)
+        case, vector = library.get_case(uid), library.get_embedding(uid)
         assert case is not None
         assert vector is not None
         chosen.add(case, vector)

@@ -147,7 +147,7 @@ def served(
 def _answers(site: LiveSite) -> dict[str, Answer]:
     study = site.studies()[-1]
     ledger = site.ledger()
-    summary = ledger.summary(study.study_uid, study.revision)
+    summary = ledger.get_summary(study.study_uid, study.revision)
     ledger.close()
     assert summary is not None
     return {answer.finding.id: answer for answer in read_summary(summary).answers}

@@ -146,7 +146,7 @@ def test_an_untrained_model_flags_nothing(report: Path) -> None:
 def test_what_was_delivered_is_what_was_stored(report: Path, site: LiveSite) -> None:
     """Orthanc writes file meta information of its own; the data set is ours to the byte."""
     ledger = site.ledger()
-    delivery, page = ledger.deliveries(site.studies()[0].study_uid, 1)
+    delivery, page = ledger.list_deliveries(site.studies()[0].study_uid, 1)
     ledger.close()
     assert [delivery.product.kind, page.product.kind] == ["structured_report", "pdf"]
     assert delivery.last_answer == "0x0000 Success"

@@ -49,8 +49,8 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     assert {(study.state, study.revision) for study in studies} == {(State.DELIVERED, 1)}
     assert sorted(study.instances for study in studies) == sorted([len(sent), len(dropped)])
     ledger = running.ledger()
-    assert [ledger.sources(study.study_uid, 1) for study in studies].count({"MR1"}) == 1
-    assert [ledger.sources(study.study_uid, 1) for study in studies].count({"FOLDER"}) == 1
+    assert [ledger.list_sources(study.study_uid, 1) for study in studies].count({"MR1"}) == 1
+    assert [ledger.list_sources(study.study_uid, 1) for study in studies].count({"FOLDER"}) == 1
     (incident,) = ledger.incidents()  # what lies beside the images of a phantom
     assert (incident.calling_ae, incident.times) == ("FOLDER", 2)
     ledger.close()

@@ -79,7 +79,7 @@ def test_13_one_association_for_each_file(tmp_path: Path) -> None:
             association.release()
         wait_until(lambda: cost().descriptors <= before.descriptors + 3, 30, "the end of all")
         printed(f"{ASSOCIATIONS} associations", before, cost(), time.monotonic() - began)
-        (study,) = ours.ledger.studies()
+        (study,) = ours.ledger.list_studies()
     assert study.instances == ASSOCIATIONS
 
 
@@ -89,5 +89,5 @@ def test_13_many_instances_on_one_association(tmp_path: Path) -> None:
         before, began = cost(), time.monotonic()
         assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
         printed(f"{INSTANCES} instances", before, cost(), time.monotonic() - began)
-        (study,) = ours.ledger.studies()
+        (study,) = ours.ledger.list_studies()
     assert study.instances == INSTANCES

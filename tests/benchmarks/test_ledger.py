@@ -28,7 +28,7 @@ RECEIVERS = 2
 
 def send(ledger: SqlLedger, study: int) -> None:
     for number in range(INSTANCES):
-        ledger.record(numbered_receipt(f"2.25.{study}", number), SOURCE)
+        ledger.record_instance(numbered_receipt(f"2.25.{study}", number), SOURCE)
 
 
 def receive(url: str, first: int, associations: int, gate: Barrier | None = None) -> float:
@@ -40,7 +40,7 @@ def receive(url: str, first: int, associations: int, gate: Barrier | None = None
     with ThreadPoolExecutor(associations) as pool:
         list(pool.map(lambda each: send(ledger, first + each), range(associations)))
     took = time.perf_counter() - begun
-    assert len(ledger.known_paths()) >= INSTANCES * associations
+    assert len(ledger.list_known_paths()) >= INSTANCES * associations
     ledger.close()
     return took
 

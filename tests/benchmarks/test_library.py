@@ -129,16 +129,18 @@ def test_search(tmp_path: Path, count: int) -> None:
     asked /= np.float32(np.linalg.norm(asked))
     before, began = resident(), time.perf_counter()
     library = ExactLibrary(database, tmp_path / "cases", BUNDLE, WIDTH)
-    library.nearest(asked, 10)
+    library.find_nearest(asked, 10)
     loading_s = time.perf_counter() - began
-    nearest = median_ms(lambda: library.nearest(asked, 10))
+    nearest = median_ms(lambda: library.find_nearest(asked, 10))
     raw = count * WIDTH * 2
     memory = (resident() - before) / raw
-    other = median_ms(lambda: library.nearest(asked, 10, Filter(other_than="p0")))
-    lge = median_ms(lambda: library.nearest(asked, 10, Filter(finding="lge", since="20150101")))
+    other = median_ms(lambda: library.find_nearest(asked, 10, Filter(other_than="p0")))
+    lge = median_ms(
+        lambda: library.find_nearest(asked, 10, Filter(finding="lge", since="20150101"))
+    )
     began = time.perf_counter()
     library.add(Case("new", "p"), asked)
-    (found,) = library.nearest(asked, 1)
+    (found,) = library.find_nearest(asked, 1)
     added = (time.perf_counter() - began) * MS
     assert found.case.study_uid == "new"
     print(  # noqa: T201
@@ -190,13 +192,13 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
             "embedded": embedded,
         }
         taken = ", ".join(
-            f"{name} {median_ms(partial(each.nearest, queries[0], 10, where)):.1f} ms"
+            f"{name} {median_ms(partial(each.find_nearest, queries[0], 10, where)):.1f} ms"
             for name, each in libraries.items()
         )
         print(f"  {what}: {taken}, recall by index {np.mean(recall):.3f}")  # noqa: T201
     began = time.perf_counter()
     by_index.add(Case("new", "p"), queries[0])
-    (found,) = exactly.nearest(queries[0], 1)
+    (found,) = exactly.find_nearest(queries[0], 1)
     print(f"  added and found: {(time.perf_counter() - began) * MS:.0f} ms")  # noqa: T201
     assert found.case.study_uid == "new"
     for each in (database, by_index, exactly):
@@ -204,7 +206,7 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
 
 
 def uids(library: Library, asked: Embedding, where: Filter) -> set[str]:
-    return {each.case.study_uid for each in library.nearest(asked, 10, where)}
+    return {each.case.study_uid for each in library.find_nearest(asked, 10, where)}
 
 
 def in_mib(library: PgVectorLibrary, what: str) -> int:

@@ -134,7 +134,7 @@ def test_soak(tmp_path: Path) -> None:
         taken_s = time.monotonic() - began
         came_to = Sum.of(around.site, load, archive.reports())
         queue = CeleryQueue(f"unix://{around.site.state}/redis/redis.sock")
-        waiting = queue.waiting("assess") + queue.waiting("deliver")
+        waiting = queue.count_waiting("assess") + queue.count_waiting("deliver")
         queue.close()
     print(f"\n{came_to}\nall sent in {sent_s:.0f} s, all delivered in {taken_s:.0f} s")  # noqa: T201
     slopes = list(memory.slopes())

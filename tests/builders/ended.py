@@ -45,7 +45,7 @@ class WorkerWithStudies:
         return self.latest(study)
 
     def latest(self, study: str) -> StudyRevision:
-        return [s for s in self.ledger.studies() if s.study_uid == uid(study)][-1]
+        return [s for s in self.ledger.list_studies() if s.study_uid == uid(study)][-1]
 
     def assess(self, study: str, *numbers: int) -> list[int]:
         """Bring a study to its reports; return the ids of its deliveries."""
@@ -68,19 +68,19 @@ class WorkerWithStudies:
             return
         for delivery in self.assess(study, *numbers):
             if state is State.FAILED:
-                self.ledger.not_delivered(delivery, "no", None)
+                self.ledger.record_failure(delivery, "no", None)
             else:
-                self.ledger.delivered(delivery, "0x0000 Success")
+                self.ledger.record_delivered(delivery, "0x0000 Success")
 
     def mark(self, study: str) -> Sequence[str]:
         """Say that the images of a study go, whenever it has ended."""
-        return self.retention.mark([ended_long_ago(uid(study))])
+        return self.retention.mark_for_removal([ended_long_ago(uid(study))])
 
     def pruner(self, limits: RetentionLimits, cases: Library | None = None) -> RetentionRunner:
         return RetentionRunner(self.spool, self.retention, cases, self.clock, limits)
 
     def files(self, study: str) -> int:
-        return len(self.spool.lying(uid(study)))
+        return len(self.spool.list_files(uid(study)))
 
 
 def ended_long_ago(study_uid: str) -> EndedStudy:

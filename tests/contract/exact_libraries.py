@@ -52,8 +52,8 @@ def look_while_two_add(folder: Path, seconds: float) -> tuple[int, int]:
                 continue
             newest = int(written)
             for number in (newest, rng.randint(0, newest)):
-                (near,) = library.nearest(vector(number), 1, Filter(patient=name))
+                (near,) = library.find_nearest(vector(number), 1, Filter(patient=name))
                 assert near.case.study_uid == f"{name}.{number}"
                 looks += 1
     assert all(process.exitcode == 0 for process in adding)
-    return looks, library.size()
+    return looks, library.count_cases()

@@ -21,13 +21,13 @@ def receipt(study: str = "study", number: int = 1) -> Receipt:
 
 def current(ledger: Ledger, study_uid: str) -> StudyRevision:
     """Return the newest revision of a study."""
-    return [each for each in ledger.studies() if each.study_uid == study_uid][-1]
+    return [each for each in ledger.list_studies() if each.study_uid == study_uid][-1]
 
 
 def received(ledger: Ledger, study: str = "study", count: int = 3) -> StudyRevision:
     """Return a study that has received instances."""
     for number in range(count):
-        ledger.record(receipt(study, number), SOURCE)
+        ledger.record_instance(receipt(study, number), SOURCE)
     return current(ledger, receipt(study).identity.study_uid)
 
 

@@ -27,7 +27,7 @@ def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[SqlLedger]:
 
 @pytest.fixture
 def letters(ledger: SqlLedger, tmp_path: Path, clock: FakeClock) -> Iterator[SqlDeadLetters]:
-    assert ledger.known_paths() == set()
+    assert ledger.list_known_paths() == set()
     opened = SqlDeadLetters(SqlLedger.database_in(tmp_path), clock)
     yield opened
     opened.close()
@@ -41,7 +41,7 @@ def finished(ledger: SqlLedger, study: str, uid: str, *names: str) -> list[int]:
 
 
 def state(ledger: SqlLedger, delivery: int) -> DeliveryState:
-    found = ledger.delivery(delivery)
+    found = ledger.get_delivery(delivery)
     assert found is not None
     return found.state
 
@@ -51,9 +51,9 @@ def test_what_was_given_up_is_listed_with_its_last_answer(
 ) -> None:
     study, (first, second) = assessed(ledger, "pacs", "ris")
     ledger.claim_delivery(first, 30)
-    ledger.not_delivered(first, "0xA700", None)
+    ledger.record_failure(first, "0xA700", None)
     clock.pass_s(1)
-    ledger.not_delivered(second, "AR", None)
+    ledger.record_failure(second, "AR", None)
     newest, oldest = letters.newest(10)
     assert (newest.id, newest.last_answer, newest.at) == (second, "AR", clock.now())
     assert (oldest.destination, oldest.kind, oldest.attempts) == ("pacs", PRODUCT.kind, 1)
@@ -65,12 +65,12 @@ def test_a_delivery_is_sent_again_without_assessing_and_what_was_taken_never(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     study, (lost, taken) = assessed(ledger, "pacs", "archive")
-    ledger.not_delivered(lost, "0xA700", None, unreachable=True)
-    ledger.delivered(taken, "0x0000 Success")
+    ledger.record_failure(lost, "0xA700", None, unreachable=True)
+    ledger.record_delivered(taken, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.FAILED
     assert letters.replay() == 1
     assert current(ledger, study.study_uid).state is State.ASSESSED
-    assert ledger.unsent_deliveries(None) == [lost]
+    assert ledger.list_unsent_deliveries(None) == [lost]
     pacs, archive = FakeDestination("pacs"), FakeDestination("archive")
     deliverer = Deliverer(ledger, {"pacs": pacs, "archive": archive}, max_attempts=3)
     deliverer.deliver(lost)
@@ -96,7 +96,7 @@ def test_one_those_of_a_study_and_those_of_a_destination(
     one, other = finished(ledger, "a", "2.25.11", "pacs", "ris")
     third, fourth = finished(ledger, "b", "2.25.12", "pacs", "ris")
     for each in (one, other, third, fourth):
-        ledger.not_delivered(each, "no", None)
+        ledger.record_failure(each, "no", None)
     study = current(ledger, receipt("a").identity.study_uid)
 
     def pending() -> set[int]:
@@ -116,8 +116,8 @@ def test_what_a_later_revision_has_followed_is_sent_by_its_number_alone(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     (first,) = finished(ledger, "study", "2.25.11", "ris")
-    ledger.not_delivered(first, "AE", None)
-    ledger.record(receipt("study", 9), Source("PACS", "127.0.0.1"))
+    ledger.record_failure(first, "AE", None)
+    ledger.record_instance(receipt("study", 9), Source("PACS", "127.0.0.1"))
     study_uid = receipt("study").identity.study_uid
     second = current(ledger, study_uid)
     assert second.revision == 2
@@ -126,7 +126,7 @@ def test_what_a_later_revision_has_followed_is_sent_by_its_number_alone(
     assert claimed is not None
     product = replace(PRODUCT, sop_instance_uid="2.25.12")
     (later,) = ledger.finish(claimed, HOLDER, "{}", [product], [(product, "ris")]) or ()
-    ledger.not_delivered(later, "AE", None)
+    ledger.record_failure(later, "AE", None)
     assert letters.replay() == 1
     assert state(ledger, later) is DeliveryState.PENDING
     assert state(ledger, first) is DeliveryState.FAILED
@@ -137,7 +137,7 @@ def test_a_study_whose_other_deliveries_are_under_way_stays_where_it_is(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     study, (lost, _) = assessed(ledger, "pacs", "archive")
-    ledger.not_delivered(lost, "no", None)
+    ledger.record_failure(lost, "no", None)
     assert letters.replay() == 1
     assert current(ledger, study.study_uid).state is State.ASSESSED
 
@@ -146,7 +146,7 @@ def test_what_retention_has_emptied_is_not_sent(
     ledger: SqlLedger, letters: SqlDeadLetters, tmp_path: Path, clock: FakeClock
 ) -> None:
     study, (delivery,) = assessed(ledger, "pacs")
-    ledger.not_delivered(delivery, "0xA700", None)
+    ledger.record_failure(delivery, "0xA700", None)
     retention = SqlRetention(SqlLedger.database_in(tmp_path), clock)
     assert retention.remove_products(ended_long_ago(study.study_uid))
     assert letters.replay(ids=[delivery]) == 0

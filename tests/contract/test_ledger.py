@@ -39,15 +39,15 @@ def ledger(database_url: str, clock: FakeClock) -> Iterator[SqlLedger]:
 
 
 def test_the_first_instance_opens_a_study(ledger: SqlLedger, clock: FakeClock) -> None:
-    study = ledger.record(receipt(), SOURCE)
+    study = ledger.record_instance(receipt(), SOURCE)
     assert (study.revision, study.state, study.instances) == (1, State.RECEIVING, 1)
     assert study.first_instance_at == study.last_instance_at == clock.now()
 
 
 def test_further_instances_join_it(ledger: SqlLedger, clock: FakeClock) -> None:
-    ledger.record(receipt(number=1), SOURCE)
+    ledger.record_instance(receipt(number=1), SOURCE)
     clock.pass_s(3)
-    study = ledger.record(receipt(number=2), SOURCE)
+    study = ledger.record_instance(receipt(number=2), SOURCE)
     assert study.instances == 2
     assert study.last_instance_at - study.first_instance_at == 3
 
@@ -55,16 +55,16 @@ def test_further_instances_join_it(ledger: SqlLedger, clock: FakeClock) -> None:
 def test_a_duplicate_changes_nothing_but_shows_that_the_sender_is_at_it(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    ledger.record(receipt(), SOURCE)
+    ledger.record_instance(receipt(), SOURCE)
     clock.pass_s(3)
-    study = ledger.record(receipt(), SOURCE)
+    study = ledger.record_instance(receipt(), SOURCE)
     assert (study.instances, study.revision) == (1, 1)
     assert current(ledger, study.study_uid).last_instance_at == clock.now()
 
 
 def test_an_instance_that_joins_a_ready_study_opens_it_again(ledger: SqlLedger) -> None:
     ready(ledger)
-    study = ledger.record(receipt(number=99), SOURCE)
+    study = ledger.record_instance(receipt(number=99), SOURCE)
     assert (study.state, study.revision) == (State.RECEIVING, 1)
 
 
@@ -73,11 +73,11 @@ def test_a_late_instance_opens_the_next_revision(ledger: SqlLedger, event: Event
     before = assessing(ledger)
     if event is not None:
         assert ledger.move(before, event, "why", HOLDER)
-    late = ledger.record(receipt(number=99), SOURCE)
+    late = ledger.record_instance(receipt(number=99), SOURCE)
     assert (late.revision, late.state, late.instances) == (2, State.RECEIVING, 4)
     assert "late instances" in late.reason
-    assert len(ledger.paths(late.study_uid, 1)) == 3
-    assert len(ledger.paths(late.study_uid, 2)) == 4
+    assert len(ledger.list_paths(late.study_uid, 1)) == 3
+    assert len(ledger.list_paths(late.study_uid, 2)) == 4
 
 
 def test_a_report_that_comes_back_opens_no_revision(ledger: SqlLedger) -> None:
@@ -85,14 +85,14 @@ def test_a_report_that_comes_back_opens_no_revision(ledger: SqlLedger) -> None:
     study = assessing(ledger)
     came = receipt(number=99)
     back = replace(came, identity=replace(came.identity, is_image=False))
-    assert ledger.record(back, SOURCE).revision == 1
+    assert ledger.record_instance(back, SOURCE).revision == 1
     assert current(ledger, study.study_uid) == study
-    assert back.path in ledger.known_paths()
+    assert back.path in ledger.list_known_paths()
 
 
 def test_a_late_duplicate_opens_nothing(ledger: SqlLedger) -> None:
     study = assessing(ledger)
-    assert ledger.record(receipt(number=0), SOURCE).state is State.ASSESSING
+    assert ledger.record_instance(receipt(number=0), SOURCE).state is State.ASSESSING
     assert current(ledger, study.study_uid).revision == 1
 
 
@@ -107,13 +107,13 @@ def test_a_study_that_grew_since_it_was_judged_is_not_complete(
 ) -> None:
     judged = received(ledger)
     clock.pass_s(20)
-    ledger.record(receipt(number=99), SOURCE)
+    ledger.record_instance(receipt(number=99), SOURCE)
     assert not ledger.move(judged, Event.JUDGED_COMPLETE, "quiet for 15 s")
 
 
 def test_every_change_is_remembered_with_its_reason(ledger: SqlLedger) -> None:
     study, (delivery,) = assessed(ledger)
-    ledger.delivered(delivery, "0x0000 Success")
+    ledger.record_delivered(delivery, "0x0000 Success")
     events = [(row.event, row.state) for row in ledger.history(study.study_uid)]
     assert events == [
         (Event.INSTANCE_RECEIVED, State.RECEIVING),
@@ -137,8 +137,8 @@ def test_15_of_many_workers_one_gets_the_study(ledger: SqlLedger) -> None:
 
 def test_14_of_many_associations_the_study_opens_once(ledger: SqlLedger) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: ledger.record(receipt(number=n % 10), SOURCE), range(40)))
-    (study,) = ledger.studies()
+        list(pool.map(lambda n: ledger.record_instance(receipt(number=n % 10), SOURCE), range(40)))
+    (study,) = ledger.list_studies()
     assert (study.revision, study.instances) == (1, 10)
 
 
@@ -147,9 +147,9 @@ def test_a_lease_ends_unless_it_is_renewed(ledger: SqlLedger, clock: FakeClock) 
     clock.pass_s(20)
     assert ledger.renew(study.study_uid, 1, HOLDER, 30)
     clock.pass_s(20)
-    assert not ledger.expired()
+    assert not ledger.list_expired()
     clock.pass_s(20)
-    assert [each.study_uid for each in ledger.expired()] == [study.study_uid]
+    assert [each.study_uid for each in ledger.list_expired()] == [study.study_uid]
 
 
 def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
@@ -160,7 +160,7 @@ def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
     assert not ledger.renew(study.study_uid, 1, HOLDER, 30)
     assert not ledger.move(study, Event.DECLINED, "why", HOLDER)
     assert ledger.finish(study, HOLDER, "{}", [PRODUCT], [(PRODUCT, "pacs")]) is None
-    assert not ledger.deliveries(study.study_uid, 1)
+    assert not ledger.list_deliveries(study.study_uid, 1)
 
 
 def test_a_replayed_study_begins_to_count_again(ledger: SqlLedger) -> None:
@@ -173,19 +173,19 @@ def test_a_replayed_study_begins_to_count_again(ledger: SqlLedger) -> None:
 def test_an_assessment_opens_one_delivery_for_each_destination(ledger: SqlLedger) -> None:
     study, due = assessed(ledger, "pacs", "archive")
     assert len(due) == 2
-    found = ledger.deliveries(study.study_uid, 1)
+    found = ledger.list_deliveries(study.study_uid, 1)
     assert [each.destination for each in found] == ["pacs", "archive"]
     assert all(each.product == PRODUCT for each in found)
-    assert ledger.summary(study.study_uid, 1) == "{}"
+    assert ledger.get_summary(study.study_uid, 1) == "{}"
 
 
 def test_the_last_acknowledgement_ends_the_study(ledger: SqlLedger) -> None:
     study, due = assessed(ledger, "pacs", "archive")
-    ledger.delivered(due[0], "0x0000 Success")
+    ledger.record_delivered(due[0], "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.ASSESSED
-    ledger.delivered(due[1], "0xB000 Coercion")
+    ledger.record_delivered(due[1], "0xB000 Coercion")
     assert current(ledger, study.study_uid).state is State.DELIVERED
-    answers = [each.last_answer for each in ledger.deliveries(study.study_uid, 1)]
+    answers = [each.last_answer for each in ledger.list_deliveries(study.study_uid, 1)]
     assert answers == ["0x0000 Success", "0xB000 Coercion"]
 
 
@@ -193,9 +193,9 @@ def test_a_delivery_given_up_fails_the_study_when_the_others_are_through(
     ledger: SqlLedger,
 ) -> None:
     study, due = assessed(ledger, "pacs", "archive")
-    ledger.not_delivered(due[0], "0xA700", None)
+    ledger.record_failure(due[0], "0xA700", None)
     assert current(ledger, study.study_uid).state is State.ASSESSED
-    ledger.delivered(due[1], "0x0000 Success")
+    ledger.record_delivered(due[1], "0x0000 Success")
     failed = current(ledger, study.study_uid)
     assert failed.state is State.FAILED
     assert "1 delivery" in failed.reason
@@ -203,15 +203,15 @@ def test_a_delivery_given_up_fails_the_study_when_the_others_are_through(
 
 def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) -> None:
     study, due = assessed(ledger, "pacs", "archive")
-    ledger.not_delivered(due[0], "0xA700", None)
-    ledger.delivered(due[1], "0x0000 Success")
+    ledger.record_failure(due[0], "0xA700", None)
+    ledger.record_delivered(due[1], "0x0000 Success")
     failed = current(ledger, study.study_uid)
     assert ledger.move(failed, Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     routes = [(PRODUCT, "pacs"), (PRODUCT, "archive")]
     assert ledger.finish(again, HOLDER, "{}", [PRODUCT], routes) == [due[0]]
-    ledger.delivered(due[0], "0x0000 Success")
+    ledger.record_delivered(due[0], "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
@@ -219,16 +219,16 @@ def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
     ledger: SqlLedger,
 ) -> None:
     study, due = assessed(ledger, "pacs", "removed")
-    ledger.delivered(due[0], "0x0000 Success")
-    ledger.not_delivered(due[1], "no answer", None)
+    ledger.record_delivered(due[0], "0x0000 Success")
+    ledger.record_failure(due[1], "no answer", None)
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     other = replace(PRODUCT, sop_instance_uid="2.25.2")
     (fresh,) = ledger.finish(again, HOLDER, "{}", [other], [(other, "pacs")]) or ()
-    ledger.delivered(fresh, "0x0000 Success")
+    ledger.record_delivered(fresh, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
-    states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
+    states = [each.state for each in ledger.list_deliveries(study.study_uid, 1)]
     assert states == [DeliveryState.DELIVERED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
 
 
@@ -240,7 +240,7 @@ def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
     first = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
     assert first is not None
     report, to_ris, to_other = first
-    ledger.record(receipt("study", 9), SOURCE)
+    ledger.record_instance(receipt("study", 9), SOURCE)
     second = current(ledger, study.study_uid)
     assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
@@ -249,12 +249,12 @@ def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
     next_report = replace(PRODUCT, sop_instance_uid="2.25.2")
     sent = [(next_report, "pacs"), (later, "ris")]
     assert ledger.finish(claimed, HOLDER, "{}", [next_report, later], sent)
-    states = {each.id: each.state for each in ledger.deliveries(study.study_uid, 1)}
+    states = {each.id: each.state for each in ledger.list_deliveries(study.study_uid, 1)}
     assert states[to_ris] is DeliveryState.SUPERSEDED
     assert states[report] is states[to_other] is DeliveryState.PENDING
-    ledger.delivered(report, "0x0000 Success")
-    ledger.delivered(to_other, "AA")
-    ended = ledger.study(study.study_uid, 1)
+    ledger.record_delivered(report, "0x0000 Success")
+    ledger.record_delivered(to_other, "AA")
+    ended = ledger.get_study(study.study_uid, 1)
     assert ended is not None
     assert ended.state is State.DELIVERED
 
@@ -264,13 +264,13 @@ def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
     assert ledger.finish(study, HOLDER, "{}", [message], [(message, "ris")])
-    ledger.record(receipt("study", 9), SOURCE)
+    ledger.record_instance(receipt("study", 9), SOURCE)
     assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
     assert claimed is not None
     later = replace(message, sop_instance_uid="2.25.72")
     assert ledger.finish(claimed, HOLDER, "{}", [later], [(later, "ris")])
-    ended = ledger.study(study.study_uid, 1)
+    ended = ledger.get_study(study.study_uid, 1)
     assert ended is not None
     assert ended.state is State.DELIVERED
     assert current(ledger, study.study_uid).state is State.ASSESSED
@@ -281,15 +281,15 @@ def test_a_message_is_not_sent_after_one_of_a_later_revision_that_ended_before(
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
     sent = [(PRODUCT, "pacs"), (message, "ris"), (message, "other")]
-    ledger.record(receipt("study", 9), SOURCE)
+    ledger.record_instance(receipt("study", 9), SOURCE)
     assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(study.study_uid, 2, "another", 30)
     assert claimed is not None
     later = replace(message, sop_instance_uid="2.25.72")
     (newest,) = ledger.finish(claimed, "another", "{}", [later], [(later, "ris")]) or ()
-    ledger.delivered(newest, "AA")
+    ledger.record_delivered(newest, "AA")
     due = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
-    opened = ledger.deliveries(study.study_uid, 1)
+    opened = ledger.list_deliveries(study.study_uid, 1)
     assert [(each.id, each.destination) for each in opened] == [
         *zip(due or (), ("pacs", "other"), strict=True)
     ]
@@ -300,35 +300,35 @@ def test_a_message_that_was_given_up_is_not_replayed_after_one_of_a_later_revisi
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
     (first,) = ledger.finish(study, HOLDER, "{}", [message], [(message, "ris")]) or ()
-    ledger.not_delivered(first, "AE", None)
-    ledger.record(receipt("study", 9), SOURCE)
+    ledger.record_failure(first, "AE", None)
+    ledger.record_instance(receipt("study", 9), SOURCE)
     assert ledger.move(current(ledger, study.study_uid), Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(study.study_uid, 2, HOLDER, 30)
     assert claimed is not None
     later = replace(message, sop_instance_uid="2.25.72")
     (newest,) = ledger.finish(claimed, HOLDER, "{}", [later], [(later, "ris")]) or ()
-    ledger.delivered(newest, "AA")
-    failed = ledger.study(study.study_uid, 1)
+    ledger.record_delivered(newest, "AA")
+    failed = ledger.get_study(study.study_uid, 1)
     assert failed is not None
     assert ledger.move(failed, Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     assert ledger.finish(again, HOLDER, "{}", [message], [(message, "ris")]) == []
-    ended = ledger.study(study.study_uid, 1)
+    ended = ledger.get_study(study.study_uid, 1)
     assert ended is not None
     assert ended.state is State.DELIVERED
-    assert ledger.deliveries(study.study_uid, 1)[0].state is DeliveryState.SUPERSEDED
+    assert ledger.list_deliveries(study.study_uid, 1)[0].state is DeliveryState.SUPERSEDED
 
 
 def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
     study, due = assessed(ledger)
-    ledger.not_delivered(due[0], "0xA700", None)
+    ledger.record_failure(due[0], "0xA700", None)
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     changed = replace(PRODUCT, content=b"rebuilt")
     ledger.finish(again, HOLDER, "{}", [changed], [(changed, "pacs")])
-    assert ledger.deliveries(study.study_uid, 1)[0].product.content == b"report"
+    assert ledger.list_deliveries(study.study_uid, 1)[0].product.content == b"report"
 
 
 OLDER = replace(
@@ -350,17 +350,17 @@ def test_a_delivery_knows_what_may_go_in_its_place_and_keeps_its_choice(
     delivery = ledger.claim_delivery(due, 60)
     assert delivery is not None
     assert delivery.offers == (PRODUCT, OLDER, OLDEST)
-    ledger.chosen(due, OLDER.sop_instance_uid)
-    chosen = ledger.delivery(due)
+    ledger.record_choice(due, OLDER.sop_instance_uid)
+    chosen = ledger.get_delivery(due)
     assert chosen is not None
     assert chosen.offers == (OLDER,)
-    ledger.not_delivered(due, "no answer", None)
+    ledger.record_failure(due, "no answer", None)
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
     assert ledger.finish(again, HOLDER, "{}", ALL, routes(ALL, {"pacs": DICOM})) == [due]
-    assert ledger.deliveries(study.study_uid, 1)[0].offers == (OLDER,)
-    ledger.delivered(due, "0x0000 Success")
+    assert ledger.list_deliveries(study.study_uid, 1)[0].offers == (OLDER,)
+    ledger.record_delivered(due, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
@@ -369,15 +369,15 @@ def test_products_of_a_study_come_in_the_order_in_which_they_were_made(
 ) -> None:
     study, _due = assessed(ledger)
     clock.pass_s(1)
-    late = ledger.record(receipt(number=99), SOURCE)
+    late = ledger.record_instance(receipt(number=99), SOURCE)
     assert ledger.move(late, Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(late.study_uid, 2, HOLDER, 30)
     assert claimed is not None
     message = Product("note", "", "2.25.0", b"text", "text/plain")
     ledger.finish(claimed, HOLDER, "{}", [message], [])
-    assert ledger.products(study.study_uid, 1) == [PRODUCT]
-    assert ledger.products(study.study_uid, 2) == [PRODUCT, message]
-    assert ledger.products("1.2.3", 1) == []
+    assert ledger.list_products(study.study_uid, 1) == [PRODUCT]
+    assert ledger.list_products(study.study_uid, 2) == [PRODUCT, message]
+    assert ledger.list_products("1.2.3", 1) == []
 
 
 def test_a_product_that_goes_nowhere_is_kept_and_ends_the_study(ledger: SqlLedger) -> None:
@@ -395,7 +395,7 @@ def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
     assert first is not None
     assert first.attempts == 1
     assert ledger.claim_delivery(delivery, 60) is None
-    ledger.not_delivered(delivery, "0xA700 Out of resources", 10)
+    ledger.record_failure(delivery, "0xA700 Out of resources", 10)
     assert ledger.claim_delivery(delivery, 60) is None
     clock.pass_s(10)
     second = ledger.claim_delivery(delivery, 60)
@@ -431,11 +431,11 @@ def test_a_delivery_that_is_renewed_stays_with_its_worker_and_one_that_ended_doe
     assert ledger.renew_delivery(delivery, 60)
     clock.pass_s(50)
     assert ledger.claim_delivery(delivery, 60) is None
-    ledger.not_delivered(delivery, "0xA700", 10)
+    ledger.record_failure(delivery, "0xA700", 10)
     assert not ledger.renew_delivery(delivery, 60)
     clock.pass_s(10)
     assert ledger.claim_delivery(delivery, 60) is not None
-    ledger.delivered(delivery, "0x0000 Success")
+    ledger.record_delivered(delivery, "0x0000 Success")
     assert not ledger.renew_delivery(delivery, 60)
 
 
@@ -445,12 +445,12 @@ def test_a_clock_that_is_set_holds_nothing_up(
 ) -> None:
     _study, (delivery,) = assessed(ledger)
     waiting, taken = ready(ledger, "waiting"), assessing(ledger, "taken")
-    ledger.queued_study(waiting.study_uid, 1)
-    ledger.queued_delivery(delivery)
+    ledger.mark_study_queued(waiting.study_uid, 1)
+    ledger.mark_delivery_queued(delivery)
     clock.pass_s(3600 * hours)
-    assert [each.study_uid for each in ledger.unsent_studies(5)] == [waiting.study_uid]
-    assert ledger.unsent_deliveries(5) == [delivery]
-    assert [each.study_uid for each in ledger.expired()] == [taken.study_uid]
+    assert [each.study_uid for each in ledger.list_unsent_studies(5)] == [waiting.study_uid]
+    assert ledger.list_unsent_deliveries(5) == [delivery]
+    assert [each.study_uid for each in ledger.list_expired()] == [taken.study_uid]
     assert ledger.claim_delivery(delivery, 60) is not None
     clock.pass_s(-3600 * hours)
     assert ledger.claim_delivery(delivery, 60) is not None
@@ -460,43 +460,43 @@ def test_what_was_queued_is_unsent_again_when_it_was_forgotten(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = ready(ledger)
-    assert [each.study_uid for each in ledger.unsent_studies(None)] == [study.study_uid]
-    ledger.queued_study(study.study_uid, 1)
+    assert [each.study_uid for each in ledger.list_unsent_studies(None)] == [study.study_uid]
+    ledger.mark_study_queued(study.study_uid, 1)
     clock.pass_s(60)
-    assert not ledger.unsent_studies(None)
-    assert len(ledger.unsent_studies(5)) == 1
+    assert not ledger.list_unsent_studies(None)
+    assert len(ledger.list_unsent_studies(5)) == 1
 
 
 def test_deliveries_are_unsent_when_due_and_not_taken(ledger: SqlLedger, clock: FakeClock) -> None:
     _study, (delivery,) = assessed(ledger)
-    assert ledger.unsent_deliveries(None) == [delivery]
-    ledger.queued_delivery(delivery)
-    assert not ledger.unsent_deliveries(None)
+    assert ledger.list_unsent_deliveries(None) == [delivery]
+    ledger.mark_delivery_queued(delivery)
+    assert not ledger.list_unsent_deliveries(None)
     ledger.claim_delivery(delivery, 60)
     clock.pass_s(30)
-    assert not ledger.unsent_deliveries(5)
-    ledger.not_delivered(delivery, "0xA700", 100)
-    assert not ledger.unsent_deliveries(5)
+    assert not ledger.list_unsent_deliveries(5)
+    ledger.record_failure(delivery, "0xA700", 100)
+    assert not ledger.list_unsent_deliveries(5)
     clock.pass_s(100)
-    assert ledger.unsent_deliveries(None) == [delivery]
-    ledger.delivered(delivery, "0x0000 Success")
-    assert not ledger.unsent_deliveries(5)
+    assert ledger.list_unsent_deliveries(None) == [delivery]
+    ledger.record_delivered(delivery, "0x0000 Success")
+    assert not ledger.list_unsent_deliveries(5)
 
 
 def test_incidents_are_kept_newest_first(ledger: SqlLedger) -> None:
-    ledger.report("rejected association", "unknown AE title 'X'", SOURCE)
-    ledger.report("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    ledger.report_incident("rejected association", "unknown AE title 'X'", SOURCE)
+    ledger.report_incident("refused instance", "cut short", SOURCE, "quarantine/a.bin")
     assert [row.kind for row in ledger.incidents()] == ["refused instance", "rejected association"]
 
 
 def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    ledger.report_again("rejected association", "unknown AE title 'X'", SOURCE)
-    ledger.report("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    ledger.report_repeated("rejected association", "unknown AE title 'X'", SOURCE)
+    ledger.report_incident("refused instance", "cut short", SOURCE, "quarantine/a.bin")
     clock.pass_s(60)
-    ledger.report_again("rejected association", "unknown AE title 'X'", SOURCE, 41)
-    ledger.report_again("rejected association", "unknown AE title 'Y'", SOURCE)
+    ledger.report_repeated("rejected association", "unknown AE title 'X'", SOURCE, 41)
+    ledger.report_repeated("rejected association", "unknown AE title 'Y'", SOURCE)
     told = [(row.detail, row.times) for row in ledger.incidents()]
     assert told == [
         ("unknown AE title 'Y'", 1),
@@ -507,17 +507,17 @@ def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
 
 def test_a_study_is_known_from_its_first_instance_on(ledger: SqlLedger) -> None:
     study = receipt().identity.study_uid
-    assert not ledger.knows(study)
+    assert not ledger.has_study(study)
     received(ledger, count=1)
-    assert ledger.knows(study)
+    assert ledger.has_study(study)
 
 
 def test_studies_wait_until_a_worker_has_taken_them(ledger: SqlLedger) -> None:
-    assert ledger.waiting_studies() == 0
+    assert ledger.count_waiting_studies() == 0
     received(ledger, "arriving")
     ready(ledger, "complete")
     assessing(ledger, "taken")
-    assert ledger.waiting_studies() == 2
+    assert ledger.count_waiting_studies() == 2
 
 
 def elsewhere(study: str, number: int = 1) -> Receipt:
@@ -532,10 +532,10 @@ def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
 ) -> None:
     received(ledger)
     for number in (0, 1, 2, 1):  # the last is a duplicate
-        ledger.record(elsewhere("corrected", number), SOURCE)
+        ledger.record_instance(elsewhere("corrected", number), SOURCE)
     corrected = current(ledger, elsewhere("corrected").identity.study_uid)
     assert corrected.instances == 3
-    assert ledger.known_paths() == {
+    assert ledger.list_known_paths() == {
         f"{s}/{n}.dcm" for s in ("study", "corrected") for n in range(3)
     }
     (incident,) = ledger.incidents()
@@ -551,8 +551,8 @@ def test_what_was_written_is_there_after_a_restart(database_url: str, clock: Fak
     study, _due = assessed(first)
     first.close()
     second = SqlLedger(Database(database_url), clock)
-    assert second.studies() == [study]
-    assert second.known_paths() == {f"study/{n}.dcm" for n in range(3)}
+    assert second.list_studies() == [study]
+    assert second.list_known_paths() == {f"study/{n}.dcm" for n in range(3)}
     second.close()
 
 
@@ -560,12 +560,12 @@ def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
     stranger = Source("A" * 20, "a-name-of-a-host." * 8)
     first = receipt()
     odd = replace(first.identity, modality="MR" * 20, place="p\0" * 50)
-    ledger.record(replace(first, identity=odd), stranger)
+    ledger.record_instance(replace(first, identity=odd), stranger)
     for _ in range(2):
-        ledger.report_again("refused", "the title 'X\0Y' is unknown", stranger)
+        ledger.report_repeated("refused", "the title 'X\0Y' is unknown", stranger)
     (incident,) = ledger.incidents()
     assert (incident.times, incident.detail) == (2, "the title 'X\ufffdY' is unknown")
-    assert ledger.sources(first.identity.study_uid, 1) == {"A" * 16}
+    assert ledger.list_sources(first.identity.study_uid, 1) == {"A" * 16}
 
 
 @given(events=lists(sampled_from([*Event]), max_size=12))
@@ -574,7 +574,7 @@ def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
 )
 def test_no_order_of_events_leaves_the_table(ledger: SqlLedger, events: list[Event]) -> None:
     """Whatever is asked of it, a study only ever stands where TRANSITIONS can lead."""
-    study = ledger.record(receipt(f"study-{hash(tuple(events))}"), SOURCE)
+    study = ledger.record_instance(receipt(f"study-{hash(tuple(events))}"), SOURCE)
     for event in events:
         before = current(ledger, study.study_uid)
         moved = ledger.move(before, event, "why")
@@ -591,29 +591,31 @@ def test_a_ledger_that_does_not_answer_says_so_in_the_domain_s_words(
     for path in tmp_path.glob("ledger.sqlite*"):
         path.write_bytes(b"no database" * 1000)
     with pytest.raises(LedgerUnavailable):
-        ledger.studies()
+        ledger.list_studies()
     with pytest.raises(LedgerUnavailable):
-        ledger.record(receipt(), SOURCE)
+        ledger.record_instance(receipt(), SOURCE)
 
 
 def test_a_study_that_was_released_waits_a_while(ledger: SqlLedger, clock: FakeClock) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.RELEASED, "why", HOLDER, again_in_s=10)
-    assert not ledger.unsent_studies(None)
+    assert not ledger.list_unsent_studies(None)
     clock.pass_s(10)
-    assert len(ledger.unsent_studies(None)) == 1
+    assert len(ledger.list_unsent_studies(None)) == 1
 
 
 def test_what_arrived_is_counted_by_sender_class_and_revision(ledger: SqlLedger) -> None:
     for number in range(3):
-        ledger.record(receipt("study", number), Source("MR1", "10.0.0.1"))
-    ledger.record(receipt("study", 2), Source("MR2", "10.0.0.2"))  # again, so it is not new
-    ledger.record(receipt("study", 3), Source("MR2", "10.0.0.2"))
-    ledger.record(receipt("other", 1), Source("MR2", "10.0.0.2"))
+        ledger.record_instance(receipt("study", number), Source("MR1", "10.0.0.1"))
+    ledger.record_instance(
+        receipt("study", 2), Source("MR2", "10.0.0.2")
+    )  # again, so it is not new
+    ledger.record_instance(receipt("study", 3), Source("MR2", "10.0.0.2"))
+    ledger.record_instance(receipt("other", 1), Source("MR2", "10.0.0.2"))
     study = current(ledger, receipt("study").identity.study_uid)
     kind = receipt("study").identity.sop_class_uid
-    assert ledger.arrivals(study.study_uid, 1) == {
+    assert ledger.count_arrivals(study.study_uid, 1) == {
         Source("MR1", "10.0.0.1"): {kind: 3},
         Source("MR2", "10.0.0.2"): {kind: 1},
     }
-    assert ledger.arrivals(study.study_uid, 2) == {}
+    assert ledger.count_arrivals(study.study_uid, 2) == {}

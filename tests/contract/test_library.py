@@ -59,7 +59,7 @@ def towards_north(cosine: float) -> Embedding:
 
 
 def uids(library: Library, count: int = 10, where: Filter | None = None) -> list[str]:
-    near = library.nearest(NORTH, count, where or Filter())
+    near = library.find_nearest(NORTH, count, where or Filter())
     return [each.case.study_uid for each in near]
 
 
@@ -72,25 +72,25 @@ def test_the_nearest_come_first_with_their_cosines(library: Library) -> None:
         library.add(case(name), towards_north(cosine))
     assert uids(library) == ["nearest", "near", "middle", "far"]
     assert uids(library, 2) == ["nearest", "near"]
-    cosines = [each.similarity for each in library.nearest(NORTH, 4)]
+    cosines = [each.similarity for each in library.find_nearest(NORTH, 4)]
     assert cosines == pytest.approx([0.99, 0.9, 0.3, -0.5], abs=2e-3)
-    assert library.size() == 4
+    assert library.count_cases() == 4
 
 
 def test_cases_are_known_by_their_study_and_give_their_embedding_back(library: Library) -> None:
     for name in "ba":
         library.add(case(name), towards_north(0.5))
-    assert list(library.study_uids()) == ["b", "a"]
-    kept = library.embedding("a")
+    assert list(library.list_study_uids()) == ["b", "a"]
+    kept = library.get_embedding("a")
     assert kept is not None
     assert kept == pytest.approx(towards_north(0.5), abs=1e-3)
-    assert library.embedding("c") is None
+    assert library.get_embedding("c") is None
 
 
 def test_an_empty_library_finds_nothing(library: Library) -> None:
     assert uids(library) == []
-    assert library.case("1") is None
-    assert library.forget("nobody") == 0
+    assert library.get_case("1") is None
+    assert library.forget_patient("nobody") == 0
 
 
 def test_of_equals_the_one_added_first_comes_first(library: Library) -> None:
@@ -112,8 +112,8 @@ def test_a_case_comes_back_as_it_was_kept(library: Library) -> None:
         images=(SourceImage("1.2", "3.4", "5.6", 7),),
     )
     library.add(kept, NORTH)
-    assert library.case("1") == kept
-    assert library.nearest(NORTH, 1)[0].case == kept
+    assert library.get_case("1") == kept
+    assert library.find_nearest(NORTH, 1)[0].case == kept
 
 
 def test_a_case_that_is_added_again_is_replaced(library: Library) -> None:
@@ -121,8 +121,8 @@ def test_a_case_that_is_added_again_is_replaced(library: Library) -> None:
     library.add(case("2"), towards_north(0.5))
     library.add(case("1", vendor="ge"), towards_north(0.1))
     assert uids(library) == ["2", "1"]
-    assert library.size() == 2
-    found = library.case("1")
+    assert library.count_cases() == 2
+    found = library.get_case("1")
     assert found is not None
     assert found.vendor == "ge"
 
@@ -130,11 +130,11 @@ def test_a_case_that_is_added_again_is_replaced(library: Library) -> None:
 def test_a_forgotten_patient_is_found_no_more(library: Library) -> None:
     for number in range(30):
         library.add(case(f"{number}", patient=f"p{number % 3}"), towards_north(1 - number / 40))
-    assert library.forget("p0") == 10
-    assert library.size() == 20
-    assert library.case("0") is None
+    assert library.forget_patient("p0") == 10
+    assert library.count_cases() == 20
+    assert library.get_case("0") is None
     assert uids(library, 4) == ["1", "2", "4", "5"]
-    assert library.forget("p0") == 0
+    assert library.forget_patient("p0") == 0
     library.add(case("new"), towards_north(0.999))
     assert uids(library, 2) == ["new", "1"]
 
@@ -171,14 +171,16 @@ def test_filters(library: Library, where: Filter, expected: str) -> None:
 
 
 def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Library) -> None:
-    assert list(library.typical()) == []
+    assert list(library.list_typical_cosines()) == []
     for number in range(40):
         library.add(case(f"a{number}", patient=f"a{number}"), towards_north(1))
-    assert list(library.typical()) == pytest.approx([1] * len(library.typical()), abs=2e-3)
-    assert len(library.typical()) > 500
+    assert list(library.list_typical_cosines()) == pytest.approx(
+        [1] * len(library.list_typical_cosines()), abs=2e-3
+    )
+    assert len(library.list_typical_cosines()) > 500
     for number in range(40):
         library.add(case(f"b{number}", patient="b"), towards_north(0))
-    typical = library.typical()
+    typical = library.list_typical_cosines()
     assert list(typical) == sorted(typical)
     # 40 strangers among themselves, and each of them with one of 40 studies of one patient
     assert np.mean(np.array(typical) < 0.5) == pytest.approx(1600 / (1600 + 780), abs=0.04)
@@ -186,19 +188,19 @@ def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Libr
 
 def test_what_another_bundle_knows_is_told_until_this_one_knows_it_too(pair: Pair) -> None:
     library, other = pair
-    assert list(library.elsewhere()) == []
+    assert list(library.list_study_uids_of_other_bundles()) == []
     other.add(case("b", impression="No scar."), NORTH)
     other.add(case("a"), NORTH)
     library.add(case("a"), NORTH)
-    assert list(library.elsewhere()) == ["b"]
-    assert library.case("b") is None
-    told = library.case_elsewhere("b")
+    assert list(library.list_study_uids_of_other_bundles()) == ["b"]
+    assert library.get_case("b") is None
+    told = library.get_case_of_other_bundle("b")
     assert told is not None
     assert told.impression == "No scar."
-    assert library.case_elsewhere("c") is None
+    assert library.get_case_of_other_bundle("c") is None
     assert uids(library) == ["a"]
     library.add(case("b"), NORTH)
-    assert list(library.elsewhere()) == []
+    assert list(library.list_study_uids_of_other_bundles()) == []
 
 
 def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
@@ -206,9 +208,9 @@ def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
     library.add(case("a", patient="theirs"), NORTH)
     other.add(case("a", patient="theirs"), NORTH)
     other.add(case("b", patient="others"), NORTH)
-    assert library.forget("theirs") == 2
-    assert (library.size(), other.size()) == (0, 1)
-    assert list(library.elsewhere()) == ["b"]
+    assert library.forget_patient("theirs") == 2
+    assert (library.count_cases(), other.count_cases()) == (0, 1)
+    assert list(library.list_study_uids_of_other_bundles()) == ["b"]
 
 
 def test_cases_from_before_a_date_go_from_every_bundle_and_may_come_back(pair: Pair) -> None:
@@ -217,11 +219,11 @@ def test_cases_from_before_a_date_go_from_every_bundle_and_may_come_back(pair: P
         each.add(case("old", study_date="20191231"), NORTH)
         each.add(case("new", study_date="20200101"), towards_north(0.9))
         each.add(case("undated"), towards_north(0.8))
-    assert (library.older("20200101"), library.older("20190101")) == (2, 0)
+    assert (library.count_older("20200101"), library.count_older("20190101")) == (2, 0)
     assert library.remove_older("20190101") == 0
     assert library.remove_older("20200101") == 2
     assert [uids(each) for each in pair] == [["new", "undated"]] * 2
-    assert library.embedding("old") is None
+    assert library.get_embedding("old") is None
     other.add(case("old", study_date="20191231"), NORTH)
     assert uids(other) == ["old", "new", "undated"]
 
@@ -229,9 +231,9 @@ def test_cases_from_before_a_date_go_from_every_bundle_and_may_come_back(pair: P
 def test_a_forgotten_patient_does_not_come_back(pair: Pair) -> None:
     library, other = pair
     library.add(case("a", patient="theirs"), NORTH)
-    assert library.forget("theirs") == 1
+    assert library.forget_patient("theirs") == 1
     library.add(case("a", patient="theirs"), NORTH)
     library.add(case("b", patient="others"), NORTH)
     assert uids(library) == ["b"]
-    assert other.forget("nobody") == 0
-    assert library.forget("theirs") == 0
+    assert other.forget_patient("nobody") == 0
+    assert library.forget_patient("theirs") == 0

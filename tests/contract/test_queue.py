@@ -36,28 +36,28 @@ def _end(server: EmbeddedRedis) -> None:
 
 def test_tasks_wait_in_their_queue(queue: tuple[Queue, End]) -> None:
     broker, _end = queue
-    assert broker.waiting("assess") == broker.waiting("deliver") == 0
-    broker.assess("1.2.3", 1)
-    broker.assess("1.2.3", 2)
-    broker.deliver(7)
-    assert (broker.waiting("assess"), broker.waiting("deliver")) == (2, 1)
+    assert broker.count_waiting("assess") == broker.count_waiting("deliver") == 0
+    broker.enqueue_assessment("1.2.3", 1)
+    broker.enqueue_assessment("1.2.3", 2)
+    broker.enqueue_delivery(7)
+    assert (broker.count_waiting("assess"), broker.count_waiting("deliver")) == (2, 1)
 
 
 def test_a_broker_that_is_down_raises_at_once(queue: tuple[Queue, End]) -> None:
     broker, end = queue
     end()
     with pytest.raises(BrokerUnavailable):
-        broker.assess("1.2.3", 1)
+        broker.enqueue_assessment("1.2.3", 1)
     with pytest.raises(BrokerUnavailable):
-        broker.deliver(1)
+        broker.enqueue_delivery(1)
     with pytest.raises(BrokerUnavailable):
-        broker.waiting("assess")
+        broker.count_waiting("assess")
 
 
 def test_a_message_carries_identifiers_and_nothing_else(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         celery = CeleryQueue(server.url)
-        celery.assess("1.2.3", 4)
+        celery.enqueue_assessment("1.2.3", 4)
         (raw,) = redis.Redis.from_url(server.url).lrange("assess", 0, -1)
         celery.close()
     arguments, keywords, _options = json.loads(b64decode(json.loads(raw)["body"]))

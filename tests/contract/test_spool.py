@@ -70,11 +70,11 @@ def test_what_is_kept_is_read_by_everybody(opened: tuple[Callable[[], Spool], Pu
     assert (receipt.outcome, receipt.path) == (ReceiptOutcome.NEW, OWN_NAME)
     another = opened[0]()
     assert another.read(receipt.path) == CONTENT
-    assert list(another.paths()) == [receipt.path]
+    assert list(another.list_paths()) == [receipt.path]
 
 
 def test_what_was_written_aside_is_kept_and_gone_from_there(spool: Spool) -> None:
-    with spool.aside() as aside:
+    with spool.open_staging_file() as aside:
         aside.write(CONTENT[:100])
         aside.write(memoryview(CONTENT)[100:])
         aside.close()
@@ -88,7 +88,7 @@ def test_14_the_same_bytes_twice_change_nothing(spool: Spool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
     assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
-    assert list(spool.paths()) == [first.path]
+    assert list(spool.list_paths()) == [first.path]
 
 
 def test_14_the_same_data_set_by_another_implementation_is_the_same(spool: Spool) -> None:
@@ -107,7 +107,7 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
     assert other.path == again.path
     assert spool.read(first.path) == CONTENT
     assert spool.read(other.path) == OTHER
-    assert list(spool.paths()) == [first.path]
+    assert list(spool.list_paths()) == [first.path]
 
 
 def test_many_at_once_leave_one_whole_instance(spool: Spool) -> None:
@@ -137,11 +137,11 @@ def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
     path = spool.quarantine(b"damaged")
     assert path.startswith("quarantine/")
     assert spool.quarantine(b"damaged") == path
-    with spool.aside() as aside:
+    with spool.open_staging_file() as aside:
         aside.write(b"damaged")
         aside.close()
         assert spool.quarantine_file(aside) == path
-    assert list(spool.paths()) == []
+    assert list(spool.list_paths()) == []
 
 
 def test_what_is_examined_is_as_it_was_kept(spool: Spool) -> None:
@@ -155,9 +155,9 @@ def test_what_lies_under_another_name_is_kept_under_its_own_too(spool: Spool, pu
     put("1.2/3.dcm", CONTENT)
     receipt = spool.examine("1.2/3.dcm")
     assert (receipt.path, receipt.outcome) == (OWN_NAME, ReceiptOutcome.NEW)
-    assert sorted(spool.paths()) == sorted([OWN_NAME, "1.2/3.dcm"])
+    assert sorted(spool.list_paths()) == sorted([OWN_NAME, "1.2/3.dcm"])
     spool.discard("1.2/3.dcm")
-    assert list(spool.paths()) == [OWN_NAME]
+    assert list(spool.list_paths()) == [OWN_NAME]
     assert spool.read(OWN_NAME) == CONTENT
 
 
@@ -175,10 +175,10 @@ def test_what_is_not_there_is_an_error_of_the_file_and_of_nobody_else(spool: Spo
 
 
 def test_there_is_room_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) -> None:
-    spool.try_out()
-    assert spool.free_bytes() > 0
-    assert (spool.free_where_kept() is None) == isinstance(spool, ObjectSpool)
-    assert list(spool.paths()) == []
+    spool.probe()
+    assert spool.measure_free_bytes() > 0
+    assert (spool.measure_free_bytes_where_kept() is None) == isinstance(spool, ObjectSpool)
+    assert list(spool.list_paths()) == []
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
 
@@ -190,18 +190,18 @@ def test_sweeping_takes_nothing_that_was_kept(spool: Spool) -> None:
 
 def test_what_lies_there_of_a_study_is_listed_and_removed(spool: Spool) -> None:
     first, other = spool.keep(IDENTITY, CONTENT), spool.keep(IDENTITY, OTHER)
-    found = spool.lying(IDENTITY.study_uid)
+    found = spool.list_files(IDENTITY.study_uid)
     assert {each.path for each in found} == {first.path, other.path}
     assert sum(each.size for each in found) == len(CONTENT) + len(OTHER)
     spool.remove([first.path, other.path, first.path])
-    assert not spool.lying(IDENTITY.study_uid)
-    assert not list(spool.paths())
+    assert not spool.list_files(IDENTITY.study_uid)
+    assert not list(spool.list_paths())
     assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW
 
 
 def test_what_was_quarantined_is_listed_and_removed(spool: Spool) -> None:
     path = spool.quarantine(b"no instance")
-    (lying,) = spool.quarantined()
+    (lying,) = spool.list_quarantined()
     assert (lying.path, lying.size) == (path, len(b"no instance"))
     spool.remove_quarantined([path, path])
-    assert not spool.quarantined()
+    assert not spool.list_quarantined()

@@ -149,7 +149,7 @@ def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: We
 
 
 def test_the_same_patient_s_other_studies_are_listed_apart(filled: WebSite) -> None:
-    one = filled.past.library.case("1.2.1")
+    one = filled.past.library.get_case("1.2.1")
     assert one is not None
     filled.past.library.add(
         replace(one, study_uid="1.2.9"), np.eye(FakeEncoder.size, dtype=np.float32)[3]
@@ -188,7 +188,7 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> Non
     header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
     filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 200
-    assert filled.past.library.forget(filled.past.patient("4711", "")) == 1
+    assert filled.past.library.forget_patient(filled.past.patient("4711", "")) == 1
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 404
     assert filled.get("/api/cases/1.2.2").status_code == 404
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.3"]
@@ -234,7 +234,7 @@ def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
     def down(*_: object) -> None:
         raise LedgerUnavailable("OperationalError")
 
-    monkeypatch.setattr(SqlLedger, "report", down)
+    monkeypatch.setattr(SqlLedger, "report_incident", down)
     for path in ("/api/cases?words=a", "/api/cases/1.2.1"):
         answer = filled.get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
@@ -381,10 +381,10 @@ def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: Sql
     assert "No case is within these filters. 3 cases are known" in (
         filled.get("/?words=a&since=2030-01-01").text
     )
-    for uid in [*filled.past.library.study_uids()]:
-        case = filled.past.library.case(uid)
+    for uid in [*filled.past.library.list_study_uids()]:
+        case = filled.past.library.get_case(uid)
         assert case is not None
-        filled.past.library.forget(case.patient)
+        filled.past.library.forget_patient(case.patient)
     page = filled.get("/").text
     assert "There is no case yet" in page
     assert "untrained" not in page

@@ -40,13 +40,13 @@ class FakeQueue:
         default_factory=lambda: {"assess": [], "deliver": []}
     )
 
-    def assess(self, study_uid: str, revision: int) -> None:
+    def enqueue_assessment(self, study_uid: str, revision: int) -> None:
         self._send("assess", study_uid, revision)
 
-    def deliver(self, delivery_id: int) -> None:
+    def enqueue_delivery(self, delivery_id: int) -> None:
         self._send("deliver", delivery_id)
 
-    def waiting(self, queue: str) -> int:
+    def count_waiting(self, queue: str) -> int:
         self._check()
         return len(self.tasks[queue])
 
@@ -139,7 +139,7 @@ class FakeLibrary:
         self.kept.pop(case.study_uid, None)
         self.kept[case.study_uid] = (case, embedding)
 
-    def nearest(
+    def find_nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
         near = [
@@ -149,40 +149,40 @@ class FakeLibrary:
         ]
         return sorted(near, key=lambda each: -each.similarity)[:count]
 
-    def case(self, study_uid: str) -> Case | None:
+    def get_case(self, study_uid: str) -> Case | None:
         case, _ = self.kept.get(study_uid, (None, None))
         return case
 
-    def size(self) -> int:
+    def count_cases(self) -> int:
         return len(self.kept)
 
-    def embedding(self, study_uid: str) -> Embedding | None:
+    def get_embedding(self, study_uid: str) -> Embedding | None:
         _, vector = self.kept.get(study_uid, (None, None))
         return vector
 
-    def study_uids(self) -> Iterator[str]:
+    def list_study_uids(self) -> Iterator[str]:
         yield from self.kept
 
-    def elsewhere(self) -> Iterator[str]:
+    def list_study_uids_of_other_bundles(self) -> Iterator[str]:
         yield from sorted({uid for each in self.others for uid in each.kept} - {*self.kept})
 
-    def case_elsewhere(self, study_uid: str) -> Case | None:
-        found = (each.case(study_uid) for each in self.others)
+    def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
+        found = (each.get_case(study_uid) for each in self.others)
         return next((case for case in found if case is not None), None)
 
-    def typical(self) -> Sequence[float]:
+    def list_typical_cosines(self) -> Sequence[float]:
         pairs = combinations(self.kept.values(), 2)
         return sorted(float(one @ two) for (a, one), (b, two) in pairs if a.patient != b.patient)
 
-    def forget(self, patient: str) -> int:
+    def forget_patient(self, patient: str) -> int:
         self.forgotten.add(patient)
         theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]
         for uid in theirs:
             del self.kept[uid]
-        return len(theirs) + sum(each.forget(patient) for each in self.others)
+        return len(theirs) + sum(each.forget_patient(patient) for each in self.others)
 
-    def older(self, date: str) -> int:
-        return len(self._before(date)) + sum(each.older(date) for each in self.others)
+    def count_older(self, date: str) -> int:
+        return len(self._before(date)) + sum(each.count_older(date) for each in self.others)
 
     def remove_older(self, date: str) -> int:
         old = self._before(date)

@@ -47,7 +47,7 @@ class AnnouncementScp:
         """Return what a receiver that is started anew knows."""
         again = SqlAnnouncements(SqlLedger.database_in(self.state), FakeClock())
         try:
-            return again.of_study(STUDY)
+            return again.find_by_study(STUDY)
         finally:
             again.close()
 
@@ -190,10 +190,10 @@ def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_pa
     known.change("1.2", None, [SECOND])
     clock.pass_s(KEPT_S / 2 + 1)
     known.add("1.3", "1.2.4", Stage.COMPLETED, [])
-    assert known.of_study(STUDY) is None
-    assert known.of_study("1.2.3") == AnnouncedStudy(1, 0, in_progress=True)
+    assert known.find_by_study(STUDY) is None
+    assert known.find_by_study("1.2.3") == AnnouncedStudy(1, 0, in_progress=True)
     assert known.add("1.1", STUDY, Stage.COMPLETED, [FIRST])
-    assert known.of_study(STUDY) == AnnouncedStudy(1, 0)
+    assert known.find_by_study(STUDY) == AnnouncedStudy(1, 0)
     known.close()
 
 

@@ -120,7 +120,7 @@ def test_12_enhanced_mr_is_accepted(receiver: ListeningScp) -> None:
 
 def test_14_the_same_instance_twice_is_kept_once(receiver: ListeningScp) -> None:
     assert stored(receiver.port, image(), image()) == [StoreStatus.SUCCESS, StoreStatus.SUCCESS]
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 1
     assert len(receiver.kept()) == 1
 
@@ -131,7 +131,7 @@ def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
     damaged = image(number=2, PixelData=bytes(SIDE))
     statuses = stored(receiver.port, image(number=1), damaged, image(number=3))
     assert statuses == [StoreStatus.SUCCESS, StoreStatus.CANNOT_UNDERSTAND, StoreStatus.SUCCESS]
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 2
     (incident,) = receiver.ledger.incidents()
     assert "shorter than the header says" in incident.detail
@@ -155,13 +155,13 @@ def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: List
     association.release()
     assert isinstance(answer, C_STORE)
     assert answer.Status == StoreStatus.DATA_SET_DOES_NOT_MATCH
-    assert not receiver.ledger.studies()
+    assert not receiver.ledger.list_studies()
 
 
 def test_13_one_association_for_each_file(receiver: ListeningScp) -> None:
     for number in range(25):
         assert stored(receiver.port, image(number=number)) == [StoreStatus.SUCCESS]
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 25
 
 
@@ -197,7 +197,7 @@ def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
     kept = [path.read_bytes() for path in (small_disk / "spool").glob("*/*.dcm")]
     assert len(kept) == len(promised)
     assert all(content.endswith(big) for content in kept)
-    (study,) = on_small_disk.ledger.studies()
+    (study,) = on_small_disk.ledger.list_studies()
     assert study.instances == len(promised)
     # When there is room again, the sender's next try is taken.
     next((small_disk / "spool").glob("*/*.dcm")).unlink()
@@ -211,10 +211,10 @@ def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
         raise LedgerUnavailable("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver.ledger, "record", away)
+        patch.setattr(receiver.ledger, "record_instance", away)
         assert stored(receiver.port, image()) == [StoreStatus.OUT_OF_RESOURCES]
     assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 1
 
 

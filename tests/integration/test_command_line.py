@@ -209,11 +209,13 @@ def test_send_says_who_refused_and_what_to_look_at() -> None:
 def test_status_shows_states_reasons_and_what_was_turned_away(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    ledger.record(receipt("arriving"), SOURCE)
+    ledger.record_instance(receipt("arriving"), SOURCE)
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no MR images, only CT")
     for times in (1, 16):
-        ledger.report_again("rejected association", "unknown calling AE title 'X'", SOURCE, times)
+        ledger.report_repeated(
+            "rejected association", "unknown calling AE title 'X'", SOURCE, times
+        )
     shown = triage("status", config=configured(tmp_path))
     assert shown.returncode == 0, shown.stderr
     assert "no MR images, only CT" in shown.stdout
@@ -226,9 +228,9 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
 def test_status_shows_looks_at_past_cases_apart_and_when_asked(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    ledger.report("rejected association", "unknown calling AE title", SOURCE)
+    ledger.report_incident("rejected association", "unknown calling AE title", SOURCE)
     for number in range(12):
-        ledger.report("cases searched", f"{number} case(s) told", Source("", "user anna"))
+        ledger.report_incident("cases searched", f"{number} case(s) told", Source("", "user anna"))
     config = configured(tmp_path)
     shown = triage("status", config=config).stdout
     assert "unknown calling AE title" in shown
@@ -250,7 +252,7 @@ def test_status_of_one_study_shows_its_history_and_deliveries(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
     study, (delivery,) = assessed(ledger)
-    ledger.not_delivered(delivery, "0xA700 Out of resources", 60)
+    ledger.record_failure(delivery, "0xA700 Out of resources", 60)
     shown = triage("status", study.study_uid, config=configured(tmp_path))
     assert "0xA700 Out of resources" in shown.stdout
     assert "judged complete" in shown.stdout
@@ -264,7 +266,7 @@ def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
 
 
 def test_status_of_an_unknown_study_is_an_error(tmp_path: Path, ledger: SqlLedger) -> None:
-    assert ledger.known_paths() == set()
+    assert ledger.list_known_paths() == set()
     shown = triage("status", "1.2.3", config=configured(tmp_path))
     assert (shown.returncode, shown.stderr) == (2, "error: the ledger knows no study 1.2.3\n")
 
@@ -310,7 +312,7 @@ def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
 ) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "why")
-    second = ledger.record(receipt(number=9), SOURCE)
+    second = ledger.record_instance(receipt(number=9), SOURCE)
     config = configured(tmp_path)
     assert triage("replay", "--all", config=config).stdout.splitlines() == [
         "0 studies are ready again",
@@ -322,15 +324,15 @@ def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
     assert ledger.move(claimed, Event.SET_ASIDE, "why")
     shown = triage("replay", study.study_uid, config=config)
     assert shown.stdout == "1 studies are ready again\n"
-    states = [each.state for each in ledger.studies()]
+    states = [each.state for each in ledger.list_studies()]
     assert states == [State.FAILED, State.READY]
 
 
 def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
     study, (lost, warned, silent) = assessed(ledger, "pacs", "archive", "ris")
-    ledger.not_delivered(lost, "0xA700 Out of resources", None)
-    ledger.delivered(warned, "0xB006 Elements discarded")
-    ledger.not_delivered(silent, "it does not answer [yet]", 60, unreachable=True)
+    ledger.record_failure(lost, "0xA700 Out of resources", None)
+    ledger.record_delivered(warned, "0xB006 Elements discarded")
+    ledger.record_failure(silent, "it does not answer [yet]", 60, unreachable=True)
     config = configured(tmp_path)
     told = " ".join(triage("status", config=config).stdout.split())
     assert "Given up: 1 deliveries" in told
@@ -343,10 +345,10 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     refused = triage("replay", "--delivery", str(lost), config=config)
     assert refused.returncode == 2
     assert "were not given up, what they send was removed as `retention` says" in refused.stderr
-    ledger.not_delivered(lost, "0xA700 Out of resources", None)
+    ledger.record_failure(lost, "0xA700 Out of resources", None)
     shown = triage("replay", "--deliveries", study.study_uid, config=config)
     assert shown.stdout == "1 deliveries are due again\n"
-    ledger.not_delivered(lost, "0xA700 Out of resources", None)
+    ledger.record_failure(lost, "0xA700 Out of resources", None)
     assert triage("replay", "--to", "pacs", config=config).stdout.startswith("1 deliveries")
     assert "destinations has no pax" in triage("replay", "--to", "pax", config=config).stderr
     shown = triage("replay", "--deliveries", "--all", config=config)
@@ -355,7 +357,9 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
 
 
 def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: SqlLedger) -> None:
-    ledger.report("refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm")
+    ledger.report_incident(
+        "refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm"
+    )
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "it broke [/d]")
     config = configured(tmp_path)
@@ -484,7 +488,7 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     (found,) = json.loads(triage("search", "--like", "1.2.3", "--json", config=config).stdout)
     assert found["study_uid"] == "1.2.4"
     assert triage("forget", "4711", config=config).stdout == "1 case(s) removed\n"
-    assert past.library.size() == 1
+    assert past.library.count_cases() == 1
     assert isinstance(past.library, PgVectorLibrary)
     past.library.close()
 

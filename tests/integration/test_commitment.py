@@ -166,7 +166,7 @@ def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
     stored(association, 3)  # it goes on as before
     association.release()
     receiver.committer.tick()
-    assert not receiver.committer.requests.due()
+    assert not receiver.committer.requests.list_due()
 
 
 def test_of_several_requests_on_one_association_each_gets_its_report(

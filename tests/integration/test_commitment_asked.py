@@ -58,7 +58,7 @@ class Ours:
     deliverer: Deliverer
 
     def delivery(self) -> Delivery:
-        found = self.ledger.delivery(self.delivery_id)
+        found = self.ledger.get_delivery(self.delivery_id)
         assert found is not None
         return found
 
@@ -233,7 +233,7 @@ def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product
         taken = destination.deliver(product)
         server.empty()
         transaction = "2.25.77"
-        assert here.requests.ask(here.delivery_id, transaction, taken.answer)
+        assert here.requests.record_request(here.delivery_id, transaction, taken.answer)
         destination.ask(transaction, product, lambda *_: True)  # type: ignore[attr-defined]
         here.wait_for(DeliveryState.PENDING)
         assert here.delivery().last_answer == "not committed: 0x0112 No such object instance"
@@ -308,9 +308,9 @@ def test_who_stays_silent_is_asked_again_then_sent_to_again(
     here.work()
     assert here.work(WITHIN_S - 1) is DeliveryState.STORED
     assert (len(archive.stored), len(archive.asked)) == (1, 1)
-    assert here.ledger.unsent_deliveries(0) == []
+    assert here.ledger.list_unsent_deliveries(0) == []
     here.clock.pass_s(2)
-    assert here.ledger.unsent_deliveries(0) == [here.delivery_id]
+    assert here.ledger.list_unsent_deliveries(0) == [here.delivery_id]
     here.work()
     assert (len(archive.stored), len(archive.asked)) == (1, 2)
     here.work(WITHIN_S + 1)
@@ -438,7 +438,7 @@ def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
 ) -> None:
     """It stood in the ledger; its lease ends, and another asks."""
     assert here.ledger.claim_delivery(here.delivery_id, 30)
-    assert here.requests.ask(here.delivery_id, "2.25.7", "0x0000 Success")
+    assert here.requests.record_request(here.delivery_id, "2.25.7", "0x0000 Success")
     assert here.work(29) is DeliveryState.STORED
     assert not archive.asked
     here.work(max(2, SOON_S))
@@ -449,11 +449,11 @@ def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
 
 def test_a_word_that_comes_while_somebody_sends_again_is_not_undone(here: Ours) -> None:
     here.work()
-    here.ledger.delivered(here.delivery_id, "0x0000 Success; committed: it keeps it")
-    assert not here.requests.ask(here.delivery_id, "2.25.8", None)
-    here.requests.wait(here.delivery_id, "waits", 5)
-    here.ledger.not_delivered(here.delivery_id, "no answer", 5)
-    here.ledger.not_delivered(here.delivery_id, "no answer", None)
+    here.ledger.record_delivered(here.delivery_id, "0x0000 Success; committed: it keeps it")
+    assert not here.requests.record_request(here.delivery_id, "2.25.8", None)
+    here.requests.postpone(here.delivery_id, "waits", 5)
+    here.ledger.record_failure(here.delivery_id, "no answer", 5)
+    here.ledger.record_failure(here.delivery_id, "no answer", None)
     assert here.delivery().state is DeliveryState.DELIVERED
     assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
 

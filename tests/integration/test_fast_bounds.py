@@ -135,7 +135,7 @@ def test_what_evidence_reads_is_recorded(tmp_path: Path, monkeypatch: pytest.Mon
             said: dict[str, Any] = {"CardiacNumberOfImages": 25, "ImagePositionPatient": place}
             assert association.send_c_store(image(number=number, **said)).Status == 0
         association.release()
-        stacks = ours.ledger.stacks(uid("study"), 1)
+        stacks = ours.ledger.list_stacks(uid("study"), 1)
     assert sorted((each.images, each.expected) for each in stacks) == [(1, 25), (2, 25)]
 
 

@@ -348,7 +348,7 @@ def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Pa
     ledger = SqlLedger.in_folder(tmp_path, SystemClock())
     intake = Intake(FileSpool(tmp_path), ledger)
     intake.recover()
-    assert len(ledger.known_paths()) == len(kept) >= len(answered)
+    assert len(ledger.list_known_paths()) == len(kept) >= len(answered)
     ledger.close()
 
 

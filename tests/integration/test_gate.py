@@ -122,7 +122,7 @@ def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:
     folder = written(tmp_path / "sent", 1000)
     with gate(tmp_path) as ours:
         assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
-        (study,) = ours.ledger.studies()
+        (study,) = ours.ledger.list_studies()
     assert study.instances == 1000
 
 
@@ -320,5 +320,5 @@ def test_12_an_instance_that_is_too_large_is_refused_and_nothing_of_it_is_kept(
         assert statuses == [0, StoreStatus.TOO_LARGE, StoreStatus.TOO_LARGE, 0]
         assert len(ours.files()) == 2
         assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
-        (study,) = ours.ledger.studies()
+        (study,) = ours.ledger.list_studies()
         assert study.instances == 2

@@ -137,12 +137,12 @@ def test_what_the_store_took_and_the_ledger_did_not_is_recorded_at_the_next_star
         raise LedgerUnavailable("busy")
 
     with monkeypatch.context() as patch, pytest.raises(LedgerUnavailable):
-        patch.setattr(ledger, "record", busy)
+        patch.setattr(ledger, "record_instance", busy)
         intake.accept(part10(image(number=1)), SOURCE)
     spool.keep(read_identity(part10(image(number=2))), part10(image(number=2)))
-    assert ledger.known_paths() == set()
+    assert ledger.list_known_paths() == set()
     assert intake.recover() == 2
-    assert ledger.known_paths() == set(spool.paths())
+    assert ledger.list_known_paths() == set(spool.list_paths())
     assert intake.recover() == 0
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
     content = part10(image())
     spool.keep(read_identity(content), content)
     assert Intake(spool, ledger).recover() == 1
-    assert len(list(spool.paths())) == 1
+    assert len(list(spool.list_paths())) == 1
     (kept,) = server.keys(f"{prefix}/quarantine/")
     assert kept.endswith(f"{hashlib.sha256(b'damaged').hexdigest()}.bin")
 
@@ -207,7 +207,7 @@ def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
         assert told == []
     finally:
         server.go_on()
-    spool.free_bytes()  # asks, as the receiver does once a second
+    spool.measure_free_bytes()  # asks, as the receiver does once a second
     committer.tick()
     (report,) = told
     assert report.committed == (asked[0],)
@@ -226,7 +226,7 @@ def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
 
     monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
     with pytest.raises(ConfigurationError, match="overwrites existing objects"):
-        bucket.try_out()
+        bucket.probe()
     with pytest.raises(SpoolUnavailable, match="overwrites existing objects"):
         ObjectSpool(bucket, tmp_path).quarantine(b"damaged")
     assert server.keys(f"{prefix}/") == []

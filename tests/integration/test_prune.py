@@ -94,16 +94,18 @@ def test_kill_9_in_the_middle_and_then_again(worker: WorkerWithStudies, moment: 
     worker.pruner(
         RetentionLimits()
     ).prune()  # as the next start, also of a site that removes no more
-    half = [s for s in STUDIES if 0 < worker.files(s) + len(worker.ledger.paths(uid(s), 1)) < 6]
+    half = [
+        s for s in STUDIES if 0 < worker.files(s) + len(worker.ledger.list_paths(uid(s), 1)) < 6
+    ]
     assert half == []
     worker.pruner(RetentionLimits(delivered_s=0)).prune()
     for study in STUDIES:
         assert worker.files(study) == 0
-        assert worker.ledger.paths(uid(study), 1) == []
+        assert worker.ledger.list_paths(uid(study), 1) == []
         events = [row.event for row in worker.ledger.history(uid(study))]
         assert events.count("images removed") == 1
     assert worker.files("arriving") == IMAGES
-    assert worker.retention.marked() == []
+    assert worker.retention.list_marked() == []
     assert worker.receive("first").instances == IMAGES
 
 
@@ -205,5 +207,5 @@ def _sent_until_taken(worker: WorkerWithStudies) -> None:
                 worker.intake.accept(part10(image("study", number=number)), SOURCE)
             except StudyBeingRemoved:
                 worker.intake.catch_up()
-        known = len(worker.ledger.paths(uid("study"), 99))
+        known = len(worker.ledger.list_paths(uid("study"), 99))
         whole = worker.latest("study").state is State.RECEIVING and known == IMAGES

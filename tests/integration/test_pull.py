@@ -203,7 +203,7 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
         again = opened(config).pull(open_intake_target(settings, "pacs"), uid("one"))
     assert again == (RetrieveOutcome.THERE, "")
     ledger = open_ledger(settings, SystemClock())
-    ((arrived,), sources) = ledger.studies(), ledger.sources(uid("one"), 1)
+    ((arrived,), sources) = ledger.list_studies(), ledger.list_sources(uid("one"), 1)
     ledger.close()
     assert (arrived.study_uid, arrived.state, arrived.instances) == (
         uid("one"),
@@ -211,7 +211,7 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
         13,
     )
     assert {*sources} == {pacs.ae_title}
-    assert {Path(path).stem for path in open_spool(settings).paths()} == names(study("one"))
+    assert {Path(path).stem for path in open_spool(settings).list_paths()} == names(study("one"))
 
 
 def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_study(
@@ -229,9 +229,9 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
     waited: list[float] = []
 
     def meanwhile(seconds: float) -> None:
-        assert [each.study_uid for each in ledger.studies()] == [uid("one")]
+        assert [each.study_uid for each in ledger.list_studies()] == [uid("one")]
         waited.append(seconds)
-        (study,) = ledger.studies()
+        (study,) = ledger.list_studies()
         ledger.move(study, Event.JUDGED_COMPLETE, "all here")
         ledger.claim(uid("one"), 1, "worker", 60)
         time.sleep(REMEMBERED_S)
@@ -243,7 +243,7 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
         time.sleep(REMEMBERED_S)
         assert puller.pull(shelf, uid("two"))[0] is RetrieveOutcome.FETCHED
     assert len(waited) == 1
-    assert {(each.study_uid, each.instances) for each in ledger.studies()} == {
+    assert {(each.study_uid, each.instances) for each in ledger.list_studies()} == {
         (uid("one"), 13),
         (uid("two"), 13),
     }

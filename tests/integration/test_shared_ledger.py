@@ -80,16 +80,19 @@ class Hand:
         random.Random(0).shuffle(arrivals)
         with ThreadPoolExecutor(2) as pool:
             list(
-                pool.map(lambda each: self.ledger.record(numbered_receipt(*each), SOURCE), arrivals)
+                pool.map(
+                    lambda each: self.ledger.record_instance(numbered_receipt(*each), SOURCE),
+                    arrivals,
+                )
             )
 
     def judge(self) -> None:
-        for study in self.ledger.studies(State.RECEIVING):
+        for study in self.ledger.list_studies(State.RECEIVING):
             if self.ledger.move(study, Event.JUDGED_COMPLETE, "why not"):
                 self.done.judged.append((study.study_uid, study.revision))
 
-    def assess(self) -> None:
-        for study in self.ledger.unsent_studies(None):
+    def enqueue_assessment(self) -> None:
+        for study in self.ledger.list_unsent_studies(None):
             key = study.study_uid, study.revision
             taken = self.ledger.claim(*key, self.holder, LEASE_S)
             if taken is None:
@@ -99,11 +102,11 @@ class Hand:
             if self.ledger.finish(taken, self.holder, "{}", made, routes(made, DESTINATIONS)):
                 self.done.finished.append(key)
 
-    def deliver(self) -> None:
-        for delivery_id in self.ledger.unsent_deliveries(None):
+    def enqueue_delivery(self) -> None:
+        for delivery_id in self.ledger.list_unsent_deliveries(None):
             if self.ledger.claim_delivery(delivery_id, LEASE_S) is not None:
                 self.done.sent.append(delivery_id)
-                self.ledger.delivered(delivery_id, "0x0000 Success")
+                self.ledger.record_delivered(delivery_id, "0x0000 Success")
 
     def work(self) -> Done:
         """Do all at once until every study that everybody sends has ended."""
@@ -111,15 +114,17 @@ class Hand:
         receiving.start()
         until = time.monotonic() + AT_MOST_S
         while receiving.is_alive() or not self._all_ended():
-            assert time.monotonic() < until, [vars(each) for each in self.ledger.studies()]
-            for act in self.order.sample([self.judge, self.assess, self.deliver], 3):
+            assert time.monotonic() < until, [vars(each) for each in self.ledger.list_studies()]
+            for act in self.order.sample(
+                [self.judge, self.enqueue_assessment, self.enqueue_delivery], 3
+            ):
                 act()
         receiving.join()
         self.ledger.close()
         return self.done
 
     def _all_ended(self) -> bool:
-        found = self.ledger.studies()
+        found = self.ledger.list_studies()
         whole = {each.study_uid for each in found if each.instances == INSTANCES}
         return whole == {*STUDIES} and all(each.state in ENDED for each in found)
 
@@ -141,7 +146,7 @@ def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
     with ProcessPoolExecutor(PROCESSES, spawn, wait_for_all, (gate,)) as pool:
         did = list(pool.map(work, [database_url] * PROCESSES, range(PROCESSES)))
     ledger = SqlLedger(Database(database_url), SystemClock())
-    found = ledger.studies()
+    found = ledger.list_studies()
     revisions = Counter((each.study_uid, each.revision) for each in found)
     assert {each.state for each in found} == {State.DELIVERED}
     assert {each.attempts for each in found} == {1}
@@ -150,10 +155,10 @@ def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
     assert claimed == finished == revisions
     assert sum(len(each.judged) > 0 for each in did) > 1  # or they did not work at once
     paths = {f"{study}/{number}.dcm" for study, number in product(STUDIES, range(INSTANCES))}
-    assert ledger.known_paths() == paths
+    assert ledger.list_known_paths() == paths
     for study in STUDIES:
         last = max(each.revision for each in found if each.study_uid == study)
-        assert [len(ledger.paths(study, last)), last] == [
+        assert [len(ledger.list_paths(study, last)), last] == [
             INSTANCES,
             sum(uid == study for uid, _ in revisions),
         ]
@@ -161,7 +166,9 @@ def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
         assert events[Event.CLAIMED] == events[Event.ASSESSED] == events[Event.ACKNOWLEDGED] == last
     sent = Counter(each for one in did for each in one.sent)
     assert sent == Counter(
-        each.id for study in found for each in ledger.deliveries(study.study_uid, study.revision)
+        each.id
+        for study in found
+        for each in ledger.list_deliveries(study.study_uid, study.revision)
     )
     assert len(sent) == 2 * len(DESTINATIONS) * len(found)
     ledger.close()
@@ -192,15 +199,15 @@ def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
     shared: SqlLedger, before: int
 ) -> None:
     for number in range(before):
-        shared.record(numbered_receipt("2.25.1", number), SOURCE)
+        shared.record_instance(numbered_receipt("2.25.1", number), SOURCE)
     new = numbered_receipt("2.25.1", 9)
     study = overtaking(
         shared,
         lambda connection: record_instance(connection, new, SOURCE, AT),
-        lambda: shared.record(new, SOURCE),
+        lambda: shared.record_instance(new, SOURCE),
     )
     assert (study.revision, study.instances) == (1, before + 1)
-    assert len(shared.known_paths()) == before + 1
+    assert len(shared.list_known_paths()) == before + 1
 
 
 def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLedger) -> None:
@@ -209,7 +216,7 @@ def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLe
     study = overtaking(
         shared,
         lambda connection: record_instance(connection, late[0], SOURCE, AT),
-        lambda: shared.record(late[1], SOURCE),
+        lambda: shared.record_instance(late[1], SOURCE),
     )
     assert (study.revision, study.instances) == (2, closed.instances + 2)
 
@@ -219,9 +226,9 @@ def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> N
     overtaking(
         shared,
         lambda connection: end_delivery(connection, one, DeliveryState.DELIVERED, "", AT),
-        lambda: shared.delivered(other, ""),
+        lambda: shared.record_delivered(other, ""),
     )
-    ended = shared.study(study.study_uid, study.revision)
+    ended = shared.get_study(study.study_uid, study.revision)
     assert ended is not None
     assert ended.state is State.DELIVERED
 
@@ -230,7 +237,7 @@ def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
     shared: SqlLedger,
 ) -> None:
     study, old = assessing(shared), Product("hl7", "", "2.25.71", b"MSH", HL7)
-    second = shared.record(ledgers.receipt(number=9), SOURCE)
+    second = shared.record_instance(ledgers.receipt(number=9), SOURCE)
     new = replace(old, sop_instance_uid="2.25.72")
 
     def finish_second(connection: Connection) -> None:
@@ -243,14 +250,14 @@ def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
         finish_second,
         lambda: shared.finish(study, HOLDER, "{}", [old], [(old, "ris")]),
     )
-    assert (due, shared.deliveries(study.study_uid, 1)) == ([], [])
+    assert (due, shared.list_deliveries(study.study_uid, 1)) == ([], [])
 
 
 def test_the_same_incident_twice_at_once_is_one_row(shared: SqlLedger) -> None:
     overtaking(
         shared,
         lambda connection: count_incident(connection, "refused", "why", SOURCE, 1, AT),
-        lambda: shared.report_again("refused", "why", SOURCE),
+        lambda: shared.report_repeated("refused", "why", SOURCE),
     )
     assert [each.times for each in shared.incidents()] == [2]
 
@@ -284,7 +291,7 @@ def test_two_that_wait_for_each_other_both_get_through(shared: SqlLedger) -> Non
         for each in both:
             each.result(60)
     assert crossing.begun == 3
-    assert [each.attempts for each in shared.studies()] == [2, 2]
+    assert [each.attempts for each in shared.list_studies()] == [2, 2]
 
 
 def test_what_never_comes_through_is_said(
@@ -315,9 +322,9 @@ def test_who_waits_too_long_for_another_is_told_so(
     with shared._database.writing() as connection:
         connection.execute(mine)
         with pytest.raises(LedgerUnavailable):
-            SqlLedger(other, FakeClock()).cut_off(study, "why")
+            SqlLedger(other, FakeClock()).complete_at_limit(study, "why")
     other.close()
-    assert shared.studies()[0].attempts == 7
+    assert shared.list_studies()[0].attempts == 7
 
 
 def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: FakeClock) -> None:
@@ -335,7 +342,7 @@ def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: Fa
             number = next(numbers)
             while not ended.is_set():
                 try:
-                    ledger.record(numbered_receipt("2.25.1", number), SOURCE)
+                    ledger.record_instance(numbered_receipt("2.25.1", number), SOURCE)
                 except LedgerUnavailable:
                     refused += 1
                     time.sleep(0.05)
@@ -353,14 +360,14 @@ def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: Fa
                 was = refused
                 wait_until(lambda: refused > was, what="a refusal")  # noqa: B023
                 with pytest.raises(LedgerUnavailable):
-                    ledger.studies()
+                    ledger.list_studies()
                 alone.start()
             before = len(kept)
             wait_until(lambda: len(kept) > before + 20, what="instances")
         finally:
             ended.set()
             sending.join()
-        (study,) = ledger.studies()
-        assert ledger.known_paths() >= {f"2.25.1/{number}.dcm" for number in kept}
-        assert study.instances == len(ledger.paths("2.25.1", 1)) <= len(kept) + 1
+        (study,) = ledger.list_studies()
+        assert ledger.list_known_paths() >= {f"2.25.1/{number}.dcm" for number in kept}
+        assert study.instances == len(ledger.list_paths("2.25.1", 1)) <= len(kept) + 1
         ledger.close()

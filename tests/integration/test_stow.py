@@ -122,9 +122,9 @@ def test_dicomweb_client_stores_a_study(receiver: ListeningStow) -> None:
         each.SOPInstanceUID for each in images
     }
     assert "FailedSOPSequence" not in told
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 5
-    assert receiver.ledger.sources(study.study_uid, 1) == {"MR1"}
+    assert receiver.ledger.list_sources(study.study_uid, 1) == {"MR1"}
 
 
 def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: ListeningStow) -> None:
@@ -137,7 +137,7 @@ def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: ListeningStow) -> N
 def test_14_the_same_again_is_stored_and_changes_nothing(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     assert [curl(receiver, content).status for _ in range(2)] == [200, 200]
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 1
 
 
@@ -168,7 +168,7 @@ def test_orthanc_stores_what_it_has(receiver: ListeningStow, tmp_path: Path) -> 
             subprocess.run([peer("curl"), *upload, url], check=True, capture_output=True)
         resources = json.dumps({"Resources": pacs.get("/studies"), "Synchronous": True})
         pacs.post("/dicom-web/servers/triage/stow", resources)
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert study.instances == 4
     assert not receiver.ledger.incidents()
 
@@ -198,7 +198,7 @@ def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
     assert told.status == 202
     assert reasons(told.module()) == [0xA900]
     assert curl(receiver, content, path="/studies/1.2.3").status == 409
-    (study,) = receiver.ledger.studies()
+    (study,) = receiver.ledger.list_studies()
     assert (study.study_uid, study.instances) == (uid("study"), 1)
 
 
@@ -244,7 +244,7 @@ def test_8_without_room_it_is_told_to_come_again(
         raise SpoolFull("no room left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver.intake._spool, "aside", full)
+        patch.setattr(receiver.intake._spool, "open_staging_file", full)
         told = curl(receiver, body(part10(image())))
     assert (told.status, reasons(told.module())) == (503, [0xA700])
     assert "retry-after: " in told.headers.lower()
@@ -275,7 +275,7 @@ def test_8_a_ledger_that_does_not_answer_promises_nothing(
         raise LedgerUnavailable("database is locked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver.ledger, "record", away)
+        patch.setattr(receiver.ledger, "record_instance", away)
         assert curl(receiver, body(part10(image()))).status == 503
     assert receiver.intake.behind
     assert curl(receiver, body(part10(image()))).status == 200
@@ -565,8 +565,8 @@ def test_a_client_certificate_tells_who_sends(tmp_path: Path, authority: Authori
         return curl(running, body(part10(image())), *trusted, *certificate, token="").status
 
     assert sent_as("--cert", str(theirs.certificate), "--key", str(theirs.key)) == 200
-    (study,) = running.ledger.studies()
-    assert running.ledger.sources(study.study_uid, 1) == {"MR2"}
+    (study,) = running.ledger.list_studies()
+    assert running.ledger.list_sources(study.study_uid, 1) == {"MR2"}
     assert sent_as("--cert", str(other.certificate), "--key", str(other.key)) == 401
     with pytest.raises(AssertionError):  # no handshake
         sent_as()

@@ -121,7 +121,7 @@ def test_a_sender_that_does_not_trust_us_does_not_send(
 ) -> None:
     with secured(tmp_path, world, server=getattr(world, server)) as ours:
         assert echo(ours, world, world.client).returncode != 0
-        assert not ours.ledger.studies()
+        assert not ours.ledger.list_studies()
         assert reasons(ours)[0].startswith("TLS: ")
 
 

@@ -51,15 +51,15 @@ class CeleryQueue:
             redis_url, socket_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
 
-    def assess(self, study_uid: str, revision: int) -> None:
+    def enqueue_assessment(self, study_uid: str, revision: int) -> None:
         """Ask a worker to assess a revision."""
         self._send(ASSESS, study_uid, revision)
 
-    def deliver(self, delivery_id: int) -> None:
+    def enqueue_delivery(self, delivery_id: int) -> None:
         """Ask a worker to make a delivery."""
         self._send(DELIVER, delivery_id)
 
-    def waiting(self, queue: str) -> int:
+    def count_waiting(self, queue: str) -> int:
         """Return how many tasks wait in a queue, without those that a worker has fetched."""
         try:
             return int(self._redis.llen(queue))

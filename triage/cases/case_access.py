@@ -38,14 +38,14 @@ class CaseAccess:
         except CaseNotFound:
             self._keep(SEARCHED, ", ".join(["nothing found", *_filters(search)]), who)
             raise
-        like = self.past.library.case(search.like) if search.like else None
+        like = self.past.library.get_case(search.like) if search.like else None
         found = self.past.find(asked, search, like)
         self._keep(SEARCHED, ", ".join([f"{len(found)} case(s) told", *_filters(search)]), who)
         return found
 
     def case(self, uid: str, who: str) -> Case:
         """Return the case of a study; raise InvalidQuery or CaseNotFound."""
-        found = self.past.library.case(study_uid("study", uid))
+        found = self.past.library.get_case(study_uid("study", uid))
         self._keep(LOOKED_UP, f"{_told(found)}study {uid}", who)
         if found is None:
             raise CaseNotFound(f"no case of study {uid} is known to this bundle")
@@ -69,7 +69,7 @@ class CaseAccess:
 
     def _keep(self, kind: str, detail: str, who: str) -> None:
         self.audit.record(searched(who, f"{kind}: {detail}"))
-        self.ledger.report(kind, detail, Source("", f"user {who}"))
+        self.ledger.report_incident(kind, detail, Source("", f"user {who}"))
 
 
 def _told(found: Case | None) -> str:

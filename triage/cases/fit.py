@@ -224,8 +224,8 @@ def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[Embe
 
 def _labelled(library: Library) -> Iterator[EmbeddedCase]:
     """Yield the cases of which somebody said what is confirmed; a report alone tells no finding."""
-    for uid in list(library.study_uids()):
-        case = library.case(uid)
+    for uid in list(library.list_study_uids()):
+        case = library.get_case(uid)
         if case is not None and case.labelled:
             known = _known(library, uid)
             if known is not None:
@@ -233,15 +233,15 @@ def _labelled(library: Library) -> Iterator[EmbeddedCase]:
 
 
 def _known(library: Library, study_uid: str) -> EmbeddedCase | None:
-    case, embedding = library.case(study_uid), library.embedding(study_uid)
+    case, embedding = library.get_case(study_uid), library.get_embedding(study_uid)
     return None if case is None or embedding is None else EmbeddedCase(case, embedding)
 
 
 def _usual(library: Library, but: set[str]) -> Embeddings:
     """Return the embeddings of some past cases, (n, D), the same ones of the same library."""
-    uids = [uid for uid in library.study_uids() if uid not in but]
+    uids = [uid for uid in library.list_study_uids() if uid not in but]
     drawn = np.random.default_rng(SEED).permutation(len(uids))[:USUAL]
-    found = [library.embedding(uids[place]) for place in sorted(drawn)]
+    found = [library.get_embedding(uids[place]) for place in sorted(drawn)]
     return np.array([each for each in found if each is not None], np.float32)
 
 

@@ -47,7 +47,7 @@ class PastCases:
 
         `header` is that of any image of the study, `embedding` the study's (D,).
         """
-        patient, typical = patient_key(self.secret, header), self.library.typical()
+        patient, typical = patient_key(self.secret, header), self.library.list_typical_cosines()
         others = tuple(
             self._other(near, study_uid, typical)
             for near in self._others_of(patient, study_uid, embedding)
@@ -65,14 +65,14 @@ class PastCases:
         Their likeness is told where a study was asked for and no words. The patient's are listed
         whatever the filters, unless the search is to treat them as any other's.
         """
-        typical = () if search.words or like is None else self.library.typical()
+        typical = () if search.words or like is None else self.library.list_typical_cosines()
         apart = like is not None and not search.same_patient
         own, where = [], search.where
         if like is not None and apart:
             own = self._own_of(like.patient, like.study_uid, asked)
             where = replace(where, other_than=like.patient)
         itself = "" if like is None else like.study_uid
-        near = self.library.nearest(asked, search.count + 1, where)
+        near = self.library.find_nearest(asked, search.count + 1, where)
         others = [each for each in near if each.case.study_uid != itself][: search.count]
         return [
             CaseMatch(each.case, each.similarity, likeness(each.similarity, typical), own=first)
@@ -82,19 +82,19 @@ class PastCases:
 
     def _others_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
         # The study itself may have been kept when it was thought to be another patient's.
-        near = self.library.nearest(embedding, OTHERS + 1, Filter(other_than=patient))
+        near = self.library.find_nearest(embedding, OTHERS + 1, Filter(other_than=patient))
         return [each for each in near if each.case.study_uid != study_uid][:OTHERS]
 
     def _own_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
         # One more than is listed: the study itself, assessed before, may be among them.
-        near = self.library.nearest(embedding, OWN + 1, Filter(patient=patient))
+        near = self.library.find_nearest(embedding, OWN + 1, Filter(patient=patient))
         return [each for each in near if each.case.study_uid != study_uid][:OWN]
 
     def resolve(self, key: str, report_study_uid: str) -> Case | None:
         """Return the case that the report on a study names by a key."""
-        for study_uid in self.library.study_uids():
+        for study_uid in self.library.list_study_uids():
             if hmac.compare_digest(case_key(self.secret, report_study_uid, study_uid), key):
-                return self.library.case(study_uid)
+                return self.library.get_case(study_uid)
         return None
 
     def patient(self, number: str, issuer: str) -> str:
@@ -105,7 +105,7 @@ class PastCases:
 
     def patient_of(self, study_uid: str) -> str:
         """Return how the library calls the patient of a case; raise CaseNotFound."""
-        case = self.library.case(study_uid) or self.library.case_elsewhere(study_uid)
+        case = self.library.get_case(study_uid) or self.library.get_case_of_other_bundle(study_uid)
         if case is None:
             raise CaseNotFound(f"no case of study {study_uid} is known")
         return case.patient
@@ -128,7 +128,9 @@ class PastCases:
     ) -> None:
         """Make a study a case; what was known of it stays, unless more is `known` now."""
         case = _case(header, used, answers, self.secret)
-        before = self.library.case(case.study_uid) or self.library.case_elsewhere(case.study_uid)
+        before = self.library.get_case(case.study_uid) or self.library.get_case_of_other_bundle(
+            case.study_uid
+        )
         if before is not None:
             case = _told(case, LinkedReading(before.impression, before.confirmed, before.labelled))
         self.library.add(_told(case, known or LinkedReading()), embedding)
@@ -138,7 +140,7 @@ class PastCases:
 
         What nothing is said of stays, and so does a text before one of the archive.
         """
-        case, embedding = self.library.case(study_uid), self.library.embedding(study_uid)
+        case, embedding = self.library.get_case(study_uid), self.library.get_embedding(study_uid)
         if case is None or embedding is None or not embedding.any():  # replaced this moment
             return False
         if case == (more := _told(case, known)):

@@ -12,13 +12,13 @@ def question(encoder: Encoder, library: Library, words: str | None, like: str | 
 
     Raises InvalidQuery where there is neither, CaseNotFound where there is no such case, or none.
     """
-    if library.size() == 0:
+    if library.count_cases() == 0:
         raise CaseNotFound("no study has been assessed with this bundle, so there is no case")
     parts = []
     if words:
         parts.append(encoder.encode_text(words))
     if like:
-        known = library.embedding(like)
+        known = library.get_embedding(like)
         if known is None:
             raise CaseNotFound(f"no case of study {like} is known to this bundle")
         parts.append(known)

@@ -68,7 +68,7 @@ def search(
     ledger = open_existing_ledger(settings)
     model = open_model(settings, cache=None)
     past = open_past_cases(settings, model.bundle)
-    if behind := sum(1 for _ in past.library.elsewhere()):
+    if behind := sum(1 for _ in past.library.list_study_uids_of_other_bundles()):
         terminal.warn(
             f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
             " for those in the spool, `triage index` for others"
@@ -123,14 +123,18 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     past = open_past_cases(settings, open_bundle(settings.model.bundle))
     patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
     open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
-    count = past.library.forget(patient)
+    count = past.library.forget_patient(patient)
     local = settings.model_copy(update={"case_library": None, "ledger": None})
     if settings.case_library is not None:  # what lay here before the library was shared
-        count += open_past_cases(local, open_bundle(settings.model.bundle)).library.forget(patient)
+        count += open_past_cases(local, open_bundle(settings.model.bundle)).library.forget_patient(
+            patient
+        )
     unfitted = open_fittings(settings).forget(patient)
     if settings.ledger is not None:  # and before the ledger was
         open_fittings(local).forget(patient)
-    ledger.report("patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}"))
+    ledger.report_incident(
+        "patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}")
+    )
     terminal.write(f"{count} case(s) removed")
     for finding in unfitted:
         terminal.write(f"{finding} was fitted from one: take it out of the examples, and fit again")

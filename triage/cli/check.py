@@ -46,7 +46,9 @@ def check(config: Path | None) -> None:
     say(f"runs on: {model.encoder.execution_provider}")
     say(f"spool: {probe_spool(settings)}")
     if settings.case_library is not None:
-        say(f"case library: {open_past_cases(settings, model.bundle).library.size()} case(s)")
+        say(
+            f"case library: {open_past_cases(settings, model.bundle).library.count_cases()} case(s)"
+        )
     silent = 0
     for name, destination in open_destinations(settings).items():
         try:

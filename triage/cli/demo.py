@@ -72,10 +72,10 @@ def _show(
         with terminal.complaints.status("waiting for the report ..."):
             ended = [demo.wait_for_end(ledger, uid) for uid in demo.read_study_uids(files)]
         for study in ended:
-            summary = ledger.summary(study.study_uid, study.revision)
+            summary = ledger.get_summary(study.study_uid, study.revision)
             if summary is not None:
                 terminal.flags(read_summary(summary), truth)
             say(f"\nstudy {study.state}: {study.reason}")
-            for each in ledger.deliveries(study.study_uid, study.revision):
+            for each in ledger.list_deliveries(study.study_uid, study.revision):
                 say(f"{each.product.kind}: {received / each.product.sop_instance_uid}.dcm")
         ledger.close()

@@ -75,7 +75,7 @@ def wait_for_end(ledger: Ledger, study_uid: str) -> StudyRevision:
     """Return the study when it has ended; raise DemoFailed where it takes too long."""
     deadline = time.monotonic() + FINISH_S
     while time.monotonic() < deadline:
-        study = ledger.study(study_uid, 1)
+        study = ledger.get_study(study_uid, 1)
         if study is not None and study.state in ENDED:
             return study
         time.sleep(0.1)

@@ -164,7 +164,7 @@ def _show(puller: StudyRetriever, shelf: DownloadTarget, studies: Studies) -> No
     there = 0
     for uid, known in studies.items():
         study = known or puller.ask(uid)
-        have = shelf.instances(uid) if is_uid(uid) else 0
+        have = shelf.count_instances(uid) if is_uid(uid) else 0
         there += is_there(study, have)
         click.echo("\t".join(_columns(study, have)))
     terminal.warn(f"{len(studies) - there} studies would be fetched, {there} are there already")

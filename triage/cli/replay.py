@@ -64,7 +64,7 @@ def replay(  # noqa: PLR0913 - one argument an option
 
 def _assess_again(settings: Settings, study_uid: str | None) -> None:
     ledger = open_existing_ledger(settings)
-    failed = ledger.studies(State.FAILED) if study_uid is None else [_named(ledger, study_uid)]
+    failed = ledger.list_studies(State.FAILED) if study_uid is None else [_named(ledger, study_uid)]
     latest = _latest(ledger)
     # What a later revision has said of all images would be followed by what an earlier one says.
     chosen = [
@@ -78,7 +78,7 @@ def _assess_again(settings: Settings, study_uid: str | None) -> None:
 
 def _named(ledger: SqlLedger, study_uid: str) -> StudyRevision:
     """Return the latest revision of a study that can be assessed again."""
-    ended = ledger.studies(State.FAILED, State.DECLINED)
+    ended = ledger.list_studies(State.FAILED, State.DECLINED)
     mine = [each for each in ended if each.study_uid == study_uid]
     if not mine:
         raise NotFound(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
@@ -93,7 +93,7 @@ def _named(ledger: SqlLedger, study_uid: str) -> StudyRevision:
 def _latest(ledger: SqlLedger) -> Mapping[str, int]:
     """Return the latest revision by study; one that was declined says nothing in its place."""
     found: dict[str, int] = {}
-    for each in ledger.studies(*(state for state in State if state is not State.DECLINED)):
+    for each in ledger.list_studies(*(state for state in State if state is not State.DECLINED)):
         found[each.study_uid] = max(each.revision, found.get(each.study_uid, 0))
     return found
 

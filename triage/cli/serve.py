@@ -77,7 +77,7 @@ def _check_spool(settings: Settings) -> None:
     spool = open_spool(settings)
     if settings.spool.folder is not None:
         with suppress(SpoolFull):
-            spool.try_out()
+            spool.probe()
 
 
 @click.command()

@@ -83,14 +83,14 @@ def status(  # noqa: PLR0913, PLR0917 - one argument an option
     if study_uid is not None:
         _one_study(ledger, study_uid)
         return
-    found = ledger.studies(*(State(state) for state in states))
+    found = ledger.list_studies(*(State(state) for state in states))
     if as_json:
         click.echo(json.dumps([asdict(study) for study in found], indent=2))
         return
     terminal.studies(found)
     if (held_back := open_notice_file(settings).read()) is not None:
         terminal.warn(held_back)
-    terminal.outages(ledger.outages())
+    terminal.outages(ledger.list_outages())
     letters = open_dead_letters(settings)
     terminal.given_up(letters.newest(given_up), letters.count())
     _tell_of_audit(settings)
@@ -110,12 +110,12 @@ def _tell_of_audit(settings: Settings) -> None:
 
 
 def _one_study(ledger: SqlLedger, study_uid: str) -> None:
-    revisions = [study for study in ledger.studies() if study.study_uid == study_uid]
+    revisions = [study for study in ledger.list_studies() if study.study_uid == study_uid]
     if not revisions:
         raise NotFound(f"the ledger knows no study {study_uid}")
     terminal.studies(revisions)
     terminal.history(ledger.history(study_uid))
-    terminal.deliveries(ledger.deliveries(study_uid, revisions[-1].revision))
-    summary = ledger.summary(study_uid, revisions[-1].revision)
+    terminal.deliveries(ledger.list_deliveries(study_uid, revisions[-1].revision))
+    summary = ledger.get_summary(study_uid, revisions[-1].revision)
     if summary is not None:
         terminal.flags(read_summary(summary))

@@ -43,7 +43,7 @@ class CommittingStore(DicomStore):
         super().__init__(calling_ae, settings)
         self.within_s = settings.commitment_within_s
 
-    def ask(
+    def request_commitment(
         self,
         transaction_uid: str,
         product: Product,

@@ -106,7 +106,7 @@ class Assessor:
                     looked.evidence,
                     self.equipment,
                     pictures=looked.pictures,
-                    replaced=self.ledger.products(study_uid, revision),
+                    replaced=self.ledger.list_products(study_uid, revision),
                     similar_cases=self.similar_cases,
                 )
                 made = list(products(reporting, self.reports))
@@ -126,17 +126,17 @@ class Assessor:
 
     def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
-        study = self.ledger.study(study_uid, revision)
+        study = self.ledger.get_study(study_uid, revision)
         if study is not None:
             why = f"the assessment broke with {type(error).__name__}: {error}"
             give_up(self.ledger, study, why, self.max_attempts, self.holder)
 
     def _looked(self, study: StudyRevision) -> AssessedStudy:
         model = self.model
-        before = self.ledger.removed_instances(study.study_uid)
+        before = self.ledger.count_removed_instances(study.study_uid)
         if study.instances < before:
             raise StudyDeclined(REMAINS.format(study.instances, before))
-        paths = self.ledger.paths(study.study_uid, study.revision)
+        paths = self.ledger.list_paths(study.study_uid, study.revision)
         seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
         # Key frames may be looked for elsewhere: where memory is short, on the fallback.
         identity = model.identity
@@ -229,9 +229,9 @@ class Assessor:
         mark_reached(CrashPoint.STORED)
         try:
             for delivery_id in due:
-                self.queue.deliver(delivery_id)
+                self.queue.enqueue_delivery(delivery_id)
                 mark_reached(CrashPoint.DELIVERY_SENT)
-                self.ledger.queued_delivery(delivery_id)
+                self.ledger.mark_delivery_queued(delivery_id)
         except BrokerUnavailable as error:
             log.warning("broker unavailable, deliveries wait in the ledger", error=str(error))
 

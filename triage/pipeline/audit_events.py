@@ -70,7 +70,7 @@ class StudyTrail:
     def received(self, study: StudyRevision) -> None:
         """Tell what came of a revision, a message for each sender. Raises LedgerUnavailable."""
         patient_id = self._patient_id(study.study_uid, study.revision)
-        for source, counted in self.ledger.arrivals(study.study_uid, study.revision).items():
+        for source, counted in self.ledger.count_arrivals(study.study_uid, study.revision).items():
             sender = AuditPeer(source.calling_ae, source.address, ae_title=source.calling_ae)
             told = AuditedStudyObject(study.study_uid, patient_id, counted)
             self.audit.record(audit.received(told, sender))
@@ -92,7 +92,7 @@ class StudyTrail:
         )
 
     def _patient_id(self, study_uid: str, revision: int) -> str:
-        paths = self.ledger.paths(study_uid, revision)
+        paths = self.ledger.list_paths(study_uid, revision)
         try:
             return read_patient_id(self.spool.read(paths[0])) if paths else ""
         except (OSError, SpoolUnavailable) as error:

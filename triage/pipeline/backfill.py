@@ -54,7 +54,7 @@ class Indexer:
     def index(self, study_uid: str, paths: Sequence[str]) -> tuple[IndexOutcome, str]:
         """Make one study a case; return what became of it, and why where it is none."""
         try:
-            case = None if self.again else self.past.library.case(study_uid)
+            case = None if self.again else self.past.library.get_case(study_uid)
             if case is not None and case.impression and not self.reports.tally.read:
                 return IndexOutcome.KNOWN, ""
             if case is not None:
@@ -124,14 +124,14 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 def in_ledger(ledger: Ledger) -> Archive:
     """Return the studies that have been assessed, in their last revision, if they are here."""
-    here = (study for study in ledger.studies(*ASSESSED) if not study.pruned_at)
+    here = (study for study in ledger.list_studies(*ASSESSED) if not study.pruned_at)
     last = {study.study_uid: study.revision for study in here}
-    return {uid: ledger.paths(uid, revision) for uid, revision in last.items()}
+    return {uid: ledger.list_paths(uid, revision) for uid, revision in last.items()}
 
 
 def not_in(library: Library, archive: Archive) -> Archive:
     """Return the studies of an archive that are no cases of a library."""
-    return {uid: paths for uid, paths in archive.items() if library.case(uid) is None}
+    return {uid: paths for uid, paths in archive.items() if library.get_case(uid) is None}
 
 
 def only(archive: Archive, study_uids: Collection[str]) -> Archive:

@@ -90,7 +90,7 @@ class Backpressure:
 
     def check_study(self, study_uid: str) -> None:
         """Raise BackpressureActive while too many studies wait to begin another one."""
-        if self.load().is_busy and not self._ledger.knows(study_uid):
+        if self.load().is_busy and not self._ledger.has_study(study_uid):
             raise BackpressureActive(f"{self._limits.waiting_studies} studies wait already")
 
     def load(self) -> MeasuredLoad:
@@ -107,7 +107,7 @@ class Backpressure:
     def _measure(self) -> None:
         before = self._load
         try:
-            free, waiting = self._spool.free_bytes(), self._ledger.waiting_studies()
+            free, waiting = self._spool.measure_free_bytes(), self._ledger.count_waiting_studies()
         except SpoolUnavailable as error:
             self._load = replace(before, why_away=str(error))
             self._measured_at = self._monotonic()

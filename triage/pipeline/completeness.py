@@ -62,7 +62,7 @@ class EvidenceCollector:
         """Return how long to wait for a study, by who sent it."""
         if not self.of_source:
             return self.patience
-        titles = self.ledger.sources(study.study_uid, study.revision)
+        titles = self.ledger.list_sources(study.study_uid, study.revision)
         return together(self.of_source.get(title, self.patience) for title in titles or {""})
 
     def known(self, study: StudyRevision, patience: CompletenessPolicy, now: float) -> Evidence:
@@ -74,7 +74,7 @@ class EvidenceCollector:
         if not (has_settled(study, now, patience) or is_overdue(study, now, patience)):
             return Evidence(associations=self.associations.bringing(study.study_uid))
         views, count = EvidenceKind.VIEWS in patience.signs, EvidenceKind.COUNT in patience.signs
-        stacks = self.ledger.stacks(study.study_uid, study.revision) if views else ()
+        stacks = self.ledger.list_stacks(study.study_uid, study.revision) if views else ()
         for sign in may_be_whole(study, now, patience, stacks):
             self._ask(sign, study, patience.quiet_s / 2, now)
         seen = self._answer(EvidenceKind.VIEWS, study) if views else None
@@ -92,7 +92,7 @@ class EvidenceCollector:
     ) -> AnnouncedStudy | None:
         if self.announcements is None or EvidenceKind.ANNOUNCED not in patience.signs:
             return None
-        return self.announcements.of_study(study.study_uid)
+        return self.announcements.find_by_study(study.study_uid)
 
     def forget_all_but(self, studies: Iterable[StudyRevision]) -> None:
         """Drop the answers about studies that do not arrive any more."""

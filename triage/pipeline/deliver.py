@@ -76,7 +76,7 @@ class Deliverer:
         except DeliveryFailed as error:
             self._failed(delivery, error)
             return
-        self.ledger.delivered(delivery.id, answer)
+        self.ledger.record_delivered(delivery.id, answer)
         log.info("delivered", destination=delivery.destination, answer=answer)
 
     def _sent(self, delivery: Delivery, destination: Destination) -> str:
@@ -100,10 +100,10 @@ class Deliverer:
         requests, is_there = promises.requests, delivery.state is DeliveryState.STORED
         if delivery.attempts > self.max_attempts:
             raise DeliveryFailed(f"it has not said that it keeps it; {delivery.last_answer}")
-        again = is_there and not requests.is_asked_twice(delivery.id)
+        again = is_there and not requests.was_asked_again(delivery.id)
         answer = None if again else self._sent(delivery, archive)
         transaction_uid = new_uid()
-        if not requests.ask(delivery.id, transaction_uid, answer):
+        if not requests.record_request(delivery.id, transaction_uid, answer):
             return  # its word has come meanwhile
         mark_reached(CrashPoint.COMMITMENT_OWED)
         said = answer or delivery.last_answer.partition(";")[0]
@@ -117,16 +117,18 @@ class Deliverer:
         transaction_uid: str,
         said: str,
     ) -> None:
-        current = self.ledger.delivery(delivery.id) or delivery  # with the form that was chosen
+        current = self.ledger.get_delivery(delivery.id) or delivery  # with the form that was chosen
         silent, again_in_s = False, archive.within_s
         try:
-            answer = archive.ask(transaction_uid, current.product, promises.take).answer
+            answer = archive.request_commitment(
+                transaction_uid, current.product, promises.take
+            ).answer
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
             answer = str(error)
             again_in_s = spread_s(backoff_s(delivery.attempts), self.chance())
         mark_reached(CrashPoint.COMMITMENT_ASKED)
-        promises.requests.wait(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
+        promises.requests.postpone(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
         log.info("stored, commitment asked for", destination=archive.name, answer=answer)
 
     def broke(self, delivery_id: int, error: BaseException) -> None:
@@ -136,7 +138,7 @@ class Deliverer:
         """
         if isinstance(error, LedgerUnavailable):
             return
-        delivery = self.ledger.delivery(delivery_id)
+        delivery = self.ledger.get_delivery(delivery_id)
         if delivery is not None:
             why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
             self._failed(delivery, why)
@@ -149,7 +151,7 @@ class Deliverer:
         if not delivery.alternatives or delivery.state is DeliveryState.STORED:
             return delivery.product
         product = destination.choose(delivery.offers)
-        self.ledger.chosen(delivery.id, product.sop_instance_uid)
+        self.ledger.record_choice(delivery.id, product.sop_instance_uid)
         return product
 
     def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
@@ -159,7 +161,7 @@ class Deliverer:
         answer = f"{error}: {error.peer_text}" if error.peer_text else str(error)
         if last:
             self._told(delivery).given_up(delivery.product, str(error))
-        self.ledger.not_delivered(delivery.id, answer, again_in_s, unreachable=silent)
+        self.ledger.record_failure(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",
             destination=delivery.destination,

@@ -77,7 +77,7 @@ class IncidentReporter:
         if incident[0] == REJECTED:
             self._audit.record(_alert(incident, times))
         try:
-            self._ledger.report_again(*incident, times)
+            self._ledger.report_repeated(*incident, times)
         except LedgerUnavailable as error:  # whoever was turned away is, all the same
             log.exception("incident not kept", exc_info=error)
 

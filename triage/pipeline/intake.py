@@ -99,13 +99,13 @@ class Intake:
                 aside.path.stat().st_size,
             )
 
-    def aside(self) -> StagedFile:
+    def open_staging_file(self) -> StagedFile:
         """Open a new place to write an instance to, for `accept_file`; see `DiscardedFile`."""
         try:
             self._pressure.check_room()
         except BackpressureActive as error:
             return DiscardedFile(error)
-        return self._spool.aside()
+        return self._spool.open_staging_file()
 
     def _accept(
         self,
@@ -153,7 +153,7 @@ class Intake:
             self._incident("conflicting instance", detail, source, receipt.path)
             return
         mark_reached(CrashPoint.KEPT)
-        self._ledger.record(receipt, source)
+        self._ledger.record_instance(receipt, source)
         mark_reached(CrashPoint.RECORDED)
 
     def _held_back(self, error: BackpressureActive, source: Source) -> None:
@@ -190,7 +190,7 @@ class Intake:
         """
         self.behind = False  # first: what fails from here on asks for another round
         try:
-            lost = sorted(set(self._spool.paths()) - self._ledger.known_paths())
+            lost = sorted(set(self._spool.list_paths()) - self._ledger.list_known_paths())
             recovered = sum(self._recovered(path) for path in lost)
         except (LedgerUnavailable, OutOfResources, OSError):  # a copy is compared, and needs room
             self.behind = True
@@ -227,7 +227,7 @@ class Intake:
 
     def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
         # A sender may try the same again for days.
-        self._ledger.report_again(kind, detail, source, path=path)
+        self._ledger.report_repeated(kind, detail, source, path=path)
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 

@@ -61,7 +61,7 @@ class Reconciler:
             log.warning("broker unavailable, tasks wait in the ledger", error=str(error))
 
     def _judge(self) -> None:
-        arriving = self.ledger.studies(State.RECEIVING)
+        arriving = self.ledger.list_studies(State.RECEIVING)
         self.gathering.forget_all_but(arriving)
         for study in arriving:
             now, patience = self.clock.now(), self.gathering.patience_with(study)
@@ -83,13 +83,13 @@ class Reconciler:
         if self.trail is not None:
             self.trail.received(study)
         if cut_off:
-            return self.ledger.cut_off(study, why)
+            return self.ledger.complete_at_limit(study, why)
         return self.ledger.move(study, Event.JUDGED_COMPLETE, why)
 
     def _free_expired(self) -> None:
         if not self.watch.is_steady(self.clock.now()):
             return
-        for study in self.ledger.expired():
+        for study in self.ledger.list_expired():
             self._orphaned(study)
 
     def _orphaned(self, study: StudyRevision) -> None:
@@ -104,19 +104,19 @@ class Reconciler:
             log.warning("a worker fell silent", study_uid=study.study_uid, outcome=str(event))
 
     def _send_studies(self) -> None:
-        for study in self.ledger.unsent_studies(self._forgotten("assess")):
-            self.queue.assess(study.study_uid, study.revision)
+        for study in self.ledger.list_unsent_studies(self._forgotten("assess")):
+            self.queue.enqueue_assessment(study.study_uid, study.revision)
             mark_reached(CrashPoint.STUDY_SENT)
-            self.ledger.queued_study(study.study_uid, study.revision)
+            self.ledger.mark_study_queued(study.study_uid, study.revision)
 
     def _send_deliveries(self) -> None:
-        for delivery_id in self.ledger.unsent_deliveries(self._forgotten("deliver")):
-            self.queue.deliver(delivery_id)
+        for delivery_id in self.ledger.list_unsent_deliveries(self._forgotten("deliver")):
+            self.queue.enqueue_delivery(delivery_id)
             mark_reached(CrashPoint.DELIVERY_SENT)
-            self.ledger.queued_delivery(delivery_id)
+            self.ledger.mark_delivery_queued(delivery_id)
 
     def _forgotten(self, queue: str) -> float | None:
-        return None if self.queue.waiting(queue) else FORGOTTEN_AFTER_S
+        return None if self.queue.count_waiting(queue) else FORGOTTEN_AFTER_S
 
 
 def give_up(

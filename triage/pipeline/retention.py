@@ -92,17 +92,20 @@ class RetentionRunner:
 
     def finish(self) -> None:
         """Go on with what a crash has left half removed."""
-        for study_uid in self.ledger.marked():
+        for study_uid in self.ledger.list_marked():
             self._remove(study_uid)
 
     # -- images
 
     def _studies(self, now: float) -> Iterator[tuple[EndedStudy, str]]:
         """Yield the studies whose images go, and why."""
-        here = self.ledger.with_images()
+        here = self.ledger.list_with_images()
         by_age = [each for each in aged(here, now, self.limits) if self._is_settled(each, now)]
         yield from ((study, AGE) for study in by_age)
-        if self.limits.free_bytes is None or (free := self.spool.free_where_kept()) is None:
+        if (
+            self.limits.free_bytes is None
+            or (free := self.spool.measure_free_bytes_where_kept()) is None
+        ):
             return
         freed = sum(self._size(study) for study in by_age)
         missing = self.limits.free_bytes - free - freed
@@ -119,13 +122,15 @@ class RetentionRunner:
 
         Its study waits for it: once it has no row left nobody looks at it again.
         """
-        return all(each.at < now - SETTLED_S for each in _apart(self.spool.lying(study.study_uid)))
+        return all(
+            each.at < now - SETTLED_S for each in _apart(self.spool.list_files(study.study_uid))
+        )
 
     def _size(self, study: EndedStudy) -> int:
-        return sum(each.size for each in self.spool.lying(study.study_uid))
+        return sum(each.size for each in self.spool.list_files(study.study_uid))
 
     def _images(self, study: EndedStudy, why: str) -> Removal:
-        lying = self.spool.lying(study.study_uid)
+        lying = self.spool.list_files(study.study_uid)
         size = sum(each.size for each in lying)
         return Removal("images", len(lying), size, study.since, why, study.study_uid)
 
@@ -137,7 +142,7 @@ class RetentionRunner:
                 return
             some = chosen[start : start + AT_ONCE]
             going = {study.study_uid: self._images(study, why) for study, why in some}
-            for study_uid in self.ledger.mark([study for study, _ in some]):
+            for study_uid in self.ledger.mark_for_removal([study for study, _ in some]):
                 self._remove(study_uid)
                 yield going[study_uid]
 
@@ -146,7 +151,7 @@ class RetentionRunner:
             self.trail.removed(study_uid)
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
         settled = self.clock.now() - SETTLED_S
-        apart = [each for each in _apart(self.spool.lying(study_uid)) if each.at < settled]
+        apart = [each for each in _apart(self.spool.list_files(study_uid)) if each.at < settled]
         self.spool.remove([each.path for each in apart])
         removed = self.ledger.remove_images(study_uid, self.spool.remove)
         log.info("images removed", study_uid=study_uid, instances=removed, apart=len(apart))
@@ -155,10 +160,10 @@ class RetentionRunner:
 
     def _reported(self, now: float) -> Iterator[EndedStudy]:
         if self.limits.products_s is not None:
-            yield from aged(self.ledger.with_products(), now, self.limits, reports=True)
+            yield from aged(self.ledger.list_with_products(), now, self.limits, reports=True)
 
     def _reports(self, study: EndedStudy) -> Removal:
-        size = self.ledger.product_bytes(study.study_uid)
+        size = self.ledger.count_product_bytes(study.study_uid)
         return Removal("reports", 1, size, study.since, AGE, study.study_uid)
 
     def _remove_reports(
@@ -178,7 +183,7 @@ class RetentionRunner:
         limit_s = self.limits.quarantine_s
         if limit_s is None:
             return []
-        return [each for each in self.spool.quarantined() if now - each.at >= limit_s]
+        return [each for each in self.spool.list_quarantined() if now - each.at >= limit_s]
 
     def _remove_refused(self, now: float) -> Iterator[Removal]:
         refused = self._refused(now)
@@ -201,7 +206,7 @@ class RetentionRunner:
     def _cases(self, now: float) -> Iterator[Removal]:
         if self.cases is None or (until := self._cases_until(now)) is None:
             return
-        if count := self.cases.older(until):
+        if count := self.cases.count_older(until):
             yield Removal("past cases", count, 0, 0.0, AGE)
 
     def _remove_cases(self, now: float) -> Iterator[Removal]:

@@ -117,7 +117,7 @@ class StudyRetriever:
     def _unless_there(
         self, shelf: DownloadTarget, study: ArchivedStudy
     ) -> tuple[RetrieveOutcome, str]:
-        if is_there(study, shelf.instances(study.study_uid)):
+        if is_there(study, shelf.count_instances(study.study_uid)):
             return RetrieveOutcome.THERE, ""
         self._wait_for_turn()
         while True:

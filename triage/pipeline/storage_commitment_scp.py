@@ -53,7 +53,9 @@ class CommitmentScp:
         self, requestor: str, transaction_uid: str, references: Sequence[Reference]
     ) -> Commitment:
         """Owe a report; the same request again is the same debt."""
-        return self.requests.owe(requestor, transaction_uid, references, SAME_ASSOCIATION_S)
+        return self.requests.record_request(
+            requestor, transaction_uid, references, SAME_ASSOCIATION_S
+        )
 
     def report(self, commitment: Commitment, send: Send) -> None:
         """Send the report of a request right after it; where that fails, it is due at once."""
@@ -65,7 +67,7 @@ class CommitmentScp:
 
     def tick(self) -> None:
         """Send what is owed and due."""
-        for commitment in self.requests.due():
+        for commitment in self.requests.list_due():
             if self._taken(commitment.id):
                 self.aside.submit(self._send, commitment)
 
@@ -82,7 +84,7 @@ class CommitmentScp:
             log.warning("commitment waits", why=str(error))
         except Exception:  # a defect: not every second again
             log.exception("commitment waits")
-            self.requests.wait(commitment.id, backoff_s(commitment.attempts + 1))
+            self.requests.postpone(commitment.id, backoff_s(commitment.attempts + 1))
         finally:
             self._under_way.discard(commitment.id)
 
@@ -91,16 +93,16 @@ class CommitmentScp:
         try:
             send(self._judged(commitment))
         except DeliveryFailed as error:
-            self.requests.wait(commitment.id, again_in_s)
+            self.requests.postpone(commitment.id, again_in_s)
             log.info("commitment waits", why=str(error), **said)
             return
-        self.requests.reported(commitment.id)
+        self.requests.close_request(commitment.id)
         log.info("commitment reported", **said)
 
     def _give_up(self, commitment: Commitment, why: str) -> None:
-        self.requests.reported(commitment.id)
+        self.requests.close_request(commitment.id)
         detail = f"transaction {commitment.transaction_uid}: {why}"
-        self.ledger.report("commitment not told", detail, Source(commitment.requestor, ""))
+        self.ledger.report_incident("commitment not told", detail, Source(commitment.requestor, ""))
         log.warning("commitment not told", detail=detail)
 
     def _taken(self, commitment_id: int) -> bool:
@@ -111,7 +113,9 @@ class CommitmentScp:
             return True
 
     def _judged(self, commitment: Commitment) -> CommitmentReport:
-        kept = self.requests.kept([each.sop_instance_uid for each in commitment.references])
+        kept = self.requests.find_instances(
+            [each.sop_instance_uid for each in commitment.references]
+        )
         reasons = {
             each: judge(each, kept.get(each.sop_instance_uid, ()), self._is_intact)
             for each in commitment.references

@@ -33,7 +33,7 @@ class CommitmentScu:
 
     def take(self, report: CommitmentReport, source: Source) -> bool:
         """Take a report; False where nobody was asked under its Transaction UID, or another was."""
-        about = self.requests.about(report.transaction_uid)
+        about = self.requests.find_request(report.transaction_uid)
         if about is None:
             return self._refused(f"unknown transaction {report.transaction_uid}", source)
         delivery, is_last = about
@@ -51,7 +51,7 @@ class CommitmentScu:
         if delivery.state not in {DeliveryState.PENDING, DeliveryState.STORED}:
             log.info("commitment reported again", delivery_id=delivery.id)
         elif report.keeps(reference):
-            self.ledger.delivered(delivery.id, _kept(delivery.last_answer))
+            self.ledger.record_delivered(delivery.id, _kept(delivery.last_answer))
             log.info("committed", delivery_id=delivery.id, destination=delivery.destination)
         elif is_last and delivery.state is DeliveryState.STORED:
             self._send_again(delivery, report.reason(reference))
@@ -61,11 +61,11 @@ class CommitmentScu:
         if reason is not None:
             why = f"0x{reason:04X} {NOT_KEPT.get(reason, 'a reason that PS3.3 does not name')}"
         answer = f"not committed: {why}"
-        self.ledger.not_delivered(delivery.id, answer, backoff_s(delivery.attempts))
+        self.ledger.record_failure(delivery.id, answer, backoff_s(delivery.attempts))
         log.warning("not committed", delivery_id=delivery.id, answer=answer)
 
     def _refused(self, why: str, source: Source) -> bool:
-        self.ledger.report_again(UNEXPECTED, why, source)
+        self.ledger.report_repeated(UNEXPECTED, why, source)
         log.warning(UNEXPECTED, why=why, calling_ae=source.calling_ae)
         return False
 

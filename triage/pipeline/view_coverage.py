@@ -32,7 +32,7 @@ class ViewCoverage:
         return ViewCount(len(selection.used), len(selection.missing))
 
     def _images(self, study: StudyRevision) -> Iterator[Image]:
-        for path in self.ledger.paths(study.study_uid, study.revision):
+        for path in self.ledger.list_paths(study.study_uid, study.revision):
             try:
                 yield Image(path, read_header(self.spool.read(path)))
             except DamagedInstance:  # it fills no view

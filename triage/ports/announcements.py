@@ -19,5 +19,5 @@ class Announcements(Protocol):
     ) -> AnnouncementChange:
         """Change an announcement that is in progress; None leaves what was said."""
 
-    def of_study(self, study_uid: str) -> AnnouncedStudy | None:
+    def find_by_study(self, study_uid: str) -> AnnouncedStudy | None:
         """Return what is announced of a study, None where nothing is."""

@@ -40,7 +40,7 @@ class StudyDownload(Protocol):
 class DownloadTarget(Protocol):
     """Where pulled studies go."""
 
-    def instances(self, study_uid: str) -> int:
+    def count_instances(self, study_uid: str) -> int:
         """Return how many instances of a whole study are there; 0: it is not there."""
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> StudyDownload:

@@ -13,10 +13,10 @@ class DeliveryLedger(Protocol):
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
-    def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
+    def list_unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
         """Return due deliveries never queued, or queued so long ago; None: never again."""
 
-    def queued_delivery(self, delivery_id: int) -> None:
+    def mark_delivery_queued(self, delivery_id: int) -> None:
         """Remember that the broker took the delivery's task."""
 
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
@@ -25,16 +25,16 @@ class DeliveryLedger(Protocol):
     def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
         """Extend the lease of a delivery that is under way."""
 
-    def delivery(self, delivery_id: int) -> Delivery | None:
+    def get_delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
 
-    def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
+    def record_choice(self, delivery_id: int, sop_instance_uid: str) -> None:
         """Remember which of its alternatives a delivery sends; it never sends another one."""
 
-    def delivered(self, delivery_id: int, answer: str) -> None:
+    def record_delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""
 
-    def not_delivered(
+    def record_failure(
         self,
         delivery_id: int,
         answer: str,
@@ -47,8 +47,8 @@ class DeliveryLedger(Protocol):
         While a destination is unreachable, this delivery alone finds out when it is back.
         """
 
-    def outages(self) -> Sequence[Outage]:
+    def list_outages(self) -> Sequence[Outage]:
         """Return the destinations that do not answer, by name."""
 
-    def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
+    def list_deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""

@@ -33,7 +33,7 @@ class CommittingDestination(Destination, Protocol):
 
     within_s: float  #: it is asked again when its word has not come for so long
 
-    def ask(
+    def request_commitment(
         self,
         transaction_uid: str,
         product: Product,

@@ -12,10 +12,10 @@ class IncidentLedger(Protocol):
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
-    def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+    def report_incident(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Remember an incident that a PACS administrator must be able to see."""
 
-    def report_again(
+    def report_repeated(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
         """Remember that the same happened again: one incident a day, with how often."""

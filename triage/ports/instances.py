@@ -15,29 +15,29 @@ class InstanceLedger(Protocol):
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
-    def record(self, receipt: Receipt, source: Source) -> StudyRevision:
+    def record_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
         """Remember an instance; it opens a study, joins it, or opens its next revision.
 
         Raises StudyBeingRemoved while the study's images go: nothing is remembered then.
         """
 
-    def paths(self, study_uid: str, revision: int) -> Sequence[str]:
+    def list_paths(self, study_uid: str, revision: int) -> Sequence[str]:
         """Return the spool paths of every instance of a revision, sorted."""
 
-    def known_paths(self) -> set[str]:
+    def list_known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
 
-    def knows(self, study_uid: str) -> bool:
+    def has_study(self, study_uid: str) -> bool:
         """Tell whether anything of a study has come."""
 
-    def stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
+    def list_stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
         """Return the images by series and place, where they say of how many they are."""
 
-    def removed_instances(self, study_uid: str) -> int:
+    def count_removed_instances(self, study_uid: str) -> int:
         """Return how many instances a study had whose images were removed; 0: none were."""
 
-    def sources(self, study_uid: str, revision: int) -> set[str]:
+    def list_sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that instances of a revision came from."""
 
-    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+    def count_arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
         """Return how many instances of each SOP class a revision has first, by who sent them."""

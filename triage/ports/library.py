@@ -16,39 +16,39 @@ class Library(Protocol):
     def add(self, case: Case, embedding: Embedding) -> None:
         """Keep a case; one that is known is replaced, and one of a forgotten patient left out."""
 
-    def nearest(
+    def find_nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, the nearest first; of equals the one added first."""
 
-    def case(self, study_uid: str) -> Case | None:
+    def get_case(self, study_uid: str) -> Case | None:
         """Return a case."""
 
-    def size(self) -> int:
+    def count_cases(self) -> int:
         """Return how many cases there are."""
 
-    def embedding(self, study_uid: str) -> Embedding | None:
+    def get_embedding(self, study_uid: str) -> Embedding | None:
         """Return the embedding of a case, to the precision that it is kept with."""
 
-    def study_uids(self) -> Iterator[str]:
+    def list_study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
 
-    def elsewhere(self) -> Iterator[str]:
+    def list_study_uids_of_other_bundles(self) -> Iterator[str]:
         """Yield the Study UID of every case that other bundles have and this one has not."""
 
-    def case_elsewhere(self, study_uid: str) -> Case | None:
+    def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
         """Return a case as another bundle has it."""
 
-    def typical(self) -> Sequence[float]:
+    def list_typical_cosines(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, rising."""
 
-    def forget(self, patient: str) -> int:
+    def forget_patient(self, patient: str) -> int:
         """Remove a patient's cases, those of other bundles too; return how many there were.
 
         What is added of theirs later is left out.
         """
 
-    def older(self, date: str) -> int:
+    def count_older(self, date: str) -> int:
         """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
 
     def remove_older(self, date: str) -> int:

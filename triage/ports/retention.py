@@ -9,20 +9,20 @@ from triage.domain.retention import EndedStudy
 class RetentionLedger(Protocol):
     """What is forgotten of studies that have ended. Raises LedgerUnavailable."""
 
-    def with_images(self) -> Sequence[EndedStudy]:
+    def list_with_images(self) -> Sequence[EndedStudy]:
         """Return the studies that have ended and whose images are here, the oldest first."""
 
-    def with_products(self) -> Sequence[EndedStudy]:
+    def list_with_products(self) -> Sequence[EndedStudy]:
         """Return the studies that have ended and whose reports are here, the oldest first."""
 
-    def mark(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
+    def mark_for_removal(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
         """Say that the images of studies go; return of which.
 
         Some may have begun anew since they were chosen, or have ended anew: what happened to them
         later than they say is too young to go.
         """
 
-    def marked(self) -> Sequence[str]:
+    def list_marked(self) -> Sequence[str]:
         """Return the studies whose images go, and are not all gone."""
 
     def remove_images(self, study_uid: str, remove: Callable[[Collection[str]], None]) -> int:
@@ -31,7 +31,7 @@ class RetentionLedger(Protocol):
         Between the two nobody takes anything in for this study.
         """
 
-    def product_bytes(self, study_uid: str) -> int:
+    def count_product_bytes(self, study_uid: str) -> int:
         """Return how long the reports on a study are, all together."""
 
     def remove_products(self, chosen: EndedStudy) -> bool:

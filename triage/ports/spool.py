@@ -47,7 +47,7 @@ class Spool(Protocol):
     def quarantine(self, part10: bytes) -> str:
         """Keep bytes that are no usable instance, apart; return their path."""
 
-    def aside(self) -> StagedFile:
+    def open_staging_file(self) -> StagedFile:
         """Open a new place for what arrives."""
 
     def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
@@ -68,34 +68,34 @@ class Spool(Protocol):
     def discard(self, path: str) -> None:
         """Remove a file that lies in the spool under a name that is not its own."""
 
-    def paths(self) -> Iterator[str]:
+    def list_paths(self) -> Iterator[str]:
         """Yield the path of every kept instance; conflicting copies are left out."""
 
-    def free_bytes(self) -> int:
+    def measure_free_bytes(self) -> int:
         """Return how many more bytes its file system takes from us.
 
         Of a spool elsewhere, that where things are written first; raise SpoolUnavailable while it is away.
         """
 
-    def free_where_kept(self) -> int | None:
+    def measure_free_bytes_where_kept(self) -> int | None:
         """Return how many more bytes the disk takes that kept files lie on; None: it does not say.
 
-        Removing kept files makes this more, and `free_bytes` not always.
+        Removing kept files makes this more, and `measure_free_bytes` not always.
         """
 
     def sweep(self) -> None:
         """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Write, read and remove a probe; raise ConfigurationError or OutOfResources with what fails."""
 
-    def lying(self, study_uid: str) -> Sequence[StoredFile]:
+    def list_files(self, study_uid: str) -> Sequence[StoredFile]:
         """Return all that is kept of a study, conflicting copies too."""
 
     def remove(self, paths: Collection[str]) -> None:
         """Remove kept files durably; what is gone already is no error."""
 
-    def quarantined(self) -> Sequence[StoredFile]:
+    def list_quarantined(self) -> Sequence[StoredFile]:
         """Return all that was quarantined."""
 
     def remove_quarantined(self, paths: Collection[str]) -> None:

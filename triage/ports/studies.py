@@ -15,16 +15,16 @@ class StudyLedger(Protocol):
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
-    def study(self, study_uid: str, revision: int) -> StudyRevision | None:
+    def get_study(self, study_uid: str, revision: int) -> StudyRevision | None:
         """Return one revision of a study."""
 
-    def studies(self, *states: State) -> Sequence[StudyRevision]:
+    def list_studies(self, *states: State) -> Sequence[StudyRevision]:
         """Return the revisions in these states (all states if none is named), oldest first."""
 
-    def waiting_studies(self) -> int:
+    def count_waiting_studies(self) -> int:
         """Return how many revisions arrive, or wait for a worker."""
 
-    def census(self) -> Census:
+    def get_census(self) -> Census:
         """Return how many studies and deliveries are in each state, and since when one waits."""
 
     def move(
@@ -41,7 +41,7 @@ class StudyLedger(Protocol):
         `again_in_s` seconds have passed.
         """
 
-    def cut_off(self, study: StudyRevision, reason: str) -> bool:
+    def complete_at_limit(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete although it grows: at the hard limit it may do so all the time."""
 
     def claim(
@@ -52,7 +52,7 @@ class StudyLedger(Protocol):
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
         """Extend the lease of `holder`."""
 
-    def expired(self) -> Sequence[StudyRevision]:
+    def list_expired(self) -> Sequence[StudyRevision]:
         """Return the ASSESSING revisions whose lease has ended."""
 
     def finish(
@@ -65,14 +65,14 @@ class StudyLedger(Protocol):
     ) -> Sequence[int] | None:
         """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
 
-    def summary(self, study_uid: str, revision: int) -> str | None:
+    def get_summary(self, study_uid: str, revision: int) -> str | None:
         """Return what `finish` stored as the summary: the assessment as JSON."""
 
-    def products(self, study_uid: str, revision: int) -> Sequence[Product]:
+    def list_products(self, study_uid: str, revision: int) -> Sequence[Product]:
         """Return what was said of a study up to a revision, the latest last."""
 
-    def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
+    def list_unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
         """Return READY revisions never queued, or queued so long ago; None: never again."""
 
-    def queued_study(self, study_uid: str, revision: int) -> None:
+    def mark_study_queued(self, study_uid: str, revision: int) -> None:
         """Remember that the broker took the study's task."""

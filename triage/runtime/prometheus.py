@@ -64,7 +64,7 @@ class Gauges(Collector):
 
     def _of_ledger(self) -> Iterator[Metric]:
         try:
-            census, outages = self.ledger.census(), self.ledger.outages()
+            census, outages = self.ledger.get_census(), self.ledger.list_outages()
         except LedgerUnavailable:
             yield _build_gauge("triage_ledger_up", "1 if the ledger answers.", 0)
             return
@@ -97,7 +97,7 @@ class Gauges(Collector):
 
     def _of_broker(self) -> Iterator[Metric]:
         try:
-            waiting = {name: self.queue.waiting(name) for name in QUEUES}
+            waiting = {name: self.queue.count_waiting(name) for name in QUEUES}
         except BrokerUnavailable:
             yield _build_gauge("triage_broker_up", "1 if the broker answers.", 0)
             return

@@ -67,7 +67,7 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     )
 
     def accept(path: Path) -> None:
-        aside = intake.aside()
+        aside = intake.open_staging_file()
         with aside, path.open("rb") as file:
             while piece := file.read(COPIED):
                 aside.write(piece)
@@ -75,8 +75,10 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
             intake.accept_file(aside, source)
 
     def known(study_uid: str) -> int:
-        here = len(ledger.paths(study_uid, ANY_REVISION))
-        return max(here, ledger.removed_instances(study_uid))  # what retention removed was here
+        here = len(ledger.list_paths(study_uid, ANY_REVISION))
+        return max(
+            here, ledger.count_removed_instances(study_uid)
+        )  # what retention removed was here
 
     # Without a notice: that is the receiver's.
     pressure = Backpressure(spool, ledger, build_backpressure_limits(settings))

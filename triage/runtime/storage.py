@@ -114,11 +114,11 @@ def probe_spool(settings: Settings) -> str:
     A new site has no state folder yet, and gets none by this: who asks may be another user.
     """
     if settings.spool.bucket is not None:
-        _bucket(settings).try_out()
+        _bucket(settings).probe()
     elif settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
         return f"none yet in {settings.state_dir}"
     else:
-        open_spool(settings).try_out()
+        open_spool(settings).probe()
     return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
 
 

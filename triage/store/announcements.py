@@ -67,7 +67,7 @@ class SqlAnnouncements:
                 _insert_instances(connection, uid, sop_instance_uids)
             return AnnouncementChange.DONE
 
-    def of_study(self, study_uid: str) -> AnnouncedStudy | None:
+    def find_by_study(self, study_uid: str) -> AnnouncedStudy | None:
         """Return the sum of all announcements of a study, None if there are none."""
         mine = announcements.c.study_uid == study_uid
         stages = select(announcements.c.stage).where(mine)

@@ -2,7 +2,7 @@
 
 An object is never overwritten, and a write counts only if the server has compared the bytes with
 their SHA-256. A server that ignores `If-None-Match` or `x-amz-checksum-sha256` is detected before
-the first instance is written: see `try_out`.
+the first instance is written: see `probe`.
 
 Every failure is raised as SpoolUnavailable, SpoolFull, or FileNotFoundError for a missing key.
 After a request without a response, all further requests fail at once for AWAY_S, so that callers do
@@ -156,7 +156,7 @@ class Bucket:
                             Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Write, read and remove a probe object.
 
         Raises:

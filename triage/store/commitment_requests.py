@@ -33,7 +33,7 @@ class SqlCommitmentRequests:
         self._database.close()
 
     @retry_on_conflict
-    def ask(self, delivery_id: int, transaction_uid: str, answer: str | None) -> bool:
+    def record_request(self, delivery_id: int, transaction_uid: str, answer: str | None) -> bool:
         """Store a request before it is sent, and move the delivery to STORED.
 
         The caller keeps its lease. `answer` is the archive's C-STORE response, None if the product
@@ -52,7 +52,7 @@ class SqlCommitmentRequests:
             return True
 
     @retry_on_conflict
-    def wait(
+    def postpone(
         self, delivery_id: int, answer: str, again_in_s: float, *, unreachable: bool = False
     ) -> None:
         """Release a STORED delivery until its next request is due."""
@@ -64,7 +64,7 @@ class SqlCommitmentRequests:
         with self._database.writing() as connection:
             connection.execute(waiting.values(free | result))
 
-    def is_asked_twice(self, delivery_id: int) -> bool:
+    def was_asked_again(self, delivery_id: int) -> bool:
         """Return whether the last request repeated an earlier one without sending the product."""
         requests = commitment_requests.c
         query = select(requests.after_sending).where(requests.delivery_id == delivery_id)
@@ -72,7 +72,7 @@ class SqlCommitmentRequests:
             last = connection.scalars(query.order_by(requests.id.desc()).limit(1)).first()
             return last is False
 
-    def about(self, transaction_uid: str) -> tuple[Delivery, bool] | None:
+    def find_request(self, transaction_uid: str) -> tuple[Delivery, bool] | None:
         """Return the delivery of a request, and whether this request is the delivery's latest.
 
         Returns None if no request has this Transaction UID.

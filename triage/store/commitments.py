@@ -30,7 +30,7 @@ class SqlCommitments:
         self._database.close()
 
     @retry_on_conflict
-    def owe(
+    def record_request(
         self,
         requestor: str,
         transaction_uid: str,
@@ -53,27 +53,27 @@ class SqlCommitments:
             connection.execute(insert(commitments).values(values))
             return _to_commitment(connection.execute(select(commitments).where(*key)).one())
 
-    def due(self) -> Sequence[Commitment]:
+    def list_due(self) -> Sequence[Commitment]:
         """Return the requests to be reported now, oldest first."""
         query = select(commitments).where(commitments.c.due_at <= self._clock.now())
         with self._database.reading() as connection:
             return [_to_commitment(row) for row in connection.execute(query.order_by("id"))]
 
     @retry_on_conflict
-    def reported(self, commitment_id: int) -> None:
+    def close_request(self, commitment_id: int) -> None:
         """Delete a request after its report was sent or given up."""
         with self._database.writing() as connection:
             connection.execute(delete(commitments).where(commitments.c.id == commitment_id))
 
     @retry_on_conflict
-    def wait(self, commitment_id: int, seconds: float) -> None:
+    def postpone(self, commitment_id: int, seconds: float) -> None:
         """Count a failed attempt and postpone the next one."""
         later = {"due_at": self._clock.now() + seconds, "attempts": commitments.c.attempts + 1}
         changed = update(commitments).where(commitments.c.id == commitment_id).values(later)
         with self._database.writing() as connection:
             connection.execute(changed)
 
-    def kept(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
+    def find_instances(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
         """Return the received instances by SOP Instance UID, in any study.
 
         Studies marked for image removal are left out.

@@ -124,7 +124,7 @@ class FolderDownloadTarget:
         self._root = root
         self._working = root / WORKING
 
-    def instances(self, study_uid: str) -> int:
+    def count_instances(self, study_uid: str) -> int:
         """Return how many instances of a complete study are stored; 0 if it is not stored."""
         return sum(1 for _ in (self._root / study_uid).glob("*.dcm"))
 
@@ -163,7 +163,7 @@ class IntakeDownloadTarget:
         self._accept = accept
         self._check_room = check_room
 
-    def instances(self, study_uid: str) -> int:
+    def count_instances(self, study_uid: str) -> int:
         """Return how many instances of a study the intake has recorded."""
         return self._known(study_uid)
 

@@ -1,6 +1,6 @@
 """Findings fitted from example cases, in the ledger's database.
 
-A finding fitted from one example reveals that example (its mean is the example). So `forget`
+A finding fitted from one example reveals that example (its mean is the example). So `forget_patient`
 removes every fitting in which a patient's case took part, also from the database files. For the
 log files of a PostgreSQL server see `vector_library`.
 """
@@ -32,7 +32,9 @@ class SqlFittings:
             ConfigurationError: if one of the patients was forgotten in the meantime.
         """
         with self._database.writing() as connection:
-            lock_until_commit(connection, FITTINGS)  # a concurrent `forget` runs before or after
+            lock_until_commit(
+                connection, FITTINGS
+            )  # a concurrent `forget_patient` runs before or after
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
                     f"finding {fitted.finding}: an example is a case of a forgotten patient."

@@ -94,7 +94,7 @@ class SqlLedger:
 
     # -- intake
 
-    def record(self, receipt: Receipt, source: Source) -> StudyRevision:
+    def record_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
         """Record an instance: it opens a study, joins it, or opens its next revision.
 
         Raises:
@@ -120,7 +120,7 @@ class SqlLedger:
                     arrival.refused = error
 
     @retry_on_conflict
-    def report(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+    def report_incident(self, kind: str, detail: str, source: Source, path: str = "") -> None:
         """Add an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
         origin = {"calling_ae": source.calling_ae[:16], "address": source.address}
@@ -128,7 +128,7 @@ class SqlLedger:
             connection.execute(insert(incidents).values(values | origin))
 
     @retry_on_conflict
-    def report_again(
+    def report_repeated(
         self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
         """Count a repeated incident on one row a day."""
@@ -136,24 +136,24 @@ class SqlLedger:
         with self._database.writing() as connection:
             count_incident(connection, kind, detail, source, times, at, path)
 
-    def known_paths(self) -> set[str]:
+    def list_known_paths(self) -> set[str]:
         """Return the spool paths of all instances."""
         with self._database.reading() as connection:
             return set(connection.scalars(select(instances.c.path)))
 
-    def knows(self, study_uid: str) -> bool:
+    def has_study(self, study_uid: str) -> bool:
         """Return whether any instance of a study was ever received."""
         known = select(exists().where(studies.c.study_uid == study_uid))
         with self._database.reading() as connection:
             return bool(connection.scalar(known))
 
-    def waiting_studies(self) -> int:
+    def count_waiting_studies(self) -> int:
         """Return how many revisions are arriving or waiting for a worker."""
         waiting = studies.c.state.in_((State.RECEIVING, State.READY))
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(waiting)) or 0
 
-    def census(self) -> Census:
+    def get_census(self) -> Census:
         """Return the counts of studies and deliveries by state, and the oldest waiting time."""
         by_state = [
             select(table.c.state, func.count()).group_by(table.c.state)
@@ -170,12 +170,12 @@ class SqlLedger:
 
     # -- studies
 
-    def study(self, study_uid: str, revision: int) -> StudyRevision | None:
+    def get_study(self, study_uid: str, revision: int) -> StudyRevision | None:
         """Return one revision of a study, None if it does not exist."""
         with self._database.reading() as connection:
             return find_study(connection, study_uid, revision)
 
-    def studies(self, *states: State) -> Sequence[StudyRevision]:
+    def list_studies(self, *states: State) -> Sequence[StudyRevision]:
         """Return the revisions in these states (default: all), oldest first."""
         query = select(studies).order_by(studies.c.first_instance_at, studies.c.revision)
         if states:
@@ -183,7 +183,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [to_revision(row) for row in connection.execute(query)]
 
-    def paths(self, study_uid: str, revision: int) -> Sequence[str]:
+    def list_paths(self, study_uid: str, revision: int) -> Sequence[str]:
         """Return the spool paths of every instance of a revision, sorted."""
         query = select(instances.c.path).where(
             instances.c.study_uid == study_uid, instances.c.revision <= revision
@@ -191,7 +191,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return sorted(connection.scalars(query))
 
-    def stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
+    def list_stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
         """Return the image counts by series and slice, where the images announce a total."""
         announced = func.max(instances.c.cardiac_images)
         query = (
@@ -203,20 +203,20 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [StackCount(images, expected) for images, expected in connection.execute(query)]
 
-    def removed_instances(self, study_uid: str) -> int:
+    def count_removed_instances(self, study_uid: str) -> int:
         """Return how many instances a study had before retention removed them; 0 if none."""
         most = select(func.max(studies.c.instances)).where(studies.c.pruned_at > 0)
         with self._database.reading() as connection:
             return connection.scalar(most.where(studies.c.study_uid == study_uid)) or 0
 
-    def sources(self, study_uid: str, revision: int) -> set[str]:
+    def list_sources(self, study_uid: str, revision: int) -> set[str]:
         """Return the calling AE titles that sent instances of a revision."""
         query = select(instances.c.calling_ae).distinct()
         mine = (instances.c.study_uid == study_uid, instances.c.revision <= revision)
         with self._database.reading() as connection:
             return set(connection.scalars(query.where(*mine)))
 
-    def arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
+    def count_arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
         """Return the counts of a revision's new instances by sender and SOP class."""
         key = (instances.c.calling_ae, instances.c.address, instances.c.sop_class_uid)
         mine = (instances.c.study_uid == study_uid, instances.c.revision == revision)
@@ -268,7 +268,7 @@ class SqlLedger:
             return True
 
     @retry_on_conflict
-    def cut_off(self, study: StudyRevision, reason: str) -> bool:
+    def complete_at_limit(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete although instances still arrive."""
         with self._database.writing() as connection:
             now = find_study(connection, study.study_uid, study.revision)
@@ -307,7 +307,7 @@ class SqlLedger:
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*mine)).rowcount == 1
 
-    def expired(self) -> Sequence[StudyRevision]:
+    def list_expired(self) -> Sequence[StudyRevision]:
         """Return the ASSESSING revisions with an expired lease."""
         query = select(studies).where(
             studies.c.state == State.ASSESSING,
@@ -349,20 +349,20 @@ class SqlLedger:
             end_study(connection, now.study_uid, now.revision, at)
             return due
 
-    def summary(self, study_uid: str, revision: int) -> str | None:
+    def get_summary(self, study_uid: str, revision: int) -> str | None:
         """Return the summary that `finish` stored: the assessment as JSON."""
         query = select(studies.c.summary).where(*is_revision(study_uid, revision))
         with self._database.reading() as connection:
             return connection.scalar(query)
 
-    def products(self, study_uid: str, revision: int) -> Sequence[Product]:
+    def list_products(self, study_uid: str, revision: int) -> Sequence[Product]:
         """Return the products of a study up to and including a revision, latest last."""
         with self._database.reading() as connection:
             return find_products(connection, study_uid, revision)
 
     # -- what is due
 
-    def unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
+    def list_unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
         """Return READY revisions without a queued task, or with one that the broker lost."""
         at = self._clock.now()
         query = select(studies).where(
@@ -373,7 +373,7 @@ class SqlLedger:
         with self._database.reading() as connection:
             return [to_revision(row) for row in connection.execute(query)]
 
-    def unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
+    def list_unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
         """Return due deliveries without a queued task, or with one that the broker lost."""
         at = self._clock.now()
         query = select(deliveries.c.id).where(
@@ -384,7 +384,7 @@ class SqlLedger:
             return connection.scalars(query).all()
 
     @retry_on_conflict
-    def queued_study(self, study_uid: str, revision: int) -> None:
+    def mark_study_queued(self, study_uid: str, revision: int) -> None:
         """Record that the broker accepted the study's task."""
         with self._database.writing() as connection:
             connection.execute(
@@ -392,7 +392,7 @@ class SqlLedger:
             )
 
     @retry_on_conflict
-    def queued_delivery(self, delivery_id: int) -> None:
+    def mark_delivery_queued(self, delivery_id: int) -> None:
         """Record that the broker accepted the delivery's task."""
         with self._database.writing() as connection:
             connection.execute(update_delivery(delivery_id).values(queued_at=self._clock.now()))
@@ -419,25 +419,25 @@ class SqlLedger:
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*under_way)).rowcount == 1
 
-    def delivery(self, delivery_id: int) -> Delivery | None:
+    def get_delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery, None if it does not exist."""
         with self._database.reading() as connection:
             found = find_deliveries(connection, deliveries.c.id == delivery_id)
             return next(iter(found), None)
 
     @retry_on_conflict
-    def chosen(self, delivery_id: int, sop_instance_uid: str) -> None:
+    def record_choice(self, delivery_id: int, sop_instance_uid: str) -> None:
         """Record which alternative a delivery sends; it never sends another one."""
         values = {"sop_instance_uid": sop_instance_uid}
         with self._database.writing() as connection:
             connection.execute(update_delivery(delivery_id).values(values))
 
-    def delivered(self, delivery_id: int, answer: str) -> None:
+    def record_delivered(self, delivery_id: int, answer: str) -> None:
         """Record a destination's acknowledgement; the last one ends the study."""
         self._end(delivery_id, DeliveryState.DELIVERED, answer)
 
     @retry_on_conflict
-    def not_delivered(
+    def record_failure(
         self,
         delivery_id: int,
         answer: str,
@@ -464,12 +464,12 @@ class SqlLedger:
         with self._database.writing() as connection:
             connection.execute(again.values(state=DeliveryState.PENDING, **values))
 
-    def outages(self) -> Sequence[Outage]:
+    def list_outages(self) -> Sequence[Outage]:
         """Return the destinations that do not answer, ordered by name."""
         with self._database.reading() as connection:
             return find_outages(connection)
 
-    def deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
+    def list_deliveries(self, study_uid: str, revision: int) -> Sequence[Delivery]:
         """Return the deliveries of a revision."""
         where = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
         with self._database.reading() as connection:

@@ -64,7 +64,7 @@ class ExactLibrary:
         if old_row is not None:
             self._vectors.erase(old_row)
 
-    def nearest(
+    def find_nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, nearest first; equally near ones in order of addition."""
@@ -79,7 +79,7 @@ class ExactLibrary:
                 found = self._find_cases(connection, matching, count, where)
             return [Neighbour(case, float(cosines[row])) for row, case in found]
 
-    def case(self, study_uid: str) -> Case | None:
+    def get_case(self, study_uid: str) -> Case | None:
         """Return a case, None if it is not in this bundle's library."""
         with self._database.reading() as connection:
             content = connection.scalar(
@@ -87,12 +87,12 @@ class ExactLibrary:
             )
             return None if content is None else CASE.validate_json(content)
 
-    def size(self) -> int:
+    def count_cases(self) -> int:
         """Return the number of cases."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(self._ours)) or 0
 
-    def embedding(self, study_uid: str) -> Embedding | None:
+    def get_embedding(self, study_uid: str) -> Embedding | None:
         """Return the embedding (D,) of a case in 16-bit precision, None if unknown."""
         with self._database.reading() as connection:
             row = connection.scalar(
@@ -100,34 +100,34 @@ class ExactLibrary:
             )
             return None if row is None else self._vectors.first(row + 1)[row].astype(np.float32)
 
-    def study_uids(self) -> Iterator[str]:
+    def list_study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
         with self._database.reading() as connection:
             yield from connection.scalars(
                 select(cases.c.study_uid).where(self._ours).order_by(cases.c.row)
             )
 
-    def elsewhere(self) -> Iterator[str]:
+    def list_study_uids_of_other_bundles(self) -> Iterator[str]:
         """Yield the Study UIDs of cases that other bundles have and this one lacks."""
         ours = select(cases.c.study_uid).where(self._ours)
         query = select(cases.c.study_uid).distinct().where(cases.c.study_uid.not_in(ours))
         with self._database.reading() as connection:
             yield from connection.scalars(query.order_by(cases.c.study_uid))
 
-    def case_elsewhere(self, study_uid: str) -> Case | None:
+    def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
         """Return a case from another bundle, None if no other bundle has it."""
         query = select(cases.c.content).where(cases.c.study_uid == study_uid, ~self._ours)
         with self._database.reading() as connection:
             content = connection.scalar(query.limit(1))
             return None if content is None else CASE.validate_json(content)
 
-    def typical(self) -> Sequence[float]:
+    def list_typical_cosines(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
             rows = self._row_count(connection)
             return self._typical.of(rows, partial(self._read_rows, connection))
 
-    def forget(self, patient: str) -> int:
+    def forget_patient(self, patient: str) -> int:
         """Remove a patient's cases from all bundles. Returns how many."""
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
@@ -147,7 +147,7 @@ class ExactLibrary:
         self._erase_unreferenced(connection)
         return len(found)
 
-    def older(self, date: str) -> int:
+    def count_older(self, date: str) -> int:
         """Return how many cases of all bundles are dated before `date` (VR DA)."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(is_dated_before(cases, date))) or 0

@@ -55,9 +55,9 @@ class ObjectSpool:
         self._probing = threading.Lock()
         self._is_probed = False
 
-    def aside(self) -> LocalStagedFile:
+    def open_staging_file(self) -> LocalStagedFile:
         """Open a new staging file."""
-        return self._incoming.aside()
+        return self._incoming.open_staging_file()
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Store an instance durably; storing the same bytes again changes nothing."""
@@ -109,13 +109,13 @@ class ObjectSpool:
         """Remove a file that is stored under a wrong name."""
         self._bucket.remove(ROOT + path)
 
-    def paths(self) -> Iterator[str]:
+    def list_paths(self) -> Iterator[str]:
         """Yield the path of every stored instance, without conflicting copies."""
         for key in self._bucket.list_keys(ROOT):
             if key.endswith(INSTANCE_SUFFIX):
                 yield key.removeprefix(ROOT)
 
-    def free_bytes(self) -> int:
+    def measure_free_bytes(self) -> int:
         """Return the free bytes of the staging disk; raise SpoolUnavailable.
 
         An object store does not report its free space. If its last request had no response, a
@@ -125,11 +125,11 @@ class ObjectSpool:
             self._bucket.check_reachable()
         return free_bytes_of(self._incoming.folder)
 
-    def free_where_kept(self) -> int | None:
+    def measure_free_bytes_where_kept(self) -> int | None:
         """Return None: an object store does not report its free space."""
         return None
 
-    def lying(self, study_uid: str) -> Sequence[StoredFile]:
+    def list_files(self, study_uid: str) -> Sequence[StoredFile]:
         """Return every file of a study, conflicting copies included."""
         found = self._bucket.list_objects(f"{ROOT}{study_uid}/")
         return [replace(stored, path=stored.path.removeprefix(ROOT)) for stored in found]
@@ -139,7 +139,7 @@ class ObjectSpool:
         for path in paths:
             self._bucket.remove(ROOT + path)
 
-    def quarantined(self) -> Sequence[StoredFile]:
+    def list_quarantined(self) -> Sequence[StoredFile]:
         """Return every quarantined file."""
         return list(self._bucket.list_objects(QUARANTINE))
 
@@ -156,9 +156,9 @@ class ObjectSpool:
         except (OutOfResources, OSError) as error:  # a lifecycle rule of the bucket can do the same
             log.warning("unfinished uploads could not be aborted", why=str(error))
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Write, read and remove a probe object; raise ConfigurationError or SpoolUnavailable."""
-        self._bucket.try_out()
+        self._bucket.probe()
 
     def _probe_once(self) -> None:
         """Probe the object store before the first write."""
@@ -166,7 +166,7 @@ class ObjectSpool:
             if self._is_probed:
                 return
             try:
-                self._bucket.try_out()
+                self._bucket.probe()
             except ConfigurationError as error:  # senders keep their instances
                 raise SpoolUnavailable(str(error)) from error
             self._is_probed = True
@@ -186,7 +186,7 @@ class ObjectSpool:
     @contextmanager
     def _download(self, path: str) -> Iterator[LocalStagedFile]:
         """Yield a copy of a stored file on the local disk, removed afterwards."""
-        with self.aside() as aside:
+        with self.open_staging_file() as aside:
             self._bucket.read(ROOT + path, aside.write)
             aside.close()
             yield aside

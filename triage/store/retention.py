@@ -44,18 +44,18 @@ class SqlRetention:
         self._database = database
         self._clock = clock
 
-    def with_images(self) -> Sequence[EndedStudy]:
+    def list_with_images(self) -> Sequence[EndedStudy]:
         """Return the ended studies that still have images, oldest first."""
         here = exists().where(instances.c.study_uid == studies.c.study_uid)
         return self._find_ended(_select_ended().where(here))
 
-    def with_products(self) -> Sequence[EndedStudy]:
+    def list_with_products(self) -> Sequence[EndedStudy]:
         """Return the ended studies that still have reports, oldest first."""
         reported = select(products.c.study_uid).where(func.length(products.c.content) > 0)
         return self._find_ended(_select_ended().where(studies.c.study_uid.in_(reported)))
 
     @retry_on_conflict
-    def mark(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
+    def mark_for_removal(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
         """Mark these studies for image removal. Returns the UIDs marked.
 
         Skips studies that changed since they were selected.
@@ -69,7 +69,7 @@ class SqlRetention:
         self._database.settle()  # the mark is durable before the first file is removed
         return marked
 
-    def marked(self) -> Sequence[str]:
+    def list_marked(self) -> Sequence[str]:
         """Return the marked studies that still have images to remove."""
         query = select(studies.c.study_uid).where(studies.c.pruning).distinct()
         with self._database.reading() as connection:
@@ -105,7 +105,7 @@ class SqlRetention:
             _add_history(connection, study_uid, REMOVED, at)
             return len(batch), False
 
-    def product_bytes(self, study_uid: str) -> int:
+    def count_product_bytes(self, study_uid: str) -> int:
         """Return the total size of a study's reports in bytes."""
         query = select(func.sum(func.length(products.c.content)))
         with self._database.reading() as connection:

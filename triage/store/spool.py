@@ -51,9 +51,9 @@ class FileSpool:
         self._quarantine.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         self._sync_folder = BatchedCall(_fsync_folders)
 
-    def aside(self) -> "LocalStagedFile":
+    def open_staging_file(self) -> "LocalStagedFile":
         """Open a new staging file."""
-        return self._incoming.aside()
+        return self._incoming.open_staging_file()
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
         """Store an instance durably; storing the same bytes again changes nothing."""
@@ -111,20 +111,20 @@ class FileSpool:
         """Remove a file that is stored under a wrong name."""
         (self._root / path).unlink()
 
-    def paths(self) -> Iterator[str]:
+    def list_paths(self) -> Iterator[str]:
         """Yield the path of every stored instance, without conflicting copies."""
         for path in self._root.glob(f"*/*{INSTANCE_SUFFIX}"):
             yield str(path.relative_to(self._root))
 
-    def free_bytes(self) -> int:
+    def measure_free_bytes(self) -> int:
         """Return the free bytes of the spool's file system."""
         return min(map(free_bytes_of, self._disks))
 
-    def free_where_kept(self) -> int | None:
+    def measure_free_bytes_where_kept(self) -> int | None:
         """Return the free bytes of the file system with the stored files."""
         return free_bytes_of(self._root)
 
-    def lying(self, study_uid: str) -> Sequence[StoredFile]:
+    def list_files(self, study_uid: str) -> Sequence[StoredFile]:
         """Return every file of a study, conflicting copies included."""
         return _list_files(self._root / study_uid, self._root)
 
@@ -135,7 +135,7 @@ class FileSpool:
             with suppress(OSError):  # not empty, or removed already
                 folder.rmdir()
 
-    def quarantined(self) -> Sequence[StoredFile]:
+    def list_quarantined(self) -> Sequence[StoredFile]:
         """Return every quarantined file."""
         return _list_files(self._quarantine, self._quarantine.parent)
 
@@ -147,7 +147,7 @@ class FileSpool:
         """Remove staging files older than an hour, left by a crash and never acknowledged."""
         self._incoming.sweep()
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Write, read and remove a probe file; raise SpoolFull or ConfigurationError.
 
         Some network file systems lack hard links that never overwrite.
@@ -181,14 +181,14 @@ class StagingFolder:
         for folder in (root, self.folder):
             folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
 
-    def aside(self) -> "LocalStagedFile":
+    def open_staging_file(self) -> "LocalStagedFile":
         """Open a new staging file."""
         with translate_disk_full():
             return LocalStagedFile(self.folder / uuid4().hex)
 
     def stage(self, content: bytes) -> "LocalStagedFile":
         """Write bytes to a new staging file. Returns it closed."""
-        aside = self.aside()
+        aside = self.open_staging_file()
         try:
             aside.write(content)
             aside.close()

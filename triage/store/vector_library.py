@@ -14,7 +14,7 @@ of 200,000 cases, where 4 % matched the filter), hence the first rule. An index 
 incomplete is discarded and the search repeated exactly: if it has too few cases, or more equally
 near cases than requested. `tests/benchmarks/test_library.py` prints times and recall.
 
-Removal. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So `forget`
+Removal. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So `forget_patient`
 rewrites the whole table without the row, in the transaction that deletes it; the old files,
 including those of the index, are emptied when it is committed. (VACUUM FULL would keep the row as
 long as any other transaction may see it.) Searching and adding wait for this. The index is then
@@ -126,12 +126,12 @@ class PgVectorLibrary:
             index_elements=["study_uid"], set_={column.name: column for column in added.excluded}
         )
         with self._database.writing() as connection:
-            # Locked before the check: `forget` locks the whole table, so it runs before or after.
+            # Locked before the check: `forget_patient` locks the whole table, so it runs before or after.
             connection.exec_driver_sql(f"LOCK TABLE {self._cases.name} IN ROW EXCLUSIVE MODE")
             if not is_forgotten(connection, [case.patient]):
                 connection.execute(added)
 
-    def nearest(
+    def find_nearest(
         self, embedding: Embedding, count: int, where: Filter = EVERY
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, nearest first; equally near ones in order of addition."""
@@ -152,19 +152,19 @@ class PgVectorLibrary:
             for place in foremost
         ]
 
-    def case(self, study_uid: str) -> Case | None:
+    def get_case(self, study_uid: str) -> Case | None:
         """Return a case, None if it is not in this bundle's library."""
         query = select(self._cases.c.content).where(self._cases.c.study_uid == study_uid)
         with self._database.reading() as connection:
             content = connection.scalar(query)
         return None if content is None else CASE.validate_json(content)
 
-    def size(self) -> int:
+    def count_cases(self) -> int:
         """Return the number of cases."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).select_from(self._cases)) or 0
 
-    def embedding(self, study_uid: str) -> Embedding | None:
+    def get_embedding(self, study_uid: str) -> Embedding | None:
         """Return the embedding (D,) of a case in 16-bit precision, None if unknown."""
         query = select(_serialise(self._cases.c.embedding)).where(
             self._cases.c.study_uid == study_uid
@@ -173,14 +173,14 @@ class PgVectorLibrary:
             vector = connection.scalar(query)
         return None if vector is None else _to_halves(vector).astype(np.float32)
 
-    def study_uids(self) -> Iterator[str]:
+    def list_study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
         query = select(self._cases.c.study_uid).order_by(self._cases.c.row)
         with self._database.reading() as connection:
             uids = connection.scalars(query).all()
-        yield from uids  # without an open transaction, which would block `forget`
+        yield from uids  # without an open transaction, which would block `forget_patient`
 
-    def elsewhere(self) -> Iterator[str]:
+    def list_study_uids_of_other_bundles(self) -> Iterator[str]:
         """Yield the Study UIDs of cases that other bundles have and this one lacks."""
         ours = select(self._cases.c.study_uid)
         with self._database.reading() as connection:
@@ -192,7 +192,7 @@ class PgVectorLibrary:
             uids = connection.scalars(query.order_by(every.c.study_uid)).all()
         yield from uids
 
-    def case_elsewhere(self, study_uid: str) -> Case | None:
+    def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
         """Return a case from another bundle, None if no other bundle has it."""
         with self._database.reading() as connection:
             for other in self._other_tables(connection):
@@ -201,14 +201,14 @@ class PgVectorLibrary:
                     return CASE.validate_json(content)
         return None
 
-    def typical(self) -> Sequence[float]:
+    def list_typical_cosines(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
             return self._typical.of(
                 self._row_count(connection), partial(self._read_rows, connection)
             )
 
-    def forget(self, patient: str) -> int:
+    def forget_patient(self, patient: str) -> int:
         """Remove a patient's cases from all bundles. Returns how many."""
         with self._database.writing() as connection:
             remember_forgotten(connection, patient)
@@ -216,7 +216,7 @@ class PgVectorLibrary:
         self._create_indexes(removed)
         return sum(removed.values())
 
-    def older(self, date: str) -> int:
+    def count_older(self, date: str) -> int:
         """Return how many cases of all bundles are dated before `date` (VR DA)."""
         with self._database.reading() as connection:
             tables = map(_removal_columns, _table_names(connection))

@@ -82,7 +82,7 @@ class Page:
             said=said,
             user=request.user,
             none_similar=why_none_similar(found or ()),
-            size=self.looks.past.library.size(),
+            size=self.looks.past.library.count_cases(),
             trained=self.trained,
             names={each.id: each.name for each in self.findings},
             like=lambda uid: f"/?{urlencode({'like': uid} | _kept(said))}#found",

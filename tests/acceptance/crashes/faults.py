@@ -85,9 +85,9 @@ def _doubled(around: Surroundings, _pid: int, study: str) -> None:
     wait_until(socket.exists, what="Redis")
     with closing(CeleryQueue(f"unix://{socket}")) as queue, closing(around.site.ledger()) as ledger:
         for _ in range(2):
-            queue.assess(study, 1)
-            for delivery in ledger.deliveries(study, 1):
-                queue.deliver(delivery.id)
+            queue.enqueue_assessment(study, 1)
+            for delivery in ledger.list_deliveries(study, 1):
+                queue.enqueue_delivery(delivery.id)
 
 
 FAULTS: Mapping[str, Fault] = {

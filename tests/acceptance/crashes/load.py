@@ -71,7 +71,7 @@ class Sum:
     def of(cls, site: LiveSite, load: StudyLoad, reports: Counter[str]) -> "Sum":
         """Count outside the site; `reports` at the archive by Study UID."""
         with closing(site.ledger()) as ledger:
-            known = [(each.study_uid, each.state) for each in ledger.studies()]
+            known = [(each.study_uid, each.state) for each in ledger.list_studies()]
         uids = {each.study.uid for each in load.sent}
         delivered = {uid for uid, state in known if state is State.DELIVERED}
         return cls(
@@ -86,5 +86,5 @@ class Sum:
 def is_through(site: LiveSite, load: StudyLoad) -> bool:
     """Tell whether everything that was sent has ended."""
     with closing(site.ledger()) as ledger:
-        ended: Collection[State] = [each.state for each in ledger.studies()]
+        ended: Collection[State] = [each.state for each in ledger.list_studies()]
     return len(ended) >= len(load.sent) and all(state in ENDED for state in ended)

@@ -103,7 +103,7 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
 def judge(around: Surroundings, study: SmallStudy, cell: Cell) -> Cell:
     """Count outside the site what became of a study."""
     with closing(around.site.ledger()) as ledger:
-        paths, revisions = set(ledger.paths(study.uid, 9)), len(_revisions(around, study.uid))
+        paths, revisions = set(ledger.list_paths(study.uid, 9)), len(_revisions(around, study.uid))
     spool = around.site.state / "spool"
     kept = sum((spool / path).is_file() for path in paths)
     expected = 0 if cell.moment is Event.DECLINED else 1
@@ -184,7 +184,7 @@ def _state(around: Surroundings, study_uid: str) -> str:
 def _revisions(around: Surroundings, study_uid: str) -> list[State]:
     """Return the states of a study's revisions."""
     with closing(around.site.ledger()) as ledger:
-        return [each.state for each in ledger.studies() if each.study_uid == study_uid]
+        return [each.state for each in ledger.list_studies() if each.study_uid == study_uid]
 
 
 # -- what must go wrong before, for a moment to come

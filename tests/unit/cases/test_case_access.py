@@ -81,7 +81,7 @@ def test_what_cannot_be_kept_is_not_told(
     def down(*_: object) -> None:
         raise LedgerUnavailable("busy")
 
-    monkeypatch.setattr(SqlLedger, "report", down)
+    monkeypatch.setattr(SqlLedger, "report_incident", down)
     for ask in (
         lambda: looks.search(FakeEncoder(), read_search({"words": "a"}), "anna"),
         lambda: looks.case("1.2", "anna"),

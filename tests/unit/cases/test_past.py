@@ -73,7 +73,7 @@ def assessed(assessor: Assessor, study: str = STUDY, **values: str) -> Assessmen
     revision = current(assessor.ledger, study)
     assert assessor.ledger.move(revision, Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(study, revision.revision)
-    summary = assessor.ledger.summary(study, revision.revision)
+    summary = assessor.ledger.get_summary(study, revision.revision)
     assert summary is not None, current(assessor.ledger, study).reason
     return read_summary(summary)
 
@@ -95,7 +95,7 @@ def test_an_assessed_study_is_a_case_without_the_patient_s_number(
     looking: Assessor, past: PastCases
 ) -> None:
     said = assessed(looking, PatientID="4711-HIDDEN")
-    kept = past.library.case(STUDY)
+    kept = past.library.get_case(STUDY)
     assert kept is not None
     assert kept.views == tuple(view.view for view in said.used)
     assert kept.images == tuple(view.images[0] for view in said.used)
@@ -163,7 +163,7 @@ def test_a_study_is_no_case_of_its_own_when_it_comes_again(
     assert isinstance(encoder, Telling)
     past.keep(header, said.used, said.answers, encoder.vector)
     assert past.similar_to(STUDY, header, encoder.vector).cases == ()
-    assert past.library.size() == 1
+    assert past.library.count_cases() == 1
     (own,) = past.similar_to(uid("next"), header, encoder.vector).cases
     assert isinstance(own, SimilarCase)
     assert own.study_uid == STUDY
@@ -177,18 +177,18 @@ def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
     vector = drawn(0)
     past.keep(header, (), (), vector, LinkedReading("No scar.", ("lge",), labelled=True))
     past.keep(header, (), (), vector)
-    case = past.library.case(STUDY)
+    case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed) == ("No scar.", ("lge",))
     assert past.tell(STUDY, LinkedReading("Scar.", (), labelled=True))
     assert not past.tell(STUDY, LinkedReading("Scar.", ()))
     assert not past.tell("1.2.3", LinkedReading("Scar.", ()))
-    case = past.library.case(STUDY)
+    case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed) == ("Scar.", ())
     said = assessed(looking, PatientID="4711")
     assert said.study_uid == STUDY
-    case = past.library.case(STUDY)
+    case = past.library.get_case(STUDY)
     assert case is not None
     assert case.impression == "Scar."
     assert case.views
@@ -200,17 +200,17 @@ def test_a_new_bundle_takes_over_what_a_radiologist_wrote(past: PastCases, tmp_p
     past.keep(header, (), (), drawn(0), LinkedReading("No scar.", ("lge",), labelled=True))
     database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
     new = PastCases(ExactLibrary(database, tmp_path / "cases", "c" * 64, FakeEncoder.size), SECRET)
-    assert list(new.library.elsewhere()) == [STUDY]
+    assert list(new.library.list_study_uids_of_other_bundles()) == [STUDY]
     new.keep(header, (), (), drawn(1))
-    case = new.library.case(STUDY)
+    case = new.library.get_case(STUDY)
     assert case is not None
     assert case.impression == "No scar."
-    assert list(new.library.elsewhere()) == []
+    assert list(new.library.list_study_uids_of_other_bundles()) == []
 
 
 def test_a_library_that_is_down_holds_no_report_up(looking: Assessor, past: PastCases) -> None:
     class Down(FakeLibrary):
-        def typical(self) -> Sequence[float]:
+        def list_typical_cosines(self) -> Sequence[float]:
             raise LedgerUnavailable
 
         def add(self, case: Case, embedding: Embedding) -> None:  # noqa: ARG002
@@ -218,7 +218,7 @@ def test_a_library_that_is_down_holds_no_report_up(looking: Assessor, past: Past
 
     said = assessed(replace(looking, past=replace(past, library=Down())))
     assert said.similar == ()
-    assert looking.ledger.products(said.study_uid, 1)
+    assert looking.ledger.list_products(said.study_uid, 1)
 
 
 def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filters(
@@ -227,7 +227,7 @@ def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filter
     strangers(past, 20)
     for number in range(3):
         past.library.add(Case(f"own.{number}", "them", vendor="ge"), drawn(100 + number))
-    like, asked = past.library.case("own.0"), drawn(100)
+    like, asked = past.library.get_case("own.0"), drawn(100)
     assert like is not None
     found = past.find(asked, CaseQuery(count=5, where=Filter(vendor="siemens")), like)
     assert {each.case.study_uid for each in found if each.own} == {"own.1", "own.2"}
@@ -249,7 +249,7 @@ def test_a_second_source_takes_nothing_away(past: PastCases) -> None:
     past.tell(STUDY, LinkedReading("", ("lge",), labelled=True))
     past.tell(STUDY, LinkedReading("From the archive.", from_archive=True))
     past.keep(header, (), (), drawn(1), LinkedReading("From the archive.", from_archive=True))
-    case = past.library.case(STUDY)
+    case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed, case.labelled) == ("Dilated.", ("lge",), True)
 

@@ -47,7 +47,7 @@ def trained(assessor: Assessor, threshold: float) -> Assessor:
 
 def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
     run(assessor, datasets)
-    summary = assessor.ledger.summary(STUDY, 1)
+    summary = assessor.ledger.get_summary(STUDY, 1)
     assert summary is not None, current(assessor.ledger, STUDY).reason
     return read_summary(summary)
 
@@ -66,7 +66,7 @@ def test_an_assessed_study_has_a_report_for_every_destination_and_sends_them(
 ) -> None:
     run(assessor, cardiac_study())
     assert current(ledger, STUDY).state is State.ASSESSED
-    deliveries = ledger.deliveries(STUDY, 1)
+    deliveries = ledger.list_deliveries(STUDY, 1)
     assert [each.destination for each in deliveries] == ["pacs", "archive"]
     assert queue.tasks["deliver"] == [(each.id,) for each in deliveries]
 
@@ -139,7 +139,7 @@ def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
         assert {key.view for key in each.key_frames} == {"cine_lax", "cine_sa"}
         assert all(key.image in images[key.view] for key in each.key_frames)
         assert all(key.relevance > 0 for key in each.key_frames)
-    document = dcmread(BytesIO(ledger.deliveries(STUDY, 1)[0].product.content))
+    document = dcmread(BytesIO(ledger.list_deliveries(STUDY, 1)[0].product.content))
     drawn = document.EncapsulatedDocument.count(b"/Subtype /Image")
     assert drawn == 2  # of three; phases of the two cines that look the same are stored once
 
@@ -178,7 +178,7 @@ def test_the_same_study_in_another_order_gives_the_same_report(
     other_ledger = SqlLedger.in_folder(tmp_path / "cache", clock)
     other = replace(assessor, ledger=other_ledger, spool=FileSpool(tmp_path / "cache"))
     run(other, cardiac_study()[::-1])
-    reports = [each.deliveries(STUDY, 1)[0].product for each in (ledger, other_ledger)]
+    reports = [each.list_deliveries(STUDY, 1)[0].product for each in (ledger, other_ledger)]
     other_ledger.close()
     assert reports[0] == reports[1]
 
@@ -199,7 +199,7 @@ def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
     assert declined.reason.startswith(reason)
-    assert not ledger.deliveries(STUDY, 1)
+    assert not ledger.list_deliveries(STUDY, 1)
 
 
 def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: Assessor) -> None:
@@ -243,7 +243,7 @@ def test_a_second_patient_anywhere_in_the_study_stops_it(
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
     assert "images of 2 patients: they differ in PatientID" in declined.reason
-    assert not ledger.deliveries(STUDY, 1)
+    assert not ledger.list_deliveries(STUDY, 1)
 
 
 def test_a_late_image_gives_a_report_that_replaces_the_first(
@@ -255,7 +255,7 @@ def test_a_late_image_gives_a_report_that_replaces_the_first(
     Intake(assessor.spool, ledger).accept(part10(late), SOURCE)
     assert ledger.move(current(ledger, STUDY), Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(STUDY, 2)
-    (first, *_), (second, *_) = (ledger.deliveries(STUDY, revision) for revision in (1, 2))
+    (first, *_), (second, *_) = (ledger.list_deliveries(STUDY, revision) for revision in (1, 2))
     assert len(second.offers) == len(first.offers) == 3
     for before, after in zip(first.offers, second.offers, strict=True):
         document = dcmread(BytesIO(after.content))
@@ -269,28 +269,28 @@ def test_a_replay_with_the_same_word_makes_no_other_document(
     assessor: Assessor, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     run(assessor, cardiac_study())
-    before = ledger.products(STUDY, 1)
-    for delivery in ledger.deliveries(STUDY, 1):
-        ledger.not_delivered(delivery.id, "no answer", None)
+    before = ledger.list_products(STUDY, 1)
+    for delivery in ledger.list_deliveries(STUDY, 1):
+        ledger.record_failure(delivery.id, "no answer", None)
     clock.pass_s(60)
     assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "asked for")
     assessor.assess(STUDY, 1)
-    assert ledger.products(STUDY, 1) == before
-    assert len(ledger.deliveries(STUDY, 1)) == 2
+    assert ledger.list_products(STUDY, 1) == before
+    assert len(ledger.list_deliveries(STUDY, 1)) == 2
 
 
 def test_another_model_gives_a_report_that_replaces_the_first(
     assessor: Assessor, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     run(assessor, cardiac_study())
-    for delivery in ledger.deliveries(STUDY, 1):
-        ledger.not_delivered(delivery.id, "no answer", None)
+    for delivery in ledger.list_deliveries(STUDY, 1):
+        ledger.record_failure(delivery.id, "no answer", None)
     clock.pass_s(60)
     assert ledger.move(current(ledger, STUDY), Event.REPLAYED, "another model")
     trained(assessor, 1.0).assess(STUDY, 1)
-    documents = [dcmread(BytesIO(p.content)) for p in ledger.products(STUDY, 1)]
+    documents = [dcmread(BytesIO(p.content)) for p in ledger.list_products(STUDY, 1)]
     assert sorted(d.InstanceNumber for d in documents) == [1, 1, 1, 2, 2, 2]
-    due = [d for d in ledger.deliveries(STUDY, 1) if d.state is DeliveryState.PENDING]
+    due = [d for d in ledger.list_deliveries(STUDY, 1) if d.state is DeliveryState.PENDING]
     assert {dcmread(BytesIO(d.product.content)).InstanceNumber for d in due} == {2}
 
 
@@ -302,13 +302,13 @@ def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger:
     uid_ = str(study[0].StudyInstanceUID)
     assert ledger.move(current(ledger, uid_), Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(uid_, 1)
-    summary = ledger.summary(uid_, 1)
+    summary = ledger.get_summary(uid_, 1)
     assert summary is not None, current(ledger, uid_).reason
     said = read_summary(summary)
     assert not said.missing
     by_view = {each.view: each for each in said.used}
     assert [each.frame for each in by_view["cine_lax"].images] == list(range(1, 13))
-    report = dcmread(BytesIO(ledger.deliveries(uid_, 1)[0].product.content))
+    report = dcmread(BytesIO(ledger.list_deliveries(uid_, 1)[0].product.content))
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
     assert sum(len(each.ReferencedSOPSequence) for each in evidence) == 6
 
@@ -320,14 +320,14 @@ def test_15_a_task_that_comes_twice_finds_its_work_taken(
     before = current(ledger, STUDY)
     assessor.assess(STUDY, 1)
     assert current(ledger, STUDY) == before
-    assert len(ledger.deliveries(STUDY, 1)) == 2
+    assert len(ledger.list_deliveries(STUDY, 1)) == 2
 
 
 def test_a_task_for_a_study_that_nobody_knows_changes_nothing(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     assessor.assess("1.2.3", 1)
-    assert not ledger.studies()
+    assert not ledger.list_studies()
 
 
 def test_2_with_the_broker_down_the_deliveries_wait_in_the_ledger(
@@ -336,7 +336,7 @@ def test_2_with_the_broker_down_the_deliveries_wait_in_the_ledger(
     queue.down = True
     run(assessor, cardiac_study())
     assert current(ledger, STUDY).state is State.ASSESSED
-    assert len(ledger.unsent_deliveries(None)) == 2
+    assert len(ledger.list_unsent_deliveries(None)) == 2
 
 
 def test_a_worker_that_lost_its_lease_changes_nothing(
@@ -350,7 +350,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(
     slow = replace(assessor, model=replace(assessor.model, encoder=Slow()))
     run(slow, cardiac_study())
     assert current(ledger, STUDY).state is State.READY
-    assert not ledger.deliveries(STUDY, 1)
+    assert not ledger.list_deliveries(STUDY, 1)
 
 
 def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
@@ -383,9 +383,9 @@ def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
         for _ in range(assessor.max_attempts + 1):
             study = current(ledger, STUDY)
             assert (study.state, study.reason) == (State.READY, "the store does not answer")
-            assert not ledger.unsent_studies(None)  # it rests
+            assert not ledger.list_unsent_studies(None)  # it rests
             clock.pass_s(AWAY_S)
-            assert ledger.unsent_studies(None)
+            assert ledger.list_unsent_studies(None)
             assessor.assess(STUDY, 1)
     assessor.assess(STUDY, 1)
     assert current(ledger, STUDY).state is State.ASSESSED

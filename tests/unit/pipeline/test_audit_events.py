@@ -144,7 +144,7 @@ def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
     clock.pass_s(15)
     reconciler.tick()
     assert told.events[0].things[1].id == NOT_KNOWN
-    (judged,) = ledger.studies()
+    (judged,) = ledger.list_studies()
     assert (judged.study_uid, judged.state) == (study.study_uid, State.READY)
 
 

@@ -42,7 +42,7 @@ class Disk(FileSpool):
     def __post_init__(self) -> None:
         super().__init__(self.folder)
 
-    def free_bytes(self) -> int:
+    def measure_free_bytes(self) -> int:
         self.asked += 1
         return self.free
 
@@ -76,7 +76,7 @@ class PressuredSite:
     def takes(self, study: str = "study", number: int = 1, **header: object) -> bool:
         """Tell whether an instance is taken, as bytes and as a file."""
         content = part10(image(study, "series", number, **header))
-        aside = self.intake.aside()
+        aside = self.intake.open_staging_file()
         aside.write(content)
         aside.close()
         ways = (
@@ -127,7 +127,7 @@ def test_while_the_spool_is_away_nothing_is_taken_until_it_answers(
 
     assert floored.takes()
     with monkeypatch.context() as patch:
-        patch.setattr(floored.disk, "free_bytes", away)
+        patch.setattr(floored.disk, "measure_free_bytes", away)
         assert floored.later().free_bytes == 10 * FLOOR  # what was known of the disk
         assert not floored.takes()
     floored.later()
@@ -143,11 +143,11 @@ def test_of_an_instance_that_is_refused_nothing_stays(
     floored.has_free(0)
     assert not floored.takes()
     assert not [each for each in (tmp_path / "spool").rglob("*") if each.is_file()]
-    assert isinstance(floored.intake.aside(), DiscardedFile)
+    assert isinstance(floored.intake.open_staging_file(), DiscardedFile)
 
 
 def test_an_instance_whose_first_byte_was_let_in_is_kept(floored: PressuredSite) -> None:
-    aside = floored.intake.aside()
+    aside = floored.intake.open_staging_file()
     aside.write(part10(image()))
     aside.close()
     floored.has_free(0)
@@ -181,7 +181,7 @@ def test_a_study_that_has_begun_ends_though_too_many_wait(
     assert not site.takes("c")
     assert site.takes("a", number=2)
     assert site.takes("a", number=1)  # a duplicate
-    studies = {each.study_uid: each.instances for each in ledger.studies()}
+    studies = {each.study_uid: each.instances for each in ledger.list_studies()}
     assert studies == {uid("a"): 2, uid("b"): 1}
 
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_measured_holds(
         raise LedgerUnavailable("busy")
 
     floored.has_free(0)
-    monkeypatch.setattr(floored.ledger, "waiting_studies", away)
+    monkeypatch.setattr(floored.ledger, "count_waiting_studies", away)
     assert floored.has_free(10 * FLOOR).is_full
 
 

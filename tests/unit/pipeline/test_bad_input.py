@@ -78,7 +78,7 @@ def outcome(assessor: Assessor, ledger: SqlLedger, content: bytes, good: list[Da
         assert study.state is State.DECLINED
         return f"declined: {study.reason}"
     assert study.state is State.ASSESSED, study.reason
-    summary = ledger.summary(study_uid, 1)
+    summary = ledger.get_summary(study_uid, 1)
     assert summary is not None
     said = read_summary(summary)
     assert {each.view for each in said.used} == {"cine_lax", "cine_sa"}
@@ -168,7 +168,7 @@ def test_upstream_files_have_outcomes_too(assessor: Assessor, ledger: SqlLedger)
     for path in sorted(real_data("awkward_upstream").rglob("*.dcm")):
         content = path.read_bytes()
         with suppress(DamagedInstance):
-            if ledger.study(read_identity(content).study_uid, 1) is not None:
+            if ledger.get_study(read_identity(content).study_uid, 1) is not None:
                 continue  # another file of a study that was assessed
         found = outcome(assessor, ledger, content, [])
         assert found.startswith(("declined: no", "refused: ")), path.name

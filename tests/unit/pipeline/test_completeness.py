@@ -120,13 +120,13 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     for each in phases[:-1]:
         intake.accept(part10(each), SOURCE)
     clock.pass_s(4)
-    (study,) = ledger.studies()
+    (study,) = ledger.list_studies()
     assert known_of.known(study, PATIENCE, clock.now()).views is None
     assert look.times == 0
     intake.accept(part10(phases[-1]), SOURCE)
     clock.pass_s(4)
     for _ in range(9):
-        (study,) = ledger.studies()
+        (study,) = ledger.list_studies()
         known = known_of.known(study, PATIENCE, clock.now())
         clock.pass_s(1)
     assert known.stacks == [StackCount(12, 12)]
@@ -178,7 +178,7 @@ def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None
             PATIENCE,
             {EvidenceKind.VIEWS: Asked(ViewCount(1, 0)), EvidenceKind.COUNT: Asked(AWAY)},
         )
-        study = current(ledger, ledger.studies()[0].study_uid)
+        study = current(ledger, ledger.list_studies()[0].study_uid)
         clock.pass_s(3)
         known = known_of.known(study, known_of.patience_with(study), clock.now())
         return evidence(study, clock.now(), PATIENCE, known), known
@@ -208,9 +208,9 @@ def test_a_header_that_says_nothing_usable_of_its_stack_is_taken_all_the_same(
     odd = part10(image(CardiacNumberOfImages=12)).replace(b"IS\x02\x0012", b"IS\x02\x00xx")
     intake.accept(odd, SOURCE)
     intake.accept(part10(image(number=2, ImagePositionPatient=None)), SOURCE)
-    (study,) = ledger.studies()
+    (study,) = ledger.list_studies()
     assert study.instances == 2
-    assert not ledger.stacks(study.study_uid, 1)
+    assert not ledger.list_stacks(study.study_uid, 1)
 
 
 def test_what_is_announced_is_known_where_it_counts(

@@ -31,7 +31,7 @@ def test_5_a_rejected_delivery_is_not_sent_and_keeps_its_answer(
     study, (delivery,) = assessed(ledger)
     deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
     deliverer.deliver(delivery)
-    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    (waiting,) = ledger.list_deliveries(study.study_uid, 1)
     assert (waiting.state, waiting.last_answer) == (
         DeliveryState.PENDING,
         "0xA700 Out of resources",
@@ -51,7 +51,7 @@ def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up
     attempts = []
     for _second in range(60):
         deliverer.deliver(delivery)
-        attempts.append(ledger.deliveries(study.study_uid, 1)[0].attempts)
+        attempts.append(ledger.list_deliveries(study.study_uid, 1)[0].attempts)
         clock.pass_s(1)
     assert [attempts.index(n) for n in (1, 2, 3)] == [0, 5, 15]
     assert current(ledger, study.study_uid).state is State.FAILED
@@ -64,7 +64,7 @@ def test_what_a_destination_says_in_its_own_words_is_kept_and_not_logged(
     ris = FakeDestination("pacs", refusal="AE, application error", told="no patient Marked^Name")
     with capture_logs() as lines:
         Deliverer(ledger, {"pacs": ris}, max_attempts=3).deliver(delivery)
-    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    (waiting,) = ledger.list_deliveries(study.study_uid, 1)
     assert waiting.last_answer == "AE, application error: no patient Marked^Name"
     assert "Marked" not in repr(lines)
 
@@ -73,7 +73,7 @@ def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None
     study, (delivery,) = assessed(ledger)
     pacs = FakeDestination("pacs", refusal="HTTP 422", final=True)
     Deliverer(ledger, {"pacs": pacs}, max_attempts=300).deliver(delivery)
-    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    (given_up,) = ledger.list_deliveries(study.study_uid, 1)
     assert (given_up.state, given_up.last_answer) == (DeliveryState.FAILED, "HTTP 422")
     assert current(ledger, study.study_uid).state is State.FAILED
 
@@ -86,7 +86,7 @@ def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> 
     deliverer.deliver(first)
     deliverer.deliver(second)
     assert up.received == [PRODUCT]
-    states = [each.state for each in ledger.deliveries(study.study_uid, 1)]
+    states = [each.state for each in ledger.list_deliveries(study.study_uid, 1)]
     assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED]
 
 
@@ -95,7 +95,7 @@ def test_a_destination_that_was_taken_out_of_the_configuration_is_named(
 ) -> None:
     study, (delivery,) = assessed(ledger)
     Deliverer(ledger, {}, max_attempts=1).deliver(delivery)
-    (given_up,) = ledger.deliveries(study.study_uid, 1)
+    (given_up,) = ledger.list_deliveries(study.study_uid, 1)
     assert given_up.last_answer == "destination pacs is not configured"
 
 
@@ -105,9 +105,9 @@ def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is
     study, (delivery,) = assessed(ledger)
     held = ledger.claim_delivery(delivery, 60)
     Deliverer(ledger, {}, max_attempts=1).broke(delivery, LedgerUnavailable("away"))
-    assert ledger.delivery(delivery) == held
+    assert ledger.get_delivery(delivery) == held
     assert ledger.claim_delivery(delivery, 60) is None
-    ledger.delivered(delivery, "0x0000 Success")
+    ledger.record_delivered(delivery, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
@@ -116,11 +116,11 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     deliverer = Deliverer(ledger, {}, max_attempts=3)
     assert ledger.claim_delivery(delivery, 60)
     deliverer.broke(delivery, RuntimeError("a defect"))
-    (waiting,) = ledger.deliveries(study.study_uid, 1)
+    (waiting,) = ledger.list_deliveries(study.study_uid, 1)
     assert waiting.state is DeliveryState.PENDING
     assert waiting.last_answer == "the delivery broke with RuntimeError: a defect"
     clock.pass_s(5)
-    assert ledger.unsent_deliveries(None) == [delivery]
+    assert ledger.list_unsent_deliveries(None) == [delivery]
 
 
 def test_exactly_one_of_several_forms_of_a_report_arrives(
@@ -144,13 +144,13 @@ def test_exactly_one_of_several_forms_of_a_report_arrives(
         Deliverer(ledger, destinations, max_attempts=3).deliver(delivery)
     received = {name: each.received for name, each in destinations.items()}
     assert received == {"new": [PRODUCT], "old": [older], "none": []}
-    took = {each.destination: each.product for each in ledger.deliveries(study.study_uid, 1)}
+    took = {each.destination: each.product for each in ledger.list_deliveries(study.study_uid, 1)}
     assert took["old"] == older
     # Whoever changes its mind while an answer is on its way gets no second one.
     clock.pass_s(5)
     destinations["none"].classes = [older.sop_class_uid]
     destinations["none"].refusal_after_choice = "no answer came"
-    last = ledger.deliveries(study.study_uid, 1)[-1]
+    last = ledger.list_deliveries(study.study_uid, 1)[-1]
     deliverer = Deliverer(ledger, destinations, max_attempts=9)
     deliverer.deliver(last.id)
     destinations["none"].classes, destinations["none"].refusal_after_choice = (), ""
@@ -173,21 +173,21 @@ def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
 
     def work(seconds: int) -> None:
         for _ in range(seconds):
-            for delivery in ledger.unsent_deliveries(0):
+            for delivery in ledger.list_unsent_deliveries(0):
                 deliverer.deliver(delivery)
             clock.pass_s(1)
 
     began = clock.now()
     work(200)
-    (outage,) = ledger.outages()
+    (outage,) = ledger.list_outages()
     assert (outage.destination, outage.since, outage.last_answer) == ("silent", began, "no answer")
     assert (outage.waiting, outage.again_at) == (3, began + 155 + 160)
-    attempts = [each.attempts for id_ in deliveries if (each := ledger.delivery(id_))]
+    attempts = [each.attempts for id_ in deliveries if (each := ledger.get_delivery(id_))]
     assert attempts == [6, 0, 0]  # after 0, 5, 15, 35, 75 and 155 seconds
     silent.refusal = ""
     work(200)
     assert len(silent.received) == 3
-    assert ledger.outages() == []
+    assert ledger.list_outages() == []
 
 
 def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: FakeClock) -> None:
@@ -198,25 +198,25 @@ def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: 
     first = clock.now()
     clock.pass_s(5)
     deliverer.deliver(delivery)
-    assert [each.since for each in ledger.outages()] == [first]
+    assert [each.since for each in ledger.list_outages()] == [first]
     pacs.refusal, pacs.silent = "0xA700 Out of resources", False
     clock.pass_s(10)
     deliverer.deliver(delivery)
-    assert ledger.outages() == []
+    assert ledger.list_outages() == []
     pacs.silent = True
     clock.pass_s(20)
     deliverer.deliver(delivery)
-    assert [each.since for each in ledger.outages()] == [clock.now()]
+    assert [each.since for each in ledger.list_outages()] == [clock.now()]
 
 
 def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     _, (delivery,) = assessed(ledger)
-    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    ledger.record_failure(delivery, "no answer", 5, unreachable=True)
     with ledger._database.writing() as connection:
         connection.execute(update(table).values(unreachable_since=0.0))
-    assert [each.since for each in ledger.outages()] == [clock.now()]
+    assert [each.since for each in ledger.list_outages()] == [clock.now()]
 
 
 def test_4_pauses_are_spread_so_that_not_all_come_at_once(
@@ -228,5 +228,5 @@ def test_4_pauses_are_spread_so_that_not_all_come_at_once(
     deliverer = Deliverer(ledger, down, max_attempts=3, chance=lambda: next(chances))
     deliverer.deliver(first)
     deliverer.deliver(second)
-    pauses = [each.due_at - clock.now() for each in ledger.deliveries(study.study_uid, 1)]
+    pauses = [each.due_at - clock.now() for each in ledger.list_deliveries(study.study_uid, 1)]
     assert pauses == pytest.approx([5, 4.5])

@@ -74,7 +74,7 @@ def test_a_ledger_that_is_away_does_not_keep_anybody_from_being_rejected(
     def away(*_: object) -> None:
         raise LedgerUnavailable("busy")
 
-    monkeypatch.setattr(ledger, "report_again", away)
+    monkeypatch.setattr(ledger, "report_repeated", away)
     repeated = IncidentReporter(ledger)
     repeated.report(KIND, "unknown", SOURCE)
     repeated.tell()

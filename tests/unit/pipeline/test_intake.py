@@ -34,7 +34,7 @@ def test_an_accepted_instance_lies_in_the_spool_and_stands_in_the_ledger(
     content = part10(image())
     receipt = intake.accept(content, SOURCE, uid("study", "series", 1))
     assert spool.read(receipt.path) == content
-    assert ledger.paths(uid("study"), 1) == [receipt.path]
+    assert ledger.list_paths(uid("study"), 1) == [receipt.path]
 
 
 def test_6_a_damaged_instance_is_quarantined_with_its_reason_and_told_to_the_sender(
@@ -46,7 +46,7 @@ def test_6_a_damaged_instance_is_quarantined_with_its_reason_and_told_to_the_sen
     (incident,) = ledger.incidents()
     assert incident.kind == "refused instance"
     assert (tmp_path / incident.path).read_bytes() == content
-    assert not ledger.studies()
+    assert not ledger.list_studies()
 
 
 def test_the_rest_of_a_study_goes_on_after_damage(intake: Intake, ledger: SqlLedger) -> None:
@@ -54,7 +54,7 @@ def test_the_rest_of_a_study_goes_on_after_damage(intake: Intake, ledger: SqlLed
     with pytest.raises(DamagedInstance):
         intake.accept(part10(image(number=2))[:-100], SOURCE)
     intake.accept(part10(image(number=3)), SOURCE)
-    (study,) = ledger.studies()
+    (study,) = ledger.list_studies()
     assert study.instances == 2
 
 
@@ -70,7 +70,7 @@ def test_14_a_conflicting_copy_is_reported_and_not_assessed(
     other = intake.accept(part10(image(SeriesDescription="other")), SOURCE)
     assert other.outcome is ReceiptOutcome.CONFLICT
     assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
-    assert ledger.paths(uid("study"), 1) == [first.path]
+    assert ledger.list_paths(uid("study"), 1) == [first.path]
 
 
 def test_what_a_sender_tries_again_and_again_is_one_incident_with_a_count(
@@ -99,7 +99,7 @@ def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
     assert again.outcome is ReceiptOutcome.NEW
     assert spool.read(again.path) == corrected
     assert spool.read(first.path) != corrected
-    assert {each.study_uid for each in ledger.studies()} == {uid("study"), "1.2.3"}
+    assert {each.study_uid for each in ledger.list_studies()} == {uid("study"), "1.2.3"}
     assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
 
 
@@ -109,7 +109,7 @@ def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
     content = part10(image())
     receipt = spool.keep(read_identity(content), content)
     assert intake.recover() == 1
-    assert ledger.paths(uid("study"), 1) == [receipt.path]
+    assert ledger.list_paths(uid("study"), 1) == [receipt.path]
     assert intake.recover() == 0
 
 
@@ -123,7 +123,7 @@ def test_a_spooled_file_that_does_not_parse_stops_nobody(
     misnamed = broken.with_name("1.2.4.dcm")
     misnamed.write_bytes(content)
     assert intake.recover() == 2
-    assert ledger.known_paths() == {kept.path}
+    assert ledger.list_known_paths() == {kept.path}
     assert not broken.exists()
     assert not misnamed.exists()
     assert [row.kind for row in ledger.incidents()] == ["damaged file in the spool"]
@@ -142,7 +142,7 @@ def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
 
     monkeypatch.setattr(spool, "examine", broken)
     assert intake.recover() == 1
-    assert ledger.known_paths() == {max(each.path for each in kept)}
+    assert ledger.list_known_paths() == {max(each.path for each in kept)}
     (incident,) = ledger.incidents()
     assert (incident.kind, incident.detail) == (
         "unreadable file in the spool",
@@ -158,7 +158,7 @@ def test_what_the_ledger_was_not_there_to_record_is_recorded_when_it_is_back(
 
     intake = Intake(spool, ledger)
     with monkeypatch.context() as patch, pytest.raises(LedgerUnavailable):
-        patch.setattr(ledger, "record", away)
+        patch.setattr(ledger, "record_instance", away)
         intake.accept(part10(image()), SOURCE)
     assert intake.behind
     assert intake.recover() == 1
@@ -176,13 +176,13 @@ def test_what_fails_while_others_are_recovered_is_not_forgotten(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake = Intake(spool, ledger)
-    known = ledger.known_paths
+    known = ledger.list_known_paths
 
     def meanwhile() -> set[str]:
         intake.behind = True  # as `accept` says it, from the thread of an association
         return known()
 
-    monkeypatch.setattr(ledger, "known_paths", meanwhile)
+    monkeypatch.setattr(ledger, "list_known_paths", meanwhile)
     intake.recover()
     assert intake.behind
 
@@ -197,7 +197,7 @@ def test_a_recovery_that_fails_is_tried_again(
         raise error
 
     intake = Intake(spool, ledger)
-    monkeypatch.setattr(ledger, "known_paths", away)
+    monkeypatch.setattr(ledger, "list_known_paths", away)
     with pytest.raises(type(error)):
         intake.recover()
     assert intake.behind
@@ -209,6 +209,6 @@ def test_12_a_recovery_holds_no_instance_in_memory(
     content = part10(image())
     kept = spool.keep(read_identity(content), content)
     monkeypatch.setattr(spool, "read", None)
-    monkeypatch.setattr(spool, "aside", None)  # nor does it need room for a copy
+    monkeypatch.setattr(spool, "open_staging_file", None)  # nor does it need room for a copy
     assert intake.recover() == 1
-    assert ledger.known_paths() == {kept.path}
+    assert ledger.list_known_paths() == {kept.path}

@@ -66,16 +66,16 @@ def test_1_while_nobody_listened_no_study_was_quiet(
 def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = ledger.studies
+    listed = ledger.list_studies
 
     def growing(*states: State) -> object:
         found = listed(*states)
         clock.pass_s(1)
-        ledger.record(receipt(), SOURCE)  # a duplicate, since it was read
+        ledger.record_instance(receipt(), SOURCE)  # a duplicate, since it was read
         return found
 
     received(ledger)
-    monkeypatch.setattr(ledger, "studies", growing)
+    monkeypatch.setattr(ledger, "list_studies", growing)
     for _ in range(101):
         reconciler.tick()
     (study,) = listed()
@@ -144,7 +144,7 @@ def test_2_after_an_outage_of_the_ledger_workers_have_a_lease_to_say_that_they_w
     reconciler.tick()
     for _ in range(2):  # of a study whose worker falls silent twice it would be the cause
         with monkeypatch.context() as away:
-            away.setattr(ledger, "studies", unavailable)
+            away.setattr(ledger, "list_studies", unavailable)
             clock.pass_s(LEASE_S + 1)
             with pytest.raises(LedgerUnavailable):
                 reconciler.tick()

@@ -61,7 +61,7 @@ def test_images_of_a_delivered_study_go_when_they_are_old_enough(
     assert (gone.study_uid, gone.items, gone.why) == (uid("old"), IMAGES, AGE)
     assert gone.size > 3 * 512
     assert (worker.files("old"), worker.files("new")) == (0, IMAGES)
-    assert worker.ledger.paths(uid("old"), 1) == []
+    assert worker.ledger.list_paths(uid("old"), 1) == []
     assert not (worker.folder / "spool" / uid("old")).exists()
     assert worker.latest("old").state is State.DELIVERED
     assert worker.latest("old").pruned_at == clock.now()
@@ -92,7 +92,7 @@ def test_who_is_to_end_stops_between_studies(
     ends = iter([False, True, True])
     assert len(worker.pruner(WEEK).prune(lambda: next(ends))) == 1
     assert (worker.files("first"), worker.files("second")) in {(0, IMAGES), (IMAGES, 0)}
-    assert worker.retention.marked() == []
+    assert worker.retention.list_marked() == []
 
 
 def test_a_dry_run_removes_nothing(worker: WorkerWithStudies, clock: FakeClock) -> None:
@@ -155,14 +155,14 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
     for study in ("first", "second", "third"):
         worker.end(study, State.DELIVERED)
         clock.pass_s(60)
-    size = sum(each.size for each in worker.spool.lying(uid("first")))
-    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 1000)
+    size = sum(each.size for each in worker.spool.list_files(uid("first")))
+    monkeypatch.setattr(type(worker.spool), "measure_free_bytes_where_kept", lambda _: 1000)
     short = RetentionLimits(free_bytes=1000 + size + 1)
     assert going(worker, short) == []  # nothing that was touched within the hour
     clock.pass_s(SETTLED_S)
     gone = [("images", uid("first"), ROOM), ("images", uid("second"), ROOM)]
     assert going(worker, short) == gone
-    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: 10_000)
+    monkeypatch.setattr(type(worker.spool), "measure_free_bytes_where_kept", lambda _: 10_000)
     assert going(worker, short) == []
 
 
@@ -173,8 +173,8 @@ def test_another_disk_that_is_short_empties_no_spool(
     """The state folder's may be full where images lie on a share, or in an object store."""
     worker.end("study", State.DELIVERED)
     clock.pass_s(2 * SETTLED_S)
-    monkeypatch.setattr(type(worker.spool), "free_bytes", lambda _: 0)
-    monkeypatch.setattr(type(worker.spool), "free_where_kept", lambda _: free)
+    monkeypatch.setattr(type(worker.spool), "measure_free_bytes", lambda _: 0)
+    monkeypatch.setattr(type(worker.spool), "measure_free_bytes_where_kept", lambda _: free)
     assert going(worker, RetentionLimits(free_bytes=5000)) == []
 
 
@@ -184,7 +184,7 @@ def test_copies_that_contradict_an_instance_go_with_their_study(
     worker.end("study", State.DELIVERED)
     other = part10(image("study", number=1, PatientComments="other bytes"))
     assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
-    for each in worker.spool.lying(uid("study")):
+    for each in worker.spool.list_files(uid("study")):
         os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
     clock.pass_s(8 * DAY_S)
     assert worker.pruner(WEEK).prune()[0].items == IMAGES + 1
@@ -199,7 +199,7 @@ def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
     clock.pass_s(8 * DAY_S)
     other = part10(image("study", number=1, PatientComments="other bytes"))
     assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
-    for each in worker.spool.lying(uid("study")):
+    for each in worker.spool.list_files(uid("study")):
         os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
     assert going(worker, limits) == []
     assert worker.files("study") == IMAGES + 1
@@ -214,9 +214,9 @@ def test_reports_go_and_that_they_were_there_stays_known(
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
     assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == [("reports", uid("study"), AGE)]
-    (product,) = worker.ledger.products(uid("study"), 1)
+    (product,) = worker.ledger.list_products(uid("study"), 1)
     assert (product.sop_instance_uid, product.content) == (report("study").sop_instance_uid, b"")
-    assert worker.ledger.summary(uid("study"), 1) is None
+    assert worker.ledger.get_summary(uid("study"), 1) is None
     assert worker.files("study") == IMAGES
     assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == []
 
@@ -243,7 +243,7 @@ def test_a_report_that_is_made_again_is_whole_again(
     assert claimed is not None
     product = report("study")
     (due,) = worker.ledger.finish(claimed, "worker:1", "{}", [product], [(product, "pacs")]) or ()
-    delivery = worker.ledger.delivery(due)
+    delivery = worker.ledger.get_delivery(due)
     assert delivery is not None
     assert delivery.product == product
 
@@ -252,7 +252,7 @@ def test_refused_files_and_records_go_by_age(worker: WorkerWithStudies, clock: F
     for content in (b"old", b"new"):
         with pytest.raises(DamagedInstance):
             worker.intake.accept(content, SOURCE)
-    old, new = sorted(worker.spool.quarantined(), key=lambda each: each.size)[:2]
+    old, new = sorted(worker.spool.list_quarantined(), key=lambda each: each.size)[:2]
     os.utime(worker.folder / old.path, (clock.now(), clock.now()))
     worker.end("ended", State.DELIVERED)
     clock.pass_s(2 * DAY_S)
@@ -262,7 +262,7 @@ def test_refused_files_and_records_go_by_age(worker: WorkerWithStudies, clock: F
     plan = worker.pruner(limits).plan()
     assert [each.what for each in plan] == ["refused files", "history and incidents"]
     assert worker.pruner(limits).prune() == plan
-    assert [each.path for each in worker.spool.quarantined()] == [new.path]
+    assert [each.path for each in worker.spool.list_quarantined()] == [new.path]
     assert not worker.ledger.history(uid("ended"))
     assert worker.ledger.history(uid("arriving"))
     assert not worker.ledger.incidents()
@@ -287,8 +287,8 @@ def test_a_study_that_comes_again_whole_is_its_next_revision(pruned: WorkerWithS
         "late instances after revision 1, "
         "whose 3 instances were removed by the `retention` settings"
     )
-    assert len(pruned.ledger.paths(uid("study"), 2)) == IMAGES
-    assert pruned.ledger.removed_instances(uid("study")) == IMAGES
+    assert len(pruned.ledger.list_paths(uid("study"), 2)) == IMAGES
+    assert pruned.ledger.count_removed_instances(uid("study")) == IMAGES
     assert pruned.files("study") == IMAGES
 
 
@@ -327,13 +327,13 @@ def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies)
     archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
     settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
     shelf = open_intake_target(settings, "pacs")
-    assert shelf.instances(uid("study")) == IMAGES
-    assert shelf.instances(uid("another")) == 0
+    assert shelf.count_instances(uid("study")) == IMAGES
+    assert shelf.count_instances(uid("another")) == 0
 
 
 def test_recovery_looks_for_nothing_that_was_removed(pruned: WorkerWithStudies) -> None:
     assert pruned.intake.recover() == 0
-    assert [each.revision for each in pruned.ledger.studies()] == [1]
+    assert [each.revision for each in pruned.ledger.list_studies()] == [1]
 
 
 def test_storage_commitment_says_that_it_is_gone(
@@ -344,7 +344,7 @@ def test_storage_commitment_says_that_it_is_gone(
     asked = Reference("1.2.840.10008.5.1.4.1.1.4", uid("study", "series", 1))
 
     def answer() -> FailureReason | None:
-        found = requests.kept([asked.sop_instance_uid])
+        found = requests.find_instances([asked.sop_instance_uid])
         return judge(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
 
     assert answer() is None
@@ -385,7 +385,7 @@ def test_an_instance_that_was_there_when_it_came_and_is_not_any_more_is_not_prom
     assert receipt.outcome is ReceiptOutcome.DUPLICATE
     worker.pruner(WEEK).prune()
     with pytest.raises(StudyBeingRemoved):
-        worker.ledger.record(receipt, SOURCE)
+        worker.ledger.record_instance(receipt, SOURCE)
     assert worker.intake.accept(content, SOURCE).outcome is ReceiptOutcome.NEW
     assert (worker.files("study"), worker.latest("study").instances) == (1, 1)
 
@@ -395,9 +395,9 @@ def test_a_study_that_began_anew_after_it_was_chosen_stays(
 ) -> None:
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
-    chosen = worker.retention.with_images()
+    chosen = worker.retention.list_with_images()
     worker.receive("study", 7)
-    assert worker.retention.mark(chosen) == []
+    assert worker.retention.mark_for_removal(chosen) == []
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
     assert worker.files("study") == IMAGES + 1
 
@@ -415,7 +415,7 @@ def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
     monkeypatch.setattr(RetentionRunner, "_reported", lambda *_: iter(chosen[1]))
     assert pruner.prune() == []
     assert worker.files("study") == IMAGES + 1
-    assert all(each.content for each in worker.ledger.products(uid("study"), 1))
+    assert all(each.content for each in worker.ledger.list_products(uid("study"), 1))
 
 
 def test_two_who_remove_the_same_do_it_once(worker: WorkerWithStudies) -> None:

@@ -137,7 +137,7 @@ def test_a_requestor_that_stays_away_is_given_up_and_the_administrator_sees_it(
     (incident,) = ledger.incidents()
     assert (incident.kind, incident.calling_ae) == ("commitment not told", "MR1")
     assert incident.detail == "transaction 1.2.3: 3 attempts failed"
-    assert not committer.requests.due()
+    assert not committer.requests.list_due()
 
 
 def test_a_requestor_without_an_address_is_told_on_its_own_association_or_not_at_all(
@@ -170,6 +170,6 @@ def test_3_what_is_owed_survives_a_restart_and_the_same_request_again_is_one_deb
     asked(committer, [reference(0), reference(1)])
     clock.pass_s(SAME_ASSOCIATION_S)
     again = SqlCommitments(Database(database_url), clock)
-    (owed,) = again.due()
+    (owed,) = again.list_due()
     assert owed.references == (reference(0), reference(1))
     again.close()

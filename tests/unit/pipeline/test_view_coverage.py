@@ -21,7 +21,7 @@ def kept(spool: FileSpool, ledger: SqlLedger, study: Sequence[Dataset]) -> Study
     intake = Intake(spool, ledger)
     for each in study:
         intake.accept(part10(each), SOURCE)
-    (found,) = ledger.studies()
+    (found,) = ledger.list_studies()
     return found
 
 
@@ -36,17 +36,17 @@ def test_1_a_whole_study_fills_all_views_and_its_stacks_but_without_one_phase_it
 ) -> None:
     *most, last = sorted(instances(vendor), key=_phases)
     study = kept(spool, ledger, most)
-    assert not are_full(ledger.stacks(study.study_uid, 1))
+    assert not are_full(ledger.list_stacks(study.study_uid, 1))
     study = kept(spool, ledger, [last])
     assert ViewCoverage(spool, ledger, VIEWS, load_rules())(study) == ViewCount(len(VIEWS), 0)
-    assert are_full(ledger.stacks(study.study_uid, 1))
+    assert are_full(ledger.list_stacks(study.study_uid, 1))
 
 
 def test_stacks_that_do_not_say_how_many_images_they_have_are_never_full(
     spool: FileSpool, ledger: SqlLedger
 ) -> None:
     study = kept(spool, ledger, instances(Vendor.PHILIPS))
-    assert not are_full(ledger.stacks(study.study_uid, 1))
+    assert not are_full(ledger.list_stacks(study.study_uid, 1))
 
 
 def test_1_views_that_are_not_there_are_missing(spool: FileSpool, ledger: SqlLedger) -> None:

@@ -63,7 +63,7 @@ class FolderSite:
         self.look(SETTLE_S * PATIENCE)
 
     def instances(self) -> int:
-        return sum(study.instances for study in self.ledger.studies())
+        return sum(study.instances for study in self.ledger.list_studies())
 
     def names(self) -> set[str]:
         return {str(p.relative_to(self.root)) for p in self.root.rglob("*") if not p.is_dir()}
@@ -86,9 +86,9 @@ def test_a_file_that_has_settled_is_taken_as_it_is(site: FolderSite) -> None:
     site.look(SETTLE_S - 1)
     assert not site.instances()
     site.look(1)
-    (study,) = site.ledger.studies()
-    assert site.ledger.sources(study.study_uid, 1) == {"FOLDER"}
-    (kept,) = site.ledger.paths(study.study_uid, 1)
+    (study,) = site.ledger.list_studies()
+    assert site.ledger.list_sources(study.study_uid, 1) == {"FOLDER"}
+    (kept,) = site.ledger.list_paths(study.study_uid, 1)
     assert (site.state / "spool" / kept).read_bytes() == path.read_bytes()
     assert not site.incidents()
 
@@ -350,12 +350,12 @@ def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_
     pressure = Backpressure(spool, ledger, limits, monotonic=lambda: next(seconds))
     site.intake = Intake(spool, ledger, pressure=pressure)
     site.start()
-    spool.free_bytes = lambda: 9  # type: ignore[method-assign]
+    spool.measure_free_bytes = lambda: 9  # type: ignore[method-assign]
     site.drop("one.dcm")
     site.refuse()
     site.look(SETTLE_S * PATIENCE)
     assert site.names() == {"one.dcm"}
-    spool.free_bytes = lambda: 100  # type: ignore[method-assign]
+    spool.measure_free_bytes = lambda: 100  # type: ignore[method-assign]
     site.look(SETTLE_S)
     assert site.instances() == 1
 
@@ -413,11 +413,11 @@ def test_a_thread_looks_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> 
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
     root.mkdir()
     (root / "1").write_bytes(part10(image()))
-    wait_until(ledger.studies, 10, "the study")
+    wait_until(ledger.list_studies, 10, "the study")
     watching.end()
     assert not watching._thread.is_alive()
     (root / "2").write_bytes(part10(image(number=2)))
-    (study,) = ledger.studies()
+    (study,) = ledger.list_studies()
     assert study.instances == 1
 
 

@@ -195,8 +195,8 @@ def test_neither_log_nor_ledger_nor_file_name_tells_of_another_patient(
     assert found(["Marked", "MARKED-ID"], repr(lines).encode()) == []
     names = "\n".join(str(path) for path in set(tmp_path.rglob("*")) - before)
     assert found(strangers, names.encode()) == []
-    assert found(strangers, (ledger.summary(study, 1) or "").encode()) == []
-    for product in ledger.products(study, 1):
+    assert found(strangers, (ledger.get_summary(study, 1) or "").encode()) == []
+    for product in ledger.list_products(study, 1):
         assert found(strangers, laid_open(product, tmp_path)) == []
 
 
@@ -206,6 +206,6 @@ def test_the_worker_tells_what_its_site_allows(assessor: Assessor, ledger: SqlLe
     assert ledger.move(current(ledger, study), Event.JUDGED_COMPLETE, "quiet")
     settings = vars(assessor) | {"similar_cases": Disclosure.UIDS}
     Neighbourly(**settings).assess(study, 1)
-    for product in ledger.products(study, 1):
+    for product in ledger.list_products(study, 1):
         assert found(STUDY_UIDS, product.content) == STUDY_UIDS
         assert found(numbers(), product.content) == []

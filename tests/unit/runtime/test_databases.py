@@ -82,15 +82,15 @@ def test_everything_of_the_ledger_lies_on_the_server_and_nothing_in_the_state_fo
     on_server: Settings,
 ) -> None:
     services = Services(on_server, "redis://nowhere")
-    services.ledger.record(receipt(), SOURCE)
-    assert services.announcements.of_study("1.2") is None
+    services.ledger.record_instance(receipt(), SOURCE)
+    assert services.announcements.find_by_study("1.2") is None
     committer = services.committer()
     assert committer is not None
     fittings = open_fittings(on_server)
     assert fittings.of_bundle("one") == {}
     fittings._database.close()
     other = open_ledger(on_server, SystemClock())
-    assert other.known_paths() == {"study/1.dcm"}
+    assert other.list_known_paths() == {"study/1.dcm"}
     other.close()
     services.ledger.close()
     assert not list(on_server.state_dir.glob("*.sqlite*"))
@@ -102,7 +102,7 @@ def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> Non
     assert describe_ledger_revision(on_server).startswith("none yet")
     await_ledger(on_server)
     library.add(Case("1.2.3", "patient"), np.eye(4, dtype=np.float32)[0])
-    assert library.forget("patient") == 1
+    assert library.forget_patient("patient") == 1
     library.close()
     fittings = open_fittings(on_server)
     assert fittings.forget("patient") == []

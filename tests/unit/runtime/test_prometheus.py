@@ -63,7 +63,7 @@ def test_since_when_a_destination_is_silent(
     _, (delivery, _) = assessed(ledger, "pacs", "ris")
     scrape.gauges = replace(scrape.gauges, destinations=["pacs", "ris"])
     assert ledger.claim_delivery(delivery, 30)
-    ledger.not_delivered(delivery, "no answer", 5, unreachable=True)
+    ledger.record_failure(delivery, "no answer", 5, unreachable=True)
     clock.pass_s(60)
     values = scrape()
     assert values["triage_destination_silent_seconds", "pacs"] == 60
@@ -82,7 +82,7 @@ def test_what_is_not_known_is_left_out(
     def away() -> None:
         raise LedgerUnavailable("busy")
 
-    monkeypatch.setattr(ledger, "census", away)
+    monkeypatch.setattr(ledger, "get_census", away)
     queue.down = True
     names = {name for name, *_ in scrape()}
     assert names == {

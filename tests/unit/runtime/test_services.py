@@ -74,7 +74,7 @@ def test_without_a_database_cases_are_kept_in_the_state_folder(tmp_path: Path) -
 def test_with_one_they_are_kept_there_and_not_in_the_state_folder(
     shared: PgVectorLibrary, tmp_path: Path
 ) -> None:
-    assert shared.size() == 0
+    assert shared.count_cases() == 0
     assert {path.name for path in tmp_path.iterdir()} == {"secret"}
 
 

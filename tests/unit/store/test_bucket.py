@@ -151,7 +151,7 @@ def test_a_store_that_does_not_compare_checksums_is_found_out(
     bucket: Bucket, store: Simple
 ) -> None:
     with pytest.raises(ConfigurationError, match="supports the header x-amz-checksum-sha256"):
-        bucket.try_out()
+        bucket.probe()
     assert store.objects == {}
 
 
@@ -160,7 +160,7 @@ def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
 ) -> None:
     store.knows_checksums = True
     with pytest.raises(ConfigurationError, match="supports the header If-None-Match"):
-        bucket.try_out()
+        bucket.probe()
     spool = ObjectSpool(bucket, tmp_path)
     with pytest.raises(SpoolUnavailable, match="overwrites existing objects"):
         spool.keep(IDENTITY, CONTENT)
@@ -173,7 +173,7 @@ def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
 def test_a_user_that_may_not_write_is_told(bucket: Bucket, store: Simple) -> None:
     store.refusal = (403, "AccessDenied")
     with pytest.raises(SpoolUnavailable, match=r"s3://bucket/ at http.* refused a probe with 403"):
-        bucket.try_out()
+        bucket.probe()
     with pytest.raises(SpoolUnavailable, match="answers 403 to HeadBucket"):
         bucket.check_reachable()
     assert not bucket.is_away
@@ -193,13 +193,13 @@ def test_8_a_store_that_is_full_is_told_apart(
 def test_nobody_is_there(keys: Path, watch: RequestWatch, tmp_path: Path) -> None:
     bucket = at(find_free_port(), keys, watch)
     spool = ObjectSpool(bucket, tmp_path)
-    assert spool.free_bytes() > 0  # nobody knows yet
+    assert spool.measure_free_bytes() > 0  # nobody knows yet
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.read("1/2.dcm")
     with pytest.raises(SpoolUnavailable, match="does not answer"):
-        spool.free_bytes()
+        spool.measure_free_bytes()
     with pytest.raises(SpoolUnavailable, match="does not answer"):
-        list(spool.paths())
+        list(spool.list_paths())
     spool.sweep()  # does without
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.keep(IDENTITY, CONTENT)
@@ -221,7 +221,7 @@ def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
             spool.read("1/2.dcm")
     assert store.requests == asked
     store.silent.clear()
-    assert spool.free_bytes() > 0
+    assert spool.measure_free_bytes() > 0
     with pytest.raises(FileNotFoundError):
         spool.read("1/2.dcm")
     assert not bucket.is_away

@@ -26,14 +26,14 @@ def test_the_order_is_that_of_the_plain_cosines(library: ExactLibrary) -> None:
         library.add(Case(str(number), "p"), each)
     asked = vector(1000)
     expected = np.argsort(-(vectors.astype(np.float16).astype(float) @ asked.astype(np.float16)))
-    near = library.nearest(asked, 300)
+    near = library.find_nearest(asked, 300)
     assert [each.case.study_uid for each in near] == [str(number) for number in expected]
     assert near[0].similarity == pytest.approx(float(vectors[expected[0]] @ asked), abs=1e-3)
 
 
 def test_what_was_kept_is_there_after_a_restart(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
-    (found,) = opened(tmp_path).nearest(vector(1), 5)
+    (found,) = opened(tmp_path).find_nearest(vector(1), 5)
     assert found.case.study_uid == "1"
     assert found.similarity == pytest.approx(1, abs=2e-3)
 
@@ -43,16 +43,16 @@ def test_vectors_of_two_bundles_never_mix(library: ExactLibrary, tmp_path: Path)
     library.add(Case("1", "p"), vector(1))
     other.add(Case("1", "p"), vector(2))
     other.add(Case("2", "p"), vector(3))
-    assert (library.size(), other.size()) == (1, 2)
-    assert [each.case.study_uid for each in library.nearest(vector(3), 5)] == ["1"]
+    assert (library.count_cases(), other.count_cases()) == (1, 2)
+    assert [each.case.study_uid for each in library.find_nearest(vector(3), 5)] == ["1"]
 
 
 def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: ExactLibrary) -> None:
     with pytest.raises(ValueError, match="a vector of"):
         library.add(Case("1", "p"), np.ones(WIDTH + 1, np.float32))
-    assert library.size() == 0
+    assert library.count_cases() == 0
     library.add(Case("2", "p"), vector(2))
-    assert library.nearest(vector(2), 5)[0].case.study_uid == "2"
+    assert library.find_nearest(vector(2), 5)[0].case.study_uid == "2"
 
 
 def test_a_row_that_a_crash_left_behind_is_taken_by_the_next_case(
@@ -60,9 +60,9 @@ def test_a_row_that_a_crash_left_behind_is_taken_by_the_next_case(
 ) -> None:
     library.add(Case("1", "p"), vector(1))
     library._vectors.write(1, vector(7))  # written, and then the process ended
-    assert [each.case.study_uid for each in library.nearest(vector(7), 5)] == ["1"]
+    assert [each.case.study_uid for each in library.find_nearest(vector(7), 5)] == ["1"]
     library.add(Case("2", "p"), vector(2))
-    near = opened(tmp_path).nearest(vector(2), 5)
+    near = opened(tmp_path).find_nearest(vector(2), 5)
     assert near[0].case.study_uid == "2"
     assert near[0].similarity == pytest.approx(1, abs=2e-3)
 
@@ -73,7 +73,7 @@ def test_a_forgotten_patient_is_in_no_file(library: ExactLibrary, tmp_path: Path
     library.add(Case("6.7.8.9.0", "key-of-others", impression="Other words"), others)
     traces = (b"1.2.3.4.5", b"key-of-theirs", b"hidden", theirs.astype(np.float16).tobytes())
     assert all(trace in written(tmp_path) for trace in traces)
-    assert library.forget("key-of-theirs") == 1
+    assert library.forget_patient("key-of-theirs") == 1
     assert not any(trace in written(tmp_path) for trace in traces)
     assert b"Other words" in written(tmp_path)
     assert others.astype(np.float16).tobytes() in written(tmp_path)
@@ -86,8 +86,8 @@ def test_a_patient_is_forgotten_in_what_other_bundles_have_embedded(tmp_path: Pa
     library = opened(tmp_path)
     library.add(Case("1", "theirs"), vector(1))
     library.add(Case("2", "others"), vector(2))
-    assert library.forget("theirs") == 2
-    assert (narrow.size(), library.size()) == (0, 1)
+    assert library.forget_patient("theirs") == 2
+    assert (narrow.count_cases(), library.count_cases()) == (0, 1)
     assert not (tmp_path / "cases" / f"{OTHER}.f16").read_bytes().strip(b"\0")
 
 
@@ -100,7 +100,7 @@ def test_a_replaced_case_leaves_no_vector_behind(library: ExactLibrary, tmp_path
 def test_what_is_said_of_a_case_again_takes_no_room(library: ExactLibrary, tmp_path: Path) -> None:
     for number in range(9):
         library.add(Case("1", "p", impression=f"text {number}"), vector(1))
-    told = library.case("1")
+    told = library.get_case("1")
     assert told is not None
     assert told.impression == "text 8"
     assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_size == 2 * WIDTH
@@ -113,10 +113,10 @@ def test_what_a_crash_left_is_erased_with_the_next_patient(
     library.add(Case("1", "p"), vector(2))
     library.add(Case("2", "q"), vector(3))
     library._vectors.write(0, vector(1))  # as if the process had died before it was erased
-    library.forget("nobody")
+    library.forget_patient("nobody")
     assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
-    assert library.nearest(vector(2), 1)[0].case.study_uid == "1"
-    assert library.nearest(vector(3), 1)[0].case.study_uid == "2"
+    assert library.find_nearest(vector(2), 1)[0].case.study_uid == "1"
+    assert library.find_nearest(vector(3), 1)[0].case.study_uid == "2"
 
 
 def test_files_are_their_owners_alone(library: ExactLibrary, tmp_path: Path) -> None:

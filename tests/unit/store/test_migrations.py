@@ -102,7 +102,7 @@ def test_no_row_of_an_old_ledger_is_lost_or_changed(old: Path) -> None:
 def test_the_work_in_an_old_ledger_goes_on(old: Path, clock: FakeClock) -> None:
     clock.at = 1_700_001_000.0  # every lease has ended
     ledger = SqlLedger.in_folder(old.parent, clock)
-    states = {each.study_uid: each.state for each in ledger.studies()}
+    states = {each.study_uid: each.state for each in ledger.list_studies()}
     assert states == {
         "2.25.1": State.RECEIVING,
         "2.25.2": State.READY,
@@ -111,21 +111,21 @@ def test_the_work_in_an_old_ledger_goes_on(old: Path, clock: FakeClock) -> None:
         "2.25.5": State.DELIVERED,
         "2.25.6": State.FAILED,
     }
-    assert [each.study_uid for each in ledger.unsent_studies(None)] == ["2.25.2"]
-    assert [each.study_uid for each in ledger.expired()] == ["2.25.3"]
-    (due,) = ledger.unsent_deliveries(None)
+    assert [each.study_uid for each in ledger.list_unsent_studies(None)] == ["2.25.2"]
+    assert [each.study_uid for each in ledger.list_expired()] == ["2.25.3"]
+    (due,) = ledger.list_unsent_deliveries(None)
     taken = ledger.claim_delivery(due, 60)
     assert taken is not None
     assert taken.product.content == b"report \x00 of 2.25.4"
-    ledger.delivered(due, "0x0000 Success")
-    ended = ledger.study("2.25.4", 1)
+    ledger.record_delivered(due, "0x0000 Success")
+    ended = ledger.get_study("2.25.4", 1)
     assert ended is not None
     assert ended.state is State.DELIVERED
-    failed = ledger.study("2.25.6", 1)
+    failed = ledger.get_study("2.25.6", 1)
     assert failed is not None
-    assert ledger.deliveries("2.25.6", 1)[0].state is DeliveryState.FAILED
+    assert ledger.list_deliveries("2.25.6", 1)[0].state is DeliveryState.FAILED
     assert ledger.move(failed, Event.REPLAYED, "asked for")
-    assert ledger.record(receipt(), SOURCE).revision == 1
+    assert ledger.record_instance(receipt(), SOURCE).revision == 1
     ledger.close()
 
 

@@ -28,14 +28,14 @@ def test_what_is_kept_is_read_again(spool: FileSpool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     assert receipt.outcome is ReceiptOutcome.NEW
     assert spool.read(receipt.path) == CONTENT
-    assert list(spool.paths()) == [receipt.path]
+    assert list(spool.list_paths()) == [receipt.path]
 
 
 def test_the_same_bytes_twice_change_nothing(spool: FileSpool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
     assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
-    assert len(list(spool.paths())) == 1
+    assert len(list(spool.list_paths())) == 1
 
 
 def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> None:
@@ -44,7 +44,7 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> N
     assert other.outcome is ReceiptOutcome.CONFLICT
     assert spool.read(first.path) == CONTENT
     assert spool.read(other.path) == OTHER
-    assert list(spool.paths()) == [first.path]
+    assert list(spool.list_paths()) == [first.path]
 
 
 def test_many_at_once_leave_one_whole_file(spool: FileSpool) -> None:
@@ -67,7 +67,7 @@ def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path
     (incoming / "fresh").write_bytes(CONTENT[:100])  # perhaps another receiver writes it now
     spool.sweep()
     assert [path.name for path in incoming.iterdir()] == ["fresh"]
-    assert not list(spool.paths())
+    assert not list(spool.list_paths())
 
 
 def test_a_study_that_goes_while_it_is_listed_is_one_that_is_not_there(
@@ -81,7 +81,7 @@ def test_a_study_that_goes_while_it_is_listed_is_one_that_is_not_there(
         return listed(self)
 
     monkeypatch.setattr(Path, "iterdir", gone)
-    assert list(spool.lying(IDENTITY.study_uid)) == []
+    assert list(spool.list_files(IDENTITY.study_uid)) == []
 
 
 def test_what_gets_its_name_while_others_are_swept_ends_nobody(
@@ -100,7 +100,7 @@ def test_of_two_disks_the_shorter_one_refuses_and_that_of_the_files_is_made_room
     monkeypatch.setattr("triage.store.spool.free_bytes_of", free.__getitem__)
     share.mkdir()
     spool = FileSpool(share, beside=ours)
-    assert (spool.free_bytes(), spool.free_where_kept()) == (100, 200)
+    assert (spool.measure_free_bytes(), spool.measure_free_bytes_where_kept()) == (100, 200)
 
 
 def test_file_and_folder_are_synced_before_the_receipt(

@@ -96,7 +96,7 @@ def test_6_answers_are_those_of_the_embedded_library_in_its_order(
 ) -> None:
     exact, shared, _ = alike
     for asked in vectors(5, 1):
-        assert shared.nearest(asked, count, where) == exact.nearest(asked, count, where)
+        assert shared.find_nearest(asked, count, where) == exact.find_nearest(asked, count, where)
 
 
 @settings(deadline=None, max_examples=60)
@@ -122,7 +122,7 @@ def test_6_so_they_are_whatever_is_asked(
 ) -> None:
     exact, shared, _ = alike
     asked = vector(seed)
-    assert shared.nearest(asked, count, where) == exact.nearest(asked, count, where)
+    assert shared.find_nearest(asked, count, where) == exact.find_nearest(asked, count, where)
 
 
 @pytest.mark.parametrize("where", FILTERS)
@@ -132,8 +132,8 @@ def test_by_index_nearly_all_of_the_nearest_are_found_in_their_order(
     exact, _, by_index = alike
     recall = []
     for asked in vectors(20, 2):
-        expected = [each.case.study_uid for each in exact.nearest(asked, 10, where)]
-        near = by_index.nearest(asked, 10, where)
+        expected = [each.case.study_uid for each in exact.find_nearest(asked, 10, where)]
+        near = by_index.find_nearest(asked, 10, where)
         cosines = [each.similarity for each in near]
         assert cosines == sorted(cosines, reverse=True)
         assert len(near) == len(expected)
@@ -147,12 +147,12 @@ def test_the_index_is_used_where_it_is_wanted_and_there_alone(
 ) -> None:
     _, shared, by_index = alike
     before = scans_of_index(shared, by_index)
-    shared.nearest(vector(3), 5)
+    shared.find_nearest(vector(3), 5)
     for narrow in (Filter(patient="p7"), Filter(finding="lge"), Filter(since="20200101")):
-        by_index.nearest(vector(3), 5, narrow)
+        by_index.find_nearest(vector(3), 5, narrow)
     assert scans_of_index(shared, by_index) == before
-    by_index.nearest(vector(3), 5)
-    by_index.nearest(vector(3), 5, Filter(other_than="p7"))
+    by_index.find_nearest(vector(3), 5)
+    by_index.find_nearest(vector(3), 5, Filter(other_than="p7"))
     assert scans_of_index(shared, by_index) == before + 2
 
 
@@ -172,7 +172,7 @@ def test_by_index_of_many_equals_those_added_first_come_first(url: str) -> None:
         library.add(Case(str(number), "p"), vector(1))
     for number in range(5):
         library.add(Case(f"nearer {number}", "p"), vector(2))
-    near = [each.case.study_uid for each in library.nearest(vector(2), 12)]
+    near = [each.case.study_uid for each in library.find_nearest(vector(2), 12)]
     assert near == [*(f"nearer {number}" for number in range(5)), *map(str, range(7))]
     library.close()
 
@@ -181,7 +181,7 @@ def test_what_is_typical_is_the_same_in_both(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary],
 ) -> None:
     exact, shared, _ = alike
-    assert list(shared.typical()) == list(exact.typical())
+    assert list(shared.list_typical_cosines()) == list(exact.list_typical_cosines())
 
 
 def test_vectors_of_two_bundles_never_mix(library: PgVectorLibrary, url: str) -> None:
@@ -189,21 +189,21 @@ def test_vectors_of_two_bundles_never_mix(library: PgVectorLibrary, url: str) ->
     library.add(Case("1", "p"), vector(1))
     other.add(Case("1", "p"), np.full(4, 0.5, np.float32))
     other.add(Case("2", "p"), np.full(4, -0.5, np.float32))
-    assert (library.size(), other.size()) == (1, 2)
-    assert [each.case.study_uid for each in library.nearest(vector(3), 5)] == ["1"]
+    assert (library.count_cases(), other.count_cases()) == (1, 2)
+    assert [each.case.study_uid for each in library.find_nearest(vector(3), 5)] == ["1"]
     other.close()
 
 
 def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: PgVectorLibrary) -> None:
     with pytest.raises(ValueError, match="a vector of"):
         library.add(Case("1", "p"), np.ones(WIDTH + 1, np.float32))
-    assert library.size() == 0
+    assert library.count_cases() == 0
 
 
 def test_a_header_that_is_longer_than_the_standard_allows_is_kept(library: PgVectorLibrary) -> None:
     long = Case("1", "p", study_date="2024.01.31", vendor="v" * 100)
     library.add(long, vector(1))
-    assert library.case("1") == long
+    assert library.get_case("1") == long
 
 
 def kept_files(server: Postgres, *, log: bool) -> bytes:
@@ -237,7 +237,7 @@ def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Pos
     run_in(url, "CHECKPOINT")
     before = kept_files(server, log=False)
     assert all(trace in before for trace in (traces[0], traces[2], traces[5]))
-    assert library.forget("key-of-theirs") == 3
+    assert library.forget_patient("key-of-theirs") == 3
     run_in(url, "CHECKPOINT")
     after = kept_files(server, log=False)
     assert not [trace for trace in traces if trace in after]
@@ -249,8 +249,8 @@ def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Pos
     for _ in range(2):
         run_in(url, "CHECKPOINT")
     assert not [trace for trace in traces if trace in kept_files(server, log=True)]
-    assert (library.size(), narrow.size()) == (1, 0)
-    assert library.nearest(theirs, 5)[0].case.study_uid == "6.7.8.9.0"
+    assert (library.count_cases(), narrow.count_cases()) == (1, 0)
+    assert library.find_nearest(theirs, 5)[0].case.study_uid == "6.7.8.9.0"
     assert index_names(url) == 2
     for each in (library, narrow):
         each.close()
@@ -264,7 +264,7 @@ def test_who_looks_on_meanwhile_does_not_keep_a_forgotten_patient(
     engine = create_engine(url, isolation_level="REPEATABLE READ")
     with engine.connect() as watching:  # a backup, say: its snapshot still has the row
         watching.exec_driver_sql("SELECT count(*) FROM pg_class")
-        assert library.forget("key-of-watched") == 1
+        assert library.forget_patient("key-of-watched") == 1
         run_in(url, "CHECKPOINT")
         assert b"key-of-watched" not in kept_files(server, log=False)
     engine.dispose()
@@ -305,7 +305,7 @@ def test_6_two_processes_add_and_search_at_once_and_no_case_is_missed(
         known = {name: int(log.read_text() or 0) for name, log in logs.items() if log.exists()}
         for name, newest in known.items():
             for number in (newest, newest // 2):
-                (near,) = library.nearest(vector(number), 1, Filter(patient=name))
+                (near,) = library.find_nearest(vector(number), 1, Filter(patient=name))
                 assert near.case.study_uid == f"{name}.{number}"
                 looks += 1
     assert looks > 10
@@ -322,12 +322,12 @@ def test_adding_searching_and_forgetting_at_once_disturb_nobody(url: str, tmp_pa
     rounds = 0
     while adding.is_alive():
         library.add(Case("theirs", f"theirs {rounds}"), vector(0))
-        assert library.forget(f"theirs {rounds}") == 1
-        assert "kept" in {each.case.study_uid for each in library.nearest(vector(0), 3)}
+        assert library.forget_patient(f"theirs {rounds}") == 1
+        assert "kept" in {each.case.study_uid for each in library.find_nearest(vector(0), 3)}
         rounds += 1
     assert rounds > 2
     assert adding.exitcode == 0
-    assert library.size() == int((tmp_path / "log").read_text()) + 2
+    assert library.count_cases() == int((tmp_path / "log").read_text()) + 2
     library.close()
 
 
@@ -347,7 +347,7 @@ def test_a_server_that_was_restarted_is_found_again(library: PgVectorLibrary, ur
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
-    assert library.size() == 1
+    assert library.count_cases() == 1
 
 
 def as_user(url: str, name: str) -> str:
@@ -374,6 +374,6 @@ def test_a_user_that_may_make_tables_is_enough(url: str) -> None:
     run_in(url, "GRANT CREATE ON SCHEMA public TO ordinary")
     library = PgVectorLibrary(theirs, BUNDLE, WIDTH, exact_up_to=0)
     library.add(Case("1", "p"), vector(1))
-    assert library.nearest(vector(1), 1)[0].case.study_uid == "1"
-    assert library.forget("p") == 1
+    assert library.find_nearest(vector(1), 1)[0].case.study_uid == "1"
+    assert library.forget_patient("p") == 1
     library.close()
