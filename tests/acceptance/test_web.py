@@ -26,7 +26,7 @@ from tests.acceptance.site import configure, serving
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cases.keys import case_key, patient_key
-from triage.cases.past import PastCases
+from triage.cases.past_cases import PastCases
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
 from triage.config import load
 from triage.domain.case import Case

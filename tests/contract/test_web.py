@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from tests.fakes import FakeClock, FakeEncoder
 from triage.cases.case_access import CaseAccess
 from triage.cases.keys import case_key, patient_key
-from triage.cases.past import LEAST, PastCases
+from triage.cases.past_cases import LEAST, PastCases
 from triage.cases.similarity import FEWEST
 from triage.config import Settings
 from triage.domain.case import Case
@@ -188,7 +188,7 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> Non
     header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
     filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 200
-    assert filled.past.library.forget_patient(filled.past.patient("4711", "")) == 1
+    assert filled.past.library.forget_patient(filled.past.patient_key("4711", "")) == 1
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").status_code == 404
     assert filled.get("/api/cases/1.2.2").status_code == 404
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.3"]

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from triage.cases.keys import KEY
-from triage.cases.past import PastCases
-from triage.cases.question import question
-from triage.cases.search import CaseMatch, CaseQuery, study_uid
+from triage.cases.past_cases import PastCases
+from triage.cases.search import CaseMatch, CaseQuery, checked_study_uid
 from triage.domain.audit import NoAuditTrail, searched
 from triage.domain.case import Case
 from triage.domain.errors import CaseNotFound, InvalidQuery
@@ -34,16 +33,16 @@ class CaseAccess:
     def search(self, encoder: Encoder, search: CaseQuery, who: str) -> Sequence[CaseMatch]:
         """Return the nearest cases; raise InvalidQuery or CaseNotFound."""
         try:
-            asked = question(encoder, self.past.library, search.words, search.like)
+            asked = query_embedding(encoder, self.past.library, search.words, search.like)
         except CaseNotFound:
             self._keep(SEARCHED, ", ".join(["nothing found", *_filters(search)]), who)
             raise
         like = self.past.library.get_case(search.like) if search.like else None
-        found = self.past.find(asked, search, like)
+        found = self.past.find_nearest(asked, search, like)
         self._keep(SEARCHED, ", ".join([f"{len(found)} case(s) told", *_filters(search)]), who)
         return found
 
-    def case(self, uid: str, who: str) -> Case:
+    def find_case(self, uid: str, who: str) -> Case:
         """Return the case of a study; raise InvalidQuery or CaseNotFound."""
         found = self.past.library.get_case(study_uid("study", uid))
         self._keep(LOOKED_UP, f"{_told(found)}study {uid}", who)
@@ -51,17 +50,17 @@ class CaseAccess:
             raise CaseNotFound(f"no case of study {uid} is known to this bundle")
         return found
 
-    def resolve(self, key: str, report: str, who: str) -> Case:
+    def resolve_key(self, key: str, report: str, who: str) -> Case:
         """Return the case that the report on a study names by a key.
 
         Raises InvalidQuery or CaseNotFound.
         """
-        key, report = key.strip().upper(), study_uid("report", report.strip())
+        key, report = key.strip().upper(), checked_study_uid("report", report.strip())
         if not KEY.fullmatch(key):
             raise InvalidQuery("key: write it as it stands in the report, as 7QK4-M2XD")
         if not report:
             raise InvalidQuery("report: say the Study UID of the report that has the key")
-        found = self.past.resolve(key, report)
+        found = self.past.resolve_key(key, report)
         self._keep(LOOKED_UP, f"{_told(found)}{key} of the report on {report}", who)
         if found is None:
             raise CaseNotFound(f"the report on {report} has no similar case {key} that is known")

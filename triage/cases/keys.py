@@ -20,7 +20,7 @@ LETTERS = 8  #: of a case's key: 40 bits
 KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
 
-def secret_in(folder: Path) -> bytes:
+def load_or_create_secret(folder: Path) -> bytes:
     """Return the secret in a folder; the first who asks makes it."""
     path = folder / FILE
     aside = path.with_suffix(f".{os.getpid()}.part")

@@ -50,7 +50,7 @@ class CaseMatch(NamedTuple):
     own: bool = False  #: apart, for it is of the same patient as the study that was asked for
 
 
-def read_search(fields: Mapping[str, str]) -> CaseQuery:
+def parse_query(fields: Mapping[str, str]) -> CaseQuery:
     """Return the search that the fields say; raise InvalidQuery with what to write instead."""
     if unknown := fields.keys() - set(FIELDS):
         raise InvalidQuery(
@@ -68,21 +68,21 @@ def read_search(fields: Mapping[str, str]) -> CaseQuery:
         raise InvalidQuery("since is after until, so no study date lies between them")
     return CaseQuery(
         said["words"],
-        study_uid("like", said["like"]),
+        checked_study_uid("like", said["like"]),
         _count(said["count"]),
         where,
         same_patient=_yes("same_patient", said["same_patient"]),
     )
 
 
-def study_uid(name: str, value: str) -> str:
+def checked_study_uid(name: str, value: str) -> str:
     """Return a Study UID, or the blank; raise InvalidQuery if it can be none."""
     if value and not UID.fullmatch(value):
         raise InvalidQuery(f"{name}: a Study UID has digits and points alone, 64 at most")
     return value
 
 
-def as_json(found: Sequence[CaseMatch]) -> list[dict[str, Any]]:
+def matches_as_json(found: Sequence[CaseMatch]) -> list[dict[str, Any]]:
     """Return what was found, for programs."""
     return [
         {

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from triage.cases.case_access import CaseAccess
-from triage.cases.past import why_none_similar
-from triage.cases.search import CaseMatch, read_search
-from triage.cases.search import as_json as cases_as_json
+from triage.cases.past_cases import why_none_similar
+from triage.cases.search import CaseMatch
+from triage.cases.search import matches_as_json as cases_as_json
 from triage.cli import terminal
 from triage.config import load
 from triage.domain.assessment import in_percent
@@ -64,7 +64,7 @@ def search(
     """
     settings = load(config)
     logs.configure(settings.log)
-    asked = read_search(fields)
+    asked = parse_query(fields)
     ledger = open_existing_ledger(settings)
     model = open_model(settings, cache=None)
     past = open_past_cases(settings, model.bundle)
@@ -95,7 +95,7 @@ def case(config: Path | None, key: str, report: str) -> None:
     settings = load(config)
     ledger = open_existing_ledger(settings)
     past = open_past_cases(settings, open_bundle(settings.model.bundle))
-    found = CaseAccess(past, ledger, open_audit(settings)).resolve(key, report, getuser())
+    found = CaseAccess(past, ledger, open_audit(settings)).resolve_key(key, report, getuser())
     terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 
@@ -121,7 +121,7 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     settings = load(config)
     ledger = open_existing_ledger(settings)
     past = open_past_cases(settings, open_bundle(settings.model.bundle))
-    patient = past.patient_of(study) if study else past.patient(patient_id, issuer)
+    patient = past.patient_key_of(study) if study else past.patient_key(patient_id, issuer)
     open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
     count = past.library.forget_patient(patient)
     local = settings.model_copy(update={"case_library": None, "ledger": None})

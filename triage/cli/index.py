@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from triage.cases.readings.joined import ReportIndex, open_reports
+from triage.cases.readings.report_index import ReportIndex
 from triage.cli import terminal
 from triage.cli.options import WORKLIST, folder_argument, parent_option
 from triage.config import Settings, load
@@ -124,7 +124,7 @@ def _index(
     model = open_model(settings, cache=None)
     if not model.identity.trained:
         raise ConfigurationError("the bundle is untrained: what it is near to means nothing")
-    reports = open_reports(paths)
+    reports = read_reports(paths)
     past = open_past_cases(settings, model.bundle)
     rules = load_rules(settings.series_rules)
     indexer = Indexer(model, past, rules, read, reports, again=again)

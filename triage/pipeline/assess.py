@@ -14,7 +14,7 @@ import structlog
 from pydantic import TypeAdapter
 from pydicom import Dataset
 
-from triage.cases.past import PastCases, SimilarStudies
+from triage.cases.past_cases import PastCases, SimilarStudies
 from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.assessment import (
     Answer,
@@ -167,7 +167,7 @@ class Assessor:
         if self.past is None:
             return SimilarStudies((), "")
         try:
-            return self.past.similar_to(study.study_uid, header, embedding)
+            return self.past.find_similar(study.study_uid, header, embedding)
         except LedgerUnavailable as error:
             log.warning("case library unavailable, reporting without", error=str(error))
             return SimilarStudies((), "not looked for, the case library did not answer")
@@ -178,7 +178,7 @@ class Assessor:
             return
         said = looked.assessment
         try:
-            self.past.keep(looked.evidence[0], said.used, said.answers, looked.embedding)
+            self.past.add_study(looked.evidence[0], said.used, said.answers, looked.embedding)
         except LedgerUnavailable as error:
             log.warning("case library unavailable, the study is no case yet", error=str(error))
 

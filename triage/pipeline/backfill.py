@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 from pydicom import Dataset
 
-from triage.cases.past import PastCases
-from triage.cases.readings.joined import ReportIndex
+from triage.cases.past_cases import PastCases
+from triage.cases.readings.report_index import ReportIndex
 from triage.dicom.header import is_image_class, read_header, read_identity
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
@@ -73,9 +73,9 @@ class Indexer:
 
     def _add(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
         seen = look(study_uid, paths, self.read, self.model, self.rules)
-        known = self.reports.of(seen.evidence[0], seen.documents)
+        known = self.reports.find_reading(seen.evidence[0], seen.documents)
         found = answers(seen, self.model)
-        self.past.keep(seen.evidence[0], seen.used, found, seen.embedding, known)
+        self.past.add_study(seen.evidence[0], seen.used, found, seen.embedding, known)
         return IndexOutcome.INDEXED
 
     def _tell(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
@@ -83,8 +83,8 @@ class Indexer:
         headers = list(self._headers(paths))
         header = next((each for each in headers if is_image_class(each.SOPClassUID)), None)
         documents = [each for each in headers if not is_image_class(each.SOPClassUID)]
-        known = None if header is None else self.reports.of(header, documents)
-        told = known is not None and self.past.tell(study_uid, known)
+        known = None if header is None else self.reports.find_reading(header, documents)
+        told = known is not None and self.past.record_reading(study_uid, known)
         return IndexOutcome.TOLD if told else IndexOutcome.KNOWN
 
     def _headers(self, paths: Sequence[str]) -> Iterator[Dataset]:

@@ -117,19 +117,19 @@ PRIORITIES = {
 }
 
 
-def of_finding(finding: Finding) -> Concept:
+def finding_concept(finding: Finding) -> Concept:
     """Return the finding's verified code, or its code in the private scheme."""
     if finding.code is not None:
-        return verified(finding.code)
+        return configured_concept(finding.code)
     return Concept(_private_value(finding.id), SCHEME, _meaning(finding.name))
 
 
-def of_score(answer: Answer) -> Concept:
+def score_concept(answer: Answer) -> Concept:
     """Return what the score of an answer is."""
     return EXAMPLE_SCORE if answer.fitted else SCORE
 
 
-def verified(code: FindingCode) -> Concept:
+def configured_concept(code: FindingCode) -> Concept:
     """Return a configured code as a concept that DICOM can write."""
     if len(code.scheme) > LONGEST_VALUE:
         raise ValueError(f"coding scheme {code.scheme} exceeds {LONGEST_VALUE} characters")

@@ -55,7 +55,7 @@ def code(name: Concept, value: Concept, relationship: str = CONTAINS) -> Content
 
 def text(name: Concept, value: str, relationship: str = CONTAINS) -> ContentItem:
     """Return a TEXT in one line; an empty one says so, since Text Value is Type 1."""
-    return TextContentItem(name, plain(value) or "(not stated)", relationship)
+    return TextContentItem(name, one_line(value) or "(not stated)", relationship)
 
 
 def uidref(name: Concept, value: str, relationship: str = CONTAINS) -> ContentItem:
@@ -88,7 +88,7 @@ def image(
     )
 
 
-def readable(source: SourceImage) -> bool:
+def is_readable(source: SourceImage) -> bool:
     """Tell whether readers bear a reference to an image in the tree.
 
     DCMTK gives up the whole document where a UID there has leading zeros, which scanners do write.
@@ -97,6 +97,6 @@ def readable(source: SourceImage) -> bool:
     return UID(source.sop_instance_uid).is_valid and UID(source.sop_class_uid).is_valid
 
 
-def plain(value: str) -> str:
+def one_line(value: str) -> str:
     """Return `value` without line breaks and control characters, which readers show as junk."""
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())

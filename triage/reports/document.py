@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from triage.domain.assessment import Assessment, Flag, KeyFrame, SourceImage
 from triage.reports import codes, identity, references
-from triage.reports.content import CONTEXT, readable, text, uidref
+from triage.reports.content import CONTEXT, is_readable, text, uidref
 from triage.reports.equipment import Equipment
 
 TITLE = "AI triage (RESEARCH USE ONLY)"
@@ -41,11 +41,11 @@ def put_equipment(document: Dataset, assessment: Assessment, equipment: Equipmen
 
 def put_current_evidence(document: Dataset, images: Iterable[SourceImage]) -> None:
     """Put what the document is made from (PS3.3 C.17.2.3)."""
-    current = references.study(document.StudyInstanceUID, images)
+    current = references.study_item(document.StudyInstanceUID, images)
     document.CurrentRequestedProcedureEvidenceSequence = [current]
 
 
-def observer(assessment: Assessment, equipment: Equipment) -> Iterator[ContentItem]:
+def observer_items(assessment: Assessment, equipment: Equipment) -> Iterator[ContentItem]:
     """Return TID 1002 and TID 1004 without Observer Type: a device has observed, not a person."""
     yield uidref(codes.DEVICE_UID, equipment.device_uid, CONTEXT)
     yield text(codes.DEVICE_NAME, equipment.name, CONTEXT)
@@ -61,7 +61,7 @@ def key_frames(assessment: Assessment) -> list[KeyFrame]:
         for answer in assessment.answers
         if answer.flag is Flag.YES
         for frame in answer.key_frames
-        if readable(frame.image)
+        if is_readable(frame.image)
     )
     once: dict[SourceImage, KeyFrame] = {}
     for frame in frames:
@@ -72,7 +72,7 @@ def key_frames(assessment: Assessment) -> list[KeyFrame]:
 def _algorithm_as_equipment(assessment: Assessment, equipment: Equipment) -> Dataset:
     """The algorithm in the Contributing Equipment Sequence, as IHE AIR 6.5.3.1 wants it."""
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [references.coded(codes.PROCESSING_EQUIPMENT)]
+    item.PurposeOfReferenceCodeSequence = [references.code_item(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = equipment.manufacturer
     item.ManufacturerModelName = assessment.model.name
     item.SoftwareVersions = assessment.model.version

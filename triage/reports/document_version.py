@@ -23,7 +23,7 @@ class DocumentVersion:
     replaces: Product | None
 
 
-def place(
+def next_version(
     reporting: Reporting,
     encoder_version: str,
     kind: str,

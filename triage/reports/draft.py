@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, Presence
 from triage.reports import views
-from triage.reports.content import plain
+from triage.reports.content import one_line
 
 MARK = "DRAFT, assembled by software and not reviewed. Research use only."
 NOTHING = "No finding was evaluated; nothing can be said about this study."
 DECIMALS = range(2, 7)  #: of a score: two, or as many as tell it from its threshold
 
 
-def marked(assessment: Assessment) -> str:
+def marked_impression(assessment: Assessment) -> str:
     """Return the draft as one paragraph behind its mark."""
     return " ".join((MARK, *sentences(assessment)))
 
@@ -33,14 +33,14 @@ def sentences(assessment: Assessment) -> list[str]:
     return [*unfamiliar, *(said or [NOTHING]), *_not_evaluated(assessment.answers)]
 
 
-def compared(answer: Answer) -> str:
+def score_text(answer: Answer) -> str:
     """Return e.g. "score 0.58, threshold 0.53"; blank where nothing was computed."""
-    score, threshold = figures(answer)
+    score, threshold = format_figures(answer)
     named = (("score", score), ("threshold", threshold))
     return ", ".join(f"{name} {value}" for name, value in named if value)
 
 
-def figures(answer: Answer) -> tuple[str, str]:
+def format_figures(answer: Answer) -> tuple[str, str]:
     """Return score and threshold as people read them; blank for what there is not."""
     decimals = next((n for n in DECIMALS if _told_apart(answer, n)), DECIMALS[-1])
     score, threshold = (
@@ -62,12 +62,12 @@ def _flagged(evaluated: Sequence[Answer]) -> Iterator[str]:
     if evaluated and not flagged:
         yield "No finding flagged."
     for answer in flagged:
-        yield f"{_name(answer)} flagged ({compared(answer)})."
+        yield f"{_name(answer)} flagged ({score_text(answer)})."
 
 
 def _not_flagged(evaluated: Sequence[Answer]) -> Iterator[str]:
     names = [
-        f"{_name(answer)} ({compared(answer)})"
+        f"{_name(answer)} ({score_text(answer)})"
         for answer in evaluated
         if answer.flag is Flag.NO and answer.presence is not Presence.ABSENT
     ]
@@ -77,7 +77,7 @@ def _not_flagged(evaluated: Sequence[Answer]) -> Iterator[str]:
 
 def _ruled_out(evaluated: Sequence[Answer]) -> Iterator[str]:
     names = [
-        f"{_name(answer)} ({compared(answer)})"
+        f"{_name(answer)} ({score_text(answer)})"
         for answer in evaluated
         if answer.presence is Presence.ABSENT
     ]
@@ -86,22 +86,24 @@ def _ruled_out(evaluated: Sequence[Answer]) -> Iterator[str]:
 
 
 def _not_evaluated(answers: Sequence[Answer]) -> Iterator[str]:
-    for reason, names in not_evaluated(answers).items():
+    for reason, names in group_not_evaluated(answers).items():
         if len(names) == 1:
             yield f"Not evaluated: {names[0]}, {reason}."
         else:
             yield f"Not evaluated, {reason}: {'; '.join(names)}."
 
 
-def not_evaluated(answers: Sequence[Answer]) -> dict[str, list[str]]:
+def group_not_evaluated(answers: Sequence[Answer]) -> dict[str, list[str]]:
     """Return the names of the findings that were not evaluated, by their reason."""
     by_reason: dict[str, list[str]] = {}
     for answer in answers:
         if answer.flag is Flag.NOT_EVALUATED:
-            reason = views.worded(plain(answer.reason)).rstrip(".") or "no reason is stated"
+            reason = (
+                views.spell_out_views(one_line(answer.reason)).rstrip(".") or "no reason is stated"
+            )
             by_reason.setdefault(reason, []).append(_name(answer))
     return by_reason
 
 
 def _name(answer: Answer) -> str:
-    return plain(answer.finding.name)
+    return one_line(answer.finding.name)

@@ -27,7 +27,7 @@ from pydicom.sr.coding import Code as Concept
 from triage.domain.assessment import Answer, Flag, KeyFrame, Priority
 from triage.domain.delivery import Product
 from triage.reports import codes, draft, header, identity, views
-from triage.reports.content import plain
+from triage.reports.content import one_line
 from triage.reports.document import TITLE
 from triage.reports.reporting import Reporting
 
@@ -55,10 +55,10 @@ def build(reporting: Reporting) -> Product:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment, or the bundle is no valid FHIR.
     """
-    with header.tolerant():
-        images = header.one_study(reporting.evidence, reporting.assessment)
-        patient = header.patient_and_study(images)
-        said = FhirMessage(reporting, patient, header.last_moment(images))
+    with header.ignore_value_warnings():
+        images = header.checked_evidence(reporting.evidence, reporting.assessment)
+        patient = header.patient_and_study_header(images)
+        said = FhirMessage(reporting, patient, header.latest_moment(images))
     entries = [_entry(resource) for resource in said.resources()]
     by, about = reporting.equipment.device_uid, reporting.assessment
     uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(entries))
@@ -100,12 +100,12 @@ class FhirMessage:
     def _subject(self) -> Resource:
         """The patient, by identifier; a name alone is for people to read."""
         name = str(self.patient.PatientName.alphabetic).replace("^", " ")
-        shown = {"type": "Patient", "display": plain(name) or "patient without name"}
-        if not plain(self.patient.PatientID):
+        shown = {"type": "Patient", "display": one_line(name) or "patient without name"}
+        if not one_line(self.patient.PatientID):
             return shown
-        issuer = plain(self.patient.get("IssuerOfPatientID", ""))
+        issuer = one_line(self.patient.get("IssuerOfPatientID", ""))
         assigner = {"assigner": {"display": issuer}} if issuer else {}
-        return {**shown, "identifier": {"value": plain(self.patient.PatientID), **assigner}}
+        return {**shown, "identifier": {"value": one_line(self.patient.PatientID), **assigner}}
 
     def _device_id(self) -> str:
         """One device for all studies; another model is another device."""
@@ -124,14 +124,14 @@ class FhirMessage:
             "serialNumber": by.serial,
             "deviceName": [
                 {"name": by.name, "type": "user-friendly-name"},
-                {"name": plain(model.name), "type": "model-name"},
+                {"name": one_line(model.name), "type": "model-name"},
             ],
             "version": [
                 {"type": {"text": "software"}, "value": by.software_version},
-                {"type": {"text": "model"}, "value": plain(model.version)},
+                {"type": {"text": "model"}, "value": one_line(model.version)},
                 {"type": {"text": "model SHA-256"}, "value": model.digest},
             ],
-            "note": [{"text": plain(f"Intended use: {model.intended_use}")}],
+            "note": [{"text": one_line(f"Intended use: {model.intended_use}")}],
         }
 
     def _study(self) -> Resource:
@@ -155,7 +155,7 @@ class FhirMessage:
         }
 
     def _accession(self) -> list[Resource]:
-        number = plain(self.patient.AccessionNumber)
+        number = one_line(self.patient.AccessionNumber)
         kind = {"coding": [{"system": f"{TERMINOLOGY}/v2-0203", "code": "ACSN"}]}
         return [{"type": kind, "value": number}] if number else []
 
@@ -193,12 +193,14 @@ class FhirMessage:
 
     def _evaluation(self, answer: Answer) -> Resource:
         finding = answer.finding
-        question = {**_concept(codes.of_finding(finding)), "text": plain(finding.name)}
-        site = {"bodySite": _concept(codes.verified(finding.site))} if finding.site else {}
+        question = {**_concept(codes.finding_concept(finding)), "text": one_line(finding.name)}
+        site = (
+            {"bodySite": _concept(codes.configured_concept(finding.site))} if finding.site else {}
+        )
         return {
             **self._observation("evaluation", answer, question),
             **_value(answer),
-            "note": [{"text": plain(answer.reason) or "no reason is stated"}],
+            "note": [{"text": one_line(answer.reason) or "no reason is stated"}],
             **site,
             "component": [
                 {
@@ -213,7 +215,7 @@ class FhirMessage:
         known = threshold is not None and math.isfinite(threshold)
         limit = {"high": _ratio(threshold or 0.0), "text": "not flagged up to this threshold"}
         return {
-            **self._observation("score", answer, _concept(codes.of_score(answer))),
+            **self._observation("score", answer, _concept(codes.score_concept(answer))),
             "valueQuantity": _ratio(score),
             **({"referenceRange": [limit]} if known else {}),
         }
@@ -241,7 +243,7 @@ class FhirMessage:
             "content": {
                 "contentType": "application/dicom",
                 "url": f"urn:oid:{image.sop_instance_uid}",
-                "title": plain(f"{views.title(key.view)}{frame}: {'; '.join(names)}"),
+                "title": one_line(f"{views.view_title(key.view)}{frame}: {'; '.join(names)}"),
             },
         }
 
@@ -268,8 +270,8 @@ class FhirMessage:
             "result": [self._to("group", answer.finding.id) for answer in about.answers],
             "imagingStudy": [self._to("ImagingStudy")],
             "media": media,
-            "conclusion": draft.marked(about),
-            "conclusionCode": [_concept(codes.of_finding(finding)) for finding in flagged],
+            "conclusion": draft.marked_impression(about),
+            "conclusionCode": [_concept(codes.finding_concept(finding)) for finding in flagged],
         }
 
     def _issued(self) -> Resource:
@@ -295,7 +297,7 @@ class FhirMessage:
             "focus": self._to("DiagnosticReport"),
             "for": self._subject(),
             "requester": {"reference": f"urn:uuid:{self._device_id()}"},
-            "reasonCode": {"text": plain(names) or "no finding is flagged any more"},
+            "reasonCode": {"text": one_line(names) or "no finding is flagged any more"},
         }
 
 
@@ -347,7 +349,7 @@ def _uid(uid: str) -> Resource:
 
 
 def _text(name: str, value: str) -> Resource:
-    return {name: plain(value)} if plain(value) else {}
+    return {name: one_line(value)} if one_line(value) else {}
 
 
 def _when(name: str, day: str, time: str, offset: str) -> Resource:

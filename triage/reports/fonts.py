@@ -14,7 +14,7 @@ from pathlib import Path
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-from triage.reports.content import plain
+from triage.reports.content import one_line
 
 FOLDER = Path(__file__).parent / "font_files"
 UNPRINTED = "[…]"
@@ -30,38 +30,38 @@ class Face(StrEnum):
 
 def printable(text: str) -> str:
     """Return `text` in one line, with `UNPRINTED` for each run of letters that no font has."""
-    pieces = groupby(unicodedata.normalize("NFC", plain(text)), lambda c: _face(c) is not None)
+    pieces = groupby(unicodedata.normalize("NFC", one_line(text)), lambda c: _face(c) is not None)
     return "".join("".join(letters) if known else UNPRINTED for known, letters in pieces)
 
 
-def runs(text: str, *, bold: bool = False) -> Iterator[tuple[Face, str]]:
+def font_runs(text: str, *, bold: bool = False) -> Iterator[tuple[Face, str]]:
     """Yield the pieces of a printable text, each with its font."""
     for face, letters in groupby(text, _face):
         if face is not None:
             yield _weight(face, bold=bold), "".join(letters)
 
 
-def width(text: str, size: float, *, bold: bool = False) -> float:
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a printable text, points."""
-    return sum(font(face).stringWidth(piece, size) for face, piece in runs(text, bold=bold))
+    return sum(font(face).stringWidth(piece, size) for face, piece in font_runs(text, bold=bold))
 
 
-def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
+def fit_to_width(text: str, size: float, room: float, *, bold: bool = False) -> str:
     """Return `text`, cut with an ellipsis where it is wider than `room`."""
-    if width(text, size, bold=bold) <= room:
+    if text_width(text, size, bold=bold) <= room:
         return text
     kept = text
-    while kept and width(f"{kept}…", size, bold=bold) > room:
+    while kept and text_width(f"{kept}…", size, bold=bold) > room:
         kept = kept[:-1]
     return f"{kept.rstrip()}…"
 
 
-def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
+def wrap_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
     """Return `text` as lines no wider than `room`; a word that is wider is cut."""
     broken, line = [], ""
     for word in _words(text, size, room, bold=bold):
         longer = f"{line} {word}" if line else word
-        if line and width(longer, size, bold=bold) > room:
+        if line and text_width(longer, size, bold=bold) > room:
             broken.append(line)
             line = word
         else:
@@ -73,9 +73,9 @@ def _words(text: str, size: float, room: float, *, bold: bool) -> Iterable[str]:
     """The words; those wider than a line in pieces, for East Asian text has no blanks."""
     for word in text.split():
         rest = word
-        while width(rest, size, bold=bold) > room:
+        while text_width(rest, size, bold=bold) > room:
             fits = max(
-                1, sum(width(rest[: n + 1], size, bold=bold) <= room for n in range(len(rest)))
+                1, sum(text_width(rest[: n + 1], size, bold=bold) <= room for n in range(len(rest)))
             )
             yield rest[:fits]
             rest = rest[fits:]

@@ -40,7 +40,7 @@ UNDATED = ("19000101", "000000")
 
 
 @contextmanager
-def tolerant() -> Iterator[None]:
+def ignore_value_warnings() -> Iterator[None]:
     """Let pydicom read and write what is not valid without a warning.
 
     The input is as it is: the images of a patient are referenced by UIDs with leading zeros or not
@@ -51,7 +51,7 @@ def tolerant() -> Iterator[None]:
         yield
 
 
-def one_study(evidence: Sequence[Dataset], assessment: Assessment) -> list[Dataset]:
+def checked_evidence(evidence: Sequence[Dataset], assessment: Assessment) -> list[Dataset]:
     """Return `evidence` in an order of its own; raise unless it is all of one patient's study."""
     if not evidence:
         raise ValueError(f"no images are given as evidence for study {assessment.study_uid}")
@@ -67,7 +67,7 @@ def one_study(evidence: Sequence[Dataset], assessment: Assessment) -> list[Datas
     return sorted(evidence, key=lambda image: (image.SeriesInstanceUID, image.SOPInstanceUID))
 
 
-def patient_and_study(images: Sequence[Dataset]) -> Dataset:
+def patient_and_study_header(images: Sequence[Dataset]) -> Dataset:
     """Return the attributes of patient and study, in UTF-8 whatever the images came in."""
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -80,7 +80,7 @@ def patient_and_study(images: Sequence[Dataset]) -> Dataset:
     return header
 
 
-def last_moment(images: Sequence[Dataset]) -> tuple[str, str]:
+def latest_moment(images: Sequence[Dataset]) -> tuple[str, str]:
     """Return date and time of the youngest image: a report has no clock of its own."""
     moments = {
         (day, text_value(image, time_keyword) or "000000")

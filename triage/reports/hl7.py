@@ -23,7 +23,7 @@ from pydicom.valuerep import PersonName
 from triage.domain.assessment import Answer, Assessment, Flag, Priority
 from triage.domain.delivery import HL7, Product
 from triage.reports import codes, draft, header, identity
-from triage.reports.content import plain
+from triage.reports.content import one_line
 from triage.reports.reporting import Reporting
 
 KIND = "hl7"
@@ -63,10 +63,10 @@ def build(reporting: Reporting) -> Product:
         ValueError: The evidence is not that of the assessment.
         hl7apy.exceptions.HL7apyException: The message is not what its structure allows.
     """
-    with header.tolerant():
-        images = header.one_study(reporting.evidence, reporting.assessment)
-        patient = header.patient_and_study(images)
-        message = _message(reporting, patient, header.last_moment(images))
+    with header.ignore_value_warnings():
+        images = header.checked_evidence(reporting.evidence, reporting.assessment)
+        patient = header.patient_and_study_header(images)
+        message = _message(reporting, patient, header.latest_moment(images))
         said = message.to_er7()
         uid = _uid(reporting, said)
         message.msh.msh_10 = control_id(uid)
@@ -82,7 +82,7 @@ def control_id(uid: str) -> str:
 
 def escaped(text: str) -> str:
     """Return `text` in one line, with the separators escaped."""
-    return plain(text).translate(ESCAPES)
+    return one_line(text).translate(ESCAPES)
 
 
 def _uid(reporting: Reporting, said: str) -> str:
@@ -176,7 +176,7 @@ def _observations(assessment: Assessment) -> Iterator[Observation]:
     if assessment.familiarity is not None:
         known = Flag.YES if assessment.familiarity.known else Flag.NO
         yield _coded(codes.FAMILIAR, codes.FLAGS[known])
-    yield Observation("TX", IMPRESSION, _lines(draft.marked(assessment)))
+    yield Observation("TX", IMPRESSION, _lines(draft.marked_impression(assessment)))
     yield Observation("ST", codes.ALGORITHM_NAME, escaped(assessment.model.name))
     yield Observation("ST", codes.ALGORITHM_VERSION, escaped(assessment.model.version))
     for number, answer in enumerate(assessment.answers, start=1):
@@ -188,7 +188,7 @@ def _presence(sub_id: str, answer: Answer) -> Observation:
     silent = answer.flag is Flag.NOT_EVALUATED
     return Observation(
         "CWE",
-        codes.of_finding(answer.finding),
+        codes.finding_concept(answer.finding),
         _cwe(codes.PRESENCES[answer.presence]),
         sub_id,
         abnormal="A" if answer.flag is Flag.YES else "",
@@ -205,7 +205,7 @@ def _score(sub_id: str, answer: Answer) -> Iterator[Observation]:
     known = threshold is not None and math.isfinite(threshold)
     yield Observation(
         "NM",
-        codes.of_score(answer),
+        codes.score_concept(answer),
         f"{answer.score:.6f}",
         sub_id,
         unit=_ce(codes.RATIO),

@@ -18,12 +18,12 @@ from triage.reports.content import CONTEXT, MODIFIER, code, container, image, te
 from triage.reports.document import (
     INTENDED_USE,
     key_frames,
-    observer,
+    observer_items,
     put_current_evidence,
     put_equipment,
     put_series,
 )
-from triage.reports.document_version import place
+from triage.reports.document_version import next_version
 from triage.reports.equipment import Equipment
 from triage.reports.reporting import Reporting
 
@@ -44,13 +44,13 @@ def build(reporting: Reporting) -> Product | None:
     frames = key_frames(assessment)
     if not frames:
         return None
-    with header.tolerant():
-        images = header.one_study(reporting.evidence, assessment)
-        document = header.patient_and_study(images)
+    with header.ignore_value_warnings():
+        images = header.checked_evidence(reporting.evidence, assessment)
+        document = header.patient_and_study_header(images)
         put_series(document, KIND, "KO", SERIES_NUMBER)
         put_equipment(document, assessment, equipment)
         _put_document(document, reporting)
-        document.ContentDate, document.ContentTime = header.last_moment(images)
+        document.ContentDate, document.ContentTime = header.latest_moment(images)
         put_current_evidence(document, [frame.image for frame in frames])
         document.update(_root(assessment, equipment, frames))
         content = part10.encode(document)
@@ -59,7 +59,7 @@ def build(reporting: Reporting) -> Product | None:
 
 def _put_document(document: Dataset, reporting: Reporting) -> None:
     """Key Object Document and SOP Common Modules (PS3.3 C.17.6.2, C.12.1)."""
-    found = place(reporting, ENCODER_VERSION, KIND, KeyObjectSelectionDocumentStorage)
+    found = next_version(reporting, ENCODER_VERSION, KIND, KeyObjectSelectionDocumentStorage)
     document.SOPClassUID = KeyObjectSelectionDocumentStorage
     document.SOPInstanceUID = found.sop_instance_uid
     document.InstanceNumber = found.number
@@ -69,7 +69,7 @@ def _root(assessment: Assessment, equipment: Equipment, frames: Sequence[KeyFram
     items = [
         code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
         code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
-        *observer(assessment, equipment),
+        *observer_items(assessment, equipment),
         text(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(assessment))),
         *(image(None, frame.image) for frame in frames),
     ]

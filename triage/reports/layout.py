@@ -42,7 +42,7 @@ class ColumnLine:
     style: TextStyle = BODY
 
 
-def paged(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
+def paginate(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
     """Return the blocks of each sheet."""
     pages: list[list[PageBlock]] = [[]]
     room = BOTTOM - TOP
@@ -75,9 +75,9 @@ def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Ite
         )
 
 
-def wrapped(text: str, style: TextStyle) -> Iterator[ColumnLine]:
+def wrap(text: str, style: TextStyle) -> Iterator[ColumnLine]:
     """Yield `text` as lines of a column."""
-    for line in letters.lines(letters.printable(text), style.size, COLUMN):
+    for line in letters.wrap_lines(letters.printable(text), style.size, COLUMN):
         yield ColumnLine(line, style)
 
 

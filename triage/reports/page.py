@@ -26,7 +26,7 @@ from triage.domain.assessment import (
 )
 from triage.reports import draft, header, page_findings, views
 from triage.reports import fonts as letters
-from triage.reports.content import plain
+from triage.reports.content import one_line
 from triage.reports.document import TITLE
 from triage.reports.layout import (
     BODY,
@@ -41,10 +41,10 @@ from triage.reports.layout import (
     ColumnLine,
     PageBlock,
     heading,
-    paged,
+    paginate,
     side_by_side,
     space,
-    wrapped,
+    wrap,
 )
 from triage.reports.reporting import Reporting
 from triage.reports.sheet import (
@@ -78,11 +78,11 @@ def render(reporting: Reporting) -> bytes:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment.
     """
-    with header.tolerant():
-        images = header.one_study(reporting.evidence, reporting.assessment)
-        patient = header.patient_and_study(images)
+    with header.ignore_value_warnings():
+        images = header.checked_evidence(reporting.evidence, reporting.assessment)
+        patient = header.patient_and_study_header(images)
         sheet = Sheet(TITLE)
-        pages = paged(list(_blocks(reporting, images)))
+        pages = paginate(list(_blocks(reporting, images)))
         for number, blocks in enumerate(pages, start=1):
             _put_head(sheet, patient)
             y = TOP
@@ -119,7 +119,7 @@ def _unfamiliar(assessment: Assessment) -> Iterator[PageBlock]:
 def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
     sheet.box(Area(MARGIN, y, ROOM, STRANGE), BoxStyle(AMBER, INK, radius=5))
     sheet.text(MARGIN + 14, y + 7, UNFAMILIAR, TextStyle(13, bold=True), ROOM - 28)
-    strangest = f"Strangest view: {views.title(found.strangest_view)}; {found.figures}"
+    strangest = f"Strangest view: {views.view_title(found.strangest_view)}; {found.figures}"
     sheet.text(MARGIN + 14, y + 26, strangest, BODY, ROOM - 28)
 
 
@@ -186,7 +186,7 @@ def _caption(view: str, names: Sequence[str], place: str) -> list[ColumnLine]:
     """The view, the findings that it made, as many as have room, and where to find it."""
     title, said = TextStyle(SMALL.size, bold=True), _said(names)
     return [
-        *(ColumnLine(line, title) for line in _narrow(views.title(view), bold=True)),
+        *(ColumnLine(line, title) for line in _narrow(views.view_title(view), bold=True)),
         *(ColumnLine(line, SMALL) for line in said),
         ColumnLine(place, FAINT),
     ]
@@ -204,7 +204,7 @@ def _said(names: Sequence[str]) -> list[str]:
 
 
 def _narrow(text: str, *, bold: bool = False) -> list[str]:
-    return letters.lines(letters.printable(text), SMALL.size, SIDE, bold=bold)
+    return letters.wrap_lines(letters.printable(text), SMALL.size, SIDE, bold=bold)
 
 
 def _put_frames(
@@ -235,7 +235,7 @@ def _draft(assessment: Assessment) -> Iterator[PageBlock]:
     yield heading("Draft impression", draft.MARK)
     sentences = draft.sentences(assessment)
     for part in sentences if len(sentences) <= FEW else [" ".join(sentences)]:
-        said = letters.lines(letters.printable(part), BODY.size, ROOM - 24)
+        said = letters.wrap_lines(letters.printable(part), BODY.size, ROOM - 24)
         for line in said:
             high = leading(BODY.size) + (3 if line is said[-1] else 0)
             yield PageBlock(high, partial(_put_line, line=line, high=high))
@@ -260,15 +260,15 @@ def _columns(assessment: Assessment) -> tuple[list[ColumnLine], list[ColumnLine]
 def _used(assessment: Assessment) -> Iterator[ColumnLine]:
     yield ColumnLine("Views used", HEADING)
     for view in assessment.used:
-        series = plain(view.series_description) or "series without description"
-        used = f"{views.title(view.view)}: {series}, {_count(len(view.images), 'image')}"
-        yield from wrapped(used, BODY)
+        series = one_line(view.series_description) or "series without description"
+        used = f"{views.view_title(view.view)}: {series}, {_count(len(view.images), 'image')}"
+        yield from wrap(used, BODY)
 
 
 def _missing(assessment: Assessment) -> Iterator[ColumnLine]:
     yield ColumnLine("Views missing", HEADING)
     for gap in assessment.missing:
-        yield from wrapped(f"{views.title(gap.view)}: {gap.reason}", BODY)
+        yield from wrap(f"{views.view_title(gap.view)}: {gap.reason}", BODY)
     if not assessment.missing:
         yield ColumnLine("none", BODY)
     unused = sum(stack.images for stack in assessment.unused)
@@ -283,13 +283,13 @@ def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[ColumnLine
     for rank, case in enumerate(cases, start=1):
         # Only the patient's own has no key.
         whose = f"another patient, key {case.key}" if case.key else "this patient's own"
-        yield from wrapped(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
+        yield from wrap(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
         if case.likeness is not None:
             yield ColumnLine(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
         if case.study_uid:
-            yield from wrapped(f"study {case.study_uid}", FAINT)
+            yield from wrap(f"study {case.study_uid}", FAINT)
     if why_none:
-        yield from wrapped(why_none, FAINT)
+        yield from wrap(why_none, FAINT)
 
 
 def _model(assessment: Assessment) -> PageBlock:
@@ -299,7 +299,7 @@ def _model(assessment: Assessment) -> PageBlock:
     said = [
         f"Model {model.name} {model.version}, {trained}, {digests}",
         *_familiar(assessment),
-        *letters.lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
+        *letters.wrap_lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
     return PageBlock(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
 

@@ -122,13 +122,13 @@ def _narrowed(form: RowForm, answers: Sequence[Answer]) -> RowForm:
     names = [letters.printable(answer.finding.name) for answer in answers]
     bold = answers[0].flag is Flag.YES
     sizes = [size for size in (form.name, 8.5, 7.5) if size <= form.name]
-    fits = (s for s in sizes if all(letters.width(n, s, bold=bold) <= room for n in names))
+    fits = (s for s in sizes if all(letters.text_width(n, s, bold=bold) <= room for n in names))
     return replace(form, name=next(fits, 7.5))
 
 
 def not_evaluated(assessment: Assessment) -> Iterator[PageBlock]:
     """Yield a box without bars for each reason: there is nothing to compare."""
-    by_reason = draft.not_evaluated(assessment.answers)
+    by_reason = draft.group_not_evaluated(assessment.answers)
     if not by_reason:
         return
     yield heading("Not evaluated", "no answer: neither flagged nor ruled out")
@@ -141,7 +141,7 @@ def not_evaluated(assessment: Assessment) -> Iterator[PageBlock]:
 
 
 def _lines(text: str, style: TextStyle) -> list[str]:
-    return letters.lines(letters.printable(text), style.size, ROOM - 24)
+    return letters.wrap_lines(letters.printable(text), style.size, ROOM - 24)
 
 
 def _put_flagged(sheet: Sheet, y: float, assessment: Assessment) -> None:
@@ -206,7 +206,7 @@ def _put_row(
     sheet.text(x + 9, y, answer.finding.name, name, room)
     ends = (x + form.width * form.name_room, x + form.width * form.bar_ends)
     _put_bar(sheet, Area(ends[0], y + 1.5, ends[1] - ends[0], form.bar), answer, scale)
-    score, threshold = draft.figures(answer)
+    score, threshold = draft.format_figures(answer)
     colour = RED if is_flag else INK
     sheet.text_before(ends[1] + 37, y, score, TextStyle(form.name, colour, bold=True))
     small = y + (form.name - 7) / 2

@@ -23,14 +23,14 @@ def build(reporting: Reporting) -> Product:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment.
     """
-    with header.tolerant():
+    with header.ignore_value_warnings():
         drawn = page.render(reporting)
-        document = companion.begun(ABOUT, reporting, drawn)
+        document = companion.new_document(ABOUT, reporting, drawn)
         # Encapsulated Document Module (PS3.3 C.24.2)
         document.AcquisitionDateTime = None
-        document.SourceInstanceSequence = companion.sources(reporting)
+        document.SourceInstanceSequence = companion.source_items(reporting)
         document.DocumentTitle = TITLE
-        document.ConceptNameCodeSequence = [references.coded(codes.REPORT)]
+        document.ConceptNameCodeSequence = [references.code_item(codes.REPORT)]
         document.VerificationFlag = "UNVERIFIED"
         document.MIMETypeOfEncapsulatedDocument = "application/pdf"
         document.EncapsulatedDocumentLength = len(drawn)

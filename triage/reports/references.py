@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code as Concept
 from triage.domain.assessment import SourceImage
 
 
-def of_headers(images: Iterable[Dataset]) -> list[SourceImage]:
+def source_images(images: Iterable[Dataset]) -> list[SourceImage]:
     """Return images as they are referenced."""
     return [
         SourceImage(str(i.SOPClassUID), str(i.SOPInstanceUID), str(i.SeriesInstanceUID))
@@ -22,7 +22,7 @@ def of_headers(images: Iterable[Dataset]) -> list[SourceImage]:
     ]
 
 
-def study(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
+def study_item(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
     """Return an item that references instances of one study."""
     once = {each.sop_instance_uid: each for each in instances}
     ordered = sorted(once.values(), key=attrgetter("series_uid", "sop_instance_uid"))
@@ -34,15 +34,15 @@ def study(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
     return item
 
 
-def document(study_uid: str, source: SourceImage, purpose: Concept) -> Dataset:
+def document_item(study_uid: str, source: SourceImage, purpose: Concept) -> Dataset:
     """Return an item that references a document, and for what purpose."""
-    item = study(study_uid, [source])
+    item = study_item(study_uid, [source])
     (reference,) = item.ReferencedSeriesSequence[0].ReferencedSOPSequence
-    reference.PurposeOfReferenceCodeSequence = [coded(purpose)]
+    reference.PurposeOfReferenceCodeSequence = [code_item(purpose)]
     return item
 
 
-def instance(source: SourceImage) -> Dataset:
+def instance_item(source: SourceImage) -> Dataset:
     """Return an item that references one instance (PS3.3 Table 10-11)."""
     item = Dataset()
     item.ReferencedSOPClassUID = source.sop_class_uid
@@ -50,7 +50,7 @@ def instance(source: SourceImage) -> Dataset:
     return item
 
 
-def coded(concept: Concept) -> Dataset:
+def code_item(concept: Concept) -> Dataset:
     """Return the item of a code sequence (PS3.3 section 8)."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = concept[:3]
@@ -59,6 +59,6 @@ def coded(concept: Concept) -> Dataset:
 
 def _series(series_uid: str, instances: Sequence[SourceImage]) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPSequence = [instance(each) for each in instances]
+    item.ReferencedSOPSequence = [instance_item(each) for each in instances]
     item.SeriesInstanceUID = series_uid
     return item

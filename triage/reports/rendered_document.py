@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from triage.reports import codes, header, identity, references
 from triage.reports.document import TITLE
-from triage.reports.document_version import place
+from triage.reports.document_version import next_version
 from triage.reports.reporting import Reporting
 
 
@@ -28,33 +28,34 @@ class RenderedKind:
     encoder_version: str  #: goes up with every change of what its module writes
 
 
-def begun(kind: RenderedKind, reporting: Reporting, shown: bytes) -> Dataset:
+def new_document(kind: RenderedKind, reporting: Reporting, shown: bytes) -> Dataset:
     """Return an object with everything but its content; `shown` is what a reader sees of it.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment.
     """
-    images = header.one_study(reporting.evidence, reporting.assessment)
-    companion = header.patient_and_study(images)
+    images = header.checked_evidence(reporting.evidence, reporting.assessment)
+    companion = header.patient_and_study_header(images)
     _put_series(companion, kind, reporting)
     companion.SOPClassUID = kind.sop_class_uid
     version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
-    found = place(reporting, version, kind.name, kind.sop_class_uid)
+    found = next_version(reporting, version, kind.name, kind.sop_class_uid)
     companion.SOPInstanceUID = found.sop_instance_uid
     companion.InstanceNumber = found.number
-    companion.ContentDate, companion.ContentTime = header.last_moment(images)
+    companion.ContentDate, companion.ContentTime = header.latest_moment(images)
     companion.BurnedInAnnotation = "YES"
     companion.RecognizableVisualFeatures = "NO"
     companion.ContributingEquipmentSequence = [_algorithm(reporting)]
     return companion
 
 
-def sources(reporting: Reporting) -> list[Dataset]:
+def source_items(reporting: Reporting) -> list[Dataset]:
     """Return references to all images that the model looked at (PS3.3 Table 10-11)."""
-    images = references.of_headers(reporting.evidence)
+    images = references.source_images(reporting.evidence)
     return [
-        references.instance(each) for each in sorted(images, key=attrgetter("sop_instance_uid"))
+        references.instance_item(each)
+        for each in sorted(images, key=attrgetter("sop_instance_uid"))
     ]
 
 
@@ -77,7 +78,7 @@ def _put_series(companion: Dataset, kind: RenderedKind, reporting: Reporting) ->
 def _algorithm(reporting: Reporting) -> Dataset:
     """The algorithm in the Contributing Equipment Sequence (IHE AIR 6.5.3.1)."""
     model, item = reporting.assessment.model, Dataset()
-    item.PurposeOfReferenceCodeSequence = [references.coded(codes.PROCESSING_EQUIPMENT)]
+    item.PurposeOfReferenceCodeSequence = [references.code_item(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = reporting.equipment.manufacturer
     item.ManufacturerModelName = model.name
     item.SoftwareVersions = model.version

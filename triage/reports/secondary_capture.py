@@ -32,13 +32,13 @@ def build(reporting: Reporting) -> Product:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment.
     """
-    with header.tolerant():
-        frames = pictures(page.render(reporting))  # (sheets, H, W, 3)
+    with header.ignore_value_warnings():
+        frames = render_sheets(page.render(reporting))  # (sheets, H, W, 3)
         shown = frames.tobytes()
         sop_class = SingleFrame if len(frames) == 1 else MultiFrame
         about = companion.RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="1")
-        capture = companion.begun(about, reporting, shown)
-        capture.SourceImageSequence = companion.sources(reporting)
+        capture = companion.new_document(about, reporting, shown)
+        capture.SourceImageSequence = companion.source_items(reporting)
         _put_image(capture, frames)
         if len(frames) > 1:
             _put_frames(capture, len(frames))
@@ -47,7 +47,7 @@ def build(reporting: Reporting) -> Product:
     return Product(KIND, capture.SOPClassUID, capture.SOPInstanceUID, content)
 
 
-def pictures(drawn: bytes) -> NDArray[np.uint8]:
+def render_sheets(drawn: bytes) -> NDArray[np.uint8]:
     """Return the sheets of a PDF in colour, (sheets, H, W, 3)."""
     with ONE_AT_A_TIME:
         document = pypdfium2.PdfDocument(drawn)

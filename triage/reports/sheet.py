@@ -17,7 +17,15 @@ from reportlab.lib.colors import HexColor
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from triage.reports.fonts import UNPRINTED, Face, fitted, font, printable, runs, width
+from triage.reports.fonts import (
+    UNPRINTED,
+    Face,
+    fit_to_width,
+    font,
+    font_runs,
+    printable,
+    text_width,
+)
 
 #: Streams are bytes, not ASCII letters, which are a quarter longer.
 rl_config.useA85 = 0
@@ -89,14 +97,14 @@ class Sheet:
         """Draw a line whose top is at `y`, cut to `room`; return its width."""
         clean = self._clean(text, style, room)
         self._put(x, y, clean, style)
-        return width(clean, style.size, bold=style.bold)
+        return text_width(clean, style.size, bold=style.bold)
 
     def text_before(
         self, x: float, y: float, text: str, style: TextStyle, room: float = WIDTH
     ) -> None:
         """Draw a line that ends at `x`."""
         clean = self._clean(text, style, room)
-        self._put(x - width(clean, style.size, bold=style.bold), y, clean, style)
+        self._put(x - text_width(clean, style.size, bold=style.bold), y, clean, style)
 
     def lines(self, x: float, y: float, texts: Sequence[str], style: TextStyle) -> None:
         """Draw lines under one another."""
@@ -128,14 +136,14 @@ class Sheet:
         self._canvas.drawImage(grey, x + (side - w) / 2, bottom, w, h)
 
     def _clean(self, text: str, style: TextStyle, room: float) -> str:
-        clean = fitted(printable(text), style.size, room, bold=style.bold)
+        clean = fit_to_width(printable(text), style.size, room, bold=style.bold)
         self.left_out = self.left_out or UNPRINTED in clean
         return clean
 
     def _put(self, x: float, y: float, clean: str, style: TextStyle) -> None:
         pen = self._canvas.beginText(x, HEIGHT - y - BASELINE * style.size)
         pen.setFillColor(HexColor(style.colour))
-        for face, piece in runs(clean, bold=style.bold):
+        for face, piece in font_runs(clean, bold=style.bold):
             pen.setFont(face.value, style.size)
             pen.textOut(piece)
         self._canvas.drawText(pen)

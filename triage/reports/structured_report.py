@@ -14,9 +14,9 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, E
 from triage.domain.assessment import Assessment, SourceImage
 from triage.domain.delivery import Product
 from triage.reports import codes, header, part10, references, tree
-from triage.reports.content import readable
+from triage.reports.content import is_readable
 from triage.reports.document import put_current_evidence, put_equipment, put_series
-from triage.reports.document_version import place
+from triage.reports.document_version import next_version
 from triage.reports.equipment import Equipment
 from triage.reports.reporting import Reporting
 
@@ -40,12 +40,12 @@ def build(reporting: Reporting) -> Product:
         ValueError: The evidence is not that of the assessment, or an answer contradicts itself.
     """
     assessment, equipment = reporting.assessment, reporting.equipment
-    with header.tolerant():
-        images = header.one_study(reporting.evidence, assessment)
-        document = header.patient_and_study(images)
+    with header.ignore_value_warnings():
+        images = header.checked_evidence(reporting.evidence, assessment)
+        document = header.patient_and_study_header(images)
         put_series(document, KIND, "SR", SERIES_NUMBER)
         put_equipment(document, assessment, equipment)
-        _put_document(document, equipment, header.last_moment(images))
+        _put_document(document, equipment, header.latest_moment(images))
         _put_identity(document, reporting, Comprehensive3DSRStorage)
         _put_evidence(document, assessment, images)
         document.update(tree.root(assessment, equipment))
@@ -59,7 +59,7 @@ def alternatives(reporting: Reporting, product: Product) -> Sequence[Product]:
 
 
 def _recast(reporting: Reporting, product: Product, sop_class_uid: str) -> Product:
-    with header.tolerant():
+    with header.ignore_value_warnings():
         document = dcmread(BytesIO(product.content))  # what is not touched stays as it is written
         _put_identity(document, reporting, sop_class_uid)
         content = part10.encode(document)
@@ -80,7 +80,7 @@ def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, st
 
 def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -> None:
     """The same modules, as far as they differ between the SOP classes of one report."""
-    found = place(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
+    found = next_version(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
     document.SOPClassUID = UID(sop_class_uid)
     document.SOPInstanceUID = found.sop_instance_uid
     document.InstanceNumber = found.number
@@ -89,13 +89,13 @@ def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -
         series_uid = str(document.SeriesInstanceUID)
         before = SourceImage(sop_class_uid, found.replaces.sop_instance_uid, series_uid)
         document.PredecessorDocumentsSequence = [
-            references.document(reporting.assessment.study_uid, before, codes.REPLACED_REPORT)
+            references.document_item(reporting.assessment.study_uid, before, codes.REPLACED_REPORT)
         ]
 
 
 def _put_evidence(document: Dataset, assessment: Assessment, images: Sequence[Dataset]) -> None:
     """All images looked at, and the patient's own earlier ones; none in both (C.17.2.3)."""
-    current = references.of_headers(images)
+    current = references.source_images(images)
     put_current_evidence(document, current)
     known = {each.sop_instance_uid for each in current}
     priors: dict[str, list[SourceImage]] = {}
@@ -104,8 +104,8 @@ def _put_evidence(document: Dataset, assessment: Assessment, images: Sequence[Da
             continue
         if case.study_uid == assessment.study_uid:
             raise ValueError(f"study {case.study_uid} is no earlier one of itself")
-        fresh = [i for i in case.images if i.sop_instance_uid not in known and readable(i)]
+        fresh = [i for i in case.images if i.sop_instance_uid not in known and is_readable(i)]
         priors.setdefault(case.study_uid, []).extend(fresh)
-    items = [references.study(uid, found) for uid, found in sorted(priors.items()) if found]
+    items = [references.study_item(uid, found) for uid, found in sorted(priors.items()) if found]
     if items:
         document.PertinentOtherEvidenceSequence = items

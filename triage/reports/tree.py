@@ -32,13 +32,13 @@ from triage.reports.content import (
     code,
     container,
     image,
+    is_readable,
     number,
-    plain,
-    readable,
+    one_line,
     text,
     uidref,
 )
-from triage.reports.document import INTENDED_USE, key_frames, observer
+from triage.reports.document import INTENDED_USE, key_frames, observer_items
 from triage.reports.equipment import Equipment
 
 SCORE_DEFINITION = "mean cosine similarity of images and prompts, -1 to 1, not a probability"
@@ -49,7 +49,7 @@ def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
     items = [
         code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
         code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
-        *observer(assessment, equipment),
+        *observer_items(assessment, equipment),
         code(codes.PROCEDURE, codes.CARDIAC_MRI, MODIFIER),
         *_image_library(assessment),
         container(codes.MEASUREMENTS, [*_algorithm(assessment), *_groups(assessment)]),
@@ -117,7 +117,7 @@ def _check(answer: Answer) -> None:
 def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     """TID 1501: one finding."""
     finding = answer.finding
-    concept = codes.of_finding(finding)
+    concept = codes.finding_concept(finding)
     yield text(codes.TRACKING_ID, finding.id, CONTEXT)
     yield uidref(
         codes.TRACKING_UID, identity.tracking_uid(assessment.study_uid, finding.id), CONTEXT
@@ -125,7 +125,7 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     if answer.flag is Flag.YES:
         yield code(codes.FINDING, concept)
     if finding.site is not None:
-        yield code(codes.SITE, codes.verified(finding.site), MODIFIER)
+        yield code(codes.SITE, codes.configured_concept(finding.site), MODIFIER)
     # The meaning of a standard code need not be what the site calls the finding.
     yield text(codes.ASKED, finding.name)
     yield from _numbers(answer)
@@ -152,7 +152,7 @@ def _fitted_from(examples: Examples) -> str:
 def _numbers(answer: Answer) -> Iterator[ContentItem]:
     """TID 300 without its modifiers. A NUM cannot be empty: what is no number is left out."""
     for name, value in (
-        (codes.of_score(answer), answer.score),
+        (codes.score_concept(answer), answer.score),
         (codes.THRESHOLD, answer.threshold),
     ):
         if value is not None and math.isfinite(value):
@@ -170,7 +170,7 @@ def _sources(answer: Answer, used: Sequence[UsedView]) -> Iterator[ContentItem]:
     if missing:
         raise ValueError(f"{answer.finding.id} names view {min(missing)}, which is not used")
     for view in used:
-        first = next(filter(readable, view.images), None) if view.view in answer.views else None
+        first = next(filter(is_readable, view.images), None) if view.view in answer.views else None
         if first is not None:
             same = (i for i in view.images if i.sop_instance_uid == first.sop_instance_uid)
             yield image(codes.SOURCE, first, [i.frame for i in same if i.frame is not None])
@@ -180,7 +180,7 @@ def _illustrations(answer: Answer) -> Iterator[ContentItem]:
     """The frames that made a flag; those of an unflagged score illustrate nothing."""
     if answer.flag is Flag.YES:
         for frame in answer.key_frames:
-            if readable(frame.image):
+            if is_readable(frame.image):
                 yield image(codes.BEST_ILLUSTRATION, frame.image)
 
 
@@ -213,7 +213,7 @@ def _familiarity(found: Familiarity | None) -> Iterator[ContentItem]:
 def _coverage(assessment: Assessment) -> Iterator[ContentItem]:
     """What was looked at, and what was not."""
     for view in assessment.used:
-        series = plain(view.series_description) or "series without description"
+        series = one_line(view.series_description) or "series without description"
         yield text(codes.VIEW_USED, f"{view.view}: {series}; {view.why}")
     for gap in assessment.missing:
         yield text(codes.VIEW_MISSING, f"{gap.view}: {gap.reason}")
@@ -248,7 +248,7 @@ def _case(case: SimilarCase) -> Iterator[ContentItem]:
     if case.likeness is not None:
         yield number(codes.CASE_LIKENESS, case.likeness, codes.RATIO)
     if not case.key:
-        for each in filter(readable, case.images):
+        for each in filter(is_readable, case.images):
             yield image(codes.PRIOR, each)
         return
     yield text(codes.CASE_KEY, case.key)

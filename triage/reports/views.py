@@ -17,12 +17,12 @@ NAMES = {
 _SLOT = re.compile(rf"\b({'|'.join(NAMES)})\b")
 
 
-def title(slot: str) -> str:
+def view_title(slot: str) -> str:
     """Return the name of a slot as it begins a line."""
     name = NAMES.get(slot, slot)
     return name[:1].upper() + name[1:] if slot in NAMES else name
 
 
-def worded(text: str) -> str:
+def spell_out_views(text: str) -> str:
     """Return `text` with the names of slots in words."""
     return _SLOT.sub(lambda slot: NAMES[slot[1]], text)

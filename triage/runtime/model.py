@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from triage import __version__
-from triage.cases.past import PastCases
+from triage.cases.past_cases import PastCases
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from triage.cases.keys import secret_in
-from triage.cases.past import PastCases
+from triage.cases.keys import load_or_create_secret
+from triage.cases.past_cases import PastCases
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, NotFound
 from triage.model.bundle import Bundle, open_bundle
@@ -164,7 +164,7 @@ def _shared(url: str, bundle: str, width: int) -> Library:
 
 def open_past_cases(settings: Settings, bundle: Bundle) -> PastCases:
     """Open the cases of a site that this bundle has embedded."""
-    return PastCases(open_library(settings, bundle), secret_in(state_folder(settings)))
+    return PastCases(open_library(settings, bundle), load_or_create_secret(state_folder(settings)))
 
 
 def open_fittings(settings: Settings) -> SqlFittings:

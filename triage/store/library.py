@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from triage.cases.typical import Known, TypicalSimilarity
+from triage.cases.typical_similarity import Known, TypicalSimilarity
 from triage.cases.vectors import VectorFile, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.ports.encoder import Embedding
@@ -125,7 +125,7 @@ class ExactLibrary:
         """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
             rows = self._row_count(connection)
-            return self._typical.of(rows, partial(self._read_rows, connection))
+            return self._typical.cosines(rows, partial(self._read_rows, connection))
 
     def forget_patient(self, patient: str) -> int:
         """Remove a patient's cases from all bundles. Returns how many."""

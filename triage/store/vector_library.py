@@ -59,7 +59,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
-from triage.cases.typical import Known, TypicalSimilarity
+from triage.cases.typical_similarity import Known, TypicalSimilarity
 from triage.cases.vectors import Halves, similarities
 from triage.domain.case import EVERY, Case, Filter, Neighbour
 from triage.domain.errors import ConfigurationError
@@ -204,7 +204,7 @@ class PgVectorLibrary:
     def list_typical_cosines(self) -> Sequence[float]:
         """Return the cosines of random pairs of cases of different patients, ascending."""
         with self._database.reading() as connection:
-            return self._typical.of(
+            return self._typical.cosines(
                 self._row_count(connection), partial(self._read_rows, connection)
             )
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triage.cases.case_access import CaseAccess
-from triage.cases.search import as_json, read_search
+from triage.cases.search import matches_as_json, parse_query
 from triage.domain.errors import InvalidQuery
 from triage.ports.encoder import Encoder
 
@@ -32,18 +32,18 @@ class Api:
 
     def cases(self, request: Request) -> Response:
         """Answer a search with the nearest cases."""
-        search = read_search(query_fields(request))
-        return JSONResponse(as_json(self.looks.search(self.encoder, search, request.user)))
+        search = parse_query(query_fields(request))
+        return JSONResponse(matches_as_json(self.looks.search(self.encoder, search, request.user)))
 
     def case(self, request: Request) -> Response:
         """Answer with the case of a study."""
         uid = request.path_params["study_uid"]
-        return JSONResponse(asdict(self.looks.case(uid, request.user)))
+        return JSONResponse(asdict(self.looks.find_case(uid, request.user)))
 
     def key(self, request: Request) -> Response:
         """Answer with the case that the key of a report means."""
         key, report = request.path_params["key"], request.query_params.get("report", "")
-        return JSONResponse(asdict(self.looks.resolve(key, report, request.user)))
+        return JSONResponse(asdict(self.looks.resolve_key(key, report, request.user)))
 
 
 def query_fields(request: Request) -> dict[str, str]:

@@ -15,8 +15,8 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from triage.cases.case_access import CaseAccess
-from triage.cases.past import why_none_similar
-from triage.cases.search import FIELDS, CaseMatch, read_search
+from triage.cases.past_cases import why_none_similar
+from triage.cases.search import FIELDS, CaseMatch, parse_query
 from triage.domain.errors import CaseNotFound, InvalidQuery, TriageError
 from triage.domain.finding import Finding
 from triage.ports.encoder import Encoder
@@ -51,7 +51,7 @@ class Page:
         try:
             said = query_fields(request)
             if said:
-                found = self.looks.search(self.encoder, read_search(said), request.user)
+                found = self.looks.search(self.encoder, parse_query(said), request.user)
         except (InvalidQuery, CaseNotFound) as wrong:
             status, error = _status(wrong), str(wrong)
         return self._shown(request, status, found=found, error=error)
@@ -61,7 +61,7 @@ class Page:
         said = request.query_params
         key, report = said.get("key", ""), said.get("report", "")
         try:
-            case = self.looks.resolve(key, report, request.user)
+            case = self.looks.resolve_key(key, report, request.user)
         except (InvalidQuery, CaseNotFound) as wrong:
             return self._shown(request, _status(wrong), key_error=str(wrong))
         return self._shown(request, HTTPStatus.OK, case=case)

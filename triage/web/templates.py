@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from triage import __version__
 from triage.domain.assessment import in_percent
-from triage.reports.views import worded
+from triage.reports.views import spell_out_views
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("triage.web", "templates"),
@@ -15,7 +15,7 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals["version"] = __version__
 ENVIRONMENT.filters["percent"] = in_percent
-ENVIRONMENT.filters["worded"] = worded
+ENVIRONMENT.filters["worded"] = spell_out_views
 
 
 def _day(value: str) -> str:

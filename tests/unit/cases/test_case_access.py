@@ -5,8 +5,8 @@ import pytest
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.cases.case_access import CaseAccess
 from triage.cases.keys import case_key
-from triage.cases.past import PastCases
-from triage.cases.search import read_search
+from triage.cases.past_cases import PastCases
+from triage.cases.search import parse_query
 from triage.domain.case import Case
 from triage.domain.errors import CaseNotFound, InvalidQuery, LedgerUnavailable
 from triage.store.ledger import SqlLedger
@@ -27,7 +27,7 @@ def kept(ledger: SqlLedger) -> list[tuple[str, str, str]]:
 
 
 def test_a_key_leads_to_its_case_however_it_is_typed(looks: CaseAccess, ledger: SqlLedger) -> None:
-    assert looks.resolve(f" {KEY.lower()} ", "9.9", "anna").study_uid == "1.2"
+    assert looks.resolve_key(f" {KEY.lower()} ", "9.9", "anna").study_uid == "1.2"
     assert kept(ledger) == [("case looked up", f"{KEY} of the report on 9.9", "user anna")]
 
 
@@ -35,7 +35,7 @@ def test_a_key_of_another_report_leads_nowhere_and_asking_is_kept(
     looks: CaseAccess, ledger: SqlLedger
 ) -> None:
     with pytest.raises(CaseNotFound, match="the report on 9.8 has no similar case"):
-        looks.resolve(KEY, "9.8", "anna")
+        looks.resolve_key(KEY, "9.8", "anna")
     ((_, detail, _),) = kept(ledger)
     assert detail == f"nothing found: {KEY} of the report on 9.8"
 
@@ -47,14 +47,14 @@ def test_what_can_be_no_key_and_no_study_is_neither_sought_nor_kept(
     looks: CaseAccess, ledger: SqlLedger, key: str, report: str
 ) -> None:
     with pytest.raises(InvalidQuery):
-        looks.resolve(key, report, "anna")
+        looks.resolve_key(key, report, "anna")
     assert kept(ledger) == []
 
 
 def test_a_study_is_shown_and_the_look_kept(looks: CaseAccess, ledger: SqlLedger) -> None:
-    assert looks.case("1.2", "anna").vendor == "siemens"
+    assert looks.find_case("1.2", "anna").vendor == "siemens"
     with pytest.raises(CaseNotFound):
-        looks.case("1.3", "anna")
+        looks.find_case("1.3", "anna")
     assert [detail for _, detail, _ in kept(ledger)] == ["nothing found: study 1.3", "study 1.2"]
 
 
@@ -62,7 +62,7 @@ def test_of_a_search_neither_words_nor_vendor_are_kept(
     looks: CaseAccess, ledger: SqlLedger
 ) -> None:
     fields = {"words": "John Doe", "vendor": "siem", "since": "", "like": "1.2"}
-    looks.search(FakeEncoder(), read_search(fields), "anna")
+    looks.search(FakeEncoder(), parse_query(fields), "anna")
     ((kind, detail, who),) = kept(ledger)
     assert (kind, who) == ("cases searched", "user anna")
     assert detail == "0 case(s) told, by words, like 1.2, of a vendor"
@@ -70,7 +70,7 @@ def test_of_a_search_neither_words_nor_vendor_are_kept(
 
 def test_a_study_that_is_no_case_was_looked_for_too(looks: CaseAccess, ledger: SqlLedger) -> None:
     with pytest.raises(CaseNotFound):
-        looks.search(FakeEncoder(), read_search({"like": "9.9"}), "anna")
+        looks.search(FakeEncoder(), parse_query({"like": "9.9"}), "anna")
     ((_, detail, _),) = kept(ledger)
     assert detail == "nothing found, like 9.9"
 
@@ -83,9 +83,9 @@ def test_what_cannot_be_kept_is_not_told(
 
     monkeypatch.setattr(SqlLedger, "report_incident", down)
     for ask in (
-        lambda: looks.search(FakeEncoder(), read_search({"words": "a"}), "anna"),
-        lambda: looks.case("1.2", "anna"),
-        lambda: looks.resolve(KEY, "9.9", "anna"),
+        lambda: looks.search(FakeEncoder(), parse_query({"words": "a"}), "anna"),
+        lambda: looks.find_case("1.2", "anna"),
+        lambda: looks.resolve_key(KEY, "9.9", "anna"),
     ):
         with pytest.raises(LedgerUnavailable):
             ask()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from triage.cases.keys import case_key, patient_key, secret_in
+from triage.cases.keys import case_key, load_or_create_secret, patient_key
 
 SECRET = b"s" * 32
 
@@ -48,13 +48,13 @@ def test_a_case_has_another_key_in_every_report() -> None:
 
 
 def test_the_secret_stays_and_is_its_owner_s_alone(tmp_path: Path) -> None:
-    secret = secret_in(tmp_path)
+    secret = load_or_create_secret(tmp_path)
     assert len(secret) == 32
-    assert secret_in(tmp_path) == secret
+    assert load_or_create_secret(tmp_path) == secret
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o077 == 0
 
 
 def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(4) as pool:
-        assert len({*pool.map(secret_in, [tmp_path] * 16)}) == 1
+        assert len({*pool.map(load_or_create_secret, [tmp_path] * 16)}) == 1

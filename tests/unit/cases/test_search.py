@@ -2,7 +2,7 @@
 
 import pytest
 
-from triage.cases.search import CaseQuery, read_search
+from triage.cases.search import CaseQuery, parse_query
 from triage.domain.case import Filter
 from triage.domain.errors import InvalidQuery
 
@@ -19,12 +19,12 @@ def test_every_field_is_read() -> None:
         "count": "25",
     }
     where = Filter("20240131", "20240201", "siemens", "lge", confirmed_only=True)
-    assert read_search(said) == CaseQuery("septal hypertrophy", "1.2.3", 25, where)
+    assert parse_query(said) == CaseQuery("septal hypertrophy", "1.2.3", 25, where)
 
 
 def test_blank_fields_ask_nothing_and_exclude_none() -> None:
     blank = {"words": "", "like": "", "since": "", "count": "", "confirmed": "no"}
-    assert read_search(blank) == read_search({}) == CaseQuery(count=10)
+    assert parse_query(blank) == parse_query({}) == CaseQuery(count=10)
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_blank_fields_ask_nothing_and_exclude_none() -> None:
 )
 def test_a_mistake_is_told_with_what_to_write(fields: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidQuery) as error:
-        read_search(fields)
+        parse_query(fields)
     assert said in str(error.value)

@@ -19,8 +19,8 @@ from tests.fakes import (
     FakeTrail,
 )
 from triage.cases.case_access import CaseAccess
-from triage.cases.past import PastCases
-from triage.cases.search import read_search
+from triage.cases.past_cases import PastCases
+from triage.cases.search import parse_query
 from triage.domain import audit
 from triage.domain.audit import (
     BEGIN_TRANSFERRING,
@@ -268,8 +268,8 @@ def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told:
     library = FakeLibrary()
     library.add(Case("1.2", "p", vendor="siemens"), FakeEncoder().encode_text("a"))
     looks = CaseAccess(PastCases(library, b"s" * 32), ledger, told)
-    looks.search(FakeEncoder(), read_search({"words": "Mrs Smith"}), "anna")
-    looks.case("1.2", "anna")
+    looks.search(FakeEncoder(), parse_query({"words": "Mrs Smith"}), "anna")
+    looks.find_case("1.2", "anna")
     assert [each.event for each in told.events] == [QUERY] * 2
     assert [whom(each).user_id for each in told.events] == ["anna"] * 2
     asked = [each.things[0].query for each in told.events]

@@ -30,7 +30,7 @@ def test_flag_and_gap_read_as_the_site_reads_them() -> None:
 
 def test_draft_never_goes_without_its_mark() -> None:
     for assessment in (mixed(), untrained(), none_flagged()):
-        assert draft.marked(assessment).startswith("DRAFT, ")
+        assert draft.marked_impression(assessment).startswith("DRAFT, ")
 
 
 def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
@@ -51,7 +51,7 @@ def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
 
 
 def test_study_of_which_nothing_was_evaluated_is_not_called_unflagged() -> None:
-    text = draft.marked(untrained())
+    text = draft.marked_impression(untrained())
     assert draft.NOTHING in text
     assert "No finding flagged" not in text
     assert "model is untrained" in text
@@ -82,7 +82,7 @@ def test_each_finding_stands_in_one_sentence(assessment: Assessment) -> None:
 def test_rounding_does_not_hide_the_side_of_the_threshold(
     score: float | None, threshold: float | None, figures: tuple[str, str]
 ) -> None:
-    assert draft.figures(replace(ANSWERS[0], score=score, threshold=threshold)) == figures
+    assert draft.format_figures(replace(ANSWERS[0], score=score, threshold=threshold)) == figures
 
 
 def test_words_of_the_configuration_stay_on_one_line() -> None:

@@ -80,7 +80,7 @@ def test_report_is_preliminary_and_holds_draft_groups_and_key_frames() -> None:
     made = KINDS["usual"]()
     (report,) = resources(made, "DiagnosticReport")
     assert report["status"] == "preliminary"
-    assert report["conclusion"] == draft.marked(made.assessment)
+    assert report["conclusion"] == draft.marked_impression(made.assessment)
     assert "RESEARCH USE ONLY" in report["code"]["text"]
     groups = {f"urn:uuid:{group['id']}" for group in observations(made)["group"]}
     assert {each["reference"] for each in report["result"]} == groups

@@ -145,7 +145,7 @@ def test_draft_is_there_whole_in_lines_that_receivers_keep(kind: str) -> None:
     (text,) = [obx[5] for obx in fields(sent(KINDS[kind]()), "OBX") if obx[2] == "TX"]
     lines = text.split("~")
     assert max(map(len, lines)) < 200
-    assert read(" ".join(lines)) == draft.marked(KINDS[kind]().assessment)
+    assert read(" ".join(lines)) == draft.marked_impression(KINDS[kind]().assessment)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zs", "Zl", "Zp", "Co", "Cn"])))

@@ -137,7 +137,7 @@ def test_poppler_draws_what_pdfium_draws(tmp_path: Path) -> None:
     assert done.stderr == b""
     (other,) = tmp_path.glob("*.ppm")
     theirs = read_ppm(other)
-    ours = secondary_capture.pictures(file.read_bytes())[0]
+    ours = secondary_capture.render_sheets(file.read_bytes())[0]
     rows = min(len(ours), len(theirs))
     difference = np.abs(ours[:rows].astype(int) - theirs[:rows]).mean()
     assert difference < 6  # of 255: the edges of letters
@@ -175,7 +175,7 @@ def coloured(picture: NDArray[np.uint8], colour: str) -> int:
     ("flag", "alarming"), [(Flag.YES, True), (Flag.NO, False), (Flag.NOT_EVALUATED, False)]
 )
 def test_red_is_for_flags_alone(flag: Flag, alarming: bool) -> None:  # noqa: FBT001 - a column
-    drawn = secondary_capture.pictures(page.render(reporting(forty(flag))))
+    drawn = secondary_capture.render_sheets(page.render(reporting(forty(flag))))
     assert (coloured(drawn[0], sheet.RED) > 0) is alarming
 
 
@@ -223,14 +223,14 @@ def test_page_that_reads_otherwise_is_another_page(make: Callable[[], Assessment
 def test_letter_that_no_font_has_is_never_drawn() -> None:
     text = letters.printable("Ab山 محمد ไทย")
     assert text == "Ab山 […] […]"
-    drawn = "".join(piece for _, piece in letters.runs(text))
+    drawn = "".join(piece for _, piece in letters.font_runs(text))
     assert drawn == text
 
 
 def test_lines_are_no_wider_than_their_room_and_lose_nothing() -> None:
     text = "one two " * 20 + "山田" * 40
-    broken = letters.lines(text, 9, 100)
-    assert all(letters.width(line, 9) <= 100 for line in broken)
+    broken = letters.wrap_lines(text, 9, 100)
+    assert all(letters.text_width(line, 9) <= 100 for line in broken)
     assert "".join(broken).replace(" ", "") == text.replace(" ", "")
 
 

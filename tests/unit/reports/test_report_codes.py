@@ -45,14 +45,14 @@ def test_every_answer_has_a_code_that_says_the_same() -> None:
 
 
 def test_verified_code_is_used_and_another_finding_gets_the_private_scheme() -> None:
-    assert codes.of_finding(FINDINGS[0]) == Concept("371862006", "SCT", "any meaning")
-    private = codes.of_finding(FINDINGS[1])
+    assert codes.finding_concept(FINDINGS[0]) == Concept("371862006", "SCT", "any meaning")
+    private = codes.finding_concept(FINDINGS[1])
     assert private[:3] == ("LV_DILATION", codes.SCHEME, "Left ventricular dilation")
 
 
 def test_long_identifiers_stay_apart_and_fit() -> None:
     ids = ["a" * 16, "a" * 17, "a" * 18, "pericardial_effusion_large", "pericardial_effusion_small"]
-    values = {codes.of_finding(replace(FINDINGS[1], id=id_)).value for id_ in ids}
+    values = {codes.finding_concept(replace(FINDINGS[1], id=id_)).value for id_ in ids}
     assert len(values) == len(ids)
     assert all(len(value) <= codes.LONGEST_VALUE for value in values)
     assert "A" * 16 in values
@@ -61,11 +61,11 @@ def test_long_identifiers_stay_apart_and_fit() -> None:
 @pytest.mark.parametrize("concept", sorted(OURS), ids=lambda c: c.value)
 def test_no_finding_can_take_the_code_of_the_report_itself(concept: Concept) -> None:
     namesake = concept.value.lower().replace("-", "_")
-    assert codes.of_finding(replace(FINDINGS[1], id=namesake)).value != concept.value
+    assert codes.finding_concept(replace(FINDINGS[1], id=namesake)).value != concept.value
 
 
 def test_long_meaning_is_cut_visibly_and_long_scheme_refused() -> None:
-    long = codes.of_finding(replace(FINDINGS[1], name="x" * 65))
+    long = codes.finding_concept(replace(FINDINGS[1], name="x" * 65))
     assert long.meaning == "x" * 63 + "…"
     with pytest.raises(ValueError, match="16 characters"):
-        codes.verified(FindingCode("1", "99AVERYLONGSCHEME", "x"))
+        codes.configured_concept(FindingCode("1", "99AVERYLONGSCHEME", "x"))

@@ -76,7 +76,7 @@ def test_each_finding_has_its_group_with_every_answer() -> None:
         assert values(group, codes.TRACKING_ID) == [answer.finding.id]
         assert values(group, codes.ASKED) == [answer.finding.name]
         assert values(group, codes.FLAG) == [answer.flag.value]
-        presence = values(group, codes.of_finding(answer.finding))
+        presence = values(group, codes.finding_concept(answer.finding))
         assert presence[-1] == codes.PRESENCES[answer.presence].meaning
         assert values(group, codes.PROMPT) == list(answer.finding.prompts)
         assert values(group, codes.SCORE) == ([] if answer.score is None else [answer.score])

@@ -65,7 +65,7 @@ def test_pixelmed_finds_the_one_known_error(report: Path, assessment: Assessment
     assert "Found Root Template TID_1500 (MeasurementReport)" in lines
     (error,) = starting(lines, "Error")
     assert error.endswith(BORNE)
-    questions = {codes.of_finding(answer.finding).value for answer in assessment.answers}
+    questions = {codes.finding_concept(answer.finding).value for answer in assessment.answers}
     assert [w for w in starting(lines, "Warning") if not is_ours(w, questions)] == []
 
 
@@ -96,7 +96,7 @@ def test_radiologist_reads_name_flag_presence_and_reason_of_each_finding(
     text = rendered(report)
     position = 0
     for answer in assessment.answers:
-        question = codes.of_finding(answer.finding).meaning
+        question = codes.finding_concept(answer.finding).meaning
         presence = codes.PRESENCES[answer.presence].meaning
         for piece in (
             f"Finding asked about:\n{answer.finding.name}\n",

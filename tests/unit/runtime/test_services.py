@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.postgres import Postgres
-from triage.cases.past import PastCases
+from triage.cases.past_cases import PastCases
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, Settings
 from triage.domain.completeness import CompletenessPolicy, EvidenceKind

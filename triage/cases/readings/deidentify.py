@@ -19,9 +19,14 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from triage.cases.readings.identifiers import NOBODY, Identifiers
-from triage.cases.readings.named import PatternMatch, first_patterns, folded, patterns
-from triage.cases.readings.written import (
+from triage.cases.readings.header_patterns import (
+    PatternMatch,
+    fold,
+    known_patterns,
+    long_number_patterns,
+)
+from triage.cases.readings.identifiers import NO_IDENTIFIERS, Identifiers
+from triage.cases.readings.text_patterns import (
     ADDRESSES,
     AGES,
     DATES,
@@ -35,11 +40,11 @@ from triage.cases.readings.written import (
 _REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
 
 
-def deidentified(text: str, known: Identifiers = NOBODY) -> str:
+def deidentify(text: str, known: Identifiers = NO_IDENTIFIERS) -> str:
     """Return a text without identifiers; `known` is what the headers of its study say."""
     left = unicodedata.normalize("NFC", text)
-    left = _without(left, [*ADDRESSES, *first_patterns(known), *DATES, *TIMES])
-    left = _without(left, patterns(known))
+    left = _without(left, [*ADDRESSES, *long_number_patterns(known), *DATES, *TIMES])
+    left = _without(left, known_patterns(known))
     left = _without(left, [*PERSONS, *PLACES, *NUMBERS, *AGES])
     return _REPEATED.sub(r"\1", left)
 
@@ -54,7 +59,7 @@ def _replaced(text: str, label: str, pattern: re.Pattern[str]) -> str:
     """Put a label in place of every match; folded text has each character at its own place."""
     group = "x" if "x" in pattern.groupindex else 0
     pieces, end = [], 0
-    for match in pattern.finditer(folded(text)):
+    for match in pattern.finditer(fold(text)):
         start, stop = match.span(group) if match[group] is not None else match.span()
         # What a system has wrapped stays on as many lines.
         pieces += [text[end:start], label, "\n" * text.count("\n", start, stop)]

@@ -49,7 +49,7 @@ SIGNATURE = re.compile(
 )
 
 
-def plain(text: str) -> str:
+def normalised(text: str) -> str:
     """Return a text in small letters without accents, with single blanks."""
     apart = unicodedata.normalize("NFKD", text)
     bare = "".join(sign for sign in apart if not unicodedata.combining(sign))

@@ -56,10 +56,10 @@ class Identifiers:
         )
 
 
-NOBODY = Identifiers()
+NO_IDENTIFIERS = Identifiers()
 
 
-def of_header(header: Dataset) -> Identifiers:
+def header_identifiers(header: Dataset) -> Identifiers:
     """Return what a data set knows, sequences included; what cannot be read is left out."""
     names, numbers, dates, places = set[str](), set[str](), set[str](), set[str]()
     for element in _elements(header):

@@ -17,7 +17,7 @@ from triage.cases.readings.headings import (
     SIGNATURE,
     STRONG_HEADINGS,
     WEAK_HEADINGS,
-    plain,
+    normalised,
 )
 
 LONGEST = 8_000  #: characters; a longer one is a report whose next heading nobody knows
@@ -55,17 +55,17 @@ def impression_of(report: str) -> str | None:
             parts[current].append(rest)
         else:  # "Summary: normal" within an impression is a line of it
             parts[current].append(line)
-    found = tidy("\n".join(parts[_ReportSection.STRONG])) or tidy(
+    found = clean_text("\n".join(parts[_ReportSection.STRONG])) or clean_text(
         "\n".join(parts[_ReportSection.WEAK])
     )
     return found if found and len(found) <= LONGEST else None
 
 
-def given(text: str) -> str | None:
+def stated_impression(text: str) -> str | None:
     """Return a text that its source calls an impression, without a heading that it begins with."""
-    first, _, rest = tidy(text).partition("\n")
+    first, _, rest = clean_text(text).partition("\n")
     head, after = _heading(first)
-    kept = tidy(
+    kept = clean_text(
         f"{after}\n{rest}"
         if head in {_ReportSection.STRONG, _ReportSection.WEAK}
         else f"{first}\n{rest}"
@@ -73,7 +73,7 @@ def given(text: str) -> str | None:
     return kept if kept and len(kept) <= LONGEST else None
 
 
-def tidy(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return a text with LF line ends, without control characters and blanks at the edges."""
     lines = re.sub(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]", "\n", text).replace("\t", " ").split("\n")
     kept = ["".join(sign for sign in line if sign.isprintable()).strip() for line in lines]
@@ -81,7 +81,7 @@ def tidy(text: str) -> str:
 
 
 def _lines(report: str) -> Iterator[str]:
-    for line in tidy(report).split("\n"):
+    for line in clean_text(report).split("\n"):
         for each in _SIGNED.sub("\n", _RUN_IN.sub(_break_before_heading, line)).split("\n"):
             if not _RULE.fullmatch(each):
                 yield each
@@ -90,7 +90,7 @@ def _lines(report: str) -> Iterator[str]:
 def _break_before_heading(gap: re.Match[str]) -> str:
     """Break a line before capitals that are a known heading; "LGE:" is none."""
     head = gap.string[gap.end() :].partition(":")[0]
-    return "\n" if plain(head) in HEADINGS else gap.group()
+    return "\n" if normalised(head) in HEADINGS else gap.group()
 
 
 def _heading(line: str) -> tuple[_ReportSection | None, str]:
@@ -99,11 +99,11 @@ def _heading(line: str) -> tuple[_ReportSection | None, str]:
         match = pattern.fullmatch(line)
         if match is not None and (part := _part(match["head"])) is not None:
             return part, match["rest"]
-    return (_ReportSection.OTHER, "") if SIGNATURE.match(plain(line)) else (None, line)
+    return (_ReportSection.OTHER, "") if SIGNATURE.match(normalised(line)) else (None, line)
 
 
 def _part(head: str) -> _ReportSection | None:
-    words = plain(head).strip(" .*_-")
+    words = normalised(head).strip(" .*_-")
     if words in STRONG_HEADINGS:
         return _ReportSection.STRONG
     if words in WEAK_HEADINGS:

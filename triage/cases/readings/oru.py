@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 
-from triage.cases.readings.headings import STRONG_HEADINGS, plain
+from triage.cases.readings.headings import STRONG_HEADINGS, normalised
 from triage.cases.readings.identifiers import Identifiers
-from triage.cases.readings.impression import given, impression_of
-from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.impression import impression_of, stated_impression
+from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.segments import Hl7Message, Hl7Segment, read_messages
 
 OURS = "99CMRTRIAGE"  #: the worker's private coding scheme; a test holds it to the reports' one
@@ -122,7 +122,7 @@ def _take_observation(order: _Order, obx: Hl7Segment) -> None:
 
 
 def _says_impression(obx: Hl7Segment, codes: set[str]) -> bool:
-    if codes & IMPRESSIONS or any(plain(code) in STRONG_HEADINGS for code in codes):
+    if codes & IMPRESSIONS or any(normalised(code) in STRONG_HEADINGS for code in codes):
         return True
     # Suffixes of observation identifiers (7.2.4): 71250&IMP.
     sub = obx.message.signs[3]
@@ -132,7 +132,7 @@ def _says_impression(obx: Hl7Segment, codes: set[str]) -> bool:
 def _report(
     order: _Order, known: Identifiers, patient_ids: tuple[str, ...], sent: str
 ) -> ReadingReport:
-    text = given("\n".join(order.impression)) or impression_of("\n".join(order.lines))
+    text = stated_impression("\n".join(order.impression)) or impression_of("\n".join(order.lines))
     return ReadingReport(
         study_uid=order.study_uid,
         accession=order.accession,

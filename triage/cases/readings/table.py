@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from triage.cases.readings.impression import given, impression_of
-from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.impression import impression_of, stated_impression
+from triage.cases.readings.reading_report import ReadingReport
 from triage.domain.errors import ConfigurationError
 
 KEYS = ("study_uid", "accession")
@@ -103,7 +103,8 @@ def _report(row: Mapping[str, str], path: Path, line: int) -> ReadingReport:
     return ReadingReport(
         study_uid=study_uid,
         accession=accession,
-        impression=given(row.get("impression", "")) or impression_of(row.get("report", "")),
+        impression=stated_impression(row.get("impression", ""))
+        or impression_of(row.get("report", "")),
         confirmed=() if confirmed == (NONE,) else tuple(dict.fromkeys(confirmed)),
         labelled=bool(confirmed),
         patient_ids=(patient_id,) if patient_id else (),

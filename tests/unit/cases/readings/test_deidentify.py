@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 
 from tests.builders.readings import NOTATIONS, patient, plants
-from triage.cases.readings.deidentify import deidentified
-from triage.cases.readings.identifiers import Identifiers, of_header
+from triage.cases.readings.deidentify import deidentify
+from triage.cases.readings.identifiers import Identifiers, header_identifiers
 from triage.phantom.heart import draw_heart
 from triage.phantom.impression import ReaderStyle, compose_impression, list_templates
 
@@ -27,7 +27,7 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
         drawn = plants(rng, who)
         for plant in drawn:
             lines.insert(rng.randrange(len(lines) + 1), plant.text)
-        said = deidentified("\n".join(lines), of_header(who.header)).split("\n")
+        said = deidentify("\n".join(lines), header_identifiers(who.header)).split("\n")
         assert len(said) == len(lines)
         for plant in drawn:
             after = said[lines.index(plant.text)]
@@ -49,7 +49,7 @@ def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
         for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(ReaderStyle) + 1)
         for style in ReaderStyle
     ]
-    changed = [text for text in texts if deidentified(text) != text]
+    changed = [text for text in texts if deidentify(text) != text]
     print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")  # noqa: T201
     assert len(texts) >= IMPRESSIONS
     assert not changed, changed[:5]
@@ -57,7 +57,7 @@ def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
 
 def test_no_sentence_of_any_reader_is_touched() -> None:
     for template in list_templates():
-        assert deidentified(template) == template
+        assert deidentify(template) == template
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_no_sentence_of_any_reader_is_touched() -> None:
     ],
 )
 def test_medicine_stays(text: str) -> None:
-    assert deidentified(text) == text
+    assert deidentify(text) == text
 
 
 def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
     known = Identifiers(names=("Fabry^Will", "No^Wall"))
-    said = deidentified(
+    said = deidentify(
         "Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known
     )
     assert said == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
@@ -107,7 +107,7 @@ def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
     ],
 )
 def test_ways_to_give_somebody_away_that_no_header_knows(text: str, secrets: str) -> None:
-    said = deidentified(text)
+    said = deidentify(text)
     assert [secret for secret in secrets.split() if secret in said] == []
 
 
@@ -124,7 +124,7 @@ def test_ways_to_give_somebody_away_that_no_header_knows(text: str, secrets: str
     ],
 )
 def test_ways_to_write_a_name(name: str, text: str) -> None:
-    said = deidentified(text, Identifiers(names=(name,)))
+    said = deidentify(text, Identifiers(names=(name,)))
     assert not re.findall(r"\w+", said.replace("[name]", "").replace("and", ""))
 
 
@@ -136,14 +136,14 @@ def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -
     other.PatientID = "XKN-91"
     header.OtherPatientIDsSequence = [other]
     header.OperatorsName = ["Tanaka^Ken", "Rossi"]
-    said = deidentified("Lindqvist, Tanaka and rossi read XKN91.", of_header(header))
+    said = deidentify("Lindqvist, Tanaka and rossi read XKN91.", header_identifiers(header))
     assert said == "[name] and [name] read [number]."
 
 
 @given(st.text(max_size=400))
 def test_any_text_goes_through(text: str) -> None:
     who = patient(Random(1))
-    deidentified(text, of_header(who.header))
+    deidentify(text, header_identifiers(who.header))
 
 
 def test_nothing_runs_away() -> None:
@@ -155,7 +155,7 @@ def test_nothing_runs_away() -> None:
         "J.S." * 10_000,
         "12 " * 10_000,
     ):
-        deidentified(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
+        deidentify(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
 
 
 def test_each_notation_is_drawn() -> None:

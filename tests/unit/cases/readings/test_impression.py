@@ -2,7 +2,7 @@
 
 import pytest
 
-from triage.cases.readings.impression import LONGEST, given, impression_of
+from triage.cases.readings.impression import LONGEST, impression_of, stated_impression
 from triage.phantom.heart import draw_heart
 from triage.phantom.impression import ReaderStyle, compose_impression
 
@@ -101,13 +101,13 @@ def test_the_words_of_every_reader_come_out_of_a_report_whole(style: ReaderStyle
     for seed in range(100):
         said = compose_impression(draw_heart(seed), seed, style)
         assert impression_of(f"{BEFORE}IMPRESSION:\n{said}\nElectronically signed by: X") == said
-        assert given(said) == said
+        assert stated_impression(said) == said
 
 
 def test_what_its_source_calls_an_impression_loses_only_its_heading() -> None:
     assert (
-        given("IMPRESSION: Dilated LV.\n\nFindings suggest DCM")
+        stated_impression("IMPRESSION: Dilated LV.\n\nFindings suggest DCM")
         == "Dilated LV.\nFindings suggest DCM"
     )
-    assert given("Dilated LV.\r\nSummary: DCM") == "Dilated LV.\nSummary: DCM"
-    assert given("  ") is None
+    assert stated_impression("Dilated LV.\r\nSummary: DCM") == "Dilated LV.\nSummary: DCM"
+    assert stated_impression("  ") is None

@@ -6,9 +6,9 @@ import pytest
 
 from tests.builders.readings import oru
 from tests.builders.reportings import KINDS
-from triage.cases.readings.deidentify import deidentified
+from triage.cases.readings.deidentify import deidentify
 from triage.cases.readings.oru import OURS, read_oru
-from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.segments import is_hl7
 from triage.reports import codes, hl7
 
@@ -103,7 +103,7 @@ def test_persons_of_the_message_are_taken_out_of_the_text(tmp_path: Path) -> Non
         tmp_path,
         oru(["IMPRESSION: Scar, seen by hartmann, Rossi and H. Okonkwo. Jürgen of Abbey Road."]),
     )
-    assert deidentified(report.impression or "", report.known) == (
+    assert deidentify(report.impression or "", report.known) == (
         "Scar, seen by [name] and [name]. [name] of [place]."
     )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.table import read_table
 from triage.domain.errors import ConfigurationError
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydicom import Dataset
 
 from triage.cases.keys import case_key, patient_key
-from triage.cases.readings.joined import LinkedReading
+from triage.cases.readings.report_index import LinkedReading
 from triage.cases.search import CaseMatch, CaseQuery
 from triage.cases.similarity import likeness
 from triage.domain.assessment import Answer, Flag, SimilarCase, UsedView
@@ -42,7 +42,7 @@ class PastCases:
     library: Library
     secret: bytes
 
-    def similar_to(self, study_uid: str, header: Dataset, embedding: Embedding) -> SimilarStudies:
+    def find_similar(self, study_uid: str, header: Dataset, embedding: Embedding) -> SimilarStudies:
         """Return the patient's own earlier studies and the most similar ones of others.
 
         `header` is that of any image of the study, `embedding` the study's (D,).
@@ -57,7 +57,7 @@ class PastCases:
         known = likeness(1.0, typical) is not None
         return SimilarStudies((*own, *others), "" if others else NONE_NEAR if known else TOO_FEW)
 
-    def find(
+    def find_nearest(
         self, asked: Embedding, search: CaseQuery, like: Case | None = None
     ) -> Sequence[CaseMatch]:
         """Return the cases nearest to `asked` (D,), those of the patient of `like` apart and first.
@@ -90,20 +90,20 @@ class PastCases:
         near = self.library.find_nearest(embedding, OWN + 1, Filter(patient=patient))
         return [each for each in near if each.case.study_uid != study_uid][:OWN]
 
-    def resolve(self, key: str, report_study_uid: str) -> Case | None:
+    def resolve_key(self, key: str, report_study_uid: str) -> Case | None:
         """Return the case that the report on a study names by a key."""
         for study_uid in self.library.list_study_uids():
             if hmac.compare_digest(case_key(self.secret, report_study_uid, study_uid), key):
                 return self.library.get_case(study_uid)
         return None
 
-    def patient(self, number: str, issuer: str) -> str:
+    def patient_key(self, number: str, issuer: str) -> str:
         """Return how the library calls the patient of a Patient ID and its issuer."""
         header = Dataset()
         header.PatientID, header.IssuerOfPatientID = number, issuer
         return patient_key(self.secret, header)
 
-    def patient_of(self, study_uid: str) -> str:
+    def patient_key_of(self, study_uid: str) -> str:
         """Return how the library calls the patient of a case; raise CaseNotFound."""
         case = self.library.get_case(study_uid) or self.library.get_case_of_other_bundle(study_uid)
         if case is None:
@@ -118,7 +118,7 @@ class PastCases:
             likeness=likeness(near.similarity, typical),
         )
 
-    def keep(
+    def add_study(
         self,
         header: Dataset,
         used: Sequence[UsedView],
@@ -135,7 +135,7 @@ class PastCases:
             case = _told(case, LinkedReading(before.impression, before.confirmed, before.labelled))
         self.library.add(_told(case, known or LinkedReading()), embedding)
 
-    def tell(self, study_uid: str, known: LinkedReading) -> bool:
+    def record_reading(self, study_uid: str, known: LinkedReading) -> bool:
         """Keep what is known of a case from now on; tell whether that is anything new.
 
         What nothing is said of stays, and so does a text before one of the archive.

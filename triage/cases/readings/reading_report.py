@@ -6,7 +6,7 @@ is dropped while the source is read. What it holds is still identified: only `jo
 
 from dataclasses import dataclass
 
-from triage.cases.readings.identifiers import NOBODY, Identifiers
+from triage.cases.readings.identifiers import NO_IDENTIFIERS, Identifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +22,6 @@ class ReadingReport:
     patient_ids: tuple[str, ...] = ()  #: of whom the report is, where it says so
     final: bool = True  #: False: preliminary; never takes the place of a final one
     moment: str = ""  #: when it was reported, digits from the year on; later ones win
-    known: Identifiers = NOBODY  #: persons and numbers that the source names beside the text
+    known: Identifiers = (
+        NO_IDENTIFIERS  #: persons and numbers that the source names beside the text
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeEncoder, FakeLibrary
-from triage.cases.question import question
+from triage.cases.query_embedding import query_embedding
 from triage.domain.case import Case
 from triage.domain.errors import CaseNotFound, InvalidQuery, TriageError
 
@@ -26,7 +26,7 @@ def library() -> FakeLibrary:
 def test_words_a_case_or_the_middle_of_both(
     library: FakeLibrary, words: str | None, like: str | None, expected: np.ndarray
 ) -> None:
-    assert question(FakeEncoder(), library, words, like) == pytest.approx(expected)
+    assert query_embedding(FakeEncoder(), library, words, like) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_a_question_that_asks_nothing_says_so(
     library: FakeLibrary, like: str | None, kind: type[TriageError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        question(FakeEncoder(), library, None, like)
+        query_embedding(FakeEncoder(), library, None, like)
 
 
 def test_an_empty_library_says_so() -> None:
     with pytest.raises(CaseNotFound, match="there is no case"):
-        question(FakeEncoder(), FakeLibrary(), WORD, None)
+        query_embedding(FakeEncoder(), FakeLibrary(), WORD, None)

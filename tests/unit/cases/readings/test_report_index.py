@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from tests.builders.readings import basic_text_sr, oru, patient
-from triage.cases.readings.joined import LinkedReading, ReportIndex, open_reports
+from triage.cases.readings.report_index import LinkedReading, ReportIndex, read_reports
 from triage.domain.errors import ConfigurationError
 from triage.phantom.heart import draw_heart
 from triage.phantom.impression import ReaderStyle, compose_impression
@@ -40,29 +40,29 @@ def sr(text: str, **values: str) -> Dataset:
 def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
     said = "Scar, seen by Dr. Jones. Smith, ACC1, 3/5/2024."
     text = f'accession,impression,confirmed\nacc1,"{said}",lge\n'
-    reports = open_reports([table(tmp_path, text)])
-    assert reports.of(header()) == LinkedReading(
+    reports = read_reports([table(tmp_path, text)])
+    assert reports.find_reading(header()) == LinkedReading(
         "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",), labelled=True
     )
-    assert reports.of(header(AccessionNumber="ACC2")) is None
+    assert reports.find_reading(header(AccessionNumber="ACC2")) is None
     assert (reports.tally.read, reports.tally.joined) == (1, 1)
 
 
 def test_the_study_uid_comes_before_the_accession_number(tmp_path: Path) -> None:
     text = f"study_uid,accession,impression\n1.2.3,ACC1,One\n{UID},,Two\n"
-    reports = open_reports([table(tmp_path, text)])
-    assert reports.of(header()) == LinkedReading("Two")
-    assert reports.of(header(StudyInstanceUID="1.2.3")) == LinkedReading("One")
-    assert reports.of(header(StudyInstanceUID="1.2.9")) is None
+    reports = read_reports([table(tmp_path, text)])
+    assert reports.find_reading(header()) == LinkedReading("Two")
+    assert reports.find_reading(header(StudyInstanceUID="1.2.3")) == LinkedReading("One")
+    assert reports.find_reading(header(StudyInstanceUID="1.2.9")) is None
     assert reports.tally.other_study == 1
 
 
 def test_a_report_on_another_patient_is_refused_and_counted(tmp_path: Path) -> None:
     table(tmp_path, oru(patient_id="0815"), "a.hl7")
-    reports = open_reports([tmp_path])
-    assert reports.of(header()) is None
-    assert reports.of(header(PatientID="815")) == LinkedReading("Dilated left ventricle.")
-    assert reports.of(header(PatientID="")) is not None
+    reports = read_reports([tmp_path])
+    assert reports.find_reading(header()) is None
+    assert reports.find_reading(header(PatientID="815")) == LinkedReading("Dilated left ventricle.")
+    assert reports.find_reading(header(PatientID="")) is not None
     assert reports.tally.other_patient == 1
 
 
@@ -71,14 +71,14 @@ def test_another_number_of_the_same_patient_is_the_same_patient(tmp_path: Path) 
     other.PatientID = "0815"
     known = header()
     known.OtherPatientIDsSequence = [other]
-    assert open_reports([table(tmp_path, oru(patient_id="815"), "a.hl7")]).of(known)
+    assert read_reports([table(tmp_path, oru(patient_id="815"), "a.hl7")]).find_reading(known)
 
 
 def test_the_fillers_number_is_the_last_resort(tmp_path: Path) -> None:
     table(tmp_path, oru(["IMPRESSION: One"], accession="", filler="ACC1"), "a.hl7")
-    assert open_reports([tmp_path]).of(header()) == LinkedReading("One")
+    assert read_reports([tmp_path]).find_reading(header()) == LinkedReading("One")
     table(tmp_path, oru(["IMPRESSION: Two"], accession="ACC1", filler="F"), "b.hl7")
-    assert open_reports([tmp_path]).of(header()) == LinkedReading("Two")
+    assert read_reports([tmp_path]).find_reading(header()) == LinkedReading("Two")
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -91,28 +91,28 @@ def test_a_final_report_stands_over_a_preliminary_one_and_a_later_one_over_both(
         oru(["IMPRESSION: Draft"], status="P", moment="20240307"),
     ]
     path = table(tmp_path, "".join(messages[::turn]), "a.hl7")
-    assert open_reports([path]).of(header()) == LinkedReading("Late")
+    assert read_reports([path]).find_reading(header()) == LinkedReading("Late")
 
 
 def test_a_cancelled_report_takes_the_earlier_one_away(tmp_path: Path) -> None:
     path = table(tmp_path, oru(moment="20240301") + oru(status="X", moment="20240302"), "a.hl7")
-    assert open_reports([path]).of(header()) is None
+    assert read_reports([path]).find_reading(header()) is None
 
 
 def test_two_rows_that_differ_are_an_error_and_two_that_agree_are_none(tmp_path: Path) -> None:
     same = table(tmp_path, "accession,impression\nA1,x\nA1,x\n")
-    assert open_reports([same, same]).tally.read == 4
+    assert read_reports([same, same]).tally.read == 4
     twice = table(tmp_path, "accession,impression\nA1,x\nA2,y\nA1,z\n")
     with pytest.raises(ConfigurationError, match="reports.csv, line 4: a second, different report"):
-        open_reports([twice])
+        read_reports([twice])
 
 
 def test_reports_without_an_impression_are_counted(tmp_path: Path) -> None:
-    reports = open_reports(
+    reports = read_reports(
         [table(tmp_path, "accession,report\nACC1,Scar all over\nA2,IMPRESSION: x\n")]
     )
     assert reports.tally.without_impression == 1
-    assert reports.of(header()) is None
+    assert reports.find_reading(header()) is None
 
 
 def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) -> None:
@@ -122,19 +122,19 @@ def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) 
         sr("Late.", ContentDate="20250101"),
         sr("Stranger.", StudyInstanceUID="1.2.3", VerificationFlag="VERIFIED"),
     ]
-    assert ReportIndex().of(header(), documents) == LinkedReading(
+    assert ReportIndex().find_reading(header(), documents) == LinkedReading(
         "Checked by [name].", from_archive=True
     )
-    assert ReportIndex().of(header(), [documents[0], documents[2]]) == LinkedReading(
+    assert ReportIndex().find_reading(header(), [documents[0], documents[2]]) == LinkedReading(
         "Late.", from_archive=True
     )
-    assert ReportIndex().of(header(PatientID="9"), documents) is None
-    only = open_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
-    assert only.of(header(), documents) == LinkedReading(
+    assert ReportIndex().find_reading(header(PatientID="9"), documents) is None
+    only = read_reports([table(tmp_path, "accession,confirmed\nACC1,lge\n")])
+    assert only.find_reading(header(), documents) == LinkedReading(
         "Checked by [name].", ("lge",), labelled=True, from_archive=True
     )
-    text = open_reports([table(tmp_path, "accession,impression\nACC1,From the file\n")])
-    assert text.of(header(), documents) == LinkedReading("From the file")
+    text = read_reports([table(tmp_path, "accession,impression\nACC1,From the file\n")])
+    assert text.find_reading(header(), documents) == LinkedReading("From the file")
 
 
 def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> None:
@@ -143,11 +143,11 @@ def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> N
     table(tmp_path, "accession,impression\nACC1,x\n")
     (tmp_path / "image.dcm").write_bytes(b"\0" * 132 + b"MSH|")
     table(tmp_path, "read me", "README.txt")
-    assert open_reports([tmp_path]).tally.read == 2
+    assert read_reports([tmp_path]).tally.read == 2
     with pytest.raises(ConfigurationError, match="no file or folder"):
-        open_reports([tmp_path / "nowhere"])
+        read_reports([tmp_path / "nowhere"])
     with pytest.raises(ConfigurationError, match=r"README.txt, line 1"):
-        open_reports([tmp_path / "README.txt"])
+        read_reports([tmp_path / "README.txt"])
 
 
 @pytest.mark.parametrize("kind", ["csv", "hl7"])
@@ -169,7 +169,7 @@ def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
                     oru(lines, accession=f"A{number}", filler=f"F{number}", patient_id=f"P{number}")
                 )
     tracemalloc.start()
-    reports = open_reports([path])
+    reports = read_reports([path])
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert reports.tally.read == MANY
@@ -182,6 +182,6 @@ def test_no_patient_of_the_builder_survives(tmp_path: Path) -> None:
     who = patient(Random(9))
     known = who.header
     text = f"study_uid,impression\n{UID},Scar of {who.given} {who.family} at {who.hospital}\n"
-    found = open_reports([table(tmp_path, text)]).of(known)
+    found = read_reports([table(tmp_path, text)]).find_reading(known)
     assert found is not None
     assert found.impression == "Scar of [name] at [place]"

@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from tests.builders.readings import basic_text_sr, patient
 from tests.builders.reportings import KINDS
 from tests.unit.reports.judges import dciodvfy, dsrdump, starting
-from triage.cases.readings.document import from_sr, is_machine
+from triage.cases.readings.sr_document import impression_from_sr, is_machine
 from triage.reports import key_images, structured_report
 
 FINDINGS = (codes.DCM.Findings, "Dilated LV. Electronically signed by nobody.")
@@ -28,7 +28,7 @@ def test_the_document_is_one_for_others_too(tmp_path: Path) -> None:
     document.save_as(path, enforce_file_format=True)
     assert starting(dciodvfy(path), "Error") == []
     assert "Scar." in dsrdump(path)
-    assert from_sr(dcmread(path)) == "Scar."
+    assert impression_from_sr(dcmread(path)) == "Scar."
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,27 @@ def test_the_document_is_one_for_others_too(tmp_path: Path) -> None:
     ],
 )
 def test_the_text_under_a_heading_is_the_impression(heading: Code) -> None:
-    assert from_sr(report((heading, "IMPRESSION: Scar.\nDilated LV."))) == "Scar.\nDilated LV."
+    assert (
+        impression_from_sr(report((heading, "IMPRESSION: Scar.\nDilated LV.")))
+        == "Scar.\nDilated LV."
+    )
 
 
 def test_a_report_in_one_text_item_is_read_by_its_headings() -> None:
     whole = "FINDINGS: x\nIMPRESSION: Scar.\nSigned by: X"
-    assert from_sr(basic_text_sr([(Code("X", "99SITE", "Body"), whole)], HEADER)) == "Scar."
-    assert from_sr(report()) is None
-    assert from_sr(report((codes.DCM.Recommendations, "MRI again"))) is None
+    assert (
+        impression_from_sr(basic_text_sr([(Code("X", "99SITE", "Body"), whole)], HEADER)) == "Scar."
+    )
+    assert impression_from_sr(report()) is None
+    assert impression_from_sr(report((codes.DCM.Recommendations, "MRI again"))) is None
 
 
 def test_verified_or_not_a_persons_report_counts() -> None:
     for flag in ("VERIFIED", "UNVERIFIED"):
-        assert from_sr(report((codes.DCM.Impressions, "Scar."), VerificationFlag=flag)) == "Scar."
+        assert (
+            impression_from_sr(report((codes.DCM.Impressions, "Scar."), VerificationFlag=flag))
+            == "Scar."
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,23 +76,23 @@ def test_our_own_reports_are_never_a_radiologists(kind: str, verified: str) -> N
         document = dcmread(BytesIO(product.content))
         document.VerificationFlag = verified
         assert is_machine(document)
-        assert from_sr(document) is None
+        assert impression_from_sr(document) is None
     selection = key_images.build(said)
-    assert selection is None or from_sr(dcmread(BytesIO(selection.content))) is None
+    assert selection is None or impression_from_sr(dcmread(BytesIO(selection.content))) is None
 
 
 def test_nor_is_any_other_machines() -> None:
     document = report((codes.DCM.Impressions, "Scar."))
     observer = document.ContentSequence[1]
     observer.ConceptCodeSequence[0].CodeValue = codes.DCM.Device.value
-    assert from_sr(document) is None
+    assert impression_from_sr(document) is None
 
 
 def test_an_impression_in_our_codes_is_not_taken_whoever_signs_it() -> None:
     document = report((Code("IMPRESSION", "99CMRTRIAGE", "Impression"), "Scar."))
-    assert from_sr(document) is None
+    assert impression_from_sr(document) is None
 
 
 def test_no_other_document_is_read() -> None:
     for dataset in (Dataset(), HEADER, report((codes.DCM.Impressions, ""))):
-        assert from_sr(dataset) is None
+        assert impression_from_sr(dataset) is None

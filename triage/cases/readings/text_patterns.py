@@ -10,7 +10,7 @@ year may stay, an age over 89 may not. Patterns are for folded text (`named.fold
 
 import re
 
-from triage.cases.readings.named import PatternMatch
+from triage.cases.readings.header_patterns import PatternMatch
 
 
 def _named(label: str, pattern: str, *, ignore_case: bool = False) -> PatternMatch:

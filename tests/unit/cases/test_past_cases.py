@@ -13,8 +13,8 @@ from tests.builders.images import cardiac_study, part10, uid
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.cases.keys import case_key
-from triage.cases.past import LEAST, NONE_NEAR, TOO_FEW, PastCases
-from triage.cases.readings.joined import LinkedReading
+from triage.cases.past_cases import LEAST, NONE_NEAR, TOO_FEW, PastCases
+from triage.cases.readings.report_index import LinkedReading
 from triage.cases.search import CaseQuery
 from triage.domain.assessment import Assessment, SimilarCase
 from triage.domain.case import Case, Filter
@@ -161,10 +161,10 @@ def test_a_study_is_no_case_of_its_own_when_it_comes_again(
     said = assessed(looking, PatientID="4711")
     encoder = looking.model.encoder
     assert isinstance(encoder, Telling)
-    past.keep(header, said.used, said.answers, encoder.vector)
-    assert past.similar_to(STUDY, header, encoder.vector).cases == ()
+    past.add_study(header, said.used, said.answers, encoder.vector)
+    assert past.find_similar(STUDY, header, encoder.vector).cases == ()
     assert past.library.count_cases() == 1
-    (own,) = past.similar_to(uid("next"), header, encoder.vector).cases
+    (own,) = past.find_similar(uid("next"), header, encoder.vector).cases
     assert isinstance(own, SimilarCase)
     assert own.study_uid == STUDY
 
@@ -175,14 +175,14 @@ def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", STUDY
     vector = drawn(0)
-    past.keep(header, (), (), vector, LinkedReading("No scar.", ("lge",), labelled=True))
-    past.keep(header, (), (), vector)
+    past.add_study(header, (), (), vector, LinkedReading("No scar.", ("lge",), labelled=True))
+    past.add_study(header, (), (), vector)
     case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed) == ("No scar.", ("lge",))
-    assert past.tell(STUDY, LinkedReading("Scar.", (), labelled=True))
-    assert not past.tell(STUDY, LinkedReading("Scar.", ()))
-    assert not past.tell("1.2.3", LinkedReading("Scar.", ()))
+    assert past.record_reading(STUDY, LinkedReading("Scar.", (), labelled=True))
+    assert not past.record_reading(STUDY, LinkedReading("Scar.", ()))
+    assert not past.record_reading("1.2.3", LinkedReading("Scar.", ()))
     case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed) == ("Scar.", ())
@@ -197,11 +197,11 @@ def test_what_a_radiologist_wrote_stays_with_a_case_that_is_assessed_again(
 def test_a_new_bundle_takes_over_what_a_radiologist_wrote(past: PastCases, tmp_path: Path) -> None:
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", STUDY
-    past.keep(header, (), (), drawn(0), LinkedReading("No scar.", ("lge",), labelled=True))
+    past.add_study(header, (), (), drawn(0), LinkedReading("No scar.", ("lge",), labelled=True))
     database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
     new = PastCases(ExactLibrary(database, tmp_path / "cases", "c" * 64, FakeEncoder.size), SECRET)
     assert list(new.library.list_study_uids_of_other_bundles()) == [STUDY]
-    new.keep(header, (), (), drawn(1))
+    new.add_study(header, (), (), drawn(1))
     case = new.library.get_case(STUDY)
     assert case is not None
     assert case.impression == "No scar."
@@ -229,14 +229,14 @@ def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filter
         past.library.add(Case(f"own.{number}", "them", vendor="ge"), drawn(100 + number))
     like, asked = past.library.get_case("own.0"), drawn(100)
     assert like is not None
-    found = past.find(asked, CaseQuery(count=5, where=Filter(vendor="siemens")), like)
+    found = past.find_nearest(asked, CaseQuery(count=5, where=Filter(vendor="siemens")), like)
     assert {each.case.study_uid for each in found if each.own} == {"own.1", "own.2"}
     assert len(found) == 2
-    found = past.find(asked, CaseQuery(count=5), like)
+    found = past.find_nearest(asked, CaseQuery(count=5), like)
     assert {each.case.study_uid for each in found if each.own} == {"own.1", "own.2"}
     assert all(each.case.patient != "them" for each in found if not each.own)
     assert len(found) == 7
-    found = past.find(asked, CaseQuery(count=22, same_patient=True), like)
+    found = past.find_nearest(asked, CaseQuery(count=22, same_patient=True), like)
     assert not any(each.own for each in found)
     assert {"own.1", "own.2"} < {each.case.study_uid for each in found}
     assert "own.0" not in {each.case.study_uid for each in found}
@@ -245,10 +245,10 @@ def test_a_search_lists_the_same_patient_s_studies_apart_and_whatever_the_filter
 def test_a_second_source_takes_nothing_away(past: PastCases) -> None:
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", STUDY
-    past.keep(header, (), (), drawn(0), LinkedReading("Dilated.", ()))
-    past.tell(STUDY, LinkedReading("", ("lge",), labelled=True))
-    past.tell(STUDY, LinkedReading("From the archive.", from_archive=True))
-    past.keep(header, (), (), drawn(1), LinkedReading("From the archive.", from_archive=True))
+    past.add_study(header, (), (), drawn(0), LinkedReading("Dilated.", ()))
+    past.record_reading(STUDY, LinkedReading("", ("lge",), labelled=True))
+    past.record_reading(STUDY, LinkedReading("From the archive.", from_archive=True))
+    past.add_study(header, (), (), drawn(1), LinkedReading("From the archive.", from_archive=True))
     case = past.library.get_case(STUDY)
     assert case is not None
     assert (case.impression, case.confirmed, case.labelled) == ("Dilated.", ("lge",), True)
@@ -260,6 +260,6 @@ def test_a_study_whose_patient_was_corrected_is_not_similar_to_itself(
     strangers(past, 60)
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "wrong", STUDY
-    past.keep(header, (), (), drawn(0))
+    past.add_study(header, (), (), drawn(0))
     said = assessed(looking, PatientID="right")
     assert all(case.similarity < 0.99 for case in said.similar)

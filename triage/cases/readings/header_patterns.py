@@ -4,7 +4,7 @@ Rule: the header wins over medicine: where the patient is called Fabry, "Fabry" 
 keep a text readable. A name that is a word of reports, as Wall or Small, is one with a capital
 letter; and "no" or "not", which turn a sentence round, go only beside another part of the name.
 
-Patterns are for folded text (`folded`): "Müller", "Muller" and "Mueller" are one name.
+Patterns are for folded text (`fold`): "Müller", "Muller" and "Mueller" are one name.
 """
 
 import re
@@ -74,7 +74,7 @@ class PatternMatch(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Return a text with bare letters, quotes and hyphens; every character keeps its place."""
     return "".join(_FOLDED.get(sign, sign) if sign.isascii() else _fold(sign) for sign in text)
 
@@ -96,12 +96,12 @@ def _fold(sign: str) -> str:
     return unicodedata.normalize("NFKD", sign)[0] if sign.isalpha() else sign
 
 
-def first_patterns(known: Identifiers) -> list[PatternMatch]:
+def long_number_patterns(known: Identifiers) -> list[PatternMatch]:
     """Return what is looked for before dates: long numbers, which may hold what looks like one."""
     return _numbers(number for number in known.numbers if _size(number) >= LONG_NUMBER)
 
 
-def patterns(known: Identifiers) -> list[PatternMatch]:
+def known_patterns(known: Identifiers) -> list[PatternMatch]:
     """Return what is looked for after dates."""
     return [
         *(PatternMatch("[place]", pattern) for pattern in _places(known.places)),
@@ -123,7 +123,7 @@ def patterns(known: Identifiers) -> list[PatternMatch]:
 
 def _person(name: str) -> Iterator[re.Pattern[str]]:
     """Yield patterns for a PN group, the surest first: parts together, then each by itself."""
-    parts = folded(unicodedata.normalize("NFC", name).replace("ß", "ss")).split("^")[:3]
+    parts = fold(unicodedata.normalize("NFC", name).replace("ß", "ss")).split("^")[:3]
     words = [word for part in parts for word in re.split(r"[\s,.'_/=()-]+", part) if word]
     words = [word for word in words if word.isalpha() and word.lower() not in _TITLES]
     if not words:
@@ -208,7 +208,7 @@ def _numbers(numbers: Iterable[str]) -> list[PatternMatch]:
 def _number_patterns(numbers: Iterable[str]) -> Iterator[str]:
     """Yield patterns that pass over separators and leading zeros."""
     for number in numbers:
-        pieces = re.findall(r"\d+|[^\W\d_]+", folded(number))
+        pieces = re.findall(r"\d+|[^\W\d_]+", fold(number))
         if _size(number) < LEAST_NUMBER or number.lower() in _WORDS:
             continue
         body = r"[\s._/-]{0,2}".join(_piece(piece) for piece in pieces)
@@ -230,7 +230,7 @@ def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
     """Return patterns for whole lines, the parts between commas, and words that only one has."""
     found = set()
     for place in places:
-        line = folded(unicodedata.normalize("NFC", place))
+        line = fold(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
             words = re.findall(r"[\w'-]+", part)
             # With and without the number of the house.

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from triage.cases.readings.deidentify import deidentified
-from triage.cases.readings.document import from_sr, rank
-from triage.cases.readings.identifiers import NOBODY, of_header
+from triage.cases.readings.deidentify import deidentify
+from triage.cases.readings.identifiers import NO_IDENTIFIERS, header_identifiers
 from triage.cases.readings.oru import read_oru
-from triage.cases.readings.report import ReadingReport
+from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.segments import is_hl7
+from triage.cases.readings.sr_document import impression_from_sr, sr_rank
 from triage.cases.readings.table import read_table
 from triage.domain.errors import ConfigurationError
 
@@ -57,21 +57,23 @@ class ReportIndex:
     _by_accession: dict[str, ReadingReport] = field(default_factory=dict)
     _by_filler: dict[str, ReadingReport] = field(default_factory=dict)
 
-    def of(self, header: Dataset, documents: Iterable[Dataset] = ()) -> LinkedReading | None:
+    def find_reading(
+        self, header: Dataset, documents: Iterable[Dataset] = ()
+    ) -> LinkedReading | None:
         """Return what is known of the study of `header`, None if there is nothing.
 
         `header` is that of any of its images, `documents` are SRs that lie beside them.
         """
-        report, also = self._found(header), NOBODY
+        report, also = self._found(header), NO_IDENTIFIERS
         text, confirmed = (report.impression, report.confirmed) if report else (None, ())
         labelled, archived = report is not None and report.labelled, False
         if not text and (document := self._document(header, documents)) is not None:
-            text, also, archived = from_sr(document), of_header(document), True
+            text, also, archived = impression_from_sr(document), header_identifiers(document), True
         if not text and not labelled:
             return None
         self.tally.joined += 1
-        known = of_header(header) | also | (report.known if report else NOBODY)
-        said = deidentified(text, known) if text else ""
+        known = header_identifiers(header) | also | (report.known if report else NO_IDENTIFIERS)
+        said = deidentify(text, known) if text else ""
         return LinkedReading(said, confirmed, labelled, archived)
 
     def add(self, report: ReadingReport, place: str = "") -> None:
@@ -112,10 +114,10 @@ class ReportIndex:
             each
             for each in documents
             if each.get("StudyInstanceUID") == header.get("StudyInstanceUID")
-            and from_sr(each)
+            and impression_from_sr(each)
             and self._same_patient((str(each.get("PatientID") or ""),), header)
         ]
-        return max(told, key=rank, default=None)
+        return max(told, key=sr_rank, default=None)
 
     def _same_patient(self, patient_ids: Sequence[str], header: Dataset) -> bool:
         theirs = {_number(each) for each in patient_ids} - {""}
@@ -126,7 +128,7 @@ class ReportIndex:
         return False
 
 
-def open_reports(paths: Sequence[Path]) -> ReportIndex:
+def read_reports(paths: Sequence[Path]) -> ReportIndex:
     """Read CSV files, HL7 files and folders of both; raise ConfigurationError, naming the line."""
     reports = ReportIndex()
     for path in paths:

@@ -24,7 +24,7 @@ class TypicalSimilarity:
         self._cosines: Sequence[float] = ()
         self._rows = 0
 
-    def of(self, rows: int, known: Callable[[Sequence[int]], Known]) -> Sequence[float]:
+    def cosines(self, rows: int, known: Callable[[Sequence[int]], Known]) -> Sequence[float]:
         """Return the cosines, rising, of a library whose first `rows` rows are `known`."""
         if not self._rows <= rows <= GROWN * self._rows:
             self._cosines, self._rows = _drawn(rows, known), rows

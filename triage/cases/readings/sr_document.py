@@ -21,8 +21,8 @@ from pydicom.uid import (
     ExtensibleSRStorage,
 )
 
-from triage.cases.readings.headings import STRONG_HEADINGS, plain
-from triage.cases.readings.impression import given, impression_of
+from triage.cases.readings.headings import STRONG_HEADINGS, normalised
+from triage.cases.readings.impression import impression_of, stated_impression
 from triage.cases.readings.oru import OURS
 
 CLASSES = frozenset(
@@ -44,12 +44,12 @@ DEEPEST = 30  #: levels of a content tree
 Concept = tuple[str, str, str]  #: value, scheme, meaning
 
 
-def from_sr(dataset: Dataset) -> str | None:
+def impression_from_sr(dataset: Dataset) -> str | None:
     """Return the impression of a radiologist's SR, still identified; None of any other document."""
     if dataset.get("SOPClassUID") not in CLASSES or is_machine(dataset):
         return None
     for wanted in (IMPRESSIONS, SUMMARIES):
-        if text := given("\n".join(_under(dataset, wanted))):
+        if text := stated_impression("\n".join(_under(dataset, wanted))):
             return text
     return impression_of("\n".join(_lines(dataset, 0)))
 
@@ -65,7 +65,7 @@ def is_machine(dataset: Dataset) -> bool:
     return by_device or _concept(dataset)[0] == MEASUREMENT_REPORT or _speaks_ours(dataset, 0)
 
 
-def rank(dataset: Dataset) -> tuple[bool, bool, str]:
+def sr_rank(dataset: Dataset) -> tuple[bool, bool, str]:
     """Return what the best of several reports on a study has most of: word, completeness, youth."""
     moment = f"{dataset.get('ContentDate') or ''}{dataset.get('ContentTime') or ''}"
     return (
@@ -80,7 +80,7 @@ def _under(item: Dataset, wanted: set[str]) -> Iterator[str]:
     """Yield the text of items of a concept, and of all that a container of it holds."""
     for child in item.get("ContentSequence") or ():
         code, _scheme, meaning = _concept(child)
-        if code in wanted or (wanted is IMPRESSIONS and plain(meaning) in STRONG_HEADINGS):
+        if code in wanted or (wanted is IMPRESSIONS and normalised(meaning) in STRONG_HEADINGS):
             yield from _texts(child, 0)
         else:
             yield from _under(child, wanted)

@@ -7,7 +7,9 @@ from triage.ports.encoder import Embedding, Encoder
 from triage.ports.library import Library
 
 
-def question(encoder: Encoder, library: Library, words: str | None, like: str | None) -> Embedding:
+def query_embedding(
+    encoder: Encoder, library: Library, words: str | None, like: str | None
+) -> Embedding:
     """Return the direction (D,) of words, of the case `like`, or in the middle of both.
 
     Raises InvalidQuery where there is neither, CaseNotFound where there is no such case, or none.
