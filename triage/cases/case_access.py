@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from triage.cases.keys import KEY
 from triage.cases.past_cases import PastCases
+from triage.cases.query_embedding import query_embedding
 from triage.cases.search import CaseMatch, CaseQuery, checked_study_uid
 from triage.domain.audit import NoAuditTrail, searched
 from triage.domain.case import Case

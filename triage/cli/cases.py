@@ -11,7 +11,7 @@ from rich.table import Table
 
 from triage.cases.case_access import CaseAccess
 from triage.cases.past_cases import why_none_similar
-from triage.cases.search import CaseMatch
+from triage.cases.search import CaseMatch, parse_query
 from triage.cases.search import matches_as_json as cases_as_json
 from triage.cli import terminal
 from triage.config import load

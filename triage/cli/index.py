@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from triage.cases.readings.report_index import ReportIndex
+from triage.cases.readings.report_index import ReportIndex, read_reports
 from triage.cli import terminal
 from triage.cli.options import WORKLIST, folder_argument, parent_option
 from triage.config import Settings, load
