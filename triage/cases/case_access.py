@@ -45,7 +45,7 @@ class CaseAccess:
 
     def find_case(self, uid: str, who: str) -> Case:
         """Return the case of a study; raise InvalidQuery or CaseNotFound."""
-        found = self.past.library.get_case(study_uid("study", uid))
+        found = self.past.library.get_case(checked_study_uid("study", uid))
         self._keep(LOOKED_UP, f"{_told(found)}study {uid}", who)
         if found is None:
             raise CaseNotFound(f"no case of study {uid} is known to this bundle")
