@@ -170,9 +170,9 @@ def test_6_the_same_is_told_as_on_the_command_line(pages: Pages) -> None:
 def test_6_a_browser_shows_the_cases_and_resolves_the_key_of_a_report(pages: Pages) -> None:
     shown = pages.seen(f"/?words={quote(WORDS)}&count=5")
     assert "5 nearest cases" in shown
-    assert shown.count("like this one, 1.2.") == 5
+    assert shown.count("cases similar to 1.2.") == 5
     key = case_key(pages.past.secret, REPORT, "1.2.9")
-    assert f"{key} means" in pages.seen(f"/case?key={key}&report={REPORT}")
+    assert f"{key}" in pages.seen(f"/case?key={key}&report={REPORT}")
     assert "has no similar case" in pages.seen(f"/case?key={key}&report=1.2.3.5")
 
 
@@ -230,7 +230,7 @@ def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) 
     with serving(site):
         wait_until(lambda: listens(port), what="the page")
         status, page = Pages(tmp_path, port, None).ask("/")  # type: ignore[arg-type]
-        assert (status, "There is no case yet" in page) == (200, True)
+        assert (status, "There are no past cases yet" in page) == (200, True)
         assert "It is untrained" in page
         (web,) = (each for each in site.processes() if "web" in each.cmdline())
         web.kill()

@@ -28,7 +28,7 @@ EVENTS = {
     "queried over HTTP": audit.queried(AuditPeer("vna", "vna.example"), b"StudyDate=20240131"),
     "searched": audit.searched("anna", "by words, since 20240101"),
     "login": audit.logged_in("anna", "10.1.2.4"),
-    "failed login": audit.logged_in("(unknown)", "10.1.2.4", "no such user, or not the password"),
+    "failed login": audit.logged_in("(unknown)", "10.1.2.4", "unknown user or wrong password"),
     "turned away": audit.turned_away(PACS, "unknown calling AE title 'X'"),
     "turned away before its AE title is known": audit.turned_away(
         AuditPeer("", "::1"), "TLS: no cipher"

@@ -145,7 +145,7 @@ def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: We
     assert 0.5 < near["likeness"] < 1
     page = site.get("/?like=1.5&count=2").text
     assert f"{near['likeness']:.1%}" in page
-    assert ("None is similar" in page) == (near["likeness"] < LEAST)
+    assert ("No similar case" in page) == (near["likeness"] < LEAST)
 
 
 def test_the_same_patient_s_other_studies_are_listed_apart(filled: WebSite) -> None:
@@ -200,11 +200,11 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> Non
         ("/api/cases", 400, "say what to search for"),
         ("/api/cases?words=a&since=yesterday", 400, "since: write a day as"),
         ("/api/cases?words=a&vendr=ge", 400, "vendr: no known field"),
-        ("/api/cases?words=a&words=b", 400, "stands there twice"),
+        ("/api/cases?words=a&words=b", 400, "is given twice"),
         ("/api/cases?like=9.9", 404, "no case of study 9.9"),
         ("/api/cases/Doe%5EJohn", 400, "a Study UID has digits"),
         (f"/api/case-keys/{quote('ÄÖÜ')}?report=1", 400, "write it as it stands in the report"),
-        ("/api/nothing", 404, "/api/cases for programs"),
+        ("/api/nothing", 404, "the API at /api/cases"),
     ],
 )
 def test_a_mistake_is_a_problem_with_a_sentence(
@@ -225,7 +225,7 @@ def test_nothing_can_be_changed(filled: WebSite) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = filled.client.request(method, "/api/cases", auth=("anna", PASSWORDS["anna"]))
         assert answer.status_code == 405
-        assert problem(answer) == "past cases are read alone: use GET"
+        assert problem(answer) == "past cases are read-only: use GET"
 
 
 def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
@@ -329,7 +329,7 @@ def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: WebSite) ->
     assert "3 nearest cases" in page
     for said in ("1.2.1", "2023-01-01", "siemens", "cine short axis", "0.900", "lge"):
         assert said in page
-    assert "It is no probability" in page
+    assert "It is not a probability" in page
     assert "Research use only" in page
     assert '<html lang="en">' in page
     assert 'href="/?like=1.2.1#found"' in page
@@ -362,7 +362,7 @@ def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: W
 def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: WebSite) -> None:
     page = filled.get(f"/case?key={KEY.lower()}&report={REPORT}")
     assert page.status_code == 200
-    assert f"{KEY} means" in page.text
+    assert f"Case {KEY}" in page.text
     assert '<dd class="uid">1.2.2</dd>' in page.text
     missing = filled.get(f"/case?key={KEY}&report=1.2.8")
     assert missing.status_code == 404
@@ -378,7 +378,7 @@ def test_a_mistake_leaves_the_form_as_it_was_filled(filled: WebSite) -> None:
 
 
 def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: SqlLedger) -> None:
-    assert "No case is within these filters. 3 cases are known" in (
+    assert "No case matches these filters. The library has 3 cases" in (
         filled.get("/?words=a&since=2030-01-01").text
     )
     for uid in [*filled.past.library.list_study_uids()]:
@@ -386,10 +386,10 @@ def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: Sql
         assert case is not None
         filled.past.library.forget_patient(case.patient)
     page = filled.get("/").text
-    assert "There is no case yet" in page
+    assert "There are no past cases yet" in page
     assert "untrained" not in page
     untrained = replace(filled, client=asking(filled.past, ledger, trained=False))
-    assert "It is untrained, so none will be" in untrained.get("/").text
+    assert "is untrained, so no cases are stored" in untrained.get("/").text
 
 
 def test_every_field_of_the_page_has_a_label(filled: WebSite) -> None:

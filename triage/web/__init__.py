@@ -1,10 +1,11 @@
-"""Past cases over HTTP: an interface for programs, and a page for people.
+"""Past cases over HTTP: a JSON interface for programs and a page for people.
 
-    GET /                       the page: search, and resolve the key of a report
-    GET /case                   the page of the case that a key means
+    GET /                       the page: search, and look up a case key from a report
+    GET /case                   the page with the case of a key
     GET /api/cases              search
     GET /api/cases/{study_uid}  one case
-    GET /api/case-keys/{key}    the case that the key of a report means
+    GET /api/case-keys/{key}    the case of a key from a report
 
-Rule: nothing is answered to anybody whose name is not known, and every look is kept (cases/looks).
+Every request needs a user's name and password, and every access to a case is logged
+(`cases.case_access`).
 """

@@ -1,7 +1,7 @@
-"""Who may look: HTTP Basic (RFC 7617), a brake on guessing, and a guard before everything.
+"""Authentication of every request: HTTP Basic (RFC 7617) with throttled password checks.
 
-Rule: one guess at a time. So no number of connections makes guessing faster than the brake lets
-it be, or takes more than one core and the memory of one scrypt.
+Passwords are checked one at a time. Parallel connections therefore neither speed up guessing nor
+use more than one core and the memory of one scrypt computation.
 """
 
 import base64
@@ -29,25 +29,30 @@ log = structlog.get_logger(__name__)
 
 REALM = 'Basic realm="CMR triage: past cases", charset="UTF-8"'
 LONGEST_NAME = 64
-SESSION_S = 1800.0  #: who was silent for so long has logged in anew, for the audit trail
-WRONG = "no such user, or not the password"
-ELSEWHERE = "another site's page asked this in your name: open it by a link, or by its address"
+SESSION_S = (
+    1800.0  #: after so long without a request, the next one is a new login in the audit trail
+)
+WRONG = "unknown user or wrong password"
+OTHER_SITE = (
+    "another web site sent this request in your name: open the page from a link, or enter its"
+    " address"
+)
 
 
 class WebAccessDenied(TriageError):
-    """Nobody that we know, or not their password."""
+    """The user is unknown, or the password is wrong."""
 
 
 class LoginDelayed(TriageError):
-    """Too many failures; `seconds` until the next try."""
+    """Too many failed logins."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many wrong passwords: try again in {seconds} s")
-        self.seconds = seconds
+        self.seconds = seconds  #: until the next password is checked
 
 
 class WebAccess:
-    """The users of the settings, and who of them has shown their password."""
+    """Checks names and passwords against the users of the settings."""
 
     def __init__(
         self, users: Mapping[str, str], clock: Clock, audit: AuditTrail | None = None
@@ -55,53 +60,53 @@ class WebAccess:
         self._users = users
         self._clock = clock
         self._audit = audit or NoAuditTrail()
-        self._seen: dict[LoginKey, float] = {}
-        self._nobody = hash_password(secrets.token_hex())  # so that a wrong name takes as long
-        self._brake = LoginThrottle(clock)
-        # A password that was right is known again without scrypt, by a digest that ends with us.
+        self._last_seen: dict[LoginKey, float] = {}
+        # Unknown names are checked against this hash, so that they take as long as known ones.
+        self._unknown_user = hash_password(secrets.token_hex())
+        self._throttle = LoginThrottle(clock)
+        # A digest of each right password, under a secret of this process, saves repeated scrypt.
         self._secret = secrets.token_bytes(32)
-        self._shown: dict[str, bytes] = {}
-        self._one = threading.Lock()
+        self._verified: dict[str, bytes] = {}
+        self._checking = threading.Lock()
 
     def admit(self, authorization: str, address: str) -> str:
-        """Return the user's name; raise NotAdmitted or Wait."""
-        name, password = _said(authorization)
-        who = (name, address)
-        with self._one:
-            if wait_s := self._brake.wait_s(who):
+        """Return the user's name; raise WebAccessDenied or LoginDelayed."""
+        name, password = _parse_credentials(authorization)
+        key = (name, address)
+        with self._checking:
+            if wait_s := self._throttle.wait_s(key):
                 raise LoginDelayed(ceil(wait_s))
-            if self._right(name, password):
-                self._brake.succeeded(who)
-                self._tell_of_login(who)
+            if self._is_right(name, password):
+                self._throttle.reset(key)
+                self._audit_login(key)
                 return name
-            self._brake.failed(who)
-        known = name if name in self._users else "(unknown)"  # some type their password there
-        log.warning("not admitted", user=known, address=address)
+            self._throttle.count_failure(key)
+        known = name if name in self._users else "(unknown)"  # people mistype a password as a name
+        log.warning("login refused", user=known, address=address)
         self._audit.record(logged_in(known, address, WRONG))
         raise WebAccessDenied(WRONG)
 
-    def _tell_of_login(self, who: LoginKey) -> None:
-        """Tell the audit trail of who comes anew: a password is said with every request."""
+    def _audit_login(self, key: LoginKey) -> None:
+        """Record the start of a session; browsers send the password with every request."""
         now = self._clock.now()
-        self._seen = {each: at for each, at in self._seen.items() if at > now - SESSION_S}
-        if who not in self._seen:
-            self._audit.record(logged_in(*who))
-        self._seen[who] = now
+        self._last_seen = {k: at for k, at in self._last_seen.items() if at > now - SESSION_S}
+        if key not in self._last_seen:
+            self._audit.record(logged_in(*key))
+        self._last_seen[key] = now
 
-    def _right(self, name: str, password: str) -> bool:
+    def _is_right(self, name: str, password: str) -> bool:
         digest = hmac.new(self._secret, password.encode(), hashlib.sha256).digest()
-        if name in self._shown and hmac.compare_digest(self._shown[name], digest):
+        if name in self._verified and hmac.compare_digest(self._verified[name], digest):
             return True
-        right = (
-            verify_password(self._users.get(name, self._nobody), password) and name in self._users
-        )
-        if right:
-            self._shown[name] = digest
-        return right
+        stored = self._users.get(name, self._unknown_user)
+        is_right = verify_password(stored, password) and name in self._users
+        if is_right:
+            self._verified[name] = digest
+        return is_right
 
 
 class AccessMiddleware:
-    """Answers whoever is not admitted, and tells the others' names to the application."""
+    """Refuses unauthenticated requests; passes the user's name on as `request.user`."""
 
     def __init__(self, app: ASGIApp, access: WebAccess) -> None:
         self._app = app
@@ -110,40 +115,42 @@ class AccessMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         request = Request(scope)
-        if _from_elsewhere(request):
-            await problem_response(request, 403, ELSEWHERE)(scope, receive, send)
+        if _is_from_other_site(request):
+            await problem_response(request, 403, OTHER_SITE)(scope, receive, send)
             return
-        said = request.headers.get("authorization", "")
+        authorization = request.headers.get("authorization", "")
         address = request.client.host if request.client else ""
         try:
-            scope["user"] = await run_in_threadpool(self._access.admit, said, address)
+            scope["user"] = await run_in_threadpool(self._access.admit, authorization, address)
         except WebAccessDenied as error:
-            told = problem_response(request, 401, f"{error}", {"WWW-Authenticate": REALM})
+            refusal = problem_response(request, 401, f"{error}", {"WWW-Authenticate": REALM})
         except LoginDelayed as error:
-            told = problem_response(request, 429, f"{error}", {"Retry-After": str(error.seconds)})
+            wait = {"Retry-After": str(error.seconds)}
+            refusal = problem_response(request, 429, f"{error}", wait)
         else:
             await self._app(scope, receive, send)
             return
-        await told(scope, receive, send)
+        await refusal(scope, receive, send)
 
 
-def _from_elsewhere(request: Request) -> bool:
-    """Tell whether the page of another site asks, other than by a link (W3C Fetch Metadata).
+def _is_from_other_site(request: Request) -> bool:
+    """Return whether another site's page sent this request (W3C Fetch Metadata).
 
-    It could read nothing; but what it asks would stand in the ledger as its visitor's look.
+    Links are allowed. That page could not read the response, but the ledger would log an access in
+    the name of its visitor.
     """
     site = request.headers.get("sec-fetch-site", "none")
-    followed = request.headers.get("sec-fetch-dest") == "document"
-    return site not in {"none", "same-origin"} and not followed
+    is_navigation = request.headers.get("sec-fetch-dest") == "document"
+    return site not in {"none", "same-origin"} and not is_navigation
 
 
-def _said(authorization: str) -> tuple[str, str]:
-    """Return name and password of a header; raise NotAdmitted if it has none."""
+def _parse_credentials(authorization: str) -> tuple[str, str]:
+    """Return name and password of an Authorization header; raise WebAccessDenied."""
     scheme, _, coded = authorization.partition(" ")
     try:
         name, colon, password = base64.b64decode(coded, validate=True).decode().partition(":")
     except ValueError:
         name = colon = password = ""
     if scheme.lower() != "basic" or not colon:
-        raise WebAccessDenied("say who you are: a user of this worker and the password")
+        raise WebAccessDenied("log in with a user name and password of this worker")
     return name[:LONGEST_NAME], password

@@ -1,6 +1,6 @@
 """The interface for programs: JSON over GET.
 
-Rule: what `triage search --json` writes is what a search answers here.
+A search returns the same JSON as `triage search --json`.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,13 +17,13 @@ from triage.ports.encoder import Encoder
 
 @dataclass(frozen=True)
 class Api:
-    """The endpoints; each runs in a thread of its own."""
+    """The endpoints; each request runs in its own thread."""
 
-    looks: CaseAccess
+    access: CaseAccess
     encoder: Encoder
 
     def routes(self) -> list[Route]:
-        """Return where each is found."""
+        """Return the endpoints by path."""
         return [
             Route("/api/cases", self.cases),
             Route("/api/cases/{study_uid}", self.case),
@@ -31,24 +31,24 @@ class Api:
         ]
 
     def cases(self, request: Request) -> Response:
-        """Answer a search with the nearest cases."""
+        """Return the cases nearest to a search."""
         search = parse_query(query_fields(request))
-        return JSONResponse(matches_as_json(self.looks.search(self.encoder, search, request.user)))
+        return JSONResponse(matches_as_json(self.access.search(self.encoder, search, request.user)))
 
     def case(self, request: Request) -> Response:
-        """Answer with the case of a study."""
+        """Return the case of a study."""
         uid = request.path_params["study_uid"]
-        return JSONResponse(asdict(self.looks.find_case(uid, request.user)))
+        return JSONResponse(asdict(self.access.find_case(uid, request.user)))
 
     def key(self, request: Request) -> Response:
-        """Answer with the case that the key of a report means."""
+        """Return the case of a key from a report."""
         key, report = request.path_params["key"], request.query_params.get("report", "")
-        return JSONResponse(asdict(self.looks.resolve_key(key, report, request.user)))
+        return JSONResponse(asdict(self.access.resolve_key(key, report, request.user)))
 
 
 def query_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a query; raise InvalidQuery if one stands there twice."""
-    said = request.query_params.multi_items()
-    if len(said) != len(request.query_params):
-        raise InvalidQuery("a field stands there twice: say it once")
-    return dict(said)
+    """Return the query parameters; raise InvalidQuery if one is given twice."""
+    items = request.query_params.multi_items()
+    if len(items) != len(request.query_params):
+        raise InvalidQuery("a field is given twice: give each field once")
+    return dict(items)

@@ -1,4 +1,4 @@
-"""The application: who may look, what they find, and what browsers must not do with it."""
+"""The web application: routes, authentication and security headers."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from triage.web.api import Api
 from triage.web.error_pages import HANDLERS
 from triage.web.page import Page
 
-#: Of every answer: kept nowhere, framed by nobody, nothing from elsewhere, no address handed on.
+#: On every response: no caching, no framing, no external content, no referrer.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; "
@@ -28,21 +28,21 @@ HEADERS = {
 
 
 def build(
-    looks: CaseAccess,
+    cases: CaseAccess,
     encoder: Encoder,
     findings: Sequence[Finding],
     access: WebAccess,
     *,
     trained: bool,
 ) -> ASGIApp:
-    """Return the application, behind its guard."""
-    routes = [*Api(looks, encoder).routes(), *Page(looks, encoder, findings, trained).routes()]
+    """Return the application with authentication and security headers."""
+    routes = [*Api(cases, encoder).routes(), *Page(cases, encoder, findings, trained).routes()]
     inner = Starlette(routes=routes, exception_handlers=HANDLERS)
     return SecurityHeaders(AccessMiddleware(inner, access))
 
 
 class SecurityHeaders:
-    """Puts HEADERS on every answer, those of the guard and of defects too."""
+    """Adds HEADERS to every response, including refusals and errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

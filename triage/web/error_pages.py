@@ -1,7 +1,7 @@
-"""What is told when a request cannot be answered: a sentence that says what to do.
+"""Error responses: one sentence with the cause and the remedy.
 
-Rule: programs get problem details (RFC 9457), people a page, with the same sentence. It never
-repeats what was typed but for UIDs, keys and names of fields.
+Programs receive problem details (RFC 9457), people a page, with the same sentence. It repeats no
+input of the user except UIDs, case keys and field names.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from triage.web.templates import render
 
 API = "/api/"
 SENTENCES = {
-    HTTPStatus.NOT_FOUND: "there is nothing here: / is the page, /api/cases for programs",
-    HTTPStatus.METHOD_NOT_ALLOWED: "past cases are read alone: use GET",
+    HTTPStatus.NOT_FOUND: "this address does not exist: the page is at /, the API at /api/cases",
+    HTTPStatus.METHOD_NOT_ALLOWED: "past cases are read-only: use GET",
 }
 AGAIN_S = "5"
 
@@ -25,52 +25,51 @@ AGAIN_S = "5"
 def problem_response(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer that tells what is wrong, as the one who asks can read it."""
+    """Return an error response, as JSON for programs and as a page for people."""
     title = HTTPStatus(status).phrase
     if request.url.path.startswith(API):
-        told = {"title": title, "status": status, "detail": detail}
+        problem = {"title": title, "status": status, "detail": detail}
         kind = "application/problem+json"
-        return JSONResponse(told, status, headers=headers, media_type=kind)
-    page = render("problem_response.html", title=title, detail=detail)
+        return JSONResponse(problem, status, headers=headers, media_type=kind)
+    page = render("problem.html", title=title, detail=detail)
     return HTMLResponse(page, status, headers=headers)
 
 
-def unclear(request: Request, error: Exception) -> Response:
-    """Answer what cannot be read."""
+def handle_invalid_query(request: Request, error: Exception) -> Response:
+    """Return 400 for a query that cannot be read."""
     return problem_response(request, 400, str(error))
 
 
-def unknown(request: Request, error: Exception) -> Response:
-    """Answer a question for a case that there is not."""
+def handle_case_not_found(request: Request, error: Exception) -> Response:
+    """Return 404 for an unknown case."""
     return problem_response(request, 404, str(error))
 
 
-def unavailable(request: Request, _error: Exception) -> Response:
-    """Answer while the ledger does not."""
-    detail = "the ledger did not answer: try again in a moment"
+def handle_ledger_unavailable(request: Request, _error: Exception) -> Response:
+    """Return 503 while the ledger does not answer."""
+    detail = "the ledger does not answer: try again in a moment"
     return problem_response(request, 503, detail, {"Retry-After": AGAIN_S})
 
 
-def refused(request: Request, error: Exception) -> Response:
-    """Answer what the routes refuse."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - HANDLERS says so
+def handle_http_exception(request: Request, error: Exception) -> Response:
+    """Return the error of a request that matches no route."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - HANDLERS guarantees it
     status = HTTPStatus(error.status_code)
-    return problem_response(
-        request, status, SENTENCES.get(status, status.description), error.headers
-    )
+    detail = SENTENCES.get(status, status.description)
+    return problem_response(request, status, detail, error.headers)
 
 
-def defect(request: Request, _error: Exception) -> Response:
-    """Answer where we broke; the log says where."""
+def handle_defect(request: Request, _error: Exception) -> Response:
+    """Return 500 for an unexpected error; its details are only in the log."""
     return problem_response(
-        request, 500, "this is a defect: please tell who looks after this worker"
+        request, 500, "a defect in this program: please inform the administrator of this worker"
     )
 
 
 HANDLERS = {
-    InvalidQuery: unclear,
-    CaseNotFound: unknown,
-    LedgerUnavailable: unavailable,
-    HTTPException: refused,
-    Exception: defect,
+    InvalidQuery: handle_invalid_query,
+    CaseNotFound: handle_case_not_found,
+    LedgerUnavailable: handle_ledger_unavailable,
+    HTTPException: handle_http_exception,
+    Exception: handle_defect,
 }

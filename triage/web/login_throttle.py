@@ -1,7 +1,7 @@
-"""A brake on guessing: whoever fails often waits, ever longer.
+"""Slows down password guessing: several failures cause a wait, longer each time.
 
-Rule: while somebody waits, nothing that they say is looked at, be it right or wrong; or the brake
-would only slow down those who read the answer.
+During a wait no password is checked, neither right nor wrong; otherwise an attacker that ignores
+the error responses would not be slowed down.
 """
 
 from collections import OrderedDict
@@ -11,52 +11,52 @@ from triage.ports.clock import Clock
 
 FREE = 4  #: failures without a wait
 LONGEST_S = 900.0
-DOUBLINGS = 10  #: of a second, more than the longest wait
-FORGOTTEN_S = 3600.0  #: a failure, after the wait that it brought
-MOST = 10_000  #: kept; the oldest make room
+DOUBLINGS = 10  #: of one second; exceeds the longest wait
+FORGOTTEN_S = 3600.0  #: failures are forgotten so long after their wait has ended
+MOST = 10_000  #: entries; the oldest are dropped
 
-LoginKey = tuple[str, str]  #: a name that was said, and the address it came from
+LoginKey = tuple[str, str]  #: user name and network address of a login
 
 
 @dataclass
 class LoginFailures:
-    """How often somebody has failed."""
+    """The failed logins of one user name and address."""
 
     count: int = 0
-    until: float = 0.0  #: the wait ends
+    until: float = 0.0  #: end of the wait, seconds since the epoch
 
 
 class LoginThrottle:
-    """Failures by who made them, in memory. Not safe for threads by itself."""
+    """Failed logins by user name and address, in memory. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures: OrderedDict[LoginKey, LoginFailures] = OrderedDict()
 
-    def wait_s(self, who: LoginKey) -> float:
-        """Return how long somebody still has to wait; 0 if not at all."""
-        known = self._failures.get(who)
-        return max(0.0, known.until - self._clock.now()) if known else 0.0
+    def wait_s(self, key: LoginKey) -> float:
+        """Return the remaining wait in seconds, 0 if there is none."""
+        failures = self._failures.get(key)
+        return max(0.0, failures.until - self._clock.now()) if failures else 0.0
 
-    def failed(self, who: LoginKey) -> None:
-        """Count a failure."""
+    def count_failure(self, key: LoginKey) -> None:
+        """Count a failed login."""
         now = self._clock.now()
-        known = self._failures.pop(who, LoginFailures())
-        if known.until + FORGOTTEN_S < now:
-            known = LoginFailures()
-        known.count += 1
-        known.until = now + _pause_s(known.count)
-        self._failures[who] = known
+        failures = self._failures.pop(key, LoginFailures())
+        if failures.until + FORGOTTEN_S < now:
+            failures = LoginFailures()
+        failures.count += 1
+        failures.until = now + _pause_s(failures.count)
+        self._failures[key] = failures
         if len(self._failures) > MOST:
             self._failures.popitem(last=False)
 
-    def succeeded(self, who: LoginKey) -> None:
-        """Forget the failures of somebody who is who they say."""
-        self._failures.pop(who, None)
+    def reset(self, key: LoginKey) -> None:
+        """Forget the failures after a successful login."""
+        self._failures.pop(key, None)
 
 
 def _pause_s(failures: int) -> float:
-    """Return the wait after so many failures: 1 s, 2 s, 4 s, ... the longest."""
+    """Return the wait after so many failures: 1 s, 2 s, 4 s, ... up to the longest."""
     if failures <= FREE:
         return 0.0
     return min(LONGEST_S, 2.0 ** min(failures - FREE - 1, DOUBLINGS))

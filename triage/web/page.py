@@ -1,7 +1,7 @@
-"""The page for people: search past cases, and learn which one a report means by a key.
+"""The page for people: search past cases, and look up a case key from a report.
 
-Rule: no script, nothing from elsewhere, no state: what is asked stands in the address, so that a
-colleague who may look can be sent it.
+The page has no scripts, no external content and no state. The address contains the whole query, so
+it can be sent to another user.
 """
 
 from collections.abc import Sequence
@@ -24,74 +24,74 @@ from triage.web.api import query_fields
 from triage.web.templates import render
 
 STYLE = Path(__file__).parent / "style.css"
-KEPT = ("since", "until", "vendor", "finding", "confirmed", "count")  #: for "like this one"
+FILTERS = ("since", "until", "vendor", "finding", "confirmed", "count")  #: kept by "similar"
 
 
 @dataclass(frozen=True)
 class Page:
-    """The pages; each is made in a thread of its own."""
+    """The pages; each request runs in its own thread."""
 
-    looks: CaseAccess
+    access: CaseAccess
     encoder: Encoder
     findings: Sequence[Finding]
     trained: bool
 
     def routes(self) -> list[Route]:
-        """Return where each is found."""
+        """Return the pages by path."""
         return [
             Route("/", self.search),
             Route("/case", self.case),
-            Route("/style.css", style),
+            Route("/style.css", serve_style),
         ]
 
     def search(self, request: Request) -> Response:
-        """Show the nearest cases, or the empty form."""
+        """Show the form and, if anything was entered, the nearest cases."""
         found: Sequence[CaseMatch] | None = None
         status, error = HTTPStatus.OK, ""
         try:
-            said = query_fields(request)
-            if said:
-                found = self.looks.search(self.encoder, parse_query(said), request.user)
+            query = query_fields(request)
+            if query:
+                found = self.access.search(self.encoder, parse_query(query), request.user)
         except (InvalidQuery, CaseNotFound) as wrong:
             status, error = _status(wrong), str(wrong)
-        return self._shown(request, status, found=found, error=error)
+        return self._render(request, status, found=found, error=error)
 
     def case(self, request: Request) -> Response:
-        """Show the case that the key of a report means."""
-        said = request.query_params
-        key, report = said.get("key", ""), said.get("report", "")
+        """Show the case of a key from a report."""
+        query = request.query_params
+        key, report = query.get("key", ""), query.get("report", "")
         try:
-            case = self.looks.resolve_key(key, report, request.user)
+            case = self.access.resolve_key(key, report, request.user)
         except (InvalidQuery, CaseNotFound) as wrong:
-            return self._shown(request, _status(wrong), key_error=str(wrong))
-        return self._shown(request, HTTPStatus.OK, case=case)
+            return self._render(request, _status(wrong), key_error=str(wrong))
+        return self._render(request, HTTPStatus.OK, case=case)
 
-    def _shown(
+    def _render(
         self,
         request: Request,
         status: int,
         found: Sequence[CaseMatch] | None = None,
         **shown: object,
     ) -> Response:
-        said = {name: request.query_params.get(name, "") for name in (*FIELDS, "key", "report")}
+        query = {name: request.query_params.get(name, "") for name in (*FIELDS, "key", "report")}
         nothing: dict[str, object] = dict.fromkeys(("error", "case", "key_error"))
         page = render(
             "page.html",
             **nothing | shown,
             found=found,
-            said=said,
+            query=query,
             user=request.user,
             none_similar=why_none_similar(found or ()),
-            size=self.looks.past.library.count_cases(),
+            size=self.access.past.library.count_cases(),
             trained=self.trained,
-            names={each.id: each.name for each in self.findings},
-            like=lambda uid: f"/?{urlencode({'like': uid} | _kept(said))}#found",
+            names={finding.id: finding.name for finding in self.findings},
+            like=lambda uid: f"/?{urlencode({'like': uid} | _filters(query))}#found",
         )
         return HTMLResponse(page, status)
 
 
-def style(_request: Request) -> Response:
-    """Answer with how the pages look."""
+def serve_style(_request: Request) -> Response:
+    """Return the style sheet."""
     return FileResponse(STYLE)
 
 
@@ -99,5 +99,5 @@ def _status(error: TriageError) -> HTTPStatus:
     return HTTPStatus.NOT_FOUND if isinstance(error, CaseNotFound) else HTTPStatus.BAD_REQUEST
 
 
-def _kept(said: dict[str, str]) -> dict[str, str]:
-    return {name: said[name] for name in KEPT if said[name]}
+def _filters(query: dict[str, str]) -> dict[str, str]:
+    return {name: query[name] for name in FILTERS if query[name]}

@@ -1,6 +1,7 @@
-"""`triage web`: listens, over TLS where the settings have a certificate.
+"""The HTTP server of `triage web`, with TLS if the settings have a certificate.
 
-Rule: no access log. Addresses hold what was searched for; who looked at what is in the ledger.
+There is no access log, because addresses contain the search terms; access to cases is logged in
+the ledger.
 """
 
 import socket
@@ -15,13 +16,13 @@ from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
-END_S = 10  #: answers in hand may take so long when the process ends
-AT_ONCE = 100  #: requests; more are told to come back (503)
+END_S = 10  #: time for running requests when the process ends
+AT_ONCE = 100  #: concurrent requests; further ones receive 503
 WAITING = 128
 
 
 def serve(app: ASGIApp, settings: WebSettings) -> None:
-    """Answer until SIGTERM or SIGINT; raise ConfigurationError if nobody can be heard."""
+    """Serve until SIGTERM or SIGINT; raise ConfigurationError if the port cannot be opened."""
     config = uvicorn.Config(
         app,
         ssl_certfile=settings.certificate,
@@ -31,7 +32,7 @@ def serve(app: ASGIApp, settings: WebSettings) -> None:
         interface="asgi3",
         lifespan="off",
         limit_concurrency=AT_ONCE,
-        proxy_headers=False,  # or anybody here could say to be from elsewhere, and guess on
+        proxy_headers=False,  # else a forged address header would evade the login throttle
         server_header=False,
         timeout_graceful_shutdown=END_S,
         ws="none",
@@ -42,13 +43,13 @@ def serve(app: ASGIApp, settings: WebSettings) -> None:
         raise ConfigurationError(
             f"web.certificate and web.key cannot be used: {error.strerror or error}"
         ) from None
-    with _listening(settings) as listener:
+    with _listen(settings) as listener:
         scheme = "https" if settings.certificate else "http"
-        log.info("answering", scheme=scheme, host=settings.host, port=settings.port)
+        log.info("web server listening", scheme=scheme, host=settings.host, port=settings.port)
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _listening(settings: WebSettings) -> socket.socket:
+def _listen(settings: WebSettings) -> socket.socket:
     address = (settings.host, settings.port)
     try:
         family, *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
@@ -56,5 +57,5 @@ def _listening(settings: WebSettings) -> socket.socket:
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-            "set web.host and web.port"
+            "change web.host or web.port"
         ) from None

@@ -1,4 +1,4 @@
-"""The page's templates. Rule: everything that is put into one is escaped."""
+"""The page's templates. Every value is HTML-escaped."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -15,18 +15,18 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals["version"] = __version__
 ENVIRONMENT.filters["percent"] = in_percent
-ENVIRONMENT.filters["worded"] = spell_out_views
+ENVIRONMENT.filters["spell_out"] = spell_out_views
 
 
-def _day(value: str) -> str:
-    """Return YYYYMMDD as people read it; what is no such date as it is."""
-    whole = len(value) == len("YYYYMMDD") and value.isdecimal()
-    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if whole else value
+def _format_date(value: str) -> str:
+    """Return YYYYMMDD as YYYY-MM-DD; any other text unchanged."""
+    is_date = len(value) == len("YYYYMMDD") and value.isdecimal()
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if is_date else value
 
 
-ENVIRONMENT.filters["day"] = _day
+ENVIRONMENT.filters["day"] = _format_date
 
 
 def render(name: str, **values: object) -> str:
-    """Return a page."""
+    """Return a rendered page."""
     return ENVIRONMENT.get_template(name).render(values)

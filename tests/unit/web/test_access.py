@@ -43,7 +43,7 @@ def test_what_says_no_name_and_password_is_asked_for_them_without_end(
     access: WebAccess, said: str
 ) -> None:
     for _ in range(FREE * 3):
-        with pytest.raises(WebAccessDenied, match="say who you are"):
+        with pytest.raises(WebAccessDenied, match="log in with a user name"):
             access.admit(said, HERE)
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
 
@@ -94,5 +94,5 @@ def test_no_log_has_what_was_typed_as_a_name(
     with pytest.raises(WebAccessDenied):
         access.admit(basic("my password", "oops"), HERE)
     logged = "".join(capsys.readouterr())
-    assert "not admitted" in logged
+    assert "login refused" in logged
     assert "my password" not in logged

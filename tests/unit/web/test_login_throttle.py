@@ -7,7 +7,7 @@ ANNA, ELSEWHERE = ("anna", "10.0.0.1"), ("anna", "10.0.0.2")
 
 def failing(made: LoginThrottle, times: int) -> None:
     for _ in range(times):
-        made.failed(ANNA)
+        made.count_failure(ANNA)
 
 
 def test_the_first_failures_are_free_then_the_wait_doubles() -> None:
@@ -16,7 +16,7 @@ def test_the_first_failures_are_free_then_the_wait_doubles() -> None:
     assert made.wait_s(ANNA) == 0
     waits = []
     for _ in range(12):
-        made.failed(ANNA)
+        made.count_failure(ANNA)
         waits.append(made.wait_s(ANNA))
     assert waits[:5] == [1, 2, 4, 8, 16]
     assert waits[-1] == LONGEST_S
@@ -30,7 +30,7 @@ def test_the_wait_ends_with_time_and_is_longer_after_the_next_failure() -> None:
     assert made.wait_s(ANNA) == 1
     clock.pass_s(1)
     assert made.wait_s(ANNA) == 0
-    made.failed(ANNA)
+    made.count_failure(ANNA)
     assert made.wait_s(ANNA) == 8
 
 
@@ -44,7 +44,7 @@ def test_success_and_an_hour_wipe_out_failures() -> None:
     clock = FakeClock()
     made = LoginThrottle(clock)
     failing(made, FREE + 1)
-    made.succeeded(ANNA)
+    made.reset(ANNA)
     failing(made, FREE)
     assert made.wait_s(ANNA) == 0
     clock.pass_s(brake.FORGOTTEN_S + 1)
@@ -57,5 +57,5 @@ def test_years_of_guessing_neither_break_it_nor_fill_the_memory() -> None:
     failing(made, 3000)
     assert made.wait_s(ANNA) == LONGEST_S
     for number in range(MOST + 5):
-        made.failed((f"{number}", "10.0.0.1"))
+        made.count_failure((f"{number}", "10.0.0.1"))
     assert len(made._failures) == MOST
