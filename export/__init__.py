@@ -1,6 +1,6 @@
-"""The offline model workshop: published checkpoints in, bundles for the worker out.
+"""Offline model work: trains, exports, calibrates and evaluates model bundles.
 
-Rule: this is the only package that imports torch, and nothing in `triage` or `receivers` imports
-it. What crosses over is a bundle's folder (`triage.model.bundle`), never a module. Its packages
-come with the extra `export`.
+This is the only package that imports torch, and no module of `triage` or `receivers` imports it. A
+bundle folder (`triage.model.bundle`) is the only thing that passes from here to the worker. The
+required packages are in the extra `export`.
 """

@@ -1,4 +1,4 @@
-"""The workshop's command line; no logic."""
+"""The command line of `python -m export`: options in, calls out."""
 
 import os
 import sys
@@ -6,31 +6,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from export import ood_evaluation as unlike
-from export.bundle import BundleModel, Label, published_form, write_bundle
-from export.checkpoint import Checkpoint, load_checkpoint, weights_file
-from export.cmrclip import NetworkSizes, VideoSizes
-from export.evaluate import LEAST_AUC, EmbeddedPairs, embed, probes, record_evaluation
+from export import ood_evaluation
+from export.bundle import BundleModel, Label, write_bundle
+from export.checkpoint import load_checkpoint
+from export.evaluate import (
+    LEAST_AUC,
+    EmbeddedPairs,
+    embed,
+    evaluate_paraphrases,
+    probes,
+    record_evaluation,
+)
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
-from export.evaluate import paraphrased as in_other_words
 from export.frames import Resize
-from export.ood_calibration import familiarise
-from export.pairs import FORM, Pairs, open_pairs
+from export.ood_calibration import calibrate_familiarity
+from export.options import clip_form_of, findings_with_prompts, provenance_of, starting_point
+from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
-from export.pretrain import MODEL, RECIPE, StartingPoint
+from export.pretrain import MODEL
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
-from export.relevance import pointing, table
+from export.relevance import measure_pointing, table
 from export.report import PAGE, write_report
 from export.studies import read_impressions, write_studies
+from export.terminal import describe_sizes, print_message, progress_bar
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
 from export.watch import ValidationWatch
-from triage.config import Settings
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
@@ -44,12 +48,12 @@ CLIP = click.option(
     "--clip",
     type=FOLDER,
     default=CLIPS / "published.yaml",
-    help=f"YAML file that says what becomes of a study's pixels. Two come along, in {CLIPS}:"
+    help=f"YAML file that states how the pixels of a study become frames. {CLIPS} has two:"
     " published.yaml and demo.yaml.  [default: published.yaml]",
 )
 
 INTENDED_USE = (
-    "Research use only; not a medical device. Ranks cardiac MRI studies for reading by a"
+    "Research use only; not a medical device. Ranks cardiac MRI studies for a"
     " radiologist, who reads every study."
 )
 
@@ -59,7 +63,7 @@ def cli() -> None:
     """Make model bundles for the triage worker.
 
     A bundle is one folder: video.onnx, text.onnx, tokenizer.json and manifest.json. Set
-    `model.bundle` of the worker to it. This workshop needs torch; the worker does not.
+    `model.bundle` of the worker to it. These commands need torch; the worker does not.
     """
 
 
@@ -83,7 +87,7 @@ def cli() -> None:
     "--resize",
     type=click.Choice(["published", "none"]),
     help="Resampling inside the graph: 224-256-224 as the published model was trained, or none."
-    "  [default: what clip.json beside the checkpoint says, else published]",
+    "  [default: clip.json beside the checkpoint, else published]",
 )
 @click.option(
     "--frames",
@@ -97,11 +101,11 @@ def cli() -> None:
     help="Version in the manifest. Default: the start of the checkpoint's SHA-256.",
 )
 @click.option("--intended-use", default=INTENDED_USE, help="Intended use in the manifest.")
-@click.option("--trained-on", help="What it was trained on, for the manifest.")
+@click.option("--trained-on", help="Training data, for the manifest.")
 @click.option(
     "--untrained",
     is_flag=True,
-    help="Say in the manifest that the weights are untrained: every flag is Not Evaluated.",
+    help="Mark the weights as untrained in the manifest: every flag is Not Evaluated.",
 )
 @click.option("--force", is_flag=True, help="Replace the bundle at --out, calibration included.")
 def onnx(  # noqa: PLR0913 - one argument for each option
@@ -121,7 +125,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     """Export a CMR-CLIP checkpoint as a bundle.
 
     The published checkpoint (makiyeah/CMRCLIP) comes without a tokenizer; its text tower is
-    Bio_ClinicalBERT, whose own folder holds vocab.txt.
+    Bio_ClinicalBERT, which has vocab.txt in its own folder.
 
     \b
     Examples:
@@ -129,38 +133,40 @@ def onnx(  # noqa: PLR0913 - one argument for each option
       python -m export onnx --checkpoint run7/best.pth --tokenizer vocab/ --out bundle/ \\
           --resize none --name our-hearts --bundle-version 2
 
-    A bundle that was replaced has lost its calibration.json: thresholds hold for one model alone.
+    Replacing a bundle removes its calibration.json: thresholds are valid for one model alone.
     """  # noqa: D301 - click takes the character \b for "keep these lines"
     loaded = load_checkpoint(checkpoint, frames)
-    _say(f"read {loaded.file}: {_in_words(loaded.network.sizes)}")
+    print_message(f"read {loaded.file}: {describe_sizes(loaded.network.sizes)}")
     text = loaded.network.sizes.text
     model = BundleModel(
         network=loaded.network,
         tokenizer=load_tokenizer(tokenizer, text.vocabulary, text.positions),
-        form=_form(checkpoint, loaded.network.sizes.video, resize),
+        form=clip_form_of(checkpoint, loaded.network.sizes.video, resize),
         label=Label(
             name=name,
             version=bundle_version or loaded.sha256[:12],
             trained=not untrained,
             intended_use=intended_use,
-            provenance=_provenance(loaded, checkpoint, trained_on),
+            provenance=provenance_of(loaded, checkpoint, trained_on),
         ),
     )
     rule = "lower case" if model.tokenizer.normalizer.lowercase else "cased"
-    _say(f"read tokenizer: {model.tokenizer.get_vocab_size()} pieces, {rule}")
-    write_bundle(model, out, force=force, say=_say)
+    print_message(f"read tokenizer: {model.tokenizer.get_vocab_size()} pieces, {rule}")
+    write_bundle(model, out, force=force, say=print_message)
 
 
 @cli.command(no_args_is_help=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the bundle to.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws other weights.")
-@click.option("--like", type=FOLDER, help="Checkpoint folder whose sizes, words and clip to take.")
+@click.option(
+    "--like", type=FOLDER, help="Checkpoint folder to take sizes, tokenizer and clip from."
+)
 @click.option("--force", is_flag=True, help="Replace the bundle at --out.")
 def untrained(*, out: Path, seed: int, like: Path | None, force: bool) -> None:
-    """Make a bundle that knows nothing: the one that ships with the worker, or one like another.
+    """Make an untrained bundle: the one included with the worker, or one of the sizes of another.
 
-    It wires up and means nothing: the manifest says so, and every flag is Not Evaluated. One like
-    a trained bundle shows by how much that one's embedding is better than chance features.
+    Its weights are random: the manifest states this, and every flag is Not Evaluated. With --like
+    it shows by how much the embedding of a trained bundle is better than random features.
 
     \b
     Examples:
@@ -171,9 +177,9 @@ def untrained(*, out: Path, seed: int, like: Path | None, force: bool) -> None:
         model = untrained_model(seed)
     else:
         sizes = load_checkpoint(like).network.sizes
-        words = load_tokenizer(like, sizes.text.vocabulary, sizes.text.positions)
-        model = untrained_like(sizes, words, _form(like, sizes.video, None), seed)
-    write_bundle(model, out, force=force, say=_say)
+        text = load_tokenizer(like, sizes.text.vocabulary, sizes.text.positions)
+        model = untrained_like(sizes, text, clip_form_of(like, sizes.video, None), seed)
+    write_bundle(model, out, force=force, say=print_message)
 
 
 @cli.command("pairs", no_args_is_help=True)
@@ -193,7 +199,7 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) ->
       python -m export pairs --studies archive --out pairs --clip export/clips/demo.yaml
     """  # noqa: D301 - as above
     impressions = read_impressions(reports) if reports else None
-    with _progress("pairing") as bar:
+    with progress_bar("pairing") as bar:
         total = sum(path.is_dir() for path in studies.iterdir()) if studies.is_dir() else 0
         task = bar.add_task("pairing", total=total, loss="")
 
@@ -203,27 +209,29 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) ->
                 bar.console.print(f"left out {key}: {problem}", markup=False)
 
         count = write_studies(studies, out, read(clip, ClipForm), impressions, done)
-    _say(f"wrote {count} pairs to {out}")
+    print_message(f"wrote {count} pairs to {out}")
 
 
 @cli.command(no_args_is_help=True)
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the pairs to.")
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--first", type=click.IntRange(min=0), default=0, help="Seed of the first heart.")
-@click.option("--external", is_flag=True, help="Of another hospital: scanner, noise, readers.")
+@click.option(
+    "--external", is_flag=True, help="Draw scanner, noise and readers of another hospital."
+)
 @click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes.")
 @CLIP
 def phantoms(  # noqa: PLR0913 - one argument for each option
     *, out: Path, count: int, first: int, external: bool, workers: int, clip: Path
 ) -> None:
-    """Make pairs of synthetic hearts, faster than through DICOM and the same.
+    """Make pairs of drawn hearts: the same as through DICOM files, and faster.
 
     \b
     Examples:
       python -m export phantoms --out train --count 5000 --clip export/clips/demo.yaml
       python -m export phantoms --out other --count 500 --first 40000 --external
     """  # noqa: D301 - as above
-    with _progress("drawing hearts") as bar:
+    with progress_bar("drawing hearts") as bar:
         task = bar.add_task("drawing", total=count, loss="")
         write_phantoms(
             out,
@@ -233,13 +241,13 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
             workers=workers,
             done=lambda: bar.advance(task),
         )
-    _say(f"wrote {count} pairs to {out}")
+    print_message(f"wrote {count} pairs to {out}")
 
 
 @cli.command(no_args_is_help=True)
 @click.option("--pairs", type=FOLDER, required=True, help="Folder with frames.npy and pairs.csv.")
 @click.option(
-    "--out", type=FOLDER, required=True, help="Folder of the run; it can be gone on with."
+    "--out", type=FOLDER, required=True, help="Folder of the run; an interrupted run resumes."
 )
 @click.option("--recipe", type=FOLDER, help="YAML file with what differs from the defaults.")
 @click.option("--watch", type=FOLDER, help="Labelled pairs to measure after each epoch.")
@@ -260,8 +268,8 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Train a model from clips and impressions, without a label.
 
-    A run that was stopped goes on where it was, to the same weights. At its end the run's folder
-    holds model.pth and all that `onnx` needs to make a bundle; training.png shows the curves.
+    A stopped run resumes where it was, to the same weights. At its end the folder of the run has
+    model.pth and all that `onnx` needs to make a bundle; training.png shows the curves.
 
     \b
     Examples:
@@ -277,10 +285,10 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     """  # noqa: D301 - as above
     chosen = Recipe() if recipe is None else read(recipe, Recipe)
     found = open_pairs(pairs)
-    _say(
+    print_message(
         f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"
     )
-    with _progress("training") as bar:
+    with progress_bar("training") as bar:
         task = bar.add_task("training", total=None, loss="")
         train(
             found,
@@ -292,10 +300,12 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
                 total=at.steps,
                 loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
             ),
-            start=_start(start, tokenizer, found.frames.shape[1]),
-            watch=ValidationWatch(open_pairs(watch), _findings(None)) if watch else None,
+            start=starting_point(start, tokenizer, found.frames.shape[1]),
+            watch=ValidationWatch(open_pairs(watch), findings_with_prompts(None))
+            if watch
+            else None,
         )
-    _say(f"wrote {out / MODEL}")
+    print_message(f"wrote {out / MODEL}")
 
 
 @cli.command(no_args_is_help=True)
@@ -303,8 +313,10 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
 @click.option("--pairs", type=FOLDER, required=True, help="Folder with frames.npy and pairs.csv.")
 @click.option("--out", type=FOLDER, required=True, help="Folder for the report and its figures.")
 @click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
-@click.option("--paraphrases", type=FOLDER, help="Findings file that asks the same in other words.")
-@click.option("--beside", type=FOLDER, help="Bundle whose embedding the heads are tried on too.")
+@click.option(
+    "--paraphrases", type=FOLDER, help="Findings file with other prompts for the same findings."
+)
+@click.option("--beside", type=FOLDER, help="Bundle on which the heads are measured as well.")
 @click.option("--record", help="Write the AUCs into the bundle's manifest under this name.")
 @click.option("--label", "labels", multiple=True, help="Further label column for the heads.")
 @click.option("--group", "groups", multiple=True, help="Column to split by, e.g. vendor.")
@@ -322,8 +334,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Measure a bundle on labelled pairs: zero-shot, few-shot, heads, retrieval, by group.
 
-    Labels are columns of pairs.csv named after the findings: 0, 1 or empty. Writes report.html to
-    look at, report.md, pictures, and figures.json for programs.
+    Labels are columns of pairs.csv named after the findings: 0, 1 or empty. Writes report.html,
+    report.md and pictures, and figures.json for programs.
 
     \b
     Examples:
@@ -331,49 +343,53 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
       python -m export evaluate --bundle bundle/ --pairs test/ --out report/ \\
           --paraphrases export/paraphrases.yaml --beside untrained/ --label hcm --label amyloid
     """  # noqa: D301 - as above
-    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
+    opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
     known = opened.calibration.findings if opened.calibration else {}
-    thresholds = {id_: each.threshold for id_, each in known.items()}
-    embedded = _embedded(opened, asked, found)
+    thresholds = {id_: threshold.threshold for id_, threshold in known.items()}
+    embedded = _embed_with_progress(opened, asked, found)
     evaluation = measure(found, embedded, thresholds, labels, groups)
     if paraphrases is not None:
-        words = in_other_words(
+        metrics = evaluate_paraphrases(
             found, embedded, OnnxEncoder(opened, "cpu"), load_findings(paraphrases)
         )
-        evaluation = replace(evaluation, paraphrased=words)
+        evaluation = replace(evaluation, paraphrased=metrics)
     if beside is not None:
-        other = _embedded(open_bundle(beside), asked, found)
+        other = _embed_with_progress(open_bundle(beside), asked, found)
         columns = [*embedded.scores, *labels]
         evaluation = replace(evaluation, beside=probes(found, other, columns))
     title = f"{opened.manifest.name} {opened.manifest.version} on {len(found)} studies"
     write_report(evaluation, title, out)
     if record is not None:
         record_evaluation(opened, record, evaluation)
-    _say(f"wrote {out / PAGE}")
+    print_message(f"wrote {out / PAGE}")
 
 
 @cli.command(no_args_is_help=True)
-@click.option("--bundle", type=FOLDER, required=True, help="A bundle with thresholds.")
-@click.option("--pairs", type=FOLDER, required=True, help="Labelled pairs that it was not set on.")
+@click.option("--bundle", type=FOLDER, required=True, help="A calibrated bundle.")
+@click.option(
+    "--pairs", type=FOLDER, required=True, help="Labelled pairs that it was not calibrated on."
+)
 @click.option("--findings", type=FOLDER, help="Findings file. [default: the worker's]")
 def relevance(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
-    """Measure whether key frames point to views that carry the truth, against chance.
+    """Measure whether key frames point to views that show the finding, against chance.
 
-    Of every finding that is flagged and truly there: is the view that the score hangs on most one
-    of those that the findings file names for it? Prints a table, and the time that a study takes.
+    For every finding that is flagged and present: is the most relevant view one of those that the
+    findings file names for the finding? Prints a table, and the time per study.
 
     \b
     Example:
       python -m export relevance --bundle bundle/ --pairs test/
     """  # noqa: D301 - as above
-    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
-    with _progress("taking views away") as bar:
-        task = bar.add_task("taking views away", total=len(found), loss="")
+    opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
+    with progress_bar("occluding views") as bar:
+        task = bar.add_task("occluding views", total=len(found), loss="")
         encoder = OnnxEncoder(opened, "cpu")
-        pointed = pointing(found, opened, encoder, asked, lambda: bar.advance(task))
+        pointed = measure_pointing(found, opened, encoder, asked, lambda: bar.advance(task))
     for line in table(pointed):
         click.echo(line)
-    _say(f"{pointed.studies} studies with a true flag, {pointed.seconds:.2f} s each (median)")
+    print_message(
+        f"{pointed.studies} studies with a true flag, {pointed.seconds:.2f} s each (median)"
+    )
 
 
 @cli.command(no_args_is_help=True)
@@ -385,46 +401,47 @@ def relevance(*, bundle: Path, pairs: Path, findings: Path | None) -> None:
     type=click.FloatRange(0, 1),
     default=LEAST_AUC,
     show_default=True,
-    help="A finding that the model tells worse gets no threshold, and is Not Evaluated.",
+    help="A finding with a lower AUC gets no threshold, and is Not Evaluated.",
 )
 @click.option(
     "--known",
     type=FOLDER,
-    help="Pairs of what the bundle shall call familiar, as those of its training; their labels do"
-    " not matter.  [default: --pairs]",
+    help="Pairs that are in-distribution, as those of its training; their labels are not"
+    " used.  [default: --pairs]",
 )
 def calibrate(
     *, bundle: Path, pairs: Path, findings: Path | None, least_auc: float, known: Path | None
 ) -> None:
     """Set a bundle's thresholds where sensitivity equals specificity, as published.
 
-    Writes calibration.json into the bundle. It holds for these prompts and this model alone; to
-    undo it, export the bundle again or keep a copy. With familiar.npy, written beside, the worker
-    tells studies that are unlike those that the model knows.
+    Writes calibration.json into the bundle. It is valid for these prompts and this model alone; to
+    undo it, export the bundle again or keep a copy. With familiar.npy, which is written as well,
+    the worker recognises studies that are unlike the training data.
 
     \b
     Example:
       python -m export calibrate --bundle bundle/ --pairs calibration/ --known train/
     """  # noqa: D301 - as above
-    opened, asked, found = open_bundle(bundle), _findings(findings), open_pairs(pairs)
-    embedded = _embedded(opened, asked, found)
+    opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
+    embedded = _embed_with_progress(opened, asked, found)
     calibrated = set_thresholds(opened, asked, embedded, found, least_auc)
-    calibrated = familiarise(calibrated, open_pairs(known) if known else found)
+    calibrated = calibrate_familiarity(calibrated, open_pairs(known) if known else found)
     thresholds = calibrated.calibration.findings if calibrated.calibration else {}
     for finding in asked.findings:
-        each = thresholds.get(finding.id)
-        why_not = f"no labels of both kinds, or an AUC below {least_auc:g}"
-        _say(f"{finding.id}: {why_not if each is None else each.threshold}")
+        found_threshold = thresholds.get(finding.id)
+        reason = f"no positive or no negative labels, or an AUC below {least_auc:g}"
+        value = reason if found_threshold is None else found_threshold.threshold
+        print_message(f"{finding.id}: {value}")
     limit = calibrated.calibration.familiarity if calibrated.calibration else None
-    few = "not told: the pairs are too few, or their clips do not tell views apart"
-    _say(f"limit of what is familiar: {few if limit is None else limit.limit}")
+    none = "none: too few pairs, or clips without slots of stated length"
+    print_message(f"out-of-distribution limit: {none if limit is None else limit.limit}")
 
 
 @cli.command(no_args_is_help=True)
 @click.option("--bundle", type=FOLDER, required=True, help="A calibrated bundle.")
 @click.option("--pairs", type=FOLDER, required=True, help="Pairs that it was not calibrated on.")
 @click.option("--external", type=FOLDER, help="Pairs of another hospital.")
-@click.option("--files", type=FOLDER, help="Folder with DICOM files of anything.")
+@click.option("--files", type=FOLDER, help="Folder with arbitrary DICOM files.")
 @click.option("--study", type=FOLDER, multiple=True, help="Folder with one study's DICOM files.")
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
 def familiarity(  # noqa: PLR0913 - one argument for each option
@@ -438,99 +455,36 @@ def familiarity(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Measure which share of noise, other modalities and wrong views is called unfamiliar.
 
-    Beside it the share of hearts that are called so though they should not. Prints a table.
+    Also measures the share of hearts that are called unfamiliar by mistake. Prints a table.
 
     \b
     Example:
       python -m export familiarity --bundle bundle/ --pairs test/ --external other/
     """  # noqa: D301 - as above
     opened, found = open_bundle(bundle), open_pairs(pairs)
-    rows = [unlike.hearts(found, "never used", opened)]
+    rows = [ood_evaluation.hearts(found, "never used", opened)]
     if external is not None:
-        rows.append(unlike.hearts(open_pairs(external), "of another hospital", opened))
-    rows += unlike.strangers(found, count, opened)
+        rows.append(ood_evaluation.hearts(open_pairs(external), "of another hospital", opened))
+    rows += ood_evaluation.synthetic_samples(found, count, opened)
     if files is not None:
-        rows += unlike.pictures(files, found.form, opened)
-    rows += unlike.studies(study, found.form, opened)
-    for line in unlike.page(rows):
+        rows += ood_evaluation.pictures(files, found.form, opened)
+    rows += ood_evaluation.studies(study, found.form, opened)
+    for line in ood_evaluation.page(rows):
         click.echo(line)
 
 
-def _provenance(
-    loaded: Checkpoint, checkpoint: Path, trained_on: str | None
-) -> dict[str, str | int | float]:
-    """Return where weights come from; a run of ours has its recipe beside them."""
-    facts = {**loaded.provenance} | ({"trained_on": trained_on} if trained_on else {})
-    recipe = weights_file(checkpoint).with_name(RECIPE)
-    if not recipe.is_file():
-        return facts
-    known = read(recipe, Recipe)
-    return {**facts, "seed": known.seed, "epochs": known.epochs, "recipe": known.model_dump_json()}
-
-
-def _start(checkpoint: Path | None, tokenizer: Path | None, frames: int) -> StartingPoint | None:
-    if checkpoint is None:
-        return None
-    if tokenizer is None:
-        raise ConfigurationError("--start needs --tokenizer: the words that the checkpoint knows")
-    network = load_checkpoint(checkpoint, frames).network
-    text = network.sizes.text
-    return StartingPoint(network, load_tokenizer(tokenizer, text.vocabulary, text.positions))
-
-
-def _form(checkpoint: Path, sizes: VideoSizes, resize: Resize | None) -> ClipForm:
-    """Return the clip that a checkpoint was trained on: clip.json beside it, or the published."""
-    stated = weights_file(checkpoint).with_name(FORM)
-    if not stated.is_file():
-        return published_form(sizes, resize or "published")
-    form = read(stated, ClipForm)
-    if resize not in (None, form.preprocessing.resize):
-        raise ConfigurationError(f"{stated} says resize: {form.preprocessing.resize}")
-    return form.model_copy(update={"frames": sizes.frames})
-
-
-def _findings(path: Path | None) -> FindingSet:
-    """Return the findings that are asked by prompts; examples are cases of a site, not of ours."""
-    asked = load_findings(path or Settings().findings)
-    return replace(asked, findings=tuple(f for f in asked.findings if f.examples is None))
-
-
-def _embedded(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> EmbeddedPairs:
-    with _progress("embedding") as bar:
+def _embed_with_progress(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> EmbeddedPairs:
+    with progress_bar("embedding") as bar:
         task = bar.add_task("embedding", total=len(pairs), loss="")
         return embed(pairs, OnnxEncoder(bundle, "cpu"), findings, lambda: bar.advance(task))
 
 
-def _progress(what: str) -> Progress:
-    return Progress(
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _in_words(sizes: NetworkSizes) -> str:
-    video, text = sizes.video, sizes.text
-    return (
-        f"{video.frames} frames of {video.image}x{video.image}, {video.depth} blocks of width"
-        f" {video.width} with {video.heads} heads; text of {text.positions} tokens, {text.depth}"
-        f" layers of width {text.width} with {text.heads} heads; embeddings of {sizes.embedding}"
-    )
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
 def main() -> None:
-    """Run the command line; what is wrong with files and options goes to stderr, with status 2."""
+    """Run the command line; errors in files and options go to stderr, with exit code 2."""
     try:
         cli(prog_name="python -m export")
     except ConfigurationError as error:
-        _say(f"error: {error}")
+        print_message(f"error: {error}")
         sys.exit(2)
 
 

@@ -1,7 +1,7 @@
-"""Clips as another scanner, another day might have taken them: shifted, brighter, noisier.
+"""Augments clips: random shift, contrast and noise, as from another scanner or another day.
 
-Rule: what a step sees follows from its generator alone. All frames of a clip move together, as
-one patient does; zeros behind a clip's end and black frames of a missing view stay what they are.
+The result depends on the generator alone. All frames of a clip move together, as one patient does;
+the zeros after the end of a clip and the black frames of a missing view stay unchanged.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ Frames = NDArray[np.uint8]  #: (B, F, H, W)
 WHITE = 255
 
 
-def augmented(frames: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
+def augment(frames: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
     """Return clips (B, F, H, W) that differ from `frames` at random."""
     changed = np.empty_like(frames)
     for place, clip in enumerate(frames):
@@ -32,7 +32,7 @@ def augmented(frames: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
 
 
 def _moved(clip: Frames, down: int, right: int) -> Frames:
-    """Shift a clip (F, H, W) by whole pixels; what comes in from outside is the edge again."""
+    """Shift a clip (F, H, W) by whole pixels; the edge is repeated where pixels are missing."""
     rows = np.clip(np.arange(clip.shape[1]) - down, 0, clip.shape[1] - 1)
     columns = np.clip(np.arange(clip.shape[2]) - right, 0, clip.shape[2] - 1)
     return clip[:, rows[:, None], columns[None, :]]

@@ -1,14 +1,13 @@
 """Contrast with every report instead of a batch's, one tower at a time.
 
-A batch holds few reports that differ in what is rare or small, such as an aorta a little too wide.
-So an epoch's clips are told from captions of all impressions, which the text tower as it stands
-embeds once (a memory bank: Wu et al. 2018, arXiv 1805.01978); then the text tower reads the
-impressions against the embeddings that the clips had in that epoch (a locked image tower: Zhai et
-al. 2022, arXiv 2111.07991). On two cores that takes less time than both together, a step's
-captions being the half of it.
+A batch has few reports that differ in rare or small findings, such as a slightly wide aorta.
+Therefore the clips of an epoch are contrasted with captions of all impressions, which the current
+text tower embeds once (a memory bank: Wu et al. 2018, arXiv 1805.01978). Afterwards the text tower
+learns the impressions against the embeddings that the clips had in that epoch (a locked image
+tower: Zhai et al. 2022, arXiv 2111.07991). On two cores this takes less time than training both
+towers together, because the captions are half the cost of a step.
 
-Rule: nothing here outlives an epoch. So a run that is kept at an epoch's end goes on to the same
-weights.
+No state is kept beyond an epoch, so a run that is resumed after an epoch reaches the same weights.
 """
 
 from collections.abc import Sequence
@@ -36,7 +35,7 @@ class Bank:
     video: dict[int, Tensor] = field(default_factory=dict)  #: by row, (D) of length 1
 
     def open(self, epoch: int) -> None:
-        """Embed as many captions of every impression as the recipe says."""
+        """Embed as many captions of every impression as the recipe states."""
         learner = self.learner
         rng = np.random.default_rng([learner.recipe.seed, 2, epoch])
         rows = np.arange(len(learner.pairs))
@@ -55,7 +54,7 @@ class Bank:
         learner.network.train()
 
     def learn(self, rows: NDArray[np.int64], step: int, rate: float) -> float:
-        """Tell the clips of `rows` (B) from all captions, and their captions from each other."""
+        """Contrast the clips of `rows` (B) with all captions, and return the loss."""
         learner = self.learner
         learner.dropout(step)
         with learner.precision():

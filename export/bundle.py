@@ -1,8 +1,7 @@
-"""Write a bundle: the graphs, the tokenizer and the manifest that vouches for them.
+"""Writes a bundle: the graphs, the tokenizer and the manifest with their digests.
 
-Rule: a bundle appears at its place in one piece or not at all. It is written into a folder beside,
-read back through the worker's own eyes, compared with the torch network on random input, and only
-then renamed.
+A bundle appears whole or not at all. It is written into a temporary folder beside the target, read
+back by the worker's own code, compared with the torch network on random input, and then renamed.
 """
 
 import shutil
@@ -40,7 +39,7 @@ from triage.model.encoder import OnnxEncoder
 
 #: Below this cosine between torch and ONNX Runtime an export is wrong, not rounded.
 AGREEMENT = 1 - 1e-5
-#: What the text tower is checked with; every vocabulary makes some tokens of it.
+#: The sentence that the text tower is checked with; every vocabulary has tokens for it.
 SENTENCE = "There is left ventricular hypertrophy with patchy late gadolinium enhancement."
 
 Say = Callable[[str], None]  #: takes one line about the progress
@@ -48,7 +47,7 @@ Say = Callable[[str], None]  #: takes one line about the progress
 
 @dataclass(frozen=True)
 class Label:
-    """What a manifest says about a model beyond its files."""
+    """The description of a model in its manifest, beyond its files."""
 
     name: str
     version: str
@@ -59,7 +58,7 @@ class Label:
 
 @dataclass(frozen=True)
 class BundleModel:
-    """All that a bundle is made from."""
+    """A network and what else a bundle is made from."""
 
     network: CmrClip
     tokenizer: Tokenizer
@@ -72,7 +71,7 @@ def write_bundle(model: BundleModel, out: Path, *, force: bool, say: Say) -> Non
 
     Raises ConfigurationError where `out` is taken, or the bundle does not agree with the network.
     """
-    with _in_one_piece(out, force=force) as draft:
+    with _atomic_folder(out, force=force) as draft:
         say(f"writing {VIDEO}")
         write_video_graph(model.network, model.form.preprocessing.resize, draft / VIDEO)
         say(f"writing {TEXT}")
@@ -157,8 +156,8 @@ def _manifest(model: BundleModel, folder: Path) -> Manifest:
 
 
 @contextmanager
-def _in_one_piece(out: Path, *, force: bool) -> Iterator[Path]:
-    """Lend an empty folder that takes the place of `out` when all went well."""
+def _atomic_folder(out: Path, *, force: bool) -> Iterator[Path]:
+    """Yield an empty folder that replaces `out` when the block succeeds."""
     _refuse_taken(out, force=force)
     draft, former = (out.with_name(f".{out.name}.{uuid4().hex}") for _ in range(2))
     draft.mkdir(parents=True)

@@ -1,9 +1,9 @@
-"""What of an impression a training step reads, and the words that a new model knows.
+"""Captions for training steps, and the vocabulary of a new model.
 
-Rule: a prompt is one sentence, an impression several. So training now and then takes some sentences
-for the whole, as ConVIRT did (Zhang et al. 2020, arXiv 2010.00747), or a prompt would be a kind of
-text that the model never met. Only words of many reports become pieces of a vocabulary: a name must
-not travel with a model.
+A prompt is one sentence and an impression has several. Therefore training sometimes uses some
+sentences in place of the whole impression, as ConVIRT did (Zhang et al. 2020, arXiv 2010.00747);
+otherwise the model would never see a text as short as a prompt. Only tokens that many reports use
+enter the vocabulary, so that a model never contains a patient's name.
 """
 
 import re
@@ -17,11 +17,11 @@ from export.untrained import report_vocabulary
 
 #: A line's end, or a full stop before a capital; "2.5 mm" and "c/w HCM" hold none.
 BETWEEN = re.compile(r"\s*\n+\s*|(?<=[^\d\s][.;])\s+(?=[A-Z\d-])")
-#: What lists put before a sentence.
+#: The bullet or number before a sentence of a list.
 BULLET = re.compile(r"^(\d+[.)]|[-*•])\s+")
 WORD = re.compile(r"[^\W\d_]+")
-AT_MOST = 3  #: sentences that stand for the whole
-COMMON = 10  #: impressions that a word stands in before it becomes a piece
+AT_MOST = 3  #: sentences in place of the whole impression
+COMMON = 10  #: impressions that must contain a token before it enters the vocabulary
 
 
 def sentences(impression: str) -> list[str]:
@@ -34,13 +34,13 @@ def caption(impression: str, share: float, rng: Generator) -> str:
     """Return the impression, or with a chance of `share` up to three of its sentences."""
     if rng.random() >= share:
         return impression
-    said = sentences(impression)
-    count = min(len(said), int(rng.integers(1, AT_MOST + 1)))
-    return ". ".join(said[place] for place in rng.permutation(len(said))[:count]) or impression
+    parts = sentences(impression)
+    count = min(len(parts), int(rng.integers(1, AT_MOST + 1)))
+    return ". ".join(parts[i] for i in rng.permutation(len(parts))[:count]) or impression
 
 
 def vocabulary_of(impressions: Sequence[str], *, lower_case: bool) -> Vocabulary:
-    """Return the words of cardiac reports and every letter, and with them what these ones use."""
+    """Return the vocabulary: cardiac terms, every letter, and common terms of the impressions."""
     seen = Counter(
         word
         for text in impressions

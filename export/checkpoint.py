@@ -1,11 +1,11 @@
-"""Read a published CMR-CLIP checkpoint, whichever of its two forms it has.
+"""Reads a published CMR-CLIP checkpoint in either of its two forms.
 
     a hub folder    config.json + pytorch_model.bin: {'<name>': tensor}
     a trainer file  *.pth: {'state_dict': {'module.<name>': tensor}, ...}
 
-Rule: sizes come from the tensors, because `config.json` of the published form names none. Only
-the head counts leave no trace in a tensor; they stand in `sizes.json` beside the weights, or
-every head is 64 wide, as published. Unpickling runs no code (`weights_only`).
+The sizes are read from the tensors, because the published `config.json` has none. Only the numbers
+of heads cannot be seen in a tensor: they come from `sizes.json` beside the weights; without that
+file every head is 64 wide, as published. Unpickling runs no code (`weights_only`).
 """
 
 import json
@@ -60,7 +60,7 @@ class _TextHeads(StrictModel):
 
 
 class HeadCounts(StrictModel):
-    """What is read of `sizes.json`; all else in it can be told from the tensors."""
+    """The head counts in `sizes.json`; all other sizes are read from the tensors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     video: _VideoHeads = _VideoHeads()
@@ -78,7 +78,7 @@ class Checkpoint:
 
     @property
     def provenance(self) -> dict[str, str | int | float]:
-        """Where the weights come from, as a manifest says it."""
+        """The origin of the weights, as the manifest records it."""
         facts = {"checkpoint": self.file, "checkpoint_sha256": self.sha256, "epoch": self.epoch}
         return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -90,7 +90,7 @@ def load_checkpoint(path: Path, frames: int | None = None) -> Checkpoint:
     `config.json`, and without that they stay as they are. Raises ConfigurationError.
     """
     file = weights_file(path)
-    content = _unpickled(file)
+    content = _load_mapping(file)
     weights = _without_leftovers(_weights_in(content, file))
     heads = file.parent / SIZES
     sizes = sizes_of(weights, read(heads, HeadCounts) if heads.is_file() else HeadCounts(), file)
@@ -122,31 +122,33 @@ def weights_file(path: Path) -> Path:
     )
 
 
-def _unpickled(file: Path) -> Mapping[str, Any]:
+def _load_mapping(file: Path) -> Mapping[str, Any]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ConfigurationError(_refused(file, str(error))) from None
+        raise ConfigurationError(_describe_refusal(file, str(error))) from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise ConfigurationError(f"{file} is no torch checkpoint: {_first(str(error))}") from None
+        raise ConfigurationError(
+            f"{file} is no torch checkpoint: {_first_line(str(error))}"
+        ) from None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"{file} holds a {type(content).__name__}, not named tensors")
     return content
 
 
-def _refused(file: Path, reason: str) -> str:
-    """Tell a file of another kind from a checkpoint that holds more than tensors."""
+def _describe_refusal(file: Path, reason: str) -> str:
+    """Return the error for a file that is no checkpoint, or holds more than tensors."""
     culprit = re.search(r"GLOBAL (\S+)", reason)
     if culprit is None:
-        return f"{file} is no torch checkpoint: {_first(reason)}"
+        return f"{file} is no torch checkpoint: {_first_line(reason)}"
     return (
-        f"{file} holds more than tensors ({culprit[1]}), and reading that could run code. Where"
-        " you trust it, keep its weights alone: torch.save({'state_dict':"
+        f"{file} holds more than tensors ({culprit[1]}), and reading that could run code. If"
+        " you trust it, keep only its weights: torch.save({'state_dict':"
         " torch.load(FILE, weights_only=False)['state_dict']}, NEW_FILE)"
     )
 
 
-def _first(text: str) -> str:
+def _first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0]
 
 
@@ -260,8 +262,10 @@ def _network(sizes: NetworkSizes, weights: Weights, file: Path) -> CmrClip:
         ],
     }
     if any(problems.values()):
-        said = "".join(f"\n  {kind}: {_list(names)}" for kind, names in problems.items() if names)
-        raise ConfigurationError(f"{file} does not fit the CMR-CLIP network:{said}")
+        details = "".join(
+            f"\n  {kind}: {_list(names)}" for kind, names in problems.items() if names
+        )
+        raise ConfigurationError(f"{file} does not fit the CMR-CLIP network:{details}")
     network.load_state_dict(weights)
     return network.eval().requires_grad_(requires_grad=False)
 

@@ -1,9 +1,10 @@
 """The CMR-CLIP network: a space-time vision transformer and a BERT, projected into one space.
 
-Rule: parameters carry the names of the published checkpoint (`makiyeah/CMRCLIP`), so a checkpoint
-loads with `load_state_dict(strict=True)` and what is trained here is read by the published code.
-Written from the published code's behaviour (Makiya11/CMRCLIP @ 4dd42e8, after "Frozen in Time",
-Bain et al. 2021); its recorded answers in tests/golden/cmrclip_tiny hold this file to it.
+The parameters have the names of the published checkpoint (`makiyeah/CMRCLIP`), so a checkpoint
+loads with `load_state_dict(strict=True)`, and the published code reads a network that is trained
+here. Written from the behaviour of the published code (Makiya11/CMRCLIP @ 4dd42e8, after "Frozen in
+Time", Bain et al. 2021); tests compare this network with its recorded answers in
+tests/golden/cmrclip_tiny.
 
 Letters of the shape comments: B studies, F frames, N patches of a frame, T = 1 + F * N tokens,
 C width of the tower, h heads, d = C / h, D length of the embedding, L text tokens.
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel
 
-#: What the patches of one attention group have in common; all of them also see [CLS].
-#: time: the place, over all frames. space: the frame, over all places.
+#: Which patches attend to each other; all of them also attend to [CLS].
+#: time: the same place in all frames. space: all places in the same frame.
 Axis = Literal["time", "space"]
 
 
@@ -70,7 +71,7 @@ class CmrClip(nn.Module):
         self.sizes = sizes
         self.video_model = VideoTower(sizes.video)
         self.text_model = BertModel(bert_config(sizes.text))
-        # Plain matrix products, whose export depends on no version of torch.
+        # Plain matrix products: their export does not depend on the version of torch.
         self.text_model.set_attn_implementation("eager")
         self.vid_proj = nn.Sequential(nn.ReLU(), nn.Linear(sizes.video.width, sizes.embedding))
         self.txt_proj = nn.Sequential(nn.ReLU(), nn.Linear(sizes.text.width, sizes.embedding))
@@ -85,7 +86,7 @@ class CmrClip(nn.Module):
         return embedding
 
     def embed_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Embed tokens (B, L); `attention_mask` is 1 where a token stands; (B, D)."""
+        """Embed tokens (B, L); `attention_mask` is 1 for tokens and 0 for padding; (B, D)."""
         present = attention_mask.to(torch.float32)  # (B, L)
         # Added to the scores, (B, h, L, L); BERT would make it of a (B, L) mask by a long detour.
         hiding = (1 - present)[:, None, None] * torch.finfo(torch.float32).min  # (B, 1, 1, L)

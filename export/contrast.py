@@ -1,7 +1,8 @@
-"""The contrastive loss, and the step of published training: a batch's clips and captions together.
+"""The contrastive loss and the published training step: clips and captions of a batch together.
 
-Rule: what a step draws, it draws from the seed and the step's number. Of an impression several
-captions may be drawn in a step, each contrasted by itself: what is costly is the clip.
+All random draws of a step follow from the seed and the step number. A step may draw several
+captions of each impression and contrasts each of them separately, because encoding the clip is what
+costs.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from export.augment import augmented
+from export.augment import augment
 from export.captions import caption
 from export.cmrclip import CmrClip, similarity
 from export.embed import embed_frames, embed_texts
@@ -24,7 +25,7 @@ from export.recipe import Recipe
 
 @dataclass(frozen=True)
 class Learner:
-    """What learns, from what, and how."""
+    """A network in training, with its data, recipe and optimizer."""
 
     pairs: Pairs
     recipe: Recipe
@@ -55,7 +56,7 @@ class Learner:
         """Embed clips as the recipe changes them, (B, D)."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
-            seen = augmented(seen, self.recipe.augment, rng)
+            seen = augment(seen, self.recipe.augment, rng)
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         return embed_frames(self.network, seen, counts, resize)
 
@@ -68,7 +69,7 @@ class Learner:
         torch.manual_seed(self.recipe.seed * 1_000_003 + number)
 
     def follow(self, loss: Tensor, rate: float) -> float:
-        """Take a step down the loss; what it does not depend on stays as it is."""
+        """Take one optimizer step; parameters that the loss does not depend on stay unchanged."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
@@ -78,7 +79,7 @@ class Learner:
 
 
 def info_nce(cosines: Tensor, temperature: float) -> Tensor:
-    """Return the symmetric contrastive loss of cosines (B, B) whose pairs lie on the diagonal.
+    """Return the symmetric contrastive loss of cosines (B, B) with the pairs on the diagonal.
 
     Oord et al. 2018, arXiv 1807.03748; both directions as in CLIP, arXiv 2103.00020.
     """

@@ -42,7 +42,7 @@ def draw_roc(
 
 
 def draw_reliability(curves: Mapping[str, Reliability], path: Path) -> None:
-    """Draw how often each finding is there where its probability says so."""
+    """Draw how often each finding is present at each predicted probability."""
     figure, axes = _square("probability from the score", "share that has the finding")
     for finding, curve in curves.items():
         axes.plot(curve.predicted, curve.observed, "o-", markersize=3, label=finding)

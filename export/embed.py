@@ -1,8 +1,8 @@
-"""Batches of texts and frames through the torch network, as training and its watch need them.
+"""Embeds batches of texts and frames with the torch network, for training and validation.
 
-Rule: frames go the way that the exported graph goes, with the normalisation folded into the patch
-kernel, which is the same to a rounding and a third of the work; `export.frames` stays the plain
-reading that both are checked against. `embed_texts` needs a tokenizer that pads.
+Frames are normalised as in the exported graph, folded into the patch kernel: equal up to rounding
+and a third of the work. `export.frames` is the plain form that both are checked against.
+`embed_texts` needs a tokenizer that pads.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ TEXTS = 48  #: texts at once
 
 
 def embed_texts(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
-    """Embed texts, (B, D); those of like length together, for padding costs as much as words."""
+    """Embed texts, (B, D); those of like length together, because padding costs as much as text."""
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     parts = [order[at : at + TEXTS] for at in range(0, len(order), TEXTS)]
     embedded = [_embed(network, tokenizer, [texts[place] for place in part]) for part in parts]
@@ -29,8 +29,8 @@ def embed_texts(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Ten
 
 def _embed(network: CmrClip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     encoded = tokenizer.encode_batch(texts)
-    ids = torch.tensor([each.ids for each in encoded])  # (B, L)
-    mask = torch.tensor([each.attention_mask for each in encoded])  # (B, L)
+    ids = torch.tensor([text.ids for text in encoded])  # (B, L)
+    mask = torch.tensor([text.attention_mask for text in encoded])  # (B, L)
     return network.embed_text(ids, mask)
 
 

@@ -1,8 +1,8 @@
-"""What a bundle is worth on labelled pairs: the published tables, from the graphs that will serve.
+"""Evaluates and calibrates a bundle on labelled pairs; makes the published tables.
 
-Rule: everything is measured through the bundle's ONNX graphs and the worker's own scoring, never
-through the torch network, so that what is reported is what runs. Labels are used to measure and
-to calibrate; training never saw them.
+Everything is measured with the bundle's ONNX graphs and the worker's own scoring, never with the
+torch network, so the reported figures are those of the running worker. Labels serve to measure and
+to calibrate; training does not use them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +19,15 @@ from export.metrics import (
     Reliability,
     ScoreMetrics,
     balanced_threshold,
-    enough,
     few_shot_auc,
-    held_out,
-    measured,
+    has_enough_labels,
+    measure,
+    predict_held_out,
     reliability,
     retrieval,
     roc,
+    separates,
     specific_threshold,
-    tells,
 )
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
@@ -55,7 +55,7 @@ HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
 
 @dataclass(frozen=True)
 class EmbeddedPairs:
-    """Pairs as a bundle sees them."""
+    """The embeddings and scores of pairs by one bundle."""
 
     studies: NDArray[np.float32]  #: (N, D), unit
     texts: NDArray[np.float32]  #: (N, D), unit: the impressions
@@ -64,7 +64,7 @@ class EmbeddedPairs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that is reported; labels are findings and whatever else was named."""
+    """All figures of a report, by label; a label is a finding or a further column."""
 
     zero_shot: Mapping[str, ScoreMetrics]
     roc: Mapping[str, tuple[float, ...]]  #: finding -> sensitivity on `metrics.GRID`
@@ -73,7 +73,7 @@ class Evaluation:
     few_shot: Mapping[str, Mapping[int, float]]  #: label -> shots -> AUC
     probes: Mapping[str, Mapping[str, ScoreMetrics]]  #: head -> label -> ..., 5 folds
     retrieval: Mapping[str, Mapping[str, float]]  #: direction -> rank measures
-    paraphrased: Mapping[str, ScoreMetrics] = field(default_factory=dict)  #: prompts in other words
+    paraphrased: Mapping[str, ScoreMetrics] = field(default_factory=dict)  #: with other prompts
     #: the same heads on the embedding of another bundle, e.g. an untrained one
     beside: Mapping[str, Mapping[str, ScoreMetrics]] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class Evaluation:
 def embed(
     pairs: Pairs, encoder: Encoder, findings: FindingSet, done: Callable[[], None] = lambda: None
 ) -> EmbeddedPairs:
-    """Embed every clip and impression; `done` is told after each."""
+    """Embed every clip and impression; `done` is called after each."""
     studies, texts = [], []
     for place, count in enumerate(pairs.counts):
         studies.append(encoder.encode_clip(np.ascontiguousarray(pairs.frames[place, :count])))
@@ -103,10 +103,10 @@ def evaluate(
     A finding without a threshold is measured at the balanced one of these very pairs.
     """
     rng = np.random.default_rng(SEED)
-    everybody = np.full(len(pairs), fill_value=True)
+    every_pair = np.full(len(pairs), fill_value=True)
     columns = [*embedded.scores, *labels]
     points, texts = embedded.studies.astype(np.float64), embedded.texts.astype(np.float64)
-    zero_shot = _zero_shot(pairs, embedded, thresholds, everybody, rng)
+    zero_shot = _zero_shot(pairs, embedded, thresholds, every_pair, rng)
     curves = {id_: reliability(embedded.scores[id_], pairs.labels(id_)) for id_ in zero_shot}
     return Evaluation(
         zero_shot=zero_shot,
@@ -130,14 +130,14 @@ def evaluate(
     )
 
 
-def paraphrased(
+def evaluate_paraphrases(
     pairs: Pairs, embedded: EmbeddedPairs, encoder: Encoder, findings: FindingSet
 ) -> dict[str, ScoreMetrics]:
-    """Measure the same findings, asked in other words, at the balanced threshold of these pairs."""
+    """Measure the findings with paraphrased prompts, at the balanced threshold of these pairs."""
     scores = _scores(embedded.studies, findings, encoder)
     asked = EmbeddedPairs(embedded.studies, embedded.texts, scores)
-    everybody = np.full(len(pairs), fill_value=True)
-    return _zero_shot(pairs, asked, {}, everybody, np.random.default_rng(SEED))
+    every_pair = np.full(len(pairs), fill_value=True)
+    return _zero_shot(pairs, asked, {}, every_pair, np.random.default_rng(SEED))
 
 
 def probes(
@@ -149,14 +149,14 @@ def probes(
     found: dict[str, dict[str, ScoreMetrics]] = {head: {} for head in HEADS}
     for column in columns:
         labels = pairs.labels(column)
-        if not enough(labels):
+        if not has_enough_labels(labels):
             continue
         known = ~np.isnan(labels)
         for head, made in HEADS.items():
             chance = np.full(len(labels), np.nan)
-            chance[known] = held_out(made(), points[known], labels[known] > 0)
-            if each := measured(chance, labels, 0.5, rng):
-                found[head][column] = each
+            chance[known] = predict_held_out(made(), points[known], labels[known] > 0)
+            if metrics := measure(chance, labels, 0.5, rng):
+                found[head][column] = metrics
     return found
 
 
@@ -170,8 +170,9 @@ def calibrate(
     """Write the bundle's calibration.json from labelled pairs and vouch for it in the manifest.
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
-    does one that the scores tell worse than `least_auc`: a threshold on chance would flag, and the
-    worker says Not Evaluated of a finding without one. What is familiar stays so (export.ood_calibration).
+    does one whose AUC is below `least_auc`: a threshold on chance would flag, and the worker
+    reports a finding without threshold as Not Evaluated. The out-of-distribution limit stays
+    unchanged (export.ood_calibration).
     """
     thresholds = {
         finding.id: Threshold(
@@ -180,7 +181,7 @@ def calibrate(
             prompts=finding.prompts,
         )
         for finding in findings.findings
-        if tells(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
+        if separates(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
     }
     calibration = Calibration(
         method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
@@ -190,16 +191,16 @@ def calibrate(
     )
     write_calibration(bundle.path, calibration)
     digest = hash_file(bundle.path / CALIBRATION)
-    return _stated(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
+    return _update_manifest(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:
     """Write the zero-shot AUCs into the bundle's manifest; return the bundle with them."""
-    auc = {id_: round(each.auc, 4) for id_, each in evaluation.zero_shot.items()}
-    return _stated(bundle, evaluation={**bundle.manifest.evaluation, name: auc})
+    auc = {id_: round(metrics.auc, 4) for id_, metrics in evaluation.zero_shot.items()}
+    return _update_manifest(bundle, evaluation={**bundle.manifest.evaluation, name: auc})
 
 
-def _stated(bundle: Bundle, **changes: object) -> Bundle:
+def _update_manifest(bundle: Bundle, **changes: object) -> Bundle:
     write_manifest(bundle.path, bundle.manifest.model_copy(update=changes))
     return open_bundle(bundle.path)
 
@@ -211,7 +212,7 @@ def _scores(
         finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
         for finding in findings.findings
     }
-    return {id_: mean_cosines(each, studies) for id_, each in prompts.items()}
+    return {id_: mean_cosines(texts, studies) for id_, texts in prompts.items()}
 
 
 def _zero_shot(
@@ -227,8 +228,8 @@ def _zero_shot(
         if not _both_kinds(labels[chosen]):
             continue
         threshold = thresholds.get(id_, balanced_threshold(scores, labels))
-        if each := measured(scores[chosen], labels[chosen], threshold, rng):
-            found[id_] = each
+        if metrics := measure(scores[chosen], labels[chosen], threshold, rng):
+            found[id_] = metrics
     return found
 
 

@@ -1,8 +1,8 @@
-"""From 8-bit frames to what the video tower takes, step by step as published.
+"""Turns 8-bit frames into the input of the video tower, step by step as published.
 
-Rule: this is the plain reading of the published transforms (/255, Resize(256), CenterCrop(256),
-Resize(224), ImageNet normalisation of three equal channels, zero padding). `export.graph` folds
-the same steps into a graph, and every export is checked against this file.
+The published transforms in plain form: /255, Resize(256), CenterCrop(256), Resize(224), ImageNet
+normalisation of three equal channels, zero padding. `export.graph` folds the same steps into a
+graph, and every export is compared with this module.
 """
 
 from typing import Literal

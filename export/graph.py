@@ -1,10 +1,10 @@
-"""The two ONNX graphs of a bundle: everything between raw input and unit-length embedding.
+"""The two ONNX graphs of a bundle, from raw input to unit-length embedding.
 
     video.onnx  frames uint8 (B, F, H, W), frame_count int64 (B) -> embedding float32 (B, D)
     text.onnx   input_ids, attention_mask int64 (B, L)           -> embedding float32 (B, D)
 
-Rule: nothing is left to the service that could be got wrong there. B and L are free, and so is F
-up to the frames of the checkpoint; what lies in frames from `frame_count` on has no influence.
+The preprocessing is part of the graphs, so the worker cannot do it differently. B and L are free,
+and F is free up to the frames of the checkpoint; frames from `frame_count` on have no influence.
 The same network gives the same bytes.
 """
 
@@ -42,7 +42,7 @@ def folded(weight: Tensor) -> tuple[Tensor, Tensor]:
 def biased(patches: Tensor, present: Tensor, bias: Tensor) -> Tensor:
     """Turn convolved frames (B * F, C, rows, columns) into tokens (B, F, N, C) with their bias.
 
-    Of frames that are not `present` (B, F), zero pixels after normalisation, only it is left.
+    Frames that are not `present` (B, F) are zeros after normalisation: only the bias remains.
     """
     return as_tokens(patches, present.shape[1]) * present[:, :, None, None] + bias
 
@@ -82,15 +82,15 @@ class FoldedPatches(nn.Module):
 def resampling(size: int) -> Tensor:
     """Return the published resizes as a matrix (size, size) for rows of pixels: `row @ matrix`.
 
-    Resizing keeps what is constant along a column, so a frame whose row i alone is 1 shows in any
-    of its columns what becomes of pixel i.
+    Resizing keeps columns constant, so any column of a frame that is 1 in row i alone shows the
+    response to pixel i.
     """
     unit = torch.eye(size)[None, :, :, None].expand(-1, -1, -1, size)  # (1, pixel, rows, columns)
     return resampled(unit)[0, :, :, 0].contiguous()
 
 
 class VideoGraph(nn.Module):
-    """What video.onnx computes."""
+    """The computation of video.onnx."""
 
     def __init__(self, network: CmrClip, resize: Resize) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class VideoGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """What text.onnx computes."""
+    """The computation of text.onnx."""
 
     def __init__(self, network: CmrClip) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ def _write(
 
 @contextmanager
 def _quiet_export() -> Iterator[None]:
-    """Keep back what the exporter says to its own developers."""
+    """Silence messages of the exporter that concern its own developers."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)  # "torchvision is not installed", which we do not use

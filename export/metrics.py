@@ -1,8 +1,8 @@
-"""How well scores tell findings, as the publication counts it.
+"""Metrics of scores against labels, as in the publication.
 
 Accuracy, F1 and area under the ROC curve with bootstrap intervals; SimpleShot (Wang et al. 2019,
-arXiv 1911.04623); retrieval between texts and studies. Rule: nothing is reported for a label of
-which there is but one kind.
+arXiv 1911.04623); retrieval between texts and studies. A label with positives alone or negatives
+alone has no metrics.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class ScoreMetrics:
-    """What one column of scores is worth against its labels."""
+    """The metrics of one column of scores against its labels."""
 
     studies: int
     positives: int
@@ -41,7 +41,7 @@ class ScoreMetrics:
     threshold: float  #: accuracy and F1 hold for scores above it
 
 
-def measured(
+def measure(
     scores: Floats, labels: Floats, threshold: float, rng: Generator
 ) -> ScoreMetrics | None:
     """Measure scores (N,) against labels (N,) of 0, 1 or NaN; None where one kind is missing."""
@@ -65,7 +65,7 @@ def measured(
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often it is so where a probability says so (reliability curve)."""
+    """A reliability curve: observed frequency by predicted probability."""
 
     predicted: tuple[float, ...]  #: mean probability of each bin that is not empty
     observed: tuple[float, ...]  #: share of positives in it
@@ -81,9 +81,11 @@ def reliability(scores: Floats, labels: Floats) -> Reliability | None:
     """
     known = ~np.isnan(labels)
     truth = labels[known] > 0
-    if not enough(labels):
+    if not has_enough_labels(labels):
         return None
-    chance = held_out(LogisticRegression(C=1e6, max_iter=2000), _standard(scores[known]), truth)
+    chance = predict_held_out(
+        LogisticRegression(C=1e6, max_iter=2000), _standard(scores[known]), truth
+    )
     bins = [part for part in np.array_split(np.argsort(chance, kind="stable"), BINS) if len(part)]
     predicted = [float(chance[part].mean()) for part in bins]
     observed = [float(truth[part].mean()) for part in bins]
@@ -93,24 +95,24 @@ def reliability(scores: Floats, labels: Floats) -> Reliability | None:
     )
 
 
-def held_out(model: BaseEstimator, points: Floats, truth: NDArray[np.bool_]) -> Floats:
+def predict_held_out(model: BaseEstimator, points: Floats, truth: NDArray[np.bool_]) -> Floats:
     """Return the probability (N,) of each point (N, D), from a model that never saw its fold."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    with threadpool_limits(1):  # of so small products threads make no work but waiting
+    with threadpool_limits(1):  # for products this small, threads only wait
         predicted: Floats = cross_val_predict(
             model, points, truth, cv=folds, method="predict_proba"
         )
     return predicted[:, 1]
 
 
-def enough(labels: Floats) -> bool:
-    """Tell whether every fold can have both kinds of a label."""
+def has_enough_labels(labels: Floats) -> bool:
+    """Return whether every fold can have positives and negatives."""
     known = labels[~np.isnan(labels)]
     return bool(min(np.sum(known == kind) for kind in (0, 1)) >= FOLDS)
 
 
-def tells(scores: Floats, labels: Floats, least_auc: float) -> bool:
-    """Tell whether scores (N,) order both kinds of labels with at least this AUC."""
+def separates(scores: Floats, labels: Floats, least_auc: float) -> bool:
+    """Return whether scores (N,) separate the labels with at least this AUC."""
     known = ~np.isnan(labels)
     truth = labels[known] > 0
     if truth.all() or not truth.any():
@@ -195,7 +197,7 @@ def _resampled_auc(scores: Floats, truth: NDArray[np.bool_], rng: Generator) -> 
 
 
 def _auc(scores: Floats, positives: int) -> float:
-    """Return the AUC of scores whose first `positives` are the positive ones (Mann-Whitney)."""
+    """Return the AUC (Mann-Whitney); the first `positives` scores are the positive ones."""
     ordered = np.sort(scores[positives:])
     below = np.searchsorted(ordered, scores[:positives], "left")
     not_above = np.searchsorted(ordered, scores[:positives], "right")
@@ -209,7 +211,7 @@ def _episode(points: Floats, truth: NDArray[np.bool_], shots: int, rng: Generato
     query = np.setdiff1d(np.arange(len(points)), support)
     centred = points - points[support].mean(0)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.maximum(length, 1e-12)  # one that is the mean itself has no direction
+    unit = centred / np.maximum(length, 1e-12)  # a point at the mean has no direction
     means = [unit[support[part]].mean(0) for part in (slice(0, shots), slice(shots, None))]
     nearer = np.linalg.norm(unit[query] - means[1], axis=1) - np.linalg.norm(
         unit[query] - means[0], axis=1

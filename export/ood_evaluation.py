@@ -1,8 +1,8 @@
-"""Which share of what it should not know does a bundle call unfamiliar, and of what it should?
+"""Measures out-of-distribution detection: which share of each kind of clip is called unfamiliar.
 
-Rule: through the worker's own `measure_familiarity`, with the limit that the bundle states; nothing is set
-here. Strangers made of hearts are made of those that have every view, so that each differs from its
-heart by what its kind says alone.
+It uses the worker's own `familiarity` with the limit of the bundle and sets nothing. Samples that
+are derived from hearts are made from hearts with every view, so that each sample differs from its
+heart in the named way alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from export.ood_calibration import shown
+from export.ood_calibration import views_shown
 from export.ood_samples import KINDS, still
 from export.pairs import Pairs
 from export.studies import study_frames
@@ -23,12 +23,12 @@ from triage.model.out_of_distribution import measure_familiarity
 from triage.ports.encoder import Frames
 
 SEED = 0
-LEAST_SIDE = 48  #: pixels; what is smaller is no picture of anything
+LEAST_SIDE = 48  #: pixels; smaller images are ignored
 OF_A_FOLDER = 40  #: pictures, at most: the files of one series look alike
 
 
 class UnfamiliarRate(NamedTuple):
-    """How many clips of a kind were called unfamiliar."""
+    """The number of clips of a kind that were called unfamiliar."""
 
     group: str
     kind: str
@@ -37,24 +37,24 @@ class UnfamiliarRate(NamedTuple):
 
 
 def hearts(pairs: Pairs, name: str, bundle: Bundle) -> UnfamiliarRate:
-    """Ask for all hearts of some pairs."""
-    return _called("hearts", name, (np.asarray(clip) for clip in pairs.frames), bundle)
+    """Measure the hearts of some pairs."""
+    return _count_unfamiliar("hearts", name, (np.asarray(clip) for clip in pairs.frames), bundle)
 
 
-def strangers(pairs: Pairs, count: int, bundle: Bundle) -> Iterator[UnfamiliarRate]:
-    """Ask for `count` strangers of each kind, or as many as there are hearts with every view."""
+def synthetic_samples(pairs: Pairs, count: int, bundle: Bundle) -> Iterator[UnfamiliarRate]:
+    """Measure `count` samples of each kind, or as many as there are hearts with every view."""
     every = len(pairs.form.layout)
     clips = (np.asarray(clip) for clip in pairs.frames)
-    whole = [clip for clip in clips if len(shown(clip, pairs.form)) == every][:count]
+    whole = [clip for clip in clips if len(views_shown(clip, pairs.form)) == every][:count]
     for group, kinds in KINDS.items():
         for name, made in kinds.items():
             rng = np.random.default_rng(SEED)
-            made_up = (made(clip, pairs.form, rng) for clip in whole)
-            yield _called(group, name.replace("_", " "), made_up, bundle)
+            samples = (made(clip, pairs.form, rng) for clip in whole)
+            yield _count_unfamiliar(group, name.replace("_", " "), samples, bundle)
 
 
 def pictures(folder: Path, form: ClipForm, bundle: Bundle) -> Iterator[UnfamiliarRate]:
-    """Ask for the DICOM files below a folder, each as a clip of its own that fills every slot."""
+    """Measure DICOM files below a folder, each as a clip that fills every slot."""
     found: dict[str, list[Frames]] = {}
     for path in sorted(folder.rglob("*.dcm")):
         try:
@@ -70,21 +70,21 @@ def pictures(folder: Path, form: ClipForm, bundle: Bundle) -> Iterator[Unfamilia
             found.setdefault(kind, []).append(still(pixels, form))
     for kind, clips in sorted(found.items()):
         step = -(-len(clips) // OF_A_FOLDER)
-        yield _called("pictures of files", kind, clips[::step], bundle)
+        yield _count_unfamiliar("pictures of files", kind, clips[::step], bundle)
 
 
 def studies(folders: Sequence[Path], form: ClipForm, bundle: Bundle) -> Iterator[UnfamiliarRate]:
-    """Ask for the studies in some folders, with the views that the worker selects."""
+    """Measure the studies in some folders, with the views that the worker selects."""
     for folder in folders:
         try:
             clip = study_frames(folder, form)
         except DamagedInstance as error:
             raise ConfigurationError(f"{folder} is no study: {error}") from None
-        yield _called("studies of files", folder.name, [clip], bundle)
+        yield _count_unfamiliar("studies of files", folder.name, [clip], bundle)
 
 
 def page(rows: Sequence[UnfamiliarRate]) -> Iterator[str]:
-    """Yield what was found as lines of a Markdown table."""
+    """Yield the result as lines of a Markdown table."""
     yield "| | kind | clips | called unfamiliar |"
     yield "| --- | --- | ---: | ---: |"
     for row in rows:
@@ -92,15 +92,17 @@ def page(rows: Sequence[UnfamiliarRate]) -> Iterator[str]:
         yield f"| {row.group} | {row.kind} | {row.clips} | {share:.3f} |"
 
 
-def _called(group: str, kind: str, clips: Iterable[Frames], bundle: Bundle) -> UnfamiliarRate:
+def _count_unfamiliar(
+    group: str, kind: str, clips: Iterable[Frames], bundle: Bundle
+) -> UnfamiliarRate:
     form, asked, unfamiliar = bundle.manifest.clip, 0, 0
     for clip in clips:
-        said = measure_familiarity(clip, shown(clip, form), bundle)
-        if said is None:
+        result = measure_familiarity(clip, views_shown(clip, form), bundle)
+        if result is None:
             raise ConfigurationError(
-                f"bundle {bundle.path} tells no study from what it knows: calibrate it anew, with"
-                " clips whose slots have stated lengths, as export/clips/demo.yaml"
+                f"bundle {bundle.path} has no out-of-distribution limit: calibrate it again, with"
+                " clips that have slots of stated length, as export/clips/demo.yaml"
             )
         asked += 1
-        unfamiliar += not said.known
+        unfamiliar += not result.known
     return UnfamiliarRate(group, kind, asked, unfamiliar)

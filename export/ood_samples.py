@@ -1,9 +1,9 @@
-"""Clips that no cardiac MR study gives, to see which share of them a bundle calls unfamiliar.
+"""Out-of-distribution samples: clips that no cardiac MR study yields.
 
-Rule: nothing here takes part in training or in the limit; each kind is drawn from a heart's clip
-and a generator alone, so the same seed gives the same strangers. Another modality is drawn from
-ellipses and noise, as coarse as the hearts are; pixels of real ones come from files (`still`).
-Clips have slots of a stated length, as `triage.model.out_of_distribution.tellable` asks.
+The samples take no part in training or in setting the limit. Each kind is derived from a heart's
+clip and a generator alone, so the same seed gives the same samples. Other modalities are drawn from
+ellipses and noise, as coarse as the drawn hearts; pixels of real ones come from files (`still`).
+Clips have slots of stated length, as `triage.model.out_of_distribution.has_fixed_frames` requires.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from triage.model.bundle import ClipForm
 from triage.ports.encoder import Frames
 
 Grey = NDArray[np.float64]  #: 0 to 1
-Kind = Callable[[Frames, ClipForm, Generator], Frames]  #: a heart's clip (F, H, W) -> a stranger's
+Kind = Callable[[Frames, ClipForm, Generator], Frames]  #: a heart's clip (F, H, W) -> a sample
 WHITE = 255
 
 
@@ -55,7 +55,7 @@ def flat(clip: Frames, _: ClipForm, rng: Generator) -> Frames:
 
 
 def late_as_cine(clip: Frames, form: ClipForm, rng: Generator) -> Frames:
-    """Return the clip with late enhancement where cines belong."""
+    """Return the clip with late enhancement in the slots of cines."""
     places = _places(form)
     late = np.concatenate([places[s.view] for s in form.layout if s.kind != "cine"])
     return _filled(clip, form, {"cine": rng.permutation(late)})
@@ -206,9 +206,9 @@ KINDS: Mapping[str, Mapping[str, Kind]] = {
 
 
 def still(pixels: NDArray[np.float64], form: ClipForm) -> Frames:
-    """Return a clip that shows pictures (n, H, W) of anything, one after another, in all frames.
+    """Return a clip that shows the images (n, H, W) one after another in all frames.
 
-    They are cut, resampled and windowed as a view is whose images state no place.
+    They are cut, resampled and windowed like a view without geometry.
     """
     side = min(pixels.shape[1:])
     top, left = ((length - side) // 2 for length in pixels.shape[1:])
@@ -216,14 +216,14 @@ def still(pixels: NDArray[np.float64], form: ClipForm) -> Frames:
     grey = (pixels[:, top : top + side, left : left + side] - low) / max(high - low, 1e-6)
     size = (form.width, form.height)
     small = [
-        np.asarray(Raster.fromarray(each.astype(np.float32)).resize(size, Raster.Resampling.BOX))
-        for each in grey
+        np.asarray(Raster.fromarray(image.astype(np.float32)).resize(size, Raster.Resampling.BOX))
+        for image in grey
     ]
     return _frames(np.stack(small)[np.arange(form.frames) * len(small) // form.frames])
 
 
 def _places(form: ClipForm) -> dict[str, NDArray[np.int64]]:
-    """Return which frames each view has, of a clip whose slots have a stated length."""
+    """Return the frame numbers of each view, for slots of stated length."""
     ends = np.cumsum([slot.length or 1 for slot in form.layout])
     return {
         slot.view: np.arange(end - (slot.length or 1), end)

@@ -1,13 +1,12 @@
-"""Pairs of a study's frames and its report's impression: what training and evaluation read.
+"""Pairs of a study's frames and the impression of its report, for training and evaluation.
 
     pairs/
-      frames.npy   uint8 (N, F, H, W): clips as the worker builds them, zeros behind their end
+      frames.npy   uint8 (N, F, H, W): clips as the worker builds them, zeros after their end
       pairs.csv    a row each, in the same order: id, frames (how many count), impression, and any
                    further columns: labels as 0, 1 or empty, and groups such as the vendor
-      clip.json    what decided the frames; it travels with a model to its bundle's manifest
+      clip.json    how the frames were made; copied with a model into the manifest of its bundle
 
-Rule: one form for phantoms and hospitals alike, and it never names a patient: `id` is the
-caller's own key.
+Phantoms and hospitals use the same form, which never names a patient: `id` is a key of the caller.
 """
 
 import csv
@@ -88,14 +87,14 @@ def write_pairs(
     The column `frames` is filled in here; all rows have the columns of the first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{FRAMES}"
-    stored = open_memmap(aside, "w+", np.uint8, (at_most, form.frames, form.height, form.width))
+    staging = folder / f".{FRAMES}"
+    stored = open_memmap(staging, "w+", np.uint8, (at_most, form.frames, form.height, form.width))
     rows: list[Mapping[str, str]] = []
     for frames, columns in pairs:
         stored[len(rows), : len(frames)] = frames
         rows.append({"frames": str(len(frames)), **columns})
     if not rows:
-        aside.unlink()
+        staging.unlink()
         raise ConfigurationError("no study with a report gave a clip, so there are no pairs")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0]])
@@ -103,5 +102,5 @@ def write_pairs(
         writer.writerows(rows)
     np.save(folder / FRAMES, stored[: len(rows)])
     write_form(form, folder)
-    aside.unlink()
+    staging.unlink()
     return len(rows)

@@ -1,9 +1,9 @@
-"""Synthetic hearts become pairs, without the detour through DICOM.
+"""Makes pairs from drawn hearts directly, without writing DICOM files.
 
-Rule: the clip of a heart is that of its study. The same rendering, cut, window and order of frames
-as `export.studies` finds through files and view selection, in a fifth of the time; a test holds the
-two together. What a study of an archive lacks (`gaps`) is missing here too, and a finding that no
-view could show has no label, as the worker would call it Not Evaluated.
+The clip of a heart equals that of its DICOM study: rendering, cropping, window and order of frames
+are those that `export.studies` finds through files and view selection, in a fifth of the time; a
+test compares the two. Views that an archived study lacks (`gaps`) are missing here too, and a
+finding without any of its views has no label, because the worker would report it as Not Evaluated.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
 from triage.phantom.study import MODEL_VIEWS, acquire_stacks
 from triage.ports.encoder import Frames
 
-#: What of a study fills each slot.
+#: The slot of the model that each stack fills.
 SLOTS: Mapping[tuple[PhantomSequence, PhantomView], str] = {
     (PhantomSequence.CINE, PhantomView.FOUR_CHAMBER): "cine_lax",
     (PhantomSequence.CINE, PhantomView.SAX): "cine_sa",
@@ -38,7 +38,7 @@ SLOTS: Mapping[tuple[PhantomSequence, PhantomView], str] = {
 }
 
 
-def write_phantoms(  # noqa: PLR0913 - each names a choice of the caller
+def write_phantoms(  # noqa: PLR0913 - each argument is a choice of the caller
     out: Path,
     seeds: range,
     form: ClipForm,
@@ -47,7 +47,7 @@ def write_phantoms(  # noqa: PLR0913 - each names a choice of the caller
     workers: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> int:
-    """Write the pairs of the hearts of some seeds; `done` is told after each. Returns how many.
+    """Write the pairs of the hearts of some seeds; `done` is called after each. Returns the number.
 
     `external` hearts come from another hospital: its scanner, its noise, its readers.
     """
@@ -89,7 +89,7 @@ def _pairs(
     seeds: range, form: ClipForm, *, external: bool, workers: int, done: Callable[[], None]
 ) -> Iterator[tuple[Frames, dict[str, str]]]:
     make = partial(phantom_pair, form=form, external=external)
-    # "spawn": a fork of a process in which torch runs threads may stand still.
+    # "spawn": a fork of a process with torch threads can deadlock.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for pair in pool.map(make, seeds, chunksize=8):
             yield pair
@@ -97,11 +97,11 @@ def _pairs(
 
 
 def _pictures(one: PhantomStack) -> list[PlacedImage]:
-    """Return what the worker takes of a stack: a cine's phases, or one image of every slice."""
+    """Return the images that the worker uses: phases of a cine, or one image of every slice."""
     spacing = one.pixel_mm, one.pixel_mm
     placed = [
-        (Plane(each.position, one.row, one.column), each.pixels.astype(np.float32))
-        for each in one.slices
+        (Plane(slice_.position, one.row, one.column), slice_.pixels.astype(np.float32))
+        for slice_ in one.slices
     ]
     placed.sort(key=lambda at: float(at[0].position @ at[0].normal))
     if one.sequence is PhantomSequence.LGE:

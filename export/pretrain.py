@@ -1,21 +1,21 @@
 """Contrastive training from clips and impressions, without a label, as CMR-CLIP was trained.
 
 Symmetric InfoNCE on cosine similarity with a fixed temperature, AdamW, linear warm-up, then a
-cosine to zero; with a bank (`export.bank`) against all impressions instead of a batch's. Rule: a
-run is decided by its recipe and its pairs. The order of each epoch, the captions, changes and
-dropout of each step are drawn from the seed and the step's number, so a run that was killed goes
-on as if nothing had happened, to the same weights.
+cosine to zero; with a bank (`export.bank`) against all impressions instead of those of a batch. A
+run is determined by its recipe and its pairs: the order of each epoch and the captions,
+augmentation and dropout of each step follow from the seed and the step number, so a killed run
+resumes to the same weights.
 
     run/
-      last.state    everything to go on from; replaced in one piece
+      last.state    the state to resume from; replaced atomically
       model.pth     the weights after the last epoch as the published trainer writes them, with
                     sizes.json beside
       log.csv       epoch, step, loss, learning rate, seconds
-      watch.csv     epoch, and the AUC of each finding on pairs that are only watched
+      watch.csv     epoch, and the AUC of each finding on validation pairs, which influence nothing
       training.png  both as curves
       vocab.txt     the tokenizer's pieces, with tokenizer_config.json for the case rule
-      clip.json     what decides the frames
-      recipe.json   what decided the run
+      clip.json     how the frames were made
+      recipe.json   the recipe of the run
 """
 
 import csv
@@ -54,7 +54,7 @@ COLUMNS = ("epoch", "step", "loss", "rate", "seconds")
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a run stands."""
+    """The progress of a run."""
 
     epoch: int
     step: int  #: over all epochs
@@ -64,13 +64,13 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """A trained network to go on from, e.g. the published one at a site of its own."""
+    """A trained network to begin with, e.g. the published one at a site of its own."""
 
     network: CmrClip
     tokenizer: Tokenizer
 
 
-def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
+def pretrain(  # noqa: PLR0913 - the inputs of a run, and a callback
     pairs: Pairs,
     recipe: Recipe,
     run: Path,
@@ -79,11 +79,11 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
     start: StartingPoint | None = None,
     watch: ValidationWatch | None = None,
 ) -> CmrClip:
-    """Train on `pairs` in the folder `run`, going on from its last.state if there is one.
+    """Train on `pairs` in the folder `run`, resuming from its last.state if there is one.
 
-    `done` is told after every step. `start` is a network to begin with in place of a fresh one,
-    whose sizes it has then. `watch` measures after each epoch and changes nothing. Returns the
-    trained network, which also lies in model.pth.
+    `done` is called after every step. `start` replaces a fresh network, and its sizes those of the
+    recipe. `watch` measures after each epoch and changes nothing. Returns the trained network,
+    which is also written to model.pth.
     """
     if len(pairs) < recipe.batch:
         raise ConfigurationError(
@@ -105,7 +105,7 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
             done(progress)
             if progress.step % training.per_epoch == 0:
                 if watch is not None:
-                    watch.look(training.network, training.tokenizer, progress.epoch, run)
+                    watch.measure_epoch(training.network, training.tokenizer, progress.epoch, run)
                 training.keep(run / LAST)
                 _write_checkpoint(training, run)
                 draw_training(run / LOG, run / WATCH, run / PICTURE)
@@ -113,7 +113,7 @@ def pretrain(  # noqa: PLR0913 - what decides a run, and who is told
 
 
 class _Training:
-    """The moving parts of a run."""
+    """The state of a run in memory."""
 
     def __init__(self, pairs: Pairs, recipe: Recipe, start: StartingPoint | None) -> None:
         self.pairs = pairs

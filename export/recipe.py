@@ -1,7 +1,7 @@
-"""The recipe of a training run: everything that decides it besides the pairs.
+"""The recipe of a training run: all its parameters besides the pairs.
 
-Rule: a recipe and its pairs give the same weights every time. The defaults are the demo's, which
-two cores train; `published` is the published training.
+A recipe and its pairs give the same weights every time. The defaults are those of the demo bundle,
+which two cores can train; `published` is the published training.
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ class AugmentRecipe(StrictModel):
 
 
 class Recipe(StrictModel):
-    """Everything that decides a training run."""
+    """All parameters of a training run."""
 
     patch: int = 24
     video: TowerRecipe = TowerRecipe(heads=2)
@@ -42,12 +42,12 @@ class Recipe(StrictModel):
     weight_decay: float = 1e-5
     warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
     temperature: float = Field(default=0.05, gt=0)
-    #: how often some sentences stand for the whole impression, as prompts do; 0 as published
+    #: share of captions that are some sentences instead of the whole impression; 0 as published
     sentences: float = Field(default=0.8, ge=0, le=1)
     #: captions drawn of each impression in a step; a text costs far less than a clip
     captions: int = Field(default=4, ge=1)
-    #: captions of every impression, embedded once an epoch, that a clip is told from instead of the
-    #: batch's; 0 as published (see `export.bank`)
+    #: captions of every impression, embedded once an epoch, that a clip is contrasted with instead
+    #: of those of the batch; 0 as published (see `export.bank`)
     bank: int = Field(default=0, ge=0)
     readings: int = Field(default=2, ge=1)  #: of all impressions after an epoch, with a bank
     augment: AugmentRecipe | None = AugmentRecipe()

@@ -1,10 +1,9 @@
-"""Does relevance point to the views that carry the truth? Measured on labelled pairs.
+"""Measures on labelled pairs whether key frames point to the views that show the finding.
 
-A hit: the foremost view of a flagged finding that is truly there is one that the findings file
-names for it. Chance: the share of such views among those that the study has. The advantage is the
-mean of hit less chance, study by study, with its bootstrap interval over studies.
-
-Rule: through the bundle's graph and the worker's own occlusion, as `export.evaluate` does.
+A case is a flagged finding that is present. It is a hit if the most relevant view is one that the
+findings file names for the finding. Chance is the share of such views among the views of the study.
+The advantage is the mean of hit minus chance by study, with its bootstrap interval over studies.
+Uses the bundle's graph and the worker's own occlusion, as `export.evaluate` does.
 """
 
 import time
@@ -31,9 +30,9 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class PointingRate:
-    """How often the foremost view is one that carries the truth; shares of the cases."""
+    """The share of cases whose most relevant view shows the finding."""
 
-    cases: int  #: flagged, and truly there
+    cases: int  #: flagged and present
     hits: float
     chance: float
     low: float  #: of hits less chance: 2.5th percentile over resamplings of the studies
@@ -42,32 +41,32 @@ class PointingRate:
 
 @dataclass(frozen=True)
 class PointingResult:
-    """What was measured."""
+    """The pointing rates of all findings, and the time per study."""
 
     findings: Mapping[str, PointingRate]  #: by finding, and of `ALL` together
-    studies: int  #: that were looked into
+    studies: int  #: with at least one case
     seconds: float  #: of a study's occlusions, the median
 
 
 class FlaggedCase(NamedTuple):
-    """A flagged finding that is truly there."""
+    """A flagged finding that is present in the study."""
 
     study: int
     hit: bool
     chance: float
 
 
-def pointing(
+def measure_pointing(
     pairs: Pairs,
     bundle: Bundle,
     encoder: Encoder,
     findings: FindingSet,
     done: Callable[[], None] = lambda: None,
 ) -> PointingResult:
-    """Measure it on the true positives of `pairs`; `done` is told after each study.
+    """Measure pointing on the true positives of `pairs`; `done` is called after each study.
 
     Raises:
-        ConfigurationError: No finding has a threshold, or the clip does not tell its views.
+        ConfigurationError: No finding has a threshold, or the views of the frames are unknown.
     """
     if bundle.calibration is None:
         raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
@@ -75,7 +74,7 @@ def pointing(
     prompts = embed_prompts(findings, bundle, encoder, None)
     asked = build_questions(findings, bundle, prompts, {}).values()
     cases: dict[str, list[FlaggedCase]] = defaultdict(list)
-    looked = []
+    durations = []
     for study, row in enumerate(pairs.rows):
         clip = np.ascontiguousarray(pairs.frames[study, : pairs.counts[study]])
         whole = encoder.encode_clip(clip)
@@ -88,25 +87,25 @@ def pointing(
         if flagged:
             began = time.perf_counter()
             occluded = occlude(clip, sources(clip, slots), whole, encoder, "black")
-            looked.append(time.perf_counter() - began)
+            durations.append(time.perf_counter() - began)
             for finding, scores in flagged:
                 cases[finding.id].append(_case(study, finding, occluded, scores))
         done()
-    told = {**cases, ALL: [case for each in cases.values() for case in each]}
+    groups = {**cases, ALL: [case for found in cases.values() for case in found]}
     return PointingResult(
-        {name: summary(each) for name, each in told.items() if each},
-        studies=len(looked),
-        seconds=float(np.median(looked)) if looked else 0.0,
+        {name: summary(found) for name, found in groups.items() if found},
+        studies=len(durations),
+        seconds=float(np.median(durations)) if durations else 0.0,
     )
 
 
 def view_of_each_frame(form: ClipForm) -> tuple[str, ...]:
-    """Return the slot of each frame; raise ConfigurationError where that hangs on the study."""
+    """Return the slot of each frame; raise ConfigurationError if it depends on the study."""
     lengths = [(slot.view, slot.length) for slot in form.layout]
     if form.preprocessing.missing != "black" or sum(n or 0 for _, n in lengths) > form.frames:
         raise ConfigurationError(
-            "the frames of these pairs do not tell their views: that needs a clip whose slots have"
-            " stated lengths and are black where a view is missing, as export/clips/demo.yaml"
+            "the views of these frames are unknown: use a clip with slots of stated length that"
+            " are black if a view is missing, as export/clips/demo.yaml"
         )
     return tuple(view for view, length in lengths for _ in range(length or 0))
 
@@ -118,12 +117,12 @@ def sources(clip: Frames, slots: Sequence[str]) -> FrameSources:
 
 
 def summary(cases: Sequence[FlaggedCase]) -> PointingRate:
-    """Sum up cases; those of one study are drawn together."""
+    """Summarise cases; the bootstrap draws the cases of one study together."""
     hits, chance = np.mean([(case.hit, case.chance) for case in cases], axis=0)
     by_study: dict[int, list[float]] = defaultdict(list)
     for case in cases:
         by_study[case.study].append(case.hit - case.chance)
-    more = np.array([(sum(each), len(each)) for each in by_study.values()])  # (studies, 2)
+    more = np.array([(sum(found), len(found)) for found in by_study.values()])  # (studies, 2)
     rng = np.random.default_rng(SEED)
     drawn = more[rng.integers(0, len(more), (RESAMPLINGS, len(more)))].sum(axis=1)
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], INTERVAL)
@@ -131,7 +130,7 @@ def summary(cases: Sequence[FlaggedCase]) -> PointingRate:
 
 
 def table(pointed: PointingResult) -> Iterator[str]:
-    """Yield what was measured as lines of a Markdown table."""
+    """Yield the result as lines of a Markdown table."""
     yield "| finding | true positives | hits | chance | hits less chance (95 %) |"
     yield "| --- | ---: | ---: | ---: | --- |"
     for name, each in pointed.findings.items():

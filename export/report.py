@@ -1,7 +1,7 @@
-"""What was measured, for people: report.md, report.html and pictures; for programs: figures.json.
+"""Writes an evaluation as report.md, report.html and pictures, and as figures.json for programs.
 
-Rule: nothing is worked out here. Every figure stands in the `Evaluation`, and figures.json holds
-all of it.
+Nothing is computed here: every figure comes from the `Evaluation`, and figures.json contains all of
+them.
 """
 
 import base64
@@ -41,7 +41,7 @@ def write_report(evaluation: Evaluation, title: str, folder: Path) -> None:
 
 
 def _page(text: str, title: str, folder: Path) -> str:
-    """Return the report as one file that can be sent: pictures lie inside."""
+    """Return the report as one HTML file with embedded pictures."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
 
     def inside(match: re.Match[str]) -> str:
@@ -57,7 +57,7 @@ def _sections(found: Evaluation) -> Iterator[str]:
     yield from _section("Zero-shot", _table(found.zero_shot))
     yield from ["", "![ROC curves](roc.png)"]
     if found.paraphrased:
-        yield from _section("In wordings that training never saw", _paraphrases(found))
+        yield from _section("With prompts that training never saw", _paraphrases(found))
     for group, each in found.groups.items():
         yield from _section(group, _table(each), "###")
     for head, each in found.probes.items():
@@ -86,7 +86,7 @@ def _table(found: Mapping[str, ScoreMetrics]) -> Iterator[str]:
 
 
 def _paraphrases(found: Evaluation) -> Iterator[str]:
-    yield from _head("", "AUC, own prompts", "AUC, other words (95 % interval)", "lost")
+    yield from _head("", "AUC, own prompts", "AUC, other prompts (95 % interval)", "lost")
     for label, each in found.paraphrased.items():
         own = found.zero_shot[label].auc
         yield _row(label, f"{own:.3f}", _auc(each), f"{own - each.auc:.3f}")
@@ -102,7 +102,7 @@ def _heads(found: Mapping[str, ScoreMetrics], beside: Mapping[str, ScoreMetrics]
 
 
 def _shots(found: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
-    shots = sorted({each for curve in found.values() for each in curve})
+    shots = sorted({count for curve in found.values() for count in curve})
     yield from _head("label", *map(str, shots))
     for label, curve in found.items():
         yield _row(label, *(f"{curve[at]:.3f}" if at in curve else "" for at in shots))

@@ -1,11 +1,11 @@
-"""Studies with reports become pairs, through the worker's own eyes.
+"""Makes pairs from DICOM studies with reports, by the worker's own code.
 
     studies/<key>/           any DICOM files below it
                   impression.txt  the impression section of its report; or a row of a table
-                  truth.json      labels, where somebody knows them: {"findings": {...}, ...}
+                  truth.json      labels, if known: {"findings": {...}, ...}
 
-Rule: view selection and frames are those of the worker (`triage.imaging`), so that training and
-service see the same. A study that the worker would decline is left out, and named.
+View selection and frames are those of the worker (`triage.imaging`), so training and service use
+the same images. A study that the worker would decline is left out and reported.
 """
 
 import csv
@@ -50,10 +50,10 @@ def write_studies(
     impressions: Mapping[str, str] | None = None,
     done: Callable[[str, str], None] = lambda _key, _problem: None,
 ) -> int:
-    """Write the pairs of the studies below a folder; return how many.
+    """Write the pairs of the studies below a folder; return their number.
 
-    `impressions` are by study folder's name, else each folder has its impression.txt. `done` is
-    told each study's name, and why it was left out or an empty string.
+    `impressions` maps folder names to texts; without it each folder has its impression.txt. `done`
+    is called with the name of each study and the reason why it was left out, or an empty string.
     """
     folders = sorted(path for path in studies.iterdir() if path.is_dir())
     if not folders:
@@ -83,7 +83,7 @@ def _pairs(
     impressions: Mapping[Path, str], form: ClipForm, done: Callable[[str, str], None]
 ) -> Iterator[tuple[Frames, dict[str, str]]]:
     labels = [_labels(folder) for folder in impressions]
-    columns = dict.fromkeys(column for each in labels for column in each)
+    columns = dict.fromkeys(column for known in labels for column in known)
     for (folder, text), known in zip(impressions.items(), labels, strict=True):
         try:
             frames = study_frames(folder, form)

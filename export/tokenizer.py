@@ -1,8 +1,8 @@
 """The tokenizer of a bundle: BERT's WordPiece, written for the `tokenizers` package.
 
-Rule: whatever form the tokenizer's folder has, the bundle's is built anew from two facts, the
-vocabulary and the case rule. So vocab.txt and tokenizer.json of one model give the same file, and
-no padding or odd truncation of some training run is carried along.
+The tokenizer is always built from two facts, the vocabulary and the case rule. Therefore vocab.txt
+and tokenizer.json of one model give the same file, and no padding or truncation of a training run
+is inherited.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The bundle that ships with the worker: small, seeded, and knowing nothing.
+"""The untrained bundle that is included with the worker: small, with seeded random weights.
 
-Rule: it wires everything up (sizes of frames, layout, tokenizer, both towers) and means nothing.
-Its manifest says `trained: false`, on which the worker reports every finding as Not Evaluated.
-Its embeddings do differ from study to study, or a mistake in the wiring would not show.
+It exercises every part (sizes of frames, layout, tokenizer, both towers) and has no knowledge. Its
+manifest has `trained: false`, so the worker reports every finding as Not Evaluated. Its embeddings
+differ from study to study; otherwise an error in the wiring would not be visible.
 """
 
 import string
@@ -28,7 +28,7 @@ GAIN = 2.0
 #: Parameters that are looked up or added, not multiplied with.
 TABLES = ("cls_token", "pos_embed", "temporal_embed", "_embeddings.weight")
 
-#: What cardiac reports are written with; capitalised forms are added.
+#: Frequent terms of cardiac reports; capitalised forms are added.
 WORDS = """
 a about abnormal absent acute akinesis akinetic and aneurysm aneurysmal anterior anterolateral aorta
 aortic apex apical appearance are area arrhythmogenic artery ascending at atrial atrium basal be
@@ -49,7 +49,7 @@ thickening thickness thin thinning thrombus to transmural trace tricuspid upper 
 ventricles ventricular vessel volume wall walls was weighted with within without
 """
 ACRONYMS = "ACDC AR AS CMR DCM EDV EF ESV HCM LA LAD LCX LGE LV LVEF MR MRI RA RCA RV RVEF SA SV TR"
-#: The commonest endings, so that a word that is not in the list falls into few pieces.
+#: The commonest endings, so that an unlisted term is split into few pieces.
 ENDINGS = "al ally ation ed er es ic ies ing ion ism itis ity ly ment ness osis ous s sis tion y"
 
 
@@ -86,7 +86,7 @@ def untrained_like(
 
 
 def report_vocabulary() -> Vocabulary:
-    """Return the WordPieces: report words, and every letter, so that no English word is unknown."""
+    """Return the WordPieces: report terms, and every letter, so that no English text is unknown."""
     words = WORDS.split()
     letters = string.ascii_letters + string.digits
     pieces = [
@@ -103,7 +103,7 @@ def report_vocabulary() -> Vocabulary:
 
 
 def seeded_network(sizes: NetworkSizes, seed: int) -> CmrClip:
-    """Return a network with weights drawn from `seed`, whatever was drawn before."""
+    """Return a network with weights drawn from `seed`, independent of the global generator."""
     generator = torch.Generator().manual_seed(seed)
     network = CmrClip(sizes).eval().requires_grad_(requires_grad=False)
     for name, parameter in network.named_parameters():

@@ -1,6 +1,6 @@
-"""Look at a network while it learns: the zero-shot AUC of every finding after each epoch.
+"""Validation during training: the zero-shot AUC of every finding after each epoch.
 
-Rule: it looks and changes nothing. Labels reach no weight, no early stop, no choice of an epoch.
+It only measures. Labels influence no weight, no early stop and no choice of an epoch.
 """
 
 import csv
@@ -24,13 +24,13 @@ CHUNK = 32  #: clips at once
 
 @dataclass(frozen=True)
 class ValidationWatch:
-    """Labelled pairs and what is asked of them."""
+    """Labelled pairs, and the findings to measure on them."""
 
     pairs: Pairs
     findings: FindingSet
 
-    def look(self, network: CmrClip, tokenizer: Tokenizer, epoch: int, run: Path) -> None:
-        """Measure the network as it is, and add a line to watch.csv."""
+    def measure_epoch(self, network: CmrClip, tokenizer: Tokenizer, epoch: int, run: Path) -> None:
+        """Measure the network and append a line to watch.csv."""
         found = {"epoch": str(epoch), **self._auc(network, tokenizer)}
         path = run / WATCH
         first = not path.is_file()
@@ -51,7 +51,7 @@ class ValidationWatch:
                 for finding in self.findings.findings
             }
         network.train()
-        return {id_: self._in_words(id_, each) for id_, each in scores.items()}
+        return {id_: self._formatted_auc(id_, found) for id_, found in scores.items()}
 
     def _studies(self, network: CmrClip) -> Tensor:
         rows = np.arange(len(self.pairs))
@@ -63,7 +63,7 @@ class ValidationWatch:
             ]
         )
 
-    def _in_words(self, id_: str, scores: Tensor) -> str:
+    def _formatted_auc(self, id_: str, scores: Tensor) -> str:
         labels = self.pairs.labels(id_)
         known = ~np.isnan(labels)
         if len(set(labels[known])) < 2:  # noqa: PLR2004 - both kinds

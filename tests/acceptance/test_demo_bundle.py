@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from export.__main__ import CLIPS
-from export.evaluate import LEAST_AUC, EmbeddedPairs, Evaluation, embed, evaluate, paraphrased
+from export.evaluate import (
+    LEAST_AUC,
+    EmbeddedPairs,
+    Evaluation,
+    embed,
+    evaluate,
+    evaluate_paraphrases,
+)
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import LiveSite, configure, serving, storescu
@@ -119,7 +126,7 @@ def test_other_words_find_the_same(
     measured: tuple[str, Pairs, EmbeddedPairs, Evaluation], encoder: OnnxEncoder
 ) -> None:
     _, pairs, embedded, found = measured
-    other = paraphrased(pairs, embedded, encoder, PARAPHRASES)
+    other = evaluate_paraphrases(pairs, embedded, encoder, PARAPHRASES)
     lost = {id_: found.zero_shot[id_].auc - each.auc for id_, each in other.items()}
     print({id_: round(each, 3) for id_, each in lost.items()})  # noqa: T201
     assert max(lost.values()) <= WORDING

@@ -54,7 +54,7 @@ def test_4_noise_other_modalities_and_wrong_views_are_not(
     pairs: tuple[str, Pairs], bundle: Bundle
 ) -> None:
     name, hearts = pairs
-    for called in unlike.strangers(hearts, COUNT, bundle):
+    for called in unlike.synthetic_samples(hearts, COUNT, bundle):
         share = called.unfamiliar / called.clips
         print(f"{name}, {called.group}, {called.kind}: {share:.2f} of {called.clips}")  # noqa: T201
         assert share >= CAUGHT.get(called.group, 0), called

@@ -9,7 +9,7 @@ from export.metrics import (
     _auc,
     balanced_threshold,
     few_shot_auc,
-    measured,
+    measure,
     reliability,
     retrieval,
     roc,
@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 
 def test_a_column_of_scores_is_measured() -> None:
-    found = measured(SCORES, LABELS, 0.5, rng())
+    found = measure(SCORES, LABELS, 0.5, rng())
     assert found is not None
     assert (found.studies, found.positives) == (8, 4)
     assert found.auc == pytest.approx(15 / 16)
@@ -36,14 +36,14 @@ def test_a_column_of_scores_is_measured() -> None:
 
 def test_studies_without_a_label_do_not_count() -> None:
     labels, scores = np.append(LABELS, np.nan), np.append(SCORES, 0.99)
-    found = measured(scores, labels, 0.5, rng())
+    found = measure(scores, labels, 0.5, rng())
     assert found is not None
     assert found.studies == 8
 
 
 @pytest.mark.parametrize("labels", [np.zeros(8), np.ones(8), np.full(8, np.nan)])
 def test_one_kind_alone_is_not_measured(labels: np.ndarray) -> None:
-    assert measured(SCORES, labels, 0.5, rng()) is None
+    assert measure(SCORES, labels, 0.5, rng()) is None
 
 
 @given(integers(0, 10_000))
@@ -58,7 +58,7 @@ def test_the_interval_narrows_with_more_studies() -> None:
     def width(count: int) -> float:
         drawn = rng()
         labels = drawn.integers(0, 2, count).astype(float)
-        found = measured(labels + drawn.normal(0, 1, count), labels, 0.5, drawn)
+        found = measure(labels + drawn.normal(0, 1, count), labels, 0.5, drawn)
         assert found is not None
         return found.auc_high - found.auc_low
 

@@ -8,7 +8,15 @@ import pytest
 from export.__main__ import CLIPS
 from export.pairs import open_pairs
 from export.phantoms import write_phantoms
-from export.relevance import ALL, FlaggedCase, pointing, sources, summary, table, view_of_each_frame
+from export.relevance import (
+    ALL,
+    FlaggedCase,
+    measure_pointing,
+    sources,
+    summary,
+    table,
+    view_of_each_frame,
+)
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS, UNTRAINED
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
@@ -26,7 +34,7 @@ def test_the_foremost_view_carries_the_truth_more_often_than_chance(tmp_path: Pa
     """The interval of all findings together lies above; export/demo_run has each on 500 hearts."""
     write_phantoms(tmp_path, SEEDS, FORM, workers=2)
     bundle = open_bundle(DRAWN_HEARTS)
-    pointed = pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
+    pointed = measure_pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
     print("\n".join(table(pointed)), f"{pointed.seconds:.2f} s a study")  # noqa: T201
     everything = pointed.findings[ALL]
     assert everything.cases >= 20
@@ -38,7 +46,7 @@ def test_a_bundle_without_thresholds_flags_nothing_that_could_be_measured(tmp_pa
     write_phantoms(tmp_path, range(1), FORM)
     bundle = open_bundle(UNTRAINED)
     with pytest.raises(ConfigurationError, match="no calibration.json"):
-        pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
+        measure_pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
 
 
 def test_frames_tell_their_views_only_where_lengths_are_stated() -> None:

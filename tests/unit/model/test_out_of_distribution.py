@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.ood_calibration import allowed, fitted
+from export.ood_calibration import exceedances_allowed, fit_views
 from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, ClipForm, Preprocessing, ViewSlot, open_bundle
 from triage.model.out_of_distribution import (
@@ -56,28 +56,28 @@ def test_distances_are_about_one_among_the_known_and_grow_with_what_differs() ->
     rng = np.random.default_rng(0)
     seen = rng.normal(0.5, 0.1, (2000, 2, FEATURE_LENGTH))
     seen[:200, 1] = np.nan
-    far = compute_distances(seen, fitted(seen))
+    far = compute_distances(seen, fit_views(seen))
     assert np.nanmean(far, axis=0) == pytest.approx(1, abs=0.05)
     assert np.isnan(far[:200, 1]).all()
     assert not np.isnan(far[:, 0]).any()
-    assert compute_distances(seen[500] + 1, fitted(seen)) == pytest.approx(10, abs=1)
+    assert compute_distances(seen[500] + 1, fit_views(seen)) == pytest.approx(10, abs=1)
 
 
 def test_a_view_that_few_show_is_not_compared() -> None:
     seen = np.random.default_rng(0).normal(0.5, 0.1, (300, 2, FEATURE_LENGTH))
     seen[100:, 1] = np.nan
-    assert np.isnan(compute_distances(seen[0], fitted(seen))).tolist() == [False, True]
+    assert np.isnan(compute_distances(seen[0], fit_views(seen))).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(("hearts", "beyond"), [(100, None), (229, None), (230, 0), (500, 1)])
 def test_the_limit_leaves_few_beyond_and_needs_enough_hearts(
     hearts: int, beyond: int | None
 ) -> None:
-    assert allowed(hearts) == beyond
+    assert exceedances_allowed(hearts) == beyond
 
 
 def test_of_many_hearts_nearly_the_stated_share_may_lie_beyond() -> None:
-    beyond = allowed(100_000)
+    beyond = exceedances_allowed(100_000)
     assert beyond is not None
     assert 900 < beyond < 1000
 
