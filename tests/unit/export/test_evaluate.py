@@ -14,7 +14,7 @@ from export.evaluate import (
     calibrate,
     embed,
     evaluate,
-    paraphrased,
+    evaluate_paraphrases,
     probes,
     record_evaluation,
 )
@@ -165,7 +165,7 @@ def test_other_words_are_measured_with_the_same_labels(
     other = parse_findings(
         "findings: [{id: bright, name: B, prompts: [Much dark here], views: [cine_sa]}]", "test"
     )
-    (found,) = paraphrased(pairs, embedded, FakeEye(), other).values()
+    (found,) = evaluate_paraphrases(pairs, embedded, FakeEye(), other).values()
     assert found.auc == pytest.approx(1 - evaluate(pairs, embedded, {}).zero_shot["bright"].auc)
 
 
