@@ -1,4 +1,4 @@
-"""Helpers of the ledger's tests: a ledger with a study in a given state."""
+"""Support for ledger tests: a ledger with a study in a given state."""
 
 from tests.builders.images import image, part10
 from triage.dicom.header import read_identity
@@ -21,24 +21,24 @@ def receipt(study: str = "study", number: int = 1) -> Receipt:
 
 def current(ledger: Ledger, study_uid: str) -> StudyRevision:
     """Return the newest revision of a study."""
-    return [each for each in ledger.list_studies() if each.study_uid == study_uid][-1]
+    return [study for study in ledger.list_studies() if study.study_uid == study_uid][-1]
 
 
 def received(ledger: Ledger, study: str = "study", count: int = 3) -> StudyRevision:
-    """Return a study that has received instances."""
+    """Return a study with received instances."""
     for number in range(count):
         ledger.record_instance(receipt(study, number), SOURCE)
     return current(ledger, receipt(study).identity.study_uid)
 
 
 def ready(ledger: Ledger, study: str = "study") -> StudyRevision:
-    """Return a study that waits for a worker."""
+    """Return a READY study."""
     assert ledger.move(received(ledger, study), Event.JUDGED_COMPLETE, "quiet")
     return current(ledger, receipt(study).identity.study_uid)
 
 
 def assessing(ledger: Ledger, study: str = "study", holder: str = HOLDER) -> StudyRevision:
-    """Return a study that a worker holds."""
+    """Return a study leased to a worker."""
     waiting = ready(ledger, study)
     claimed = ledger.claim(waiting.study_uid, waiting.revision, holder, 30)
     assert claimed is not None
@@ -57,7 +57,7 @@ def assessed(ledger: Ledger, *destinations: str) -> tuple[StudyRevision, list[in
 
 
 def numbered_receipt(study_uid: str, number: int) -> Receipt:
-    """Return the receipt of an instance whose UIDs are made from numbers, without a file."""
+    """Return the receipt of an instance with numbered UIDs, without a file."""
     identity = Identity(
         study_uid, f"{study_uid}.0", MR, f"{study_uid}.{number}", "MR", is_image=True
     )

@@ -1,4 +1,4 @@
-"""What was given up, and how it is taken up again."""
+"""Dead letters: listing and replay of deliveries that were given up."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,7 +46,7 @@ def state(ledger: SqlLedger, delivery: int) -> DeliveryState:
     return found.state
 
 
-def test_what_was_given_up_is_listed_with_its_last_answer(
+def test_dead_letters_are_listed_with_their_last_answer(
     ledger: SqlLedger, letters: SqlDeadLetters, clock: FakeClock
 ) -> None:
     study, (first, second) = assessed(ledger, "pacs", "ris")
@@ -61,7 +61,7 @@ def test_what_was_given_up_is_listed_with_its_last_answer(
     assert (letters.newest(1), letters.count()) == ([newest], 2)
 
 
-def test_a_delivery_is_sent_again_without_assessing_and_what_was_taken_never(
+def test_replay_sends_failed_deliveries_only_and_assesses_nothing(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     study, (lost, taken) = assessed(ledger, "pacs", "archive")
@@ -81,7 +81,7 @@ def test_a_delivery_is_sent_again_without_assessing_and_what_was_taken_never(
     assert letters.replay(ids=[taken]) == 0
 
 
-def test_its_attempts_begin_again(ledger: SqlLedger, letters: SqlDeadLetters) -> None:
+def test_replay_resets_the_attempts(ledger: SqlLedger, letters: SqlDeadLetters) -> None:
     _, (lost,) = assessed(ledger)
     pacs = {"pacs": FakeDestination("pacs", refusal="no")}
     Deliverer(ledger, pacs, max_attempts=1).deliver(lost)
@@ -90,18 +90,18 @@ def test_its_attempts_begin_again(ledger: SqlLedger, letters: SqlDeadLetters) ->
     assert state(ledger, lost) is DeliveryState.PENDING
 
 
-def test_one_those_of_a_study_and_those_of_a_destination(
+def test_replay_selects_by_id_study_or_destination(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     one, other = finished(ledger, "a", "2.25.11", "pacs", "ris")
     third, fourth = finished(ledger, "b", "2.25.12", "pacs", "ris")
-    for each in (one, other, third, fourth):
-        ledger.record_failure(each, "no", None)
+    for delivery in (one, other, third, fourth):
+        ledger.record_failure(delivery, "no", None)
     study = current(ledger, receipt("a").identity.study_uid)
 
     def pending() -> set[int]:
         every = (one, other, third, fourth)
-        return {each for each in every if state(ledger, each) is DeliveryState.PENDING}
+        return {delivery for delivery in every if state(ledger, delivery) is DeliveryState.PENDING}
 
     assert letters.replay(ids=[fourth]) == 1
     assert pending() == {fourth}
@@ -112,7 +112,7 @@ def test_one_those_of_a_study_and_those_of_a_destination(
     assert pending() == {one, other, third, fourth}
 
 
-def test_what_a_later_revision_has_followed_is_sent_by_its_number_alone(
+def test_an_outdated_delivery_is_replayed_only_by_its_id(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     (first,) = finished(ledger, "study", "2.25.11", "ris")
@@ -133,7 +133,7 @@ def test_what_a_later_revision_has_followed_is_sent_by_its_number_alone(
     assert letters.replay(ids=[first]) == 1
 
 
-def test_a_study_whose_other_deliveries_are_under_way_stays_where_it_is(
+def test_replay_leaves_a_study_with_open_deliveries_in_its_state(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:
     study, (lost, _) = assessed(ledger, "pacs", "archive")
@@ -142,7 +142,7 @@ def test_a_study_whose_other_deliveries_are_under_way_stays_where_it_is(
     assert current(ledger, study.study_uid).state is State.ASSESSED
 
 
-def test_what_retention_has_emptied_is_not_sent(
+def test_a_product_emptied_by_retention_is_not_replayed(
     ledger: SqlLedger, letters: SqlDeadLetters, tmp_path: Path, clock: FakeClock
 ) -> None:
     study, (delivery,) = assessed(ledger, "pacs")

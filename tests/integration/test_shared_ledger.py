@@ -1,4 +1,4 @@
-"""One ledger that many processes use at once, and whose server goes away: nothing twice or lost."""
+"""One ledger for many processes, with a restarting server: nothing is lost or done twice."""
 
 import multiprocessing
 import random
@@ -43,10 +43,10 @@ from triage.store.schema import studies
 T = TypeVar("T")
 PROCESSES = 4
 STUDIES = [f"2.25.{number}" for number in range(1, 6)]
-INSTANCES = 16  #: of a study
+INSTANCES = 16  #: per study
 DESTINATIONS = {"pacs": ["application/dicom"], "archive": ["application/dicom"]}
 AT_MOST_S = 120.0
-LEASE_S = LONGEST_WAIT_S  #: longer than all of it takes
+LEASE_S = LONGEST_WAIT_S  #: longer than the whole test
 AT = FakeClock().now()
 
 
@@ -57,7 +57,7 @@ def products_of(study: StudyRevision) -> list[Product]:
 
 @dataclass
 class Done:
-    """What one process was told that it, and no other, does."""
+    """The work that one process was granted."""
 
     judged: list[tuple[str, int]] = field(default_factory=list)
     claimed: list[tuple[str, int]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Done:
 
 
 class Hand:
-    """A process that receives, assesses and delivers, as it comes."""
+    """A process that receives, assesses and delivers."""
 
     def __init__(self, url: str, number: int) -> None:
         self.ledger = SqlLedger(Database(url), SystemClock())
@@ -75,13 +75,13 @@ class Hand:
         self.done = Done()
 
     def receive(self) -> None:
-        """Record every instance of every study, two at a time; everybody in the same order."""
+        """Record every instance of every study, two at a time, in the same order everywhere."""
         arrivals = list(product(STUDIES, range(INSTANCES)))
         random.Random(0).shuffle(arrivals)
         with ThreadPoolExecutor(2) as pool:
             list(
                 pool.map(
-                    lambda each: self.ledger.record_instance(numbered_receipt(*each), SOURCE),
+                    lambda key: self.ledger.record_instance(numbered_receipt(*key), SOURCE),
                     arrivals,
                 )
             )
@@ -109,12 +109,12 @@ class Hand:
                 self.ledger.record_delivered(delivery_id, "0x0000 Success")
 
     def work(self) -> Done:
-        """Do all at once until every study that everybody sends has ended."""
+        """Run all roles concurrently until every study has ended."""
         receiving = threading.Thread(target=self.receive)
         receiving.start()
         until = time.monotonic() + AT_MOST_S
         while receiving.is_alive() or not self._all_ended():
-            assert time.monotonic() < until, [vars(each) for each in self.ledger.list_studies()]
+            assert time.monotonic() < until, [vars(study) for study in self.ledger.list_studies()]
             for act in self.order.sample(
                 [self.judge, self.enqueue_assessment, self.enqueue_delivery], 3
             ):
@@ -125,8 +125,8 @@ class Hand:
 
     def _all_ended(self) -> bool:
         found = self.ledger.list_studies()
-        whole = {each.study_uid for each in found if each.instances == INSTANCES}
-        return whole == {*STUDIES} and all(each.state in ENDED for each in found)
+        whole = {study.study_uid for study in found if study.instances == INSTANCES}
+        return whole == {*STUDIES} and all(study.state in ENDED for study in found)
 
 
 def wait_for_all(gate: Barrier) -> None:
@@ -137,7 +137,7 @@ def work(url: str, number: int) -> Done:
     return Hand(url, number).work()
 
 
-def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
+def test_concurrent_processes_do_everything_once_and_lose_nothing(
     database_url: str,
 ) -> None:
     spawn = multiprocessing.get_context("spawn")
@@ -147,28 +147,30 @@ def test_15_what_many_processes_do_at_once_is_done_once_and_nothing_is_lost(
         did = list(pool.map(work, [database_url] * PROCESSES, range(PROCESSES)))
     ledger = SqlLedger(Database(database_url), SystemClock())
     found = ledger.list_studies()
-    revisions = Counter((each.study_uid, each.revision) for each in found)
-    assert {each.state for each in found} == {State.DELIVERED}
-    assert {each.attempts for each in found} == {1}
-    claimed = Counter(key for each in did for key in each.claimed)
-    finished = Counter(key for each in did for key in each.finished)
+    revisions = Counter((study.study_uid, study.revision) for study in found)
+    assert {study.state for study in found} == {State.DELIVERED}
+    assert {study.attempts for study in found} == {1}
+    claimed = Counter(key for process in did for key in process.claimed)
+    finished = Counter(key for process in did for key in process.finished)
     assert claimed == finished == revisions
-    assert sum(len(each.judged) > 0 for each in did) > 1  # or they did not work at once
+    assert (
+        sum(len(process.judged) > 0 for process in did) > 1
+    )  # else the processes did not run concurrently
     paths = {f"{study}/{number}.dcm" for study, number in product(STUDIES, range(INSTANCES))}
     assert ledger.list_known_paths() == paths
     for study in STUDIES:
-        last = max(each.revision for each in found if each.study_uid == study)
+        last = max(study.revision for study in found if study.study_uid == study)
         assert [len(ledger.list_paths(study, last)), last] == [
             INSTANCES,
             sum(uid == study for uid, _ in revisions),
         ]
-        events = Counter(each.event for each in ledger.history(study))
+        events = Counter(line.event for line in ledger.history(study))
         assert events[Event.CLAIMED] == events[Event.ASSESSED] == events[Event.ACKNOWLEDGED] == last
-    sent = Counter(each for one in did for each in one.sent)
+    sent = Counter(delivery_id for one in did for delivery_id in one.sent)
     assert sent == Counter(
-        each.id
+        delivery.id
         for study in found
-        for each in ledger.list_deliveries(study.study_uid, study.revision)
+        for delivery in ledger.list_deliveries(study.study_uid, study.revision)
     )
     assert len(sent) == 2 * len(DESTINATIONS) * len(found)
     ledger.close()
@@ -184,18 +186,18 @@ def shared(server: Postgres, clock: FakeClock) -> Iterator[SqlLedger]:
 def overtaking(
     shared: SqlLedger, first: Callable[[Connection], object], second: Callable[[], T]
 ) -> T:
-    """Begin `second` while the transaction of `first` is under way; return what it says."""
+    """Start `second` during the transaction of `first`. Returns its result."""
     with ThreadPoolExecutor(1) as pool:
         with shared._database.writing() as connection:
             first(connection)
             later = pool.submit(second)
-            time.sleep(0.5)  # it has come to what is locked
+            time.sleep(0.5)  # it waits for the lock now
             assert not later.done()
         return later.result(60)
 
 
 @pytest.mark.parametrize("before", [0, 3])
-def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
+def test_the_same_instance_from_two_receivers_is_recorded_once(
     shared: SqlLedger, before: int
 ) -> None:
     for number in range(before):
@@ -210,7 +212,7 @@ def test_14_the_same_instance_from_two_receivers_at_once_is_kept_once(
     assert len(shared.list_known_paths()) == before + 1
 
 
-def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLedger) -> None:
+def test_two_concurrent_late_instances_open_one_revision(shared: SqlLedger) -> None:
     closed, _due = assessed(shared)
     late = [ledgers.receipt(number=number) for number in (98, 99)]
     study = overtaking(
@@ -221,7 +223,7 @@ def test_of_two_late_instances_at_once_one_opens_the_next_revision(shared: SqlLe
     assert (study.revision, study.instances) == (2, closed.instances + 2)
 
 
-def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> None:
+def test_two_deliveries_that_end_concurrently_end_their_study(shared: SqlLedger) -> None:
     study, (one, other) = assessed(shared, "pacs", "archive")
     overtaking(
         shared,
@@ -233,7 +235,7 @@ def test_two_deliveries_that_end_at_once_end_their_study(shared: SqlLedger) -> N
     assert ended.state is State.DELIVERED
 
 
-def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
+def test_messages_of_the_later_of_two_concurrent_revisions_are_sent_last(
     shared: SqlLedger,
 ) -> None:
     study, old = assessing(shared), Product("hl7", "", "2.25.71", b"MSH", HL7)
@@ -253,17 +255,17 @@ def test_of_two_revisions_that_end_at_once_the_later_one_has_the_last_word(
     assert (due, shared.list_deliveries(study.study_uid, 1)) == ([], [])
 
 
-def test_the_same_incident_twice_at_once_is_one_row(shared: SqlLedger) -> None:
+def test_the_same_incident_reported_concurrently_is_one_row(shared: SqlLedger) -> None:
     overtaking(
         shared,
         lambda connection: count_incident(connection, "refused", "why", SOURCE, 1, AT),
         lambda: shared.report_repeated("refused", "why", SOURCE),
     )
-    assert [each.times for each in shared.incidents()] == [2]
+    assert [incident.times for incident in shared.incidents()] == [2]
 
 
 class Crossing:
-    """Changes two studies in one transaction, one after the other has changed one of them."""
+    """Changes two studies in one transaction, the second after another one changed it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -283,18 +285,18 @@ class Crossing:
                     self.crossed.set()
 
 
-def test_two_that_wait_for_each_other_both_get_through(shared: SqlLedger) -> None:
+def test_deadlocked_transactions_both_succeed(shared: SqlLedger) -> None:
     uids = [received(shared, name).study_uid for name in ("one", "two")]
     crossing = Crossing(shared._database)
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(crossing.change, *order) for order in (uids, uids[::-1])]
-        for each in both:
-            each.result(60)
+        for future in both:
+            future.result(60)
     assert crossing.begun == 3
-    assert [each.attempts for each in shared.list_studies()] == [2, 2]
+    assert [study.attempts for study in shared.list_studies()] == [2, 2]
 
 
-def test_what_never_comes_through_is_said(
+def test_a_permanent_conflict_raises_an_error(
     shared: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "PAUSE_S", 0.0)
@@ -312,7 +314,7 @@ def test_what_never_comes_through_is_said(
     assert len(begun) == database_module.ATTEMPTS
 
 
-def test_who_waits_too_long_for_another_is_told_so(
+def test_waiting_too_long_for_a_lock_raises_an_error(
     shared: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = received(shared)
@@ -327,7 +329,7 @@ def test_who_waits_too_long_for_another_is_told_so(
     assert shared.list_studies()[0].attempts == 7
 
 
-def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: FakeClock) -> None:
+def test_a_restart_of_the_server_loses_nothing(clock: FakeClock) -> None:
     numbers = iter(range(10**6))
     kept: list[int] = []
     refused = 0
@@ -337,7 +339,7 @@ def test_3_a_server_that_starts_anew_is_waited_for_and_nothing_is_lost(clock: Fa
         ledger = SqlLedger(Database(alone.new_database()), clock)
 
         def send() -> None:
-            """Send as a PACS does: what was refused comes again."""
+            """Send as a PACS does: a refused instance is sent again."""
             nonlocal refused
             number = next(numbers)
             while not ended.is_set():

@@ -1,4 +1,4 @@
-"""What is made of an object store that is away, slow, full, or not what it should be."""
+"""The bucket with a store that is unreachable, slow, full or unsuitable."""
 
 import ssl
 import threading
@@ -28,8 +28,8 @@ TIMEOUT_S = 0.3
 PREFIX = "/bucket/"
 
 
-class Simple:
-    """An object store that knows neither conditions nor checksums, and can be told to refuse."""
+class SimpleStore:
+    """An object store without conditions and checksums that can be set to refuse."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -41,7 +41,7 @@ class Simple:
     def answer(
         self, command: str, key: str, content: bytes, digest: str
     ) -> tuple[int, str] | tuple[int, str, bytes]:
-        """Return status, code of an error, and what there is to read."""
+        """Return status, error code and content."""
         if command == "PUT":
             return self.put(key, content, digest)
         if command == "DELETE":
@@ -52,7 +52,7 @@ class Simple:
         return (200, "", self.objects[key]) if key in self.objects else (404, "NoSuchKey")
 
     def put(self, key: str, content: bytes, digest: str) -> tuple[int, str]:
-        """Write over whatever is there."""
+        """Overwrite an object."""
         right = b64encode(sha256(content).digest()).decode()
         if self.knows_checksums and digest != right:
             return 400, "BadDigest"
@@ -61,10 +61,10 @@ class Simple:
 
 
 class ObjectStoreHandler(BaseHTTPRequestHandler):
-    """Answers as its store does."""
+    """Responds as its store does."""
 
     protocol_version = "HTTP/1.1"
-    store: Simple
+    store: SimpleStore
 
     def answer(self) -> None:
         self.store.requests += 1
@@ -75,13 +75,13 @@ class ObjectStoreHandler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         digest = self.headers.get("x-amz-checksum-sha256", "")
         if self.store.refusal is not None:
-            self.tell(*self.store.refusal)
+            self.respond(*self.store.refusal)
         else:
-            self.tell(*self.store.answer(self.command, self.path, content, digest))
+            self.respond(*self.store.answer(self.command, self.path, content, digest))
 
-    do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - as http.server says
+    do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - names of http.server
 
-    def tell(self, status: int, code: str, content: bytes = b"") -> None:
+    def respond(self, status: int, code: str, content: bytes = b"") -> None:
         body = f"<Error><Code>{code}</Code></Error>".encode() if code else content
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -90,12 +90,12 @@ class ObjectStoreHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def serving(store: Simple, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Answer as the store does until the block ends; yield the port."""
+def serving(store: SimpleStore, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serve the store until the block ends; yield the port."""
     handler = type("OfStore", (ObjectStoreHandler,), {"store": store})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if tls is not None:
@@ -111,8 +111,8 @@ def serving(store: Simple, tls: ssl.SSLContext | None = None) -> Iterator[int]:
 
 
 @pytest.fixture
-def store() -> Simple:
-    return Simple()
+def store() -> SimpleStore:
+    return SimpleStore()
 
 
 @pytest.fixture
@@ -142,21 +142,19 @@ def at(port: int, keys: Path, watch: RequestWatch) -> Bucket:
 
 
 @pytest.fixture
-def bucket(store: Simple, keys: Path, watch: RequestWatch) -> Iterator[Bucket]:
+def bucket(store: SimpleStore, keys: Path, watch: RequestWatch) -> Iterator[Bucket]:
     with serving(store) as port:
         yield at(port, keys, watch)
 
 
-def test_a_store_that_does_not_compare_checksums_is_found_out(
-    bucket: Bucket, store: Simple
-) -> None:
+def test_probe_rejects_a_store_that_ignores_checksums(bucket: Bucket, store: SimpleStore) -> None:
     with pytest.raises(ConfigurationError, match="supports the header x-amz-checksum-sha256"):
         bucket.probe()
     assert store.objects == {}
 
 
-def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
-    bucket: Bucket, store: Simple, tmp_path: Path
+def test_probe_rejects_a_store_that_overwrites_before_the_first_instance(
+    bucket: Bucket, store: SimpleStore, tmp_path: Path
 ) -> None:
     store.knows_checksums = True
     with pytest.raises(ConfigurationError, match="supports the header If-None-Match"):
@@ -170,7 +168,7 @@ def test_a_store_that_overwrites_is_found_out_before_it_gets_an_instance(
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
 
-def test_a_user_that_may_not_write_is_told(bucket: Bucket, store: Simple) -> None:
+def test_missing_write_permission_is_reported(bucket: Bucket, store: SimpleStore) -> None:
     store.refusal = (403, "AccessDenied")
     with pytest.raises(SpoolUnavailable, match=r"s3://bucket/ at http.* refused a probe with 403"):
         bucket.probe()
@@ -180,8 +178,8 @@ def test_a_user_that_may_not_write_is_told(bucket: Bucket, store: Simple) -> Non
 
 
 @pytest.mark.parametrize(("status", "code"), [(507, "InsufficientStorage"), (403, "QuotaExceeded")])
-def test_8_a_store_that_is_full_is_told_apart(
-    bucket: Bucket, store: Simple, tmp_path: Path, status: int, code: str
+def test_a_full_store_raises_spool_full(
+    bucket: Bucket, store: SimpleStore, tmp_path: Path, status: int, code: str
 ) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     store.refusal = (status, code)
@@ -190,24 +188,26 @@ def test_8_a_store_that_is_full_is_told_apart(
     assert not isinstance(error.value, SpoolUnavailable)
 
 
-def test_nobody_is_there(keys: Path, watch: RequestWatch, tmp_path: Path) -> None:
+def test_a_closed_port_raises_spool_unavailable(
+    keys: Path, watch: RequestWatch, tmp_path: Path
+) -> None:
     bucket = at(find_free_port(), keys, watch)
     spool = ObjectSpool(bucket, tmp_path)
-    assert spool.measure_free_bytes() > 0  # nobody knows yet
+    assert spool.measure_free_bytes() > 0  # no request was sent yet
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.read("1/2.dcm")
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.measure_free_bytes()
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         list(spool.list_paths())
-    spool.sweep()  # does without
+    spool.sweep()  # without a request
     with pytest.raises(SpoolUnavailable, match="does not answer"):
         spool.keep(IDENTITY, CONTENT)
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
 
 
-def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
-    bucket: Bucket, store: Simple, tmp_path: Path
+def test_after_a_timeout_requests_fail_at_once_until_the_store_is_reachable(
+    bucket: Bucket, store: SimpleStore, tmp_path: Path
 ) -> None:
     store.silent.set()
     spool = ObjectSpool(bucket, tmp_path)
@@ -227,8 +227,8 @@ def test_one_that_is_silent_is_waited_for_once_and_then_asked_until_it_is_back(
     assert not bucket.is_away
 
 
-def test_without_a_question_it_is_tried_again_after_a_while(
-    bucket: Bucket, store: Simple, watch: RequestWatch
+def test_after_a_pause_requests_are_sent_again(
+    bucket: Bucket, store: SimpleStore, watch: RequestWatch
 ) -> None:
     store.refusal = (503, "SlowDown")
     with pytest.raises(SpoolUnavailable, match="answers SlowDown to GetObject"):
@@ -241,8 +241,8 @@ def test_without_a_question_it_is_tried_again_after_a_while(
     assert bucket.read_bytes("1") == b"there"
 
 
-def test_a_store_is_believed_whose_certificate_is_vouched_for(
-    store: Simple, keys: Path, tmp_path: Path
+def test_only_a_certificate_of_the_configured_ca_is_accepted(
+    store: SimpleStore, keys: Path, tmp_path: Path
 ) -> None:
     authority, other = (Authority(tmp_path, name) for name in ("authority", "other"))
     signed = authority.sign("store")
@@ -260,7 +260,7 @@ def test_a_store_is_believed_whose_certificate_is_vouched_for(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_that_cannot_be_read_are_named(
+def test_an_unreadable_ca_file_is_a_configuration_error(
     keys: Path, tmp_path: Path, content: str | None
 ) -> None:
     if content is not None:
@@ -272,7 +272,7 @@ def test_certificates_that_cannot_be_read_are_named(
         Bucket(chosen)
 
 
-def test_without_keys_it_cannot_be_asked(
+def test_missing_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch, watch: RequestWatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -286,10 +286,10 @@ def test_without_keys_it_cannot_be_asked(
     assert not bucket.is_away
 
 
-def test_a_write_that_another_one_disturbs_is_tried_again(
-    bucket: Bucket, store: Simple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_conflicting_write_is_retried(
+    bucket: Bucket, store: SimpleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AWS answers 409 to one of two who write the same key at the same moment."""
+    """AWS responds 409 to one of two concurrent writes of the same key."""
     monkeypatch.setattr(module, "CONFLICT_PAUSE_S", 0.0)
     (tmp_path / "file").write_bytes(b"content")
     answers = iter([(409, "ConditionalRequestConflict"), (200, "")])

@@ -20,18 +20,18 @@ def library(tmp_path: Path) -> ExactLibrary:
     return opened(tmp_path)
 
 
-def test_the_order_is_that_of_the_plain_cosines(library: ExactLibrary) -> None:
+def test_results_are_ordered_by_cosine(library: ExactLibrary) -> None:
     vectors = np.stack([vector(seed) for seed in range(300)])
-    for number, each in enumerate(vectors):
-        library.add(Case(str(number), "p"), each)
+    for number, embedding in enumerate(vectors):
+        library.add(Case(str(number), "p"), embedding)
     asked = vector(1000)
     expected = np.argsort(-(vectors.astype(np.float16).astype(float) @ asked.astype(np.float16)))
     near = library.find_nearest(asked, 300)
-    assert [each.case.study_uid for each in near] == [str(number) for number in expected]
+    assert [neighbour.case.study_uid for neighbour in near] == [str(number) for number in expected]
     assert near[0].similarity == pytest.approx(float(vectors[expected[0]] @ asked), abs=1e-3)
 
 
-def test_what_was_kept_is_there_after_a_restart(library: ExactLibrary, tmp_path: Path) -> None:
+def test_cases_survive_a_restart(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
     (found,) = opened(tmp_path).find_nearest(vector(1), 5)
     assert found.case.study_uid == "1"
@@ -44,10 +44,10 @@ def test_vectors_of_two_bundles_never_mix(library: ExactLibrary, tmp_path: Path)
     other.add(Case("1", "p"), vector(2))
     other.add(Case("2", "p"), vector(3))
     assert (library.count_cases(), other.count_cases()) == (1, 2)
-    assert [each.case.study_uid for each in library.find_nearest(vector(3), 5)] == ["1"]
+    assert [neighbour.case.study_uid for neighbour in library.find_nearest(vector(3), 5)] == ["1"]
 
 
-def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: ExactLibrary) -> None:
+def test_a_vector_of_another_width_is_refused_without_traces(library: ExactLibrary) -> None:
     with pytest.raises(ValueError, match="a vector of"):
         library.add(Case("1", "p"), np.ones(WIDTH + 1, np.float32))
     assert library.count_cases() == 0
@@ -55,12 +55,10 @@ def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: ExactL
     assert library.find_nearest(vector(2), 5)[0].case.study_uid == "2"
 
 
-def test_a_row_that_a_crash_left_behind_is_taken_by_the_next_case(
-    library: ExactLibrary, tmp_path: Path
-) -> None:
+def test_the_next_case_reuses_a_row_left_by_a_crash(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
-    library._vectors.write(1, vector(7))  # written, and then the process ended
-    assert [each.case.study_uid for each in library.find_nearest(vector(7), 5)] == ["1"]
+    library._vectors.write(1, vector(7))  # the process ends before the commit
+    assert [neighbour.case.study_uid for neighbour in library.find_nearest(vector(7), 5)] == ["1"]
     library.add(Case("2", "p"), vector(2))
     near = opened(tmp_path).find_nearest(vector(2), 5)
     assert near[0].case.study_uid == "2"
@@ -79,7 +77,7 @@ def test_a_forgotten_patient_is_in_no_file(library: ExactLibrary, tmp_path: Path
     assert others.astype(np.float16).tobytes() in written(tmp_path)
 
 
-def test_a_patient_is_forgotten_in_what_other_bundles_have_embedded(tmp_path: Path) -> None:
+def test_forgetting_a_patient_erases_vectors_of_other_bundles(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     narrow = ExactLibrary(database, tmp_path / "cases", OTHER, 4)
     narrow.add(Case("1", "theirs"), np.full(4, 0.5, np.float32))
@@ -91,13 +89,15 @@ def test_a_patient_is_forgotten_in_what_other_bundles_have_embedded(tmp_path: Pa
     assert not (tmp_path / "cases" / f"{OTHER}.f16").read_bytes().strip(b"\0")
 
 
-def test_a_replaced_case_leaves_no_vector_behind(library: ExactLibrary, tmp_path: Path) -> None:
+def test_replacing_a_case_erases_its_old_vector(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
     library.add(Case("1", "p"), vector(2))
     assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
 
 
-def test_what_is_said_of_a_case_again_takes_no_room(library: ExactLibrary, tmp_path: Path) -> None:
+def test_adding_an_unchanged_vector_again_allocates_no_row(
+    library: ExactLibrary, tmp_path: Path
+) -> None:
     for number in range(9):
         library.add(Case("1", "p", impression=f"text {number}"), vector(1))
     told = library.get_case("1")
@@ -106,27 +106,27 @@ def test_what_is_said_of_a_case_again_takes_no_room(library: ExactLibrary, tmp_p
     assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_size == 2 * WIDTH
 
 
-def test_what_a_crash_left_is_erased_with_the_next_patient(
+def test_forgetting_a_patient_erases_rows_left_by_a_crash(
     library: ExactLibrary, tmp_path: Path
 ) -> None:
     library.add(Case("1", "p"), vector(1))
     library.add(Case("1", "p"), vector(2))
     library.add(Case("2", "q"), vector(3))
-    library._vectors.write(0, vector(1))  # as if the process had died before it was erased
+    library._vectors.write(0, vector(1))  # the process dies before erasing it
     library.forget_patient("nobody")
     assert vector(1).astype(np.float16).tobytes() not in written(tmp_path)
     assert library.find_nearest(vector(2), 1)[0].case.study_uid == "1"
     assert library.find_nearest(vector(3), 1)[0].case.study_uid == "2"
 
 
-def test_files_are_their_owners_alone(library: ExactLibrary, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files(library: ExactLibrary, tmp_path: Path) -> None:
     library.add(Case("1", "p"), vector(1))
     assert (tmp_path / "cases").stat().st_mode & 0o077 == 0
     assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_mode & 0o077 == 0
 
 
-def test_6_two_processes_add_and_search_at_once_and_no_case_is_missed(tmp_path: Path) -> None:
-    """For five minutes in tests/benchmarks/test_library.py."""
+def test_two_processes_add_and_search_concurrently_without_losing_a_case(tmp_path: Path) -> None:
+    """A run of five minutes is in tests/benchmarks/test_library.py."""
     looks, size = look_while_two_add(tmp_path, 5)
     assert looks > 10
     assert size > 10

@@ -1,6 +1,8 @@
-"""Fits in the ledger's database."""
+"""Fitted findings in the ledger's database."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def files(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Files:
-    """Return what reads all files of the database but the write-ahead log of a server."""
+    """Return a function that reads the database's files, except a server's write-ahead log."""
 
     def read() -> bytes:
         folder = tmp_path
@@ -33,10 +35,19 @@ def files(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
             server: Postgres = request.getfixturevalue("server")
             server.run("CHECKPOINT")
             folder = server.folder
-        paths = [each for each in folder.rglob("*") if each.is_file()]
-        return b"".join(each.read_bytes() for each in paths if "pg_wal" not in each.parts)
+        return b"".join(_read_files(folder))
 
     return read
+
+
+def _read_files(folder: Path) -> Iterator[bytes]:
+    """Yield the files below a folder; a running server may remove files and folders meanwhile."""
+    for root, _, names in os.walk(folder):  # ignores folders that have been removed
+        for path in (Path(root) / name for name in names):
+            if "pg_wal" not in path.parts:
+                with suppress(FileNotFoundError):
+                    if path.is_file():  # not a socket
+                        yield path.read_bytes()
 
 
 def fitted(finding: str = "thick", threshold: float = 0.0) -> Fitted:
@@ -49,7 +60,7 @@ def fitted(finding: str = "thick", threshold: float = 0.0) -> Fitted:
     )
 
 
-def test_a_fit_comes_back_to_its_own_bundle(database: Database) -> None:
+def test_a_fit_is_returned_for_its_own_bundle_only(database: Database) -> None:
     fittings = SqlFittings(database)
     fittings.keep("one", fitted(), ["p"])
     fittings.keep("other", fitted("thin"), ["p"])
@@ -67,7 +78,7 @@ def test_a_fit_can_be_dropped(database: Database) -> None:
     assert fittings.of_bundle("one") == {}
 
 
-def test_a_forgotten_patient_s_fits_are_in_no_file(database: Database, files: Files) -> None:
+def test_fits_of_a_forgotten_patient_are_in_no_file(database: Database, files: Files) -> None:
     fittings = SqlFittings(database)
     fittings.keep("one", fitted(threshold=THEIRS), ["patient", "other"])
     fittings.keep("two", fitted("thin", THEIRS), ["patient"])
@@ -79,9 +90,9 @@ def test_a_forgotten_patient_s_fits_are_in_no_file(database: Database, files: Fi
     assert str(THEIRS).encode() not in files()
 
 
-def test_nothing_is_fitted_from_a_forgotten_patient(database: Database) -> None:
+def test_a_fit_from_a_forgotten_patient_is_refused(database: Database) -> None:
     fittings = SqlFittings(database)
     assert fittings.forget("patient") == []
-    with pytest.raises(ConfigurationError, match="was forgotten"):
+    with pytest.raises(ConfigurationError, match="of a forgotten patient"):
         fittings.keep("one", fitted(), ["other", "patient"])
     assert fittings.of_bundle("one") == {}

@@ -1,4 +1,4 @@
-"""A ledger of any earlier release becomes one of this release, and loses nothing by it."""
+"""Migration of ledgers of earlier releases to this one, without losses."""
 
 import multiprocessing
 import sqlite3
@@ -21,7 +21,7 @@ from triage.store.ledger import SqlLedger
 from triage.store.migrations import HEAD, _steps, revision_of
 from triage.store.schema import metadata
 
-#: Written by the code of their time: by the first release, and by the last one without revisions.
+#: Written by the first release, and by the last release without revisions.
 LEDGERS = Path(__file__).parents[2] / "golden" / "ledgers"
 OLD = sorted(path.stem for path in LEDGERS.glob("*.sql"))
 OPENING = 6
@@ -53,7 +53,7 @@ def all_rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def differences(url: str) -> list[Any]:
-    """Return where the tables of a database are not those of the schema."""
+    """Return the differences between a database and the schema."""
     database = Database(url)
     with database.reading() as connection:
         found = compare_metadata(MigrationContext.configure(connection), metadata)
@@ -61,18 +61,18 @@ def differences(url: str) -> list[Any]:
     return list(found)
 
 
-def test_from_nothing_the_steps_lead_to_the_schema(database_url: str) -> None:
+def test_migrating_an_empty_database_yields_the_schema(database_url: str) -> None:
     assert differences(database_url) == []
 
 
-def test_from_an_old_ledger_the_steps_lead_to_the_schema(old: Path) -> None:
+def test_migrating_an_old_ledger_yields_the_schema(old: Path) -> None:
     assert differences(f"sqlite:///{old}") == []
 
 
 @pytest.mark.parametrize(
     "change", ["ALTER TABLE incidents DROP COLUMN times", "DROP INDEX instances_by_uid"]
 )
-def test_what_no_step_leads_to_is_missed(database_url: str, change: str) -> None:
+def test_a_missing_step_is_detected(database_url: str, change: str) -> None:
     database = Database(database_url)
     with database.writing() as connection:
         connection.exec_driver_sql(change)
@@ -80,7 +80,7 @@ def test_what_no_step_leads_to_is_missed(database_url: str, change: str) -> None
     assert len(differences(database_url)) == 1
 
 
-def test_this_release_works_with_the_last_of_one_line_of_steps() -> None:
+def test_head_is_the_last_of_one_line_of_steps() -> None:
     script = ScriptDirectory.from_config(_steps())
     assert script.get_heads() == [HEAD]
     assert script.get_bases() == ["0001"]
@@ -99,10 +99,10 @@ def test_no_row_of_an_old_ledger_is_lost_or_changed(old: Path) -> None:
     assert sum(map(len, before.values())) > 40
 
 
-def test_the_work_in_an_old_ledger_goes_on(old: Path, clock: FakeClock) -> None:
-    clock.at = 1_700_001_000.0  # every lease has ended
+def test_work_in_an_old_ledger_continues(old: Path, clock: FakeClock) -> None:
+    clock.at = 1_700_001_000.0  # every lease has expired
     ledger = SqlLedger.in_folder(old.parent, clock)
-    states = {each.study_uid: each.state for each in ledger.list_studies()}
+    states = {study.study_uid: study.state for study in ledger.list_studies()}
     assert states == {
         "2.25.1": State.RECEIVING,
         "2.25.2": State.READY,
@@ -111,8 +111,8 @@ def test_the_work_in_an_old_ledger_goes_on(old: Path, clock: FakeClock) -> None:
         "2.25.5": State.DELIVERED,
         "2.25.6": State.FAILED,
     }
-    assert [each.study_uid for each in ledger.list_unsent_studies(None)] == ["2.25.2"]
-    assert [each.study_uid for each in ledger.list_expired()] == ["2.25.3"]
+    assert [study.study_uid for study in ledger.list_unsent_studies(None)] == ["2.25.2"]
+    assert [study.study_uid for study in ledger.list_expired()] == ["2.25.3"]
     (due,) = ledger.list_unsent_deliveries(None)
     taken = ledger.claim_delivery(due, 60)
     assert taken is not None
@@ -133,14 +133,14 @@ def opened(url: str) -> None:
     Database(url).close()
 
 
-def test_of_many_that_start_at_once_one_makes_the_tables_and_all_go_on(database_url: str) -> None:
+def test_processes_that_start_at_the_same_time_migrate_once(database_url: str) -> None:
     spawn = multiprocessing.get_context("spawn")
     starting = [spawn.Process(target=opened, args=(database_url,)) for _ in range(OPENING)]
-    for each in starting:
-        each.start()
-    for each in starting:
-        each.join(60)
-    assert [each.exitcode for each in starting] == [0] * OPENING
+    for process in starting:
+        process.start()
+    for process in starting:
+        process.join(60)
+    assert [process.exitcode for process in starting] == [0] * OPENING
     assert differences(database_url) == []
 
 
@@ -154,7 +154,7 @@ def newer(database_url: str) -> str:
     return database_url
 
 
-def test_the_ledger_of_a_newer_release_is_refused_and_left_alone(newer: str) -> None:
+def test_the_ledger_of_a_newer_release_is_refused_unchanged(newer: str) -> None:
     with pytest.raises(ConfigurationError, match=r"newer release: it has revision 9999, and this"):
         Database(newer)
     there = Database(newer, ledger=False)
@@ -164,9 +164,9 @@ def test_the_ledger_of_a_newer_release_is_refused_and_left_alone(newer: str) -> 
     there.close()
 
 
-def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+def test_a_failing_step_leaves_the_ledger_unchanged(tmp_path: Path) -> None:
     old = written(tmp_path, "first_release")
-    with closing(sqlite3.connect(old)) as file:  # of which the step wants to make an index
+    with closing(sqlite3.connect(old)) as file:  # prevents the creation of an index
         file.execute("CREATE TABLE announcements_by_time (x)")
     before = all_rows(old)
     for _ in range(2):
@@ -175,7 +175,7 @@ def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
     assert all_rows(old) == before
 
 
-def test_a_database_without_tables_has_no_revision_and_an_old_one_an_empty_one(
+def test_revision_is_none_without_tables_and_empty_for_an_old_ledger(
     database_url: str, tmp_path: Path
 ) -> None:
     bare = Database(database_url, ledger=False)

@@ -24,21 +24,21 @@ def spool(tmp_path: Path) -> FileSpool:
     return FileSpool(tmp_path)
 
 
-def test_what_is_kept_is_read_again(spool: FileSpool) -> None:
+def test_a_stored_instance_can_be_read(spool: FileSpool) -> None:
     receipt = spool.keep(IDENTITY, CONTENT)
     assert receipt.outcome is ReceiptOutcome.NEW
     assert spool.read(receipt.path) == CONTENT
     assert list(spool.list_paths()) == [receipt.path]
 
 
-def test_the_same_bytes_twice_change_nothing(spool: FileSpool) -> None:
+def test_storing_the_same_bytes_again_changes_nothing(spool: FileSpool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     again = spool.keep(IDENTITY, CONTENT)
     assert (again.outcome, again.path) == (ReceiptOutcome.DUPLICATE, first.path)
     assert len(list(spool.list_paths())) == 1
 
 
-def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> None:
+def test_other_bytes_under_the_same_uid_are_stored_as_a_conflict(spool: FileSpool) -> None:
     first = spool.keep(IDENTITY, CONTENT)
     other = spool.keep(IDENTITY, OTHER)
     assert other.outcome is ReceiptOutcome.CONFLICT
@@ -47,30 +47,30 @@ def test_14_other_bytes_under_the_same_uid_are_kept_apart(spool: FileSpool) -> N
     assert list(spool.list_paths()) == [first.path]
 
 
-def test_many_at_once_leave_one_whole_file(spool: FileSpool) -> None:
+def test_concurrent_stores_leave_one_complete_file(spool: FileSpool) -> None:
     with ThreadPoolExecutor(8) as pool:
         receipts = list(pool.map(lambda _: spool.keep(IDENTITY, CONTENT), range(32)))
     assert [r.outcome for r in receipts].count(ReceiptOutcome.NEW) == 1
     assert spool.read(receipts[0].path) == CONTENT
 
 
-def test_nothing_is_left_aside(spool: FileSpool, tmp_path: Path) -> None:
+def test_no_staging_file_remains(spool: FileSpool, tmp_path: Path) -> None:
     spool.keep(IDENTITY, CONTENT)
     spool.keep(IDENTITY, CONTENT)
     assert not list((tmp_path / "spool" / "incoming").iterdir())
 
 
-def test_what_a_crash_left_half_written_is_swept_away(spool: FileSpool, tmp_path: Path) -> None:
+def test_sweep_removes_old_staging_files_only(spool: FileSpool, tmp_path: Path) -> None:
     incoming = tmp_path / "spool" / "incoming"
     (incoming / "half").write_bytes(CONTENT[:100])
     os.utime(incoming / "half", (0, 0))
-    (incoming / "fresh").write_bytes(CONTENT[:100])  # perhaps another receiver writes it now
+    (incoming / "fresh").write_bytes(CONTENT[:100])  # another receiver may be writing it
     spool.sweep()
     assert [path.name for path in incoming.iterdir()] == ["fresh"]
     assert not list(spool.list_paths())
 
 
-def test_a_study_that_goes_while_it_is_listed_is_one_that_is_not_there(
+def test_listing_a_study_that_is_being_removed_returns_nothing(
     spool: FileSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool.keep(IDENTITY, CONTENT)
@@ -84,7 +84,7 @@ def test_a_study_that_goes_while_it_is_listed_is_one_that_is_not_there(
     assert list(spool.list_files(IDENTITY.study_uid)) == []
 
 
-def test_what_gets_its_name_while_others_are_swept_ends_nobody(
+def test_sweep_ignores_files_that_another_process_removed(
     spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "spool" / "incoming" / "of another receiver"
@@ -92,7 +92,7 @@ def test_what_gets_its_name_while_others_are_swept_ends_nobody(
     spool.sweep()
 
 
-def test_of_two_disks_the_shorter_one_refuses_and_that_of_the_files_is_made_room_on(
+def test_free_space_is_the_minimum_of_both_disks_and_stored_files_count_separately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     share, ours = tmp_path / "share", tmp_path / "ours"
@@ -125,14 +125,14 @@ def test_only_the_owner_can_read(spool: FileSpool, tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_quarantined_bytes_are_kept_under_their_digest(spool: FileSpool, tmp_path: Path) -> None:
+def test_quarantined_bytes_are_stored_under_their_digest(spool: FileSpool, tmp_path: Path) -> None:
     path = spool.quarantine(b"damaged")
     assert (tmp_path / path).read_bytes() == b"damaged"
     assert spool.quarantine(b"damaged") == path
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_8_a_full_disk_has_its_own_error_and_leaves_nothing(
+def test_a_full_disk_raises_spool_full_and_leaves_nothing(
     spool: FileSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def full(_descriptor: int) -> None:
@@ -145,9 +145,7 @@ def test_8_a_full_disk_has_its_own_error_and_leaves_nothing(
     assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW
 
 
-def test_any_other_error_of_the_disk_is_not_hidden(
-    spool: FileSpool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_disk_errors_pass_through(spool: FileSpool, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_descriptor: int) -> None:
         raise OSError(errno.EIO, "I/O error")
 
@@ -156,7 +154,7 @@ def test_any_other_error_of_the_disk_is_not_hidden(
         spool.keep(IDENTITY, CONTENT)
 
 
-def test_8_a_disk_that_is_really_full_refuses_and_recovers(small_disk: Path) -> None:
+def test_a_really_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     spool = FileSpool(small_disk)
     kept = []
     with pytest.raises(SpoolFull):

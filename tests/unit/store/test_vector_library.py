@@ -1,4 +1,4 @@
-"""The library on PostgreSQL: the order of the embedded one, processes, erasure, errors."""
+"""The PostgreSQL library: order of results, concurrent processes, erasure, errors."""
 
 import multiprocessing
 import time
@@ -53,14 +53,14 @@ def library(url: str) -> Iterator[PgVectorLibrary]:
 def alike(
     server: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary]]:
-    """Yield the same cases embedded, on PostgreSQL, and there by index; some twice, to the bit."""
+    """Yield the same cases in an embedded, a PostgreSQL and an indexed library."""
     folder, url = tmp_path_factory.mktemp("exact"), server.new_database()
     database = Database(f"sqlite:///{folder / 'ledger.sqlite'}")
     exact = ExactLibrary(database, folder / "cases", BUNDLE, WIDTH)
     shared = PgVectorLibrary(url, BUNDLE, WIDTH)
     drawn = vectors(COUNT, 0)
     drawn[1::50] = drawn[::50]
-    for number, each in enumerate(drawn):
+    for number, vector_drawn in enumerate(drawn):
         case = Case(
             f"1.2.{number}",
             f"p{number // 3}",
@@ -69,12 +69,12 @@ def alike(
             flagged=("lge",) if number % 10 == 0 else (),
             confirmed=("lge",) if number % 100 == 0 else (),
         )
-        exact.add(case, each)
-        shared.add(case, each)
+        exact.add(case, vector_drawn)
+        shared.add(case, vector_drawn)
     by_index = PgVectorLibrary(url, BUNDLE, WIDTH, exact_up_to=0)
     yield exact, shared, by_index
-    for each in (database, shared, by_index):
-        each.close()
+    for opened in (database, shared, by_index):
+        opened.close()
 
 
 FILTERS = [
@@ -91,7 +91,7 @@ FILTERS = [
 
 @pytest.mark.parametrize("where", FILTERS)
 @pytest.mark.parametrize("count", [1, 10, 300])
-def test_6_answers_are_those_of_the_embedded_library_in_its_order(
+def test_results_equal_those_of_the_embedded_library(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary], where: Filter, count: int
 ) -> None:
     exact, shared, _ = alike
@@ -114,7 +114,7 @@ def test_6_answers_are_those_of_the_embedded_library_in_its_order(
         other_than=st.sampled_from(["", "p8"]),
     ),
 )
-def test_6_so_they_are_whatever_is_asked(
+def test_results_equal_those_of_the_embedded_library_for_any_query(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary],
     seed: int,
     count: int,
@@ -126,23 +126,23 @@ def test_6_so_they_are_whatever_is_asked(
 
 
 @pytest.mark.parametrize("where", FILTERS)
-def test_by_index_nearly_all_of_the_nearest_are_found_in_their_order(
+def test_the_index_finds_nearly_all_nearest_cases_in_order(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary], where: Filter
 ) -> None:
     exact, _, by_index = alike
     recall = []
     for asked in vectors(20, 2):
-        expected = [each.case.study_uid for each in exact.find_nearest(asked, 10, where)]
+        expected = [neighbour.case.study_uid for neighbour in exact.find_nearest(asked, 10, where)]
         near = by_index.find_nearest(asked, 10, where)
-        cosines = [each.similarity for each in near]
+        cosines = [neighbour.similarity for neighbour in near]
         assert cosines == sorted(cosines, reverse=True)
         assert len(near) == len(expected)
-        recall.append(len({each.case.study_uid for each in near} & {*expected}) / 10)
+        recall.append(len({neighbour.case.study_uid for neighbour in near} & {*expected}) / 10)
     full = len(expected) / 10
     assert np.mean(recall) >= 0.99 * full
 
 
-def test_the_index_is_used_where_it_is_wanted_and_there_alone(
+def test_the_index_is_used_only_for_wide_searches_in_large_libraries(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary],
 ) -> None:
     _, shared, by_index = alike
@@ -157,7 +157,7 @@ def test_the_index_is_used_where_it_is_wanted_and_there_alone(
 
 
 def scans_of_index(*libraries: PgVectorLibrary) -> int:
-    """Return how often the index was scanned; each session has to tell first."""
+    """Return how often the index was scanned; sessions report with a delay."""
     for library in libraries:
         with library._database.reading() as connection:
             connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
@@ -166,18 +166,18 @@ def scans_of_index(*libraries: PgVectorLibrary) -> int:
         return int(connection.exec_driver_sql(scans).scalar_one())
 
 
-def test_by_index_of_many_equals_those_added_first_come_first(url: str) -> None:
+def test_equally_near_cases_come_in_order_of_addition_with_the_index(url: str) -> None:
     library = PgVectorLibrary(url, BUNDLE, WIDTH, exact_up_to=0)
     for number in range(60):
         library.add(Case(str(number), "p"), vector(1))
     for number in range(5):
         library.add(Case(f"nearer {number}", "p"), vector(2))
-    near = [each.case.study_uid for each in library.find_nearest(vector(2), 12)]
+    near = [neighbour.case.study_uid for neighbour in library.find_nearest(vector(2), 12)]
     assert near == [*(f"nearer {number}" for number in range(5)), *map(str, range(7))]
     library.close()
 
 
-def test_what_is_typical_is_the_same_in_both(
+def test_typical_cosines_equal_those_of_the_embedded_library(
     alike: tuple[ExactLibrary, PgVectorLibrary, PgVectorLibrary],
 ) -> None:
     exact, shared, _ = alike
@@ -190,24 +190,24 @@ def test_vectors_of_two_bundles_never_mix(library: PgVectorLibrary, url: str) ->
     other.add(Case("1", "p"), np.full(4, 0.5, np.float32))
     other.add(Case("2", "p"), np.full(4, -0.5, np.float32))
     assert (library.count_cases(), other.count_cases()) == (1, 2)
-    assert [each.case.study_uid for each in library.find_nearest(vector(3), 5)] == ["1"]
+    assert [neighbour.case.study_uid for neighbour in library.find_nearest(vector(3), 5)] == ["1"]
     other.close()
 
 
-def test_a_vector_of_another_width_is_refused_and_leaves_nothing(library: PgVectorLibrary) -> None:
+def test_a_vector_of_another_width_is_refused_without_traces(library: PgVectorLibrary) -> None:
     with pytest.raises(ValueError, match="a vector of"):
         library.add(Case("1", "p"), np.ones(WIDTH + 1, np.float32))
     assert library.count_cases() == 0
 
 
-def test_a_header_that_is_longer_than_the_standard_allows_is_kept(library: PgVectorLibrary) -> None:
+def test_header_values_longer_than_the_standard_allows_are_stored(library: PgVectorLibrary) -> None:
     long = Case("1", "p", study_date="2024.01.31", vendor="v" * 100)
     library.add(long, vector(1))
     assert library.get_case("1") == long
 
 
 def kept_files(server: Postgres, *, log: bool) -> bytes:
-    """Return what stands in the files of the server, in its write-ahead log or in all others."""
+    """Return the content of the server's write-ahead log, or of all other files."""
     found = []
     for path in server.folder.rglob("*"):
         if ("pg_wal" in path.parts) is log and path.is_file():
@@ -216,7 +216,7 @@ def kept_files(server: Postgres, *, log: bool) -> bytes:
     return b"".join(found)
 
 
-def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Postgres) -> None:
+def test_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Postgres) -> None:
     server.set("wal_recycle", "off")
     library, narrow = PgVectorLibrary(url, BUNDLE, WIDTH), PgVectorLibrary(url, OTHER, 4)
     theirs, others, replaced = vector(901), vector(902), vector(903)
@@ -232,7 +232,7 @@ def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Pos
         theirs.astype(np.float16).tobytes(),
         replaced.astype(np.float16).tobytes(),
     )
-    server.run("VACUUM ANALYZE")  # of its own database; statistics of ours follow
+    server.run("VACUUM ANALYZE")  # of its own database; the statistics of ours follow
     run_in(url, "ANALYZE")
     run_in(url, "CHECKPOINT")
     before = kept_files(server, log=False)
@@ -243,7 +243,7 @@ def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Pos
     assert not [trace for trace in traces if trace in after]
     assert b"Other words" in after
     assert others.astype(np.float16).tobytes() in after
-    # The write-ahead log forgets later: when it goes on in another segment, and that is removed.
+    # The write-ahead log keeps the row until its segment is removed.
     assert b"key-of-theirs" in kept_files(server, log=True)
     run_in(url, "SELECT pg_switch_wal()")
     for _ in range(2):
@@ -252,17 +252,17 @@ def test_6_a_forgotten_patient_is_in_no_file_of_the_server(url: str, server: Pos
     assert (library.count_cases(), narrow.count_cases()) == (1, 0)
     assert library.find_nearest(theirs, 5)[0].case.study_uid == "6.7.8.9.0"
     assert index_names(url) == 2
-    for each in (library, narrow):
-        each.close()
+    for opened in (library, narrow):
+        opened.close()
 
 
-def test_who_looks_on_meanwhile_does_not_keep_a_forgotten_patient(
+def test_an_open_snapshot_does_not_preserve_a_forgotten_patient(
     library: PgVectorLibrary, url: str, server: Postgres
 ) -> None:
     library.add(Case("1", "key-of-watched"), vector(11))
     library.add(Case("2", "others"), vector(12))
     engine = create_engine(url, isolation_level="REPEATABLE READ")
-    with engine.connect() as watching:  # a backup, say: its snapshot still has the row
+    with engine.connect() as watching:  # e.g. a backup: its snapshot still has the row
         watching.exec_driver_sql("SELECT count(*) FROM pg_class")
         assert library.forget_patient("key-of-watched") == 1
         run_in(url, "CHECKPOINT")
@@ -292,10 +292,10 @@ def add_for(seconds: float, url: str, log: Path, name: str) -> None:
     library.close()
 
 
-def test_6_two_processes_add_and_search_at_once_and_no_case_is_missed(
+def test_two_processes_add_and_search_concurrently_without_losing_a_case(
     url: str, tmp_path: Path
 ) -> None:
-    spawn = multiprocessing.get_context("spawn")  # all make the table at once
+    spawn = multiprocessing.get_context("spawn")  # all create the table at the same time
     logs = {name: tmp_path / f"{name}.log" for name in ("1", "2")}
     adding = [spawn.Process(target=add_for, args=(5, url, log, name)) for name, log in logs.items()]
     for process in adding:
@@ -313,7 +313,7 @@ def test_6_two_processes_add_and_search_at_once_and_no_case_is_missed(
     library.close()
 
 
-def test_adding_searching_and_forgetting_at_once_disturb_nobody(url: str, tmp_path: Path) -> None:
+def test_adding_searching_and_forgetting_concurrently_succeed(url: str, tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     adding = spawn.Process(target=add_for, args=(4, url, tmp_path / "log", "1"))
     adding.start()
@@ -323,7 +323,8 @@ def test_adding_searching_and_forgetting_at_once_disturb_nobody(url: str, tmp_pa
     while adding.is_alive():
         library.add(Case("theirs", f"theirs {rounds}"), vector(0))
         assert library.forget_patient(f"theirs {rounds}") == 1
-        assert "kept" in {each.case.study_uid for each in library.find_nearest(vector(0), 3)}
+        near = library.find_nearest(vector(0), 3)
+        assert "kept" in {neighbour.case.study_uid for neighbour in near}
         rounds += 1
     assert rounds > 2
     assert adding.exitcode == 0
@@ -331,16 +332,16 @@ def test_adding_searching_and_forgetting_at_once_disturb_nobody(url: str, tmp_pa
     library.close()
 
 
-def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
+def test_an_unreachable_server_is_reported_without_its_password() -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/cases"
     with pytest.raises(LedgerUnavailable) as error:
         PgVectorLibrary(url, BUNDLE, WIDTH)
     told = [str(error.value), str(error.value.__cause__)]
     assert told[0]
-    assert not any("hush" in each for each in told)
+    assert not any("hush" in line for line in told)
 
 
-def test_a_server_that_was_restarted_is_found_again(library: PgVectorLibrary, url: str) -> None:
+def test_a_restarted_server_is_used_again(library: PgVectorLibrary, url: str) -> None:
     library.add(Case("1", "p"), vector(1))
     run_in(
         url,
@@ -355,7 +356,7 @@ def as_user(url: str, name: str) -> str:
     return url.replace("postgres:@", f"{name}@")
 
 
-def test_a_server_that_refuses_is_told_of_with_what_to_do(url: str) -> None:
+def test_a_refusal_of_the_server_is_reported_with_a_remedy(url: str) -> None:
     theirs = as_user(url, "stranger")
     with pytest.raises(ConfigurationError, match="InsufficientPrivilege.*CREATE EXTENSION vector"):
         PgVectorLibrary(theirs, BUNDLE, WIDTH)
@@ -368,7 +369,7 @@ def test_a_server_that_refuses_is_told_of_with_what_to_do(url: str) -> None:
         PgVectorLibrary(theirs, BUNDLE, WIDTH)
 
 
-def test_a_user_that_may_make_tables_is_enough(url: str) -> None:
+def test_permission_to_create_tables_is_sufficient(url: str) -> None:
     theirs = as_user(url, "ordinary")
     run_in(url, "CREATE EXTENSION vector")
     run_in(url, "GRANT CREATE ON SCHEMA public TO ordinary")

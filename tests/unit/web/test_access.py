@@ -19,7 +19,7 @@ def access(clock: FakeClock) -> WebAccess:
     return WebAccess({"anna": KEPT}, clock)
 
 
-def test_whoever_has_name_and_password_is_admitted_again_and_again(access: WebAccess) -> None:
+def test_right_credentials_are_admitted_repeatedly(access: WebAccess) -> None:
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
     began = time.perf_counter()
     for _ in range(100):
@@ -39,7 +39,7 @@ def test_whoever_has_name_and_password_is_admitted_again_and_again(access: WebAc
         "Basic " + base64.b64encode(b"anna").decode(),
     ],
 )
-def test_what_says_no_name_and_password_is_asked_for_them_without_end(
+def test_requests_without_credentials_are_refused_but_not_throttled(
     access: WebAccess, said: str
 ) -> None:
     for _ in range(FREE * 3):
@@ -48,7 +48,7 @@ def test_what_says_no_name_and_password_is_asked_for_them_without_end(
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
 
 
-def test_after_some_failures_even_the_right_password_waits(
+def test_after_several_failures_the_right_password_waits_too(
     access: WebAccess, clock: FakeClock
 ) -> None:
     access.admit(basic("anna", PASSWORD), HERE)
@@ -63,7 +63,7 @@ def test_after_some_failures_even_the_right_password_waits(
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
 
 
-def test_many_guesses_at_once_are_no_way_around_the_brake(access: WebAccess) -> None:
+def test_concurrent_guesses_are_throttled(access: WebAccess) -> None:
     def guess(number: int) -> type[Exception]:
         try:
             access.admit(basic("anna", f"guess {number}"), HERE)
@@ -76,7 +76,7 @@ def test_many_guesses_at_once_are_no_way_around_the_brake(access: WebAccess) -> 
     assert answers.count(WebAccessDenied) == FREE + 1
 
 
-def test_a_name_that_nobody_has_is_answered_alike_and_takes_as_long(access: WebAccess) -> None:
+def test_an_unknown_name_gets_the_same_answer_in_the_same_time(access: WebAccess) -> None:
     told, took = [], []
     for name in ("anna", "nobody"):
         began = time.perf_counter()
@@ -88,7 +88,7 @@ def test_a_name_that_nobody_has_is_answered_alike_and_takes_as_long(access: WebA
     assert 0.3 < took[0] / took[1] < 3
 
 
-def test_no_log_has_what_was_typed_as_a_name(
+def test_an_unknown_name_is_not_logged(
     access: WebAccess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(WebAccessDenied):

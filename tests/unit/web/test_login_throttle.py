@@ -22,7 +22,7 @@ def test_the_first_failures_are_free_then_the_wait_doubles() -> None:
     assert waits[-1] == LONGEST_S
 
 
-def test_the_wait_ends_with_time_and_is_longer_after_the_next_failure() -> None:
+def test_a_wait_ends_and_the_next_failure_makes_it_longer() -> None:
     clock = FakeClock()
     made = LoginThrottle(clock)
     failing(made, FREE + 3)
@@ -34,13 +34,13 @@ def test_the_wait_ends_with_time_and_is_longer_after_the_next_failure() -> None:
     assert made.wait_s(ANNA) == 8
 
 
-def test_somebody_else_and_another_address_do_not_wait() -> None:
+def test_other_users_and_other_addresses_do_not_wait() -> None:
     made = LoginThrottle(FakeClock())
     failing(made, FREE + 3)
     assert made.wait_s(ELSEWHERE) == made.wait_s(("ben", "10.0.0.1")) == 0
 
 
-def test_success_and_an_hour_wipe_out_failures() -> None:
+def test_failures_are_forgotten_after_success_or_an_hour() -> None:
     clock = FakeClock()
     made = LoginThrottle(clock)
     failing(made, FREE + 1)
@@ -52,7 +52,7 @@ def test_success_and_an_hour_wipe_out_failures() -> None:
     assert made.wait_s(ANNA) == 0
 
 
-def test_years_of_guessing_neither_break_it_nor_fill_the_memory() -> None:
+def test_endless_guessing_is_bounded_in_wait_and_memory() -> None:
     made = LoginThrottle(FakeClock())
     failing(made, 3000)
     assert made.wait_s(ANNA) == LONGEST_S
