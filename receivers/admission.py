@@ -34,18 +34,18 @@ class Rejection:
 
 
 #: Transient, service provider (ACSE), no reason given.
-UNFORESEEN = Rejection(2, 2, 1, "a defect; see the log")
+INTERNAL_ERROR = Rejection(2, 2, 1, "a defect; see the log")
 
 
-def _unknown_calling(why: str) -> Rejection:
+def _reject_calling_title(why: str) -> Rejection:
     return Rejection(1, 1, 3, why)  # permanent, service user, calling AE title not recognized
 
 
-def _unknown_called(why: str) -> Rejection:
+def _reject_called_title(why: str) -> Rejection:
     return Rejection(1, 1, 7, why)  # permanent, service user, called AE title not recognized
 
 
-def _limit_exceeded(why: str) -> Rejection:
+def _reject_over_limit(why: str) -> Rejection:
     return Rejection(2, 3, 2, why)  # transient, service provider (presentation), local limit
 
 
@@ -64,17 +64,19 @@ class Admission:
         """Let a caller in, or return why not; it counts for as long as `is_open`."""
         settings = self._settings
         if settings.check_called and caller.called_ae != settings.ae_title:
-            return _unknown_called(f"called as {caller.called_ae!r}, we are {settings.ae_title!r}")
+            return _reject_called_title(
+                f"called as {caller.called_ae!r}, we are {settings.ae_title!r}"
+            )
         name, why = self._identify(caller)
         if name is None:
-            return _unknown_calling(why)
+            return _reject_calling_title(why)
         with self._lock:
             self._inside = [each for each in self._inside if each[1]()]
             most = self._peers[name].associations
             if most is not None and sum(each[0] == name for each in self._inside) >= most:
-                return _limit_exceeded(f"more than {most} associations of {name!r} at once")
+                return _reject_over_limit(f"more than {most} associations of {name!r} at once")
             if len(self._inside) >= settings.associations:
-                return _limit_exceeded(f"more than {settings.associations} associations at once")
+                return _reject_over_limit(f"more than {settings.associations} associations at once")
             self._inside.append((name, is_open))
         return None
 

@@ -31,106 +31,112 @@ log = structlog.get_logger(__name__)
 PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
 NOTIFIED = ("ReferencedSOPSequence",)
 UNAVAILABLE = "UNAVAILABLE"  #: Instance Availability (0008,0056)
-NO_STUDY = ""
+SEVERAL_STUDIES = ""
 MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 table F.7.2-2
 
-Answer = tuple[int | Dataset, None]
+ProcedureStepResponse = tuple[int | Dataset, None]
 
 
-def serve(ae: AE, announcements: Announcements) -> list[tuple[evt.EventType, object, list[Any]]]:
+def add_announcement_services(
+    ae: AE, announcements: Announcements
+) -> list[tuple[evt.EventType, object, list[Any]]]:
     """Offer both services; return the handlers that they need."""
     ae.add_supported_context(ModalityPerformedProcedureStep)
     ae.add_supported_context(InstanceAvailabilityNotification)
     return [
-        (evt.EVT_N_CREATE, _create, [announcements]),
-        (evt.EVT_N_SET, _set, [announcements]),
+        (evt.EVT_N_CREATE, _answer_n_create, [announcements]),
+        (evt.EVT_N_SET, _answer_n_set, [announcements]),
     ]
 
 
-def _create(event: evt.Event, announcements: Announcements) -> Answer:
+def _answer_n_create(event: evt.Event, announcements: Announcements) -> ProcedureStepResponse:
     """Answer an N-CREATE: a step begins, or instances are available."""
     request: Any = event.request
     is_step = event.context.abstract_syntax == ModalityPerformedProcedureStep
     try:
-        uid = _uid(request.AffectedSOPInstanceUID)
+        uid = _require_uid(request.AffectedSOPInstanceUID)
         said = event.attribute_list
-        study_uid, stage, uids = _step(said) if is_step else _notification(said)
+        study_uid, stage, uids = _read_step(said) if is_step else _read_notification(said)
         is_new = announcements.add(uid, study_uid, stage, uids)
     except AttributeError:
         return ProcedureStepStatus.MISSING_ATTRIBUTE, None
     except ValueError:
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
-        return _later(error), None
+        return _report_ledger_unavailable(error), None
     if not is_new:
         return ProcedureStepStatus.DUPLICATE_INSTANCE, None
     log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
     return ProcedureStepStatus.SUCCESS, None
 
 
-def _set(event: evt.Event, announcements: Announcements) -> Answer:
+def _answer_n_set(event: evt.Event, announcements: Announcements) -> ProcedureStepResponse:
     """Answer an N-SET: a step goes on or ends. What it says of its series replaces what it said."""
     request: Any = event.request
     said = event.modification_list
     status, series = said.get("PerformedProcedureStepStatus"), said.get("PerformedSeriesSequence")
     try:
         stage = None if status is None else Stage(status)
-        uids = None if series is None else list(_references(series, PERFORMED))
-        changed = announcements.change(_uid(request.RequestedSOPInstanceUID), stage, uids)
+        uids = None if series is None else list(_list_references(series, PERFORMED))
+        changed = announcements.change(_require_uid(request.RequestedSOPInstanceUID), stage, uids)
     except AttributeError:
         return ProcedureStepStatus.MISSING_ATTRIBUTE, None
     except ValueError:
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
-        return _later(error), None
+        return _report_ledger_unavailable(error), None
     if changed is AnnouncementChange.FINAL:
-        return _final(), None
+        return _no_longer_changeable(), None
     if changed is AnnouncementChange.UNKNOWN:
         return ProcedureStepStatus.NO_SUCH_INSTANCE, None
     log.info("announced", stage=str(stage), instances=len(uids or ()))
     return ProcedureStepStatus.SUCCESS, None
 
 
-def _step(said: Dataset) -> tuple[str, Stage, list[str]]:
+def _read_step(said: Dataset) -> tuple[str, Stage, list[str]]:
     """Return study, stage and instances of a step that begins (PS3.4 table F.7.2-1)."""
     stage = Stage(said.PerformedProcedureStepStatus)
     if stage is not Stage.IN_PROGRESS:
         raise ValueError("a step begins in progress")
-    studies = {_uid(each.StudyInstanceUID) for each in said.ScheduledStepAttributesSequence}
+    studies = {_require_uid(each.StudyInstanceUID) for each in said.ScheduledStepAttributesSequence}
     if not studies:
         raise ValueError("a step of no study")
     # Which image of several studies' common step is in which of them, it does not say.
-    study_uid = studies.pop() if len(studies) == 1 else NO_STUDY
-    return study_uid, stage, list(_references(said.get("PerformedSeriesSequence") or (), PERFORMED))
+    study_uid = studies.pop() if len(studies) == 1 else SEVERAL_STUDIES
+    return (
+        study_uid,
+        stage,
+        list(_list_references(said.get("PerformedSeriesSequence") or (), PERFORMED)),
+    )
 
 
-def _notification(said: Dataset) -> tuple[str, Stage, list[str]]:
+def _read_notification(said: Dataset) -> tuple[str, Stage, list[str]]:
     """Return study, stage and instances of a notification (PS3.4 table R.3.2-1)."""
-    uids = list(_references(said.ReferencedSeriesSequence, NOTIFIED))
-    return _uid(said.StudyInstanceUID), Stage.COMPLETED, uids
+    uids = list(_list_references(said.ReferencedSeriesSequence, NOTIFIED))
+    return _require_uid(said.StudyInstanceUID), Stage.COMPLETED, uids
 
 
-def _references(series: Iterable[Dataset], keywords: Iterable[str]) -> Iterator[str]:
+def _list_references(series: Iterable[Dataset], keywords: Iterable[str]) -> Iterator[str]:
     """Yield the SOP Instance UIDs that series refer to."""
     for keyword in keywords:
         for each in series:
             for reference in each.get(keyword) or ():
                 if reference.get("InstanceAvailability") != UNAVAILABLE:
-                    yield _uid(reference.ReferencedSOPInstanceUID)
+                    yield _require_uid(reference.ReferencedSOPInstanceUID)
 
 
-def _uid(value: object) -> str:
+def _require_uid(value: object) -> str:
     if not is_uid(str(value)):
         raise ValueError("that is no UID")
     return str(value)
 
 
-def _later(error: LedgerUnavailable) -> int:
+def _report_ledger_unavailable(error: LedgerUnavailable) -> int:
     log.error("announcement not taken", error=str(error))
     return ProcedureStepStatus.RESOURCE_LIMITATION
 
 
-def _final() -> Dataset:
+def _no_longer_changeable() -> Dataset:
     """Return the status of a change that comes too late."""
     status = Dataset()
     status.Status = ProcedureStepStatus.PROCESSING_FAILURE

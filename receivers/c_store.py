@@ -17,14 +17,14 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from receivers import announcements, commitment, event_reports, fast_store, tls
-from receivers.admission import UNFORESEEN, Admission, CallingPeer, Rejection
+from receivers.admission import INTERNAL_ERROR, Admission, CallingPeer, Rejection
 from receivers.guard import InstanceLimit
 from receivers.listener import AssociationListener
 from triage.config import ReceiverSettings
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.storage_classes import storage_classes
-from triage.dimse.store_response import store_status
+from triage.dimse.storage_classes import list_storage_classes
+from triage.dimse.store_response import attempt_store
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
 from triage.domain.errors import (
     ConfigurationError,
@@ -37,7 +37,7 @@ from triage.ports.announcements import Announcements
 from triage.telemetry.metrics import RejectionReason
 
 #: By the reason of an A-ASSOCIATE-RJ that `admission` gives, PS3.8 table 9-21.
-TURNED = {2: RejectionReason.LIMIT, 3: RejectionReason.CALLING, 7: RejectionReason.CALLED}
+METRIC_REASONS = {2: RejectionReason.LIMIT, 3: RejectionReason.CALLING, 7: RejectionReason.CALLED}
 
 log = structlog.get_logger(__name__)
 
@@ -67,25 +67,25 @@ def start(
     promises: CommitmentScu | None = None,
 ) -> CStoreScp:
     """Listen in threads of its own; `end` ends it."""
-    ae = _entity(settings)
+    ae = _build_application_entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
     handlers: Any = [
         (evt.EVT_REQUESTED, _admit, [Admission(settings), intake, settings]),
         (evt.EVT_PDU_RECV, limit.listen),
-        (evt.EVT_C_STORE, _store, [intake, limit]),
+        (evt.EVT_C_STORE, _answer_c_store, [intake, limit]),
         CONNECTION_SETUP,
-        (evt.EVT_ACCEPTED, _opened, [intake]),
-        (evt.EVT_CONN_CLOSE, _ended, [intake]),
+        (evt.EVT_ACCEPTED, _count_opened, [intake]),
+        (evt.EVT_CONN_CLOSE, _count_ended, [intake]),
     ]
     if committer is not None:
-        handlers += commitment.serve(ae, committer)
+        handlers += commitment.add_commitment_scp(ae, committer)
     if promises is not None:
-        handlers += event_reports.serve(ae, promises)
+        handlers += event_reports.add_event_report_handler(ae, promises)
     if announced is not None:
-        handlers += announcements.serve(ae, announced)
+        handlers += announcements.add_announcement_services(ae, announced)
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
-        ports.append((settings.tls.port, tls.context(settings.tls)))
+        ports.append((settings.tls.port, tls.create_context(settings.tls)))
     receiving = CStoreScp(())
     for port, context in ports:
         try:
@@ -97,7 +97,7 @@ def start(
                 associations=settings.associations,
                 pdu_bytes=settings.pdu_bytes,
                 report=lambda host, why: intake.report_rejected(
-                    why, Source("", host), _turned_early(why)
+                    why, Source("", host), _classify_early_rejection(why)
                 ),
             )
         except OSError as error:
@@ -107,7 +107,7 @@ def start(
                 f"set receiver.host and receiver.{'tls.' if context else ''}port"
             ) from None
         if settings.fast and context is None:
-            fast_store.attach(listener, intake, store_status, limit)
+            fast_store.attach_fast_path(listener, intake, attempt_store, limit)
         listener.start()
         receiving = CStoreScp((*receiving.listeners, listener))
         log.info(
@@ -127,9 +127,9 @@ def end(receiving: CStoreScp) -> None:
         association.abort()
 
 
-def _entity(settings: ReceiverSettings) -> AE:
+def _build_application_entity(settings: ReceiverSettings) -> AE:
     ae = AE(ae_title=settings.ae_title)
-    for sop_class in storage_classes():
+    for sop_class in list_storage_classes():
         ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
     ae.add_supported_context(Verification)
     ae.maximum_pdu_size = settings.pdu_bytes
@@ -147,15 +147,15 @@ def _admit(
     pynetdicom would log the error, and accept.
     """
     try:
-        _decide(event.assoc, admission, intake, settings)
+        _admit_or_reject(event.assoc, admission, intake, settings)
     except Exception:
         if not event.assoc.is_rejected:
-            _reject(event.assoc, UNFORESEEN)
+            _reject(event.assoc, INTERNAL_ERROR)
             intake.metrics.count_rejection(RejectionReason.DEFECT)
         raise
 
 
-def _decide(
+def _admit_or_reject(
     association: Any, admission: Admission, intake: Intake, settings: ReceiverSettings
 ) -> None:
     """Let an association in, or reject it and make that visible with its reason."""
@@ -165,7 +165,7 @@ def _decide(
         calling_ae=str(request.calling_ae_title).strip(),
         called_ae=str(request.called_ae_title).strip(),
         address=str(association.requestor.address),
-        certificates=tls.certificates_of(connection),
+        certificates=tls.read_certificate_names(connection),
     )
 
     def is_open() -> bool:
@@ -175,13 +175,13 @@ def _decide(
     if rejection is not None:
         _reject(association, rejection)
         source = Source(caller.calling_ae, caller.address)
-        intake.report_rejected(rejection.why, source, TURNED[rejection.reason])
+        intake.report_rejected(rejection.why, source, METRIC_REASONS[rejection.reason])
     elif connection is not None:
         with suppress(OSError):  # it may go at this moment, and that is no defect
             connection.settimeout(settings.idle_s)
 
 
-def _turned_early(why: str) -> RejectionReason:
+def _classify_early_rejection(why: str) -> RejectionReason:
     return RejectionReason.TLS if why.startswith("TLS: ") else RejectionReason.CONNECTIONS
 
 
@@ -190,40 +190,42 @@ def _reject(association: Any, rejection: Rejection) -> None:
     association.kill()  # returns when the answer has been sent
 
 
-def _store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
+def _answer_c_store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     """Answer a C-STORE request; anything unforeseen becomes pynetdicom's 0xC211."""
-    status = fast_store.UNFORESEEN
+    status = fast_store.HANDLER_FAILED
     try:
-        status = _taken(event, intake, limit)
+        status = _store_instance(event, intake, limit)
     finally:
         if status != StoreStatus.SUCCESS:
             intake.metrics.count_refusal(f"0x{status:04X}")
     return status
 
 
-def _taken(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
+def _store_instance(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
     if limit.is_exceeded(event.assoc):
-        intake.report_refused(limit.why, _source(event))
+        intake.report_refused(limit.why, _read_source(event))
         return StoreStatus.TOO_LARGE
-    return store_status(
-        lambda: intake.accept(event.encoded_dataset(), _source(event), _announced(event))
+    return attempt_store(
+        lambda: intake.accept(
+            event.encoded_dataset(), _read_source(event), _read_announced_uid(event)
+        )
     )
 
 
-def _announced(event: evt.Event) -> str:
+def _read_announced_uid(event: evt.Event) -> str:
     request: Any = event.request
     return str(request.AffectedSOPInstanceUID)
 
 
-def _source(event: evt.Event) -> Source:
+def _read_source(event: evt.Event) -> Source:
     requestor = event.assoc.requestor
     return Source(str(requestor.ae_title).strip(), str(requestor.address), id(event.assoc))
 
 
-def _opened(event: evt.Event, intake: Intake) -> None:
+def _count_opened(event: evt.Event, intake: Intake) -> None:
     intake.associations.opened(id(event.assoc))
     intake.metrics.count_association()
 
 
-def _ended(event: evt.Event, intake: Intake) -> None:
+def _count_ended(event: evt.Event, intake: Intake) -> None:
     intake.associations.ended(id(event.assoc))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
 
 #: Bytes of the longest command set that is read here; a C-STORE-RQ has some 200.
-LONGEST = 4096
+COMMAND_BYTES_MAX = 4096
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
 NO_DATA_SET = 0x0101  #: PS3.7 E.1, Command Data Set Type (0000,0800)
@@ -21,9 +21,9 @@ US = struct.Struct("<H")
 UID = re.compile(rb"[0-9.]{1,64}")
 #: Elements of group 0000 in a C-STORE-RQ (PS3.7 table 9.3-1); the last two are for C-MOVE.
 GROUP_LENGTH, SOP_CLASS, COMMAND, MESSAGE_ID = 0x0000, 0x0002, 0x0100, 0x0110
-ANSWERED_ID, PRIORITY, DATA_SET_TYPE, STATUS = 0x0120, 0x0700, 0x0800, 0x0900
+MESSAGE_ID_RESPONDED_TO, PRIORITY, DATA_SET_TYPE, STATUS = 0x0120, 0x0700, 0x0800, 0x0900
 SOP_INSTANCE, MOVE_ORIGINATOR, MOVE_MESSAGE_ID = 0x1000, 0x1030, 0x1031
-KNOWN = {
+STORE_RQ_ELEMENTS = {
     GROUP_LENGTH,
     SOP_CLASS,
     COMMAND,
@@ -35,14 +35,14 @@ KNOWN = {
     MOVE_MESSAGE_ID,
 }
 #: PS3.7 E.1, Command Field (0000,0100): the requests, and C-CANCEL-RQ.
-REQUESTS = {0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF}
-REQUESTS |= {0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150}
-RESPONSE = 0x8000  #: the bit that makes a response of a request
-NUMBERS = (COMMAND, MESSAGE_ID, PRIORITY, DATA_SET_TYPE)
+REQUEST_FIELDS = {0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF}
+REQUEST_FIELDS |= {0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150}
+RESPONSE_BIT = 0x8000  #: the bit that makes a response of a request
+US_ELEMENTS = (COMMAND, MESSAGE_ID, PRIORITY, DATA_SET_TYPE)
 
 
 @dataclass(frozen=True)
-class Request:
+class StoreRequest:
     """A C-STORE-RQ."""
 
     message_id: int
@@ -50,64 +50,71 @@ class Request:
     sop_instance_uid: str
 
 
-def read_request(command: bytes) -> Request | None:
+def read_request(command: bytes) -> StoreRequest | None:
     """Return the C-STORE-RQ that these bytes are; None where they are none, or an unusual one."""
-    if len(command) > LONGEST:
+    if len(command) > COMMAND_BYTES_MAX:
         return None
     elements: dict[int, bytes] = {}
-    for element, value in _elements(command):
-        if element not in KNOWN or element in elements:
+    for element, value in _read_elements(command):
+        if element not in STORE_RQ_ELEMENTS or element in elements:
             return None
         elements[element] = value
-    if any(len(elements.get(each, b"")) != US.size for each in NUMBERS):
+    if any(len(elements.get(each, b"")) != US.size for each in US_ELEMENTS):
         return None
-    kind, message_id, _, data_set = (US.unpack(elements[each])[0] for each in NUMBERS)
-    sop_class, instance = (_uid(elements.get(each, b"")) for each in (SOP_CLASS, SOP_INSTANCE))
+    kind, message_id, _, data_set = (US.unpack(elements[each])[0] for each in US_ELEMENTS)
+    sop_class, instance = (
+        _decode_uid(elements.get(each, b"")) for each in (SOP_CLASS, SOP_INSTANCE)
+    )
     if kind != C_STORE_RQ or data_set == NO_DATA_SET or sop_class is None or instance is None:
         return None
-    return Request(message_id, sop_class, instance)
+    return StoreRequest(message_id, sop_class, instance)
 
 
 def is_command(command: bytes) -> bool:
     """Tell whether these bytes are a command set at all, of a command that there is."""
-    elements = dict(_elements(command))
+    elements = dict(_read_elements(command))
     kind, data_set = elements.get(COMMAND, b""), elements.get(DATA_SET_TYPE, b"")
     if -1 in elements or len(kind) != US.size or len(data_set) != US.size:
         return False
-    return US.unpack(kind)[0] & ~RESPONSE in REQUESTS
+    return US.unpack(kind)[0] & ~RESPONSE_BIT in REQUEST_FIELDS
 
 
-def response(request: Request, status: int) -> bytes:
+def encode_response(request: StoreRequest, status: int) -> bytes:
     """Return the command set of the C-STORE-RSP (PS3.7 table 9.3-2)."""
     answer = b"".join(
         (
-            _element(SOP_CLASS, _even(request.sop_class_uid)),
-            _element(COMMAND, US.pack(C_STORE_RSP)),
-            _element(ANSWERED_ID, US.pack(request.message_id)),
-            _element(DATA_SET_TYPE, US.pack(NO_DATA_SET)),
-            _element(STATUS, US.pack(status)),
-            _element(SOP_INSTANCE, _even(request.sop_instance_uid)),
+            _encode_element(SOP_CLASS, _pad(request.sop_class_uid)),
+            _encode_element(COMMAND, US.pack(C_STORE_RSP)),
+            _encode_element(MESSAGE_ID_RESPONDED_TO, US.pack(request.message_id)),
+            _encode_element(DATA_SET_TYPE, US.pack(NO_DATA_SET)),
+            _encode_element(STATUS, US.pack(status)),
+            _encode_element(SOP_INSTANCE, _pad(request.sop_instance_uid)),
         )
     )
-    return _element(GROUP_LENGTH, struct.pack("<L", len(answer))) + answer
+    return _encode_element(GROUP_LENGTH, struct.pack("<L", len(answer))) + answer
 
 
-def file_meta(request: Request, syntax_uid: str) -> bytes:
+def encode_file_meta(request: StoreRequest, syntax_uid: str) -> bytes:
     """Return what stands before the data set in a Part 10 file (PS3.10 7.1)."""
     elements = b"".join(
         (
             struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\x00\x01",
-            _meta(0x0002, b"UI", _even(request.sop_class_uid)),
-            _meta(0x0003, b"UI", _even(request.sop_instance_uid)),
-            _meta(0x0010, b"UI", _even(syntax_uid)),
-            _meta(0x0012, b"UI", _even(PYNETDICOM_IMPLEMENTATION_UID)),
-            _meta(0x0013, b"SH", _even(PYNETDICOM_IMPLEMENTATION_VERSION, b" ")),
+            _encode_meta_element(0x0002, b"UI", _pad(request.sop_class_uid)),
+            _encode_meta_element(0x0003, b"UI", _pad(request.sop_instance_uid)),
+            _encode_meta_element(0x0010, b"UI", _pad(syntax_uid)),
+            _encode_meta_element(0x0012, b"UI", _pad(PYNETDICOM_IMPLEMENTATION_UID)),
+            _encode_meta_element(0x0013, b"SH", _pad(PYNETDICOM_IMPLEMENTATION_VERSION, b" ")),
         )
     )
-    return bytes(128) + b"DICM" + _meta(0x0000, b"UL", struct.pack("<L", len(elements))) + elements
+    return (
+        bytes(128)
+        + b"DICM"
+        + _encode_meta_element(0x0000, b"UL", struct.pack("<L", len(elements)))
+        + elements
+    )
 
 
-def _elements(command: bytes) -> Iterator[tuple[int, bytes]]:
+def _read_elements(command: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the elements of group 0000, implicit VR; what is cut short ends with element -1."""
     at = 0
     while at < len(command):
@@ -123,20 +130,20 @@ def _elements(command: bytes) -> Iterator[tuple[int, bytes]]:
         yield element, command[start:at]
 
 
-def _uid(value: bytes) -> str | None:
+def _decode_uid(value: bytes) -> str | None:
     """Return a UID without the byte that makes its length even (PS3.5 9.1)."""
     bare = value.removesuffix(b"\x00")
     return bare.decode() if UID.fullmatch(bare) else None
 
 
-def _even(value: str, padding: bytes = b"\x00") -> bytes:
+def _pad(value: str, padding: bytes = b"\x00") -> bytes:
     encoded = value.encode()
     return encoded + padding * (len(encoded) % 2)
 
 
-def _element(element: int, value: bytes) -> bytes:
+def _encode_element(element: int, value: bytes) -> bytes:
     return ELEMENT.pack(0, element, len(value)) + value
 
 
-def _meta(element: int, vr: bytes, value: bytes) -> bytes:
+def _encode_meta_element(element: int, vr: bytes, value: bytes) -> bytes:
     return struct.pack("<HH2sH", 2, element, vr, len(value)) + value

@@ -37,22 +37,22 @@ from triage.pipeline.storage_commitment_scp import CommitmentScp
 log = structlog.get_logger(__name__)
 
 REQUEST_COMMITMENT = 1  #: Action Type ID (PS3.4 table J.3-1)
-ALL_KEPT, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
+ALL_COMMITTED, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
 #: The requestor may release, or go on sending, before it is told on the same association; seconds.
-LULL_S = 0.5
-PAUSE_AT_MOST_S = 5.0
-_telling: WeakKeyDictionary[Association, Lock] = WeakKeyDictionary()
+DELAY_S = 0.5
+PAUSE_S = 5.0
+_reporting: WeakKeyDictionary[Association, Lock] = WeakKeyDictionary()
 
 
-def serve(
+def add_commitment_scp(
     ae: AE, committer: CommitmentScp
 ) -> list[tuple[evt.EventType, object, list[CommitmentScp]]]:
     """Offer storage commitment; return the handlers that it needs."""
     ae.add_supported_context(StorageCommitmentPushModel)
-    return [(evt.EVT_N_ACTION, _take, [committer])]
+    return [(evt.EVT_N_ACTION, _answer_n_action, [committer])]
 
 
-def _take(event: evt.Event, committer: CommitmentScp) -> tuple[int, None]:
+def _answer_n_action(event: evt.Event, committer: CommitmentScp) -> tuple[int, None]:
     """Answer an N-ACTION request."""
     request: Any = event.request
     if request.RequestedSOPInstanceUID != StorageCommitmentPushModelInstance:
@@ -61,18 +61,20 @@ def _take(event: evt.Event, committer: CommitmentScp) -> tuple[int, None]:
         return ActionStatus.NO_SUCH_ACTION, None
     requestor = str(event.assoc.requestor.ae_title).strip()
     try:
-        transaction_uid, references = _request(event)
+        transaction_uid, references = _read_request(event)
         commitment = committer.ask(requestor, transaction_uid, references)
     except (AttributeError, ValueError):  # an element is missing, or no data set came at all
         return ActionStatus.INVALID_ARGUMENT, None
     except LedgerUnavailable as error:
         log.error("commitment not taken", error=str(error))  # noqa: TRY400 - no trace needed
         return ActionStatus.RESOURCE_LIMITATION, None
-    Thread(target=_tell, args=(event.assoc, commitment, committer), daemon=True).start()
+    Thread(
+        target=_report_after_request, args=(event.assoc, commitment, committer), daemon=True
+    ).start()
     return ActionStatus.SUCCESS, None
 
 
-def _request(event: evt.Event) -> tuple[str, list[Reference]]:
+def _read_request(event: evt.Event) -> tuple[str, list[Reference]]:
     asked = event.action_information
     references = [
         Reference(str(each.ReferencedSOPClassUID), str(each.ReferencedSOPInstanceUID))
@@ -83,31 +85,33 @@ def _request(event: evt.Event) -> tuple[str, list[Reference]]:
     return str(asked.TransactionUID), list(dict.fromkeys(references))
 
 
-def _tell(association: Association, commitment: Commitment, committer: CommitmentScp) -> None:
+def _report_after_request(
+    association: Association, commitment: Commitment, committer: CommitmentScp
+) -> None:
     """Report on the association of the request; where that fails, a new one is due at once."""
-    time.sleep(LULL_S)
-    with _telling.setdefault(association, Lock()):  # of several requests, one report at a time
+    time.sleep(DELAY_S)
+    with _reporting.setdefault(association, Lock()):  # of several requests, one report at a time
         try:
-            committer.report(commitment, partial(_send_on, association))
+            committer.report(commitment, partial(_send_on_association, association))
         except (LedgerUnavailable, SpoolUnavailable) as error:  # it is still owed
             log.warning("commitment waits", why=str(error))
 
 
-def _send_on(association: Association, report: CommitmentReport) -> None:
+def _send_on_association(association: Association, report: CommitmentReport) -> None:
     try:
-        if not _paused(association):
+        if not _pause_reader(association):
             raise DeliveryFailed("the association of the request ended, or is in use")
-        _event_report(association, report)
+        _send_event_report(association, report)
     finally:
         resume_reader(association)
 
 
-def _paused(association: Association) -> bool:
+def _pause_reader(association: Association) -> bool:
     """Hold the association's own reading, so that the answer comes to us; False where that fails.
 
     `send_n_event_report` does so too, but waits for ever where the association ends meanwhile.
     """
-    deadline = time.monotonic() + PAUSE_AT_MOST_S
+    deadline = time.monotonic() + PAUSE_S
     pause_reader(association)
     while association.is_established and time.monotonic() < deadline:
         if is_reader_paused(association):
@@ -129,16 +133,16 @@ class CommitmentReporter:
         model = StorageCommitmentPushModel
         try:
             with open_association(self._peer, [(model, [])], scp_roles=[model]) as association:
-                _event_report(association, report)
+                _send_event_report(association, report)
         except AssociationFailed as error:
             raise DeliveryFailed(str(error)) from None
 
 
-def _event_report(association: Association, report: CommitmentReport) -> None:
+def _send_event_report(association: Association, report: CommitmentReport) -> None:
     try:
         response, _ = association.send_n_event_report(
-            _information(report),
-            SOME_FAILED if report.failed else ALL_KEPT,
+            _build_event_information(report),
+            SOME_FAILED if report.failed else ALL_COMMITTED,
             StorageCommitmentPushModel,
             StorageCommitmentPushModelInstance,
         )
@@ -150,20 +154,20 @@ def _event_report(association: Association, report: CommitmentReport) -> None:
         raise DeliveryFailed(f"N-EVENT-REPORT was answered {said}")
 
 
-def _information(report: CommitmentReport) -> Dataset:
+def _build_event_information(report: CommitmentReport) -> Dataset:
     """Return the Event Information (PS3.4 table J.3-2)."""
     told = Dataset()
     told.TransactionUID = report.transaction_uid
     if report.committed:
-        told.ReferencedSOPSequence = [_item(each) for each in report.committed]
+        told.ReferencedSOPSequence = [_build_reference_item(each) for each in report.committed]
     if report.failed:
-        told.FailedSOPSequence = [_item(each) for each, _ in report.failed]
+        told.FailedSOPSequence = [_build_reference_item(each) for each, _ in report.failed]
         for item, (_, why) in zip(told.FailedSOPSequence, report.failed, strict=True):
             item.FailureReason = int(why)
     return told
 
 
-def _item(reference: Reference) -> Dataset:
+def _build_reference_item(reference: Reference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class_uid
     item.ReferencedSOPInstanceUID = reference.sop_instance_uid

@@ -11,7 +11,7 @@ off in the middle of one ends the association. Success is answered when `Intake.
 returned. Bytes are untrusted: a PDU, a command set and a wait are bounded, a file is removed
 whatever happens; the bounds are those of `guard`. Associations that may ask for storage commitment
 are pynetdicom's altogether, for its reports pause them as we do. What is used of pynetdicom beyond
-its documentation stands in `attach`, `_may_serve` and `_paused`.
+its documentation stands in `attach_fast_path`, `_may_serve` and `_paused`.
 """
 
 import select
@@ -34,7 +34,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     uid_to_service_class,
 )
 
-from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
+from receivers.command_set import (
+    COMMAND_BYTES_MAX,
+    StoreRequest,
+    encode_file_meta,
+    encode_response,
+    is_command,
+    read_request,
+)
 from receivers.guard import GuardedSocket, InstanceLimit
 from receivers.listener import AssociationListener
 from triage.dimse.pynetdicom_internals import (
@@ -55,21 +62,21 @@ P_DATA_TF = 0x04
 PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 PDV_HEADER = struct.Struct(">LBB")  #: length, context, control (PS3.8 9.3.5.1, E.2)
 COMMAND, LAST = 0x01, 0x02  #: bits of the control header
-ABORT = bytes.fromhex("07 00 00000004 0000 02 06")  #: by the provider, invalid parameter
-UNFORESEEN = 0xC211  #: pynetdicom's status for a handler that failed
+ABORT_PDU = bytes.fromhex("07 00 00000004 0000 02 06")  #: by the provider, invalid parameter
+HANDLER_FAILED = 0xC211  #: pynetdicom's status for a handler that failed
 #: What a peer must take for our answers to go in one piece (its limit; 0 is none).
-ANSWER_BYTES = 512
+RESPONSE_PDU_BYTES = 512
 #: How long a peer is waited for between two instances before pynetdicom looks after it; seconds.
-PATIENCE_S = 0.5
+POLL_S = 0.5
 #: A transfer syntax that needs all bytes at once to be judged, or is of another byte order.
-NOT_HERE = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
+SLOW_PATH_SYNTAXES = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 
 #: Takes a call that keeps an instance; returns the status to answer with.
-Answer = Callable[[Callable[[], object]], int]
+StoreAttempt = Callable[[Callable[[], object]], int]
 
 
-def attach(
-    server: AssociationListener, intake: Intake, answer: Answer, limit: InstanceLimit
+def attach_fast_path(
+    server: AssociationListener, intake: Intake, answer: StoreAttempt, limit: InstanceLimit
 ) -> None:
     """Have all associations of a server, from now on, serve C-STORE here."""
     plain: Any = server.RequestHandlerClass
@@ -90,7 +97,7 @@ class _FastStoreContext:
     """What the associations of a server have in common."""
 
     intake: Intake
-    answer: Answer
+    answer: StoreAttempt
     limit: InstanceLimit
     pdu_bytes: int
 
@@ -172,7 +179,7 @@ class FastSocket(GuardedSocket):
         self._longest = PDU_HEADER.size + taking.pdu_bytes
         self._inbox = _ReceiveBuffer(self._longest)
         self._spoilt = False  #: a message was left in its middle: nothing after it makes sense
-        self._timeout_s = float(assoc.network_timeout or PATIENCE_S)
+        self._timeout_s = float(assoc.network_timeout or POLL_S)
 
     # -- what pynetdicom calls
 
@@ -197,7 +204,7 @@ class FastSocket(GuardedSocket):
         return (
             is_between_messages(self.assoc)
             and not self._may_commit
-            and (room == 0 or room >= ANSWER_BYTES)
+            and (room == 0 or room >= RESPONSE_PDU_BYTES)
         )
 
     @contextmanager
@@ -206,7 +213,7 @@ class FastSocket(GuardedSocket):
         connection = self._connection
         pause_reader(self.assoc)
         try:
-            connection.settimeout(PATIENCE_S)
+            connection.settimeout(POLL_S)
             yield
         finally:
             restart_idle_timer(self.assoc)
@@ -228,7 +235,7 @@ class FastSocket(GuardedSocket):
             self._spoilt = True
         except _ProtocolError as error:
             log.warning("association ended", why=str(error), calling_ae=self._source.calling_ae)
-            self._give_up(ABORT)
+            self._give_up(ABORT_PDU)
         except OSError:  # closed, reset, or silent for too long in the middle of a message
             self._give_up()
         return False
@@ -246,7 +253,7 @@ class FastSocket(GuardedSocket):
             return True
         poll = select.poll()  # select.select knows no descriptor above 1023
         poll.register(connection, select.POLLIN)
-        return bool(poll.poll(PATIENCE_S * 1000))
+        return bool(poll.poll(POLL_S * 1000))
 
     # -- one instance
 
@@ -256,7 +263,7 @@ class FastSocket(GuardedSocket):
         context = pieces[0].context
         request, syntax = self._request(pieces)
         with _IncomingInstance(self._taking) as arriving:
-            arriving.write(file_meta(request, syntax))
+            arriving.write(encode_file_meta(request, syntax))
             ended = arriving.append(pieces[1:], context)
             self._inbox.drop(size)
             while not ended:
@@ -266,7 +273,7 @@ class FastSocket(GuardedSocket):
             status = self._status(arriving, request.sop_instance_uid)
         if status != StoreStatus.SUCCESS:
             self._taking.intake.metrics.count_refusal(f"0x{status:04X}")
-        answer = response(request, status)
+        answer = encode_response(request, status)
         pdv = PDV_HEADER.pack(len(answer) + 2, context, COMMAND | LAST) + answer
         self._connection.sendall(PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv)
 
@@ -279,14 +286,14 @@ class FastSocket(GuardedSocket):
             return taking.answer(lambda: arriving.keep(self._source, announced_uid))
         except Exception as error:  # as in pynetdicom, a defect must not end the association
             log.exception("instance not taken", exc_info=error)
-            return UNFORESEEN
+            return HANDLER_FAILED
 
-    def _request(self, pieces: Sequence[_Fragment]) -> tuple[Request, str]:
+    def _request(self, pieces: Sequence[_Fragment]) -> tuple[StoreRequest, str]:
         """Return the C-STORE-RQ that a message begins with, and the transfer syntax of its data."""
         command, context = pieces[0], pieces[0].context
-        if command.control != COMMAND | LAST or len(command.value) > LONGEST:
+        if command.control != COMMAND | LAST or len(command.value) > COMMAND_BYTES_MAX:
             raise _NotFastPath
-        if not _is_data(pieces[1:], context):
+        if not _is_data_set_part(pieces[1:], context):
             raise _NotFastPath
         if not is_command(bytes(command.value)):  # one of pynetdicom's threads would die of it
             raise _ProtocolError("a command set that is none")
@@ -307,7 +314,7 @@ class FastSocket(GuardedSocket):
         if size > self._longest:
             raise _ProtocolError("a PDU is longer than was agreed")
         self._fill(size, deadline)
-        return size, list(_pieces(self._inbox.peek(PDU_HEADER.size, size)))
+        return size, list(_split_pdvs(self._inbox.peek(PDU_HEADER.size, size)))
 
     def _fill(self, count: int, deadline: float) -> None:
         """Have `count` bytes in the inbox; raise OSError where they do not come in time."""
@@ -351,7 +358,7 @@ class FastSocket(GuardedSocket):
             context: (sop_class, str(syntax))
             for context, sop_class, syntax in accepted
             if context is not None
-            and syntax not in NOT_HERE
+            and syntax not in SLOW_PATH_SYNTAXES
             and uid_to_service_class(sop_class) is StorageServiceClass
         }
 
@@ -379,7 +386,7 @@ class _IncomingInstance:
 
     def append(self, pieces: Sequence[_Fragment], context: int) -> bool:
         """Write fragments of the data set; tell whether the last one is among them."""
-        if not _is_data(pieces, context):
+        if not _is_data_set_part(pieces, context):
             raise _ProtocolError("a data set is interrupted by something else")
         for piece in pieces:
             self._size += len(piece.value)
@@ -418,7 +425,7 @@ class _IncomingInstance:
             self._error = error
 
 
-def _pieces(content: memoryview) -> Iterator[_Fragment]:
+def _split_pdvs(content: memoryview) -> Iterator[_Fragment]:
     """Yield the presentation data values of a P-DATA-TF PDU (PS3.8 9.3.5)."""
     at = 0
     while at < len(content) or at == 0:
@@ -432,7 +439,7 @@ def _pieces(content: memoryview) -> Iterator[_Fragment]:
         yield _Fragment(context, control, content[value:at])
 
 
-def _is_data(pieces: Sequence[_Fragment], context: int) -> bool:
+def _is_data_set_part(pieces: Sequence[_Fragment], context: int) -> bool:
     """Tell whether these are fragments of one data set, the last one at the end or not yet here."""
     before_last = all(piece.control == 0 for piece in pieces[:-1])
     return before_last and all(

@@ -19,11 +19,11 @@ from pathlib import Path, PurePath
 
 import structlog
 
-from receivers.folder_files import FileReplaced, FileSnapshot, FolderFiles, look_at
-from receivers.folder_journal import AcceptedFiles, key_of
+from receivers.folder_files import FileReplaced, FileSnapshot, FolderFiles, take_snapshot
+from receivers.folder_journal import AcceptedFiles, compute_key
 from triage.config import WatchedFolder
 from triage.dicom.fast_header import read_file_identity
-from triage.dimse.storage_classes import storage_classes
+from triage.dimse.storage_classes import list_storage_classes
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, OutOfResources
 from triage.domain.instance import Source
 from triage.pipeline.backpressure import DiscardedFile
@@ -32,11 +32,11 @@ from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
-REFUSED, TAKEN = "refused", "taken"
+REFUSED, ACCEPTED = "refused", "taken"
 #: What seems damaged may be half copied by a program that pauses: it is looked at once more after
 #: so many times the settling time, and refused then.
-PATIENCE = 6
-PIECE = 1 << 20  #: bytes that are read at a time
+DAMAGED_SETTLE_FACTOR = 6
+CHUNK_BYTES = 1 << 20  #: bytes that are read at a time
 DICOMDIR = "1.2.840.10008.1.3.10"
 END_S = 10.0  #: one file may take so long to be finished when the receiver ends
 
@@ -79,8 +79,8 @@ class FolderScanner:
         self._settings = settings
         self._most_bytes = most_bytes
         self._taken = taken
-        self._files = FolderFiles(settings.path, (REFUSED, TAKEN))
-        self._classes = frozenset(storage_classes())
+        self._files = FolderFiles(settings.path, (REFUSED, ACCEPTED))
+        self._classes = frozenset(list_storage_classes())
         self._source = Source(settings.name, "", id(self))
         self._waiting: dict[PurePath, _UnsettledFile] = {}
         self._is_open = False  #: it counts as an association
@@ -107,7 +107,7 @@ class FolderScanner:
             self._over(_ReadFailure.PARTS, "all subfolders of the watched folder can be read")
         self._notice(files, now)
         if files and not unread:
-            self._taken.forget_but([key_of(path, look) for path, look in files.items()])
+            self._taken.forget_but([compute_key(path, look) for path, look in files.items()])
         self._count_as_association()
         taken = self._take(self._settled(now), now, ending)
         if taken:
@@ -122,7 +122,7 @@ class FolderScanner:
         """Remember since when each file is as it is; those that were dealt with are none."""
         before, self._waiting = self._waiting, {}
         for path, look in files.items():
-            if key_of(path, look) in self._taken:
+            if compute_key(path, look) in self._taken:
                 continue
             known = before.get(path)
             unchanged = known is not None and known.look == look
@@ -141,7 +141,7 @@ class FolderScanner:
         return sorted(
             path
             for path, each in self._waiting.items()
-            if now - each.since >= settle_s * (PATIENCE if each.doubted else 1)
+            if now - each.since >= settle_s * (DAMAGED_SETTLE_FACTOR if each.doubted else 1)
         )
 
     def _take(self, paths: Iterable[PurePath], now: float, ending: threading.Event) -> int:
@@ -199,12 +199,12 @@ class FolderScanner:
             raise DamagedInstance("the file is empty")
         with self._files.opened(path) as descriptor:
             copied = 0
-            while piece := os.read(descriptor, PIECE):
+            while piece := os.read(descriptor, CHUNK_BYTES):
                 copied += len(piece)
                 if copied > look.size:
                     raise _FileChanged
                 aside.write(piece)
-            if look_at(descriptor) != look or copied != look.size:
+            if take_snapshot(descriptor) != look or copied != look.size:
                 raise _FileChanged
         aside.close()
 
@@ -231,15 +231,15 @@ class FolderScanner:
             if after == "delete":
                 self._files.delete(path, look)
             elif after == "move":
-                self._files.move(path, TAKEN)
+                self._files.move(path, ACCEPTED)
             elif after == "refuse":
                 self._files.move(path, REFUSED, f"This file was not taken: {why}.")
             else:
-                self._taken.add(key_of(path, look))
+                self._taken.add(compute_key(path, look))
         except FileReplaced:  # by a new one, whose turn comes
             return
         except OSError as error:
-            self._taken.add(key_of(path, look))
+            self._taken.add(compute_key(path, look))
             event = "files of the watched folder cannot be moved or deleted: they stay"
             self._tell(_ReadFailure.STUCK, event, error.strerror or "no answer")
 

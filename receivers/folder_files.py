@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path, PurePath
 
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A pipe that was put in a file's place must not hold us up.
-FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-WHY = ".why.txt"  #: behind the name of a file, that of the text which says why it was refused
-HIDDEN = "."  #: what names begin with that copying programs give to what is not whole
+FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+REASON_SUFFIX = (
+    ".why.txt"  #: behind the name of a file, that of the text which says why it was refused
+)
+HIDDEN_PREFIX = "."  #: what names begin with that copying programs give to what is not whole
 
 
 class FileReplaced(Exception):
@@ -63,21 +65,21 @@ class FolderFiles:
         with self._opened(folder.parts) as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
                 path = folder / entry.name
-                if entry.name.startswith(HIDDEN):
+                if entry.name.startswith(HIDDEN_PREFIX):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if path.parts[0] not in self._apart:
                         inner.append(path)
                 elif entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):  # somebody was faster
-                        found[path] = _look(entry.stat(follow_symlinks=False))
+                        found[path] = _snapshot_from_stat(entry.stat(follow_symlinks=False))
         return inner
 
     @contextmanager
     def opened(self, path: PurePath) -> Iterator[int]:
         """Yield the descriptor of a file, for reading."""
         with self._opened(path.parent.parts) as folder:
-            descriptor = os.open(path.name, FILE, dir_fd=folder)
+            descriptor = os.open(path.name, FILE_FLAGS, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise OSError("not a file any more")
@@ -88,7 +90,10 @@ class FolderFiles:
     def delete(self, path: PurePath, look: FileSnapshot) -> None:
         """Remove a file that is still as it was; raise Replaced where it is another one."""
         with self._opened(path.parent.parts) as folder:
-            if _look(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) != look:
+            if (
+                _snapshot_from_stat(os.stat(path.name, dir_fd=folder, follow_symlinks=False))
+                != look
+            ):
                 raise FileReplaced
             os.unlink(path.name, dir_fd=folder)
 
@@ -99,10 +104,10 @@ class FolderFiles:
             self._opened(parents) as source,
             self._opened((apart, *parents), make=True) as target,
         ):
-            name = _free(path.name, target, WHY if why else "")
+            name = _find_free_name(path.name, target, REASON_SUFFIX if why else "")
             os.rename(path.name, name, src_dir_fd=source, dst_dir_fd=target)
             if why:
-                self._write(name + WHY, why, target)
+                self._write(name + REASON_SUFFIX, why, target)
 
     def _write(self, name: str, text: str, folder: int) -> None:
         """Write a text that whoever reads the folder can read."""
@@ -115,12 +120,12 @@ class FolderFiles:
     @contextmanager
     def _opened(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
         """Yield the descriptor of a subfolder; `make` it where there is none."""
-        descriptor = os.open(self._root, FOLDER & ~os.O_NOFOLLOW)
+        descriptor = os.open(self._root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
         try:
             mode = os.fstat(descriptor).st_mode & 0o777
             for part in parts:
-                made = make and _made(part, descriptor)
-                below = os.open(part, FOLDER, dir_fd=descriptor)
+                made = make and _make_folder(part, descriptor)
+                below = os.open(part, FOLDER_FLAGS, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
                 if made:
@@ -131,16 +136,16 @@ class FolderFiles:
             os.close(descriptor)
 
 
-def look_at(descriptor: int) -> FileSnapshot:
+def take_snapshot(descriptor: int) -> FileSnapshot:
     """Return what tells whether an open file has changed."""
-    return _look(os.fstat(descriptor))
+    return _snapshot_from_stat(os.fstat(descriptor))
 
 
-def _look(found: os.stat_result) -> FileSnapshot:
+def _snapshot_from_stat(found: os.stat_result) -> FileSnapshot:
     return FileSnapshot(found.st_size, found.st_mtime_ns)
 
 
-def _made(name: str, folder: int) -> bool:
+def _make_folder(name: str, folder: int) -> bool:
     try:
         os.mkdir(name, dir_fd=folder)
     except FileExistsError:
@@ -148,17 +153,15 @@ def _made(name: str, folder: int) -> bool:
     return True
 
 
-def _free(name: str, folder: int, beside: str) -> str:
+def _find_free_name(name: str, folder: int, beside: str) -> str:
     """Return a name that nothing has, nor with `beside` behind: this one, or with a number."""
     names = chain([name], (f"{name}.{number}" for number in count(2)))
     return next(
-        each
-        for each in names
-        if not _is_there(each, folder) and not _is_there(each + beside, folder)
+        each for each in names if not _exists(each, folder) and not _exists(each + beside, folder)
     )
 
 
-def _is_there(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

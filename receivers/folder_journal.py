@@ -12,14 +12,14 @@ from pathlib import Path, PurePath
 
 from receivers.folder_files import FileSnapshot
 
-KEY = 32  #: hexadecimal digits
-SLACK = 1000  #: keys of files that are gone, before they are left out
+KEY_DIGITS = 32  #: hexadecimal digits
+STALE_KEYS_MAX = 1000  #: keys of files that are gone, before they are left out
 
 
-def key_of(path: PurePath, look: FileSnapshot) -> str:
+def compute_key(path: PurePath, look: FileSnapshot) -> str:
     """Return what stands for a file as it is now."""
     said = os.fsencode(path) + f"\0{look.size}\0{look.modified_ns}".encode()
-    return hashlib.sha256(said).hexdigest()[:KEY]
+    return hashlib.sha256(said).hexdigest()[:KEY_DIGITS]
 
 
 class AcceptedFiles:
@@ -30,7 +30,7 @@ class AcceptedFiles:
         self._keys: set[str] = set()
         with suppress(FileNotFoundError):
             lines = path.read_text("ascii", "replace").splitlines()
-            self._keys = {line for line in lines if len(line) == KEY}
+            self._keys = {line for line in lines if len(line) == KEY_DIGITS}
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
@@ -44,7 +44,7 @@ class AcceptedFiles:
     def forget_but(self, keys: Collection[str]) -> None:
         """Leave out files that are gone, when they have become many."""
         there = self._keys & set(keys)
-        if len(self._keys) <= 2 * len(there) + SLACK:
+        if len(self._keys) <= 2 * len(there) + STALE_KEYS_MAX:
             return
         new = self._path.with_suffix(".new")
         new.write_text("".join(f"{key}\n" for key in sorted(there)), "ascii")

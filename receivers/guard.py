@@ -15,7 +15,7 @@ from pynetdicom.pdu import A_ABORT_RQ, P_DATA_TF
 from pynetdicom.transport import AssociationSocket
 
 #: The longest A-ASSOCIATE-RQ; 128 presentation contexts of 45 transfer syntaxes are 200 kB.
-REQUEST_BYTES = 1 << 20
+ASSOCIATE_RQ_BYTES = 1 << 20
 CHUNK_BYTES = 65_536
 PROVIDER, INVALID_VALUE = 0x02, 0x06  #: source and reason of an A-ABORT, PS3.8 table 9-26
 COMMAND = 0x01  #: bit 0 of the message control header, PS3.8 E.2
@@ -55,7 +55,7 @@ class GuardedSocket(AssociationSocket):
             connection.close()
 
     def _check(self, length: int) -> None:
-        most = self._pdu_bytes if self.assoc.is_established else REQUEST_BYTES
+        most = self._pdu_bytes if self.assoc.is_established else ASSOCIATE_RQ_BYTES
         if length <= most:
             return
         abort = A_ABORT_RQ()

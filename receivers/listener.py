@@ -30,15 +30,15 @@ log = structlog.get_logger(__name__)
 
 #: Silent connections that are held; of more, the oldest is closed. pynetdicom asks `select`, which
 #: knows descriptors below 1024 alone.
-SILENT_MAX = 256
+SILENT_CONNECTIONS_MAX = 256
 #: Connections that speak beyond the associations allowed: room to be told why they are rejected.
-SPARE = 32
+EXTRA_CONNECTIONS = 32
 BACKLOG = 128
 POLL_S = 0.5
 
 Address = tuple[Any, ...]  #: host, port and, of IPv6, two more
 #: Told the host and the reason of a connection that ended before an association was asked for.
-Report = Callable[[str, str], None]
+ReportRejection = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class AssociationListener(ThreadedAssociationServer):
         *,
         associations: int,
         pdu_bytes: int,
-        report: Report,
+        report: ReportRejection,
     ) -> None:
         super().__init__(
             ae,
@@ -99,10 +99,10 @@ class AssociationListener(ThreadedAssociationServer):
         )
         self.contexts = SharedContexts(contexts)
         self.pdu_bytes = pdu_bytes
-        self._speaking_max = associations + SPARE
+        self._speaking_max = associations + EXTRA_CONNECTIONS
         self._report = report
         self._silent: dict[socket.socket, SilentConnection] = {}
-        self._handshakes = threading.Semaphore(SPARE)
+        self._handshakes = threading.Semaphore(EXTRA_CONNECTIONS)
         self._ending = threading.Event()
         self._ended = threading.Event()
         self._listening.settimeout(0)
@@ -150,7 +150,7 @@ class AssociationListener(ThreadedAssociationServer):
         connection.settimeout(0)
         self._silent[connection] = SilentConnection(connection, address, until)
         lobby.register(connection, selectors.EVENT_READ)
-        if len(self._silent) > SILENT_MAX:
+        if len(self._silent) > SILENT_CONNECTIONS_MAX:
             self._leave(lobby, self._oldest()).close()
 
     def _oldest(self) -> SilentConnection:
@@ -169,7 +169,7 @@ class AssociationListener(ThreadedAssociationServer):
     def _heard(self, lobby: selectors.BaseSelector, waiting: SilentConnection) -> None:
         """Give a thread to a connection that speaks; one that was closed has cost none."""
         connection = self._leave(lobby, waiting)
-        if not _speaks(connection):
+        if not _has_first_byte(connection):
             connection.close()
             return
         host = str(waiting.address[0])
@@ -199,7 +199,7 @@ class AssociationListener(ThreadedAssociationServer):
             return connection
         if not self._handshakes.acquire(blocking=False):
             connection.close()
-            self._report(host, f"more than {SPARE} TLS handshakes at once")
+            self._report(host, f"more than {EXTRA_CONNECTIONS} TLS handshakes at once")
             return None
         try:
             return self.ssl_context.wrap_socket(connection, server_side=True)
@@ -210,13 +210,13 @@ class AssociationListener(ThreadedAssociationServer):
             self._report(host, "TLS: the handshake was not finished in time")
         except ssl.SSLError as error:
             connection.close()
-            self._report(host, f"TLS: {_in_words(error)}")
+            self._report(host, f"TLS: {_describe_tls_error(error)}")
         finally:
             self._handshakes.release()
         return None
 
 
-def _speaks(connection: socket.socket) -> bool:
+def _has_first_byte(connection: socket.socket) -> bool:
     """Tell whether there is a first byte; a closed connection has none."""
     try:
         return bool(connection.recv(1, socket.MSG_PEEK))
@@ -224,7 +224,7 @@ def _speaks(connection: socket.socket) -> bool:
         return False
 
 
-def _in_words(error: ssl.SSLError) -> str:
+def _describe_tls_error(error: ssl.SSLError) -> str:
     """Return why a handshake failed, e.g. "certificate has expired"."""
     said = getattr(error, "verify_message", None) or error.reason or "the handshake failed"
     return str(said).replace("_", " ").lower()

@@ -14,7 +14,7 @@ from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.domain.errors import ConfigurationError
 
 
-def context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext:
+def create_context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext:
     """Return the context of a TLS port; raise ConfigurationError where its files do not fit."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -26,11 +26,11 @@ def context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext
             made.load_verify_locations(settings.clients)
             made.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"{name}: {_in_words(error, settings)}") from None
+        raise ConfigurationError(f"{name}: {_describe_file_error(error, settings)}") from None
     return made
 
 
-def certificates_of(connection: object) -> frozenset[str]:
+def read_certificate_names(connection: object) -> frozenset[str]:
     """Return what the client certificate of a connection is called; nothing if it has none.
 
     Its SHA-256 fingerprint, 64 hexadecimal digits; its common names; its DNS names (RFC 5280).
@@ -47,7 +47,7 @@ def certificates_of(connection: object) -> frozenset[str]:
     return frozenset({hashlib.sha256(encoded).hexdigest(), *names})
 
 
-def _in_words(error: OSError, settings: TlsSettings) -> str:
+def _describe_file_error(error: OSError, settings: TlsSettings) -> str:
     files: list[Path] = [settings.certificate, settings.key]
     files += [settings.clients] if settings.clients else []
     for path in files:

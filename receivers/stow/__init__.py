@@ -26,15 +26,15 @@ log = structlog.get_logger(__name__)
 def start(intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> RunningStowServer:
     """Answer in a thread; raise ConfigurationError where that is not possible."""
     app = StowApplication(intake, receiver, stow)
-    context = context_of(stow)
+    context = create_tls_context(stow)
     serving = serve(app, stow.host, stow.port, context, receiver.artim_s)
     log.info("receiving over HTTP", host=stow.host, port=stow.port, tls=context is not None)
     return serving
 
 
-def context_of(stow: StowSettings) -> SSLContext | None:
+def create_tls_context(stow: StowSettings) -> SSLContext | None:
     """Return the TLS context, None without TLS; raise ConfigurationError if files do not fit."""
     if stow.certificate is None or stow.key is None:
         return None
     files = TlsSettings(certificate=stow.certificate, key=stow.key, clients=stow.clients)
-    return tls.context(files, "receiver.stow")
+    return tls.create_context(files, "receiver.stow")

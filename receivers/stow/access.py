@@ -13,7 +13,7 @@ from http import HTTPStatus
 from receivers.admission import is_within
 from triage.config import StowSender
 
-TOKEN = "sha256$"  # noqa: S105 - what a kept one begins with
+TOKEN_PREFIX = "sha256$"  # noqa: S105 - what a kept one begins with
 
 
 class StowAccessDenied(Exception):
@@ -35,11 +35,11 @@ class StowAccess:
 
         `certificates`: what its client certificate is called (triage.config.Peer.certificates).
         """
-        shown = _kept(authorization)
+        shown = _hash_header_token(authorization)
         near = [
             name
             for name, sender in self._senders.items()
-            if _shows(shown, sender) and (_has(certificates, sender))
+            if _has_token(shown, sender) and (_has_certificate(certificates, sender))
         ]
         if not near and not shown:
             raise StowAccessDenied(
@@ -57,20 +57,20 @@ class StowAccess:
         raise StowAccessDenied(HTTPStatus.FORBIDDEN, f"{near[0]!r} is not known at this address")
 
 
-def kept(token: str) -> str:
+def hash_token(token: str) -> str:
     """Return what the settings keep of a token."""
-    return TOKEN + hashlib.sha256(token.encode()).hexdigest()
+    return TOKEN_PREFIX + hashlib.sha256(token.encode()).hexdigest()
 
 
-def _kept(authorization: str) -> str:
+def _hash_header_token(authorization: str) -> str:
     """Return what would be kept of the token of a header; empty where it has none."""
     scheme, _, token = authorization.partition(" ")
-    return kept(token.strip()) if scheme.lower() == "bearer" and token.strip() else ""
+    return hash_token(token.strip()) if scheme.lower() == "bearer" and token.strip() else ""
 
 
-def _shows(shown: str, sender: StowSender) -> bool:
+def _has_token(shown: str, sender: StowSender) -> bool:
     return sender.token is None or hmac.compare_digest(shown, sender.token)
 
 
-def _has(certificates: frozenset[str], sender: StowSender) -> bool:
+def _has_certificate(certificates: frozenset[str], sender: StowSender) -> bool:
     return not sender.certificates or bool(certificates & set(sender.certificates))

@@ -74,28 +74,30 @@ class StowResponse:
 
     def as_json(self) -> bytes:
         """Return the module in the DICOM JSON Model, PS3.18 annex F."""
-        return json.dumps(_json(self._module())).encode()
+        return json.dumps(_convert_to_json(self._module())).encode()
 
     def as_xml(self) -> bytes:
         """Return the module in the Native DICOM Model, PS3.19 annex A."""
         root = ET.Element("NativeDicomModel", {"xmlns": NAMESPACE, "xml:space": "preserve"})
-        _fill(root, self._module())
+        _fill_xml(root, self._module())
         return bytes(ET.tostring(root, "utf-8", xml_declaration=True))
 
     def _module(self) -> "_Item":
         unread = [StowFailureReason.CANNOT_UNDERSTAND] if self.cut else []
         failures: list[_Item] = [
-            [*_referenced(reference), (FAILURE_REASON, int(reason))]
+            [*_reference_attributes(reference), (FAILURE_REASON, int(reason))]
             for reference, reason in self.failed
         ]
-        stored: list[_Item] = [[*_referenced(each), (RETRIEVE_URL, None)] for each in self.stored]
+        stored: list[_Item] = [
+            [*_reference_attributes(each), (RETRIEVE_URL, None)] for each in self.stored
+        ]
         others: list[_Item] = [
             [(FAILURE_REASON, int(reason))] for reason in (*self.unnamed, *unread)
         ]
         module: _Item = [(RETRIEVE_URL, None)]
-        module += [(FAILED, failures)] if failures else []
-        module += [(REFERENCED, stored)] if stored else []
-        module += [(OTHERS, others)] if others else []
+        module += [(FAILED_SOP, failures)] if failures else []
+        module += [(REFERENCED_SOP, stored)] if stored else []
+        module += [(OTHER_FAILURES, others)] if others else []
         return module
 
 
@@ -108,44 +110,47 @@ class _Attribute:
 
 RETRIEVE_URL = _Attribute("00081190", "UR", "RetrieveURL")
 FAILURE_REASON = _Attribute("00081197", "US", "FailureReason")
-FAILED = _Attribute("00081198", "SQ", "FailedSOPSequence")
-REFERENCED = _Attribute("00081199", "SQ", "ReferencedSOPSequence")
-OTHERS = _Attribute("0008119A", "SQ", "OtherFailuresSequence")
-CLASS = _Attribute("00081150", "UI", "ReferencedSOPClassUID")
-INSTANCE = _Attribute("00081155", "UI", "ReferencedSOPInstanceUID")
+FAILED_SOP = _Attribute("00081198", "SQ", "FailedSOPSequence")
+REFERENCED_SOP = _Attribute("00081199", "SQ", "ReferencedSOPSequence")
+OTHER_FAILURES = _Attribute("0008119A", "SQ", "OtherFailuresSequence")
+REFERENCED_SOP_CLASS = _Attribute("00081150", "UI", "ReferencedSOPClassUID")
+REFERENCED_SOP_INSTANCE = _Attribute("00081155", "UI", "ReferencedSOPInstanceUID")
 
 #: Attributes in the order of their tags, each with its value; None: it is empty.
 _Item = list[tuple[_Attribute, "str | int | list[_Item] | None"]]
 
 
-def _referenced(reference: StowReference) -> _Item:
-    return [(CLASS, reference.sop_class_uid), (INSTANCE, reference.sop_instance_uid)]
+def _reference_attributes(reference: StowReference) -> _Item:
+    return [
+        (REFERENCED_SOP_CLASS, reference.sop_class_uid),
+        (REFERENCED_SOP_INSTANCE, reference.sop_instance_uid),
+    ]
 
 
-def _json(item: _Item) -> dict[str, object]:
+def _convert_to_json(item: _Item) -> dict[str, object]:
     made: dict[str, object] = {}
     for attribute, value in item:
         content: dict[str, object] = {"vr": attribute.vr}
         if isinstance(value, list):
-            content["Value"] = [_json(each) for each in value]
+            content["Value"] = [_convert_to_json(each) for each in value]
         elif value is not None:
             content["Value"] = [value]
         made[attribute.tag] = content
     return made
 
 
-def _fill(parent: ET.Element, item: _Item) -> None:
+def _fill_xml(parent: ET.Element, item: _Item) -> None:
     for attribute, value in item:
         named = {"tag": attribute.tag, "vr": attribute.vr, "keyword": attribute.keyword}
         element = ET.SubElement(parent, "DicomAttribute", named)
         if isinstance(value, list):
             for number, each in enumerate(value, 1):
-                _fill(ET.SubElement(element, "Item", {"number": str(number)}), each)
+                _fill_xml(ET.SubElement(element, "Item", {"number": str(number)}), each)
         elif value is not None:
             ET.SubElement(element, "Value", {"number": "1"}).text = str(value)
 
 
-def media_type(accept: Sequence[tuple[str, float]]) -> str | None:
+def choose_media_type(accept: Sequence[tuple[str, float]]) -> str | None:
     """Return the media type to answer in, of those accepted with a weight; None: there is none."""
     best = {
         kind: max((weight for name, weight in accept if name in names), default=0.0)

@@ -17,11 +17,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from receivers.stow.access import StowAccess, StowAccessDenied
-from receivers.stow.answer import JSON, StowResponse, media_type
+from receivers.stow.answer import JSON, StowResponse, choose_media_type
 from receivers.stow.storing import DICOM, StowStore
 from triage.config import ReceiverSettings, StowSettings
 from triage.dicom.multipart_related import MultipartError
-from triage.dimse.storage_classes import storage_classes
+from triage.dimse.storage_classes import list_storage_classes
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
 from triage.pipeline.intake import Intake
@@ -29,12 +29,12 @@ from triage.telemetry.metrics import RejectionReason as Busy
 
 log = structlog.get_logger(__name__)
 
-STUDIES = re.compile(rf"/studies(?:/(?P<study>[0-9.]{{1,{UID_LENGTH}}}))?/?")
-PIECE = 1 << 18  #: bytes that are handed on together; so many must come within the idle time
-AGAIN_S = "5"
+STUDIES_PATH = re.compile(rf"/studies(?:/(?P<study>[0-9.]{{1,{UID_LENGTH}}}))?/?")
+CHUNK_BYTES = 1 << 18  #: bytes that are handed on together; so many must come within the idle time
+RETRY_AFTER_S = "5"
 REALM = 'Bearer realm="CMR triage: STOW-RS"'
 #: Bytes and seconds for which one who was turned away may go on sending, to hear why.
-DRAINED, DRAIN_S = 1 << 24, 5.0
+DRAIN_BYTES, DRAIN_S = 1 << 24, 5.0
 #: What to do, where not one instance was stored.
 ADVICE = {
     HTTPStatus.SERVICE_UNAVAILABLE: "no room, or the ledger is busy: make room, send again",
@@ -65,7 +65,7 @@ class StowApplication:
         self._access = StowAccess(stow.senders)
         self._at_once = stow.requests
         self._open = 0
-        self._classes = frozenset(storage_classes())
+        self._classes = frozenset(list_storage_classes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -73,7 +73,7 @@ class StowApplication:
         try:
             answer = await self._answer(request)
         except RequestRejected as turned:
-            answer = _problem(turned.status, str(turned), turned.headers)
+            answer = _build_problem(turned.status, str(turned), turned.headers)
             await _drain(request)
         except ClientDisconnected:
             log.warning("a sender hung up in the middle of its request")
@@ -82,7 +82,7 @@ class StowApplication:
 
     async def _answer(self, request: Request) -> Response:
         name, address = await run_in_threadpool(self._admitted, request)  # may wait for the ledger
-        found = STUDIES.fullmatch(request.url.path)
+        found = STUDIES_PATH.fullmatch(request.url.path)
         if found is None:
             raise RequestRejected(
                 HTTPStatus.NOT_FOUND, "send instances to /studies or /studies/STUDY_UID"
@@ -91,17 +91,17 @@ class StowApplication:
             raise RequestRejected(
                 HTTPStatus.METHOD_NOT_ALLOWED, "only stored here: use POST", Allow="POST"
             )
-        boundary, wanted = _boundary(request), _wanted(request)
+        boundary, wanted = _read_boundary(request), _choose_response_type(request)
         if self._open >= self._at_once:
             why = f"{self._at_once} requests at once (receiver.stow.requests): send again later"
             self._intake.report_rejected(why, Source(name, address), Busy.LIMIT)
-            raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=AGAIN_S)
+            raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=RETRY_AFTER_S)
         self._open += 1
         try:
             answer = await self._stored(request, boundary, name, address, found["study"])
         finally:
             self._open -= 1
-        return _told(answer, wanted)
+        return _build_response(answer, wanted)
 
     def _admitted(self, request: Request) -> tuple[str, str]:
         """Return the name and the address of the sender."""
@@ -135,7 +135,9 @@ class StowApplication:
                 await run_in_threadpool(storing.take, piece)
             await run_in_threadpool(storing.end)
         except TimeoutError:
-            why = f"fewer than {PIECE} bytes came in {self._receiver.idle_s:g} s: send it again"
+            why = (
+                f"fewer than {CHUNK_BYTES} bytes came in {self._receiver.idle_s:g} s: send it again"
+            )
             await run_in_threadpool(storing.cut, HTTPStatus.REQUEST_TIMEOUT, why)
         finally:
             storing.close()
@@ -148,7 +150,7 @@ class StowApplication:
         while more:
             held = bytearray()
             async with asyncio.timeout(self._receiver.idle_s):
-                while more and len(held) < PIECE:
+                while more and len(held) < CHUNK_BYTES:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnected
@@ -157,7 +159,7 @@ class StowApplication:
             yield bytes(held)
 
 
-def _boundary(request: Request) -> str:
+def _read_boundary(request: Request) -> str:
     """Return the boundary of the multipart message; raise Turned where it is another thing."""
     content = Message()
     content["content-type"] = request.headers.get("content-type", "")
@@ -177,7 +179,7 @@ def _boundary(request: Request) -> str:
     return boundary
 
 
-def _wanted(request: Request) -> str:
+def _choose_response_type(request: Request) -> str:
     """Return the media type that the sender wants its answer in."""
     accepted = []
     for said in ",".join(request.headers.getlist("accept")).split(","):
@@ -189,7 +191,7 @@ def _wanted(request: Request) -> str:
             weight = 0.0
         name, _, _ = said.partition(";")
         accepted.append((name.strip().lower() or "*/*", weight))
-    wanted = media_type(accepted)
+    wanted = choose_media_type(accepted)
     if wanted is None:
         raise RequestRejected(
             HTTPStatus.NOT_ACCEPTABLE, "accept application/dicom+json, or dicom+xml"
@@ -197,22 +199,22 @@ def _wanted(request: Request) -> str:
     return wanted
 
 
-def _told(answer: StowResponse, wanted: str) -> Response:
+def _build_response(answer: StowResponse, wanted: str) -> Response:
     """Return the module, or what was wrong where there is nothing to stand in it."""
     if answer.cut is not None and answer.is_empty:
         status, why = answer.cut
-        return _problem(status, why, {})
+        return _build_problem(status, why, {})
     status = answer.status
     headers = {}
     if advice := answer.cut[1] if answer.cut else ADVICE.get(status):
         headers["Warning"] = f'299 cmr-triage "{advice}"'
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = AGAIN_S
+        headers["Retry-After"] = RETRY_AFTER_S
     body = answer.as_json() if wanted == JSON else answer.as_xml()
     return Response(body, status, headers, wanted)
 
 
-def _problem(status: HTTPStatus, why: str, headers: dict[str, str]) -> Response:
+def _build_problem(status: HTTPStatus, why: str, headers: dict[str, str]) -> Response:
     """Return problem details, RFC 9457."""
     told = {"title": status.phrase, "status": int(status), "detail": why}
     return JSONResponse(told, status, headers, "application/problem+json")
@@ -222,7 +224,7 @@ async def _drain(request: Request) -> None:
     """Read on for a moment: a connection that is closed while its sender sends loses the answer."""
     if "expect" in request.headers:  # it has not begun: to read on would be to say 100 Continue
         return
-    left = DRAINED
+    left = DRAIN_BYTES
     try:
         async with asyncio.timeout(DRAIN_S):
             while left > 0:

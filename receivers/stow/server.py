@@ -39,8 +39,8 @@ class StowConnection(H11Protocol):
         if len(self.connections) > CONNECTIONS_MAX:
             transport.abort()
             return
-        certificates = tls.certificates_of(transport.get_extra_info("ssl_object"))
-        self.app = _knowing(self.app, certificates)
+        certificates = tls.read_certificate_names(transport.get_extra_info("ssl_object"))
+        self.app = _with_certificates(self.app, certificates)
         self._answered: object = self  # what had been answered at the last look; at first nothing
         self._look()
 
@@ -57,7 +57,7 @@ class StowConnection(H11Protocol):
         self.loop.call_later(self.ask_s, self._look)
 
 
-def _knowing(app: ASGIApp, certificates: frozenset[str]) -> ASGIApp:
+def _with_certificates(app: ASGIApp, certificates: frozenset[str]) -> ASGIApp:
     """Return the application, told what the client certificate of a connection is called."""
 
     async def knowing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,7 +113,7 @@ def serve(
         timeout_graceful_shutdown=END_S,
         ws="none",
     )
-    listener = _listening(host, port)
+    listener = _open_listening_socket(host, port)
     server = StowServer(config)
     thread = threading.Thread(target=partial(server.run, [listener]), name="stow", daemon=True)
     thread.start()
@@ -125,7 +125,7 @@ def serve(
     return RunningStowServer(server, thread)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _open_listening_socket(host: str, port: int) -> socket.socket:
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

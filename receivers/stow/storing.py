@@ -20,7 +20,7 @@ from triage.dicom.multipart_related import (
     PartStarted,
 )
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.store_response import store_status
+from triage.dimse.store_response import attempt_store
 from triage.domain.errors import DamagedInstance, OutOfResources
 from triage.domain.instance import Receipt, Source
 from triage.domain.uid import is_uid
@@ -29,12 +29,12 @@ from triage.ports.spool import StagedFile
 
 log = structlog.get_logger(__name__)
 
-HEAD = 4096  #: bytes that are held of a part; file meta information is some hundred
+HEAD_BYTES = 4096  #: bytes that are held of a part; file meta information is some hundred
 PREAMBLE = 132  #: bytes before file meta information, with the prefix
 META_GROUP = 0x0002
 #: Media Storage SOP Class UID and SOP Instance UID.
-UIDS = ((META_GROUP, 0x0002), (META_GROUP, 0x0003))
-ELEMENT, LONG_ELEMENT = Struct("<HH2sH"), Struct("<HH2s2xL")  #: PS3.5 7.1.2
+IDENTITY_TAGS = ((META_GROUP, 0x0002), (META_GROUP, 0x0003))
+SHORT_ELEMENT, LONG_ELEMENT = Struct("<HH2sH"), Struct("<HH2s2xL")  #: PS3.5 7.1.2
 PARTS_MAX = 20_000  #: of a request: each stands in its answer
 DICOM = "application/dicom"
 
@@ -118,8 +118,8 @@ class StowStore:
         """Have a whole part accepted, and note for the answer what became of it."""
         receipts: list[Receipt] = []
         try:
-            reason = self._refusal(part) or _reason(
-                store_status(lambda: receipts.append(part.keep(self._source, self._study_uid)))
+            reason = self._refusal(part) or _failure_reason_of(
+                attempt_store(lambda: receipts.append(part.keep(self._source, self._study_uid)))
             )
         except Exception as error:  # a defect must not end the request
             log.exception("instance not taken", exc_info=error)
@@ -159,7 +159,7 @@ class _StowPart:
     def __init__(self, intake: Intake, most_bytes: int, content_type: str | None) -> None:
         self._intake = intake
         self._most_bytes = most_bytes
-        self.is_dicom = content_type is None or media_type_of(content_type) == DICOM
+        self.is_dicom = content_type is None or parse_media_type(content_type) == DICOM
         self.size = 0
         self._head = bytearray()
         self._aside: StagedFile | None = None
@@ -173,7 +173,7 @@ class _StowPart:
     def append(self, content: bytes) -> None:
         """Write some bytes, unless they will not be kept."""
         self.size += len(content)
-        self._head += content[: HEAD - len(self._head)]
+        self._head += content[: HEAD_BYTES - len(self._head)]
         if self.is_too_large or not self.is_dicom:
             self.discard()
         elif self._error is None:
@@ -202,37 +202,39 @@ class _StowPart:
     @property
     def reference(self) -> StowReference | None:
         """Return which instance it is by its file meta information (PS3.10 7.1), if it says so."""
-        found = _meta(self._head)
-        uids = [found.get(tag, b"").rstrip(b"\0").decode("ascii", "replace") for tag in UIDS]
+        found = _read_file_meta(self._head)
+        uids = [
+            found.get(tag, b"").rstrip(b"\0").decode("ascii", "replace") for tag in IDENTITY_TAGS
+        ]
         if not all(map(is_uid, uids)):
             return None
         return StowReference(*uids)
 
 
-def _meta(head: bytes | bytearray) -> dict[tuple[int, int], bytes]:
+def _read_file_meta(head: bytes | bytearray) -> dict[tuple[int, int], bytes]:
     """Return the UIDs of file meta information: explicit VR, little endian (PS3.10 7.1)."""
     found: dict[tuple[int, int], bytes] = {}
     at = PREAMBLE
     while at + LONG_ELEMENT.size <= len(head):
-        group, element, vr, length = ELEMENT.unpack_from(head, at)
+        group, element, vr, length = SHORT_ELEMENT.unpack_from(head, at)
         if group != META_GROUP:
             break
-        at += ELEMENT.size
+        at += SHORT_ELEMENT.size
         if vr in {b"OB", b"UN"}:  # of all that may stand there, these alone have long lengths
-            *_, length = LONG_ELEMENT.unpack_from(head, at - ELEMENT.size)
-            at += LONG_ELEMENT.size - ELEMENT.size
+            *_, length = LONG_ELEMENT.unpack_from(head, at - SHORT_ELEMENT.size)
+            at += LONG_ELEMENT.size - SHORT_ELEMENT.size
         if vr == b"UI":
             found[group, element] = bytes(head[at : at + length])
         at += length
     return found
 
 
-def media_type_of(content_type: str) -> str:
+def parse_media_type(content_type: str) -> str:
     """Return the media type of a Content-Type, without its parameters, in small letters."""
     message = Message()
     message["content-type"] = content_type
     return message.get_content_type()
 
 
-def _reason(status: int) -> StowFailureReason | None:
+def _failure_reason_of(status: int) -> StowFailureReason | None:
     return None if status == StoreStatus.SUCCESS else StowFailureReason(status)

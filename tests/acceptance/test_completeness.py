@@ -19,7 +19,8 @@ from tests.acceptance.site import CALLED, CALLING, serving, storescu
 from tests.builders.hearts import instances
 from tests.builders.images import part10
 from tests.integration.servers import HOST, Orthanc, orthanc, wait_until
-from triage.dimse.store_scu import StorePeer, send
+from triage.dimse.association import RemoteEntity
+from triage.dimse.store_scu import send_files
 from triage.domain.study import State
 from triage.phantom.habits import Vendor
 
@@ -54,7 +55,7 @@ def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
         asked = {"ae_title": pacs.ae_title, "host": HOST, "port": pacs.dicom_port}
         running = site(tmp_path, pacs, QUIET_S, settle_s=1, evidence=["count"], ask=asked)
         some = files[:5]
-        send(some, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
+        send_files(some, RemoteEntity(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
         with serving(running):
             began = time.monotonic()
             assert storescu(running, some).wait(60) == 0

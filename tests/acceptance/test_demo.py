@@ -67,7 +67,7 @@ def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
         check=False,
     )
     assert shown.returncode == 2
-    assert "holds no DICOM files" in shown.stderr
+    assert "contains no DICOM files" in shown.stderr
     assert "Traceback" not in shown.stderr
 
 

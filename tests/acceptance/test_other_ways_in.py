@@ -8,7 +8,7 @@ import yaml
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
 
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from tests.acceptance.site import configure, serving
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from triage.cli.demo_site import find_free_port
@@ -27,7 +27,7 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     running = configure(tmp_path / "site", pacs)
     content = yaml.safe_load(running.config.read_text())
     port = find_free_port()
-    stow = {"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}}
+    stow = {"port": port, "senders": {"MR1": {"token": hash_token(TOKEN)}}}
     folder = {"path": "incoming", "settle_s": 1, "every_s": 0.5, "after": "move"}
     content["receiver"] |= {"stow": stow, "folder": folder}
     running.config.write_text(yaml.safe_dump(content))

@@ -24,7 +24,7 @@ from dicomweb_client.api import DICOMwebClient
 from pydicom import Dataset
 from requests import HTTPError as Refused
 
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from tests.acceptance.site import CALLED, LiveSite, configure, serving, storescu
 from tests.acceptance.traces import PRIVATE, TraceWatch, named_in, watching
 from tests.builders.images import image, part10, uid
@@ -112,7 +112,7 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
     down = {"name": "down", "ae_title": "DOWN", "host": HOST, "port": find_free_port()}
     content["destinations"].append(down)
     content["receiver"] |= {
-        "stow": {"port": ports["stow"], "senders": {"MR1": {"token": kept(TOKEN)}}},
+        "stow": {"port": ports["stow"], "senders": {"MR1": {"token": hash_token(TOKEN)}}},
         "folder": {"path": "incoming", "settle_s": 1, "every_s": 0.5, "after": "move"},
     }
     site.config.write_text(yaml.safe_dump(content))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from receivers.listener import SILENT_MAX
+from receivers.listener import SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import Cost, ask, cost, gate, silent, written
 from tests.integration.scp import dcmtk
@@ -53,7 +53,7 @@ def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
         held = []
         for number in range(CONNECTIONS):
             held.append(silent(ours.port))
-            if len(held) > SILENT_MAX:  # of which the receiver has closed the oldest
+            if len(held) > SILENT_CONNECTIONS_MAX:  # of which the receiver has closed the oldest
                 held.pop(0).close()
             if number % 500 == 0:
                 most = max(most, cost().threads)

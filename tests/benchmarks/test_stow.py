@@ -19,7 +19,7 @@ from statistics import median
 import pytest
 
 import receivers.stow
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from tests.benchmarks import test_receive as c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import HOST, listens, orthanc, wait_until
@@ -61,7 +61,9 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def serve(state: Path, port: int, ended: Event) -> None:
     """Receive in this process, as `triage receive` does, until `ended`."""
     ledger = SqlLedger.in_folder(state, SystemClock())
-    stow = StowSettings.model_validate({"port": port, "senders": {"MR1": {"token": kept(TOKEN)}}})
+    stow = StowSettings.model_validate(
+        {"port": port, "senders": {"MR1": {"token": hash_token(TOKEN)}}}
+    )
     serving = receivers.stow.start(
         Intake(FileSpool(state), ledger), ReceiverSettings(stow=stow), stow
     )

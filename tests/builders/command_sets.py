@@ -7,12 +7,12 @@ from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from receivers.command_set import Request
+from receivers.command_set import StoreRequest
 
-REQUEST = Request(7, MRImageStorage, "1.2.3")
+REQUEST = StoreRequest(7, MRImageStorage, "1.2.3")
 
 
-def command(request: Request, *, mover: bool = False) -> bytes:
+def command(request: StoreRequest, *, mover: bool = False) -> bytes:
     """Return the command set as pynetdicom writes it."""
     primitive = C_STORE()
     primitive.MessageID = request.message_id

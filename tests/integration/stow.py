@@ -8,7 +8,7 @@ from dicomweb_client.api import DICOMwebClient
 
 import receivers.stow
 from receivers.stow import server
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST
 from triage.cli.demo_site import find_free_port
@@ -47,7 +47,7 @@ class ListeningStow:
 
 def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
     ledger = SqlLedger.in_folder(state, FakeClock())
-    senders = {"MR1": StowSender(token=kept(TOKEN))}
+    senders = {"MR1": StowSender(token=hash_token(TOKEN))}
     settings = StowSettings.model_validate({"port": find_free_port(), "senders": senders, **stow})
     intake = Intake(FileSpool(state), ledger)
     serving = receivers.stow.start(intake, ReceiverSettings(stow=settings, **receiver), settings)

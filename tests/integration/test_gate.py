@@ -45,13 +45,13 @@ from pydicom.uid import (
 )
 
 from receivers.admission import Admission
-from receivers.listener import SILENT_MAX, SPARE
+from receivers.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import answer, ask, cost, gate, is_closed, silent, written
 from tests.integration.scp import dcmtk
 from tests.integration.servers import wait_until
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.storage_classes import CLASSES
+from triage.dimse.storage_classes import PRIVATE_CLASSES
 
 #: What a cardiac study is, and what it brings along.
 BROUGHT_ALONG = [
@@ -73,7 +73,7 @@ BROUGHT_ALONG = [
     Comprehensive3DSRStorage,
     KeyObjectSelectionDocumentStorage,
     EncapsulatedPDFStorage,
-    *CLASSES.values(),
+    *PRIVATE_CLASSES.values(),
 ]
 #: What pydicom's decoders decode, and the uncompressed ones.
 DECODED = [
@@ -109,7 +109,7 @@ def test_11_each_class_is_accepted_in_each_syntax_that_decodes(
 
 
 def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
-    private = image(SOPClassUID=CLASSES["SiemensCSANonImageStorage"])
+    private = image(SOPClassUID=PRIVATE_CLASSES["SiemensCSANonImageStorage"])
     private.file_meta.MediaStorageSOPClassUID = private.SOPClassUID
     with gate(tmp_path) as ours:
         association = ask(ours.port, (private.SOPClassUID, ExplicitVRLittleEndian))
@@ -139,14 +139,14 @@ def test_13_connections_that_close_unheard_leave_nothing_behind(tmp_path: Path) 
 def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_path: Path) -> None:
     with gate(tmp_path, artim_s=3) as ours:
         before = cost()
-        held = [silent(ours.port) for _ in range(SILENT_MAX + 100)]
+        held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX + 100)]
         began = time.monotonic()
         assert dcmtk("echoscu", ours.port).returncode == 0
         assert time.monotonic() - began < 2
         assert is_closed(held[0], 2)  # the oldest has made room
         now = cost()
         assert now.threads <= before.threads + 2  # those of the echo may not be over yet
-        assert now.descriptors <= before.descriptors + len(held) + SILENT_MAX + 2
+        assert now.descriptors <= before.descriptors + len(held) + SILENT_CONNECTIONS_MAX + 2
         assert all(is_closed(each, 5) for each in held)  # ARTIM
         for each in held:
             each.close()
@@ -156,7 +156,7 @@ def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_p
 
 def test_13_a_silent_connection_may_end_just_as_it_makes_room(tmp_path: Path) -> None:
     with gate(tmp_path) as ours:
-        held = [silent(ours.port) for _ in range(SILENT_MAX)]
+        held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX)]
         for _ in range(1000):
             held.append(silent(ours.port))
             held.pop(0).close()
@@ -179,16 +179,16 @@ def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said
 def test_no_more_connections_are_heard_than_can_be_told_why(tmp_path: Path) -> None:
     with gate(tmp_path, associations=1, artim_s=2) as ours:
         before = cost()
-        held = [silent(ours.port) for _ in range(SPARE + 20)]
+        held = [silent(ours.port) for _ in range(EXTRA_CONNECTIONS + 20)]
         for each in held:
             each.sendall(b"\x01")
         time.sleep(0.5)
-        assert cost().threads <= before.threads + 3 * (SPARE + 2)
+        assert cost().threads <= before.threads + 3 * (EXTRA_CONNECTIONS + 2)
         assert all(is_closed(each, 6) for each in held)
         for each in held:
             each.close()
         (incident,) = ours.turned_away(1)
-        assert incident[0] == f"more than {SPARE + 1} connections at once"
+        assert incident[0] == f"more than {EXTRA_CONNECTIONS + 1} connections at once"
         assert dcmtk("echoscu", ours.port).returncode == 0
 
 

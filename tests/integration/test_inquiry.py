@@ -17,8 +17,9 @@ from tests.fakes import FakeTrail
 from tests.integration.servers import HOST, Orthanc, orthanc
 from triage.cli.demo_site import find_free_port
 from triage.config import InstanceCountSettings
+from triage.dimse.association import RemoteEntity
 from triage.dimse.instance_count import InstanceCountQuery
-from triage.dimse.store_scu import StorePeer, send
+from triage.dimse.store_scu import send_files
 from triage.domain.completeness import ArchiveCount
 from triage.domain.errors import DeliveryFailed
 from triage.domain.study import State, StudyRevision
@@ -43,7 +44,7 @@ def test_1_orthanc_says_how_many_instances_of_a_study_it_has(pacs: Orthanc, tmp_
     for each in [*cine("study", "a", Place()), image("study", "b"), image("other")]:
         files.append(tmp_path / f"{each.SOPInstanceUID}.dcm")
         files[-1].write_bytes(part10(each))
-    send(files, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    send_files(files, RemoteEntity(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
     assert inquiry(pacs.dicom_port)(STUDY) == ArchiveCount(13, "ORTHANC")
 
 

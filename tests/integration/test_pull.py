@@ -23,7 +23,8 @@ from tests.peers import peer
 from triage.__main__ import main
 from triage.cli.demo_site import find_free_port
 from triage.config import load
-from triage.dimse.store_scu import StorePeer, send
+from triage.dimse.association import RemoteEntity
+from triage.dimse.store_scu import send_files
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import NotFound
 from triage.domain.study import Event, State
@@ -63,7 +64,7 @@ def store(pacs: Orthanc, images: list[Dataset], folder: Path) -> None:
     for each in images:
         files.append(folder / f"{each.SOPInstanceUID}.dcm")
         files[-1].write_bytes(part10(each))
-    sent = send(files, StorePeer(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
+    sent = send_files(files, RemoteEntity(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
     assert all(each.stored for each in sent)
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from requests import HTTPError, Session
 
 from receivers.stow import app, server
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from receivers.stow.answer import JSON, XML
 from tests.builders.images import image, part10, uid
 from tests.integration.certificates import Authority
@@ -395,7 +395,7 @@ def test_a_stranger_is_told_how_to_show_who_it_is_and_the_administrator_sees_it(
 
 
 def test_who_sends_from_elsewhere_is_forbidden(tmp_path: Path) -> None:
-    sender = StowSender(token=kept(TOKEN), addresses=("10.0.0.0/8",))
+    sender = StowSender(token=hash_token(TOKEN), addresses=("10.0.0.0/8",))
     running = listening(tmp_path, {"senders": {"MR1": sender}})
     told = curl(running, body(part10(image())))
     assert told.status == 403
@@ -607,4 +607,4 @@ def test_no_patient_and_no_token_stands_in_the_log(receiver: ListeningStow) -> N
 
 
 def test_the_idle_time_is_for_pieces_of_this_size() -> None:
-    assert app.PIECE == 1 << 18
+    assert app.CHUNK_BYTES == 1 << 18

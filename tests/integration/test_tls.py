@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from receivers.listener import SPARE
+from receivers.listener import EXTRA_CONNECTIONS
 from tests.builders.images import image
 from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
@@ -175,7 +175,7 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
 ) -> None:
     with secured(tmp_path, world, artim_s=4) as ours:
         before = cost()
-        hanging = [silent(ours.tls_port) for _ in range(SPARE - 1)]
+        hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS - 1)]
         for each in hanging:
             each.sendall(said)
         time.sleep(0.5)
@@ -186,7 +186,9 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
         assert all(is_closed(each, 8) for each in hanging)
         for each in hanging:
             each.close()
-        assert reasons(ours, SPARE - 1) == ["TLS: the handshake was not finished in time"]
+        assert reasons(ours, EXTRA_CONNECTIONS - 1) == [
+            "TLS: the handshake was not finished in time"
+        ]
         wait_until(lambda: cost().threads <= before.threads, 5, "the end of their threads")
         assert cost().descriptors < before.descriptors + len(hanging)
 
@@ -194,12 +196,12 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
 def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world, artim_s=2) as ours:
         before = cost()
-        hanging = [silent(ours.tls_port) for _ in range(SPARE + 10)]
+        hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS + 10)]
         for each in hanging:
             each.sendall(b"\x16")
         time.sleep(0.5)
-        assert cost().threads <= before.threads + SPARE
-        assert f"more than {SPARE} TLS handshakes at once" in reasons(ours, 10)
+        assert cost().threads <= before.threads + EXTRA_CONNECTIONS
+        assert f"more than {EXTRA_CONNECTIONS} TLS handshakes at once" in reasons(ours, 10)
         for each in hanging:
             each.close()
 

@@ -31,7 +31,7 @@ from pydicom.uid import (
 
 from triage.dicom.header import is_image_class
 from triage.dimse.pynetdicom_internals import STORAGE_CLASSES
-from triage.dimse.storage_classes import CLASSES
+from triage.dimse.storage_classes import PRIVATE_CLASSES
 from triage.domain.uid import is_uid
 
 CONTEXTS_MAX = 128
@@ -105,4 +105,4 @@ def proposed(sop_classes: Sequence[str]) -> list[Context]:
 
 def usual() -> list[str]:
     """Return the UIDs of USUAL, and of the private classes that scanners add."""
-    return [*(STORAGE_CLASSES[keyword] for keyword in USUAL), *CLASSES.values()]
+    return [*(STORAGE_CLASSES[keyword] for keyword in USUAL), *PRIVATE_CLASSES.values()]

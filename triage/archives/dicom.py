@@ -29,7 +29,7 @@ from triage.dimse.association import (
     RemoteEntity,
     open_association,
 )
-from triage.dimse.store_response import store_status
+from triage.dimse.store_response import attempt_store
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
 from triage.ports.archive import StudyDownload
@@ -129,7 +129,7 @@ def kept_on(event: evt.Event, desk: StudyDownload) -> int:
     """Answer a C-STORE request when its instance lies on the desk, or was refused there."""
     request: Any = event.request
     uid = str(request.AffectedSOPInstanceUID)
-    return store_status(lambda: desk.keep([event.encoded_dataset()], uid))
+    return attempt_store(lambda: desk.keep([event.encoded_dataset()], uid))
 
 
 def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrieveResponse:

@@ -20,7 +20,7 @@ from triage.archives.dicom import PDU_BYTES, GetArchive, kept_on, of_study, told
 from triage.config import DicomArchive, MoveTo
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.storage_classes import storage_classes
+from triage.dimse.storage_classes import list_storage_classes
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
 from triage.domain.archive import ArchivedStudy, RetrieveResponse
 from triage.domain.errors import ConfigurationError
@@ -52,7 +52,7 @@ class MoveArchive(GetArchive):
         """Receive instances of a study until the block ends, and end the associations then."""
         ours = self._move_to
         ae = AE(ae_title=ours.ae_title)
-        for sop_class in [*storage_classes(), Verification]:
+        for sop_class in [*list_storage_classes(), Verification]:
             ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
         ae.require_called_aet = True
         ae.require_calling_aet = self._senders

@@ -11,7 +11,7 @@ from triage.cli import demo_site as demo
 from triage.cli import terminal
 from triage.cli.studies import sent
 from triage.config import load
-from triage.dimse.store_scu import dicom_files
+from triage.dimse.store_scu import find_dicom_files
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
 from triage.pipeline.assess import read_summary
@@ -47,7 +47,7 @@ def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None)
     folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
     try:
         sent = demo.REAL_STUDY if real else study or _drawn(folder / "heart", seed)
-        files, truth = dicom_files(sent), demo.read_truth(sent)
+        files, truth = find_dicom_files(sent), demo.read_truth(sent)
         _show(files, truth, folder, received)
     finally:
         shutil.rmtree(folder)

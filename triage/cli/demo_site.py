@@ -22,8 +22,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.config import child_environment
-from triage.dimse.association import CONNECTION_SETUP
-from triage.dimse.store_scu import StorePeer
+from triage.dimse.association import CONNECTION_SETUP, RemoteEntity
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
 from triage.phantom.dicom import TRUTH
@@ -56,9 +55,9 @@ class Demo:
     port: int
 
     @property
-    def worker(self) -> StorePeer:
+    def worker(self) -> RemoteEntity:
         """Where to send the study."""
-        return StorePeer(HOST, self.port, called_ae=WORKER, calling_ae=TEST_PACS)
+        return RemoteEntity(HOST, self.port, ae_title=WORKER, calling_ae=TEST_PACS)
 
 
 @contextmanager

@@ -62,9 +62,9 @@ def _started(config: Path | None, parent: int | None) -> Settings:
 def check_receiver(settings: Settings) -> None:
     """Raise ConfigurationError where a certificate, of a port or for the audit, cannot be used."""
     if settings.receiver.tls is not None:
-        tls.context(settings.receiver.tls)
+        tls.create_context(settings.receiver.tls)
     if settings.receiver.stow is not None:
-        stow.context_of(settings.receiver.stow)
+        stow.create_tls_context(settings.receiver.stow)
     if settings.audit is not None:
         open_audit_transport(settings.audit)
 

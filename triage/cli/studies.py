@@ -10,8 +10,9 @@ from triage.audit import open_audit_spool
 from triage.cases.case_access import KINDS as LOOKS_AT_CASES
 from triage.cli import terminal
 from triage.config import Settings, load
-from triage.dimse.store_scu import StorePeer, dicom_files
-from triage.dimse.store_scu import send as send_files
+from triage.dimse.association import RemoteEntity
+from triage.dimse.store_scu import find_dicom_files
+from triage.dimse.store_scu import send_files as send_files
 from triage.domain.errors import DeliveryFailed, NotFound
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
@@ -43,11 +44,11 @@ def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
     """
     receiver = load(config).receiver
     ours = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
-    peer = StorePeer(host, port or receiver.port, called or receiver.ae_title, ours)
-    sent(dicom_files(folder), peer)
+    peer = RemoteEntity(host, port or receiver.port, called or receiver.ae_title, ours)
+    sent(find_dicom_files(folder), peer)
 
 
-def sent(files: list[Path], peer: StorePeer) -> None:
+def sent(files: list[Path], peer: RemoteEntity) -> None:
     """Send files with a bar; say what was not stored, and raise DeliveryFailed then."""
     with terminal.progress("sending", len(files)) as bar:
         sent = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
@@ -56,7 +57,7 @@ def sent(files: list[Path], peer: StorePeer) -> None:
         terminal.warn(f"not stored: {each.path}: {each.answer}")
     if failed:
         raise DeliveryFailed(f"{len(failed)} of {len(files)} instances were not stored")
-    terminal.write(f"{len(files)} instances stored at {peer.called_ae}")
+    terminal.write(f"{len(files)} instances stored at {peer.ae_title}")
 
 
 @click.command()

@@ -6,7 +6,7 @@ import secrets
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from receivers.stow.access import kept
+from receivers.stow.access import hash_token
 from triage.config import AeTitle
 
 BYTES = 32  #: of chance in a token
@@ -29,4 +29,4 @@ def token(name: str) -> None:
         raise click.UsageError(f"NAME: {error.errors()[0]['msg']}") from None
     made = secrets.token_urlsafe(BYTES)
     click.echo(f"for the sender:   Authorization: Bearer {made}")
-    click.echo(f"for the settings: {json.dumps(name)}: {{token: {kept(made)}}}")
+    click.echo(f"for the settings: {json.dumps(name)}: {{token: {hash_token(made)}}}")

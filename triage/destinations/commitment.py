@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from triage.config import DicomDestination
 from triage.destinations.dicom import DicomStore
-from triage.dimse.commitment_reports import answered
+from triage.dimse.commitment_reports import answer_event_report
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import CommitmentReport
 from triage.domain.delivery import Acknowledgement, Product
@@ -55,7 +55,7 @@ class CommittingStore(DicomStore):
 
         def hear(event: evt.Event) -> tuple[int, None]:
             try:
-                return answered(event, lambda report: take(report, source))
+                return answer_event_report(event, lambda report: take(report, source))
             finally:
                 heard.set()
 

@@ -1,1 +1,1 @@
-"""DICOM networking (PS3.7, PS3.8) that all peers share."""
+"""DICOM networking (PS3.7, PS3.8) for receivers, archives and destinations alike."""

@@ -1,6 +1,6 @@
 """Open associations as SCU, and the socket options and ciphers that all associations use.
 
-`open_association` is the only place that calls `AE.associate`. It raises one of these, whose
+`open_association` is the only place that calls `AE.associate`. It raises one of these, and the
 message names the peer and what to check:
 
     AssociationFailed
@@ -31,6 +31,7 @@ TLS12_CIPHER_SUITES = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
 )
+CONTEXTS_MAX = 128  #: presentation context IDs are odd numbers from 1 to 255 (PS3.8 9.3.2.2)
 REJECTED_PERMANENT = 1  #: result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 PDU_BYTES = 16_382  #: maximum length that pynetdicom announces by default (PS3.8 D.1)
 
@@ -46,7 +47,7 @@ class RemoteEntity:
     port: int
     ae_title: str
     calling_ae: str
-    timeout_s: float  #: for the connection, the negotiation and each response
+    timeout_s: float = 30.0  #: for the connection, the negotiation and each response
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"

@@ -1,7 +1,7 @@
-"""N-EVENT-REPORT of the Storage Commitment Push Model, as SCU (PS3.4 J.3.3).
+"""Answer an N-EVENT-REPORT of the Storage Commitment Push Model, as SCU (PS3.4 J.3.3).
 
-Rule: it is answered with Success when what it says stands in the ledger, so never before. It may
-come on the association that asked, or on one that the archive has opened.
+The report may come on the association of the request or on one that the archive opens. It is
+answered with Success after the ledger has recorded it.
 """
 
 from collections.abc import Callable
@@ -18,42 +18,43 @@ from triage.domain.errors import LedgerUnavailable
 
 log = structlog.get_logger(__name__)
 
-ALL_KEPT, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
+ALL_COMMITTED, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
 
 
-def answered(event: evt.Event, take: Callable[[CommitmentReport], bool]) -> tuple[int, None]:
-    """Return what a report is answered with; `take` tells whether it was asked for."""
+def answer_event_report(
+    event: evt.Event, record: Callable[[CommitmentReport], bool]
+) -> tuple[int, None]:
+    """Return the status of the response; `record` returns False for an unknown transaction."""
     request: Any = event.request
     if request.AffectedSOPInstanceUID != StorageCommitmentPushModelInstance:
         return EventReportStatus.NO_SUCH_INSTANCE, None
-    if request.EventTypeID not in {ALL_KEPT, SOME_FAILED}:
+    if request.EventTypeID not in {ALL_COMMITTED, SOME_FAILED}:
         return EventReportStatus.NO_SUCH_EVENT, None
     try:
-        report = _report(event.event_information)
-    except (AttributeError, ValueError, TypeError):  # an element is missing, or no data set came
+        report = _read_report(event.event_information)
+    except (AttributeError, ValueError, TypeError):  # an element or the whole data set is missing
         return EventReportStatus.INVALID_ARGUMENT, None
     try:
-        return (
-            EventReportStatus.SUCCESS if take(report) else EventReportStatus.INVALID_ARGUMENT
-        ), None
+        is_known = record(report)
     except LedgerUnavailable as error:
-        log.error("report not taken", error=str(error))  # noqa: TRY400 - no trace needed
+        log.error("commitment report not recorded", error=str(error))  # noqa: TRY400 - no trace needed
         return EventReportStatus.RESOURCE_LIMITATION, None
+    return EventReportStatus.SUCCESS if is_known else EventReportStatus.INVALID_ARGUMENT, None
 
 
-def _report(told: Dataset) -> CommitmentReport:
-    """Return what an Event Information says (PS3.4 table J.3-2)."""
-    if not told.TransactionUID:
+def _read_report(information: Dataset) -> CommitmentReport:
+    """Return the report in an Event Information (PS3.4 table J.3-2)."""
+    if not information.TransactionUID:
         raise ValueError("no Transaction UID")
     return CommitmentReport(
-        str(told.TransactionUID),
-        tuple(_reference(item) for item in told.get("ReferencedSOPSequence") or ()),
+        str(information.TransactionUID),
+        tuple(_read_reference(item) for item in information.get("ReferencedSOPSequence") or ()),
         tuple(
-            (_reference(item), int(item.FailureReason))
-            for item in told.get("FailedSOPSequence") or ()
+            (_read_reference(item), int(item.FailureReason))
+            for item in information.get("FailedSOPSequence") or ()
         ),
     )
 
 
-def _reference(item: Dataset) -> Reference:
+def _read_reference(item: Dataset) -> Reference:
     return Reference(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))

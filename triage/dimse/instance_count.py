@@ -1,7 +1,7 @@
-"""Ask a PACS how many instances of a study it has (Query/Retrieve SCU, C-FIND, PS3.4 annex C).
+"""Query a PACS for the number of instances of a study (Query/Retrieve SCU, C-FIND, PS3.4 annex C).
 
-Rule: an answer is a number that the PACS itself gave; anything else is an error with its words.
-Of a PACS that does not count by study the series are added up.
+The result is a number that the PACS returned; anything else is a DeliveryFailed with its answer. If
+the PACS does not count at study level, the numbers of the series are added.
 """
 
 from collections.abc import Iterator
@@ -28,11 +28,12 @@ from triage.ports.audit import AuditTrail
 
 PENDING = {0xFF00, 0xFF01}  #: PS3.4 C.4.1.1.4: a match; others follow
 SUCCESS = 0x0000
-OF_STUDY = "NumberOfStudyRelatedInstances"
+STUDY_COUNT = "NumberOfStudyRelatedInstances"  #: (0020,1208)
+SERIES_COUNT = "NumberOfSeriesRelatedInstances"  #: (0020,1209)
 
 
 class InstanceCountQuery:
-    """A PACS that is asked about studies."""
+    """Counts the instances that a PACS has of a study."""
 
     def __init__(
         self, calling_ae: str, settings: InstanceCountSettings, audit: AuditTrail | None = None
@@ -47,35 +48,35 @@ class InstanceCountQuery:
         model = StudyRootQueryRetrieveInformationModelFind
         try:
             with open_association(self._peer, [(model, [])]) as association:
-                self._tell_of(study)
-                instances = _of_study(association, study.study_uid)
+                self._audit_query(study)
+                instances = _count_instances(association, study.study_uid)
         except AssociationFailed as error:
             raise DeliveryFailed(str(error)) from None
         return ArchiveCount(instances, self._peer.ae_title)
 
-    def _tell_of(self, study: StudyRevision) -> None:
-        """Tell the audit trail what is asked; its series may be asked for after it."""
+    def _audit_query(self, study: StudyRevision) -> None:
+        """Record the study query; a query for its series may follow without an event of its own."""
         title = self._peer.ae_title
         peer = AuditPeer(title, self._peer.host, ae_title=title)
-        asked = encode_identifier(_asked("STUDY", study.study_uid, OF_STUDY))
+        query = encode_identifier(_build_identifier("STUDY", study.study_uid, STUDY_COUNT))
         self._audit.record(
-            queried(peer, asked, StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)
+            queried(peer, query, StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)
         )
 
 
-def _of_study(association: Association, study_uid: str) -> int:
-    """Return NumberOfStudyRelatedInstances (0020,1208), else those of its series (0020,1209)."""
-    (counted, *_) = [*_found(association, "STUDY", study_uid, OF_STUDY), 0]
-    if counted:
-        return counted
-    return sum(_found(association, "SERIES", study_uid, "NumberOfSeriesRelatedInstances"))
+def _count_instances(association: Association, study_uid: str) -> int:
+    """Return the count of the study, else the sum of the counts of its series."""
+    (instances, *_) = [*_find_counts(association, "STUDY", study_uid, STUDY_COUNT), 0]
+    return instances or sum(_find_counts(association, "SERIES", study_uid, SERIES_COUNT))
 
 
-def _found(association: Association, level: str, study_uid: str, keyword: str) -> Iterator[int]:
-    """Yield the number under `keyword` of each match; 0 where the PACS does not count."""
-    asked = _asked(level, study_uid, keyword)
-    last = None
-    for status, match in association.send_c_find(asked, StudyRootQueryRetrieveInformationModelFind):
+def _find_counts(
+    association: Association, level: str, study_uid: str, keyword: str
+) -> Iterator[int]:
+    """Yield the number under `keyword` of each match; 0 if the PACS does not count."""
+    identifier = _build_identifier(level, study_uid, keyword)
+    model, last = StudyRootQueryRetrieveInformationModelFind, None
+    for status, match in association.send_c_find(identifier, model):
         last = status.get("Status")
         if last in PENDING and match is not None:
             yield int(match.get(keyword) or 0)
@@ -85,11 +86,11 @@ def _found(association: Association, level: str, study_uid: str, keyword: str) -
         raise DeliveryFailed(f"C-FIND was answered with 0x{last:04X}")
 
 
-def _asked(level: str, study_uid: str, keyword: str) -> Dataset:
-    asked = Dataset()
-    asked.QueryRetrieveLevel = level
-    asked.StudyInstanceUID = study_uid
+def _build_identifier(level: str, study_uid: str, keyword: str) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    identifier.StudyInstanceUID = study_uid
     if level == "SERIES":
-        asked.SeriesInstanceUID = ""
-    setattr(asked, keyword, "")
-    return asked
+        identifier.SeriesInstanceUID = ""
+    setattr(identifier, keyword, "")
+    return identifier

@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import _STORAGE_CLASSES
 from pynetdicom.transport import AssociationServer
 
-#: Versions whose source was compared with this module.
+#: Versions that this module was compared with, by reading their source.
 KNOWN_VERSIONS = frozenset({"3.0.4"})
 #: UIDs of the storage SOP classes that pynetdicom knows, by keyword. `register_uid` adds to it.
 STORAGE_CLASSES: dict[str, str] = _STORAGE_CLASSES
@@ -58,7 +58,7 @@ class ReactorCheckpoint(threading.Event):
 
 
 def install_checkpoint(association: Any) -> None:
-    """Replace the event of an association whose reader thread has not started."""
+    """Replace the event of an association before its reader thread starts."""
     association._reactor_checkpoint = ReactorCheckpoint(association)  # noqa: SLF001 - as above
 
 

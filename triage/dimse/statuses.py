@@ -8,17 +8,17 @@ from enum import IntEnum
 
 
 class StoreStatus(IntEnum):
-    """What we answer to a C-STORE or C-ECHO."""
+    """Statuses of our C-STORE and C-ECHO responses."""
 
     SUCCESS = 0x0000
     OUT_OF_RESOURCES = 0xA700
     DATA_SET_DOES_NOT_MATCH = 0xA900
     CANNOT_UNDERSTAND = 0xC000
-    TOO_LARGE = 0xC001  #: of the range 0xCxxx, whose last digits are ours
+    TOO_LARGE = 0xC001  #: in the range 0xCxxx; its last three digits are ours to define
 
 
 class ActionStatus(IntEnum):
-    """What we answer to an N-ACTION (PS3.7 10.1.4.1.10)."""
+    """Statuses of our N-ACTION responses (PS3.7 10.1.4.1.10)."""
 
     SUCCESS = 0x0000
     NO_SUCH_INSTANCE = 0x0112
@@ -28,7 +28,7 @@ class ActionStatus(IntEnum):
 
 
 class EventReportStatus(IntEnum):
-    """What we answer to an N-EVENT-REPORT (PS3.7 10.1.1.1.8)."""
+    """Statuses of our N-EVENT-REPORT responses (PS3.7 10.1.1.1.8)."""
 
     SUCCESS = 0x0000
     NO_SUCH_INSTANCE = 0x0112
@@ -38,7 +38,7 @@ class EventReportStatus(IntEnum):
 
 
 class ProcedureStepStatus(IntEnum):
-    """What we answer to an N-CREATE or N-SET (PS3.7 10.1.3.1.9, 10.1.5.1.6)."""
+    """Statuses of our N-CREATE and N-SET responses (PS3.7 10.1.3.1.9, 10.1.5.1.6)."""
 
     SUCCESS = 0x0000
     INVALID_VALUE = 0x0106
@@ -49,13 +49,13 @@ class ProcedureStepStatus(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
-#: PS3.4 table B.2-1: the instance was stored, with a remark worth keeping.
+#: PS3.4 table B.2-1: the instance was stored with a warning.
 WARNINGS = {
     0xB000: "Coercion of data elements",
     0xB006: "Elements discarded",
     0xB007: "Data set does not match SOP class",
 }
-#: PS3.4 table B.2-1: failures, by the digits that are fixed.
+#: PS3.4 table B.2-1: failures, by their fixed digits.
 FAILURES = {
     0xA700: "Out of resources",
     0xA900: "Data set does not match SOP class",
@@ -64,14 +64,13 @@ FAILURES = {
 
 
 def is_stored(status: int) -> bool:
-    """Tell whether a C-STORE response says that the peer has the instance."""
+    """Return True if a C-STORE status means that the peer has stored the instance."""
     return status == StoreStatus.SUCCESS or status in WARNINGS
 
 
 def describe_status(status: int) -> str:
-    """Return a C-STORE status as people read it, e.g. "0xA700 Out of resources"."""
+    """Return a C-STORE status and its meaning, e.g. "0xA700 Out of resources"."""
     if status == StoreStatus.SUCCESS:
         return "0x0000 Success"
-    known = WARNINGS.get(status)
-    known = known or FAILURES.get(status & 0xFF00) or FAILURES.get(status & 0xF000)
-    return f"0x{status:04X} {known or 'a status that PS3.4 does not name'}"
+    meaning = WARNINGS.get(status) or FAILURES.get(status & 0xFF00) or FAILURES.get(status & 0xF000)
+    return f"0x{status:04X} {meaning or 'a status that PS3.4 does not define'}"

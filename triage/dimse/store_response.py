@@ -1,4 +1,4 @@
-"""The C-STORE status that the outcome of storing an instance is answered with (PS3.4 B.2.3)."""
+"""The C-STORE status for the outcome of storing an instance (PS3.4 B.2.3)."""
 
 from collections.abc import Callable
 
@@ -16,15 +16,15 @@ from triage.domain.errors import (
 log = structlog.get_logger(__name__)
 
 
-def store_status(accept: Callable[[], object]) -> int:
-    """Call `accept`, which stores one instance, and return the C-STORE status to answer with."""
+def attempt_store(accept: Callable[[], object]) -> int:
+    """Call `accept`, which stores one instance, and return the C-STORE status of the response."""
     try:
         accept()
     except DamagedInstance:
         return StoreStatus.CANNOT_UNDERSTAND
     except MismatchedInstance:
         return StoreStatus.DATA_SET_DOES_NOT_MATCH
-    except BackpressureActive:  # `Backpressure` logs when it begins and when it ends
+    except BackpressureActive:  # `Backpressure` logs its begin and its end
         return StoreStatus.OUT_OF_RESOURCES
     except (OutOfResources, LedgerUnavailable) as error:
         log.error("instance not stored", error=str(error))  # noqa: TRY400 - no trace needed

@@ -1,8 +1,4 @@
-"""Send a folder over C-STORE, as a PACS would: for trying the worker out.
-
-Rule: every file ends as sent or as a failure with the peer's answer; files that are no DICOM are
-named, not sent.
-"""
+"""Send the DICOM files of a folder over C-STORE, as a PACS would, to try the worker out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +10,7 @@ from pydicom.misc import is_dicom
 from pynetdicom.association import Association
 
 from triage.dimse.association import (
+    CONTEXTS_MAX,
     AssociationFailed,
     ProposedContext,
     RemoteEntity,
@@ -22,71 +19,66 @@ from triage.dimse.association import (
 from triage.dimse.statuses import describe_status, is_stored
 from triage.domain.errors import ConfigurationError, DeliveryFailed
 
-CONTEXTS_MAX = 128  #: PS3.8 9.3.2.2: presentation contexts have odd numbers from 1 to 255
-TIMEOUT_S = 30
-
-
-@dataclass(frozen=True)
-class StorePeer:
-    """Whom to call, and as whom."""
-
-    host: str
-    port: int
-    called_ae: str
-    calling_ae: str
-
 
 @dataclass(frozen=True)
 class SendResult:
-    """What became of one file."""
+    """The outcome of one file."""
 
     path: Path
     stored: bool
-    answer: str
+    answer: str  #: the status of the peer, or the reason why there is none
 
 
-def dicom_files(folder: Path) -> list[Path]:
+def find_dicom_files(folder: Path) -> list[Path]:
     """Return the DICOM files below a folder, sorted; raise ConfigurationError if there are none."""
     if not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder")
+        raise ConfigurationError(f"{folder} is not a folder")
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)]
     if not found:
-        raise ConfigurationError(f"{folder} holds no DICOM files")
+        raise ConfigurationError(f"{folder} contains no DICOM files")
     return found
 
 
-def send(files: Sequence[Path], peer: StorePeer, done: Callable[[], None]) -> list[SendResult]:
-    """Send the files on one association, calling `done` after each."""
-    sent = []
-    entity = RemoteEntity(peer.host, peer.port, peer.called_ae, peer.calling_ae, TIMEOUT_S)
+def send_files(
+    files: Sequence[Path], peer: RemoteEntity, advance: Callable[[], None]
+) -> list[SendResult]:
+    """Send the files on one association and return a result for each; `advance` follows each file.
+
+    Raises:
+        DeliveryFailed: the association was not opened.
+        ConfigurationError: the files need more presentation contexts than one association has.
+    """
+    results = []
     try:
-        with open_association(entity, _contexts(files)) as association:
+        with open_association(peer, _list_contexts(files)) as association:
             for path in files:
-                sent.append(_send_one(association, path))
-                done()
+                results.append(_send_file(association, path))
+                advance()
     except AssociationFailed as error:
         raise DeliveryFailed(
             f"{error}; does its list of calling AE titles contain {peer.calling_ae}?"
         ) from None
-    return sent
+    return results
 
 
-def _contexts(files: Sequence[Path]) -> list[ProposedContext]:
+def _list_contexts(files: Sequence[Path]) -> list[ProposedContext]:
     """Return the SOP classes and transfer syntaxes of the files, so that nothing is converted."""
-    wanted = dict.fromkeys(_context(path) for path in files)
-    if len(wanted) > CONTEXTS_MAX:
-        raise ConfigurationError("too many SOP classes for one association: send parts")
-    return [(sop_class, [syntax]) for sop_class, syntax in wanted]
+    contexts = dict.fromkeys(_read_context(path) for path in files)
+    if len(contexts) > CONTEXTS_MAX:
+        raise ConfigurationError(
+            f"the files need more than {CONTEXTS_MAX} presentation contexts: send fewer at a time"
+        )
+    return [(sop_class, [syntax]) for sop_class, syntax in contexts]
 
 
-def _context(path: Path) -> tuple[str, str]:
+def _read_context(path: Path) -> tuple[str, str]:
     meta = read_file_meta_info(path)
     return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
 
 
-def _send_one(association: Association, path: Path) -> SendResult:
+def _send_file(association: Association, path: Path) -> SendResult:
     if not association.is_established:
-        return SendResult(path, stored=False, answer="the association broke before")
+        return SendResult(path, stored=False, answer="not sent: the association broke earlier")
     try:
         status = association.send_c_store(path).get("Status")
     except (ValueError, InvalidDicomError, AttributeError) as error:

@@ -32,10 +32,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 import receivers.stow
 from receivers.announcements import MAY_NOT_BE_CHANGED
-from receivers.commitment import LULL_S
-from receivers.listener import SILENT_MAX, SPARE
+from receivers.commitment import DELAY_S
+from receivers.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from receivers.stow.answer import JSON, XML, StowFailureReason
-from receivers.stow.app import PIECE
+from receivers.stow.app import CHUNK_BYTES
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
 from tests.builders.audit_events import EVENTS
@@ -69,7 +69,7 @@ from triage.dimse.statuses import (
     StoreStatus,
     describe_status,
 )
-from triage.dimse.storage_classes import CLASSES
+from triage.dimse.storage_classes import PRIVATE_CLASSES
 from triage.dimse.transfer_syntaxes import PREFERRED
 from triage.domain.commitment import FailureReason
 from triage.domain.study import diagram
@@ -105,7 +105,7 @@ def test_the_private_codes_are_those_that_are_written() -> None:
 
 
 def test_the_private_storage_classes_are_those_that_are_taken() -> None:
-    assert dict(table(STATEMENT, "private classes")) == CLASSES
+    assert dict(table(STATEMENT, "private classes")) == PRIVATE_CLASSES
 
 
 def test_the_cipher_suites_are_those_that_are_offered() -> None:
@@ -189,8 +189,8 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"# DICOM conformance statement: CMR triage worker {__version__}",
         f"`receiver.pdu_bytes` ({RECEIVER.pdu_bytes}) | {AE().maximum_pdu_size} bytes |",
         f"`receiver.associations` ({RECEIVER.associations}), a further one is rejected |",
-        f"{SILENT_MAX} silent ones are held",
-        f"{SPARE} connections more than `receiver.associations` are heard",
+        f"{SILENT_CONNECTIONS_MAX} silent ones are held",
+        f"{EXTRA_CONNECTIONS} connections more than `receiver.associations` are heard",
         f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
         f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
         f"(none, else {TlsSettings.model_fields['port'].default})",
@@ -204,7 +204,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"| Parts of a request | {PARTS_MAX} |",
         f"| {BOUNDARY_MAX} characters, {HEADERS_MAX} bytes |",
         f"| Connections | {CONNECTIONS_MAX}; one",
-        f"| {PIECE} bytes, or the end, must come within `receiver.idle_s` |",
+        f"| {CHUNK_BYTES} bytes, or the end, must come within `receiver.idle_s` |",
         f"| Accept | {JSON} (default), {XML} |",
         f'multipart/related; type="{DICOM}"; one PS3.10 file',
         f"which has {8 * BYTES} bits of chance",
@@ -213,7 +213,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
-        f"goes out {LULL_S:g} s later on the same association",
+        f"goes out {DELAY_S:g} s later on the same association",
         f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which there is not",
         f"which is open for {AT_ONCE_S:g} s more",
         f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",

@@ -103,7 +103,7 @@ def test_the_methods_that_receivers_override_exist() -> None:
         transport.ThreadedAssociationServer.process_request_thread,
     ]
     assert all(inspect.isfunction(method) for method in overridden)
-    assert isinstance(transport.AssociationSocket.ready, property)
+    assert isinstance(inspect.getattr_static(transport.AssociationSocket, "ready"), property)
     assert "_is_paused" in inspect.getsource(Association._run_reactor)
     assert "event_queue" in inspect.getsource(DULServiceProvider.__init__)
 

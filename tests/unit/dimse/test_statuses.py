@@ -12,7 +12,7 @@ from triage.dimse.statuses import StoreStatus, describe_status, is_stored
         (0xA7FF, "0xA7FF Out of resources"),
         (0xA900, "0xA900 Data set does not match SOP class"),
         (0xC210, "0xC210 Cannot understand"),
-        (0x0210, "0x0210 a status that PS3.4 does not name"),
+        (0x0210, "0x0210 a status that PS3.4 does not define"),
     ],
 )
 def test_a_status_is_described_by_its_name_in_the_standard(status: int, words: str) -> None:

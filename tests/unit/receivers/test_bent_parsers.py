@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydicom.uid import MRImageStorage
 
 from receivers.command_set import is_command, read_request
-from receivers.fast_store import PDV_HEADER, _pieces, _ProtocolError
+from receivers.fast_store import PDV_HEADER, _ProtocolError, _split_pdvs
 from tests.builders.bent import COMMAND, LAST, STORE, command, command_sets, lied, part10_files, pdv
 from triage.dicom import fast_header as head
 from triage.dicom.fast_header import read_file_identity
@@ -35,7 +35,7 @@ def test_a_command_set_that_lies_is_read_as_one_or_not_at_all(content: bytes) ->
 @given(lied(PDVS) | st.binary(max_size=100))
 def test_values_fill_their_pdu_or_it_is_broken(content: bytes) -> None:
     with suppress(_ProtocolError):
-        pieces = list(_pieces(memoryview(content)))
+        pieces = list(_split_pdvs(memoryview(content)))
         assert sum(PDV_HEADER.size + len(piece.value) for piece in pieces) == len(content)
 
 

@@ -6,9 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pynetdicom.dsutils import create_file_meta, decode, encode_file_meta
+from pynetdicom.dsutils import create_file_meta, decode
+from pynetdicom.dsutils import encode_file_meta as encode_with_pynetdicom
 
-from receivers.command_set import LONGEST, Request, file_meta, is_command, read_request, response
+from receivers.command_set import (
+    COMMAND_BYTES_MAX,
+    StoreRequest,
+    encode_file_meta,
+    encode_response,
+    is_command,
+    read_request,
+)
 from tests.builders.command_sets import REQUEST, command
 
 uids = st.from_regex(r"[1-9]\.[1-9][0-9]{0,20}(\.[1-9][0-9]{0,5}){0,5}", fullmatch=True)
@@ -20,7 +28,7 @@ def decoded(content: bytes) -> Dataset:
 
 @given(st.integers(0, 65535), uids, uids)
 def test_a_request_is_read_as_it_was_meant(message_id: int, sop_class: str, instance: str) -> None:
-    request = Request(message_id, sop_class, instance)
+    request = StoreRequest(message_id, sop_class, instance)
     assert read_request(command(request)) == request
     assert read_request(command(request, mover=True)) == request
 
@@ -54,14 +62,14 @@ def test_another_command_is_none_of_ours() -> None:
     assert read_request(echo) is None
     assert is_command(command(REQUEST))
     assert not is_command(echo)
-    assert read_request(command(REQUEST) + bytes(LONGEST)) is None
+    assert read_request(command(REQUEST) + bytes(COMMAND_BYTES_MAX)) is None
 
 
 @given(st.integers(0, 65535), uids, uids, st.integers(0, 65535))
 def test_a_response_is_what_pydicom_reads(
     message_id: int, sop_class: str, instance: str, status: int
 ) -> None:
-    content = response(Request(message_id, sop_class, instance), status)
+    content = encode_response(StoreRequest(message_id, sop_class, instance), status)
     read = decoded(content)
     assert read.CommandGroupLength == len(content) - 12
     assert (read.CommandField, read.CommandDataSetType) == (0x8001, 0x0101)
@@ -76,5 +84,7 @@ def test_file_meta_information_is_what_pynetdicom_writes(sop_class: str, instanc
         sop_instance_uid=UID(instance),
         transfer_syntax=ExplicitVRLittleEndian,
     )
-    expected = bytes(128) + b"DICM" + encode_file_meta(meta)
-    assert file_meta(Request(1, sop_class, instance), ExplicitVRLittleEndian) == expected
+    expected = bytes(128) + b"DICM" + encode_with_pynetdicom(meta)
+    assert (
+        encode_file_meta(StoreRequest(1, sop_class, instance), ExplicitVRLittleEndian) == expected
+    )

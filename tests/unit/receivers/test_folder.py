@@ -10,9 +10,9 @@ import structlog
 from pydicom.uid import UID
 
 from receivers import folder as watched
-from receivers.folder import PATIENCE, FolderScanner
+from receivers.folder import DAMAGED_SETTLE_FACTOR, FolderScanner
 from receivers.folder_files import FileSnapshot
-from receivers.folder_journal import SLACK, AcceptedFiles, key_of
+from receivers.folder_journal import STALE_KEYS_MAX, AcceptedFiles, compute_key
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import wait_until
 from triage.config import WatchedFolder
@@ -60,7 +60,7 @@ class FolderSite:
     def refuse(self) -> None:
         """Look for as long as it takes to refuse what is damaged."""
         self.settle()
-        self.look(SETTLE_S * PATIENCE)
+        self.look(SETTLE_S * DAMAGED_SETTLE_FACTOR)
 
     def instances(self) -> int:
         return sum(study.instances for study in self.ledger.list_studies())
@@ -353,7 +353,7 @@ def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_
     spool.measure_free_bytes = lambda: 9  # type: ignore[method-assign]
     site.drop("one.dcm")
     site.refuse()
-    site.look(SETTLE_S * PATIENCE)
+    site.look(SETTLE_S * DAMAGED_SETTLE_FACTOR)
     assert site.names() == {"one.dcm"}
     spool.measure_free_bytes = lambda: 100  # type: ignore[method-assign]
     site.look(SETTLE_S)
@@ -440,7 +440,7 @@ def test_a_defect_does_not_end_the_thread(
 def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "taken"
     taken = AcceptedFiles(path)
-    keys = [f"{number:032x}" for number in range(3 * SLACK)]
+    keys = [f"{number:032x}" for number in range(3 * STALE_KEYS_MAX)]
     for key in keys:
         taken.add(key)
     with path.open("a") as file:
@@ -454,7 +454,7 @@ def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> No
 
 def test_a_changed_file_is_another_one(tmp_path: Path) -> None:
     look = FileSnapshot(100, 1)
-    key = key_of(tmp_path, look)
-    assert key != key_of(tmp_path, FileSnapshot(101, 1))
-    assert key != key_of(tmp_path, FileSnapshot(100, 2))
-    assert key != key_of(tmp_path / "x", look)
+    key = compute_key(tmp_path, look)
+    assert key != compute_key(tmp_path, FileSnapshot(101, 1))
+    assert key != compute_key(tmp_path, FileSnapshot(100, 2))
+    assert key != compute_key(tmp_path / "x", look)

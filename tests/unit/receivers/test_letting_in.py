@@ -21,5 +21,5 @@ def test_13_who_goes_while_being_let_in_is_no_defect() -> None:
     )
     settings = ReceiverSettings(calling=("PACS",))
     nobody = cast(Intake, None)  # who is let in is not reported
-    receivers.c_store._decide(association, Admission(settings), nobody, settings)
+    receivers.c_store._admit_or_reject(association, Admission(settings), nobody, settings)
     assert not association.is_rejected

@@ -1,15 +1,15 @@
 import pytest
 
-from receivers.stow.access import StowAccess, StowAccessDenied, kept
+from receivers.stow.access import StowAccess, StowAccessDenied, hash_token
 from triage.config import StowSender
 
 SECRET = "of 32 random bytes"
 NONE: frozenset[str] = frozenset()
 SENDERS = {
-    "MR1": StowSender(token=kept(SECRET), addresses=("10.1.0.0/16",)),
-    "MR1_HOME": StowSender(token=kept(SECRET), addresses=("10.2.3.4",)),
+    "MR1": StowSender(token=hash_token(SECRET), addresses=("10.1.0.0/16",)),
+    "MR1_HOME": StowSender(token=hash_token(SECRET), addresses=("10.2.3.4",)),
     "CERTIFIED": StowSender(certificates=("mr2.example",)),
-    "BOTH": StowSender(token=kept("another"), certificates=("mr3.example",)),
+    "BOTH": StowSender(token=hash_token("another"), certificates=("mr3.example",)),
 }
 
 
@@ -36,7 +36,7 @@ def test_who_shows_what_is_asked_for_is_known(
         ("Bearer ", "10.1.2.3", NONE, 401),
         ("Bearer wrong", "10.1.2.3", NONE, 401),
         (f"Basic {SECRET}", "10.1.2.3", NONE, 401),
-        (f"Bearer {kept(SECRET)}", "10.1.2.3", NONE, 401),
+        (f"Bearer {hash_token(SECRET)}", "10.1.2.3", NONE, 401),
         ("Bearer another", "10.1.2.3", NONE, 401),
         ("", "10.1.2.3", frozenset({"mr3.example"}), 401),
         (f"Bearer {SECRET}", "10.3.0.1", NONE, 403),

@@ -14,7 +14,7 @@ from receivers.stow.answer import (
     StowFailureReason,
     StowReference,
     StowResponse,
-    media_type,
+    choose_media_type,
 )
 
 ONE, TWO = StowReference("1.2", "1.2.3"), StowReference("1.2", "1.2.4")
@@ -120,4 +120,4 @@ def test_the_status_says_whether_all_some_or_none_were_stored(
 def test_the_answer_comes_as_it_is_wanted(
     accept: list[tuple[str, float]], wanted: str | None
 ) -> None:
-    assert media_type(accept) == wanted
+    assert choose_media_type(accept) == wanted
