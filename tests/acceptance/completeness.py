@@ -1,13 +1,11 @@
 """A site that waits for evidence, and what `status` prints of its study."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
 from tests.acceptance.site import LiveSite, configure
+from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc
 
 QUIET_S = 60
@@ -24,11 +22,6 @@ def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> Liv
 
 def status(site: LiveSite) -> str:
     (study,) = site.studies()
-    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
-    return subprocess.run(
-        [*command, study.study_uid],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "250"},
-    ).stdout
+    shown = run_triage("status", study.study_uid, config=site.config)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout

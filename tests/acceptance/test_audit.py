@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.acceptance.planted import PLANTED, STRANGER, planted
 from tests.acceptance.site import CALLED, WORKERS, LiveSite, configure, serving, storescu
 from tests.builders.audit_events import SCHEMA
 from tests.integration.certificates import Authority
+from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.integration.syslog import SyslogRepository, rsyslog
 from tests.peers import peer
@@ -29,8 +29,7 @@ STOPPED = ("Application Activity", "Application Stop", "0")
 
 
 def triage(site: LiveSite, *arguments: str) -> str:
-    command = [sys.executable, "-m", "triage", "--config", str(site.config), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = run_triage(*arguments, config=site.config)
     return ended.stdout + ended.stderr
 
 

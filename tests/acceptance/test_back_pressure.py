@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
+from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, Orthanc, wait_until
 from tests.peers import unavailable
 from triage.cli.demo_site import REAL_STUDY
@@ -71,8 +71,9 @@ def statuses(site: LiveSite, datasets: list[Dataset]) -> list[int]:
 
 
 def status(site: LiveSite) -> str:
-    command = [sys.executable, "-m", "triage", "--config", str(site.config), "status"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    shown = run_triage("status", config=site.config)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stderr
 
 
 def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(

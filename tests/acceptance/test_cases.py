@@ -1,10 +1,8 @@
 """Past cases, the whole way: studies come over C-STORE, and are found in words and by likeness."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +19,7 @@ from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.fakes import FakeLibrary
+from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc, wait_until
 from triage.cases.fit import fit
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS
@@ -199,13 +198,7 @@ def said(site: LiveSite, *arguments: str) -> str:
 
 
 def asked(site: LiveSite, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "triage", "--config", str(site.config), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    return run_triage(*arguments, config=site.config)
 
 
 def test_an_assessed_study_is_found_in_words_and_by_likeness(

@@ -10,6 +10,7 @@ from uuid import uuid4
 from pydicom import dcmread
 
 from tests.acceptance.site import MARK, processes
+from tests.integration.command_line import run_triage
 from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
@@ -60,20 +61,14 @@ def test_a_patient_s_study_does_not_meet_the_model_of_drawn_hearts(tmp_path: Pat
 
 def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no DICOM")
-    shown = subprocess.run(
-        [sys.executable, "-m", "triage", "demo", "--study", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = run_triage("demo", "--study", tmp_path)
     assert shown.returncode == 2
     assert "contains no DICOM files" in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
 def test_the_demo_sends_one_study_and_asks_which(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "triage", "demo", "--real", "--study", str(tmp_path)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    shown = run_triage("demo", "--real", "--study", tmp_path)
     assert shown.returncode == 2
     assert "--real and --study name two studies" in shown.stderr
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
 from tests.builders.readings import basic_text_sr
+from tests.integration.command_line import run_triage
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
@@ -62,18 +62,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def command(config: Path, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "triage", "--config", str(config), *map(str, arguments)]
-
-
 def run(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(config, *arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    return run_triage(*arguments, config=config)
 
 
 def found(config: Path, *arguments: object) -> list[dict[str, object]]:
@@ -142,7 +132,8 @@ def test_a_report_that_comes_later_joins_its_case(
 
 
 def test_what_was_killed_goes_on_where_it_was(archive: Path, config: Path) -> None:
-    running = subprocess.Popen(command(config, "index", archive), stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "triage", "--config", str(config), "index", str(archive)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     state = config.parent / "state" / "cases"
     deadline = time.monotonic() + 120
     two = 2 * 2 * open_bundle(DRAWN_HEARTS).manifest.sizes.embedding  # vectors of halves

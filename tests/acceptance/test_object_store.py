@@ -1,7 +1,5 @@
 """An object store that goes away while a study arrives, and while it waits for a worker."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 import yaml
 
 from tests.acceptance.site import LiveSite, configure, serving, storescu
+from tests.integration.command_line import run_triage
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
 from tests.integration.servers import Orthanc, wait_until
 from triage.cli.demo_site import REAL_STUDY
@@ -37,11 +36,6 @@ def site(tmp_path: Path, pacs: Orthanc, store: ObjectStore) -> LiveSite:
     content["receiver"] |= {"quiet_s": QUIET_S}
     running.config.write_text(yaml.safe_dump(content))
     return running
-
-
-def triage(site: LiveSite, command: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, "-m", "triage", "--config", str(site.config), command]
-    return subprocess.run(whole, capture_output=True, text=True, check=False)
 
 
 def send(site: LiveSite, files: list[Path]) -> int:
@@ -77,8 +71,8 @@ def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afte
         store.stop()
         wait_until(lambda: tries(site) >= 2, 90, "two tries")
         said = f"s3://{BUCKET}/triage/ at {store.endpoint} does not answer"
-        assert f"not receiving: {said}" in triage(site, "status").stderr
-        checked = triage(site, "check")
+        assert f"not receiving: {said}" in run_triage("status", config=site.config).stderr
+        checked = run_triage("check", config=site.config)
         assert (checked.returncode, said in checked.stderr) == (2, True)
         store.start()
         ended = site.wait_for_end(120)

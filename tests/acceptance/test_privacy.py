@@ -9,7 +9,6 @@ the names of all files.
 import base64
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +29,7 @@ from tests.acceptance.traces import PRIVATE, TraceWatch, named_in, watching
 from tests.builders.images import image, part10, uid
 from tests.builders.marked import DATES, found_in, mark, marks, word
 from tests.builders.small_studies import small_study
+from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
@@ -223,8 +223,7 @@ def _page(port: int, path: str) -> str:
 
 
 def _said(site: LiveSite, *arguments: str) -> tuple[str, str]:
-    command = [sys.executable, "-m", "triage", "--config", str(site.config), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_triage(*arguments, config=site.config)
     return done.stdout, done.stderr
 
 

@@ -23,6 +23,7 @@ import yaml
 from pydicom import Dataset
 
 from tests.acceptance.site import configure, serving
+from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cases.keys import case_key, patient_key
@@ -55,6 +56,10 @@ class Pages:
     port: int
     past: PastCases
     scheme: str = "http"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "triage.yaml"
 
     def ask(self, path: str, user: str = "anna", password: str = "") -> tuple[int, str]:
         said = f"{user}:{password or PASSWORDS[user]}"
@@ -131,7 +136,7 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
 @contextmanager
 def answering(pages: Pages) -> Iterator[Pages]:
     """Run `triage web` until the block ends."""
-    command = [sys.executable, "-m", "triage", "--config", str(pages.folder / "triage.yaml"), "web"]
+    command = [sys.executable, "-m", "triage", "--config", str(pages.config), "web"]
     with (pages.folder / "web.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ})
         try:
@@ -162,9 +167,8 @@ def test_6_words_find_their_cases_over_http_at_once(pages: Pages) -> None:
 
 
 def test_6_the_same_is_told_as_on_the_command_line(pages: Pages) -> None:
-    command = [sys.executable, "-m", "triage", "--config", str(pages.folder / "triage.yaml")]
-    said = subprocess.check_output([*command, "search", WORDS, "--like", "1.2.7", "--json"])
-    assert json.loads(said) == pages.json(f"/api/cases?words={quote(WORDS)}&like=1.2.7")
+    said = run_triage("search", WORDS, "--like", "1.2.7", "--json", config=pages.config)
+    assert json.loads(said.stdout) == pages.json(f"/api/cases?words={quote(WORDS)}&like=1.2.7")
 
 
 def test_6_a_browser_shows_the_cases_and_resolves_the_key_of_a_report(pages: Pages) -> None:
@@ -195,8 +199,7 @@ def test_6_every_look_of_every_user_is_kept_and_nothing_that_was_typed(pages: Pa
 def test_6_the_key_of_a_forgotten_patient_resolves_no_more(pages: Pages) -> None:
     key = case_key(pages.past.secret, REPORT, "1.2.0")
     assert pages.json(f"/api/case-keys/{key}?report={REPORT}")["study_uid"] == "1.2.0"
-    command = [sys.executable, "-m", "triage", "--config", str(pages.folder / "triage.yaml")]
-    assert b"1 case(s)" in subprocess.check_output([*command, "forget", NUMBER])
+    assert "1 case(s)" in run_triage("forget", NUMBER, config=pages.config).stdout
     assert pages.ask(f"/api/case-keys/{key}?report={REPORT}")[0] == 404
     assert pages.ask("/api/cases/1.2.0")[0] == 404
 

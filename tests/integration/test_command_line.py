@@ -1,7 +1,6 @@
 """The command line, as its readers type it."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pydicom import Dataset
 
 from receivers.stow.access import StowAccess
 from tests.contract.ledgers import SOURCE, assessed, assessing, current, receipt, received
+from tests.integration.command_line import run_triage
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
@@ -58,17 +58,6 @@ COMMANDS = [
 USERS = {"anna": hash_password("correct horse battery")}
 
 
-def triage(*arguments: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
-    site = [] if config is None else ["--config", str(config)]
-    return subprocess.run(
-        [sys.executable, "-m", "triage", *site, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "250"},
-    )
-
-
 def configured(tmp_path: Path, port: int = 1, **settings: Any) -> Path:
     pacs = {"name": "pacs", "ae_title": "ORTHANC", "host": HOST, "port": port, "timeout_s": 2}
     content = {
@@ -89,7 +78,8 @@ def ledger(tmp_path: Path) -> SqlLedger:
 
 
 def test_the_help_names_every_command_and_first_steps() -> None:
-    shown = triage("--help").stdout
+    command = [sys.executable, "-m", "triage", "--help"]  # and that Python starts it
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert all(f"\n  {command} " in shown for command in COMMANDS)
     assert "First steps" in shown
     assert "Research use only" in shown
@@ -97,14 +87,14 @@ def test_the_help_names_every_command_and_first_steps() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
-    shown = triage(command, "--help")
+    shown = run_triage(command, "--help")
     assert shown.returncode == 0
     assert len(shown.stdout) > 150
 
 
 def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
-        shown = triage("check", config=configured(tmp_path, pacs.dicom_port))
+        shown = run_triage("check", config=configured(tmp_path, pacs.dicom_port))
     assert shown.returncode == 0, shown.stderr
     assert "findings: 7" in shown.stdout
     assert "UNTRAINED: every flag will be Not Evaluated" in shown.stdout
@@ -124,7 +114,7 @@ def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -
         ]
         reports = ["pdf", "hl7", "summary"]
         config = configured(tmp_path, destinations=others, reports=reports)
-        shown = triage("check", config=config)
+        shown = run_triage("check", config=config)
     assert shown.returncode == 0, shown.stderr
     assert "destination out: it is there" in shown.stdout
     assert "destination hook: it answers (HTTP 204" in shown.stdout
@@ -135,7 +125,7 @@ def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -
 
 
 def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
-    shown = triage("check", config=configured(tmp_path, find_free_port()))
+    shown = run_triage("check", config=configured(tmp_path, find_free_port()))
     assert shown.returncode == 2
     assert "destination pacs: ORTHANC at 127.0.0.1" in shown.stderr
     assert "does not answer" in shown.stderr
@@ -145,7 +135,7 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
 def test_check_complains_of_a_state_folder_that_others_may_look_into(tmp_path: Path) -> None:
     config = configured(tmp_path, find_free_port())
     (tmp_path / "state").mkdir(mode=0o755)
-    shown = triage("check", config=config)
+    shown = run_triage("check", config=config)
     assert "is open to others: chmod 700" in shown.stderr
 
 
@@ -165,7 +155,7 @@ def test_check_complains_of_a_state_folder_that_others_may_look_into(tmp_path: P
 def test_a_mistake_is_a_sentence_and_no_trace(
     tmp_path: Path, command: str, settings: dict[str, Any], said: str
 ) -> None:
-    shown = triage(command, config=configured(tmp_path, **settings))
+    shown = run_triage(command, config=configured(tmp_path, **settings))
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -173,7 +163,7 @@ def test_a_mistake_is_a_sentence_and_no_trace(
 
 def test_check_looks_for_the_watched_folder(tmp_path: Path) -> None:
     watched = {"port": find_free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
-    shown = triage("check", config=configured(tmp_path, receiver=watched))
+    shown = run_triage("check", config=configured(tmp_path, receiver=watched))
     assert shown.returncode == 2
     assert "nowhere is no folder that" in shown.stderr
 
@@ -184,7 +174,7 @@ def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
         content = yaml.safe_load(config.read_text())
         content["receiver"]["port"] = pacs.dicom_port
         config.write_text(yaml.safe_dump(content))
-        shown = triage("receive", config=config)
+        shown = run_triage("receive", config=config)
     assert shown.returncode == 2
     assert "cannot listen on" in shown.stderr
     assert "set receiver.host and receiver.port" in shown.stderr
@@ -193,14 +183,14 @@ def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
 def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
         port = str(pacs.dicom_port)
-        shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
+        shown = run_triage("send", str(REAL_STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
         assert shown.returncode == 0, shown.stderr
         assert len(pacs.get("/instances")) == 25
     assert "25 instances stored at ORTHANC" in shown.stdout
 
 
 def test_send_says_who_refused_and_what_to_look_at() -> None:
-    shown = triage("send", str(REAL_STUDY / "sax_1"), "--port", str(find_free_port()))
+    shown = run_triage("send", str(REAL_STUDY / "sax_1"), "--port", str(find_free_port()))
     assert shown.returncode == 2
     assert "refused or is not there" in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -216,7 +206,7 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
         ledger.report_repeated(
             "rejected association", "unknown calling AE title 'X'", SOURCE, times
         )
-    shown = triage("status", config=configured(tmp_path))
+    shown = run_triage("status", config=configured(tmp_path))
     assert shown.returncode == 0, shown.stderr
     assert "no MR images, only CT" in shown.stdout
     assert "RECEIVING" in shown.stdout
@@ -232,10 +222,10 @@ def test_status_shows_looks_at_past_cases_apart_and_when_asked(
     for number in range(12):
         ledger.report_incident("cases searched", f"{number} case(s) told", Source("", "user anna"))
     config = configured(tmp_path)
-    shown = triage("status", config=config).stdout
+    shown = run_triage("status", config=config).stdout
     assert "unknown calling AE title" in shown
     assert "user anna" not in shown
-    looks = triage("status", "--looks", "2", config=config).stdout
+    looks = run_triage("status", "--looks", "2", config=config).stdout
     assert looks.count("user anna") == 2
     assert "Looks at past cases, newest first" in looks
 
@@ -243,9 +233,11 @@ def test_status_shows_looks_at_past_cases_apart_and_when_asked(
 def test_status_as_json_can_be_read_by_a_program(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     config = configured(tmp_path)
-    (row,) = json.loads(triage("status", "--json", config=config).stdout)
+    (row,) = json.loads(run_triage("status", "--json", config=config).stdout)
     assert (row["study_uid"], row["state"]) == (study.study_uid, "ASSESSING")
-    assert json.loads(triage("status", "--json", "--state", "FAILED", config=config).stdout) == []
+    assert (
+        json.loads(run_triage("status", "--json", "--state", "FAILED", config=config).stdout) == []
+    )
 
 
 def test_status_of_one_study_shows_its_history_and_deliveries(
@@ -253,13 +245,13 @@ def test_status_of_one_study_shows_its_history_and_deliveries(
 ) -> None:
     study, (delivery,) = assessed(ledger)
     ledger.record_failure(delivery, "0xA700 Out of resources", 60)
-    shown = triage("status", study.study_uid, config=configured(tmp_path))
+    shown = run_triage("status", study.study_uid, config=configured(tmp_path))
     assert "0xA700 Out of resources" in shown.stdout
     assert "judged complete" in shown.stdout
 
 
 def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
-    shown = triage("status", config=configured(tmp_path))
+    shown = run_triage("status", config=configured(tmp_path))
     assert shown.returncode == 2
     assert "there is no ledger in" in shown.stderr
     assert not (tmp_path / "state").exists()
@@ -267,7 +259,7 @@ def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
 
 def test_status_of_an_unknown_study_is_an_error(tmp_path: Path, ledger: SqlLedger) -> None:
     assert ledger.list_known_paths() == set()
-    shown = triage("status", "1.2.3", config=configured(tmp_path))
+    shown = run_triage("status", "1.2.3", config=configured(tmp_path))
     assert (shown.returncode, shown.stderr) == (2, "error: the ledger knows no study 1.2.3\n")
 
 
@@ -275,17 +267,17 @@ def test_replay_makes_a_failed_study_ready_again(tmp_path: Path, ledger: SqlLedg
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "why")
     config = configured(tmp_path)
-    shown = triage("replay", study.study_uid, config=config)
+    shown = run_triage("replay", study.study_uid, config=config)
     assert shown.stdout == "1 studies are ready again\n"
     assert current(ledger, study.study_uid).state is State.READY
-    assert triage("replay", study.study_uid, config=config).returncode == 2
+    assert run_triage("replay", study.study_uid, config=config).returncode == 2
 
 
 def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with hold_receiver_lock(tmp_path / "state"):
         for command in ("serve", "receive"):
-            shown = triage(command, config=configured(tmp_path))
+            shown = run_triage(command, config=configured(tmp_path))
             assert shown.returncode == 2
             assert "another receiver works on" in shown.stderr
 
@@ -293,7 +285,7 @@ def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
 def test_serve_says_at_once_that_a_destination_cannot_be_opened(tmp_path: Path) -> None:
     told = {"name": "ris", "kind": "webhook", "url": "https://ris.example", "secret_file": "gone"}
     config = configured(tmp_path, destinations=[told], reports=["summary"])
-    shown = triage("serve", config=config)
+    shown = run_triage("serve", config=config)
     assert shown.returncode == 2
     assert shown.stderr.endswith(f"error: cannot read secret_file {tmp_path / 'gone'}\n")
 
@@ -302,8 +294,8 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no view")
     config = configured(tmp_path)
-    assert triage("replay", "--all", config=config).stdout == "0 studies are ready again\n"
-    assert triage("replay", study.study_uid, config=config).returncode == 0
+    assert run_triage("replay", "--all", config=config).stdout == "0 studies are ready again\n"
+    assert run_triage("replay", study.study_uid, config=config).returncode == 0
     assert current(ledger, study.study_uid).state is State.READY
 
 
@@ -314,7 +306,7 @@ def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
     assert ledger.move(study, Event.SET_ASIDE, "why")
     second = ledger.record_instance(receipt(number=9), SOURCE)
     config = configured(tmp_path)
-    assert triage("replay", "--all", config=config).stdout.splitlines() == [
+    assert run_triage("replay", "--all", config=config).stdout.splitlines() == [
         "0 studies are ready again",
         "1 are left as they are, for a later revision has followed",
     ]
@@ -322,7 +314,7 @@ def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
     claimed = ledger.claim(second.study_uid, 2, "worker", 30)
     assert claimed is not None
     assert ledger.move(claimed, Event.SET_ASIDE, "why")
-    shown = triage("replay", study.study_uid, config=config)
+    shown = run_triage("replay", study.study_uid, config=config)
     assert shown.stdout == "1 studies are ready again\n"
     states = [each.state for each in ledger.list_studies()]
     assert states == [State.FAILED, State.READY]
@@ -334,26 +326,26 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     ledger.record_delivered(warned, "0xB006 Elements discarded")
     ledger.record_failure(silent, "it does not answer [yet]", 60, unreachable=True)
     config = configured(tmp_path)
-    told = " ".join(triage("status", config=config).stdout.split())
+    told = " ".join(run_triage("status", config=config).stdout.split())
     assert "Given up: 1 deliveries" in told
     assert "0xA700" in told
     assert "Destinations that do not answer" in told
     assert "[yet]" in told
-    assert "0xB006" in triage("status", study.study_uid, config=config).stdout
-    shown = triage("replay", "--delivery", str(lost), config=config)
+    assert "0xB006" in run_triage("status", study.study_uid, config=config).stdout
+    shown = run_triage("replay", "--delivery", str(lost), config=config)
     assert shown.stdout == "1 deliveries are due again\n"
-    refused = triage("replay", "--delivery", str(lost), config=config)
+    refused = run_triage("replay", "--delivery", str(lost), config=config)
     assert refused.returncode == 2
     assert "were not given up, what they send was removed as `retention` says" in refused.stderr
     ledger.record_failure(lost, "0xA700 Out of resources", None)
-    shown = triage("replay", "--deliveries", study.study_uid, config=config)
+    shown = run_triage("replay", "--deliveries", study.study_uid, config=config)
     assert shown.stdout == "1 deliveries are due again\n"
     ledger.record_failure(lost, "0xA700 Out of resources", None)
-    assert triage("replay", "--to", "pacs", config=config).stdout.startswith("1 deliveries")
-    assert "destinations has no pax" in triage("replay", "--to", "pax", config=config).stderr
-    shown = triage("replay", "--deliveries", "--all", config=config)
+    assert run_triage("replay", "--to", "pacs", config=config).stdout.startswith("1 deliveries")
+    assert "destinations has no pax" in run_triage("replay", "--to", "pax", config=config).stderr
+    shown = run_triage("replay", "--deliveries", "--all", config=config)
     assert shown.stdout == "0 deliveries are due again\n"
-    assert triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
+    assert run_triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
 
 
 def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: SqlLedger) -> None:
@@ -363,27 +355,27 @@ def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: Sq
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "it broke [/d]")
     config = configured(tmp_path)
-    shown = triage("status", config=config)
+    shown = run_triage("status", config=config)
     assert shown.returncode == 0
     assert all(each in shown.stdout for each in ("[/a]", "[/b]", "[/c]", "[/d]"))
-    assert triage("status", study.study_uid, config=config).stdout.count("[/d]") == 2
+    assert run_triage("status", study.study_uid, config=config).stdout.count("[/d]") == 2
 
 
 def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
     sheet, out = tmp_path / "hearts.png", tmp_path / "archive"
-    shown = triage("phantom", "--sheet", str(sheet), "--out", str(out), "--count", "2")
+    shown = run_triage("phantom", "--sheet", str(sheet), "--out", str(out), "--count", "2")
     assert shown.returncode == 0, shown.stderr
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert [folder.name for folder in sorted(out.iterdir())] == ["00000000", "00000001"]
-    assert triage("phantom").returncode == 2
+    assert run_triage("phantom").returncode == 2
 
 
 def test_series_shows_what_would_be_chosen_from_a_folder_and_why(tmp_path: Path) -> None:
-    shown = triage("series", str(REAL_STUDY), "--sheet", str(tmp_path / "sheet.png"))
+    shown = run_triage("series", str(REAL_STUDY), "--sheet", str(tmp_path / "sheet.png"))
     assert shown.returncode == 0, shown.stderr
     assert "slice 2 of 3 from the base; SAX: normal within 1 degree" in shown.stdout
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
-    found = json.loads(triage("series", str(REAL_STUDY), "--json").stdout)
+    found = json.loads(run_triage("series", str(REAL_STUDY), "--json").stdout)
     (study,) = found["studies"]
     assert {each["view"] for each in study["used"]} == {"cine_sa", "cine_lax"}
 
@@ -395,47 +387,41 @@ def test_series_reads_bare_names_with_a_sites_own_rules(tmp_path: Path) -> None:
     site = configured(tmp_path, series_rules="ours.yaml")
     names = tmp_path / "names.txt"
     names.write_text("house_recipe SAX\nSAX_FIESTA_BH\n")
-    shown = triage("series", "--names", str(names), config=site)
+    shown = run_triage("series", "--names", str(names), config=site)
     assert shown.stdout == "name,sequence,view\nhouse_recipe SAX,lge,SAX\nSAX_FIESTA_BH,cine,SAX\n"
 
 
 def test_series_without_a_folder_says_what_it_wants() -> None:
-    asked = triage("series")
+    asked = run_triage("series")
     assert asked.returncode == 2
     assert "say FOLDER for images" in asked.stderr
 
 
 def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
-    made = subprocess.run(
-        [sys.executable, "-m", "triage", "password", "anna"],
-        input="correct horse battery\n",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    made = run_triage("password", "anna", typed="correct horse battery\n")
     config = configured(tmp_path, web={"users": yaml.safe_load(made.stdout)})
     kept = load(config, {}).web.users["anna"]
     assert verify_password(kept, "correct horse battery")
-    assert kept not in triage("check", config=config).stdout
+    assert kept not in run_triage("check", config=config).stdout
 
 
 def test_token_makes_one_line_for_the_sender_and_one_for_the_settings(tmp_path: Path) -> None:
-    sender, settings = triage("token", "MR1").stdout.splitlines()
+    sender, settings = run_triage("token", "MR1").stdout.splitlines()
     senders = yaml.safe_load(settings.removeprefix("for the settings:"))
     config = configured(tmp_path, receiver={"stow": {"senders": senders}})
     stow = load(config, {}).receiver.stow
     assert stow is not None
     _, _, said = sender.partition("Authorization: ")
     assert StowAccess(stow.senders).admit(said, HOST, frozenset()) == "MR1"
-    assert "1 to 16 characters" in triage("token", "x" * 17).stderr
+    assert "1 to 16 characters" in run_triage("token", "x" * 17).stderr
 
 
 def test_a_name_that_the_settings_would_not_take_is_refused() -> None:
-    assert "begins with a letter" in triage("password", "Anna B").stderr
+    assert "begins with a letter" in run_triage("password", "Anna B").stderr
 
 
 def test_a_short_password_is_refused() -> None:
-    made = triage("password", "anna")
+    made = run_triage("password", "anna")
     assert made.returncode == 2
     assert "at least 12 characters" in made.stderr
 
@@ -454,7 +440,7 @@ def test_web_says_what_keeps_it_from_listening(
     tmp_path: Path, ledger: SqlLedger, web: dict[str, Any], said: str
 ) -> None:
     ledger.close()
-    shown = triage("web", config=configured(tmp_path, web=web))
+    shown = run_triage("web", config=configured(tmp_path, web=web))
     assert shown.returncode == 2
     assert said in shown.stderr
     assert "Traceback" not in shown.stderr
@@ -464,7 +450,7 @@ def test_web_says_when_its_port_is_taken(tmp_path: Path, ledger: SqlLedger) -> N
     ledger.close()
     with socket.create_server((HOST, 0)) as other:
         web = {"port": other.getsockname()[1], "users": USERS}
-        shown = triage("web", config=configured(tmp_path, web=web))
+        shown = run_triage("web", config=configured(tmp_path, web=web))
     assert shown.returncode == 2
     assert "cannot listen on" in shown.stderr
     assert "set web.host and web.port" in shown.stderr
@@ -484,10 +470,10 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     embedding = np.eye(width, dtype=np.float32)[0]
     past.library.add(Case("1.2.3", patient_key(past.secret, header)), embedding)
     past.library.add(Case("1.2.4", "of another"), embedding)
-    assert "case library: 2 case(s)" in triage("check", config=config).stdout
-    (found,) = json.loads(triage("search", "--like", "1.2.3", "--json", config=config).stdout)
+    assert "case library: 2 case(s)" in run_triage("check", config=config).stdout
+    (found,) = json.loads(run_triage("search", "--like", "1.2.3", "--json", config=config).stdout)
     assert found["study_uid"] == "1.2.4"
-    assert triage("forget", "4711", config=config).stdout == "1 case(s) removed\n"
+    assert run_triage("forget", "4711", config=config).stdout == "1 case(s) removed\n"
     assert past.library.count_cases() == 1
     assert isinstance(past.library, PgVectorLibrary)
     past.library.close()
@@ -495,23 +481,23 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
 
 def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postgres) -> None:
     config = configured(tmp_path, ledger=server.new_database())
-    none = triage("status", config=config)
+    none = run_triage("status", config=config)
     assert none.returncode == 2
     assert "there is no ledger in the database of `ledger`" in none.stderr
-    told = triage("check", config=config).stdout
+    told = run_triage("check", config=config).stdout
     assert "ledger: none yet; the worker makes it on PostgreSQL" in told
     ledger = open_ledger(load(config, {}), SystemClock())
     received(ledger)
     ledger.close()
-    assert f"ledger: revision {HEAD}, on PostgreSQL" in triage("check", config=config).stdout
-    (study,) = json.loads(triage("status", "--json", config=config).stdout)
+    assert f"ledger: revision {HEAD}, on PostgreSQL" in run_triage("check", config=config).stdout
+    (study,) = json.loads(run_triage("status", "--json", config=config).stdout)
     assert (study["state"], study["instances"]) == ("RECEIVING", 3)
 
 
 def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/ledger"
     for command in ("check", "status"):
-        done = triage(command, config=configured(tmp_path, ledger=url))
+        done = run_triage(command, config=configured(tmp_path, ledger=url))
         assert done.returncode == 2
         assert "ledger did not answer (OperationalError)" in done.stderr
         assert "hush" not in done.stdout + done.stderr
@@ -519,7 +505,7 @@ def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Pa
 
 def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/cases"
-    done = triage("check", config=configured(tmp_path, case_library=url))
+    done = run_triage("check", config=configured(tmp_path, case_library=url))
     assert done.returncode == 2
     assert "case_library did not answer (OperationalError)" in done.stderr
     assert "hush" not in done.stdout + done.stderr
@@ -540,20 +526,22 @@ def test_who_is_forgotten_is_told_to_the_audit_trail(tmp_path: Path, ledger: Sql
     ledger.close()
     config = configured(tmp_path, audit={"file": "audit.log"})
     state = load(config, {}).state_dir
-    assert triage("forget", "4711", config=config).stdout == "0 case(s) removed\n"
+    assert run_triage("forget", "4711", config=config).stdout == "0 case(s) removed\n"
     (waiting,) = (state / "audit").glob("*.line")
     said = waiting.read_text()
     assert 'originalText="Patient Record"' in said
     assert 'EventActionCode="D"' in said
     assert 'ParticipantObjectID="4711"' in said
-    assert "1 audit message(s) wait for the repository" in triage("status", config=config).stderr
+    assert (
+        "1 audit message(s) wait for the repository" in run_triage("status", config=config).stderr
+    )
 
 
 def test_check_tells_how_the_audit_repository_answers(tmp_path: Path) -> None:
-    shown = triage("check", config=configured(tmp_path, audit={"file": "audit.log"}))
+    shown = run_triage("check", config=configured(tmp_path, audit={"file": "audit.log"}))
     assert f"audit: {tmp_path / 'audit.log'} can be written to" in shown.stdout.replace("\n", "")
     assert not (tmp_path / "audit.log").exists()
     nobody = {"host": HOST, "port": find_free_port(), "tls": False}
-    shown = triage("check", config=configured(tmp_path, audit={"syslog": nobody}))
+    shown = run_triage("check", config=configured(tmp_path, audit={"syslog": nobody}))
     assert shown.returncode == 2
     assert "Connection refused; messages wait until it is mended" in shown.stderr.replace("\n", " ")

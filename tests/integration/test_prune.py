@@ -15,6 +15,7 @@ import yaml
 from tests.builders.ended import IMAGES, WorkerWithStudies
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
+from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.errors import StudyBeingRemoved
@@ -27,7 +28,7 @@ STUDIES = ("first", "second", "third")
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from tests.builders.ended import Worker
+    from tests.builders.ended import WorkerWithStudies
     from triage.runtime.clock import SystemClock
     from triage.domain.retention import Limits
     from triage.store.database import Database
@@ -35,7 +36,7 @@ KILLED = """
 
     folder, moment = Path(sys.argv[1]), sys.argv[2]
     retention.AT_ONCE = 2
-    worker = Worker(folder, SystemClock())
+    worker = WorkerWithStudies(folder, SystemClock())
     left = {"files": 4}
 
     def killed(*_):
@@ -126,8 +127,9 @@ def site(folder: Path, **retention: object) -> Path:
 
 
 def said(config: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "triage", "--config", str(config), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = run_triage(*arguments, config=config)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_command_shows_what_would_go_and_then_removes_it(
@@ -174,11 +176,11 @@ def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) ->
         script = textwrap.dedent("""
             import sys
             from pathlib import Path
-            from tests.builders.ended import Worker
+            from tests.builders.ended import WorkerWithStudies
             from triage.runtime.clock import SystemClock
             from triage.domain.retention import Limits
 
-            worker = Worker(Path(sys.argv[1]), SystemClock())
+            worker = WorkerWithStudies(Path(sys.argv[1]), SystemClock())
             pruner = worker.pruner(Limits(delivered_s=0))
             print("ready", flush=True)
             while True:

@@ -1,6 +1,5 @@
 """Studies fetched from archives: Orthanc over C-GET, C-MOVE and DICOMweb."""
 
-import os
 import re
 import subprocess
 import time
@@ -17,7 +16,8 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
-from tests.integration.retrieval import command, configured, fetched, names, opened
+from tests.integration.command_line import run_triage
+from tests.integration.retrieval import configured, fetched, names, opened
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
 from triage.__main__ import main
@@ -103,13 +103,7 @@ def archive(pacs: Orthanc, way: str, **more: Any) -> dict[str, Any]:
 
 
 def pull(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(config, "--from", "pacs", *arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "250"},
-    )
+    return run_triage("pull", "--from", "pacs", *arguments, config=config)
 
 
 @pytest.fixture(params=WAYS)

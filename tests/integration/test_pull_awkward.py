@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeClock
+from tests.integration.command_line import run_triage
 from tests.integration.retrieval import command, configured, fetched, names, opened
 from tests.integration.servers import HOST, wait_until
 from triage.cli.demo_site import find_free_port
@@ -535,7 +536,7 @@ def test_a_killed_pull_goes_on_where_it_was(pacs: Pacs, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / uid("one")).iterdir()}
     asked.clear()
     fast = configured(tmp_path, pacs=archive(pacs))
-    again = subprocess.run(command(fast, *arguments), capture_output=True, text=True, check=False)
+    again = run_triage("pull", *arguments, config=fast)
     assert again.returncode == 0, again.stderr
     assert "2 fetched, 1 there already, 0 incomplete, 0 failed" in again.stdout
     assert asked == [uid("two"), uid("three")]
