@@ -104,5 +104,5 @@ def _count_unfamiliar(
                 " clips that have slots of stated length, as export/clips/demo.yaml"
             )
         asked += 1
-        unfamiliar += not result.known
+        unfamiliar += not result.is_known
     return UnfamiliarRate(group, kind, asked, unfamiliar)

@@ -223,9 +223,9 @@ def _read_source(event: evt.Event) -> Source:
 
 
 def _count_opened(event: evt.Event, intake: Intake) -> None:
-    intake.associations.opened(id(event.assoc))
+    intake.associations.open(id(event.assoc))
     intake.metrics.count_association()
 
 
 def _count_ended(event: evt.Event, intake: Intake) -> None:
-    intake.associations.ended(id(event.assoc))
+    intake.associations.close(id(event.assoc))

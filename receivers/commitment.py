@@ -62,7 +62,7 @@ def _answer_n_action(event: evt.Event, committer: CommitmentScp) -> tuple[int, N
     requestor = str(event.assoc.requestor.ae_title).strip()
     try:
         transaction_uid, references = _read_request(event)
-        commitment = committer.ask(requestor, transaction_uid, references)
+        commitment = committer.accept_request(requestor, transaction_uid, references)
     except (AttributeError, ValueError):  # an element is missing, or no data set came at all
         return ActionStatus.INVALID_ARGUMENT, None
     except LedgerUnavailable as error:

@@ -23,4 +23,4 @@ def add_event_report_handler(
 def _answer(event: evt.Event, promises: CommitmentScu) -> tuple[int, None]:
     requestor = event.assoc.requestor
     source = Source(str(requestor.ae_title).strip(), str(requestor.address))
-    return answer_event_report(event, lambda report: promises.take(report, source))
+    return answer_event_report(event, lambda report: promises.process_report(report, source))

@@ -116,7 +116,7 @@ class FolderScanner:
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._intake.associations.ended(self._source.association)
+        self._intake.associations.close(self._source.association)
 
     def _notice(self, files: dict[PurePath, FileSnapshot], now: float) -> None:
         """Remember since when each file is as it is; those that were dealt with are none."""
@@ -131,7 +131,7 @@ class FolderScanner:
     def _count_as_association(self) -> None:
         more = any(not each.doubted and not each.unreadable for each in self._waiting.values())
         if more and not self._is_open:
-            self._intake.associations.opened(self._source.association)
+            self._intake.associations.open(self._source.association)
         elif not more:
             self.end()
         self._is_open = more
@@ -175,7 +175,7 @@ class FolderScanner:
         try:
             with self._intake.open_staging_file() as aside:
                 if isinstance(aside, DiscardedFile):  # or what was never copied would seem damaged
-                    raise aside.why
+                    raise aside.error
                 self._copy(path, waiting.look, aside)
                 self._judge(aside)
                 self._intake.accept_file(aside, self._source)

@@ -129,7 +129,7 @@ class StowApplication:
             )
         except MultipartError as error:
             raise RequestRejected(HTTPStatus.BAD_REQUEST, f"boundary: {error}") from None
-        self._intake.associations.opened(association)
+        self._intake.associations.open(association)
         try:
             async for piece in self._pieces(request):
                 await run_in_threadpool(storing.take, piece)
@@ -141,7 +141,7 @@ class StowApplication:
             await run_in_threadpool(storing.cut, HTTPStatus.REQUEST_TIMEOUT, why)
         finally:
             storing.close()
-            self._intake.associations.ended(association)
+            self._intake.associations.close(association)
         return storing.answer
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:

@@ -14,30 +14,36 @@ PACS = AuditPeer("PACS", "10.1.2.3", ae_title="PACS")
 RIS = AuditPeer("ris", "mllp://ris.example:2575", is_dicom=False)
 
 EVENTS = {
-    "start": audit.started("triage receive"),
-    "stop": audit.stopped("triage receive"),
-    "received": audit.received(STUDY, PACS),
-    "received of a patient without a number": audit.received(
+    "start": audit.build_start_event("triage receive"),
+    "stop": audit.build_stop_event("triage receive"),
+    "received": audit.build_receipt_event(STUDY, PACS),
+    "received of a patient without a number": audit.build_receipt_event(
         AuditedStudyObject("1.2.3"), AuditPeer("", "")
     ),
-    "sending": audit.sending(STUDY, PACS),
-    "sent": audit.sent(STUDY, PACS),
-    "given up": audit.sent(STUDY, PACS, AuditOutcome.SERIOUS, "0xA700 out of resources"),
-    "exported": audit.sent(STUDY, RIS),
-    "queried over C-FIND": audit.queried(PACS, b"\x08\x00", FIND, "1.2.840.10008.1.2"),
-    "queried over HTTP": audit.queried(AuditPeer("vna", "vna.example"), b"StudyDate=20240131"),
-    "searched": audit.searched("anna", "by words, since 20240101"),
-    "login": audit.logged_in("anna", "10.1.2.4"),
-    "failed login": audit.logged_in("(unknown)", "10.1.2.4", "unknown user or wrong password"),
-    "turned away": audit.turned_away(PACS, "unknown calling AE title 'X'"),
-    "turned away before its AE title is known": audit.turned_away(
+    "sending": audit.build_sending_event(STUDY, PACS),
+    "sent": audit.build_transfer_event(STUDY, PACS),
+    "given up": audit.build_transfer_event(
+        STUDY, PACS, AuditOutcome.SERIOUS, "0xA700 out of resources"
+    ),
+    "exported": audit.build_transfer_event(STUDY, RIS),
+    "queried over C-FIND": audit.build_query_event(PACS, b"\x08\x00", FIND, "1.2.840.10008.1.2"),
+    "queried over HTTP": audit.build_query_event(
+        AuditPeer("vna", "vna.example"), b"StudyDate=20240131"
+    ),
+    "searched": audit.build_case_search_event("anna", "by words, since 20240101"),
+    "login": audit.build_login_event("anna", "10.1.2.4"),
+    "failed login": audit.build_login_event(
+        "(unknown)", "10.1.2.4", "unknown user or wrong password"
+    ),
+    "turned away": audit.build_rejection_event(PACS, "unknown calling AE title 'X'"),
+    "turned away before its AE title is known": audit.build_rejection_event(
         AuditPeer("", "::1"), "TLS: no cipher"
     ),
-    "gap": audit.gap(7),
-    "forgotten": audit.forgotten("4711", "root"),
-    "forgotten by a study": audit.forgotten("", "root", "1.2.3"),
-    "deleted": audit.deleted(STUDY),
-    "deleted by a person": audit.deleted(STUDY, "root"),
+    "gap": audit.build_gap_event(7),
+    "forgotten": audit.build_erasure_event("4711", "root"),
+    "forgotten by a study": audit.build_erasure_event("", "root", "1.2.3"),
+    "deleted": audit.build_deletion_event(STUDY),
+    "deleted by a person": audit.build_deletion_event(STUDY, "root"),
 }
 
 

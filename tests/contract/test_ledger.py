@@ -21,7 +21,7 @@ from tests.contract.ledgers import (
     received,
 )
 from tests.fakes import FakeClock
-from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
+from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, plan_routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import TRANSITIONS, Event, State
@@ -343,7 +343,7 @@ def test_a_delivery_has_its_alternatives_and_keeps_its_choice(
     ledger: SqlLedger,
 ) -> None:
     study = assessing(ledger)
-    (due,) = ledger.finish(study, HOLDER, "{}", ALL, routes(ALL, {"pacs": DICOM})) or ()
+    (due,) = ledger.finish(study, HOLDER, "{}", ALL, plan_routes(ALL, {"pacs": DICOM})) or ()
     delivery = ledger.claim_delivery(due, 60)
     assert delivery is not None
     assert delivery.offers == (PRODUCT, OLDER, OLDEST)
@@ -355,7 +355,7 @@ def test_a_delivery_has_its_alternatives_and_keeps_its_choice(
     assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
     again = ledger.claim(study.study_uid, 1, HOLDER, 30)
     assert again is not None
-    assert ledger.finish(again, HOLDER, "{}", ALL, routes(ALL, {"pacs": DICOM})) == [due]
+    assert ledger.finish(again, HOLDER, "{}", ALL, plan_routes(ALL, {"pacs": DICOM})) == [due]
     assert ledger.list_deliveries(study.study_uid, 1)[0].offers == (OLDER,)
     ledger.record_delivered(due, "0x0000 Success")
     assert current(ledger, study.study_uid).state is State.DELIVERED
@@ -378,7 +378,9 @@ def test_products_are_listed_in_order_of_creation(ledger: SqlLedger, clock: Fake
 def test_a_product_without_destinations_is_stored_and_ends_the_study(ledger: SqlLedger) -> None:
     study = assessing(ledger)
     message = Product("note", "", "2.25.0", b"text", "text/plain")
-    assert ledger.finish(study, HOLDER, "{}", [message], routes([message], {"pacs": DICOM})) == []
+    assert (
+        ledger.finish(study, HOLDER, "{}", [message], plan_routes([message], {"pacs": DICOM})) == []
+    )
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 

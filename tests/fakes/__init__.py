@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from triage.domain.audit import AuditEvent
-from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.case import NO_FILTER, Case, Filter, Neighbour
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import (
     BrokerUnavailable,
@@ -140,7 +140,7 @@ class FakeLibrary:
         self.kept[case.study_uid] = (case, embedding)
 
     def find_nearest(
-        self, embedding: Embedding, count: int, where: Filter = EVERY
+        self, embedding: Embedding, count: int, where: Filter = NO_FILTER
     ) -> Sequence[Neighbour]:
         near = [
             Neighbour(case, float(vector @ embedding))

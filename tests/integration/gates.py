@@ -57,7 +57,7 @@ class Gate:
         return self._told()
 
     def _told(self) -> list[tuple[str, str, int]]:
-        self.intake.tell_repeated()
+        self.intake.flush_incidents()
         rows = self.ledger.incidents(1000)
         return [(row.detail, row.calling_ae, row.times) for row in rows]
 

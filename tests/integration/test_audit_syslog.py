@@ -128,7 +128,7 @@ def test_messages_wait_while_the_repository_is_down_and_arrive_in_order(
     sender = AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, ours)))
     over_tls.kill()
     for number in range(450):
-        trail.record(audit.logged_in(f"user{number:04d}", ""))
+        trail.record(audit.build_login_event(f"user{number:04d}", ""))
         clock.pass_s(0.001)
     with pytest.raises(AuditUnavailable, match="refused"):
         sender.send_waiting()
@@ -150,7 +150,7 @@ def test_a_repository_that_is_killed_repeatedly_has_every_message_at_last(
     sender = AuditSender(trail, SyslogTransport(settings(over_tls.port, authority, ours)))
     sender.start()
     for number in range(200):
-        trail.record(audit.logged_in(f"user{number:04d}", ""))
+        trail.record(audit.build_login_event(f"user{number:04d}", ""))
         clock.pass_s(0.001)
         if number % 50 == 25:
             over_tls.kill()

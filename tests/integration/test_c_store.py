@@ -75,9 +75,9 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
     association = associated(receiver.port)
     other = associated(receiver.port)
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
-    assert receiver.associations.bringing(uid("study")) == 1
+    assert receiver.associations.count_sending(uid("study")) == 1
     getattr(association, end)()
-    wait_until(lambda: not receiver.associations.bringing(uid("study")), 5, "the end")
+    wait_until(lambda: not receiver.associations.count_sending(uid("study")), 5, "the end")
     other.release()
 
 

@@ -99,7 +99,7 @@ def ours(
     server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
     study = assessing(ledger)
     (due,) = ledger.finish(study, HOLDER, "{}", [product], [(product, "pacs")]) or ()
-    deliverer = Deliverer(ledger, {"pacs": opened(OURS, pacs)}, 9, promises=promises)
+    deliverer = Deliverer(ledger, {"pacs": opened(OURS, pacs)}, 9, commitment=promises)
     try:
         yield Ours(ledger, requests, clock, port, study.study_uid, due, deliverer)
     finally:
@@ -464,6 +464,6 @@ def test_where_its_word_is_not_wanted_any_more_what_it_has_is_delivered(
     here.work()
     settings = here.deliverer.destinations["pacs"].settings  # type: ignore[attr-defined]
     plain = opened(OURS, settings.model_copy(update={"commitment": False}))
-    here.deliverer = replace(here.deliverer, destinations={"pacs": plain}, promises=None)
+    here.deliverer = replace(here.deliverer, destinations={"pacs": plain}, commitment=None)
     assert here.work(WITHIN_S + 1) is DeliveryState.DELIVERED
     assert len(archive.stored) == 1

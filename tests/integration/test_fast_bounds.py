@@ -120,7 +120,7 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
         sender = RawPeer(ours.port)
         sender.send(message())
         assert sender.status() == StoreStatus.SUCCESS
-        bringing = ours.intake.associations.bringing
+        bringing = ours.intake.associations.count_sending
         assert bringing(uid("study")) == 1
         getattr(sender, end)()
         wait_until(lambda: not bringing(uid("study")), 5, "the end")

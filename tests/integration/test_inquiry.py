@@ -90,7 +90,7 @@ def test_the_audit_trail_is_told_what_is_asked(
     told = FakeTrail()
     asked = InstanceCountSettings(ae_title="PACS", host=HOST, port=port, timeout_s=5)
     InstanceCountQuery("CMRTRIAGE", asked, told)(STUDY)
-    ((query,),) = [event.things for event in told.events]
+    ((query,),) = [event.objects for event in told.events]
     assert query.id == StudyRootQueryRetrieveInformationModelFind
     assert STUDY.study_uid.encode() in (query.query or b"")
 

@@ -115,14 +115,14 @@ def test_nothing_is_acknowledged_during_an_outage_and_everything_after_it(
         assert site.statuses(3, 4, 5) == [StoreStatus.OUT_OF_RESOURCES] * 3
         assert time.monotonic() - began < 15  # only one timeout
         site.seconds.pass_s(1)
-        site.intake.watch_pressure()
+        site.intake.update_load()
         began = time.monotonic()
         assert site.statuses(*range(3, 50)) == [StoreStatus.OUT_OF_RESOURCES] * 47
         assert time.monotonic() - began < 15
     finally:
         server.go_on()
     site.seconds.pass_s(1)
-    site.intake.watch_pressure()
+    site.intake.update_load()
     assert site.statuses(1, 2, 3, 4, 5) == [StoreStatus.SUCCESS] * 5
     assert len(server.keys(f"{prefix}/spool/")) == 5
     assert list((tmp_path / "spool" / "incoming").iterdir()) == []
@@ -199,7 +199,7 @@ def test_commitment_checks_the_stored_object_and_waits_during_an_outage(
     receipts = [intake.accept(part10(image(number=n)), SOURCE) for n in range(2)]
     spool.discard(receipts[1].path)
     asked = [Reference(MR, uid("study", "series", number)) for number in range(2)]
-    committer.ask("MR1", "1.2.3", asked)
+    committer.accept_request("MR1", "1.2.3", asked)
     clock.pass_s(SAME_ASSOCIATION_S)
     server.pause()
     try:

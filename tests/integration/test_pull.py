@@ -28,7 +28,7 @@ from triage.dimse.store_scu import send_files
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import NotFound
 from triage.domain.study import Event, State
-from triage.pipeline.backfill import files
+from triage.pipeline.backfill import list_files
 from triage.pipeline.backpressure import REMEMBERED_S
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
 from triage.runtime.clock import SystemClock
@@ -118,14 +118,23 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_study_comes_whole_and_only_once(puller: StudyRetriever, folder: Path) -> None:
-    assert puller.pull(FolderDownloadTarget(folder), uid("one")) == (RetrieveOutcome.FETCHED, "")
+    assert puller.retrieve(FolderDownloadTarget(folder), uid("one")) == (
+        RetrieveOutcome.FETCHED,
+        "",
+    )
     assert fetched(folder) == {uid("one"): names(study("one"))}
-    assert puller.pull(FolderDownloadTarget(folder), uid("one")) == (RetrieveOutcome.THERE, "")
+    assert puller.retrieve(FolderDownloadTarget(folder), uid("one")) == (
+        RetrieveOutcome.ALREADY_PRESENT,
+        "",
+    )
     assert [path.name for path in (folder / ".pulling").iterdir()] == ["lock"]
 
 
 def test_images_come_as_they_are_stored(puller: StudyRetriever, folder: Path) -> None:
-    assert puller.pull(FolderDownloadTarget(folder), uid("small")) == (RetrieveOutcome.FETCHED, "")
+    assert puller.retrieve(FolderDownloadTarget(folder), uid("small")) == (
+        RetrieveOutcome.FETCHED,
+        "",
+    )
     for sent in compressed("small"):
         came = dcmread(folder / uid("small") / f"{sent.SOPInstanceUID}.dcm")
         assert came.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
@@ -135,7 +144,7 @@ def test_images_come_as_they_are_stored(puller: StudyRetriever, folder: Path) ->
 def test_a_study_that_the_archive_does_not_have_is_no_study(
     puller: StudyRetriever, folder: Path
 ) -> None:
-    outcome, why = puller.pull(FolderDownloadTarget(folder), uid("nowhere"))
+    outcome, why = puller.retrieve(FolderDownloadTarget(folder), uid("nowhere"))
     assert outcome is RetrieveOutcome.FAILED
     assert "does not have it" in why
     assert fetched(folder) == {}
@@ -192,11 +201,11 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
         open_intake_target(settings, "pacs")
     open_ledger(settings, SystemClock()).close()  # as the worker makes it
     with lock_download_folder(pulled_folder(settings)):
-        assert opened(config).pull(open_intake_target(settings, "pacs"), uid("one"))[0] is (
+        assert opened(config).retrieve(open_intake_target(settings, "pacs"), uid("one"))[0] is (
             RetrieveOutcome.FETCHED
         )
-        again = opened(config).pull(open_intake_target(settings, "pacs"), uid("one"))
-    assert again == (RetrieveOutcome.THERE, "")
+        again = opened(config).retrieve(open_intake_target(settings, "pacs"), uid("one"))
+    assert again == (RetrieveOutcome.ALREADY_PRESENT, "")
     ledger = open_ledger(settings, SystemClock())
     ((arrived,), sources) = ledger.list_studies(), ledger.list_sources(uid("one"), 1)
     ledger.close()
@@ -234,9 +243,9 @@ def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_stud
     puller.sleep = meanwhile
     with lock_download_folder(pulled_folder(settings)):
         shelf = open_intake_target(settings, "pacs")
-        assert puller.pull(shelf, uid("one"))[0] is RetrieveOutcome.FETCHED
+        assert puller.retrieve(shelf, uid("one"))[0] is RetrieveOutcome.FETCHED
         time.sleep(REMEMBERED_S)
-        assert puller.pull(shelf, uid("two"))[0] is RetrieveOutcome.FETCHED
+        assert puller.retrieve(shelf, uid("two"))[0] is RetrieveOutcome.FETCHED
     assert len(waited) == 1
     assert {(each.study_uid, each.instances) for each in ledger.list_studies()} == {
         (uid("one"), 13),
@@ -292,7 +301,7 @@ def test_what_is_still_being_fetched_is_not_indexed(tmp_path: Path) -> None:
     for name in ("1.2/a.dcm", ".pulling/1.3/b.dcm"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    assert files(tmp_path) == [tmp_path / "1.2" / "a.dcm"]
+    assert list_files(tmp_path) == [tmp_path / "1.2" / "a.dcm"]
 
 
 @pytest.mark.parametrize("way", WAYS)

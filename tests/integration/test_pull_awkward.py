@@ -141,7 +141,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def pulled(pacs: Pacs, folder: Path, **more: Any) -> tuple[RetrieveOutcome, str]:
     puller = patient(configured(folder.parent, pacs=archive(pacs, **more)))
-    return puller.pull(FolderDownloadTarget(folder), UID)
+    return puller.retrieve(FolderDownloadTarget(folder), UID)
 
 
 def test_our_own_archive_is_a_good_one(pacs: Pacs, folder: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_malformed_uid_is_named_and_the_others_are_fetched(
     pacs.find = finds(match(wrong), match(UID))
     puller = patient(configured(folder.parent, pacs=archive(pacs)))
     became = [
-        puller.pull(FolderDownloadTarget(folder), study.study_uid, study)
+        puller.retrieve(FolderDownloadTarget(folder), study.study_uid, study)
         for study in list(puller.find(ArchiveQuery(modality="MR")))
     ]
     assert became == [
@@ -224,7 +224,10 @@ def test_an_archive_that_comes_back_is_gone_on_with(pacs: Pacs, folder: Path) ->
             pacs.start()
 
     puller.sleep = sleep
-    assert puller.pull(FolderDownloadTarget(folder), UID, study) == (RetrieveOutcome.FETCHED, "")
+    assert puller.retrieve(FolderDownloadTarget(folder), UID, study) == (
+        RetrieveOutcome.FETCHED,
+        "",
+    )
     assert pauses == [5, 10]
 
 
@@ -292,7 +295,7 @@ def store_as(port: int, calling: str, called: str, sent: Dataset, **originator: 
 
 def test_c_move_files_what_the_archive_sends(folder: Path) -> None:
     with moving(folder, None, whole) as puller:
-        assert puller.pull(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
+        assert puller.retrieve(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
     assert fetched(folder) == {UID: names(STUDY)}
 
 
@@ -310,7 +313,7 @@ def test_while_a_study_is_moved_nobody_else_gets_in(folder: Path) -> None:
         yield from whole(port)
 
     with moving(folder, None, move) as puller:
-        outcome, why = puller.pull(FolderDownloadTarget(folder), UID)
+        outcome, why = puller.retrieve(FolderDownloadTarget(folder), UID)
     assert answers == {
         "stranger": None,
         "called": None,
@@ -328,7 +331,7 @@ def test_an_unknown_move_destination_ends_the_pull(folder: Path) -> None:
         moving(folder, cast(Any, (None, None)), whole) as puller,
         pytest.raises(ConfigurationError, match="does not know the AE title of move_to"),
     ):
-        puller.pull(FolderDownloadTarget(folder), UID)
+        puller.retrieve(FolderDownloadTarget(folder), UID)
 
 
 # -- DICOMweb
@@ -393,7 +396,7 @@ def test_the_authorization_is_sent_and_never_shown(
     served, url = web
     (folder.parent / "token").write_text("Bearer s3cret\n")
     puller = from_web(folder, url, authorization_file=str(folder.parent / "token"))
-    assert puller.pull(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
+    assert puller.retrieve(FolderDownloadTarget(folder), UID) == (RetrieveOutcome.FETCHED, "")
     assert {said for _, said in served.asked} == {"Bearer s3cret"}
     assert fetched(folder) == {UID: names(STUDY)}
 
@@ -413,7 +416,7 @@ def test_a_body_that_is_not_the_study_is_no_study(
 ) -> None:
     served, url = web
     served.study(body)
-    outcome, said = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    outcome, said = from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
     assert outcome in {RetrieveOutcome.INCOMPLETE, RetrieveOutcome.FAILED}
     assert why in said
     assert fetched(folder) == {}
@@ -425,7 +428,7 @@ def test_partial_content_is_not_whole_even_where_nobody_counts(
     served, url = web
     served.found = [{"0020000D": {"Value": [UID]}}]
     served.study(parts(*STUDY), status=206)
-    outcome, said = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    outcome, said = from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
     assert outcome is RetrieveOutcome.INCOMPLETE
     assert said == "the archive says that it did not send everything; its answer: HTTP 206"
 
@@ -458,7 +461,7 @@ def test_a_malformed_study_of_a_list_is_named(
     served.found = [wrong, *served.found]
     puller = from_web(folder, url)
     became = [
-        puller.pull(FolderDownloadTarget(folder), study.study_uid, study)[0]
+        puller.retrieve(FolderDownloadTarget(folder), study.study_uid, study)[0]
         for study in puller.find(ArchiveQuery(modality="MR"))
     ]
     assert became == [RetrieveOutcome.FAILED, RetrieveOutcome.FETCHED]
@@ -472,13 +475,13 @@ def test_a_login_that_is_not_taken_ends_the_pull(
     served, url = web
     served.study(b"", status)
     with pytest.raises(ConfigurationError, match="does not take authorization"):
-        from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+        from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
 
 
 def test_a_redirection_is_not_followed(web: tuple[LyingWebArchive, str], folder: Path) -> None:
     served, url = web
     served.study(b"", 302, Location="http://127.0.0.1:1/elsewhere")
-    outcome, why = from_web(folder, url).pull(FolderDownloadTarget(folder), UID)
+    outcome, why = from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
     assert outcome is RetrieveOutcome.FAILED
     assert "HTTP 302" in why
 
@@ -502,7 +505,7 @@ def test_a_service_that_wants_a_pause_gets_it(
         served.study(parts(*STUDY))
 
     puller.sleep = sleep
-    assert puller.pull(FolderDownloadTarget(folder), UID)[0] is RetrieveOutcome.FETCHED
+    assert puller.retrieve(FolderDownloadTarget(folder), UID)[0] is RetrieveOutcome.FETCHED
     assert pauses == [70]
 
 

@@ -28,7 +28,7 @@ from tests.contract.ledgers import (
 from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
-from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, routes
+from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, plan_routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.runtime.clock import SystemClock
@@ -99,7 +99,7 @@ class Hand:
                 continue
             self.done.claimed.append(key)
             made = products_of(taken)
-            if self.ledger.finish(taken, self.holder, "{}", made, routes(made, DESTINATIONS)):
+            if self.ledger.finish(taken, self.holder, "{}", made, plan_routes(made, DESTINATIONS)):
                 self.done.finished.append(key)
 
     def enqueue_delivery(self) -> None:

@@ -441,15 +441,15 @@ def test_1_a_request_that_is_open_is_an_association(receiver: ListeningStow) -> 
     connection.sendall(request(len(content)) + content[:sent])
     connection.sendall(content[sent:-40])
     time.sleep(0.5)
-    assert receiver.intake.associations.bringing(uid("study")) == 0  # handed on by the piece
+    assert receiver.intake.associations.count_sending(uid("study")) == 0  # handed on by the piece
     connection.close()
     big = body(*(part10(image(number=n, PixelData=bytes(90_000))) for n in range(5)))
     connection = connected(receiver)
     connection.sendall(request(len(big)) + big[:-40])
-    wait_until(lambda: receiver.intake.associations.bringing(uid("study")), 5, "the study")
+    wait_until(lambda: receiver.intake.associations.count_sending(uid("study")), 5, "the study")
     connection.sendall(big[-40:])
     assert b" 200 OK" in connection.recv(65536)
-    wait_until(lambda: not receiver.intake.associations.bringing(uid("study")), 5, "the end")
+    wait_until(lambda: not receiver.intake.associations.count_sending(uid("study")), 5, "the end")
     connection.close()
 
 

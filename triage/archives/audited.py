@@ -24,8 +24,8 @@ from triage.domain.audit import (
     AuditEvent,
     AuditOutcome,
     AuditPeer,
-    queried,
-    received,
+    build_query_event,
+    build_receipt_event,
 )
 from triage.ports.archive import Archive, StudyDownload
 from triage.ports.audit import AuditTrail
@@ -52,7 +52,7 @@ class AuditedArchive:
         if self.tells_of_studies and desk.instances:
             came = AuditedStudyObject(study.study_uid, study.patient_id, {"": desk.instances})
             outcome = AuditOutcome.SUCCESS if told.whole and not told.failed else AuditOutcome.MINOR
-            self.audit.record(received(came, self.peer, outcome, asked=True))
+            self.audit.record(build_receipt_event(came, self.peer, outcome, asked=True))
         return told
 
 
@@ -69,9 +69,9 @@ def audited(
     def question(search: ArchiveQuery) -> AuditEvent:
         if isinstance(settings, DicomArchive):
             model = StudyRootQueryRetrieveInformationModelFind
-            return queried(
+            return build_query_event(
                 peer, encode_identifier(identifier(search)), model, ImplicitVRLittleEndian
             )
-        return queried(peer, urlencode(query_of(search)).encode())
+        return build_query_event(peer, urlencode(query_of(search)).encode())
 
     return AuditedArchive(archive, audit, peer, question, tells_of_studies)

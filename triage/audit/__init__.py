@@ -20,7 +20,7 @@ from triage.audit.sender import AuditTransport
 from triage.audit.spool import SpooledAuditTrail
 from triage.audit.syslog import SyslogTransport
 from triage.config import AuditSettings
-from triage.domain.audit import started, stopped
+from triage.domain.audit import build_start_event, build_stop_event
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
 
@@ -46,8 +46,8 @@ def open_audit_transport(settings: AuditSettings) -> AuditTransport:
 @contextmanager
 def record_activity(audit: AuditTrail, name: str) -> Iterator[None]:
     """Record the start of a service on entry and its end on exit (PS3.15 A.5.3.1)."""
-    audit.record(started(name))
+    audit.record(build_start_event(name))
     try:
         yield
     finally:
-        audit.record(stopped(name))
+        audit.record(build_stop_event(name))

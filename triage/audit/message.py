@@ -67,7 +67,7 @@ def audit_xml(event: AuditEvent, author: AuditAuthor, at: float) -> bytes:
     for participant in event.participants:
         _add_participant(root, _identify_participant(participant, author))
     _add_source(root, author)
-    for thing in event.things:
+    for thing in event.objects:
         _add_object(root, thing)
     return b'<?xml version="1.0" encoding="UTF-8"?>' + tostring(root, "unicode").encode()
 
@@ -82,8 +82,8 @@ def _add_identification(root: Element, event: AuditEvent, at: float) -> None:
     _add_code(identification, "EventID", event.event)
     if event.type is not None:
         _add_code(identification, "EventTypeCode", event.type)
-    if event.why:
-        SubElement(identification, "EventOutcomeDescription").text = _clean(event.why)
+    if event.description:
+        SubElement(identification, "EventOutcomeDescription").text = _clean(event.description)
 
 
 def _identify_participant(
@@ -129,7 +129,7 @@ def _add_object(root: Element, thing: AuditObject) -> None:
     attributes = {
         "ParticipantObjectID": _clean(thing.id),
         "ParticipantObjectTypeCode": str(thing.kind.value),
-        "ParticipantObjectTypeCodeRole": str(thing.part.value),
+        "ParticipantObjectTypeCodeRole": str(thing.role.value),
     }
     identification = SubElement(root, "ParticipantObjectIdentification", attributes)
     _add_code(identification, "ParticipantObjectIDTypeCode", thing.id_type)

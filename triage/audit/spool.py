@@ -20,7 +20,7 @@ from pathlib import Path
 import structlog
 
 from triage.audit.message import AuditAuthor, syslog_line
-from triage.domain.audit import AuditEvent, gap
+from triage.domain.audit import AuditEvent, build_gap_event
 from triage.ports.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ class SpooledAuditTrail:
             if not self._missed_file.exists() or self._is_full():
                 return
             self._missed_file.rename(self._reported_file)
-        self._write(gap(_size(self._reported_file)))
+        self._write(build_gap_event(_size(self._reported_file)))
         self._reported_file.unlink()
 
     def sweep(self) -> None:

@@ -12,7 +12,7 @@ from triage.cases.keys import KEY
 from triage.cases.past_cases import PastCases
 from triage.cases.query_embedding import query_embedding
 from triage.cases.search import CaseMatch, CaseQuery, checked_study_uid
-from triage.domain.audit import NoAuditTrail, searched
+from triage.domain.audit import NoAuditTrail, build_case_search_event
 from triage.domain.case import Case
 from triage.domain.errors import CaseNotFound, InvalidQuery
 from triage.domain.instance import Source
@@ -20,7 +20,7 @@ from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
 from triage.ports.ledger import Ledger
 
-KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
+KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases build_case_search_event"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class CaseAccess:
         return found
 
     def _keep(self, kind: str, detail: str, who: str) -> None:
-        self.audit.record(searched(who, f"{kind}: {detail}"))
+        self.audit.record(build_case_search_event(who, f"{kind}: {detail}"))
         self.ledger.report_incident(kind, detail, Source("", f"user {who}"))
 
 

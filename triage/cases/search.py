@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from triage.domain.case import EVERY, Case, Filter
+from triage.domain.case import NO_FILTER, Case, Filter
 from triage.domain.errors import InvalidQuery
 
 FIELDS = (
@@ -37,7 +37,7 @@ class CaseQuery:
     words: str = ""
     like: str = ""  #: Study UID of a case
     count: int = COUNT
-    where: Filter = EVERY
+    where: Filter = NO_FILTER
     same_patient: bool = False  #: the patient of `like` is as any other, not apart
 
 

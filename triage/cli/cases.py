@@ -15,8 +15,8 @@ from triage.cases.search import CaseMatch, parse_query
 from triage.cases.search import matches_as_json as cases_as_json
 from triage.cli import terminal
 from triage.config import load
-from triage.domain.assessment import in_percent
-from triage.domain.audit import forgotten
+from triage.domain.assessment import format_share
+from triage.domain.audit import build_erasure_event
 from triage.domain.instance import Source
 from triage.model.bundle import open_bundle
 from triage.runtime.audit import open_audit
@@ -122,7 +122,7 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     ledger = open_existing_ledger(settings)
     past = open_past_cases(settings, open_bundle(settings.model.bundle))
     patient = past.patient_key_of(study) if study else past.patient_key(patient_id, issuer)
-    open_audit(settings).record(forgotten(patient_id.strip(), getuser(), study or ""))
+    open_audit(settings).record(build_erasure_event(patient_id.strip(), getuser(), study or ""))
     count = past.library.forget_patient(patient)
     local = settings.model_copy(update={"case_library": None, "ledger": None})
     if settings.case_library is not None:  # what lay here before the library was shared
@@ -133,7 +133,7 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     if settings.ledger is not None:  # and before the ledger was
         open_fittings(local).forget(patient)
     ledger.report_incident(
-        "patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}")
+        "patient build_erasure_event", f"{count} case(s) removed", Source("", f"user {getuser()}")
     )
     terminal.write(f"{count} case(s) removed")
     for finding in unfitted:
@@ -165,7 +165,7 @@ def _table(title: str, found: Sequence[CaseMatch]) -> None:
     ):
         table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
     for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
-        above = "" if likeness is None else in_percent(likeness)
+        above = "" if likeness is None else format_share(likeness)
         said = (
             case.study_date,
             case.vendor,

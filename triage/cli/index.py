@@ -15,15 +15,15 @@ from triage.domain.errors import CommandFailed, ConfigurationError, NotFound
 from triage.imaging.rules import load_rules
 from triage.model.bundle import open_bundle
 from triage.pipeline.backfill import (
-    Archive,
     Indexer,
     IndexOutcome,
-    files,
-    in_folder,
-    in_ledger,
-    not_in,
-    only,
+    StudyFiles,
+    exclude_known_cases,
+    find_assessed_studies,
+    find_studies_in_folder,
+    list_files,
     read_worklist,
+    select_studies,
 )
 from triage.pipeline.model_input import Read
 from triage.runtime.model import open_model
@@ -89,11 +89,11 @@ def index(  # noqa: PLR0913 - one argument for each option
     archive, read = _of_site(settings) if folder is None else _of_folder(folder)
     if parent is not None:
         past = open_past_cases(settings, open_bundle(settings.model.bundle))
-        archive = not_in(past.library, archive)
+        archive = exclude_known_cases(past.library, archive)
         if not archive:
             return
     if worklist is not None:
-        archive = only(archive, read_worklist(worklist))
+        archive = select_studies(archive, read_worklist(worklist))
     broken = _index(settings, archive, read, reports, again=again)
     if broken and parent is None:
         raise CommandFailed(f"{broken} studies are broken; they are tried again next time")
@@ -103,13 +103,13 @@ def _with_one_thread(settings: Settings) -> Settings:
     return settings.model_copy(update={"model": settings.model.model_copy(update={"threads": 1})})
 
 
-def _of_site(settings: Settings) -> tuple[Archive, Read]:
-    return in_ledger(open_existing_ledger(settings)), open_spool(settings).read
+def _of_site(settings: Settings) -> tuple[StudyFiles, Read]:
+    return find_assessed_studies(open_existing_ledger(settings)), open_spool(settings).read
 
 
-def _of_folder(folder: Path) -> tuple[Archive, Read]:
-    with terminal.progress("reading", len(files(folder))) as bar:
-        archive, others = in_folder(folder, lambda: bar.advance(bar.task_ids[0]))
+def _of_folder(folder: Path) -> tuple[StudyFiles, Read]:
+    with terminal.progress("reading", len(list_files(folder))) as bar:
+        archive, others = find_studies_in_folder(folder, lambda: bar.advance(bar.task_ids[0]))
     if not archive:
         raise NotFound(f"{folder} holds no DICOM study")
     if others:
@@ -118,7 +118,7 @@ def _of_folder(folder: Path) -> tuple[Archive, Read]:
 
 
 def _index(
-    settings: Settings, archive: Archive, read: Read, paths: tuple[Path, ...], *, again: bool
+    settings: Settings, archive: StudyFiles, read: Read, paths: tuple[Path, ...], *, again: bool
 ) -> int:
     """Index an archive, and say what became of it; return how many studies are broken."""
     model = open_model(settings, cache=None)
@@ -127,7 +127,7 @@ def _index(
     reports = read_reports(paths)
     past = open_past_cases(settings, model.bundle)
     rules = load_rules(settings.series_rules)
-    indexer = Indexer(model, past, rules, read, reports, again=again)
+    indexer = Indexer(model, past, rules, read, reports, reindex=again)
     became: Counter[IndexOutcome] = Counter()
     with terminal.progress("indexing", len(archive), hourly=True) as bar:
         for study_uid, files_ in archive.items():

@@ -38,7 +38,7 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     settings = load(config)
     logs.configure(settings.log)
     open_existing_ledger(settings).close()  # a mistyped folder must not become one
-    if not settings.retention.limits.any_set:
+    if not settings.retention.limits.has_any:
         terminal.write("nothing goes: `retention` of the settings sets no limit")
     pruner = build_retention_runner(
         settings, open_spool(settings), open_ledger_database(settings), SystemClock()
@@ -46,7 +46,7 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     going = pruner.plan() if dry_run else pruner.prune()
     if going:
         _show(going, "Would go" if dry_run else "Removed")
-    elif settings.retention.limits.any_set:
+    elif settings.retention.limits.has_any:
         terminal.write("nothing is as old as that")
 
 

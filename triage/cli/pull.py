@@ -14,7 +14,7 @@ from triage.domain.archive import WILD, ArchivedStudy, ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError
 from triage.domain.uid import is_uid
 from triage.pipeline.backfill import read_worklist
-from triage.pipeline.retrieve import GOOD, RetrieveOutcome, StudyRetriever, is_there
+from triage.pipeline.retrieve import SUCCESSFUL, RetrieveOutcome, StudyRetriever, is_complete
 from triage.ports.archive import DownloadTarget
 from triage.runtime.paths import pulled_folder
 from triage.runtime.retrieval import open_intake_target, open_study_retriever
@@ -150,7 +150,7 @@ def _shelf(settings: Settings, name: str, into: Path | None) -> tuple[Path, Down
 
 def _found(puller: StudyRetriever, search: ArchiveQuery) -> Studies:
     """Ask for the studies of a search, day by day."""
-    days = list(search.daily())
+    days = list(search.split_by_day())
     found: dict[str, ArchivedStudy | None] = {}
     with terminal.progress("asking", len(days)) as bar:
         for day in days:
@@ -163,9 +163,9 @@ def _show(puller: StudyRetriever, shelf: DownloadTarget, studies: Studies) -> No
     """Print what would be fetched, without anything that names a patient."""
     there = 0
     for uid, known in studies.items():
-        study = known or puller.ask(uid)
+        study = known or puller.look_up(uid)
         have = shelf.count_instances(uid) if is_uid(uid) else 0
-        there += is_there(study, have)
+        there += is_complete(study, have)
         click.echo("\t".join(_columns(study, have)))
     terminal.warn(f"{len(studies) - there} studies would be fetched, {there} are there already")
 
@@ -186,19 +186,19 @@ def _fetch(puller: StudyRetriever, shelf: DownloadTarget, studies: Studies) -> N
     try:
         with terminal.progress("fetching", len(studies), hourly=True) as bar:
             for uid, known in studies.items():
-                outcome, why = puller.pull(shelf, uid, known)
+                outcome, why = puller.retrieve(shelf, uid, known)
                 if why and (told := told + 1) <= SHOWN:
                     name = uid if is_uid(uid) else "(no UID)"
                     bar.console.print(f"{outcome} {name}: {why}", markup=False, highlight=False)
                 bar.advance(bar.task_ids[0])
     finally:
         terminal.write(_closing(puller, len(studies)))
-    bad = sum(times for outcome, times in puller.became.items() if outcome not in GOOD)
+    bad = sum(times for outcome, times in puller.outcomes.items() if outcome not in SUCCESSFUL)
     if bad:
         raise ArchiveFailed(f"{bad} studies were not fetched; say the same again to try them anew")
 
 
 def _closing(puller: StudyRetriever, total: int) -> str:
-    said = [f"{puller.became[outcome]} {outcome}" for outcome in RetrieveOutcome]
-    rest = total - puller.became.total()
+    said = [f"{puller.outcomes[outcome]} {outcome}" for outcome in RetrieveOutcome]
+    rest = total - puller.outcomes.total()
     return ", ".join(said + ([f"{rest} not tried"] if rest else []))

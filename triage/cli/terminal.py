@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from sqlalchemy import Row
 
-from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag
-from triage.domain.delivery import Delivery, GivenUp, Outage
+from triage.domain.assessment import OUT_OF_DISTRIBUTION_NOTE, Answer, Assessment, Flag
+from triage.domain.delivery import DeadLetter, Delivery, Outage
 from triage.domain.study import State, StudyRevision
 
 console = Console()
@@ -89,15 +89,15 @@ def flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> No
             answer.reason,
             *drawn,
         )
-    if assessment.unfamiliar:
-        console.print(UNFAMILIAR, style="bold red")
+    if assessment.is_unfamiliar:
+        console.print(OUT_OF_DISTRIBUTION_NOTE, style="bold red")
     console.print(table)
     if truth:
         given = [answer for answer in assessment.answers if _agrees(answer, truth) is not None]
         right = sum(_agrees(answer, truth) is True for answer in given)
         write(f"{right} of {len(given)} flags agree with the heart that was drawn")
     if (found := assessment.familiarity) is not None:
-        like = "like" if found.known else "unlike"
+        like = "like" if found.is_known else "unlike"
         write(f"{like} the studies that the model knows: {found.figures}")
         write(f"strangest view: {found.strangest_view}")
     for used in assessment.used:
@@ -169,7 +169,7 @@ def outages(found: Sequence[Outage]) -> None:
     console.print(table)
 
 
-def given_up(found: Sequence[GivenUp], count: int) -> None:
+def given_up(found: Sequence[DeadLetter], count: int) -> None:
     """Print the newest of `count` deliveries that are not tried any more; nothing if none is."""
     if not found:
         return

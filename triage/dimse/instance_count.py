@@ -20,7 +20,7 @@ from triage.dimse.association import (
     encode_identifier,
     open_association,
 )
-from triage.domain.audit import AuditPeer, NoAuditTrail, queried
+from triage.domain.audit import AuditPeer, NoAuditTrail, build_query_event
 from triage.domain.completeness import ArchiveCount
 from triage.domain.errors import DeliveryFailed
 from triage.domain.study import StudyRevision
@@ -60,7 +60,9 @@ class InstanceCountQuery:
         peer = AuditPeer(title, self._peer.host, ae_title=title)
         query = encode_identifier(_build_identifier("STUDY", study.study_uid, STUDY_COUNT))
         self._audit.record(
-            queried(peer, query, StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)
+            build_query_event(
+                peer, query, StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian
+            )
         )
 
 

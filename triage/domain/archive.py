@@ -24,7 +24,7 @@ class ArchiveQuery:
     modality: str = ""
     description: str = ""  #: a part of StudyDescription, in any case
 
-    def daily(self) -> Iterator["ArchiveQuery"]:
+    def split_by_day(self) -> Iterator["ArchiveQuery"]:
         """Yield the same for one day after the other, so that no answer grows beyond its limit."""
         if self.since is None or self.until is None:
             yield self
@@ -48,7 +48,7 @@ class ArchivedStudy:
     description: str = ""  #: may name a patient: it is compared, never shown
     patient_id: str = ""  #: compared, never shown
 
-    def answers(self, search: ArchiveQuery) -> bool:
+    def matches(self, search: ArchiveQuery) -> bool:
         """Tell whether this is what was looked for: an archive may pass over a key of a search.
 
         What it does not say of the modality counts as right, for there may be such archives; what

@@ -111,7 +111,7 @@ class SimilarCase:
 
 
 #: Stands wherever the flags of such a study stand.
-UNFAMILIAR = "This study is unlike those that the model knows: its flags say little."
+OUT_OF_DISTRIBUTION_NOTE = "This study is unlike those that the model knows: its flags say little."
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Familiarity:
     strangest_view: str  #: the slot's name in the bundle's manifest
 
     @property
-    def known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether the study is like those that the model knows."""
         return self.distance <= self.limit
 
@@ -133,7 +133,7 @@ class Familiarity:
         return f"distance {self.distance:.2f}, familiar up to {self.limit:.2f}"
 
 
-def in_percent(likeness: float) -> str:
+def format_share(likeness: float) -> str:
     """Return e.g. "99.2%"; never the whole, for there are more pairs than were drawn."""
     return f"{min(likeness, 0.999):.1%}"
 
@@ -146,7 +146,9 @@ class Disclosure(StrEnum):
     UIDS = "uids"  #: their Study Instance UIDs as well: closed teaching or consented archives
 
 
-def disclosed(similar: Sequence[SimilarCase], disclosure: Disclosure) -> tuple[SimilarCase, ...]:
+def limit_disclosure(
+    similar: Sequence[SimilarCase], disclosure: Disclosure
+) -> tuple[SimilarCase, ...]:
     """Return similar cases with no more in them than may be told; the patient's own stay whole."""
     if disclosure is Disclosure.NONE:
         return ()
@@ -196,9 +198,9 @@ class Assessment:
         return next((f for f in (Flag.YES, Flag.NO) if f in flags), Flag.NOT_EVALUATED)
 
     @property
-    def unfamiliar(self) -> bool:
+    def is_unfamiliar(self) -> bool:
         """Whether the study was found unlike those that the model knows."""
-        return self.familiarity is not None and not self.familiarity.known
+        return self.familiarity is not None and not self.familiarity.is_known
 
     @property
     def priority(self) -> Priority:

@@ -121,7 +121,7 @@ class AuditObject:
     id: str
     id_type: AuditCode
     kind: ObjectType
-    part: ObjectRole
+    role: ObjectRole
     query: bytes | None = None
     details: tuple[tuple[str, bytes], ...] = ()
     instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs ("": not known), and how many
@@ -134,10 +134,10 @@ class AuditEvent:
     event: AuditCode
     action: AuditAction
     participants: tuple[Participant | AuditSource, ...]
-    things: tuple[AuditObject, ...] = ()
+    objects: tuple[AuditObject, ...] = ()
     type: AuditCode | None = None
     outcome: AuditOutcome = AuditOutcome.SUCCESS
-    why: str = ""  #: EventOutcomeDescription
+    description: str = ""  #: EventOutcomeDescription
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ class NoAuditTrail:
         """Forget it."""
 
 
-def started(name: str) -> AuditEvent:
+def build_start_event(name: str) -> AuditEvent:
     """A.5.3.1: a service has started."""
     return _activity(name, APPLICATION_START)
 
 
-def stopped(name: str) -> AuditEvent:
+def build_stop_event(name: str) -> AuditEvent:
     """A.5.3.1: a service has ended, other than by a crash."""
     return _activity(name, APPLICATION_STOP)
 
@@ -185,7 +185,7 @@ def _activity(name: str, kind: AuditCode) -> AuditEvent:
     )
 
 
-def received(
+def build_receipt_event(
     study: AuditedStudyObject,
     sender: AuditPeer,
     outcome: AuditOutcome = AuditOutcome.SUCCESS,
@@ -205,12 +205,12 @@ def received(
     )
 
 
-def sending(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
+def build_sending_event(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     """A.5.3.3: instances are about to be sent."""
     return _sent(BEGIN_TRANSFERRING, AuditAction.EXECUTE, study, destination)
 
 
-def sent(
+def build_transfer_event(
     study: AuditedStudyObject,
     destination: AuditPeer,
     outcome: AuditOutcome = AuditOutcome.SUCCESS,
@@ -221,7 +221,7 @@ def sent(
         event = _sent(INSTANCES_TRANSFERRED, AuditAction.READ, study, destination)
     else:
         event = _exported(study, destination)
-    return replace(event, outcome=outcome, why=why)
+    return replace(event, outcome=outcome, description=why)
 
 
 def _sent(
@@ -242,7 +242,7 @@ def _exported(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     return AuditEvent(EXPORT, AuditAction.READ, (ours, media), _of(study))
 
 
-def queried(
+def build_query_event(
     archive: AuditPeer, query: bytes, sop_class_uid: str = "", transfer_syntax_uid: str = ""
 ) -> AuditEvent:
     """A.5.3.10: we asked an archive, over C-FIND by a SOP class, else over HTTP."""
@@ -258,7 +258,7 @@ def queried(
     return AuditEvent(QUERY, AuditAction.EXECUTE, (ours, _at(archive, DESTINATION)), (asked,))
 
 
-def searched(user: str, what: str) -> AuditEvent:
+def build_case_search_event(user: str, what: str) -> AuditEvent:
     """A.5.3.10: a person asked for past cases; `what` has no words of theirs."""
     asked = AuditObject(
         "past cases", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, what.encode()
@@ -271,7 +271,7 @@ def searched(user: str, what: str) -> AuditEvent:
     )
 
 
-def logged_in(user: str, address: str, why_not: str = "") -> AuditEvent:
+def build_login_event(user: str, address: str, why_not: str = "") -> AuditEvent:
     """A.5.3.12: somebody has shown a password or token, or has failed to."""
     return AuditEvent(
         USER_AUTHENTICATION,
@@ -279,11 +279,11 @@ def logged_in(user: str, address: str, why_not: str = "") -> AuditEvent:
         (Participant(user, is_requestor=True, address=address), AuditSource()),
         type=LOGIN,
         outcome=AuditOutcome.MINOR if why_not else AuditOutcome.SUCCESS,
-        why=why_not,
+        description=why_not,
     )
 
 
-def turned_away(who: AuditPeer, why: str) -> AuditEvent:
+def build_rejection_event(who: AuditPeer, why: str) -> AuditEvent:
     """A.5.3.11: somebody was kept out, so the alert is of a minor failure: nothing came of it."""
     node = AuditObject(
         who.address or NOT_KNOWN,
@@ -303,7 +303,7 @@ def turned_away(who: AuditPeer, why: str) -> AuditEvent:
     )
 
 
-def gap(events: int) -> AuditEvent:
+def build_gap_event(events: int) -> AuditEvent:
     """A.5.3.11: so many events were not recorded, for there was no room for them."""
     why = f"{events} event(s) were not recorded: the audit repository was away for too long"
     return AuditEvent(
@@ -317,7 +317,7 @@ def gap(events: int) -> AuditEvent:
     )
 
 
-def forgotten(patient_id: str, user: str, study_uid: str = "") -> AuditEvent:
+def build_erasure_event(patient_id: str, user: str, study_uid: str = "") -> AuditEvent:
     """A.5.3.14: a patient was taken out of the past cases, by number or by one of their studies."""
     of_study = (
         (AuditObject(study_uid, STUDY_UID, ObjectType.SYSTEM, ObjectRole.REPORT),)
@@ -332,7 +332,7 @@ def forgotten(patient_id: str, user: str, study_uid: str = "") -> AuditEvent:
     )
 
 
-def deleted(study: AuditedStudyObject, user: str = "") -> AuditEvent:
+def build_deletion_event(study: AuditedStudyObject, user: str = "") -> AuditEvent:
     """A.5.3.8: a study was deleted, by a person or by the rules of retention."""
     who = (Participant(user, is_requestor=True),) if user else ()
     return AuditEvent(

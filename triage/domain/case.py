@@ -45,4 +45,4 @@ class Neighbour:
     similarity: float  #: cosine, -1 to 1
 
 
-EVERY = Filter()  #: excludes none
+NO_FILTER = Filter()  #: excludes none

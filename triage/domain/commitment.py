@@ -18,7 +18,7 @@ class FailureReason(IntEnum):
 
 
 #: Failure Reason (0008,1197) of PS3.3 C.14.1.1, as archives may give them.
-NOT_KEPT = {
+FAILURE_REASONS = {
     0x0110: "Processing failure",
     0x0112: "No such object instance",
     0x0119: "Class/Instance conflict",
@@ -64,17 +64,17 @@ class CommitmentReport:
     committed: tuple[Reference, ...]
     failed: tuple[tuple[Reference, int], ...]  #: each with its Failure Reason
 
-    def keeps(self, reference: Reference) -> bool:
+    def is_committed(self, reference: Reference) -> bool:
         """Tell whether an instance is named as kept, and nowhere as failed."""
-        return reference in self.committed and self.reason(reference) is None
+        return reference in self.committed and self.get_failure_reason(reference) is None
 
-    def reason(self, reference: Reference) -> int | None:
+    def get_failure_reason(self, reference: Reference) -> int | None:
         """Return why an instance is not kept; None where none is given."""
         uid = reference.sop_instance_uid
         return next((why for each, why in self.failed if each.sop_instance_uid == uid), None)
 
 
-def judge(
+def find_failure(
     reference: Reference,
     kept: Iterable[ReceivedInstance],
     is_intact: Callable[[ReceivedInstance], bool],

@@ -31,8 +31,8 @@ class CompletenessPolicy:
 
     quiet_s: float
     settle_s: float = 3.0  #: signs count only when nothing arrived for so long
-    at_most_s: float = inf  #: after the first instance of a revision it is complete in any case
-    signs: frozenset[EvidenceKind] = frozenset()
+    limit_s: float = inf  #: after the first instance of a revision it is complete in any case
+    accepted_evidence: frozenset[EvidenceKind] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Evidence:
     announced: AnnouncedStudy | None = None
 
     @property
-    def is_short(self) -> bool:
+    def has_missing_instances(self) -> bool:
         """Tell whether something is announced that is not here."""
         said = self.announced
         return said is not None and (said.in_progress or said.here < said.instances)
 
 
-NOTHING = Evidence()
+NO_EVIDENCE = Evidence()
 Rule = Callable[[StudyRevision, float, CompletenessPolicy, Evidence], str | None]
 
 
@@ -90,13 +90,13 @@ def overdue(
 ) -> str | None:
     """Complete when the hard limit is reached, whatever is still going on."""
     age_s = now - study.first_instance_at
-    if 0 <= age_s < patience.at_most_s:  # below 0: the clock was set back, do not wait for it
+    if 0 <= age_s < patience.limit_s:  # below 0: the clock was set back, do not wait for it
         return None
     if age_s < 0:
-        return quiet(study, now, patience, NOTHING)
+        return quiet(study, now, patience, NO_EVIDENCE)
     held = f"; {_still_open(known)}" if known.associations else ""
     return (
-        f"at the limit of {patience.at_most_s:g} s after its first instance, "
+        f"at the limit of {patience.limit_s:g} s after its first instance, "
         f"with {study.instances} instances{held}{_announced_otherwise(known)}"
     )
 
@@ -110,12 +110,12 @@ def announced(
     """
     said = known.announced
     if (
-        EvidenceKind.ANNOUNCED not in patience.signs
+        EvidenceKind.ANNOUNCED not in patience.accepted_evidence
         or said is None
         or not has_settled(study, now, patience)
     ):
         return None
-    if known.is_short or not 0 < study.instances <= said.instances:
+    if known.has_missing_instances or not 0 < study.instances <= said.instances:
         return None
     broken_off = "; a procedure step was discontinued" if said.discontinued else ""
     return f"all {said.instances} announced instances are here{broken_off}"
@@ -127,12 +127,12 @@ def counted(
     """Complete when as many instances are here as the PACS has."""
     count = known.count
     if (
-        EvidenceKind.COUNT not in patience.signs
+        EvidenceKind.COUNT not in patience.accepted_evidence
         or count is None
         or not has_settled(study, now, patience)
     ):
         return None
-    if not 0 < count.instances <= study.instances or known.is_short:
+    if not 0 < count.instances <= study.instances or known.has_missing_instances:
         return None
     return f"all {count.instances} instances that {count.ae_title} has are here"
 
@@ -143,14 +143,14 @@ def viewed(
     """Complete when every view is filled, every stack is full, and nobody is about to send more."""
     views, stacks = known.views, known.stacks
     if (
-        EvidenceKind.VIEWS not in patience.signs
+        EvidenceKind.VIEWS not in patience.accepted_evidence
         or views is None
         or not has_settled(study, now, patience)
     ):
         return None
     if views.missing or not views.filled or known.associations or not are_full(stacks):
         return None
-    if known.is_short:
+    if known.has_missing_instances:
         return None
     return (
         f"all {views.filled} views are there and all {len(stacks)} cine stacks are full, "
@@ -175,24 +175,24 @@ RULES: tuple[Rule, ...] = (overdue, announced, counted, viewed, quiet)
 
 
 def evidence(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence = NOTHING
+    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence = NO_EVIDENCE
 ) -> str | None:
     """Return why the study is complete, or None while it is not."""
     return next((why for rule in RULES if (why := rule(study, now, patience, known))), None)
 
 
-def is_overdue(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
+def is_past_limit(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
     """Tell whether the study has to be taken as it is, even while it grows."""
-    return now - study.first_instance_at >= patience.at_most_s
+    return now - study.first_instance_at >= patience.limit_s
 
 
-def may_be_whole(
+def select_queries(
     study: StudyRevision, now: float, patience: CompletenessPolicy, stacks: Sequence[StackCount]
 ) -> frozenset[EvidenceKind]:
     """Return the signs that are worth a question now, of those that are dear to ask for."""
     if not has_settled(study, now, patience):
         return frozenset()
-    asked = patience.signs & {EvidenceKind.VIEWS, EvidenceKind.COUNT}
+    asked = patience.accepted_evidence & {EvidenceKind.VIEWS, EvidenceKind.COUNT}
     return asked if are_full(stacks) else asked - {EvidenceKind.VIEWS}
 
 
@@ -201,14 +201,14 @@ def are_full(stacks: Sequence[StackCount]) -> bool:
     return bool(stacks) and all(stack.is_full for stack in stacks)
 
 
-def together(patiences: Iterable[CompletenessPolicy]) -> CompletenessPolicy:
+def combine_policies(patiences: Iterable[CompletenessPolicy]) -> CompletenessPolicy:
     """Return the patience with a study of several sources: the longest times, the signs of all."""
     every = list(patiences)
     return CompletenessPolicy(
         quiet_s=max(each.quiet_s for each in every),
         settle_s=max(each.settle_s for each in every),
-        at_most_s=max(each.at_most_s for each in every),
-        signs=frozenset.intersection(*(each.signs for each in every)),
+        limit_s=max(each.limit_s for each in every),
+        accepted_evidence=frozenset.intersection(*(each.accepted_evidence for each in every)),
     )
 
 

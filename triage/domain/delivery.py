@@ -28,7 +28,7 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "SUPERSEDED"
 
 
-UNDER_WAY = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet
+UNFINISHED = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Product:
 Route = tuple[Product, str]  #: a product, and the name of the destination that it goes to
 
 
-def routes(
+def plan_routes(
     products: Sequence[Product], destinations: Mapping[str, Collection[str]]
 ) -> Sequence[Route]:
     """Return which product goes where; `destinations` are the media types taken, by name."""
@@ -87,7 +87,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class GivenUp:
+class DeadLetter:
     """A delivery that is not tried any more."""
 
     id: int
@@ -122,7 +122,7 @@ class Outage:
 SPREAD = 0.1
 
 
-def spread_s(seconds: float, chance: float) -> float:
+def jitter_s(seconds: float, chance: float) -> float:
     """Return a pause made shorter by chance, which is from 0 to 1; 0 leaves it."""
     return seconds * (1 - SPREAD * chance)
 

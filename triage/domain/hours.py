@@ -7,7 +7,7 @@ DAY_MIN = 24 * 60
 HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
-def opens_in_s(hours: str | None, now: float) -> float:
+def seconds_until_open(hours: str | None, now: float) -> float:
     """Return the seconds until the hours "22:00-06:00" of the local day begin; 0 within them."""
     span = None if hours is None else HOURS.fullmatch(hours)
     if span is None:

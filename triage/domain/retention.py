@@ -29,7 +29,7 @@ class RetentionLimits:
     free_bytes: int | None = None  #: below it, images of delivered studies go at any age
 
     @property
-    def any_set(self) -> bool:
+    def has_any(self) -> bool:
         """Whether anything goes at all."""
         return any(limit is not None for limit in vars(self).values())
 
@@ -69,7 +69,7 @@ class StoredFile:
     at: float  #: when it was written, seconds since the epoch
 
 
-def aged(
+def select_expired(
     studies: Collection[EndedStudy], now: float, limits: RetentionLimits, *, reports: bool = False
 ) -> Iterator[EndedStudy]:
     """Yield the studies whose images, or reports, have passed every limit that applies."""
@@ -80,7 +80,7 @@ def aged(
             yield study
 
 
-def expendable(studies: Collection[EndedStudy], now: float) -> Sequence[EndedStudy]:
+def select_for_space(studies: Collection[EndedStudy], now: float) -> Sequence[EndedStudy]:
     """Return the delivered studies whose images go for want of room, the oldest first."""
     settled = [
         study

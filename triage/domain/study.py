@@ -91,7 +91,7 @@ class StudyRevision:
     pruned_at: float = 0.0  #: when its images were removed, as retention says; 0.0: they are here
 
 
-def diagram() -> str:
+def draw_diagram() -> str:
     """Return the state machine as a Mermaid diagram, for the documentation."""
     lines = [f"    {a} --> {b}: {event}" for (a, event), b in TRANSITIONS.items()]
     ends = [f"    {state} --> [*]" for state in State if state in ENDED]

@@ -23,7 +23,7 @@ from triage.domain.assessment import (
     Flag,
     UsedView,
 )
-from triage.domain.delivery import Product, routes
+from triage.domain.delivery import Product, plan_routes
 from triage.domain.errors import (
     BrokerUnavailable,
     LedgerUnavailable,
@@ -37,8 +37,8 @@ from triage.imaging.rules import SeriesRules, load_rules
 from triage.model.out_of_distribution import measure_familiarity
 from triage.model.relevance import OccludedClip, choose_relevant_frames, occlude
 from triage.pipeline.key_frames import Pictures, key_frames, pictures
-from triage.pipeline.leases import kept_alive
-from triage.pipeline.model_input import LoadedModel, ModelInput, answers, look
+from triage.pipeline.leases import keep_alive
+from triage.pipeline.model_input import LoadedModel, ModelInput, answer_findings, build_model_input
 from triage.pipeline.reconciler import give_up
 from triage.ports.encoder import Embedding
 from triage.ports.ledger import Ledger
@@ -98,7 +98,7 @@ class Assessor:
             log.info("nothing to assess, the work is taken")
             return
         log.info("assessing", instances=study.instances, attempt=study.attempts)
-        with kept_alive(lambda: self._renew(study), self.lease_s / 3):
+        with keep_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
                 looked = self._looked(study)
                 reporting = Reporting(
@@ -124,7 +124,7 @@ class Assessor:
             self._finish(study, reporting.assessment, made)
             self._keep(looked)
 
-    def broke(self, study_uid: str, revision: int, error: BaseException) -> None:
+    def handle_error(self, study_uid: str, revision: int, error: BaseException) -> None:
         """Release a study whose assessment ended with an unforeseen error, or set it aside."""
         study = self.ledger.get_study(study_uid, revision)
         if study is not None:
@@ -137,7 +137,7 @@ class Assessor:
         if study.instances < before:
             raise StudyDeclined(REMAINS.format(study.instances, before))
         paths = self.ledger.list_paths(study.study_uid, study.revision)
-        seen = look(study.study_uid, paths, self.spool.read, model, self.rules)
+        seen = build_model_input(study.study_uid, paths, self.spool.read, model, self.rules)
         # Key frames may be looked for elsewhere: where memory is short, on the fallback.
         identity = model.identity
         answered = self._answers(seen)
@@ -148,7 +148,7 @@ class Assessor:
             model=identity,
             findings_digest=model.findings.digest,
             inputs_digest=_inputs_digest(seen.images),
-            used=seen.used,
+            used=seen.used_views,
             missing=seen.missing,
             unused=seen.unused,
             answers=answered,
@@ -185,7 +185,7 @@ class Assessor:
     def _answers(self, seen: ModelInput) -> tuple[Answer, ...]:
         """Score every finding, and look for the images that made the flags."""
         model, form = self.model, self.model.bundle.manifest.clip
-        scored = answers(seen, model)
+        scored = answer_findings(seen, model)
         if self.key_frames == 0 or all(each.flag is not Flag.YES for each in scored):
             return scored
         began = time.monotonic()
@@ -194,7 +194,9 @@ class Assessor:
         occluded = occlude(seen.clip, whence, seen.embedding, model.encoder, away)
         log.info("looked for key frames", seconds=round(time.monotonic() - began, 2))
         return tuple(
-            self._explained(each, occluded, whence, seen.used) if each.flag is Flag.YES else each
+            self._explained(each, occluded, whence, seen.used_views)
+            if each.flag is Flag.YES
+            else each
             for each in scored
         )
 
@@ -211,7 +213,9 @@ class Assessor:
 
     def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(study, self.holder, summary, made, routes(made, self.destinations))
+        due = self.ledger.finish(
+            study, self.holder, summary, made, plan_routes(made, self.destinations)
+        )
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return
@@ -220,7 +224,7 @@ class Assessor:
             "assessed",
             priority=str(assessment.priority),
             flags=flags,
-            unfamiliar=assessment.unfamiliar,
+            unfamiliar=assessment.is_unfamiliar,
         )
         self._send(due)
 

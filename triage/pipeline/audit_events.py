@@ -35,18 +35,20 @@ class DeliveryTrail:
     destination: AuditPeer
     is_first: bool  #: of the attempts
 
-    def sending(self, product: Product) -> None:
+    def record_sending(self, product: Product) -> None:
         """Tell that a product is about to be sent; of further attempts nothing is told."""
         if self.is_first and self.destination.is_dicom:
-            self.audit.record(audit.sending(self._study(product), self.destination))
+            self.audit.record(audit.build_sending_event(self._study(product), self.destination))
 
-    def sent(self, product: Product) -> None:
+    def record_sent(self, product: Product) -> None:
         """Tell that a product was acknowledged."""
-        self.audit.record(audit.sent(self._study(product), self.destination))
+        self.audit.record(audit.build_transfer_event(self._study(product), self.destination))
 
-    def given_up(self, product: Product, why: str) -> None:
+    def record_given_up(self, product: Product, why: str) -> None:
         """Tell that a product will not be sent."""
-        event = audit.sent(self._study(product), self.destination, AuditOutcome.SERIOUS, why)
+        event = audit.build_transfer_event(
+            self._study(product), self.destination, AuditOutcome.SERIOUS, why
+        )
         self.audit.record(event)
 
     def _study(self, product: Product) -> AuditedStudyObject:
@@ -55,7 +57,7 @@ class DeliveryTrail:
 
 
 #: Where no trail is kept.
-SILENT = DeliveryTrail(audit.NoAuditTrail(), "", "", AuditPeer(""), is_first=False)
+NO_TRAIL = DeliveryTrail(audit.NoAuditTrail(), "", "", AuditPeer(""), is_first=False)
 
 
 @dataclass(frozen=True)
@@ -67,20 +69,20 @@ class StudyTrail:
     spool: Spool
     destinations: Mapping[str, AuditPeer]  #: by their names in the settings
 
-    def received(self, study: StudyRevision) -> None:
+    def record_received(self, study: StudyRevision) -> None:
         """Tell what came of a revision, a message for each sender. Raises LedgerUnavailable."""
         patient_id = self._patient_id(study.study_uid, study.revision)
         for source, counted in self.ledger.count_arrivals(study.study_uid, study.revision).items():
             sender = AuditPeer(source.calling_ae, source.address, ae_title=source.calling_ae)
             told = AuditedStudyObject(study.study_uid, patient_id, counted)
-            self.audit.record(audit.received(told, sender))
+            self.audit.record(audit.build_receipt_event(told, sender))
 
-    def removed(self, study_uid: str) -> None:
+    def record_removal(self, study_uid: str) -> None:
         """Tell that the images of a study go. Raises LedgerUnavailable."""
         patient_id = self._patient_id(study_uid, ANY_REVISION)
-        self.audit.record(audit.deleted(AuditedStudyObject(study_uid, patient_id)))
+        self.audit.record(audit.build_deletion_event(AuditedStudyObject(study_uid, patient_id)))
 
-    def of(self, delivery: Delivery) -> DeliveryTrail:
+    def for_delivery(self, delivery: Delivery) -> DeliveryTrail:
         """Return what is told of an attempt to deliver. Raises LedgerUnavailable."""
         name = delivery.destination
         return DeliveryTrail(

@@ -19,13 +19,13 @@ from triage.dicom.header import is_image_class, read_header, read_identity
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
 from triage.imaging.rules import SeriesRules
-from triage.pipeline.model_input import LoadedModel, Read, answers, look
+from triage.pipeline.model_input import LoadedModel, Read, answer_findings, build_model_input
 from triage.ports.ledger import Ledger
 from triage.ports.library import Library
 
 log = structlog.get_logger(__name__)
 
-Archive = Mapping[str, Sequence[str]]  #: the paths of every study's files, by Study UID
+StudyFiles = Mapping[str, Sequence[str]]  #: the paths of every study's files, by Study UID
 #: Studies in these states have been looked at; any other may still be growing, or is not for us.
 ASSESSED = (State.ASSESSED, State.DELIVERED)
 
@@ -34,7 +34,7 @@ class IndexOutcome(StrEnum):
     """What became of a study."""
 
     INDEXED = "indexed"
-    TOLD = "known, and now with its report"
+    REPORT_ADDED = "known, and now with its report"
     KNOWN = "known already"
     DECLINED = "declined"
     BROKEN = "broken"
@@ -49,12 +49,12 @@ class Indexer:
     rules: SeriesRules
     read: Read
     reports: ReportIndex = field(default_factory=ReportIndex)
-    again: bool = False  #: embed what is a case already, too
+    reindex: bool = False  #: embed what is a case already, too
 
     def index(self, study_uid: str, paths: Sequence[str]) -> tuple[IndexOutcome, str]:
         """Make one study a case; return what became of it, and why where it is none."""
         try:
-            case = None if self.again else self.past.library.get_case(study_uid)
+            case = None if self.reindex else self.past.library.get_case(study_uid)
             if case is not None and case.impression and not self.reports.tally.read:
                 return IndexOutcome.KNOWN, ""
             if case is not None:
@@ -72,10 +72,10 @@ class Indexer:
             return IndexOutcome.BROKEN, f"{type(error).__name__}: see the log"
 
     def _add(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
-        seen = look(study_uid, paths, self.read, self.model, self.rules)
+        seen = build_model_input(study_uid, paths, self.read, self.model, self.rules)
         known = self.reports.find_reading(seen.evidence[0], seen.documents)
-        found = answers(seen, self.model)
-        self.past.add_study(seen.evidence[0], seen.used, found, seen.embedding, known)
+        found = answer_findings(seen, self.model)
+        self.past.add_study(seen.evidence[0], seen.used_views, found, seen.embedding, known)
         return IndexOutcome.INDEXED
 
     def _tell(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
@@ -85,24 +85,26 @@ class Indexer:
         documents = [each for each in headers if not is_image_class(each.SOPClassUID)]
         known = None if header is None else self.reports.find_reading(header, documents)
         told = known is not None and self.past.record_reading(study_uid, known)
-        return IndexOutcome.TOLD if told else IndexOutcome.KNOWN
+        return IndexOutcome.REPORT_ADDED if told else IndexOutcome.KNOWN
 
     def _headers(self, paths: Sequence[str]) -> Iterator[Dataset]:
         for path in paths:
             try:
                 yield read_header(self.read(path))
             except DamagedInstance:
-                continue  # `look` has told of it when the study became a case
+                continue  # `build_model_input` has told of it when the study became a case
 
 
-def in_folder(folder: Path, done: Callable[[], None] = lambda: None) -> tuple[Archive, int]:
+def find_studies_in_folder(
+    folder: Path, done: Callable[[], None] = lambda: None
+) -> tuple[StudyFiles, int]:
     """Return the studies below a folder, and how many files are no DICOM; `done` is told of each.
 
     Every file is read once, for nothing but its data set says which study it is of.
     """
     found: dict[str, list[str]] = defaultdict(list)
     others = 0
-    for path in files(folder):
+    for path in list_files(folder):
         try:
             found[read_identity(path.read_bytes()).study_uid].append(str(path))
         except (DamagedInstance, OSError):
@@ -111,7 +113,7 @@ def in_folder(folder: Path, done: Callable[[], None] = lambda: None) -> tuple[Ar
     return found, others
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Return every file below a folder, in order; not what is hidden: it may still be arriving."""
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)
@@ -122,19 +124,19 @@ def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def in_ledger(ledger: Ledger) -> Archive:
+def find_assessed_studies(ledger: Ledger) -> StudyFiles:
     """Return the studies that have been assessed, in their last revision, if they are here."""
     here = (study for study in ledger.list_studies(*ASSESSED) if not study.pruned_at)
     last = {study.study_uid: study.revision for study in here}
     return {uid: ledger.list_paths(uid, revision) for uid, revision in last.items()}
 
 
-def not_in(library: Library, archive: Archive) -> Archive:
+def exclude_known_cases(library: Library, archive: StudyFiles) -> StudyFiles:
     """Return the studies of an archive that are no cases of a library."""
     return {uid: paths for uid, paths in archive.items() if library.get_case(uid) is None}
 
 
-def only(archive: Archive, study_uids: Collection[str]) -> Archive:
+def select_studies(archive: StudyFiles, study_uids: Collection[str]) -> StudyFiles:
     """Return the studies of an archive that a worklist names."""
     named = set(study_uids)
     return {uid: paths for uid, paths in archive.items() if uid in named}

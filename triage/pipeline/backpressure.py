@@ -56,7 +56,7 @@ class MeasuredLoad:
     waiting_studies: int = 0
     is_full: bool = False  #: below the floor
     is_busy: bool = False  #: at the ceiling
-    why_away: str = ""  #: the spool is elsewhere, and does not answer
+    spool_error: str = ""  #: the spool is elsewhere, and does not answer
 
 
 class Backpressure:
@@ -83,8 +83,8 @@ class Backpressure:
     def check_room(self) -> None:
         """Raise BackpressureActive while there is too little room for anything, or the spool is away."""
         load = self.load()
-        if load.why_away:
-            raise BackpressureActive(load.why_away)
+        if load.spool_error:
+            raise BackpressureActive(load.spool_error)
         if load.is_full:
             raise BackpressureActive(f"less than {_in_units(self._limits.free_bytes)} free")
 
@@ -109,7 +109,7 @@ class Backpressure:
         try:
             free, waiting = self._spool.measure_free_bytes(), self._ledger.count_waiting_studies()
         except SpoolUnavailable as error:
-            self._load = replace(before, why_away=str(error))
+            self._load = replace(before, spool_error=str(error))
             self._measured_at = self._monotonic()
             self._tell(before, self._load)
             return
@@ -137,7 +137,7 @@ class Backpressure:
 
 
 def _closed(load: MeasuredLoad) -> tuple[bool, bool, bool]:
-    return bool(load.why_away), load.is_full, load.is_busy
+    return bool(load.spool_error), load.is_full, load.is_busy
 
 
 def _floor(limits: BackpressureLimits, *, was_full: bool) -> float:
@@ -153,8 +153,8 @@ def _ceiling(limits: BackpressureLimits, *, was_busy: bool) -> float:
 
 
 def _in_words(load: MeasuredLoad, limits: BackpressureLimits) -> str | None:
-    if load.why_away:
-        return f"not receiving: {load.why_away}"
+    if load.spool_error:
+        return f"not receiving: {load.spool_error}"
     if load.is_full:
         free, floor = _in_units(load.free_bytes or 0), _in_units(limits.free_bytes)
         return f"not receiving: {free} free of a floor of {floor}"
@@ -175,7 +175,7 @@ class DiscardedFile:
     digest = ""
 
     def __init__(self, why: BackpressureActive) -> None:
-        self.why = why
+        self.error = why
 
     def write(self, part: bytes | memoryview) -> None:
         """Drop some bytes."""

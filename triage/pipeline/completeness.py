@@ -18,10 +18,10 @@ from triage.domain.completeness import (
     Evidence,
     EvidenceKind,
     ViewCount,
+    combine_policies,
     has_settled,
-    is_overdue,
-    may_be_whole,
-    together,
+    is_past_limit,
+    select_queries,
 )
 from triage.domain.errors import TriageError
 from triage.domain.study import StudyRevision
@@ -51,36 +51,43 @@ class EvidenceCollector:
 
     ledger: Ledger
     associations: OpenAssociations
-    patience: CompletenessPolicy
-    of_source: Mapping[str, CompletenessPolicy]  #: by calling AE title, where it is another one
-    looks: Mapping[EvidenceKind, Look]
-    aside: Executor
+    default_policy: CompletenessPolicy
+    policies_by_source: Mapping[
+        str, CompletenessPolicy
+    ]  #: by calling AE title, where it is another one
+    queries: Mapping[EvidenceKind, Look]
+    executor: Executor
     announcements: Announcements | None = None  #: None: nobody can announce anything
     _asked: dict[Key, _PendingQuery] = field(default_factory=dict)
 
-    def patience_with(self, study: StudyRevision) -> CompletenessPolicy:
+    def select_policy(self, study: StudyRevision) -> CompletenessPolicy:
         """Return how long to wait for a study, by who sent it."""
-        if not self.of_source:
-            return self.patience
+        if not self.policies_by_source:
+            return self.default_policy
         titles = self.ledger.list_sources(study.study_uid, study.revision)
-        return together(self.of_source.get(title, self.patience) for title in titles or {""})
+        return combine_policies(
+            self.policies_by_source.get(title, self.default_policy) for title in titles or {""}
+        )
 
-    def known(self, study: StudyRevision, patience: CompletenessPolicy, now: float) -> Evidence:
+    def collect(self, study: StudyRevision, patience: CompletenessPolicy, now: float) -> Evidence:
         """Return what is known of a study now; ask for what may show that it is whole.
 
         While it grows nothing of it counts, so nothing is looked at: a study may have thousands of
         images, and this is asked every second.
         """
-        if not (has_settled(study, now, patience) or is_overdue(study, now, patience)):
-            return Evidence(associations=self.associations.bringing(study.study_uid))
-        views, count = EvidenceKind.VIEWS in patience.signs, EvidenceKind.COUNT in patience.signs
+        if not (has_settled(study, now, patience) or is_past_limit(study, now, patience)):
+            return Evidence(associations=self.associations.count_sending(study.study_uid))
+        views, count = (
+            EvidenceKind.VIEWS in patience.accepted_evidence,
+            EvidenceKind.COUNT in patience.accepted_evidence,
+        )
         stacks = self.ledger.list_stacks(study.study_uid, study.revision) if views else ()
-        for sign in may_be_whole(study, now, patience, stacks):
+        for sign in select_queries(study, now, patience, stacks):
             self._ask(sign, study, patience.quiet_s / 2, now)
         seen = self._answer(EvidenceKind.VIEWS, study) if views else None
         counted = self._answer(EvidenceKind.COUNT, study) if count else None
         return Evidence(
-            associations=self.associations.bringing(study.study_uid),
+            associations=self.associations.count_sending(study.study_uid),
             stacks=stacks,
             views=seen if isinstance(seen, ViewCount) else None,
             count=counted if isinstance(counted, ArchiveCount) else None,
@@ -90,11 +97,11 @@ class EvidenceCollector:
     def _announced(
         self, study: StudyRevision, patience: CompletenessPolicy
     ) -> AnnouncedStudy | None:
-        if self.announcements is None or EvidenceKind.ANNOUNCED not in patience.signs:
+        if self.announcements is None or EvidenceKind.ANNOUNCED not in patience.accepted_evidence:
             return None
         return self.announcements.find_by_study(study.study_uid)
 
-    def forget_all_but(self, studies: Iterable[StudyRevision]) -> None:
+    def forget_except(self, studies: Iterable[StudyRevision]) -> None:
         """Drop the answers about studies that do not arrive any more."""
         arriving = {(each.study_uid, each.revision) for each in studies}
         self._asked = {key: each for key, each in self._asked.items() if key[:2] in arriving}
@@ -106,7 +113,7 @@ class EvidenceCollector:
             return
         if sign is EvidenceKind.VIEWS and last is not None and _holds(last, study):
             return  # the same headers say the same again
-        answer = self.aside.submit(_looked, self.looks[sign], sign, study)
+        answer = self.executor.submit(_looked, self.queries[sign], sign, study)
         self._asked[key] = _PendingQuery(now, study.last_instance_at, answer)
 
     def _answer(self, sign: EvidenceKind, study: StudyRevision) -> ViewCount | ArchiveCount | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, spread_s
+from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, jitter_s
 from triage.domain.errors import (
     DeliveryFailed,
     DeliveryRefused,
@@ -21,8 +21,8 @@ from triage.domain.errors import (
     LedgerUnavailable,
 )
 from triage.domain.uid import new_uid
-from triage.pipeline.audit_events import SILENT, DeliveryTrail, StudyTrail
-from triage.pipeline.leases import kept_alive
+from triage.pipeline.audit_events import NO_TRAIL, DeliveryTrail, StudyTrail
+from triage.pipeline.leases import keep_alive
 from triage.pipeline.storage_commitment_scu import CommitmentScu
 from triage.ports.destination import CommittingDestination, Destination
 from triage.ports.ledger import Ledger
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 LEASE_S = 30.0  #: unless the settings say otherwise
 
 
-def no_chance() -> float:
+def no_jitter() -> float:
     """Return the chance that changes nothing."""
     return 0.0
 
@@ -45,9 +45,9 @@ class Deliverer:
     destinations: Mapping[str, Destination]
     max_attempts: int
     lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
-    chance: Callable[[], float] = no_chance  #: from 0 to 1, by which pauses are shorter
+    chance: Callable[[], float] = no_jitter  #: from 0 to 1, by which pauses are shorter
     trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
-    promises: CommitmentScu | None = None  #: None: no destination is asked for its word
+    commitment: CommitmentScu | None = None  #: None: no destination is asked for its word
 
     def deliver(self, delivery_id: int) -> None:
         """Try a due delivery once; one that is taken or not due is left alone."""
@@ -56,7 +56,7 @@ class Deliverer:
             log.info("nothing to deliver, the work is taken")
             return
         mark_reached(CrashPoint.DELIVERY_TAKEN)
-        with kept_alive(
+        with keep_alive(
             lambda: self.ledger.renew_delivery(delivery_id, self.lease_s), self.lease_s / 3
         ):
             self._attempt(delivery)
@@ -69,8 +69,8 @@ class Deliverer:
             self._failed(delivery, why)
             return
         try:
-            if self.promises is not None and isinstance(destination, CommittingDestination):
-                self._committed(delivery, destination, self.promises)
+            if self.commitment is not None and isinstance(destination, CommittingDestination):
+                self._committed(delivery, destination, self.commitment)
                 return
             answer = self._sent(delivery, destination)
         except DeliveryFailed as error:
@@ -87,10 +87,10 @@ class Deliverer:
             return delivery.last_answer
         told = self._told(delivery)
         product = self._chosen(delivery, destination)
-        told.sending(product)
+        told.record_sending(product)
         answer = destination.deliver(product).answer
         mark_reached(CrashPoint.PRODUCT_SENT)
-        told.sent(product)
+        told.record_sent(product)
         return answer
 
     def _committed(
@@ -121,17 +121,17 @@ class Deliverer:
         silent, again_in_s = False, archive.within_s
         try:
             answer = archive.request_commitment(
-                transaction_uid, current.product, promises.take
+                transaction_uid, current.product, promises.process_report
             ).answer
         except DeliveryFailed as error:
             silent = isinstance(error, DestinationUnreachable)
             answer = str(error)
-            again_in_s = spread_s(backoff_s(delivery.attempts), self.chance())
+            again_in_s = jitter_s(backoff_s(delivery.attempts), self.chance())
         mark_reached(CrashPoint.COMMITMENT_ASKED)
         promises.requests.postpone(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
         log.info("stored, commitment asked for", destination=archive.name, answer=answer)
 
-    def broke(self, delivery_id: int, error: BaseException) -> None:
+    def handle_error(self, delivery_id: int, error: BaseException) -> None:
         """Keep a delivery whose attempt ended with an unforeseen error, for another try.
 
         Where the ledger was away nobody knows who holds it: its lease ends by itself.
@@ -144,7 +144,7 @@ class Deliverer:
             self._failed(delivery, why)
 
     def _told(self, delivery: Delivery) -> DeliveryTrail:
-        return SILENT if self.trail is None else self.trail.of(delivery)
+        return NO_TRAIL if self.trail is None else self.trail.for_delivery(delivery)
 
     def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
         """Return what to send; a choice is written down first, so that nothing goes twice."""
@@ -156,11 +156,11 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
         last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
-        again_in_s = None if last else spread_s(backoff_s(delivery.attempts), self.chance())
+        again_in_s = None if last else jitter_s(backoff_s(delivery.attempts), self.chance())
         silent = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.peer_text}" if error.peer_text else str(error)
         if last:
-            self._told(delivery).given_up(delivery.product, str(error))
+            self._told(delivery).record_given_up(delivery.product, str(error))
         self.ledger.record_failure(delivery.id, answer, again_in_s, unreachable=silent)
         log.warning(
             "delivery given up" if last else "delivery failed, tried again later",

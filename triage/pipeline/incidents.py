@@ -14,8 +14,8 @@ from triage.domain.audit import (
     AuditEvent,
     AuditPeer,
     NoAuditTrail,
-    logged_in,
-    turned_away,
+    build_login_event,
+    build_rejection_event,
 )
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.instance import Source
@@ -53,7 +53,7 @@ class IncidentReporter:
             self._tell(incident, 1)
             log.warning(kind, detail=incident[1], calling_ae=incident[2].calling_ae)
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Tell the ledger what was counted, and forget what has stopped."""
         with self._lock:
             counted = {each: times for each, times in self._untold.items() if times}
@@ -87,6 +87,6 @@ def _alert(incident: Incident, times: int) -> AuditEvent:
     _, why, source = incident
     often = f"{why} ({times} times)" if times > 1 else why
     if why.startswith(OVER_HTTP):
-        return logged_in(source.calling_ae or NOT_KNOWN, source.address, often)
+        return build_login_event(source.calling_ae or NOT_KNOWN, source.address, often)
     name = source.calling_ae
-    return turned_away(AuditPeer(name, source.address, ae_title=name), often)
+    return build_rejection_event(AuditPeer(name, source.address, ae_title=name), often)

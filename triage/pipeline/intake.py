@@ -56,7 +56,7 @@ class Intake:
         #: Receivers count here whom they let in, and what they refuse.
         self.metrics = metrics or Metrics()
         #: True when the spool holds what the ledger was not there to record: see `recover`.
-        self.behind = False
+        self.needs_recovery = False
 
     def accept(self, part10: bytes, source: Source, announced_uid: str | None = None) -> Receipt:
         """Keep an instance and return its receipt; raise InstanceRefused or OutOfResources.
@@ -88,8 +88,8 @@ class Intake:
         `study_uid` is the study that it must be of, if it came to one study.
         """
         if isinstance(aside, DiscardedFile):
-            self._held_back(aside.why, source)
-            raise aside.why
+            self._held_back(aside.error, source)
+            raise aside.error
         with aside:
             return self._accept(
                 lambda: _compared(read_file_identity(aside.path), announced_uid, study_uid),
@@ -143,7 +143,7 @@ class Intake:
         except (LedgerUnavailable, StudyBeingRemoved):  # the spool may have it now
             self.behind = True
             raise
-        self.associations.brought(source.association, identity.study_uid)
+        self.associations.note_instance(source.association, identity.study_uid)
         return receipt
 
     def _file(self, receipt: Receipt, source: Source) -> None:
@@ -170,11 +170,11 @@ class Intake:
         """Remember that an instance was refused of which nothing was kept."""
         self._repeated.report("refused instance", why, replace(source, association=0))
 
-    def tell_repeated(self) -> None:
+    def flush_incidents(self) -> None:
         """Have the ledger know how often the same was reported again; once a second will do."""
-        self._repeated.tell()
+        self._repeated.flush()
 
-    def watch_pressure(self) -> None:
+    def update_load(self) -> None:
         """Measure the load though nothing comes, so that its end is noticed; once a second."""
         self._pressure.load()
 

@@ -28,11 +28,11 @@ class LeaseWatch:
         self._looked_at = math.inf  # at the start nothing is known of a break
         self._since = -math.inf
 
-    def lost(self) -> None:
+    def note_outage(self) -> None:
         """Note that the ledger was not reached."""
         self._looked_at = -math.inf
 
-    def is_steady(self, now: float) -> bool:
+    def check_steady(self, now: float) -> bool:
         """Note a look, and tell whether there was no break for the time of a lease."""
         if now - self._looked_at > self._lease_s:
             self._since = now
@@ -42,7 +42,7 @@ class LeaseWatch:
 
 
 @contextmanager
-def kept_alive(renew: Callable[[], object], every_s: float) -> Iterator[None]:
+def keep_alive(renew: Callable[[], object], every_s: float) -> Iterator[None]:
     """Call `renew` every `every_s` seconds until the block ends."""
     ended = threading.Event()
 

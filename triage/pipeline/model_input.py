@@ -74,7 +74,7 @@ class ModelInput:
     embedding: Embedding
 
     @property
-    def used(self) -> tuple[UsedView, ...]:
+    def used_views(self) -> tuple[UsedView, ...]:
         """The view slots that are filled."""
         return tuple(view for _, view in self.stacks)
 
@@ -85,7 +85,7 @@ class ModelInput:
         return list({str(header.SOPInstanceUID): header for header in headers}.values())
 
 
-def look(
+def build_model_input(
     study_uid: str, paths: Iterable[str], read: Read, model: LoadedModel, rules: SeriesRules
 ) -> ModelInput:
     """Return what the model sees of the study whose files are at `paths`.
@@ -118,7 +118,7 @@ def look(
     )
 
 
-def answers(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
+def answer_findings(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
     """Return the answer for every finding."""
     return tuple(
         answer_finding(

@@ -16,23 +16,23 @@ class OpenAssociations:
         self._lock = Lock()
         self._bringing: dict[Hashable, str | None] = {}
 
-    def opened(self, association: Hashable) -> None:
+    def open(self, association: Hashable) -> None:
         """An association was accepted."""
         with self._lock:
             self._bringing[association] = None
 
-    def brought(self, association: Hashable, study_uid: str) -> None:
+    def note_instance(self, association: Hashable, study_uid: str) -> None:
         """An instance of a study came; one that ended meanwhile brings nothing any more."""
         with self._lock:
             if association in self._bringing:
                 self._bringing[association] = study_uid
 
-    def ended(self, association: Hashable) -> None:
+    def close(self, association: Hashable) -> None:
         """An association was released or aborted, or its connection broke."""
         with self._lock:
             self._bringing.pop(association, None)
 
-    def bringing(self, study_uid: str) -> int:
+    def count_sending(self, study_uid: str) -> int:
         """Return how many open associations brought instances of a study last."""
         with self._lock:
             return list(self._bringing.values()).count(study_uid)

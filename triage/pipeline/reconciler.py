@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.domain.completeness import evidence, is_overdue
+from triage.domain.completeness import evidence, is_past_limit
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import BrokerUnavailable, LedgerUnavailable
 from triage.domain.study import Event, State, StudyRevision
@@ -36,7 +36,7 @@ class Reconciler:
     ledger: Ledger
     queue: Queue
     clock: Clock
-    gathering: EvidenceCollector
+    evidence: EvidenceCollector
     max_attempts: int
     watch: LeaseWatch  #: over the leases of workers
     #: Nobody was heard before, so no study has been quiet for longer; seconds since the epoch.
@@ -48,7 +48,7 @@ class Reconciler:
         try:
             self._bring_in_step()
         except LedgerUnavailable:
-            self.watch.lost()
+            self.watch.note_outage()
             raise
 
     def _bring_in_step(self) -> None:
@@ -62,12 +62,12 @@ class Reconciler:
 
     def _judge(self) -> None:
         arriving = self.ledger.list_studies(State.RECEIVING)
-        self.gathering.forget_all_but(arriving)
+        self.evidence.forget_except(arriving)
         for study in arriving:
-            now, patience = self.clock.now(), self.gathering.patience_with(study)
+            now, patience = self.clock.now(), self.evidence.select_policy(study)
             heard = replace(study, last_instance_at=self._last_heard(study))
-            why = evidence(heard, now, patience, self.gathering.known(heard, patience, now))
-            if why and self._completed(study, why, cut_off=is_overdue(study, now, patience)):
+            why = evidence(heard, now, patience, self.evidence.collect(heard, patience, now))
+            if why and self._completed(study, why, cut_off=is_past_limit(study, now, patience)):
                 log.info("study complete", study_uid=study.study_uid, why=why)
 
     def _last_heard(self, study: StudyRevision) -> float:
@@ -81,13 +81,13 @@ class Reconciler:
 
     def _completed(self, study: StudyRevision, why: str, *, cut_off: bool) -> bool:
         if self.trail is not None:
-            self.trail.received(study)
+            self.trail.record_received(study)
         if cut_off:
             return self.ledger.complete_at_limit(study, why)
         return self.ledger.move(study, Event.JUDGED_COMPLETE, why)
 
     def _free_expired(self) -> None:
-        if not self.watch.is_steady(self.clock.now()):
+        if not self.watch.check_steady(self.clock.now()):
             return
         for study in self.ledger.list_expired():
             self._orphaned(study)

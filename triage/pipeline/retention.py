@@ -17,8 +17,8 @@ from triage.domain.retention import (
     EndedStudy,
     RetentionLimits,
     StoredFile,
-    aged,
-    expendable,
+    select_expired,
+    select_for_space,
 )
 from triage.pipeline.audit_events import StudyTrail
 from triage.ports.clock import Clock
@@ -70,7 +70,7 @@ class RetentionRunner:
     def prune(self, is_ended: Callable[[], bool] = lambda: False) -> list[Removal]:
         """Remove it, or some of it if `is_ended` comes true meanwhile; return what went."""
         self.finish()
-        if not self.limits.any_set:
+        if not self.limits.has_any:
             return []
         now = self.clock.now()
         gone = [
@@ -100,7 +100,9 @@ class RetentionRunner:
     def _studies(self, now: float) -> Iterator[tuple[EndedStudy, str]]:
         """Yield the studies whose images go, and why."""
         here = self.ledger.list_with_images()
-        by_age = [each for each in aged(here, now, self.limits) if self._is_settled(each, now)]
+        by_age = [
+            each for each in select_expired(here, now, self.limits) if self._is_settled(each, now)
+        ]
         yield from ((study, AGE) for study in by_age)
         if (
             self.limits.free_bytes is None
@@ -110,7 +112,7 @@ class RetentionRunner:
         freed = sum(self._size(study) for study in by_age)
         missing = self.limits.free_bytes - free - freed
         taken = {study.study_uid for study in by_age}
-        for study in expendable(here, now):
+        for study in select_for_space(here, now):
             if missing <= 0:
                 return
             if study.study_uid not in taken and self._is_settled(study, now):
@@ -148,7 +150,7 @@ class RetentionRunner:
 
     def _remove(self, study_uid: str) -> None:
         if self.trail is not None:
-            self.trail.removed(study_uid)
+            self.trail.record_removal(study_uid)
         # Copies that contradict an instance stand in no row; they are of the study, and go first.
         settled = self.clock.now() - SETTLED_S
         apart = [each for each in _apart(self.spool.list_files(study_uid)) if each.at < settled]
@@ -160,7 +162,9 @@ class RetentionRunner:
 
     def _reported(self, now: float) -> Iterator[EndedStudy]:
         if self.limits.products_s is not None:
-            yield from aged(self.ledger.list_with_products(), now, self.limits, reports=True)
+            yield from select_expired(
+                self.ledger.list_with_products(), now, self.limits, reports=True
+            )
 
     def _reports(self, study: EndedStudy) -> Removal:
         size = self.ledger.count_product_bytes(study.study_uid)

@@ -28,7 +28,7 @@ from triage.domain.errors import (
     BackpressureActive,
     LedgerUnavailable,
 )
-from triage.domain.hours import opens_in_s
+from triage.domain.hours import seconds_until_open
 from triage.domain.uid import is_uid
 from triage.ports.archive import Archive, DownloadTarget, StudyDownload
 from triage.ports.clock import Clock
@@ -46,12 +46,12 @@ class RetrieveOutcome(StrEnum):
     """What became of a study."""
 
     FETCHED = "fetched"
-    THERE = "there already"
+    ALREADY_PRESENT = "there already"
     INCOMPLETE = "incomplete"
     FAILED = "failed"
 
 
-GOOD = {RetrieveOutcome.FETCHED, RetrieveOutcome.THERE}
+SUCCESSFUL = {RetrieveOutcome.FETCHED, RetrieveOutcome.ALREADY_PRESENT}
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class StudyRetriever:
     limits: RetrieveLimits
     clock: Clock
     sleep: Sleep = time.sleep
-    became: Counter[RetrieveOutcome] = field(default_factory=Counter)
+    outcomes: Counter[RetrieveOutcome] = field(default_factory=Counter)
     _met: bool = field(default=False, init=False)  #: the archive has answered once
 
-    def pull(
+    def retrieve(
         self, shelf: DownloadTarget, study_uid: str, known: ArchivedStudy | None = None
     ) -> tuple[RetrieveOutcome, str]:
         """Fetch one study unless it is on the shelf; return what became of it, and why.
@@ -84,13 +84,13 @@ class StudyRetriever:
         when it was waited for in vain, and OutOfResources.
         """
         outcome, why = self._pulled(shelf, study_uid, known)
-        self.became[outcome] += 1
+        self.outcomes[outcome] += 1
         return outcome, why
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
         """Yield the studies that the archive has, without those that were not looked for."""
         found = self._reached(lambda: list(self.archive.find(search)))
-        return (study for study in found if study.answers(search))
+        return (study for study in found if study.matches(search))
 
     def _pulled(
         self, shelf: DownloadTarget, study_uid: str, known: ArchivedStudy | None
@@ -99,7 +99,7 @@ class StudyRetriever:
             return RetrieveOutcome.FAILED, "the archive names it by what is no UID"
         for attempt in range(1, STUDY_TRIES + 1):
             try:
-                study = known or self.ask(study_uid)
+                study = known or self.look_up(study_uid)
                 return self._unless_there(shelf, study)
             except ArchiveUnreachable:
                 raise
@@ -110,15 +110,15 @@ class StudyRetriever:
                     self.sleep(backoff_s(attempt))
         return RetrieveOutcome.FAILED, f"{why} ({STUDY_TRIES} tries)"
 
-    def ask(self, study_uid: str) -> ArchivedStudy:
+    def look_up(self, study_uid: str) -> ArchivedStudy:
         """Return what the archive says of a study; one that it does not find it may yet send."""
         return next(self.find(ArchiveQuery(study_uid=study_uid)), ArchivedStudy(study_uid))
 
     def _unless_there(
         self, shelf: DownloadTarget, study: ArchivedStudy
     ) -> tuple[RetrieveOutcome, str]:
-        if is_there(study, shelf.count_instances(study.study_uid)):
-            return RetrieveOutcome.THERE, ""
+        if is_complete(study, shelf.count_instances(study.study_uid)):
+            return RetrieveOutcome.ALREADY_PRESENT, ""
         self._wait_for_turn()
         while True:
             try:
@@ -130,8 +130,8 @@ class StudyRetriever:
     def _fetched(self, shelf: DownloadTarget, study: ArchivedStudy) -> tuple[RetrieveOutcome, str]:
         with shelf.open(study.study_uid, self.limits.instances.wait) as desk:
             told = self.archive.fetch(study, desk)
-            if desk.full is not None:
-                raise desk.full
+            if desk.storage_error is not None:
+                raise desk.storage_error
             if why := _missing(study, told, desk):
                 return (
                     RetrieveOutcome.INCOMPLETE if desk.instances else RetrieveOutcome.FAILED
@@ -141,7 +141,7 @@ class StudyRetriever:
 
     def _wait_for_turn(self) -> None:
         self.limits.studies.wait()
-        while (closed_s := opens_in_s(self.limits.hours, self.clock.now())) > 0:
+        while (closed_s := seconds_until_open(self.limits.hours, self.clock.now())) > 0:
             log.info("waiting for the hours of this archive", seconds=closed_s)
             self.sleep(closed_s)
 
@@ -165,7 +165,7 @@ class StudyRetriever:
         return ask()
 
 
-def is_there(study: ArchivedStudy, instances: int) -> bool:
+def is_complete(study: ArchivedStudy, instances: int) -> bool:
     """Tell whether of a study that is here in so many instances the archive has no more."""
     return instances > 0 and instances >= (study.instances or 0)
 
@@ -180,7 +180,7 @@ def _missing(study: ArchivedStudy, told: RetrieveResponse, desk: StudyDownload) 
         reasons.append("no instance came: the archive does not have it, or does not give it")
     if told.failed:
         reasons.append(f"the archive could not send {told.failed}")
-    reasons += [f"{times} refused: {why}" for why, times in desk.refused.most_common(SHOWN)]
+    reasons += [f"{times} refused: {why}" for why, times in desk.refusals.most_common(SHOWN)]
     if not told.whole and not reasons:
         reasons.append("the archive says that it did not send everything")
     if reasons and told.words:

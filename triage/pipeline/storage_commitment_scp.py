@@ -18,7 +18,7 @@ from triage.domain.commitment import (
     CommitmentReport,
     ReceivedInstance,
     Reference,
-    judge,
+    find_failure,
 )
 from triage.domain.delivery import backoff_s
 from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolUnavailable
@@ -44,12 +44,12 @@ class CommitmentScp:
     ledger: Ledger
     spool: Spool
     requestors: Mapping[str, Send]  #: by AE title, those that can be called
-    aside: Executor
+    executor: Executor
     max_attempts: int
     _under_way: set[int] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
-    def ask(
+    def accept_request(
         self, requestor: str, transaction_uid: str, references: Sequence[Reference]
     ) -> Commitment:
         """Owe a report; the same request again is the same debt."""
@@ -69,7 +69,7 @@ class CommitmentScp:
         """Send what is owed and due."""
         for commitment in self.requests.list_due():
             if self._taken(commitment.id):
-                self.aside.submit(self._send, commitment)
+                self.executor.submit(self._send, commitment)
 
     def _send(self, commitment: Commitment) -> None:
         send = self.requestors.get(commitment.requestor)
@@ -117,7 +117,7 @@ class CommitmentScp:
             [each.sop_instance_uid for each in commitment.references]
         )
         reasons = {
-            each: judge(each, kept.get(each.sop_instance_uid, ()), self._is_intact)
+            each: find_failure(each, kept.get(each.sop_instance_uid, ()), self._is_intact)
             for each in commitment.references
         }
         return CommitmentReport(

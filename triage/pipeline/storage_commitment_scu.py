@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.domain.commitment import NOT_KEPT, CommitmentReport, Reference
+from triage.domain.commitment import FAILURE_REASONS, CommitmentReport, Reference
 from triage.domain.delivery import Delivery, DeliveryState, backoff_s
 from triage.domain.instance import Source
 from triage.ports.commitment import CommitmentRequests
@@ -31,7 +31,7 @@ class CommitmentScu:
     requests: CommitmentRequests
     reporters: Mapping[str, Collection[str]]  #: by destination, the AE titles that speak for it
 
-    def take(self, report: CommitmentReport, source: Source) -> bool:
+    def process_report(self, report: CommitmentReport, source: Source) -> bool:
         """Take a report; False where nobody was asked under its Transaction UID, or another was."""
         about = self.requests.find_request(report.transaction_uid)
         if about is None:
@@ -50,16 +50,18 @@ class CommitmentScu:
         reference = Reference(sent.sop_class_uid, sent.sop_instance_uid)
         if delivery.state not in {DeliveryState.PENDING, DeliveryState.STORED}:
             log.info("commitment reported again", delivery_id=delivery.id)
-        elif report.keeps(reference):
+        elif report.is_committed(reference):
             self.ledger.record_delivered(delivery.id, _kept(delivery.last_answer))
             log.info("committed", delivery_id=delivery.id, destination=delivery.destination)
         elif is_last and delivery.state is DeliveryState.STORED:
-            self._send_again(delivery, report.reason(reference))
+            self._send_again(delivery, report.get_failure_reason(reference))
 
     def _send_again(self, delivery: Delivery, reason: int | None) -> None:
         why = "its report names the instance neither as kept nor as failed"
         if reason is not None:
-            why = f"0x{reason:04X} {NOT_KEPT.get(reason, 'a reason that PS3.3 does not name')}"
+            why = (
+                f"0x{reason:04X} {FAILURE_REASONS.get(reason, 'a reason that PS3.3 does not name')}"
+            )
         answer = f"not committed: {why}"
         self.ledger.record_failure(delivery.id, answer, backoff_s(delivery.attempts))
         log.warning("not committed", delivery_id=delivery.id, answer=answer)

@@ -16,11 +16,11 @@ class StudyDownload(Protocol):
         """How many different instances lie here."""
 
     @property
-    def refused(self) -> Counter[str]:
+    def refusals(self) -> Counter[str]:
         """Why instances were not kept, and how often."""
 
     @property
-    def full(self) -> OutOfResources | None:
+    def storage_error(self) -> OutOfResources | None:
         """What was raised when there was no room, if there was none."""
 
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:

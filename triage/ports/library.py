@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.case import NO_FILTER, Case, Filter, Neighbour
 from triage.ports.encoder import Embedding
 
 
@@ -17,7 +17,7 @@ class Library(Protocol):
         """Keep a case; one that is known is replaced, and one of a forgotten patient left out."""
 
     def find_nearest(
-        self, embedding: Embedding, count: int, where: Filter = EVERY
+        self, embedding: Embedding, count: int, where: Filter = NO_FILTER
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, the nearest first; of equals the one added first."""
 

@@ -8,7 +8,7 @@ evaluated" as either, and the draft never goes anywhere without its mark.
 import math
 from collections.abc import Iterator, Sequence
 
-from triage.domain.assessment import UNFAMILIAR, Answer, Assessment, Flag, Presence
+from triage.domain.assessment import OUT_OF_DISTRIBUTION_NOTE, Answer, Assessment, Flag, Presence
 from triage.reports import views
 from triage.reports.content import one_line
 
@@ -27,7 +27,7 @@ def sentences(assessment: Assessment) -> list[str]:
 
     Those of an unfamiliar study stand behind a sentence that says so.
     """
-    unfamiliar = [UNFAMILIAR] if assessment.unfamiliar else []
+    unfamiliar = [OUT_OF_DISTRIBUTION_NOTE] if assessment.is_unfamiliar else []
     evaluated = [a for a in assessment.answers if a.flag is not Flag.NOT_EVALUATED]
     said = [*_flagged(evaluated), *_not_flagged(evaluated), *_ruled_out(evaluated)]
     return [*unfamiliar, *(said or [NOTHING]), *_not_evaluated(assessment.answers)]

@@ -174,7 +174,7 @@ def _observations(assessment: Assessment) -> Iterator[Observation]:
     yield _coded(codes.FLAG, codes.FLAGS[assessment.flag])
     yield _coded(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
     if assessment.familiarity is not None:
-        known = Flag.YES if assessment.familiarity.known else Flag.NO
+        known = Flag.YES if assessment.familiarity.is_known else Flag.NO
         yield _coded(codes.FAMILIAR, codes.FLAGS[known])
     yield Observation("TX", IMPRESSION, _lines(draft.marked_impression(assessment)))
     yield Observation("ST", codes.ALGORITHM_NAME, escaped(assessment.model.name))

@@ -16,13 +16,13 @@ from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
 from triage.domain.assessment import (
-    UNFAMILIAR,
+    OUT_OF_DISTRIBUTION_NOTE,
     Assessment,
     Familiarity,
     Flag,
     SimilarCase,
     SourceImage,
-    in_percent,
+    format_share,
 )
 from triage.reports import draft, header, page_findings, views
 from triage.reports import fonts as letters
@@ -112,13 +112,13 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlo
 def _unfamiliar(assessment: Assessment) -> Iterator[PageBlock]:
     """Above all flags, where the study is none of those that the model knows."""
     found = assessment.familiarity
-    if found is not None and not found.known:
+    if found is not None and not found.is_known:
         yield PageBlock(STRANGE + GAP, partial(_put_unfamiliar, found=found))
 
 
 def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
     sheet.box(Area(MARGIN, y, ROOM, STRANGE), BoxStyle(AMBER, INK, radius=5))
-    sheet.text(MARGIN + 14, y + 7, UNFAMILIAR, TextStyle(13, bold=True), ROOM - 28)
+    sheet.text(MARGIN + 14, y + 7, OUT_OF_DISTRIBUTION_NOTE, TextStyle(13, bold=True), ROOM - 28)
     strangest = f"Strangest view: {views.view_title(found.strangest_view)}; {found.figures}"
     sheet.text(MARGIN + 14, y + 26, strangest, BODY, ROOM - 28)
 
@@ -285,7 +285,9 @@ def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[ColumnLine
         whose = f"another patient, key {case.key}" if case.key else "this patient's own"
         yield from wrap(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
         if case.likeness is not None:
-            yield ColumnLine(f"more alike than {in_percent(case.likeness)} of random pairs", FAINT)
+            yield ColumnLine(
+                f"more alike than {format_share(case.likeness)} of random pairs", FAINT
+            )
         if case.study_uid:
             yield from wrap(f"study {case.study_uid}", FAINT)
     if why_none:
@@ -307,7 +309,7 @@ def _model(assessment: Assessment) -> PageBlock:
 def _familiar(assessment: Assessment) -> Iterator[str]:
     found = assessment.familiarity
     if found is not None:
-        like = "Like" if found.known else "Unlike"
+        like = "Like" if found.is_known else "Unlike"
         yield f"{like} the studies that the model knows: {found.figures}"
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from triage.dicom.patient import refuse_two_patients
-from triage.domain.assessment import Assessment, Disclosure, SourceImage, disclosed
+from triage.domain.assessment import Assessment, Disclosure, SourceImage, limit_disclosure
 from triage.domain.delivery import Product
 from triage.reports.equipment import Equipment
 
@@ -36,7 +36,7 @@ class Reporting:
 
     def __post_init__(self) -> None:
         refuse_two_patients(self.evidence, self.assessment.study_uid)
-        told = disclosed(self.assessment.similar, self.similar_cases)
+        told = limit_disclosure(self.assessment.similar, self.similar_cases)
         why_none = "" if self.similar_cases is Disclosure.NONE else self.assessment.why_none_similar
         assessment = replace(self.assessment, similar=told, why_none_similar=why_none)
         object.__setattr__(self, "assessment", assessment)

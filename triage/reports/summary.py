@@ -42,7 +42,7 @@ def _summary(assessment: Assessment, by: Equipment) -> dict[str, Any]:
         "flag": assessment.flag,
         "priority": assessment.priority,
         # None: nobody looked.
-        "familiar": assessment.familiarity and assessment.familiarity.known,
+        "familiar": assessment.familiarity and assessment.familiarity.is_known,
         "findings": [_finding(each) for each in assessment.answers],
         "not_evaluated": [
             {"id": each.finding.id, "name": each.finding.name, "reason": each.reason}

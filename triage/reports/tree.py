@@ -14,7 +14,7 @@ from operator import attrgetter
 from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
 from triage.domain.assessment import (
-    UNFAMILIAR,
+    OUT_OF_DISTRIBUTION_NOTE,
     Answer,
     Assessment,
     Familiarity,
@@ -203,11 +203,13 @@ def _familiarity(found: Familiarity | None) -> Iterator[ContentItem]:
     """Said of a familiar study too: where nothing stands, nobody looked."""
     if found is None:
         return
-    yield code(codes.FAMILIAR, codes.FLAGS[Flag.YES if found.known else Flag.NO])
+    yield code(codes.FAMILIAR, codes.FLAGS[Flag.YES if found.is_known else Flag.NO])
     yield number(codes.DISTANCE, found.distance, codes.RATIO)
     yield number(codes.FAMILIAR_UP_TO, found.limit, codes.RATIO)
-    if not found.known:
-        yield text(codes.UNFAMILIAR, f"{UNFAMILIAR} Strangest view: {found.strangest_view}.")
+    if not found.is_known:
+        yield text(
+            codes.UNFAMILIAR, f"{OUT_OF_DISTRIBUTION_NOTE} Strangest view: {found.strangest_view}."
+        )
 
 
 def _coverage(assessment: Assessment) -> Iterator[ContentItem]:

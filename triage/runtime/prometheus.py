@@ -58,7 +58,7 @@ class Gauges(Collector):
             {
                 "free_bytes": load.is_full,
                 "waiting_studies": load.is_busy,
-                "spool": bool(load.why_away),
+                "spool": bool(load.spool_error),
             },
         )
 

@@ -110,8 +110,8 @@ def _run_duties(
     duties = (
         intake.catch_up,
         reconciler.tick,
-        intake.tell_repeated,
-        intake.watch_pressure,
+        intake.flush_incidents,
+        intake.update_load,
         committer.tick,
     )
     while not ended.is_set():

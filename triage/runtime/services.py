@@ -152,7 +152,9 @@ class Services:
         receiver = self.settings.receiver
         patience, of_source = build_completeness_policies(receiver)
         looks: dict[EvidenceKind, Look] = {}
-        if any(EvidenceKind.VIEWS in each.signs for each in (patience, *of_source.values())):
+        if any(
+            EvidenceKind.VIEWS in each.accepted_evidence for each in (patience, *of_source.values())
+        ):
             layout = open_bundle(self.settings.model.bundle).manifest.layout
             rules = load_rules(self.settings.series_rules)
             views = [slot.view for slot in layout]
@@ -193,7 +195,7 @@ class Services:
             ledger=self.ledger,
             spool=self.spool,
             requestors=requestors,
-            aside=ThreadPoolExecutor(COMMITMENTS_AT_ONCE, "commitment"),
+            executor=ThreadPoolExecutor(COMMITMENTS_AT_ONCE, "commitment"),
             max_attempts=self.settings.worker.max_delivery_attempts,
         )
 
@@ -253,6 +255,6 @@ def build_completeness_policies(
 
 
 def _override_policy(source: SourceCompleteness, usual: CompletenessPolicy) -> CompletenessPolicy:
-    signs = usual.signs if source.evidence is None else frozenset(source.evidence)
-    quiet_s, at_most_s = source.quiet_s or usual.quiet_s, source.at_most_s or usual.at_most_s
+    signs = usual.accepted_evidence if source.evidence is None else frozenset(source.evidence)
+    quiet_s, at_most_s = source.quiet_s or usual.quiet_s, source.at_most_s or usual.limit_s
     return CompletenessPolicy(quiet_s, usual.settle_s, at_most_s, signs)

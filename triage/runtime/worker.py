@@ -48,9 +48,9 @@ def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | 
     """Return the application with the tasks of the use cases that are given."""
     app = celery_app(redis_url)
     if assessor is not None:
-        app.task(name=ASSESS, base=LedgerTask, broke=assessor.broke)(assessor.assess)
+        app.task(name=ASSESS, base=LedgerTask, broke=assessor.handle_error)(assessor.assess)
     if deliverer is not None:
-        app.task(name=DELIVER, base=LedgerTask, broke=deliverer.broke)(deliverer.deliver)
+        app.task(name=DELIVER, base=LedgerTask, broke=deliverer.handle_error)(deliverer.deliver)
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState
+from triage.domain.delivery import UNFINISHED, Delivery, DeliveryState
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger_statements.deliveries import (
@@ -42,7 +42,7 @@ class SqlCommitmentRequests:
         at = self._clock.now()
         values = {"state": DeliveryState.STORED, "due_at": at + SOON_S, "changed_at": at}
         values |= {} if answer is None else {"last_answer": answer}
-        stored = update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
+        stored = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))
         asked = {"transaction_uid": transaction_uid, "delivery_id": delivery_id, "asked_at": at}
         with self._database.writing() as connection:
             if connection.execute(stored.values(values)).rowcount == 0:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
 
-from triage.domain.delivery import DeliveryState, GivenUp
+from triage.domain.delivery import DeadLetter, DeliveryState
 from triage.domain.study import Event, State
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
@@ -37,7 +37,7 @@ class SqlDeadLetters:
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(IS_GIVEN_UP)) or 0
 
-    def newest(self, count: int) -> Sequence[GivenUp]:
+    def newest(self, count: int) -> Sequence[DeadLetter]:
         """Return the deliveries that were given up last, newest first."""
         known = deliveries.c
         columns = (
@@ -53,7 +53,7 @@ class SqlDeadLetters:
         query = select(*columns).join_from(deliveries, products).where(IS_GIVEN_UP)
         query = query.order_by(known.changed_at.desc(), known.id.desc()).limit(count)
         with self._database.reading() as connection:
-            return [GivenUp(*row) for row in connection.execute(query)]
+            return [DeadLetter(*row) for row in connection.execute(query)]
 
     @retry_on_conflict
     def replay(

@@ -53,8 +53,8 @@ class FolderDownload:
         self._wait_turn = turn
         self._complete = complete
         self._uids: set[str] = set()
-        self.refused: Counter[str] = Counter()
-        self.full: OutOfResources | None = None
+        self.refusals: Counter[str] = Counter()
+        self.storage_error: OutOfResources | None = None
         shutil.rmtree(self._folder, ignore_errors=True)
         with translate_disk_full():
             self._folder.mkdir(mode=OWNER_ONLY)
@@ -113,7 +113,7 @@ class FolderDownload:
             self.full = error
             raise
         except InstanceRefused as error:
-            self.refused[str(error)] += 1
+            self.refusals[str(error)] += 1
             raise
 
 

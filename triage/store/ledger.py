@@ -16,7 +16,7 @@ from sqlalchemy import Row, exists, func, insert, select
 from triage.concurrency.batching import BatchedCall
 from triage.domain.census import Census
 from triage.domain.completeness import StackCount
-from triage.domain.delivery import UNDER_WAY, Delivery, DeliveryState, Outage, Product, Route
+from triage.domain.delivery import UNFINISHED, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.errors import StudyBeingRemoved
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import Event, State, StudyRevision
@@ -415,7 +415,7 @@ class SqlLedger:
         """Extend the lease of a delivery that is under way. Returns False if it has ended."""
         renewed = update_delivery(delivery_id).values(lease_until=self._clock.now() + lease_s)
         # An attempt that has ended has no lease and must not get a new one.
-        under_way = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.lease_until > 0)
+        under_way = (deliveries.c.state.in_(UNFINISHED), deliveries.c.lease_until > 0)
         with self._database.writing() as connection:
             return connection.execute(renewed.where(*under_way)).rowcount == 1
 
@@ -460,7 +460,7 @@ class SqlLedger:
         }
         values = {"last_answer": answer, "changed_at": at, **outage, **waiting}
         # A storage commitment report may have arrived meanwhile.
-        again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNDER_WAY))
+        again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))
         with self._database.writing() as connection:
             connection.execute(again.values(state=DeliveryState.PENDING, **values))
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 
 from triage.cases.typical_similarity import Known, TypicalSimilarity
 from triage.cases.vectors import VectorFile, similarities
-from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.case import NO_FILTER, Case, Filter, Neighbour
 from triage.ports.encoder import Embedding
 from triage.store.case_columns import CASE, case_values, filter_conditions, is_dated_before
 from triage.store.database import Database
@@ -65,7 +65,7 @@ class ExactLibrary:
             self._vectors.erase(old_row)
 
     def find_nearest(
-        self, embedding: Embedding, count: int, where: Filter = EVERY
+        self, embedding: Embedding, count: int, where: Filter = NO_FILTER
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, nearest first; equally near ones in order of addition."""
         with self._database.reading() as connection:

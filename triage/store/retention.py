@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from triage.domain.delivery import UNDER_WAY
+from triage.domain.delivery import UNFINISHED
 from triage.domain.retention import EndedStudy
 from triage.domain.study import ENDED, State
 from triage.ports.clock import Clock
@@ -173,7 +173,7 @@ def _select_ended() -> Select[tuple[str, float, float]]:
 
 def _select_active() -> Select[tuple[str]]:
     """Return the query for studies that arrive, are being assessed, or are not delivered."""
-    pending = select(deliveries.c.study_uid).where(deliveries.c.state.in_(UNDER_WAY))
+    pending = select(deliveries.c.study_uid).where(deliveries.c.state.in_(UNFINISHED))
     open_ = select(studies.c.study_uid).where(studies.c.state.not_in(ENDED))
     both = open_.union(pending).subquery()
     return select(both.c.study_uid)
@@ -198,7 +198,9 @@ def _is_unchanged(connection: Connection, chosen: EndedStudy) -> bool:
     """Lock an ended study's rows. Returns whether it has not changed since it was selected."""
     study_uid = chosen.study_uid
     rows = _lock(connection, study_uid)
-    pending = exists().where(deliveries.c.study_uid == study_uid, deliveries.c.state.in_(UNDER_WAY))
+    pending = exists().where(
+        deliveries.c.study_uid == study_uid, deliveries.c.state.in_(UNFINISHED)
+    )
     ended = all(State(row.state) in ENDED for row in rows)
     if not rows or not ended or connection.scalar(select(pending)):
         return False

@@ -61,7 +61,7 @@ from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
 from triage.cases.typical_similarity import Known, TypicalSimilarity
 from triage.cases.vectors import Halves, similarities
-from triage.domain.case import EVERY, Case, Filter, Neighbour
+from triage.domain.case import NO_FILTER, Case, Filter, Neighbour
 from triage.domain.errors import ConfigurationError
 from triage.ports.encoder import Embedding
 from triage.store.case_columns import CASE, case_values, filter_conditions, is_dated_before
@@ -132,7 +132,7 @@ class PgVectorLibrary:
                 connection.execute(added)
 
     def find_nearest(
-        self, embedding: Embedding, count: int, where: Filter = EVERY
+        self, embedding: Embedding, count: int, where: Filter = NO_FILTER
     ) -> Sequence[Neighbour]:
         """Return up to `count` cases, nearest first; equally near ones in order of addition."""
         with self._database.reading() as connection:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triage.domain.audit import NoAuditTrail, logged_in
+from triage.domain.audit import NoAuditTrail, build_login_event
 from triage.domain.errors import TriageError
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
@@ -83,7 +83,7 @@ class WebAccess:
             self._throttle.count_failure(key)
         known = name if name in self._users else "(unknown)"  # people mistype a password as a name
         log.warning("login refused", user=known, address=address)
-        self._audit.record(logged_in(known, address, WRONG))
+        self._audit.record(build_login_event(known, address, WRONG))
         raise WebAccessDenied(WRONG)
 
     def _audit_login(self, key: LoginKey) -> None:
@@ -91,7 +91,7 @@ class WebAccess:
         now = self._clock.now()
         self._last_seen = {k: at for k, at in self._last_seen.items() if at > now - SESSION_S}
         if key not in self._last_seen:
-            self._audit.record(logged_in(*key))
+            self._audit.record(build_login_event(*key))
         self._last_seen[key] = now
 
     def _is_right(self, name: str, password: str) -> bool:

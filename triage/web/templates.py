@@ -3,7 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from triage import __version__
-from triage.domain.assessment import in_percent
+from triage.domain.assessment import format_share
 from triage.reports.views import spell_out_views
 
 ENVIRONMENT = Environment(
@@ -14,7 +14,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.globals["version"] = __version__
-ENVIRONMENT.filters["percent"] = in_percent
+ENVIRONMENT.filters["percent"] = format_share
 ENVIRONMENT.filters["spell_out"] = spell_out_views
 
 

@@ -45,7 +45,7 @@ def test_a_question_over_c_find_is_told_as_it_is_asked() -> None:
     )
     assert [study.study_uid for study in archive.find(SEARCH)] == ["1.2.3"]
     (event,) = trail.events
-    (asked,) = event.things
+    (asked,) = event.objects
     assert (event.event, asked.id_type) == (QUERY, SOP_CLASS_UID)
     assert asked.id == "1.2.840.10008.5.1.4.1.2.2.1"
     assert asked.details == (("TransferSyntax", b"1.2.840.10008.1.2"),)
@@ -61,7 +61,7 @@ def test_a_question_over_qido_is_told_as_it_is_asked() -> None:
             RecordedArchive(RetrieveResponse(), trail), VNA, trail, tells_of_studies=False
         ).find(SEARCH)
     )
-    assert trail.events[0].things[0].query == (
+    assert trail.events[0].objects[0].query == (
         b"PatientID=4711&includefield=00081030&includefield=00201208"
     )
 
@@ -87,8 +87,8 @@ def test_a_study_that_came_is_told_of(
     assert [each.outcome for each in trail.events] == outcomes
     for event in trail.events:
         assert event.event == INSTANCES_TRANSFERRED
-        assert event.things[0].instances == (("", instances),)
-        assert event.things[1].id == "4711"
+        assert event.objects[0].instances == (("", instances),)
+        assert event.objects[1].id == "4711"
 
 
 def test_what_goes_on_to_the_intake_is_not_told_of_twice() -> None:

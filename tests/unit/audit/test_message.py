@@ -115,9 +115,9 @@ def test_the_syslog_line_has_header_and_valid_xml() -> None:
 @given(st.text())
 def test_text_of_a_peer_breaks_neither_line_nor_schema(text: str) -> None:
     for event in (
-        audit.turned_away(AuditPeer(text, text, ae_title=text), text),
-        audit.received(AuditedStudyObject("1.2.3", text), PACS),
-        audit.logged_in(text, text, text),
+        audit.build_rejection_event(AuditPeer(text, text, ae_title=text), text),
+        audit.build_receipt_event(AuditedStudyObject("1.2.3", text), PACS),
+        audit.build_login_event(text, text, text),
     ):
         written = syslog_line(event, AuditAuthor(text, text, text, text, 1), AT)
         assert b"\n" not in written

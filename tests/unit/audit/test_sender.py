@@ -44,7 +44,7 @@ def trail(tmp_path: Path, clock: FakeClock) -> SpooledAuditTrail:
 
 def record(trail: SpooledAuditTrail, clock: FakeClock, count: int) -> None:
     for number in range(count):
-        trail.record(audit.logged_in(f"user{number:04d}", ""))
+        trail.record(audit.build_login_event(f"user{number:04d}", ""))
         clock.pass_s(0.001)
 
 

@@ -26,7 +26,7 @@ def test_messages_wait_in_the_order_of_their_time(
     trail: SpooledAuditTrail, clock: FakeClock
 ) -> None:
     for user in "abc":
-        trail.record(audit.logged_in(user, ""))
+        trail.record(audit.build_login_event(user, ""))
         clock.pass_s(1)
     messages = [message for _, message in trail.oldest(10)]
     for user, message in zip("abc", messages, strict=True):
@@ -95,7 +95,7 @@ def test_a_full_spool_keeps_its_messages_warns_and_reports_the_loss(
 ) -> None:
     with capture_logs() as logs:
         for user in range(13):
-            trail.record(audit.logged_in(f"user{user}", ""))
+            trail.record(audit.build_login_event(f"user{user}", ""))
     assert trail.waiting() == 10
     assert trail.missed() == 3
     assert [entry["log_level"] for entry in logs] == ["warning"]

@@ -304,9 +304,9 @@ def test_free_space_of_an_object_store_is_not_a_retention_limit() -> None:
 
 
 def test_nothing_is_removed_by_default() -> None:
-    assert not Settings().retention.limits.any_set
+    assert not Settings().retention.limits.has_any
     limits = Settings.model_validate({"retention": {"spool_days": 0.5}}).retention.limits
-    assert (limits.delivered_s, limits.any_set) == (43_200, True)
+    assert (limits.delivered_s, limits.has_any) == (43_200, True)
 
 
 def test_a_web_certificate_is_resolved_against_the_file(tmp_path: Path) -> None:

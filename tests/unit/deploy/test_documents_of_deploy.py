@@ -72,7 +72,7 @@ from triage.dimse.statuses import (
 from triage.dimse.storage_classes import PRIVATE_CLASSES
 from triage.dimse.transfer_syntaxes import PREFERRED
 from triage.domain.commitment import FailureReason
-from triage.domain.study import diagram
+from triage.domain.study import draw_diagram
 from triage.pipeline.retrieve import STUDY_TRIES
 from triage.reports import OBJECTS, codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
@@ -95,7 +95,7 @@ def prose(name: str) -> str:
 
 
 def test_the_state_machine_is_the_one_that_runs() -> None:
-    assert between(STATEMENT, "states") == f"```mermaid\n{diagram()}\n```"
+    assert between(STATEMENT, "states") == f"```mermaid\n{draw_diagram()}\n```"
 
 
 def test_the_private_codes_are_those_that_are_written() -> None:

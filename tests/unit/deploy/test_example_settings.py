@@ -21,7 +21,7 @@ from triage.config import (
     require_peers,
 )
 from triage.destinations import KINDS
-from triage.domain.delivery import backoff_s, spread_s
+from triage.domain.delivery import backoff_s, jitter_s
 
 EXAMPLE = DEPLOY / "triage.yaml"
 #: A setting whose default cannot be written down stands as "#name:"; prose as "# words".
@@ -153,7 +153,7 @@ def test_how_long_a_silent_pacs_is_outlasted() -> None:
     attempts = load(None, {}).worker.max_delivery_attempts
     minutes = sum(backoff_s(n) for n in range(1, attempts)) / 60
     told = f"{attempts} tries outlast a PACS that is down for"
-    told = f"{told} {spread_s(minutes, 1):.0f} to {minutes:.0f} minutes"
+    told = f"{told} {jitter_s(minutes, 1):.0f} to {minutes:.0f} minutes"
     assert told in re.sub(r"\s+#\s+", " ", text("triage.yaml"))
     assert 24 <= sum(backoff_s(n) for n in range(1, 300)) / 3600 < 25
 

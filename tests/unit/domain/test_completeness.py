@@ -13,15 +13,15 @@ from triage.domain.completeness import (
     EvidenceKind,
     StackCount,
     ViewCount,
+    combine_policies,
     evidence,
-    may_be_whole,
-    together,
+    select_queries,
 )
 from triage.domain.study import State, StudyRevision
 
 STUDY = StudyRevision("1.2", 1, State.RECEIVING, "", 100.0, 110.0, 7, 0, 100.0, "")
 BOTH = frozenset(EvidenceKind)
-PATIENCE = CompletenessPolicy(quiet_s=15, settle_s=3, at_most_s=60, signs=BOTH)
+PATIENCE = CompletenessPolicy(quiet_s=15, settle_s=3, limit_s=60, accepted_evidence=BOTH)
 FULL = (StackCount(25, 25), StackCount(50, 25))
 WHOLE = Evidence(stacks=FULL, views=ViewCount(4, 0))
 ANNOUNCED = Evidence(announced=AnnouncedStudy(7, 7))
@@ -84,9 +84,9 @@ def test_1_evidence_with_a_gap_is_none(known: Evidence) -> None:
 
 
 def test_evidence_that_the_site_does_not_want_is_none() -> None:
-    unwanted = replace(PATIENCE, signs=frozenset())
+    unwanted = replace(PATIENCE, accepted_evidence=frozenset())
     assert evidence(STUDY, 120.0, unwanted, replace(WHOLE, count=ArchiveCount(7, "PACS"))) is None
-    assert not may_be_whole(STUDY, 120.0, unwanted, FULL)
+    assert not select_queries(STUDY, 120.0, unwanted, FULL)
 
 
 def test_1_a_quiet_study_waits_for_associations_that_are_open_up_to_the_limit() -> None:
@@ -108,16 +108,18 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
 
 
 def test_dear_questions_are_asked_only_when_the_answer_may_be_yes() -> None:
-    assert not may_be_whole(STUDY, 112.9, PATIENCE, FULL)
-    assert may_be_whole(STUDY, 113.0, PATIENCE, FULL) == {EvidenceKind.VIEWS, EvidenceKind.COUNT}
-    assert may_be_whole(STUDY, 113.0, PATIENCE, (StackCount(1, 25),)) == {EvidenceKind.COUNT}
+    assert not select_queries(STUDY, 112.9, PATIENCE, FULL)
+    assert select_queries(STUDY, 113.0, PATIENCE, FULL) == {EvidenceKind.VIEWS, EvidenceKind.COUNT}
+    assert select_queries(STUDY, 113.0, PATIENCE, (StackCount(1, 25),)) == {EvidenceKind.COUNT}
 
 
 def test_a_study_of_several_sources_waits_for_the_most_patient() -> None:
     one = CompletenessPolicy(15, 3, 60, BOTH)
     other = CompletenessPolicy(5, 4, 90, frozenset({EvidenceKind.COUNT}))
-    assert together([one, other]) == CompletenessPolicy(15, 4, 90, frozenset({EvidenceKind.COUNT}))
-    assert together([one, other]) == together([other, one])
+    assert combine_policies([one, other]) == CompletenessPolicy(
+        15, 4, 90, frozenset({EvidenceKind.COUNT})
+    )
+    assert combine_policies([one, other]) == combine_policies([other, one])
 
 
 knowns = st.builds(
@@ -164,13 +166,13 @@ def test_never_before_the_floor_unless_the_evidence_is_whole_and_always_by_the_l
     now = 10_000.0
     silent_s = min(age_s, silent_s)
     study = replace(STUDY, first_instance_at=now - age_s, last_instance_at=now - silent_s)
-    limit = now - study.first_instance_at >= patience.at_most_s
+    limit = now - study.first_instance_at >= patience.limit_s
     quiet = now - study.last_instance_at >= patience.quiet_s
     why = evidence(study, now, patience, known)
     if limit:
         assert why is not None
     elif not quiet:
-        assert why is None or is_whole(study, known, patience.signs)
+        assert why is None or is_whole(study, known, patience.accepted_evidence)
     elif not known.associations:
         assert why is not None
 
@@ -182,7 +184,7 @@ def test_however_long_it_trickles_it_ends_by_the_limit(
     """An association that stays open and instances that keep coming cannot hold it for ever."""
     for at in accumulate(gaps, initial=100.0):
         study = replace(STUDY, last_instance_at=at)
-        if at - study.first_instance_at >= patience.at_most_s:
+        if at - study.first_instance_at >= patience.limit_s:
             assert evidence(study, at, patience, Evidence(associations=1))
 
 
@@ -202,7 +204,7 @@ def test_what_is_missing_of_what_was_announced_is_said_and_waited_for_no_longer(
     said: AnnouncedStudy, words: str
 ) -> None:
     known = Evidence(announced=said)
-    patient = replace(PATIENCE, signs=frozenset())
+    patient = replace(PATIENCE, accepted_evidence=frozenset())
     assert evidence(STUDY, 125.0, patient, known) == f"quiet for 15 s after 7 instances{words}"
     limit = evidence(STUDY, 160.0, patient, known)
     assert limit == f"at the limit of 60 s after its first instance, with 7 instances{words}"

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis.strategies import integers
 
-from triage.domain.delivery import backoff_s, spread_s
+from triage.domain.delivery import backoff_s, jitter_s
 
 
 def test_the_first_failures_wait_twice_as_long_each() -> None:
@@ -14,4 +14,4 @@ def test_the_pause_never_shrinks_and_has_a_ceiling(attempts: int) -> None:
 
 
 def test_a_pause_is_up_to_a_tenth_shorter_and_never_longer() -> None:
-    assert [spread_s(300, chance) for chance in (0.0, 0.5, 1.0)] == [300, 285, 270]
+    assert [jitter_s(300, chance) for chance in (0.0, 0.5, 1.0)] == [300, 285, 270]

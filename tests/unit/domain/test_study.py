@@ -8,7 +8,7 @@ from triage.domain.study import (
     IllegalTransition,
     State,
     advance,
-    diagram,
+    draw_diagram,
 )
 
 
@@ -48,6 +48,6 @@ def test_what_cannot_happen_is_an_error() -> None:
 
 
 def test_the_diagram_shows_every_transition() -> None:
-    shown = diagram()
+    shown = draw_diagram()
     for (before, event), after in TRANSITIONS.items():
         assert f"{before} --> {after}: {event}" in shown

@@ -101,7 +101,7 @@ def test_a_bundle_without_limit_or_matrix_says_nothing(bundle: Bundle) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (form.frames, 96, 96), np.uint8)
     said = measure_familiarity(noise, ["cine_sa"], bundle)
     assert said is not None
-    assert not said.known
+    assert not said.is_known
     assert said.strangest_view == "cine_sa"
     assert measure_familiarity(noise, [], bundle) is None
     assert measure_familiarity(noise, ["cine_sa"], replace(bundle, familiar=None)) is None

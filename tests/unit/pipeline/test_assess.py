@@ -360,7 +360,7 @@ def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
     for attempt in (1, 2, 3):
         claimed = ledger.claim(STUDY, 1, assessor.holder, 30)
         assert claimed is not None
-        assessor.broke(STUDY, 1, RuntimeError("a defect"))
+        assessor.handle_error(STUDY, 1, RuntimeError("a defect"))
         study = current(ledger, STUDY)
         assert study.reason == (
             f"the assessment broke with RuntimeError: a defect, attempt {attempt} of 3"
@@ -431,7 +431,7 @@ def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so
     said = assessed(
         replace(assessor, model=replace(assessor.model, bundle=bundle)), cardiac_study()
     )
-    assert said.unfamiliar
+    assert said.is_unfamiliar
     assert said.familiarity is not None
     assert said.familiarity.strangest_view in {view.view for view in said.used}
 
@@ -439,4 +439,4 @@ def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so
 def test_a_bundle_that_cannot_tell_says_nothing_of_familiarity(assessor: Assessor) -> None:
     said = assessed(assessor, cardiac_study())
     assert said.familiarity is None
-    assert not said.unfamiliar
+    assert not said.is_unfamiliar

@@ -77,7 +77,7 @@ def trail(told: FakeTrail, ledger: SqlLedger, spool: FileSpool) -> StudyTrail:
 def reconciler(
     ledger: SqlLedger, queue: FakeQueue, clock: FakeClock, trail: StudyTrail
 ) -> Reconciler:
-    patience = CompletenessPolicy(quiet_s=15, at_most_s=100)
+    patience = CompletenessPolicy(quiet_s=15, limit_s=100)
     return Reconciler(
         ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(30), trail=trail
     )
@@ -113,9 +113,9 @@ def test_a_study_is_told_of_once_for_each_sender_with_its_patient_and_counts(
         == [("DICOM Instances Transferred", AuditAction.CREATE, AuditOutcome.SUCCESS)] * 2
     )
     assert [whom(each).user_id for each in told.events] == ["MR1", "MR2"]
-    assert [each.things[0].instances for each in told.events] == [((MR, 3),), ((MR, 2),)]
-    assert {each.things[0].id for each in told.events} == {uid("study")}
-    assert {each.things[1].id for each in told.events} == {"4711"}
+    assert [each.objects[0].instances for each in told.events] == [((MR, 3),), ((MR, 2),)]
+    assert {each.objects[0].id for each in told.events} == {uid("study")}
+    assert {each.objects[1].id for each in told.events} == {"4711"}
 
 
 def test_of_a_later_revision_what_is_new_is_told(
@@ -134,7 +134,7 @@ def test_of_a_later_revision_what_is_new_is_told(
     intake.accept(part10(image("study", "series", 3)), Source("MR1", ""))
     clock.pass_s(15)
     reconciler.tick()
-    assert [each.things[0].instances for each in told.events] == [((MR, 2),), ((MR, 1),)]
+    assert [each.objects[0].instances for each in told.events] == [((MR, 2),), ((MR, 1),)]
 
 
 def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
@@ -143,7 +143,7 @@ def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
     study = received(ledger)  # in the ledger alone
     clock.pass_s(15)
     reconciler.tick()
-    assert told.events[0].things[1].id == NOT_KNOWN
+    assert told.events[0].objects[1].id == NOT_KNOWN
     (judged,) = ledger.list_studies()
     assert (judged.study_uid, judged.state) == (study.study_uid, State.READY)
 
@@ -182,7 +182,7 @@ def test_a_report_is_told_of_before_and_after_it_is_sent(
         ("DICOM Instances Transferred", AuditAction.READ, AuditOutcome.SUCCESS),
     ]
     assert whom(told.events[1]).ae_titles == ("PACS",)
-    assert told.events[1].things[0].instances == ((PRODUCT.sop_class_uid, 1),)
+    assert told.events[1].objects[0].instances == ((PRODUCT.sop_class_uid, 1),)
 
 
 def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
@@ -190,7 +190,7 @@ def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
 ) -> None:
     delivered(ledger, trail, FakeDestination("pacs", refusal="0xA700"), 4, clock)
     assert [each.event for each in told.events] == [BEGIN_TRANSFERRING, INSTANCES_TRANSFERRED]
-    assert (told.events[1].outcome, told.events[1].why) == (AuditOutcome.SERIOUS, "0xA700")
+    assert (told.events[1].outcome, told.events[1].description) == (AuditOutcome.SERIOUS, "0xA700")
 
 
 def test_the_words_of_a_destination_may_name_a_patient_and_are_not_told(
@@ -204,7 +204,7 @@ def test_the_words_of_a_destination_may_name_a_patient_and_are_not_told(
 
     monkeypatch.setattr(ris, "deliver", refuse)
     Deliverer(ledger, {"pacs": ris}, 5, trail=trail).deliver(delivery)
-    assert told.events[-1].why == "AE from RIS"
+    assert told.events[-1].description == "AE from RIS"
     assert "Planted" not in str(told.events)
 
 
@@ -225,9 +225,9 @@ def test_who_was_turned_away_is_an_alert_with_how_often(
         intake.report_rejected("unknown calling AE title 'X'", Source("X", "10.0.0.9"))
     intake.report_rejected("TLS: no shared cipher", Source("", "10.0.0.8"), RejectionReason.TLS)
     intake.report_refused("out of resources", Source("MR1", "10.0.0.1"))
-    intake.tell_repeated()
+    intake.flush_incidents()
     assert [each.event for each in told.events] == [SECURITY_ALERT] * 3
-    assert [each.why for each in told.events] == [
+    assert [each.description for each in told.events] == [
         "unknown calling AE title 'X'",
         "TLS: no shared cipher",
         "unknown calling AE title 'X' (49 times)",
@@ -272,9 +272,9 @@ def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told:
     looks.find_case("1.2", "anna")
     assert [each.event for each in told.events] == [QUERY] * 2
     assert [whom(each).user_id for each in told.events] == ["anna"] * 2
-    asked = [each.things[0].query for each in told.events]
+    asked = [each.objects[0].query for each in told.events]
     assert asked == [b"cases searched: 1 case(s) told, by words", b"case looked up: study 1.2"]
 
 
 def test_a_site_without_a_trail_is_told_all_the_same() -> None:
-    audit.NoAuditTrail().record(audit.gap(1))
+    audit.NoAuditTrail().record(audit.build_gap_event(1))

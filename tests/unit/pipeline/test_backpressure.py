@@ -165,7 +165,7 @@ def test_one_incident_says_how_often(floored: PressuredSite, ledger: SqlLedger) 
     assert not floored.takes()
     floored.has_free(FLOOR // 3)
     assert not floored.takes()
-    floored.intake.tell_repeated()
+    floored.intake.flush_incidents()
     (incident,) = ledger.incidents()
     assert (incident.kind, incident.times) == ("refused instance", 4)
     assert incident.detail == "out of resources: less than 5.0 GB free"

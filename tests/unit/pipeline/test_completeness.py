@@ -32,7 +32,9 @@ from triage.store.announcements import SqlAnnouncements
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
-PATIENCE = CompletenessPolicy(quiet_s=16, settle_s=3, at_most_s=600, signs=frozenset(EvidenceKind))
+PATIENCE = CompletenessPolicy(
+    quiet_s=16, settle_s=3, limit_s=600, accepted_evidence=frozenset(EvidenceKind)
+)
 
 AWAY = DeliveryFailed("the PACS is away")
 
@@ -58,7 +60,7 @@ def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_t
     known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: pacs})
     study = received(ledger)
     for second in range(17):
-        known = known_of.known(study, PATIENCE, clock.now())
+        known = known_of.collect(study, PATIENCE, clock.now())
         assert (known.count is None) == (second < 3)
         clock.pass_s(1)
     assert pacs.times == 2  # after 3 and 11 seconds
@@ -70,9 +72,9 @@ def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
     known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: Asked(ArchiveCount(3, "PACS"))})
     study = received(ledger)
     clock.pass_s(3)
-    assert known_of.known(study, PATIENCE, clock.now()).count == ArchiveCount(3, "PACS")
+    assert known_of.collect(study, PATIENCE, clock.now()).count == ArchiveCount(3, "PACS")
     grown = replace(study, last_instance_at=clock.now(), instances=4)
-    assert known_of.known(grown, PATIENCE, clock.now()).count is None
+    assert known_of.collect(grown, PATIENCE, clock.now()).count is None
 
 
 @pytest.mark.parametrize("error", [AWAY, ValueError("nonsense")])
@@ -84,7 +86,7 @@ def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
     study = received(ledger)
     clock.pass_s(3)
     for _ in range(5):
-        assert known_of.known(study, PATIENCE, clock.now()).count is None
+        assert known_of.collect(study, PATIENCE, clock.now()).count is None
     assert pacs.times == 1
 
 
@@ -102,9 +104,9 @@ def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
     study = received(ledger)
     for _ in range(40):
         clock.pass_s(1)
-        assert known_of.known(study, PATIENCE, clock.now()).count is None
+        assert known_of.collect(study, PATIENCE, clock.now()).count is None
     assert len(known_of._asked) == 1
-    known_of.forget_all_but([])
+    known_of.forget_except([])
     assert not known_of._asked
 
 
@@ -121,13 +123,13 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
         intake.accept(part10(each), SOURCE)
     clock.pass_s(4)
     (study,) = ledger.list_studies()
-    assert known_of.known(study, PATIENCE, clock.now()).views is None
+    assert known_of.collect(study, PATIENCE, clock.now()).views is None
     assert look.times == 0
     intake.accept(part10(phases[-1]), SOURCE)
     clock.pass_s(4)
     for _ in range(9):
         (study,) = ledger.list_studies()
-        known = known_of.known(study, PATIENCE, clock.now())
+        known = known_of.collect(study, PATIENCE, clock.now())
         clock.pass_s(1)
     assert known.stacks == [StackCount(12, 12)]
     assert (known.views, look.times) == (ViewCount(3, 0), 1)
@@ -137,23 +139,23 @@ def test_a_study_waits_as_its_sources_ask_for(ledger: SqlLedger) -> None:
     slow = CompletenessPolicy(quiet_s=60)
     known_of = gathering(ledger, PATIENCE, of_source={"PACS": slow})
     study = received(ledger)
-    assert known_of.patience_with(study) == slow
-    assert gathering(ledger, PATIENCE, of_source={"MR": slow}).patience_with(study) == PATIENCE
+    assert known_of.select_policy(study) == slow
+    assert gathering(ledger, PATIENCE, of_source={"MR": slow}).select_policy(study) == PATIENCE
 
 
 def test_an_association_brings_a_study_until_it_ends_or_turns_to_another() -> None:
     associations = OpenAssociations()
-    associations.opened(1)
-    associations.opened(2)
-    associations.brought(1, "a")
-    associations.brought(2, "a")
-    assert associations.bringing("a") == 2
-    associations.brought(2, "b")
-    assert (associations.bringing("a"), associations.bringing("b")) == (1, 1)
-    associations.ended(1)
-    associations.brought(1, "a")  # its last instance was still being kept when it broke
-    associations.ended(1)
-    assert associations.bringing("a") == 0
+    associations.open(1)
+    associations.open(2)
+    associations.note_instance(1, "a")
+    associations.note_instance(2, "a")
+    assert associations.count_sending("a") == 2
+    associations.note_instance(2, "b")
+    assert (associations.count_sending("a"), associations.count_sending("b")) == (1, 1)
+    associations.close(1)
+    associations.note_instance(1, "a")  # its last instance was still being kept when it broke
+    associations.close(1)
+    assert associations.count_sending("a") == 0
 
 
 STUDY = [
@@ -180,7 +182,7 @@ def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None
         )
         study = current(ledger, ledger.list_studies()[0].study_uid)
         clock.pass_s(3)
-        known = known_of.known(study, known_of.patience_with(study), clock.now())
+        known = known_of.collect(study, known_of.select_policy(study), clock.now())
         return evidence(study, clock.now(), PATIENCE, known), known
     finally:
         ledger.close()
@@ -220,10 +222,10 @@ def test_what_is_announced_is_known_where_it_counts(
     study = received(ledger)
     announcements.add("1.1", study.study_uid, Stage.COMPLETED, ["1.9"])
     known_of = replace(gathering(ledger, PATIENCE), announcements=announcements)
-    counts = replace(PATIENCE, signs=frozenset({EvidenceKind.ANNOUNCED}))
-    assert known_of.known(study, counts, clock.now()).announced is None  # it grows
+    counts = replace(PATIENCE, accepted_evidence=frozenset({EvidenceKind.ANNOUNCED}))
+    assert known_of.collect(study, counts, clock.now()).announced is None  # it grows
     clock.pass_s(PATIENCE.settle_s)
-    assert known_of.known(study, counts, clock.now()).announced == AnnouncedStudy(1, 0)
-    without = replace(PATIENCE, signs=frozenset())
-    assert known_of.known(study, without, clock.now()).announced is None
+    assert known_of.collect(study, counts, clock.now()).announced == AnnouncedStudy(1, 0)
+    without = replace(PATIENCE, accepted_evidence=frozenset())
+    assert known_of.collect(study, without, clock.now()).announced is None
     announcements.close()

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
-from triage.domain.delivery import DeliveryState, routes
+from triage.domain.delivery import DeliveryState, plan_routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import State
 from triage.pipeline.deliver import Deliverer
@@ -104,7 +104,7 @@ def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is
 ) -> None:
     study, (delivery,) = assessed(ledger)
     held = ledger.claim_delivery(delivery, 60)
-    Deliverer(ledger, {}, max_attempts=1).broke(delivery, LedgerUnavailable("away"))
+    Deliverer(ledger, {}, max_attempts=1).handle_error(delivery, LedgerUnavailable("away"))
     assert ledger.get_delivery(delivery) == held
     assert ledger.claim_delivery(delivery, 60) is None
     ledger.record_delivered(delivery, "0x0000 Success")
@@ -115,7 +115,7 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     study, (delivery,) = assessed(ledger)
     deliverer = Deliverer(ledger, {}, max_attempts=3)
     assert ledger.claim_delivery(delivery, 60)
-    deliverer.broke(delivery, RuntimeError("a defect"))
+    deliverer.handle_error(delivery, RuntimeError("a defect"))
     (waiting,) = ledger.list_deliveries(study.study_uid, 1)
     assert waiting.state is DeliveryState.PENDING
     assert waiting.last_answer == "the delivery broke with RuntimeError: a defect"
@@ -138,7 +138,7 @@ def test_exactly_one_of_several_forms_of_a_report_arrives(
         "none": FakeDestination("none", classes=["1.2.3"]),
     }
     made = [PRODUCT, older]
-    sent = routes(made, {name: ["application/dicom"] for name in destinations})
+    sent = plan_routes(made, {name: ["application/dicom"] for name in destinations})
     study = assessing(ledger)
     for delivery in ledger.finish(study, HOLDER, "{}", made, sent) or ():
         Deliverer(ledger, destinations, max_attempts=3).deliver(delivery)

@@ -24,8 +24,8 @@ def test_the_same_again_is_one_row_with_a_count(ledger: SqlLedger) -> None:
     for _ in range(500):
         repeated.report(KIND, "unknown", SOURCE)
     assert rows(ledger) == [("unknown", "PACS", 1)]  # no write for each
-    repeated.tell()
-    repeated.tell()
+    repeated.flush()
+    repeated.flush()
     assert rows(ledger) == [("unknown", "PACS", 501)]
 
 
@@ -34,7 +34,7 @@ def test_what_comes_back_after_a_while_joins_its_row_and_is_told_at_once(
 ) -> None:
     repeated = IncidentReporter(ledger)
     repeated.report(KIND, "unknown", SOURCE)
-    repeated.tell()
+    repeated.flush()
     clock.pass_s(3600)
     repeated.report(KIND, "unknown", SOURCE)
     (row,) = ledger.incidents()
@@ -53,8 +53,8 @@ def test_who_tries_every_title_gets_a_few_rows_and_one_for_the_rest(ledger: SqlL
     for number in range(1000):
         repeated.report(KIND, "unknown", Source(f"TRY{number}", "10.0.0.9"))
         if number % 100 == 0:
-            repeated.tell()
-    repeated.tell()
+            repeated.flush()
+    repeated.flush()
     found = rows(ledger)
     assert len(found) == REASONS_MAX + 1
     assert (MORE, "", 1000 - REASONS_MAX) in found
@@ -77,4 +77,4 @@ def test_a_ledger_that_is_away_does_not_keep_anybody_from_being_rejected(
     monkeypatch.setattr(ledger, "report_repeated", away)
     repeated = IncidentReporter(ledger)
     repeated.report(KIND, "unknown", SOURCE)
-    repeated.tell()
+    repeated.flush()

@@ -3,12 +3,12 @@ import threading
 import pytest
 
 from triage.domain.errors import LedgerUnavailable
-from triage.pipeline.leases import kept_alive
+from triage.pipeline.leases import keep_alive
 
 
 def test_a_lease_is_renewed_until_the_work_ends() -> None:
     beats = threading.Semaphore(0)
-    with kept_alive(beats.release, 0.01):
+    with keep_alive(beats.release, 0.01):
         assert all(beats.acquire(timeout=5) for _ in range(3))
     while beats.acquire(blocking=False):
         pass
@@ -22,11 +22,11 @@ def test_a_ledger_that_is_busy_for_a_moment_does_not_cost_the_lease() -> None:
         beats.release()
         raise LedgerUnavailable("database is locked")
 
-    with kept_alive(renew, 0.01):
+    with keep_alive(renew, 0.01):
         assert all(beats.acquire(timeout=5) for _ in range(3))
 
 
 def test_an_error_of_the_work_ends_the_lease_and_is_not_hidden() -> None:
     beats = threading.Semaphore(0)
-    with pytest.raises(RuntimeError), kept_alive(beats.release, 0.01):
+    with pytest.raises(RuntimeError), keep_alive(beats.release, 0.01):
         raise RuntimeError

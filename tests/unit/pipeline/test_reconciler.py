@@ -26,7 +26,7 @@ LEASE_S = 30
 
 @pytest.fixture
 def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
-    patience = CompletenessPolicy(quiet_s=15, at_most_s=100)
+    patience = CompletenessPolicy(quiet_s=15, limit_s=100)
     return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(LEASE_S))
 
 

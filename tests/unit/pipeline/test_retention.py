@@ -13,7 +13,7 @@ from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock, FakeTrail
 from triage.config import Settings
 from triage.domain.audit import STUDY_DELETED
-from triage.domain.commitment import FailureReason, Reference, judge
+from triage.domain.commitment import FailureReason, Reference, find_failure
 from triage.domain.errors import DamagedInstance, StudyBeingRemoved
 from triage.domain.instance import ReceiptOutcome
 from triage.domain.retention import SETTLED_S, RetentionLimits
@@ -79,7 +79,7 @@ def test_the_audit_trail_is_told_of_a_study_whose_images_go(
     replace(pruner, trail=StudyTrail(told, worker.ledger, worker.spool, {})).prune()
     (event,) = told.events
     assert event.event == STUDY_DELETED
-    assert {each.id for each in event.things} == {uid("old"), "MARKED-ID"}
+    assert {each.id for each in event.objects} == {uid("old"), "MARKED-ID"}
 
 
 def test_who_is_to_end_stops_between_studies(
@@ -345,7 +345,7 @@ def test_storage_commitment_says_that_it_is_gone(
 
     def answer() -> FailureReason | None:
         found = requests.find_instances([asked.sop_instance_uid])
-        return judge(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
+        return find_failure(asked, found.get(asked.sop_instance_uid, ()), lambda _: True)
 
     assert answer() is None
     assert worker.mark("study")

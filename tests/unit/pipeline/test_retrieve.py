@@ -14,7 +14,7 @@ from tests.fakes import FakeClock
 from triage.concurrency.rate_limit import RateLimit
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, InstanceRefused, SpoolFull
-from triage.domain.hours import opens_in_s
+from triage.domain.hours import seconds_until_open
 from triage.pipeline.retrieve import STUDY_TRIES, RetrieveLimits, RetrieveOutcome, StudyRetriever
 from triage.ports.archive import StudyDownload
 from triage.store.download import FolderDownloadTarget, lock_download_folder
@@ -77,7 +77,7 @@ def pulled(
     folder: Path, clock: FakeClock, *answers: Fetch | Exception, instances: int | None = 3
 ) -> tuple[RetrieveOutcome, str, FakeArchive]:
     archive = FakeArchive([*answers], instances)
-    outcome, why = puller(archive, clock, attempts=3).pull(FolderDownloadTarget(folder), UID)
+    outcome, why = puller(archive, clock, attempts=3).retrieve(FolderDownloadTarget(folder), UID)
     return outcome, why, archive
 
 
@@ -85,7 +85,7 @@ def test_what_is_whole_gets_its_name(folder: Path, clock: FakeClock) -> None:
     assert pulled(folder, clock, sends(1, 2, 3))[:2] == (RetrieveOutcome.FETCHED, "")
     assert len(list((folder / UID).iterdir())) == 3
     outcome, _, archive = pulled(folder, clock)
-    assert outcome is RetrieveOutcome.THERE
+    assert outcome is RetrieveOutcome.ALREADY_PRESENT
     assert archive.asked == 0
 
 
@@ -115,7 +115,7 @@ def test_warnings_alone_are_told_and_fail_nothing(folder: Path, clock: FakeClock
 
 def test_an_archive_that_does_not_count_is_believed(folder: Path, clock: FakeClock) -> None:
     assert pulled(folder, clock, sends(1), instances=None)[0] is RetrieveOutcome.FETCHED
-    assert pulled(folder, clock, instances=None)[0] is RetrieveOutcome.THERE
+    assert pulled(folder, clock, instances=None)[0] is RetrieveOutcome.ALREADY_PRESENT
 
 
 def test_nothing_is_no_study(folder: Path, clock: FakeClock) -> None:
@@ -173,7 +173,7 @@ def test_an_instance_that_is_not_what_was_announced_is_refused(
 @pytest.mark.parametrize("uid_", ["", "..", "../../etc", "1.2/3", "1." * 40 + "1", "1.2\n"])
 def test_what_is_no_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid_: str) -> None:
     archive = FakeArchive([])
-    outcome, why = puller(archive, clock).pull(FolderDownloadTarget(folder), uid_)
+    outcome, why = puller(archive, clock).retrieve(FolderDownloadTarget(folder), uid_)
     assert (outcome, why) == (RetrieveOutcome.FAILED, "the archive names it by what is no UID")
     with pytest.raises(ValueError, match="no UID"):
         FolderDownloadTarget(folder).open(uid_, lambda: None)
@@ -208,7 +208,7 @@ def test_an_archive_that_stays_away_ends_the_pull(folder: Path, clock: FakeClock
 def test_an_archive_that_was_never_there_is_not_waited_for(folder: Path, clock: FakeClock) -> None:
     before, archive = clock.now(), FakeArchive([ArchiveUnreachable("it is not there")])
     with pytest.raises(ArchiveUnreachable):
-        puller(archive, clock).pull(FolderDownloadTarget(folder), UID, ArchivedStudy(UID))
+        puller(archive, clock).retrieve(FolderDownloadTarget(folder), UID, ArchivedStudy(UID))
     assert clock.now() == before
 
 
@@ -239,9 +239,9 @@ def test_the_limits_hold(folder: Path, clock: FakeClock) -> None:
 
     archive = FakeArchive([fetch, fetch], instances=20)
     slow = puller(archive, clock, instances=4.0, studies=60 / 3600)
-    slow.pull(FolderDownloadTarget(folder), UID)
+    slow.retrieve(FolderDownloadTarget(folder), UID)
     (folder / UID).rename(folder / "elsewhere")
-    slow.pull(FolderDownloadTarget(folder), UID)
+    slow.retrieve(FolderDownloadTarget(folder), UID)
     assert Counter(int(at) for at in came).most_common(1)[0][1] <= 4
     assert came[19] - came[0] == pytest.approx(19 / 4)
     assert came[20] - came[0] == pytest.approx(60)
@@ -281,13 +281,13 @@ def test_a_clock_that_is_set_back_stops_nothing(clock: FakeClock) -> None:
 )
 def test_hours_of_the_day(hours: str | None, at: str, seconds: float) -> None:
     now = datetime.fromisoformat(f"2024-01-31T{at}:00").timestamp()
-    assert opens_in_s(hours, now) == seconds
+    assert seconds_until_open(hours, now) == seconds
 
 
 def test_a_study_is_begun_within_the_hours_alone(folder: Path, clock: FakeClock) -> None:
     clock.at = datetime(2024, 1, 31, 12, 0, 30).timestamp()  # noqa: DTZ001 - local, as hours are
     archive = FakeArchive([sends(1, 2, 3)])
-    puller(archive, clock, hours="22:00-06:00").pull(FolderDownloadTarget(folder), UID)
+    puller(archive, clock, hours="22:00-06:00").retrieve(FolderDownloadTarget(folder), UID)
     assert datetime.fromtimestamp(clock.at).strftime("%H:%M:%S") == "22:00:00"  # noqa: DTZ006
 
 
@@ -298,7 +298,7 @@ def test_only_what_was_looked_for_is_found(clock: FakeClock) -> None:
 
 def test_a_search_goes_day_by_day() -> None:
     search = ArchiveQuery(since=date(2024, 2, 28), until=date(2024, 3, 1), modality="MR")
-    days = [(each.since, each.until, each.modality) for each in search.daily()]
+    days = [(each.since, each.until, each.modality) for each in search.split_by_day()]
     assert days == [(day, day, "MR") for day in map(date, [2024] * 3, [2, 2, 3], [28, 29, 1])]
 
 
@@ -319,7 +319,7 @@ def test_what_an_archive_passes_over_is_looked_at(
     search: ArchiveQuery,
     answers: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    assert ArchivedStudy(UID, **told).answers(search) is answers
+    assert ArchivedStudy(UID, **told).matches(search) is answers
 
 
 def test_two_pulls_do_not_share_a_folder(folder: Path) -> None:

@@ -68,7 +68,7 @@ def reference(number: int, sop_class: str = MR) -> Reference:
 
 
 def asked(committer: CommitmentScp, references: Sequence[Reference], who: str = "MR1") -> None:
-    committer.ask(who, "1.2.3", references)
+    committer.accept_request(who, "1.2.3", references)
 
 
 def test_10_only_what_is_on_disk_as_it_came_is_committed_to(
@@ -143,7 +143,7 @@ def test_a_requestor_that_stays_away_is_given_up_and_the_administrator_sees_it(
 def test_a_requestor_without_an_address_is_told_on_its_own_association_or_not_at_all(
     committer: CommitmentScp, told: ReportedCommitments, clock: FakeClock, ledger: SqlLedger
 ) -> None:
-    first = committer.ask("PACS", "1.2.4", [reference(0)])
+    first = committer.accept_request("PACS", "1.2.4", [reference(0)])
     committer.report(first, told)
     assert len(told.reports) == 1
     asked(committer, [reference(0)], "PACS")
@@ -157,7 +157,7 @@ def test_what_could_not_be_told_on_the_same_association_is_due_at_once(
     committer: CommitmentScp, told: ReportedCommitments
 ) -> None:
     told.away = True
-    committer.report(committer.ask("MR1", "1.2.3", [reference(0)]), told)
+    committer.report(committer.accept_request("MR1", "1.2.3", [reference(0)]), told)
     told.away = False
     committer.tick()
     assert len(told.reports) == 1

@@ -72,7 +72,7 @@ class FolderSite:
         return [incident.detail for incident in self.ledger.incidents()]
 
     def bringing(self) -> int:
-        return self.intake.associations.bringing(uid("study"))
+        return self.intake.associations.count_sending(uid("study"))
 
 
 @pytest.fixture

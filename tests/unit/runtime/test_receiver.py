@@ -39,7 +39,7 @@ def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
                 ended.set()
 
     monkeypatch.setattr(intake, "recover", fails)
-    monkeypatch.setattr(intake, "watch_pressure", lambda: done.append("pressure"))
+    monkeypatch.setattr(intake, "update_load", lambda: done.append("pressure"))
     reconciler: Any = Duty("reconciler")
     committer: Any = Duty("committer")
     _run_duties(intake, cast(Reconciler, reconciler), cast(CommitmentScp, committer), ended)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from triage.domain.delivery import (
     LONGEST_WAIT_S,
-    UNDER_WAY,
+    UNFINISHED,
     Delivery,
     DeliveryState,
     Outage,
@@ -152,7 +152,7 @@ def supersede_earlier_messages(
             of_study,
             deliveries.c.revision < study.revision,
             deliveries.c.destination == destination,
-            deliveries.c.state.in_(UNDER_WAY),
+            deliveries.c.state.in_(UNFINISHED),
             deliveries.c.sop_instance_uid.in_(same),
         )
         ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
@@ -166,7 +166,7 @@ def may_be_tried() -> Any:
     The probe of a destination that did not answer is the oldest delivery that found it so. The
     others wait for its result; otherwise each would occupy a worker until its timeout.
     """
-    silent = (deliveries.c.state.in_(UNDER_WAY), deliveries.c.unreachable)
+    silent = (deliveries.c.state.in_(UNFINISHED), deliveries.c.unreachable)
     probes = select(func.min(deliveries.c.id)).where(*silent).group_by(deliveries.c.destination)
     blocked = select(deliveries.c.destination).where(*silent)
     return or_(deliveries.c.destination.not_in(blocked), deliveries.c.id.in_(probes))
@@ -182,7 +182,7 @@ def unreachable_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a 
 
 def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, ordered by name."""
-    under_way = deliveries.c.state.in_(UNDER_WAY)
+    under_way = deliveries.c.state.in_(UNFINISHED)
     known = deliveries.c.unreachable_since
     # Rows of an earlier release have no such time: the last attempt is used.
     since = case((known > 0, known), else_=deliveries.c.changed_at)
@@ -197,7 +197,7 @@ def find_outages(connection: Connection) -> list[Outage]:
         .subquery()
     )
     others = deliveries.alias()
-    to_it = (others.c.state.in_(UNDER_WAY), others.c.destination == silent.c.destination)
+    to_it = (others.c.state.in_(UNFINISHED), others.c.destination == silent.c.destination)
     waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
     probe = (deliveries.c.last_answer, deliveries.c.due_at, waiting.label("waiting"))
     query = select(silent.c.destination, silent.c.since, *probe).join_from(
@@ -272,7 +272,7 @@ def end_delivery(
     find_study(connection, study_uid, revision)
     ended = update_delivery(delivery_id)
     if state is DeliveryState.FAILED:  # a commitment report may have arrived meanwhile
-        ended = ended.where(deliveries.c.state.in_(UNDER_WAY))
+        ended = ended.where(deliveries.c.state.in_(UNFINISHED))
     connection.execute(ended.values(state=state, last_answer=answer, changed_at=at))
     end_study(connection, study_uid, revision, at)
 
@@ -283,7 +283,7 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
     query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
-    if study is None or any(counts.get(state) for state in UNDER_WAY):
+    if study is None or any(counts.get(state) for state in UNFINISHED):
         return
     if failed := counts.get(DeliveryState.FAILED):
         why = (
