@@ -20,7 +20,7 @@ from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
 from triage.ports.ledger import Ledger
 
-KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases build_case_search_event"
+KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     if settings.ledger is not None:  # and before the ledger was
         open_fittings(local).forget(patient)
     ledger.report_incident(
-        "patient build_erasure_event", f"{count} case(s) removed", Source("", f"user {getuser()}")
+        "patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}")
     )
     terminal.write(f"{count} case(s) removed")
     for finding in unfitted:
