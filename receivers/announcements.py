@@ -140,6 +140,6 @@ def _no_longer_changeable() -> Dataset:
     """Return the status of a change that comes too late."""
     status = Dataset()
     status.Status = ProcedureStepStatus.PROCESSING_FAILURE
-    status.ErrorComment = "Performed Procedure ProcedureStepStatus Object may no longer be updated"
+    status.ErrorComment = "Performed Procedure Step Object may no longer be updated"
     status.ErrorID = MAY_NOT_BE_CHANGED
     return status

@@ -214,7 +214,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {DELAY_S:g} s later on the same association",
-        f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which there is not",
+        f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which does not exist",
         f"which is open for {AT_ONCE_S:g} s more",
         f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",
         f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",
