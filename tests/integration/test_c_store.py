@@ -134,7 +134,7 @@ def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
     (study,) = receiver.ledger.list_studies()
     assert study.instances == 2
     (incident,) = receiver.ledger.incidents()
-    assert "shorter than the header says" in incident.detail
+    assert "shorter than the header states" in incident.detail
     assert (receiver.state / incident.path).is_file()
 
 

@@ -96,10 +96,10 @@ def _used_first(study: AuditedStudy) -> list[StackView]:
 
     def key(seen: StackView) -> tuple[bool, str, str, str]:
         unused = not used_views(seen, study.selection)
-        kind = seen.known.sequence or ""
+        kind = seen.recognised.sequence or ""
         return unused, kind, seen.view or "", series_name(seen.stack.first.header)
 
-    return sorted(study.selection.seen, key=key)
+    return sorted(study.selection.stacks, key=key)
 
 
 def _caption(seen: StackView, study: AuditedStudy) -> str:
@@ -141,7 +141,6 @@ def _count(images: int, slices: int) -> str:
 def remarks(study: AuditedStudy) -> list[str]:
     """Return what a table of stacks does not show: choices, gaps, and images in no stack."""
     selection = study.selection
-    stacked = {explain_unused(seen, selection.used) for seen in selection.seen}
     return [
         *(
             f"{each.view}: {series_name(each.images[0].header)}: {each.why}"
@@ -151,8 +150,7 @@ def remarks(study: AuditedStudy) -> list[str]:
         *(
             f"not used: {each.series_description or '(no description)'}, "
             f"{each.images} images: {each.reason}"
-            for each in selection.unused
-            if each.reason not in stacked
+            for each in selection.unstacked
         ),
         *([f"DECLINED: {study.declined}"] if study.declined else []),
     ]
@@ -186,7 +184,7 @@ def _study_values(study: AuditedStudy) -> dict[str, Any]:
             for chosen in selection.used
         ],
         "missing": [{"view": each.view, "reason": each.reason} for each in selection.missing],
-        "stacks": [_stack_values(each, study) for each in selection.seen],
+        "stacks": [_stack_values(each, study) for each in selection.stacks],
         "unused": [
             {
                 "series_uid": each.series_uid,
@@ -202,10 +200,10 @@ def _study_values(study: AuditedStudy) -> dict[str, Any]:
 def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
     used_for = used_views(seen, study.selection)
     return {
-        "sequence": seen.known.sequence,
-        "variant": seen.known.variant,
+        "sequence": seen.recognised.sequence,
+        "variant": seen.recognised.variant,
         "view": seen.view,
-        "evidence": [seen.known.why, seen.why],
+        "evidence": [seen.recognised.why, seen.why],
         "used_for": used_for,
         "reason": None if used_for else explain_unused(seen, study.selection.used),
         "images": len(seen.stack.images),

@@ -1,1 +1,1 @@
-"""The DICOM file format: headers, multipart bodies."""
+"""The DICOM file format: headers, patient attributes, and multipart bodies of DICOMweb."""

@@ -1,7 +1,10 @@
-"""Read who an instance is from a file, quickly and without holding it in memory.
+"""Read the identifiers of an instance from a file, quickly and without loading it.
 
-Rule: `scan_header` answers for the plain case alone, and then exactly as `header.read_identity` would;
-in any doubt it says None, and pydicom reads the file.
+`scan_header` handles the plain case only, and then returns exactly the result of
+`header.read_identity`. In any doubt it returns None, and pydicom reads the file.
+
+Invariants: tests/unit/dicom/test_fast_header.py compares both readers on altered and truncated
+files.
 """
 
 import mmap
@@ -37,9 +40,9 @@ from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.domain.uid import UID_LENGTH
 
-#: Bytes of the largest file that pydicom may read as a whole.
+#: Largest file that pydicom may read into memory, bytes.
 IN_MEMORY = 1 << 25
-#: Bytes from which on a value of a larger file stays on disk.
+#: Smallest value of a larger file that stays on disk, bytes.
 DEFERRED = 1 << 16
 PIXEL_DATA = 0x7FE00010
 SYNTAX = 0x00020010
@@ -47,7 +50,7 @@ STUDY, SERIES, SOP_CLASS, SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080016, 0x0
 MODALITY, ROWS, COLUMNS, SAMPLES, BITS = 0x00080060, 0x00280010, 0x00280011, 0x00280002, 0x00280100
 FRAMES, PHOTOMETRIC = 0x00280008, 0x00280004
 CARDIAC_IMAGES, PLACE = 0x00181090, 0x00200032
-#: What the values of the wanted elements look like in the plain case: VR and form.
+#: VR and value pattern of the wanted elements in the plain case.
 PLAIN = {
     SYNTAX: (b"UI", re.compile(rb"[0-9]+(\.[0-9]+)*\0?")),
     **dict.fromkeys(
@@ -66,19 +69,19 @@ PLAIN = {
     ),
 }
 PRIVATE = {PRIVATE_BLOCK, PHILIPS_PHASES}
-#: PS3.5 7.1.2: VRs with a length of 32 bits, and the others.
+#: PS3.5 7.1.2: VRs with a length field of 32 bits, and with 16 bits.
 LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 SHORT = {
     *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
     *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
 }
-#: The elements of the file meta information, and those of a data set up to its pixels.
+#: Tags of the file meta information, and of a data set up to its pixel data.
 META, DATA_SET = range(0x00020001, 0x00030000), range(0x00080000, PIXEL_DATA + 1)
 UNDEFINED = 0xFFFFFFFF
-#: Pixels as floating point numbers, or elsewhere.
+#: Floating-point pixel data, and pixel data stored elsewhere.
 OTHER_PIXELS = {0x7FE00008, 0x7FE00009, 0x00287FE0}
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-DEEPEST = 8
+DEEPEST = 8  #: nesting of sequences that is followed
 UNPLAIN_SYNTAXES = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 TAG_AND_LENGTH = struct.Struct("<HHL")
 TAG = struct.Struct("<HH2sH")
@@ -90,7 +93,7 @@ def read_file_identity(path: Path) -> Identity:
     """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size == 0:  # which cannot be mapped
+        if size == 0:  # an empty file cannot be mapped
             raise DamagedInstance("the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             identity = scan_header(content)
@@ -108,7 +111,7 @@ def _read_large(path: Path) -> Identity:
 
 
 def _pixel_bytes(dataset: Dataset, size: int) -> int:
-    """Return how much of the pixel data lies in a file of `size` bytes, without reading it."""
+    """Return how many bytes of pixel data a file of `size` bytes has, without reading them."""
     if "PixelData" not in dataset:
         return 0
     pixels: Any = dataset.get_item("PixelData", keep_deferred=True)
@@ -116,47 +119,47 @@ def _pixel_bytes(dataset: Dataset, size: int) -> int:
 
 
 def scan_header(part10: Content) -> Identity | None:
-    """Return the identifiers of a plain Part 10 file; None where pydicom should look at it."""
+    """Return the identifiers of a plain Part 10 file; None if pydicom must read it."""
     try:
-        return _scan(part10)
+        return _scan_plain(part10)
     except (_NotPlainHeader, struct.error, IndexError):
         return None
 
 
 class _NotPlainHeader(Exception):
-    """Something that pydicom should look at."""
+    """The file is not a plain case; pydicom must read it."""
 
 
-def _plain(*, holds: bool) -> None:
-    if not holds:
+def _require(*, condition: bool) -> None:
+    if not condition:
         raise _NotPlainHeader
 
 
-def _scan(part10: Content) -> Identity:
-    _plain(holds=part10[128:132] == b"DICM" and part10[132:140] == b"\x02\0\0\0UL\x04\0")
+def _scan_plain(part10: Content) -> Identity:
+    _require(condition=part10[128:132] == b"DICM" and part10[132:140] == b"\x02\0\0\0UL\x04\0")
     start = data_set_start(part10[:META_HEAD])
-    _plain(holds=start <= len(part10))
+    _require(condition=start <= len(part10))
     meta, _, _ = _walk(part10, range(META_HEAD, start), META, implicit=False)
-    syntax = _text(meta, SYNTAX)
-    _plain(holds=syntax not in UNPLAIN_SYNTAXES)
+    syntax = _uid_text(meta, SYNTAX)
+    _require(condition=syntax not in UNPLAIN_SYNTAXES)
     implicit = syntax == ImplicitVRLittleEndian
-    # pydicom believes the bytes where they look otherwise than the syntax says.
-    _plain(holds=part10[start + 4 : start + 6].isalpha() != implicit)
+    # pydicom follows the bytes if they contradict the transfer syntax.
+    _require(condition=part10[start + 4 : start + 6].isalpha() != implicit)
     span = range(start, len(part10))
     found, at, length = _walk(part10, span, DATA_SET, implicit=implicit)
-    sop_class = _text(found, SOP_CLASS)
+    sop_class = _uid_text(found, SOP_CLASS)
     if at == 0:
-        _plain(holds=not is_image_class(sop_class))
+        _require(condition=not is_image_class(sop_class))
     elif syntax in NATIVE:
-        _plain(holds=at + length == len(part10) and 0 < _expected(found) <= length)
+        _require(condition=at + length == len(part10) and 0 < _expected_length(found) <= length)
     else:
-        _plain(holds=length == UNDEFINED)
-        _plain(holds=_encapsulated_end(part10, at) == len(part10))
+        _require(condition=length == UNDEFINED)
+        _require(condition=_encapsulated_end(part10, at) == len(part10))
     return Identity(
-        study_uid=_text(found, STUDY),
-        series_uid=_text(found, SERIES),
+        study_uid=_uid_text(found, STUDY),
+        series_uid=_uid_text(found, SERIES),
         sop_class_uid=sop_class,
-        sop_instance_uid=_text(found, SOP_INSTANCE),
+        sop_instance_uid=_uid_text(found, SOP_INSTANCE),
         modality=found.get(MODALITY, b"").decode().strip(),
         is_image=is_image_class(sop_class),
         cardiac_images=min(_phases(found), MOST_PHASES),
@@ -167,71 +170,74 @@ def _scan(part10: Content) -> Identity:
 def _walk(
     part10: Content, span: range, tags: range, *, implicit: bool
 ) -> tuple[dict[int, bytes], int, int]:
-    """Return the wanted elements of a span, and start and length of its pixel data, or 0, 0."""
+    """Return the wanted elements of a span, with start and length of its pixel data.
+
+    Start and length are 0 if the span has no pixel data.
+    """
     found: dict[int, bytes] = {}
     at, before = span.start, -1
     while at < span.stop:
         tag, vr, at, length = _element(part10, at, implicit=implicit)
-        _plain(holds=before < tag and tag in tags)
+        _require(condition=before < tag and tag in tags)
         before = tag
         if tag == PIXEL_DATA:
             return found, at, length
-        _plain(holds=tag not in OTHER_PIXELS)
+        _require(condition=tag not in OTHER_PIXELS)
         if length == UNDEFINED:
             at = _sequence_end(part10, at, DEEPEST, implicit=implicit)
         else:
             if tag in PLAIN:
                 value = part10[at : at + length]
                 expected, form = PLAIN[tag]
-                # Who does not know a private element writes it as UN (PS3.5 6.2.2).
+                # Software without the private dictionary writes the element as UN (PS3.5 6.2.2).
                 known = vr in {b"", expected} or (vr == b"UN" and tag in PRIVATE)
-                _plain(holds=known and form.fullmatch(value) is not None)
+                _require(condition=known and form.fullmatch(value) is not None)
                 found[tag] = value
             at += length
-    _plain(holds=at == span.stop)
+    _require(condition=at == span.stop)
     return found, 0, 0
 
 
 def _element(part10: Content, at: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
-    """Return tag, VR (none if implicit), start and length of the element at `at` (PS3.5 7.1)."""
+    """Return tag, VR (empty if implicit), start and length of an element (PS3.5 7.1)."""
     if implicit:
         group, element, length = TAG_AND_LENGTH.unpack_from(part10, at)
         return group << 16 | element, b"", at + 8, length
     group, element, vr, length = TAG.unpack_from(part10, at)
     if vr in SHORT:
         return group << 16 | element, vr, at + 8, length
-    _plain(holds=vr in LONG)
+    _require(condition=vr in LONG)
     long = int.from_bytes(part10[at + 8 : at + 12], "little")
-    _plain(holds=long != UNDEFINED or vr == b"SQ" or (group, element) == (0x7FE0, 0x0010))
+    _require(condition=long != UNDEFINED or vr == b"SQ" or (group, element) == (0x7FE0, 0x0010))
     return group << 16 | element, vr, at + 12, long
 
 
-def _sequence_end(part10: Content, at: int, deep: int, *, implicit: bool) -> int:
+def _sequence_end(part10: Content, at: int, depth: int, *, implicit: bool) -> int:
     """Return where a sequence of undefined length ends (PS3.5 7.5.2)."""
-    _plain(holds=deep > 0)
+    _require(condition=depth > 0)
     while True:
         group, element, length = TAG_AND_LENGTH.unpack_from(part10, at)
         tag, at = group << 16 | element, at + 8
         if tag == SEQUENCE_END:
             return at
-        _plain(holds=tag == ITEM)
+        _require(condition=tag == ITEM)
         stop = None if length == UNDEFINED else at + length
-        at = _item_end(part10, at, stop, deep, implicit=implicit)
+        at = _item_end(part10, at, stop, depth, implicit=implicit)
 
 
-def _item_end(part10: Content, at: int, stop: int | None, deep: int, *, implicit: bool) -> int:
-    """Return where an item ends that ends at `stop`, or with its delimiter where that is None."""
+def _item_end(part10: Content, at: int, stop: int | None, depth: int, *, implicit: bool) -> int:
+    """Return where an item ends: at `stop`, or after its delimiter if `stop` is None."""
     while at != stop:
         group, element, _ = TAG_AND_LENGTH.unpack_from(part10, at)
         if group << 16 | element == ITEM_END:
-            _plain(holds=stop is None)
+            _require(condition=stop is None)
             return at + 8
         _, _, at, length = _element(part10, at, implicit=implicit)
         if length == UNDEFINED:
-            at = _sequence_end(part10, at, deep - 1, implicit=implicit)
+            at = _sequence_end(part10, at, depth - 1, implicit=implicit)
         else:
             at += length
-        _plain(holds=stop is None or at <= stop)
+        _require(condition=stop is None or at <= stop)
     return at
 
 
@@ -242,7 +248,7 @@ def _encapsulated_end(part10: Content, at: int) -> int:
         at += 8
         if group << 16 | element == SEQUENCE_END:
             return at
-        _plain(holds=group << 16 | element == ITEM and length != UNDEFINED)
+        _require(condition=group << 16 | element == ITEM and length != UNDEFINED)
         at += length
 
 
@@ -251,17 +257,17 @@ def _phases(found: dict[int, bytes]) -> int:
     return int(found.get(CARDIAC_IMAGES) or 0) or parse_philips_phases(block, phases)
 
 
-def _text(found: dict[int, bytes], tag: int) -> str:
-    """Return a UID; what is not there, or too long, is for pydicom to judge."""
+def _uid_text(found: dict[int, bytes], tag: int) -> str:
+    """Return a UID; pydicom must read the file if it is missing or too long."""
     value = found.get(tag, b"").removesuffix(b"\0")
-    _plain(holds=0 < len(value) <= UID_LENGTH)
+    _require(condition=0 < len(value) <= UID_LENGTH)
     return value.decode()
 
 
-def _expected(found: dict[int, bytes]) -> int:
-    """Return how many bytes native pixels have (PS3.5 8.1.1)."""
+def _expected_length(found: dict[int, bytes]) -> int:
+    """Return the expected length of native pixel data, bytes (PS3.5 8.1.1)."""
     rows, columns, bits = (
-        int.from_bytes(found.get(each, b""), "little") for each in (ROWS, COLUMNS, BITS)
+        int.from_bytes(found.get(tag, b""), "little") for tag in (ROWS, COLUMNS, BITS)
     )
     samples = int.from_bytes(found.get(SAMPLES, b"\x01\0"), "little")
     return rows * columns * samples * bits * int(found.get(FRAMES, b"1")) // 8

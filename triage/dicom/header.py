@@ -1,8 +1,8 @@
-"""Read who an instance is, without decoding its pixels.
+"""Read headers and identifiers of instances without decoding their pixels.
 
-Rule: what passes here can be filed and found again. A header that does not parse, identifiers
-that name no file, or pixel data shorter than the header says are damage; everything else is kept
-as it came.
+An instance that passes here can be stored and found again. A header that cannot be parsed,
+identifiers that are not UIDs, and pixel data shorter than the header states are damage; everything
+else is stored as received.
 """
 
 import struct
@@ -24,10 +24,9 @@ from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.domain.uid import is_uid
 
-#: PS3.5 9.1, but components may begin with zero: real scanners write such.
 GROUP_LENGTH = bytes.fromhex("02000000")  #: (0002,0000) in little endian
 
-META_HEAD = 144  #: bytes of preamble, prefix and group length
+META_HEAD = 144  #: bytes of preamble, prefix and group length (PS3.10 7.1)
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 PIXEL_MODULE = (
@@ -38,19 +37,20 @@ PIXEL_MODULE = (
     "NumberOfFrames",
     "PhotometricInterpretation",
 )
-#: What says whether a cine is whole.
+#: Attributes that show whether a cine is complete.
 STACK = ("CardiacNumberOfImages", "ImagePositionPatient")
-#: Where Philips says how many phases a cine has, a private block (PS3.5 7.8), and whose that is.
+#: Private block (PS3.5 7.8) and element in which Philips states the number of phases of a cine.
 PRIVATE_BLOCK, PHILIPS_PHASES = 0x20010010, 0x20011017
+#: Creator of that private block.
 PHILIPS = b"Philips Imaging DD 001"
-PLACE_LENGTH = 64
-MOST_PHASES = 10_000
+PLACE_LENGTH = 64  #: characters of a position that are kept
+MOST_PHASES = 10_000  #: a larger number of phases is not plausible
 PHASES_LENGTH = 4  #: bytes of an SL
-#: Bytes of the largest data set that is inflated.
+#: Largest size of a data set after inflation, bytes.
 MOST_INFLATED = 1 << 28
-#: What an image may have in place of PixelData.
+#: Elements that an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
-#: All that tells who an instance is and whether it is whole.
+#: Elements that identify an instance and show whether it is complete.
 WANTED = (
     *map(Tag, (*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData")),
     *map(Tag, (PRIVATE_BLOCK, PHILIPS_PHASES)),
@@ -61,7 +61,7 @@ NATIVE = {
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 }
-#: What pydicom raises on bytes that are no data set, by trial on damaged files.
+#: Exceptions that pydicom raises for bytes that are not a data set, found with damaged files.
 UNREADABLE = (
     InvalidDicomError,
     BytesLengthException,
@@ -79,12 +79,16 @@ UNREADABLE = (
 
 
 def read_header(part10: bytes) -> Dataset:
-    """Return the data set of a Part 10 file without its pixel data; raise DamagedInstance."""
+    """Return the data set of a Part 10 file without its pixel data.
+
+    Raises:
+        DamagedInstance: The header cannot be parsed.
+    """
     try:
         _refuse_inflation(part10)
         header = dcmread(BytesIO(part10), stop_before_pixels=True)
-        header.buffer = None  # it would keep the pixels of every instance in memory
-        for tag in header.keys():  # noqa: SIM118 - pydicom converts an element when it is asked for
+        header.buffer = None  # the buffer would keep the pixels of every instance in memory
+        for tag in header.keys():  # noqa: SIM118 - pydicom converts an element on access
             if not tag.is_private:
                 header[tag]
     except UNREADABLE as error:
@@ -95,20 +99,24 @@ def read_header(part10: bytes) -> Dataset:
 def strip_file_meta(part10: bytes) -> bytes:
     """Return a Part 10 file without its file meta information (PS3.10 7.1).
 
-    That group names who wrote the file and is written anew by every application.
+    That group names the application that wrote the file, and every application rewrites it.
     """
     return part10[data_set_start(part10[:META_HEAD]) :]
 
 
 def data_set_start(head: bytes) -> int:
-    """Return where the data set begins, from the first META_HEAD bytes; 0 if they do not say."""
+    """Return the offset of the data set, from the first META_HEAD bytes; 0 if not stated."""
     if head[132:136] != GROUP_LENGTH or len(head) < META_HEAD:
         return 0
     return META_HEAD + int.from_bytes(head[140:META_HEAD], "little")
 
 
 def read_identity(part10: bytes) -> Identity:
-    """Return the identifiers of a Part 10 file; raise DamagedInstance where it is no instance."""
+    """Return the identifiers of a Part 10 file.
+
+    Raises:
+        DamagedInstance: The file is not a usable instance.
+    """
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(WANTED))
@@ -118,7 +126,7 @@ def read_identity(part10: bytes) -> Identity:
 
 
 def read_patient_id(part10: bytes) -> str:
-    """Return PatientID (0010,0020) of a Part 10 file; empty where it says none, or is damaged."""
+    """Return PatientID (0010,0020) of a Part 10 file; empty if missing or damaged."""
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["PatientID"])
@@ -128,7 +136,11 @@ def read_patient_id(part10: bytes) -> str:
 
 
 def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
-    """Return the identifiers of a data set whose pixel data has so many bytes; raise if damaged."""
+    """Return the identifiers of a data set; `pixel_bytes` is the length of its pixel data.
+
+    Raises:
+        DamagedInstance: Identifiers are missing or invalid, or the pixel data is too short.
+    """
     uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
     modality = str(dataset.get("Modality") or "")
     _uid(dataset.file_meta, "TransferSyntaxUID")
@@ -148,23 +160,23 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
 
 
 def _cardiac_images(dataset: Dataset) -> int:
-    """Return CardiacNumberOfImages (PS3.3 C.8.3.1), 0 where it says nothing usable.
+    """Return CardiacNumberOfImages (PS3.3 C.8.3.1); 0 if missing or not usable.
 
-    Philips leaves it out, and has the number of phases in a private element.
+    Philips omits it and states the number of phases in a private element.
     """
     try:
-        said = int(dataset.get("CardiacNumberOfImages") or 0)
+        stated = int(dataset.get("CardiacNumberOfImages") or 0)
     except UNREADABLE:
         return 0
-    block, phases = (_raw(dataset, tag) for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
-    return max(0, min(said or parse_philips_phases(block, phases), MOST_PHASES))
+    block, phases = (_raw_value(dataset, tag) for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
+    return max(0, min(stated or parse_philips_phases(block, phases), MOST_PHASES))
 
 
 def parse_philips_phases(block: bytes, phases: bytes) -> int:
     """Return a cine's number of phases from the raw values of PRIVATE_BLOCK and PHILIPS_PHASES.
 
-    0 where they do not say, or say that an image is alone. Those of a big-endian file are read as
-    nonsense, which says nothing either.
+    0 if they state none, or a single image. The values of a big-endian file are out of range and
+    give 0 too.
     """
     if block.strip(b" \0") != PHILIPS or len(phases) != PHASES_LENGTH:
         return 0
@@ -172,14 +184,14 @@ def parse_philips_phases(block: bytes, phases: bytes) -> int:
     return count if 1 < count <= MOST_PHASES else 0
 
 
-def _raw(dataset: Dataset, tag: int) -> bytes:
-    """Return a value as it was written; none where it was converted already."""
+def _raw_value(dataset: Dataset, tag: int) -> bytes:
+    """Return a value as bytes of the file; empty if pydicom has converted it already."""
     written = dataset.get_item(tag)
     return written.value if written is not None and isinstance(written.value, bytes) else b""
 
 
 def _place(dataset: Dataset) -> str:
-    """Return ImagePositionPatient as it was written: whatever it is, it refuses no instance."""
+    """Return ImagePositionPatient as text; an invalid value does not refuse the instance."""
     written = dataset.get_item("ImagePositionPatient")
     value = None if written is None else written.value
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
@@ -187,18 +199,18 @@ def _place(dataset: Dataset) -> str:
 
 
 def _refuse_inflation(part10: bytes) -> None:
-    """Raise where a deflated data set (PS3.5 A.5) would grow beyond any image we take."""
+    """Raise DamagedInstance if a deflated data set (PS3.5 A.5) inflates beyond MOST_INFLATED."""
     start = len(part10) - len(strip_file_meta(part10))
     if DeflatedExplicitVRLittleEndian.encode() not in part10[:start]:
         return
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     tail = part10[start:]
-    grown = 0
+    inflated = 0
     while tail and not inflater.eof:
-        grown += len(inflater.decompress(tail, 1 << 20))
+        inflated += len(inflater.decompress(tail, 1 << 20))
         tail = inflater.unconsumed_tail
-        if grown > MOST_INFLATED:
-            raise DamagedInstance("the data set is deflated from more than an image can hold")
+        if inflated > MOST_INFLATED:
+            raise DamagedInstance(f"the data set inflates to more than {MOST_INFLATED} bytes")
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
@@ -211,24 +223,27 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 
 
 def _check_pixels(dataset: Dataset, pixel_bytes: int) -> None:
-    """Compare the pixel data with what the header says (PS3.5 8.1.1); compressed ones are kept."""
+    """Compare the length of native pixel data with the header (PS3.5 8.1.1).
+
+    The length of compressed pixel data is not checked.
+    """
     if "PixelData" not in dataset:
         other = any(keyword in dataset for keyword in OTHER_PIXELS)
         if is_image_class(dataset.SOPClassUID) and not other:
-            raise DamagedInstance("an image without pixel data: cut short, or never whole")
+            raise DamagedInstance("an image without pixel data; the file is incomplete")
         return
     if dataset.file_meta.TransferSyntaxUID not in NATIVE:
         return
     bits = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
     bits *= int(dataset.BitsAllocated) * int(dataset.get("NumberOfFrames") or 1)
     if bits <= 0:
-        raise DamagedInstance("the header says that the image is empty")
+        raise DamagedInstance("the header describes an empty image")
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
-        bits = bits * 2 // 3  # half of the colour is left out (PS3.3 C.7.6.3.1.2)
+        bits = bits * 2 // 3  # half of the colour samples are omitted (PS3.3 C.7.6.3.1.2)
     if pixel_bytes < bits // 8:
-        raise DamagedInstance("the pixel data is shorter than the header says")
+        raise DamagedInstance("the pixel data is shorter than the header states")
 
 
 def is_image_class(sop_class_uid: str) -> bool:
-    """Tell whether instances of a SOP class are images (PS3.4 B.5, by the class's name)."""
+    """Return whether instances of a SOP class are images (PS3.4 B.5, by the class's name)."""
     return UID(sop_class_uid).name.endswith("Image Storage")

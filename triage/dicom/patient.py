@@ -1,7 +1,7 @@
 """Patient attributes of image headers: read as text, and compared between the images of a study.
 
-Images of two patients in one study are refused: a report in the wrong patient's folder is the worst
-that this program could do.
+A study with images of two patients is refused, because a report in the wrong patient's record is
+the worst error that this program could make.
 """
 
 import re
@@ -13,30 +13,30 @@ from pydicom.multival import MultiValue
 
 from triage.domain.errors import StudyDeclined
 
-#: In these the images of one study must agree, where they state them.
+#: Attributes whose stated values must agree between the images of a study.
 PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientName")
 
 
 def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
-    """Raise StudyDeclined where images of one study name more than one patient."""
+    """Raise StudyDeclined if the images of a study name more than one patient."""
     for keyword in PATIENT:
-        stated = {_folded(text_value(image, keyword)) for image in evidence} - {""}
+        stated = {_normalise(text_value(image, keyword)) for image in evidence} - {""}
         if len(stated) > 1:
             raise StudyDeclined(
-                f"study {study_uid} holds images of {len(stated)} patients: they differ in"
-                f" {keyword}; correct it in the archive and send it under new UIDs"
+                f"study {study_uid} contains images of {len(stated)} patients: {keyword} differs;"
+                f" correct the study in the archive and send it again under new UIDs"
             )
 
 
 def text_value(image: Dataset, keyword: str) -> str:
-    """The value as text; blank where it is missing or is not what its name says."""
+    """Return the value as text; empty if missing or not valid for its keyword."""
     value = image.get(keyword)
     parts = value if isinstance(value, MultiValue) else [value]
     text = "\\".join("" if part is None else str(part) for part in parts)
     if keyword.endswith("Date"):
-        return _date(text)
+        return _normalise_date(text)
     if keyword.endswith("Time"):
-        return _time(text)
+        return _normalise_time(text)
     if keyword == "PatientSex":
         return text.strip().upper() if text.strip().upper() in {"M", "F", "O"} else ""
     if keyword == "TimezoneOffsetFromUTC":
@@ -44,8 +44,8 @@ def text_value(image: Dataset, keyword: str) -> str:
     return text if text.strip() else ""
 
 
-def _date(text: str) -> str:
-    """A DA value (PS3.5 6.2); the dotted form of ACR-NEMA becomes today's."""
+def _normalise_date(text: str) -> str:
+    """Return a DA value (PS3.5 6.2), also from the dotted form of ACR-NEMA; empty if invalid."""
     digits = text.strip().replace(".", "")
     try:
         date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
@@ -54,13 +54,13 @@ def _date(text: str) -> str:
     return digits if re.fullmatch(r"[0-9]{8}", digits) else ""
 
 
-def _time(text: str) -> str:
-    """A TM value (PS3.5 6.2); the form of ACR-NEMA with colons becomes today's."""
+def _normalise_time(text: str) -> str:
+    """Return a TM value (PS3.5 6.2), also from ACR-NEMA's colon form; empty if invalid."""
     digits = text.strip().replace(":", "")
     hours_minutes_seconds = r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?"
     return digits if re.fullmatch(hours_minutes_seconds, digits, re.ASCII) else ""
 
 
-def _folded(text: str) -> str:
-    """What two spellings of one value have in common: case, blanks and empty name parts aside."""
+def _normalise(text: str) -> str:
+    """Return a value without case, blanks and empty name parts, to compare spellings."""
     return re.sub(r"[\s^=]+", " ", text).strip().casefold()

@@ -1,8 +1,18 @@
-"""From DICOM instances to the frames that a model takes, with reasons; no network, no database.
+"""Choose the images of a study that the model uses, and prepare the frames that it takes.
 
-Real headers break rules of the standard that do not matter to us. What does matter we check
-ourselves, so pydicom reads without checks of its own: they would warn in words that quote the
-header, and headers name patients.
+    images       one image or frame with the attributes of classic MR
+    stacks       parallel slices of one acquisition, each with its phases
+    rules        the sequence and view that names and attributes state (rules.yaml)
+    recognition  the sequence of a stack
+    views        the cardiac view of a stack, by geometry
+    series       the stacks that fill the model's view slots, and the reason for all others
+    pixels       decoded, rescaled pixel values
+    clip         the 8-bit frames that the model takes
+    sheet        a contact sheet of stacks
+
+Neither network nor database is used here. pydicom reads without its own validation: real headers
+break rules that do not matter here, the rules that do matter are checked in these modules, and
+pydicom's warnings would quote header values, which identify patients.
 """
 
 import pydicom.config

@@ -1,4 +1,4 @@
-"""Where an image lies in the patient (PS3.3 C.7.6.2). Millimetres, patient coordinates (LPS)."""
+"""Image planes in patient coordinates (LPS, mm; PS3.3 C.7.6.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from pydicom import Dataset
 from triage.dicom.header import UNREADABLE
 
 Vector = NDArray[np.float64]  #: (3,)
-#: How much a step along a plane counts beside one away from it, in `meeting_point`.
+#: Weight of a step within a plane, relative to a step away from it, in `meeting_point`.
 ALONG = 0.01
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The plane of an image: its first pixel's position and its two directions, unit vectors."""
+    """The plane of an image."""
 
-    position: Vector
-    row: Vector  #: along a row, to the right
-    column: Vector  #: along a column, downwards
+    position: Vector  #: centre of the first pixel
+    row: Vector  #: unit vector along a row, to the right
+    column: Vector  #: unit vector along a column, downwards
 
     @property
     def normal(self) -> Vector:
-        """The unit normal."""
+        """Return the unit normal."""
         return np.cross(self.row, self.column)
 
 
 def read_plane(header: Dataset) -> Plane | None:
-    """Return the plane of an image, or None where the header describes none."""
+    """Return the plane of an image, or None if the header does not describe one."""
     orientation = read_numbers(header, "ImageOrientationPatient")
     position = read_numbers(header, "ImagePositionPatient")
     if len(orientation) != 6 or len(position) != 3:  # noqa: PLR2004 - two vectors and a point
@@ -42,24 +42,25 @@ def read_plane(header: Dataset) -> Plane | None:
 
 
 def image_centre(plane: Plane, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Vector:
-    """Return the middle of an image of `shape` (rows, columns) and spacing (of rows, columns)."""
+    """Return the centre of an image; `shape` and `spacing_mm` are (of rows, of columns)."""
     (rows, columns), (row_mm, column_mm) = shape, spacing_mm
     right = plane.row * (columns - 1) / 2 * column_mm
     down = plane.column * (rows - 1) / 2 * row_mm
-    middle: Vector = plane.position + right + down
-    return middle
+    centre: Vector = plane.position + right + down
+    return centre
 
 
 def meeting_point(planes: Sequence[tuple[Plane, Vector]]) -> Vector | None:
-    """Return the point nearest to all planes, each with the middle of its image; None for none.
+    """Return the point nearest to all planes, or None for no planes.
 
-    Long- and short-axis planes meet in the middle of the left ventricle. Of the points that some
-    planes share, as two do a line, the one nearest to the middles of the images is taken.
+    Each plane comes with the centre of its image. Long- and short-axis planes meet in the centre
+    of the left ventricle. If the planes share more than one point (two planes share a line), the
+    point nearest to the image centres is returned.
     """
     if not planes:
         return None
-    middle = np.mean([centre for _, centre in planes], axis=0)
-    left, right = ALONG * np.eye(3), ALONG * middle  # least squares: left @ point = right
+    mean_centre = np.mean([centre for _, centre in planes], axis=0)
+    left, right = ALONG * np.eye(3), ALONG * mean_centre  # least squares: left @ point = right
     for plane, centre in planes:
         across = np.outer(plane.normal, plane.normal)
         left, right = left + across, right + across @ centre
@@ -68,12 +69,12 @@ def meeting_point(planes: Sequence[tuple[Plane, Vector]]) -> Vector | None:
 
 
 def angle_deg(a: Vector, b: Vector) -> float:
-    """Return the angle between two directions, 0 to 90 degrees: a line has no sign."""
+    """Return the angle between two lines (directions without sign), 0 to 90 degrees."""
     return float(np.degrees(np.arccos(min(1.0, abs(float(a @ b))))))
 
 
 def read_numbers(header: Dataset, keyword: str) -> list[float]:
-    """Return the finite values of a numeric element; empty where it is missing or no number."""
+    """Return the values of a numeric element; empty if missing, not numeric or not finite."""
     try:
         value = header.get(keyword)
         values = [] if value is None else np.atleast_1d(np.array(value, dtype=float)).tolist()
@@ -83,6 +84,6 @@ def read_numbers(header: Dataset, keyword: str) -> list[float]:
 
 
 def read_number(header: Dataset, keyword: str) -> float | None:
-    """Return the first value of a numeric element, or None."""
+    """Return the first value of a numeric element, or None as for `read_numbers`."""
     values = read_numbers(header, keyword)
     return values[0] if values else None

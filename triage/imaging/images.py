@@ -1,8 +1,9 @@
-"""The images of a study: one of classic MR is one, one of Enhanced MR is one a frame.
+"""Images with the attributes of classic MR: one per classic instance, one per Enhanced MR frame.
 
-Rule: whoever asks about an image reads the attributes of classic MR, wherever Enhanced MR keeps
-them. The functional groups of a frame (PS3.3 C.7.6.16), shared ones first, are laid flat into its
-header, under the classic keyword where it has another one there. No pixel is decoded here.
+The functional groups of an Enhanced MR frame (PS3.3 C.7.6.16), shared groups first, are copied to
+the top level of its header. An attribute that has another keyword in Enhanced MR is also copied to
+the classic keyword, so that all other modules read classic attributes only. Pixels are not decoded
+here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from triage.dicom.header import UNREADABLE
 from triage.domain.errors import DamagedInstance
 
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+#: SOP classes whose images are read; the first one has a single frame.
 READ = (MRImageStorage, *MULTI_FRAME)
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 Elements = dict[BaseTag, DataElement | RawDataElement]
@@ -28,50 +30,51 @@ Elements = dict[BaseTag, DataElement | RawDataElement]
 
 @dataclass(frozen=True)
 class Image:
-    """A received image: its header (no pixels) and where its file lies in the spool."""
+    """A received image."""
 
-    path: str
-    header: Dataset
-    frame: int | None = None  #: 1-based number of a frame whose groups are laid flat in `header`
+    path: str  #: path of its file in the spool
+    header: Dataset  #: without pixel data
+    frame: int | None = None  #: 1-based frame number if `header` describes one frame of the file
 
 
 def split_frames(image: Image) -> list[Image]:
-    """Return the frames of an Enhanced MR image, or any other image as it is.
+    """Return the frames of an Enhanced MR image, or any other image unchanged.
 
     Raises:
-        DamagedInstance: The frames are not described one by one.
+        DamagedInstance: The functional groups do not describe every frame.
     """
     header = image.header
     if image.frame is not None or header.get("SOPClassUID") not in MULTI_FRAME:
         return [image]
     try:
         return [
-            Image(image.path, flat, number) for number, flat in enumerate(_flat(header), start=1)
+            Image(image.path, frame_header, number)
+            for number, frame_header in enumerate(_frame_headers(header), start=1)
         ]
     except UNREADABLE as error:
         raise DamagedInstance(f"its frames cannot be read ({type(error).__name__})") from None
 
 
-def _flat(header: Dataset) -> Iterator[Dataset]:
+def _frame_headers(header: Dataset) -> Iterator[Dataset]:
     groups: Sequence[Dataset] = header.get(PER_FRAME) or ()
     if len(groups) != int(header.get("NumberOfFrames") or 1):
-        raise DamagedInstance("its frames are not described one by one")
+        raise DamagedInstance("its functional groups do not describe every frame")
     common: Elements = {
         element.tag: element
         for element in header
         if element.VR != "SQ" and not element.tag.is_private
     }
     for shared in header.get(SHARED) or ():
-        common |= _macros(shared)
-    _translate(common, common)
+        common |= _macro_elements(shared)
+    _add_classic_elements(common, common)
     for group in groups:
-        own = _macros(group)
+        own = _macro_elements(group)
         elements = common | own
-        _translate(elements, own)
+        _add_classic_elements(elements, own)
         yield Dataset(elements)
 
 
-def _macros(group: Dataset) -> Elements:
+def _macro_elements(group: Dataset) -> Elements:
     """Return the elements of every macro of a functional group."""
     return {
         element.tag: element
@@ -83,7 +86,7 @@ def _macros(group: Dataset) -> Elements:
     }
 
 
-#: Where Enhanced MR says under another keyword what classic MR says, the likelier one first.
+#: Classic keywords and the Enhanced MR keywords for the same attribute, preferred ones first.
 CLASSIC = {
     "TriggerTime": ("NominalCardiacTriggerDelayTime", "ActualCardiacTriggerDelayTime"),
     "EchoTime": ("EffectiveEchoTime",),
@@ -94,43 +97,41 @@ CLASSIC = {
     "AcquisitionTime": ("FrameAcquisitionDateTime",),
 }
 ECHOES = {"GRADIENT": ["GR"], "SPIN": ["SE"], "BOTH": ["GR", "SE"]}
+#: ComplexImageComponent as a value of the classic ImageType.
+COMPONENTS = {"PHASE": "P", "MAGNITUDE": "M"}
 
 
-def _translate(elements: Elements, own: Elements) -> None:
-    """Add to `elements` under the classic keyword what `own` says under another one."""
-    said = Dataset(own)
-    classic = Dataset()
+def _add_classic_elements(elements: Elements, own: Elements) -> None:
+    """Add to `elements` the classic equivalents of the Enhanced MR attributes in `own`."""
+    enhanced, classic = Dataset(own), Dataset()
     for keyword, sources in CLASSIC.items():
-        value = next((said[each].value for each in sources if said.get(each) is not None), None)
-        if value is not None:
+        found = (enhanced[source].value for source in sources if enhanced.get(source) is not None)
+        if (value := next(found, None)) is not None:
             values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
-            setattr(classic, keyword, [str(each) for each in values][: _most(keyword)])
-    if (percentage := said.get("NominalPercentageOfCardiacPhase")) is not None:
+            setattr(classic, keyword, [str(item) for item in values][: _value_limit(keyword)])
+    if (percentage := enhanced.get("NominalPercentageOfCardiacPhase")) is not None:
         interval = Dataset(elements).get("RRIntervalTimeNominal")
         if interval is not None and "TriggerTime" not in classic:
             classic.TriggerTime = str(float(percentage) / 100 * float(interval))[:16]
-    _scanning(classic, Dataset(elements))
-    _component(classic, said)
+    _set_scanning_sequence(classic, Dataset(elements))
+    _set_image_component(classic, enhanced)
     for element in classic:
         elements[element.tag] = element
 
 
-def _most(keyword: str) -> int | None:
+def _value_limit(keyword: str) -> int | None:
     return None if keyword == "ImageType" else 1
 
 
-def _scanning(classic: Dataset, said: Dataset) -> None:
-    echoes = ECHOES.get(str(said.get("EchoPulseSequence") or ""))
+def _set_scanning_sequence(classic: Dataset, enhanced: Dataset) -> None:
+    echoes = ECHOES.get(str(enhanced.get("EchoPulseSequence") or ""))
     if echoes:
-        inversion = said.get("InversionRecovery") == "YES"
+        inversion = enhanced.get("InversionRecovery") == "YES"
         classic.ScanningSequence = [*echoes, "IR"] if inversion else echoes
 
 
-def _component(classic: Dataset, said: Dataset) -> None:
-    """Say in the image type, as classic MR does, which part of a complex image this is."""
-    component = str(said.get("ComplexImageComponent") or "")
+def _set_image_component(classic: Dataset, enhanced: Dataset) -> None:
+    """Append the part of a complex image that this is to the image type, as classic MR does."""
+    component = str(enhanced.get("ComplexImageComponent") or "")
     if component and "ImageType" in classic:
-        classic.ImageType = [
-            *classic.ImageType,
-            {"PHASE": "P", "MAGNITUDE": "M"}.get(component, ""),
-        ]
+        classic.ImageType = [*classic.ImageType, COMPONENTS.get(component, "")]

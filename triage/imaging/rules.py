@@ -1,8 +1,9 @@
-"""What a series is called and what its attributes say, by a table that a site can extend.
+"""The sequence, view and variant that a series name or an attribute states, from a table.
 
-Rule: the facts stand in rules.yaml, beside this file; no other module knows a name or a vendor's
-value. The first line that fits decides: the site's before ours, attributes before names. To teach
-the worker a name, add a line there, or to the site's own file (`series_rules`).
+The table is rules.yaml beside this module; no other module knows a series name or a vendor's
+value. The first rule that matches applies: rules of the site come before the shipped ones, and
+rules on attributes before rules on names. To support another name, add a rule there, or in the
+site's own file (setting `series_rules`).
 """
 
 import re
@@ -21,11 +22,14 @@ from triage.dicom.header import UNREADABLE
 from triage.yaml_models import StrictModel, read
 
 DEFAULT_RULES = Path(__file__).with_name("rules.yaml")
+#: The `attribute` of a rule that reads the series name instead of a DICOM element.
 NAME = "name"
+#: The elements that name a series; the first one that is not empty is used.
+NAME_KEYWORDS = ("SeriesDescription", "ProtocolName")
 
 
 class SequenceType(StrEnum):
-    """How a series was measured; the words of the table."""
+    """How a series was acquired; the values are those of the table."""
 
     CINE = "cine"
     LGE = "lge"
@@ -44,10 +48,11 @@ class SequenceType(StrEnum):
 
     @property
     def label(self) -> str:
-        """How people say it."""
+        """Return the name that people read."""
         return LABELS.get(self, self.value)
 
 
+#: Names for people, where they differ from the values of the table.
 LABELS = {
     SequenceType.LGE: "delayed enhancement",
     SequenceType.T1_MAP: "T1 map",
@@ -63,7 +68,7 @@ LABELS = {
 
 
 class View(StrEnum):
-    """Which plane a series shows."""
+    """The plane that a series shows."""
 
     SAX = "SAX"
     TWO_CHAMBER = "2CH"
@@ -77,11 +82,11 @@ class View(StrEnum):
     AXIAL = "AX"
     CORONAL = "COR"
     SAGITTAL = "SAG"
-    SEVERAL = "several"  #: a name that lists views; no plane is called so
+    SEVERAL = "several"  #: the name lists several views; no plane has this value
 
 
 class Variant(StrEnum):
-    """What tells series of one sequence apart."""
+    """What distinguishes series of the same sequence."""
 
     PSIR = "PSIR"
     MAGNITUDE = "magnitude"
@@ -93,31 +98,31 @@ Meaning = TypeVar("Meaning", SequenceType, View, Variant)
 
 
 class SeriesRule(StrictModel, Generic[Meaning]):
-    """One line of the table."""
+    """One rule of the table."""
 
-    attribute: str
-    pattern: str
+    attribute: str  #: a DICOM keyword, or `name`
+    pattern: str  #: a regular expression, searched in the value
     means: Meaning
 
     @field_validator("attribute")
     @classmethod
-    def _known(cls, attribute: str) -> str:
+    def _check_attribute(cls, attribute: str) -> str:
         if attribute != NAME and tag_for_keyword(attribute) is None:
             raise ValueError(f"is neither `{NAME}` nor a DICOM keyword")
         return attribute
 
     @field_validator("pattern")
     @classmethod
-    def _compiles(cls, pattern: str) -> str:
+    def _check_pattern(cls, pattern: str) -> str:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
         return pattern
 
 
 class SeriesRules(StrictModel):
-    """The whole table, in the order in which it is asked."""
+    """The whole table, in the order in which the rules are tried."""
 
     sequences: tuple[SeriesRule[SequenceType], ...] = ()
     views: tuple[SeriesRule[View], ...] = ()
@@ -125,26 +130,26 @@ class SeriesRules(StrictModel):
 
 
 class RuleMatch(NamedTuple, Generic[Meaning]):
-    """What a rule found, and where."""
+    """The meaning that a rule gives, and the attribute that matched."""
 
     means: Meaning
     attribute: str
 
     @property
     def why(self) -> str:
-        """Return the evidence in words."""
+        """Return the evidence as text."""
         return "by its name" if self.attribute == NAME else f"by its {self.attribute}"
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What the table may ask of an image."""
+    """The name and header of an image, as rules read them."""
 
     name: str
-    header: Dataset | None = None  #: None: a bare name, of which nothing else is known
+    header: Dataset | None = None  #: None if only the name is known
 
     def value(self, attribute: str) -> str:
-        """Return what stands under an attribute; empty where nothing does."""
+        """Return the value of an attribute; empty if there is none."""
         if attribute == NAME:
             return normalise_name(self.name)
         return "" if self.header is None else read_text(self.header, attribute)
@@ -152,22 +157,26 @@ class ImageFacts:
 
 @cache
 def load_rules(site: Path | None = None) -> SeriesRules:
-    """Return the shipped table, after the lines of a site's file; raise ConfigurationError."""
-    ours = read(DEFAULT_RULES, SeriesRules)
+    """Return the rules of a site's file, if any, followed by the shipped ones.
+
+    Raises:
+        ConfigurationError: The site's file cannot be read or has invalid rules.
+    """
+    shipped = read(DEFAULT_RULES, SeriesRules)
     if site is None:
-        return ours
-    theirs = read(site, SeriesRules)
+        return shipped
+    own = read(site, SeriesRules)
     return SeriesRules(
-        sequences=theirs.sequences + ours.sequences,
-        views=theirs.views + ours.views,
-        variants=theirs.variants + ours.variants,
+        sequences=own.sequences + shipped.sequences,
+        views=own.views + shipped.views,
+        variants=own.variants + shipped.variants,
     )
 
 
 def find_match(
     rules: Iterable[SeriesRule[Meaning]], facts: ImageFacts
 ) -> RuleMatch[Meaning] | None:
-    """Return what the first rule that fits says."""
+    """Return the match of the first rule that matches, or None."""
     for rule in rules:
         value = facts.value(rule.attribute)
         if value and re.search(rule.pattern, value):
@@ -176,23 +185,21 @@ def find_match(
 
 
 def series_name(header: Dataset) -> str:
-    """Return the series description, or the protocol name where it is empty."""
+    """Return the series description, or the protocol name if that is empty."""
     return next(
-        (value for keyword in NAMES if (value := read_text(header, keyword, upper=False))), ""
+        (value for keyword in NAME_KEYWORDS if (value := read_text(header, keyword, upper=False))),
+        "",
     ).strip()
 
 
-NAMES = ("SeriesDescription", "ProtocolName")
-
-
 def normalise_name(name: str) -> str:
-    """Return a name as small words: "FastCINE_SAX b1" as "fast cine sax b1"."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.sub(r"[^a-z0-9*]+", " ", apart.lower()).strip()
+    """Return a name in lower case with single spaces: "FastCINE_SAX b1" as "fast cine sax b1"."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.sub(r"[^a-z0-9*]+", " ", spaced.lower()).strip()
 
 
 def read_text(header: Dataset, keyword: str, *, upper: bool = True) -> str:
-    """Return the values of an element joined by backslashes; empty where it cannot be read."""
+    """Return the values of an element joined by backslashes; empty if missing or unreadable."""
     try:
         value = header.get(keyword)
     except UNREADABLE:
@@ -200,5 +207,5 @@ def read_text(header: Dataset, keyword: str, *, upper: bool = True) -> str:
     if value is None:
         return ""
     values = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
-    joined = "\\".join(str(each) for each in values)
+    joined = "\\".join(str(item) for item in values)
     return joined.upper() if upper else joined

@@ -1,16 +1,19 @@
-"""Which images of a study fill which view of the bundle, and why not the others.
+"""The images that fill each view slot of the model, and the reason why all others are not used.
 
     images -> frames (images.py) -> stacks (stacks.py) -> sequence (recognition.py, rules.py)
-           -> view (views.py) -> slots of the bundle (here)
+           -> view (views.py) -> view slots of the bundle (this module)
 
-Rule: attributes before names, geometry before both where it can tell, and every decision carries
-its evidence in words: what is used, what is missing, and every other image of the study. The
-order of the images, the series they came in and what these are called change nothing that the
-images themselves can tell.
+Attributes come before names, and geometry before both where it can decide. Every decision carries
+its evidence as text: for each view that is filled or missing, and for every image that is not used.
+The order of the images, their division into series and the series names have no influence where the
+images themselves decide.
+
+Invariants: tests/unit/imaging/test_invariance.py checks that the order of arrival, duplicates,
+split, joined and renamed series do not change the frames.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,33 +24,40 @@ from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import read_number, read_plane
 from triage.imaging.images import READ, Image, split_frames
 from triage.imaging.recognition import recognise_stack, separation_key
-from triage.imaging.rules import SequenceType as Kind
-from triage.imaging.rules import SeriesRules, Variant, View, load_rules, read_text, series_name
+from triage.imaging.rules import (
+    SequenceType,
+    SeriesRules,
+    Variant,
+    View,
+    load_rules,
+    read_text,
+    series_name,
+)
 from triage.imaging.stacks import Slice, group_stacks
 from triage.imaging.views import (
+    ROTATIONS_DEG,
     STACK_SLICES,
-    TURNS_DEG,
     StackView,
     VentriclePosition,
     find_views,
     nearest_slice,
     order_from_base,
+    rotation_key,
     short_axis_slices,
-    turn_key,
 )
 
 __all__ = ["ChosenView", "Image", "Selection", "select_views"]
 
-#: What the names of slots are made of: a sequence, perhaps a variant, a plane.
+#: The parts of a slot's name: a sequence, an optional variant, and a plane.
 SEQUENCES = {
-    "cine": Kind.CINE,
-    "lge": Kind.LGE,
-    "perfusion": Kind.PERFUSION,
-    "t1map": Kind.T1_MAP,
-    "t2map": Kind.T2_MAP,
-    "t2starmap": Kind.T2_STAR_MAP,
-    "t2w": Kind.T2W,
-    "flow": Kind.FLOW,
+    "cine": SequenceType.CINE,
+    "lge": SequenceType.LGE,
+    "perfusion": SequenceType.PERFUSION,
+    "t1map": SequenceType.T1_MAP,
+    "t2map": SequenceType.T2_MAP,
+    "t2starmap": SequenceType.T2_STAR_MAP,
+    "t2w": SequenceType.T2W,
+    "flow": SequenceType.FLOW,
 }
 PLANES = {
     "sa": View.SAX,
@@ -56,36 +66,46 @@ PLANES = {
     "2ch": View.TWO_CHAMBER,
     "3ch": View.THREE_CHAMBER,
 }
-#: Sequences of which a slot takes all times of one slice; of the others, one image a slice.
-IN_TIME = {Kind.CINE, Kind.PERFUSION, Kind.FLOW}
+#: A slot of these sequences takes all times of one slice; of the others, one image per slice.
+IN_TIME = {SequenceType.CINE, SequenceType.PERFUSION, SequenceType.FLOW}
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+#: Reasons listed at most if a study has no view at all.
+REASONS_MOST = 5
+
+ReasonCounts = dict[tuple[str, str, str], int]  #: images by (series UID, series name, reason)
 
 
 class ChosenView(NamedTuple):
     """The images of a view, in the order of the clip, with the evidence for the choice."""
 
-    view: str
+    view: str  #: name of the slot
     why: str
     images: tuple[Image, ...]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a study the model will look at, and what not."""
+    """The images of a study that the model uses, and those that it does not."""
 
     used: tuple[ChosenView, ...]
     missing: tuple[MissingView, ...]
-    unused: tuple[UnusedStack, ...]
-    seen: tuple[StackView, ...] = ()  #: every stack, with its sequence, view and evidence
+    unused: tuple[UnusedStack, ...]  #: all images that no view uses, by series and reason
+    stacks: tuple[StackView, ...] = ()  #: every stack, with its sequence, view and evidence
+    unstacked: tuple[UnusedStack, ...] = ()  #: those in `unused` that belong to no stack
 
 
 class WantedView(NamedTuple):
-    """What a slot of the bundle wants."""
+    """The images that a slot of the bundle takes."""
 
-    kind: Kind
+    kind: SequenceType
     plane: View
     variant: Variant | None
-    any_long_axis: bool  #: whether another long-axis plane will do where the plane is missing
+    any_long_axis: bool  #: whether another long-axis plane is used if the plane is missing
+
+    @property
+    def label(self) -> str:
+        """Return the kind of image that people read, as in "stress perfusion"."""
+        return f"{self.variant} {self.kind.label}" if self.variant else self.kind.label
 
 
 def select_views(
@@ -95,38 +115,36 @@ def select_views(
 
     Args:
         images: Headers of a study's instances, in any order.
-        views: Slot names, as in "cine_sa", "lge_2ch" or "perfusion_stress_sa".
-        rules: The table of what series are; the shipped one unless given.
+        views: Slot names, for example "cine_sa", "lge_2ch" or "perfusion_stress_sa".
+        rules: The rules for series names and attributes; the shipped ones if None.
     """
     rules = rules or load_rules()
-    frames, left_out = _readable(images)
+    frames, left_out = _split_readable(images)
     stacks = group_stacks(frames, lambda image: separation_key(image, rules))
-    known = [recognise_stack(stack, rules) for stack in stacks]
-    seen, heart = find_views(known)
-    filled: dict[str, ChosenView] = {}
-    missing = []
-    for view in views:
-        found = _fill(view, seen, heart)
-        if isinstance(found, ChosenView):
-            filled[view] = found
-        else:
-            missing.append(found)
-    used = tuple(filled.values())
-    return Selection(used, tuple(missing), _unused(left_out, seen, used), tuple(seen))
+    stack_views, heart = find_views([recognise_stack(stack, rules) for stack in stacks])
+    filled = [_fill(view, stack_views, heart) for view in dict.fromkeys(views)]
+    used = tuple(view for view in filled if isinstance(view, ChosenView))
+    return Selection(
+        used,
+        tuple(view for view in filled if isinstance(view, MissingView)),
+        _unused(left_out, stack_views, used),
+        tuple(stack_views),
+        _as_unused(left_out),
+    )
 
 
-# -- what can be read at all
+# -- readable images
 
 
-def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str, str], int]]:
-    """Return the frames that have a plane, and how many of each series do not serve, and why."""
+def _split_readable(images: Sequence[Image]) -> tuple[list[Image], ReasonCounts]:
+    """Return the frames that have a plane, and the number of unusable images by reason."""
     frames: dict[tuple[str, int | None], Image] = {}
-    left_out: dict[tuple[str, str, str], int] = defaultdict(int)
-    for image in sorted(images, key=lambda each: each.path):
+    left_out: ReasonCounts = defaultdict(int)
+    for image in sorted(images, key=lambda image: image.path):
         header = image.header
         series = read_text(header, "SeriesInstanceUID"), series_name(header)
         try:
-            _refuse(header)
+            _check_supported(header)
             own = split_frames(image)
         except DamagedInstance as reason:
             left_out[*series, str(reason)] += 1
@@ -134,16 +152,16 @@ def _readable(images: Sequence[Image]) -> tuple[list[Image], dict[tuple[str, str
         for frame in own:
             key = str(header.SOPInstanceUID), frame.frame
             if key in frames:
-                left_out[*series, "the same instance again"] += 1
+                left_out[*series, "a duplicate of another instance"] += 1
             elif read_plane(frame.header) is None:
-                left_out[*series, "its position in the patient is not given"] += 1
+                left_out[*series, "its header states no usable position and orientation"] += 1
             else:
                 frames[key] = frame
     return list(frames.values()), left_out
 
 
-def _refuse(header: Dataset) -> None:
-    """Raise DamagedInstance for what is no image of ours."""
+def _check_supported(header: Dataset) -> None:
+    """Raise DamagedInstance if an instance is not an MR image that can be read."""
     modality = read_text(header, "Modality") or "unknown"
     if modality != "MR":
         raise DamagedInstance(f"modality {modality}, not MR")
@@ -151,15 +169,15 @@ def _refuse(header: Dataset) -> None:
         if not read_text(header, keyword):
             raise DamagedInstance(f"{keyword} is missing")
     if header.SOPClassUID not in READ:
-        raise DamagedInstance(f"{header.SOPClassUID.name} is not read")
+        raise DamagedInstance(f"SOP class {header.SOPClassUID.name} is not supported")
     if header.SOPClassUID == READ[0] and (read_number(header, "NumberOfFrames") or 1) > 1:
-        raise DamagedInstance("several frames in an image of a class that describes one")
+        raise DamagedInstance("several frames, but its SOP class has a single frame")
 
 
 # -- slots
 
 
-def _slot(view: str) -> WantedView | None:
+def _parse_slot(view: str) -> WantedView | None:
     sequence, *variants, plane = view.split("_") if "_" in view else (view, "")
     kind, shown = SEQUENCES.get(sequence), PLANES.get(plane)
     if kind is None or shown is None or len(variants) > 1:
@@ -168,28 +186,34 @@ def _slot(view: str) -> WantedView | None:
         variant = Variant(variants[0]) if variants else None
     except ValueError:
         return None
-    return WantedView(kind, shown, variant, any_long_axis=kind is Kind.CINE and plane == "lax")
+    any_long_axis = kind is SequenceType.CINE and plane == "lax"
+    return WantedView(kind, shown, variant, any_long_axis)
 
 
 def _fill(
-    view: str, seen: Sequence[StackView], heart: VentriclePosition | None
+    view: str, stack_views: Sequence[StackView], heart: VentriclePosition | None
 ) -> ChosenView | MissingView:
-    slot = _slot(view)
+    slot = _parse_slot(view)
     if slot is None:
-        return MissingView(view, "this worker knows no view of that name")
-    of_kind = [each for each in seen if each.known.sequence is slot.kind]
-    if slot.variant is not None:
-        of_kind = [each for each in of_kind if each.known.variant is slot.variant]
-    shown = [each for each in of_kind if each.view is slot.plane]
+        return MissingView(view, "the model asks for a view that this worker does not know")
+    of_kind = [seen for seen in stack_views if _is_of_kind(seen, slot)]
+    shown = [seen for seen in of_kind if seen.view is slot.plane]
     if shown and slot.plane is View.SAX:
-        return _short_axis(view, slot, shown, heart)
+        return _choose_short_axis(view, slot, shown, heart)
     if shown:
-        return _long_axis(view, slot, max(shown, key=_rank), heart)
-    others = [each for each in of_kind if each.view in TURNS_DEG or each.turn_deg is not None]
+        return _choose_long_axis(view, slot, max(shown, key=_rank), heart)
+    others = [s for s in of_kind if s.view in ROTATIONS_DEG or s.rotation_deg is not None]
     if others and slot.any_long_axis:
-        return _long_axis(view, slot, min(others, key=turn_key(slot.plane)), heart)
-    planes = f"{len(of_kind)} of its planes" if of_kind else "none at all"
-    return MissingView(view, f"no {slot.kind.label} shows this view ({planes})")
+        return _choose_long_axis(view, slot, min(others, key=rotation_key(slot.plane)), heart)
+    if not of_kind:
+        return MissingView(view, f"the study has no {slot.label}")
+    planes = f"{len(of_kind)} {slot.label} stack{'s' * (len(of_kind) != 1)}"
+    return MissingView(view, f"no {slot.plane} view among {planes}")
+
+
+def _is_of_kind(seen: StackView, slot: WantedView) -> bool:
+    has_variant = slot.variant is None or seen.recognised.variant is slot.variant
+    return seen.recognised.sequence is slot.kind and has_variant
 
 
 def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
@@ -197,66 +221,69 @@ def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
     first = seen.stack.first.header
     return (
         len(seen.stack.slices),
-        seen.known.variant is Variant.PSIR,
+        seen.recognised.variant is Variant.PSIR,
         len(seen.stack.fullest.images),
         read_number(first, "SeriesNumber") or 0.0,
         str(first.SOPInstanceUID),
     )
 
 
-def _short_axis(
+def _choose_short_axis(
     view: str, slot: WantedView, shown: Sequence[StackView], heart: VentriclePosition | None
 ) -> ChosenView:
     best = max(shown, key=_rank)
-    alone = len(best.stack.slices) >= STACK_SLICES
-    slices = short_axis_slices([each.stack for each in ([best] if alone else shown)])
-    how = "" if heart is None else f" (by {heart.axis.why})"
+    is_large = len(best.stack.slices) >= STACK_SLICES
+    slices = short_axis_slices([seen.stack for seen in ([best] if is_large else shown)])
+    source = "" if heart is None else f" (long axis from {heart.axis.why})"
     if slot.kind not in IN_TIME:
-        why = f"{best.known.why}; {len(slices)} slices; {best.why}{how}"
-        return ChosenView(view, why, tuple(one.images[0] for one in slices))
-    if slot.kind is Kind.CINE:
-        slices = [one for one in slices if one.beats]
+        why = f"{best.recognised.why}; {len(slices)} slices; {best.why}{source}"
+        return ChosenView(view, why, tuple(part.images[0] for part in slices))
+    if slot.kind is SequenceType.CINE:
+        slices = [part for part in slices if part.has_beat]
     middle = slices[len(slices) // 2]
-    place = order_from_base(slices).index(middle) + 1
-    why = (
-        f"{_evidence(best, middle)}; slice {place} of {len(slices)} from the base; {best.why}{how}"
-    )
+    number = order_from_base(slices).index(middle) + 1
+    place = f"slice {number} of {len(slices)} from the base"
+    why = f"{_evidence(best, middle)}; {place}; {best.why}{source}"
     return ChosenView(view, why, middle.images)
 
 
-def _long_axis(
+def _choose_long_axis(
     view: str, slot: WantedView, seen: StackView, heart: VentriclePosition | None
 ) -> ChosenView:
-    one = nearest_slice(seen.stack, None if heart is None else heart.middle)
-    instead = "" if seen.view is slot.plane else f", for want of {slot.plane}"
-    images = one.images if slot.kind in IN_TIME else one.images[:1]
-    return ChosenView(view, f"{_evidence(seen, one)}; {seen.why}{instead}", images)
+    part = nearest_slice(seen.stack, None if heart is None else heart.middle)
+    is_substitute = seen.view is not slot.plane
+    note = f"; used because the study has no {slot.plane}" if is_substitute else ""
+    images = part.images if slot.kind in IN_TIME else part.images[:1]
+    return ChosenView(view, f"{_evidence(seen, part)}; {seen.why}{note}", images)
 
 
-def _evidence(seen: StackView, one: Slice) -> str:
-    if seen.known.sequence is not Kind.CINE:
-        return seen.known.why
-    first, last = one.times_ms[0], one.times_ms[-1]
-    return f"cine: {len(one.times_ms)} phases over {first:.0f}-{last:.0f} ms at one position"
+def _evidence(seen: StackView, part: Slice) -> str:
+    if seen.recognised.sequence is not SequenceType.CINE:
+        return seen.recognised.why
+    first, last = part.times_ms[0], part.times_ms[-1]
+    return f"cine: {len(part.times_ms)} phases over {first:.0f}-{last:.0f} ms at one position"
 
 
-# -- what is not used
+# -- unused images
 
 
 def _unused(
-    left_out: dict[tuple[str, str, str], int], seen: Iterable[StackView], used: Sequence[ChosenView]
+    left_out: ReasonCounts, stack_views: Iterable[StackView], used: Sequence[ChosenView]
 ) -> tuple[UnusedStack, ...]:
-    """Return every image that no view took, by series, with the reason."""
+    """Return every image that no view uses, by series and reason."""
     counts = dict(left_out)
     taken = {(image.path, image.frame) for chosen in used for image in chosen.images}
-    for each in seen:
-        reason = explain_unused(each, used)
-        for image in each.stack.images:
+    for seen in stack_views:
+        reason = explain_unused(seen, used)
+        for image in seen.stack.images:
             if (image.path, image.frame) in taken:
                 continue
-            header = image.header
-            key = str(header.SeriesInstanceUID), series_name(header), reason
+            key = str(image.header.SeriesInstanceUID), series_name(image.header), reason
             counts[key] = counts.get(key, 0) + 1
+    return _as_unused(counts)
+
+
+def _as_unused(counts: Mapping[tuple[str, str, str], int]) -> tuple[UnusedStack, ...]:
     return tuple(
         UnusedStack(uid, name, count, reason)
         for (uid, name, reason), count in sorted(counts.items())
@@ -264,26 +291,32 @@ def _unused(
 
 
 def explain_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
-    """Say why a stack, or what is left of it, fills no view."""
-    kind = seen.known.sequence
-    wanted = {slot.kind for chosen in used if (slot := _slot(chosen.view))}
-    if kind is None or kind not in {Kind.CINE, Kind.LGE, *wanted}:
-        return seen.known.why
-    if seen.view is View.SAX:
-        return f"{kind.label} along the short axis, but not the slices that the model looks at"
-    if seen.view in TURNS_DEG:
-        return f"{kind.label}, {seen.why}; no slot takes it, or another one fills the view"
+    """Return why a stack, or the part of it that no view uses, fills no view."""
+    kind = seen.recognised.sequence
+    slots = [slot for chosen in used if (slot := _parse_slot(chosen.view))]
+    if kind is None or kind not in {SequenceType.CINE, SequenceType.LGE, *(s.kind for s in slots)}:
+        return seen.recognised.why
+    is_filled = any(slot.kind is kind and slot.plane is seen.view for slot in slots)
+    if seen.view is View.SAX and is_filled:
+        return f"{kind.label}, short axis; the model uses other slices"
+    if seen.view in {View.SAX, *ROTATIONS_DEG}:
+        reason = (
+            "the model uses other images of this view"
+            if is_filled
+            else "the model does not use this view"
+        )
+        return f"{kind.label}, {seen.why}; {reason}"
     return f"{kind.label}, {seen.why}"
 
 
 def explain_declined(images: Sequence[Image], selection: Selection) -> str | None:
-    """Return why a study without any view is none for the worker; None where it has one."""
+    """Return why a study without any view cannot be assessed; None if it has a view."""
     if selection.used:
         return None
     if not images:
-        return "no instance has a header that parses"
+        return "no instance has a header that can be parsed"
     modalities = sorted({read_text(image.header, "Modality") or "unknown" for image in images})
     if "MR" not in modalities:
         return f"no MR images, only {', '.join(modalities)}"
-    seen = sorted({stack.reason for stack in selection.unused})
-    return "no cardiac view found: " + "; ".join(seen[:5])
+    reasons = sorted({stack.reason for stack in selection.unused})
+    return "no cardiac view found: " + "; ".join(reasons[:REASONS_MOST])

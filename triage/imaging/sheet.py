@@ -1,8 +1,8 @@
-"""A contact sheet of stacks to look at: slices from base to apex, or phases of a single slice.
+"""A contact sheet of stacks: slices from base to apex, or the phases of a single slice.
 
-Rule: what a sheet shows are the pixels that an assessment would decode, windowed as it does, and
-no more of them than it shows. Images that are used stand bright, others dimmed; what cannot be
-decoded says so.
+A sheet shows the pixels that an assessment decodes, with the same kind of window; only the shown
+images are decoded. Used images are bright, others dimmed; a stack that cannot be decoded shows the
+reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,31 +20,31 @@ from triage.imaging.pixels import read_pixels
 from triage.imaging.stacks import Stack
 from triage.imaging.views import order_from_base
 
-TILE = 110
+TILE = 110  #: side of a tile, pixels
 MOST_TILES = 14
-CAPTION = 26
+CAPTION = 26  #: height of a caption, pixels
 WINDOW = (1.0, 99.5)  #: percentiles
-DIMMED = 0.55
-WIDTH = 120  #: letters of a caption
+DIMMED = 0.55  #: brightness of images that are not used
+CAPTION_LENGTH = 120  #: characters of a caption at most
 
 
 class SheetRow(NamedTuple):
-    """A stack on the sheet."""
+    """One row of the sheet: a stack with its caption."""
 
     caption: str
     stack: Stack
-    used: frozenset[tuple[str, int | None]]  #: path and frame of the images that are used
+    used: frozenset[tuple[str, int | None]]  #: path and frame of each used image
 
 
 def write_contact_sheet(path: Path, rows: Sequence[SheetRow], read: Callable[[str], bytes]) -> None:
-    """Write stacks as the rows of a PNG."""
+    """Write stacks as the rows of a PNG; `read` returns the bytes of a file by its path."""
     sheet = Raster.new("L", (MOST_TILES * TILE, max(1, len(rows)) * (TILE + CAPTION)))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for number, row in enumerate(rows):
         top = number * (TILE + CAPTION)
-        pen.text((4, top + 6), _short(row.caption), fill=255 if row.used else 170, font=font)
+        pen.text((4, top + 6), _shorten(row.caption), fill=255 if row.used else 170, font=font)
         try:
-            tiles = _tiles(_shown(row.stack), read, row.used)
+            tiles = _tiles(_choose_images(row.stack), read, row.used)
         except DamagedInstance as reason:
             pen.text((4, top + CAPTION + 6), str(reason), fill=170, font=font)
             continue
@@ -53,18 +53,18 @@ def write_contact_sheet(path: Path, rows: Sequence[SheetRow], read: Callable[[st
     sheet.save(path)
 
 
-def _short(caption: str) -> str:
-    return caption if len(caption) <= WIDTH else caption[: WIDTH - 3] + "..."
+def _shorten(caption: str) -> str:
+    return caption if len(caption) <= CAPTION_LENGTH else caption[: CAPTION_LENGTH - 3] + "..."
 
 
-def _shown(stack: Stack) -> list[Image]:
-    """Return the first image of slices spread over the stack, or phases of its only slice."""
+def _choose_images(stack: Stack) -> list[Image]:
+    """Return the first image of evenly spaced slices, or phases of the only slice."""
     if len(stack.slices) > 1:
-        images = [one.images[0] for one in order_from_base(stack.slices)]
+        images = [part.images[0] for part in order_from_base(stack.slices)]
     else:
         images = list(stack.slices[0].images)
-    at = np.unique(np.linspace(0, len(images) - 1, min(MOST_TILES, len(images))).astype(int))
-    return [images[index] for index in at]
+    indices = np.unique(np.linspace(0, len(images) - 1, min(MOST_TILES, len(images))).astype(int))
+    return [images[index] for index in indices]
 
 
 def _tiles(
@@ -73,10 +73,10 @@ def _tiles(
     used: frozenset[tuple[str, int | None]],
 ) -> list[Raster.Image]:
     decoded = read_pixels(images, read)
-    low, high = np.percentile(np.concatenate([each.ravel() for each in decoded]), WINDOW)
+    low, high = np.percentile(np.concatenate([pixels.ravel() for pixels in decoded]), WINDOW)
     return [
-        _tile(pixels, float(low), float(high), 1.0 if (at.path, at.frame) in used else DIMMED)
-        for at, pixels in zip(images, decoded, strict=True)
+        _tile(pixels, float(low), float(high), 1.0 if (image.path, image.frame) in used else DIMMED)
+        for image, pixels in zip(images, decoded, strict=True)
     ]
 
 

@@ -1,10 +1,10 @@
-"""From the images of a study to stacks: parallel slices, measured alike, each with its phases.
+"""Stacks from the images of a study: parallel slices of one acquisition, each with its phases.
 
-Rule: the images decide, not the series that carry them. Images of one kind (image type, sequence,
-matrix) and one orientation are one stack, whether they came as one series a slice, all in one, or
-split at random; where two series show the same position at the same time, the later one is a
-repetition and a stack of its own. Phases follow the trigger time, not the instance number. Of what
-series are called, no more counts than the caller says keeps them apart.
+The images decide, not the series that contain them. Images of one kind (image type, scanning
+sequence, matrix) and one orientation form a stack, whether they came as one series per slice, in a
+single series, or split at random. If two series show the same position at the same time, the later
+one is a repetition and becomes a stack of its own. Phases follow the trigger time, not the instance
+number. Series names matter only as far as the caller's `separation_key` uses them.
 """
 
 from collections import defaultdict
@@ -18,12 +18,12 @@ from triage.imaging.geometry import Plane, read_number, read_plane
 from triage.imaging.images import Image
 from triage.imaging.rules import read_text
 
-SAME_DIRECTION = 0.0002  #: 1 - cosine: orientations within about one degree are one
-SAME_PLACE_MM = 0.5
-#: What tells groups that one series mixes apart, and how many of them one may mix.
+SAME_DIRECTION = 0.0002  #: 1 - cosine: orientations within about one degree are the same
+SAME_POSITION_MM = 0.5
+#: Attributes that distinguish groups mixed in one series, and the largest number of such groups.
 GROUPS = {"EchoTime": 16, "AcquisitionNumber": 4}
-CINE_PHASES = 8  #: fewer images at one position are no cine
-BEAT_MS = 2500.0  #: trigger times that span more than a slow beat are plain time: perfusion
+CINE_PHASES = 8  #: fewer images at one position are not a cine
+BEAT_MS = 2500.0  #: a longer span of trigger times than a slow beat is plain time: perfusion
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +32,16 @@ class Slice:
 
     plane: Plane
     images: tuple[Image, ...]
-    times_ms: tuple[float, ...]  #: distinct trigger times, rising; empty where none is stated
+    times_ms: tuple[float, ...]  #: distinct trigger times, rising; empty if none is stated
 
     @property
     def span_ms(self) -> float:
-        """From the first to the last trigger time."""
+        """Return the time from the first to the last trigger time."""
         return self.times_ms[-1] - self.times_ms[0] if self.times_ms else 0.0
 
     @property
-    def beats(self) -> bool:
-        """Whether it shows a heartbeat: eight or more phases of no more than a slow beat."""
+    def has_beat(self) -> bool:
+        """Whether it shows a heartbeat: eight or more phases within the time of a slow beat."""
         return len(self.times_ms) >= CINE_PHASES and self.span_ms <= BEAT_MS
 
 
@@ -53,49 +53,52 @@ class Stack:
 
     @property
     def first(self) -> Image:
-        """The image that speaks for all."""
+        """The first image of the first slice; it represents the stack."""
         return self.slices[0].images[0]
 
     @property
     def images(self) -> tuple[Image, ...]:
         """All images."""
-        return tuple(image for at in self.slices for image in at.images)
+        return tuple(image for part in self.slices for image in part.images)
 
     @property
     def fullest(self) -> Slice:
         """The slice with the most phases."""
-        return max(self.slices, key=lambda at: (len(at.times_ms), len(at.images)))
+        return max(self.slices, key=lambda part: (len(part.times_ms), len(part.images)))
 
 
 class Frame(NamedTuple):
-    """An image on its way into a stack."""
+    """An image that is being sorted into a stack."""
 
     image: Image
     plane: Plane
-    time_ms: float | None
+    time_ms: float | None  #: trigger time
     series_uid: str
-    place: int = 0  #: which of the positions of its orientation
+    position: int = 0  #: index among the distinct positions of its orientation
 
 
 def group_stacks(
-    images: Iterable[Image], apart: Callable[[Image], Hashable] = lambda _image: None
+    images: Iterable[Image], separation_key: Callable[[Image], Hashable] = lambda _image: None
 ) -> list[Stack]:
-    """Return the stacks of images that all have a plane; the order of `images` is no matter.
+    """Return the stacks of images that all have a plane, whatever the order of `images`.
 
-    Images for which `apart` differs never stand in one stack; it is asked once for each kind of
-    image of a series.
+    Images with different separation keys are never put in one stack; the key is computed once for
+    each kind of image of a series.
+
+    Raises:
+        ValueError: An image has no plane.
     """
     frames = [_frame(image) for image in sorted(images, key=_identity)]
     directions = _Clusters(lambda a, b: bool(np.all(np.sum(a * b, axis=1) > 1 - SAME_DIRECTION)))
-    alike: dict[Hashable, list[Frame]] = defaultdict(list)
-    known: dict[Hashable, Hashable] = {}
+    groups: dict[Hashable, list[Frame]] = defaultdict(list)
+    keys: dict[Hashable, Hashable] = {}
     for frame in frames:
         direction = directions.index(np.array([frame.plane.row, frame.plane.column]), 3)
         kind = _kind(frame.image)
-        if (frame.series_uid, kind) not in known:
-            known[frame.series_uid, kind] = apart(frame.image)
-        alike[kind, known[frame.series_uid, kind], direction].append(frame)
-    return [stack for group in alike.values() for stack in _stacks(group)]
+        if (frame.series_uid, kind) not in keys:
+            keys[frame.series_uid, kind] = separation_key(frame.image)
+        groups[kind, keys[frame.series_uid, kind], direction].append(frame)
+    return [stack for group in groups.values() for stack in _group_by_series(group)]
 
 
 def _identity(image: Image) -> tuple[str, int]:
@@ -105,53 +108,54 @@ def _identity(image: Image) -> tuple[str, int]:
 def _frame(image: Image) -> Frame:
     plane = read_plane(image.header)
     if plane is None:
-        raise ValueError("an image without a plane stands in no stack")
+        raise ValueError("an image without a plane cannot be part of a stack")
     series_uid = str(image.header.get("SeriesInstanceUID") or "")
     return Frame(image, plane, read_number(image.header, "TriggerTime"), series_uid)
 
 
 def _kind(image: Image) -> Hashable:
-    """Return what images of one stack share."""
+    """Return the attributes that all images of a stack share."""
     keywords = "ImageType", "ScanningSequence", "Rows", "Columns"
     return tuple(read_text(image.header, keyword) for keyword in keywords)
 
 
 class _Clusters:
-    """Numbers for values, the same for values that are near enough."""
+    """Assigns an index to each value; values that are close to each other share one."""
 
-    def __init__(self, near: Callable[[np.ndarray, np.ndarray], bool]) -> None:
-        self._near = near
+    def __init__(self, is_near: Callable[[np.ndarray, np.ndarray], bool]) -> None:
+        self._is_near = is_near
         self._centres: list[np.ndarray] = []
-        self._known: dict[bytes, int] = {}
+        self._indices: dict[bytes, int] = {}
 
     def index(self, value: np.ndarray, digits: int) -> int:
+        """Return the index of a value; values equal to `digits` decimals are looked up once."""
         key = (np.round(value, digits) + 0.0).tobytes()
-        if key not in self._known:
-            near = (n for n, centre in enumerate(self._centres) if self._near(centre, value))
-            found = next(near, None)
-            if found is None:
-                found = len(self._centres)
+        if key not in self._indices:
+            near = (n for n, centre in enumerate(self._centres) if self._is_near(centre, value))
+            index = next(near, None)
+            if index is None:
+                index = len(self._centres)
                 self._centres.append(value)
-            self._known[key] = found
-        return self._known[key]
+            self._indices[key] = index
+        return self._indices[key]
 
 
-def _stacks(group: list[Frame]) -> list[Stack]:
-    """Join what the series of one kind and orientation show, as far as nothing comes twice."""
-    places = _Clusters(lambda a, b: bool(np.abs(a - b).max() < SAME_PLACE_MM))
+def _group_by_series(group: list[Frame]) -> list[Stack]:
+    """Join the series of one kind and orientation, unless a position and time would repeat."""
+    positions = _Clusters(lambda a, b: bool(np.abs(a - b).max() < SAME_POSITION_MM))
     series: dict[str, list[Frame]] = defaultdict(list)
     for frame in group:
-        place = places.index(frame.plane.position, 2)
-        series[frame.series_uid].append(frame._replace(place=place))
+        position = positions.index(frame.plane.position, 2)
+        series[frame.series_uid].append(frame._replace(position=position))
     joined: list[list[Frame]] = []
     for part in sorted(series.values(), key=_series_order):
-        for run in _runs(part):
-            stack = next((each for each in joined if _goes_with(run, each)), None)
+        for run in _split_series(part):
+            stack = next((frames for frames in joined if _can_join(run, frames)), None)
             if stack is None:
                 joined.append(run)
             else:
                 stack.extend(run)
-    return [_stack(frames) for frames in joined]
+    return [_build_stack(frames) for frames in joined]
 
 
 def _series_order(part: Sequence[Frame]) -> tuple[float, str]:
@@ -159,63 +163,63 @@ def _series_order(part: Sequence[Frame]) -> tuple[float, str]:
     return (0.0 if series_number is None else series_number), part[0].series_uid
 
 
-def _runs(part: list[Frame]) -> list[list[Frame]]:
-    """Divide what one series mixes: echoes, acquisitions, or the same phases over again."""
-    if not _repeats(part):
+def _split_series(part: list[Frame]) -> list[list[Frame]]:
+    """Split a series that mixes echoes, acquisitions, or repetitions of the same phases."""
+    if not _has_repeats(part):
         return [part]
     for keyword, most in GROUPS.items():
         groups: dict[str, list[Frame]] = defaultdict(list)
         for frame in part:
             groups[read_text(frame.image.header, keyword)].append(frame)
-        if 1 < len(groups) <= most and not any(map(_repeats, groups.values())):
+        if 1 < len(groups) <= most and not any(map(_has_repeats, groups.values())):
             return [groups[key] for key in sorted(groups)]
-    return _rounds(part)
+    return _split_repetitions(part)
 
 
-def _rounds(part: list[Frame]) -> list[list[Frame]]:
-    """Divide a cine that was measured more than once: its first round, its second and so on."""
-    at: dict[Hashable, list[Frame]] = defaultdict(list)
+def _split_repetitions(part: list[Frame]) -> list[list[Frame]]:
+    """Split a cine that was acquired more than once into its first, second and further rounds."""
+    by_moment: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in sorted(part, key=_phase_order):
-        at[_moment(frame)].append(frame)
-    rounds = {len(frames) for frames in at.values()}
+        by_moment[_moment(frame)].append(frame)
+    rounds = {len(frames) for frames in by_moment.values()}
     times = {frame.time_ms for frame in part}
     if len(rounds) > 1 or len(times) < CINE_PHASES:
         return [part]
-    return [list(frames) for frames in zip(*at.values(), strict=True)]
+    return [list(frames) for frames in zip(*by_moment.values(), strict=True)]
 
 
 def _moment(frame: Frame) -> Hashable:
-    return frame.place, None if frame.time_ms is None else round(frame.time_ms, 1)
+    """Return the position and time of a frame."""
+    return frame.position, None if frame.time_ms is None else round(frame.time_ms, 1)
 
 
-def _repeats(part: Sequence[Frame]) -> bool:
+def _has_repeats(part: Sequence[Frame]) -> bool:
     return len({_moment(frame) for frame in part}) < len(part)
 
 
-def _goes_with(run: Sequence[Frame], stack: Sequence[Frame]) -> bool:
-    """Tell whether no moment comes twice, and slices lie beside, not within, one another."""
+def _can_join(run: Sequence[Frame], stack: Sequence[Frame]) -> bool:
+    """Return whether no moment would repeat and no slices would overlap."""
     if {_moment(frame) for frame in run} & {_moment(frame) for frame in stack}:
         return False
     normal = stack[0].plane.normal
-    ours = _depths(run, normal)
-    theirs = _depths(stack, normal)
-    apart = np.abs(ours[:, None] - theirs)
+    distances = np.abs(_depths(run, normal)[:, None] - _depths(stack, normal))
     thickness = read_number(stack[0].image.header, "SliceThickness") or 0.0
-    return not np.any((apart > SAME_PLACE_MM) & (apart < thickness / 2))
+    return not np.any((distances > SAME_POSITION_MM) & (distances < thickness / 2))
 
 
 def _depths(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
-    places = {frame.place: float(frame.plane.position @ normal) for frame in frames}
-    return np.array(sorted(places.values()))
+    """Return the distinct depths of frames along `normal`, mm, rising."""
+    depths = {frame.position: float(frame.plane.position @ normal) for frame in frames}
+    return np.array(sorted(depths.values()))
 
 
-def _stack(frames: Sequence[Frame]) -> Stack:
-    at: dict[int, list[Frame]] = defaultdict(list)
+def _build_stack(frames: Sequence[Frame]) -> Stack:
+    by_position: dict[int, list[Frame]] = defaultdict(list)
     for frame in sorted(frames, key=_phase_order):
-        at[frame.place].append(frame)
+        by_position[frame.position].append(frame)
     normal = frames[0].plane.normal
-    slices = [_slice(each) for each in at.values()]
-    return Stack(tuple(sorted(slices, key=lambda one: float(one.plane.position @ normal))))
+    slices = [_build_slice(group) for group in by_position.values()]
+    return Stack(tuple(sorted(slices, key=lambda part: float(part.plane.position @ normal))))
 
 
 def _phase_order(frame: Frame) -> tuple[float, float, tuple[str, int]]:
@@ -227,8 +231,11 @@ def _phase_order(frame: Frame) -> tuple[float, float, tuple[str, int]]:
     )
 
 
-def _slice(frames: Sequence[Frame]) -> Slice:
-    """Return the images at a position; phases that are counted but not timed follow one another."""
+def _build_slice(frames: Sequence[Frame]) -> Slice:
+    """Build the slice of one position; phases without trigger times are spread over the beat.
+
+    That needs CardiacNumberOfImages to equal the number of frames.
+    """
     times = sorted({frame.time_ms for frame in frames if frame.time_ms is not None})
     header = frames[0].image.header
     if not times and read_number(header, "CardiacNumberOfImages") == len(frames) >= CINE_PHASES:

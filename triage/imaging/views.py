@@ -1,13 +1,13 @@
-"""Which plane of the heart each stack shows, by geometry; names decide only where it cannot.
+"""The cardiac view of each stack, by geometry; names decide only what geometry leaves open.
 
-Rule: names lie, planes do not. The short axis is the direction of the largest stack of cine
-slices. A long-axis plane holds that direction; how far it is turned about it tells two, three and
-four chambers apart, and planes of one study are told apart together. The planes of the left
-ventricle meet in one point, and one that misses it belongs to the right heart. Every answer says
-its angles. Millimetres and degrees, patient coordinates (LPS).
+Series names are often wrong, planes are not. The short axis is the normal of the largest stack of
+cine slices. A long-axis plane contains that direction; its rotation about the axis distinguishes
+two-, three- and four-chamber views, and all long-axis planes of one kind are assigned together. The
+planes of the left ventricle meet in one point; a plane that misses the point belongs to the right
+heart. Every result states its angles. Millimetres and degrees, patient coordinates (LPS).
 
-Typical angles: measured on public and synthetic studies; a four-chamber plane runs from the
-patient's right to left where it cuts the short axis, a two-chamber plane is turned by about 70
+Typical rotations were measured on public and synthetic studies: where it cuts the short axis, a
+four-chamber plane runs from the patient's right to left; a two-chamber plane is rotated by about 70
 degrees from there, a three-chamber plane by about 135.
 """
 
@@ -20,62 +20,58 @@ import numpy as np
 
 from triage.imaging.geometry import Vector, angle_deg
 from triage.imaging.recognition import NOT_LEFT, RecognisedStack
-from triage.imaging.rules import SequenceType as Kind
-from triage.imaging.rules import View
+from triage.imaging.rules import SequenceType, View
 from triage.imaging.stacks import Slice, Stack
 
 PARALLEL_DEG = 15.0
-LONG_AXIS_DEG = 30.0  #: a long-axis plane's normal is this near to a right angle with the axis
+LONG_AXIS_DEG = 30.0  #: the normal of a long-axis plane is this close to a right angle to the axis
 BODY_DEG = 15.0
 STACK_SLICES = 3
-#: Turn of each plane about the long axis, from the patient's left towards front and head.
-TURNS_DEG: Mapping[View, float] = MappingProxyType(
+#: Rotation of each view about the long axis, from the patient's left towards front and head.
+ROTATIONS_DEG: Mapping[View, float] = MappingProxyType(
     {View.FOUR_CHAMBER: 0.0, View.TWO_CHAMBER: 70.0, View.THREE_CHAMBER: 135.0}
 )
-ONE_PLANE_DEG = 8.0  #: repetitions of a plane are turned no further
-TRUSTED_DEG = 30.0  #: what a name weighs against the angle
-NO_VIEW_DEG = 45.0  #: a plane farther than this from every view is none of them
-RIGHT_HEART_MM = 15.0  #: an upright plane that misses the left ventricle's middle by more, and
-RIGHT_HEART_UNSURE_MM = 20.0  #: where the middle is less sure, is the right heart's
+SAME_PLANE_DEG = 8.0  #: repetitions of a plane differ by no more than this
+NAME_WEIGHT_DEG = 30.0  #: weight of a matching name against the angle
+NO_VIEW_DEG = 45.0  #: a plane rotated further than this from every view is none of them
+ASSIGNED_TOGETHER = 4  #: more planes than this are a radial set, assigned one by one
+#: An upright plane that misses the centre of the left ventricle by more is the right heart's; the
+#: second value applies if the centre is less certain.
+RIGHT_HEART_MM = 15.0
+RIGHT_HEART_UNSURE_MM = 20.0
 MEETING_MM = 12.0
-BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)  #: the apex lies left, in front and below
-SIDEWAYS = MappingProxyType({View.SAGITTAL: 0, View.CORONAL: 1, View.AXIAL: 2})
-LEFT = {View.SAX, *TURNS_DEG}
+CERTAIN_PLANES = 3  #: planes that must meet for the centre to be certain
+INDEPENDENT = 0.3  #: least determinant of three unit normals whose planes have a common point
+#: The apex is to the left, in front of and below the base.
+BASE_TO_APEX = np.array([1.0, -1.0, -1.0]) / np.sqrt(3)
+BODY_AXES = MappingProxyType({View.SAGITTAL: 0, View.CORONAL: 1, View.AXIAL: 2})
+LEFT = {View.SAX, *ROTATIONS_DEG}
 
 
 @dataclass(frozen=True)
 class StackView:
     """A stack with its view, and the evidence for both."""
 
-    known: RecognisedStack
+    recognised: RecognisedStack
     view: View | None
-    why: str  #: the evidence for the view, or why it is none
-    turn_deg: float | None = None  #: of a long-axis plane
+    why: str  #: the evidence for the view, or the reason why there is none
+    rotation_deg: float | None = None  #: of a long-axis plane
 
     @property
     def stack(self) -> Stack:
         """The stack."""
-        return self.known.stack
-
-
-@dataclass(frozen=True)
-class VentriclePosition:
-    """Where the left ventricle lies, as far as the planes tell."""
-
-    axis: "LongAxis"
-    middle: Vector | None  #: where its long-axis planes meet, halfway along the short-axis stack
-    own_mm: float  #: upright planes that miss the middle by more are not the left ventricle's
+        return self.recognised.stack
 
 
 @dataclass(frozen=True)
 class LongAxis:
-    """The left ventricle's long axis, from base to apex, and how it was found."""
+    """The long axis of the left ventricle, from base to apex."""
 
     direction: Vector
-    why: str
+    why: str  #: the evidence for it
 
-    def turn_deg(self, normal: Vector) -> float:
-        """Return how far a plane is turned about the axis, 0 to 180."""
+    def rotation_deg(self, normal: Vector) -> float:
+        """Return the rotation of a plane about the axis, 0 to 180."""
         left = np.array([1.0, 0.0, 0.0])
         across = left - (left @ self.direction) * self.direction
         across /= np.linalg.norm(across)
@@ -84,82 +80,90 @@ class LongAxis:
         return float(np.degrees(np.arctan2(cut @ up, cut @ across)) % 180)
 
 
+@dataclass(frozen=True)
+class VentriclePosition:
+    """The position of the left ventricle, as far as the planes show it."""
+
+    axis: LongAxis
+    #: where the long-axis planes meet, halfway along the short-axis stack; None if unknown
+    middle: Vector | None
+    tolerance_mm: float  #: an upright plane that misses `middle` by more is the right heart's
+
+
 def find_views(
-    known: Sequence[RecognisedStack],
+    recognised: Sequence[RecognisedStack],
 ) -> tuple[list[StackView], VentriclePosition | None]:
-    """Return the view of every stack, in the order of `known`, and where the heart lies."""
-    axis = find_long_axis(known)
+    """Return the view of every stack, in the given order, and the position of the heart.
+
+    The position is None if there is no short-axis stack.
+    """
+    axis = find_long_axis(recognised)
     if axis is None:
-        return [_by_name(each) for each in known], None
-    seen = [_placed(each, axis) for each in known]
-    heart = VentriclePosition(
-        axis, *_left_middle([one for one in seen if one.known.sequence is Kind.CINE])
-    )
-    seen = [_beside(each, heart) for each in seen]
-    kinds = {each.known.sequence for each in seen}
-    named = {id(each.stack): each for kind in kinds for each in _told_apart(seen, kind)}
-    return [named.get(id(each.stack), each) for each in seen], heart
+        return [_view_by_name(stack) for stack in recognised], None
+    views = [_view_by_angle(stack, axis) for stack in recognised]
+    cines = [view for view in views if view.recognised.sequence is SequenceType.CINE]
+    heart = VentriclePosition(axis, *_find_left_middle(cines))
+    views = [_assign_right_heart(view, heart) for view in views]
+    kinds = {view.recognised.sequence for view in views}
+    assigned = {id(v.stack): v for kind in kinds for v in _assign_long_axis_views(views, kind)}
+    return [assigned.get(id(view.stack), view) for view in views], heart
 
 
-def find_long_axis(known: Sequence[RecognisedStack]) -> LongAxis | None:
-    """Return the direction that the short-axis slices share, or None where there are none."""
-    left = [each for each in known if each.named_view not in NOT_LEFT]
-    for kind, called in ((Kind.CINE, "cine"), (Kind.LGE, "LGE")):
-        of_kind = [each for each in left if each.sequence is kind]
-        families = [_ParallelStacks(each, of_kind) for each in of_kind]
-        stacks = [each for each in families if len(each.slices) >= STACK_SLICES]
-        if stacks:
-            slices = max(stacks, key=_like_short_axis).slices
-            return LongAxis(_towards_apex(slices[0]), f"{len(slices)} parallel {called} slices")
-    named = [
-        each
-        for each in left
-        if each.named_view is View.SAX and each.sequence in {Kind.CINE, Kind.LGE}
-    ]
-    if named:
-        direction = _towards_apex(named[0].stack.slices[0])
-        return LongAxis(direction, "a name that says short axis")
+def find_long_axis(recognised: Sequence[RecognisedStack]) -> LongAxis | None:
+    """Return the common direction of the short-axis slices, or None if there are none."""
+    left = [stack for stack in recognised if stack.named_view not in NOT_LEFT]
+    for kind, label in ((SequenceType.CINE, "cine"), (SequenceType.LGE, "LGE")):
+        of_kind = [stack for stack in left if stack.sequence is kind]
+        families = [_ParallelStacks(stack, of_kind) for stack in of_kind]
+        large = [family for family in families if len(family.slices) >= STACK_SLICES]
+        if large:
+            slices = max(large, key=_short_axis_rank).slices
+            return LongAxis(_towards_apex(slices[0]), f"{len(slices)} parallel {label} slices")
+    for stack in left:
+        beating_or_late = stack.sequence in {SequenceType.CINE, SequenceType.LGE}
+        if stack.named_view is View.SAX and beating_or_late:
+            return LongAxis(_towards_apex(stack.stack.slices[0]), "a series named short axis")
     return None
 
 
 class _ParallelStacks:
-    """A stack, with those parallel to it where it is no stack by itself."""
+    """A stack, with the stacks parallel to it if it is too small on its own."""
 
-    def __init__(self, like: RecognisedStack, others: Sequence[RecognisedStack]) -> None:
-        self.like = like
-        self.normal = like.stack.slices[0].plane.normal
-        alone = len(like.stack.slices) >= STACK_SLICES
-        self.members = [like] if alone else [like, *filter(self._parallel, others)]
-        self.slices = short_axis_slices([each.stack for each in self.members])
+    def __init__(self, stack: RecognisedStack, others: Sequence[RecognisedStack]) -> None:
+        self.stack = stack
+        self.normal = stack.stack.slices[0].plane.normal
+        is_large = len(stack.stack.slices) >= STACK_SLICES
+        self.members = [stack] if is_large else [stack, *filter(self._is_parallel, others)]
+        self.slices = short_axis_slices([member.stack for member in self.members])
 
-    def _parallel(self, other: RecognisedStack) -> bool:
+    def _is_parallel(self, other: RecognisedStack) -> bool:
         normal = other.stack.slices[0].plane.normal
-        return other is not self.like and angle_deg(normal, self.normal) < PARALLEL_DEG
+        return other is not self.stack and angle_deg(normal, self.normal) < PARALLEL_DEG
 
 
-def _like_short_axis(family: _ParallelStacks) -> tuple[bool, bool, int, int, str]:
-    """Rank: named so, oblique in the body, many slices, many phases."""
+def _short_axis_rank(family: _ParallelStacks) -> tuple[bool, bool, int, int, str]:
+    """Prefer stacks named short axis, oblique in the body, with many slices and phases."""
     return (
-        any(each.named_view is View.SAX for each in family.members),
+        any(member.named_view is View.SAX for member in family.members),
         bool(np.abs(family.normal).max() < np.cos(np.radians(BODY_DEG))),
         len(family.slices),
-        len(family.like.stack.fullest.images),
-        str(family.like.stack.first.header.SOPInstanceUID),
+        len(family.stack.stack.fullest.images),
+        str(family.stack.stack.first.header.SOPInstanceUID),
     )
 
 
 def short_axis_slices(stacks: Sequence[Stack]) -> list[Slice]:
-    """Return one slice per position of parallel stacks, along the first one's normal.
+    """Return one slice per position of parallel stacks, along the first stack's normal.
 
-    Of slices less than a millimetre apart the one with more phases is taken.
+    If slices are less than a millimetre apart, the one with more phases is returned.
     """
     normal = stacks[0].slices[0].plane.normal
-    at: dict[int, Slice] = {}
-    for one in (one for stack in stacks for one in stack.slices):
-        depth = round(float(one.plane.position @ normal))
-        if depth not in at or len(one.images) > len(at[depth].images):
-            at[depth] = one
-    return [at[depth] for depth in sorted(at)]
+    by_depth: dict[int, Slice] = {}
+    for part in (part for stack in stacks for part in stack.slices):
+        depth = round(float(part.plane.position @ normal))
+        if depth not in by_depth or len(part.images) > len(by_depth[depth].images):
+            by_depth[depth] = part
+    return [by_depth[depth] for depth in sorted(by_depth)]
 
 
 def order_from_base(slices: Sequence[Slice]) -> list[Slice]:
@@ -168,209 +172,224 @@ def order_from_base(slices: Sequence[Slice]) -> list[Slice]:
     return list(slices) if normal @ BASE_TO_APEX > 0 else list(slices)[::-1]
 
 
-def _towards_apex(one: Slice) -> Vector:
-    normal = one.plane.normal
+def _towards_apex(part: Slice) -> Vector:
+    normal = part.plane.normal
     direction: Vector = normal if normal @ BASE_TO_APEX > 0 else -normal
     return direction
 
 
-def _by_name(known: RecognisedStack) -> StackView:
-    if known.named_view is None or known.named_view is View.SEVERAL:
-        return StackView(
-            known, _body_plane(known), "no short-axis stack tells how it lies in the heart"
-        )
-    return StackView(known, known.named_view, f"{known.named_view} by its name, unconfirmed")
+def _view_by_name(stack: RecognisedStack) -> StackView:
+    named = stack.named_view
+    if named is None or named is View.SEVERAL:
+        why = "its view cannot be determined, because the study has no short-axis stack"
+        return StackView(stack, _body_plane(stack), why)
+    return StackView(stack, named, f"{named} by its name, not confirmed by geometry")
 
 
-def _placed(known: RecognisedStack, axis: LongAxis) -> StackView:
-    """Return what a plane is by its angle with the long axis."""
-    normal = known.stack.slices[0].plane.normal
+def _view_by_angle(stack: RecognisedStack, axis: LongAxis) -> StackView:
+    """Return the view of a stack by its angle to the long axis."""
+    normal = stack.stack.slices[0].plane.normal
     tilt = angle_deg(normal, axis.direction)
-    if known.named_view in NOT_LEFT:
-        return StackView(known, known.named_view, f"{known.named_view} by its name")
+    if stack.named_view in NOT_LEFT:
+        return StackView(stack, stack.named_view, f"{stack.named_view} by its name")
     if tilt < PARALLEL_DEG:
         within = max(1, int(np.ceil(tilt)))
         degrees = "degree" if within == 1 else "degrees"
-        return StackView(known, View.SAX, f"SAX: normal within {within} {degrees} of the long axis")
-    if known.named_view in SIDEWAYS and _body_plane(known) is known.named_view:
-        return StackView(known, known.named_view, f"{known.named_view} by its name and its angles")
+        why = f"SAX: plane normal within {within} {degrees} of the long axis"
+        return StackView(stack, View.SAX, why)
+    if stack.named_view in BODY_AXES and _body_plane(stack) is stack.named_view:
+        why = f"{stack.named_view} by its name and its angles"
+        return StackView(stack, stack.named_view, why)
     if tilt > 90 - LONG_AXIS_DEG:
-        return StackView(known, None, "a long-axis plane", axis.turn_deg(normal))
-    return StackView(known, _body_plane(known), f"oblique, {tilt:.0f} degrees from the short axis")
+        return StackView(stack, None, "a long-axis plane", axis.rotation_deg(normal))
+    why = f"an oblique plane, {tilt:.0f} degrees from the short axis"
+    return StackView(stack, _body_plane(stack), why)
 
 
-def _body_plane(known: RecognisedStack) -> View | None:
-    normal = np.abs(known.stack.slices[0].plane.normal)
+def _body_plane(stack: RecognisedStack) -> View | None:
+    normal = np.abs(stack.stack.slices[0].plane.normal)
     near = np.cos(np.radians(BODY_DEG))
-    return next((view for view, along in SIDEWAYS.items() if normal[along] > near), None)
+    return next((view for view, axis in BODY_AXES.items() if normal[axis] > near), None)
 
 
 # -- left and right heart
 
 
-def _left_middle(cines: Sequence[StackView]) -> tuple[Vector | None, float]:
-    """Return the middle of the left ventricle, and by how much its own planes may miss it, mm.
+def _find_left_middle(cines: Sequence[StackView]) -> tuple[Vector | None, float]:
+    """Return the centre of the left ventricle, and the tolerance of its own planes, mm.
 
-    A four-chamber plane cuts both ventricles, and every other long-axis plane cuts it, at the
-    height of the middle slice, in the one or the other. Where three planes meet is the left one;
-    where no three meet it is the point farthest to the patient's left, which tells less.
+    A four-chamber plane cuts both ventricles; at the height of the middle slice, every other
+    long-axis plane crosses it in one of them. The point where three planes meet is in the left
+    one. If no three meet, the point farthest to the patient's left is used, which is less certain.
     """
-    planes = [each for each in cines if each.turn_deg is not None]
-    across = [each for each in planes if _likest(each.turn_deg) is View.FOUR_CHAMBER]
-    short = [each.stack for each in cines if each.view is View.SAX]
+    planes = [view for view in cines if view.rotation_deg is not None]
+    short = [view.stack for view in cines if view.view is View.SAX]
     if not short:
         return None, 0.0
     slices = short_axis_slices(short)
     level = slices[len(slices) // 2]
-    places = [nearest_slice(each.stack, None) for each in planes]
-    points = [
-        point
-        for one in across
-        for other in planes
-        if (
-            point := _crossing(
-                [nearest_slice(one.stack, None), nearest_slice(other.stack, None), level]
-            )
-        )
-        is not None
-    ]
-    meeting = [sum(_misses_mm(each, point) < MEETING_MM for each in places) for point in points]
+    places = [nearest_slice(view.stack, None) for view in planes]
+    points = _crossings(planes, level)
+    meeting = [sum(_distance_mm(part, point) < MEETING_MM for part in places) for point in points]
     leftmost = max(
         zip(meeting, points, strict=True),
-        key=lambda each: (each[0] >= 3, float(each[1][0])),  # noqa: PLR2004 - as said above
+        key=lambda candidate: (candidate[0] >= CERTAIN_PLANES, float(candidate[1][0])),
         default=None,
     )
     if leftmost is None:
         return None, 0.0
     count, point = leftmost
-    return point, RIGHT_HEART_MM if count >= 3 else RIGHT_HEART_UNSURE_MM  # noqa: PLR2004
+    return point, RIGHT_HEART_MM if count >= CERTAIN_PLANES else RIGHT_HEART_UNSURE_MM
+
+
+def _crossings(planes: Sequence[StackView], level: Slice) -> list[Vector]:
+    """Return where four-chamber planes cross the other long-axis planes in a short-axis slice."""
+    across = [view for view in planes if _nearest_view(view.rotation_deg) is View.FOUR_CHAMBER]
+    crossings = (
+        _crossing([nearest_slice(one.stack, None), nearest_slice(other.stack, None), level])
+        for one in across
+        for other in planes
+    )
+    return [point for point in crossings if point is not None]
 
 
 def _crossing(slices: Sequence[Slice]) -> Vector | None:
-    """Return where three planes cross, or None where they hardly do."""
-    normals = np.array([each.plane.normal for each in slices])
-    if abs(np.linalg.det(normals)) < 0.3:  # noqa: PLR2004 - of unit normals
+    """Return the common point of three planes, or None if they are nearly parallel."""
+    normals = np.array([part.plane.normal for part in slices])
+    if abs(np.linalg.det(normals)) < INDEPENDENT:
         return None
-    places = np.array([each.plane.position for each in slices])
+    places = np.array([part.plane.position for part in slices])
     point: Vector = np.linalg.solve(normals, np.sum(normals * places, axis=1))
     return point
 
 
-def _likest(turn_deg: float | None) -> View | None:
-    """Return the view whose typical turn is nearest."""
-    if turn_deg is None:
+def _nearest_view(rotation_deg: float | None) -> View | None:
+    """Return the view with the nearest typical rotation; None for no rotation."""
+    if rotation_deg is None:
         return None
-    return min(TURNS_DEG, key=lambda view: _off(turn_deg, view))
+    return min(ROTATIONS_DEG, key=lambda view: _deviation_deg(rotation_deg, view))
 
 
-def _misses_mm(one: Slice, point: Vector) -> float:
-    return abs(float((point - one.plane.position) @ one.plane.normal))
+def _distance_mm(part: Slice, point: Vector) -> float:
+    return abs(float((point - part.plane.position) @ part.plane.normal))
 
 
 def nearest_slice(stack: Stack, point: Vector | None) -> Slice:
-    """Return the slice of a stack that passes nearest to a point; the middle one for no point."""
+    """Return the slice of a stack nearest to a point, or the middle slice if point is None."""
     if point is None:
         return stack.slices[len(stack.slices) // 2]
-    return min(stack.slices, key=lambda one: _misses_mm(one, point))
+    return min(stack.slices, key=lambda part: _distance_mm(part, point))
 
 
-def _beside(seen: StackView, heart: VentriclePosition) -> StackView:
-    """Give a plane to the right heart where it misses the left ventricle's middle on that side."""
-    if seen.turn_deg is None or heart.middle is None:
-        return seen
-    one = nearest_slice(seen.stack, heart.middle)
-    missed = _misses_mm(one, heart.middle)
-    if missed < heart.own_mm or _likest(seen.turn_deg) is not View.TWO_CHAMBER:
-        return seen
-    normal = one.plane.normal
-    foot = ((one.plane.position - heart.middle) @ normal) * normal  # from the middle to the plane
-    why = f"passes {missed:.0f} mm beside the middle of the left ventricle"
-    if foot[0] > 0:
-        return replace(seen, why=f"a long-axis plane that {why}", turn_deg=None)
-    sideways = angle_deg(normal, np.array([1.0, 0.0, 0.0])) < BODY_DEG
-    leans = angle_deg(normal, heart.axis.direction) < 90 - BODY_DEG
-    view = View.RVOT if sideways and leans else View.RV_TWO_CHAMBER
-    return replace(seen, view=view, why=f"{view}: {why}, to the right", turn_deg=None)
+def _assign_right_heart(view: StackView, heart: VentriclePosition) -> StackView:
+    """Assign an upright plane to the right heart if it passes the left ventricle on that side."""
+    if view.rotation_deg is None or heart.middle is None:
+        return view
+    part = nearest_slice(view.stack, heart.middle)
+    missed_mm = _distance_mm(part, heart.middle)
+    if missed_mm < heart.tolerance_mm or _nearest_view(view.rotation_deg) is not View.TWO_CHAMBER:
+        return view
+    normal = part.plane.normal
+    offset = ((part.plane.position - heart.middle) @ normal) * normal  # from middle to plane
+    side = "left" if offset[0] > 0 else "right"
+    why = f"passes {missed_mm:.0f} mm to the {side} of the centre of the left ventricle"
+    if side == "left":
+        return replace(view, why=f"a long-axis plane that {why}", rotation_deg=None)
+    is_sagittal = angle_deg(normal, np.array([1.0, 0.0, 0.0])) < BODY_DEG
+    is_tilted = angle_deg(normal, heart.axis.direction) < 90 - BODY_DEG
+    right = View.RVOT if is_sagittal and is_tilted else View.RV_TWO_CHAMBER
+    return replace(view, view=right, why=f"{right}: {why}", rotation_deg=None)
 
 
 # -- two, three and four chambers
 
 
-def _told_apart(seen: Sequence[StackView], kind: Kind | None) -> list[StackView]:
-    """Give the long-axis planes of one kind of series their views, all together."""
+def _assign_long_axis_views(
+    views: Sequence[StackView], kind: SequenceType | None
+) -> list[StackView]:
+    """Return the long-axis stacks of one sequence, with views that fit all of them best."""
     planes = sorted(
-        (each for each in seen if each.known.sequence is kind and each.turn_deg is not None),
-        key=lambda each: (each.turn_deg, str(each.stack.first.header.SOPInstanceUID)),
+        (v for v in views if v.recognised.sequence is kind and v.rotation_deg is not None),
+        key=lambda v: (v.rotation_deg, str(v.stack.first.header.SOPInstanceUID)),
     )
-    turns: list[list[StackView]] = []
-    for each in planes:
-        if turns and _between(each.turn_deg or 0, turns[-1][-1].turn_deg or 0) < ONE_PLANE_DEG:
-            turns[-1].append(each)
-        else:
-            turns.append([each])
-    views: list[View | None] = [*TURNS_DEG, *[None] * len(turns)]
+    groups = _group_by_rotation(planes)
+    options: list[View | None] = [*ROTATIONS_DEG, *[None] * len(groups)]
+    many = len(groups) > ASSIGNED_TOGETHER
     best = min(
-        permutations(views, len(turns)) if len(turns) <= MANY else [_each(turns)],
-        key=lambda each: sum(map(_cost, turns, each)),
+        [_best_views(groups)] if many else permutations(options, len(groups)),
+        key=lambda assignment: sum(map(_cost, groups, assignment)),
         default=(),
     )
     return [
-        _named(each, view or _left_over(turn, best))
-        for turn, view in zip(turns, best, strict=True)
-        for each in turn
+        _with_view(plane, view or _free_named_view(group, best))
+        for group, view in zip(groups, best, strict=True)
+        for plane in group
     ]
 
 
-def _left_over(turn: Sequence[StackView], given: Sequence[View | None]) -> View | None:
-    """Return the view that a plane at no known angle is named after, if no other plane shows it."""
-    named = {each.known.named_view for each in turn}
-    return next((view for view in TURNS_DEG if view in named and view not in given), None)
+def _group_by_rotation(planes: Sequence[StackView]) -> list[list[StackView]]:
+    """Group planes, sorted by rotation, whose neighbours are repetitions of one plane."""
+    groups: list[list[StackView]] = []
+    for plane in planes:
+        before_deg = groups[-1][-1].rotation_deg or 0 if groups else 0
+        if groups and _difference_deg(plane.rotation_deg or 0, before_deg) < SAME_PLANE_DEG:
+            groups[-1].append(plane)
+        else:
+            groups.append([plane])
+    return groups
 
 
-MANY = 4  #: more planes than this are a radial set: each is named by itself
+def _free_named_view(group: Sequence[StackView], assigned: Sequence[View | None]) -> View | None:
+    """Return the view that a plane at no typical angle is named after, if no other has it."""
+    named = {plane.recognised.named_view for plane in group}
+    return next((view for view in ROTATIONS_DEG if view in named and view not in assigned), None)
 
 
-def _each(turns: Sequence[Sequence[StackView]]) -> tuple[View | None, ...]:
-    options: tuple[View | None, ...] = (*TURNS_DEG, None)
-    return tuple(min(options, key=lambda view: _cost(turn, view)) for turn in turns)
+def _best_views(groups: Sequence[Sequence[StackView]]) -> tuple[View | None, ...]:
+    options: tuple[View | None, ...] = (*ROTATIONS_DEG, None)
+    return tuple(min(options, key=lambda view: _cost(group, view)) for group in groups)
 
 
-def _cost(turn: Sequence[StackView], view: View | None) -> float:
-    """How ill a view fits a plane: its angle squared, less what a name is worth."""
+def _cost(group: Sequence[StackView], view: View | None) -> float:
+    """Return the squared deviation of planes from a view, less the weight of a matching name."""
     if view is None:
         return NO_VIEW_DEG**2
-    off = np.mean([_off(each.turn_deg or 0, view) ** 2 for each in turn])
-    named = any(each.known.named_view is view for each in turn)
-    return float(off) - (TRUSTED_DEG**2 if named else 0)
+    deviation = np.mean([_deviation_deg(plane.rotation_deg or 0, view) ** 2 for plane in group])
+    is_named = any(plane.recognised.named_view is view for plane in group)
+    return float(deviation) - (NAME_WEIGHT_DEG**2 if is_named else 0)
 
 
-def _named(seen: StackView, view: View | None) -> StackView:
-    turn = f"turned {seen.turn_deg:.0f} degrees about the long axis"
+def _with_view(plane: StackView, view: View | None) -> StackView:
+    rotation = f"rotated {plane.rotation_deg:.0f} degrees about the long axis"
     if view is None:
-        return replace(seen, why=f"a long-axis plane {turn}, which is none of the views")
-    said = seen.known.named_view
-    if said is view:
-        joined = "and" if _off(seen.turn_deg or 0, view) < NO_VIEW_DEG else "though"
-        return replace(seen, view=view, why=f"{view} by its name, {joined} {turn}")
-    but = f", though named {said}" if said in LEFT else ""
-    return replace(seen, view=view, why=f"{view}: {turn}{but}")
+        why = f"a long-axis plane, {rotation}, which matches no standard view"
+        return replace(plane, why=why)
+    named = plane.recognised.named_view
+    if named is view:
+        fits = _deviation_deg(plane.rotation_deg or 0, view) < NO_VIEW_DEG
+        conjunction = "and" if fits else "although"
+        return replace(plane, view=view, why=f"{view} by its name, {conjunction} {rotation}")
+    name_note = f", although named {named}" if named in LEFT else ""
+    return replace(plane, view=view, why=f"{view}: {rotation}{name_note}")
 
 
-def _off(turn_deg: float, view: View) -> float:
-    return _between(turn_deg, TURNS_DEG[view])
+def _deviation_deg(rotation_deg: float, view: View) -> float:
+    return _difference_deg(rotation_deg, ROTATIONS_DEG[view])
 
 
-def _between(a: float, b: float) -> float:
-    """Return the angle between two turns, 0 to 90: a line has no sign."""
+def _difference_deg(a: float, b: float) -> float:
+    """Return the angle between two rotations of a line without sign, 0 to 90."""
     return abs((a - b + 90) % 180 - 90)
 
 
-def turn_key(view: View) -> Callable[[StackView], tuple[float, str]]:
-    """Return a key that orders long-axis planes by how far they are turned from a view."""
+def rotation_key(view: View) -> Callable[[StackView], tuple[float, str]]:
+    """Return a sort key that orders long-axis planes by their rotation away from a view."""
 
-    def key(seen: StackView) -> tuple[float, str]:
-        turn_deg = TURNS_DEG.get(seen.view, 90.0) if seen.turn_deg is None and seen.view else None
-        turn_deg = seen.turn_deg if turn_deg is None else turn_deg
-        return _off(turn_deg or 0.0, view), str(seen.stack.first.header.SOPInstanceUID)
+    def key(plane: StackView) -> tuple[float, str]:
+        rotation_deg = plane.rotation_deg
+        if rotation_deg is None and plane.view:
+            rotation_deg = ROTATIONS_DEG.get(plane.view, 90.0)
+        deviation = _deviation_deg(rotation_deg or 0.0, view)
+        return deviation, str(plane.stack.first.header.SOPInstanceUID)
 
     return key

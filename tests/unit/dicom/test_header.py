@@ -15,7 +15,7 @@ from triage.dicom.header import read_header, read_identity
 from triage.domain.errors import DamagedInstance
 
 
-def refusal(content: bytes) -> str:
+def refusal_reason(content: bytes) -> str:
     with pytest.raises(DamagedInstance) as error:
         read_identity(content)
     return str(error.value)
@@ -29,13 +29,13 @@ def test_an_instance_is_identified() -> None:
     assert identity.modality == "MR"
 
 
-def test_a_report_without_pixels_is_no_damage() -> None:
+def test_a_report_without_pixels_is_not_damage() -> None:
     report = image(PixelData=None, SOPClassUID=EnhancedSRStorage, Modality="SR")
     assert read_identity(part10(report)).modality == "SR"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"StudyInstanceUID": None}, "StudyInstanceUID is missing"),
         ({"SeriesInstanceUID": ""}, "SeriesInstanceUID is missing"),
@@ -43,13 +43,13 @@ def test_a_report_without_pixels_is_no_damage() -> None:
         ({"StudyInstanceUID": "1." + "2" * 70}, "StudyInstanceUID is not a UID"),
         ({"StudyInstanceUID": "."}, "StudyInstanceUID is not a UID"),
         ({"PixelData": None}, "an image without pixel data"),
-        ({"Rows": 512}, "shorter than the header says"),
-        ({"Rows": 0}, "the image is empty"),
+        ({"Rows": 512}, "shorter than the header states"),
+        ({"Rows": 0}, "an empty image"),
         ({"Rows": None}, "does not parse"),
     ],
 )
-def test_damage_is_refused_with_its_reason(change: dict[str, Any], said: str) -> None:
-    assert said in refusal(part10(image(**change)))
+def test_damage_is_refused_with_its_reason(change: dict[str, Any], message: str) -> None:
+    assert message in refusal_reason(part10(image(**change)))
 
 
 def test_uid_components_may_begin_with_zero() -> None:
@@ -63,14 +63,14 @@ def test_a_header_that_does_not_parse_is_damage() -> None:
 
 @given(cut=integers(0, 1200))
 @settings(deadline=None)
-def test_an_instance_cut_short_anywhere_is_damage(cut: int) -> None:
+def test_a_truncated_instance_is_damage(cut: int) -> None:
     whole = part10(image())
-    assert refusal(whole[: min(cut, len(whole) - 1)])
+    assert refusal_reason(whole[: min(cut, len(whole) - 1)])
 
 
 @given(noise=binary(min_size=1, max_size=40), at=integers(0, 1000))
 @settings(deadline=None)
-def test_noise_gives_an_identity_or_damage_and_nothing_else(noise: bytes, at: int) -> None:
+def test_noise_gives_an_identity_or_damage(noise: bytes, at: int) -> None:
     content = part10(image())
     with suppress(DamagedInstance):
         read_identity(content[:at] + noise + content[at + len(noise) :])
@@ -95,12 +95,12 @@ OUTCOMES = {
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_real_damaged_files_are_refused(name: str) -> None:
     path = real_data("derived_variants") / f"{name}.dcm"
-    assert OUTCOMES[name] in refusal(path.read_bytes())
+    assert OUTCOMES[name] in refusal_reason(path.read_bytes())
 
 
-def test_every_other_awkward_file_is_kept() -> None:
+def test_every_other_unusual_file_is_accepted() -> None:
     folder = real_data("derived_variants")
-    without_preamble = {"ok_no_preamble"}  # a file form that no association can bring
+    without_preamble = {"ok_no_preamble"}  # an association cannot deliver such a file
     for path in sorted(folder.glob("*.dcm")):
         if path.stem not in OUTCOMES.keys() | without_preamble:
             assert read_identity(path.read_bytes()).sop_instance_uid, path.name
@@ -114,7 +114,7 @@ def test_a_whole_real_study_is_identified() -> None:
 
 
 def with_unknown_vr(keyword: str) -> bytes:
-    """Return an image in which one element has a value representation that does not exist."""
+    """Return an image in which one element has an unknown value representation."""
     content, tag = part10(image()), Tag(keyword)
     at = content.index(struct.pack("<HH", tag.group, tag.element))
     return content[: at + 4] + b"XX" + content[at + 6 :]
@@ -125,7 +125,7 @@ def test_a_header_with_an_element_that_cannot_be_read_is_damage() -> None:
         read_header(with_unknown_vr("ImageOrientationPatient"))
 
 
-def test_colour_of_which_half_is_left_out_is_not_cut_short() -> None:
+def test_subsampled_colour_is_not_truncated() -> None:
     pixels = bytes(SIDE * SIDE * 2)
     colour = image(
         PhotometricInterpretation="YBR_FULL_422",

@@ -28,7 +28,7 @@ def message(*contents: bytes, boundary: str = BOUNDARY) -> bytes:
 
 
 def chunks(content: bytes, sizes: list[int]) -> list[bytes]:
-    """Cut content in pieces of these sizes, again and again."""
+    """Cut content into pieces of these sizes, in turn."""
     cut, at, turn = [], 0, 0
     while at < len(content):
         size = sizes[turn % len(sizes)]
@@ -51,11 +51,11 @@ def contents(found: list[Event]) -> list[bytes]:
             parts.append(b"")
         elif isinstance(event, PartData):
             parts[-1] += event.content
-    assert sum(isinstance(each, PartEnded) for each in found) == len(parts)
+    assert sum(isinstance(event, PartEnded) for event in found) == len(parts)
     return parts
 
 
-#: Bytes that come near to a boundary as often as chance allows.
+#: Bytes that often resemble a boundary.
 NEARLY = st.lists(
     st.sampled_from(
         [b"\r", b"\n", b"\r\n", b"--", b"-", b"--0f3c", b"\r\n--0f3c-", b"0f3c-a", b"x"]
@@ -68,7 +68,7 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 
 @given(st.lists(CONTENT, min_size=1, max_size=4), SIZES, st.binary(max_size=30))
-def test_however_it_is_cut_the_parts_are_the_same(
+def test_the_parts_do_not_depend_on_the_chunks(
     sent: list[bytes], sizes: list[int], preamble: bytes
 ) -> None:
     whole = preamble.replace(b"--", b"") + b"\r\n" + message(*sent) + b"epilogue"
@@ -76,7 +76,7 @@ def test_however_it_is_cut_the_parts_are_the_same(
 
 
 @given(st.binary(max_size=300), SIZES)
-def test_whatever_comes_is_read_or_malformed(content: bytes, sizes: list[int]) -> None:
+def test_any_bytes_are_parsed_or_rejected(content: bytes, sizes: list[int]) -> None:
     for whole in (content, message(b"x") + content, message(b"y")[:40] + content):
         try:
             events(chunks(whole, sizes))
@@ -85,17 +85,17 @@ def test_whatever_comes_is_read_or_malformed(content: bytes, sizes: list[int]) -
 
 
 @given(st.data())
-def test_a_message_that_is_cut_short_never_ends_well(data: st.DataObject) -> None:
+def test_a_truncated_message_is_rejected_at_its_end(data: st.DataObject) -> None:
     whole = message(b"first", b"second")
     length = data.draw(st.integers(0, len(whole) - len(b"--\r\n") - 1))
     multipart = MultipartParser(BOUNDARY)
-    ended = sum(isinstance(each, PartEnded) for each in multipart.feed(whole[:length]))
+    ended = sum(isinstance(event, PartEnded) for event in multipart.feed(whole[:length]))
     with pytest.raises(MultipartError, match="closing boundary"):
         multipart.end()
     assert ended <= whole[:length].count(b"\r\n--" + BOUNDARY.encode())
 
 
-def test_what_the_standard_library_writes_is_read() -> None:
+def test_a_message_of_the_standard_library_is_parsed() -> None:
     written = EmailMessage(HTTP)
     written.make_related()
     for content in (b"\x00one", b"two\r\n"):
@@ -104,10 +104,10 @@ def test_what_the_standard_library_writes_is_read() -> None:
         written.attach(part)
     written.set_boundary(BOUNDARY)
     _, _, body = written.as_bytes().partition(b"\r\n\r\n")
-    assert [each.rstrip(b"\r\n") for each in contents(events([body]))] == [b"\x00one", b"two"]
+    assert [part.rstrip(b"\r\n") for part in contents(events([body]))] == [b"\x00one", b"two"]
 
 
-def test_headers_are_read_in_any_case_and_over_several_lines() -> None:
+def test_headers_are_parsed_in_any_case_and_over_several_lines() -> None:
     head = b"--0f3c-a \t\r\nCONTENT-type: application/dicom;\r\n  transfer-syntax=1.2\r\n\r\n"
     began, *_ = events([head + b"x\r\n--0f3c-a--"])
     assert began == PartStarted({"content-type": "application/dicom;  transfer-syntax=1.2"})
@@ -127,20 +127,20 @@ def test_a_part_may_have_no_headers() -> None:
         b"--0f3c-a" + b" " * 1000,
     ],
 )
-def test_what_is_beyond_bounds_is_malformed(content: bytes) -> None:
+def test_a_message_beyond_the_limits_is_rejected(content: bytes) -> None:
     with pytest.raises(MultipartError):
         events(chunks(content, [100]))
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * 201, "ü"])
-def test_a_boundary_has_bounds(boundary: str) -> None:
+def test_an_invalid_boundary_is_rejected(boundary: str) -> None:
     with pytest.raises(MultipartError):
         MultipartParser(boundary)
 
 
-def test_no_more_is_held_than_a_boundary() -> None:
+def test_the_buffer_is_smaller_than_a_boundary() -> None:
     multipart = MultipartParser(BOUNDARY)
     list(multipart.feed(b"--0f3c-a\r\n\r\n"))
     for _ in range(50):
         list(multipart.feed(bytes(10_000)))
-        assert len(multipart._held) < 20
+        assert len(multipart._buffer) < 20

@@ -25,7 +25,7 @@ from triage.ports.encoder import Frames
 FORM = ClipForm(frames=64, height=32, width=32)
 
 
-def frames_of(*datasets: Dataset) -> Frames:
+def prepare(*datasets: Dataset) -> Frames:
     files = {str(number): part10(each) for number, each in enumerate(datasets)}
     images = tuple(Image(str(number), each) for number, each in enumerate(datasets))
     return prepare_view(ChosenView("cine_sa", "", images), FORM, None, files.__getitem__)
@@ -50,44 +50,44 @@ def test_few_frames_are_all_taken() -> None:
     assert uniform_centres(5, 64).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_cycle_is_resampled_and_its_end_meets_its_start() -> None:
+def test_a_cycle_is_resampled_cyclically() -> None:
     frames = np.array([0, 100], np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     assert resample_cycle(frames, 4)[:, 0, 0].tolist() == [0, 50, 100, 50]
 
 
 @given(integers(8, 60))
-def test_a_cycle_of_any_length_begins_with_its_first_phase(count: int) -> None:
+def test_a_resampled_cycle_begins_with_its_first_phase(count: int) -> None:
     frames = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     assert resample_cycle(frames, 30).shape == (30, 2, 2)
     assert resample_cycle(frames, 30)[0, 0, 0] == 0
 
 
-def test_one_window_holds_for_the_whole_view_so_brightness_does_not_flicker() -> None:
+def test_all_frames_of_a_view_share_one_window() -> None:
     dim, bright = with_pixels(RAMP), with_pixels(RAMP * 2)
-    frames = frames_of(dim, bright)
+    frames = prepare(dim, bright)
     assert frames.shape == (2, 32, 32)
     assert frames.dtype == np.uint8
     assert frames[1].max() == 255
     assert frames[0].max() < 160
 
 
-def test_inverted_grey_is_turned_round() -> None:
-    normal = frames_of(with_pixels(RAMP))
-    inverted = frames_of(with_pixels(1500 - RAMP, PhotometricInterpretation="MONOCHROME1"))
+def test_inverted_greyscale_is_inverted_back() -> None:
+    normal = prepare(with_pixels(RAMP))
+    inverted = prepare(with_pixels(1500 - RAMP, PhotometricInterpretation="MONOCHROME1"))
     assert np.array_equal(normal, inverted)
 
 
 def test_rescaled_intensities_are_compared() -> None:
     plain = with_pixels(RAMP * 2)
     rescaled = with_pixels(RAMP, RescaleSlope=2, RescaleIntercept=0)
-    assert np.array_equal(*frames_of(plain, rescaled))
+    assert np.array_equal(*prepare(plain, rescaled))
 
 
 def test_pixels_that_are_not_square_become_square() -> None:
-    """A disc of 12 mm is as wide as high, though its columns are twice as far apart."""
+    """A disc of 12 mm is as wide as high, although its columns are twice as far apart."""
     y, x = np.mgrid[:32, :16]
     disc = ((y - 15.5) ** 2 + ((x - 7.5) * 2) ** 2 < 144) * 1000
-    frame = frames_of(with_pixels(disc, PixelSpacing=[1, 2]))[0] > 127
+    frame = prepare(with_pixels(disc, PixelSpacing=[1, 2]))[0] > 127
     assert abs(int(frame.any(0).sum()) - int(frame.any(1).sum())) <= 1
 
 
@@ -95,12 +95,12 @@ def test_the_largest_centred_square_is_cut() -> None:
     wide = np.zeros((16, 48))
     wide[:, 16:32] = np.arange(16) * 100  # the ramp fills the centred square, and nothing else
     inside = np.s_[:, 2:-2, 2:-2]  # the resampling filter sees one pixel beyond the square
-    cut, whole = frames_of(with_pixels(wide))[inside], frames_of(with_pixels(RAMP))[inside]
+    cut, whole = prepare(with_pixels(wide))[inside], prepare(with_pixels(RAMP))[inside]
     assert np.abs(cut.astype(int) - whole.astype(int)).max() <= 8
 
 
 def test_a_constant_image_does_not_divide_by_zero() -> None:
-    assert frames_of(with_pixels(np.zeros((16, 16)))).max() == 0
+    assert prepare(with_pixels(np.zeros((16, 16)))).max() == 0
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_constant_image_does_not_divide_by_zero() -> None:
 )
 def test_pixels_that_do_not_decode_are_damage(change: dict[str, Any]) -> None:
     with pytest.raises(DamagedInstance, match="decode|grey"):
-        frames_of(image(**change))
+        prepare(image(**change))
 
 
 def view(count: int, grey: int) -> Frames:
     return np.full((count, 32, 32), grey, np.uint8)
 
 
-def test_views_stand_in_the_order_of_the_layout() -> None:
+def test_views_follow_the_order_of_the_layout() -> None:
     clip = join_views({"cine_sa": view(25, 2), "cine_lax": view(20, 1)}, FORM)
     assert clip[:, 0, 0].tolist() == [1] * 30 + [2] * 30
 
@@ -125,11 +125,11 @@ def test_single_views_repeat_once_for_every_slice_of_the_stack() -> None:
     assert join_views(views, FORM)[:, 0, 0].tolist() == [3] * 10 + [4] * 10 + [6] * 10
 
 
-def test_a_single_view_without_its_stack_stands_once() -> None:
+def test_a_single_view_without_its_stack_appears_once() -> None:
     assert join_views({"lge_lax": view(1, 4)}, FORM)[:, 0, 0].tolist() == [4]
 
 
-def test_a_full_study_is_thinned_to_what_the_model_takes() -> None:
+def test_a_full_study_is_thinned_to_the_frames_of_the_model() -> None:
     views = {slot.view: view(12, number) for number, slot in enumerate(FORM.layout)}
     clip = join_views(views, FORM)
     assert len(clip) == 64
@@ -142,14 +142,14 @@ def test_any_spacing_and_matrix_can_be_cut(
     row_mm: float, column_mm: float, rows: int, columns: int
 ) -> None:
     pixels = np.arange(rows * columns).reshape(rows, columns)
-    frames = frames_of(with_pixels(pixels, PixelSpacing=[f"{row_mm:.9f}", f"{column_mm:.9f}"]))
+    frames = prepare(with_pixels(pixels, PixelSpacing=[f"{row_mm:.9f}", f"{column_mm:.9f}"]))
     assert frames.shape == (1, 32, 32)
 
 
 def test_a_spacing_that_does_not_divide_evenly_can_be_cut() -> None:
     """224 pixels times 0.5775 mm, divided by 0.5775 mm, are a hair more than 224."""
     pixels = np.zeros((224, 224))
-    assert frames_of(with_pixels(pixels, PixelSpacing=[0.5775, 0.5775])).shape == (1, 32, 32)
+    assert prepare(with_pixels(pixels, PixelSpacing=[0.5775, 0.5775])).shape == (1, 32, 32)
 
 
 HEART_FORM = ClipForm(
@@ -181,7 +181,7 @@ PLACED = {
 
 
 @pytest.mark.parametrize(("column", "row"), [(30, 12), (60, 20), (5, 31)])
-def test_the_heart_stands_in_the_middle_of_its_square(column: int, row: int) -> None:
+def test_the_heart_is_in_the_middle_of_its_square(column: int, row: int) -> None:
     pixels = np.zeros((40, 80))
     pixels[row, column] = 1000
     heart = (99.0, -20 + column * 0.5, 30 - row * 2.0)  # off the plane, which does not matter
@@ -190,7 +190,7 @@ def test_the_heart_stands_in_the_middle_of_its_square(column: int, row: int) -> 
     assert middle == pytest.approx([15.5, 15.5], abs=0.6)
 
 
-def test_what_lies_beyond_the_image_is_dark() -> None:
+def test_the_square_is_dark_outside_the_image() -> None:
     bright = np.full((40, 80), 1000)
     bright[0, 0] = 10
     frame = square_about((7, -20, 30), bright, **PLACED)[0]
@@ -199,12 +199,14 @@ def test_what_lies_beyond_the_image_is_dark() -> None:
 
 
 @pytest.mark.parametrize("heart", [(7, 9e9, 0), (7, -9e9, 0)])
-def test_a_heart_far_outside_the_image_leaves_darkness(heart: tuple[float, float, float]) -> None:
+def test_a_heart_far_outside_the_image_gives_black_frames(
+    heart: tuple[float, float, float],
+) -> None:
     assert square_about(heart, RAMP, **PLACED).max() == 0
 
 
 @pytest.mark.parametrize("spacing", [1e-9, 1e9])
-def test_no_spacing_asks_for_more_memory_than_the_image_has(spacing: float) -> None:
+def test_extreme_spacings_use_no_extra_memory(spacing: float) -> None:
     values = PLACED | {"PixelSpacing": [spacing, spacing]}
     assert square_about((7, -20, 30), RAMP, **values).shape == (1, 32, 32)
 
@@ -233,7 +235,7 @@ def test_the_heart_is_where_the_planes_of_the_views_meet() -> None:
     assert find_heart_centre(used) == pytest.approx([36, -33, 5], abs=2)
 
 
-def test_a_view_that_is_missing_stands_there_black() -> None:
+def test_a_missing_view_is_black() -> None:
     clip = join_views({"lge_sa": view(9, 3)}, HEART_FORM)
     assert clip[:, 0, 0].tolist() == [0] * 4 + [3] * 5 + [0]
 
@@ -243,7 +245,7 @@ def test_slices_are_taken_at_uniform_centres(slices: int, taken: list[int]) -> N
     assert spread_indices(slices, 5).tolist() == taken
 
 
-def test_a_short_stack_fills_its_slot_all_the_same() -> None:
+def test_a_short_stack_fills_its_slot() -> None:
     assert spread_indices(3, 5).tolist() == [0, 0, 1, 2, 2]
 
 
@@ -252,18 +254,16 @@ COUNTS = st.dictionaries(st.sampled_from([slot.view for slot in FORM.layout]), s
 
 @given(COUNTS.filter(bool), st.sampled_from([FORM, HEART_FORM]))
 @settings(deadline=None, max_examples=60)
-def test_every_frame_of_a_clip_tells_the_image_it_comes_from(
-    counts: dict[str, int], form: ClipForm
-) -> None:
-    """Each image has a grey of its own, but for the phases of a cine, which are mixed."""
+def test_every_frame_of_a_clip_has_its_source_image(counts: dict[str, int], form: ClipForm) -> None:
+    """Each image has its own grey value; the phases of a cine share one, as they are mixed."""
     slots = {slot.view: (40 * number + 1, slot.kind) for number, slot in enumerate(form.layout)}
     counts = {view: count for view, count in counts.items() if view in slots}
     views = {
         view: numbered(count, slots[view][0], rising=slots[view][1] != "cine")
         for view, count in counts.items()
     }
-    told = trace_frames(counts, form)
-    for grey, origin in zip(join_views(views, form)[:, 0, 0], told, strict=True):
+    traced = trace_frames(counts, form)
+    for grey, origin in zip(join_views(views, form)[:, 0, 0], traced, strict=True):
         first, kind = slots[origin.view] if origin else (0, "")
         assert grey == first + (origin.image if origin and kind != "cine" else 0)
 

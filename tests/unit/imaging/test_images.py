@@ -13,11 +13,11 @@ from tests.peers import real_data
 from triage.dicom.header import read_header
 from triage.domain.errors import DamagedInstance
 from triage.imaging.images import Image, split_frames
-from triage.imaging.rules import SequenceType as Kind
+from triage.imaging.rules import SequenceType
 from triage.phantom.habits import Vendor
 
 
-def flat(header: Dataset) -> list[Image]:
+def split(header: Dataset) -> list[Image]:
     return split_frames(Image("path", header))
 
 
@@ -53,16 +53,16 @@ def enhanced(*groups: Dataset, **values: Any) -> Dataset:
     )
 
 
-def test_classic_images_stay_as_they_are() -> None:
+def test_classic_images_are_not_changed() -> None:
     header = image()
-    assert flat(header) == [Image("path", header)]
+    assert split(header) == [Image("path", header)]
 
 
-def test_shared_and_own_groups_are_laid_flat_under_classic_keywords() -> None:
+def test_functional_groups_are_copied_to_classic_keywords() -> None:
     header = enhanced(
         group(1, NominalCardiacTriggerDelayTime=40.0), group(2, NominalCardiacTriggerDelayTime=80.0)
     )
-    first, second = flat(header)
+    first, second = split(header)
     assert (first.frame, second.frame) == (1, 2)
     assert [float(each.header.TriggerTime) for each in (first, second)] == [40, 80]
     assert list(second.header.ImagePositionPatient) == [0, 0, 2]
@@ -73,41 +73,43 @@ def test_shared_and_own_groups_are_laid_flat_under_classic_keywords() -> None:
     assert "PerFrameFunctionalGroupsSequence" not in first.header
 
 
-def test_a_share_of_the_cycle_is_a_time() -> None:
-    (frame,) = flat(
+def test_a_percentage_of_the_cycle_becomes_a_time() -> None:
+    (frame,) = split(
         enhanced(group(1, NominalPercentageOfCardiacPhase=25.0, RRIntervalTimeNominal=800.0))
     )
     assert frame.header.TriggerTime == 200
 
 
-def test_frames_that_are_not_described_are_damage() -> None:
+def test_frames_without_functional_groups_are_damage() -> None:
     header = enhanced(group(1), group(2))
     header.NumberOfFrames = 3
-    with pytest.raises(DamagedInstance, match="not described one by one"):
-        flat(header)
-    assert selected([header]).unused[0].reason == "its frames are not described one by one"
+    with pytest.raises(DamagedInstance, match="do not describe every frame"):
+        split(header)
+    assert (
+        selected([header]).unused[0].reason == "its functional groups do not describe every frame"
+    )
 
 
-def test_phase_frames_are_flow_and_no_cine() -> None:
+def test_phase_frames_are_flow_and_not_a_cine() -> None:
     groups = [group(0, NominalCardiacTriggerDelayTime=40.0 * n) for n in range(12)]
     header = enhanced(*groups, FrameType=["ORIGINAL", "PRIMARY", "CARDIAC", "NONE"])
-    (seen,) = selected([header]).seen
-    assert seen.known.sequence is Kind.FLOW
+    (seen,) = selected([header]).stacks
+    assert seen.recognised.sequence is SequenceType.FLOW
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_every_sequence_of_an_enhanced_study_is_told(vendor: Vendor) -> None:
-    seen = selected(instances(vendor, enhanced=True)).seen
-    assert sorted(str(each.known.sequence) for each in seen) == ["cine"] * 4 + ["lge"] * 4
+def test_every_sequence_of_an_enhanced_study_is_recognised(vendor: Vendor) -> None:
+    seen = selected(instances(vendor, enhanced=True)).stacks
+    assert sorted(str(each.recognised.sequence) for each in seen) == ["cine"] * 4 + ["lge"] * 4
 
 
 @pytest.mark.parametrize(
     "name",
     ["dcm_qa_enh_BSD2/6_1.dcm", "dcm_qa_enh_BSD2/IM_0027_fMAP.dcm", "fo-dicom_MSPL/MOVEKNEE.dcm"],
 )
-def test_real_enhanced_images_are_laid_flat(name: str) -> None:
+def test_real_enhanced_images_are_split_into_frames(name: str) -> None:
     path = real_data("awkward_upstream") / name
     header = read_header(path.read_bytes())
-    frames = flat(header)
+    frames = split(header)
     assert len(frames) == header.NumberOfFrames
     assert all(len(each.header.ImagePositionPatient) == 3 for each in frames)

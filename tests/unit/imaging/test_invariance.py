@@ -1,4 +1,4 @@
-"""What does not change the frames: vendor, form, order, duplicates, splits, names."""
+"""Vendor, form, order, duplicates, splits and names do not change the frames."""
 
 from copy import copy
 
@@ -34,7 +34,7 @@ def assert_same(found: dict[str, Frames]) -> None:
 
 
 def changed(instance: Dataset, **values: object) -> Dataset:
-    """Return an instance of which some elements differ; the original stays as it is."""
+    """Return a copy of an instance with other elements; the original is not changed."""
     other = copy(instance)
     other._dict = dict(instance._dict)
     for keyword, value in values.items():
@@ -44,7 +44,7 @@ def changed(instance: Dataset, **values: object) -> Dataset:
 
 @pytest.mark.parametrize("vendor", Vendor)
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
-def test_the_same_pixels_give_the_same_frames_whoever_wrote_them(
+def test_the_same_pixels_give_the_same_frames_for_every_vendor(
     vendor: Vendor, *, enhanced: bool
 ) -> None:
     found = frames(instances(vendor, enhanced=enhanced))
@@ -70,19 +70,19 @@ def test_a_concatenation_is_one_image(parts: int) -> None:
 
 @given(permutations(range(COUNT)))
 @some
-def test_the_order_of_arrival(order: list[int]) -> None:
+def test_the_order_of_arrival_changes_no_frame(order: list[int]) -> None:
     assert_same(frames([STUDY[index] for index in order]))
 
 
 @given(lists(integers(0, COUNT - 1), max_size=40))
 @some
-def test_duplicates_under_the_same_uid(again: list[int]) -> None:
+def test_duplicates_under_the_same_uid_change_no_frame(again: list[int]) -> None:
     assert_same(frames([*STUDY, *(STUDY[index] for index in again)]))
 
 
 @given(integers(0, 7), integers(1, 99999))
 @some
-def test_a_series_sent_once_more_under_new_uids(which: int, number: int) -> None:
+def test_a_series_sent_again_under_new_uids_changes_no_frame(which: int, number: int) -> None:
     series = sorted({str(each.SeriesInstanceUID) for each in STUDY})[which]
     copies = [
         changed(
@@ -99,7 +99,7 @@ def test_a_series_sent_once_more_under_new_uids(which: int, number: int) -> None
 
 @given(lists(integers(0, 2), min_size=COUNT, max_size=COUNT))
 @some
-def test_series_that_are_split(parts: list[int]) -> None:
+def test_splitting_series_changes_no_frame(parts: list[int]) -> None:
     split = [
         changed(each, SeriesInstanceUID=uid(each.SeriesInstanceUID, part), SeriesNumber=part + 1)
         for each, part in zip(STUDY, parts, strict=True)
@@ -109,7 +109,7 @@ def test_series_that_are_split(parts: list[int]) -> None:
 
 @given(integers(0, 2**32 - 1))
 @some
-def test_series_that_are_joined_and_numbered_anew(seed: int) -> None:
+def test_joining_and_renumbering_series_changes_no_frame(seed: int) -> None:
     numbers = np.random.default_rng(seed).permutation(COUNT)
     joined = [
         changed(each, SeriesInstanceUID=uid("all"), InstanceNumber=int(number) + 1, SeriesNumber=1)
@@ -120,17 +120,17 @@ def test_series_that_are_joined_and_numbered_anew(seed: int) -> None:
 
 @composite
 def names(draw: DrawFn) -> str:
-    """A name that says nothing, or lies about the view."""
-    silent = text("0123456789 _-.äöß漢字", max_size=20)
-    return draw(silent) if draw(integers(0, 1)) else draw(sampled_from(LIES))
+    """A name without a view, or with a wrong one."""
+    neutral = text("0123456789 _-.äöß漢字", max_size=20)
+    return draw(neutral) if draw(integers(0, 1)) else draw(sampled_from(WRONG_NAMES))
 
 
-LIES = ("4CH", "2CH", "3CH", "SAX", "short axis", "HLA", "series 7", "2CH 3CH 4CH")
+WRONG_NAMES = ("4CH", "2CH", "3CH", "SAX", "short axis", "HLA", "series 7", "2CH 3CH 4CH")
 
 
 @given(lists(names(), min_size=20, max_size=20))
 @some
-def test_series_that_are_renamed(new: list[str]) -> None:
+def test_renaming_series_changes_no_frame(new: list[str]) -> None:
     series = sorted({str(each.SeriesInstanceUID) for each in STUDY})
     called = dict(zip(series, new, strict=False))
     renamed = [

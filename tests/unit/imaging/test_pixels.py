@@ -1,4 +1,4 @@
-"""Every encoding gives the same values, and no claim gets memory that it does not need."""
+"""Every encoding gives the same values, and no stated size causes needless allocation."""
 
 import struct
 import tracemalloc
@@ -89,12 +89,12 @@ def test_a_frame_is_decoded_by_its_number(vendor: Vendor) -> None:
     assert reads == ["path"]
 
 
-def test_rescaling_is_what_is_meant_and_a_slope_of_zero_is_not() -> None:
+def test_values_are_rescaled_unless_the_slope_is_zero() -> None:
     assert np.array_equal(values(stored(RAMP, RescaleSlope=2, RescaleIntercept=-1)), RAMP * 2.0 - 1)
     assert np.array_equal(values(stored(RAMP, RescaleSlope=0, RescaleIntercept=5)), RAMP)
 
 
-def test_overlays_beside_12_of_16_bits_are_no_brightness() -> None:
+def test_overlay_bits_are_not_brightness() -> None:
     with_overlay = RAMP | np.where(RAMP % 3 == 0, 0x8000, 0).astype(np.uint16)
     assert np.array_equal(values(stored(with_overlay)), RAMP)
 
@@ -108,7 +108,7 @@ def test_signed_values_keep_their_sign() -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 4090])
-def test_padding_is_dark_not_bright(limit: int | None) -> None:
+def test_padding_is_dark(limit: int | None) -> None:
     padded = RAMP.copy()
     padded[:4] = 4095
     padded[0, 0] = 4095 if limit is None else 4092
@@ -118,7 +118,7 @@ def test_padding_is_dark_not_bright(limit: int | None) -> None:
     assert np.array_equal(found[4:], RAMP[4:])
 
 
-def refusal(dataset: Dataset) -> str:
+def refusal_reason(dataset: Dataset) -> str:
     content = part10(dataset)
     tracemalloc.start()
     try:
@@ -131,27 +131,30 @@ def refusal(dataset: Dataset) -> str:
     return str(error.value)
 
 
-def test_a_header_that_claims_gigabytes_gets_none() -> None:
-    assert refusal(image(Rows=65535, Columns=65535)) == "65535 x 65535 pixels are no MR image"
+def test_a_header_that_states_gigabytes_allocates_none() -> None:
+    assert (
+        refusal_reason(image(Rows=65535, Columns=65535))
+        == "65535 x 65535 pixels are too many for an MR image"
+    )
 
 
-def test_a_stream_that_claims_more_than_its_header_gets_nothing() -> None:
+def test_a_stream_that_states_more_than_its_header_is_refused() -> None:
     dataset = stored(RAMP)
     dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
     at = dataset.PixelData.index(b"\xff\x4f\xff\x51") + 8
     dataset.PixelData = (
         dataset.PixelData[:at] + struct.pack(">II", 60000, 60000) + dataset.PixelData[at + 8 :]
     )
-    assert "another size than the header says" in refusal(dataset)
+    assert "another size than the header states" in refusal_reason(dataset)
 
 
-def test_the_huge_real_file_gets_no_memory() -> None:
+def test_a_huge_real_file_is_refused() -> None:
     content = (real_data("derived_variants") / "bad_rows_huge.dcm").read_bytes()
-    with pytest.raises(DamagedInstance, match="are no MR image"):
+    with pytest.raises(DamagedInstance, match="are too many for an MR image"):
         read_pixels([Image("x", read_header(content))], lambda _path: content)
 
 
-def test_sizes_are_read_from_the_streams_themselves() -> None:
+def test_sizes_are_read_from_the_streams() -> None:
     for syntax in (JPEG2000Lossless, JPEGLSLossless):
         wide = stored(RAMP[:32])
         wide.compress(syntax, generate_instance_uid=False)
@@ -161,7 +164,7 @@ def test_sizes_are_read_from_the_streams_themselves() -> None:
     assert stream_size(b"") is None
 
 
-def test_a_data_set_that_inflates_beyond_measure_is_refused(
+def test_a_data_set_that_inflates_too_much_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset = image(Rows=2048, Columns=2048, PixelData=bytes(2048 * 2048 * 2))
@@ -171,7 +174,7 @@ def test_a_data_set_that_inflates_beyond_measure_is_refused(
     read_header(content)
     monkeypatch.setattr(headers, "MOST_INFLATED", 1 << 22)
     for read in (read_header, headers.read_identity):
-        with pytest.raises(DamagedInstance, match="deflated from more"):
+        with pytest.raises(DamagedInstance, match="inflates to more than"):
             read(content)
 
 
@@ -189,11 +192,11 @@ def test_headers_do_not_keep_the_pixels_in_memory() -> None:
     assert current < 1 << 21
 
 
-def test_a_compressed_image_of_no_frames_is_damage() -> None:
+def test_a_compressed_image_without_frames_is_damage() -> None:
     dataset = stored(RAMP)
     dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
     dataset.PixelData = encapsulate([bytes(2)])
-    assert "does not decode" in refusal(dataset)
+    assert "does not decode" in refusal_reason(dataset)
 
 
 def test_unused_images_are_not_decoded() -> None:

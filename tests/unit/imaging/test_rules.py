@@ -1,4 +1,4 @@
-"""The table of rules, and what a site adds to it."""
+"""The table of rules, with the rules that a site adds."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def site(folder: Path, content: str) -> Path:
     return path
 
 
-def test_a_sites_own_lines_are_asked_first(tmp_path: Path) -> None:
+def test_rules_of_a_site_come_first(tmp_path: Path) -> None:
     rules = load_rules(
         site(
             tmp_path,
@@ -34,45 +34,45 @@ def test_a_sites_own_lines_are_asked_first(tmp_path: Path) -> None:
         )
     )
     header = image(StationName="MR2", SeriesDescription="cine 4ch")
-    said = find_match(rules.sequences, ImageFacts("cine 4ch", header))
-    assert said is not None
-    assert (said.means, said.why) == (SequenceType.LOCALIZER, "by its StationName")
+    match = find_match(rules.sequences, ImageFacts("cine 4ch", header))
+    assert match is not None
+    assert (match.means, match.why) == (SequenceType.LOCALIZER, "by its StationName")
     images = [Image(str(number), each) for number, each in enumerate(cardiac_study())]
     selection = select_views(images, ("cine_lax", "cine_sa"), rules)
     assert [each.view for each in selection.used] == ["cine_lax"]
     assert {each.reason for each in selection.unused if "sax" in each.series_description} == {
-        "cine, AORTA by its name, unconfirmed"
+        "cine, AORTA by its name, not confirmed by geometry"
     }
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{attribute: SeriesName, pattern: x, means: cine}", "neither `name` nor a DICOM keyword"),
-        ("{attribute: name, pattern: '(', means: cine}", "is no regular expression"),
+        ("{attribute: name, pattern: '(', means: cine}", "is not a regular expression"),
         ("{attribute: name, pattern: x, means: movie}", "Input should be 'cine', 'lge'"),
         ("{attribute: name, pattern: x}", "means: is missing"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+def test_an_error_names_its_line(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match="line 2") as error:
         load_rules(site(tmp_path, f"sequences:\n  - {line}\n"))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_every_shipped_line_is_read() -> None:
+def test_every_shipped_rule_is_read() -> None:
     rules = load_rules()
     lines = DEFAULT_RULES.read_text(encoding="utf-8").count("- {attribute:")
     assert lines == len(rules.sequences) + len(rules.views) + len(rules.variants)
 
 
-def test_a_series_is_named_by_its_description_else_its_protocol() -> None:
+def test_a_series_is_named_by_its_description_or_else_its_protocol() -> None:
     assert series_name(image(SeriesDescription="  a ", ProtocolName="b")) == "a"
     assert series_name(image(SeriesDescription="", ProtocolName="b")) == "b"
     assert not series_name(image(SeriesDescription=None))
 
 
-def test_values_of_any_number_are_text() -> None:
+def test_single_and_multiple_values_are_read_as_text() -> None:
     header = image(ImageType=["ORIGINAL", "Primary"], EchoTime=1.5)
     assert read_text(header, "ImageType") == "ORIGINAL\\PRIMARY"
     assert read_text(header, "EchoTime") == "1.5"

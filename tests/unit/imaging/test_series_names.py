@@ -1,4 +1,4 @@
-"""How well the table of rules reads the series names of real hospitals, as a table per vendor."""
+"""Accuracy of the table of rules on the series names of real hospitals, by vendor."""
 
 import csv
 from collections import defaultdict
@@ -19,7 +19,7 @@ def labelled() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def said(name: str) -> dict[str, str]:
+def matched(name: str) -> dict[str, str]:
     sequence = find_match(RULES.sequences, ImageFacts(name))
     view = find_match(RULES.views, ImageFacts(name))
     return {
@@ -29,10 +29,10 @@ def said(name: str) -> dict[str, str]:
 
 
 def scores(suffix: str = "") -> dict[tuple[str, str], tuple[int, int]]:
-    """Return right answers and names that say something, by vendor and by sequence or view."""
+    """Return right answers and labelled names, by vendor and by sequence or view."""
     found: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for row in labelled():
-        answer = said(row["name"])
+        answer = matched(row["name"])
         for what in ("sequence", "view"):
             truth = row[f"{suffix}{what}"]
             if truth:
@@ -62,12 +62,12 @@ def test_the_table_per_vendor_is_up_to_date(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("vendor", ["GE", "Philips", "Siemens"])
 @pytest.mark.parametrize("what", ["sequence", "view"])
-def test_names_that_say_it_are_understood(vendor: str, what: str) -> None:
+def test_labelled_names_are_recognised(vendor: str, what: str) -> None:
     right, names = scores()[vendor, what]
     assert right / names >= LEAST
 
 
-def test_the_labels_as_they_came_are_met_as_well_where_they_tell_sequences() -> None:
+def test_the_original_sequence_labels_are_matched() -> None:
     right, names = scores("weak_")["all", "sequence"]
     assert right / names >= LEAST
 
@@ -96,11 +96,11 @@ def test_the_labels_as_they_came_are_met_as_well_where_they_tell_sequences() -> 
         ("", "", ""),
     ],
 )
-def test_names_of_other_lists_are_understood(name: str, sequence: str, view: str) -> None:
-    assert said(name) == {"sequence": sequence, "view": view}
+def test_names_of_other_lists_are_recognised(name: str, sequence: str, view: str) -> None:
+    assert matched(name) == {"sequence": sequence, "view": view}
 
 
-def test_a_name_is_read_as_small_words() -> None:
+def test_a_name_is_normalised() -> None:
     assert (
         normalise_name("CINE_segmented-SAX  b1 T2*FastCINE") == "cine segmented sax b1 t2*fast cine"
     )

@@ -1,4 +1,4 @@
-"""From images to stacks, whatever series they came in."""
+"""Images become stacks, however they are divided into series."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def depths(stack: Stack) -> list[float]:
     return [float(one.plane.position[2]) for one in stack.slices]
 
 
-def test_one_series_a_slice_is_one_stack_in_order_along_its_normal() -> None:
+def test_one_series_per_slice_is_one_stack_in_order_along_its_normal() -> None:
     study = [each for n in (3, 0, 4, 1, 2) for each in cine("study", f"s{n}", SHORT_AXIS[n])]
     (stack,) = grouped(study)
     assert shape(stack) == [12] * 5
@@ -43,20 +43,20 @@ def test_all_slices_in_one_series_are_one_stack() -> None:
     assert [one.span_ms for one in stack.slices] == [440] * 5
 
 
-def test_several_orientations_in_one_series_are_as_many_stacks() -> None:
+def test_each_orientation_in_a_series_is_a_stack() -> None:
     planes = (SliceGeometry(), SliceGeometry((1, 0, 0, 0, 0, 1)), SliceGeometry((0, 1, 0, 0, 0, 1)))
     study = renumbered([each for at in planes for each in cine("study", "x", at)])
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
-def test_directions_within_a_degree_are_one() -> None:
+def test_directions_within_a_degree_are_the_same() -> None:
     tilt = np.radians(0.4)
     tilted = SliceGeometry((float(np.cos(tilt)), 0, float(np.sin(tilt)), 0, 1, 0), (0, 0, 10))
     (stack,) = grouped([*cine("study", "a", SliceGeometry()), *cine("study", "b", tilted)])
     assert shape(stack) == [12, 12]
 
 
-def test_phases_of_two_series_are_joined_where_none_comes_twice() -> None:
+def test_phases_of_two_series_are_joined_if_none_repeats() -> None:
     study = cine("study", "x", SliceGeometry(), 24)
     for each in study[::2]:
         each.SeriesInstanceUID = uid("other")
@@ -66,13 +66,13 @@ def test_phases_of_two_series_are_joined_where_none_comes_twice() -> None:
     assert len(times) == 24
 
 
-def test_a_repetition_is_a_stack_of_its_own() -> None:
+def test_a_repetition_is_a_separate_stack() -> None:
     study = [*cine("study", "first", SliceGeometry()), *cine("study", "again", SliceGeometry())]
     assert [shape(stack) for stack in grouped(study)] == [[12], [12]]
 
 
-def test_slices_that_lie_within_one_another_are_no_stack() -> None:
-    """A second stack, planned anew a few millimetres further, is not interleaved with the first."""
+def test_overlapping_slices_are_separate_stacks() -> None:
+    """A second stack a few millimetres further is not interleaved with the first."""
     again = [SliceGeometry(at.orientation, (0, 0, at.position[2] + 3)) for at in SHORT_AXIS]
     study = [
         each
@@ -85,21 +85,21 @@ def test_slices_that_lie_within_one_another_are_no_stack() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber"])
-def test_groups_that_one_series_mixes_are_told_apart(keyword: str) -> None:
+def test_groups_mixed_in_one_series_are_separated(keyword: str) -> None:
     study = renumbered([each for _ in range(3) for each in cine("study", "x", SliceGeometry())])
     for number, each in enumerate(study):
         setattr(each, keyword, 1 + number // 12)
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
-def test_a_cine_that_was_measured_twice_in_one_series_is_two() -> None:
+def test_a_cine_acquired_twice_in_one_series_is_two_stacks() -> None:
     study = renumbered([each for _ in range(2) for each in cine("study", "x", SliceGeometry())])
     first, second = grouped(study)
     assert shape(first) == shape(second) == [12]
     assert {int(each.header.InstanceNumber) // 12 for each in first.images} == {0}
 
 
-def test_image_types_are_told_apart_in_one_series() -> None:
+def test_image_types_in_one_series_are_separated() -> None:
     kinds = (["M_FFE", "M", "FFE"], ["M_PCA", "M", "PCA"], ["VELOCITY MAP", "P", "PCA"])
     study = renumbered(
         [each for kind in kinds for each in cine("study", "x", SliceGeometry(), ImageType=kind)]
@@ -107,26 +107,26 @@ def test_image_types_are_told_apart_in_one_series() -> None:
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
-def test_phases_without_trigger_times_follow_the_instance_number_where_they_are_counted() -> None:
+def test_phases_without_trigger_times_follow_the_instance_number_if_they_are_counted() -> None:
     study = cine("study", "x", SliceGeometry(), CardiacNumberOfImages=12, NominalInterval=900)
     for each in study:
         del each.TriggerTime
     (stack,) = grouped(study[::-1])
-    assert stack.slices[0].beats
+    assert stack.slices[0].has_beat
     assert [int(each.header.InstanceNumber) for each in stack.images] == list(range(12))
     for each in study:
         del each.CardiacNumberOfImages
     (stack,) = grouped(study)
-    assert not stack.slices[0].beats
+    assert not stack.slices[0].has_beat
 
 
 @pytest.mark.parametrize(("phases", "beats"), [(7, False), (8, True), (60, True)])
-def test_eight_phases_or_more_of_a_beat_beat(phases: int, *, beats: bool) -> None:
+def test_a_beat_has_eight_phases_or_more(phases: int, *, beats: bool) -> None:
     (stack,) = grouped(cine("study", "x", SliceGeometry(), phases))
-    assert stack.slices[0].beats is beats
+    assert stack.slices[0].has_beat is beats
 
 
-def test_what_the_caller_tells_apart_stands_apart() -> None:
+def test_different_separation_keys_make_separate_stacks() -> None:
     study = [*cine("study", "a", SHORT_AXIS[0]), *cine("study", "b", SHORT_AXIS[1])]
     images = [Image(str(number), each) for number, each in enumerate(study)]
     apart = group_stacks(images, lambda each: each.header.SeriesDescription)

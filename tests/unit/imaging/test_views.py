@@ -1,4 +1,4 @@
-"""Which plane of the heart a stack shows, whatever it is called."""
+"""The cardiac view of a stack, whatever its name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,7 @@ from tests.peers import real_data
 from triage.dicom.header import read_header
 from triage.imaging.geometry import angle_deg
 from triage.imaging.images import Image
-from triage.imaging.rules import SequenceType as Kind
-from triage.imaging.rules import View
+from triage.imaging.rules import SequenceType, View
 from triage.imaging.series import Selection, select_views
 from triage.imaging.views import StackView, order_from_base
 from triage.phantom.dicom import DicomForm, build_datasets, draw_patient
@@ -36,9 +35,9 @@ def folder_of(seen: StackView) -> list[str]:
     return [Path(one.images[0].path).parent.name for one in order_from_base(seen.stack.slices)]
 
 
-def test_the_real_study_shows_what_it_shows_whatever_its_names_say() -> None:
+def test_the_views_of_a_real_study_do_not_depend_on_its_wrong_names() -> None:
     selection = study_in(real_data("siemens_vida_cine"))
-    views = {tuple(folder_of(each)): each for each in selection.seen}
+    views = {tuple(folder_of(each)): each for each in selection.stacks}
     assert {key: str(each.view) for key, each in views.items()} == {
         ("Se11", "Se1", "Se2", "Se3", "Se4", "Se5"): "SAX",  # from base to apex
         ("Se6",): "4CH",
@@ -47,9 +46,9 @@ def test_the_real_study_shows_what_it_shows_whatever_its_names_say() -> None:
         ("Se9",): "RV2CH",  # named 2CH
         ("Se10",): "RVOT",
     }
-    assert {each.known.sequence for each in selection.seen} == {Kind.CINE}
-    assert views["Se7",].why == "3CH: turned 129 degrees about the long axis, though named 4CH"
-    assert "46 mm beside the middle of the left ventricle" in views["Se9",].why
+    assert {each.recognised.sequence for each in selection.stacks} == {SequenceType.CINE}
+    assert views["Se7",].why == "3CH: rotated 129 degrees about the long axis, although named 4CH"
+    assert "46 mm to the right of the centre of the left ventricle" in views["Se9",].why
     used = {each.view: Path(each.images[0].path).parent.name for each in selection.used}
     assert used == {"cine_lax": "Se6", "cine_sa": "Se2"}
     (short,) = (each.why for each in selection.used if each.view == "cine_sa")
@@ -57,7 +56,7 @@ def test_the_real_study_shows_what_it_shows_whatever_its_names_say() -> None:
     assert sum(each.images for each in selection.unused) == 275 - 50
 
 
-def test_real_scouts_are_never_taken_for_cine() -> None:
+def test_real_scouts_are_not_cines() -> None:
     for patient in sorted(real_data("scd_ge_scouts").iterdir()):
         if patient.is_dir():
             selection = study_in(patient)
@@ -65,7 +64,7 @@ def test_real_scouts_are_never_taken_for_cine() -> None:
             assert {each.reason for each in selection.unused} == {"localizer, by its name"}
 
 
-def test_two_real_phases_are_no_cine() -> None:
+def test_two_real_phases_are_not_a_cine() -> None:
     selection = study_in(real_data("scd_ge_sax_frames") / "SC-N-2_SCD0003701")
     assert not selection.used
     assert {each.reason for each in selection.unused} == {"not a cine: 2 phases"}
@@ -78,14 +77,14 @@ def without_names(study: list[Dataset]) -> list[Dataset]:
 
 
 @pytest.mark.parametrize("vendor", Vendor)
-def test_without_any_name_geometry_and_attributes_tell_all(vendor: Vendor) -> None:
+def test_geometry_and_attributes_suffice_without_names(vendor: Vendor) -> None:
     selection = selected(without_names(instances(vendor)))
     assert not selection.missing
-    shown = {(str(each.known.sequence), str(each.view)) for each in selection.seen}
+    shown = {(str(each.recognised.sequence), str(each.view)) for each in selection.stacks}
     assert shown == {(kind, view) for kind in ("cine", "lge") for view in PLANES}
 
 
-def test_a_plane_beside_the_left_ventricle_is_the_right_hearts() -> None:
+def test_a_plane_to_the_right_of_the_left_ventricle_is_the_right_hearts() -> None:
     study = stacks()
     two_chamber = next(each for each in study if each.view is Plane.TWO_CHAMBER)
     normal = np.cross(two_chamber.row, two_chamber.column)
@@ -97,11 +96,11 @@ def test_a_plane_beside_the_left_ventricle_is_the_right_hearts() -> None:
     written = list(
         build_datasets([*study, moved], draw_patient(draw_heart(1)), DicomForm(Vendor.SIEMENS), 1)
     )
-    views = [str(each.view) for each in selected(without_names(written)).seen]
+    views = [str(each.view) for each in selected(without_names(written)).stacks]
     assert sorted(views) == sorted([*PLANES, *PLANES, "RV2CH"])
 
 
-def test_axial_stacks_are_no_short_axis_however_many_slices_they_have() -> None:
+def test_a_large_axial_stack_is_not_the_short_axis() -> None:
     axial = [
         each
         for depth in range(30)
@@ -119,30 +118,30 @@ def test_axial_stacks_are_no_short_axis_however_many_slices_they_have() -> None:
     assert angle_deg(normal, np.array([0, 0, 1.0])) > 30
 
 
-def test_a_name_that_no_plane_claims_is_the_last_resort() -> None:
+def test_a_name_decides_if_no_other_plane_has_the_view() -> None:
     odd = SliceGeometry(
         (float(np.cos(np.radians(50))), -float(np.sin(np.radians(50))), 0, 0, 0, 1), (0, 0, 0)
     )
     study = [*cardiac_study(), *cine("study", "cine 3ch", odd)]
-    (seen,) = (each for each in selected(study).seen if each.known.name == "cine 3ch")
+    (seen,) = (each for each in selected(study).stacks if each.recognised.name == "cine 3ch")
     assert seen.view is View.THREE_CHAMBER
-    assert seen.why.startswith("3CH by its name, though turned")
+    assert seen.why.startswith("3CH by its name, although rotated")
 
 
-def test_without_a_short_axis_names_are_all_there_is() -> None:
+def test_names_decide_without_a_short_axis() -> None:
     study = [each for each in cardiac_study() if "sax" not in str(each.SeriesDescription)]
     selection = selected(study)
     assert [each.view for each in selection.used] == ["cine_lax"]
-    assert "4CH by its name, unconfirmed" in selection.used[0].why
+    assert "4CH by its name, not confirmed by geometry" in selection.used[0].why
 
 
-def test_another_long_axis_stands_in_for_the_four_chamber_cine() -> None:
+def test_another_long_axis_replaces_a_missing_four_chamber_cine() -> None:
     study = [each for each in cardiac_study() if "4ch" not in str(each.SeriesDescription)]
     chosen = {each.view: each.why for each in selected(study).used}
-    assert chosen["cine_lax"].endswith("for want of 4CH")
+    assert chosen["cine_lax"].endswith("used because the study has no 4CH")
 
 
-def test_slots_of_other_sequences_are_filled_as_soon_as_a_bundle_declares_them() -> None:
+def test_slots_of_other_sequences_are_filled_if_a_bundle_declares_them() -> None:
     def still(name: str, number: int, at: SliceGeometry) -> Dataset:
         return image(
             "study",
@@ -179,5 +178,5 @@ def test_slots_of_other_sequences_are_filled_as_soon_as_a_bundle_declares_them()
     assert counts["t1map_sa"] == 5
     assert counts["perfusion_rest_sa"] == 40
     assert [(each.view, each.reason) for each in selection.missing] == [
-        ("odd", "this worker knows no view of that name")
+        ("odd", "the model asks for a view that this worker does not know")
     ]

@@ -414,7 +414,7 @@ def test_a_study_of_which_no_header_parses_is_declined(
     tag = content.index(struct.pack("<HH", 0x0020, 0x0037))
     Intake(assessor.spool, ledger).accept(content[: tag + 4] + b"XX" + content[tag + 6 :], SOURCE)
     run(assessor, [])
-    assert current(ledger, STUDY).reason == "no instance has a header that parses"
+    assert current(ledger, STUDY).reason == "no instance has a header that can be parsed"
 
 
 def test_a_declined_study_can_be_replayed(assessor: Assessor, ledger: SqlLedger) -> None:

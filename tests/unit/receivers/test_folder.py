@@ -190,7 +190,7 @@ DIRECTORY = image(SOPClassUID=UID("1.2.840.10008.1.3.10"), StudyInstanceUID=None
     [
         (b"a text", "not a DICOM file"),
         (b"", "empty"),
-        (part10(image())[:-100], "shorter than the header says"),
+        (part10(image())[:-100], "shorter than the header states"),
         (part10(DIRECTORY), "DICOMDIR"),
         (part10(image(SOPClassUID=UID("1.2.840.10008.1.1"))), "no storage SOP class"),
         (part10(image(PixelData=bytes(200_000))), "receiver.instance_bytes, 100000"),
