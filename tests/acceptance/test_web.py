@@ -190,7 +190,7 @@ def test_6_every_look_of_every_user_is_kept_and_nothing_that_was_typed(pages: Pa
     assert kept[: len(kept) - before] == [
         ("case looked up", f"{key} of the report on {REPORT}", "user ben"),
         ("case looked up", "study 1.2.7", "user ben"),
-        ("cases searched", "10 case(s) told, by words, of a vendor", "user anna"),
+        ("cases searched", "10 case(s) listed, by words, of a vendor", "user anna"),
     ]
     told = pages.log() + str(kept)
     assert not any(said in told for said in ("Hidden", WORDS, *PASSWORDS.values()))

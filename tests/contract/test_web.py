@@ -172,7 +172,7 @@ def test_a_case_is_returned_by_its_study_uid(filled: WebSite) -> None:
     assert filled.get("/api/cases/1.2.3").json()["impression"] == "Narbe <i>"
     missing = filled.get("/api/cases/9.9")
     assert missing.status_code == 404
-    assert problem(missing) == "no case of study 9.9 is known to this bundle"
+    assert problem(missing) == "this bundle has no case of study 9.9"
 
 
 def test_a_key_is_valid_only_with_its_report(filled: WebSite) -> None:
@@ -197,13 +197,13 @@ def test_the_key_of_a_forgotten_patient_is_not_found(filled: WebSite) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "said"),
     [
-        ("/api/cases", 400, "say what to search for"),
-        ("/api/cases?words=a&since=yesterday", 400, "since: write a day as"),
-        ("/api/cases?words=a&vendr=ge", 400, "vendr: no known field"),
+        ("/api/cases", 400, "enter what to search for"),
+        ("/api/cases?words=a&since=yesterday", 400, "since: enter a date as"),
+        ("/api/cases?words=a&vendr=ge", 400, "vendr: unknown field"),
         ("/api/cases?words=a&words=b", 400, "is given twice"),
         ("/api/cases?like=9.9", 404, "no case of study 9.9"),
-        ("/api/cases/Doe%5EJohn", 400, "a Study UID has digits"),
-        (f"/api/case-keys/{quote('ÄÖÜ')}?report=1", 400, "write it as it stands in the report"),
+        ("/api/cases/Doe%5EJohn", 400, "a Study Instance UID has only digits"),
+        (f"/api/case-keys/{quote('ÄÖÜ')}?report=1", 400, "enter it as printed in the report"),
         ("/api/nothing", 404, "the API at /api/cases"),
     ],
 )
@@ -277,9 +277,9 @@ def test_access_of_each_user_is_logged(filled: WebSite) -> None:
     filled.get("/?like=1.2.1", "ben")
     filled.get("/", "ben")
     assert filled.logged() == [
-        ("2 case(s) told, like 1.2.1", "user ben"),
+        ("2 case(s) listed, like 1.2.1", "user ben"),
         (f"{KEY} of the report on {REPORT}", "user ben"),
-        ("1 case(s) told, by words, of a vendor", "user anna"),
+        ("1 case(s) listed, by words, of a vendor", "user anna"),
     ]
 
 
@@ -371,7 +371,7 @@ def test_the_page_looks_up_a_case_key(filled: WebSite) -> None:
 def test_an_invalid_query_keeps_the_form_filled(filled: WebSite) -> None:
     answer = filled.get("/?words=large+heart&count=0")
     assert answer.status_code == 400
-    assert 'role="alert">count: write a number from 1 to 1000' in answer.text
+    assert 'role="alert">count: enter a number from 1 to 1000' in answer.text
     assert 'value="large heart"' in answer.text
 
 

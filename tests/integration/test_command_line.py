@@ -220,7 +220,9 @@ def test_status_shows_looks_at_past_cases_apart_and_when_asked(
 ) -> None:
     ledger.report_incident("rejected association", "unknown calling AE title", SOURCE)
     for number in range(12):
-        ledger.report_incident("cases searched", f"{number} case(s) told", Source("", "user anna"))
+        ledger.report_incident(
+            "cases searched", f"{number} case(s) listed", Source("", "user anna")
+        )
     config = configured(tmp_path)
     shown = run_triage("status", config=config).stdout
     assert "unknown calling AE title" in shown

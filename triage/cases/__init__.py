@@ -1,1 +1,13 @@
-"""Past cases: their vectors, who is near to whom, and how much a nearness means."""
+"""Past cases: embeddings, similarity search, access control, and finding fits.
+
+past_cases         the case library of one bundle as assessment and search use it
+search             parses and describes a search for cases
+query_embedding    the embedding that a search compares cases with
+case_access        searches and look-ups by users, each with an audit event
+keys               pseudonymous keys for patients and cases
+similarity         similarity as a share of random pairs
+typical_similarity the cosines of random pairs
+vectors            the memory-mapped file of embeddings
+fit                fits a finding from example studies
+readings           radiologists' reports of past studies, de-identified
+"""

@@ -1,8 +1,8 @@
-"""Looks at past cases: nobody sees one without the ledger knowing who it was.
+"""Searches and look-ups of past cases by users, each with an audit event and an incident.
 
-Rule: a look is kept before its answer is given, also where nothing was found. Of a search it keeps
-how many cases were told and which filters held, never the words or the vendor as somebody typed
-them: they may name a patient.
+Access is logged before the result is returned, and also if nothing is found. The log entry of a
+search has the number of cases and the filters used. It never has the query text or the vendor as
+typed, because they may name a patient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,63 +20,70 @@ from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
 from triage.ports.ledger import Ledger
 
+#: Kinds of incident, as the ledger stores them.
 KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
 
 
 @dataclass(frozen=True)
 class CaseAccess:
-    """The past cases, for people. Raises LedgerUnavailable: what cannot be kept is not told."""
+    """Past cases for users.
+
+    Raises LedgerUnavailable: without a log entry there is no access.
+    """
 
     past: PastCases
-    ledger: Ledger
+    ledger: Ledger  #: gets one incident per access
     audit: AuditTrail = field(default_factory=NoAuditTrail)
 
-    def search(self, encoder: Encoder, search: CaseQuery, who: str) -> Sequence[CaseMatch]:
+    def search(self, encoder: Encoder, search: CaseQuery, user: str) -> Sequence[CaseMatch]:
         """Return the nearest cases; raise InvalidQuery or CaseNotFound."""
         try:
             asked = query_embedding(encoder, self.past.library, search.words, search.like)
         except CaseNotFound:
-            self._keep(SEARCHED, ", ".join(["nothing found", *_filters(search)]), who)
+            self._log(SEARCHED, ", ".join(["nothing found", *_filters(search)]), user)
             raise
         like = self.past.library.get_case(search.like) if search.like else None
         found = self.past.find_nearest(asked, search, like)
-        self._keep(SEARCHED, ", ".join([f"{len(found)} case(s) told", *_filters(search)]), who)
+        self._log(SEARCHED, ", ".join([f"{len(found)} case(s) listed", *_filters(search)]), user)
         return found
 
-    def find_case(self, uid: str, who: str) -> Case:
+    def find_case(self, uid: str, user: str) -> Case:
         """Return the case of a study; raise InvalidQuery or CaseNotFound."""
         found = self.past.library.get_case(checked_study_uid("study", uid))
-        self._keep(LOOKED_UP, f"{_told(found)}study {uid}", who)
+        self._log(LOOKED_UP, f"{_outcome(found)}study {uid}", user)
         if found is None:
-            raise CaseNotFound(f"no case of study {uid} is known to this bundle")
+            raise CaseNotFound(f"this bundle has no case of study {uid}")
         return found
 
-    def resolve_key(self, key: str, report: str, who: str) -> Case:
-        """Return the case that the report on a study names by a key.
+    def resolve_key(self, key: str, report: str, user: str) -> Case:
+        """Look up the case for a case key in the report on a study.
 
-        Raises InvalidQuery or CaseNotFound.
+        Raises:
+            InvalidQuery: The key or the Study Instance UID is malformed.
+            CaseNotFound: The report has no such key, or the case was removed.
         """
         key, report = key.strip().upper(), checked_study_uid("report", report.strip())
         if not KEY.fullmatch(key):
-            raise InvalidQuery("key: write it as it stands in the report, as 7QK4-M2XD")
+            raise InvalidQuery("key: enter it as printed in the report, for example 7QK4-M2XD")
         if not report:
-            raise InvalidQuery("report: say the Study UID of the report that has the key")
+            raise InvalidQuery("report: enter the Study Instance UID of the report with this key")
         found = self.past.resolve_key(key, report)
-        self._keep(LOOKED_UP, f"{_told(found)}{key} of the report on {report}", who)
+        self._log(LOOKED_UP, f"{_outcome(found)}{key} of the report on {report}", user)
         if found is None:
-            raise CaseNotFound(f"the report on {report} has no similar case {key} that is known")
+            raise CaseNotFound(f"the report on {report} has no similar case {key} in this library")
         return found
 
-    def _keep(self, kind: str, detail: str, who: str) -> None:
-        self.audit.record(build_case_search_event(who, f"{kind}: {detail}"))
-        self.ledger.report_incident(kind, detail, Source("", f"user {who}"))
+    def _log(self, kind: str, detail: str, user: str) -> None:
+        self.audit.record(build_case_search_event(user, f"{kind}: {detail}"))
+        self.ledger.report_incident(kind, detail, Source("", f"user {user}"))
 
 
-def _told(found: Case | None) -> str:
+def _outcome(found: Case | None) -> str:
     return "" if found else "nothing found: "
 
 
 def _filters(search: CaseQuery) -> Iterator[str]:
+    """Yield the filters of a search without the values that may name a patient."""
     where = search.where
     if search.words:
         yield "by words"

@@ -1,14 +1,18 @@
-"""Fit a finding from examples among the past cases, and say how well it tells them.
+"""Fits a finding from example cases, and measures the fit on held-out cases.
 
-Few examples become two class means (SimpleShot). Without examples that lack the finding, past cases
-at large stand for them, for most lack any one finding. The threshold is the nearer mean; with
-prompts beside, the score is the mean of both on one scale, and the threshold flags as many past
-cases as the examples alone do. All that are labelled as confirmed or not become a logistic
-regression, with the threshold at which sensitivity is nearest to specificity on cases that it was
-not fitted to.
+Few examples become two class means (SimpleShot). Without examples that lack the finding, a random
+sample of past cases is used instead, because most cases lack any one finding. The threshold is
+halfway between the means. With prompts in addition, the score is the mean of both scores on one
+scale, and the threshold flags the same share of past cases as the examples alone do. All cases
+labelled as confirmed or not confirmed train a logistic regression; its threshold is where
+sensitivity is nearest to specificity on held-out cases.
 
-Rule: a case is scored by a fit in which no case of its patient had a part; what a fit would flag of
-past cases is told of cases that were no example. Thresholds are chosen on the same figures.
+Invariants:
+    A case is scored by a fit that has seen no case of the same patient
+    (test_other_studies_of_a_patient_do_not_improve_the_figures).
+
+The share of past cases that a fit would flag is measured on cases that are not examples.
+Thresholds are chosen on the same held-out figures that are reported.
 """
 
 import hashlib
@@ -38,20 +42,20 @@ from triage.model.prompts import mean_cosines
 from triage.ports.encoder import Embeddings
 from triage.ports.library import Library
 
-USUAL = 1000  #: past cases drawn to know what is usual
-FEWEST_USUAL = 100  #: with fewer, nothing is known of what is usual
-FEWEST_CONFIRMED = 10  #: of each kind, for a trained head
-FOLDS = 5
+USUAL = 1000  #: size of the random sample of past cases
+FEWEST_USUAL = 100  #: a smaller sample is not used
+FEWEST_CONFIRMED = 10  #: patients with, and patients without the finding, for a trained head
+FOLDS = 5  #: of the cross-validation
 SEED = 0
-STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights must grow
+STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights must be large
 
 
 @dataclass(frozen=True)
 class HeldOutFit:
-    """How well a fit tells the cases that it was not fitted to; None where that is not known."""
+    """Figures of a fit on cases that it was not fitted to; None where unknown."""
 
-    present: int  #: examples that have the finding
-    absent: int
+    present: int  #: examples with the finding
+    absent: int  #: examples without it
     sensitivity: float | None
     specificity: float | None
     auc: float | None
@@ -63,16 +67,18 @@ class EmbeddedCase:
     """A case with its embedding."""
 
     case: Case
-    embedding: NDArray[np.float32]  #: (D,), as the library keeps it
+    embedding: NDArray[np.float32]  #: (D,), as stored in the library
 
 
 def fit(
     finding: Finding, library: Library, prompts: NDArray[np.float32] | None
 ) -> tuple[Fitted, Sequence[str], HeldOutFit]:
-    """Fit a finding; return that, the patients of its examples, and how well it tells cases.
+    """Return the fit of a finding, the patients of its examples, and its held-out figures.
 
-    `prompts` (p, D) are those of the finding, if it has some. Raises ConfigurationError where
-    examples are no cases of the library, or too few.
+    `prompts` is the embeddings of the finding's prompts, (p, D); None if it has none.
+
+    Raises:
+        ConfigurationError: The examples are too few, or not in the library.
     """
     if finding.examples is None:
         raise ConfigurationError(f"finding {finding.id} has no examples")
@@ -89,16 +95,16 @@ def _few_shot(
     usual = _usual(library, {*examples.present, *examples.absent})
     if not absent and len(usual) < FEWEST_USUAL:
         raise ConfigurationError(
-            f"finding {finding.id}: name examples without it under `absent`, for the library has"
-            f" fewer than {FEWEST_USUAL} other cases to stand for them"
+            f"finding {finding.id}: list examples without it under `absent`: the library has fewer"
+            f" than {FEWEST_USUAL} other cases to use instead"
         )
     if prompts is not None and len(usual) < FEWEST_USUAL:
         raise ConfigurationError(
-            f"finding {finding.id}: prompts beside examples need a library of at least"
-            f" {FEWEST_USUAL} other cases; take either out"
+            f"finding {finding.id}: prompts together with examples need a library of at least"
+            f" {FEWEST_USUAL} other cases: remove the prompts or the examples"
         )
     shot = _means(_points(present), _points(absent), usual)
-    beside, threshold = _beside(shot, prompts, usual)
+    beside, threshold = _combine_with_prompts(shot, prompts, usual)
     fitted = Fitted(
         finding=finding.id,
         asked=digest_question(finding),
@@ -110,22 +116,22 @@ def _few_shot(
     return (
         fitted,
         _patients([*present, *absent]),
-        _told_few(fitted, present, absent, usual, prompts),
+        _leave_one_out(fitted, present, absent, usual, prompts),
     )
 
 
 def _means(present: Embeddings, absent: Embeddings, usual: Embeddings) -> FewShot:
-    """Two class means about the middle between both classes, whatever their numbers."""
+    """Return two class means, centred midway between the classes whatever their sizes."""
     others = absent if len(absent) else usual
     centre = (present.mean(axis=0) + others.mean(axis=0)) / 2
-    near, far = (centre_embeddings(each, centre).mean(axis=0) for each in (present, others))
+    near, far = (centre_embeddings(kind, centre).mean(axis=0) for kind in (present, others))
     return FewShot(centre=_vector(centre), present=_vector(near), absent=_vector(far))
 
 
-def _beside(
+def _combine_with_prompts(
     shot: FewShot, prompts: NDArray[np.float32] | None, usual: Embeddings
 ) -> tuple[ScoreScale | None, float]:
-    """Return what brings both scores to one scale, and the threshold on it."""
+    """Return the scale that both scores share, and the threshold on it."""
     if prompts is None:
         return None, 0.0
     by_examples, by_prompts = shot.scores(usual), mean_cosines(prompts, usual)
@@ -134,18 +140,18 @@ def _beside(
     return beside, float(np.quantile(both, 1 - np.mean(by_examples > 0)))
 
 
-def _told_few(
+def _leave_one_out(
     fitted: Fitted,
     present: Sequence[EmbeddedCase],
     absent: Sequence[EmbeddedCase],
     usual: Embeddings,
     prompts: NDArray[np.float32] | None,
 ) -> HeldOutFit:
-    """Leave each example out in turn, with all of its patient's, and ask the fit of the others."""
+    """Return the figures of fits that each leave out one example with all of its patient's."""
 
-    def flagged(out: EmbeddedCase) -> bool | None:
+    def is_flagged(out: EmbeddedCase) -> bool | None:
         having, lacking = (
-            _points([each for each in kind if each.case.patient != out.case.patient])
+            _points([example for example in kind if example.case.patient != out.case.patient])
             for kind in (present, absent)
         )
         if not len(having) or (absent and not len(lacking)):
@@ -153,9 +159,9 @@ def _told_few(
         left = fitted.model_copy(update={"fit": _means(having, lacking, usual)})
         return bool(left.scores(out.embedding[None], prompts)[0] > fitted.threshold)
 
-    caught = [each for each in map(flagged, present) if each is not None]
-    alarms = [each for each in map(flagged, absent) if each is not None]
-    enough = len(usual) >= FEWEST_USUAL
+    caught = [result for result in map(is_flagged, present) if result is not None]
+    alarms = [result for result in map(is_flagged, absent) if result is not None]
+    is_sample_large = len(usual) >= FEWEST_USUAL
     return HeldOutFit(
         present=len(present),
         absent=len(absent),
@@ -163,30 +169,31 @@ def _told_few(
         specificity=1 - float(np.mean(alarms)) if alarms else None,
         auc=None,
         flagged=float(np.mean(fitted.scores(usual, prompts) > fitted.threshold))
-        if enough
+        if is_sample_large
         else None,
     )
 
 
 def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], HeldOutFit]:
-    known = list(_labelled(library))
-    truth = np.array([finding.id in each.case.confirmed for each in known], bool)
+    known = list(_labelled_cases(library))
+    truth = np.array([finding.id in item.case.confirmed for item in known], bool)
     having, lacking = (
-        len({each.case.patient for each, holds in zip(known, truth, strict=True) if holds == kind})
+        len({item.case.patient for item, holds in zip(known, truth, strict=True) if holds == kind})
         for kind in (True, False)
     )
     if min(having, lacking) < FEWEST_CONFIRMED:
         raise ConfigurationError(
-            f"finding {finding.id}: a trained head needs cases of {FEWEST_CONFIRMED} patients in"
-            f" which it is confirmed, and of as many in which it is known not to be; there are"
-            f" {having} and {lacking} (a column `confirmed` of triage index --reports says so)"
+            f"finding {finding.id}: a trained head needs cases of {FEWEST_CONFIRMED} patients with"
+            f" the finding confirmed and of {FEWEST_CONFIRMED} patients labelled without it; there"
+            f" are {having} and {lacking}. Add labels in the column `confirmed` of a CSV file for"
+            " triage index --reports"
         )
     points = _points(known)
     model = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=2000)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=SEED)
-    whose = [each.case.patient for each in known]
+    patients = [item.case.patient for item in known]
     chance = cross_val_predict(
-        model, points, truth, groups=whose, cv=folds, method="predict_proba"
+        model, points, truth, groups=patients, cv=folds, method="predict_proba"
     )[:, 1]
     threshold, sensitivity, specificity = _balanced(chance, truth)
     model.fit(points, truth)
@@ -199,64 +206,66 @@ def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], He
     )
     auc = float(roc_auc_score(truth, chance))
     flagged = float(np.mean(chance > threshold))
-    told = HeldOutFit(int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged)
-    return fitted, _patients(known), told
+    figures = HeldOutFit(
+        int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged
+    )
+    return fitted, _patients(known), figures
 
 
 def _balanced(chance: Numbers, truth: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Return the threshold at which sensitivity is nearest to specificity, and both there."""
+    """Return the threshold where sensitivity is nearest to specificity, and both values there."""
     false, true, thresholds = roc_curve(truth, chance, drop_intermediate=False)
     place = int(np.argmin(np.abs(true - (1 - false))))
-    # Flagged is what exceeds a threshold, and the curve's are reached.
+    # A flag needs a score above the threshold, but the curve counts scores equal to it.
     threshold = float(np.nextafter(min(thresholds[place], 1.0), 0))
     return threshold, float(true[place]), float(1 - false[place])
 
 
 def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[EmbeddedCase]:
-    known = {uid: _known(library, uid) for uid in uids}
-    if missing := [uid for uid, each in known.items() if each is None]:
+    known = {uid: _embedded_case(library, uid) for uid in uids}
+    if missing := [uid for uid, item in known.items() if item is None]:
         raise ConfigurationError(
-            f"finding {finding.id}: no case of this bundle: {', '.join(missing)}; a study becomes"
-            " one when it is assessed, or by `triage index`"
+            f"finding {finding.id}: this bundle has no case of {', '.join(missing)}; assess the"
+            " study, or add it with `triage index`"
         )
-    return [each for each in known.values() if each is not None]
+    return [item for item in known.values() if item is not None]
 
 
-def _labelled(library: Library) -> Iterator[EmbeddedCase]:
-    """Yield the cases of which somebody said what is confirmed; a report alone tells no finding."""
+def _labelled_cases(library: Library) -> Iterator[EmbeddedCase]:
+    """Yield the cases labelled with confirmed findings; an impression alone is no label."""
     for uid in list(library.list_study_uids()):
         case = library.get_case(uid)
         if case is not None and case.labelled:
-            known = _known(library, uid)
+            known = _embedded_case(library, uid)
             if known is not None:
                 yield known
 
 
-def _known(library: Library, study_uid: str) -> EmbeddedCase | None:
+def _embedded_case(library: Library, study_uid: str) -> EmbeddedCase | None:
     case, embedding = library.get_case(study_uid), library.get_embedding(study_uid)
     return None if case is None or embedding is None else EmbeddedCase(case, embedding)
 
 
 def _usual(library: Library, but: set[str]) -> Embeddings:
-    """Return the embeddings of some past cases, (n, D), the same ones of the same library."""
+    """Return the embeddings of a reproducible random sample of past cases, (n, D)."""
     uids = [uid for uid in library.list_study_uids() if uid not in but]
     drawn = np.random.default_rng(SEED).permutation(len(uids))[:USUAL]
     found = [library.get_embedding(uids[place]) for place in sorted(drawn)]
-    return np.array([each for each in found if each is not None], np.float32)
+    return np.array([vector for vector in found if vector is not None], np.float32)
 
 
 def _points(known: Sequence[EmbeddedCase]) -> Embeddings:
-    return np.array([each.embedding for each in known], np.float32)
+    return np.array([item.embedding for item in known], np.float32)
 
 
 def _digests(known: Sequence[EmbeddedCase]) -> Mapping[str, str]:
     return {
-        each.case.study_uid: hashlib.sha256(each.embedding.tobytes()).hexdigest() for each in known
+        item.case.study_uid: hashlib.sha256(item.embedding.tobytes()).hexdigest() for item in known
     }
 
 
 def _patients(known: Sequence[EmbeddedCase]) -> list[str]:
-    return sorted({each.case.patient for each in known})
+    return sorted({item.case.patient for item in known})
 
 
 def _spread(scores: Numbers) -> ScoreSpread:
@@ -264,4 +273,4 @@ def _spread(scores: Numbers) -> ScoreSpread:
 
 
 def _vector(numbers: NDArray[np.floating]) -> tuple[float, ...]:
-    return tuple(float(each) for each in numbers)
+    return tuple(float(number) for number in numbers)

@@ -1,8 +1,8 @@
-"""Keys that say nothing to a stranger: whose a case is, and which case a report speaks of.
+"""Pseudonymous keys for patients and for the similar cases in a report.
 
-Rule: a key is an HMAC (RFC 2104) with a secret of this installation, kept for its owner alone in
-the state folder. So the library holds no patient's number, and a key out of a report leads nowhere
-but here, and not from one report to another.
+A key is an HMAC (RFC 2104) with a secret of this installation, readable only by its owner in the
+state folder. So the library has no Patient ID, only this installation can resolve a key from a
+report, and keys of two reports cannot be linked.
 """
 
 import base64
@@ -14,31 +14,32 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-FILE = "secret"
-BYTES = 32
+FILE = "secret"  #: its name in the state folder
+BYTES = 32  #: length of the secret
 LETTERS = 8  #: of a case's key: 40 bits
 KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
 
 def load_or_create_secret(folder: Path) -> bytes:
-    """Return the secret in a folder; the first who asks makes it."""
+    """Return the secret in a folder; the first call creates it."""
     path = folder / FILE
-    aside = path.with_suffix(f".{os.getpid()}.part")
+    staging = path.with_suffix(f".{os.getpid()}.part")
     if not path.exists():
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(staging, flags, 0o600), "wb") as file:
             file.write(secrets.token_bytes(BYTES))
             os.fsync(file.fileno())
         try:
-            os.link(aside, path)  # never over one that another process has just made
+            os.link(staging, path)  # fails if another process has created the secret meanwhile
         except FileExistsError:
             pass
         finally:
-            aside.unlink()
+            staging.unlink()
     return path.read_bytes()
 
 
 def patient_key(secret: bytes, header: Dataset) -> str:
-    """Return what is the same for all studies of a patient; without a Patient ID, for one study."""
+    """Return the key that all studies of a patient share; without a Patient ID, one per study."""
     number = str(header.get("PatientID", "")).strip()
     issuer = str(header.get("IssuerOfPatientID", "")).strip()
     if not number:
@@ -47,12 +48,12 @@ def patient_key(secret: bytes, header: Dataset) -> str:
 
 
 def case_key(secret: bytes, report_study_uid: str, study_uid: str) -> str:
-    """Return how the report on one study names another one, e.g. "7QK4-M2XD"."""
+    """Return the key of a case in the report on another study, e.g. "7QK4-M2XD"."""
     letters = base64.b32encode(_hmac(secret, "case", report_study_uid, study_uid)).decode()
     return f"{letters[: LETTERS // 2]}-{letters[LETTERS // 2 : LETTERS]}"
 
 
 def _hmac(secret: bytes, *parts: str) -> bytes:
-    """Every part stands behind its length, so that no two lists of parts are one."""
-    said = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
-    return hmac.digest(secret, said, "sha256")
+    """Return the HMAC of length-prefixed parts, so that ("ab", "c") and ("a", "bc") differ."""
+    message = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+    return hmac.digest(secret, message, "sha256")

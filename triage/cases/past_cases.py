@@ -1,8 +1,8 @@
-"""The past as an assessment knows it: what looks like this study, and that this study is now past.
+"""The case library of one bundle: finds similar cases, and adds assessed studies.
 
-Rule: a patient's own earlier studies are always listed, however unlike. Of other patients' cases
-those alone are called similar that are more alike than nearly all random pairs; without enough
-cases to know that, none is.
+A patient's own earlier studies are always listed, however dissimilar. A case of another patient is
+called similar only if its cosine is above `LEAST` of random pairs; with too few cases to know that
+share, no case of another patient is listed.
 """
 
 import hmac
@@ -22,17 +22,17 @@ from triage.domain.errors import CaseNotFound
 from triage.ports.encoder import Embedding
 from triage.ports.library import Library
 
-LEAST = 0.99  #: share of random pairs that are less alike, for a case to be called similar
-OWN, OTHERS = 5, 3  #: cases listed, at most
-NONE_NEAR = f"no other patient's case is more alike than {LEAST:.0%} of random pairs of cases"
-TOO_FEW = "too few past cases to know what is similar"
+LEAST = 0.99  #: share of less similar random pairs from which a case is called similar
+OWN, OTHERS = 5, 3  #: most cases listed of the patient, and of other patients
+NONE_NEAR = f"no case of another patient is more similar than {LEAST:.0%} of random pairs of cases"
+TOO_FEW = "too few past cases to judge which are similar"
 
 
 class SimilarStudies(NamedTuple):
-    """What is similar to a study."""
+    """The cases to list for a study."""
 
     cases: tuple[SimilarCase, ...]  #: the patient's own earlier studies, then others' cases
-    why_none: str  #: why there is no other patient's case; blank where there is one
+    why_none: str  #: why no case of another patient is listed; blank if one is
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class PastCases:
     """The case library of one bundle, and the secret behind its keys."""
 
     library: Library
-    secret: bytes
+    secret: bytes  #: key of the HMACs in `keys`
 
     def find_similar(self, study_uid: str, header: Dataset, embedding: Embedding) -> SimilarStudies:
-        """Return the patient's own earlier studies and the most similar ones of others.
+        """Return the patient's own earlier studies and the most similar cases of others.
 
-        `header` is that of any image of the study, `embedding` the study's (D,).
+        `header` is of any image of the study; `embedding` is the study's, (D,).
         """
         patient, typical = patient_key(self.secret, header), self.library.list_typical_cosines()
         others = tuple(
@@ -60,10 +60,10 @@ class PastCases:
     def find_nearest(
         self, asked: Embedding, search: CaseQuery, like: Case | None = None
     ) -> Sequence[CaseMatch]:
-        """Return the cases nearest to `asked` (D,), those of the patient of `like` apart and first.
+        """Return the cases nearest to `asked` (D,), those of the patient of `like` first.
 
-        Their likeness is told where a study was asked for and no words. The patient's are listed
-        whatever the filters, unless the search is to treat them as any other's.
+        Without a query text, matches of a case `like` have a `likeness`. The filters do not apply
+        to cases of the same patient, unless the search has `same_patient`.
         """
         typical = () if search.words or like is None else self.library.list_typical_cosines()
         apart = like is not None and not search.same_patient
@@ -73,41 +73,41 @@ class PastCases:
             where = replace(where, other_than=like.patient)
         itself = "" if like is None else like.study_uid
         near = self.library.find_nearest(asked, search.count + 1, where)
-        others = [each for each in near if each.case.study_uid != itself][: search.count]
+        others = [match for match in near if match.case.study_uid != itself][: search.count]
         return [
-            CaseMatch(each.case, each.similarity, likeness(each.similarity, typical), own=first)
-            for nearest, first in ((own, True), (others, False))
-            for each in nearest
+            CaseMatch(match.case, match.similarity, likeness(match.similarity, typical), own=is_own)
+            for matches, is_own in ((own, True), (others, False))
+            for match in matches
         ]
 
     def _others_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
-        # The study itself may have been kept when it was thought to be another patient's.
+        # The study itself may be in the library under another Patient ID.
         near = self.library.find_nearest(embedding, OTHERS + 1, Filter(other_than=patient))
-        return [each for each in near if each.case.study_uid != study_uid][:OTHERS]
+        return [match for match in near if match.case.study_uid != study_uid][:OTHERS]
 
     def _own_of(self, patient: str, study_uid: str, embedding: Embedding) -> list[Neighbour]:
-        # One more than is listed: the study itself, assessed before, may be among them.
+        # One more than is listed, because an earlier assessment may have added the study itself.
         near = self.library.find_nearest(embedding, OWN + 1, Filter(patient=patient))
-        return [each for each in near if each.case.study_uid != study_uid][:OWN]
+        return [match for match in near if match.case.study_uid != study_uid][:OWN]
 
     def resolve_key(self, key: str, report_study_uid: str) -> Case | None:
-        """Return the case that the report on a study names by a key."""
+        """Look up the case for a case key in the report on a study; None if there is none."""
         for study_uid in self.library.list_study_uids():
             if hmac.compare_digest(case_key(self.secret, report_study_uid, study_uid), key):
                 return self.library.get_case(study_uid)
         return None
 
     def patient_key(self, number: str, issuer: str) -> str:
-        """Return how the library calls the patient of a Patient ID and its issuer."""
+        """Return the library's key for a Patient ID and its issuer."""
         header = Dataset()
         header.PatientID, header.IssuerOfPatientID = number, issuer
         return patient_key(self.secret, header)
 
     def patient_key_of(self, study_uid: str) -> str:
-        """Return how the library calls the patient of a case; raise CaseNotFound."""
+        """Return the library's key for the patient of a case; raise CaseNotFound."""
         case = self.library.get_case(study_uid) or self.library.get_case_of_other_bundle(study_uid)
         if case is None:
-            raise CaseNotFound(f"no case of study {study_uid} is known")
+            raise CaseNotFound(f"no bundle has a case of study {study_uid}")
         return case.patient
 
     def _other(self, near: Neighbour, study_uid: str, typical: Sequence[float]) -> SimilarCase:
@@ -126,32 +126,34 @@ class PastCases:
         embedding: Embedding,
         known: LinkedReading | None = None,
     ) -> None:
-        """Make a study a case; what was known of it stays, unless more is `known` now."""
+        """Add a study as a case; a reading recorded earlier stays unless `known` replaces it."""
         case = _case(header, used, answers, self.secret)
         before = self.library.get_case(case.study_uid) or self.library.get_case_of_other_bundle(
             case.study_uid
         )
         if before is not None:
-            case = _told(case, LinkedReading(before.impression, before.confirmed, before.labelled))
-        self.library.add(_told(case, known or LinkedReading()), embedding)
+            recorded = LinkedReading(before.impression, before.confirmed, before.labelled)
+            case = _with_reading(case, recorded)
+        self.library.add(_with_reading(case, known or LinkedReading()), embedding)
 
     def record_reading(self, study_uid: str, known: LinkedReading) -> bool:
-        """Keep what is known of a case from now on; tell whether that is anything new.
+        """Record a reading of a case; return whether it changes the case.
 
-        What nothing is said of stays, and so does a text before one of the archive.
+        Fields that the reading does not state stay, and a text from an SR in the archive replaces
+        no recorded text.
         """
         case, embedding = self.library.get_case(study_uid), self.library.get_embedding(study_uid)
-        if case is None or embedding is None or not embedding.any():  # replaced this moment
+        if case is None or embedding is None or not embedding.any():  # being replaced right now
             return False
-        if case == (more := _told(case, known)):
+        if case == (updated := _with_reading(case, known)):
             return False
-        self.library.add(more, embedding)
+        self.library.add(updated, embedding)
         return True
 
 
 def why_none_similar(found: Sequence[CaseMatch]) -> str:
-    """Return why none of the cases that were found may be called similar; blank where one may."""
-    known = [each.likeness for each in found if each.likeness is not None and not each.own]
+    """Return why none of the matches is called similar; blank if one is."""
+    known = [match.likeness for match in found if match.likeness is not None and not match.own]
     return NONE_NEAR if known and max(known) < LEAST else ""
 
 
@@ -164,7 +166,7 @@ def _own(near: Neighbour, typical: Sequence[float]) -> SimilarCase:
     )
 
 
-def _told(case: Case, known: LinkedReading) -> Case:
+def _with_reading(case: Case, known: LinkedReading) -> Case:
     if known.impression and not (known.from_archive and case.impression):
         case = replace(case, impression=known.impression)
     if known.labelled:
@@ -181,6 +183,6 @@ def _case(
         study_date=str(header.get("StudyDate", "") or ""),
         vendor=str(header.get("Manufacturer", "") or "").lower(),
         views=tuple(view.view for view in used),
-        flagged=tuple(each.finding.id for each in answers if each.flag is Flag.YES),
+        flagged=tuple(answer.finding.id for answer in answers if answer.flag is Flag.YES),
         images=tuple(view.images[0] for view in used),
     )

@@ -1,4 +1,4 @@
-"""What is asked of the library, as an embedding: words, a case, or both."""
+"""The embedding that a search compares cases with: from a text, from a case, or from both."""
 
 import numpy as np
 
@@ -10,21 +10,23 @@ from triage.ports.library import Library
 def query_embedding(
     encoder: Encoder, library: Library, words: str | None, like: str | None
 ) -> Embedding:
-    """Return the direction (D,) of words, of the case `like`, or in the middle of both.
+    """Return the unit vector (D,) of `words`, of the case `like`, or midway between both.
 
-    Raises InvalidQuery where there is neither, CaseNotFound where there is no such case, or none.
+    Raises:
+        InvalidQuery: There is neither.
+        CaseNotFound: The library is empty, or has no case `like`.
     """
     if library.count_cases() == 0:
-        raise CaseNotFound("no study has been assessed with this bundle, so there is no case")
+        raise CaseNotFound("no study has been assessed with this bundle, so there are no cases yet")
     parts = []
     if words:
         parts.append(encoder.encode_text(words))
     if like:
         known = library.get_embedding(like)
         if known is None:
-            raise CaseNotFound(f"no case of study {like} is known to this bundle")
+            raise CaseNotFound(f"this bundle has no case of study {like}")
         parts.append(known)
     if not parts:
-        raise InvalidQuery("say what to search for: words, like STUDY_UID, or both")
+        raise InvalidQuery("enter what to search for: words, like STUDY_UID, or both")
     asked = np.sum([part / np.linalg.norm(part) for part in parts], axis=0)
     return np.asarray(asked / np.linalg.norm(asked), np.float32)

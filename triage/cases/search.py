@@ -1,7 +1,6 @@
-"""A search as people and programs write it: words, a case to be like, and which cases count.
+"""A search for past cases: a query text, a case to compare with, and filters.
 
-Rule: the command line, the HTTP API and the page write the same fields, and are told the same of
-a mistake.
+The command line, the HTTP API and the page have the same fields and the same error messages.
 """
 
 import re
@@ -24,7 +23,7 @@ FIELDS = (
     "confirmed",
     "count",
 )
-COUNT, MOST = 10, 1000  #: cases, and how many at most
+COUNT, MOST = 10, 1000  #: cases listed by default, and at most
 ANSWERS = {"": False, "no": False, "yes": True}
 FINDING = re.compile(r"[a-z0-9_]{1,64}")
 UID = re.compile(r"[0-9.]{1,64}")  #: PS3.5 9.1
@@ -32,13 +31,13 @@ UID = re.compile(r"[0-9.]{1,64}")  #: PS3.5 9.1
 
 @dataclass(frozen=True)
 class CaseQuery:
-    """What is searched for; blank words and a blank `like` ask nothing."""
+    """A validated search."""
 
-    words: str = ""
-    like: str = ""  #: Study UID of a case
-    count: int = COUNT
+    words: str = ""  #: query text; blank: none
+    like: str = ""  #: Study Instance UID of a case; blank: none
+    count: int = COUNT  #: cases to return
     where: Filter = NO_FILTER
-    same_patient: bool = False  #: the patient of `like` is as any other, not apart
+    same_patient: bool = False  #: rank cases of the patient of `like` together with all others
 
 
 class CaseMatch(NamedTuple):
@@ -46,81 +45,83 @@ class CaseMatch(NamedTuple):
 
     case: Case
     similarity: float  #: cosine
-    likeness: float | None  #: share of random pairs of cases that are less alike
-    own: bool = False  #: apart, for it is of the same patient as the study that was asked for
+    likeness: float | None  #: share of random pairs of cases that are less similar
+    own: bool = False  #: of the same patient as the case `like`, and listed apart
 
 
 def parse_query(fields: Mapping[str, str]) -> CaseQuery:
-    """Return the search that the fields say; raise InvalidQuery with what to write instead."""
+    """Return the search of these form fields; raise InvalidQuery with the valid syntax."""
     if unknown := fields.keys() - set(FIELDS):
         raise InvalidQuery(
-            f"{', '.join(sorted(unknown))}: no known field; there are {', '.join(FIELDS)}"
+            f"{', '.join(sorted(unknown))}: unknown field; valid fields are {', '.join(FIELDS)}"
         )
-    said = {name: fields.get(name, "").strip() for name in FIELDS}
+    values = {name: fields.get(name, "").strip() for name in FIELDS}
     where = Filter(
-        since=_day("since", said["since"]),
-        until=_day("until", said["until"]),
-        vendor=said["vendor"],
-        finding=_finding(said["finding"]),
-        confirmed_only=_yes("confirmed", said["confirmed"]),
+        since=_parse_day("since", values["since"]),
+        until=_parse_day("until", values["until"]),
+        vendor=values["vendor"],
+        finding=_checked_finding(values["finding"]),
+        confirmed_only=_parse_yes("confirmed", values["confirmed"]),
     )
     if where.until and where.since > where.until:
-        raise InvalidQuery("since is after until, so no study date lies between them")
+        raise InvalidQuery("since is later than until: no study date can match; swap them")
     return CaseQuery(
-        said["words"],
-        checked_study_uid("like", said["like"]),
-        _count(said["count"]),
+        values["words"],
+        checked_study_uid("like", values["like"]),
+        _parse_count(values["count"]),
         where,
-        same_patient=_yes("same_patient", said["same_patient"]),
+        same_patient=_parse_yes("same_patient", values["same_patient"]),
     )
 
 
 def checked_study_uid(name: str, value: str) -> str:
-    """Return a Study UID, or the blank; raise InvalidQuery if it can be none."""
+    """Return a Study Instance UID or a blank; raise InvalidQuery if it is malformed."""
     if value and not UID.fullmatch(value):
-        raise InvalidQuery(f"{name}: a Study UID has digits and points alone, 64 at most")
+        raise InvalidQuery(
+            f"{name}: a Study Instance UID has only digits and dots, and at most 64 characters"
+        )
     return value
 
 
 def matches_as_json(found: Sequence[CaseMatch]) -> list[dict[str, Any]]:
-    """Return what was found, for programs."""
+    """Return matches as JSON objects."""
     return [
         {
-            **asdict(each.case),
-            "similarity": each.similarity,
-            "likeness": each.likeness,
-            "own": each.own,
+            **asdict(match.case),
+            "similarity": match.similarity,
+            "likeness": match.likeness,
+            "own": match.own,
         }
-        for each in found
+        for match in found
     ]
 
 
-def _day(name: str, value: str) -> str:
-    """Return a study date as the library has it, YYYYMMDD."""
+def _parse_day(name: str, value: str) -> str:
+    """Return a study date as YYYYMMDD."""
     if not value:
         return ""
     try:
         return f"{date.fromisoformat(value):%Y%m%d}"
     except ValueError:
-        raise InvalidQuery(f"{name}: write a day as 2024-01-31 or 20240131") from None
+        raise InvalidQuery(f"{name}: enter a date as 2024-01-31 or 20240131") from None
 
 
-def _finding(value: str) -> str:
+def _checked_finding(value: str) -> str:
     if value and not FINDING.fullmatch(value):
-        raise InvalidQuery("finding: write its id in the findings file, as lv_dilation")
+        raise InvalidQuery("finding: enter its id in the findings file, for example lv_dilation")
     return value
 
 
-def _yes(name: str, value: str) -> bool:
+def _parse_yes(name: str, value: str) -> bool:
     if value not in ANSWERS:
-        raise InvalidQuery(f"{name}: write yes or no")
+        raise InvalidQuery(f"{name}: enter yes or no")
     return ANSWERS[value]
 
 
-def _count(value: str) -> int:
+def _parse_count(value: str) -> int:
     if not value:
         return COUNT
     short = value.isascii() and value.isdecimal() and len(value) <= len(str(MOST))
     if not (short and 1 <= int(value) <= MOST):
-        raise InvalidQuery(f"count: write a number from 1 to {MOST}")
+        raise InvalidQuery(f"count: enter a number from 1 to {MOST}")
     return int(value)

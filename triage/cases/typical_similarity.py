@@ -1,7 +1,7 @@
-"""What similarity is usual: the cosines of random pairs of cases of different patients.
+"""The usual range of similarity: cosines of random pairs of cases of different patients.
 
-Rule: the same library gives the same cosines, however it is kept; they are drawn anew when it has
-grown by a tenth.
+The same library gives the same cosines in every case store. The pairs are drawn again when the
+library has grown by a tenth.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,36 +11,36 @@ import numpy as np
 from triage.cases.vectors import Halves
 
 PAIRS = 4096  #: drawn
-GROWN = 1.1  #: the library, before they are drawn anew
+GROWN = 1.1  #: growth of the library after which pairs are drawn again
 
-#: Patient and vector (D,) of those of some rows that are cases.
+#: Patient and vector (D,) by row, without the rows that hold no case.
 Known = Mapping[int, tuple[str, Halves]]
 
 
 class TypicalSimilarity:
-    """The cosines of random pairs, kept until the library has grown."""
+    """Caches the cosines of random pairs until the library has grown."""
 
     def __init__(self) -> None:
         self._cosines: Sequence[float] = ()
         self._rows = 0
 
     def cosines(self, rows: int, known: Callable[[Sequence[int]], Known]) -> Sequence[float]:
-        """Return the cosines, rising, of a library whose first `rows` rows are `known`."""
+        """Return the cosines, ascending; `known` reads cases among the first `rows` rows."""
         if not self._rows <= rows <= GROWN * self._rows:
-            self._cosines, self._rows = _drawn(rows, known), rows
+            self._cosines, self._rows = _draw_cosines(rows, known), rows
         return self._cosines
 
 
-def _drawn(rows: int, known: Callable[[Sequence[int]], Known]) -> Sequence[float]:
-    pairs = np.random.default_rng(0).integers(rows, size=(PAIRS, 2))
-    there = known(np.unique(pairs).tolist())
-    strangers = [
-        (there[one], there[other])
-        for one, other in pairs.tolist()
-        if one in there and other in there and there[one][0] != there[other][0]
+def _draw_cosines(rows: int, known: Callable[[Sequence[int]], Known]) -> Sequence[float]:
+    places = np.random.default_rng(0).integers(rows, size=(PAIRS, 2))
+    cases = known(np.unique(places).tolist())
+    pairs = [
+        (cases[one], cases[other])
+        for one, other in places.tolist()
+        if one in cases and other in cases and cases[one][0] != cases[other][0]
     ]
-    if not strangers:
+    if not pairs:
         return ()
-    ones = np.stack([one for (_, one), _ in strangers]).astype(np.float32)
-    others = np.stack([other for _, (_, other) in strangers])
+    ones = np.stack([one for (_, one), _ in pairs]).astype(np.float32)  # (pairs, D)
+    others = np.stack([other for _, (_, other) in pairs])
     return [*map(float, np.sort(np.sum(ones * others, axis=1)))]

@@ -1,10 +1,10 @@
-"""Vectors in half precision in a file that every process maps, so that they are in memory once.
+"""Embeddings in half precision in a memory-mapped file, so that all processes share one copy.
 
-Rule: a row is written before anybody is told of it, and never written twice with another vector; a
-reader asks for as many rows as it was told of. A removed vector is overwritten with zeros.
+A row is written before its number is published in the database, and is never overwritten with
+another vector; a reader asks for no more rows than are published. A removed vector becomes zeros.
 
-Exact cosines come from NumKong, which multiplies halves as they are: 200,000 rows of 512 take 9 ms
-on two cores, where numpy widens them first.
+NumKong computes exact cosines directly on half precision: 200,000 rows of 512 take 9 ms on two
+cores. numpy would convert them to single precision first.
 """
 
 import os
@@ -21,7 +21,7 @@ ITEM = np.dtype(np.float16)
 
 
 class VectorFile:
-    """The vectors of one bundle, (rows, D), L2-normalised."""
+    """The embeddings of one bundle, (rows, D), L2-normalised."""
 
     def __init__(self, path: Path, width: int) -> None:
         self._path = path
@@ -30,29 +30,29 @@ class VectorFile:
         path.touch(0o600)
 
     def write(self, row: int, vector: Embedding) -> None:
-        """Keep a vector durably; raise ValueError if it has another width."""
+        """Write and fsync a vector; raise ValueError if its width is wrong."""
         if vector.shape != (self._width,):
-            raise ValueError(f"a vector of {vector.shape} among ones of {self._width}")
+            raise ValueError(f"shape {vector.shape} instead of ({self._width},)")
         self._put(row, vector.astype(ITEM))
 
     def erase(self, row: int) -> None:
-        """Leave zeros in the place of a vector."""
+        """Overwrite a vector with zeros."""
         self._put(row, np.zeros(self._width, ITEM))
 
     def erase_but(self, rows: NDArray[np.int64], count: int) -> None:
-        """Leave zeros in all of the first `count` rows but these."""
+        """Overwrite all of the first `count` rows except `rows` with zeros."""
         held = self.first(count)[:, 0] != 0 if count else np.empty(0, bool)
         held[rows] = False
         for row in np.flatnonzero(held):
             self.erase(int(row))
 
     def holds(self, row: int, vector: Embedding) -> bool:
-        """Tell whether a row is this vector, to the precision that it is kept with."""
+        """Return whether a row is this vector, to half precision."""
         return bool(np.array_equal(self.first(row + 1)[row], vector.astype(ITEM)))
 
     def first(self, rows: int) -> Halves:
-        """Return the first rows, (rows, D), as the file has them."""
-        mapped = self._mapped  # once: another thread may put a shorter one here
+        """Return the first rows, (rows, D), as a read-only view of the file."""
+        mapped = self._mapped  # read once: another thread may replace it with a shorter map
         if len(mapped) < rows:
             mapped = self._mapped = np.memmap(self._path, ITEM, "r", shape=(rows, self._width))
         return mapped[:rows]
@@ -67,7 +67,7 @@ class VectorFile:
 
 
 def similarities(vectors: Halves, asked: Embedding, threads: int) -> NDArray[np.float64]:
-    """Return the cosine of each of the vectors (rows, D) with one, (rows,)."""
+    """Return the cosine of each of the vectors (rows, D) with `asked` (D,), as (rows,)."""
     if not len(vectors):
         return np.empty(0)
     query = asked.astype(ITEM)[None]

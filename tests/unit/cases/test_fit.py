@@ -26,15 +26,15 @@ def cloud(middle: Embeddings, count: int) -> Embeddings:
 
 
 def library(having: int = 10, lacking: int = 10, reported: bool = False) -> FakeLibrary:  # noqa: FBT001, FBT002 - a test's own
-    made = FakeLibrary()
+    filled = FakeLibrary()
     for name, middle, count in (("having", HAVING, having), ("lacking", LACKING, lacking)):
         for number, point in enumerate(cloud(middle, count)):
             confirmed = ("thick",) if name == "having" and reported else ()
             impression = "reported" if reported else ""
             uid = f"{name}.{number}"
-            told = {"confirmed": confirmed, "impression": impression, "labelled": reported}
-            made.add(Case(uid, f"patient {uid}", **told), point)  # type: ignore[arg-type]
-    return made
+            labels = {"confirmed": confirmed, "impression": impression, "labelled": reported}
+            filled.add(Case(uid, f"patient {uid}", **labels), point)  # type: ignore[arg-type]
+    return filled
 
 
 def finding(examples: Examples, prompts: Sequence[str] = ()) -> Finding:
@@ -55,29 +55,29 @@ def shares(fitted: Fitted, prompts: Embeddings | None = None) -> tuple[float, fl
 
 
 @pytest.mark.parametrize(("present", "absent"), [(1, 1), (4, 2), (8, 8)])
-def test_few_examples_tell_new_studies(present: int, absent: int) -> None:
+def test_few_examples_separate_new_studies(present: int, absent: int) -> None:
     asked_by = finding(Examples(named("having", present), named("lacking", absent)))
-    fitted, patients, told = fit(asked_by, library(), None)
+    fitted, patients, figures = fit(asked_by, library(), None)
     having, lacking = shares(fitted)
     assert having > 0.9
     assert lacking < 0.1
-    assert (told.present, told.absent) == (present, absent)
+    assert (figures.present, figures.absent) == (present, absent)
     assert len(patients) == present + absent
-    assert (told.sensitivity is None) == (present == 1)
+    assert (figures.sensitivity is None) == (present == 1)
 
 
-def test_without_examples_that_lack_it_past_cases_at_large_stand_for_them() -> None:
+def test_a_sample_of_past_cases_replaces_missing_examples_without_the_finding() -> None:
     asked_by = finding(Examples(named("having", 4)))
-    fitted, _, told = fit(asked_by, library(10, FEWEST_USUAL + 20), None)
+    fitted, _, figures = fit(asked_by, library(10, FEWEST_USUAL + 20), None)
     having, lacking = shares(fitted)
     assert having > 0.9
     assert lacking < 0.1
-    assert told.flagged == pytest.approx(6 / (FEWEST_USUAL + 26), abs=0.03)
-    with pytest.raises(ConfigurationError, match="name examples without it under `absent`"):
+    assert figures.flagged == pytest.approx(6 / (FEWEST_USUAL + 26), abs=0.03)
+    with pytest.raises(ConfigurationError, match="list examples without it under `absent`"):
         fit(asked_by, library(), None)
 
 
-def test_prompts_beside_count_as_much_as_the_examples() -> None:
+def test_prompts_and_examples_have_equal_weight() -> None:
     asked_by = finding(Examples(named("having", 2)), ["It is thick"])
     fitted, _, _ = fit(asked_by, library(30, FEWEST_USUAL), PROMPTS)
     assert fitted.beside is not None
@@ -86,79 +86,79 @@ def test_prompts_beside_count_as_much_as_the_examples() -> None:
     assert lacking < 0.1
     opposite = fitted.scores(cloud(HAVING, 50), -PROMPTS)
     assert np.mean(opposite) < np.mean(fitted.scores(cloud(HAVING, 50), PROMPTS)) - 1
-    with pytest.raises(ConfigurationError, match="prompts beside examples need"):
+    with pytest.raises(ConfigurationError, match="prompts together with examples need"):
         fit(finding(Examples(named("having", 2), named("lacking", 2)), ["x"]), library(), PROMPTS)
 
 
-def test_what_radiologists_confirmed_trains_a_head() -> None:
-    fitted, patients, told = fit(
+def test_confirmed_findings_train_a_head() -> None:
+    fitted, patients, figures = fit(
         finding(Examples(confirmed=True)), library(15, 40, reported=True), None
     )
     assert isinstance(fitted.fit, Head)
     having, lacking = shares(fitted)
     assert having > 0.9
     assert lacking < 0.1
-    assert told.auc is not None
-    assert told.auc > 0.95
+    assert figures.auc is not None
+    assert figures.auc > 0.95
     assert len(patients) == 55
 
 
-def test_a_head_needs_enough_reports_of_both_kinds() -> None:
+def test_a_head_needs_enough_labelled_patients_of_both_kinds() -> None:
     with pytest.raises(ConfigurationError, match="there are 9 and 40"):
         fit(finding(Examples(confirmed=True)), library(9, 40, reported=True), None)
     with pytest.raises(ConfigurationError, match="there are 0 and 0"):
         fit(finding(Examples(confirmed=True)), library(40, 40), None)
 
 
-def test_figures_of_chance_look_like_chance() -> None:
-    """Examples named at random: those left out in turn are not recognised by themselves."""
+def test_random_examples_give_figures_of_chance() -> None:
+    """Examples chosen at random: a case that is left out does not recognise itself."""
     mixed = FakeLibrary()
     for number, point in enumerate(cloud(LACKING, 64)):
         mixed.add(Case(f"{number}", f"patient {number}"), point)
     names = [str(number) for number in range(64)]
-    _, _, told = fit(finding(Examples((*names[:32],), (*names[32:],))), mixed, None)
-    assert told.sensitivity is not None
-    assert told.specificity is not None
-    assert told.sensitivity + told.specificity < 1.3
+    _, _, figures = fit(finding(Examples((*names[:32],), (*names[32:],))), mixed, None)
+    assert figures.sensitivity is not None
+    assert figures.specificity is not None
+    assert figures.sensitivity + figures.specificity < 1.3
 
 
-def of_patients() -> FakeLibrary:
-    """Return a library in which only who the patient is can be told: 40 of them, 4 studies each."""
-    made = FakeLibrary()
+def library_of_patients() -> FakeLibrary:
+    """Return a library whose embeddings depend only on the patient: 40 patients, 4 studies each."""
+    filled = FakeLibrary()
     for patient, own in enumerate(cloud(np.zeros(WIDTH, np.float32), 40)):
         confirmed = ("thick",) if patient % 2 else ()
         for study in range(4):
             case = Case(f"{patient}.{study}", f"{patient}", confirmed=confirmed, labelled=True)
-            made.add(case, cloud(8 * own, 1)[0])
-    return made
+            filled.add(case, cloud(8 * own, 1)[0])
+    return filled
 
 
-def test_a_patient_s_other_studies_do_not_make_a_fit_look_good() -> None:
-    _, _, head = fit(finding(Examples(confirmed=True)), of_patients(), None)
+def test_other_studies_of_a_patient_do_not_improve_the_figures() -> None:
+    _, _, head = fit(finding(Examples(confirmed=True)), library_of_patients(), None)
     assert head.auc is not None
     assert head.auc < 0.8
     present = tuple(f"{patient}.{study}" for patient in range(1, 17, 2) for study in range(4))
     absent = tuple(f"{patient}.{study}" for patient in range(0, 16, 2) for study in range(4))
-    _, _, few = fit(finding(Examples(present, absent)), of_patients(), None)
+    _, _, few = fit(finding(Examples(present, absent)), library_of_patients(), None)
     assert few.sensitivity is not None
     assert few.specificity is not None
     assert few.sensitivity + few.specificity < 1.5
 
 
-def test_a_report_that_does_not_say_what_is_confirmed_is_no_counterexample() -> None:
+def test_a_case_without_labels_is_not_a_counterexample() -> None:
     mixed = library(15, 15, reported=True)
     for number, point in enumerate(cloud(HAVING, 100)):
         mixed.add(Case(f"read.{number}", f"read {number}", impression="It is thick."), point)
-    _, _, told = fit(finding(Examples(confirmed=True)), mixed, None)
-    assert (told.present, told.absent) == (15, 15)
+    _, _, figures = fit(finding(Examples(confirmed=True)), mixed, None)
+    assert (figures.present, figures.absent) == (15, 15)
 
 
-def test_an_example_that_is_no_case_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="no case of this bundle: elsewhere"):
+def test_an_example_that_is_not_in_the_library_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="this bundle has no case of elsewhere"):
         fit(finding(Examples(("having.0", "elsewhere"))), library(), None)
 
 
-def test_a_fit_names_its_examples_and_its_question() -> None:
+def test_a_fit_records_its_examples_and_its_question() -> None:
     asked_by = finding(Examples(named("having", 2), named("lacking", 1)))
     fitted, _, _ = fit(asked_by, library(), None)
     assert {*fitted.examples} == {"having.0", "having.1", "lacking.0"}

@@ -1,4 +1,4 @@
-"""Keys of patients and cases."""
+"""Pseudonymous keys of patients and cases."""
 
 import multiprocessing
 import re
@@ -13,12 +13,13 @@ SECRET = b"s" * 32
 
 
 def header(number: str = "4711", issuer: str = "", study: str = "1.2.3") -> Dataset:
-    made = Dataset()
-    made.PatientID, made.IssuerOfPatientID, made.StudyInstanceUID = number, issuer, study
-    return made
+    dataset = Dataset()
+    dataset.PatientID, dataset.IssuerOfPatientID = number, issuer
+    dataset.StudyInstanceUID = study
+    return dataset
 
 
-def test_studies_of_one_patient_have_one_key_that_does_not_hold_the_number() -> None:
+def test_studies_of_one_patient_share_a_key_without_the_patient_id() -> None:
     key = patient_key(SECRET, header())
     assert key == patient_key(SECRET, header("4711 ", study="4.5.6"))
     assert "4711" not in key
@@ -31,23 +32,23 @@ def test_studies_of_one_patient_have_one_key_that_does_not_hold_the_number() -> 
 
 
 @pytest.mark.parametrize("number", ["", "  "])
-def test_studies_without_a_number_are_not_of_one_patient(number: str) -> None:
+def test_studies_without_a_patient_id_do_not_share_a_key(number: str) -> None:
     first, second = header(number, study="1.2.3"), header(number, study="4.5.6")
     assert patient_key(SECRET, first) != patient_key(SECRET, second)
 
 
-def test_no_two_patients_share_a_key_by_where_their_parts_end() -> None:
+def test_keys_differ_when_the_boundary_between_their_parts_differs() -> None:
     assert patient_key(SECRET, header("1", "23")) != patient_key(SECRET, header("31", "2"))
 
 
-def test_a_case_has_another_key_in_every_report() -> None:
+def test_a_case_has_a_different_key_in_every_report() -> None:
     key = case_key(SECRET, "1.1", "2.2")
     assert re.fullmatch(r"[A-Z2-7]{4}-[A-Z2-7]{4}", key)
     assert key == case_key(SECRET, "1.1", "2.2")
     assert len({key, case_key(SECRET, "1.2", "2.2"), case_key(b"t" * 32, "1.1", "2.2")}) == 3
 
 
-def test_the_secret_stays_and_is_its_owner_s_alone(tmp_path: Path) -> None:
+def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     secret = load_or_create_secret(tmp_path)
     assert len(secret) == 32
     assert load_or_create_secret(tmp_path) == secret
@@ -55,6 +56,6 @@ def test_the_secret_stays_and_is_its_owner_s_alone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
-def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
+def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(4) as pool:
         assert len({*pool.map(load_or_create_secret, [tmp_path] * 16)}) == 1

@@ -1,4 +1,4 @@
-"""What is asked of the library."""
+"""The embedding that a search compares cases with."""
 
 import numpy as np
 import pytest
@@ -14,32 +14,32 @@ WORD = "a"  #: one letter long, so the fake's embedding is EAST
 
 @pytest.fixture
 def library() -> FakeLibrary:
-    made = FakeLibrary()
-    made.add(Case("1.2", "p"), NORTH)
-    return made
+    filled = FakeLibrary()
+    filled.add(Case("1.2", "p"), NORTH)
+    return filled
 
 
 @pytest.mark.parametrize(
     ("words", "like", "expected"),
     [(WORD, None, EAST), (None, "1.2", NORTH), (WORD, "1.2", (NORTH + EAST) / np.sqrt(2))],
 )
-def test_words_a_case_or_the_middle_of_both(
+def test_embedding_of_a_text_of_a_case_or_midway_between(
     library: FakeLibrary, words: str | None, like: str | None, expected: np.ndarray
 ) -> None:
     assert query_embedding(FakeEncoder(), library, words, like) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("like", "kind", "said"),
-    [(None, InvalidQuery, "say what to search"), ("9.9", CaseNotFound, "no case of study")],
+    ("like", "kind", "message"),
+    [(None, InvalidQuery, "enter what to search"), ("9.9", CaseNotFound, "no case of study")],
 )
-def test_a_question_that_asks_nothing_says_so(
-    library: FakeLibrary, like: str | None, kind: type[TriageError], said: str
+def test_an_empty_query_or_an_unknown_case_is_an_error(
+    library: FakeLibrary, like: str | None, kind: type[TriageError], message: str
 ) -> None:
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         query_embedding(FakeEncoder(), library, None, like)
 
 
-def test_an_empty_library_says_so() -> None:
-    with pytest.raises(CaseNotFound, match="there is no case"):
+def test_an_empty_library_is_an_error() -> None:
+    with pytest.raises(CaseNotFound, match="there are no cases yet"):
         query_embedding(FakeEncoder(), FakeLibrary(), WORD, None)

@@ -273,7 +273,7 @@ def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told:
     assert [each.event for each in told.events] == [QUERY] * 2
     assert [whom(each).user_id for each in told.events] == ["anna"] * 2
     asked = [each.objects[0].query for each in told.events]
-    assert asked == [b"cases searched: 1 case(s) told, by words", b"case looked up: study 1.2"]
+    assert asked == [b"cases searched: 1 case(s) listed, by words", b"case looked up: study 1.2"]
 
 
 def test_a_site_without_a_trail_is_told_all_the_same() -> None:

@@ -1,6 +1,6 @@
-"""What radiologists said of past cases: read, cut to the impression, stripped of who it is about.
+"""Radiologists' reports of past studies: parsed, cut to the impression, and de-identified.
 
-a site's CSV files   table    |
-HL7 v2 messages      oru      |-> Report -> joined: which study -> deidentify -> Known
-SRs in the archive   document |
+CSV files            table        |
+HL7 v2 messages      oru          |-> ReadingReport -> report_index -> deidentify
+SRs in the archive   sr_document  |        -> LinkedReading of one study
 """

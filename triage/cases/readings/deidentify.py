@@ -1,18 +1,19 @@
-"""Take out of a text who it is about, who wrote it, when and where.
+"""Removes identifiers of patients and staff, dates and places from a text.
 
-Rule: two sources of knowledge, in one order. What the headers beside the text know of this very
-study (`named`), and what identifiers look like (`written`). Each goes for a word in brackets that
-says what stood there; nothing else is changed.
+Two sources find identifiers, in a fixed order: the DICOM header of the study (`header_patterns`)
+and the usual form of identifiers (`text_patterns`). Each identifier is replaced with a label in
+brackets, such as [name]; the rest of the text does not change.
 
-What this cannot do, plainly: a name that no header knows, that no title announces and that nobody
-signs with ("her sister Anna had the same") stays. So does a nickname, a name misspelt by a letter,
-an occupation, a rare story. A text that went through here is not anonymous, it is stripped of what
-a program can tell. What a site can do: give the impression and not the report, leave the operators
-and readers in the image headers, and look through a sample before it shares a library.
+Limits: a name that is in no header, follows no title and is no signature ("her sister Anna had the
+same") remains. So does a nickname, a misspelt name, an occupation or an unusual personal history.
+The result is therefore not anonymous. A site can reduce the risk: provide the impression instead of
+the whole report, keep operators and readers in the image headers, and review a sample before it
+shares a library.
 
-Libraries were looked at. presidio, scrubadub's and philter's finders of names need spaCy or NLTK
-models, fetched from the network at installation and ten times as heavy as the worker, and know
-neither the header of the study, which finds most of what there is, nor that "Fabry" is a disease.
+Existing libraries were considered. The name finders of presidio, scrubadub and philter need spaCy
+or NLTK models, which installation downloads from the network and which are ten times the size of
+the worker. They use neither the header of the study, which finds most identifiers, nor the fact
+that "Fabry" is a disease.
 """
 
 import re
@@ -41,27 +42,27 @@ _REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
 
 
 def deidentify(text: str, known: Identifiers = NO_IDENTIFIERS) -> str:
-    """Return a text without identifiers; `known` is what the headers of its study say."""
-    left = unicodedata.normalize("NFC", text)
-    left = _without(left, [*ADDRESSES, *long_number_patterns(known), *DATES, *TIMES])
-    left = _without(left, known_patterns(known))
-    left = _without(left, [*PERSONS, *PLACES, *NUMBERS, *AGES])
-    return _REPEATED.sub(r"\1", left)
+    """Return a text without identifiers; `known` is those in the headers of its study."""
+    text = unicodedata.normalize("NFC", text)
+    text = _remove(text, [*ADDRESSES, *long_number_patterns(known), *DATES, *TIMES])
+    text = _remove(text, known_patterns(known))
+    text = _remove(text, [*PERSONS, *PLACES, *NUMBERS, *AGES])
+    return _REPEATED.sub(r"\1", text)
 
 
-def _without(text: str, found: Iterable[PatternMatch]) -> str:
-    for label, pattern in found:
-        text = _replaced(text, label, pattern)
+def _remove(text: str, patterns: Iterable[PatternMatch]) -> str:
+    for label, pattern in patterns:
+        text = _replace_matches(text, label, pattern)
     return text
 
 
-def _replaced(text: str, label: str, pattern: re.Pattern[str]) -> str:
-    """Put a label in place of every match; folded text has each character at its own place."""
+def _replace_matches(text: str, label: str, pattern: re.Pattern[str]) -> str:
+    """Replace every match in the folded text, whose positions equal those of `text`."""
     group = "x" if "x" in pattern.groupindex else 0
     pieces, end = [], 0
     for match in pattern.finditer(fold(text)):
         start, stop = match.span(group) if match[group] is not None else match.span()
-        # What a system has wrapped stays on as many lines.
+        # Keep the line breaks of a match, so that the text has as many lines as before.
         pieces += [text[end:start], label, "\n" * text.count("\n", start, stop)]
         end = stop
     return "".join([*pieces, text[end:]])

@@ -1,10 +1,11 @@
-"""Patterns for what headers know of a study: its persons, numbers, places and dates of birth.
+"""Patterns for the identifiers in a header: persons, numbers, places and years of birth.
 
-Rule: the header wins over medicine: where the patient is called Fabry, "Fabry" goes. Two limits
-keep a text readable. A name that is a word of reports, as Wall or Small, is one with a capital
-letter; and "no" or "not", which turn a sentence round, go only beside another part of the name.
+The header takes precedence over medical terms: if the patient is called Fabry, "Fabry" is removed.
+Two limits keep a text readable. A name that is also a common term in reports, such as Wall or
+Small, matches only with a capital letter. "no" and "not", which negate a sentence, match only next
+to another part of the name.
 
-Patterns are for folded text (`fold`): "Müller", "Muller" and "Mueller" are one name.
+Patterns are for folded text (`fold`), in which "Müller", "Muller" and "Mueller" are one name.
 """
 
 import re
@@ -14,12 +15,12 @@ from typing import NamedTuple
 
 from triage.cases.readings.identifiers import Identifiers, listed
 
-SHORT = 3  #: letters; shorter names are told by their capital letter
+SHORT = 3  #: letters; shorter names match only with a capital letter
 LEAST_NUMBER = 4  #: characters of an identifier; "12" is a segment
-LONG_NUMBER = 6  #: characters; such a one is looked for before dates are
+LONG_NUMBER = 6  #: characters from which a number is searched before dates
 LETTER = r"[^\W\d_]"
 
-#: Words of names that stand in reports as well.
+#: Parts of names that are also common terms in reports.
 ORDINARY = listed(
     """
     wall small large long short head young old mild root base mid mass heart bush field grant hall
@@ -39,7 +40,7 @@ ORDINARY = listed(
     aorta cardiac ventricle muscle tissue image images rate ratio lad lax sax
     """
 )
-#: Never a name by themselves: what turns a sentence, joins it, or stands for a name not known.
+#: Never a name on their own: negations, conjunctions, particles and placeholders.
 NEVER_ALONE = listed(
     """
     no not none nil non without with within normal normally abnormal absent present negative
@@ -50,7 +51,7 @@ NEVER_ALONE = listed(
     dr prof mr mrs ms md phd jr sr ii iii iv
     """
 )
-#: Words of institutions that are no name of one.
+#: Generic terms in names of institutions.
 GENERIC = listed(
     """
     hospital hospitals clinic clinics university medical center centre institute department division
@@ -68,14 +69,14 @@ _GAP = r"[\s,.'^_-]{1,3}"
 
 
 class PatternMatch(NamedTuple):
-    """A label, and the pattern of what it stands for; the group "x", if any, is what goes."""
+    """A label, and the pattern that it replaces."""
 
     label: str
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str]  #: replaced is its group "x", or else the whole match
 
 
 def fold(text: str) -> str:
-    """Return a text with bare letters, quotes and hyphens; every character keeps its place."""
+    """Return a text without diacritics, with plain quotes and hyphens, at equal positions."""
     return "".join(_FOLDED.get(sign, sign) if sign.isascii() else _fold(sign) for sign in text)
 
 
@@ -97,12 +98,12 @@ def _fold(sign: str) -> str:
 
 
 def long_number_patterns(known: Identifiers) -> list[PatternMatch]:
-    """Return what is looked for before dates: long numbers, which may hold what looks like one."""
+    """Return patterns to search before dates: a long number may contain a date-like part."""
     return _numbers(number for number in known.numbers if _size(number) >= LONG_NUMBER)
 
 
 def known_patterns(known: Identifiers) -> list[PatternMatch]:
-    """Return what is looked for after dates."""
+    """Return the patterns to search after dates."""
     return [
         *(PatternMatch("[place]", pattern) for pattern in _places(known.places)),
         *(
@@ -122,7 +123,7 @@ def known_patterns(known: Identifiers) -> list[PatternMatch]:
 
 
 def _person(name: str) -> Iterator[re.Pattern[str]]:
-    """Yield patterns for a PN group, the surest first: parts together, then each by itself."""
+    """Yield patterns for a PN group, the most specific first: parts together, then alone."""
     parts = fold(unicodedata.normalize("NFC", name).replace("ß", "ss")).split("^")[:3]
     words = [word for part in parts for word in re.split(r"[\s,.'_/=()-]+", part) if word]
     words = [word for word in words if word.isalpha() and word.lower() not in _TITLES]
@@ -130,15 +131,15 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
         return
     if _UNSPACED.search(name):
         wanted = {"".join(words), *(word for word in words if len(word) > 1)}
-        yield from (re.compile(re.escape(each)) for each in sorted(wanted, key=len, reverse=True))
+        yield from (re.compile(re.escape(word)) for word in sorted(wanted, key=len, reverse=True))
         return
     joined = {"".join(re.findall(LETTER, part)) for part in parts} - {""}
-    ways = {way for each in {*words, *joined} for way in _ways(each)}
-    word = "|".join(sorted(ways, key=len, reverse=True))
-    initials = re.escape("".join(sorted({each[0].upper() for each in words})))
+    spellings = {spelling for word in {*words, *joined} for spelling in _spellings(word)}
+    word = "|".join(sorted(spellings, key=len, reverse=True))
+    initials = re.escape("".join(sorted({word[0].upper() for word in words})))
     part, after = rf"(?:{word}|{_PARTICLE}|[{initials}]\.?)", rf"(?:,?\s[{initials}]\.)?"
-    # Two parts of one name side by side are that person however they are written. As many single
-    # letters as a name has initials stand between, no more: nothing here may run away.
+    # Two adjacent parts of one name mean that person in any notation. The number of initials
+    # between them is bounded, so that matching time is bounded too.
     yield re.compile(
         rf"(?<!{LETTER})(?:{part}{_GAP}){{0,2}}(?:{word})(?:{_GAP}{part}){{0,2}}{_GAP}(?:{word})"
         rf"(?:{_GAP}(?:{word}))*(?!{LETTER}){after}",
@@ -147,41 +148,41 @@ def _person(name: str) -> Iterator[re.Pattern[str]]:
     yield from _initials(words)
     yield from _initials([part for part in parts if part.strip()])
     before = rf"(?<!{LETTER})(?:[{initials}]\.\s?){{0,3}}(?:{_PARTICLE}\s){{0,2}}"
-    for alone in sorted({p for each in {*words, *joined} for p in _alone(each)}):
+    for alone in sorted({p for single in {*words, *joined} for p in _alone(single)}):
         yield re.compile(before + alone + after)
 
 
 def _initials(parts: Sequence[str]) -> Iterator[re.Pattern[str]]:
-    """Yield J.S. and S.J.; without dots, letters are medicine: MI, AS, LAD."""
+    """Yield J.S. and S.J.; letters without dots are medical abbreviations: MI, AS, LAD."""
     if len(parts) > 1:
         letters = [rf"{re.escape(part.strip()[0].upper())}\." for part in parts]
         orders = (letters, [*letters[1:], letters[0]])
-        said = "|".join(r"\s?".join(each) for each in orders)
-        yield re.compile(rf"(?<![\w.])(?:{said})(?!\w)")
+        either = "|".join(r"\s?".join(order) for order in orders)
+        yield re.compile(rf"(?<![\w.])(?:{either})(?!\w)")
 
 
-#: Scripts that write without blanks: Chinese, Japanese, Korean.
+#: Scripts without spaces between parts of a name: Chinese, Japanese, Korean.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _TITLES = listed("dr prof professor mr mrs ms miss md phd jr sr ii iii iv herr frau")
 
 
-def _ways(word: str) -> set[str]:
-    """Return how a word of a name may be written: with umlauts, or with e after the vowel."""
+def _spellings(word: str) -> set[str]:
+    """Return the spellings of a part of a name: with umlauts, or with e after the vowel."""
     small = word.lower()
     short = {re.sub(r"([aou])e", r"\1", small), small.replace("ss", "s")}
     long = {f"{small[: v.end()]}e{small[v.end() :]}" for v in re.finditer("[aou](?!e)", small)}
-    other = {way for way in short | long if len(way) >= SHORT and way not in _WORDS}
-    return {re.escape(way) for way in {small} | other}
+    other = {spelling for spelling in short | long if len(spelling) >= SHORT}
+    return {re.escape(spelling) for spelling in {small} | (other - _WORDS)}
 
 
 def _alone(word: str) -> Iterator[str]:
-    """Yield patterns for a word of a name that stands by itself."""
+    """Yield patterns for a part of a name on its own."""
     small = word.lower()
     if small in NEVER_ALONE:
         return
     edge, end = rf"(?<!{LETTER})(?<!\[)", rf"(?:'?s)?(?!{LETTER})"
     if len(small) >= SHORT and small not in ORDINARY:
-        yield rf"{edge}(?i:{'|'.join(sorted(_ways(word), key=len, reverse=True))}){end}"
+        yield rf"{edge}(?i:{'|'.join(sorted(_spellings(word), key=len, reverse=True))}){end}"
     elif len(small) >= SHORT:
         yield rf"{edge}(?:{re.escape(small.capitalize())}|{re.escape(small.upper())}){end}"
     elif len(small) > 1:
@@ -200,13 +201,13 @@ def _size(number: str) -> int:
 
 def _numbers(numbers: Iterable[str]) -> list[PatternMatch]:
     return [
-        PatternMatch("[number]", re.compile(each))
-        for each in sorted(set(_number_patterns(numbers)))
+        PatternMatch("[number]", re.compile(pattern))
+        for pattern in sorted(set(_number_patterns(numbers)))
     ]
 
 
 def _number_patterns(numbers: Iterable[str]) -> Iterator[str]:
-    """Yield patterns that pass over separators and leading zeros."""
+    """Yield patterns that ignore separators and leading zeros."""
     for number in numbers:
         pieces = re.findall(r"\d+|[^\W\d_]+", fold(number))
         if _size(number) < LEAST_NUMBER or number.lower() in _WORDS:
@@ -216,7 +217,7 @@ def _number_patterns(numbers: Iterable[str]) -> Iterator[str]:
 
 
 def _piece(piece: str) -> str:
-    """Return the pattern of letters or digits; long digits may be parted, as in a telephone."""
+    """Return the pattern of letters or digits; long digits may have separators, as in a phone."""
     bare = piece.lstrip("0")
     if not piece.isdigit() or len(bare) < LEAST_NUMBER:
         return re.escape(piece)
@@ -227,30 +228,30 @@ def _piece(piece: str) -> str:
 
 
 def _places(places: Iterable[str]) -> list[re.Pattern[str]]:
-    """Return patterns for whole lines, the parts between commas, and words that only one has."""
+    """Return patterns for whole lines, for parts between commas, and for distinctive words."""
     found = set()
     for place in places:
         line = fold(unicodedata.normalize("NFC", place))
         for part in (line, *re.split(r"[,;\n\r^&~]+", line)):
             words = re.findall(r"[\w'-]+", part)
-            # With and without the number of the house.
+            # With and without the house number.
             for some in (words, [word for word in words if not word[0].isdigit()]):
                 several = len(some) > 1 and not all(word.lower() in GENERIC for word in some)
-                if several or any(_tells(word) for word in some):
+                if several or any(_is_distinctive(word) for word in some):
                     found.add(r"[\s,;.]{1,3}".join(re.escape(word) for word in some))
         found |= {
             rf"(?-i:{word.capitalize()}|{word.upper()})"
             for word in re.findall(rf"{LETTER}+", line)
-            if _tells(word) and len(word) > LEAST_NUMBER
+            if _is_distinctive(word) and len(word) > LEAST_NUMBER
         }
     return [
-        re.compile(rf"(?<![^\W_])(?<!\[)(?i:{each})(?![^\W_])")
-        for each in sorted(found, key=len, reverse=True)
+        re.compile(rf"(?<![^\W_])(?<!\[)(?i:{pattern})(?![^\W_])")
+        for pattern in sorted(found, key=len, reverse=True)
     ]
 
 
-def _tells(word: str) -> bool:
-    """Tell whether a word of a place is one's own."""
+def _is_distinctive(word: str) -> bool:
+    """Return whether a word identifies a place."""
     small = word.lower()
     return len(small) >= LEAST_NUMBER and not (
         small.isdigit() or small in GENERIC or small in ORDINARY or small in NEVER_ALONE

@@ -1,13 +1,13 @@
-"""The headings of reports, as a table: which begin an impression, and which end it.
+"""The headings of reports: those that begin an impression, and those that end it.
 
-Rule: this is the only place that knows a heading. They are compared without case, accents and
-punctuation. To teach the worker a heading of a site, add a line here.
+Headings are compared without case, accents and punctuation. To support a heading of a site, add it
+to a table here; no other module lists headings.
 """
 
 import re
 import unicodedata
 
-#: Begin the impression.
+#: Headings that begin the impression.
 STRONG = """
 impression, impressions, conclusion, conclusions, final impression, impression and recommendations
 impression and plan, impression and recommendation, impression/recommendations, mri impression
@@ -15,12 +15,12 @@ cardiac mri impression, cmr impression, overall impression, impression summary
 beurteilung, zusammenfassende beurteilung, impresion, impresiones, conclusiones
 impression diagnostique, impresion diagnostica, conclusion diagnostique
 """
-#: Begin it where no strong one does; elsewhere they head whatever their writer likes.
+#: Headings that begin the impression only in a report without a strong one.
 WEAK = """
 summary, opinion, interpretation, final interpretation, summary and conclusion, overall
 overall summary, zusammenfassung, synthese, resumen
 """
-#: End it: another section, or who signed.
+#: Headings that end the impression: another section, or the signature.
 ENDING = """
 attestation, addendum, addenda, signed, signature, signatures, recommendation, recommendations
 findings, finding, technique, procedure, comparison, history, clinical history, indication
@@ -35,7 +35,7 @@ transcribed, verified, approved, report, full report, body, radiation dose, foll
 befund, technik, klinische angaben, fragestellung, anamnese, indikation, empfehlung, resultats
 technique d'examen, hallazgos, tecnica, indicacion, motif, recommandation, recomendacion
 """
-#: Begin the line of a signature, which has no colon.
+#: Start of a signature line that has no colon.
 SIGNATURE = re.compile(
     r"(?:this (?:report|document|study) (?:has been|was|is) )?"
     r"(?:(?:electronically|digitally|final(?:ly)?|personally|preliminary) )*"
@@ -50,14 +50,14 @@ SIGNATURE = re.compile(
 
 
 def normalised(text: str) -> str:
-    """Return a text in small letters without accents, with single blanks."""
+    """Return a text in lower case, without accents, with single spaces."""
     apart = unicodedata.normalize("NFKD", text)
     bare = "".join(sign for sign in apart if not unicodedata.combining(sign))
     return " ".join(bare.lower().split())
 
 
 def _table(text: str) -> frozenset[str]:
-    return frozenset(each.strip() for each in re.split(r"[,\n]", text) if each.strip())
+    return frozenset(entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip())
 
 
 STRONG_HEADINGS, WEAK_HEADINGS, ENDINGS = _table(STRONG), _table(WEAK), _table(ENDING)

@@ -1,8 +1,8 @@
-"""Who and what a text could name, as the headers beside it know: persons, numbers, dates, places.
+"""Identifiers in the DICOM header of a study: persons, numbers, dates of birth and places.
 
-Rule: every person name (VR PN) of a header counts, whatever its attribute, for a site puts readers
-and operators where it likes; so does every number that stands for the patient, the order or the
-visit. The values are identifiers themselves: they are looked for, and never kept.
+Every person name (VR PN) of a header counts, whatever its attribute, because sites differ in where
+they store readers and operators. So does every number of the patient, the order or the visit. The
+values are used to search a text, and are never stored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,11 +13,11 @@ from pydicom.multival import MultiValue
 
 
 def listed(text: str) -> frozenset[str]:
-    """Return the words of a table."""
+    """Return the entries of a table."""
     return frozenset(text.split())
 
 
-#: Stand for the patient, a relative, the order, the visit or the examination.
+#: Attributes that identify the patient, a relative, the order, the visit or the examination.
 NUMBERS = listed(
     """
     PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
@@ -27,7 +27,7 @@ NUMBERS = listed(
     PatientTelephoneNumbers PatientTelecomInformation PersonTelephoneNumbers
     """
 )
-DATES = frozenset({"PatientBirthDate"})  #: others are found by what dates look like
+DATES = frozenset({"PatientBirthDate"})  #: other dates are found by their form
 PLACES = listed(
     """
     InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress
@@ -39,19 +39,19 @@ PLACES = listed(
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
-    """What must not be left in a text."""
+    """Values that must not remain in a text."""
 
-    names: tuple[str, ...] = ()  #: of persons, components parted by ^ as in PN and XCN
+    names: tuple[str, ...] = ()  #: of persons, components separated by ^ as in PN and XCN
     numbers: tuple[str, ...] = ()
     dates: tuple[str, ...] = ()  #: of birth, YYYYMMDD
     places: tuple[str, ...] = ()  #: institutions and addresses, in one line each
 
     def __or__(self, other: "Identifiers") -> "Identifiers":
-        """Return what either knows."""
+        """Return the union of both."""
         return Identifiers(
             *(
-                tuple(dict.fromkeys((*getattr(self, each.name), *getattr(other, each.name))))
-                for each in fields(self)
+                tuple(dict.fromkeys((*getattr(self, field.name), *getattr(other, field.name))))
+                for field in fields(self)
             )
         )
 
@@ -60,7 +60,7 @@ NO_IDENTIFIERS = Identifiers()
 
 
 def header_identifiers(header: Dataset) -> Identifiers:
-    """Return what a data set knows, sequences included; what cannot be read is left out."""
+    """Return the identifiers in a data set and its sequences; skips unreadable elements."""
     names, numbers, dates, places = set[str](), set[str](), set[str](), set[str]()
     for element in _elements(header):
         for value in _values(element):
@@ -72,12 +72,12 @@ def header_identifiers(header: Dataset) -> Identifiers:
                 dates.add(value)
             elif element.keyword in PLACES:
                 places.add(value)
-    return Identifiers(*(tuple(sorted(each)) for each in (names, numbers, dates, places)))
+    return Identifiers(*(tuple(sorted(values)) for values in (names, numbers, dates, places)))
 
 
 def _elements(dataset: Dataset) -> Iterator[DataElement]:
-    """Yield the public elements of all levels; pixels and what does not parse are passed over."""
-    for tag in dataset.keys():  # noqa: SIM118 - pydicom converts an element when it is asked for
+    """Yield the public elements of all levels, without pixels and unreadable elements."""
+    for tag in dataset.keys():  # noqa: SIM118 - pydicom converts an element on access
         if tag.is_private or tag.group >= 0x5000:  # noqa: PLR2004 - curves, overlays, pixels
             continue
         try:
@@ -96,4 +96,4 @@ def _values(element: DataElement) -> Iterable[str]:
     if value is None or isinstance(value, bytes):
         return []
     many = value if isinstance(value, (MultiValue, list)) else [value]
-    return [text for each in many if (text := str(each).strip())]
+    return [text for item in many if (text := str(item).strip())]

@@ -1,13 +1,13 @@
-"""Reports in HL7 v2 messages ORU^R01, from a file or a folder of them (HL7 2.5.1 chapter 7).
+"""Reads reports from HL7 v2 ORU^R01 messages in files (HL7 2.5.1 chapter 7).
 
-Rule: one report an order (OBR). The accession number is OBR-18 (IHE RAD TF-2 4.28), else IPC-1,
-else one in an OBX; the filler's number OBR-3 is kept beside it, for that is what many sites use.
-The study is ZDS-1, IPC-3 or an OBX (110180, DCM). A machine's message is no radiologist's report:
-one that names our own codes, as this worker sends them, is passed over.
+Each order (OBR) is one report. Its accession number is OBR-18 (IHE RAD TF-2 4.28), else IPC-1, else
+in an OBX; the filler's order number OBR-3 is read as well, because many sites use it as accession
+number. The Study Instance UID is ZDS-1, IPC-3 or an OBX (110180, DCM). A message with the worker's
+own codes is not a radiologist's report and is skipped.
 
-Text is that of OBX-5 of TX, FT and ST: an OBX whose identifier says "impression" (19005-8, the
-suffix &IMP) is one as it stands, of the rest it is looked for by headings. RTF and HTML are not
-read: they have no lines, so there would be no headings.
+The text is OBX-5 of types TX, FT and ST. An OBX whose identifier means "impression" (19005-8, or
+the suffix &IMP) is used as it is; in other text, headings mark the impression. RTF and HTML are
+skipped, because without plain lines there are no headings.
 """
 
 import re
@@ -22,7 +22,7 @@ from triage.cases.readings.impression import impression_of, stated_impression
 from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.segments import Hl7Message, Hl7Segment, read_messages
 
-OURS = "99CMRTRIAGE"  #: the worker's private coding scheme; a test holds it to the reports' one
+OURS = "99CMRTRIAGE"  #: the worker's private coding scheme; a test compares it with the reports'
 STUDY_UID, ACCESSION = "110180", "121022"  #: DCM, PS3.16
 IMPRESSIONS = {"19005-8", "121072", "121073"}  #: LOINC, and DCM twice
 TEXT_TYPES = {"TX", "FT", "ST"}
@@ -52,34 +52,34 @@ PLACES = {"MSH": (4, 6), "PID": (11, 23), "PV1": (3,), "ORC": (21, 22, 23, 24), 
 
 @dataclass
 class _Order:
-    """What the segments of one OBR have said so far."""
+    """The fields of one OBR and its segments, collected while reading."""
 
     accession: str = ""
     filler: str = ""
     study_uid: str = ""
-    status: str = ""
-    moment: str = ""
-    impression: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    status: str = ""  #: OBR-25
+    moment: str = ""  #: OBR-22
+    impression: list[str] = field(default_factory=list)  #: lines labelled as impression
+    lines: list[str] = field(default_factory=list)  #: all other lines
 
 
 def read_oru(path: Path) -> Iterator[tuple[int, ReadingReport]]:
-    """Yield the segment on which each message begins, and its reports."""
+    """Yield each report with the number of the segment on which its message begins."""
     for message in read_messages(path):
         for report in reports(message):
             yield message.line, report
 
 
 def reports(message: Hl7Message) -> Iterator[ReadingReport]:
-    """Yield the reports of a message; none of one that is no result, or a machine's."""
+    """Yield the reports of a message; none if it is no result, or written by a machine."""
     segments = list(message.segments())
     kinds = segments[0].repetitions(9)
     if (kinds and kinds[0][0] not in {"ORU", "MDM", ""}) or _is_ours(segments):
         return
-    known = _known(segments)
+    known = _identifiers(segments)
     patient_ids = tuple(
         dict.fromkeys(
-            each[0] for s in segments if s.name == "PID" for each in s.repetitions(3) if each[0]
+            parts[0] for s in segments if s.name == "PID" for parts in s.repetitions(3) if parts[0]
         )
     )
     orders = [_Order()]
@@ -107,7 +107,7 @@ def _take(order: _Order, segment: Hl7Segment) -> None:
 
 
 def _take_observation(order: _Order, obx: Hl7Segment) -> None:
-    codes = {code for each in obx.repetitions(3) for code in each}
+    codes = {code for components in obx.repetitions(3) for code in components}
     if obx.first(11).upper() in NOT_A_RESULT:
         return
     if STUDY_UID in codes:
@@ -118,10 +118,10 @@ def _take_observation(order: _Order, obx: Hl7Segment) -> None:
         lines = [obx.text(line) for line in obx.raw(5).split(obx.message.signs[1])]
         if _MARKUP.match(lines[0]):
             return
-        (order.impression if _says_impression(obx, codes) else order.lines).extend(lines)
+        (order.impression if _is_impression(obx, codes) else order.lines).extend(lines)
 
 
-def _says_impression(obx: Hl7Segment, codes: set[str]) -> bool:
+def _is_impression(obx: Hl7Segment, codes: set[str]) -> bool:
     if codes & IMPRESSIONS or any(normalised(code) in STRONG_HEADINGS for code in codes):
         return True
     # Suffixes of observation identifiers (7.2.4): 71250&IMP.
@@ -151,37 +151,37 @@ def _uid(value: str) -> str:
 
 
 def _is_ours(segments: list[Hl7Segment]) -> bool:
-    """Tell whether a message speaks in the worker's own codes."""
+    """Return whether a message has the worker's own codes."""
     return any(
-        OURS in each
-        for s in segments
-        if s.name == "OBX"
-        for n in (3, 5)
-        for each in s.repetitions(n)
+        OURS in components
+        for segment in segments
+        if segment.name == "OBX"
+        for field_number in (3, 5)
+        for components in segment.repetitions(field_number)
     )
 
 
-def _known(segments: list[Hl7Segment]) -> Identifiers:
+def _identifiers(segments: list[Hl7Segment]) -> Identifiers:
     names, numbers, places, dates = set[str](), set[str](), set[str](), set[str]()
     for segment in segments:
         for number in NAMES.get(segment.name, ()):
             names |= set(map(_name, segment.repetitions(number)))
         for number in NUMBERS.get(segment.name, ()):
-            numbers |= {each[0] for each in segment.repetitions(number)}
+            numbers |= {parts[0] for parts in segment.repetitions(number)}
         for number in PLACES.get(segment.name, ()):
-            places |= {", ".join(filter(None, each[:6])) for each in segment.repetitions(number)}
+            places |= {", ".join(filter(None, parts[:6])) for parts in segment.repetitions(number)}
         if segment.name == "PID":
             dates.add(segment.first(7)[:8])
-    # Many reports have the same readers and hospitals: intern keeps each once.
+    # Many reports share readers and hospitals: interned strings are in memory once.
     return Identifiers(
-        *(tuple(map(intern, sorted(each - {""}))) for each in (names, numbers, dates, places))
+        *(tuple(map(intern, sorted(values - {""}))) for values in (names, numbers, dates, places))
     )
 
 
 def _name(parts: list[str]) -> str:
-    """Return family^given^middle of an XPN, or of an XCN, which begins with a number.
+    """Return family^given^middle of an XPN, or of an XCN, whose first component is a number.
 
-    In OBR-32 to 35 (NDL) the parts of a name are sub-components; all of them count.
+    In OBR-32 to 35 (NDL) the parts of a name are sub-components; all of them are used.
     """
     words = [word for part in parts[:4] for word in re.split(r"[&\s]+", part)]
     return "^".join(word for word in words if word and not re.search(r"\d", word))

@@ -1,7 +1,7 @@
-"""One radiologist's report, from whichever source, before it is joined to a study.
+"""One radiologist's report from any source, before it is linked to a study.
 
-Rule: it holds the impression alone. The rest of a report, which tells most of who the patient is,
-is dropped while the source is read. What it holds is still identified: only `joined` hands it on.
+It has only the impression: the other sections, which contain most identifiers of the patient, are
+dropped while the source is read. The impression is not de-identified yet; `report_index` does that.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from triage.cases.readings.identifiers import NO_IDENTIFIERS, Identifiers
 
 @dataclass(frozen=True, slots=True)
 class ReadingReport:
-    """What a source says of one study, and what it says to find the study by."""
+    """The reading of one study, and the numbers that link it to the study."""
 
     study_uid: str = ""
     accession: str = ""
     filler: str = ""  #: the filler's order number, which many sites use as accession number
-    impression: str | None = None  #: None: the report has no impression that can be told apart
+    impression: str | None = None  #: None: no impression was found in the report
     confirmed: tuple[str, ...] = ()  #: ids of findings that a radiologist confirmed
-    labelled: bool = False  #: whether it says which are confirmed, if only that none is
-    patient_ids: tuple[str, ...] = ()  #: of whom the report is, where it says so
-    final: bool = True  #: False: preliminary; never takes the place of a final one
-    moment: str = ""  #: when it was reported, digits from the year on; later ones win
+    labelled: bool = False  #: whether `confirmed` is stated, even as "none"
+    patient_ids: tuple[str, ...] = ()  #: Patient IDs in the report, if any
+    final: bool = True  #: False: preliminary; never replaces a final report
+    moment: str = ""  #: time of the report, digits from the year on; a later report replaces it
     known: Identifiers = (
         NO_IDENTIFIERS  #: persons and numbers that the source names beside the text
     )

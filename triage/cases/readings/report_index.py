@@ -1,12 +1,12 @@
-"""The reports of a site, and which of them belongs to a study.
+"""Links radiologists' reports to studies, and returns their impressions de-identified.
 
-Rule: a doubt is a no. A report is found by its Study Instance UID, else by its accession number,
-else by the filler's order number; one that names another patient, or another study, is refused and
-counted, for accession numbers of two issuers can be the same. What is handed on has no identifiers.
+A report is found by Study Instance UID, else by accession number, else by the filler's order
+number. A report that names another patient or another study is rejected and counted, because two
+issuers can assign the same accession number. In doubt there is no link.
 
-Two different texts for one study: in a table, where nothing says which one counts, that is an
-error; of HL7 messages a final one stands over a preliminary one, then the later one. What the
-files say stands over the SRs in the archive.
+Two different reports on one study: two rows of a table are an error, because nothing states which
+one applies. A final HL7 message replaces a preliminary one, then the later message applies.
+Reports in files take precedence over SRs in the archive.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,33 +24,33 @@ from triage.cases.readings.sr_document import impression_from_sr, sr_rank
 from triage.cases.readings.table import read_table
 from triage.domain.errors import ConfigurationError
 
-TABLES = (".csv", ".tsv")  #: files of a folder that are read as tables
+TABLES = (".csv", ".tsv")  #: suffixes of the files in a folder that are read as tables
 
 
 @dataclass(frozen=True)
 class LinkedReading:
-    """What is known of a past study, without identifiers."""
+    """The reading of a past study, de-identified."""
 
     impression: str = ""
     confirmed: tuple[str, ...] = ()  #: ids of findings that a radiologist confirmed
-    labelled: bool = False  #: whether somebody said which are, if only that none is
-    from_archive: bool = False  #: the text is of an SR; files stand over it
+    labelled: bool = False  #: whether `confirmed` is stated, even as "none"
+    from_archive: bool = False  #: the text is from an SR; reports in files replace it
 
 
 @dataclass
 class ReportTally:
-    """What became of the reports, to be told at the end."""
+    """Counts of reports by outcome."""
 
     read: int = 0
-    without_impression: int = 0  #: no heading tells where the impression is
-    joined: int = 0
-    other_patient: int = 0  #: refused: the report names another Patient ID
-    other_study: int = 0  #: refused: same accession number, another Study Instance UID
+    without_impression: int = 0  #: no heading begins an impression
+    joined: int = 0  #: linked to a study
+    other_patient: int = 0  #: rejected: the report names another Patient ID
+    other_study: int = 0  #: rejected: same accession number, another Study Instance UID
 
 
 @dataclass
 class ReportIndex:
-    """The reports of all sources. A report is here once, under each of its keys."""
+    """The reports of all sources, each under all of its keys."""
 
     tally: ReportTally = field(default_factory=ReportTally)
     _by_study: dict[str, ReadingReport] = field(default_factory=dict)
@@ -60,24 +60,24 @@ class ReportIndex:
     def find_reading(
         self, header: Dataset, documents: Iterable[Dataset] = ()
     ) -> LinkedReading | None:
-        """Return what is known of the study of `header`, None if there is nothing.
+        """Return the reading of the study of `header`, None if there is none.
 
-        `header` is that of any of its images, `documents` are SRs that lie beside them.
+        `header` is of any of its images, `documents` are the SRs among its files.
         """
-        report, also = self._found(header), NO_IDENTIFIERS
+        report, also = self._find_report(header), NO_IDENTIFIERS
         text, confirmed = (report.impression, report.confirmed) if report else (None, ())
         labelled, archived = report is not None and report.labelled, False
-        if not text and (document := self._document(header, documents)) is not None:
+        if not text and (document := self._best_document(header, documents)) is not None:
             text, also, archived = impression_from_sr(document), header_identifiers(document), True
         if not text and not labelled:
             return None
         self.tally.joined += 1
         known = header_identifiers(header) | also | (report.known if report else NO_IDENTIFIERS)
-        said = deidentify(text, known) if text else ""
-        return LinkedReading(said, confirmed, labelled, archived)
+        impression = deidentify(text, known) if text else ""
+        return LinkedReading(impression, confirmed, labelled, archived)
 
     def add(self, report: ReadingReport, place: str = "") -> None:
-        """Take a report; raise ConfigurationError where two rows contradict each other."""
+        """Add a report; raise ConfigurationError if two rows contradict each other."""
         self.tally.read += 1
         self.tally.without_impression += not (report.impression or report.labelled)
         keys = (
@@ -91,7 +91,7 @@ class ReportIndex:
             if key and (before is None or _replaces(report, before, place)):
                 index[key] = report
 
-    def _found(self, header: Dataset) -> ReadingReport | None:
+    def _find_report(self, header: Dataset) -> ReadingReport | None:
         uid, accession = (
             str(header.get("StudyInstanceUID", "")),
             _key(header.get("AccessionNumber")),
@@ -106,22 +106,22 @@ class ReportIndex:
         if report.study_uid and report.study_uid != uid:
             self.tally.other_study += 1
             return None
-        return report if self._same_patient(report.patient_ids, header) else None
+        return report if self._is_same_patient(report.patient_ids, header) else None
 
-    def _document(self, header: Dataset, documents: Iterable[Dataset]) -> Dataset | None:
+    def _best_document(self, header: Dataset, documents: Iterable[Dataset]) -> Dataset | None:
         """Return the best SR of this study and patient that has an impression."""
-        told = [
-            each
-            for each in documents
-            if each.get("StudyInstanceUID") == header.get("StudyInstanceUID")
-            and impression_from_sr(each)
-            and self._same_patient((str(each.get("PatientID") or ""),), header)
+        usable = [
+            document
+            for document in documents
+            if document.get("StudyInstanceUID") == header.get("StudyInstanceUID")
+            and impression_from_sr(document)
+            and self._is_same_patient((str(document.get("PatientID") or ""),), header)
         ]
-        return max(told, key=sr_rank, default=None)
+        return max(usable, key=sr_rank, default=None)
 
-    def _same_patient(self, patient_ids: Sequence[str], header: Dataset) -> bool:
-        theirs = {_number(each) for each in patient_ids} - {""}
-        ours = {_number(each) for each in _patient_ids(header)} - {""}
+    def _is_same_patient(self, patient_ids: Sequence[str], header: Dataset) -> bool:
+        theirs = {_normalised_id(patient_id) for patient_id in patient_ids} - {""}
+        ours = {_normalised_id(patient_id) for patient_id in _patient_ids(header)} - {""}
         if not theirs or not ours or theirs & ours:
             return True
         self.tally.other_patient += 1
@@ -129,7 +129,7 @@ class ReportIndex:
 
 
 def read_reports(paths: Sequence[Path]) -> ReportIndex:
-    """Read CSV files, HL7 files and folders of both; raise ConfigurationError, naming the line."""
+    """Read CSV files, HL7 files and folders of both; raise ConfigurationError with the line."""
     reports = ReportIndex()
     for path in paths:
         try:
@@ -142,26 +142,26 @@ def read_reports(paths: Sequence[Path]) -> ReportIndex:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Yield a file that was named, or those of a folder that are HL7 or tables."""
+    """Yield a file as it is, or the HL7 files and tables of a folder."""
     if path.is_file():
         yield path
     elif path.is_dir():
         for file in sorted(path.rglob("*")):
-            hidden = file.name.startswith(".") or not file.is_file()
-            if not hidden and (file.suffix.lower() in TABLES or is_hl7(file)):
+            is_hidden = file.name.startswith(".") or not file.is_file()
+            if not is_hidden and (file.suffix.lower() in TABLES or is_hl7(file)):
                 yield file
     else:
-        raise ConfigurationError(f"there is no file or folder {path}")
+        raise ConfigurationError(f"{path}: no such file or folder")
 
 
 def _replaces(report: ReadingReport, before: ReadingReport, place: str) -> bool:
-    """Tell whether a report takes the place of one under the same key."""
+    """Return whether a report replaces an earlier one with the same key."""
     if report.study_uid != before.study_uid and report.study_uid and before.study_uid:
-        return False  # of an accession number with several studies; each is found by its UID
+        return False  # several studies share the accession number; each is found by its UID
     if not report.moment and not before.moment and _differ(report, before):
         raise ConfigurationError(
             f"{place}: a second, different report for the same study or accession number: keep one,"
-            " or tell them apart by study_uid"
+            " or distinguish them by study_uid"
         )
     return (report.final, report.moment) >= (before.final, before.moment)
 
@@ -180,6 +180,6 @@ def _patient_ids(header: Dataset) -> Iterator[str]:
         yield str(item.get("PatientID") or "")
 
 
-def _number(value: str) -> str:
-    """What two spellings of one number have in common: case, and zeros and blanks before it."""
+def _normalised_id(value: str) -> str:
+    """Return a Patient ID in upper case, without leading zeros and surrounding spaces."""
     return value.strip().upper().lstrip("0")

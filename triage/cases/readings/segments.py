@@ -1,12 +1,12 @@
-"""HL7 v2 files cut into messages, segments and fields (HL7 2.5.1 chapter 2).
+"""Splits HL7 v2 files into messages, segments and fields (HL7 2.5.1 chapter 2).
 
-Rule: what other systems send is taken as it is. Segments end with CR, LF or both; a message stands
-in an MLLP frame (0B .. 1C 0D), in a batch (FHS, BHS), or bare; a line that begins no segment goes
-on with the field before, for some systems break the lines of a text without an escape.
+The parser is tolerant. Segments end with CR, LF or both. A message is in an MLLP frame
+(0B .. 1C 0D), in a batch (FHS, BHS), or bare. A line that begins no segment continues the previous
+field, because some systems break the lines of a text without an escape.
 
-hl7apy, which writes our own messages, is not used to read: it refuses any version that it has no
-tables for ("2.31", an empty MSH-12) and any stray line, and takes .6 ms a segment, an hour for the
-reports of an archive.
+hl7apy, which writes the worker's own messages, is not used to read: it rejects every version
+without a table of its own ("2.31", an empty MSH-12) and every stray line, and takes 0.6 ms a
+segment, which is an hour for the reports of an archive.
 """
 
 import re
@@ -16,7 +16,7 @@ from pathlib import Path
 
 CHUNK = 1 << 20  #: bytes
 BOM = b"\xef\xbb\xbf"
-#: Table 0211, by what MSH-18 begins with; anything else is UTF-8 where it can be, else Latin-1.
+#: Table 0211, by prefix of MSH-18; anything else is read as UTF-8 if valid, else as Latin-1.
 CHARACTER_SETS = {
     "8859/15": "iso8859-15",
     **{f"8859/{number}": f"iso8859-{number}" for number in range(1, 10)},
@@ -37,11 +37,11 @@ _BATCH = (b"FHS", b"BHS", b"BTS", b"FTS")
 
 @dataclass(frozen=True)
 class Hl7Message:
-    """The segments of a message, and the signs that part them (MSH-1, MSH-2)."""
+    """The segments of a message, and its separators (MSH-1, MSH-2)."""
 
     lines: tuple[str, ...]
     charset: str
-    line: int = 1  #: on which it begins, counted in segments of its file
+    line: int = 1  #: number of its first segment in the file
 
     @property
     def field(self) -> str:
@@ -50,12 +50,12 @@ class Hl7Message:
 
     @property
     def signs(self) -> str:
-        """Return the separators of components and repetitions, the escape, that of parts."""
+        """Return the component and repetition separators, the escape, the sub-component one."""
         given = self.lines[0][4:].split(self.field)[0]
         return given[:4] + "^~\\&"[len(given[:4]) :]
 
     def segments(self) -> Iterator["Hl7Segment"]:
-        """Yield the segments in their order."""
+        """Yield the segments in order."""
         for line in self.lines:
             name, *fields = line.split(self.field)
             # MSH-1 is the separator itself.
@@ -73,16 +73,16 @@ class Hl7Segment:
     message: Hl7Message
 
     def raw(self, field: int) -> str:
-        """Return a field as it is written, "" where there is none."""
+        """Return a field unparsed, "" if it is missing."""
         return self.fields[field] if field < len(self.fields) else ""
 
     def repetitions(self, field: int) -> list[list[str]]:
         """Return the components of each repetition of a field, unescaped."""
         component, repetition, *_ = list(self.message.signs)
         return [
-            [self.text(part).strip() for part in each.split(component)]
-            for each in self.raw(field).split(repetition)
-            if each.strip()
+            [self.text(part).strip() for part in value.split(component)]
+            for value in self.raw(field).split(repetition)
+            if value.strip()
         ]
 
     def first(self, field: int) -> str:
@@ -91,13 +91,13 @@ class Hl7Segment:
         return found[0][0] if found else ""
 
     def text(self, value: str) -> str:
-        """Return a value without escapes (2.7): formatting becomes line breaks, or nothing."""
+        """Return a value with escapes resolved (2.7): formatting becomes line breaks or nothing."""
         component, repetition, escape, sub = list(self.message.signs)
         if escape not in value:
             return value
         signs = {"F": self.message.field, "S": component, "T": sub, "R": repetition, "E": escape}
 
-        def meant(match: re.Match[str]) -> str:
+        def resolve(match: re.Match[str]) -> str:
             name = match[1]
             if name in signs:
                 return signs[name]
@@ -107,11 +107,11 @@ class Hl7Segment:
 
         mark = re.escape(escape)
         known = r"[FSTREHN]|[XZCM][0-9A-Za-z]*|\.(?:br|BR|sp|ce|fi|nf|in|ti|sk)[ +\-0-9]*"
-        return re.sub(rf"{mark}({known}){mark}", meant, value)
+        return re.sub(rf"{mark}({known}){mark}", resolve, value)
 
 
 def read_messages(path: Path) -> Iterator[Hl7Message]:
-    """Yield the messages of a file, whatever it parts them with; no more is held than one."""
+    """Yield the messages of a file with any separators; one message is in memory at a time."""
     lines: list[bytes] = []
     begins = 1
     for number, line in enumerate(_split(path), start=1):
@@ -126,14 +126,14 @@ def read_messages(path: Path) -> Iterator[Hl7Message]:
 
 
 def is_hl7(path: Path) -> bool:
-    """Tell whether a file begins as HL7 v2 does."""
+    """Return whether a file begins like HL7 v2."""
     with path.open("rb") as file:
         start = file.read(64).removeprefix(BOM).lstrip(b"\x0b\r\n ")
     return start.startswith((b"MSH", *_BATCH)) and not start[3:4].isalnum()
 
 
 def _split(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, whatever ends them."""
+    """Yield the non-empty lines of a file with any line ends."""
     rest = b""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -160,7 +160,7 @@ def _message(lines: list[bytes], begins: int) -> Hl7Message:
 
 
 def _joined(lines: list[str], field: str) -> list[str]:
-    """Put a line that begins no segment to the one before."""
+    """Append a line that begins no segment to the previous line."""
     joined: list[str] = []
     for line in lines:
         name = _SEGMENT.match(line)

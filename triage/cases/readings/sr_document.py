@@ -1,13 +1,14 @@
-"""A radiologist's report as a DICOM SR in the archive (PS3.3 A.35, PS3.16 TID 2000).
+"""Extracts the impression from a radiologist's DICOM SR (PS3.3 A.35, PS3.16 TID 2000).
 
-Rule: what a machine wrote is never taken for a radiologist's word, verified or not. A document is a
-machine's if it speaks in the worker's own codes, if its observer is a device and no person (TID
-1002), or if it is a report of measurements (TID 1500). That it is not yet verified tells nothing:
-many systems never set the flag. It only ranks lower than one that is.
+A document written by a machine is never read as a radiologist's report, whether verified or not. A
+document counts as written by a machine if it uses the worker's own codes, if its observer is a
+device and no person (TID 1002), or if it is a measurement report (TID 1500). A missing verification
+does not exclude a document, because many systems never set the flag; it only ranks lower.
 
-The impression is the text under a heading of impressions or conclusions (CID 7001, or a heading of
-that name in a site's own code). Where none is coded, all text is laid out as plain text under its
-headings and read as such; a site that keeps a report in one TEXT item is read so.
+The impression is the text under a coded heading for impressions or conclusions (CID 7001, or a
+heading with such a meaning in a private code). Without a coded heading, the whole document is laid
+out as plain text with its headings and searched like a text report. This also covers sites that put
+the report into one TEXT item.
 """
 
 from collections.abc import Iterator
@@ -36,37 +37,37 @@ CLASSES = frozenset(
 )
 #: DCM and LOINC: impression(s), conclusion(s).
 IMPRESSIONS = {"121072", "121073", "121076", "121077", "19005-8", "55110-1"}
-SUMMARIES = {"121111", "55112-7"}  #: a summary, where there is no impression
+SUMMARIES = {"121111", "55112-7"}  #: DCM and LOINC: a summary, used without an impression
 MEASUREMENT_REPORT = "126000"  #: DCM
 OBSERVER_TYPE, DEVICE, PERSON = "121005", "121007", "121006"  #: DCM
-DEEPEST = 30  #: levels of a content tree
+DEEPEST = 30  #: levels of a content tree that are read
 
 Concept = tuple[str, str, str]  #: value, scheme, meaning
 
 
 def impression_from_sr(dataset: Dataset) -> str | None:
-    """Return the impression of a radiologist's SR, still identified; None of any other document."""
-    if dataset.get("SOPClassUID") not in CLASSES or is_machine(dataset):
+    """Return the impression of a radiologist's SR, not de-identified; None for other documents."""
+    if dataset.get("SOPClassUID") not in CLASSES or is_machine_written(dataset):
         return None
     for wanted in (IMPRESSIONS, SUMMARIES):
-        if text := stated_impression("\n".join(_under(dataset, wanted))):
+        if text := stated_impression("\n".join(_texts_under(dataset, wanted))):
             return text
-    return impression_of("\n".join(_lines(dataset, 0)))
+    return impression_of("\n".join(_plain_text_lines(dataset, 0)))
 
 
-def is_machine(dataset: Dataset) -> bool:
-    """Tell whether no person wrote a document."""
+def is_machine_written(dataset: Dataset) -> bool:
+    """Return whether a device, not a person, wrote a document."""
     observers = {
         _concept(item, "ConceptCodeSequence")[0]
         for item in dataset.get("ContentSequence") or ()
         if _concept(item)[0] == OBSERVER_TYPE
     }
     by_device = DEVICE in observers and PERSON not in observers
-    return by_device or _concept(dataset)[0] == MEASUREMENT_REPORT or _speaks_ours(dataset, 0)
+    return by_device or _concept(dataset)[0] == MEASUREMENT_REPORT or _uses_our_codes(dataset, 0)
 
 
 def sr_rank(dataset: Dataset) -> tuple[bool, bool, str]:
-    """Return what the best of several reports on a study has most of: word, completeness, youth."""
+    """Return the sort key of a report: verified, complete, then its content date and time."""
     moment = f"{dataset.get('ContentDate') or ''}{dataset.get('ContentTime') or ''}"
     return (
         dataset.get("VerificationFlag") == "VERIFIED",
@@ -76,18 +77,18 @@ def sr_rank(dataset: Dataset) -> tuple[bool, bool, str]:
     )
 
 
-def _under(item: Dataset, wanted: set[str]) -> Iterator[str]:
-    """Yield the text of items of a concept, and of all that a container of it holds."""
+def _texts_under(item: Dataset, wanted: set[str]) -> Iterator[str]:
+    """Yield the texts of items with a wanted concept name, and of all items below them."""
     for child in item.get("ContentSequence") or ():
         code, _scheme, meaning = _concept(child)
         if code in wanted or (wanted is IMPRESSIONS and normalised(meaning) in STRONG_HEADINGS):
             yield from _texts(child, 0)
         else:
-            yield from _under(child, wanted)
+            yield from _texts_under(child, wanted)
 
 
 def _texts(item: Dataset, depth: int) -> Iterator[str]:
-    """Yield what an item says and all below it; a coded answer by its meaning."""
+    """Yield the text of an item and of all items below it; a code gives its meaning."""
     kind = item.get("ValueType")
     if kind == "TEXT":
         yield str(item.get("TextValue") or "")
@@ -98,8 +99,8 @@ def _texts(item: Dataset, depth: int) -> Iterator[str]:
             yield from _texts(child, depth + 1)
 
 
-def _lines(item: Dataset, depth: int) -> Iterator[str]:
-    """Yield a document as plain text: names of containers and items as headings over their text."""
+def _plain_text_lines(item: Dataset, depth: int) -> Iterator[str]:
+    """Yield a document as lines of text, with concept names as headings."""
     for child in item.get("ContentSequence") or ():
         kind, meaning = child.get("ValueType"), _concept(child)[2]
         if kind == "CONTAINER" and meaning:
@@ -108,21 +109,21 @@ def _lines(item: Dataset, depth: int) -> Iterator[str]:
             yield f"{meaning}:" if meaning else ""
             yield str(child.get("TextValue") or "")
         if depth < DEEPEST:
-            yield from _lines(child, depth + 1)
+            yield from _plain_text_lines(child, depth + 1)
 
 
-def _speaks_ours(item: Dataset, depth: int) -> bool:
+def _uses_our_codes(item: Dataset, depth: int) -> bool:
     schemes = {_concept(item)[1], _concept(item, "ConceptCodeSequence")[1]}
     declared = item.get("CodingSchemeIdentificationSequence") or ()
-    schemes |= {str(each.get("CodingSchemeDesignator") or "") for each in declared}
+    schemes |= {str(scheme.get("CodingSchemeDesignator") or "") for scheme in declared}
     return OURS in schemes or (
         depth < DEEPEST
-        and any(_speaks_ours(child, depth + 1) for child in item.get("ContentSequence") or ())
+        and any(_uses_our_codes(child, depth + 1) for child in item.get("ContentSequence") or ())
     )
 
 
 def _concept(item: Dataset, keyword: str = "ConceptNameCodeSequence") -> Concept:
-    """Return the code of an item, blank where it has none."""
+    """Return the code of an item; blanks if it has none."""
     code = next(iter(item.get(keyword) or ()), Dataset())
     value, scheme, meaning = (
         str(code.get(name) or "").strip()

@@ -1,15 +1,19 @@
-"""Reports in a CSV file: one row a study, as a hospital's information system exports them.
+"""Reads reports from a CSV file with one row per study, as an information system exports them.
 
     study_uid,accession,impression,confirmed
     1.2.840.1,A4711,"Dilated left ventricle, LVEF 35%.",lv_dilation;lv_dysfunction
 
-Columns, in any order and any case; others are passed over: `accession` or `study_uid` or both;
-`impression`, taken as it is, or `report`, of which the impression is looked for, or `confirmed`
-alone (ids of findings, parted by ; or blanks; `none` where none is; an empty cell says nothing);
-`patient_id`, compared with that of the images.
+Columns, in any order and in upper or lower case; other columns are ignored:
 
-Rule: a row that is not understood stops the reading, with its line. A shifted column would put one
-patient's words to another one's heart.
+- `accession` or `study_uid`, or both;
+- `impression`, used as it is, or `report`, in which headings mark the impression, or neither if
+  there is `confirmed`;
+- `confirmed`: ids of findings, separated by ; or spaces; `none` if none is confirmed; an empty cell
+  is no label;
+- `patient_id`, compared with that of the images.
+
+An invalid row is an error with its line number: a shifted column would assign one patient's
+impression to another patient.
 """
 
 import csv
@@ -25,7 +29,7 @@ from triage.domain.errors import ConfigurationError
 KEYS = ("study_uid", "accession")
 TEXTS = ("impression", "report")
 CONFIRMED, PATIENT_ID = "confirmed", "patient_id"
-NONE = "none"  #: is confirmed; a blank says nothing
+NONE = "none"  #: no finding is confirmed; a blank is no label
 COLUMNS = (*KEYS, *TEXTS, CONFIRMED, PATIENT_ID)
 DELIMITERS = ",;\t|"
 LONGEST_CELL = 1 << 20  #: characters; a longer one is a quote that was never closed
@@ -35,7 +39,7 @@ csv.field_size_limit(LONGEST_CELL)
 
 
 def read_table(path: Path) -> Iterator[tuple[int, ReadingReport]]:
-    """Yield the line on which each row begins, and its report; raise ConfigurationError."""
+    """Yield each report with the line on which its row begins; raise ConfigurationError."""
     line = 1
     try:
         with path.open(encoding=_encoding(path), newline="") as file:
@@ -48,7 +52,7 @@ def read_table(path: Path) -> Iterator[tuple[int, ReadingReport]]:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-8, with or without its mark; UTF-16 with its mark, as spreadsheets save "Unicode"."""
+    """Return UTF-16 for its byte order mark (spreadsheets save "Unicode" so), else UTF-8."""
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
 
@@ -69,35 +73,35 @@ def _reports(file: TextIO, path: Path) -> Iterator[tuple[int, ReadingReport]]:
         if any(cell.strip() for cell in row):
             if len(row) != len(columns):
                 raise ConfigurationError(
-                    f"{path}, line {line}: {len(row)} columns instead of {len(columns)}: put a text"
-                    f" that holds {delimiter!r} or a line break in quotation marks"
+                    f"{path}, line {line}: {len(row)} columns instead of {len(columns)}: put a cell"
+                    f" with {delimiter!r} or a line break in quotation marks"
                 )
             yield line, _report(dict(zip(columns, row, strict=True)), path, line)
-        line = rows.line_num + 2  # of the next row; the header is one line
+        line = rows.line_num + 2  # first line of the next row; the header is one line
 
 
 def _check_columns(columns: list[str], path: Path) -> None:
     known = [column for column in columns if column in COLUMNS]
     if twice := sorted({column for column in known if known.count(column) > 1}):
-        raise ConfigurationError(f"{path}, line 1: two columns are called {', '.join(twice)}")
+        raise ConfigurationError(f"{path}, line 1: two columns are named {', '.join(twice)}")
     if not set(known) & set(KEYS) or not set(known) & {*TEXTS, CONFIRMED}:
         raise ConfigurationError(
-            f"{path}, line 1: a file of reports begins with the names of its columns: accession or"
-            f" study_uid, and impression, report or confirmed"
+            f"{path}, line 1: the first line must name the columns: accession or study_uid, and"
+            " impression, report or confirmed"
         )
 
 
 def _report(row: Mapping[str, str], path: Path, line: int) -> ReadingReport:
     study_uid, accession = (row.get(key, "").strip() for key in KEYS)
     if not study_uid and not accession:
-        raise ConfigurationError(f"{path}, line {line}: neither accession nor study_uid")
+        raise ConfigurationError(f"{path}, line {line}: neither accession nor study_uid is given")
     if study_uid and not re.fullmatch(r"[0-9.]{1,64}", study_uid):
-        raise ConfigurationError(f"{path}, line {line}: study_uid is no UID")
+        raise ConfigurationError(f"{path}, line {line}: study_uid is not a valid UID")
     confirmed = tuple(re.findall(r"[^;,\s]+", row.get(CONFIRMED, "")))
-    if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", each) for each in confirmed):
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,31}", finding_id) for finding_id in confirmed):
         raise ConfigurationError(
-            f"{path}, line {line}: confirmed: ids of findings have small letters, digits and"
-            " underscores, and stand apart by ; or a blank"
+            f"{path}, line {line}: confirmed: list ids of findings, separated by ; or a space; an"
+            " id has lower-case letters, digits and underscores"
         )
     patient_id = row.get(PATIENT_ID, "").strip()
     return ReadingReport(

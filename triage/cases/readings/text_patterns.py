@@ -1,11 +1,15 @@
-"""Patterns for what identifiers look like, whoever they belong to.
+"""Patterns for identifiers by their form: dates, times, persons, places, numbers and ages.
 
-Rule: medicine stays. "16/17 segments", "3/6", "1.5 T", "TI 250-300 ms" and "Anderson-Fabry" are no
-dates, numbers or names, so a pattern asks for more than digits and capitals: a month, a year, a
-title, "signed by". A test holds this against thousands of impressions that name nobody.
+Medical text must not change: "16/17 segments", "3/6", "1.5 T", "TI 250-300 ms" and "Anderson-Fabry"
+are not dates, numbers or names. A pattern therefore needs more than digits and capitals: a month, a
+year, a title, "signed by".
 
-What stands here follows the eighteen kinds of 45 CFR 164.514(b)(2)(i), as far as a text has them: a
-year may stay, an age over 89 may not. Patterns are for folded text (`named.folded`).
+Invariants:
+    Impressions without identifiers do not change
+    (test_an_impression_without_identifiers_does_not_change).
+
+The patterns follow the eighteen identifiers of 45 CFR 164.514(b)(2)(i), as far as a text has them:
+a year may remain, an age over 89 may not. They are for folded text (`header_patterns.fold`).
 """
 
 import re
@@ -17,7 +21,7 @@ def _named(label: str, pattern: str, *, ignore_case: bool = False) -> PatternMat
     return PatternMatch(label, re.compile(pattern, re.IGNORECASE if ignore_case else 0))
 
 
-# -- what holds dots and digits that other patterns would break
+# -- addresses and UIDs, whose dots and digits other patterns would split
 
 ADDRESSES = (
     _named("[e-mail]", r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}"),
@@ -37,7 +41,7 @@ _FULL = (
     " septembre octobre novembre decembre enero febrero marzo abril mayo junio julio agosto"
     " septiembre setiembre octubre noviembre diciembre"
 )
-_BOTH = "may mai mars"  # words or names as well: they need a capital letter
+_BOTH = "may mai mars"  # also common terms or names, so they need a capital letter
 _ABBREVIATED = "jan feb mar apr may jun jul aug sept sep oct nov dec okt dez mrz"
 
 
@@ -58,7 +62,7 @@ _SHORT_YEAR = r"'?\d\d(?!\s*(?:%|mm|cm|m[lL]|[.,]?\d))"
 _OF = r"(?:\s*\b(?:of|de|del)\b\s*)?"
 _D, _M = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 _NO_SEGMENTS = r"(?<!segments )(?<!segment )(?<!segs )(?<!seg )(?<!seg\. )(?<!AHA )"
-#: What follows a number that is no day.
+#: Excludes a number that is followed by a unit, which is no day.
 _UNIT = r"(?!\s*(?:[.,/]\d|\d|%|(?:mm|cm|m[lL]|ms|kg|g|T|y|yrs?|years?|segments?|points?|of\b)\b))"
 _MODAL = r"(?! (?:be|also|not|represent|reflect|have|suggest|indicate|need|require|relate|well)\b)"
 
@@ -98,12 +102,12 @@ DATES = (
         rf"|\bborn[ ](?:in[ ])?(?P<x>{_YEAR})",
         ignore_case=True,
     ),
-    # with two digits of a year and hyphens, as segments have them, only after such a word
+    # two-digit year with hyphens, which segments have too: only after "date", "dob", "born" or "on"
     _named("[date]", rf"\b(?i:date|dob|born|on)[ \t]*:?[ \t]*(?P<x>{_D}-{_D}-\d\d)(?![\d-])"),
     # 03/2024, 2024-03
     _named("[date]", rf"(?<![\d./-]){_M}[/-]{_YEAR}(?![/-]\d)"),
     _named("[date]", r"(?<![\d./-])(?:19|20)\d\d[-/](?:0[1-9]|1[0-2])(?![\d/-])"),
-    # on 3/14, study of 12/3, am 12.3.: a day without a year needs a word before it
+    # on 3/14, study of 12/3, am 12.3.: a day without a year needs a preposition or noun before it
     _named(
         "[date]",
         r"\b(?:(?:on|dated|since|until|am|vom|bis|seit|study|exam(?:ination)?|scan|MRI|CMR|echo|CT"
@@ -139,7 +143,7 @@ TIMES = (
 # -- persons
 
 _PARTICLE = r"(?:van|von|der|den|de|del|della|la|le|du|da|dos|di|bin|ibn|al|el|ter|ten|zu|zur)"
-#: Words with a capital letter that do not go on with a name.
+#: Capitalised terms that are not part of a name.
 _NOT_NAMES = (
     r"(?!(?:The|There|This|These|That|A|An|At|In|On|And|Or|For|With|Without|To|By|Of|From|As|It|Is"
     r"|We|No|Not|None|Normal|Mild(?:ly)?|Moderate(?:ly)?|Severe(?:ly)?|Small|Large|Left|Right|Late"
@@ -158,7 +162,7 @@ _INITIAL = r"[A-Z]\.?(?![\w])"
 
 
 def _words(word: str) -> str:
-    """Up to four words of a name, with initials and particles before and between them."""
+    """Return a pattern for up to four parts of a name with initials and particles between."""
     small = rf"(?:{_INITIAL}[ \t-]*|{_PARTICLE}[ \t]+){{0,3}}"
     return rf"{small}{word}(?:[ \t-]+{small}{word}){{0,3}}"
 
@@ -192,7 +196,7 @@ PERSONS = (
         "[name]",
         rf"{_TITLE}\s{{0,3}}(?P<x>{_NAMES}(?:(?:,| and| &|/| und)[ \t]+{_NAMES}){{0,3}})",
     ),
-    # dictated in small letters: dr smith
+    # dictated in lower case: dr smith
     _named(
         "[name]",
         r"(?<![\w.])[Dd]r\b\.?[ \t]+(?P<x>(?:[a-z]\.[ \t]*){0,3}"
@@ -234,7 +238,7 @@ PERSONS = (
         rf"(?i:\b(?:{_SIGNED}|{_READ})\b[^.\n\[]{{0,20}}\[(?:date|time)\]"
         rf"(?:[ \t,]|\[time\])*by[ \t]*:?[ \t]*)(?P<x>{_LISTED})",
     ),
-    # A typist's last line: JS/mk
+    # the last line of a typist: JS/mk
     _named("[name]", r"(?m)^[ \t(]*(?P<x>[A-Z]{2,3}[:/][a-z]{2,3})[ \t)]*$"),
 )
 
@@ -285,7 +289,7 @@ PLACES = (
 # -- numbers
 
 NUMBERS = (
-    # announced, however short
+    # short numbers after a label
     _named(
         "[phone]",
         r"\b(?:tel(?:ephone|efon)?|phone|fax|mobile|cell|pager|bleep|beeper|ext(?:ension)?|call(?:back)?"
@@ -322,7 +326,7 @@ NUMBERS = (
     _named("[number]", r"(?<![\w.])\d{3}-\d{2}-\d{4}(?!\w)"),
     _named("[number]", r"(?<![\w.])\d{2,}-\d{2,}-\d{2,}(?:-\d+)*(?!\w|\s*(?:%|mm|ms|m[lL]))"),
     _named("[number]", r"(?<![\w.])\d{3}[ ]\d{3}[ ]\d{3,4}(?!\w)"),
-    # long runs of digits, with all that is tied to them
+    # long digit sequences with everything attached to them
     _named(
         "[number]", r"(?<![\w.])(?:[A-Za-z0-9_]+[-/]){0,3}[A-Za-z_]*\d{5,}[\w]*(?:[-/]\w+){0,3}"
     ),

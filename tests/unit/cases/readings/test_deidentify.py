@@ -1,4 +1,4 @@
-"""Planted identifiers must go, and medicine must stay."""
+"""De-identification removes planted identifiers and keeps medical text."""
 
 import re
 from random import Random
@@ -17,7 +17,7 @@ from triage.phantom.impression import ReaderStyle, compose_impression, list_temp
 IMPRESSIONS = 2_000
 
 
-def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None:
+def test_planted_identifiers_are_removed_and_the_text_around_them_stays() -> None:
     styles, planted, lost, changed = list(ReaderStyle), 0, [], []
     for seed in range(IMPRESSIONS):
         rng = Random(seed)
@@ -27,15 +27,15 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
         drawn = plants(rng, who)
         for plant in drawn:
             lines.insert(rng.randrange(len(lines) + 1), plant.text)
-        said = deidentify("\n".join(lines), header_identifiers(who.header)).split("\n")
-        assert len(said) == len(lines)
+        clean = deidentify("\n".join(lines), header_identifiers(who.header)).split("\n")
+        assert len(clean) == len(lines)
         for plant in drawn:
-            after = said[lines.index(plant.text)]
+            after = clean[lines.index(plant.text)]
             planted += len(plant.secrets)
             lost += [(plant.text, after) for secret in plant.secrets if secret in after]
         changed += [
             (one, other)
-            for one, other in zip(lines, said, strict=True)
+            for one, other in zip(lines, clean, strict=True)
             if one in clean and one != other
         ]
     print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")  # noqa: T201
@@ -43,7 +43,7 @@ def test_no_planted_identifier_survives_and_what_stands_beside_it_does() -> None
     assert not changed, changed[:10]
 
 
-def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
+def test_an_impression_without_identifiers_does_not_change() -> None:
     texts = [
         compose_impression(draw_heart(seed), seed, style)
         for seed in range(IMPRESSIONS, IMPRESSIONS + IMPRESSIONS // len(ReaderStyle) + 1)
@@ -55,7 +55,7 @@ def test_a_text_that_names_nobody_comes_back_unchanged() -> None:
     assert not changed, changed[:5]
 
 
-def test_no_sentence_of_any_reader_is_touched() -> None:
+def test_no_report_template_changes() -> None:
     for template in list_templates():
         assert deidentify(template) == template
 
@@ -75,16 +75,16 @@ def test_no_sentence_of_any_reader_is_touched() -> None:
         "Discussed with cardiology. Compared with the prior study, stable. No. of segments: 4",
     ],
 )
-def test_medicine_stays(text: str) -> None:
+def test_medical_text_does_not_change(text: str) -> None:
     assert deidentify(text) == text
 
 
-def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
+def test_the_header_takes_precedence_over_medical_terms_and_negations_stay() -> None:
     known = Identifiers(names=("Fabry^Will", "No^Wall"))
-    said = deidentify(
+    clean = deidentify(
         "Anderson-Fabry disease. No scar. Inferior wall; Wall seen; Will Fabry.", known
     )
-    assert said == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
+    assert clean == "Anderson-[name] disease. No scar. Inferior wall; [name] seen; [name]."
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_the_header_wins_over_medicine_and_sentences_keep_their_sense() -> None:
         ("Tel: 555.123.4567 ext 12; a.b@c.de; 20240305-123", "555 4567 12 a.b c.de 20240305 123"),
     ],
 )
-def test_ways_to_give_somebody_away_that_no_header_knows(text: str, secrets: str) -> None:
-    said = deidentify(text)
-    assert [secret for secret in secrets.split() if secret in said] == []
+def test_identifiers_are_removed_without_a_header(text: str, secrets: str) -> None:
+    clean = deidentify(text)
+    assert [secret for secret in secrets.split() if secret in clean] == []
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_ways_to_give_somebody_away_that_no_header_knows(text: str, secrets: str
         ("Li^Bo", "Li Bo; LI, BO; Li"),
     ],
 )
-def test_ways_to_write_a_name(name: str, text: str) -> None:
-    said = deidentify(text, Identifiers(names=(name,)))
-    assert not re.findall(r"\w+", said.replace("[name]", "").replace("and", ""))
+def test_every_notation_of_a_name_is_removed(name: str, text: str) -> None:
+    clean = deidentify(text, Identifiers(names=(name,)))
+    assert not re.findall(r"\w+", clean.replace("[name]", "").replace("and", ""))
 
 
-def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -> None:
+def test_every_person_and_number_of_a_header_is_removed() -> None:
     header, step, other = Dataset(), Dataset(), Dataset()
     step.ScheduledPerformingPhysicianName = "Lindqvist^Eva"
     header.RequestAttributesSequence = [step]
@@ -136,17 +136,17 @@ def test_every_person_and_number_of_a_header_is_known_whatever_its_attribute() -
     other.PatientID = "XKN-91"
     header.OtherPatientIDsSequence = [other]
     header.OperatorsName = ["Tanaka^Ken", "Rossi"]
-    said = deidentify("Lindqvist, Tanaka and rossi read XKN91.", header_identifiers(header))
-    assert said == "[name] and [name] read [number]."
+    clean = deidentify("Lindqvist, Tanaka and rossi read XKN91.", header_identifiers(header))
+    assert clean == "[name] and [name] read [number]."
 
 
 @given(st.text(max_size=400))
-def test_any_text_goes_through(text: str) -> None:
+def test_any_text_is_accepted(text: str) -> None:
     who = patient(Random(1))
     deidentify(text, header_identifiers(who.header))
 
 
-def test_nothing_runs_away() -> None:
+def test_matching_time_is_bounded() -> None:
     for text in (
         "a " * 20_000,
         "A. " * 10_000,
@@ -158,7 +158,7 @@ def test_nothing_runs_away() -> None:
         deidentify(text, Identifiers(names=("Adams^John Albert",), numbers=("111111",)))
 
 
-def test_each_notation_is_drawn() -> None:
+def test_the_builder_uses_every_notation() -> None:
     assert len({notation(Random(2), patient(Random(3))).text for notation in NOTATIONS}) == len(
         NOTATIONS
     )

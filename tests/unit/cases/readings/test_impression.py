@@ -1,4 +1,4 @@
-"""Where the impression of a report begins and ends."""
+"""Beginning and end of the impression in a report."""
 
 import pytest
 
@@ -50,9 +50,9 @@ BEFORE = (
         "Reported on 3/4/2024",
     ],
 )
-def test_headings_begin_it_and_end_it(heading: str, end: str) -> None:
-    said = "1. Dilated LV, LVEF 35%.\n2. LGE: transmural, LAD."
-    assert impression_of(f"{BEFORE}\n{heading}\n{said}\n\n{end}\nX Y") == said + (
+def test_headings_begin_and_end_the_impression(heading: str, end: str) -> None:
+    impression = "1. Dilated LV, LVEF 35%.\n2. LGE: transmural, LAD."
+    assert impression_of(f"{BEFORE}\n{heading}\n{impression}\n\n{end}\nX Y") == impression + (
         "" if end else "\nX Y"
     )
 
@@ -66,15 +66,15 @@ def test_headings_begin_it_and_end_it(heading: str, end: str) -> None:
         "IMPRESSION - Dilated LV. LGE: none.\nEND OF REPORT",
     ],
 )
-def test_line_breaks_may_be_lost(report: str) -> None:
+def test_headings_are_found_without_line_breaks(report: str) -> None:
     assert impression_of(report) == "Dilated LV. LGE: none."
 
 
-def test_a_number_may_follow_at_once() -> None:
+def test_a_heading_may_be_followed_by_a_number() -> None:
     assert impression_of("IMPRESSION 1. Dilated LV.\n2. No scar.") == "1. Dilated LV.\n2. No scar."
 
 
-def test_a_whole_report_is_never_taken_for_an_impression() -> None:
+def test_a_whole_report_is_never_an_impression() -> None:
     for report in (
         "Dilated LV, no scar.",
         BEFORE,
@@ -91,20 +91,23 @@ def test_weak_headings_count_only_without_a_strong_one() -> None:
     assert impression_of("IMPRESSION: Dilated LV.\nSummary: DCM") == "Dilated LV.\nSummary: DCM"
 
 
-def test_the_impression_of_an_addendum_counts_too() -> None:
+def test_the_impression_of_an_addendum_is_appended() -> None:
     report = "IMPRESSION: Dilated LV.\nADDENDUM: seen again\nall of it\nIMPRESSION: Small scar."
     assert impression_of(report) == "Dilated LV.\nSmall scar."
 
 
 @pytest.mark.parametrize("style", list(ReaderStyle))
-def test_the_words_of_every_reader_come_out_of_a_report_whole(style: ReaderStyle) -> None:
+def test_the_impression_of_every_reader_style_is_extracted_whole(style: ReaderStyle) -> None:
     for seed in range(100):
-        said = compose_impression(draw_heart(seed), seed, style)
-        assert impression_of(f"{BEFORE}IMPRESSION:\n{said}\nElectronically signed by: X") == said
-        assert stated_impression(said) == said
+        impression = compose_impression(draw_heart(seed), seed, style)
+        assert (
+            impression_of(f"{BEFORE}IMPRESSION:\n{impression}\nElectronically signed by: X")
+            == impression
+        )
+        assert stated_impression(impression) == impression
 
 
-def test_what_its_source_calls_an_impression_loses_only_its_heading() -> None:
+def test_a_labelled_impression_loses_only_its_heading() -> None:
     assert (
         stated_impression("IMPRESSION: Dilated LV.\n\nFindings suggest DCM")
         == "Dilated LV.\nFindings suggest DCM"

@@ -1,4 +1,4 @@
-"""Reports in HL7 messages, clean and dirty."""
+"""Reports in HL7 messages, valid and malformed."""
 
 from pathlib import Path
 
@@ -25,7 +25,9 @@ def read(folder: Path, content: bytes | str) -> list[ReadingReport]:
     "frame", [("", ""), ("\x0b", "\x1c\r"), ("FHS|^~\\&\rBHS|^~\\&\r", "BTS|1\rFTS|1\r")]
 )
 @pytest.mark.parametrize("version", ["2.2", "2.31", "2.5.1", ""])
-def test_a_file_of_messages(tmp_path: Path, end: str, frame: tuple[str, str], version: str) -> None:
+def test_a_file_of_messages_is_read(
+    tmp_path: Path, end: str, frame: tuple[str, str], version: str
+) -> None:
     one, two = (oru(accession=f"A{n}", version=version, study_uid=f"1.2.3.{n}") for n in (1, 2))
     content = "".join(frame[0] + message + frame[1] for message in (one, two)).replace("\r", end)
     first, second = read(tmp_path, content)
@@ -37,7 +39,7 @@ def test_a_file_of_messages(tmp_path: Path, end: str, frame: tuple[str, str], ve
     assert first.moment == "20240305101500"
 
 
-def test_escapes_repetitions_and_broken_lines(tmp_path: Path) -> None:
+def test_escapes_repetitions_and_broken_lines_are_resolved(tmp_path: Path) -> None:
     text = (
         r"FINDINGS: x~IMPRESSION:\.br\1. A \T\ B \S\ \F\ \R\ \E\ \H\big\N\~2. C\X0D\3. D\Z9\ "
         "\n4. E"
@@ -46,7 +48,7 @@ def test_escapes_repetitions_and_broken_lines(tmp_path: Path) -> None:
     assert report.impression == "1. A & B ^ | ~ \\ big\n2. C\n3. D\n4. E"
 
 
-def test_other_separators(tmp_path: Path) -> None:
+def test_other_separators_are_read(tmp_path: Path) -> None:
     message = oru(["IMPRESSION:~A $T$ B"]).replace("\\", "$").replace("|", "#").replace("^", "!")
     (report,) = read(tmp_path, message)
     assert (report.impression, report.accession) == ("A & B", "ACC1")
@@ -62,12 +64,12 @@ def test_other_separators(tmp_path: Path) -> None:
         ("", "utf-8"),
     ],
 )
-def test_character_sets(tmp_path: Path, charset: str, encoding: str) -> None:
+def test_character_sets_are_decoded(tmp_path: Path, charset: str, encoding: str) -> None:
     (report,) = read(tmp_path, oru(["IMPRESSION: Größer"], charset=charset).encode(encoding))
     assert report.impression == "Größer"
 
 
-def test_what_a_segment_calls_an_impression_is_one(tmp_path: Path) -> None:
+def test_a_segment_labelled_as_impression_is_one(tmp_path: Path) -> None:
     for obx_3 in ("71250&IMP^MRI^L", "19005-8^Impressions^LN", "X^IMPRESSION^L"):
         (report,) = read(tmp_path, oru(["Scar.", "Dilated LV."], obx_3=obx_3))
         assert report.impression == "Scar.\nDilated LV."
@@ -79,7 +81,7 @@ def test_a_report_without_headings_or_of_markup_has_no_impression(tmp_path: Path
         assert report.impression is None
 
 
-def test_accession_and_study_are_found_where_systems_put_them(tmp_path: Path) -> None:
+def test_accession_and_study_are_found_in_all_usual_fields(tmp_path: Path) -> None:
     message = oru(accession="") + "IPC|A9|RP|1.2.3.9^^^|SPS\rNTE|1||x\rZXX|1|2\r"
     (report,) = read(tmp_path, message)
     assert (report.accession, report.study_uid) == ("A9", "1.2.3.9")
@@ -91,14 +93,14 @@ def test_accession_and_study_are_found_where_systems_put_them(tmp_path: Path) ->
     assert (report.accession, report.study_uid) == ("A8", "1.2.3.8")
 
 
-def test_status(tmp_path: Path) -> None:
+def test_status_of_results_and_orders(tmp_path: Path) -> None:
     (preliminary,) = read(tmp_path, oru(status="P"))
     (cancelled,) = read(tmp_path, oru(status="X"))
     assert (preliminary.final, preliminary.impression) == (False, "Dilated left ventricle.")
     assert cancelled.impression is None
 
 
-def test_persons_of_the_message_are_taken_out_of_the_text(tmp_path: Path) -> None:
+def test_persons_in_the_message_are_removed_from_the_text(tmp_path: Path) -> None:
     (report,) = read(
         tmp_path,
         oru(["IMPRESSION: Scar, seen by hartmann, Rossi and H. Okonkwo. Jürgen of Abbey Road."]),
@@ -109,12 +111,12 @@ def test_persons_of_the_message_are_taken_out_of_the_text(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "capture" not in kind])
-def test_our_own_messages_are_no_radiologists_reports(tmp_path: Path, kind: str) -> None:
+def test_messages_of_the_worker_are_skipped(tmp_path: Path, kind: str) -> None:
     assert OURS == codes.SCHEME
     assert read(tmp_path, hl7.build(KINDS[kind]()).content) == []
 
 
-def test_other_messages_and_large_ones(tmp_path: Path) -> None:
+def test_other_and_large_messages_are_handled(tmp_path: Path) -> None:
     adt = oru().replace("ORU^R01", "ADT^A01")
     large = oru(["FINDINGS:", *(f"line {n}" for n in range(20_000)), "IMPRESSION:", "Scar."])
     (report,) = read(tmp_path, adt + large)

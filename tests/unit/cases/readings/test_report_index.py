@@ -1,4 +1,4 @@
-"""Which report belongs to which study, and when it is refused."""
+"""Links of reports to studies, and rejected reports."""
 
 import tracemalloc
 from pathlib import Path
@@ -19,12 +19,13 @@ MANY = 3_000
 
 
 def header(**values: str) -> Dataset:
-    made = Dataset()
-    made.StudyInstanceUID, made.AccessionNumber, made.PatientID = UID, "ACC1", "4711"
-    made.PatientName = "Smith^Anna"
+    dataset = Dataset()
+    dataset.StudyInstanceUID, dataset.AccessionNumber = UID, "ACC1"
+    dataset.PatientID = "4711"
+    dataset.PatientName = "Smith^Anna"
     for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
+        setattr(dataset, keyword, value)
+    return dataset
 
 
 def table(folder: Path, text: str, name: str = "reports.csv") -> Path:
@@ -37,9 +38,9 @@ def sr(text: str, **values: str) -> Dataset:
     return basic_text_sr([(codes.DCM.Impressions, text)], header(), **values)
 
 
-def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
-    said = "Scar, seen by Dr. Jones. Smith, ACC1, 3/5/2024."
-    text = f'accession,impression,confirmed\nacc1,"{said}",lge\n'
+def test_a_linked_reading_has_no_identifiers(tmp_path: Path) -> None:
+    impression = "Scar, seen by Dr. Jones. Smith, ACC1, 3/5/2024."
+    text = f'accession,impression,confirmed\nacc1,"{impression}",lge\n'
     reports = read_reports([table(tmp_path, text)])
     assert reports.find_reading(header()) == LinkedReading(
         "Scar, seen by Dr. [name]. [name], [number], [date].", ("lge",), labelled=True
@@ -48,7 +49,7 @@ def test_what_is_handed_on_has_no_identifiers(tmp_path: Path) -> None:
     assert (reports.tally.read, reports.tally.joined) == (1, 1)
 
 
-def test_the_study_uid_comes_before_the_accession_number(tmp_path: Path) -> None:
+def test_the_study_uid_takes_precedence_over_the_accession_number(tmp_path: Path) -> None:
     text = f"study_uid,accession,impression\n1.2.3,ACC1,One\n{UID},,Two\n"
     reports = read_reports([table(tmp_path, text)])
     assert reports.find_reading(header()) == LinkedReading("Two")
@@ -57,7 +58,7 @@ def test_the_study_uid_comes_before_the_accession_number(tmp_path: Path) -> None
     assert reports.tally.other_study == 1
 
 
-def test_a_report_on_another_patient_is_refused_and_counted(tmp_path: Path) -> None:
+def test_a_report_on_another_patient_is_rejected_and_counted(tmp_path: Path) -> None:
     table(tmp_path, oru(patient_id="0815"), "a.hl7")
     reports = read_reports([tmp_path])
     assert reports.find_reading(header()) is None
@@ -66,7 +67,7 @@ def test_a_report_on_another_patient_is_refused_and_counted(tmp_path: Path) -> N
     assert reports.tally.other_patient == 1
 
 
-def test_another_number_of_the_same_patient_is_the_same_patient(tmp_path: Path) -> None:
+def test_another_patient_id_of_the_same_patient_is_accepted(tmp_path: Path) -> None:
     other = Dataset()
     other.PatientID = "0815"
     known = header()
@@ -74,7 +75,7 @@ def test_another_number_of_the_same_patient_is_the_same_patient(tmp_path: Path) 
     assert read_reports([table(tmp_path, oru(patient_id="815"), "a.hl7")]).find_reading(known)
 
 
-def test_the_fillers_number_is_the_last_resort(tmp_path: Path) -> None:
+def test_the_fillers_order_number_is_used_last(tmp_path: Path) -> None:
     table(tmp_path, oru(["IMPRESSION: One"], accession="", filler="ACC1"), "a.hl7")
     assert read_reports([tmp_path]).find_reading(header()) == LinkedReading("One")
     table(tmp_path, oru(["IMPRESSION: Two"], accession="ACC1", filler="F"), "b.hl7")
@@ -82,7 +83,7 @@ def test_the_fillers_number_is_the_last_resort(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("turn", [1, -1])
-def test_a_final_report_stands_over_a_preliminary_one_and_a_later_one_over_both(
+def test_a_final_report_replaces_a_preliminary_one_and_a_later_one_both(
     tmp_path: Path, turn: int
 ) -> None:
     messages = [
@@ -94,12 +95,12 @@ def test_a_final_report_stands_over_a_preliminary_one_and_a_later_one_over_both(
     assert read_reports([path]).find_reading(header()) == LinkedReading("Late")
 
 
-def test_a_cancelled_report_takes_the_earlier_one_away(tmp_path: Path) -> None:
+def test_a_cancelled_report_removes_the_earlier_one(tmp_path: Path) -> None:
     path = table(tmp_path, oru(moment="20240301") + oru(status="X", moment="20240302"), "a.hl7")
     assert read_reports([path]).find_reading(header()) is None
 
 
-def test_two_rows_that_differ_are_an_error_and_two_that_agree_are_none(tmp_path: Path) -> None:
+def test_two_different_rows_are_an_error_and_two_equal_rows_are_not(tmp_path: Path) -> None:
     same = table(tmp_path, "accession,impression\nA1,x\nA1,x\n")
     assert read_reports([same, same]).tally.read == 4
     twice = table(tmp_path, "accession,impression\nA1,x\nA2,y\nA1,z\n")
@@ -115,7 +116,7 @@ def test_reports_without_an_impression_are_counted(tmp_path: Path) -> None:
     assert reports.find_reading(header()) is None
 
 
-def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) -> None:
+def test_srs_among_the_images_are_used_without_a_report_in_a_file(tmp_path: Path) -> None:
     documents = [
         sr("Early."),
         sr("Checked by Okonkwo.", VerificationFlag="VERIFIED"),
@@ -137,21 +138,21 @@ def test_srs_beside_the_images_count_where_no_file_has_a_report(tmp_path: Path) 
     assert text.find_reading(header(), documents) == LinkedReading("From the file")
 
 
-def test_folders_are_searched_for_tables_and_messages_alone(tmp_path: Path) -> None:
+def test_folders_are_searched_for_tables_and_messages_only(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     table(tmp_path / "deep", oru(accession="A2"), "4711.oru")
     table(tmp_path, "accession,impression\nACC1,x\n")
     (tmp_path / "image.dcm").write_bytes(b"\0" * 132 + b"MSH|")
     table(tmp_path, "read me", "README.txt")
     assert read_reports([tmp_path]).tally.read == 2
-    with pytest.raises(ConfigurationError, match="no file or folder"):
+    with pytest.raises(ConfigurationError, match="no such file or folder"):
         read_reports([tmp_path / "nowhere"])
     with pytest.raises(ConfigurationError, match=r"README.txt, line 1"):
         read_reports([tmp_path / "README.txt"])
 
 
 @pytest.mark.parametrize("kind", ["csv", "hl7"])
-def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
+def test_many_reports_need_little_memory(tmp_path: Path, kind: str) -> None:
     texts = [
         compose_impression(draw_heart(seed), seed, list(ReaderStyle)[seed % 9])
         for seed in range(100)
@@ -173,12 +174,12 @@ def test_many_reports_take_little_memory(tmp_path: Path, kind: str) -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert reports.tally.read == MANY
-    each = held / MANY
-    print(f"{kind}: {each:.0f} bytes a report, {each / 5:.0f} MB for 200,000")  # noqa: T201
-    assert each < 2_500
+    size = held / MANY
+    print(f"{kind}: {size:.0f} bytes a report, {size / 5:.0f} MB for 200,000")  # noqa: T201
+    assert size < 2_500
 
 
-def test_no_patient_of_the_builder_survives(tmp_path: Path) -> None:
+def test_no_identifier_of_the_builder_remains(tmp_path: Path) -> None:
     who = patient(Random(9))
     known = who.header
     text = f"study_uid,impression\n{UID},Scar of {who.given} {who.family} at {who.hospital}\n"

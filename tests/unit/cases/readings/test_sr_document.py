@@ -1,4 +1,4 @@
-"""Radiologists' reports as SRs, and machines' ones, which are none."""
+"""Radiologists' reports as SRs; SRs written by machines are skipped."""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from tests.builders.readings import basic_text_sr, patient
 from tests.builders.reportings import KINDS
 from tests.unit.reports.judges import dciodvfy, dsrdump, starting
-from triage.cases.readings.sr_document import impression_from_sr, is_machine
+from triage.cases.readings.sr_document import impression_from_sr, is_machine_written
 from triage.reports import key_images, structured_report
 
 FINDINGS = (codes.DCM.Findings, "Dilated LV. Electronically signed by nobody.")
@@ -23,7 +23,7 @@ def report(*sections: tuple[Code, str], **values: str) -> Dataset:
     return basic_text_sr((FINDINGS, *sections), HEADER, **values)
 
 
-def test_the_document_is_one_for_others_too(tmp_path: Path) -> None:
+def test_the_test_document_is_valid_for_other_programs(tmp_path: Path) -> None:
     document, path = report((codes.DCM.Impressions, "Scar.")), tmp_path / "report.dcm"
     document.save_as(path, enforce_file_format=True)
     assert starting(dciodvfy(path), "Error") == []
@@ -50,7 +50,7 @@ def test_the_text_under_a_heading_is_the_impression(heading: Code) -> None:
     )
 
 
-def test_a_report_in_one_text_item_is_read_by_its_headings() -> None:
+def test_a_report_in_one_text_item_is_searched_for_headings() -> None:
     whole = "FINDINGS: x\nIMPRESSION: Scar.\nSigned by: X"
     assert (
         impression_from_sr(basic_text_sr([(Code("X", "99SITE", "Body"), whole)], HEADER)) == "Scar."
@@ -59,7 +59,7 @@ def test_a_report_in_one_text_item_is_read_by_its_headings() -> None:
     assert impression_from_sr(report((codes.DCM.Recommendations, "MRI again"))) is None
 
 
-def test_verified_or_not_a_persons_report_counts() -> None:
+def test_a_persons_report_is_read_verified_or_not() -> None:
     for flag in ("VERIFIED", "UNVERIFIED"):
         assert (
             impression_from_sr(report((codes.DCM.Impressions, "Scar."), VerificationFlag=flag))
@@ -69,30 +69,30 @@ def test_verified_or_not_a_persons_report_counts() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("verified", ["UNVERIFIED", "VERIFIED"])
-def test_our_own_reports_are_never_a_radiologists(kind: str, verified: str) -> None:
-    said = KINDS[kind]()
-    first = structured_report.build(said)
-    for product in (first, *structured_report.alternatives(said, first)):
+def test_reports_of_the_worker_are_skipped(kind: str, verified: str) -> None:
+    source = KINDS[kind]()
+    first = structured_report.build(source)
+    for product in (first, *structured_report.alternatives(source, first)):
         document = dcmread(BytesIO(product.content))
         document.VerificationFlag = verified
-        assert is_machine(document)
+        assert is_machine_written(document)
         assert impression_from_sr(document) is None
-    selection = key_images.build(said)
+    selection = key_images.build(source)
     assert selection is None or impression_from_sr(dcmread(BytesIO(selection.content))) is None
 
 
-def test_nor_is_any_other_machines() -> None:
+def test_reports_of_other_machines_are_skipped() -> None:
     document = report((codes.DCM.Impressions, "Scar."))
     observer = document.ContentSequence[1]
     observer.ConceptCodeSequence[0].CodeValue = codes.DCM.Device.value
     assert impression_from_sr(document) is None
 
 
-def test_an_impression_in_our_codes_is_not_taken_whoever_signs_it() -> None:
+def test_an_impression_in_the_workers_codes_is_skipped_despite_a_person() -> None:
     document = report((Code("IMPRESSION", "99CMRTRIAGE", "Impression"), "Scar."))
     assert impression_from_sr(document) is None
 
 
-def test_no_other_document_is_read() -> None:
+def test_other_documents_are_skipped() -> None:
     for dataset in (Dataset(), HEADER, report((codes.DCM.Impressions, ""))):
         assert impression_from_sr(dataset) is None

@@ -22,7 +22,9 @@ def rows(path: Path) -> list[ReadingReport]:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_any_usual_form_is_read(tmp_path: Path, delimiter: str, encoding: str, end: str) -> None:
+def test_usual_delimiters_encodings_and_line_ends_are_read(
+    tmp_path: Path, delimiter: str, encoding: str, end: str
+) -> None:
     lines = (
         ("Accession", "ignored", "IMPRESSION ", "confirmed"),
         ("A1", "x", f'"Größer, 35%;{end}no ""scar"""', '"lv_dilation;lge lv_dysfunction"'),
@@ -37,7 +39,7 @@ def test_any_usual_form_is_read(tmp_path: Path, delimiter: str, encoding: str, e
     assert (second.accession, second.impression, second.confirmed) == ("A2", "Normal", ())
 
 
-def test_of_whole_reports_the_impression_alone_is_read(tmp_path: Path) -> None:
+def test_only_the_impression_of_a_whole_report_is_read(tmp_path: Path) -> None:
     text = 'study_uid,report\n1.2.3,"FINDINGS: x\nIMPRESSION: Scar."\n1.2.4,Scar everywhere.\n'
     assert [row.impression for row in rows(written(tmp_path, text))] == ["Scar.", None]
 
@@ -45,25 +47,23 @@ def test_of_whole_reports_the_impression_alone_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "line 1: a file of reports begins with the names of its columns"),
-        ("accession,words\nA1,x\n", "line 1: a file of reports begins"),
-        ("impression\nx\n", "line 1: a file of reports begins"),
-        ("accession,accession,impression\nA,B,x\n", "line 1: two columns are called accession"),
+        ("", "line 1: the first line must name the columns"),
+        ("accession,words\nA1,x\n", "line 1: the first line must name"),
+        ("impression\nx\n", "line 1: the first line must name"),
+        ("accession,accession,impression\nA,B,x\n", "line 1: two columns are named accession"),
         ("accession,impression\nA1,a\nA2,b, c\n", "line 3: 3 columns instead of 2"),
         ('accession,impression\nA1,"a\nb"\n,c\n', "line 4: neither accession nor study_uid"),
         ('accession,impression\nA1,a\nA2,"b\nA3,c\n', "line 3: unexpected end of data"),
-        ("study_uid,impression\nA1,a\n", "line 2: study_uid is no UID"),
-        ("accession,confirmed\nA1,Scar!\n", "line 2: confirmed: ids of findings"),
+        ("study_uid,impression\nA1,a\n", "line 2: study_uid is not a valid UID"),
+        ("accession,confirmed\nA1,Scar!\n", "line 2: confirmed: list ids of findings"),
     ],
 )
-def test_what_is_not_understood_is_told_with_its_line(
-    tmp_path: Path, text: str, error: str
-) -> None:
+def test_an_invalid_row_is_an_error_with_its_line(tmp_path: Path, text: str, error: str) -> None:
     with pytest.raises(ConfigurationError, match=f"reports.csv, {error}"):
         rows(written(tmp_path, text))
 
 
-def test_another_encoding_is_told(tmp_path: Path) -> None:
+def test_another_encoding_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not UTF-8 text"):
         rows(written(tmp_path, "accession,impression\nA1,Größe\n", "latin-1"))
 
@@ -72,7 +72,7 @@ def test_another_encoding_is_told(tmp_path: Path) -> None:
     ("cell", "confirmed"),
     [("lge;lv_dilation", ("lge", "lv_dilation")), ("none", ()), ("", None)],
 )
-def test_a_blank_says_nothing_of_what_is_confirmed(
+def test_a_blank_cell_is_not_a_label(
     tmp_path: Path, cell: str, confirmed: tuple[str, ...] | None
 ) -> None:
     path = tmp_path / "t.csv"
