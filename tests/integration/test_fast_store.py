@@ -304,13 +304,13 @@ import sys, time
 from pathlib import Path
 import receivers.c_store
 from triage.runtime.clock import SystemClock
-from triage.config import Receiver
+from triage.config import ReceiverSettings
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 state, port = Path(sys.argv[1]), int(sys.argv[2])
 ledger = SqlLedger.in_folder(state, SystemClock())
-settings = Receiver(port=port, calling=("PACS",), fast=True)
+settings = ReceiverSettings(port=port, calling=("PACS",), fast=True)
 receivers.c_store.start(Intake(FileSpool(state), ledger), settings)
 time.sleep(300)
 """

@@ -44,9 +44,9 @@ SENDER = """
 import sys
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from triage.config import Spool
+from triage.config import SpoolSettings
 from triage.store.bucket import Bucket
-bucket = Bucket(Spool.model_validate_json(sys.argv[1]))
+bucket = Bucket(SpoolSettings.model_validate_json(sys.argv[1]))
 bucket.check_reachable()
 before = getrusage(RUSAGE_SELF).ru_maxrss
 assert bucket.put("large", Path(sys.argv[2]), sys.argv[3])

@@ -30,7 +30,7 @@ KILLED = """
     from pathlib import Path
     from tests.builders.ended import WorkerWithStudies
     from triage.runtime.clock import SystemClock
-    from triage.domain.retention import Limits
+    from triage.domain.retention import RetentionLimits
     from triage.store.database import Database
     from triage.store import retention, spool
 
@@ -49,7 +49,7 @@ KILLED = """
         os.unlink(path)
 
     if moment == "before the first word":
-        worker.retention.mark = killed
+        worker.retention.mark_for_removal = killed
     elif moment == "after the first word":
         worker.retention.remove_images = killed
     elif moment == "between two files":
@@ -57,11 +57,11 @@ KILLED = """
     elif moment == "after files and before their rows":
         retention.delete = killed
     elif moment == "after some rows, and before the last word":
-        remember, retention._remember = retention._remember, killed
+        remember, retention._add_history = retention._add_history, killed
     elif moment == "after the last word":
-        unmarked, worker.retention.mark = worker.retention.mark, lambda uids: unmarked(uids[:1])
-        worker.retention.with_products = killed
-    worker.pruner(Limits(delivered_s=0, products_s=1e9)).prune()
+        unmarked, worker.retention.mark_for_removal = worker.retention.mark_for_removal, lambda uids: unmarked(uids[:1])
+        worker.retention.list_with_products = killed
+    worker.pruner(RetentionLimits(delivered_s=0, products_s=1e9)).prune()
 """
 MOMENTS = (
     "before the first word",
@@ -178,10 +178,10 @@ def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) ->
             from pathlib import Path
             from tests.builders.ended import WorkerWithStudies
             from triage.runtime.clock import SystemClock
-            from triage.domain.retention import Limits
+            from triage.domain.retention import RetentionLimits
 
             worker = WorkerWithStudies(Path(sys.argv[1]), SystemClock())
-            pruner = worker.pruner(Limits(delivered_s=0))
+            pruner = worker.pruner(RetentionLimits(delivered_s=0))
             print("ready", flush=True)
             while True:
                 pruner.prune()

@@ -68,7 +68,7 @@ from triage.runtime.clock import SystemClock
 from triage.domain import audit
 trail = SpooledAuditTrail(Path(sys.argv[1]), AuditAuthor("t"), SystemClock(), 1000)
 for number in range(1000):
-    trail.record(audit.logged_in(f"user{number}", ""))
+    trail.record(audit.build_login_event(f"user{number}", ""))
     print(number, flush=True)
 """
 

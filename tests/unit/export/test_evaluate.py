@@ -193,7 +193,7 @@ def test_the_page_is_one_file_with_its_pictures_inside(
     assert "<td" in page
     assert '.png"' not in page
     text = (tmp_path / REPORT).read_text()
-    assert "| bright |" in text.split("## In wordings that training never saw")[1]
+    assert "| bright |" in text.split("## With prompts that training never saw")[1]
     assert "AUC, other bundle" in text
     for picture in ("roc.png", "reliability.png", "few-shot.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
