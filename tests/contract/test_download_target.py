@@ -89,8 +89,8 @@ def test_an_unsuitable_instance_is_refused_and_counted(
     with target.open(STUDY, do_not_wait) as download:
         with pytest.raises(InstanceRefused) as error:
             download.keep([content], announced_uid)
-        assert (download.refused, download.instances) == ({str(error.value): 1}, 0)
-        assert download.full is None
+        assert (download.refusals, download.instances) == ({str(error.value): 1}, 0)
+        assert download.storage_error is None
         download.keep([SECOND])
         download.finish()
     assert target.count_instances(STUDY) == 1

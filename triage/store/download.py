@@ -110,7 +110,7 @@ class FolderDownload:
         try:
             yield
         except OutOfResources as error:
-            self.full = error
+            self.storage_error = error
             raise
         except InstanceRefused as error:
             self.refusals[str(error)] += 1

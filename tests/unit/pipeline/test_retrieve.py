@@ -1,8 +1,7 @@
 """Pulling, with an archive that fails in every way and a clock that is told the time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from tests.builders.images import image, part10, uid
 from tests.fakes import FakeClock
+from tests.fakes.archives import FakeArchive, Fetch
 from triage.concurrency.rate_limit import RateLimit
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, InstanceRefused, SpoolFull
@@ -20,29 +20,16 @@ from triage.ports.archive import StudyDownload
 from triage.store.download import FolderDownloadTarget, lock_download_folder
 
 UID = uid("study")
-Fetch = Callable[[StudyDownload], RetrieveResponse]
 
 
-@dataclass
-class FakeArchive:
-    """An archive that has one study of three images, and answers as it is told to."""
-
-    answers: list[Fetch | Exception] = field(default_factory=list)
-    instances: int | None = 3
-    asked: int = 0
-
-    def find(self, _search: ArchiveQuery) -> Iterator[ArchivedStudy]:
-        yield ArchivedStudy("../../etc")
-        yield ArchivedStudy(UID, instances=self.instances)
-        yield ArchivedStudy(uid("other"))
-
-    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
-        assert study.study_uid == UID
-        self.asked += 1
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer(desk)
+def archive_of(*answers: Fetch | Exception, instances: int | None = 3) -> FakeArchive:
+    """Return an archive that lists one study, and more than was searched for."""
+    studies = (
+        ArchivedStudy("../../etc"),
+        ArchivedStudy(UID, instances=instances),
+        ArchivedStudy(uid("other")),
+    )
+    return FakeArchive([*answers], listed=studies)
 
 
 def sends(*numbers: int, **told: Any) -> Fetch:
@@ -76,7 +63,7 @@ def puller(archive: FakeArchive, clock: FakeClock, **limits: object) -> StudyRet
 def pulled(
     folder: Path, clock: FakeClock, *answers: Fetch | Exception, instances: int | None = 3
 ) -> tuple[RetrieveOutcome, str, FakeArchive]:
-    archive = FakeArchive([*answers], instances)
+    archive = archive_of(*answers, instances=instances)
     outcome, why = puller(archive, clock, attempts=3).retrieve(FolderDownloadTarget(folder), UID)
     return outcome, why, archive
 
@@ -86,7 +73,7 @@ def test_what_is_whole_gets_its_name(folder: Path, clock: FakeClock) -> None:
     assert len(list((folder / UID).iterdir())) == 3
     outcome, _, archive = pulled(folder, clock)
     assert outcome is RetrieveOutcome.ALREADY_PRESENT
-    assert archive.asked == 0
+    assert archive.fetches == 0
 
 
 @pytest.mark.parametrize(
@@ -172,10 +159,10 @@ def test_an_instance_that_is_not_what_was_announced_is_refused(
 
 @pytest.mark.parametrize("uid_", ["", "..", "../../etc", "1.2/3", "1." * 40 + "1", "1.2\n"])
 def test_what_is_no_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid_: str) -> None:
-    archive = FakeArchive([])
+    archive = archive_of()
     outcome, why = puller(archive, clock).retrieve(FolderDownloadTarget(folder), uid_)
     assert (outcome, why) == (RetrieveOutcome.FAILED, "the archive names it by what is no UID")
-    with pytest.raises(ValueError, match="no UID"):
+    with pytest.raises(ValueError, match="not a Study Instance UID"):
         FolderDownloadTarget(folder).open(uid_, lambda: None)
 
 
@@ -183,7 +170,7 @@ def test_a_broken_study_is_tried_again_and_then_left(folder: Path, clock: FakeCl
     broken = ArchiveFailed("the association broke")
     assert pulled(folder, clock, broken, broken, sends(1, 2, 3))[0] is RetrieveOutcome.FETCHED
     outcome, why, archive = pulled(folder, clock, *[broken] * 9, instances=4)
-    assert (outcome, archive.asked) == (RetrieveOutcome.FAILED, STUDY_TRIES)
+    assert (outcome, archive.fetches) == (RetrieveOutcome.FAILED, STUDY_TRIES)
     assert why == "the association broke (3 tries)"
     assert len(list((folder / UID).iterdir())) == 3  # what was there stays
 
@@ -206,7 +193,7 @@ def test_an_archive_that_stays_away_ends_the_pull(folder: Path, clock: FakeClock
 
 
 def test_an_archive_that_was_never_there_is_not_waited_for(folder: Path, clock: FakeClock) -> None:
-    before, archive = clock.now(), FakeArchive([ArchiveUnreachable("it is not there")])
+    before, archive = clock.now(), archive_of(ArchiveUnreachable("it is not there"))
     with pytest.raises(ArchiveUnreachable):
         puller(archive, clock).retrieve(FolderDownloadTarget(folder), UID, ArchivedStudy(UID))
     assert clock.now() == before
@@ -237,7 +224,7 @@ def test_the_limits_hold(folder: Path, clock: FakeClock) -> None:
             clock.pass_s(0.05)  # the archive takes its time, too
         return RetrieveResponse()
 
-    archive = FakeArchive([fetch, fetch], instances=20)
+    archive = archive_of(fetch, fetch, instances=20)
     slow = puller(archive, clock, instances=4.0, studies=60 / 3600)
     slow.retrieve(FolderDownloadTarget(folder), UID)
     (folder / UID).rename(folder / "elsewhere")
@@ -286,13 +273,13 @@ def test_hours_of_the_day(hours: str | None, at: str, seconds: float) -> None:
 
 def test_a_study_is_begun_within_the_hours_alone(folder: Path, clock: FakeClock) -> None:
     clock.at = datetime(2024, 1, 31, 12, 0, 30).timestamp()  # noqa: DTZ001 - local, as hours are
-    archive = FakeArchive([sends(1, 2, 3)])
+    archive = archive_of(sends(1, 2, 3))
     puller(archive, clock, hours="22:00-06:00").retrieve(FolderDownloadTarget(folder), UID)
     assert datetime.fromtimestamp(clock.at).strftime("%H:%M:%S") == "22:00:00"  # noqa: DTZ006
 
 
 def test_only_what_was_looked_for_is_found(clock: FakeClock) -> None:
-    found = puller(FakeArchive([]), clock).find(ArchiveQuery(study_uid=UID))
+    found = puller(archive_of(), clock).find(ArchiveQuery(study_uid=UID))
     assert [study.study_uid for study in found] == [UID]
 
 
