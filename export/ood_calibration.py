@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.pairs import Pairs
 from triage.model.bundle import (
     CALIBRATION,
-    FAMILIAR,
+    OOD_REFERENCE,
     Bundle,
     ClipForm,
     OutOfDistributionLimit,
@@ -48,14 +48,14 @@ def calibrate_familiarity(bundle: Bundle, pairs: Pairs) -> Bundle:
     """
     assert bundle.calibration is not None  # noqa: S101 - the caller has just calibrated it
     found = fit_limit(pairs)
-    files = {name: sha for name, sha in bundle.manifest.files.items() if name != FAMILIAR}
+    files = {name: sha for name, sha in bundle.manifest.files.items() if name != OOD_REFERENCE}
     known = None
     if found is not None:
         familiar, known = found
-        np.save(bundle.path / FAMILIAR, familiar)
-        files[FAMILIAR] = hash_file(bundle.path / FAMILIAR)
+        np.save(bundle.path / OOD_REFERENCE, familiar)
+        files[OOD_REFERENCE] = hash_file(bundle.path / OOD_REFERENCE)
     else:
-        (bundle.path / FAMILIAR).unlink(missing_ok=True)
+        (bundle.path / OOD_REFERENCE).unlink(missing_ok=True)
     calibration = bundle.calibration.model_copy(update={"familiarity": known})
     write_calibration(bundle.path, calibration)
     files[CALIBRATION] = hash_file(bundle.path / CALIBRATION)

@@ -76,6 +76,6 @@ def test_4_a_real_heart_is_unfamiliar_too(bundle: Bundle) -> None:
 
 def test_the_bundle_gives_nobody_s_heart_away(bundle: Bundle) -> None:
     """Means and matrices of all hearts together, however many these were."""
-    assert bundle.familiar is not None
-    assert bundle.familiar.shape == (6, 66, 65)
-    assert np.isfinite(bundle.familiar).all()
+    assert bundle.ood_reference is not None
+    assert bundle.ood_reference.shape == (6, 66, 65)
+    assert np.isfinite(bundle.ood_reference).all()

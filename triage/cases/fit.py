@@ -30,7 +30,7 @@ from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
 from triage.model.fitted import (
     FewShot,
-    Fitted,
+    FittedFinding,
     Head,
     Numbers,
     ScoreScale,
@@ -72,7 +72,7 @@ class EmbeddedCase:
 
 def fit(
     finding: Finding, library: Library, prompts: NDArray[np.float32] | None
-) -> tuple[Fitted, Sequence[str], HeldOutFit]:
+) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     """Return the fit of a finding, the patients of its examples, and its held-out figures.
 
     `prompts` is the embeddings of the finding's prompts, (p, D); None if it has none.
@@ -89,7 +89,7 @@ def fit(
 
 def _few_shot(
     finding: Finding, examples: Examples, library: Library, prompts: NDArray[np.float32] | None
-) -> tuple[Fitted, Sequence[str], HeldOutFit]:
+) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     present = _named(finding, library, examples.present)
     absent = _named(finding, library, examples.absent)
     usual = _usual(library, {*examples.present, *examples.absent})
@@ -105,7 +105,7 @@ def _few_shot(
         )
     shot = _means(_points(present), _points(absent), usual)
     beside, threshold = _combine_with_prompts(shot, prompts, usual)
-    fitted = Fitted(
+    fitted = FittedFinding(
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests([*present, *absent]),
@@ -141,7 +141,7 @@ def _combine_with_prompts(
 
 
 def _leave_one_out(
-    fitted: Fitted,
+    fitted: FittedFinding,
     present: Sequence[EmbeddedCase],
     absent: Sequence[EmbeddedCase],
     usual: Embeddings,
@@ -174,7 +174,7 @@ def _leave_one_out(
     )
 
 
-def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], HeldOutFit]:
+def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     known = list(_labelled_cases(library))
     truth = np.array([finding.id in item.case.confirmed for item in known], bool)
     having, lacking = (
@@ -197,7 +197,7 @@ def _head(finding: Finding, library: Library) -> tuple[Fitted, Sequence[str], He
     )[:, 1]
     threshold, sensitivity, specificity = _balanced(chance, truth)
     model.fit(points, truth)
-    fitted = Fitted(
+    fitted = FittedFinding(
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests(known),

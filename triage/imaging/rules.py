@@ -86,7 +86,7 @@ class View(StrEnum):
 
 
 class Variant(StrEnum):
-    """What distinguishes series of the same sequence."""
+    """A property that distinguishes series of the same sequence."""
 
     PSIR = "PSIR"
     MAGNITUDE = "magnitude"

@@ -4,12 +4,12 @@
     text.onnx       token identifiers + attention mask -> L2-normalised embedding
     tokenizer.json  in the format of the `tokenizers` package
     manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
-    calibration.json  thresholds of the findings, valid for this bundle alone; optional
-    familiar.npy    what the hearts that it knows look like (triage/model/out_of_distribution.py); optional
+    calibration.json  thresholds of the findings, valid for this bundle only; optional
+    familiar.npy    statistics of the hearts that it knows (out_of_distribution.py); optional
 
-Rule: a bundle whose files differ from its manifest is refused. The workshop in export/ writes
-manifests with `write_manifest`; the worker reads them with `open_bundle`; nothing else knows the
-format. A change of the format raises `schema_version`.
+A bundle is refused if a file differs from its manifest. export/ writes manifests with
+`write_manifest`, the worker reads them with `open_bundle`; no other code knows the format. A change
+of the format needs a new `schema_version`.
 """
 
 import hashlib
@@ -29,20 +29,20 @@ VIDEO = "video.onnx"
 TEXT = "text.onnx"
 TOKENIZER = "tokenizer.json"
 CALIBRATION = "calibration.json"
-FAMILIAR = "familiar.npy"
+OOD_REFERENCE = "familiar.npy"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(gt=0)]
 
 
 class Sizes(StrictModel):
-    """The sizes that the worker needs; the graphs hold all others."""
+    """The sizes that the worker needs; the graphs define all others."""
 
-    frames: Positive  #: F: frames that the video tower takes at most
+    frames: Positive  #: F: most frames that the video tower takes
     height: Positive  #: H: rows of a frame as the graph takes it
     width: Positive  #: W: columns of a frame as the graph takes it
     embedding: Positive  #: length of both embeddings
-    text_tokens: Positive  #: tokens that the text tower takes at most
+    text_tokens: Positive  #: most tokens that the text tower takes
 
 
 class ViewSlot(StrictModel):
@@ -50,7 +50,7 @@ class ViewSlot(StrictModel):
 
     view: str
     #: cine: the middle slice's phases, resampled to `phases` over the cardiac cycle.
-    #: stack: one image of every slice, or of `slices` ones at uniform centres.
+    #: stack: one image of every slice, or of `slices` slices at uniform centres.
     #: single: one image, repeated once per image of the slot named in `repeat_as`, if any.
     kind: Literal["cine", "stack", "single"]
     phases: Positive | None = None
@@ -58,18 +58,18 @@ class ViewSlot(StrictModel):
     repeat_as: str | None = None
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _check_fields(self) -> Self:
         if (self.kind == "cine") != (self.phases is not None):
-            raise ValueError("a cine slot has `phases`, and only a cine slot has")
+            raise ValueError("a cine slot needs `phases`, and no other slot may have it")
         if self.kind != "stack" and self.slices is not None:
-            raise ValueError("only a stack slot has `slices`")
+            raise ValueError("only a stack slot may have `slices`")
         if self.kind != "single" and self.repeat_as is not None:
-            raise ValueError("only a single slot has `repeat_as`")
+            raise ValueError("only a single slot may have `repeat_as`")
         return self
 
     @property
     def length(self) -> int | None:
-        """Frames that the slot takes, or None where that depends on the study."""
+        """Number of frames of the slot, or None if it depends on the study."""
         if self.kind == "single":
             return 1 if self.repeat_as is None else None
         return self.phases or self.slices
@@ -82,24 +82,26 @@ class Preprocessing(StrictModel):
     version: Literal[1, 2] = 1
     #: intensities at these percentiles of a whole view become 0 and 255
     window_percentiles: tuple[float, float] = (1.0, 99.0)
-    #: centre_square: the largest centred square. heart_square: a square of `field_mm` about the
-    #: point in which the planes of the views meet (triage/imaging/geometry.py)
+    #: centre_square: the largest centred square. heart_square: a square of `field_mm` around the
+    #: point where the planes of the views meet (triage/imaging/geometry.py)
     crop: Literal["centre_square", "heart_square"] = "centre_square"
     field_mm: Annotated[float, Field(gt=0)] | None = None
     interpolation: Literal["bilinear"] = "bilinear"
-    #: a view that the study does not show: its frames are left out, or stand there black
+    #: frames of a view that the study does not show: left out, or black
     missing: Literal["left_out", "black"] = "left_out"
-    #: which of the clip's frames the model sees, where there are more than `Sizes.frames`
+    #: the frames of the clip that the model sees, if there are more than `Sizes.frames`
     sampling: Literal["uniform_centres"] = "uniform_centres"
     #: the resampling inside the graph: 224-256-224 as published, or none
     resize: Literal["published", "none"] = "published"
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.crop == "heart_square") != (self.field_mm is not None):
-            raise ValueError("heart_square has `field_mm`, and nothing else has")
+            raise ValueError("heart_square needs `field_mm`, and centre_square must not have it")
         if (self.crop == "heart_square") != (self.version == 2):  # noqa: PLR2004 - named above
-            raise ValueError(f"preprocessing version {self.version} does not cut a {self.crop}")
+            raise ValueError(
+                f"preprocessing version {self.version} does not support the crop {self.crop}"
+            )
         return self
 
 
@@ -116,7 +118,7 @@ PUBLISHED_LAYOUT = (
 
 
 class ClipForm(StrictModel):
-    """Everything that decides the frames of a study's clip; training and service share it."""
+    """Everything that determines the frames of a clip; training and service share it."""
 
     frames: Positive  #: F: frames at most
     height: Positive  #: H
@@ -125,48 +127,50 @@ class ClipForm(StrictModel):
     preprocessing: Preprocessing = Preprocessing()
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_consistency(self) -> Self:
         views = [slot.view for slot in self.layout]
         if len(set(views)) != len(views):
-            raise ValueError("a view stands twice in the layout")
+            raise ValueError("a view occurs twice in the layout")
         for slot in self.layout:
             if slot.repeat_as is not None and slot.repeat_as not in views:
-                raise ValueError(f"{slot.view} repeats as {slot.repeat_as}, which is no view")
+                raise ValueError(
+                    f"{slot.view} repeats as {slot.repeat_as}, which is not in the layout"
+                )
         lengths = [slot.length for slot in self.layout]
         if self.preprocessing.missing == "black" and None in lengths:
-            raise ValueError("black frames for missing views need slots of a stated length")
+            raise ValueError("`missing: black` needs a fixed number of frames in every slot")
         return self
 
 
 class Manifest(StrictModel):
-    """What a bundle is, and what it is for."""
+    """The description of a bundle and its intended use."""
 
     schema_version: Literal[1] = 1
     name: str = Field(min_length=1, max_length=64)
     version: str = Field(min_length=1, max_length=64)
-    trained: bool  #: False: seeded wiring whose scores mean nothing; every flag is Not Evaluated
+    trained: bool  #: False: random weights, meaningless scores; every flag is Not Evaluated
     intended_use: str = Field(min_length=1)
-    provenance: dict[str, str | int | float]  #: where the weights come from
+    provenance: dict[str, str | int | float]  #: origin of the weights
     sizes: Sizes
     layout: tuple[ViewSlot, ...] = PUBLISHED_LAYOUT
     preprocessing: Preprocessing = Preprocessing()
-    #: zero-shot AUC by set of studies and finding, as `evaluate --record` measured it
+    #: zero-shot AUC by data set and finding, as `evaluate --record` measured it
     evaluation: dict[str, dict[str, float]] = Field(default_factory=dict)
     files: dict[str, Sha256]  #: SHA-256 of every other file of the bundle
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _ = self.clip  # raises where layout and preprocessing do not go together
+    def _check_consistency(self) -> Self:
+        _ = self.clip  # raises if layout and preprocessing are not consistent
         missing = {VIDEO, TEXT, TOKENIZER} - set(self.files)
         if missing:
             raise ValueError(f"files lacks {', '.join(sorted(missing))}")
         if any("/" in name or "\\" in name or name.startswith(".") for name in self.files):
-            raise ValueError("files holds bare file names of the bundle's folder")
+            raise ValueError("files must be plain file names in the bundle's folder")
         return self
 
     @property
     def clip(self) -> ClipForm:
-        """Return what decides the frames."""
+        """Return the settings that determine the frames."""
         return ClipForm(
             frames=self.sizes.frames,
             height=self.sizes.height,
@@ -180,25 +184,25 @@ class Threshold(StrictModel):
     """The calibrated threshold of one finding."""
 
     threshold: float = Field(ge=-1, le=1)
-    #: a score below this rules the finding out; None: it is never called absent
+    #: a score below this rules the finding out; None: the finding is never reported absent
     rule_out: float | None = Field(default=None, ge=-1, le=1)
-    #: a threshold that flags few who do not have it, for sites that want fewer flags
+    #: a threshold with fewer false flags, for sites that want fewer flags
     specific: float | None = Field(default=None, ge=-1, le=1)
-    prompts: tuple[str, ...]  #: the prompts it was calibrated with; for others it does not hold
+    prompts: tuple[str, ...]  #: the prompts that it is valid for
 
 
 class OutOfDistributionLimit(StrictModel):
-    """From where on a study is unlike those that the bundle knows."""
+    """The distance beyond which a study is unlike those that the bundle knows."""
 
-    limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]  #: of the distance
-    #: of hearts like these, at most this share lies beyond the limit, with this confidence
+    limit: Annotated[float, Field(gt=0, allow_inf_nan=False)]  #: distance
+    #: at most this share of similar hearts is beyond the limit, with this confidence
     false_alarms: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
-    hearts: Positive  #: that the limit was set on, each held out of what it was compared with
+    hearts: Positive  #: number of hearts that set the limit, each held out of the statistics
 
 
 class Calibration(StrictModel):
-    """The thresholds of a bundle, by finding, and the limit of what it knows."""
+    """The thresholds of a bundle by finding id, and its out-of-distribution limit."""
 
     method: str
     findings: dict[str, Threshold]
@@ -207,18 +211,22 @@ class Calibration(StrictModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files agree with its manifest."""
+    """A verified bundle on disk: all files match its manifest."""
 
     path: Path
     manifest: Manifest
     digest: str  #: SHA-256 of manifest.json, which covers every file of the bundle
     calibration: Calibration | None
-    #: of each view the mean portrait and its whitening, (views, 1 + P, P)
-    familiar: NDArray[np.float32] | None = field(default=None, compare=False)
+    #: mean features and whitening matrix of each view, (views, 1 + P, P); None if there are none
+    ood_reference: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Open the bundle in folder `path` and verify every file; raise ConfigurationError if not."""
+    """Open the bundle in folder `path` and verify every file.
+
+    Raises:
+        ConfigurationError: A file is missing, invalid, or differs from the manifest.
+    """
     manifest = read(path / MANIFEST, Manifest)
     for name, expected in manifest.files.items():
         if not (path / name).is_file():
@@ -230,34 +238,37 @@ def open_bundle(path: Path) -> Bundle:
     calibration = None
     if CALIBRATION in manifest.files:
         calibration = read(path / CALIBRATION, Calibration)
-    familiar = _familiar(path, manifest) if FAMILIAR in manifest.files else None
-    return Bundle(path, manifest, hash_file(path / MANIFEST), calibration, familiar)
+    reference = _read_reference(path, manifest) if OOD_REFERENCE in manifest.files else None
+    return Bundle(path, manifest, hash_file(path / MANIFEST), calibration, reference)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write `manifest` into the bundle folder `path`, the same bytes for the same content."""
+    """Write `manifest` into the bundle folder `path`; equal content gives equal bytes."""
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
     (path / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write `calibration` into the bundle folder `path`; the manifest must still vouch for it."""
+    """Write `calibration` into the bundle folder `path`; the manifest must be updated after."""
     text = calibration.model_dump_json(indent=2) + "\n"
     (path / CALIBRATION).write_text(text, encoding="utf-8")
 
 
-def _familiar(path: Path, manifest: Manifest) -> NDArray[np.float32]:
+def _read_reference(path: Path, manifest: Manifest) -> NDArray[np.float32]:
     try:
-        familiar: NDArray[np.float32] = np.load(path / FAMILIAR, allow_pickle=False)
+        reference: NDArray[np.float32] = np.load(path / OOD_REFERENCE, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"bundle {path}: {FAMILIAR} cannot be read: {error}") from None
-    views, length = len(manifest.layout), familiar.shape[-1] if familiar.shape else 0
-    if familiar.dtype != np.float32 or familiar.shape != (views, 1 + length, length):
         raise ConfigurationError(
-            f"bundle {path}: {FAMILIAR} holds {familiar.dtype} of {familiar.shape}, which is not"
-            f" a mean and a matrix for each of {views} views; calibrate the bundle again"
+            f"bundle {path}: {OOD_REFERENCE} cannot be read: {error}"
+        ) from None
+    views, length = len(manifest.layout), reference.shape[-1] if reference.shape else 0
+    if reference.dtype != np.float32 or reference.shape != (views, 1 + length, length):
+        raise ConfigurationError(
+            f"bundle {path}: {OOD_REFERENCE} has type {reference.dtype} and shape"
+            f" {reference.shape}, not a mean and a matrix for each of {views} views; calibrate"
+            " the bundle again"
         )
-    return familiar
+    return reference
 
 
 def hash_file(path: Path) -> str:

@@ -1,9 +1,9 @@
 """The two towers of a bundle in ONNX Runtime.
 
-Rule: the execution provider is the one that was asked for, or the program does not start; a silent
-fall-back to the CPU would be found out by a hospital's waiting list. What does not fit into memory
-is tried in halves; a single clip that does not is worked out on the fallback, where the settings
-name one, which is logged, and the report names what the clip ran on.
+The configured execution provider is used, or the program does not start: a silent fallback to the
+CPU would become apparent only as a growing waiting list. A batch that does not fit into memory is
+run in halves. A single clip that does not fit runs on the fallback provider if the settings name
+one; that is logged, and the report names the provider that ran the clip.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +27,21 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     PROVIDERS["cpu"]: {},
     PROVIDERS["cuda"]: {"use_tf32": "0"},
 }
-#: Of a run's clips: about one of the published model, whose run needs 3 GB, or 32 of the demo's.
+#: Pixels of a run's clips: about one clip of the published model (3 GB), or 32 of the demo's.
 PIXELS_AT_ONCE = 1 << 22
-ERRORS_ONLY = 3
-#: ONNX Runtime has no error of its own for it; what its arena, CUDA and its libraries say.
+ERRORS_ONLY = 3  #: log severity level of ONNX Runtime
+#: Messages of the arena, CUDA and its libraries; ONNX Runtime has no error type for them.
 OUT_OF_MEMORY = ("BFCArena::AllocateRaw", "out of memory", "ALLOC_FAILED", "bad allocation")
 
 log = structlog.get_logger(__name__)
 
 
 class OnnxEncoder:
-    """See `ports.Encoder`."""
+    """Encode clips and texts with the ONNX graphs of a bundle; implements `Encoder`.
+
+    Raises:
+        ConfigurationError: The execution provider is not available on this machine.
+    """
 
     def __init__(
         self,
@@ -46,13 +50,13 @@ class OnnxEncoder:
         threads: int = 0,
         fallback: Literal["cpu"] | None = None,
     ) -> None:
-        self.execution_provider = PROVIDERS[provider]  #: what the last clip ran on
+        self.execution_provider = PROVIDERS[provider]  #: provider that ran the last clip
         self._provider = PROVIDERS[provider]
         self._fallback_provider = None if fallback in {None, provider} else PROVIDERS["cpu"]
         self._path, self._threads = bundle.path, threads
         self._sizes = bundle.manifest.sizes
-        self._video = _session(bundle.path / VIDEO, self.execution_provider, threads)
-        self._text = _session(bundle.path / TEXT, self.execution_provider, threads)
+        self._video = _open_session(bundle.path / VIDEO, self.execution_provider, threads)
+        self._text = _open_session(bundle.path / TEXT, self.execution_provider, threads)
         self._tokenizer = Tokenizer.from_file(str(bundle.path / TOKENIZER))
         self._tokenizer.enable_truncation(self._sizes.text_tokens)
 
@@ -62,12 +66,16 @@ class OnnxEncoder:
         return embedding
 
     def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
-        """Return the embeddings of one or more clips, in as few runs of the graph as fit."""
+        """Return the embeddings of one or more clips, in as few runs as fit into memory.
+
+        Raises:
+            OutOfMemory: A single clip fits neither into memory nor on the fallback.
+        """
         for clip in clips:
-            self._check(clip)
+            self._check_shape(clip)
         return np.concatenate([self._run(batch) for batch in self._batches(clips)])
 
-    def _check(self, frames: Frames) -> None:
+    def _check_shape(self, frames: Frames) -> None:
         expected = (self._sizes.height, self._sizes.width)
         if frames.shape[1:] != expected or not 1 <= len(frames) <= self._sizes.frames:
             raise ValueError(
@@ -84,48 +92,50 @@ class OnnxEncoder:
     def _run(self, clips: Sequence[Frames]) -> Embeddings:
         counts = np.array([len(clip) for clip in clips], np.int64)
         frames = np.zeros((len(clips), counts.max(), *clips[0].shape[1:]), np.uint8)
-        for place, clip in enumerate(clips):
-            frames[place, : len(clip)] = clip
+        for index, clip in enumerate(clips):
+            frames[index, : len(clip)] = clip
         inputs = {"frames": frames, "frame_count": counts}
         try:
-            found = _embeddings(self._video, inputs)
+            embeddings = _run_graph(self._video, inputs)
         except OutOfMemory as error:
-            return self._run_otherwise(clips, inputs, error)
+            return self._run_smaller(clips, inputs, error)
         self.execution_provider = self._provider
-        return found
+        return embeddings
 
-    def _run_otherwise(
+    def _run_smaller(
         self, clips: Sequence[Frames], inputs: Mapping[str, object], error: OutOfMemory
     ) -> Embeddings:
-        """Work out in halves what does not fit into memory, or a single clip on the fallback."""
+        """Run a batch that does not fit into memory in halves, a single clip on the fallback."""
         if len(clips) > 1:
-            log.warning("out of memory, in halves", provider=self._provider, clips=len(clips))
+            log.warning(
+                "out of memory, running in halves", provider=self._provider, clips=len(clips)
+            )
             half = len(clips) // 2
             return np.concatenate([self._run(clips[:half]), self._run(clips[half:])])
         if self._fallback_provider is None:
             raise error
-        log.warning("out of memory, on the fallback", provider=self._fallback_provider)
-        found = _embeddings(self._fallback, inputs)
+        log.warning("out of memory, running on the fallback", provider=self._fallback_provider)
+        embeddings = _run_graph(self._fallback, inputs)
         self.execution_provider = self._fallback_provider
-        return found
+        return embeddings
 
     @cached_property
     def _fallback(self) -> ort.InferenceSession:
-        assert self._fallback_provider is not None  # noqa: S101 - asked for only then
-        return _session(self._path / VIDEO, self._fallback_provider, self._threads)
+        assert self._fallback_provider is not None  # noqa: S101 - used only with a fallback
+        return _open_session(self._path / VIDEO, self._fallback_provider, self._threads)
 
     def encode_text(self, text: str) -> Embedding:
-        """Return the embedding of a text; more tokens than the tower takes are cut."""
+        """Return the embedding of a text, truncated to the tokens that the tower takes."""
         tokens = self._tokenizer.encode(text)
         inputs = {
             "input_ids": np.array([tokens.ids], np.int64),  # (1, T)
             "attention_mask": np.array([tokens.attention_mask], np.int64),
         }
-        embedding: Embedding = _embeddings(self._text, inputs)[0]
+        embedding: Embedding = _run_graph(self._text, inputs)[0]
         return embedding
 
 
-def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+def _open_session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
@@ -139,11 +149,11 @@ def _session(path: Path, provider: str, threads: int) -> ort.InferenceSession:
     return session
 
 
-def _embeddings(session: ort.InferenceSession, inputs: Mapping[str, object]) -> Embeddings:
+def _run_graph(session: ort.InferenceSession, inputs: Mapping[str, object]) -> Embeddings:
     try:
         (embeddings,) = session.run(["embedding"], inputs)
     except (Fail, RuntimeException, EPFail) as error:
-        if any(words in str(error) for words in OUT_OF_MEMORY):
+        if any(message in str(error) for message in OUT_OF_MEMORY):
             raise OutOfMemory("the model does not fit into memory") from error
         raise
     return np.asarray(embeddings, np.float32)  # (n, D)

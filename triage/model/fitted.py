@@ -1,11 +1,12 @@
-"""What was fitted from a finding's examples, in the embedding of one bundle.
+"""Classifiers fitted from a finding's examples, in the embedding space of one bundle.
 
-Few examples: SimpleShot (Wang et al. 2019, arXiv 1911.04623). Embeddings are centred and
-L2-normalised, and a study is nearer to the mean of those that have the finding or to the mean of
-those that have not. Many: a logistic regression, as the paper's heads for diagnoses.
+With few examples: SimpleShot (Wang et al. 2019, arXiv 1911.04623). Embeddings are centred and
+L2-normalised; the score compares the distances to the mean of the studies with the finding and to
+the mean of those without. With many examples: a logistic regression, as the paper's heads for
+diagnoses.
 
-Rule: it names the bundle, the question and every example by digest, so that it is never used for
-another, and what it was made from can be told.
+A fit records the digests of its question and of every example, so that it is never used for another
+question and its origin is documented. Field names are the stored format.
 """
 
 import hashlib
@@ -23,19 +24,19 @@ from triage.ports.encoder import Embeddings
 from triage.yaml_models import StrictModel
 
 Numbers = NDArray[np.float64]
-Vector = tuple[float, ...]  #: (D,)
+Vector = tuple[float, ...]  #: (D,), as stored
 
 
 class FewShot(StrictModel):
-    """Two class means; the score is by how much a study is nearer to those that have it."""
+    """Two class means; the score is the difference of a study's distances to them."""
 
     way: Literal["few_shot"] = "few_shot"
-    centre: Vector  #: what embeddings are centred by
-    present: Vector  #: mean of those that have the finding, centred and L2-normalised
-    absent: Vector  #: of those that have not
+    centre: Vector  #: subtracted from every embedding
+    present: Vector  #: mean of the studies with the finding, centred and L2-normalised
+    absent: Vector  #: mean of the studies without it
 
     def scores(self, embeddings: Embeddings) -> Numbers:
-        """Return the scores (n,) of embeddings (n, D); 0 lies in the middle, 2 is the most."""
+        """Return the scores (n,) of embeddings (n, D): 0 is undecided, 2 is the maximum."""
         points = centre_embeddings(embeddings, np.array(self.centre))
         far, near = (
             np.linalg.norm(points - np.array(mean), axis=1) for mean in (self.absent, self.present)
@@ -44,7 +45,7 @@ class FewShot(StrictModel):
 
 
 class Head(StrictModel):
-    """A logistic regression; the score is its probability, of its own examples' frequency."""
+    """A logistic regression; the score is a probability at its examples' prevalence."""
 
     way: Literal["head"] = "head"
     weights: Vector
@@ -56,37 +57,37 @@ class Head(StrictModel):
 
 
 class ScoreSpread(StrictModel):
-    """How a score spreads over past cases."""
+    """Mean and deviation of a score over past cases."""
 
     mean: float
     deviation: Annotated[float, Field(gt=0)]
 
     def standard(self, scores: Numbers) -> Numbers:
-        """Return scores in deviations from the mean."""
+        """Return scores as deviations from the mean."""
         return (scores - self.mean) / self.deviation
 
 
 class ScoreScale(StrictModel):
-    """What brings the scores of examples and of prompts to one scale."""
+    """The statistics that bring the scores of examples and of prompts to one scale."""
 
     examples: ScoreSpread
     prompts: ScoreSpread
 
 
-class Fitted(StrictModel):
+class FittedFinding(StrictModel):
     """A finding fitted from examples."""
 
-    finding: str  #: its id
-    asked: str  #: digest of the prompts and examples that the file names; see `digest_question`
+    finding: str  #: id of the finding
+    asked: str  #: digest of the prompts and examples in the findings file (`digest_question`)
     examples: dict[str, str]  #: SHA-256 of each example's vector, by Study UID
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
-    beside: ScoreScale | None = None  #: where the finding has prompts too
+    beside: ScoreScale | None = None  #: set if the finding has prompts too
     threshold: float
 
     def scores(self, embeddings: Embeddings, prompts: NDArray[np.float32] | None) -> Numbers:
-        """Return the scores (n,) of embeddings (n, D); `prompts` (p, D) if the finding has some.
+        """Return the scores (n,) of embeddings (n, D); `prompts` (p, D) if the finding has any.
 
-        With prompts, the mean of both in deviations among past cases.
+        With prompts, the score is the mean of both scores, each standardised on past cases.
         """
         by_examples = self.fit.scores(embeddings)
         if self.beside is None or prompts is None:
@@ -96,18 +97,21 @@ class Fitted(StrictModel):
 
 
 def centre_embeddings(embeddings: NDArray[np.floating], centre: Numbers) -> Numbers:
-    """Return embeddings (n, D) less a centre (D,), L2-normalised; the centre itself stays zero."""
+    """Return embeddings (n, D) minus a centre (D,), L2-normalised; the centre becomes zero."""
     moved = embeddings - centre
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.asarray(moved / np.maximum(length, 1e-12), np.float64)
 
 
 def digest_question(finding: Finding) -> str:
-    """Return the digest of how a finding is asked, in hexadecimal: its prompts and examples."""
-    said = {"prompts": finding.prompts, "examples": finding.examples and asdict(finding.examples)}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """Return the digest of a finding's prompts and examples, in hexadecimal."""
+    content = {
+        "prompts": finding.prompts,
+        "examples": finding.examples and asdict(finding.examples),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def digest_fit(fitted: Fitted) -> str:
-    """Return the digest of all that was fitted, in hexadecimal."""
+def digest_fit(fitted: FittedFinding) -> str:
+    """Return the digest of a fit, in hexadecimal."""
     return hashlib.sha256(fitted.model_dump_json().encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""How each finding is asked of a bundle: by its prompts, or by what was fitted from its examples.
+"""The score function and threshold of each finding: from its prompts, or fitted from its examples.
 
-Rule: a threshold holds for one bundle and exactly the words, or the examples, it was made with. A
-question that has none says why, in words for the radiologist and for who mends it.
+A threshold is valid for one bundle and exactly the prompts, or the examples, it was made with. A
+question without a valid threshold carries the reason, for radiologists and administrators.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from triage.domain.finding import Finding, FindingSet
 from triage.model.bundle import Bundle
-from triage.model.fitted import Fitted, digest_fit, digest_question
+from triage.model.fitted import FittedFinding, digest_fit, digest_question
 from triage.model.prompts import PromptEmbeddings, mean_cosines
 from triage.ports.encoder import Embeddings
 
-ScoreFunction = Callable[[Embeddings], NDArray[np.float64]]  #: of embeddings (n, D), (n,)
-Questions = Mapping[str, "Question"]  #: by finding's id
+ScoreFunction = Callable[[Embeddings], NDArray[np.float64]]  #: from embeddings (n, D) to (n,)
+Questions = Mapping[str, "Question"]  #: by finding id
 
 
 @dataclass(frozen=True)
 class Question:
-    """One finding, as a bundle is asked for it."""
+    """How one bundle evaluates one finding."""
 
-    scores: ScoreFunction | None  #: None where nothing can be computed
-    threshold: float | None
-    rule_out: float | None = None  #: a score below it rules the finding out; None: nothing does
-    why_not: str = ""  #: why nothing can be flagged
+    scores: ScoreFunction | None  #: None if no score can be computed
+    threshold: float | None  #: None if no finding can be flagged
+    rule_out: float | None = None  #: a lower score rules the finding out; None: no score does
+    why_not: str = ""  #: why there is no threshold
     fitted: str = ""  #: digest of what was fitted from examples, in hexadecimal
 
 
@@ -36,32 +36,33 @@ def build_questions(
     findings: FindingSet,
     bundle: Bundle,
     prompts: PromptEmbeddings,
-    fitted: Mapping[str, Fitted],
+    fitted: Mapping[str, FittedFinding],
 ) -> Questions:
-    """Return the question of each finding; `fitted` is by finding's id, of this bundle."""
+    """Return the question of each finding; `fitted` is by finding id, for this bundle."""
     return {
-        finding.id: _by_prompts(finding, bundle, prompts[finding.id])
+        finding.id: _question_by_prompts(finding, bundle, prompts[finding.id])
         if finding.examples is None
-        else _by_examples(finding, prompts.get(finding.id), fitted.get(finding.id))
+        else _question_by_examples(finding, prompts.get(finding.id), fitted.get(finding.id))
         for finding in findings.findings
     }
 
 
-def _by_prompts(finding: Finding, bundle: Bundle, prompts: NDArray[np.float32]) -> Question:
-    known = bundle.calibration.findings.get(finding.id) if bundle.calibration else None
+def _question_by_prompts(
+    finding: Finding, bundle: Bundle, prompts: NDArray[np.float32]
+) -> Question:
+    calibrated = bundle.calibration.findings.get(finding.id) if bundle.calibration else None
     scores = partial(mean_cosines, prompts)
-    if known is None or {*known.prompts} != {*finding.prompts}:
+    if calibrated is None or {*calibrated.prompts} != {*finding.prompts}:
         why_not = "no threshold is calibrated for this model and these prompts"
         return Question(scores, None, why_not=why_not)
-    return Question(scores, known.threshold, known.rule_out)
+    return Question(scores, calibrated.threshold, calibrated.rule_out)
 
 
-def _by_examples(
-    finding: Finding, prompts: NDArray[np.float32] | None, fitted: Fitted | None
+def _question_by_examples(
+    finding: Finding, prompts: NDArray[np.float32] | None, fitted: FittedFinding | None
 ) -> Question:
     if fitted is None or fitted.asked != digest_question(finding):
-        return Question(
-            None, None, why_not="not yet fitted from its examples (triage findings fit)"
-        )
+        why_not = "not yet fitted from its examples; run `triage findings fit`"
+        return Question(None, None, why_not=why_not)
     scores = partial(fitted.scores, prompts=prompts)
     return Question(scores, fitted.threshold, fitted=digest_fit(fitted))

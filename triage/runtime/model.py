@@ -13,7 +13,7 @@ from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
-from triage.model.fitted import Fitted
+from triage.model.fitted import FittedFinding
 from triage.model.prompts import embed_prompts
 from triage.model.questions import build_questions
 from triage.pipeline.model_input import LoadedModel
@@ -49,7 +49,7 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
     )
 
 
-def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, Fitted]:
+def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFinding]:
     """Return what was fitted; a ledger is neither made nor changed by asking."""
     there = open_existing_database(settings)
     if there is None:

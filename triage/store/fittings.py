@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from triage.domain.errors import ConfigurationError
-from triage.model.fitted import Fitted
+from triage.model.fitted import FittedFinding
 from triage.store.database import Database, lock_until_commit, retry_on_conflict
 from triage.store.forgotten import is_forgotten, remember_forgotten
 from triage.store.schema import fittings
@@ -25,7 +25,7 @@ class SqlFittings:
         self._database = database
 
     @retry_on_conflict
-    def keep(self, bundle: str, fitted: Fitted, patients: Collection[str]) -> None:
+    def keep(self, bundle: str, fitted: FittedFinding, patients: Collection[str]) -> None:
         """Store a finding fitted from these patients' cases, replacing an earlier fit.
 
         Raises:
@@ -50,12 +50,12 @@ class SqlFittings:
                 )
             )
 
-    def of_bundle(self, bundle: str) -> Mapping[str, Fitted]:
+    def of_bundle(self, bundle: str) -> Mapping[str, FittedFinding]:
         """Return the fitted findings of a bundle by finding id."""
         with self._database.reading() as connection:
             query = select(fittings).where(fittings.c.bundle == bundle)
             return {
-                row.finding: Fitted.model_validate_json(row.content)
+                row.finding: FittedFinding.model_validate_json(row.content)
                 for row in connection.execute(query)
             }
 

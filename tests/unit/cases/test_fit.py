@@ -10,7 +10,7 @@ from triage.cases.fit import FEWEST_USUAL, fit
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
-from triage.model.fitted import FewShot, Fitted, Head, digest_question
+from triage.model.fitted import FewShot, FittedFinding, Head, digest_question
 from triage.ports.encoder import Embeddings
 
 WIDTH = 16
@@ -45,7 +45,7 @@ def named(kind: str, count: int) -> tuple[str, ...]:
     return tuple(f"{kind}.{number}" for number in range(count))
 
 
-def shares(fitted: Fitted, prompts: Embeddings | None = None) -> tuple[float, float]:
+def shares(fitted: FittedFinding, prompts: Embeddings | None = None) -> tuple[float, float]:
     """Return the share flagged of new studies with the finding, and of those without."""
     flagged = [
         np.mean(fitted.scores(cloud(middle, 200), prompts) > fitted.threshold)
@@ -168,4 +168,4 @@ def test_a_fit_records_its_examples_and_its_question() -> None:
         finding(Examples(named("having", 3), named("lacking", 1)))
     )
     assert isinstance(fitted.fit, FewShot)
-    assert Fitted.model_validate_json(fitted.model_dump_json()) == fitted
+    assert FittedFinding.model_validate_json(fitted.model_dump_json()) == fitted

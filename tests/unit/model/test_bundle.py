@@ -21,7 +21,7 @@ def change(bundle: Path, **values: object) -> None:
     (bundle / MANIFEST).write_text(json.dumps(manifest | values, indent=1))
 
 
-def test_the_shipped_bundle_says_that_it_is_untrained() -> None:
+def test_the_shipped_bundle_is_marked_untrained() -> None:
     manifest = open_bundle(UNTRAINED).manifest
     assert manifest.trained is False
     assert "research use only" in manifest.intended_use.lower()
@@ -45,39 +45,45 @@ def test_a_missing_file_is_refused(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"schema_version": 2}, "line 2: schema_version"),
         ({"files": {}}, "files lacks text.onnx, tokenizer.json, video.onnx"),
-        ({"layout": [{"view": "a", "kind": "cine"}]}, "a cine slot has `phases`"),
-        ({"layout": [{"view": "a", "kind": "single", "repeat_as": "b"}]}, "which is no view"),
-        ({"layout": [{"view": "a", "kind": "stack"}] * 2}, "stands twice"),
+        ({"layout": [{"view": "a", "kind": "cine"}]}, "a cine slot needs `phases`"),
+        (
+            {"layout": [{"view": "a", "kind": "single", "repeat_as": "b"}]},
+            "which is not in the layout",
+        ),
+        ({"layout": [{"view": "a", "kind": "stack"}] * 2}, "occurs twice"),
         ({"layout": [{"view": "a", "kind": "single", "slices": 3}]}, "only a stack slot"),
         ({"layout": [{"view": "a", "kind": "stack", "repeat_as": "a"}]}, "only a single slot"),
-        ({"preprocessing": {"crop": "heart_square", "version": 2}}, "has `field_mm`"),
-        ({"preprocessing": {"version": 2}}, "version 2 does not cut a centre_square"),
-        ({"preprocessing": {"missing": "black"}}, "slots of a stated length"),
+        (
+            {"preprocessing": {"crop": "heart_square", "version": 2}},
+            "heart_square needs `field_mm`",
+        ),
+        ({"preprocessing": {"version": 2}}, "version 2 does not support the crop centre_square"),
+        ({"preprocessing": {"missing": "black"}}, "a fixed number of frames"),
         ({"trained": None}, "trained"),
         ({"surprise": 1}, "surprise: is no known field"),
     ],
 )
-def test_a_wrong_manifest_is_refused_with_its_line(
-    copy: Path, values: dict[str, object], said: str
+def test_an_invalid_manifest_is_refused_with_its_line(
+    copy: Path, values: dict[str, object], message: str
 ) -> None:
     change(copy, **values)
     with pytest.raises(ConfigurationError, match="manifest.json, line") as error:
         open_bundle(copy)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_file_outside_the_folder_is_refused(copy: Path) -> None:
     files = json.loads((copy / MANIFEST).read_text())["files"]
     change(copy, files=files | {"../secret": "0" * 64})
-    with pytest.raises(ConfigurationError, match="bare file names"):
+    with pytest.raises(ConfigurationError, match="plain file names"):
         open_bundle(copy)
 
 
-def test_a_manifest_is_written_as_it_is_read(copy: Path) -> None:
+def test_a_manifest_is_unchanged_after_writing_and_reading(copy: Path) -> None:
     before = open_bundle(copy)
     write_manifest(copy, before.manifest)
     assert open_bundle(copy).manifest == before.manifest

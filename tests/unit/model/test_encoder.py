@@ -40,7 +40,7 @@ def test_a_clip_of_any_length_has_a_unit_embedding(
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
 
 
-def test_different_clips_and_words_have_different_embeddings(encoder: OnnxEncoder) -> None:
+def test_different_clips_and_texts_have_different_embeddings(encoder: OnnxEncoder) -> None:
     dark, bright = np.zeros((4, 224, 224), np.uint8), frames(4)
     assert not np.allclose(encoder.encode_clip(dark), encoder.encode_clip(bright), atol=1e-3)
     one, other = map(encoder.encode_text, ("LV is thickened", "Aortic root is ectatic"))
@@ -60,12 +60,12 @@ def test_a_text_of_any_length_is_encoded(encoder: OnnxEncoder) -> None:
     assert np.linalg.norm(long) == pytest.approx(1, abs=1e-5)
 
 
-def test_17_cuda_where_there_is_none_is_an_error_and_no_silent_cpu_run(bundle: Bundle) -> None:
+def test_a_missing_cuda_provider_is_an_error_instead_of_a_silent_cpu_run(bundle: Bundle) -> None:
     with pytest.raises(ConfigurationError, match="model.provider asks for CUDAExecutionProvider"):
         OnnxEncoder(bundle, "cuda")
 
 
-def test_prompts_are_computed_once_for_a_findings_file_and_a_bundle(
+def test_prompts_are_encoded_once_per_findings_file_and_bundle(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     findings = load_findings(SETTINGS.findings)

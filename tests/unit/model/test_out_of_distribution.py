@@ -34,7 +34,7 @@ def clip(seed: int) -> Frames:
     return rng.integers(0, 256, (3, 20, 24), np.uint8)
 
 
-def test_a_portrait_is_the_mean_of_cells_and_what_varies_within() -> None:
+def test_features_are_cell_means_and_their_spread() -> None:
     frames = np.zeros((3, 20, 24), np.uint8)
     frames[0, :, :12], frames[1, :, :12] = 255, 51
     left, missing = compute_features(frames, FORM, ["a"])
@@ -48,11 +48,11 @@ def test_a_portrait_is_the_mean_of_cells_and_what_varies_within() -> None:
     )  # 1 / sqrt(12)
 
 
-def test_a_view_that_is_black_though_the_study_fills_it_is_no_missing_one() -> None:
+def test_a_filled_view_that_is_black_is_not_missing() -> None:
     assert not np.isnan(compute_features(np.zeros((3, 20, 24), np.uint8), FORM, "ab")).any()
 
 
-def test_distances_are_about_one_among_the_known_and_grow_with_what_differs() -> None:
+def test_distances_are_about_one_for_known_hearts_and_grow_with_difference() -> None:
     rng = np.random.default_rng(0)
     seen = rng.normal(0.5, 0.1, (2000, 2, FEATURE_LENGTH))
     seen[:200, 1] = np.nan
@@ -63,20 +63,20 @@ def test_distances_are_about_one_among_the_known_and_grow_with_what_differs() ->
     assert compute_distances(seen[500] + 1, fit_views(seen)) == pytest.approx(10, abs=1)
 
 
-def test_a_view_that_few_show_is_not_compared() -> None:
+def test_a_rare_view_is_not_compared() -> None:
     seen = np.random.default_rng(0).normal(0.5, 0.1, (300, 2, FEATURE_LENGTH))
     seen[100:, 1] = np.nan
     assert np.isnan(compute_distances(seen[0], fit_views(seen))).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(("hearts", "beyond"), [(100, None), (229, None), (230, 0), (500, 1)])
-def test_the_limit_leaves_few_beyond_and_needs_enough_hearts(
+def test_the_limit_allows_few_false_alarms_and_needs_enough_hearts(
     hearts: int, beyond: int | None
 ) -> None:
     assert exceedances_allowed(hearts) == beyond
 
 
-def test_of_many_hearts_nearly_the_stated_share_may_lie_beyond() -> None:
+def test_many_hearts_allow_nearly_the_stated_share_of_false_alarms() -> None:
     beyond = exceedances_allowed(100_000)
     assert beyond is not None
     assert 900 < beyond < 1000
@@ -91,20 +91,20 @@ def test_of_many_hearts_nearly_the_stated_share_may_lie_beyond() -> None:
         ClipForm(frames=60, height=224, width=224, preprocessing=Preprocessing(missing="left_out")),
     ],
 )
-def test_a_clip_that_does_not_tell_its_views_is_not_compared(form: ClipForm) -> None:
+def test_a_clip_without_fixed_frames_is_not_compared(form: ClipForm) -> None:
     assert has_fixed_frames(FORM)
     assert not has_fixed_frames(form)
 
 
-def test_a_bundle_without_limit_or_matrix_says_nothing(bundle: Bundle) -> None:
+def test_a_bundle_without_limit_or_statistics_gives_no_result(bundle: Bundle) -> None:
     form = bundle.manifest.clip
     noise = np.random.default_rng(0).integers(0, 256, (form.frames, 96, 96), np.uint8)
-    said = measure_familiarity(noise, ["cine_sa"], bundle)
-    assert said is not None
-    assert not said.is_known
-    assert said.strangest_view == "cine_sa"
+    result = measure_familiarity(noise, ["cine_sa"], bundle)
+    assert result is not None
+    assert not result.is_known
+    assert result.strangest_view == "cine_sa"
     assert measure_familiarity(noise, [], bundle) is None
-    assert measure_familiarity(noise, ["cine_sa"], replace(bundle, familiar=None)) is None
+    assert measure_familiarity(noise, ["cine_sa"], replace(bundle, ood_reference=None)) is None
     assert bundle.calibration is not None
     older = bundle.calibration.model_copy(update={"familiarity": None})
     assert measure_familiarity(noise, ["cine_sa"], replace(bundle, calibration=older)) is None

@@ -1,6 +1,6 @@
-"""A real arena of ONNX Runtime that is too small: in halves, on the fallback, or an error.
+"""A real arena of ONNX Runtime that is too small: halves, fallback, or an error.
 
-A limit on an arena holds for the whole process, so each case has one of its own.
+A limit on an arena applies to the whole process, so each case runs in its own process.
 """
 
 import subprocess
@@ -38,9 +38,9 @@ def small(path, provider, threads):
     options.log_severity_level = 4
     return ort.InferenceSession(str(path), options, providers=[provider])
 
-large, encoder._session = encoder._session, small
+large, encoder._open_session = encoder._open_session, small
 one = encoder.OnnxEncoder(open_bundle(Path(bundle)), "cpu")
-encoder._session = large
+encoder._open_session = large
 if fallback == "fallback":  # as if the small arena were a GPU's
     one._provider, one._fallback_provider = "SmallProvider", "CPUExecutionProvider"
 clips = np.random.default_rng(7).integers(0, 256, (int(count), 14, 96, 96), np.uint8)
@@ -50,7 +50,7 @@ print(one.execution_provider)
 
 
 def encoded(folder: Path, limit: int, clips: int, fallback: str = "none") -> tuple[str, np.ndarray]:
-    """Return what the last clip ran on, and the embeddings."""
+    """Return the provider that ran the last clip, and the embeddings."""
     out = folder / "out.npy"
     command = [sys.executable, "-c", PROGRAM, str(limit), fallback, str(DRAWN_HEARTS), str(out)]
     ran = subprocess.run([*command, str(clips)], capture_output=True, text=True, check=False)
@@ -64,18 +64,18 @@ def expected(clips: int) -> np.ndarray:
     return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu").encode_clips(list(frames))
 
 
-def test_clips_that_do_not_fit_together_are_worked_out_in_halves(tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_runs_in_halves(tmp_path: Path) -> None:
     ran_on, found = encoded(tmp_path, ENOUGH_FOR_SOME, CLIPS)
     np.testing.assert_allclose(found, expected(CLIPS), atol=1e-5)
     assert ran_on == "CPUExecutionProvider"
 
 
-def test_a_clip_that_fits_nowhere_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_single_clip_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="OutOfMemory: the model does not fit into memory"):
         encoded(tmp_path, ENOUGH_FOR_NONE, 1)
 
 
-def test_a_clip_that_does_not_fit_goes_to_the_fallback_which_is_named(tmp_path: Path) -> None:
+def test_a_single_clip_that_does_not_fit_runs_on_the_fallback(tmp_path: Path) -> None:
     ran_on, found = encoded(tmp_path, ENOUGH_FOR_NONE, 2, "fallback")
     np.testing.assert_allclose(found, expected(2), atol=1e-5)
     assert ran_on == "CPUExecutionProvider"

@@ -1,4 +1,4 @@
-"""Relevance of a model that sees one thing: how much light there is in certain frames."""
+"""Relevance for a model that responds to the brightness of frames only."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +26,7 @@ BLACK: list[tuple[str, int] | None] = [None] * 2
 
 
 class BrightnessEncoder:
-    """Scores the brightest pixel of any frame, or the sum over frames; a black clip scores 0."""
+    """Scores the brightest pixel of a clip, or the sum over its frames; a black clip scores 0."""
 
     execution_provider = "CPUExecutionProvider"
 
@@ -50,84 +50,84 @@ class BrightnessEncoder:
 def occluded(
     sources: Sequence[tuple[str, int] | None],
     light: Sequence[int],
-    eye: BrightnessEncoder | None = None,
+    encoder: BrightnessEncoder | None = None,
     missing: MissingFrames = "black",
 ) -> OccludedClip:
     clip = np.array(light, np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    eye = eye or BrightnessEncoder()
-    return occlude(clip, sources, eye.encode_clip(clip), eye, missing)
+    encoder = encoder or BrightnessEncoder()
+    return occlude(clip, sources, encoder.encode_clip(clip), encoder, missing)
 
 
 @pytest.mark.parametrize("missing", ["black", "left_out"])
-def test_a_view_is_worth_what_the_score_has_of_it(missing: MissingFrames) -> None:
-    worth = view_relevances(occluded(LAX + SA, [10] * 6 + [30] * 6, missing=missing), PROMPTS)
-    assert worth == pytest.approx({"cine_lax": 60 / 4000, "cine_sa": 180 / 4000}, abs=1e-6)
+def test_the_relevance_of_a_view_is_its_part_of_the_score(missing: MissingFrames) -> None:
+    relevance = view_relevances(occluded(LAX + SA, [10] * 6 + [30] * 6, missing=missing), PROMPTS)
+    assert relevance == pytest.approx({"cine_lax": 60 / 4000, "cine_sa": 180 / 4000}, abs=1e-6)
 
 
-def test_two_views_that_show_the_same_are_both_worth_something() -> None:
-    """Taken away one by one, neither would be missed: the other one still shows it."""
+def test_two_views_that_show_the_same_are_both_relevant() -> None:
+    """Removing either view changes nothing, because the other one still shows it."""
     light = [0, 0, 200, 0, 0, 0] * 2 + [20, 20]
-    worth = view_relevances(
+    relevance = view_relevances(
         occluded(LAX + SA + LGE, light, BrightnessEncoder(brightest=True)), PROMPTS
     )
-    assert worth["cine_lax"] == worth["cine_sa"] == pytest.approx(0.15)
-    assert worth["lge_sa"] < 0.02
+    assert relevance["cine_lax"] == relevance["cine_sa"] == pytest.approx(0.15)
+    assert relevance["lge_sa"] < 0.02
 
 
-def test_everything_is_asked_of_the_encoder_at_once() -> None:
-    eye = BrightnessEncoder()
-    occluded([*LAX, *SA, *LGE, *BLACK], [9] * 14 + [0, 0], eye)
-    assert [len(call) for call in eye.calls] == [1 + 2 * 3 + 5 + 5]
-    assert {*eye.calls[0]} == {16}  # what is away is black
+def test_the_encoder_is_called_once() -> None:
+    encoder = BrightnessEncoder()
+    occluded([*LAX, *SA, *LGE, *BLACK], [9] * 14 + [0, 0], encoder)
+    assert [len(call) for call in encoder.calls] == [1 + 2 * 3 + 5 + 5]
+    assert {*encoder.calls[0]} == {16}  # removed frames are black
 
 
-def test_a_view_that_training_knew_as_left_out_is_left_out() -> None:
-    eye = BrightnessEncoder()
-    occluded(LAX + LGE, [9] * 8, eye, "left_out")
-    assert eye.calls[0] == [1, 2, 6, 6, 2, 6, 7, 7, 7, 7]
+def test_a_removed_view_is_left_out_if_training_left_it_out() -> None:
+    encoder = BrightnessEncoder()
+    occluded(LAX + LGE, [9] * 8, encoder, "left_out")
+    assert encoder.calls[0] == [1, 2, 6, 6, 2, 6, 7, 7, 7, 7]
 
 
-def test_the_foremost_frame_is_the_one_that_the_score_misses_most() -> None:
+def test_the_most_relevant_frame_comes_first() -> None:
     found = choose_relevant_frames(occluded(SA[:5] + LGE, [9, 9, 9, 90, 9, 30, 30]), PROMPTS, 3)
-    assert [(each.view, each.place) for each in found] == [
+    assert [(frame.view, frame.place) for frame in found] == [
         ("cine_sa", 3),
-        ("cine_sa", 0),  # the next of this view is no neighbour of the first
+        ("cine_sa", 0),  # the second frame of a view is not a neighbour of the first
         ("lge_sa", 6),
     ]
     assert found[0].relevance == pytest.approx(126 / 4000)
 
 
-def test_views_come_before_a_second_frame_of_the_foremost() -> None:
+def test_every_view_comes_before_a_second_frame_of_one() -> None:
     found = choose_relevant_frames(occluded(LAX + SA, [20] * 6 + [30] * 6), PROMPTS, 2)
-    assert [each.view for each in found] == ["cine_sa", "cine_lax"]
+    assert [frame.view for frame in found] == ["cine_sa", "cine_lax"]
 
 
-def test_a_view_that_counts_little_is_not_shown() -> None:
+def test_a_view_with_little_relevance_is_not_shown() -> None:
     found = choose_relevant_frames(occluded(LAX + SA, [4] * 6 + [30] * 6), PROMPTS, 9)
-    assert {each.view for each in found} == {"cine_sa"}
-    places = [each.place for each in found]
+    assert {frame.view for frame in found} == {"cine_sa"}
+    places = [frame.place for frame in found]
     assert len(places) == 3
     assert all(abs(one - other) > 1 for one in places for other in places if one is not other)
 
 
-def test_where_no_view_is_worth_anything_no_frame_made_the_score() -> None:
+def test_without_relevant_views_there_are_no_frames() -> None:
     assert choose_relevant_frames(occluded(LAX, [0] * 6), PROMPTS, 3) == []
 
 
-def test_one_view_alone_is_the_whole_clip() -> None:
+def test_a_single_view_is_the_whole_clip() -> None:
     (found,) = choose_relevant_frames(occluded(LGE, [50, 50]), PROMPTS, 3)
     assert found.relevance == pytest.approx(100 / 4000)
 
 
 @given(st.lists(st.integers(0, 255), min_size=14, max_size=14), st.integers(1, 5))
-def test_what_is_named_is_in_the_clip_foremost_first_and_no_more_than_asked_for(
-    light: list[int], at_most: int
-) -> None:
+def test_relevant_frames_are_valid_sorted_and_limited(light: list[int], at_most: int) -> None:
     sources = LAX + SA + LGE
     found = choose_relevant_frames(occluded(sources, light), PROMPTS, at_most)
     assert len(found) <= at_most
-    assert [each.relevance for each in found] == sorted((e.relevance for e in found), reverse=True)
-    assert len({each.place for each in found}) == len(found)
-    for each in found:
-        assert each.relevance > 0
-        assert sources[each.place][0] == each.view
+    assert [frame.relevance for frame in found] == sorted(
+        (frame.relevance for frame in found), reverse=True
+    )
+    assert len({frame.place for frame in found}) == len(found)
+    for frame in found:
+        assert frame.relevance > 0
+        assert sources[frame.place][0] == frame.view

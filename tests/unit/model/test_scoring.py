@@ -33,7 +33,7 @@ def calibrated(rule_out: float | None = None, prompts: tuple[str, ...] = FINDING
     return bundle(calibration=Calibration(method="test", findings={"lv": threshold}))
 
 
-def asked(cosine: float, model: Bundle, views: tuple[str, ...] = ("cine_sa",)) -> Answer:
+def answered(cosine: float, model: Bundle, views: tuple[str, ...] = ("cine_sa",)) -> Answer:
     prompts = np.array([[cosine, np.sqrt(1 - cosine**2)]], np.float32)
     (question,) = build_questions(FindingSet((FINDING,), ""), model, {"lv": prompts}, {}).values()
     return answer_finding(FINDING, question, model, views, CLIP)
@@ -45,23 +45,23 @@ def test_the_score_is_the_mean_cosine_over_the_prompts() -> None:
 
 
 def test_above_the_threshold_is_flagged() -> None:
-    flagged = asked(0.6, calibrated())
+    flagged = answered(0.6, calibrated())
     assert (flagged.flag, flagged.presence) == (Flag.YES, Presence.PRESENT)
     assert flagged.reason == "above the threshold (score 0.600, threshold 0.500)"
 
 
 def test_not_flagged_is_not_absent() -> None:
-    calm = asked(0.1, calibrated())
-    assert (calm.flag, calm.presence) == (Flag.NO, Presence.UNDETERMINED)
+    answer = answered(0.1, calibrated())
+    assert (answer.flag, answer.presence) == (Flag.NO, Presence.UNDETERMINED)
 
 
 def test_absent_needs_a_rule_out_threshold() -> None:
-    assert asked(0.1, calibrated(rule_out=0.2)).presence is Presence.ABSENT
-    assert asked(0.3, calibrated(rule_out=0.2)).presence is Presence.UNDETERMINED
+    assert answered(0.1, calibrated(rule_out=0.2)).presence is Presence.ABSENT
+    assert answered(0.3, calibrated(rule_out=0.2)).presence is Presence.UNDETERMINED
 
 
 def test_exactly_at_the_threshold_is_not_flagged() -> None:
-    assert asked(0.5, calibrated()).flag is Flag.NO
+    assert answered(0.5, calibrated()).flag is Flag.NO
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_exactly_at_the_threshold_is_not_flagged() -> None:
         (calibrated(prompts=("Other words",)), ("cine_sa",), "no threshold is calibrated"),
     ],
 )
-def test_what_cannot_be_answered_is_not_evaluated_and_says_why(
+def test_a_finding_that_cannot_be_evaluated_has_a_reason(
     model: Bundle, views: tuple[str, ...], reason: str
 ) -> None:
-    silent = asked(0.9, model, views)
-    assert (silent.flag, silent.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
-    assert silent.reason.startswith(reason)
+    answer = answered(0.9, model, views)
+    assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
+    assert answer.reason.startswith(reason)
 
 
 def test_a_finding_whose_views_are_missing_has_no_score() -> None:
-    assert asked(0.9, calibrated(), ()).score is None
+    assert answered(0.9, calibrated(), ()).score is None
 
 
-def test_an_untrained_model_still_runs_the_whole_path() -> None:
-    assert asked(0.9, bundle(trained=False)).score == pytest.approx(0.9)
+def test_an_untrained_model_still_computes_a_score() -> None:
+    assert answered(0.9, bundle(trained=False)).score == pytest.approx(0.9)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.postgres import Postgres
 from triage.domain.errors import ConfigurationError
-from triage.model.fitted import FewShot, Fitted
+from triage.model.fitted import FewShot, FittedFinding
 from triage.store.database import Database
 from triage.store.fittings import SqlFittings
 
@@ -50,8 +50,8 @@ def _read_files(folder: Path) -> Iterator[bytes]:
                         yield path.read_bytes()
 
 
-def fitted(finding: str = "thick", threshold: float = 0.0) -> Fitted:
-    return Fitted(
+def fitted(finding: str = "thick", threshold: float = 0.0) -> FittedFinding:
+    return FittedFinding(
         finding=finding,
         asked="a" * 64,
         examples={"1.2.3": "b" * 64},
