@@ -31,7 +31,7 @@ from triage.ports.library import Library
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 from triage.store.schema import case_rows, cases
-from triage.store.vector_library import BY_INDEX, PgVectorLibrary, _make_index
+from triage.store.vector_library import BY_INDEX, PgVectorLibrary, _create_index
 
 WIDTH = 512  #: of the published model
 BUNDLE = "a" * 64
@@ -90,7 +90,7 @@ def fill_postgres(library: PgVectorLibrary, url: str, count: int, *, clustered: 
         )
     began = time.perf_counter()
     with library._database.writing() as session:
-        _make_index(session, name)
+        _create_index(session, name)
     return time.perf_counter() - began
 
 

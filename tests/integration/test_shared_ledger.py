@@ -159,7 +159,7 @@ def test_concurrent_processes_do_everything_once_and_lose_nothing(
     paths = {f"{study}/{number}.dcm" for study, number in product(STUDIES, range(INSTANCES))}
     assert ledger.list_known_paths() == paths
     for study in STUDIES:
-        last = max(study.revision for study in found if study.study_uid == study)
+        last = max(known.revision for known in found if known.study_uid == study)
         assert [len(ledger.list_paths(study, last)), last] == [
             INSTANCES,
             sum(uid == study for uid, _ in revisions),

@@ -75,12 +75,12 @@ class FolderDownload:
         with (
             self._count_refusals(),
             translate_disk_full(),
-            LocalStagedFile(self._folder.parent / uuid4().hex) as aside,
+            LocalStagedFile(self._folder.parent / uuid4().hex) as staged,
         ):
             for piece in pieces:
-                aside.write(piece)
-            aside.close()
-            self._check_and_name(aside.path, announced_uid)
+                staged.write(piece)
+            staged.close()
+            self._check_and_name(staged.path, announced_uid)
 
     def _check_and_name(self, path: Path, announced_uid: str | None) -> None:
         if not path.stat().st_size:

@@ -1,8 +1,8 @@
 """Findings fitted from example cases, in the ledger's database.
 
-A finding fitted from one example reveals that example (its mean is the example). So `forget_patient`
-removes every fitting in which a patient's case took part, also from the database files. For the
-log files of a PostgreSQL server see `vector_library`.
+A finding fitted from one example reveals that example (its mean is the example). So `forget` removes
+every fitting in which a patient's case took part, also from the database files. For the log files
+of a PostgreSQL server see `vector_library`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -63,30 +63,30 @@ class ObjectSpool:
         """Store an instance durably; storing the same bytes again changes nothing."""
         return self.keep_file(identity, self._incoming.stage(part10))
 
-    def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
+    def keep_file(self, identity: Identity, staged: StagedFile) -> Receipt:
         """Store a staging file's instance durably, and remove the staging file."""
         name, outcome = instance_name(identity), ReceiptOutcome.NEW
-        with translate_disk_full(), aside:
+        with translate_disk_full(), staged:
             self._probe_once()
             mark_reached(CrashPoint.DURABLE)
-            if not self._bucket.put(ROOT + name, aside.path, aside.digest):
+            if not self._bucket.put(ROOT + name, staged.path, staged.digest):
                 outcome = ReceiptOutcome.DUPLICATE
-                if not self._holds(name, aside):
-                    name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
-                    self._bucket.put(ROOT + name, aside.path, aside.digest)
+                if not self._holds(name, staged):
+                    name, outcome = conflict_name(identity, staged.digest), ReceiptOutcome.CONFLICT
+                    self._bucket.put(ROOT + name, staged.path, staged.digest)
             mark_reached(CrashPoint.NAMED)
-        return Receipt(identity, name, aside.digest, outcome)
+        return Receipt(identity, name, staged.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
         """Quarantine refused bytes. Returns their key, without the prefix."""
         return self.quarantine_file(self._incoming.stage(part10))
 
-    def quarantine_file(self, aside: StagedFile) -> str:
+    def quarantine_file(self, staged: StagedFile) -> str:
         """Quarantine a staging file, and remove the staging file."""
-        key = f"{QUARANTINE}{aside.digest}.bin"
-        with translate_disk_full(), aside:
+        key = f"{QUARANTINE}{staged.digest}.bin"
+        with translate_disk_full(), staged:
             self._probe_once()
-            self._bucket.put(key, aside.path, aside.digest)
+            self._bucket.put(key, staged.path, staged.digest)
         return key
 
     def read(self, path: str) -> bytes:
@@ -99,11 +99,11 @@ class ObjectSpool:
         A file under a wrong name is also stored under the right one. A file may have a gigabyte,
         so it is copied to the local disk instead of into memory.
         """
-        with self._download(path) as aside:
-            identity = read_file_identity(aside.path)
+        with self._download(path) as staged:
+            identity = read_file_identity(staged.path)
             if path != instance_name(identity):
-                return self.keep_file(identity, aside)
-            return Receipt(identity, path, aside.digest, ReceiptOutcome.DUPLICATE)
+                return self.keep_file(identity, staged)
+            return Receipt(identity, path, staged.digest, ReceiptOutcome.DUPLICATE)
 
     def discard(self, path: str) -> None:
         """Remove a file that is stored under a wrong name."""
@@ -171,13 +171,13 @@ class ObjectSpool:
                 raise SpoolUnavailable(str(error)) from error
             self._is_probed = True
 
-    def _holds(self, name: str, aside: StagedFile) -> bool:
+    def _holds(self, name: str, staged: StagedFile) -> bool:
         """Return whether the stored object has the same data set as a staging file."""
         try:
-            if self._bucket.read_digest(ROOT + name) == aside.digest:
+            if self._bucket.read_digest(ROOT + name) == staged.digest:
                 return True
             with self._download(name) as stored:
-                return same_data_set(stored.path, aside.path)
+                return same_data_set(stored.path, staged.path)
         except FileNotFoundError:
             raise SpoolUnavailable(
                 "the first copy was removed at the same time: send the instance again"
@@ -186,7 +186,7 @@ class ObjectSpool:
     @contextmanager
     def _download(self, path: str) -> Iterator[LocalStagedFile]:
         """Yield a copy of a stored file on the local disk, removed afterwards."""
-        with self.open_staging_file() as aside:
-            self._bucket.read(ROOT + path, aside.write)
-            aside.close()
-            yield aside
+        with self.open_staging_file() as staged:
+            self._bucket.read(ROOT + path, staged.write)
+            staged.close()
+            yield staged

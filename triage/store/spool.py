@@ -59,33 +59,33 @@ class FileSpool:
         """Store an instance durably; storing the same bytes again changes nothing."""
         return self.keep_file(identity, self._incoming.stage(part10))
 
-    def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
+    def keep_file(self, identity: Identity, staged: StagedFile) -> Receipt:
         """Store a staging file's instance durably, and remove the staging file."""
         name, outcome = instance_name(identity), ReceiptOutcome.NEW
         folder = (self._root / name).parent
-        with translate_disk_full(), _translate_missing_folder(), aside:
+        with translate_disk_full(), _translate_missing_folder(), staged:
             if not folder.is_dir():
                 folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
                 fsync_folder(self._root)
             mark_reached(CrashPoint.DURABLE)
-            if not _place(aside.path, self._root / name):
+            if not _place(staged.path, self._root / name):
                 outcome = ReceiptOutcome.DUPLICATE
-                if not same_data_set(self._root / name, aside.path):
-                    name, outcome = conflict_name(identity, aside.digest), ReceiptOutcome.CONFLICT
-                    _place(aside.path, self._root / name)
+                if not same_data_set(self._root / name, staged.path):
+                    name, outcome = conflict_name(identity, staged.digest), ReceiptOutcome.CONFLICT
+                    _place(staged.path, self._root / name)
             mark_reached(CrashPoint.NAMED)
             self._sync_folder(folder)
-        return Receipt(identity, name, aside.digest, outcome)
+        return Receipt(identity, name, staged.digest, outcome)
 
     def quarantine(self, part10: bytes) -> str:
         """Quarantine refused bytes. Returns their path relative to the state folder."""
         return self.quarantine_file(self._incoming.stage(part10))
 
-    def quarantine_file(self, aside: StagedFile) -> str:
+    def quarantine_file(self, staged: StagedFile) -> str:
         """Quarantine a staging file, and remove the staging file."""
-        path = self._quarantine / f"{aside.digest}.bin"
-        with translate_disk_full(), aside:
-            _place(aside.path, path)
+        path = self._quarantine / f"{staged.digest}.bin"
+        with translate_disk_full(), staged:
+            _place(staged.path, path)
             self._sync_folder(path.parent)
         return str(path.relative_to(self._quarantine.parent))
 
@@ -188,21 +188,21 @@ class StagingFolder:
 
     def stage(self, content: bytes) -> "LocalStagedFile":
         """Write bytes to a new staging file. Returns it closed."""
-        aside = self.open_staging_file()
+        staged = self.open_staging_file()
         try:
-            aside.write(content)
-            aside.close()
+            staged.write(content)
+            staged.close()
         except BaseException:
-            aside.discard()
+            staged.discard()
             raise
-        return aside
+        return staged
 
     def sweep(self) -> None:
         """Remove staging files older than an hour; another process may do so too."""
-        for aside in self.folder.iterdir():
+        for staged in self.folder.iterdir():
             with suppress(FileNotFoundError):
-                if aside.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
-                    aside.unlink()
+                if staged.stat().st_mtime < datetime.now(UTC).timestamp() - ABANDONED_S:
+                    staged.unlink()
 
 
 class LocalStagedFile:
@@ -273,10 +273,10 @@ def free_bytes_of(folder: Path) -> int:
     return system.f_bavail * system.f_frsize
 
 
-def _place(aside: Path, path: Path) -> bool:
+def _place(staged: Path, path: Path) -> bool:
     """Link a durable staging file to its final path. Returns False if the path exists."""
     try:
-        os.link(aside, path)
+        os.link(staged, path)
     except FileExistsError:  # sent before, or by another association at the same time
         return False
     return True

@@ -14,12 +14,12 @@ of 200,000 cases, where 4 % matched the filter), hence the first rule. An index 
 incomplete is discarded and the search repeated exactly: if it has too few cases, or more equally
 near cases than requested. `tests/benchmarks/test_library.py` prints times and recall.
 
-Removal. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So `forget_patient`
-rewrites the whole table without the row, in the transaction that deletes it; the old files,
-including those of the index, are emptied when it is committed. (VACUUM FULL would keep the row as
-long as any other transaction may see it.) Searching and adding wait for this. The index is then
-rebuilt, which takes minutes for 200,000 cases; meanwhile searches are exact, and adding waits. The
-columns that identify a patient have no statistics, because statistics would be copies.
+Removal. A row that PostgreSQL deletes stays readable in its files, vacuumed or not. So
+`forget_patient` rewrites the whole table without the row, in the transaction that deletes it; the
+old files, including those of the index, are emptied when it is committed. (VACUUM FULL would keep
+the row as long as any other transaction may see it.) Searching and adding wait for this. The index
+is then rebuilt, which takes minutes for 200,000 cases; meanwhile searches are exact, and adding
+waits. The columns that identify a patient have no statistics, because statistics would be copies.
 
 The server keeps further copies that only its administrator can remove: the write-ahead log holds
 the added case until two checkpoints have passed (ten minutes by default) and the segment is reused
@@ -126,7 +126,7 @@ class PgVectorLibrary:
             index_elements=["study_uid"], set_={column.name: column for column in added.excluded}
         )
         with self._database.writing() as connection:
-            # Locked before the check: `forget_patient` locks the whole table, so it runs before or after.
+            # Locked before the check: `forget_patient` locks the table, so it runs before or after.
             connection.exec_driver_sql(f"LOCK TABLE {self._cases.name} IN ROW EXCLUSIVE MODE")
             if not is_forgotten(connection, [case.patient]):
                 connection.execute(added)

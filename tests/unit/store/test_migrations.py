@@ -18,7 +18,7 @@ from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.domain.study import Event, State
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
-from triage.store.migrations import HEAD, _steps, revision_of
+from triage.store.migrations import HEAD, _alembic_config, revision_of
 from triage.store.schema import metadata
 
 #: Written by the first release, and by the last release without revisions.
@@ -81,7 +81,7 @@ def test_a_missing_step_is_detected(database_url: str, change: str) -> None:
 
 
 def test_head_is_the_last_of_one_line_of_steps() -> None:
-    script = ScriptDirectory.from_config(_steps())
+    script = ScriptDirectory.from_config(_alembic_config())
     assert script.get_heads() == [HEAD]
     assert script.get_bases() == ["0001"]
 
