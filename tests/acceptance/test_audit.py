@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import httpx2
-import yaml
 from lxml import etree
 from pydicom import dcmread
 
@@ -149,11 +148,3 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
     assert counts == [len(files)]
     for secret in (*PLANTED.values(), PASSWORD):
         assert secret not in site.log()
-
-
-def test_a_site_without_the_setting_has_no_trail(tmp_path: Path, pacs: Orthanc) -> None:
-    site = configure(tmp_path / "site", pacs)
-    assert yaml.safe_load(site.config.read_text()).get("audit") is None
-    with serving(site):
-        pass
-    assert not (site.state / "audit").exists()

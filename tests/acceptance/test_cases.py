@@ -15,8 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from export.__main__ import CLIPS
 from export.evaluate import embed
-from export.pairs import Pairs, open_pairs
-from export.phantoms import write_phantoms
+from export.pairs import Pairs
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.fakes import FakeLibrary
 from tests.integration.command_line import run_triage
@@ -28,17 +27,15 @@ from triage.domain.case import Case
 from triage.domain.finding import Examples
 from triage.domain.study import State
 from triage.findings.loader import load_findings
-from triage.model.bundle import ClipForm, open_bundle, write_manifest
+from triage.model.bundle import open_bundle, write_manifest
 from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
-from triage.yaml_models import read
 
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
-SEEDS = range(70_000, 70_200)  #: neither of training nor of any evaluation
 SENT = (70_200, 70_201)
 NEAR = 10
 
@@ -49,10 +46,19 @@ def encoder() -> OnnxEncoder:
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
-    folder = tmp_path_factory.mktemp("pairs")
-    write_phantoms(folder, SEEDS, read(CLIPS / "demo.yaml", ClipForm), workers=2)
-    return open_pairs(folder)
+def pairs(internal_hearts: Pairs, external_hearts: Pairs) -> Pairs:
+    """Return 200 hearts of two hospitals in turn."""
+    both = zip(internal_hearts.rows, external_hearts.rows, strict=True)
+    rows = tuple(row for pair in both for row in pair)
+    return Pairs(
+        np.stack([internal_hearts.frames, external_hearts.frames], 1).reshape(
+            -1, *internal_hearts.frames.shape[1:]
+        ),
+        np.stack([internal_hearts.counts, external_hearts.counts], 1).ravel(),
+        tuple(row["impression"] for row in rows),
+        rows,
+        internal_hearts.form,
+    )
 
 
 @pytest.fixture(scope="module")

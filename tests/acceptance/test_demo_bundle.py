@@ -39,7 +39,7 @@ from triage.yaml_models import read
 FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
 RUN = CLIPS.parent / "demo_run"
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
-SETS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
+SETS = ("internal", "external")
 #: How much less than the whole evaluation 100 hearts may show: two deviations of such an AUC.
 SHORT = 0.07
 #: What other words may cost, on so few hearts; 0.05 on the whole evaluation.
@@ -55,13 +55,9 @@ def encoder() -> OnnxEncoder:
 
 @pytest.fixture(scope="module", params=SETS)
 def measured(
-    request: pytest.FixtureRequest, encoder: OnnxEncoder, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, encoder: OnnxEncoder
 ) -> tuple[str, Pairs, EmbeddedPairs, Evaluation]:
-    folder = tmp_path_factory.mktemp(request.param)
-    form = read(CLIPS / "demo.yaml", ClipForm)
-    external = request.param == "external"
-    write_phantoms(folder, SETS[request.param], form, external=external, workers=2)
-    pairs = open_pairs(folder)
+    pairs: Pairs = request.getfixturevalue(f"{request.param}_hearts")
     embedded = embed(pairs, encoder, FINDINGS)
     return request.param, pairs, embedded, evaluate(pairs, embedded, {})
 

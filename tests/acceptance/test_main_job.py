@@ -15,6 +15,7 @@ from tests.acceptance.site import LiveSite, configure, send_in_three_association
 from tests.integration.object_store import object_store
 from tests.integration.servers import Orthanc
 from tests.peers import peer, real_data
+from triage.config import load
 from triage.domain.study import State
 
 
@@ -163,3 +164,9 @@ def test_no_patient_identifier_stands_in_the_log(site: LiveSite, first: Dataset)
     assert "delivered" in log
     for secret in (str(first.PatientName), str(first.PatientID)):
         assert secret not in log
+
+
+def test_a_site_without_the_audit_setting_has_no_trail(site: LiveSite) -> None:
+    assert load(site.config, {}).audit is None
+    assert site.studies()
+    assert not (site.state / "audit").exists()

@@ -2,6 +2,7 @@
 
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,17 @@ from triage.domain.study import State
 Samples = dict[tuple[str, ...], float]
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "fast"])
-def site(tmp_path: Path, pacs: Orthanc, request: pytest.FixtureRequest) -> LiveSite:
-    running = configure(tmp_path / "site", pacs, metrics={"port": find_free_port()})
-    content = yaml.safe_load(running.config.read_text())
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "fast"])
+def site(
+    tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc, request: pytest.FixtureRequest
+) -> Iterator[LiveSite]:
+    folder = tmp_path_factory.mktemp("site")
+    configured = configure(folder, pacs, metrics={"port": find_free_port()})
+    content = yaml.safe_load(configured.config.read_text())
     content["receiver"]["fast"] = request.param
-    running.config.write_text(yaml.safe_dump(content))
-    return running
+    configured.config.write_text(yaml.safe_dump(content))
+    with serving(configured):
+        yield configured
 
 
 def scraped(site: LiveSite) -> str:
@@ -51,17 +56,16 @@ def seen(site: LiveSite) -> Samples:
 
 def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_path: Path) -> None:
     files = list(planted(tmp_path))
-    with serving(site):
-        assert storescu(site, [*files, *files[:3]], "-xt").wait(60) == 0
-        damaged = image("damaged", Rows=4000)
-        broken = tmp_path / "broken.dcm"
-        broken.write_bytes(part10(damaged))
-        assert storescu(site, [broken]).wait(60) != 0
-        command = [peer("echoscu"), "-aet", STRANGER, "-aec", CALLED, HOST, str(site.port)]
-        assert subprocess.run(command, capture_output=True, check=False).returncode
-        assert site.wait_for_end().state is State.DELIVERED, site.log()
-        wait_until(lambda: seen(site)["triage_studies", "DELIVERED"] == 1, 5, "the scrape")
-        text = scraped(site)
+    assert storescu(site, [*files, *files[:3]], "-xt").wait(60) == 0
+    damaged = image("damaged", Rows=4000)
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(part10(damaged))
+    assert storescu(site, [broken]).wait(60) != 0
+    command = [peer("echoscu"), "-aet", STRANGER, "-aec", CALLED, HOST, str(site.port)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode
+    assert site.wait_for_end().state is State.DELIVERED, site.log()
+    wait_until(lambda: seen(site)["triage_studies", "DELIVERED"] == 1, 5, "the scrape")
+    text = scraped(site)
     numbers = samples(text)
     sent = sum(path.stat().st_size for path in files)
     for name, value in (
@@ -92,12 +96,11 @@ def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_pat
 
 
 def test_a_broker_that_does_not_answer_shows_as_such(site: LiveSite) -> None:
-    with serving(site):
-        redis = site.process("redis-server")
-        redis.suspend()
-        try:
-            numbers = seen(site)
-        finally:
-            redis.resume()
-        assert numbers["triage_broker_up",] == 0
-        assert ("triage_queue_tasks", "assess") not in numbers
+    redis = site.process("redis-server")
+    redis.suspend()
+    try:
+        numbers = seen(site)
+    finally:
+        redis.resume()
+    assert numbers["triage_broker_up",] == 0
+    assert ("triage_queue_tasks", "assess") not in numbers
