@@ -1,1 +1,1 @@
-"""The configured findings: schema, loader, and the default file with the published seven."""
+"""The configured findings: their file format, the loader, and the shipped files (README.md)."""

@@ -15,7 +15,7 @@ ONE = """findings:
 """
 
 
-def complaint(text: str) -> str:
+def error_message(text: str) -> str:
     with pytest.raises(ConfigurationError) as error:
         parse_findings(text, "f.yaml")
     return str(error.value)
@@ -35,7 +35,7 @@ def test_the_default_file_has_the_published_seven_and_their_prompts() -> None:
     assert [len(finding.prompts) for finding in findings] == [1, 1, 2, 2, 3, 3, 3]
 
 
-def test_drawn_hearts_are_asked_the_published_too_but_for_patterns_of_late_enhancement() -> None:
+def test_the_demo_uses_the_published_prompts_except_for_late_enhancement() -> None:
     published = load_findings(DEFAULT).findings
     drawn = load_findings(DEFAULT.with_name("drawn_hearts.yaml")).findings
     for ours, theirs in zip(drawn, published, strict=True):
@@ -44,12 +44,12 @@ def test_drawn_hearts_are_asked_the_published_too_but_for_patterns_of_late_enhan
         assert same == (set() if ours.id == "lge" else {*theirs.prompts})
 
 
-def test_no_default_code_stands_without_its_witness() -> None:
+def test_every_default_code_is_verified() -> None:
     for finding in load_findings(DEFAULT).findings:
         assert (finding.code is None) == (finding.verified_by == "")
 
 
-def test_the_digest_names_the_content_not_its_form() -> None:
+def test_the_digest_depends_on_the_content_not_the_format() -> None:
     same = ONE.replace("[Left ventricle is dilated]", "\n      - Left ventricle is dilated")
     other = ONE.replace("is dilated", "is enlarged")
     digest = parse_findings(ONE, "f").digest
@@ -58,29 +58,29 @@ def test_the_digest_names_the_content_not_its_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (("id: lv_dilation", "id: LV Dilation"), "f.yaml, line 2: findings.0.id: an id has"),
         (("prompts:", "promts:"), "f.yaml, line 4: findings.0.promts: is no known field"),
         (("[Left ventricle is dilated]", "[]"), "at least one view, and a prompt or examples"),
         (("[Left ventricle is dilated]", "[ab]"), "f.yaml, line 4: findings.0.prompts.0"),
-        (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "a prompt stands here twice"),
+        (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "a prompt is listed twice"),
         (("views: [cine_sa]", "threshold: 0.5"), "f.yaml, line 5: findings.0.threshold"),
         (("views:", "code: {value: '1', scheme: SCT, meaning: m}\n    views:"), "verified_by"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(change: tuple[str, str], said: str) -> None:
-    assert said in complaint(ONE.replace(*change))
+def test_an_error_names_its_line(change: tuple[str, str], message: str) -> None:
+    assert message in error_message(ONE.replace(*change))
 
 
 def test_two_findings_with_one_id_are_an_error() -> None:
-    assert "lv_dilation" in complaint(ONE + ONE.split("\n", 1)[1])
+    assert "lv_dilation" in error_message(ONE + ONE.split("\n", 1)[1])
 
 
 def test_an_empty_file_is_an_error() -> None:
-    assert "no finding is configured" in complaint("findings: []")
+    assert "the file has no finding" in error_message("findings: []")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(ConfigurationError, match="cannot read nowhere.yaml"):
         load_findings(Path("nowhere.yaml"))
