@@ -1,24 +1,32 @@
-# make demo    see the whole way on this machine (no torch, no server to install)
-# make test    install what the tests need, and run them all
-# make bench   time what is worth timing; prints figures, bounds nothing
-# make crashes break everything at every step (half an hour); writes deploy/CRASHES.md
-# make soak    2,000 studies and an archive that fails; prints rates and memory
-# make check   style, types and layers
+# make demo       run the worker with a test PACS on this machine (no torch, no server to install)
+# make test       install what the tests need, and run all tests
+# make test-fast  run the unit tests without those of the export, in two minutes
+# make bench      measure speed; prints figures and has no limits
+# make crashes    break every part at every step (half an hour); writes deploy/CRASHES.md
+# make soak       2,000 studies and an archive that fails; prints rates and memory
+# make check      style, types and layers
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench crashes soak check clean
+.PHONY: demo test test-fast bench crashes soak check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/triage demo
 
-# Most tests wait for servers and processes. A file's tests stay together: they share what is dear.
-# As they stand the long ones come first, so that no process waits in the end for another.
+# Tests of services wait half of their time, so two processes for each core keep all cores busy.
+# One thread for each process: the threads of two processes would wait for each other.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 * os.cpu_count()))')
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses
+
+# The tests of a file share servers, so they run in one process; tests/conftest.py orders the files.
 test: $(VENV)/.installed-test
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-fast: $(VENV)/.installed-test
+	$(PYTEST) logical --maxprocesses 8 --dist loadfile tests/unit --ignore=tests/unit/export
 
 bench: $(VENV)/.installed-test
 	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks \

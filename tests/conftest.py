@@ -1,9 +1,10 @@
-"""Fixtures that many tests share: real parts in a temporary folder, and our own fakes."""
+"""Fixtures that many tests share, the order of the test files, and limits for all tests."""
 
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
@@ -21,6 +22,31 @@ from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 SETTINGS = Settings()
+#: Files that take a minute or longer run first, so that no process ends long after the others.
+#: All other files follow in the order of their names; tests/README.md has the figures.
+LONGEST_FIRST = (
+    "acceptance/test_crashes.py",
+    "acceptance/test_rolling_restart.py",
+    "acceptance/test_cases.py",
+    "acceptance/test_demo_bundle.py",
+    "acceptance/test_familiarity.py",
+    "acceptance/test_privacy.py",
+    "acceptance/test_completeness.py",
+    "integration/test_fast_store.py",
+    "integration/test_pull.py",
+    "unit/export/test_pretrain.py",
+    "unit/export/test_phantoms.py",
+)
+
+# A busy machine makes an example slow without any fault of the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of LONGEST_FIRST before all others."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session")
