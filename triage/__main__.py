@@ -1,4 +1,4 @@
-"""The command line. No logic here: what there is to say lies in `triage.cli`."""
+"""Entry point of the command line; the commands are in `triage.cli`."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from triage.domain.errors import TriageError
 
 OWNER_ONLY = 0o077
 USAGE = 2
-#: Where each command lies, below `triage.cli`.
+#: Module of each command, below `triage.cli`.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
     **{name: name for name in ("check", "replay", "password", "token", "findings", "prune")},
@@ -24,9 +24,9 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are asked for: a receiver draws no hearts.
+    """Commands whose modules are imported on use, so that a receiver loads no drawing library.
 
-    Errors that are raised on purpose are sentences, not traces.
+    A TriageError is printed as its message, without a traceback.
     """
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -34,14 +34,14 @@ class Commands(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        """Return a command, or None where there is none of that name."""
+        """Return a command; None if there is none of that name."""
         if name not in COMMANDS:
             return None
-        there = vars(import_module(f"triage.cli.{COMMANDS[name]}")).values()
-        return next(c for c in there if isinstance(c, click.Command) and c.name == name)
+        members = vars(import_module(f"triage.cli.{COMMANDS[name]}")).values()
+        return next(c for c in members if isinstance(c, click.Command) and c.name == name)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; an error that was raised on purpose ends with its message."""
+        """Run the command; print the message of a TriageError and exit with status 2."""
         try:
             return super().invoke(ctx)
         except TriageError as error:
@@ -54,22 +54,27 @@ class Commands(click.Group):
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings of this site, a YAML file. [default: $TRIAGE_CONFIG; deploy/triage.yaml "
-    "explains every field]",
+    help="Settings of this site, a YAML file; deploy/triage.yaml explains every field. "
+    "[default: the file of $TRIAGE_CONFIG]",
 )
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """DICOM triage worker for cardiac MRI. Research use only: it assists, it never decides.
 
-    A PACS sends a study over C-STORE; a Structured Report comes back with one flag per configured
-    finding, saying why, and what was not looked at.
+    A PACS sends a study over C-STORE. The worker returns a Structured Report with one flag for each
+    configured finding, the reason of each flag, and the images that were not used.
 
     \b
     First steps:
-      triage demo                          see the whole way with a test PACS
-      triage --config triage.yaml check    are settings, prompts, model and PACS all right?
-      triage --config triage.yaml serve    run everything
-      triage --config triage.yaml status   what became of the studies?
+      triage demo                          try it with a synthetic study and a test PACS
+      triage --config triage.yaml check    check settings, model and PACS
+      triage --config triage.yaml serve    run the worker
+      triage --config triage.yaml status   show the studies and their problems
+
+    \b
+    Exit status: 0 success; 2 an error, with its message on stderr.
+
+    `triage COMMAND --help` explains a command, with examples.
     """
     os.umask(OWNER_ONLY)
     ctx.obj = config

@@ -21,7 +21,7 @@ from tests.fakes import FakeLibrary
 from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc, wait_until
 from triage.cases.fit import fit
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import load
 from triage.domain.case import Case
 from triage.domain.finding import Examples
@@ -34,7 +34,7 @@ from triage.phantom.heart import draw_heart
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 
-FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
+FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SENT = (70_200, 70_201)
 NEAR = 10
@@ -181,7 +181,7 @@ def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Liv
     """Return a site that has assessed two studies of one patient, and their UIDs."""
     folder = tmp_path_factory.mktemp("site")
     model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
-    site = configure(folder, pacs, model=model, findings=str(ASKED[DRAWN_HEARTS]))
+    site = configure(folder, pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS]))
     uids = []
     with serving(site):
         for seed in SENT:
@@ -243,7 +243,7 @@ def asking(
     folder = tmp_path_factory.mktemp("asking")
     findings = folder / "findings.yaml"
     findings.write_text(
-        Path(ASKED[DRAWN_HEARTS]).read_text()
+        Path(FINDINGS_FILES[DRAWN_HEARTS]).read_text()
         + "  - {id: like_the_first, name: Like the first, views: [cine_sa],"
         + f" examples: {{present: [{first}], absent: [{second}]}}}}\n"
     )

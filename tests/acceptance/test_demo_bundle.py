@@ -24,7 +24,7 @@ from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.servers import Orthanc
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.domain.assessment import Answer, Flag
 from triage.domain.study import State
 from triage.findings.loader import load_findings
@@ -36,7 +36,7 @@ from triage.phantom.signal import LOOKS
 from triage.pipeline.assess import read_summary
 from triage.yaml_models import read
 
-FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
+FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
 RUN = CLIPS.parent / "demo_run"
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SETS = ("internal", "external")
@@ -135,7 +135,7 @@ def served(
     """Yield the answers to the SENT studies, which came over C-STORE."""
     folder = tmp_path_factory.mktemp("site")
     model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
-    site = configure(folder, pacs, model=model, findings=str(ASKED[DRAWN_HEARTS]))
+    site = configure(folder, pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS]))
     answers = []
     with serving(site):
         for seed, external in SENT:

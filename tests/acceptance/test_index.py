@@ -15,7 +15,7 @@ from pydicom.sr.coding import Code
 
 from tests.builders.readings import basic_text_sr
 from tests.integration.command_line import run_triage
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
@@ -56,7 +56,7 @@ def config(tmp_path: Path) -> Path:
     settings = {
         "state_dir": str(tmp_path / "state"),
         "model": {"bundle": str(DRAWN_HEARTS)},
-        "findings": str(ASKED[DRAWN_HEARTS]),
+        "findings": str(FINDINGS_FILES[DRAWN_HEARTS]),
     }
     path.write_text(yaml.safe_dump(settings))
     return path

@@ -32,7 +32,7 @@ from tests.builders.small_studies import small_study
 from tests.integration.command_line import run_triage
 from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port
 from triage.domain.study import ENDED, State
 from triage.web.passwords import hash_password
 
@@ -102,7 +102,7 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
         folder,
         pacs,
         model={"bundle": str(DRAWN_HEARTS)},
-        findings=str(ASKED[DRAWN_HEARTS]),
+        findings=str(FINDINGS_FILES[DRAWN_HEARTS]),
         reports=["structured_report", "key_images", "pdf", "secondary_capture"],
         worker={"lease_s": 3, "max_attempts": 2, "max_delivery_attempts": 1},
         web={"port": ports["web"], "users": {"anna": hash_password(PASSWORD)}},

@@ -28,7 +28,7 @@ from tests.integration.servers import HOST, Orthanc, listens, wait_until
 from tests.peers import peer
 from triage.cases.keys import case_key, patient_key
 from triage.cases.past_cases import PastCases
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS, find_free_port
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port
 from triage.config import load
 from triage.domain.case import Case
 from triage.findings.loader import load_findings
@@ -43,7 +43,7 @@ from triage.web.passwords import hash_password
 COUNT = 200
 NUMBER = "HIDDEN-4711"  #: Patient ID of the first case
 PASSWORDS = {"anna": "correct horse battery", "ben": "staple, incorrect"}
-FINDINGS = load_findings(ASKED[DRAWN_HEARTS]).findings
+FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS]).findings
 REPORT = "1.2.3.4"
 WORDS = "Left ventricle is dilated"
 
@@ -107,7 +107,7 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
     content = {
         "state_dir": "state",
         "model": {"bundle": str(DRAWN_HEARTS)},
-        "findings": str(ASKED[DRAWN_HEARTS]),
+        "findings": str(FINDINGS_FILES[DRAWN_HEARTS]),
         "web": {
             "port": port,
             "users": {name: hash_password(password) for name, password in PASSWORDS.items()},

@@ -129,7 +129,7 @@ def _command(words: list[str], variables: dict[str, str], folder: str) -> None:
     os.chdir(folder)
     time.tzset()
     sys.argv = ["triage", *words]
-    for console in (terminal.console, terminal.complaints):
+    for console in (terminal.console, terminal.errors):
         console.width = int(variables["COLUMNS"])
     triage.__main__.main(words, prog_name="python -m triage")
 

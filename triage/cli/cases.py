@@ -1,4 +1,4 @@
-"""`triage search`, `case` and `forget`: past cases."""
+"""`triage search`, `triage case` and `triage forget`: past cases."""
 
 import json
 from collections.abc import Sequence
@@ -9,54 +9,57 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from triage.cases.case_access import CaseAccess
 from triage.cases.past_cases import why_none_similar
-from triage.cases.search import CaseMatch, parse_query
-from triage.cases.search import matches_as_json as cases_as_json
+from triage.cases.search import CaseMatch, matches_as_json, parse_query
 from triage.cli import terminal
 from triage.config import load
 from triage.domain.assessment import format_share
-from triage.domain.audit import build_erasure_event
-from triage.domain.instance import Source
 from triage.model.bundle import open_bundle
-from triage.runtime.audit import open_audit
+from triage.pipeline.forget_patient import ForgetRequest, ForgetResult
+from triage.runtime.cases import build_patient_forgetter, open_case_access
 from triage.runtime.model import open_model
-from triage.runtime.storage import open_existing_ledger, open_fittings, open_past_cases
+from triage.runtime.storage import open_existing_ledger
 from triage.telemetry import logs
+
+HEADINGS = (
+    "",
+    "Similarity",
+    "Above random pairs",
+    "Study date",
+    "Vendor",
+    "Study",
+    "Flags",
+    "Confirmed",
+)
 
 
 @click.command()
 @click.argument("words", default="")
 @click.option(
-    "--like", default="", metavar="STUDY_UID", help="A case that the others are compared with."
+    "--like", default="", metavar="STUDY_UID", help="Compare with the images of this case."
 )
 @click.option(
     "--same-patient",
     flag_value="yes",
     default="",
-    help="With --like: treat the patient's own other studies as any other's, not apart.",
+    help="With --like: list the patient's own other studies among the others, not separately.",
 )
-@click.option("--count", default="10", show_default=True, help="1 to 1000.")
+@click.option("--count", default="10", show_default=True, help="Cases to list, 1 to 1000.")
 @click.option("--since", default="", metavar="DATE", help="First study date, e.g. 2024-01-31.")
 @click.option("--until", default="", metavar="DATE", help="Last study date.")
 @click.option("--vendor", default="", help="Part of the manufacturer's name.")
 @click.option("--finding", default="", help="Id of a finding that was flagged or confirmed.")
 @click.option(
-    "--confirmed", flag_value="yes", default="", help="Only where a radiologist confirmed it."
+    "--confirmed", flag_value="yes", default="", help="Only findings a radiologist confirmed."
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
 @click.pass_obj
-def search(
-    config: Path | None,
-    /,
-    *,
-    as_json: bool,
-    **fields: str,
-) -> None:
-    """Find past cases by WORDS as they stand in reports, by a case that they are like, or by both.
+def search(config: Path | None, /, *, as_json: bool, **fields: str) -> None:
+    """Find past cases: by WORDS as in a radiology report, by a case to compare with, or by both.
 
-    Every study that was assessed with the bundle in use is a case. A similarity is a cosine, no
-    probability; beside a study it is told how many random pairs of cases are less alike.
+    Every study that the model in use has assessed is a case. The similarity is a cosine and no
+    probability. For a comparison with a study, the table also shows which share of random pairs of
+    cases are less alike. Every search is logged (`triage status --looks 100`).
 
     \b
     triage search "septal hypertrophy with patchy enhancement" --since 2024-01-01
@@ -64,117 +67,112 @@ def search(
     """
     settings = load(config)
     logs.configure(settings.log)
-    asked = parse_query(fields)
-    ledger = open_existing_ledger(settings)
+    query = parse_query(fields)
+    open_existing_ledger(settings).close()  # report a wrong --config before the model is opened
     model = open_model(settings, cache=None)
-    past = open_past_cases(settings, model.bundle)
-    if behind := sum(1 for _ in past.library.list_study_uids_of_other_bundles()):
+    access = open_case_access(settings, model.bundle)
+    missing = sum(1 for _ in access.past.library.list_study_uids_of_other_bundles())
+    if missing:
         terminal.warn(
-            f"{behind} past cases are not embedded by this bundle yet: `triage serve` does so aside"
-            " for those in the spool, `triage index` for others"
+            f"{missing} past cases are not embedded by this bundle yet, so they are not searched: "
+            "`triage serve` embeds those in the spool, `triage index` those in a folder"
         )
-    found = CaseAccess(past, ledger, open_audit(settings)).search(model.encoder, asked, getuser())
+    matches = access.search(model.encoder, query, getuser())
     if as_json:
-        click.echo(json.dumps(cases_as_json(found)))
+        click.echo(json.dumps(matches_as_json(matches)))
     else:
-        _tell(found)
+        _print_matches(matches)
 
 
 @click.command()
 @click.argument("key")
 @click.option(
-    "--report", metavar="STUDY_UID", required=True, help="Study of the report it is from."
+    "--report", metavar="STUDY_UID", required=True, help="Study UID of the report with the key."
 )
 @click.pass_obj
 def case(config: Path | None, key: str, report: str) -> None:
-    """Tell which study a report means by the KEY of a similar case. That somebody asked is kept.
+    """Show the study behind the KEY of a similar case in a report.
+
+    Reports name other patients' cases only by such keys. Every request is logged with the user
+    (`triage status --looks 100`).
 
     \b
     triage case 7QK4-M2XD --report 1.2.840.113619.2.1
     """
     settings = load(config)
-    ledger = open_existing_ledger(settings)
-    past = open_past_cases(settings, open_bundle(settings.model.bundle))
-    found = CaseAccess(past, ledger, open_audit(settings)).resolve_key(key, report, getuser())
+    access = open_case_access(settings, open_bundle(settings.model.bundle))
+    found = access.resolve_key(key, report, getuser())
     terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 
 @click.command()
 @click.argument("patient_id", default="")
 @click.option(
-    "--issuer", default="", help="Issuer of Patient ID (0010,0021), where images have it."
+    "--issuer", default="", help="Issuer of Patient ID (0010,0021), if the images have one."
 )
-@click.option("--study", metavar="STUDY_UID", help="The patient of this case, who has no number.")
+@click.option(
+    "--study", metavar="STUDY_UID", help="Name the patient by a case, if it has no Patient ID."
+)
 @click.pass_obj
 def forget(config: Path | None, patient_id: str, issuer: str, study: str | None) -> None:
-    """Remove a patient from the past cases of every bundle: vectors, texts, keys, and fits.
+    """Remove a patient from the past cases: embeddings, report texts, keys and fitted findings.
 
-    What comes of theirs later becomes no case again. Studies, reports and the spool are not
-    touched. Where several hosts share a library, say it on each.
+    Later studies of this patient do not become cases. Studies, reports and received images are not
+    removed. If several machines share a case library, run the command on each of them. If it is
+    interrupted, run the same command again: it completes the removal and reports the total.
 
     \b
     triage forget 4711
     triage forget --study 1.2.840.113619.2.1
     """
     if bool(patient_id.strip()) == bool(study):
-        raise click.UsageError("say PATIENT_ID, or --study STUDY_UID of a case without one")
-    settings = load(config)
-    ledger = open_existing_ledger(settings)
-    past = open_past_cases(settings, open_bundle(settings.model.bundle))
-    patient = past.patient_key_of(study) if study else past.patient_key(patient_id, issuer)
-    open_audit(settings).record(build_erasure_event(patient_id.strip(), getuser(), study or ""))
-    count = past.library.forget_patient(patient)
-    local = settings.model_copy(update={"case_library": None, "ledger": None})
-    if settings.case_library is not None:  # what lay here before the library was shared
-        count += open_past_cases(local, open_bundle(settings.model.bundle)).library.forget_patient(
-            patient
+        raise click.UsageError("give PATIENT_ID, or --study STUDY_UID for a case without one")
+    forgetter = build_patient_forgetter(load(config))
+    request = ForgetRequest(patient_id.strip(), issuer, study or "")
+    _print_forgotten(forgetter.forget(request, getuser()))
+
+
+def _print_forgotten(result: ForgetResult) -> None:
+    if result.is_resumed:
+        terminal.write(
+            "an earlier run was interrupted; this run completed it, and the total includes "
+            f"{result.cases_before} case(s) that the earlier run had removed"
         )
-    unfitted = open_fittings(settings).forget(patient)
-    if settings.ledger is not None:  # and before the ledger was
-        open_fittings(local).forget(patient)
-    ledger.report_incident(
-        "patient forgotten", f"{count} case(s) removed", Source("", f"user {getuser()}")
-    )
-    terminal.write(f"{count} case(s) removed")
-    for finding in unfitted:
-        terminal.write(f"{finding} was fitted from one: take it out of the examples, and fit again")
+    terminal.write(f"{result.cases} case(s) removed")
+    for finding in result.findings:
+        terminal.write(
+            f"{finding} was fitted from a case of this patient, so its fit was removed: take the "
+            f"case out of the examples, then run `triage findings fit {finding}`"
+        )
 
 
-def _tell(found: Sequence[CaseMatch]) -> None:
-    """Print the cases that a search has found, the nearest first; the same patient's apart."""
-    own = [each for each in found if each.own]
+def _print_matches(matches: Sequence[CaseMatch]) -> None:
+    """Print the cases that a search found, nearest first; the same patient's separately."""
+    own = [match for match in matches if match.own]
     if own:
-        _table("the same patient's other studies", own)
-    others = [each for each in found if not each.own]
-    _table(f"{len(others)} nearest case(s)", others)
-    if why := why_none_similar(found):
+        _print_table("the same patient's other studies", own)
+    others = [match for match in matches if not match.own]
+    _print_table(f"{len(others)} nearest case(s)", others)
+    if why := why_none_similar(matches):
         terminal.write(f"none is similar: {why}")
 
 
-def _table(title: str, found: Sequence[CaseMatch]) -> None:
+def _print_table(title: str, matches: Sequence[CaseMatch]) -> None:
     table = Table(title=title)
-    for heading in (
-        "",
-        "Similarity",
-        "Above random pairs",
-        "Study date",
-        "Vendor",
-        "Study",
-        "Flags",
-        "Confirmed",
-    ):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "Study")  # to be copied
-    for rank, (case, similarity, likeness, _own) in enumerate(found, start=1):
+    for heading in HEADINGS:
+        # A Study UID stays on one line, so that it can be copied.
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Study")
+    for rank, (case, similarity, likeness, _own) in enumerate(matches, start=1):
         above = "" if likeness is None else format_share(likeness)
-        said = (
+        texts = (
             case.study_date,
             case.vendor,
             case.study_uid,
             ", ".join(case.flagged) or "none",
             ", ".join(case.confirmed),
         )
-        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, said))
+        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, texts))
     terminal.console.print(table)
-    for rank, each in enumerate(found, start=1):
-        if each.case.impression:
-            terminal.write(f"{rank}: {each.case.impression}")
+    for rank, match in enumerate(matches, start=1):
+        if match.case.impression:
+            terminal.write(f"{rank}: {match.case.impression}")

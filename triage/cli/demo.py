@@ -1,4 +1,4 @@
-"""`triage demo`: the whole way, on this machine."""
+"""`triage demo`: run the worker with a test PACS on this machine, and show the result."""
 
 import shutil
 import tempfile
@@ -7,14 +7,16 @@ from pathlib import Path
 
 import click
 
-from triage.cli import demo_site as demo
-from triage.cli import terminal
-from triage.cli.studies import sent
+from triage.cli import demo_site, terminal
+from triage.cli.demo_documents import extract_documents
+from triage.cli.studies import send_with_progress
 from triage.config import load
 from triage.dimse.store_scu import find_dicom_files
+from triage.domain.study import StudyRevision
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
 from triage.pipeline.assess import read_summary
+from triage.ports.ledger import Ledger
 from triage.runtime.clock import SystemClock
 from triage.runtime.storage import open_ledger
 
@@ -25,57 +27,84 @@ DEMO_SEED = 5  #: a heart with several findings
 @click.option(
     "--study",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder of DICOM files. [default: a synthetic heart, drawn now]",
+    help="Send this folder of DICOM files. [default: a synthetic heart, drawn now]",
 )
-@click.option("--real", is_flag=True, help="The small real study that comes with the project.")
-@click.option("--seed", default=DEMO_SEED, show_default=True, help="Which heart is drawn.")
+@click.option("--real", is_flag=True, help="Send the small real study of the project.")
+@click.option(
+    "--seed", default=DEMO_SEED, show_default=True, help="Random seed of the synthetic heart."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep everything here that the test PACS received. [default: ./demo-received]",
+    help="Keep the received reports in this folder. [default: ./demo-received]",
 )
-def demo_command(study: Path | None, *, real: bool, seed: int, out: Path | None) -> None:
-    """See the whole way: a test PACS sends a study, the report comes back, flags are shown.
+@click.pass_obj
+def demo_command(
+    config: Path | None, study: Path | None, *, real: bool, seed: int, out: Path | None
+) -> None:
+    """Try the worker: a test PACS sends a study, receives the reports, and the flags are shown.
 
-    A synthetic heart meets a small model that was trained on such hearts, and its flags are
-    compared with what was drawn. Any other study meets an untrained one: nothing is evaluated.
-    Uses free loopback ports and a temporary folder, and ends everything that it started.
+    A synthetic heart is assessed by a small model that was trained on such hearts, and its flags
+    are compared with what was drawn. Any other study is assessed by an untrained model, so every
+    flag is Not Evaluated.
+
+    The reports are kept as DICOM files, and the PDF also as .pdf with its first page as .png. The
+    demo has settings of its own and refuses --config. It uses free ports of this machine and a
+    temporary folder, and ends all processes that it started.
+
+    \b
+    triage demo
+    triage demo --real
+    triage demo --study ./study --out ./reports
     """
+    if config is not None:
+        raise click.UsageError(
+            "demo has settings of its own: leave out --config, or run `triage serve` and "
+            "`triage send` with your settings"
+        )
     if real and study is not None:
         raise click.UsageError("--real and --study name two studies; give one")
     received = (out or Path("demo-received")).resolve()
     folder = Path(tempfile.mkdtemp(prefix="cmr-triage-demo-"))
     try:
-        sent = demo.REAL_STUDY if real else study or _drawn(folder / "heart", seed)
-        files, truth = find_dicom_files(sent), demo.read_truth(sent)
-        _show(files, truth, folder, received)
+        chosen = demo_site.REAL_STUDY if real else study or _draw(folder / "heart", seed)
+        _run(find_dicom_files(chosen), demo_site.read_truth(chosen), folder, received)
     finally:
         shutil.rmtree(folder)
 
 
-def _drawn(folder: Path, seed: int) -> Path:
+def _draw(folder: Path, seed: int) -> Path:
     heart = draw_heart(seed)
     terminal.write(f"drawing a heart: {', '.join(heart.pathologies)} (seed {seed}) ...")
     write_study(folder, heart)
     return folder
 
 
-def _show(
-    files: list[Path], truth: Mapping[str, bool] | None, folder: Path, received: Path
-) -> None:
-    say = terminal.write
-    bundle = demo.UNTRAINED if truth is None else demo.DRAWN_HEARTS
-    say("starting Redis, receiver, workers and a test PACS on loopback ...")
-    with demo.run_site(folder, received, bundle) as running:
-        sent(files, running.worker)
-        ledger = open_ledger(load(running.config, {}), SystemClock())
-        with terminal.complaints.status("waiting for the report ..."):
-            ended = [demo.wait_for_end(ledger, uid) for uid in demo.read_study_uids(files)]
+def _run(files: list[Path], truth: Mapping[str, bool] | None, folder: Path, received: Path) -> None:
+    """Send the files to a worker, wait for the reports, and print flags and report files."""
+    bundle = demo_site.UNTRAINED if truth is None else demo_site.DRAWN_HEARTS
+    terminal.write("starting Redis, receiver, workers and a test PACS on this machine ...")
+    with demo_site.run_site(folder, received, bundle) as site:
+        send_with_progress(files, site.worker)
+        ledger = open_ledger(load(site.config, {}), SystemClock())
+        with terminal.errors.status("waiting for the reports ..."):
+            uids = demo_site.read_study_uids(files)
+            ended = [demo_site.wait_for_end(ledger, uid) for uid in uids]
         for study in ended:
-            summary = ledger.get_summary(study.study_uid, study.revision)
-            if summary is not None:
-                terminal.flags(read_summary(summary), truth)
-            say(f"\nstudy {study.state}: {study.reason}")
-            for each in ledger.list_deliveries(study.study_uid, study.revision):
-                say(f"{each.product.kind}: {received / each.product.sop_instance_uid}.dcm")
+            _print_study(ledger, study, truth, received)
         ledger.close()
+
+
+def _print_study(
+    ledger: Ledger, study: StudyRevision, truth: Mapping[str, bool] | None, received: Path
+) -> None:
+    summary = ledger.get_summary(study.study_uid, study.revision)
+    if summary is not None:
+        terminal.print_flags(read_summary(summary), truth)
+    terminal.write(f"\nstudy {study.state}: {study.reason}")
+    for delivery in ledger.list_deliveries(study.study_uid, study.revision):
+        path = received / f"{delivery.product.sop_instance_uid}.dcm"
+        terminal.write(f"{delivery.product.kind}: {path}")
+        if path.is_file():
+            for document in extract_documents(path):
+                terminal.write(f"    as {document.suffix[1:]}: {document}")

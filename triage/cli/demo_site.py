@@ -1,9 +1,9 @@
-"""`triage demo`: the whole way, with a receiving test PACS, on free loopback ports.
+"""The site of `triage demo`: a worker and a test PACS on free loopback ports.
 
-Rule: everything real and nothing left behind. The demo writes a configuration as a site would,
-runs `triage serve` on it, sends a study as a PACS would, waits for the report to come back over
-C-STORE, and ends what it started. The model that was trained on drawn hearts answers for drawn
-hearts alone, which are known by the truth beside them; a patient's study meets the untrained one.
+The demo writes settings as a site would, runs `triage serve` with them, sends a study as a PACS
+would, waits until the report arrives over C-STORE, and ends all that it started. The model that was
+trained on synthetic hearts assesses only studies with a truth.json beside them; every other study
+is assessed by the untrained model.
 """
 
 import json
@@ -31,23 +31,26 @@ from triage.ports.ledger import Ledger
 HOST = "127.0.0.1"
 TEST_PACS = "TESTPACS"
 WORKER = "CMRTRIAGE"
-QUIET_S = 2.0
-START_S = 60.0
-FINISH_S = 600.0
+QUIET_S = 2.0  #: after the last instance a study is complete
+START_S = 60.0  #: for the worker to listen
+FINISH_S = 600.0  #: for a study to end
 REAL_STUDY = Path(__file__).parents[1] / "demo_study"
 BUNDLES = Path(__file__).parents[1] / "model" / "bundles"
 DRAWN_HEARTS, UNTRAINED = BUNDLES / "demo", BUNDLES / "untrained"
 FINDINGS = Path(__file__).parents[1] / "findings"
-ASKED = {DRAWN_HEARTS: FINDINGS / "drawn_hearts.yaml", UNTRAINED: FINDINGS / "default.yaml"}
+FINDINGS_FILES = {
+    DRAWN_HEARTS: FINDINGS / "drawn_hearts.yaml",
+    UNTRAINED: FINDINGS / "default.yaml",
+}
 
 
 class DemoFailed(TriageError):
-    """The demo did not come to its end; the message says where to look."""
+    """The demo did not finish; the message has the reason or the end of the worker's log."""
 
 
 @dataclass(frozen=True)
-class Demo:
-    """A running worker with its test PACS."""
+class DemoSite:
+    """A running worker and its test PACS."""
 
     config: Path
     log: Path
@@ -56,22 +59,22 @@ class Demo:
 
     @property
     def worker(self) -> RemoteEntity:
-        """Where to send the study."""
+        """The Storage SCP of the worker."""
         return RemoteEntity(HOST, self.port, ae_title=WORKER, calling_ae=TEST_PACS)
 
 
 @contextmanager
-def run_site(folder: Path, received: Path, bundle: Path) -> Iterator[Demo]:
-    """Run worker and test PACS until the block ends; both keep their files in the folders."""
+def run_site(folder: Path, received: Path, bundle: Path) -> Iterator[DemoSite]:
+    """Run a worker in `folder` and a test PACS that stores in `received` until the block ends."""
     port, pacs_port = find_free_port(), find_free_port()
-    config = _configure(folder, port, pacs_port, bundle)
-    demo = Demo(config, folder / "worker.log", received, port)
-    with _pacs(received, pacs_port), _worker(demo):
+    config = _write_settings(folder, port, pacs_port, bundle)
+    demo = DemoSite(config, folder / "worker.log", received, port)
+    with _run_pacs(received, pacs_port), _run_worker(demo):
         yield demo
 
 
 def wait_for_end(ledger: Ledger, study_uid: str) -> StudyRevision:
-    """Return the study when it has ended; raise DemoFailed where it takes too long."""
+    """Wait until a study has ended and return it; raise DemoFailed after FINISH_S."""
     deadline = time.monotonic() + FINISH_S
     while time.monotonic() < deadline:
         study = ledger.get_study(study_uid, 1)
@@ -82,21 +85,21 @@ def wait_for_end(ledger: Ledger, study_uid: str) -> StudyRevision:
 
 
 def read_study_uids(files: Sequence[Path]) -> list[str]:
-    """Return the Study UIDs of the files."""
+    """Return the Study UIDs of DICOM files, sorted."""
     tags = ["StudyInstanceUID"]
     found = {str(dcmread(path, specific_tags=list(tags)).StudyInstanceUID) for path in files}
     return sorted(found)
 
 
 def find_free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
+    """Return a loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def read_truth(study: Path) -> Mapping[str, bool] | None:
-    """Return what a synthetic heart has, by finding; None for a study without its truth.json."""
+    """Return the findings of a synthetic heart by id; None for a study without truth.json."""
     path = study / TRUTH
     if not path.is_file():
         return None
@@ -104,7 +107,7 @@ def read_truth(study: Path) -> Mapping[str, bool] | None:
     return findings
 
 
-def _configure(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
+def _write_settings(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
     config = folder / "triage.yaml"
     receiver = {"ae_title": WORKER, "port": port, "calling": [TEST_PACS], "quiet_s": QUIET_S}
     pacs = {"name": "test-pacs", "ae_title": TEST_PACS, "host": HOST, "port": pacs_port}
@@ -113,7 +116,7 @@ def _configure(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
         "state_dir": "state",
         "receiver": receiver,
         "model": model,
-        "findings": str(ASKED[bundle]),
+        "findings": str(FINDINGS_FILES[bundle]),
         "destinations": [pacs],
     }
     config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -121,8 +124,8 @@ def _configure(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
 
 
 @contextmanager
-def _pacs(received: Path, port: int) -> Iterator[None]:
-    """Run a PACS that keeps what it receives as Part 10 files."""
+def _run_pacs(received: Path, port: int) -> Iterator[None]:
+    """Run a PACS that stores what it receives as Part 10 files."""
     received.mkdir(parents=True, exist_ok=True)
     ae = AE(ae_title=TEST_PACS)
     ae.supported_contexts = AllStoragePresentationContexts
@@ -130,7 +133,7 @@ def _pacs(received: Path, port: int) -> Iterator[None]:
     server = ae.start_server(
         (HOST, port),
         block=False,
-        evt_handlers=[(evt.EVT_C_STORE, _keep, [received]), CONNECTION_SETUP],
+        evt_handlers=[(evt.EVT_C_STORE, _store, [received]), CONNECTION_SETUP],
     )
     try:
         yield
@@ -139,17 +142,17 @@ def _pacs(received: Path, port: int) -> Iterator[None]:
             server.shutdown()
 
 
-def _keep(event: evt.Event, received: Path) -> int:
+def _store(event: evt.Event, received: Path) -> int:
     name = f"{event.file_meta.MediaStorageSOPInstanceUID}.dcm"
     (received / name).write_bytes(event.encoded_dataset())
     return 0x0000
 
 
 @contextmanager
-def _worker(demo: Demo) -> Iterator[None]:
+def _run_worker(demo: DemoSite) -> Iterator[None]:
     command = [sys.executable, "-m", "triage", "--config", str(demo.config), "serve"]
     with demo.log.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(  # noqa: S603 - it starts this program
             command, stdout=log, stderr=log, env=child_environment(demo.config, None)
         )
         try:
@@ -160,12 +163,12 @@ def _worker(demo: Demo) -> Iterator[None]:
             process.wait()
 
 
-def _wait_until_listening(process: subprocess.Popen[bytes], demo: Demo) -> None:
+def _wait_until_listening(process: subprocess.Popen[bytes], demo: DemoSite) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex((HOST, demo.port)) == 0:
                 return
         time.sleep(0.1)
-    said = demo.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise DemoFailed(f"the worker did not start; it said:\n{said}")
+    log_end = demo.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise DemoFailed(f"the worker did not start; the end of its log is:\n{log_end}")

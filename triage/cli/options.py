@@ -1,4 +1,4 @@
-"""What several commands take."""
+"""Options that several commands share."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ folder_argument = click.argument(
     "folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
 
-#: A list of studies; spreadsheets write a mark at its beginning, or letters that are not UTF-8.
+#: A list of studies; spreadsheets write a byte order mark, or letters that are not UTF-8.
 WORKLIST = click.File(encoding="utf-8-sig", errors="replace")

@@ -1,4 +1,4 @@
-"""`triage password`: a line of web.users."""
+"""`triage password`: create a line of web.users."""
 
 import sys
 
@@ -15,7 +15,8 @@ PASSWORD_LEAST = 12  #: characters
 def password(name: str) -> None:
     """Ask for the password of user NAME and print the line for web.users in the settings.
 
-    Asks twice on a terminal; elsewhere the password is the first line of standard input.
+    The line contains a hash and not the password. On a terminal the command asks twice; otherwise
+    the password is the first line of standard input.
 
     \b
     triage password anna
@@ -23,9 +24,9 @@ def password(name: str) -> None:
     if not USER.fullmatch(name):
         raise click.UsageError("NAME has a to z, 0 to 9, . _ and -, and begins with a letter")
     if sys.stdin.isatty():
-        said = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        entered = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
-        said = sys.stdin.readline().rstrip("\r\n")
-    if len(said) < PASSWORD_LEAST:
+        entered = sys.stdin.readline().rstrip("\r\n")
+    if len(entered) < PASSWORD_LEAST:
         raise click.UsageError(f"a password has at least {PASSWORD_LEAST} characters")
-    click.echo(f"{name}: {hash_password(said)}")
+    click.echo(f"{name}: {hash_password(entered)}")

@@ -1,4 +1,4 @@
-"""`triage phantom`: synthetic hearts."""
+"""`triage phantom`: draw synthetic cardiac studies."""
 
 from functools import partial
 from pathlib import Path
@@ -16,26 +16,37 @@ from triage.phantom.signal import LOOKS
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write studies below this folder.",
+    help="Write the studies below this folder.",
 )
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the first study; the next has +1.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1, show_default=True, help="Studies to draw."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Random seed of the first study; each further study has the next number.",
+)
 @click.option(
     "--pathology",
     "pathologies",
     multiple=True,
-    type=click.Choice([each.name.lower() for each in Pathology]),
-    help="Draw these; several join in one heart. [default: by frequency]",
+    type=click.Choice([pathology.name.lower() for pathology in Pathology]),
+    help="Draw this pathology; repeat for several in one heart. [default: by frequency]",
 )
-@click.option("--look", type=click.Choice([*LOOKS]), help="Scanner and reader. [default: drawn]")
-@click.option("--extras", is_flag=True, help="Localizers, maps, perfusion, flow and more as well.")
-@click.option("--enhanced", is_flag=True, help="As Enhanced MR, one instance a series.")
+@click.option(
+    "--look", type=click.Choice([*LOOKS]), help="Imitate this scanner and reader. [default: random]"
+)
+@click.option("--extras", is_flag=True, help="Add localizers, maps, perfusion, flow and more.")
+@click.option(
+    "--enhanced", is_flag=True, help="Write Enhanced MR objects, one instance for each series."
+)
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a contact sheet, a PNG: one heart of each pathology.",
+    help="Write a contact sheet (PNG) with one heart of each pathology.",
 )
-def phantom(  # noqa: PLR0913 - one argument an option
+def phantom(  # noqa: PLR0913 - one argument for each option
     *,
     out: Path | None,
     count: int,
@@ -46,7 +57,9 @@ def phantom(  # noqa: PLR0913 - one argument an option
     enhanced: bool,
     sheet: Path | None,
 ) -> None:
-    """Make synthetic hearts: studies as DICOM with reports, or a contact sheet to look at.
+    """Draw synthetic cardiac MRI studies: DICOM files with reports, or a contact sheet.
+
+    The studies contain no patient data. Each has a truth.json with the findings that were drawn.
 
     \b
     triage phantom --sheet hearts.png
@@ -54,7 +67,9 @@ def phantom(  # noqa: PLR0913 - one argument an option
     triage phantom --out one --pathology dilated --look ge && triage demo --study one
     """
     if out is None and sheet is None:
-        raise click.UsageError("say --out FOLDER for studies, or --sheet FILE for a picture")
+        raise click.UsageError(
+            "give --out FOLDER to write studies, or --sheet FILE to write a picture"
+        )
     if sheet is not None:
         write_sheet(sheet, pathology_hearts(seed))
         terminal.write(f"wrote {sheet}")

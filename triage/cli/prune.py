@@ -1,4 +1,4 @@
-"""`triage prune`: what the site wants kept no longer goes."""
+"""`triage prune`: remove data by the `retention` settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,27 +9,25 @@ from rich.table import Table
 from triage.cli import terminal
 from triage.config import load
 from triage.pipeline.retention import Removal
-from triage.runtime.clock import SystemClock
-from triage.runtime.storage import (
-    build_retention_runner,
-    open_existing_ledger,
-    open_ledger_database,
-    open_spool,
-)
+from triage.runtime.storage import open_existing_ledger, open_retention_runner
 from triage.telemetry import logs
 
 MB = 1e6
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.pass_obj
 def prune(config: Path | None, *, dry_run: bool) -> None:
-    """Remove what `retention` of the settings keeps no longer; `triage serve` does so by itself.
+    """Remove data older than the `retention` limits in the settings.
 
-    By default everything is kept. What is not delivered yet, arrives or is assessed never goes.
-    Of a study whose images went the ledger keeps that it was here. One that comes again whole is
-    assessed again; of one of which a part comes again, the report on the whole stands.
+    `triage serve` does so regularly; use this command to see what would be removed, or to remove
+    now. By default no limit is set and everything is kept. Studies that arrive, are assessed or
+    have undelivered reports are never removed.
+
+    The ledger keeps a record of each study whose images were removed. If the whole study is
+    received again, it is assessed again; if only a part of it is, the report on the whole study
+    remains.
 
     \b
     triage prune --dry-run
@@ -37,26 +35,25 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     """
     settings = load(config)
     logs.configure(settings.log)
-    open_existing_ledger(settings).close()  # a mistyped folder must not become one
+    open_existing_ledger(settings).close()  # a mistyped folder must not become a state folder
     if not settings.retention.limits.has_any:
-        terminal.write("nothing goes: `retention` of the settings sets no limit")
-    pruner = build_retention_runner(
-        settings, open_spool(settings), open_ledger_database(settings), SystemClock()
-    )
-    going = pruner.plan() if dry_run else pruner.prune()
-    if going:
-        _show(going, "Would go" if dry_run else "Removed")
+        terminal.write("nothing to remove: `retention` in the settings sets no limit")
+    runner = open_retention_runner(settings)
+    removals = runner.plan() if dry_run else runner.prune()
+    if removals:
+        _print_removals(removals, "To be removed" if dry_run else "Removed")
     elif settings.retention.limits.has_any:
-        terminal.write("nothing is as old as that")
+        terminal.write("nothing to remove: no data is beyond the limits")
 
 
-def _show(going: Sequence[Removal], title: str) -> None:
+def _print_removals(removals: Sequence[Removal], title: str) -> None:
     table = Table(title=title)
     for heading in ("What", "Study", "Last touched", "How many", "MB", "Why"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "What")
-    for each in going:
-        since = terminal.moment(each.since) if each.since else ""
-        size = f"{each.size / MB:,.1f}"
-        table.add_row(each.what, each.study_uid, since, str(each.items), size, each.why)
+    for removal in removals:
+        since = terminal.format_time(removal.since) if removal.since else ""
+        size = f"{removal.size / MB:,.1f}"
+        row = removal.what, removal.study_uid, since, str(removal.items), size, removal.why
+        table.add_row(*row)
     terminal.console.print(table)
-    terminal.write(f"{sum(each.size for each in going) / MB:,.1f} MB in all")
+    terminal.write(f"{sum(removal.size for removal in removals) / MB:,.1f} MB in all")

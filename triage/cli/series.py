@@ -1,4 +1,4 @@
-"""`triage series`: what would be chosen from a study's images, and why."""
+"""`triage series`: show which series of a study the model would use, and why."""
 
 import json
 import sys
@@ -7,27 +7,27 @@ from typing import TextIO
 
 import click
 
-from triage.cli import protocol_audit as audit
 from triage.cli import terminal
 from triage.cli.options import folder_argument
 from triage.config import load
 from triage.imaging.rules import load_rules
 from triage.model.bundle import open_bundle
+from triage.pipeline import protocol_audit as audit
 from triage.telemetry import logs
 
 
 @click.command()
 @folder_argument
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with every image that is used.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, with every image that is used.")
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a contact sheet, a PNG: every stack with what it was taken for.",
+    help="Write a contact sheet (PNG) with every stack and its use.",
 )
 @click.option(
     "--names",
     type=click.File(encoding="utf-8"),
-    help="Read bare series descriptions, one a line; write CSV name,sequence,view.",
+    help="Read series descriptions, one on each line; write CSV name,sequence,view.",
 )
 @click.pass_obj
 def series(
@@ -38,7 +38,11 @@ def series(
     sheet: Path | None,
     names: TextIO | None,
 ) -> None:
-    """Show what would be chosen from the images below FOLDER, and why. Changes nothing.
+    """Show which series below FOLDER the model would use, which not, and why.
+
+    Use it before installation to check a site's protocols, and when a report says that a view is
+    missing. It changes and sends nothing. With `series_rules` in the settings a site adds rules for
+    its own series descriptions.
 
     \b
     triage series ./study
@@ -49,18 +53,18 @@ def series(
     logs.configure(settings.log)
     rules = load_rules(settings.series_rules)
     if names is not None:
-        audit.named((line.rstrip("\r\n") for line in names), rules, sys.stdout)
+        audit.write_name_table((line.rstrip("\r\n") for line in names), rules, sys.stdout)
         return
     if folder is None:
-        raise click.UsageError("say FOLDER for images, or --names FILE for bare names")
+        raise click.UsageError("give FOLDER for images, or --names FILE for series descriptions")
     views = [slot.view for slot in open_bundle(settings.model.bundle).manifest.layout]
     found = audit.read_folder(folder, views, rules)
     if as_json:
-        click.echo(json.dumps(audit.as_json(found), indent=2))
+        click.echo(json.dumps(audit.build_json(found), indent=2))
     else:
         for study in found.studies:
-            terminal.series(study.study_uid, audit.as_rows(study))
-            terminal.write("\n".join(audit.remarks(study)))
+            terminal.print_stacks(study.study_uid, audit.build_rows(study))
+            terminal.write("\n".join(audit.build_remarks(study)))
         for file, why in found.unreadable.items():
             terminal.write(f"not read: {file}: {why}")
     if sheet is not None:

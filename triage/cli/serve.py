@@ -1,55 +1,36 @@
-"""`triage serve` and its parts: `receive`, `work` and `web`."""
+"""`triage serve` and its processes: `receive`, `work` and `web`."""
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
 
-from receivers import stow, tls
-from triage.audit import open_audit_transport
-from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
-from triage.config import Settings, child_environment, load, require_peers
-from triage.domain.errors import LedgerUnavailable, SpoolFull
+from triage.config import Settings, load, require_peers
 from triage.runtime.audit import audit_service, open_audit
+from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
 from triage.runtime.model import open_model
 from triage.runtime.paths import CACHE, state_folder
+from triage.runtime.preflight import check_certificates, check_past_cases, check_spool
 from triage.runtime.receiver import receive as receive_until_ended
 from triage.runtime.services import Services
-from triage.runtime.storage import (
-    await_ledger,
-    open_existing_ledger,
-    open_ledger,
-    open_past_cases,
-    open_spool,
-)
-from triage.runtime.supervisor import SupervisedProcess, end_with_parent, supervise
+from triage.runtime.storage import await_ledger, open_existing_ledger, open_ledger
+from triage.runtime.supervisor import end_with_parent, list_processes, supervise
 from triage.runtime.web import open_web
 from triage.runtime.worker import build_app
 from triage.runtime.worker import work as work_until_ended
 from triage.telemetry import logs
-from triage.web.server import serve as answer_until_ended
+from triage.web.server import serve as serve_pages_until_ended
 
 
-@contextmanager
-def _broker(settings: Settings) -> Iterator[tuple[str, EmbeddedRedis | None]]:
-    """Yield the configured Redis, or a private one that ends with the block."""
-    if settings.redis_url is not None:
-        yield settings.redis_url, None
-        return
-    with EmbeddedRedis(settings.state_dir) as private:
-        yield private.url, private
-
-
-def _started(config: Path | None, parent: int | None) -> Settings:
-    """Return the settings of a service that starts now."""
+def _start(config: Path | None, parent: int | None) -> Settings:
+    """Return the settings of a service, with logs configured and a ledger that answers."""
     settings = load(config)
     require_peers(settings)
     logs.configure(settings.log)
@@ -59,68 +40,51 @@ def _started(config: Path | None, parent: int | None) -> Settings:
     return settings
 
 
-def check_receiver(settings: Settings) -> None:
-    """Raise ConfigurationError where a certificate, of a port or for the audit, cannot be used."""
-    if settings.receiver.tls is not None:
-        tls.create_context(settings.receiver.tls)
-    if settings.receiver.stow is not None:
-        stow.create_tls_context(settings.receiver.stow)
-    if settings.audit is not None:
-        open_audit_transport(settings.audit)
-
-
-def _check_spool(settings: Settings) -> None:
-    """Raise ConfigurationError where the spool cannot be used; a share does not do all it must.
-
-    One that is full is used again when there is room. An object store is tried by who keeps first.
-    """
-    spool = open_spool(settings)
-    if settings.spool.folder is not None:
-        with suppress(SpoolFull):
-            spool.probe()
-
-
 @click.command()
 @click.pass_obj
 def serve(config: Path | None) -> None:
-    """Run everything in one process group: Redis, receiver, workers, and the page if it has users.
+    """Run the whole worker: Redis, receiver, workers, and the web page if it has users.
 
-    Ends with Ctrl-C or SIGTERM, after the work in hand. A part that dies is started again.
+    Start with this command. Stop it with Ctrl-C or SIGTERM: every process first finishes the study
+    or the report that it works on. A process that fails is restarted. Several machines can share
+    the work: then run `receive`, `work` and `web` on them separately.
+
+    \b
+    triage --config triage.yaml check      first find mistakes in the settings
+    triage --config triage.yaml serve
     """
-    settings = _started(config, None)
-    # What is wrong must show here, not in a restart loop; a library that is down may come back.
-    check_receiver(settings)
+    settings = _start(config, None)
+    # A mistake must show here and not in a restart loop; a server that is down may come back.
+    check_certificates(settings)
     open_destinations(settings)
-    _check_spool(settings)
+    check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
-    with suppress(LedgerUnavailable):
-        open_past_cases(settings, model.bundle)
-    with hold_receiver_lock(state_folder(settings)), _broker(settings) as (redis_url, private):
-        environment = child_environment(config, redis_url)
-        assess = ("work", "--queue", ASSESS)
-        assessors = [
-            SupervisedProcess(f"assess-{number}", assess, environment)
-            for number in range(settings.worker.assessors)
-        ]
-        receiver = SupervisedProcess("receive", ("receive",), environment)
-        deliverer = SupervisedProcess("deliver", ("work", "--queue", DELIVER), environment)
-        parts = [receiver, *assessors, deliverer]
-        if settings.web.users:
-            parts.append(SupervisedProcess("web", ("web",), environment))
-        if model.identity.trained:
-            parts.append(SupervisedProcess("index", ("index", "--spool"), environment, once=True))
-        supervise(parts, private)
+    check_past_cases(settings, model.bundle)
+    with hold_receiver_lock(state_folder(settings)), open_broker(settings) as (url, private):
+        processes = list_processes(settings, config, url, is_trained=model.identity.trained)
+        supervise(processes, private)
 
 
 @click.command()
 @parent_option
 @click.pass_obj
 def receive(config: Path | None, parent: int | None) -> None:
-    """Receive studies, over C-STORE or as the settings say, and hand complete ones to workers."""
-    settings = _started(config, parent)
-    supervised = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
-    with supervised, _broker(settings) as (redis_url, _private):
-        receive_until_ended(Services(settings, redis_url))
+    """Run only the receivers: they store instances and queue complete studies for workers.
+
+    Studies arrive over C-STORE, and over STOW-RS or from a watched folder if the settings say so.
+    `triage serve` runs this command; use it alone where workers run on other machines.
+
+    \b
+    triage --config triage.yaml receive
+    """
+    settings = _start(config, parent)
+    lock = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
+    with (
+        lock,
+        open_broker(settings) as (redis_url, _private),
+        closing(Services(settings, redis_url)) as services,
+    ):
+        receive_until_ended(services)
 
 
 @click.command()
@@ -129,19 +93,29 @@ def receive(config: Path | None, parent: int | None) -> None:
     type=click.Choice([ASSESS, DELIVER, "both"]),
     default="both",
     show_default=True,
-    help="What to work on. Deliveries have workers of their own in `triage serve`, so that a long "
-    "assessment holds none up.",
+    help="Which tasks to process. `triage serve` runs separate workers for deliveries, so that a "
+    "long assessment delays no report.",
 )
 @parent_option
 @click.pass_obj
 def work(config: Path | None, queue: str, parent: int | None) -> None:
-    """Assess studies and deliver reports, one task at a time. Start several for more."""
-    settings = _started(config, parent)
+    """Run one worker: it assesses studies and delivers reports, one task at a time.
+
+    `triage serve` runs this command; start it several times, or on further machines, to process
+    more studies at once.
+
+    \b
+    triage --config triage.yaml work
+    triage --config triage.yaml work --queue assess
+    """
+    settings = _start(config, parent)
     queues = [ASSESS, DELIVER] if queue == "both" else [queue]
-    with _broker(settings) as (redis_url, _private):
-        services = Services(settings, redis_url)
-        assessor = services.assessor() if ASSESS in queues else None
-        deliverer = services.deliverer() if DELIVER in queues else None
+    with (
+        open_broker(settings) as (redis_url, _private),
+        closing(Services(settings, redis_url)) as services,
+    ):
+        assessor = services.build_assessor() if ASSESS in queues else None
+        deliverer = services.build_deliverer() if DELIVER in queues else None
         with audit_service(settings, services.audit, f"triage work ({queue})"):
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
@@ -150,10 +124,14 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
 @parent_option
 @click.pass_obj
 def web(config: Path | None, parent: int | None) -> None:
-    """Serve the page and the HTTP interface for past cases to the users of the settings.
+    """Run the web page and the HTTP interface of past cases for the users in the settings.
 
-    A part of `triage serve` where web.users names somebody. Every look is kept, and shown by
-    `triage status --looks 100`.
+    `triage serve` runs this command if `web.users` is not empty. Every access to a past case is
+    logged; `triage status --looks 100` shows the log.
+
+    \b
+    triage password anna                 print a line for web.users in the settings
+    triage --config triage.yaml web      then open port 8443 in a browser
     """
     settings = load(config)
     logs.configure(settings.log)
@@ -161,6 +139,6 @@ def web(config: Path | None, parent: int | None) -> None:
         end_with_parent(parent)
     ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)
     app = open_web(settings, ledger)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then passes it on
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then raises SIGTERM again
     with audit_service(settings, open_audit(settings), "triage web"):
-        answer_until_ended(app, settings.web)
+        serve_pages_until_ended(app, settings.web)

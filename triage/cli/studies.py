@@ -1,4 +1,4 @@
-"""`triage send` and `status`: studies on their way in, and what became of them."""
+"""`triage send` and `triage status`: send studies, and show what happened to them."""
 
 import json
 from dataclasses import asdict
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from triage.audit import open_audit_spool
-from triage.cases.case_access import KINDS as LOOKS_AT_CASES
+from triage.cases.case_access import KINDS as ACCESS_TO_CASES
 from triage.cli import terminal
 from triage.config import Settings, load
 from triage.dimse.association import RemoteEntity
@@ -16,19 +15,20 @@ from triage.dimse.store_scu import send_files as send_files
 from triage.domain.errors import DeliveryFailed, NotFound
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
-from triage.runtime.clock import SystemClock
+from triage.runtime.audit import count_audit_backlog
 from triage.runtime.storage import open_dead_letters, open_existing_ledger, open_notice_file
-from triage.store.ledger import SqlLedger
+
+FAILURES_SHOWN = 10
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to send to.")
-@click.option("--port", type=int, help="[default: receiver.port of the settings]")
-@click.option("--called", help="AE title to call. [default: receiver.ae_title of the settings]")
-@click.option("--calling", help="AE title to call as. [default: the first of receiver.calling]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the receiver.")
+@click.option("--port", type=int, help="Its port. [default: receiver.port of the settings]")
+@click.option("--called", help="Its AE title. [default: receiver.ae_title of the settings]")
+@click.option("--calling", help="Our AE title. [default: the first of receiver.calling]")
 @click.pass_obj
-def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
+def send(  # noqa: PLR0913, PLR0917 - one argument for each option
     config: Path | None,
     folder: Path,
     host: str,
@@ -38,23 +38,27 @@ def send(  # noqa: PLR0913, PLR0917 - click reads \b; one argument an option
 ) -> None:
     """Send every DICOM file below FOLDER over C-STORE, as a PACS would.
 
+    Use it to try the worker without a PACS. Exit status 2 if an instance was not stored.
+
     \b
-    triage --config triage.yaml send ./study
-    triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
+    To the worker of these settings:
+      triage --config triage.yaml send ./study
+    To another receiver:
+      triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
     """
     receiver = load(config).receiver
-    ours = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
-    peer = RemoteEntity(host, port or receiver.port, called or receiver.ae_title, ours)
-    sent(find_dicom_files(folder), peer)
+    calling_ae = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
+    peer = RemoteEntity(host, port or receiver.port, called or receiver.ae_title, calling_ae)
+    send_with_progress(find_dicom_files(folder), peer)
 
 
-def sent(files: list[Path], peer: RemoteEntity) -> None:
-    """Send files with a bar; say what was not stored, and raise DeliveryFailed then."""
+def send_with_progress(files: list[Path], peer: RemoteEntity) -> None:
+    """Send files with a progress bar; print failures and raise DeliveryFailed if there are any."""
     with terminal.progress("sending", len(files)) as bar:
-        sent = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
-    failed = [each for each in sent if not each.stored]
-    for each in failed[:10]:
-        terminal.warn(f"not stored: {each.path}: {each.answer}")
+        results = send_files(files, peer, lambda: bar.advance(bar.task_ids[0]))
+    failed = [result for result in results if not result.stored]
+    for result in failed[:FAILURES_SHOWN]:
+        terminal.warn(f"not stored: {result.path}: {result.answer}")
     if failed:
         raise DeliveryFailed(f"{len(failed)} of {len(files)} instances were not stored")
     terminal.write(f"{len(files)} instances stored at {peer.ae_title}")
@@ -62,13 +66,31 @@ def sent(files: list[Path], peer: RemoteEntity) -> None:
 
 @click.command()
 @click.argument("study_uid", required=False)
-@click.option("--state", "states", multiple=True, type=click.Choice([*State]), help="Only these.")
-@click.option("--incidents", default=10, show_default=True, help="How many of the newest to show.")
-@click.option("--looks", default=0, show_default=True, help="As many looks at past cases.")
-@click.option("--given-up", default=10, show_default=True, help="As many lost deliveries.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one object a study.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([*State]),
+    help="Only studies in this state. Repeatable.",
+)
+@click.option(
+    "--incidents",
+    default=10,
+    show_default=True,
+    help="Show this many of the newest incidents: rejected associations, quarantined files.",
+)
+@click.option(
+    "--looks", default=0, show_default=True, help="Show this many of the newest accesses to cases."
+)
+@click.option(
+    "--given-up",
+    default=10,
+    show_default=True,
+    help="Show this many of the newest deliveries that were given up.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one object for each study.")
 @click.pass_obj
-def status(  # noqa: PLR0913, PLR0917 - one argument an option
+def status(  # noqa: PLR0913, PLR0917 - one argument for each option
     config: Path | None,
     study_uid: str | None,
     states: tuple[str, ...],
@@ -78,45 +100,54 @@ def status(  # noqa: PLR0913, PLR0917 - one argument an option
     *,
     as_json: bool,
 ) -> None:
-    """Show what became of the studies, or everything about one STUDY_UID."""
+    """Show the studies, their states and problems; with STUDY_UID, everything about one study.
+
+    States: RECEIVING, READY (complete, waits for a worker), ASSESSING, ASSESSED (reports are being
+    delivered), DELIVERED, DECLINED (not for this worker, with the reason), FAILED (`triage replay`
+    tries again).
+
+    \b
+    triage --config triage.yaml status
+    triage --config triage.yaml status --state FAILED --state DECLINED
+    triage --config triage.yaml status 1.2.840.113619.2.1
+    """
     settings = load(config)
-    ledger = open_existing_ledger(settings)
     if study_uid is not None:
-        _one_study(ledger, study_uid)
+        _print_study(settings, study_uid)
         return
-    found = ledger.list_studies(*(State(state) for state in states))
+    ledger = open_existing_ledger(settings)
+    studies = ledger.list_studies(*(State(state) for state in states))
     if as_json:
-        click.echo(json.dumps([asdict(study) for study in found], indent=2))
+        click.echo(json.dumps([asdict(study) for study in studies], indent=2))
         return
-    terminal.studies(found)
-    if (held_back := open_notice_file(settings).read()) is not None:
-        terminal.warn(held_back)
-    terminal.outages(ledger.list_outages())
+    terminal.print_studies(studies)
+    if (notice := open_notice_file(settings).read()) is not None:
+        terminal.warn(notice)
+    terminal.print_outages(ledger.list_outages())
     letters = open_dead_letters(settings)
-    terminal.given_up(letters.newest(given_up), letters.count())
-    _tell_of_audit(settings)
-    terminal.incidents(ledger.incidents(incidents, but=LOOKS_AT_CASES))
-    terminal.incidents(ledger.incidents(looks, of=LOOKS_AT_CASES), "Looks at past cases")
+    terminal.print_dead_letters(letters.newest(given_up), letters.count())
+    _print_audit_backlog(settings)
+    terminal.print_incidents(ledger.incidents(incidents, but=ACCESS_TO_CASES), "Incidents")
+    terminal.print_incidents(ledger.incidents(looks, of=ACCESS_TO_CASES), "Access to past cases")
 
 
-def _tell_of_audit(settings: Settings) -> None:
-    """Say how much of the audit trail its repository does not have yet."""
-    if settings.audit is None:
-        return
-    spool = open_audit_spool(settings.state_dir, settings.audit, "", SystemClock())
-    if waiting := spool.waiting():
+def _print_audit_backlog(settings: Settings) -> None:
+    waiting, lost = count_audit_backlog(settings)
+    if waiting:
         terminal.warn(f"{waiting} audit message(s) wait for the repository")
-    if missed := spool.missed():
-        terminal.warn(f"{missed} audit event(s) were NOT recorded: too many messages waited")
+    if lost:
+        terminal.warn(f"{lost} audit event(s) were NOT recorded: too many messages waited")
 
 
-def _one_study(ledger: SqlLedger, study_uid: str) -> None:
+def _print_study(settings: Settings, study_uid: str) -> None:
+    """Print states, history, deliveries and flags of one study."""
+    ledger = open_existing_ledger(settings)
     revisions = [study for study in ledger.list_studies() if study.study_uid == study_uid]
     if not revisions:
-        raise NotFound(f"the ledger knows no study {study_uid}")
-    terminal.studies(revisions)
-    terminal.history(ledger.history(study_uid))
-    terminal.deliveries(ledger.list_deliveries(study_uid, revisions[-1].revision))
+        raise NotFound(f"the ledger has no study {study_uid}")
+    terminal.print_studies(revisions)
+    terminal.print_history(ledger.history(study_uid))
+    terminal.print_deliveries(ledger.list_deliveries(study_uid, revisions[-1].revision))
     summary = ledger.get_summary(study_uid, revisions[-1].revision)
     if summary is not None:
-        terminal.flags(read_summary(summary))
+        terminal.print_flags(read_summary(summary))

@@ -1,4 +1,4 @@
-"""`triage token`: lets somebody send over STOW-RS."""
+"""`triage token`: create the token of a STOW-RS sender."""
 
 import json
 import secrets
@@ -9,16 +9,17 @@ from pydantic import TypeAdapter, ValidationError
 from receivers.stow.access import hash_token
 from triage.config import AeTitle
 
-BYTES = 32  #: of chance in a token
+TOKEN_BYTES = 32  #: of randomness in a token
 
 
 @click.command()
 @click.argument("name")
 def token(name: str) -> None:
-    """Make a token for sender NAME: one line for the sender, one for receiver.stow.senders.
+    """Create a token that lets the sender NAME store over STOW-RS.
 
-    NAME stands in the ledger in place of a calling AE title, so it is like one. The token is shown
-    this once; the settings keep nothing from which it could be found out.
+    It prints two lines: the header for the sender, and the entry for receiver.stow.senders in the
+    settings. The settings contain only a hash, so the token cannot be shown again. The ledger
+    records NAME in place of a calling AE title, so NAME follows the rules of an AE title.
 
     \b
     triage token MR1
@@ -27,6 +28,6 @@ def token(name: str) -> None:
         TypeAdapter(AeTitle).validate_python(name)
     except ValidationError as error:
         raise click.UsageError(f"NAME: {error.errors()[0]['msg']}") from None
-    made = secrets.token_urlsafe(BYTES)
+    made = secrets.token_urlsafe(TOKEN_BYTES)
     click.echo(f"for the sender:   Authorization: Bearer {made}")
     click.echo(f"for the settings: {json.dumps(name)}: {{token: {hash_token(made)}}}")

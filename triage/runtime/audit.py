@@ -1,4 +1,4 @@
-"""Opens the audit trail of a site and what sends it."""
+"""Opens the audit trail of a site and its sender."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from triage.runtime.clock import SystemClock
 from triage.runtime.paths import state_folder
 from triage.store.ledger import SqlLedger
 
-LAST_AUDIT_S = 5.0  #: for the audit messages of the end; else the next start sends them
+LAST_AUDIT_S = 5.0  #: to send the last audit messages; the next start sends the rest
 
 
 def open_audit(settings: Settings) -> AuditTrail:
-    """Open the audit trail of a site; one that keeps none is told all the same."""
+    """Open the audit trail of a site; without `audit` settings events are discarded."""
     if settings.audit is None:
         return NoAuditTrail()
     ae_title = settings.receiver.ae_title
@@ -27,14 +27,14 @@ def open_audit(settings: Settings) -> AuditTrail:
 
 
 def open_study_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> StudyTrail | None:
-    """Return what is told of studies, where a site keeps a trail."""
+    """Return the audit trail of studies; None if the site keeps none."""
     if settings.audit is None:
         return None
     return StudyTrail(open_audit(settings), ledger, spool, peers(settings.destinations))
 
 
 def open_audit_sender(settings: Settings) -> AuditSender | None:
-    """Return what sends the audit trail of a site, where it keeps one."""
+    """Return the sender of the audit trail; None if the site keeps none."""
     if settings.audit is None:
         return None
     ae_title = settings.receiver.ae_title
@@ -42,12 +42,20 @@ def open_audit_sender(settings: Settings) -> AuditSender | None:
     return AuditSender(spool, open_audit_transport(settings.audit))
 
 
+def count_audit_backlog(settings: Settings) -> tuple[int, int]:
+    """Return how many audit messages wait for the repository, and how many events were lost."""
+    if settings.audit is None:
+        return 0, 0
+    spool = open_audit_spool(settings.state_dir, settings.audit, "", SystemClock())
+    return spool.waiting(), spool.missed()
+
+
 @contextmanager
 def audit_service(settings: Settings, audit: AuditTrail, name: str) -> Iterator[None]:
-    """Tell the audit trail that a service starts, and that it ends; send the trail meanwhile.
+    """Record the start and the end of a service, and send the audit trail in between.
 
-    Every service of a machine has a sender, of which one sends at a time: a machine that only works
-    has no receiver to do it.
+    Every service of a machine has a sender, and a lock lets one of them send at a time: a machine
+    that only runs workers has no receiver to send for it.
     """
     sender = open_audit_sender(settings)
     if sender is not None:

@@ -1,11 +1,11 @@
-"""The clock of the system."""
+"""The system clock."""
 
 import time
 
 
 class SystemClock:
-    """See `ports.Clock`."""
+    """The time of day of this machine."""
 
     def now(self) -> float:
-        """Return the seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time()

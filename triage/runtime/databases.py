@@ -1,6 +1,6 @@
-"""The database that holds a site's ledger: a file in the state folder, or one on PostgreSQL.
+"""Opens the database of a site's ledger: an SQLite file in the state folder, or PostgreSQL.
 
-Rule: nothing that is said of a server repeats its URL, which may hold a password.
+No message repeats a database URL, because it may contain a password.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from triage.store.migrations import HEAD, require_known
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the database of a site's ledger, made or brought up to this release where needed.
+    """Open the database of the ledger, created or migrated to this release if needed.
 
     Raises ConfigurationError and LedgerUnavailable.
     """
@@ -27,40 +27,40 @@ def open_database(settings: Settings) -> Database:
 
 
 def open_existing_database(settings: Settings) -> Database | None:
-    """Open the database of a site's ledger and change nothing; None where there is no ledger."""
+    """Open the database of the ledger without changing it; None if there is no ledger."""
     path = SqlLedger.path_in(settings.state_dir)
     if settings.ledger is None and not path.is_file():
         return None
-    with explain_database_errors("ledger"), ExitStack() as left:
+    with explain_database_errors("ledger"), ExitStack() as cleanup:
         database = Database(settings.ledger or f"sqlite:///{path}", ledger=False)
-        left.callback(database.close)
+        cleanup.callback(database.close)
         if database.revision() is None:
             return None
-        left.pop_all()
+        cleanup.pop_all()
         return database
 
 
 def describe_ledger_revision(settings: Settings) -> str:
-    """Return in words which revision a site's ledger has, and what becomes of it.
+    """Return a sentence part with the ledger's schema revision and the migration to come.
 
-    Raises ConfigurationError where a newer release has written it.
+    Raises ConfigurationError if a newer release has written the ledger.
     """
     where = f"in {settings.state_dir}" if settings.ledger is None else "on PostgreSQL"
     database = open_existing_database(settings)
     if database is None:
-        return f"none yet; the worker makes it {where} when it starts, with revision {HEAD}"
+        return f"none yet; the worker creates it {where} when it starts, with revision {HEAD}"
     revision = database.revision()
     database.close()
     require_known(revision)
     if revision == HEAD:
         return f"revision {HEAD}, {where}"
-    before = f"revision {revision}" if revision else "from before there were revisions"
-    return f"{before}, {where}; the worker brings it up to {HEAD} when it starts"
+    current = f"revision {revision}" if revision else "older than the first revision"
+    return f"{current}, {where}; the worker migrates it to {HEAD} when it starts"
 
 
 @contextmanager
 def explain_database_errors(setting: str) -> Iterator[None]:
-    """Say of the PostgreSQL that a setting names why it cannot be used."""
+    """Turn errors of the PostgreSQL server that a setting names into messages with a remedy."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -69,16 +69,16 @@ def explain_database_errors(setting: str) -> Iterator[None]:
         ) from None
     except LedgerUnavailable as error:
         raise LedgerUnavailable(
-            f"{setting} did not answer ({error}): does its server run, and are host, user, "
-            "password and database right?"
+            f"{setting} did not answer ({error}): check that its server runs, and that host, user, "
+            "password and database are right"
         ) from error
     except ProgrammingError as error:
         raise ConfigurationError(
-            f"{setting}: the server refused ({type(error.orig).__name__}). The user has to own "
-            "the database, or to own its tables and be allowed to make more"
+            f"{setting}: the server refused ({type(error.orig).__name__}). The user must own the "
+            "database, or own its tables and have the right to create more"
         ) from None
-    except (ArgumentError, ValueError):  # whose words would repeat the password
+    except (ArgumentError, ValueError):  # their messages would repeat the password
         raise ConfigurationError(
-            f"{setting} is no URL: postgresql+psycopg://user:password@host:5432/db, with what is "
-            "neither a letter nor a digit in user and password written as %XX"
+            f"{setting} is no URL: write postgresql+psycopg://user:password@host:5432/db, with "
+            "each character of user and password that is no letter or digit as %XX"
         ) from None

@@ -1,4 +1,4 @@
-"""Opens the model: bundle, sessions, prompts and fitted findings."""
+"""Opens the model: bundle, ONNX sessions, prompts and fitted findings."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -27,9 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
-    """Open bundle, sessions and prompts; raise ConfigurationError if they do not fit together.
+    """Open bundle, sessions and prompts.
 
-    `cache` is the folder that keeps the prompts' embeddings.
+    `cache` is the folder for the embeddings of prompts; None: they are computed anew.
+    Raises ConfigurationError if findings and bundle do not match.
     """
     findings = load_findings(settings.findings)
     bundle = open_bundle(settings.model.bundle)
@@ -38,10 +39,9 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
         if unknown := set(finding.views) - views:
             raise ConfigurationError(
                 f"{settings.findings}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
-                f"but the bundle knows {', '.join(sorted(views))}"
+                f"but the bundle has only {', '.join(sorted(views))}"
             )
-    known = settings.model
-    encoder = OnnxEncoder(bundle, known.provider, known.threads, known.fallback)
+    encoder = open_encoder(settings, bundle)
     prompts = embed_prompts(findings, bundle, encoder, cache)
     fitted = _load_fitted(settings, bundle)
     return LoadedModel(
@@ -49,33 +49,39 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
     )
 
 
+def open_encoder(settings: Settings, bundle: Bundle) -> OnnxEncoder:
+    """Open the ONNX sessions of a bundle."""
+    chosen = settings.model
+    return OnnxEncoder(bundle, chosen.provider, chosen.threads, chosen.fallback)
+
+
 def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFinding]:
-    """Return what was fitted; a ledger is neither made nor changed by asking."""
-    there = open_existing_database(settings)
-    if there is None:
+    """Return the fitted findings by id, without creating or changing a ledger."""
+    database = open_existing_database(settings)
+    if database is None:
         return {}
-    with closing(there):
-        ours = there.revision() == HEAD  # it is, unless `check` asks before the first start
-        return SqlFittings(there).of_bundle(bundle.digest) if ours else {}
+    with closing(database):
+        is_current = database.revision() == HEAD  # not yet if `check` runs before the first start
+        return SqlFittings(database).of_bundle(bundle.digest) if is_current else {}
 
 
 def open_past_cases_for_worker(settings: Settings, model: LoadedModel) -> PastCases | None:
-    """Open what an assessor compares with; a library elsewhere that is down holds it not up."""
+    """Open the past cases for an assessor; None if untrained or if their server is down."""
     if not model.identity.trained:
         return None
     try:
         return open_past_cases(settings, model.bundle)
     except LedgerUnavailable as error:
-        log.warning("no past cases until the next start", error=str(error))
+        log.warning("past cases are off until the next start", error=str(error))
         return None
 
 
 def build_equipment(settings: Settings) -> Equipment:
-    """Return how the worker names itself in what it sends."""
-    named = settings.equipment
+    """Return how the worker identifies itself in the objects that it sends."""
+    configured = settings.equipment
     return Equipment(
-        manufacturer=named.manufacturer,
-        name=named.name,
-        serial=named.serial,
+        manufacturer=configured.manufacturer,
+        name=configured.name,
+        serial=configured.serial,
         software_version=__version__,
     )

@@ -1,9 +1,11 @@
-"""The metrics as Prometheus scrapes them: what this process counted, and what the ledger says now.
+"""The metrics endpoint: counters of the receiving process and gauges read at each scrape.
 
-Rule: one endpoint, that of the receiving process. Workers count nothing of their own: what they do
-stands in the ledger, which is read at each scrape, so that no process has to be asked that may just
-have died. A ledger or broker that does not answer shows as such, and what it would say is left out:
-a number that is not known is not 0.
+Only the receiving process has an endpoint. Workers count nothing: their work is recorded in the
+ledger, which each scrape reads, so that no process has to be asked that may just have died. If the
+ledger or the broker does not answer, `triage_ledger_up` or `triage_broker_up` is 0 and its gauges
+are left out: an unknown number is not 0.
+
+A new metric also needs a new deploy/METRICS.md (`python -m tests.builders.generated_documents`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,29 +33,29 @@ QUEUES = ("assess", "deliver")
 
 @dataclass(frozen=True, eq=False)
 class Gauges(Collector):
-    """Reads how things stand, when it is asked."""
+    """Gauges of back-pressure, ledger and broker, read at each scrape."""
 
     ledger: Ledger
     queue: Queue
     pressure: Backpressure
     clock: Clock
-    destinations: Sequence[str] = ()  #: the names of those that are configured
+    destinations: Sequence[str] = ()  #: names of the configured destinations
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every gauge."""
-        yield from self._of_pressure()
-        yield from self._of_ledger()
-        yield from self._of_broker()
+        """Yield every gauge that can be read."""
+        yield from self._collect_backpressure()
+        yield from self._collect_ledger()
+        yield from self._collect_broker()
 
-    def _of_pressure(self) -> Iterator[Metric]:
+    def _collect_backpressure(self) -> Iterator[Metric]:
         load = self.pressure.load()
         if load.free_bytes is not None:
             yield _build_gauge(
-                "triage_free_bytes", "Free on the disk of the spool.", load.free_bytes
+                "triage_free_bytes", "Free bytes on the disk of the spool.", load.free_bytes
             )
         yield _build_labelled_gauge(
             "triage_held_back",
-            "1 while instances are answered 0xA700 for want of this.",
+            "1 while instances are refused with 0xA700 because of this limit.",
             "limit",
             {
                 "free_bytes": load.is_full,
@@ -62,7 +64,7 @@ class Gauges(Collector):
             },
         )
 
-    def _of_ledger(self) -> Iterator[Metric]:
+    def _collect_ledger(self) -> Iterator[Metric]:
         try:
             census, outages = self.ledger.get_census(), self.ledger.list_outages()
         except LedgerUnavailable:
@@ -82,20 +84,20 @@ class Gauges(Collector):
             {str(state): census.deliveries.get(state, 0) for state in DeliveryState},
         )
         since, now = census.waiting_since, self.clock.now()
-        silent_s = {each.destination: max(0.0, now - each.since) for each in outages}
+        silent_s = {outage.destination: max(0.0, now - outage.since) for outage in outages}
         yield _build_labelled_gauge(
             "triage_destination_silent_seconds",
-            "Since a destination does not answer; 0 while it does, or is not asked.",
+            "Seconds since a destination stopped answering; 0 if it answers or was not contacted.",
             "destination",
             {name: silent_s.get(name, 0.0) for name in self.destinations},
         )
         yield _build_gauge(
             "triage_oldest_waiting_seconds",
-            "Since the last instance of the complete study that waits longest for a worker.",
+            "Seconds since the last instance of the study that has waited longest for a worker.",
             0 if since is None else max(0.0, now - since),
         )
 
-    def _of_broker(self) -> Iterator[Metric]:
+    def _collect_broker(self) -> Iterator[Metric]:
         try:
             waiting = {name: self.queue.count_waiting(name) for name in QUEUES}
         except BrokerUnavailable:
@@ -103,14 +105,14 @@ class Gauges(Collector):
             return
         yield _build_gauge("triage_broker_up", "1 if the broker answers.", 1)
         yield _build_labelled_gauge(
-            "triage_queue_tasks", "Tasks that wait in a queue.", "queue", waiting
+            "triage_queue_tasks", "Tasks that wait in each queue.", "queue", waiting
         )
 
 
 def serve_metrics(
     settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges
 ) -> Callable[[], None]:
-    """Answer scrapes in threads of their own, where a port is set; return what ends it."""
+    """Serve scrapes in separate threads if a port is set; return a function that ends them."""
     if settings.port is None:
         return lambda: None
     metrics.registry.register(gauges)
@@ -121,7 +123,7 @@ def serve_metrics(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
             "set metrics.host and metrics.port"
         ) from None
-    log.info("metrics", host=settings.host, port=settings.port)
+    log.info("serving metrics", host=settings.host, port=settings.port)
 
     def end() -> None:
         server.shutdown()
@@ -131,12 +133,14 @@ def serve_metrics(
     return end
 
 
-def _build_gauge(name: str, says: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, says, value)
+def _build_gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value)
 
 
-def _build_labelled_gauge(name: str, says: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, says, labels=[label])
-    for each, value in values.items():
-        family.add_metric([each], value)
+def _build_labelled_gauge(
+    name: str, help_text: str, label: str, values: Mapping[str, float]
+) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
     return family

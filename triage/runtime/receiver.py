@@ -1,4 +1,4 @@
-"""`triage receive`: the receivers, and the reconciler beside them."""
+"""The process of `triage receive`: the receivers, the reconciler and the removal by retention."""
 
 import signal
 import threading
@@ -22,6 +22,8 @@ from triage.runtime.services import Services
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
+#: Errors of a duty that its next run may not meet again.
+TRANSIENT = (LedgerUnavailable, OutOfResources, OSError)
 
 
 def receive(services: Services) -> None:
@@ -29,22 +31,22 @@ def receive(services: Services) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    intake = services.intake()
-    committer = services.committer()
+    intake = services.build_intake()
+    commitment_scp = services.build_commitment_scp()
     with audit_service(services.settings, services.audit, "triage receive"):
         end_metrics = services.serve_metrics()
         server = receivers.c_store.start(
             intake,
             services.settings.receiver,
-            committer,
+            commitment_scp,
             services.announcements,
-            services.promises(),
+            services.build_commitment_scu(),
         )
         try:
             with _run_other_receivers(intake, services.settings), _run_retention(services, ended):
                 services.spool.sweep()
                 intake.behind = True
-                _run_duties(intake, services.reconciler(), committer, ended)
+                _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
         finally:
             receivers.c_store.end(server)
             end_metrics()
@@ -52,7 +54,7 @@ def receive(services: Services) -> None:
 
 @contextmanager
 def _run_other_receivers(intake: Intake, settings: Settings) -> Iterator[None]:
-    """Run the receivers beside C-STORE that the settings name, until the block ends."""
+    """Run the configured receivers besides C-STORE until the block ends."""
     receiver = settings.receiver
     with ExitStack() as running:
         if receiver.stow is not None:
@@ -68,30 +70,26 @@ def _run_other_receivers(intake: Intake, settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _run_retention(services: Services, ended: threading.Event) -> Iterator[None]:
-    """Remove what the site wants kept no longer, now and then, aside from everything else.
+    """Remove data by the `retention` settings every `every_s`, in a separate thread.
 
-    What was half removed when a process ended is finished, whatever the settings say now. A case
-    library whose server is away is opened at a later look: nobody waits for it to receive.
+    A removal that an earlier process began is finished, whatever the settings are now. If the
+    server of the case library is down, a later round opens it: receiving does not wait for it.
     """
-    retention = services.settings.retention
+    every_s = services.settings.retention.every_s
 
-    def look() -> None:
-        pruner: RetentionRunner | None = None
+    def remove_until_ended() -> None:
+        runner: RetentionRunner | None = None
         while not ended.is_set():
             try:
-                pruner = pruner or services.pruner()
-                pruner.prune(ended.is_set)
-            except (
-                LedgerUnavailable,
-                OutOfResources,
-                OSError,
-            ) as error:  # the next look tries again
+                runner = runner or services.build_retention_runner()
+                runner.prune(ended.is_set)
+            except TRANSIENT as error:  # the next round tries again
                 log.warning("not everything was removed", error=type(error).__name__)
-            except Exception as error:  # a defect: nothing else may end with it
+            except Exception as error:  # a defect here must not end the receivers
                 log.exception("not everything was removed", exc_info=error)
-            ended.wait(retention.every_s)
+            ended.wait(every_s)
 
-    thread = threading.Thread(target=look, name="prune")
+    thread = threading.Thread(target=remove_until_ended, name="prune")
     thread.start()
     try:
         yield
@@ -101,27 +99,23 @@ def _run_retention(services: Services, ended: threading.Event) -> Iterator[None]
 
 
 def _run_duties(
-    intake: Intake, reconciler: Reconciler, committer: CommitmentScp, ended: threading.Event
+    intake: Intake, reconciler: Reconciler, commitment_scp: CommitmentScp, ended: threading.Event
 ) -> None:
-    """Once a second, bring the ledger in step with the spool and the broker with the ledger.
+    """Every second, bring the ledger in step with the spool and the broker with the ledger.
 
-    What one of them cannot do now holds up none of the others.
+    A duty that fails does not delay the others.
     """
     duties = (
         intake.catch_up,
         reconciler.tick,
         intake.flush_incidents,
         intake.update_load,
-        committer.tick,
+        commitment_scp.tick,
     )
     while not ended.is_set():
         for duty in duties:
             try:
                 duty()
-            except (
-                LedgerUnavailable,
-                OutOfResources,
-                OSError,
-            ) as error:  # the next tick tries again
+            except TRANSIENT as error:  # the next tick tries again
                 log.exception("ledger or spool unavailable", exc_info=error)
         ended.wait(TICK_S)

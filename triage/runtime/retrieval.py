@@ -1,5 +1,6 @@
-"""Opens what retrieves studies from archives."""
+"""Opens the retrieval of studies from archives."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -7,56 +8,76 @@ from triage import archives
 from triage.archives.audited import audited
 from triage.concurrency.rate_limit import RateLimit
 from triage.config import Archive, DicomArchive, Settings
-from triage.domain.errors import NotFound
+from triage.domain.errors import ConfigurationError, NotFound
 from triage.domain.instance import Source
-from triage.pipeline import retrieve as pull
 from triage.pipeline.audit_events import ANY_REVISION
 from triage.pipeline.backpressure import Backpressure
 from triage.pipeline.intake import Intake
+from triage.pipeline.retrieve import RetrieveLimits, StudyRetriever
+from triage.ports.archive import DownloadTarget
 from triage.runtime.audit import open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
 from triage.runtime.storage import build_backpressure_limits, open_existing_ledger, open_spool
-from triage.store.download import IntakeDownloadTarget
+from triage.store.download import FolderDownloadTarget, IntakeDownloadTarget, lock_download_folder
 
-COPIED = 1 << 20  #: bytes at a time
+COPY_BYTES = 1 << 20  #: at a time
 
 
 def find_archive(settings: Settings, name: str) -> Archive:
-    """Return an archive of the settings by its name."""
+    """Return the settings of the archive with this name; raise NotFound."""
     if name not in settings.archives:
         names = ", ".join(sorted(settings.archives)) or "none"
-        raise NotFound(f"archives of the settings has no {name}; it has {names}")
+        raise NotFound(f"`archives` in the settings has no {name}; it has {names}")
     return settings.archives[name]
 
 
 def open_study_retriever(
     settings: Settings, name: str, *, to_intake: bool = False
-) -> pull.StudyRetriever:
-    """Return what fetches from an archive of the settings; nothing is connected yet.
+) -> StudyRetriever:
+    """Return the use case that fetches from an archive; nothing is connected yet.
 
-    What goes on to the intake is told to the audit trail from there.
+    `to_intake`: the intake records the studies in the audit trail, so retrieval does not.
     """
-    known = find_archive(settings, name)
+    configured = find_archive(settings, name)
     clock = SystemClock()
-    per_hour = known.studies_per_hour
-    limits = pull.RetrieveLimits(
-        instances=RateLimit(known.instances_per_s, clock),
+    per_hour = configured.studies_per_hour
+    limits = RetrieveLimits(
+        instances=RateLimit(configured.instances_per_s, clock),
         studies=RateLimit(None if per_hour is None else per_hour / 3600, clock),
-        hours=known.hours,
-        attempts=known.attempts,
+        hours=configured.hours,
+        attempts=configured.attempts,
     )
     archive = audited(
-        archives.opened(settings.receiver.ae_title, known),
-        known,
+        archives.opened(settings.receiver.ae_title, configured),
+        configured,
         open_audit(settings),
         tells_of_studies=not to_intake,
     )
-    return pull.StudyRetriever(archive, limits, clock)
+    return StudyRetriever(archive, limits, clock)
+
+
+def open_download_target(settings: Settings, name: str, into: Path | None) -> DownloadTarget:
+    """Return the target for fetched studies: the folder `into`, or the intake if it is None.
+
+    Raises ConfigurationError for a folder inside the state folder.
+    """
+    if into is None:
+        return open_intake_target(settings, name)
+    if into.resolve().is_relative_to(settings.state_dir.resolve()):
+        raise ConfigurationError(
+            f"{into} is inside the state folder, whose studies are assessed: choose another folder"
+        )
+    return FolderDownloadTarget(into)
+
+
+def lock_download(settings: Settings, into: Path | None) -> AbstractContextManager[None]:
+    """Return a context that reserves the target of `open_download_target` for one command."""
+    return lock_download_folder(into or pulled_folder(settings))
 
 
 def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
-    """Return where pulled studies are given to the intake, whole, as if received."""
+    """Return the target that hands complete studies to the intake, as if received."""
     ledger, spool = open_existing_ledger(settings), open_spool(settings)
     intake = Intake(spool, ledger)
     archive = find_archive(settings, name)
@@ -67,24 +88,24 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     )
 
     def accept(path: Path) -> None:
-        aside = intake.open_staging_file()
-        with aside, path.open("rb") as file:
-            while piece := file.read(COPIED):
-                aside.write(piece)
-            aside.close()
-            intake.accept_file(aside, source)
+        staged = intake.open_staging_file()
+        with staged, path.open("rb") as file:
+            while chunk := file.read(COPY_BYTES):
+                staged.write(chunk)
+            staged.close()
+            intake.accept_file(staged, source)
 
-    def known(study_uid: str) -> int:
-        here = len(ledger.list_paths(study_uid, ANY_REVISION))
+    def count_known(study_uid: str) -> int:
+        stored = len(ledger.list_paths(study_uid, ANY_REVISION))
         return max(
-            here, ledger.count_removed_instances(study_uid)
-        )  # what retention removed was here
+            stored, ledger.count_removed_instances(study_uid)
+        )  # retention may have removed some
 
-    # Without a notice: that is the receiver's.
+    # Without a notice file, because the receiver writes that file.
     pressure = Backpressure(spool, ledger, build_backpressure_limits(settings))
 
     def check_room(study_uid: str) -> None:
         pressure.check_room()
         pressure.check_study(study_uid)
 
-    return IntakeDownloadTarget(pulled_folder(settings), known, accept, check_room)
+    return IntakeDownloadTarget(pulled_folder(settings), count_known, accept, check_room)

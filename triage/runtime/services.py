@@ -1,6 +1,6 @@
-"""The services of one process, opened on first use.
+"""The adapters and use cases of one process.
 
-Only the modules of `triage.runtime` construct adapters.
+Properties are opened on first use and shared; each `build_` method returns a new use case.
 """
 
 import os
@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from receivers.commitment import CommitmentReporter
@@ -54,29 +54,38 @@ from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.telemetry.metrics import Metrics
 
-COMMITMENTS_AT_ONCE = 4  #: reports; a requestor that is silent holds up one of them
+COMMITMENT_THREADS = 4  #: reports sent at once; a silent requestor blocks one thread
 
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of one process, opened when first used."""
+    """Opens what one process needs. `close` ends the thread pools of its use cases."""
 
     settings: Settings
     redis_url: str
+    _pools: list[ThreadPoolExecutor] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Cancel queued work of the thread pools and wait for the work that has begun.
+
+        The ledger still has cancelled work as due, so the next start does it.
+        """
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
 
     @cached_property
     def clock(self) -> SystemClock:
-        """The system's time."""
+        """The system clock."""
         return SystemClock()
 
     @cached_property
     def spool(self) -> Spool:
-        """Where instances are kept."""
+        """The store of received instances."""
         return open_spool(self.settings)
 
     @cached_property
     def database(self) -> Database:
-        """The database of the ledger, and of what is kept beside it."""
+        """The database of the ledger and of the tables beside it."""
         return open_ledger_database(self.settings)
 
     @cached_property
@@ -86,17 +95,17 @@ class Services:
 
     @cached_property
     def associations(self) -> OpenAssociations:
-        """Which associations bring which study."""
+        """The open associations and the studies that they send."""
         return OpenAssociations()
 
     @cached_property
     def metrics(self) -> Metrics:
-        """What this process counts."""
+        """The counters of this process."""
         return Metrics()
 
     @cached_property
     def pressure(self) -> Backpressure:
-        """Whether there is room for more."""
+        """The decision whether further instances are accepted."""
         notice = open_notice_file(self.settings)
         return Backpressure(
             self.spool, self.ledger, build_backpressure_limits(self.settings), notice
@@ -104,7 +113,7 @@ class Services:
 
     @cached_property
     def queue(self) -> CeleryQueue:
-        """The queue on Redis."""
+        """The task queue on Redis."""
         return CeleryQueue(self.redis_url)
 
     @cached_property
@@ -112,48 +121,48 @@ class Services:
         """The configured destinations by name."""
         return open_destinations(self.settings)
 
-    def intake(self) -> Intake:
-        """What receivers need."""
+    def build_intake(self) -> Intake:
+        """Return the use case that all receivers call."""
         return Intake(
             self.spool, self.ledger, self.associations, self.pressure, self.metrics, self.audit
         )
 
     @cached_property
     def audit(self) -> AuditTrail:
-        """The audit trail."""
+        """The audit trail of the site."""
         return open_audit(self.settings)
 
-    def trail(self) -> StudyTrail | None:
-        """What is told of studies, where a site keeps a trail."""
+    def build_study_trail(self) -> StudyTrail | None:
+        """Return the audit trail of studies; None if the site keeps none."""
         return open_study_trail(self.settings, self.ledger, self.spool)
 
     def serve_metrics(self) -> Callable[[], None]:
-        """Answer Prometheus, where a site wants it; return what ends it."""
-        names = [each.name for each in self.settings.destinations]
+        """Serve metrics if a port is configured; return a function that ends the server."""
+        names = [destination.name for destination in self.settings.destinations]
         gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock, names)
         return serve_metrics(self.settings.metrics, self.metrics, gauges)
 
-    def reconciler(self) -> Reconciler:
-        """What keeps everything moving."""
+    def build_reconciler(self) -> Reconciler:
+        """Return the use case that brings spool, ledger and broker into step."""
         attempts = self.settings.worker.max_attempts
         return Reconciler(
             self.ledger,
             self.queue,
             self.clock,
-            self.gathering(),
+            self.build_evidence_collector(),
             attempts,
             LeaseWatch(self.settings.worker.lease_s),
             listening_since=self.clock.now(),
-            trail=self.trail(),
+            trail=self.build_study_trail(),
         )
 
-    def gathering(self) -> EvidenceCollector:
-        """What is known of arriving studies."""
+    def build_evidence_collector(self) -> EvidenceCollector:
+        """Return the collector of evidence that arriving studies are complete."""
         receiver = self.settings.receiver
-        patience, of_source = build_completeness_policies(receiver)
+        policy, policies = build_completeness_policies(receiver)
         looks: dict[EvidenceKind, Look] = {}
         if any(
-            EvidenceKind.VIEWS in each.accepted_evidence for each in (patience, *of_source.values())
+            EvidenceKind.VIEWS in known.accepted_evidence for known in (policy, *policies.values())
         ):
             layout = open_bundle(self.settings.model.bundle).manifest.layout
             rules = load_rules(self.settings.series_rules)
@@ -163,54 +172,53 @@ class Services:
             looks[EvidenceKind.COUNT] = InstanceCountQuery(
                 receiver.ae_title, receiver.complete.ask, self.audit
             )
-        aside = ThreadPoolExecutor(len(EvidenceKind), "evidence")
         return EvidenceCollector(
             self.ledger,
             self.associations,
-            patience,
-            of_source,
+            policy,
+            policies,
             looks,
-            aside,
+            self._open_pool(len(EvidenceKind), "evidence"),
             self.announcements,
         )
 
     @cached_property
     def announcements(self) -> SqlAnnouncements:
-        """What is announced of studies."""
+        """The announced studies: modality worklist and MPPS messages."""
         return SqlAnnouncements(self.database, self.clock)
 
-    def pruner(self) -> RetentionRunner:
-        """What removes that which the site wants kept no longer."""
+    def build_retention_runner(self) -> RetentionRunner:
+        """Return the use case that removes data by the `retention` settings."""
         return build_retention_runner(self.settings, self.spool, self.database, self.clock)
 
-    def committer(self) -> CommitmentScp:
-        """What answers who asks for storage commitment."""
+    def build_commitment_scp(self) -> CommitmentScp:
+        """Return the Storage Commitment SCP, which answers requests of senders."""
         receiver = self.settings.receiver
         requestors = {
-            each.calling: CommitmentReporter(receiver.ae_title, each)
-            for each in receiver.commitment
+            requestor.calling: CommitmentReporter(receiver.ae_title, requestor)
+            for requestor in receiver.commitment
         }
         return CommitmentScp(
             requests=SqlCommitments(self.database, self.clock),
             ledger=self.ledger,
             spool=self.spool,
             requestors=requestors,
-            executor=ThreadPoolExecutor(COMMITMENTS_AT_ONCE, "commitment"),
+            executor=self._open_pool(COMMITMENT_THREADS, "commitment"),
             max_attempts=self.settings.worker.max_delivery_attempts,
         )
 
-    def promises(self) -> CommitmentScu | None:
-        """What takes archives' words on what was sent to them; None where none is asked for."""
+    def build_commitment_scu(self) -> CommitmentScu | None:
+        """Return the Storage Commitment SCU; None if no destination is asked for commitment."""
         settings = self.settings
-        archives = [each for each in settings.destinations if isinstance(each, DicomDestination)]
-        reporters = {each.name: each.reporters() for each in archives if each.commitment}
+        archives = [d for d in settings.destinations if isinstance(d, DicomDestination)]
+        reporters = {pacs.name: pacs.reporters() for pacs in archives if pacs.commitment}
         if not reporters:
             return None
         requests = SqlCommitmentRequests(self.database, self.clock)
         return CommitmentScu(self.ledger, requests, reporters)
 
-    def assessor(self) -> Assessor:
-        """What an assessing worker needs; opens the model."""
+    def build_assessor(self) -> Assessor:
+        """Return the use case of an assessing worker; opens the model."""
         model = open_model(self.settings, state_folder(self.settings) / CACHE)
         return Assessor(
             spool=self.spool,
@@ -229,29 +237,35 @@ class Services:
             rules=load_rules(self.settings.series_rules),
         )
 
-    def deliverer(self) -> Deliverer:
-        """What a delivering worker needs."""
+    def build_deliverer(self) -> Deliverer:
+        """Return the use case of a delivering worker."""
         worker = self.settings.worker
         return Deliverer(
             self.ledger,
             self.destinations,
             worker.max_delivery_attempts,
             worker.lease_s,
-            random.Random().random,  # noqa: S311 - no secret comes from it
-            self.trail(),
-            self.promises(),
+            random.Random().random,  # noqa: S311 - it spreads retries and makes no secret
+            self.build_study_trail(),
+            self.build_commitment_scu(),
         )
+
+    def _open_pool(self, threads: int, name: str) -> ThreadPoolExecutor:
+        """Return a thread pool that `close` shuts down."""
+        pool = ThreadPoolExecutor(threads, name)
+        self._pools.append(pool)
+        return pool
 
 
 def build_completeness_policies(
     receiver: ReceiverSettings,
 ) -> tuple[CompletenessPolicy, dict[str, CompletenessPolicy]]:
-    """Return how long to wait for studies, and by calling AE title where it is otherwise."""
+    """Return the general completeness policy, and those by calling AE title that differ."""
     complete = receiver.complete
     usual = CompletenessPolicy(
         receiver.quiet_s, complete.settle_s, complete.at_most_s, frozenset(complete.evidence)
     )
-    return usual, {each.calling: _override_policy(each, usual) for each in complete.sources}
+    return usual, {source.calling: _override_policy(source, usual) for source in complete.sources}
 
 
 def _override_policy(source: SourceCompleteness, usual: CompletenessPolicy) -> CompletenessPolicy:

@@ -1,4 +1,4 @@
-"""Opens what a site keeps: ledger, spool, case library, retention."""
+"""Opens the stores of a site: ledger, spool, case library and fitted findings."""
 
 import time
 from typing import TYPE_CHECKING
@@ -28,28 +28,27 @@ from triage.store.object_spool import ObjectSpool
 from triage.store.retention import SqlRetention
 from triage.store.spool import FileSpool
 
-if TYPE_CHECKING:  # its client is not installed everywhere
+if TYPE_CHECKING:  # the S3 client is an optional dependency
     from triage.store.bucket import Bucket
 
 log = structlog.get_logger(__name__)
 
-
-LEDGER_PAUSE_S = 2.0  #: between two tries to reach the ledger at the start
+LEDGER_PAUSE_S = 2.0  #: between two attempts to reach the ledger at the start
 
 
 def open_ledger_database(settings: Settings) -> Database:
-    """Open the database of a site's ledger, made or brought up to this release where needed."""
+    """Open the database of the ledger, created or migrated to this release if needed."""
     state_folder(settings)
     return open_database(settings)
 
 
 def open_ledger(settings: Settings, clock: Clock) -> SqlLedger:
-    """Open the ledger of a site."""
+    """Open the ledger of a site, created or migrated if needed."""
     return SqlLedger(open_ledger_database(settings), clock)
 
 
 def await_ledger(settings: Settings) -> None:
-    """Make the ledger, or bring it up to this release; wait for one on a server that is away."""
+    """Create or migrate the ledger; wait while its PostgreSQL server does not answer."""
     while True:
         try:
             open_ledger_database(settings).close()
@@ -63,42 +62,42 @@ def await_ledger(settings: Settings) -> None:
 
 
 def open_existing_ledger(settings: Settings) -> SqlLedger:
-    """Open the ledger of a site that has run; a mistyped folder must not become a ledger."""
-    there = open_existing_database(settings)
-    if there is None:
+    """Open a ledger that exists; raise NotFound, so that no mistyped folder becomes one."""
+    existing = open_existing_database(settings)
+    if existing is None:
         where = settings.state_dir if settings.ledger is None else "the database of `ledger`"
-        raise NotFound(f"there is no ledger in {where}: has the worker run? is --config right?")
-    there.close()
+        raise NotFound(f"there is no ledger in {where}: start the worker first, or check --config")
+    existing.close()
     return open_ledger(settings, SystemClock())
 
 
 def open_dead_letters(settings: Settings) -> SqlDeadLetters:
-    """Open what was given up at a site that has run."""
+    """Open the dead letters: deliveries that were given up."""
     return SqlDeadLetters(open_ledger_database(settings), SystemClock())
 
 
 def open_spool(settings: Settings) -> Spool:
     """Open the spool of a site; raise ConfigurationError."""
-    chosen, ours = settings.spool, state_folder(settings)
+    chosen, state_dir = settings.spool, state_folder(settings)
     if chosen.bucket is not None:
-        return ObjectSpool(_bucket(settings), ours)
+        return ObjectSpool(_open_bucket(settings), state_dir)
     if chosen.folder is None:
-        return FileSpool(ours)
-    if not chosen.folder.is_dir():  # else a share that is not mounted would be filled beneath it
+        return FileSpool(state_dir)
+    if not chosen.folder.is_dir():  # never fill the mount point of a share that is not mounted
         raise ConfigurationError(
-            f"spool.url {chosen.url} is no folder that is there: is the share mounted? make the "
-            "folder on it"
+            f"spool.url {chosen.url} is no existing folder: check that the share is mounted, and "
+            "create the folder on it"
         )
     try:
-        return FileSpool(chosen.folder, beside=ours)
+        return FileSpool(chosen.folder, beside=state_dir)
     except OSError as error:
         raise ConfigurationError(
             f"spool.url {chosen.url} cannot be written to: {error.strerror}"
         ) from None
 
 
-def _bucket(settings: Settings) -> "Bucket":
-    """Open the bucket of a spool; its client is not installed everywhere."""
+def _open_bucket(settings: Settings) -> "Bucket":
+    """Open the bucket of a spool; the S3 client is an optional dependency."""
     try:
         from triage.store.bucket import Bucket  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -109,53 +108,60 @@ def _bucket(settings: Settings) -> "Bucket":
 
 
 def probe_spool(settings: Settings) -> str:
-    """Write, read and remove a probe in the spool, and return what it is; raise TriageError.
+    """Write, read and remove a probe in the spool; return a description of the spool.
 
-    A new site has no state folder yet, and gets none by this: who asks may be another user.
+    A new site has no state folder yet, and none is created: `check` may run as another user.
+    Raises TriageError.
     """
     if settings.spool.bucket is not None:
-        _bucket(settings).probe()
+        _open_bucket(settings).probe()
     elif settings.spool.url is None and not (settings.state_dir / "spool").is_dir():
         return f"none yet in {settings.state_dir}"
     else:
         open_spool(settings).probe()
-    return f"{settings.spool.url or settings.state_dir} takes, keeps and gives back"
+    return f"{settings.spool.url or settings.state_dir} writes, keeps and reads back"
 
 
 def build_retention_runner(
     settings: Settings, spool: Spool, database: Database, clock: Clock
 ) -> RetentionRunner:
-    """Return what removes that which a site wants kept no longer."""
+    """Return the use case that removes data by the `retention` settings."""
     limits = settings.retention.limits
-    bundle = settings.model.bundle  # of any: what goes by age goes from all of them
+    bundle = settings.model.bundle  # any bundle: removal by age covers all of them
     cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
     trail = open_study_trail(settings, SqlLedger(database, clock), spool)
     return RetentionRunner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 
 
+def open_retention_runner(settings: Settings) -> RetentionRunner:
+    """Open the stores of a site and return the use case that removes data from them."""
+    database = open_ledger_database(settings)
+    return build_retention_runner(settings, open_spool(settings), database, SystemClock())
+
+
 def build_backpressure_limits(settings: Settings) -> BackpressureLimits:
-    """Return from where on nothing, or nothing new, is taken in."""
+    """Return the limits at which instances, or new studies, are refused."""
     return BackpressureLimits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
 
 
 def open_notice_file(settings: Settings) -> NoticeFile:
-    """Return where a site's receiver says that it refuses, and why."""
+    """Return the file in which the receiver records that it refuses instances, and why."""
     return NoticeFile(settings.state_dir)
 
 
 def open_library(settings: Settings, bundle: Bundle) -> Library:
-    """Open the library of a site's cases."""
+    """Open the library of past cases."""
     folder = state_folder(settings)
     width = bundle.manifest.sizes.embedding
     if settings.case_library is not None:
-        return _shared(settings.case_library, bundle.digest, width)
+        return _open_shared_library(settings.case_library, bundle.digest, width)
     return ExactLibrary(
         SqlLedger.database_in(folder), folder / CASES, bundle.digest, width, settings.model.threads
     )
 
 
-def _shared(url: str, bundle: str, width: int) -> Library:
-    """Open a case library on PostgreSQL; what it needs is not installed everywhere."""
+def _open_shared_library(url: str, bundle: str, width: int) -> Library:
+    """Open a case library on PostgreSQL; its client is an optional dependency."""
     with explain_database_errors("case_library"):
         from triage.store.vector_library import PgVectorLibrary  # noqa: PLC0415
 
@@ -163,10 +169,10 @@ def _shared(url: str, bundle: str, width: int) -> Library:
 
 
 def open_past_cases(settings: Settings, bundle: Bundle) -> PastCases:
-    """Open the cases of a site that this bundle has embedded."""
+    """Open the past cases that this bundle has embedded."""
     return PastCases(open_library(settings, bundle), load_or_create_secret(state_folder(settings)))
 
 
 def open_fittings(settings: Settings) -> SqlFittings:
-    """Open what was fitted from a site's past cases."""
+    """Open the findings that were fitted from past cases."""
     return SqlFittings(open_ledger_database(settings))

@@ -1,14 +1,14 @@
-"""`triage serve`: the parts of the worker as processes of one group.
+"""Runs the processes of `triage serve` and restarts those that end.
 
-    private redis-server (if none is configured)
+    private redis-server    unless `redis_url` is configured
     triage receive          the receivers and the reconciler
-    triage work (assess)    as many as `worker.assessors`
-    triage work (deliver)   one, so that a long assessment holds up no delivery
-    triage index --spool    until this bundle has embedded what others have; aside, and slowly
-    triage web              the page for past cases, where it has users
+    triage work (assess)    `worker.assessors` processes
+    triage work (deliver)   one, so that a long assessment delays no delivery
+    triage index --spool    at low priority, until this bundle has embedded all cases of the spool
+    triage web              the page for past cases, if web.users is not empty
 
-Rule: a part that ends is started again, ever more slowly if it keeps ending; the others do not
-notice. When the supervisor ends, so does everything it started.
+A process that ends is restarted, after a longer pause each time; the others continue. When the
+supervisor ends, all processes that it started end.
 """
 
 import os
@@ -19,23 +19,26 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from triage.broker.embedded import EmbeddedRedis
+from triage.broker.queue import ASSESS, DELIVER
+from triage.config import Settings, child_environment
 from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
-END_S = 30.0  #: a part may finish what it has in hand for so long
-HEALTHY_S = 30.0  #: a part that ran so long is started again at once
-SLOWEST_S = 30.0
+END_S = 30.0  #: for which a process may finish its current work
+HEALTHY_S = 30.0  #: a process that ran this long is restarted at once
+SLOWEST_S = 30.0  #: longest pause before a restart
 TICK_S = 0.5
 
 
 @dataclass
 class SupervisedProcess:
-    """One process that should always run."""
+    """A process that is restarted when it ends."""
 
     name: str
     arguments: Sequence[str]
@@ -43,17 +46,17 @@ class SupervisedProcess:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = field(default=TICK_S)
-    once: bool = False  #: it has done its work when it ends with 0
+    once: bool = False  #: with exit status 0 its work is done and it is not restarted
 
     def start(self) -> None:
-        """Start the process, which ends itself should this one vanish."""
+        """Start the process; it ends by itself if this process disappears."""
         parent = ("--parent", str(os.getpid()))
         command = [sys.executable, "-m", "triage", *self.arguments, *parent]
         self.process = subprocess.Popen(command, env=dict(self.environment))  # noqa: S603
         self.started_at = time.monotonic()
 
     def revive(self) -> None:
-        """Start the process again if it has ended, ever more slowly if it keeps ending."""
+        """Restart the process if it has ended, after a pause that doubles each time."""
         if self.process is None or self.process.poll() is None:
             return
         if self.once and self.process.returncode == 0:
@@ -62,48 +65,73 @@ class SupervisedProcess:
         if ran_s < self.pause_s:
             return
         self.pause_s = TICK_S if ran_s > HEALTHY_S else min(self.pause_s * 2, SLOWEST_S)
-        log.error("a part ended, starting it again", part=self.name, rc=self.process.returncode)
+        log.error("a process ended and is restarted", part=self.name, rc=self.process.returncode)
         self.start()
 
+    def terminate(self) -> None:
+        """Send SIGTERM to the process if it was started."""
+        if self.process is not None:
+            self.process.terminate()
+
     def end(self, deadline: float) -> None:
-        """Wait for the process to end, and kill it after the deadline."""
+        """Wait for the process to end; kill it after the deadline (monotonic seconds)."""
         if self.process is None:
             return
         try:
             self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.warning("a part did not end in time and is killed", part=self.name)
+            log.warning("a process did not end in time and is killed", part=self.name)
             self.process.kill()
             self.process.wait()
 
 
-def supervise(parts: Sequence[SupervisedProcess], redis: EmbeddedRedis | None) -> None:
-    """Run the parts until SIGTERM or SIGINT."""
+def list_processes(
+    settings: Settings, config: Path | None, redis_url: str, *, is_trained: bool
+) -> list[SupervisedProcess]:
+    """Return the processes of `triage serve`, not started yet.
+
+    An untrained model compares nothing, so it needs no index of past cases.
+    """
+    environment = child_environment(config, redis_url)
+    processes = [SupervisedProcess("receive", ("receive",), environment)]
+    for number in range(settings.worker.assessors):
+        arguments = ("work", "--queue", ASSESS)
+        processes.append(SupervisedProcess(f"assess-{number}", arguments, environment))
+    processes.append(SupervisedProcess("deliver", ("work", "--queue", DELIVER), environment))
+    if settings.web.users:
+        processes.append(SupervisedProcess("web", ("web",), environment))
+    if is_trained:
+        processes.append(SupervisedProcess("index", ("index", "--spool"), environment, once=True))
+    return processes
+
+
+def supervise(processes: Sequence[SupervisedProcess], redis: EmbeddedRedis | None) -> None:
+    """Run the processes until SIGTERM or SIGINT."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:
-        for part in parts:
-            part.start()
+        for process in processes:
+            process.start()
         while not ended.wait(TICK_S):
             _keep_redis_running(redis)
-            for part in parts:
-                part.revive()
+            for process in processes:
+                process.revive()
     finally:
-        _end_all(parts)
+        _end_all(processes)
 
 
 def _keep_redis_running(redis: EmbeddedRedis | None) -> None:
-    """Keep the private server up; without it studies still arrive and wait in the ledger."""
+    """Restart the private Redis if it ended; until then studies wait in the ledger."""
     try:
         if redis is not None:
             redis.ensure()
     except ConfigurationError as error:
-        log.error("no broker", error=str(error))  # noqa: TRY400 - no trace needed
+        log.error("no broker", error=str(error))  # noqa: TRY400 - the message is enough
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process with SIGTERM when its parent is gone, from a thread of its own."""
+    """Start a thread that ends this process with SIGTERM when its parent has ended."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -113,10 +141,9 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _end_all(parts: Sequence[SupervisedProcess]) -> None:
-    for part in parts:
-        if part.process is not None:
-            part.process.terminate()
+def _end_all(processes: Sequence[SupervisedProcess]) -> None:
+    for process in processes:
+        process.terminate()
     deadline = time.monotonic() + END_S
-    for part in parts:
-        part.end(deadline)
+    for process in processes:
+        process.end(deadline)

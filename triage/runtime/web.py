@@ -1,4 +1,4 @@
-"""Opens the pages of a site."""
+"""Opens the web pages of a site."""
 
 from starlette.types import ASGIApp
 
@@ -16,10 +16,11 @@ from triage.web.app import build
 
 
 def open_web(settings: Settings, ledger: SqlLedger) -> ASGIApp:
-    """Return the page and interface of a site's past cases; opens the model."""
+    """Return the web application for past cases; opens the model."""
     if not settings.web.users:
         raise ConfigurationError(
-            "web.users is empty, so nobody could look: `triage password NAME` makes a line for it"
+            "web.users is empty, so no user could log in: `triage password NAME` prints a line "
+            "for it"
         )
     model = open_model(settings, state_folder(settings) / CACHE)
     audit = open_audit(settings)

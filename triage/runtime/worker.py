@@ -1,8 +1,8 @@
-"""The Celery worker: thin tasks, no decisions.
+"""The Celery worker: tasks that call a use case and decide nothing.
 
-One process works one task at a time in its own thread (pool "solo"): ONNX Runtime and CUDA do not
-survive a fork, and a second process is a second `triage work`. Work that breaks goes back to the
-ledger, which decides on another try; Celery itself retries nothing.
+A process runs one task at a time in its main thread (pool "solo"), because ONNX Runtime and CUDA do
+not survive a fork; a second process is a second `triage work`. A task that fails is returned to the
+ledger, which decides on another attempt; Celery itself retries nothing.
 """
 
 import inspect
@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 class LedgerTask(Task):  # type: ignore[misc]
-    """What all tasks share: every log line names what it is about, a failure is reported."""
+    """Base of all tasks: adds the identifiers to the log context, reports failures."""
 
-    #: Takes the task's identifiers and the error that ended it.
+    #: Called with the task's identifiers and the error that ended the task.
     broke: Callable[..., None]
 
     def __call__(self, *identifiers: Any) -> Any:
@@ -35,17 +35,17 @@ class LedgerTask(Task):  # type: ignore[misc]
             return super().__call__(*identifiers)
 
     def on_failure(self, exc: BaseException, *context: Any) -> None:
-        """Give the work back to the ledger; `context` is (task id, args, kwargs, traceback)."""
+        """Return the work to the ledger; `context` is (task id, args, kwargs, traceback)."""
         _task_id, identifiers, *_rest = context
-        log.error("task broke", task=self.name, identifiers=identifiers, exc_info=exc)
+        log.error("task failed", task=self.name, identifiers=identifiers, exc_info=exc)
         try:
             self.broke(*identifiers, exc)
-        except LedgerUnavailable as error:  # its lease ends by itself
+        except LedgerUnavailable as error:  # the lease expires, and another worker takes the work
             log.warning("failure not recorded", task=self.name, error=str(error))
 
 
 def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | None) -> Celery:
-    """Return the application with the tasks of the use cases that are given."""
+    """Return the Celery application with the tasks of the given use cases."""
     app = celery_app(redis_url)
     if assessor is not None:
         app.task(name=ASSESS, base=LedgerTask, broke=assessor.handle_error)(assessor.assess)
@@ -55,7 +55,7 @@ def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | 
 
 
 def work(app: Celery, queues: Sequence[str]) -> None:
-    """Work through the queues until a signal ends the process, after the task in hand."""
+    """Process the queues until a signal ends the process; the current task is finished first."""
     setup_logging.connect(_keep_logging_configuration)
     worker = app.Worker(
         pool="solo",
@@ -70,4 +70,4 @@ def work(app: Celery, queues: Sequence[str]) -> None:
 
 
 def _keep_logging_configuration(**_settings: object) -> None:
-    """Celery configures logging only where nobody else wants to (signal `setup_logging`)."""
+    """Connected to `setup_logging`, it keeps Celery from configuring the logs itself."""

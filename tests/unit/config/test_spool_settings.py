@@ -37,7 +37,7 @@ def test_a_file_url_opens_an_existing_folder(tmp_path: Path) -> None:
 
 
 def test_an_unmounted_share_is_an_error_and_no_folder_is_made(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is the share mounted"):
+    with pytest.raises(ConfigurationError, match="check that the share is mounted"):
         open_spool(settings(tmp_path, url=f"file://{tmp_path}/share/triage"))
     assert not (tmp_path / "share").exists()
 
@@ -130,7 +130,7 @@ def test_a_check_makes_no_spool_on_a_new_site(tmp_path: Path) -> None:
     assert probe_spool(settings(tmp_path)).startswith("none yet")
     assert not (tmp_path / "state").exists()
     open_spool(settings(tmp_path))
-    assert probe_spool(settings(tmp_path)).endswith("takes, keeps and gives back")
+    assert probe_spool(settings(tmp_path)).endswith("writes, keeps and reads back")
     assert list((tmp_path / "state" / "spool" / "incoming").iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_a_hard_link_that_replaces_a_file_is_an_error(
 
     (tmp_path / "share").mkdir()
     monkeypatch.setattr(os, "link", copy)
-    with pytest.raises(ConfigurationError, match="a hard link replaced a file"):
+    with pytest.raises(ConfigurationError, match="a hard link replaced an existing file"):
         probe_spool(settings(tmp_path, url=f"file://{tmp_path}/share"))
     assert list((tmp_path / "share" / "spool" / "incoming").iterdir()) == []
 
@@ -174,7 +174,7 @@ def test_serve_refuses_an_unusable_share_and_accepts_a_full_one(
 
     (tmp_path / "share").mkdir()
     chosen = settings(tmp_path, url=f"file://{tmp_path}/share")
-    monkeypatch.setattr("triage.cli.serve._started", lambda *_: chosen)
+    monkeypatch.setattr("triage.cli.serve._start", lambda *_: chosen)
     monkeypatch.setattr("triage.cli.serve.open_model", started)
     monkeypatch.setattr(os, "link", link)
     ended = CliRunner().invoke(serve)

@@ -17,7 +17,7 @@ from export.relevance import (
     table,
     view_of_each_frame,
 )
-from triage.cli.demo_site import ASKED, DRAWN_HEARTS, UNTRAINED
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, UNTRAINED
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle
@@ -25,7 +25,7 @@ from triage.model.encoder import OnnxEncoder
 from triage.yaml_models import read
 
 FORM = read(CLIPS / "demo.yaml", ClipForm)
-FINDINGS = load_findings(ASKED[DRAWN_HEARTS])
+FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
 #: No training, calibration or choice of method has seen them.
 SEEDS = range(52_000, 52_024)
 

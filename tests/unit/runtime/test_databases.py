@@ -1,4 +1,4 @@
-"""Which database a site's ledger lies in, and what is said where it cannot be used."""
+"""The database of a site's ledger, and the errors if it cannot be used."""
 
 import sqlite3
 from contextlib import closing
@@ -39,53 +39,53 @@ def on_server(server: Postgres, tmp_path: Path) -> Settings:
     return Settings(state_dir=tmp_path, ledger=server.new_database())
 
 
-def test_a_site_that_has_not_run_has_no_ledger_and_gets_none_by_asking(settings: Settings) -> None:
+def test_reading_creates_no_ledger(settings: Settings) -> None:
     for _ in range(2):
-        assert describe_ledger_revision(settings).startswith("none yet; the worker makes it")
+        assert describe_ledger_revision(settings).startswith("none yet; the worker creates it")
         with pytest.raises(NotFound, match="there is no ledger in"):
             open_existing_ledger(settings)
     open_model(settings, cache=None)
     assert not any(settings.state_dir.iterdir())
 
 
-def test_a_ledger_that_is_there_is_told_with_its_revision(settings: Settings) -> None:
+def test_the_revision_of_a_ledger_is_described(settings: Settings) -> None:
     await_ledger(settings)
     open_existing_ledger(settings).close()
     assert describe_ledger_revision(settings).startswith(f"revision {HEAD}, ")
 
 
-def test_an_old_ledger_is_told_as_such_and_not_changed_by_asking(tmp_path: Path) -> None:
+def test_describing_an_old_ledger_does_not_change_it(tmp_path: Path) -> None:
     with closing(sqlite3.connect(SqlLedger.path_in(tmp_path))) as file:
         file.executescript(FIRST_RELEASE.read_text())
     settings = Settings(state_dir=tmp_path)
     for _ in range(2):
-        told = describe_ledger_revision(settings)
-        assert told.startswith("from before there were revisions")
-        assert told.endswith(f"the worker brings it up to {HEAD} when it starts")
+        description = describe_ledger_revision(settings)
+        assert description.startswith("older than the first revision")
+        assert description.endswith(f"the worker migrates it to {HEAD} when it starts")
         open_model(settings, cache=None)
     await_ledger(settings)
     assert describe_ledger_revision(settings).startswith(f"revision {HEAD}, ")
 
 
-def test_a_newer_ledger_is_told_as_such(settings: Settings, database_url: str) -> None:
+def test_a_ledger_of_a_newer_release_is_an_error(settings: Settings, database_url: str) -> None:
     await_ledger(settings)
     database = Database(database_url)
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
     for ask in (describe_ledger_revision, await_ledger):
-        with pytest.raises(ConfigurationError, match="written by a newer release"):
+        with pytest.raises(ConfigurationError, match="a newer release has written the ledger"):
             ask(settings)
 
 
-def test_everything_of_the_ledger_lies_on_the_server_and_nothing_in_the_state_folder(
+def test_a_ledger_on_a_server_leaves_nothing_in_the_state_folder(
     on_server: Settings,
 ) -> None:
     services = Services(on_server, "redis://nowhere")
     services.ledger.record_instance(receipt(), SOURCE)
     assert services.announcements.find_by_study("1.2") is None
-    committer = services.committer()
-    assert committer is not None
+    commitment_scp = services.build_commitment_scp()
+    assert commitment_scp is not None
     fittings = open_fittings(on_server)
     assert fittings.of_bundle("one") == {}
     fittings._database.close()
@@ -96,7 +96,7 @@ def test_everything_of_the_ledger_lies_on_the_server_and_nothing_in_the_state_fo
     assert not list(on_server.state_dir.glob("*.sqlite*"))
 
 
-def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> None:
+def test_a_case_library_may_be_in_the_same_database(on_server: Settings) -> None:
     assert on_server.ledger is not None
     library = PgVectorLibrary(on_server.ledger, "b" * 64, 4)
     assert describe_ledger_revision(on_server).startswith("none yet")
@@ -110,7 +110,7 @@ def test_a_case_library_may_lie_in_the_same_database(on_server: Settings) -> Non
     assert describe_ledger_revision(on_server).startswith(f"revision {HEAD}, ")
 
 
-def test_a_server_that_is_away_is_waited_for(
+def test_a_start_waits_for_a_server_that_is_down(
     on_server: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert on_server.ledger is not None
@@ -132,7 +132,7 @@ def test_a_server_that_is_away_is_waited_for(
     assert len(waited) == 1
 
 
-def test_a_user_without_rights_is_told_what_they_need(
+def test_a_user_without_rights_is_an_error_that_names_the_rights(
     on_server: Settings, server: Postgres
 ) -> None:
     assert on_server.ledger is not None
@@ -143,7 +143,7 @@ def test_a_user_without_rights_is_told_what_they_need(
         await_ledger(on_server.model_copy(update={"ledger": guest}))
 
 
-def test_a_url_that_is_none_is_not_repeated(tmp_path: Path) -> None:
+def test_an_invalid_url_is_not_repeated(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, ledger="postgresql+psycopg://u:hush@h:x/db")
     with pytest.raises(ConfigurationError, match="ledger is no URL") as error:
         describe_ledger_revision(settings)

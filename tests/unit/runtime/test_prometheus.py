@@ -1,4 +1,4 @@
-"""What a scrape tells, without a site."""
+"""The gauges of a scrape, without a running site."""
 
 import socket
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ Values = dict[tuple[str, ...], float]
 
 @dataclass
 class Scrape:
-    """Gauges, and what they tell."""
+    """Gauges, and their values when called."""
 
     gauges: Gauges
 
@@ -40,7 +40,7 @@ def scrape(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
     return Scrape(Gauges(ledger, queue, pressure, clock))
 
 
-def test_studies_and_how_long_the_oldest_waits(
+def test_studies_by_state_and_the_longest_wait(
     scrape: Scrape, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     ready(ledger, "oldest")
@@ -57,7 +57,7 @@ def test_studies_and_how_long_the_oldest_waits(
     assert values["triage_oldest_waiting_seconds",] == 100
 
 
-def test_since_when_a_destination_is_silent(
+def test_seconds_since_a_destination_stopped_answering(
     scrape: Scrape, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     _, (delivery, _) = assessed(ledger, "pacs", "ris")
@@ -70,13 +70,13 @@ def test_since_when_a_destination_is_silent(
     assert values["triage_destination_silent_seconds", "ris"] == 0
 
 
-def test_what_is_held_back(scrape: Scrape) -> None:
+def test_the_limit_that_refuses_instances(scrape: Scrape) -> None:
     values = scrape()
     assert values["triage_held_back", "free_bytes"] == 1
     assert values["triage_held_back", "waiting_studies"] == 0
 
 
-def test_what_is_not_known_is_left_out(
+def test_unknown_values_are_left_out(
     scrape: Scrape, ledger: SqlLedger, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
@@ -93,7 +93,7 @@ def test_what_is_not_known_is_left_out(
     }
 
 
-def test_a_port_that_is_taken_is_a_sentence(scrape: Scrape) -> None:
+def test_a_port_in_use_is_an_error_that_names_the_settings(scrape: Scrape) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = MetricsEndpoint(port=taken.getsockname()[1])
         with pytest.raises(ConfigurationError, match="set metrics.host and metrics.port"):

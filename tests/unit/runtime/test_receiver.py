@@ -1,4 +1,4 @@
-"""What the receiving process does once a second, though one thing cannot be done now."""
+"""The duties of the receiving process, and their independence of each other."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from triage.store.spool import FileSpool
 
 
 @pytest.mark.parametrize("error", [SpoolFull("full"), LedgerUnavailable("busy"), OSError("I/O")])
-def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
+def test_a_duty_that_fails_does_not_delay_the_others(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     intake, ended, done = Intake(FileSpool(tmp_path), ledger), threading.Event(), list[str]()
@@ -35,21 +35,21 @@ def test_8_a_recovery_without_room_ends_no_receiver_and_holds_up_nothing_else(
 
         def tick(self) -> None:
             done.append(self.name)
-            if self.name == "committer":
+            if self.name == "commitment_scp":
                 ended.set()
 
     monkeypatch.setattr(intake, "recover", fails)
     monkeypatch.setattr(intake, "update_load", lambda: done.append("pressure"))
     reconciler: Any = Duty("reconciler")
-    committer: Any = Duty("committer")
-    _run_duties(intake, cast(Reconciler, reconciler), cast(CommitmentScp, committer), ended)
-    assert done == ["reconciler", "pressure", "committer"]
+    commitment_scp: Any = Duty("commitment_scp")
+    _run_duties(intake, cast(Reconciler, reconciler), cast(CommitmentScp, commitment_scp), ended)
+    assert done == ["reconciler", "pressure", "commitment_scp"]
 
 
-def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
+def test_retention_continues_when_a_store_is_down_and_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A case library, or an object store, that is away and comes back."""
+    """A case library or an object store is down and comes back."""
     ended, removed = threading.Event(), threading.Event()
     answers: list[Exception | None] = [LedgerUnavailable("away"), None]
     fails = iter([SpoolUnavailable("away")])
@@ -65,7 +65,7 @@ def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
             raise error
         return Removing()
 
-    monkeypatch.setattr(Services, "pruner", opened)
+    monkeypatch.setattr(Services, "build_retention_runner", opened)
     services = Services(Settings(retention=RetentionSettings(every_s=0.01)), "")
     with capture_logs() as logs, _run_retention(services, ended):
         assert removed.wait(10)
@@ -73,8 +73,8 @@ def test_what_cannot_be_opened_to_remove_ends_no_receiver_and_is_opened_later(
     assert [each["log_level"] for each in logs] == ["warning", "warning"]
 
 
-def test_removing_opens_no_ledger_of_its_own(tmp_path: Path) -> None:
+def test_retention_uses_the_database_of_the_process(tmp_path: Path) -> None:
     services = Services(Settings(state_dir=tmp_path), "")
-    retention: Any = services.pruner().ledger
+    retention: Any = services.build_retention_runner().ledger
     assert retention._database is services.database
     services.database.close()

@@ -1,4 +1,4 @@
-"""Which case library a site's settings open, and what is said where they cannot."""
+"""The services that a site's settings open, and the errors of wrong settings."""
 
 import sys
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def shared(server: Postgres, tmp_path: Path) -> Iterator[PgVectorLibrary]:
     library.close()
 
 
-def test_how_long_is_waited_for_whom() -> None:
+def test_completeness_policies_by_sender() -> None:
     receiver = ReceiverSettings.model_validate(
         {
             "quiet_s": 20,
@@ -46,11 +46,11 @@ def test_how_long_is_waited_for_whom() -> None:
             },
         }
     )
-    usual, of_source = build_completeness_policies(receiver)
+    usual, by_sender = build_completeness_policies(receiver)
     assert usual == CompletenessPolicy(
         20, 3, 900, frozenset({EvidenceKind.VIEWS, EvidenceKind.ANNOUNCED})
     )
-    assert of_source == {
+    assert by_sender == {
         "MR1": CompletenessPolicy(60, 3, 900, frozenset()),
         "MR2": CompletenessPolicy(
             20, 3, 300, frozenset({EvidenceKind.VIEWS, EvidenceKind.ANNOUNCED})
@@ -58,20 +58,20 @@ def test_how_long_is_waited_for_whom() -> None:
     }
 
 
-def test_who_assesses_opens_no_destination(tmp_path: Path) -> None:
-    """One that cannot be opened, for a file of it is not there, holds up itself alone."""
-    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example"}
-    told["secret_file"] = str(tmp_path / "gone")
-    settings = Settings.model_validate({"state_dir": tmp_path, "destinations": [told]})
-    assessor = Services(settings, "redis://127.0.0.1:1").assessor()
+def test_an_assessor_opens_no_destination(tmp_path: Path) -> None:
+    """A destination with a missing secret file must not stop the assessment."""
+    webhook = {"name": "ris", "kind": "webhook", "url": "https://ris.example"}
+    webhook["secret_file"] = str(tmp_path / "gone")
+    settings = Settings.model_validate({"state_dir": tmp_path, "destinations": [webhook]})
+    assessor = Services(settings, "redis://127.0.0.1:1").build_assessor()
     assert assessor.destinations == {"ris": (JSON,)}
 
 
-def test_without_a_database_cases_are_kept_in_the_state_folder(tmp_path: Path) -> None:
+def test_without_case_library_cases_are_in_the_state_folder(tmp_path: Path) -> None:
     assert isinstance(opened(tmp_path, None).library, ExactLibrary)
 
 
-def test_with_one_they_are_kept_there_and_not_in_the_state_folder(
+def test_with_case_library_no_case_is_in_the_state_folder(
     shared: PgVectorLibrary, tmp_path: Path
 ) -> None:
     assert shared.count_cases() == 0
@@ -79,7 +79,7 @@ def test_with_one_they_are_kept_there_and_not_in_the_state_folder(
 
 
 @pytest.mark.parametrize("missing", ["pgvector", "psycopg"])
-def test_what_must_be_installed_is_said(
+def test_a_missing_client_is_an_error_that_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
@@ -89,12 +89,23 @@ def test_what_must_be_installed_is_said(
 
 
 @pytest.mark.parametrize("rest", ["u:hu/sh:x@h:port/db", "u:hush@h:70000000/db", "[hush"])
-def test_a_url_that_is_none_is_not_repeated(tmp_path: Path, rest: str) -> None:
+def test_an_invalid_url_is_not_repeated(tmp_path: Path, rest: str) -> None:
     with pytest.raises((ConfigurationError, LedgerUnavailable)) as error:
         opened(tmp_path, f"postgresql+psycopg://{rest}")
     assert "hush" not in str(error.value)
 
 
-def test_a_database_that_does_not_answer_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_a_database_that_does_not_answer_is_ledger_unavailable(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
         opened(tmp_path, f"postgresql+psycopg://u:hush@127.0.0.1:{find_free_port()}/db")
+
+
+def test_close_ends_the_thread_pools(tmp_path: Path) -> None:
+    services = Services(Settings(state_dir=tmp_path), "redis://127.0.0.1:1")
+    pools = [services.build_commitment_scp().executor, services.build_evidence_collector().executor]
+    assert all(pool.submit(int).result(10) == 0 for pool in pools)
+    services.close()
+    for pool in pools:
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            pool.submit(int)
+    services.database.close()

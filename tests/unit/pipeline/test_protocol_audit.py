@@ -1,4 +1,4 @@
-"""What a folder would give the model, as values, rows and a contact sheet."""
+"""The audit of a folder as JSON values, table rows and a contact sheet."""
 
 import csv
 import json
@@ -11,17 +11,17 @@ from PIL import Image as Raster
 
 from tests.builders.hearts import VIEWS, instances
 from tests.builders.images import cardiac_study, image, part10, uid
-from triage.cli.protocol_audit import (
-    AuditedFolder,
-    as_json,
-    as_rows,
-    named,
-    read_folder,
-    remarks,
-    write_sheet,
-)
 from triage.imaging.rules import load_rules
 from triage.phantom.habits import Vendor
+from triage.pipeline.protocol_audit import (
+    AuditedFolder,
+    build_json,
+    build_remarks,
+    build_rows,
+    read_folder,
+    write_name_table,
+    write_sheet,
+)
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def read(folder: Path) -> AuditedFolder:
     return read_folder(folder, VIEWS, load_rules())
 
 
-def test_a_folder_is_read_whole_and_every_file_has_an_outcome(folder: Path) -> None:
-    found = json.loads(json.dumps(as_json(read(folder))))
+def test_every_file_of_a_folder_has_an_outcome(folder: Path) -> None:
+    found = json.loads(json.dumps(build_json(read(folder))))
     (study,) = found["studies"]
     assert study["declined"] is None
     assert {each["view"] for each in study["used"]} == set(VIEWS)
@@ -49,8 +49,8 @@ def test_a_folder_is_read_whole_and_every_file_has_an_outcome(folder: Path) -> N
     assert [each["file"] for each in found["unreadable"]] == ["notes.txt"]
 
 
-def test_every_stack_says_what_it_is_from_base_to_apex(folder: Path) -> None:
-    (study,) = as_json(read(folder))["studies"]
+def test_a_short_axis_stack_is_listed_from_base_to_apex(folder: Path) -> None:
+    (study,) = build_json(read(folder))["studies"]
     short = next(each for each in study["stacks"] if each["used_for"] == ["cine_sa"])
     assert (short["sequence"], short["view"], len(short["slices"])) == ("cine", "SAX", 6)
     heights = [each["position_mm"][2] for each in short["slices"]]
@@ -59,23 +59,23 @@ def test_every_stack_says_what_it_is_from_base_to_apex(folder: Path) -> None:
     assert two["reason"].startswith("cine, 2CH")
 
 
-def test_an_enhanced_study_names_its_frames(tmp_path: Path) -> None:
+def test_an_enhanced_study_lists_its_frames(tmp_path: Path) -> None:
     for number, each in enumerate(instances(Vendor.GE, enhanced=True)):
         (tmp_path / f"{number}.dcm").write_bytes(part10(each))
-    (study,) = as_json(read(tmp_path))["studies"]
+    (study,) = build_json(read(tmp_path))["studies"]
     short = next(each for each in study["used"] if each["view"] == "cine_sa")
     assert len({each["sop_instance_uid"] for each in short["images"]}) == 1
     assert len({each["frame"] for each in short["images"]}) == 12
 
 
-def test_rows_begin_with_what_is_used(folder: Path) -> None:
+def test_rows_begin_with_used_stacks(folder: Path) -> None:
     (study,) = read(folder).studies
-    rows = as_rows(study)
+    rows = build_rows(study)
     assert [bool(row[4]) for row in rows] == sorted((bool(row[4]) for row in rows), reverse=True)
-    assert any("slice 3 of 6 from the base" in each for each in remarks(study))
+    assert any("slice 3 of 6 from the base" in each for each in build_remarks(study))
 
 
-def test_two_patients_in_one_study_stop_it(tmp_path: Path) -> None:
+def test_a_study_with_images_of_two_patients_is_declined(tmp_path: Path) -> None:
     study = cardiac_study()
     study.append(image("study", "localizer", 999, PatientID="ANOTHER"))
     for number, each in enumerate(study):
@@ -86,7 +86,7 @@ def test_two_patients_in_one_study_stop_it(tmp_path: Path) -> None:
     assert "ANOTHER" not in found.declined
 
 
-def test_several_studies_are_told_apart(tmp_path: Path) -> None:
+def test_several_studies_in_a_folder_are_separated(tmp_path: Path) -> None:
     for number, each in enumerate([image("a"), image("b")]):
         (tmp_path / f"{number}.dcm").write_bytes(part10(each))
     studies = read(tmp_path).studies
@@ -103,16 +103,16 @@ def test_a_contact_sheet_shows_every_stack(folder: Path) -> None:
     assert (rows[:, 26:].max(axis=(1, 2)) > 100).all()
 
 
-def test_a_contact_sheet_says_what_does_not_decode(tmp_path: Path) -> None:
+def test_a_contact_sheet_marks_images_that_do_not_decode(tmp_path: Path) -> None:
     (tmp_path / "bad.dcm").write_bytes(part10(image(BitsStored=40)))
     write_sheet(tmp_path / "sheet.png", read(tmp_path))
     with Raster.open(tmp_path / "sheet.png") as sheet:
         assert np.asarray(sheet)[26:60].max() == 170
 
 
-def test_bare_names_become_a_table() -> None:
+def test_series_names_become_a_table() -> None:
     out = StringIO()
-    named(["SAX_FIESTA_BH", 'T1Map, "4CH"', "Option_1", ""], load_rules(), out)
+    write_name_table(["SAX_FIESTA_BH", 'T1Map, "4CH"', "Option_1", ""], load_rules(), out)
     assert list(csv.reader(StringIO(out.getvalue()))) == [
         ["name", "sequence", "view"],
         ["SAX_FIESTA_BH", "cine", "SAX"],

@@ -1,8 +1,8 @@
-"""What a folder of images would give the model, and why: the audit of a site's protocols.
+"""Use case of `triage series`: audit which views a folder of images gives the model, and why.
 
-Rule: nothing is decided here. The same reading, view selection and reasons as in an assessment
-are laid out as plain values, for a table, JSON or a contact sheet; every file of the folder is
-used, unused or unreadable, with the reason.
+Reading, view selection and reasons are those of an assessment; this module returns them as plain
+values for a table, JSON or a contact sheet. Every file of the folder is used, unused or unreadable,
+with the reason (tests/unit/pipeline/test_protocol_audit.py).
 """
 
 import csv
@@ -24,7 +24,7 @@ from triage.imaging.views import StackView, order_from_base
 
 @dataclass(frozen=True)
 class AuditedStudy:
-    """One study of a folder, as the worker would see it."""
+    """One study of a folder with the views that the worker would select."""
 
     study_uid: str
     images: tuple[Image, ...]
@@ -34,7 +34,7 @@ class AuditedStudy:
 
 @dataclass(frozen=True)
 class AuditedFolder:
-    """What lies in a folder."""
+    """The studies of a folder, and its files that are no readable DICOM."""
 
     studies: tuple[AuditedStudy, ...]
     unreadable: dict[str, str] = field(default_factory=dict)  #: reason by file
@@ -44,7 +44,7 @@ def read_folder(folder: Path, views: Sequence[str], rules: SeriesRules) -> Audit
     """Read every file below `folder` and choose the views of every study."""
     studies: dict[str, list[Image]] = defaultdict(list)
     unreadable = {}
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         try:
             part10 = path.read_bytes()
             identity = read_identity(part10)
@@ -53,11 +53,11 @@ def read_folder(folder: Path, views: Sequence[str], rules: SeriesRules) -> Audit
             unreadable[str(path.relative_to(folder))] = str(reason)
         except OSError as error:
             unreadable[str(path.relative_to(folder))] = error.strerror or "cannot be read"
-    found = [_study(uid, images, views, rules) for uid, images in sorted(studies.items())]
+    found = [_audit_study(uid, images, views, rules) for uid, images in sorted(studies.items())]
     return AuditedFolder(tuple(found), unreadable)
 
 
-def _study(
+def _audit_study(
     uid: str, images: Sequence[Image], views: Sequence[str], rules: SeriesRules
 ) -> AuditedStudy:
     selection = select_views(images, views, rules)
@@ -70,8 +70,8 @@ def _study(
     return AuditedStudy(uid, tuple(images), selection, declined)
 
 
-def named(names: Iterable[str], rules: SeriesRules, out: TextIO) -> None:
-    """Write CSV `name,sequence,view` of bare series names; empty where a name does not say."""
+def write_name_table(names: Iterable[str], rules: SeriesRules, out: TextIO) -> None:
+    """Write CSV `name,sequence,view` for series names; empty if a name matches no rule."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(("name", "sequence", "view"))
     for name in names:
@@ -84,47 +84,44 @@ def named(names: Iterable[str], rules: SeriesRules, out: TextIO) -> None:
 def write_sheet(path: Path, folder: AuditedFolder) -> None:
     """Write every stack of a folder's studies as a contact sheet."""
     rows = [
-        SheetRow(_caption(seen, study), seen.stack, _used_of(seen, study.selection))
+        SheetRow(_describe_stack(seen, study), seen.stack, _find_used_images(seen, study.selection))
         for study in folder.studies
-        for seen in _used_first(study)
+        for seen in _order_used_first(study)
     ]
     write_contact_sheet(path, rows, lambda name: Path(name).read_bytes())
 
 
-def _used_first(study: AuditedStudy) -> list[StackView]:
-    """Return the stacks of a study, used ones first, then by what they are."""
+def _order_used_first(study: AuditedStudy) -> list[StackView]:
+    """Return the stacks of a study, used ones first, then by sequence, view and name."""
 
     def key(seen: StackView) -> tuple[bool, str, str, str]:
-        unused = not used_views(seen, study.selection)
+        unused = not find_used_views(seen, study.selection)
         kind = seen.recognised.sequence or ""
         return unused, kind, seen.view or "", series_name(seen.stack.first.header)
 
     return sorted(study.selection.stacks, key=key)
 
 
-def _caption(seen: StackView, study: AuditedStudy) -> str:
-    values = _stack_values(seen, study)
+def _describe_stack(seen: StackView, study: AuditedStudy) -> str:
+    values = _build_stack_values(seen, study)
     name = series_name(seen.stack.first.header) or "(no description)"
     what = " ".join(filter(None, (values["sequence"] or "?", values["variant"], values["view"])))
     used = ", ".join(values["used_for"])
     return f"{name}   {what}   " + (f"used as {used}" if used else f"not used: {values['reason']}")
 
 
-# -- as rows and sentences
-
-
-def as_rows(study: AuditedStudy) -> list[tuple[str, ...]]:
+def build_rows(study: AuditedStudy) -> list[tuple[str, ...]]:
     """Return a row for each stack: names, images, sequence, view, slots, evidence or reason."""
     rows: list[tuple[str, ...]] = []
-    for seen in _used_first(study):
-        values = _stack_values(seen, study)
+    for seen in _order_used_first(study):
+        values = _build_stack_values(seen, study)
         names = dict.fromkeys(one["series_description"] for one in values["slices"])
         why = values["reason"] or "; ".join(values["evidence"])
         sequence = " ".join(filter(None, (values["sequence"], values["variant"])))
         rows.append(
             (
                 "\n".join(names) or "(no description)",
-                _count(values["images"], len(values["slices"])),
+                _format_count(values["images"], len(values["slices"])),
                 sequence,
                 values["view"] or "",
                 ", ".join(values["used_for"]),
@@ -134,38 +131,37 @@ def as_rows(study: AuditedStudy) -> list[tuple[str, ...]]:
     return rows
 
 
-def _count(images: int, slices: int) -> str:
+def _format_count(images: int, slices: int) -> str:
     return f"{images} in {slices} slice{'s' * (slices != 1)}"
 
 
-def remarks(study: AuditedStudy) -> list[str]:
-    """Return what a table of stacks does not show: choices, gaps, and images in no stack."""
+def build_remarks(study: AuditedStudy) -> list[str]:
+    """Return lines for what the table of stacks lacks: choices, gaps, images in no stack."""
     selection = study.selection
     return [
         *(
-            f"{each.view}: {series_name(each.images[0].header)}: {each.why}"
-            for each in selection.used
+            f"{chosen.view}: {series_name(chosen.images[0].header)}: {chosen.why}"
+            for chosen in selection.used
         ),
-        *(f"{each.view} is missing: {each.reason}" for each in selection.missing),
+        *(f"{gap.view} is missing: {gap.reason}" for gap in selection.missing),
         *(
-            f"not used: {each.series_description or '(no description)'}, "
-            f"{each.images} images: {each.reason}"
-            for each in selection.unstacked
+            f"not used: {unused.series_description or '(no description)'}, "
+            f"{unused.images} images: {unused.reason}"
+            for unused in selection.unstacked
         ),
         *([f"DECLINED: {study.declined}"] if study.declined else []),
     ]
 
 
-# -- as plain values
+def build_json(folder: AuditedFolder) -> dict[str, Any]:
+    """Return the audit of a folder as JSON values."""
+    return {
+        "studies": [_build_study_values(study) for study in folder.studies],
+        "unreadable": [{"file": f, "reason": why} for f, why in folder.unreadable.items()],
+    }
 
 
-def as_json(folder: AuditedFolder) -> dict[str, Any]:
-    """Return what was found in a folder as JSON values."""
-    unreadable = [{"file": file, "reason": why} for file, why in folder.unreadable.items()]
-    return {"studies": [_study_values(each) for each in folder.studies], "unreadable": unreadable}
-
-
-def _study_values(study: AuditedStudy) -> dict[str, Any]:
+def _build_study_values(study: AuditedStudy) -> dict[str, Any]:
     selection = study.selection
     return {
         "study_uid": study.study_uid,
@@ -183,22 +179,22 @@ def _study_values(study: AuditedStudy) -> dict[str, Any]:
             }
             for chosen in selection.used
         ],
-        "missing": [{"view": each.view, "reason": each.reason} for each in selection.missing],
-        "stacks": [_stack_values(each, study) for each in selection.stacks],
+        "missing": [{"view": gap.view, "reason": gap.reason} for gap in selection.missing],
+        "stacks": [_build_stack_values(seen, study) for seen in selection.stacks],
         "unused": [
             {
-                "series_uid": each.series_uid,
-                "series_description": each.series_description,
-                "images": each.images,
-                "reason": each.reason,
+                "series_uid": unused.series_uid,
+                "series_description": unused.series_description,
+                "images": unused.images,
+                "reason": unused.reason,
             }
-            for each in selection.unused
+            for unused in selection.unused
         ],
     }
 
 
-def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
-    used_for = used_views(seen, study.selection)
+def _build_stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
+    used_for = find_used_views(seen, study.selection)
     return {
         "sequence": seen.recognised.sequence,
         "variant": seen.recognised.variant,
@@ -207,7 +203,7 @@ def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
         "used_for": used_for,
         "reason": None if used_for else explain_unused(seen, study.selection.used),
         "images": len(seen.stack.images),
-        # From base to apex where it is a short-axis stack.
+        # Slices of a short-axis stack go from base to apex.
         "slices": [
             {
                 "series_uid": str(one.images[0].header.SeriesInstanceUID),
@@ -221,8 +217,8 @@ def _stack_values(seen: StackView, study: AuditedStudy) -> dict[str, Any]:
     }
 
 
-def used_views(seen: StackView, selection: Selection) -> list[str]:
-    """Return the slots that take images of a stack."""
+def find_used_views(seen: StackView, selection: Selection) -> list[str]:
+    """Return the views for which images of a stack are used."""
     own = {(image.path, image.frame) for image in seen.stack.images}
     return [
         chosen.view
@@ -231,8 +227,8 @@ def used_views(seen: StackView, selection: Selection) -> list[str]:
     ]
 
 
-def _used_of(seen: StackView, selection: Selection) -> frozenset[tuple[str, int | None]]:
-    """Return path and frame of the images of a stack that a slot takes."""
+def _find_used_images(seen: StackView, selection: Selection) -> frozenset[tuple[str, int | None]]:
+    """Return path and frame of the images of a stack that are used."""
     taken = {(image.path, image.frame) for chosen in selection.used for image in chosen.images}
     return frozenset(
         key for image in seen.stack.images if (key := (image.path, image.frame)) in taken

@@ -1,0 +1,49 @@
+"""Use case: fit findings from their examples among the past cases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from triage.cases.fit import HeldOutFit, fit
+from triage.domain.errors import NotFound
+from triage.domain.finding import Finding, FindingSet
+from triage.model.fitted import FittedFinding
+from triage.model.prompts import PromptEmbeddings
+from triage.ports.library import Library
+
+
+class FittedFindings(Protocol):
+    """The store of fitted findings."""
+
+    def keep(self, bundle: str, fitted: FittedFinding, patients: Sequence[str]) -> None:
+        """Replace the fit of a finding; `patients` are those of its examples."""
+
+
+def choose_findings(findings: FindingSet, ids: Sequence[str], path: Path) -> list[Finding]:
+    """Return the findings with examples that `ids` names, all of them if it is empty.
+
+    `path` is the findings file, for messages. Raises NotFound.
+    """
+    fittable = {finding.id: finding for finding in findings.findings if finding.examples}
+    if unknown := sorted({*ids} - {*fittable}):
+        raise NotFound(f"{path}: no finding with examples is called {', '.join(unknown)}")
+    if not fittable:
+        raise NotFound(f"{path}: no finding has examples; `triage findings --help` shows how")
+    return [fittable[id_] for id_ in ids or fittable]
+
+
+@dataclass(frozen=True)
+class FindingFitter:
+    """Fits findings for one bundle."""
+
+    bundle_digest: str
+    library: Library
+    fittings: FittedFindings
+    prompts: PromptEmbeddings  #: (p, D) by finding id
+
+    def fit(self, finding: Finding) -> HeldOutFit:
+        """Fit one finding and store the fit; return its figures on cases left out of the fit."""
+        fitted, patients, figures = fit(finding, self.library, self.prompts.get(finding.id))
+        self.fittings.keep(self.bundle_digest, fitted, patients)
+        return figures

@@ -1,0 +1,78 @@
+"""Checks of a site's settings against its machine, for `triage check` and before a start."""
+
+import os
+from contextlib import suppress
+from getpass import getuser
+from pathlib import Path
+
+from receivers import stow, tls
+from triage.audit import open_audit_transport
+from triage.config import Settings
+from triage.domain.errors import (
+    AuditUnavailable,
+    CheckFailed,
+    ConfigurationError,
+    LedgerUnavailable,
+    SpoolFull,
+)
+from triage.model.bundle import Bundle
+from triage.runtime.storage import open_past_cases, open_spool
+
+OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
+
+
+def check_certificates(settings: Settings) -> None:
+    """Raise ConfigurationError if a certificate of a port or of the audit cannot be used."""
+    if settings.receiver.tls is not None:
+        tls.create_context(settings.receiver.tls)
+    if settings.receiver.stow is not None:
+        stow.create_tls_context(settings.receiver.stow)
+    if settings.audit is not None:
+        open_audit_transport(settings.audit)
+
+
+def check_spool(settings: Settings) -> None:
+    """Raise ConfigurationError if the spool cannot be used, such as a share without hard links.
+
+    A full spool passes, because it may get space again. An object store is probed on first write.
+    """
+    spool = open_spool(settings)
+    if settings.spool.folder is not None:
+        with suppress(SpoolFull):
+            spool.probe()
+
+
+def check_watched_folder(settings: Settings) -> None:
+    """Raise ConfigurationError if the watched folder is missing or without access rights."""
+    folder = settings.receiver.folder
+    if folder is not None and not os.access(folder.path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"receiver.folder.path {folder.path} is no folder that {getuser()} may read and write"
+        )
+
+
+def check_past_cases(settings: Settings, bundle: Bundle) -> None:
+    """Raise ConfigurationError if the case library cannot be used; a server may be down."""
+    with suppress(LedgerUnavailable):
+        open_past_cases(settings, bundle)
+
+
+def check_audit(settings: Settings) -> str:
+    """Return the answer of the audit repository; empty if no audit is configured.
+
+    Raises CheckFailed if it does not answer.
+    """
+    if settings.audit is None:
+        return ""
+    try:
+        return open_audit_transport(settings.audit).check()
+    except AuditUnavailable as error:
+        raise CheckFailed(f"audit: {error}; messages wait until the repository answers") from None
+
+
+def is_open_to_others(state_dir: Path) -> bool:
+    """Return whether users other than the owner can enter an existing state folder.
+
+    The worker creates all files for its owner alone, but other users could see their names.
+    """
+    return state_dir.is_dir() and bool(state_dir.stat().st_mode & OTHERS)
