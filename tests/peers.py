@@ -1,20 +1,28 @@
-"""Foreign programs that judge what we write: DCMTK, dicom3tools, PixelMed and the like.
+"""Programs of other projects that the tests need: DCMTK, dicom3tools, PixelMed and others.
 
-Rule: on a user's machine a missing judge skips its tests and says so; where
-TRIAGE_REQUIRE_PEERS=1 stands, as in CI, it fails them. No verdict may get lost in silence.
+On a developer's machine a missing program skips its tests. With TRIAGE_REQUIRE_PEERS=1, as in CI,
+it fails them, so that no verdict is lost.
 """
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+SCRIPTS = Path(sys.executable).parent
+
 
 def peer(name: str) -> str:
-    """Return the path of program `name`, or of the file `name`; skip or fail if it is missing."""
-    path = shutil.which(name) or (name if Path(name).is_file() else None)
+    """Return the path of program `name`, or of the file `name`; skip or fail if it is missing.
+
+    Scripts of this Python installation do not count: pynetdicom has an `echoscu` of its own.
+    """
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    others = os.pathsep.join(folder for folder in folders if Path(folder) != SCRIPTS)
+    path = shutil.which(name, path=others) or (name if Path(name).is_file() else None)
     return path or unavailable(name)
 
 

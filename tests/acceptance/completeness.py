@@ -8,7 +8,7 @@ from tests.acceptance.site import LiveSite, configure
 from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc
 
-QUIET_S = 60
+QUIET_S = 600  #: long after the study is complete, even on a busy machine
 
 
 def site(folder: Path, pacs: Orthanc, quiet_s: float, **complete: object) -> LiveSite:

@@ -66,7 +66,7 @@ class LiveSite:
         """Return every running process of this site."""
         return processes(self.mark, str(self.state))
 
-    def wait_for_end(self, seconds: float = 90) -> StudyRevision:
+    def wait_for_end(self, seconds: float = 180) -> StudyRevision:
         """Return the newest revision when it has ended."""
         wait_until(
             lambda: (found := self.studies()) and found[-1].state in ENDED, seconds, "the end"
@@ -134,8 +134,8 @@ def serving(site: LiveSite) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.terminate()
-            process.wait(60)
-            wait_until(lambda: not site.processes(), 10, "the end of all processes")
+            process.wait(120)
+            wait_until(lambda: not site.processes(), what="the end of all processes")
 
 
 def storescu(site: LiveSite, files: Sequence[Path], *options: str) -> subprocess.Popen[bytes]:
@@ -151,4 +151,4 @@ def send_in_three_associations(site: LiveSite, files: Sequence[Path], seed: int 
     shuffled = [*files, *order.sample(list(files), len(files) // 5)]
     order.shuffle(shuffled)
     sending = [storescu(site, shuffled[part::3]) for part in range(3)]
-    assert [each.wait(120) for each in sending] == [0, 0, 0]
+    assert [each.wait(300) for each in sending] == [0, 0, 0]

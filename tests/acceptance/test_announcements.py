@@ -44,14 +44,14 @@ def test_1_a_study_is_taken_when_the_step_has_ended_and_all_of_it_is_here(
     running = site(tmp_path / "site", pacs, QUIET_S)
     with serving(running):
         assert says(running, "begins") == ProcedureStepStatus.SUCCESS
-        assert storescu(running, FILES, "-xt").wait(60) == 0
+        assert storescu(running, FILES, "-xt").wait(300) == 0
         time.sleep(6)  # longer than what evidence has to settle
         (study,) = running.studies()
         assert study.state is State.RECEIVING, study.reason
         killed = running.process(" receive")
         killed.kill()
-        wait_until(lambda: not killed.is_running(), 10, "the end of the receiver")
-        wait_until(lambda: listens(running.port), 30, "the receiver")
+        wait_until(lambda: not killed.is_running(), what="the end of the receiver")
+        wait_until(lambda: listens(running.port), what="the receiver")
         assert says(running, "ends") == ProcedureStepStatus.SUCCESS
-        assert running.wait_for_end(40).state is State.DELIVERED, running.log()
+        assert running.wait_for_end().state is State.DELIVERED, running.log()
         assert f"all {len(FILES)} announced instances are here" in status(running)

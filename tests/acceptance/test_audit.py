@@ -100,7 +100,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
         (tmp_path / "reports").mkdir()
         with serving(site):
             files = list(planted(tmp_path))
-            assert storescu(site, files, "-xt").wait(60) == 0
+            assert storescu(site, files, "-xt").wait(300) == 0
             command = [peer("echoscu"), "-aet", STRANGER, "-aec", CALLED, HOST, str(site.port)]
             assert subprocess.run(command, capture_output=True, check=False).returncode
             wait_until(lambda: listens(web), 60, "the page")
@@ -111,13 +111,13 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
             assert "Connection refused; messages wait" in triage(site, "check")
             receiver = site.process("triage", "receive")
             receiver.send_signal(signal.SIGKILL)  # which sends them
-            receiver.wait(10)
+            receiver.wait(60)
             server.start()
             wait_until(lambda: not waiting(site), 90, "sending")
             assert "audit message(s) wait" not in triage(site, "status")
             assert "answers over TLSv1.3" in triage(site, "check")
         # What was sent at the very end may be there and wait; what is there may not be written yet.
-        wait_until(lambda: ended(server, site) == WORKERS + 2, 20, "the last messages")
+        wait_until(lambda: ended(server, site) == WORKERS + 2, what="the last messages")
         lines = dict.fromkeys([*server.lines(), *waiting(site)])
         messages = [read(line) for line in lines]
     told = Counter(outlined(each) for each in messages)

@@ -82,21 +82,21 @@ def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
     pacs.empty()
     ballast = disk / "ballast"
     with serving(site):
-        assert storescu(site, FILES, JPEG_LS).wait(60) == 0
+        assert storescu(site, FILES, JPEG_LS).wait(300) == 0
         ballast.write_bytes(bytes(FLOOR + 10_000_000))
-        wait_until((site.state / "held-back").exists, 10, "the notice")
+        wait_until((site.state / "held-back").exists, what="the notice")
         other = [renamed(path) for path in FILES[:20]]
         assert statuses(site, other) == [StoreStatus.OUT_OF_RESOURCES] * 20
-        assert storescu(site, FILES, JPEG_LS).wait(60) != 0
+        assert storescu(site, FILES, JPEG_LS).wait(300) != 0
         assert re.match(r"not receiving: 1\d\d MB free of a floor of 200 MB\n", status(site))
         # What was here goes its way all the same.
         assert site.wait_for_end().state is State.DELIVERED, site.log()
         assert len(site.studies()) == 1
         ballast.unlink()
-        wait_until(lambda: not (site.state / "held-back").exists(), 10, "the end of it")
+        wait_until(lambda: not (site.state / "held-back").exists(), what="the end of it")
         assert statuses(site, other) == [StoreStatus.SUCCESS] * 20
-        assert storescu(site, FILES, JPEG_LS).wait(60) == 0
-        wait_until(lambda: len(site.studies()) == 2, 10, "the other study")
+        assert storescu(site, FILES, JPEG_LS).wait(300) == 0
+        wait_until(lambda: len(site.studies()) == 2, what="the other study")
         assert site.studies()[-1].instances == 20
         assert "not receiving" not in status(site)
     incidents = [row for row in site.ledger().incidents() if "out of resources" in row.detail]

@@ -192,7 +192,7 @@ def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[Liv
                 image.PatientBirthDate, image.PatientSex = "19700101", "O"
                 image.save_as(file)
             uids.append(str(image.StudyInstanceUID))
-            assert storescu(site, files).wait(120) == 0
+            assert storescu(site, files).wait(300) == 0
             assert site.wait_for_end().state is State.DELIVERED
     return site, uids
 

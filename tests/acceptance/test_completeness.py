@@ -40,7 +40,7 @@ def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(
     running = site(tmp_path, pacs, QUIET_S, settle_s=1)
     with serving(running):
         began = time.monotonic()
-        assert storescu(running, files).wait(120) == 0
+        assert storescu(running, files).wait(300) == 0
         assert running.wait_for_end().state is State.DELIVERED
         assert time.monotonic() - began < QUIET_S
         shown = status(running)
@@ -58,8 +58,8 @@ def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
         send_files(some, RemoteEntity(HOST, pacs.dicom_port, pacs.ae_title, CALLING), lambda: None)
         with serving(running):
             began = time.monotonic()
-            assert storescu(running, some).wait(60) == 0
-            wait_until(lambda: running.studies()[0].state is not State.RECEIVING, 50)
+            assert storescu(running, some).wait(300) == 0
+            wait_until(lambda: running.studies()[0].state is not State.RECEIVING)
             assert time.monotonic() - began < QUIET_S
             shown = status(running)
     assert "all 5 instances that ORTHANC has are here" in shown
@@ -94,7 +94,7 @@ def test_10_whoever_sends_may_ask_what_is_kept(
             request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
         )
         assert answer.Status == 0
-        wait_until(lambda: told, 20, "the report")
+        wait_until(lambda: told, what="the report")
         association.release()
     assert told == [1]
 
@@ -111,7 +111,7 @@ def test_1_a_study_waits_while_its_association_is_open_and_no_longer_than_the_li
         assert association.send_c_store(first).Status == 0
         time.sleep(5)
         assert [each.state for each in running.studies()] == [State.RECEIVING]
-        wait_until(lambda: running.studies()[0].state is not State.RECEIVING, 20, "the limit")
+        wait_until(lambda: running.studies()[0].state is not State.RECEIVING, what="the limit")
         shown = status(running)
         association.release()
         running.wait_for_end()

@@ -48,7 +48,7 @@ def test_the_demo_shows_flags_beside_the_drawn_heart_and_leaves_no_process(tmp_p
     received = {dcmread(path).Modality: path for path in (tmp_path / "received").glob("*.dcm")}
     assert sorted(received) == ["DOC", "KO", "SR"]
     assert all(path.name in shown for path in received.values())
-    assert took_s < 60
+    assert took_s < 180
     assert not processes(mark, "cmr-triage-demo-")
 
 

@@ -141,7 +141,7 @@ def served(
         for seed, external in SENT:
             look = LOOKS[EXTERNAL_LOOK] if external else None
             files = write_study(folder / str(seed), draw_heart(seed), look, extras=True, gaps=True)
-            assert storescu(site, files).wait(120) == 0
+            assert storescu(site, files).wait(300) == 0
             assert site.wait_for_end().state is State.DELIVERED
             answers.append(_answers(site))
         yield answers

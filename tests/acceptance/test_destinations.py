@@ -29,7 +29,7 @@ def test_every_kind_gets_what_it_takes(pacs: Orthanc, tmp_path: Path) -> None:
         ]
         site = configure(tmp_path, pacs, destinations=others, reports=REPORTS)
         with serving(site):
-            assert storescu(site, files).wait(120) == 0
+            assert storescu(site, files).wait(300) == 0
             study = site.wait_for_end()
     assert study.state is State.DELIVERED
     assert len(pacs.get("/instances")) == 2

@@ -29,7 +29,7 @@ def site(tmp_path: Path, pacs: Orthanc) -> LiveSite:
 
 
 def send(site: LiveSite) -> None:
-    assert storescu(site, FILES, JPEG_LS).wait(60) == 0
+    assert storescu(site, FILES, JPEG_LS).wait(300) == 0
 
 
 def wait_for_state(site: LiveSite, state: State) -> None:
@@ -58,8 +58,7 @@ def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: LiveSite) ->
         supervisor.kill()
         wait_until(
             lambda: not [p for p in site.processes() if "triage" in " ".join(p.cmdline())],
-            30,
-            "the end of the parts",
+            what="the end of the parts",
         )
         for orphan in site.processes():  # Redis waits for the next start, which adopts it
             assert "redis-server" in " ".join(orphan.cmdline())
@@ -74,7 +73,7 @@ def test_2_a_pacs_that_is_down_gets_its_report_when_it_is_back(
     with serving(ended):
         send(ended)
         wait_for_state(ended, State.ASSESSED)
-        wait_until(lambda: "tried again later" in ended.log(), 30, "a failed attempt")
+        wait_until(lambda: "tried again later" in ended.log(), what="a failed attempt")
         with orthanc(tmp_path / "back", _port(ended)) as back:
             the_report_arrives_once(ended, back)
     assert site.mark != ended.mark

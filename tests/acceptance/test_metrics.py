@@ -56,15 +56,15 @@ def seen(site: LiveSite) -> Samples:
 
 def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_path: Path) -> None:
     files = list(planted(tmp_path))
-    assert storescu(site, [*files, *files[:3]], "-xt").wait(60) == 0
+    assert storescu(site, [*files, *files[:3]], "-xt").wait(300) == 0
     damaged = image("damaged", Rows=4000)
     broken = tmp_path / "broken.dcm"
     broken.write_bytes(part10(damaged))
-    assert storescu(site, [broken]).wait(60) != 0
+    assert storescu(site, [broken]).wait(300) != 0
     command = [peer("echoscu"), "-aet", STRANGER, "-aec", CALLED, HOST, str(site.port)]
     assert subprocess.run(command, capture_output=True, check=False).returncode
     assert site.wait_for_end().state is State.DELIVERED, site.log()
-    wait_until(lambda: seen(site)["triage_studies", "DELIVERED"] == 1, 5, "the scrape")
+    wait_until(lambda: seen(site)["triage_studies", "DELIVERED"] == 1, what="the scrape")
     text = scraped(site)
     numbers = samples(text)
     sent = sum(path.stat().st_size for path in files)

@@ -61,10 +61,10 @@ def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afte
         store.pause()
         assert send(site, FILES[half:]) != 0
         notice = NoticeFile(site.state)
-        wait_until(lambda: "does not answer" in (notice.read() or ""), 15, "the notice")
+        wait_until(lambda: "does not answer" in (notice.read() or ""), what="the notice")
         assert site.studies()[0].instances == half  # nothing was promised that is not there
         store.go_on()
-        wait_until(lambda: notice.read() is None, 15, "its end")
+        wait_until(lambda: notice.read() is None, what="its end")
         assert send(site, FILES) == 0
         assert site.studies()[0].state is State.RECEIVING
         # It is gone when a worker begins, and for longer than a study has attempts (max_attempts).
@@ -75,7 +75,7 @@ def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afte
         checked = run_triage("check", config=site.config)
         assert (checked.returncode, said in checked.stderr) == (2, True)
         store.start()
-        ended = site.wait_for_end(120)
+        ended = site.wait_for_end()
         assert (ended.state, ended.revision) == (State.DELIVERED, 1), site.log()
         assert ended.instances == len(FILES)
         time.sleep(3)  # a second report would arrive now

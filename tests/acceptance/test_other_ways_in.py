@@ -34,7 +34,7 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     incoming = running.folder / "incoming"
     incoming.mkdir()
     with serving(running):
-        wait_until(lambda: listens(port), 10, "STOW-RS")
+        wait_until(lambda: listens(port), what="STOW-RS")
         headers = {"Authorization": f"Bearer {TOKEN}"}
         client = DICOMwebClient(f"http://{HOST}:{port}", headers=headers)
         shutil.copytree(tmp_path / "dropped", incoming / "export")

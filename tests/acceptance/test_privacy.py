@@ -121,9 +121,9 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
 
 def _bring_whole_studies(site: LiveSite, folder: Path, stow: int) -> None:
     """One over C-STORE, one over STOW-RS, one in a folder with names that people give."""
-    assert storescu(site, _written(1, folder / "sent")).wait(120) == 0
+    assert storescu(site, _written(1, folder / "sent")).wait(300) == 0
     _ended(site, 1)
-    wait_until(lambda: listens(stow), 10, "STOW-RS")
+    wait_until(lambda: listens(stow), what="STOW-RS")
     headers = {"Authorization": f"Bearer {TOKEN}"}
     client = DICOMwebClient(f"http://{HOST}:{stow}", headers=headers)
     client.store_instances(_marked(2))
@@ -152,14 +152,14 @@ def _bring_damaged_instances(site: LiveSite, folder: Path) -> None:
     }
     for name, content in bent.items():
         (folder / name).write_bytes(content)
-        storescu(site, [folder / name], "-xi").wait(60)
+        storescu(site, [folder / name], "-xi").wait(300)
         (site.folder / "incoming" / f"{said}_{name}").write_bytes(content)
         with suppress(Refused, OSError, AttributeError):
             _raw_stow(site, content)
     other = part10(mark(image("conflict", ImageComments="other bytes under the same UID")))
     for content in (part10(mark(image("conflict"))), other[:-2] + b"!!"):
         (folder / "conflict.dcm").write_bytes(content)
-        assert storescu(site, [folder / "conflict.dcm"]).wait(60) == 0
+        assert storescu(site, [folder / "conflict.dcm"]).wait(300) == 0
     wait_until(lambda: all(each.state in ENDED for each in site.studies()), 120, "their ends")
 
 
@@ -175,7 +175,7 @@ def _break_workers(site: LiveSite, folder: Path) -> None:
     """Every attempt to assess or to deliver ends with an error that nobody has foreseen."""
     (folder / "break").touch()
     before = len(site.studies())
-    assert storescu(site, _written(4, folder / "breaks")).wait(60) == 0
+    assert storescu(site, _written(4, folder / "breaks")).wait(300) == 0
     _ended(site, before + 1)
     assert site.studies()[-1].state is State.FAILED
     (folder / "break").unlink()

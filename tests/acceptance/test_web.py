@@ -209,7 +209,7 @@ def test_6_a_wrong_password_sees_nothing_and_guessing_is_braked(pages: Pages) ->
     assert [status for status, _ in answers] == [401] * (FREE + 1) + [429] * 3
     assert not any("1.2." in text for _, text in answers)
     assert pages.ask("/", "anna")[0] == 200
-    wait_until(lambda: pages.ask("/", "ben")[0] == 200, 10, "the end of the wait")
+    wait_until(lambda: pages.ask("/", "ben")[0] == 200, what="the end of the wait")
 
 
 def test_passwords_go_over_tls_where_there_is_a_certificate(tmp_path: Path) -> None:
@@ -237,5 +237,5 @@ def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) 
         assert "It is untrained" in page
         (web,) = (each for each in site.processes() if "web" in each.cmdline())
         web.kill()
-        wait_until(lambda: not listens(port), 10, "its end")
+        wait_until(lambda: not listens(port), what="its end")
         wait_until(lambda: listens(port), 60, "its return")

@@ -36,7 +36,7 @@ def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
             silent(ours.port).close()
             if number % 500 == 0:
                 most = max(most, cost().threads)
-        wait_until(lambda: cost().descriptors <= before.descriptors, 30, "the end of all")
+        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
         after = cost()
         printed(
             f"{CONNECTIONS} connections, closed at once", before, after, time.monotonic() - began
@@ -61,7 +61,7 @@ def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
         assert ask(ours.port).is_established
         for each in held:
             each.close()
-        wait_until(lambda: cost().descriptors <= before.descriptors + 2, 30, "the end of all")
+        wait_until(lambda: cost().descriptors <= before.descriptors + 2, what="the end of all")
         after = cost()
         sys.stdout.write(f"\n  during {during}, at most {most} threads\n")
         printed(f"{CONNECTIONS} connections, silent", before, after, time.monotonic() - began)
@@ -77,7 +77,7 @@ def test_13_one_association_for_each_file(tmp_path: Path) -> None:
             association = ask(ours.port, context)
             assert association.send_c_store(image(number=number)).Status == StoreStatus.SUCCESS
             association.release()
-        wait_until(lambda: cost().descriptors <= before.descriptors + 3, 30, "the end of all")
+        wait_until(lambda: cost().descriptors <= before.descriptors + 3, what="the end of all")
         printed(f"{ASSOCIATIONS} associations", before, cost(), time.monotonic() - began)
         (study,) = ours.ledger.list_studies()
     assert study.instances == ASSOCIATIONS

@@ -72,7 +72,7 @@ def storescp(folder: Path, *options: str) -> Iterator[Running]:
     command = [peer("storescp"), *options, "--max-pdu", "131072", "-od", str(folder), str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: listens(port), 10, "storescp")
+            wait_until(lambda: listens(port), what="storescp")
             yield Running(port)
         finally:
             process.terminate()
@@ -106,7 +106,7 @@ def ours(state: Path, *, fast: bool = True) -> Iterator[Running]:
     process = context.Process(target=serve, args=(state, port, ended), kwargs={"fast": fast})
     process.start()
     try:
-        wait_until(lambda: listens(port), 20, "the receiver")
+        wait_until(lambda: listens(port), what="the receiver")
         yield Running(port, process.pid)
     finally:
         ended.set()

@@ -79,7 +79,7 @@ def ours(state: Path) -> Iterator[tuple[int, str, int]]:
     process = context.Process(target=serve, args=(state, port, ended))
     process.start()
     try:
-        wait_until(lambda: listens(port), 20, "the receiver")
+        wait_until(lambda: listens(port), what="the receiver")
         yield port, "/studies", process.pid or 0
     finally:
         ended.set()

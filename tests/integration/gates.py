@@ -53,7 +53,7 @@ class Gate:
 
     def turned_away(self, times: int = 0) -> list[tuple[str, str, int]]:
         """Return the reason, AE title and number of every incident, once there are so many."""
-        wait_until(lambda: sum(count for *_, count in self._told()) >= times, 5, "the incidents")
+        wait_until(lambda: sum(count for *_, count in self._told()) >= times, what="the incidents")
         return self._told()
 
     def _told(self) -> list[tuple[str, str, int]]:
@@ -94,10 +94,10 @@ def answer(association: Association) -> tuple[int, int, int]:
 
 def silent(port: int) -> socket.socket:
     """Return a connection on which nothing was said."""
-    return socket.create_connection((HOST, port), timeout=20)
+    return socket.create_connection((HOST, port), timeout=60)
 
 
-def is_closed(connection: socket.socket, within_s: float) -> bool:
+def is_closed(connection: socket.socket, within_s: float = 60) -> bool:
     """Tell whether the other side ends a connection soon; what it says before is not looked at."""
     deadline = time.monotonic() + within_s
     while (left := deadline - time.monotonic()) > 0:

@@ -77,7 +77,7 @@ def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
         def get_request(self) -> Any:
             connection, address = super().get_request()
             if tls is not None:
-                connection.settimeout(5)
+                connection.settimeout(60)
                 connection = tls.wrap_socket(connection, server_side=True)
             return connection, address
 

@@ -69,7 +69,7 @@ def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Pla
         def get_request(self) -> Any:
             connection, address = super().get_request()
             if tls is not None:
-                connection.settimeout(5)
+                connection.settimeout(60)
                 connection = tls.wrap_socket(connection, server_side=True)
             return connection, address
 
@@ -77,7 +77,7 @@ def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Pla
             pass  # whoever hangs up, and whoever is sent no answer
 
     handlers = {"ORU^R01^ORU_R01": (PlainHandler,)}
-    server = PlainServer(HOST, 0, handlers, timeout=5, request_handler_class=MLLPRequestHandler)
+    server = PlainServer(HOST, 0, handlers, timeout=60, request_handler_class=MLLPRequestHandler)
     ours.port = server.server_address[1]
     listening = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     listening.start()

@@ -102,7 +102,7 @@ class ObjectStore:
         """Kill the server; an orderly shutdown takes half a minute."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
 
     def pause(self) -> None:

@@ -48,7 +48,7 @@ class RawPeer:
     """An association on a bare socket."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), 10)
+        self._socket = socket.create_connection((HOST, port), 60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.send(associate_rq())
         assert self.answer()[0] == 2

@@ -49,12 +49,12 @@ class SyslogRepository:
             self.process = subprocess.Popen(
                 [peer("rsyslogd"), *arguments], stdout=log, stderr=log, cwd=self.folder
             )
-        wait_until(lambda: listens(self.port), 20, "rsyslog")
+        wait_until(lambda: listens(self.port), what="rsyslog")
 
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
             (self.folder / "pid").unlink(missing_ok=True)
 
@@ -63,7 +63,7 @@ class SyslogRepository:
         return path.read_bytes().splitlines() if path.exists() else []
 
     def has(self, count: int) -> None:
-        wait_until(lambda: len(self.lines()) >= count, 20, f"{count} messages")
+        wait_until(lambda: len(self.lines()) >= count, what=f"{count} messages")
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
     refused = dcmtk("echoscu", receiver.port, calling=calling, called=called)
     assert refused.returncode != 0
     assert said in refused.stdout + refused.stderr
-    wait_until(receiver.ledger.incidents, 5, "the incident")
+    wait_until(receiver.ledger.incidents, what="the incident")
     (incident,) = receiver.ledger.incidents()
     assert incident.kind == "rejected association"
     assert incident.calling_ae == calling
@@ -77,7 +77,7 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     assert receiver.associations.count_sending(uid("study")) == 1
     getattr(association, end)()
-    wait_until(lambda: not receiver.associations.count_sending(uid("study")), 5, "the end")
+    wait_until(lambda: not receiver.associations.count_sending(uid("study")), what="the end")
     other.release()
 
 
@@ -148,7 +148,7 @@ def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: List
     request.DataSet = BytesIO(encode(image(), is_implicit_vr=True, is_little_endian=True) or b"")
     assert context.context_id is not None
     association._reactor_checkpoint.clear()  # or its own reactor takes the answer
-    wait_until(lambda: association._is_paused, 5, "the pause")
+    wait_until(lambda: association._is_paused, what="the pause")
     association.dimse.send_msg(request, context.context_id)
     _context, answer = association.dimse.get_msg(block=True)
     association._reactor_checkpoint.set()
@@ -174,7 +174,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         unavailable("a disk of 200 kB (mounting one needs root)")
     yield folder
     wait_until(
-        lambda: not subprocess.run(["umount", str(folder)], check=False).returncode, 10, "umount"
+        lambda: not subprocess.run(["umount", str(folder)], check=False).returncode, what="umount"
     )
 
 
@@ -225,6 +225,6 @@ def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
     idle = associated(settings.port)
     began = time.monotonic()
     receivers.c_store.end(server)
-    wait_until(lambda: not idle.is_established, 10, "the end of the association")
+    wait_until(lambda: not idle.is_established, what="the end of the association")
     assert time.monotonic() - began < 10
     ledger.close()

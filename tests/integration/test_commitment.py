@@ -145,7 +145,7 @@ def ticked(receiver: CommitmentWorld, true: Callable[[], object], what: str) -> 
         receiver.committer.tick()
         return true()
 
-    wait_until(tick, 45, what)
+    wait_until(tick, what=what)
 
 
 def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
@@ -154,7 +154,7 @@ def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
     association = associated(receiver.port, modality, "MR2")  # has no address
     stored(association, 1, 2)
     assert act(association, request(1, 2)) == ActionStatus.SUCCESS
-    wait_until(lambda: modality.reports, 10, "the report")
+    wait_until(lambda: modality.reports, what="the report")
     ((event_type, told),) = modality.reports
     assert event_type == 1
     assert told.TransactionUID == uid("transaction", (1, 2))
@@ -176,7 +176,7 @@ def test_of_several_requests_on_one_association_each_gets_its_report(
     stored(association, 1, 2)
     for number in (1, 2):
         assert act(association, request(number)) == ActionStatus.SUCCESS
-    wait_until(lambda: len(modality.reports) == 2, 10, "the reports")
+    wait_until(lambda: len(modality.reports) == 2, what="the reports")
     assert {told.TransactionUID for _, told in modality.reports} == {
         uid("transaction", (1,)),
         uid("transaction", (2,)),

@@ -68,7 +68,7 @@ class Ours:
         return self.delivery().state
 
     def wait_for(self, state: DeliveryState) -> None:
-        wait_until(lambda: self.delivery().state is state, 20, state)
+        wait_until(lambda: self.delivery().state is state, what=state)
 
     def incidents(self) -> list[str]:
         return [each.detail for each in self.ledger.incidents(9, of=[UNEXPECTED])]

@@ -70,9 +70,9 @@ def test_nothing_of_it_stays_on_disk_while_the_rest_comes(tmp_path: Path) -> Non
     with gate(tmp_path, fast=True, instance_bytes=1000) as ours:
         sender = RawPeer(ours.port)
         sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:900])))
-        wait_until(ours.files, 5, "the beginning of the file")
+        wait_until(ours.files, what="the beginning of the file")
         sender.send(pdu(pdv(0, data[900:1100])))
-        wait_until(lambda: not ours.files(), 5, "its end")
+        wait_until(lambda: not ours.files(), what="its end")
         sender.send(pdu(pdv(LAST, data[1100:])))
         assert sender.status() == StoreStatus.TOO_LARGE
         sender.release()
@@ -104,11 +104,9 @@ def test_an_association_that_falls_silent_is_ended(tmp_path: Path, said: int) ->
         sender = RawPeer(ours.port)
         sender.send(message() + message(2)[:said])
         assert sender.status() == StoreStatus.SUCCESS
-        began = time.monotonic()
-        assert sender.ended()
-        assert time.monotonic() - began < 5
+        assert sender.ended()  # raises after the limit of the socket, long before the test ends
         sender.close()
-        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
         assert len(ours.files()) == 1
 
 
@@ -123,7 +121,7 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
         bringing = ours.intake.associations.count_sending
         assert bringing(uid("study")) == 1
         getattr(sender, end)()
-        wait_until(lambda: not bringing(uid("study")), 5, "the end")
+        wait_until(lambda: not bringing(uid("study")), what="the end")
 
 
 def test_what_evidence_reads_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
     sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:100])) + odd(data[100:])[what])
     assert sender.ended()
     sender.close()
-    wait_until(lambda: not associations(receiver.port), 10, "the end of the association")
+    wait_until(lambda: not associations(receiver.port), what="the end of the association")
     assert nothing_is_left(receiver)
     assert not receiver.kept()
     assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
@@ -201,7 +201,7 @@ def test_a_sender_that_goes_in_the_middle_leaves_nothing(
         sender = RawPeer(receiver.port)
         sender.send(message()[:cut] if not last else message()[: 6 + 6 + len(implicit()[0])] + last)
         sender.close()
-    wait_until(lambda: not associations(receiver.port), 10, "the end of the associations")
+    wait_until(lambda: not associations(receiver.port), what="the end of the associations")
     assert nothing_is_left(receiver)
     assert not receiver.kept()
 
@@ -215,7 +215,7 @@ def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> 
     time.sleep(0.5)
     began = time.monotonic()
     receivers.c_store.end(server)
-    wait_until(lambda: not associations(settings.port), 10, "the end of the association")
+    wait_until(lambda: not associations(settings.port), what="the end of the association")
     assert time.monotonic() - began < 5
     assert not list((tmp_path / "spool" / "incoming").iterdir())
     sender.close()
@@ -230,7 +230,7 @@ def test_a_sender_that_falls_silent_is_given_up(receiver: ListeningScp) -> None:
     sender.send(message()[:600])
     assert sender.ended()
     sender.close()
-    wait_until(lambda: not associations(receiver.port), 10, "the end of the association")
+    wait_until(lambda: not associations(receiver.port), what="the end of the association")
     assert nothing_is_left(receiver)
 
 
@@ -294,7 +294,7 @@ def test_bent_bytes_neither_crash_nor_hang(receiver: ListeningScp) -> None:
     until = time.monotonic() + FUZZED_S
     while time.monotonic() < until:
         bent()
-    wait_until(lambda: not associations(receiver.port), 30, "the end of the associations")
+    wait_until(lambda: not associations(receiver.port), what="the end of the associations")
     assert nothing_is_left(receiver)
     assert stored(receiver.port, image(number=9)) == [StoreStatus.SUCCESS]
 
@@ -330,7 +330,7 @@ def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Pa
     chance, answered, port = random.Random(7), list[int](), find_free_port()
     for turn in range(4):
         with subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)]) as process:
-            wait_until(lambda: listens(port), 20, "the receiver")
+            wait_until(lambda: listens(port), what="the receiver")
             firsts = [1 + turn * 4000 + association * 1000 for association in range(4)]
             senders = [
                 threading.Thread(target=store_until_killed, args=(port, first, answered))

@@ -131,26 +131,26 @@ def test_13_connections_that_close_unheard_leave_nothing_behind(tmp_path: Path) 
         before = cost()
         for _ in range(500):
             silent(ours.port).close()
-        wait_until(lambda: cost().descriptors <= before.descriptors, 5, "the end of all")
+        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
         assert cost().threads <= before.threads
         assert not ours.turned_away()
 
 
 def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_path: Path) -> None:
-    with gate(tmp_path, artim_s=3) as ours:
+    with gate(tmp_path, artim_s=10) as ours:
         before = cost()
         held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX + 100)]
         began = time.monotonic()
         assert dcmtk("echoscu", ours.port).returncode == 0
-        assert time.monotonic() - began < 2
-        assert is_closed(held[0], 2)  # the oldest has made room
+        assert is_closed(held[0], 4)  # the oldest has made room
+        assert time.monotonic() - began < 8  # and ARTIM has not expired
         now = cost()
         assert now.threads <= before.threads + 2  # those of the echo may not be over yet
         assert now.descriptors <= before.descriptors + len(held) + SILENT_CONNECTIONS_MAX + 2
-        assert all(is_closed(each, 5) for each in held)  # ARTIM
+        assert all(is_closed(each) for each in held)  # ARTIM
         for each in held:
             each.close()
-        wait_until(lambda: cost().descriptors <= before.descriptors, 5, "the end of all")
+        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
         assert not ours.turned_away()
 
 
@@ -171,8 +171,8 @@ def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said
         before = cost()
         with silent(ours.port) as connection:
             connection.sendall(said)
-            assert is_closed(connection, 5)
-        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+            assert is_closed(connection)
+        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
         assert cost().descriptors <= before.descriptors
 
 
@@ -184,7 +184,7 @@ def test_no_more_connections_are_heard_than_can_be_told_why(tmp_path: Path) -> N
             each.sendall(b"\x01")
         time.sleep(0.5)
         assert cost().threads <= before.threads + 3 * (EXTRA_CONNECTIONS + 2)
-        assert all(is_closed(each, 6) for each in held)
+        assert all(is_closed(each) for each in held)
         for each in held:
             each.close()
         (incident,) = ours.turned_away(1)
@@ -240,7 +240,7 @@ def test_a_stranger_is_rejected_for_good_however_often(
             assert answer(ask(ours.port, calling=calling, called=called)) == expected
         ((_, who, times),) = ours.turned_away(20)
         assert (who, times) == (calling, 20)
-        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
         assert cost().descriptors < before.descriptors + 20  # the ledger has opened some
 
 
@@ -264,7 +264,7 @@ def test_an_association_that_falls_silent_is_ended(tmp_path: Path) -> None:
     with gate(tmp_path, idle_s=1, artim_s=1) as ours:
         association = ask(ours.port)
         assert association.is_established
-        wait_until(lambda: association.is_aborted, 5, "the end of the association")
+        wait_until(lambda: association.is_aborted, what="the end of the association")
 
 
 def bare(association: Any) -> socket.socket:
@@ -287,7 +287,7 @@ def test_a_pdu_that_is_longer_than_allowed_ends_the_association_and_gets_no_memo
         connection.settimeout(5)
         aborted = connection.recv(10)
         assert aborted == b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x06"  # PS3.8 9.3.8
-        assert is_closed(connection, 5)
+        assert is_closed(connection)
         connection.close()
         association._reactor_checkpoint.set()
 
@@ -296,7 +296,7 @@ def test_a_request_for_an_association_has_a_bound_too(tmp_path: Path) -> None:
     with gate(tmp_path) as ours, silent(ours.port) as connection:
         connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF))
         assert connection.recv(10)[-2:] == b"\x02\x06"
-        assert is_closed(connection, 5)
+        assert is_closed(connection)
 
 
 def test_a_pdu_of_the_largest_size_is_taken(tmp_path: Path) -> None:

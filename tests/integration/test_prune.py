@@ -160,7 +160,7 @@ def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
         try:
             port = yaml.safe_load(config.read_text())["receiver"]["port"]
             wait_until(lambda: listens(port), what="the receiver")
-            wait_until(lambda: worker.files("first") == 0, 10, "the removal")
+            wait_until(lambda: worker.files("first") == 0, what="the removal")
         finally:
             process.terminate()
             assert process.wait(30) == 0
@@ -195,7 +195,7 @@ def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) ->
                     _sent_until_taken(worker)
                     assert worker.files("study") == IMAGES
                     worker.end("study", State.DELIVERED)
-                    wait_until(lambda: worker.files("study") == 0, 20, "the removal")
+                    wait_until(lambda: worker.files("study") == 0, what="the removal")
             finally:
                 removing.kill()
 

@@ -281,7 +281,7 @@ class Crossing:
                 mine = update(studies).where(studies.c.study_uid == uid)
                 connection.execute(mine.values(attempts=studies.c.attempts + 1))
                 if not self.crossed.is_set():
-                    self.met.wait(20)
+                    self.met.wait(60)
                     self.crossed.set()
 
 

@@ -111,7 +111,7 @@ def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
         for _ in range(10):
             assert echo(ours, world, shown).returncode != 0
         assert reasons(ours, 10) == [said]
-        wait_until(lambda: cost().threads <= before.threads, 5, "the end of its threads")
+        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
         assert cost().descriptors < before.descriptors + 10  # the ledger has opened some
 
 
@@ -173,7 +173,7 @@ def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: TlsWorld) -> 
 def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
     tmp_path: Path, world: TlsWorld, said: bytes
 ) -> None:
-    with secured(tmp_path, world, artim_s=4) as ours:
+    with secured(tmp_path, world, artim_s=10) as ours:
         before = cost()
         hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS - 1)]
         for each in hanging:
@@ -182,14 +182,14 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
         began = time.monotonic()
         assert echo(ours, world, world.client).returncode == 0
         assert dcmtk("echoscu", ours.port).returncode == 0
-        assert time.monotonic() - began < 2
-        assert all(is_closed(each, 8) for each in hanging)
+        assert time.monotonic() - began < 8  # ARTIM has not expired
+        assert all(is_closed(each) for each in hanging)
         for each in hanging:
             each.close()
         assert reasons(ours, EXTRA_CONNECTIONS - 1) == [
             "TLS: the handshake was not finished in time"
         ]
-        wait_until(lambda: cost().threads <= before.threads, 5, "the end of their threads")
+        wait_until(lambda: cost().threads <= before.threads, what="the end of their threads")
         assert cost().descriptors < before.descriptors + len(hanging)
 
 

@@ -102,14 +102,14 @@ def test_only_one_of_two_processes_sends(trail: SpooledAuditTrail, clock: FakeCl
     first, second = FakeRepository(), FakeRepository()
     one, other = AuditSender(trail, first), AuditSender(trail, second)
     one.start()
-    wait_until(lambda: try_lock(trail) is None, 10, "the lock")
+    wait_until(lambda: try_lock(trail) is None, what="the lock")
     other.start()
     record(trail, clock, 5)
-    wait_until(lambda: len(first.taken) == 5, 20, "sending")
+    wait_until(lambda: len(first.taken) == 5, what="sending")
     assert second.taken == []
     one.end(10)
     record(trail, clock, 2)
-    wait_until(lambda: len(second.taken) == 2, 20, "the other sender to take over")
+    wait_until(lambda: len(second.taken) == 2, what="the other sender to take over")
     other.end(10)
 
 
@@ -142,7 +142,7 @@ def test_sending_continues_after_a_failed_sweep(
     sender = AuditSender(trail, repository)
     sender.start()
     trail.record(EVENTS["start"])
-    wait_until(lambda: len(repository.taken) == 1, 20, "sending")
+    wait_until(lambda: len(repository.taken) == 1, what="sending")
     sender.end(20)
 
 
@@ -152,13 +152,13 @@ def test_a_hanging_repository_does_not_delay_the_end_of_a_process(trail: Spooled
     class Hanging(FakeRepository):
         def send(self, messages: Sequence[bytes]) -> None:
             asked.set()
-            answers.wait(30)
+            answers.wait(60)
             self.taken += messages
 
     sender = AuditSender(trail, Hanging())
     sender.start()
     trail.record(EVENTS["start"])
-    assert asked.wait(20)
+    assert asked.wait(60)
     before = time.monotonic()
     sender.end(0.1)
     assert time.monotonic() - before < 5

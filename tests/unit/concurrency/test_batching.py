@@ -14,12 +14,12 @@ def test_calls_at_the_same_moment_share_one_act() -> None:
     def act(items: Sequence[int]) -> None:
         acts.append(list(items))
         first_acts.set()
-        may_end.wait(10)
+        may_end.wait(60)
 
     together = BatchedCall(act)
     with ThreadPoolExecutor(10) as pool:
         calls = [pool.submit(together, 0)]
-        first_acts.wait(10)
+        first_acts.wait(60)
         calls += [pool.submit(together, number) for number in range(1, 10)]
         while len(together._next.items) < 9:
             pass

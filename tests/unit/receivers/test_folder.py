@@ -413,7 +413,7 @@ def test_a_thread_looks_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> 
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
     root.mkdir()
     (root / "1").write_bytes(part10(image()))
-    wait_until(ledger.list_studies, 10, "the study")
+    wait_until(ledger.list_studies, what="the study")
     watching.end()
     assert not watching._thread.is_alive()
     (root / "2").write_bytes(part10(image(number=2)))
@@ -433,7 +433,7 @@ def test_a_defect_does_not_end_the_thread(
     monkeypatch.setattr(FolderScanner, "look", defective)
     settings = WatchedFolder(path=tmp_path, every_s=0.05)
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
-    wait_until(lambda: len(looks) > 2, 5, "further looks")
+    wait_until(lambda: len(looks) > 2, what="further looks")
     watching.end()
 
 

@@ -21,10 +21,10 @@ def access(clock: FakeClock) -> WebAccess:
 
 def test_right_credentials_are_admitted_repeatedly(access: WebAccess) -> None:
     assert access.admit(basic("anna", PASSWORD), HERE) == "anna"
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100):
         assert access.admit(basic("anna", PASSWORD, "bAsIc"), HERE) == "anna"
-    assert time.perf_counter() - began < 1  # without scrypt
+    assert time.process_time() - began < 1  # without scrypt
 
 
 @pytest.mark.parametrize(
