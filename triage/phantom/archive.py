@@ -16,7 +16,8 @@ import numpy as np
 from triage.phantom import dicom
 from triage.phantom.habits import Vendor
 from triage.phantom.heart import Heart, Pathology, draw_heart
-from triage.phantom.impression import EXTERNAL, TRAINING, ReaderStyle, compose_impression
+from triage.phantom.impression import compose_impression
+from triage.phantom.readers import EXTERNAL, TRAINING, ReaderStyle
 from triage.phantom.signal import LOOKS, ScannerLook
 from triage.phantom.stack import PhantomSequence, PhantomView
 from triage.phantom.study import acquire_stacks

@@ -7,7 +7,7 @@ import pytest
 import export
 from triage.config import Settings
 from triage.findings.loader import load_findings
-from triage.phantom.impression import list_templates
+from triage.phantom.readers import list_templates
 
 DRAWN_HEARTS = Settings().findings.with_name("drawn_hearts.yaml")
 ASKED = load_findings(Path(export.__file__).parent / "paraphrases.yaml")

@@ -1,4 +1,4 @@
-"""What readers say of drawn hearts, judged by patterns that know nothing of the reader's words."""
+"""Impressions state the truth of drawn hearts, checked by patterns independent of the phrases."""
 
 import re
 from collections import defaultdict
@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from triage.phantom.heart import Enhancement, Heart, Pathology, Scar, derive_truth, draw_heart
-from triage.phantom.impression import (
-    BOOKS,
+from triage.phantom.impression import compose_impression, describe_segments
+from triage.phantom.readers import (
     EXTERNAL,
-    READERS,
     TRAINING,
+    Reader,
     ReaderStyle,
-    compose_impression,
-    describe_segments,
     list_templates,
+    load_reader,
 )
 
 HEARTS = 500
@@ -31,7 +30,7 @@ LV = r"\b(LV|LVEF|LVEDVi?|left ventric\w+)\b"
 RV = r"\b(RV|RVEF|RVEDVi?|right ventric\w+)\b"
 LARGE = r"dilat|enlarg|larger|above the reference|(size|volume|EDVi).*increased"
 WEAK = r"dysfunction|reduced|impaired|depressed|decreased|diminished|hypokine|failure|\blow\b"
-#: A finding is affirmed in a sentence that has all of its patterns and denies nothing.
+#: A finding is affirmed by a sentence that has all of its patterns and no denial.
 AFFIRMED = {
     "lv_dilation": (LV, LARGE),
     "rv_dilation": (RV, LARGE),
@@ -46,7 +45,7 @@ AFFIRMED = {
 
 
 def sentences(text: str) -> list[str]:
-    return [each for each in re.split(r"\.(?:\s+|$)|\n", text) if re.search("[a-zA-Z]", each)]
+    return [part for part in re.split(r"\.(?:\s+|$)|\n", text) if re.search("[a-zA-Z]", part)]
 
 
 def affirmed(text: str) -> set[str]:
@@ -65,53 +64,55 @@ def hearts() -> Iterator[Heart]:
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
-def test_what_is_affirmed_is_what_is_true(style: ReaderStyle) -> None:
+def test_the_affirmed_findings_are_the_true_ones(style: ReaderStyle) -> None:
     for heart in hearts():
         text = compose_impression(heart, heart.seed, style)
         true = {name for name, holds in derive_truth(heart).findings.items() if holds}
         assert affirmed(text) == true, (heart.seed, text)
 
 
-def test_the_checker_tells_affirmation_from_denial() -> None:
+def test_the_checker_distinguishes_affirmation_from_denial() -> None:
     assert affirmed("No LGE. LV is not dilated. Normal RV size.") == set()
     assert affirmed("1. Dilated LV.\n2. Scar.") == {"lv_dilation", "lge"}
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
-def test_readers_deny_call_normal_and_pass_over(style: ReaderStyle) -> None:
-    """Of hearts without scar, some reports deny it and some say nothing."""
-    said = [
+def test_readers_deny_negative_findings_or_omit_them(style: ReaderStyle) -> None:
+    """For hearts without scar, some reports deny it and some do not mention it."""
+    mentioned = [
         any(re.search(AFFIRMED["lge"][0], sentence, re.IGNORECASE) for sentence in sentences(text))
         or "contrast uptake" in text
         for heart in hearts()
         if not heart.scars
         for text in [compose_impression(heart, heart.seed, style)]
     ]
-    assert 0.15 < np.mean(said) < 0.98
+    assert 0.15 < np.mean(mentioned) < 0.98
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
-def test_every_topic_has_words_with_every_reader(style: ReaderStyle) -> None:
-    assert BOOKS[style].keys() == BOOKS[ReaderStyle.PUBLISHED].keys()
+def test_every_reader_has_phrases_for_every_topic(style: ReaderStyle) -> None:
+    published = load_reader(ReaderStyle.PUBLISHED)
+    assert load_reader(style).phrases.keys() == published.phrases.keys()
 
 
-def test_external_readers_share_no_sentence_with_the_others() -> None:
-    by_style = {style: {p for ps in book.values() for p in ps} for style, book in BOOKS.items()}
+def test_external_readers_share_no_phrase_with_the_others() -> None:
+    readers = {style: load_reader(style) for style in ReaderStyle}
+    by_style = {s: {p for ps in r.phrases.values() for p in ps} for s, r in readers.items()}
     training = set().union(*(by_style[style] for style in TRAINING))
     for style in EXTERNAL:
         assert not by_style[style] & training
-        own = {*READERS[style].adverbs} - {w for s in TRAINING for w in READERS[s].adverbs}
+        own = {*readers[style].adverbs} - {w for s in TRAINING for w in readers[s].adverbs}
         assert len(own) == 3
     assert len(TRAINING) >= 6
     assert len(EXTERNAL) == 2
 
 
-def test_there_are_many_sentences() -> None:
+def test_there_are_many_phrases() -> None:
     assert len(list_templates()) >= 300
 
 
 @pytest.mark.parametrize(
-    "words",
+    "phrase",
     [
         "Left ventricle is dilated",
         "enlarged in size",
@@ -129,12 +130,12 @@ def test_there_are_many_sentences() -> None:
         "Descending aorta is dilated",
     ],
 )
-def test_published_words_are_said(words: str) -> None:
-    said = (compose_impression(heart, heart.seed, ReaderStyle.PUBLISHED) for heart in hearts())
-    assert any(words in text for text in said)
+def test_published_phrases_are_used(phrase: str) -> None:
+    texts = (compose_impression(heart, heart.seed, ReaderStyle.PUBLISHED) for heart in hearts())
+    assert any(phrase in text for text in texts)
 
 
-def test_same_seed_same_words() -> None:
+def test_the_same_seed_gives_the_same_text() -> None:
     heart = draw_heart(4)
     for style in ReaderStyle:
         assert compose_impression(heart, 4, style) == compose_impression(heart, 4, style)
@@ -143,7 +144,7 @@ def test_same_seed_same_words() -> None:
 
 
 @pytest.mark.parametrize("style", ReaderStyle)
-def test_texts_are_clean(style: ReaderStyle) -> None:
+def test_texts_have_no_unfilled_fields_or_double_marks(style: ReaderStyle) -> None:
     for heart in hearts():
         text = compose_impression(heart, heart.seed, style)
         assert text.strip()
@@ -157,7 +158,7 @@ def test_no_text_names_a_patient() -> None:
 
 
 def graded(heart: Heart, style: ReaderStyle, words: str) -> str:
-    """What the first of several readings with `words` says."""
+    """Return the first sentence with `words` in several impressions."""
     texts = (compose_impression(heart, seed, style) for seed in range(100))
     return next(s for text in texts for s in sentences(text) if words in s)
 
@@ -185,7 +186,9 @@ def test_numbers_are_those_of_the_heart() -> None:
         (0.4, "LCX", "LGE: subendocardial (40% depth)"),
     ],
 )
-def test_scars_are_told_by_depth_and_territory(depth: float, territory: str, words: str) -> None:
+def test_scars_are_described_by_depth_and_territory(
+    depth: float, territory: str, words: str
+) -> None:
     scar = Scar(Enhancement.SUBENDOCARDIAL, (0, 6), depth, territory)
     heart = replace(draw_heart(1, (Pathology.NORMAL,)), scars=(scar,))
     said = graded(heart, ReaderStyle.MEASURED, "% depth")
@@ -219,5 +222,19 @@ def test_thickening_is_septal_or_concentric_by_the_numbers() -> None:
         ((13, 15), "apical septal and lateral"),
     ],
 )
-def test_where(segments: tuple[int, ...], words: str) -> None:
+def test_segments_are_described_by_level_and_wall(segments: tuple[int, ...], words: str) -> None:
     assert describe_segments(segments) == words
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ({"lv_size": ("Large",)}, "needs \\+ or - at its end"),
+        ({"lv_size+": ()}, "and a phrase"),
+        ({"lv_size+": ("Large {size}",)}, "unknown fields: size"),
+    ],
+)
+def test_an_invalid_phrase_is_refused(phrases: dict[str, tuple[str, ...]], message: str) -> None:
+    valid = load_reader(ReaderStyle.PUBLISHED).model_dump()
+    with pytest.raises(ValueError, match=message):
+        Reader.model_validate(valid | {"phrases": phrases})

@@ -12,7 +12,8 @@ from tests.builders.readings import NOTATIONS, patient, plants
 from triage.cases.readings.deidentify import deidentify
 from triage.cases.readings.identifiers import Identifiers, header_identifiers
 from triage.phantom.heart import draw_heart
-from triage.phantom.impression import ReaderStyle, compose_impression, list_templates
+from triage.phantom.impression import compose_impression
+from triage.phantom.readers import ReaderStyle, list_templates
 
 IMPRESSIONS = 2_000
 

@@ -4,7 +4,8 @@ import pytest
 
 from triage.cases.readings.impression import LONGEST, impression_of, stated_impression
 from triage.phantom.heart import draw_heart
-from triage.phantom.impression import ReaderStyle, compose_impression
+from triage.phantom.impression import compose_impression
+from triage.phantom.readers import ReaderStyle
 
 BEFORE = (
     "EXAM: MRI heart\nHISTORY: chest pain.\nTECHNIQUE: 1.5 T\nFINDINGS:\nLV: dilated.\nLGE: none.\n"

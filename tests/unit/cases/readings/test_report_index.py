@@ -12,7 +12,8 @@ from tests.builders.readings import basic_text_sr, oru, patient
 from triage.cases.readings.report_index import LinkedReading, ReportIndex, read_reports
 from triage.domain.errors import ConfigurationError
 from triage.phantom.heart import draw_heart
-from triage.phantom.impression import ReaderStyle, compose_impression
+from triage.phantom.impression import compose_impression
+from triage.phantom.readers import ReaderStyle
 
 UID = "1.2.840.99999.1.7"
 MANY = 3_000
