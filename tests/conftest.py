@@ -10,6 +10,7 @@ import pytest
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from tests.integration.postgres import Postgres, postgres
 from tests.peers import unavailable
+from triage import destinations
 from triage.config import Settings
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
@@ -22,6 +23,7 @@ from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 SETTINGS = Settings()
+destinations.register()
 #: Files that take a minute or longer run first, so that no process ends long after the others.
 #: All other files follow in the order of their names; tests/README.md has the figures.
 LONGEST_FIRST = (

@@ -1,7 +1,6 @@
-"""What every destination promises: the fake, a real PACS, a folder, a webhook, HL7.
+"""The contract of `Destination`, for the fake and for every kind of destination with a real peer.
 
-Rule: each is sent what it takes, and each is the real thing with a real peer; what is its own
-stands in a file of its own.
+Each destination is sent a product that it takes. Tests of a single kind are in files of their own.
 """
 
 from collections.abc import Iterator
@@ -20,18 +19,11 @@ from tests.integration.listeners import listener
 from tests.integration.servers import HOST, orthanc
 from tests.peers import peer
 from triage.cli.demo_site import find_free_port
-from triage.config import (
-    DicomDestination,
-    FolderDestination,
-    MllpDestination,
-    StowDestination,
-    WebhookDestination,
-)
-from triage.destinations.dicom import DicomStore
-from triage.destinations.folder import FolderStore
-from triage.destinations.mllp import MllpSender
-from triage.destinations.stow import WebStore
-from triage.destinations.webhook import WebhookSender
+from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
+from triage.destinations.folder import FolderDestination, FolderDestinationSettings
+from triage.destinations.mllp import MllpDestination, MllpDestinationSettings
+from triage.destinations.stow import StowDestination, StowDestinationSettings
+from triage.destinations.webhook import WebhookDestination, WebhookDestinationSettings
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports.destination import Destination
@@ -46,41 +38,45 @@ def product() -> Product:
     return build(reporting(untrained()))
 
 
-def for_(destination: Destination) -> Product:
-    """Return a product that a destination takes."""
-    said = reporting(untrained())
-    made = [build(said), summary.build(said), hl7.build(said)]
-    return next(each for each in made if each.media_type in destination.media_types)
+def product_for(destination: Destination) -> Product:
+    """Return a product that the destination takes."""
+    source = reporting(untrained())
+    made = [build(source), summary.build(source), hl7.build(source)]
+    return next(product for product in made if product.media_type in destination.media_types)
 
 
-def dicom(port: int, ae_title: str = "ORTHANC") -> DicomStore:
-    settings = DicomDestination(name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=2)
-    return DicomStore("CMRTRIAGE", settings)
+def dicom(port: int, ae_title: str = "ORTHANC") -> DicomDestination:
+    settings = DicomDestinationSettings(
+        name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=2
+    )
+    return DicomDestination("CMRTRIAGE", settings)
 
 
-def folder(path: Path) -> FolderStore:
-    return FolderStore("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
+def folder(path: Path) -> FolderDestination:
+    return FolderDestination(
+        "CMRTRIAGE", FolderDestinationSettings(name="out", kind="folder", path=path)
+    )
 
 
-def webhook(url: str) -> WebhookSender:
+def webhook(url: str) -> WebhookDestination:
     values = {"name": "hook", "kind": "webhook", "url": url, "secret": SECRET, "timeout_s": 2}
-    return WebhookSender("CMRTRIAGE", WebhookDestination.model_validate(values))
+    return WebhookDestination("CMRTRIAGE", WebhookDestinationSettings.model_validate(values))
 
 
-def mllp(port: int) -> MllpSender:
+def mllp(port: int) -> MllpDestination:
     values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
-    return MllpSender("CMRTRIAGE", MllpDestination.model_validate(values))
+    return MllpDestination("CMRTRIAGE", MllpDestinationSettings.model_validate(values))
 
 
-def stow(port: int) -> WebStore:
+def stow(port: int) -> StowDestination:
     url = f"http://{HOST}:{port}/dicom-web"
     values = {"name": "web", "kind": "stow", "url": url, "timeout_s": 2}
-    return WebStore("CMRTRIAGE", StowDestination.model_validate(values))
+    return StowDestination("CMRTRIAGE", StowDestinationSettings.model_validate(values))
 
 
 @pytest.fixture(params=["fake", "orthanc", "stow", "folder", "webhook", "mllp"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
-    """Yield each kind of destination, with its peer there."""
+    """Yield each kind of destination, with its peer running."""
     if request.param == "fake":
         yield FakeDestination()
     elif request.param == "folder":
@@ -101,7 +97,7 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dest
 
 @pytest.fixture(params=["fake", "pacs", "stow", "folder", "webhook", "mllp"])
 def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
-    """Return each kind of destination, with nobody there."""
+    """Return each kind of destination, without a peer."""
     match request.param:
         case "fake":
             return FakeDestination(refusal="no answer", silent=True)
@@ -116,14 +112,14 @@ def silent(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
     return dicom(find_free_port())
 
 
-def test_a_product_is_taken_and_acknowledged(destination: Destination) -> None:
-    assert destination.deliver(for_(destination)).answer
+def test_a_product_is_acknowledged(destination: Destination) -> None:
+    assert destination.deliver(product_for(destination)).answer
 
 
-def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destination) -> None:
+def test_the_first_accepted_form_of_a_product_is_chosen(destination: Destination) -> None:
     unheard_of = Product("other", "1.2.826.0.1.3680043.10.999.1", "2.25.1", b"")
     older = Product("older", EnhancedSRStorage, "2.25.2", b"")
-    if not isinstance(destination, FakeDestination | DicomStore):  # takes every form
+    if not isinstance(destination, FakeDestination | DicomDestination):  # takes every form
         assert destination.choose([unheard_of, older]) == unheard_of
         return
     if isinstance(destination, FakeDestination):
@@ -134,7 +130,7 @@ def test_of_several_forms_the_first_that_is_taken_is_chosen(destination: Destina
 
 
 def test_the_same_product_twice_is_acknowledged_twice(destination: Destination) -> None:
-    product = for_(destination)
+    product = product_for(destination)
     assert destination.deliver(product) == destination.deliver(product)
 
 
@@ -143,30 +139,32 @@ def test_an_echo_is_answered(destination: Destination) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_a_destination_that_is_not_there_is_silent(silent: Destination) -> None:
+def test_a_destination_without_a_peer_is_unreachable(silent: Destination) -> None:
     with pytest.raises(DestinationUnreachable, match="answer"):
-        silent.deliver(for_(silent))
+        silent.deliver(product_for(silent))
     with pytest.raises(DestinationUnreachable, match="answer"):
         silent.echo()
 
 
-def test_success_is_told_in_the_standards_words(tmp_path: Path, product: Product) -> None:
+def test_success_is_reported_in_the_terms_of_the_standard(tmp_path: Path, product: Product) -> None:
     with orthanc(tmp_path) as server:
         assert dicom(server.dicom_port).deliver(product).answer == "0x0000 Success"
         assert dicom(server.dicom_port).echo().answer == "0x0000 Success"
 
 
 def test_a_host_that_does_not_resolve_is_a_failure(product: Product) -> None:
-    settings = DicomDestination(name="pacs", ae_title="A", host="no-such-host.invalid", port=104)
+    settings = DicomDestinationSettings(
+        name="pacs", ae_title="A", host="no-such-host.invalid", port=104
+    )
     with pytest.raises(DeliveryFailed, match="no-such-host.invalid: "):
-        DicomStore("CMRTRIAGE", settings).deliver(product)
+        DicomDestination("CMRTRIAGE", settings).deliver(product)
 
 
-def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: Product) -> None:
+def test_orthanc_stores_the_data_set_byte_for_byte(tmp_path: Path, product: Product) -> None:
     with orthanc(tmp_path) as server:
         dicom(server.dicom_port).deliver(product)
         (stored,) = server.reports()
-    # The data set after the file meta information, which each application writes its own.
+    # Only the data set: each application writes its own file meta information.
     assert stored[-1000:] == product.content[-1000:]
 
 
@@ -216,7 +214,7 @@ def answering(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("answering", "said"),
+    ("answering", "expected"),
     [
         (0xA700, "0xA700 Out of resources"),
         (0xA801, "0xA801 a status"),
@@ -226,17 +224,17 @@ def answering(request: pytest.FixtureRequest) -> Iterator[int]:
     ],
     indirect=["answering"],
 )
-def test_5_a_failure_status_is_a_failure(answering: int, said: str, product: Product) -> None:
-    with pytest.raises(DeliveryFailed, match=said):
+def test_a_failure_status_is_a_failure(answering: int, expected: str, product: Product) -> None:
+    with pytest.raises(DeliveryFailed, match=expected):
         dicom(answering, "PACS").deliver(product)
 
 
 @pytest.mark.parametrize("answering", [0xB000, 0xB006, 0xB007], indirect=True)
-def test_5_a_warning_is_stored_and_kept(answering: int, product: Product) -> None:
+def test_a_warning_counts_as_stored_and_is_kept(answering: int, product: Product) -> None:
     assert dicom(answering, "PACS").deliver(product).answer.startswith("0xB00")
 
 
-def test_11_a_pacs_that_takes_no_such_class_is_named_at_once(product: Product) -> None:
+def test_a_pacs_that_does_not_accept_the_sop_class_is_named_at_once(product: Product) -> None:
     ae = AE(ae_title="PACS")
     ae.add_supported_context("1.2.840.10008.5.1.4.1.1.4")
     port = find_free_port()
@@ -247,7 +245,7 @@ def test_11_a_pacs_that_takes_no_such_class_is_named_at_once(product: Product) -
     server.shutdown()
 
 
-def test_a_pacs_that_does_not_know_us_is_named_with_its_reason(product: Product) -> None:
+def test_a_pacs_that_rejects_our_ae_title_is_named_with_its_reason(product: Product) -> None:
     ae = AE(ae_title="PACS")
     ae.supported_contexts = AllStoragePresentationContexts
     ae.require_calling_aet = ["SOMEBODY"]

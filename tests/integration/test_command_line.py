@@ -118,7 +118,7 @@ def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -
     assert shown.returncode == 0, shown.stderr
     assert "destination out: it is there" in shown.stdout
     assert "destination hook: it answers (HTTP 204" in shown.stdout
-    assert "destination ris: it takes connections" in shown.stdout
+    assert "destination ris: it accepts connections" in shown.stdout
     assert SECRET not in shown.stdout + shown.stderr
     assert [(method, body) for method, _, body in program.requests] == [("OPTIONS", b"")]
     assert ris.messages == list((tmp_path / "out").iterdir()) == []

@@ -22,8 +22,9 @@ from tests.contract.ledgers import HOLDER, assessing, current
 from tests.fakes import FakeClock
 from tests.integration.servers import HOST, orthanc, wait_until
 from triage.cli.demo_site import find_free_port
-from triage.config import DicomDestination, ReceiverSettings
-from triage.destinations.commitment import opened
+from triage.config import ReceiverSettings
+from triage.destinations.dicom import open_pacs
+from triage.destinations.dicom_store import DicomDestinationSettings
 from triage.dimse.statuses import EventReportStatus
 from triage.domain.delivery import Delivery, DeliveryState, Product
 from triage.domain.study import State
@@ -79,7 +80,7 @@ def ours(
     folder: Path, product: Product, archive_port: int, port: int = 0, **settings: Any
 ) -> Iterator[Ours]:
     title = settings.pop("ae_title", "ARCHIVE")
-    pacs = DicomDestination(
+    pacs = DicomDestinationSettings(
         name="pacs",
         ae_title=title,
         host=HOST,
@@ -92,14 +93,14 @@ def ours(
     clock = FakeClock()
     ledger = SqlLedger.in_folder(folder, clock)
     requests = SqlCommitmentRequests(SqlLedger.database_in(folder), clock)
-    reporters = {"pacs": pacs.reporters(), "other": ("SOMEBODY",)}
+    reporters = {"pacs": pacs.commitment_reporters(), "other": ("SOMEBODY",)}
     promises = CommitmentScu(ledger, requests, reporters)
     port = port or find_free_port()
     receiver = ReceiverSettings(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
     server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
     study = assessing(ledger)
     (due,) = ledger.finish(study, HOLDER, "{}", [product], [(product, "pacs")]) or ()
-    deliverer = Deliverer(ledger, {"pacs": opened(OURS, pacs)}, 9, commitment=promises)
+    deliverer = Deliverer(ledger, {"pacs": open_pacs(OURS, pacs)}, 9, commitment=promises)
     try:
         yield Ours(ledger, requests, clock, port, study.study_uid, due, deliverer)
     finally:
@@ -234,7 +235,7 @@ def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product
         server.empty()
         transaction = "2.25.77"
         assert here.requests.record_request(here.delivery_id, transaction, taken.answer)
-        destination.ask(transaction, product, lambda *_: True)  # type: ignore[attr-defined]
+        destination.request_commitment(transaction, product, lambda *_: True)  # type: ignore[attr-defined]
         here.wait_for(DeliveryState.PENDING)
         assert here.delivery().last_answer == "not committed: 0x0112 No such object instance"
         here.work(300)
@@ -247,7 +248,7 @@ def test_delivered_is_when_the_archive_says_that_it_keeps_it(
 ) -> None:
     assert here.work() is DeliveryState.STORED
     assert here.delivery().last_answer == (
-        "0x0000 Success; its word that it keeps it is waited for"
+        "0x0000 Success; its storage commitment report is awaited"
     )
     assert current(here.ledger, here.study_uid).state is State.ASSESSED
     (asked,) = archive.asked
@@ -363,7 +364,7 @@ def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
     with archive.listening(), ours(tmp_path, product, archive.port) as here:
         assert here.work() is DeliveryState.STORED
         said = here.delivery().last_answer
-    assert "accepts no Storage Commitment: set commitment: false or have it accept that" in said
+    assert "accepts no Storage Commitment: enable it there, or set commitment: false" in said
 
 
 @WRITTEN
@@ -463,7 +464,7 @@ def test_where_its_word_is_not_wanted_any_more_what_it_has_is_delivered(
 ) -> None:
     here.work()
     settings = here.deliverer.destinations["pacs"].settings  # type: ignore[attr-defined]
-    plain = opened(OURS, settings.model_copy(update={"commitment": False}))
+    plain = open_pacs(OURS, settings.model_copy(update={"commitment": False}))
     here.deliverer = replace(here.deliverer, destinations={"pacs": plain}, commitment=None)
     assert here.work(WITHIN_S + 1) is DeliveryState.DELIVERED
     assert len(archive.stored) == 1

@@ -17,8 +17,8 @@ from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc, wait_until
 from tests.peers import peer
 from triage.cli.demo_site import find_free_port
-from triage.config import DicomDestination, PacsTls
-from triage.destinations.dicom import DicomStore
+from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
+from triage.destinations.dicom_tls import PacsTls
 from triage.domain.delivery import Product
 from triage.domain.errors import ConfigurationError, DestinationUnreachable
 from triage.reports.structured_report import build
@@ -33,11 +33,11 @@ def product() -> Product:
     return build(reporting(mixed()))
 
 
-def secured(port: int, world: TlsWorld, ae_title: str = "ORTHANC", **tls: Any) -> DicomStore:
+def secured(port: int, world: TlsWorld, ae_title: str = "ORTHANC", **tls: Any) -> DicomDestination:
     settings = PacsTls(**{"trusted": world.ours.certificate, **tls})
-    return DicomStore(
+    return DicomDestination(
         "CMRTRIAGE",
-        DicomDestination(
+        DicomDestinationSettings(
             name="pacs", ae_title=ae_title, host=HOST, port=port, tls=settings, timeout_s=5
         ),
     )
@@ -51,7 +51,7 @@ def pair(signed: Signed) -> dict[str, Any]:
 def archive(
     folder: Path, world: TlsWorld, shown: Signed, *, asks: bool = True
 ) -> Iterator[Orthanc]:
-    """Run an Orthanc that takes DICOM over TLS alone."""
+    """Run an Orthanc that accepts DICOM only over TLS."""
     with orthanc(
         folder,
         DicomTlsEnabled=True,
@@ -65,7 +65,7 @@ def archive(
 
 @contextmanager
 def storescp(folder: Path, world: TlsWorld, shown: Signed) -> Iterator[int]:
-    """Run DCMTK's storescp, which asks for a certificate; yield its port."""
+    """Run DCMTK's storescp, which requires a certificate; yield its port."""
     port = find_free_port()
     files = (str(shown.key), str(shown.certificate), "+cf", str(world.ours.certificate))
     program = [peer("storescp"), "+tls", *files, "-od", str(folder), str(port)]
@@ -100,7 +100,7 @@ def test_dcmtk_takes_a_report_over_tls(tmp_path: Path, world: TlsWorld, product:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_of_tls_1_2_and_1_3_either_will_do(
+def test_tls_1_2_and_1_3_both_work(
     world: TlsWorld, product: Product, version: ssl.TLSVersion
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -120,26 +120,26 @@ def test_of_tls_1_2_and_1_3_either_will_do(
 
 
 @pytest.mark.parametrize(
-    ("shown", "said"),
+    ("shown", "expected"),
     [
-        ("stranger", "its certificate does not do: unable to get local issuer certificate"),
-        ("expired", "its certificate does not do: certificate has expired"),
+        ("stranger", "its certificate is not valid: unable to get local issuer certificate"),
+        ("expired", "its certificate is not valid: certificate has expired"),
     ],
 )
-def test_an_archive_whose_certificate_will_not_do_gets_nothing(
-    tmp_path: Path, world: TlsWorld, product: Product, shown: str, said: str
+def test_nothing_is_sent_to_an_archive_with_an_invalid_certificate(
+    tmp_path: Path, world: TlsWorld, product: Product, shown: str, expected: str
 ) -> None:
     with archive(tmp_path, world, getattr(world, shown), asks=False) as server:
         pacs = secured(server.dicom_port, world)
-        with pytest.raises(DestinationUnreachable, match=f"gives no answer, TLS: {said}"):
+        with pytest.raises(DestinationUnreachable, match=f"gives no answer, TLS: {expected}"):
             pacs.deliver(product)
-        with pytest.raises(DestinationUnreachable, match=said):
+        with pytest.raises(DestinationUnreachable, match=expected):
             pacs.echo()
         assert not server.reports()
 
 
 @pytest.mark.parametrize("name", ["server.example", HOST, None])
-def test_the_name_is_checked(
+def test_the_name_in_the_certificate_is_verified(
     tmp_path: Path, world: TlsWorld, product: Product, name: str | None
 ) -> None:
     with archive(tmp_path, world, world.server, asks=False) as server:
@@ -150,7 +150,7 @@ def test_the_name_is_checked(
 
 @pytest.mark.parametrize("ours", ["stranger", "expired", None])
 @pytest.mark.parametrize("server", ["Orthanc", "storescp"])
-def test_without_the_certificate_that_it_asks_for_nothing_is_taken(
+def test_an_archive_that_requires_our_certificate_takes_nothing_without_it(
     tmp_path: Path, world: TlsWorld, product: Product, server: str, ours: str | None
 ) -> None:
     shown = pair(getattr(world, ours)) if ours else {}
@@ -168,21 +168,23 @@ def test_without_the_certificate_that_it_asks_for_nothing_is_taken(
         assert not [*tmp_path.iterdir()]
 
 
-def test_who_speaks_no_tls_is_named(tmp_path: Path, world: TlsWorld, product: Product) -> None:
+def test_an_archive_without_tls_is_named_in_the_error(
+    tmp_path: Path, world: TlsWorld, product: Product
+) -> None:
     with orthanc(tmp_path) as server:
         with pytest.raises(DestinationUnreachable, match="gives no answer, TLS: |does not answer"):
             secured(server.dicom_port, world).deliver(product)
         assert not server.reports()
 
 
-def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
+def test_unusable_files_are_errors_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
     wrong: dict[str, dict[str, Any]] = {
         "holds no certificates": {"trusted": tmp_path / "none.pem"},
-        "are no pair of PEM files": {
+        "are not a pair of PEM files": {
             "certificate": world.client.certificate,
             "key": world.server.key,
         },
     }
-    for said, files in wrong.items():
-        with pytest.raises(ConfigurationError, match=f"destination pacs: tls: .* {said}"):
+    for why, files in wrong.items():
+        with pytest.raises(ConfigurationError, match=f"destination pacs: tls: .* {why}"):
             secured(104, world, **files)

@@ -1,4 +1,4 @@
-"""How many instances a PACS has: Orthanc, and one of our own that does not count by study."""
+"""The instance count of a PACS: Orthanc, and a PACS that counts by series only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,24 +38,24 @@ def inquiry(port: int, called: str = "ORTHANC", timeout_s: float = 5) -> Instanc
     return InstanceCountQuery("CMRTRIAGE", asked)
 
 
-def test_1_orthanc_says_how_many_instances_of_a_study_it_has(pacs: Orthanc, tmp_path: Path) -> None:
+def test_orthanc_returns_the_instance_count_of_a_study(pacs: Orthanc, tmp_path: Path) -> None:
     assert inquiry(pacs.dicom_port)(STUDY) == ArchiveCount(0, "ORTHANC")
     files = []
-    for each in [*cine("study", "a", Place()), image("study", "b"), image("other")]:
-        files.append(tmp_path / f"{each.SOPInstanceUID}.dcm")
-        files[-1].write_bytes(part10(each))
+    for dataset in [*cine("study", "a", Place()), image("study", "b"), image("other")]:
+        files.append(tmp_path / f"{dataset.SOPInstanceUID}.dcm")
+        files[-1].write_bytes(part10(dataset))
     send_files(files, RemoteEntity(HOST, pacs.dicom_port, pacs.ae_title, "MR"), lambda: None)
     assert inquiry(pacs.dicom_port)(STUDY) == ArchiveCount(13, "ORTHANC")
 
 
 @pytest.fixture
 def answering() -> Iterator[tuple[int, list[tuple[int, Dataset | None]]]]:
-    """A PACS that answers with what is put into the list, to questions about series alone."""
+    """A PACS that answers queries at level SERIES with the contents of the list."""
     answers: list[tuple[int, Dataset | None]] = []
 
     def answer(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        asked: Any = event.identifier
-        if asked.QueryRetrieveLevel == "SERIES":
+        identifier: Any = event.identifier
+        if identifier.QueryRetrieveLevel == "SERIES":
             yield from answers
 
     ae = AE(ae_title="PACS")
@@ -68,34 +68,34 @@ def answering() -> Iterator[tuple[int, list[tuple[int, Dataset | None]]]]:
     server.shutdown()
 
 
-def of_series(instances: int) -> Dataset:
+def series_match(instances: int) -> Dataset:
     match = Dataset()
     match.QueryRetrieveLevel = "SERIES"
     match.NumberOfSeriesRelatedInstances = instances
     return match
 
 
-def test_series_are_added_up_where_the_study_is_not_counted(
+def test_series_counts_are_added_if_the_study_has_no_count(
     answering: tuple[int, list[tuple[int, Dataset | None]]],
 ) -> None:
     port, answers = answering
-    answers += [(0xFF00, of_series(25)), (0xFF00, of_series(7))]
+    answers += [(0xFF00, series_match(25)), (0xFF00, series_match(7))]
     assert inquiry(port, "PACS")(STUDY) == ArchiveCount(32, "PACS")
 
 
-def test_the_audit_trail_is_told_what_is_asked(
+def test_the_query_is_recorded_in_the_audit_trail(
     answering: tuple[int, list[tuple[int, Dataset | None]]],
 ) -> None:
     port, _ = answering
-    told = FakeTrail()
+    trail = FakeTrail()
     asked = InstanceCountSettings(ae_title="PACS", host=HOST, port=port, timeout_s=5)
-    InstanceCountQuery("CMRTRIAGE", asked, told)(STUDY)
-    ((query,),) = [event.objects for event in told.events]
+    InstanceCountQuery("CMRTRIAGE", asked, trail)(STUDY)
+    ((query,),) = [event.objects for event in trail.events]
     assert query.id == StudyRootQueryRetrieveInformationModelFind
     assert STUDY.study_uid.encode() in (query.query or b"")
 
 
-def test_a_refusal_is_no_answer(
+def test_a_refused_query_is_a_failure(
     answering: tuple[int, list[tuple[int, Dataset | None]]],
 ) -> None:
     port, answers = answering
@@ -105,6 +105,6 @@ def test_a_refusal_is_no_answer(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_a_pacs_that_is_not_there_is_no_answer() -> None:
+def test_a_pacs_that_does_not_answer_is_a_failure() -> None:
     with pytest.raises(DeliveryFailed, match="PACS at .* does not answer"):
         inquiry(find_free_port(), "PACS", 1)(STUDY)

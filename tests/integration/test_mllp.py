@@ -1,4 +1,4 @@
-"""HL7 over MLLP, to a listener made with a library of its own that reads strictly."""
+"""HL7 over MLLP, to a listener built with another library that parses strictly."""
 
 import socket
 import ssl
@@ -13,8 +13,13 @@ from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.listeners import PlainListener, acknowledgement, listener
 from tests.integration.servers import HOST
 from triage.cli.demo_site import find_free_port
-from triage.config import MllpDestination
-from triage.destinations.mllp import ANSWER_MAX, MllpSender, control_id_of, judged
+from triage.destinations.mllp import (
+    ANSWER_MAX,
+    MllpDestination,
+    MllpDestinationSettings,
+    control_id_of,
+    judge_answer,
+)
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
 from triage.reports import hl7
@@ -25,113 +30,116 @@ def product() -> Product:
     return hl7.build(KINDS["usual"]())
 
 
-def opened(port: int, **more: Any) -> MllpSender:
+def open_mllp(port: int, **more: Any) -> MllpDestination:
     values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
-    return MllpSender("CMRTRIAGE", MllpDestination.model_validate(values | more))
+    return MllpDestination("CMRTRIAGE", MllpDestinationSettings.model_validate(values | more))
 
 
 @pytest.mark.parametrize("kind", ["usual", "awkward_name", "japanese_name", "bare"])
-def test_what_arrives_is_the_message(kind: str) -> None:
-    said = hl7.build(KINDS[kind]())
+def test_the_message_arrives_unchanged(kind: str) -> None:
+    sent = hl7.build(KINDS[kind]())
     with listener() as ris:
-        assert opened(ris.port).deliver(said).answer == "AA"
+        assert open_mllp(ris.port).deliver(sent).answer == "AA"
     (message,) = ris.messages
-    assert message.to_er7().encode() == said.content.removesuffix(b"\r")
+    assert message.to_er7().encode() == sent.content.removesuffix(b"\r")
     assert (
-        ris.control_ids == [hl7.control_id(said.sop_instance_uid)] == [control_id_of(said.content)]
+        ris.control_ids == [hl7.control_id(sent.sop_instance_uid)] == [control_id_of(sent.content)]
     )
 
 
-def test_a_second_try_has_the_same_control_id(product: Product) -> None:
+def test_a_second_attempt_has_the_same_control_id(product: Product) -> None:
     with listener(code="AE") as ris:
         with pytest.raises(DeliveryFailed):
-            opened(ris.port).deliver(product)
+            open_mllp(ris.port).deliver(product)
         ris.code = "AA"
-        opened(ris.port).deliver(product)
+        open_mllp(ris.port).deliver(product)
     first, second = ris.control_ids
     assert first == second
 
 
 @pytest.mark.parametrize("code", ["AA", "CA"])
-def test_aa_and_ca_are_delivered(code: str, product: Product) -> None:
+def test_aa_and_ca_count_as_delivered(code: str, product: Product) -> None:
     with listener(code=code) as ris:
-        assert opened(ris.port).deliver(product).answer == code
+        assert open_mllp(ris.port).deliver(product).answer == code
 
 
 @pytest.mark.parametrize("code", ["AE", "CE"])
-def test_an_error_is_tried_again_and_its_text_is_kept(code: str, product: Product) -> None:
+def test_an_error_is_retried_and_its_text_is_kept(code: str, product: Product) -> None:
     with (
         listener(code=code, text="the table  is locked") as ris,
-        pytest.raises(DeliveryFailed, match=f"answers {code}, ") as error,
+        pytest.raises(DeliveryFailed, match=f"answered {code}, ") as error,
     ):
-        opened(ris.port).deliver(product)
+        open_mllp(ris.port).deliver(product)
     assert not isinstance(error.value, DeliveryRefused | DestinationUnreachable)
     assert error.value.peer_text == "the table is locked"
-    assert "table" not in str(error.value)  # which may be logged
+    assert "table" not in str(error.value)  # the error message may be logged
 
 
 @pytest.mark.parametrize("code", ["AR", "CR"])
 def test_a_rejection_is_final(code: str, product: Product) -> None:
     with (
         listener(code=code, text="unknown application") as ris,
-        pytest.raises(DeliveryRefused, match=f"answers {code}, ") as error,
+        pytest.raises(DeliveryRefused, match=f"answered {code}, ") as error,
     ):
-        opened(ris.port).deliver(product)
+        open_mllp(ris.port).deliver(product)
     assert error.value.peer_text == "unknown application"
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "expected"),
     [
-        (lambda _id: acknowledgement("SOMETHINGELSE"), "acknowledges another message"),
-        (lambda _id: acknowledgement(""), "acknowledges another message"),
-        (lambda its: acknowledgement(its).replace(f"AA|{its}", f"ZZ|{its}"), "does not know"),
-        (lambda _id: "\x0bhello\x1c\r", "no acknowledgement"),
-        (lambda its: f"\x0bMSA|AA|{its}\r\x1c\r", "no acknowledgement"),
-        (lambda its: acknowledgement(its).split("MSA")[0] + "\x1c\r", "no acknowledgement"),
+        (lambda _id: acknowledgement("SOMETHINGELSE"), "acknowledged another message"),
+        (lambda _id: acknowledgement(""), "acknowledged another message"),
+        (lambda its: acknowledgement(its).replace(f"AA|{its}", f"ZZ|{its}"), "does not define"),
+        (lambda _id: "\x0bhello\x1c\r", "not an acknowledgement"),
+        (lambda its: f"\x0bMSA|AA|{its}\r\x1c\r", "not an acknowledgement"),
+        (lambda its: acknowledgement(its).split("MSA")[0] + "\x1c\r", "not an acknowledgement"),
         (lambda _id: "\x0b" + "x" * (ANSWER_MAX + 10), "without an end"),
     ],
 )
-def test_what_is_no_acknowledgement_of_this_message_is_a_failure(
-    raw: Any, said: str, product: Product
+def test_an_answer_that_does_not_acknowledge_this_message_is_a_failure(
+    raw: Any, expected: str, product: Product
 ) -> None:
     with (
         listener(raw=raw) as ris,
-        pytest.raises(DeliveryFailed, match=said) as error,
+        pytest.raises(DeliveryFailed, match=expected) as error,
     ):
-        opened(ris.port).deliver(product)
+        open_mllp(ris.port).deliver(product)
     assert not isinstance(error.value, DeliveryRefused)
 
 
-def test_no_answer_is_silence(product: Product) -> None:
+def test_a_peer_that_does_not_answer_is_unreachable(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
-        opened(find_free_port()).deliver(product)
+        open_mllp(find_free_port()).deliver(product)
     with listener(delay_s=1) as ris, pytest.raises(DestinationUnreachable, match="timed out"):
-        opened(ris.port, timeout_s=0.3).deliver(product)
+        open_mllp(ris.port, timeout_s=0.3).deliver(product)
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
-        opened(2575, host="no-such-host.invalid").deliver(product)
+        open_mllp(2575, host="no-such-host.invalid").deliver(product)
 
 
-def test_who_hangs_up_on_one_message_may_take_the_next(product: Product) -> None:
-    with listener(raw=lambda _id: "") as ris, pytest.raises(DeliveryFailed, match="hung") as error:
-        opened(ris.port).deliver(product)
+def test_a_connection_closed_during_a_message_does_not_delay_others(product: Product) -> None:
+    with (
+        listener(raw=lambda _id: "") as ris,
+        pytest.raises(DeliveryFailed, match="closed") as error,
+    ):
+        open_mllp(ris.port).deliver(product)
     assert not isinstance(error.value, DestinationUnreachable)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, ssl.SSLEOFError])
-def test_who_breaks_off_on_one_message_may_take_the_next(
+def test_a_connection_that_breaks_during_a_message_does_not_delay_others(
     error: type[OSError], product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(*_: object) -> bytes:
+    def break_connection(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(MllpSender, "_answer", breaks)
-    with listener() as ris, pytest.raises(DeliveryFailed, match="hung up") as caught:
-        opened(ris.port).deliver(product)
+    monkeypatch.setattr(MllpDestination, "_receive", break_connection)
+    with listener() as ris, pytest.raises(DeliveryFailed, match="closed the connection") as caught:
+        open_mllp(ris.port).deliver(product)
     assert not isinstance(caught.value, DestinationUnreachable)
 
 
-def test_who_breaks_off_before_a_message_is_silent(
+def test_a_connection_that_breaks_before_a_message_is_unreachable(
     signed: dict[str, Signed], product: Product
 ) -> None:
     def break_off(listening: socket.socket) -> None:
@@ -148,18 +156,18 @@ def test_who_breaks_off_before_a_message_is_silent(
         thread.join()
 
 
-def test_an_answer_that_comes_late_is_nobody_elses(product: Product) -> None:
+def test_a_late_acknowledgement_is_not_taken_for_another_message(product: Product) -> None:
     other = hl7.build(KINDS["none_flagged"]())
     with listener(delay_s=0.6) as ris:
         with pytest.raises(DestinationUnreachable):
-            opened(ris.port, timeout_s=0.3).deliver(product)
-        assert opened(ris.port).deliver(other).answer == "AA"
+            open_mllp(ris.port, timeout_s=0.3).deliver(product)
+        assert open_mllp(ris.port).deliver(other).answer == "AA"
     assert len(ris.messages) == 2
 
 
 def test_an_echo_sends_nothing() -> None:
     with listener() as ris:
-        assert opened(ris.port).echo().answer == "it takes connections"
+        assert open_mllp(ris.port).echo().answer == "it accepts connections"
     assert ris.messages == []
 
 
@@ -170,9 +178,9 @@ def test_other_separators_line_ends_and_errors_are_read() -> None:
         "ERR$$$207^Bad$E$$$$no disk",
         "",
     )
-    said = "\r\n".join(lines).encode()
+    answer = "\r\n".join(lines).encode()
     with pytest.raises(DeliveryFailed) as error:
-        judged(said, "ID1", "ris")
+        judge_answer(answer, "ID1", "ris")
     assert error.value.peer_text == "wrong 207^Bad no disk"
 
 
@@ -192,9 +200,9 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Signed]:
     }
 
 
-def listening(signed: dict[str, Signed], who: str, *, asks: bool = False) -> ssl.SSLContext:
+def listening(signed: dict[str, Signed], server: str, *, asks: bool = False) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(signed[who].certificate, signed[who].key)
+    context.load_cert_chain(signed[server].certificate, signed[server].key)
     if asks:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(signed["ca"].certificate)
@@ -203,32 +211,32 @@ def listening(signed: dict[str, Signed], who: str, *, asks: bool = False) -> ssl
 
 def over_tls(
     ris: PlainListener, signed: dict[str, Signed], client: str = "", **more: Any
-) -> MllpSender:
+) -> MllpDestination:
     tls = {"trusted": signed["ca"].certificate}
     if client:
         tls |= {"certificate": signed[client].certificate, "key": signed[client].key}
-    return opened(ris.port, tls=tls, **more)
+    return open_mllp(ris.port, tls=tls, **more)
 
 
-def test_over_tls_it_arrives(signed: dict[str, Signed], product: Product) -> None:
+def test_a_message_arrives_over_tls(signed: dict[str, Signed], product: Product) -> None:
     with listener(listening(signed, "right")) as ris:
-        assert over_tls(ris, signed).echo().answer == "it takes connections"
+        assert over_tls(ris, signed).echo().answer == "it accepts connections"
         assert over_tls(ris, signed).deliver(product).answer == "AA"
     assert len(ris.messages) == 1
 
 
-@pytest.mark.parametrize("who", ["expired", "stranger"])
-def test_a_certificate_that_is_not_right_is_sent_nothing(
-    who: str, signed: dict[str, Signed], product: Product
+@pytest.mark.parametrize("server", ["expired", "stranger"])
+def test_nothing_is_sent_to_a_peer_with_an_invalid_certificate(
+    server: str, signed: dict[str, Signed], product: Product
 ) -> None:
-    with listener(listening(signed, who)) as ris:
+    with listener(listening(signed, server)) as ris:
         for ask in (over_tls(ris, signed).echo, lambda: over_tls(ris, signed).deliver(product)):
             with pytest.raises(DestinationUnreachable, match="certificate"):
                 ask()
     assert ris.messages == []
 
 
-def test_a_certificate_of_another_host_is_sent_nothing(
+def test_nothing_is_sent_to_a_peer_with_the_certificate_of_another_host(
     signed: dict[str, Signed], product: Product
 ) -> None:
     with (
@@ -238,7 +246,9 @@ def test_a_certificate_of_another_host_is_sent_nothing(
         over_tls(ris, signed, host="localhost").deliver(product)
 
 
-def test_where_it_asks_who_we_are_we_say_so(signed: dict[str, Signed], product: Product) -> None:
+def test_our_certificate_is_sent_to_a_peer_that_requires_one(
+    signed: dict[str, Signed], product: Product
+) -> None:
     with listener(listening(signed, "right", asks=True)) as ris:
         for ask in (over_tls(ris, signed).echo, lambda: over_tls(ris, signed).deliver(product)):
             with pytest.raises(DeliveryFailed):
@@ -248,7 +258,7 @@ def test_where_it_asks_who_we_are_we_say_so(signed: dict[str, Signed], product: 
     assert len(ris.messages) == 1
 
 
-def test_whoever_speaks_no_tls_is_sent_nothing(signed: dict[str, Signed], product: Product) -> None:
+def test_nothing_is_sent_to_a_peer_without_tls(signed: dict[str, Signed], product: Product) -> None:
     with listener() as ris, pytest.raises(DeliveryFailed):
         over_tls(ris, signed).deliver(product)
     assert ris.messages == []

@@ -11,8 +11,7 @@ from pydicom import Dataset, dcmread
 from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, reporting
 from tests.integration.servers import HOST, Orthanc, orthanc
-from triage.config import DicomDestination
-from triage.destinations.dicom import DicomStore
+from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
 from triage.domain.delivery import Product
 from triage.reports import OBJECTS, header, products
 from triage.reports.reporting import Reporting
@@ -31,10 +30,10 @@ def revised() -> Reporting:
 
 
 def stored(pacs: Orthanc, product: Product) -> Dataset:
-    settings = DicomDestination(
+    settings = DicomDestinationSettings(
         name="pacs", ae_title=pacs.ae_title, host=HOST, port=pacs.dicom_port, timeout_s=20
     )
-    assert DicomStore("CMRTRIAGE", settings).deliver(product).answer == "0x0000 Success"
+    assert DicomDestination("CMRTRIAGE", settings).deliver(product).answer == "0x0000 Success"
     (found,) = pacs.post("/tools/lookup", product.sop_instance_uid)
     return dcmread(BytesIO(pacs.read(f"/instances/{found['ID']}/file")))
 

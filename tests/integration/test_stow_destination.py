@@ -1,4 +1,4 @@
-"""Reports over STOW-RS: to Orthanc, to our own receiver, and to services that refuse or lie."""
+"""The STOW-RS destination, against Orthanc, our own receiver, and a service with faults."""
 
 import json
 import ssl
@@ -18,9 +18,9 @@ from tests.integration.certificates import Authority, TlsWorld
 from tests.integration.servers import HOST, Orthanc, listens, orthanc
 from tests.integration.stow import TOKEN, end, listening
 from tests.peers import peer
-from triage.config import StowDestination, render_settings
+from triage.config import render_settings
 from triage.config.site import Settings
-from triage.destinations.stow import ANSWER_MAX, WebStore
+from triage.destinations.stow import ANSWER_MAX, StowDestination, StowDestinationSettings
 from triage.domain.delivery import Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
 from triage.reports.structured_report import build
@@ -34,9 +34,9 @@ def product() -> Product:
     return build(reporting(mixed()))
 
 
-def web(url: str, **settings: Any) -> WebStore:
+def web(url: str, **settings: Any) -> StowDestination:
     values = {"name": "web", "kind": "stow", "url": url, "timeout_s": 5, **settings}
-    return WebStore("CMRTRIAGE", StowDestination.model_validate(values))
+    return StowDestination("CMRTRIAGE", StowDestinationSettings.model_validate(values))
 
 
 @contextmanager
@@ -48,12 +48,12 @@ def web_orthanc(folder: Path, **settings: Any) -> Iterator[tuple[Orthanc, str]]:
 
 @dataclass
 class Service:
-    """A service whose answer a test gives."""
+    """A service that gives the answer set by a test."""
 
     code: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    heard: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
 
     @contextmanager
@@ -63,8 +63,8 @@ class Service:
         class StowPeerHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                said = self.headers.get("Authorization", "")
-                service.heard.append((self.command, self.path, said))
+                authorization = self.headers.get("Authorization", "")
+                service.requests.append((self.command, self.path, authorization))
                 self.send_response(service.code)
                 for name, value in service.headers.items():
                     self.send_header(name, value)
@@ -115,10 +115,10 @@ def module(uid: str, *, failure: int | None = None, warning: int | None = None) 
     return json.dumps({tag: {"vr": "SQ", "Value": [item]}}).encode()
 
 
-# -- real ones
+# -- real services
 
 
-def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: Product) -> None:
+def test_orthanc_stores_the_data_set_byte_for_byte(tmp_path: Path, product: Product) -> None:
     with web_orthanc(tmp_path) as (server, url):
         destination = web(url)
         assert destination.echo().answer == "it answers (HTTP 200 to a search)"
@@ -129,7 +129,7 @@ def test_orthanc_holds_the_very_bytes_of_the_data_set(tmp_path: Path, product: P
     assert stored[-1000:] == product.content[-1000:]
 
 
-def test_orthanc_that_wants_to_know_who_we_are(
+def test_an_orthanc_that_requires_a_login(
     tmp_path: Path, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Orthanc, "is_up", lambda server: listens(server.http_port))
@@ -137,14 +137,14 @@ def test_orthanc_that_wants_to_know_who_we_are(
     with web_orthanc(tmp_path, **users) as (_, url):
         assert web(url, authorization="Basic dHJpYWdlOmh1c2g=").deliver(product).answer
         for wrong in (None, "Basic bm9ib2R5Om5vYm9keQ=="):
-            nobody = web(url, authorization=wrong)
-            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it does not take"):
-                nobody.deliver(product)
-            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it does not take"):
-                nobody.echo()
+            rejected = web(url, authorization=wrong)
+            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it rejects"):
+                rejected.deliver(product)
+            with pytest.raises(DestinationUnreachable, match="HTTP 40[13]: it rejects"):
+                rejected.echo()
 
 
-def test_our_own_receiver_keeps_the_very_bytes(tmp_path: Path, product: Product) -> None:
+def test_our_own_receiver_stores_the_same_bytes(tmp_path: Path, product: Product) -> None:
     receiver = listening(tmp_path, {})
     (tmp_path / "token").write_text(f"Bearer {TOKEN}\n")
     try:
@@ -152,7 +152,7 @@ def test_our_own_receiver_keeps_the_very_bytes(tmp_path: Path, product: Product)
         assert destination.echo().answer == "it answers (HTTP 405 to a search)"
         assert destination.deliver(product).answer == "HTTP 200"
         assert receiver.kept() == {product.content}
-        with pytest.raises(DestinationUnreachable, match="answered HTTP 401: it does not take our"):
+        with pytest.raises(DestinationUnreachable, match="answered HTTP 401: it rejects our"):
             web(receiver.url).deliver(product)
         with pytest.raises(DestinationUnreachable, match="answered HTTP 401"):
             web(receiver.url, authorization="Bearer wrong").deliver(product)
@@ -160,7 +160,7 @@ def test_our_own_receiver_keeps_the_very_bytes(tmp_path: Path, product: Product)
         end(receiver)
 
 
-def test_our_own_receiver_knows_us_by_our_certificate(
+def test_our_own_receiver_authenticates_our_certificate(
     tmp_path: Path, world: TlsWorld, product: Product
 ) -> None:
     senders = {"MR1": {"certificates": ["pacs"]}}
@@ -181,7 +181,9 @@ def test_our_own_receiver_knows_us_by_our_certificate(
         end(receiver)
 
 
-def test_an_expired_certificate_gets_nothing(world: TlsWorld, product: Product) -> None:
+def test_nothing_is_sent_to_a_service_with_an_expired_certificate(
+    world: TlsWorld, product: Product
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(world.expired.certificate, world.expired.key)
     service = Service()
@@ -189,7 +191,7 @@ def test_an_expired_certificate_gets_nothing(world: TlsWorld, product: Product) 
         destination = web(service.url, trusted=world.ours.certificate)
         with pytest.raises(DestinationUnreachable, match="certificate has expired"):
             destination.deliver(product)
-    assert not service.heard
+    assert not service.requests
 
 
 # -- what an answer means
@@ -200,7 +202,7 @@ def test_a_token_from_the_environment_is_sent_and_never_shown(
 ) -> None:
     destination = web(service.url, authorization=LOGIN)
     destination.deliver(product)
-    assert service.heard == [("POST", "/studies", LOGIN)]
+    assert service.requests == [("POST", "/studies", LOGIN)]
     settings = Settings.model_validate(
         {
             "destinations": [
@@ -212,7 +214,7 @@ def test_a_token_from_the_environment_is_sent_and_never_shown(
 
 
 @pytest.mark.parametrize("code", [200, 202, 409])
-def test_what_is_said_of_the_instance_counts_whatever_the_status(
+def test_the_statement_about_the_instance_decides_whatever_the_status(
     service: Service, product: Product, code: int
 ) -> None:
     service.code, service.body = code, module(product.sop_instance_uid)
@@ -223,7 +225,7 @@ def test_what_is_said_of_the_instance_counts_whatever_the_status(
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "expected"),
     [
         (0x0110, "0x0110 Processing failure"),
         (0x0122, "0x0122 Referenced SOP Class not supported"),
@@ -232,15 +234,15 @@ def test_what_is_said_of_the_instance_counts_whatever_the_status(
         (0x0272, "0x0272 a status"),
     ],
 )
-def test_a_failure_is_told_with_its_reason(
-    service: Service, product: Product, reason: int, said: str
+def test_a_failure_is_reported_with_its_reason(
+    service: Service, product: Product, reason: int, expected: str
 ) -> None:
     service.code, service.body = 409, module(product.sop_instance_uid, failure=reason)
-    with pytest.raises(DeliveryFailed, match=f"HTTP 409, failure {said}"):
+    with pytest.raises(DeliveryFailed, match=f"HTTP 409, failure {expected}"):
         web(service.url).deliver(product)
 
 
-def test_5_a_warning_is_stored_and_kept(service: Service, product: Product) -> None:
+def test_a_warning_counts_as_stored_and_is_kept(service: Service, product: Product) -> None:
     service.code, service.body = 202, module(product.sop_instance_uid, warning=0xB000)
     answer = web(service.url).deliver(product).answer
     assert answer == "0xB000 Coercion of data elements (warning, HTTP 202)"
@@ -258,54 +260,54 @@ def test_5_a_warning_is_stored_and_kept(service: Service, product: Product) -> N
         (200, b'{"0008119A": {"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}}'),
     ],
 )
-def test_an_answer_that_does_not_name_the_instance_is_no_word(
+def test_an_answer_that_does_not_name_the_instance_is_a_failure(
     service: Service, product: Product, code: int, body: bytes
 ) -> None:
     service.code, service.body = code, body
-    with pytest.raises(DeliveryFailed, match="does not say that|without a reason"):
+    with pytest.raises(DeliveryFailed, match="without stating that|without a reason"):
         web(service.url).deliver(product)
 
 
 @pytest.mark.parametrize("body", [b"", b"stored", b"{}", b"x" * (ANSWER_MAX * 2)])
-def test_200_alone_says_that_all_was_stored(
+def test_200_without_a_body_counts_as_stored(
     service: Service, product: Product, body: bytes
 ) -> None:
     service.body = body
     assert web(service.url).deliver(product).answer == "HTTP 200"
 
 
-def test_other_statuses_say_what_they_say(service: Service, product: Product) -> None:
+def test_other_statuses_are_failures_with_their_meaning(service: Service, product: Product) -> None:
     destination = web(service.url)
     silent = {401: "authorization", 403: "certificate", 429: "pause", 503: "pause", 504: "pause"}
-    for service.code, said in silent.items():
-        with pytest.raises(DestinationUnreachable, match=f"answered HTTP {service.code}: .*{said}"):
+    for service.code, why in silent.items():
+        with pytest.raises(DestinationUnreachable, match=f"answered HTTP {service.code}: .*{why}"):
             destination.deliver(product)
     for service.code in (400, 415, 500, 302):
         service.headers = {"Location": f"{service.url}/elsewhere"}
         with pytest.raises(DeliveryFailed, match=f"answered HTTP {service.code}$") as error:
             destination.deliver(product)
         assert not isinstance(error.value, DestinationUnreachable)
-    assert {path for _, path, _ in service.heard} == {"/studies"}
+    assert {path for _, path, _ in service.requests} == {"/studies"}
     service.code = 404
-    with pytest.raises(DeliveryFailed, match="is url right"):
+    with pytest.raises(DeliveryFailed, match="check url"):
         destination.deliver(product)
-    with pytest.raises(DeliveryFailed, match="is url right"):
+    with pytest.raises(DeliveryFailed, match="check url"):
         destination.echo()
 
 
-def test_what_is_no_host_name_is_silence(product: Product) -> None:
+def test_an_invalid_host_name_is_unreachable(product: Product) -> None:
     host = "a" * 300
-    with pytest.raises(DestinationUnreachable, match=f"{host} is no host name"):
+    with pytest.raises(DestinationUnreachable, match=f"{host} is not a valid host name"):
         web(f"https://{host}").deliver(product)
 
 
-def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path) -> None:
+def test_unusable_files_are_errors_at_the_start(tmp_path: Path) -> None:
     ours = Authority(tmp_path, "ours").sign("client")
     wrong: dict[str, dict[str, Any]] = {
         "holds no certificates": {"trusted": tmp_path / "none.pem"},
-        "are no pair": {"certificate": ours.certificate, "key": ours.certificate},
+        "are not a pair": {"certificate": ours.certificate, "key": ours.certificate},
         "cannot read authorization_file": {"authorization_file": tmp_path / "none"},
     }
-    for said, files in wrong.items():
-        with pytest.raises(ConfigurationError, match=f"destination web: .*{said}"):
+    for why, files in wrong.items():
+        with pytest.raises(ConfigurationError, match=f"destination web: .*{why}"):
             web("https://h", **files)

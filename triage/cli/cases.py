@@ -12,12 +12,12 @@ from rich.table import Table
 from triage.cases.past_cases import why_none_similar
 from triage.cases.search import CaseMatch, matches_as_json, parse_query
 from triage.cli import terminal
-from triage.config import load
 from triage.domain.assessment import format_share
 from triage.model.bundle import open_bundle
 from triage.pipeline.forget_patient import ForgetRequest, ForgetResult
 from triage.runtime.cases import build_patient_forgetter, open_case_access
 from triage.runtime.model import open_model
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger
 from triage.telemetry import logs
 
@@ -65,7 +65,7 @@ def search(config: Path | None, /, *, as_json: bool, **fields: str) -> None:
     triage search "septal hypertrophy with patchy enhancement" --since 2024-01-01
     triage search --like 1.2.840.113619.2.1 --vendor siemens
     """
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     query = parse_query(fields)
     open_existing_ledger(settings).close()  # report a wrong --config before the model is opened
@@ -99,7 +99,7 @@ def case(config: Path | None, key: str, report: str) -> None:
     \b
     triage case 7QK4-M2XD --report 1.2.840.113619.2.1
     """
-    settings = load(config)
+    settings = load_settings(config)
     access = open_case_access(settings, open_bundle(settings.model.bundle))
     found = access.resolve_key(key, report, getuser())
     terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
@@ -127,7 +127,7 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     """
     if bool(patient_id.strip()) == bool(study):
         raise click.UsageError("give PATIENT_ID, or --study STUDY_UID for a case without one")
-    forgetter = build_patient_forgetter(load(config))
+    forgetter = build_patient_forgetter(load_settings(config))
     request = ForgetRequest(patient_id.strip(), issuer, study or "")
     _print_forgotten(forgetter.forget(request, getuser()))
 

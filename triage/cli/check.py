@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from triage.cli import terminal
-from triage.config import Settings, load, render_settings, require_peers
+from triage.config import Settings, render_settings, require_peers
 from triage.domain.errors import CheckFailed, DeliveryFailed
 from triage.imaging.rules import load_rules
 from triage.pipeline.model_input import LoadedModel
@@ -18,6 +18,7 @@ from triage.runtime.preflight import (
     check_watched_folder,
     is_open_to_others,
 )
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_past_cases, probe_spool
 
 
@@ -35,7 +36,7 @@ def check(config: Path | None) -> None:
     \b
     triage --config triage.yaml check
     """
-    settings = load(config)
+    settings = load_settings(config)
     terminal.console.print_json(render_settings(settings))
     load_rules(settings.series_rules)
     require_peers(settings)

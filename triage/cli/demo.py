@@ -10,7 +10,6 @@ import click
 from triage.cli import demo_site, terminal
 from triage.cli.demo_documents import extract_documents
 from triage.cli.studies import send_with_progress
-from triage.config import load
 from triage.dimse.store_scu import find_dicom_files
 from triage.domain.study import StudyRevision
 from triage.phantom.archive import write_study
@@ -18,6 +17,7 @@ from triage.phantom.heart import draw_heart
 from triage.pipeline.assess import read_summary
 from triage.ports.ledger import Ledger
 from triage.runtime.clock import SystemClock
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_ledger
 
 DEMO_SEED = 5  #: a heart with several findings
@@ -86,7 +86,7 @@ def _run(files: list[Path], truth: Mapping[str, bool] | None, folder: Path, rece
     terminal.write("starting Redis, receiver, workers and a test PACS on this machine ...")
     with demo_site.run_site(folder, received, bundle) as site:
         send_with_progress(files, site.worker)
-        ledger = open_ledger(load(site.config, {}), SystemClock())
+        ledger = open_ledger(load_settings(site.config, {}), SystemClock())
         with terminal.errors.status("waiting for the reports ..."):
             uids = demo_site.read_study_uids(files)
             ended = [demo_site.wait_for_end(ledger, uid) for uid in uids]

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from triage.cases.fit import HeldOutFit
 from triage.cli import terminal
-from triage.config import load
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.findings.loader import load_findings
@@ -17,6 +16,7 @@ from triage.pipeline.fit_findings import choose_findings
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.cases import build_finding_fitter
 from triage.runtime.model import open_model
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_fittings
 
 
@@ -45,7 +45,7 @@ def list_(config: Path | None) -> None:
     \b
     triage --config triage.yaml findings list
     """
-    _print_findings(open_model(load(config), cache=None))
+    _print_findings(open_model(load_settings(config), cache=None))
 
 
 @findings.command("fit")
@@ -61,7 +61,7 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     triage findings fit
     triage findings fit apical_thickening
     """
-    settings = load(config)
+    settings = load_settings(config)
     open_existing_ledger(settings).close()
     chosen = choose_findings(load_findings(settings.findings), ids, settings.findings)
     fitter = build_finding_fitter(settings)
@@ -79,7 +79,7 @@ def drop(config: Path | None, finding: str) -> None:
     \b
     triage findings drop apical_thickening
     """
-    settings = load(config)
+    settings = load_settings(config)
     open_existing_ledger(settings).close()
     bundle = open_bundle(settings.model.bundle)
     if not open_fittings(settings).drop(bundle.digest, finding):

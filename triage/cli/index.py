@@ -10,7 +10,7 @@ import click
 from triage.cases.readings.report_index import ReportIndex, read_reports
 from triage.cli import terminal
 from triage.cli.options import WORKLIST, folder_argument, parent_option
-from triage.config import Settings, load
+from triage.config import Settings
 from triage.domain.errors import CommandFailed, NotFound
 from triage.model.bundle import open_bundle
 from triage.pipeline.backfill import (
@@ -26,6 +26,7 @@ from triage.pipeline.backfill import (
 )
 from triage.pipeline.model_input import Read
 from triage.runtime.cases import build_indexer
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_past_cases, open_spool
 from triage.runtime.supervisor import end_with_parent
 from triage.telemetry import logs
@@ -83,7 +84,7 @@ def index(  # noqa: PLR0913 - one argument for each option
     """
     if (folder is None) != spool:
         raise click.UsageError("give FOLDER, or --spool for the studies of this site")
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     if parent is not None:
         end_with_parent(parent)

@@ -7,8 +7,8 @@ import click
 from rich.table import Table
 
 from triage.cli import terminal
-from triage.config import load
 from triage.pipeline.retention import Removal
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_retention_runner
 from triage.telemetry import logs
 
@@ -33,7 +33,7 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     triage prune --dry-run
     triage prune
     """
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     open_existing_ledger(settings).close()  # a mistyped folder must not become a state folder
     if not settings.retention.limits.has_any:

@@ -9,7 +9,6 @@ import click
 
 from triage.cli import terminal
 from triage.cli.options import WORKLIST
-from triage.config import load
 from triage.domain.archive import WILD, ArchivedStudy, ArchiveQuery
 from triage.domain.errors import ArchiveFailed
 from triage.domain.uid import is_uid
@@ -21,6 +20,7 @@ from triage.runtime.retrieval import (
     open_download_target,
     open_study_retriever,
 )
+from triage.runtime.settings import load_settings
 from triage.telemetry import logs
 
 SHOWN = 20  #: reasons printed, at most
@@ -100,7 +100,7 @@ def pull(  # noqa: PLR0913 - one argument for each option
     uids = _list_uids(study_uids, worklist)
     if bool(uids) == (query is not None):
         raise click.UsageError("give either STUDY_UIDs or --worklist, or --since or --patient")
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     retriever = open_study_retriever(settings, name, to_intake=assess)
     target = open_download_target(settings, name, into)

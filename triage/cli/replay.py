@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from triage.cli import terminal
-from triage.config import load
 from triage.pipeline.replay import replay_deliveries, replay_failed_studies, replay_study
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_dead_letters, open_existing_ledger
 
 
@@ -57,7 +57,7 @@ def replay(  # noqa: PLR0913 - one argument for each option
     chosen = [study_uid is not None, all_, destination is not None, bool(ids)]
     if sum(chosen) != 1:
         raise click.UsageError("give one of: a STUDY_UID, --all, --to or --delivery")
-    settings = load(config)
+    settings = load_settings(config)
     ledger = open_existing_ledger(settings)
     if deliveries or destination is not None or ids:
         names = [known.name for known in settings.destinations]

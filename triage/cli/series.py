@@ -9,10 +9,10 @@ import click
 
 from triage.cli import terminal
 from triage.cli.options import folder_argument
-from triage.config import load
 from triage.imaging.rules import load_rules
 from triage.model.bundle import open_bundle
 from triage.pipeline import protocol_audit as audit
+from triage.runtime.settings import load_settings
 from triage.telemetry import logs
 
 
@@ -49,7 +49,7 @@ def series(
     triage series ./study --json --sheet study.png
     triage series --names protocol-names.txt > names.csv
     """
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     rules = load_rules(settings.series_rules)
     if names is not None:

@@ -10,7 +10,7 @@ import click
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
-from triage.config import Settings, load, require_peers
+from triage.config import Settings, require_peers
 from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
@@ -20,6 +20,7 @@ from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.preflight import check_certificates, check_past_cases, check_spool
 from triage.runtime.receiver import receive as receive_until_ended
 from triage.runtime.services import Services
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import await_ledger, open_existing_ledger, open_ledger
 from triage.runtime.supervisor import end_with_parent, list_processes, supervise
 from triage.runtime.web import open_web
@@ -31,7 +32,7 @@ from triage.web.server import serve as serve_pages_until_ended
 
 def _start(config: Path | None, parent: int | None) -> Settings:
     """Return the settings of a service, with logs configured and a ledger that answers."""
-    settings = load(config)
+    settings = load_settings(config)
     require_peers(settings)
     logs.configure(settings.log)
     if parent is not None:
@@ -133,7 +134,7 @@ def web(config: Path | None, parent: int | None) -> None:
     triage password anna                 print a line for web.users in the settings
     triage --config triage.yaml web      then open port 8443 in a browser
     """
-    settings = load(config)
+    settings = load_settings(config)
     logs.configure(settings.log)
     if parent is not None:
         end_with_parent(parent)

@@ -8,7 +8,7 @@ import click
 
 from triage.cases.case_access import KINDS as ACCESS_TO_CASES
 from triage.cli import terminal
-from triage.config import Settings, load
+from triage.config import Settings
 from triage.dimse.association import RemoteEntity
 from triage.dimse.store_scu import find_dicom_files
 from triage.dimse.store_scu import send_files as send_files
@@ -16,6 +16,7 @@ from triage.domain.errors import DeliveryFailed, NotFound
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
 from triage.runtime.audit import count_audit_backlog
+from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_dead_letters, open_existing_ledger, open_notice_file
 
 FAILURES_SHOWN = 10
@@ -46,7 +47,7 @@ def send(  # noqa: PLR0913, PLR0917 - one argument for each option
     To another receiver:
       triage send ./study --host 10.1.2.3 --port 104 --called ARCHIVE --calling ME
     """
-    receiver = load(config).receiver
+    receiver = load_settings(config).receiver
     calling_ae = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
     peer = RemoteEntity(host, port or receiver.port, called or receiver.ae_title, calling_ae)
     send_with_progress(find_dicom_files(folder), peer)
@@ -111,7 +112,7 @@ def status(  # noqa: PLR0913, PLR0917 - one argument for each option
     triage --config triage.yaml status --state FAILED --state DECLINED
     triage --config triage.yaml status 1.2.840.113619.2.1
     """
-    settings = load(config)
+    settings = load_settings(config)
     if study_uid is not None:
         _print_study(settings, study_uid)
         return

@@ -11,14 +11,9 @@ Invariants: `deploy/triage.yaml` explains every field and no other, with its def
 from triage.config.archives import Archive, ArchiveSettings, DicomArchive, DicomwebArchive, MoveTo
 from triage.config.audit import AuditSettings, AuditSyslogSettings
 from triage.config.destinations import (
+    DESTINATION_MODELS,
     AnyDestination,
-    DestinationTls,
-    DicomDestination,
-    FolderDestination,
-    MllpDestination,
-    PacsTls,
-    StowDestination,
-    WebhookDestination,
+    DestinationSettings,
 )
 from triage.config.fields import HASHED_PASSWORD, AeTitle
 from triage.config.reading import child_environment, load, render_settings, require_peers
@@ -46,6 +41,7 @@ from triage.config.site import (
 from triage.config.spool import SpoolSettings
 
 __all__ = [
+    "DESTINATION_MODELS",
     "HASHED_PASSWORD",
     "AeTitle",
     "AnyDestination",
@@ -55,31 +51,25 @@ __all__ = [
     "AuditSyslogSettings",
     "CommitmentRequestor",
     "CompletenessSettings",
-    "DestinationTls",
+    "DestinationSettings",
     "DicomArchive",
-    "DicomDestination",
     "DicomwebArchive",
     "EquipmentSettings",
-    "FolderDestination",
     "InstanceCountSettings",
     "MetricsEndpoint",
-    "MllpDestination",
     "ModelSettings",
     "MoveTo",
-    "PacsTls",
     "PeerSettings",
     "ReceiverSettings",
     "RetentionSettings",
     "Settings",
     "SourceCompleteness",
     "SpoolSettings",
-    "StowDestination",
     "StowSender",
     "StowSettings",
     "TlsSettings",
     "WatchedFolder",
     "WebSettings",
-    "WebhookDestination",
     "WorkerSettings",
     "child_environment",
     "load",

@@ -1,157 +1,62 @@
-"""Where products go: one class a kind of destination, told apart by `kind`.
+"""The settings that all destinations share, and the registry of the models for each kind.
 
-Rule: a new kind is one class here and one line in `AnyDestination`. Who names no kind means dicom.
+Each destination declares its own settings in its module of `triage.destinations`. That package
+is in a higher layer, so the models are registered here at the start:
+`triage.runtime.settings.load_settings` registers them and then reads the settings.
 """
 
-from collections.abc import Collection
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
-from triage.config.authorization import HttpAuthorization
-from triage.config.fields import LOOPBACK, AeTitle, Name, Port, WebUrl
+from triage.config.fields import Name
+from triage.domain.audit import AuditPeer
 from triage.yaml_models import StrictModel
 
-OBJECTS = ("structured_report", "key_images", "pdf", "secondary_capture")
+DEFAULT_KIND = "dicom"  #: kind of a destination whose entry names none
 
 
-class DestinationTls(StrictModel):
-    """TLS to a destination; its certificate must be for its host."""
+class DestinationSettings(StrictModel, ABC):
+    """The settings of one destination; each kind of destination has a subclass."""
 
-    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
-    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
-    key: Path | None = None  #: PEM, not encrypted
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _paired(self.certificate, self.key)
-        return self
-
-
-class PacsTls(DestinationTls):
-    """TLS with a PACS."""
-
-    name: str | None = None  #: DNS name or address that its certificate must have; None: host
-
-
-class DicomDestination(StrictModel):
-    """A PACS that takes products over C-STORE."""
-
-    takes: ClassVar[Collection[str]] = OBJECTS  #: of `reports`
+    takes: ClassVar[Collection[str]]  #: kinds of reports that it takes
     name: Name
-    kind: Literal["dicom"] = "dicom"
-    ae_title: AeTitle
-    host: str
-    port: Port
-    tls: PacsTls | None = None  #: None: no TLS
-    commitment: bool = False  #: delivered is when it has said that it keeps it (PS3.4 J)
-    #: it is asked again, then sent to again, when it has not said so for so long
-    commitment_within_s: float = Field(default=3600.0, gt=0, le=86_400)
-    commitment_from: tuple[AeTitle, ...] = ()  #: calling AE titles of its reports besides ae_title
-    timeout_s: float = Field(
-        default=30.0, gt=0, le=40
-    )  #: to connect, to be accepted, to be answered
+    kind: str
 
-    def reporters(self) -> tuple[str, ...]:
-        """Return the AE titles whose word on what it keeps counts."""
-        return (self.ae_title, *self.commitment_from)
+    @abstractmethod
+    def audit_peer(self) -> AuditPeer:
+        """Return the destination as audit messages name it, without password or query."""
+
+    def commitment_reporters(self) -> tuple[str, ...]:
+        """Return the AE titles that may send its storage commitment reports; none: not asked."""
+        return ()
 
 
-class FolderDestination(StrictModel):
-    """A folder that products are written to, as files."""
-
-    takes: ClassVar[Collection[str]] = (*OBJECTS, "summary", "hl7")
-    name: Name
-    kind: Literal["folder"]
-    path: Path
+#: The registered models by kind.
+DESTINATION_MODELS: dict[str, type[DestinationSettings]] = {}
 
 
-class WebhookDestination(StrictModel):
-    """A program that is told over HTTP that a study was assessed."""
-
-    takes: ClassVar[Collection[str]] = ("summary",)
-    name: Name
-    kind: Literal["webhook"]
-    url: WebUrl
-    secret: SecretStr | None = None  #: that it and we share, in base64; it signs what we send
-    secret_file: Path | None = None  #: a file that holds it
-    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
-    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
-    key: Path | None = None  #: PEM, not encrypted
-    timeout_s: float = Field(default=15.0, gt=0, le=40)  #: to connect, to be answered
-
-    @model_validator(mode="after")
-    def _signed_and_private(self) -> Self:
-        if (self.secret is None) == (self.secret_file is None):
-            raise ValueError("give secret or secret_file, one of them, or anybody could say this")
-        _paired(self.certificate, self.key)
-        url = urlsplit(self.url)
-        if url.scheme == "http" and url.hostname not in LOOPBACK:
-            raise ValueError(f"to {url.hostname} it could be read on the way: use an https:// url")
-        return self
+def _validate(value: Any, _handler: ValidatorFunctionWrapHandler) -> DestinationSettings:
+    """Return an entry of `destinations` as the model of its kind."""
+    if isinstance(value, DestinationSettings):
+        return value
+    if not DESTINATION_MODELS:
+        raise RuntimeError(
+            "no destination is registered: call triage.destinations.register() first"
+        )
+    kind = value.get("kind", DEFAULT_KIND) if isinstance(value, Mapping) else DEFAULT_KIND
+    model = DESTINATION_MODELS.get(str(kind))
+    if model is None:
+        raise PydanticCustomError("kind", "kind must be {kinds}", {"kinds": _describe_kinds()})
+    return model.model_validate(value)
 
 
-class MllpDestination(StrictModel):
-    """A system that takes HL7 v2 messages over MLLP."""
-
-    takes: ClassVar[Collection[str]] = ("hl7",)
-    name: Name
-    kind: Literal["mllp"]
-    host: str
-    port: Port
-    tls: DestinationTls | None = None  #: None: no TLS
-    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
+def _describe_kinds() -> str:
+    *kinds, last = (f"{k} (the default)" if k == DEFAULT_KIND else k for k in DESTINATION_MODELS)
+    return f"{', '.join(kinds)} or {last}"
 
 
-class StowDestination(HttpAuthorization):
-    """A DICOMweb service that takes products over STOW-RS."""
-
-    takes: ClassVar[Collection[str]] = OBJECTS
-    name: Name
-    kind: Literal["stow"]
-    trusted: Path | None = None  #: PEM of who signs for its certificate; None: as the system has it
-    certificate: Path | None = None  #: PEM, who we are; None: it does not ask
-    key: Path | None = None  #: PEM, not encrypted
-    without_tls: bool = False  #: send beyond this machine in plain HTTP
-    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, to be answered
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _paired(self.certificate, self.key)
-        url = urlsplit(self.url)
-        if url.scheme == "http" and url.hostname not in LOOPBACK and not self.without_tls:
-            raise ValueError(
-                f"to {url.hostname} reports could be read on the way: use an https:// url, or, in "
-                "a network that you trust, without_tls: true"
-            )
-        return self
-
-
-def _paired(certificate: Path | None, key: Path | None) -> None:
-    if (certificate is None) != (key is None):
-        raise ValueError("certificate and key are given together, or neither is")
-
-
-def _kind(value: Any) -> str:
-    """Return the kind of an entry as it was written, or of one that was read."""
-    if isinstance(value, dict):
-        return str(value.get("kind", "dicom"))
-    return str(getattr(value, "kind", "dicom"))
-
-
-AnyDestination = Annotated[
-    Annotated[DicomDestination, Tag("dicom")]
-    | Annotated[FolderDestination, Tag("folder")]
-    | Annotated[WebhookDestination, Tag("webhook")]
-    | Annotated[MllpDestination, Tag("mllp")]
-    | Annotated[StowDestination, Tag("stow")],
-    Discriminator(
-        _kind,
-        custom_error_type="kind",
-        custom_error_message=(
-            "kind is dicom (which it is if left out), folder, webhook, mllp or stow"
-        ),
-    ),
-]
+AnyDestination = SerializeAsAny[Annotated[DestinationSettings, WrapValidator(_validate)]]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from triage.config.destinations import DicomDestination
+from triage.config.destinations import DestinationSettings
 from triage.config.site import Settings
 from triage.domain.errors import ConfigurationError
 from triage.yaml_models import Location, StrictModel, parse, read
@@ -48,8 +48,7 @@ def require_peers(settings: Settings) -> None:
             "destinations is empty, so no report could be sent: list at least one PACS"
         )
     for destination in settings.destinations:
-        if isinstance(destination, DicomDestination) and destination.commitment:
-            _require_commitment_peer(settings, destination)
+        _require_commitment_peers(settings, destination)
         if not set(destination.takes) & set(settings.reports):
             raise ConfigurationError(
                 f"destination {destination.name} would receive nothing: it takes "
@@ -57,13 +56,14 @@ def require_peers(settings: Settings) -> None:
             )
 
 
-def _require_commitment_peer(settings: Settings, pacs: DicomDestination) -> None:
-    """Raise ConfigurationError if the PACS may not send its storage commitment reports to us."""
-    rejected = set(pacs.reporters()) - set(settings.receiver.calling_titles())
+def _require_commitment_peers(settings: Settings, destination: DestinationSettings) -> None:
+    """Raise ConfigurationError if storage commitment reports to us would be rejected."""
+    rejected = set(destination.commitment_reporters()) - set(settings.receiver.calling_titles())
     if rejected:
         raise ConfigurationError(
-            f"destination {pacs.name} is asked for storage commitment, and its reports would be "
-            f"rejected: add {', '.join(sorted(rejected))} to receiver.calling or receiver.peers"
+            f"destination {destination.name} is asked for storage commitment, and its reports "
+            f"would be rejected: add {', '.join(sorted(rejected))} to receiver.calling or "
+            "receiver.peers"
         )
 
 

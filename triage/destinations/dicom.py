@@ -1,110 +1,77 @@
-"""A PACS that takes products over C-STORE (PS3.4 annex B).
+"""The declaration of the destination `dicom`: a PACS over C-STORE."""
 
-Rule: one association an instance, its status judged; anything but Success or a storage warning is
-a failure with the peer's own answer. Where a report exists in several SOP classes, an association
-before that proposes them all, and the best that was accepted is the one to send.
+from triage.destinations.destination_type import DestinationType
+from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
+from triage.destinations.storage_commitment import CommittingDicomDestination
+
+
+def open_pacs(calling_ae: str, settings: DicomDestinationSettings) -> DicomDestination:
+    """Return a PACS, with storage commitment where the settings request it."""
+    if settings.commitment:
+        return CommittingDicomDestination(calling_ae, settings)
+    return DicomDestination(calling_ae, settings)
+
+
+EXAMPLE = """\
+# Our name for it, in logs and `triage status`: lower case, digits, - and _. Do not change it
+# later: deliveries in progress refer to this name.
+name: pacs
+
+# How it is reached. dicom, which is the default: C-STORE.
+kind: dicom
+
+# The AE title of the PACS.
+ae_title: PACS
+
+# Its host name or address.
+host: 127.0.0.1
+
+# Its TCP port.
+port: 104
+
+# TLS 1.2 or 1.3 (PS3.15 B.12); the port must be a TLS port. The certificate of the PACS is
+# always verified: its signature, its dates and its name. `triage check` tests it. By default
+# there is none.
+#tls:
+  # The authorities that sign the certificate of the PACS, as a PEM file. null: those of the
+  # system.
+  #trusted: null
+
+  # The DNS name or address in its certificate. null: host.
+  #name: null
+
+  # Our certificate with its intermediates, if the PACS requires one, as a PEM file. null:
+  # none.
+  #certificate: null
+
+  # Its private key, not encrypted, as a PEM file.
+  #key: null
+
+# true: a report counts as delivered only when the PACS has confirmed that it keeps it (storage
+# commitment, PS3.4 J). Until then `triage status` shows STORED. The PACS confirms on an
+# association to our receiver: allow its AE title (receiver.calling or receiver.peers), and
+# configure our AE title, host and receiver.port there. A report that it does not keep is sent
+# again.
+commitment: false
+
+# Seconds to wait for the confirmation. After that, it is requested again; after the same time
+# once more, the report is sent again. One day at most.
+commitment_within_s: 3600.0
+
+# AE titles from which the PACS confirms, if other than ae_title.
+commitment_from: []
+
+# Seconds to wait for the connection, and for each answer. Raise it for a slow PACS; 40 at
+# most.
+timeout_s: 30.0
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
-from typing import Any
-
-from pydicom import Dataset, dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom.association import Association
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-
-from triage.config import DicomDestination
-from triage.destinations import dicom_tls
-from triage.destinations.dicom_tls import TlsHandshake
-from triage.dimse.association import (
-    AssociationFailed,
-    NoAnswer,
-    NoContextAccepted,
-    RemoteEntity,
-    open_association,
+DESTINATION = DestinationType(
+    settings=DicomDestinationSettings,
+    open=open_pacs,
+    media_types=DicomDestination.media_types,
+    protocol="C-STORE (PS3.4 B), optionally TLS and storage commitment (PS3.4 J)",
+    delivered_when="the status is Success or a storage warning; with `commitment`, when the PACS "
+    "has committed to the instance",
+    example=EXAMPLE,
 )
-from triage.dimse.statuses import describe_status, is_stored
-from triage.domain.delivery import Acknowledgement, Product
-from triage.domain.errors import DeliveryFailed, DestinationUnreachable
-
-SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-
-
-class DicomStore:
-    """See `ports.Destination`."""
-
-    media_types: Collection[str] = ("application/dicom",)
-
-    def __init__(self, calling_ae: str, settings: DicomDestination) -> None:
-        self.name = settings.name
-        self.settings = settings
-        self.peer = RemoteEntity(
-            settings.host, settings.port, settings.ae_title, calling_ae, settings.timeout_s
-        )
-        self._tls = dicom_tls.context(settings.tls, self.name) if settings.tls else None
-
-    def choose(self, offers: Sequence[Product]) -> Product:
-        """Return the first product whose SOP class the PACS accepts."""
-        with self.associated(*(offer.sop_class_uid for offer in offers)) as association:
-            accepted = {context.abstract_syntax for context in association.accepted_contexts}
-        return next(offer for offer in offers if offer.sop_class_uid in accepted)
-
-    def deliver(self, product: Product) -> Acknowledgement:
-        """Store a product at the PACS."""
-        with self.associated(product.sop_class_uid) as association:
-            dataset = dcmread(BytesIO(product.content))
-            return _judged(self._sent(association, dataset))
-
-    def echo(self) -> Acknowledgement:
-        """Ask the PACS whether it is there (C-ECHO)."""
-        with self.associated(Verification) as association:
-            return _judged(association.send_c_echo())
-
-    def _sent(self, association: Association, dataset: Dataset) -> Dataset:
-        try:
-            return association.send_c_store(dataset)
-        except ValueError as error:  # no accepted presentation context for this instance
-            raise DeliveryFailed(f"{self.name}: {error}") from None
-
-    @contextmanager
-    def associated(
-        self, *sop_class_uids: str, handlers: Sequence[Any] = ()
-    ) -> Iterator[Association]:
-        """Open an association that proposes these SOP classes; release it when the block ends.
-
-        Raises:
-            DestinationUnreachable: the PACS does not answer or rejects the association.
-            DeliveryFailed: the PACS accepts none of the SOP classes.
-        """
-        handshake = TlsHandshake(self._tls) if self._tls else None
-        try:
-            with open_association(
-                self.peer,
-                [(uid, SYNTAXES) for uid in sop_class_uids],
-                handlers=handlers,
-                tls_args=handshake.arguments(self.settings) if handshake else None,
-            ) as association:
-                yield association
-        except NoContextAccepted:
-            raise DeliveryFailed(self._unaccepted(sop_class_uids)) from None
-        except AssociationFailed as error:
-            if isinstance(error, NoAnswer) and handshake and handshake.why:
-                error = NoAnswer(f"{self.peer} gives no answer, TLS: {handshake.why}")
-            raise DestinationUnreachable(str(error)) from None
-
-    def _unaccepted(self, proposed: Sequence[str]) -> str:
-        """Return what to do about an archive that accepts nothing of what was proposed."""
-        names = " or ".join(UID(sop_class_uid).name for sop_class_uid in proposed)
-        return f"{self.peer} accepts no {names}: have it accept that, or take it out of `reports`"
-
-
-def _judged(response: Dataset) -> Acknowledgement:
-    status = response.get("Status")
-    if status is None:
-        raise DeliveryFailed("the association broke before an answer came")
-    answer = describe_status(status)
-    if not is_stored(status):
-        raise DeliveryFailed(answer)
-    return Acknowledgement(answer)

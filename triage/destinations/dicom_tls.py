@@ -1,85 +1,92 @@
-"""TLS with a PACS: PS3.15 B.12, BCP 195 (RFC 8996, RFC 9325) TLS Secure Transport Connection.
+"""TLS with a PACS: the BCP 195 (RFC 8996, RFC 9325) TLS profile of PS3.15 B.12.
 
-Rule: who signed, the dates and the name of its certificate are always checked; there is no way
-around. pynetdicom tells that a handshake failed, and not why: here that is kept.
+The certificate of the PACS is always verified: its signature, its dates and its name. No setting
+turns this off. pynetdicom reports only that a handshake failed; the classes here keep the reason.
 """
 
 import ssl
 from contextlib import suppress
 from typing import Any
 
-from triage.config import DicomDestination, PacsTls
-from triage.destinations import tls
+from triage.destinations.tls_files import DestinationTls, tls_context
 from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.domain.errors import ConfigurationError
 
 
-def context(settings: PacsTls, name: str) -> ssl.SSLContext:
-    """Return the context of associations; raise ConfigurationError where its files do not fit."""
+class PacsTls(DestinationTls):
+    """Settings of TLS with a PACS."""
+
+    name: str | None = None  #: DNS name or address in the certificate of the PACS; None: host
+
+
+def pacs_tls_context(settings: PacsTls, name: str) -> ssl.SSLContext:
+    """Return the TLS context for associations with the destination `name`.
+
+    Raises:
+        ConfigurationError: A certificate or key file cannot be used.
+    """
     try:
-        made = tls.context(settings.trusted, settings.certificate, settings.key)
+        context = tls_context(settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"destination {name}: tls: {error}") from None
-    made.set_ciphers(":".join(TLS12_CIPHER_SUITES))
-    made.sslsocket_class = _DiagnosticSocket
-    return made
+    context.set_ciphers(":".join(TLS12_CIPHER_SUITES))
+    context.sslsocket_class = _DiagnosticSocket
+    return context
 
 
 class TlsHandshake:
-    """What pynetdicom wraps the socket of one association with."""
+    """Wraps the socket of one association and keeps the reason of a failed handshake.
 
-    def __init__(self, made: ssl.SSLContext) -> None:
-        self._context = made
+    pynetdicom accepts it in place of an `ssl.SSLContext` in its argument `tls_args`.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
         self._connection: ssl.SSLSocket | None = None
 
-    def arguments(self, settings: DicomDestination) -> Any:
-        """Return what `associate` wants as `tls_args`."""
-        named = settings.tls.name if settings.tls else None
-        return self, named or settings.host
-
     def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
-        """As `ssl.SSLContext` does."""
+        """Wrap a socket like `ssl.SSLContext.wrap_socket`."""
         self._connection = self._context.wrap_socket(*arguments, **named)
         return self._connection
 
     @property
-    def why(self) -> str:
-        """Why the connection could not be secured; "" where nothing of that kind was seen."""
-        return self._connection.why if isinstance(self._connection, _DiagnosticSocket) else ""
+    def failure(self) -> str:
+        """The reason why TLS failed; "" if TLS has not failed."""
+        return self._connection.failure if isinstance(self._connection, _DiagnosticSocket) else ""
 
 
 class _DiagnosticSocket(ssl.SSLSocket):
-    """A connection that keeps what went wrong with its TLS."""
+    """A TLS connection that keeps the reason of its failure."""
 
-    why = ""
+    failure = ""
 
     def connect(self, address: Any) -> None:
-        """Connect and shake hands."""
+        """Connect and perform the handshake."""
         try:
             super().connect(address)
         except ssl.SSLError as error:
-            self.why = _in_words(error)
+            self.failure = _describe(error)
             raise
 
     def recv(self, size: int = 1024, flags: int = 0) -> bytes:
-        """Receive; with TLS 1.3 this is where it says that our certificate will not do."""
+        """Receive; with TLS 1.3 a peer rejects our certificate only here."""
         try:
             return super().recv(size, flags)
         except ssl.SSLError as error:
-            self.why = _in_words(error)
+            self.failure = _describe(error)
             raise
 
     def shutdown(self, how: int) -> None:
-        """Shut down; where that fails, pynetdicom would not close it."""
+        """Shut down, and ignore errors: otherwise pynetdicom would not close the socket."""
         with suppress(OSError):
             super().shutdown(how)
 
 
-def _in_words(error: ssl.SSLError) -> str:
-    """Return what was wrong with its certificate; else what it, or the library, has said."""
+def _describe(error: ssl.SSLError) -> str:
+    """Return what is wrong with the certificate, or the alert of the peer, or the error."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate does not do: {error.verify_message}"
-    said = (error.reason or "the handshake failed").replace("_", " ").lower()
-    if " alert " in said:
-        return f"it ended the handshake: {said.partition(' alert ')[2]}"
-    return said
+        return f"its certificate is not valid: {error.verify_message}"
+    reason = (error.reason or "the handshake failed").replace("_", " ").lower()
+    if " alert " in reason:
+        return f"it ended the handshake: {reason.partition(' alert ')[2]}"
+    return reason

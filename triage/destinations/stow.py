@@ -1,37 +1,41 @@
-"""A DICOMweb service that takes products over STOW-RS (PS3.18 10.5), as user agent.
+"""A DICOMweb service that takes products over STOW-RS (PS3.18 10.5); this program is user agent.
 
-Rule: delivered is what its answer says of the instance itself (the Store Instances Response,
-PS3.18 I), and not its status alone: 202 and 409 may mean either. The value of the Authorization
-header goes to the configured host alone: redirections are not followed, TLS is verified, and no
-proxy is used that nobody named.
+The response decides by its statement about the instance itself (Store Instances Response, PS3.18 I)
+and not by its status alone, because 202 and 409 may mean success or failure. The Authorization
+header is sent to the configured host only: redirections are not followed, TLS is verified, and
+proxies of the environment are not used.
 """
 
 import json
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-import httpx2
+from pydantic import Field, model_validator
 
-from triage.config import StowDestination
-from triage.destinations.tls import context
+from triage.config import DestinationSettings
+from triage.config.authorization import HttpAuthorization
+from triage.config.fields import LOOPBACK
+from triage.destinations.destination_type import DestinationType
+from triage.destinations.http import PAUSE, SERVER_ERROR, HttpPeer
+from triage.destinations.tls_files import DestinationTls, tls_context
 from triage.dimse.statuses import describe_status
+from triage.domain.audit import AuditPeer
 from triage.domain.delivery import DICOM, Acknowledgement, Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
 
-JSON = "application/dicom+json"
-ANSWER_MAX = 1 << 20  #: bytes of an answer; one about one instance has a few hundred
+DICOM_JSON = "application/dicom+json"
+ANSWER_MAX = 1 << 20  #: bytes; an answer about one instance has a few hundred
 OK, ACCEPTED, CONFLICT = 200, 202, 409
-JUDGED = {OK, ACCEPTED, CONFLICT}  #: whose body says what became of the instance
+JUDGED = {OK, ACCEPTED, CONFLICT}  #: statuses whose body states what happened to the instance
 LOGIN = {401, 403}
-PAUSE = {429, 502, 503, 504}  #: of whoever answers so nothing is wanted for a while
-NOT_FOUND, SERVER_ERROR = 404, 500
-NOTHING = "?StudyInstanceUID=2.25.0&limit=1"  #: QIDO-RS (PS3.18 10.6) for what nobody has
-#: PS3.18 table I.2-1: attributes as tags.
+NOT_FOUND = 404
+EMPTY_SEARCH = "?StudyInstanceUID=2.25.0&limit=1"  #: QIDO-RS (PS3.18 10.6) that matches no study
+#: Attributes of the Store Instances Response as tags (PS3.18 table I.2-1).
 REFERENCED, FAILED, OTHER_FAILURES = "00081199", "00081198", "0008119A"
 INSTANCE, FAILURE, WARNING = "00081155", "00081197", "00081196"
-#: Failure Reasons that are no status of C-STORE (PS3.18 I.2.2, PS3.3 C.14.1.1).
+#: Failure Reasons that are not statuses of C-STORE (PS3.18 I.2.2, PS3.3 C.14.1.1).
 REASONS = {
     0x0110: "Processing failure",
     0x0112: "No such object instance",
@@ -40,23 +44,50 @@ REASONS = {
 }
 
 
-class WebStore:
-    """See `ports.Destination`."""
+class StowDestinationSettings(DestinationSettings, HttpAuthorization, DestinationTls):
+    """A DICOMweb service that takes products over STOW-RS."""
+
+    takes: ClassVar[Collection[str]] = (
+        "structured_report",
+        "key_images",
+        "pdf",
+        "secondary_capture",
+    )
+    kind: Literal["stow"]
+    without_tls: bool = False  #: True: allow plain HTTP beyond this machine
+    timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, and for the answer
+
+    @model_validator(mode="after")
+    def _require_privacy(self) -> Self:
+        url = urlsplit(self.url)
+        if url.scheme == "http" and url.hostname not in LOOPBACK and not self.without_tls:
+            raise ValueError(
+                f"reports would be readable on the way to {url.hostname}: use an https:// url, or, "
+                "in a network that you trust, without_tls: true"
+            )
+        return self
+
+    def audit_peer(self) -> AuditPeer:
+        """Return the service by its host."""
+        return AuditPeer(self.name, urlsplit(self.url).hostname or "")
+
+
+class StowDestination:
+    """Stores products over STOW-RS; implements `Destination`."""
 
     media_types: Collection[str] = (DICOM,)
 
-    def __init__(self, _calling_ae: str, settings: StowDestination) -> None:
+    def __init__(self, _calling_ae: str, settings: StowDestinationSettings) -> None:
         self.name = settings.name
-        self._settings = settings
-        self._who = urlsplit(settings.url).netloc
         try:
-            self._tls = context(settings.trusted, settings.certificate, settings.key)
+            tls = tls_context(settings)
             self._authorization = settings.read_header()
         except ConfigurationError as error:
             raise ConfigurationError(f"destination {self.name}: {error}") from None
+        self._peer = HttpPeer(f"{settings.url}/studies", tls, settings.timeout_s)
 
     def choose(self, offers: Sequence[Product]) -> Product:
-        """Return the first: nobody is told before what it would take."""
+        """Return the first product: a service does not state in advance what it accepts."""
         return offers[0]
 
     def deliver(self, product: Product) -> Acknowledgement:
@@ -64,82 +95,68 @@ class WebStore:
         boundary = secrets.token_hex(16)
         headers = {
             "Content-Type": f'multipart/related; type="{DICOM}"; boundary={boundary}',
-            "Accept": JSON,
+            "Accept": DICOM_JSON,
         }
-        code, body = self._asked("POST", headers, _message(product.content, boundary))
+        code, body = self._request("POST", headers, _multipart(product.content, boundary))
         if code not in JUDGED:
-            raise self._refusal(code)
-        return self._judged(code, _module(body), product.sop_instance_uid)
+            raise self._failure(code)
+        return self._judge(code, _read_dataset(body), product.sop_instance_uid)
 
     def echo(self) -> Acknowledgement:
-        """Search for a study that there is not, which changes nothing; whoever answers is there.
+        """Search for a study that does not exist, which changes nothing.
 
-        Who takes and does not search says that it has no such method.
+        A service without search answers that it does not support the method; this is an answer.
         """
-        code, _ = self._asked("GET", {"Accept": JSON}, query=NOTHING)
+        code, _ = self._request("GET", {"Accept": DICOM_JSON}, query=EMPTY_SEARCH)
         if code in {*LOGIN, *PAUSE, NOT_FOUND} or code >= SERVER_ERROR:
-            raise self._refusal(code)
+            raise self._failure(code)
         return Acknowledgement(f"it answers (HTTP {code} to a search)")
 
-    def _asked(
+    def _request(
         self, method: str, headers: dict[str, str], content: bytes = b"", query: str = ""
     ) -> tuple[int, bytes]:
-        """Return status and body of an answer; of a body that is too long, its beginning."""
-        client = httpx2.Client(
-            headers=self._authorization,
-            timeout=self._settings.timeout_s,
-            verify=self._tls,
-            follow_redirects=False,
-            trust_env=False,
-        )
-        url = f"{self._settings.url}/studies{query}"
-        try:
-            with (
-                client,
-                client.stream(method, url, headers=headers, content=content) as response,
-            ):
-                return response.status_code, _begin(response.iter_bytes())
-        except (httpx2.TimeoutException, httpx2.ConnectError) as error:
-            why = str(error) or type(error).__name__
-            raise DestinationUnreachable(f"{self._who} gives no answer: {why}") from None
-        except (httpx2.InvalidURL, UnicodeError):
-            raise DestinationUnreachable(f"{self._who} is no host name") from None
-        except httpx2.HTTPError as error:
-            raise DeliveryFailed(f"{self._who} hung up ({type(error).__name__})") from None
+        """Return status and body of the response; only the beginning of a body that is too long."""
+        with self._peer.request(
+            method, {**self._authorization, **headers}, content, query
+        ) as response:
+            return response.status_code, _read_beginning(response.iter_bytes())
 
-    def _judged(self, code: int, module: dict[str, Any] | None, uid: str) -> Acknowledgement:
-        """Return what an answer says of an instance; raise DeliveryFailed unless it is stored."""
-        said = f"HTTP {code}"
-        failed = [*_items(module, FAILED, uid), *_items(module, OTHER_FAILURES)]
+    def _judge(self, code: int, dataset: dict[str, Any] | None, uid: str) -> Acknowledgement:
+        """Return the acknowledgement in a response; raise DeliveryFailed if it is not stored."""
+        status = f"HTTP {code}"
+        failed = [*_items(dataset, FAILED, uid), *_items(dataset, OTHER_FAILURES)]
         if failed:
-            raise DeliveryFailed(f"{said}, failure {_words(failed[0], FAILURE)}")
-        stored = _items(module, REFERENCED, uid)
+            raise DeliveryFailed(f"{status}, failure {_describe_reason(failed[0], FAILURE)}")
+        stored = _items(dataset, REFERENCED, uid)
         if stored:
-            warning = _words(stored[0], WARNING) if WARNING in stored[0] else ""
-            return Acknowledgement(f"{warning} (warning, {said})" if warning else said)
-        if code == OK and not _items(module, REFERENCED):
-            return Acknowledgement(said)
-        raise DeliveryFailed(f"{self._who} answered {said}, and does not say that it has stored it")
+            warning = _describe_reason(stored[0], WARNING) if WARNING in stored[0] else ""
+            return Acknowledgement(f"{warning} (warning, {status})" if warning else status)
+        if code == OK and not _items(dataset, REFERENCED):
+            return Acknowledgement(status)
+        raise DeliveryFailed(
+            f"{self._peer.host} answered {status} without stating that it is stored"
+        )
 
-    def _refusal(self, code: int) -> DeliveryFailed:
-        said = f"{self._who} answered HTTP {code}"
+    def _failure(self, code: int) -> DeliveryFailed:
+        """Return the error for an HTTP status that states nothing about the instance."""
+        answer = f"{self._peer.host} answered HTTP {code}"
         if code in LOGIN:
-            why = "it does not take our authorization, or our certificate, as it is"
-            return DestinationUnreachable(f"{said}: {why}")
+            why = "it rejects our authorization or our certificate"
+            return DestinationUnreachable(f"{answer}: {why}")
         if code in PAUSE:
-            return DestinationUnreachable(f"{said}: it wants a pause")
+            return DestinationUnreachable(f"{answer}: it asks for a pause")
         if code == NOT_FOUND:
-            return DeliveryFailed(f"{said} for {self._settings.url}/studies: is url right?")
-        return DeliveryFailed(said)
+            return DeliveryFailed(f"{answer} for {self._peer.url}: check url")
+        return DeliveryFailed(answer)
 
 
-def _message(content: bytes, boundary: str) -> bytes:
+def _multipart(content: bytes, boundary: str) -> bytes:
     """Return a message of one part (PS3.18 8.6.1.2)."""
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n"
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 
 
-def _begin(pieces: Iterator[bytes]) -> bytes:
+def _read_beginning(pieces: Iterator[bytes]) -> bytes:
     body = bytearray()
     for piece in pieces:
         body += piece
@@ -148,21 +165,21 @@ def _begin(pieces: Iterator[bytes]) -> bytes:
     return bytes(body)
 
 
-def _module(body: bytes) -> dict[str, Any] | None:
-    """Return the data set of a DICOM JSON answer (PS3.18 F); None where it is none."""
+def _read_dataset(body: bytes) -> dict[str, Any] | None:
+    """Return the data set of a DICOM JSON answer (PS3.18 F); None if it is not one."""
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if isinstance(said, list) and len(said) == 1:  # as some services wrap it
-        said = said[0]
-    return said if isinstance(said, dict) else None
+    if isinstance(content, list) and len(content) == 1:  # some services wrap the data set in a list
+        content = content[0]
+    return content if isinstance(content, dict) else None
 
 
-def _items(module: dict[str, Any] | None, tag: str, uid: str = "") -> list[dict[str, Any]]:
-    """Return the items of a sequence; those about one instance, where a UID is given."""
-    items = [each for each in _values(module or {}, tag) if isinstance(each, dict)]
-    return [each for each in items if not uid or _values(each, INSTANCE) == [uid]]
+def _items(dataset: dict[str, Any] | None, tag: str, uid: str = "") -> list[dict[str, Any]]:
+    """Return the items of a sequence; with a UID, only those about this instance."""
+    items = [item for item in _values(dataset or {}, tag) if isinstance(item, dict)]
+    return [item for item in items if not uid or _values(item, INSTANCE) == [uid]]
 
 
 def _values(dataset: dict[str, Any], tag: str) -> list[Any]:
@@ -171,9 +188,55 @@ def _values(dataset: dict[str, Any], tag: str) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _words(item: dict[str, Any], tag: str) -> str:
-    """Return a reason as people read it, e.g. "0xA700 Out of resources"."""
+def _describe_reason(item: dict[str, Any], tag: str) -> str:
+    """Return a reason with its meaning, e.g. "0xA700 Out of resources"."""
     (reason, *_) = [*_values(item, tag), None]
     if not isinstance(reason, int):
         return "without a reason"
     return f"0x{reason:04X} {REASONS[reason]}" if reason in REASONS else describe_status(reason)
+
+
+EXAMPLE = """\
+# A DICOMweb service that takes reports over STOW-RS (PS3.18 10.5).
+name: web
+
+# stow: a POST for each report. A report counts as delivered when the response states that it
+# is stored, with or without a warning. A failure is retried, and its reason is kept.
+kind: stow
+
+# The base URL; /studies is appended.
+url: https://vna.example.org/dicom-web
+
+# The value of the header Authorization, e.g. Bearer and a token, or Basic and the base64 of
+# user:password. It is never shown. The environment variable is
+# TRIAGE_DESTINATIONS__WEB__AUTHORIZATION. null: none.
+authorization: null
+
+# A file that holds this value, read at the start.
+authorization_file: null
+
+# The authorities that sign the server's certificate, as a PEM file. null: those of the system.
+trusted: null
+
+# Our certificate with its intermediates, if the server requires one, as a PEM file. null:
+# none.
+certificate: null
+
+# Its private key, not encrypted, as a PEM file.
+key: null
+
+# true: allow plain HTTP beyond this machine, in a network that you trust.
+without_tls: false
+
+# Seconds to wait for the connection, and for the answer; 40 at most.
+timeout_s: 30.0
+"""
+
+DESTINATION = DestinationType(
+    settings=StowDestinationSettings,
+    open=StowDestination,
+    media_types=StowDestination.media_types,
+    protocol="STOW-RS (PS3.18 10.5), optionally TLS",
+    delivered_when="the Store Instances Response names the instance as stored",
+    example=EXAMPLE,
+)

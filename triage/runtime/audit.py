@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triage.audit import open_audit_spool, open_audit_transport, record_activity
-from triage.audit.peers import peers
 from triage.audit.sender import AuditSender
 from triage.config import Settings
 from triage.domain.audit import NoAuditTrail
@@ -12,6 +11,7 @@ from triage.pipeline.audit_events import StudyTrail
 from triage.ports.audit import AuditTrail
 from triage.ports.spool import Spool
 from triage.runtime.clock import SystemClock
+from triage.runtime.destinations import audit_peers
 from triage.runtime.paths import state_folder
 from triage.store.ledger import SqlLedger
 
@@ -30,7 +30,7 @@ def open_study_trail(settings: Settings, ledger: SqlLedger, spool: Spool) -> Stu
     """Return the audit trail of studies; None if the site keeps none."""
     if settings.audit is None:
         return None
-    return StudyTrail(open_audit(settings), ledger, spool, peers(settings.destinations))
+    return StudyTrail(open_audit(settings), ledger, spool, audit_peers(settings))
 
 
 def open_audit_sender(settings: Settings) -> AuditSender | None:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from receivers.commitment import CommitmentReporter
 from triage.broker.queue import CeleryQueue
-from triage.config import DicomDestination, ReceiverSettings, Settings, SourceCompleteness
+from triage.config import ReceiverSettings, Settings, SourceCompleteness
 from triage.dimse.instance_count import InstanceCountQuery
 from triage.domain.completeness import CompletenessPolicy, EvidenceKind
 from triage.imaging.rules import load_rules
@@ -209,9 +209,11 @@ class Services:
 
     def build_commitment_scu(self) -> CommitmentScu | None:
         """Return the Storage Commitment SCU; None if no destination is asked for commitment."""
-        settings = self.settings
-        archives = [d for d in settings.destinations if isinstance(d, DicomDestination)]
-        reporters = {pacs.name: pacs.reporters() for pacs in archives if pacs.commitment}
+        reporters = {
+            destination.name: titles
+            for destination in self.settings.destinations
+            if (titles := destination.commitment_reporters())
+        }
         if not reporters:
             return None
         requests = SqlCommitmentRequests(self.database, self.clock)

@@ -19,7 +19,7 @@ from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.postgres import Postgres, postgres
 from tests.integration.servers import wait_until
 from triage.crash_points import CrashPoint, Moment
-from triage.destinations.commitment import AT_ONCE_S
+from triage.destinations.storage_commitment import AT_ONCE_S
 from triage.domain.study import Event, State
 
 REACHED_S, ENDED_S = 60.0, 120.0

@@ -5,18 +5,18 @@ import pytest
 from pydantic import ValidationError
 
 from triage.config import (
-    DicomDestination,
     DicomwebArchive,
-    FolderDestination,
     Settings,
     StowSettings,
-    WebhookDestination,
     WebSettings,
     load,
     render_settings,
     require_peers,
 )
-from triage.destinations import KINDS
+from triage.destinations import DESTINATIONS
+from triage.destinations.dicom_store import DicomDestinationSettings
+from triage.destinations.folder import FolderDestinationSettings
+from triage.destinations.webhook import WebhookDestinationSettings
 from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hash_password
 
@@ -125,11 +125,11 @@ def test_relative_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'https://h/p'}]",
-            "give secret or secret_file",
+            "set either secret or secret_file",
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'http://h/p', secret: hush}]",
-            "to h it could be read on the way",
+            "readable on the way to h",
         ),
         (
             "destinations: [{name: a, kind: webhook, url: 'https://u:hush@h', secret: hush}]",
@@ -167,8 +167,8 @@ def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> 
         "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
     )
     pacs, folder = load(written(tmp_path, text), {}).destinations
-    assert isinstance(pacs, DicomDestination)
-    assert folder == FolderDestination(name="b", kind="folder", path=tmp_path / "p")
+    assert isinstance(pacs, DicomDestinationSettings)
+    assert folder == FolderDestinationSettings(name="b", kind="folder", path=tmp_path / "p")
 
 
 def test_the_environment_changes_a_list_item_by_its_name(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_the_environment_changes_a_list_item_by_its_name(tmp_path: Path) -> None
     )
     changed = {"TRIAGE_DESTINATIONS__A__PORT": "104", "TRIAGE_DESTINATIONS__B__PATH": "/q"}
     pacs, folder = load(written(tmp_path, text), changed).destinations
-    assert isinstance(pacs, DicomDestination)
+    assert isinstance(pacs, DicomDestinationSettings)
     assert pacs.port == 104
-    assert folder == FolderDestination(name="b", kind="folder", path=Path("/q"))
+    assert folder == FolderDestinationSettings(name="b", kind="folder", path=Path("/q"))
     with pytest.raises(ConfigurationError, match="^environment: destinations.0.port: Input"):
         load(written(tmp_path, text), {"TRIAGE_DESTINATIONS__A__PORT": "x"})
     with pytest.raises(ConfigurationError, match="destinations.c.port: a single field"):
@@ -195,7 +195,7 @@ def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
     overlay = {"TRIAGE_DESTINATIONS__HOOK__SECRET": "hush from elsewhere"}
     settings = load(path, overlay)
     (hook,) = settings.destinations
-    assert isinstance(hook, WebhookDestination)
+    assert isinstance(hook, WebhookDestinationSettings)
     assert hook.secret is not None
     assert hook.secret.get_secret_value() == "hush from elsewhere"
     assert "hush" not in render_settings(settings) + repr(settings)
@@ -209,9 +209,9 @@ def test_a_destination_that_would_receive_nothing_is_an_error(tmp_path: Path) ->
 
 
 def test_an_unknown_kind_of_destination_is_reported_with_the_known_kinds(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind is ") as error:
+    with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind must be ") as error:
         load(written(tmp_path, "destinations: [{name: a, kind: pigeon}]"), {})
-    assert all(kind in str(error.value) for kind in KINDS)
+    assert all(kind in str(error.value) for kind in DESTINATIONS)
     with pytest.raises(ConfigurationError, match="destinations.0: Input should be a valid dict"):
         load(written(tmp_path, "destinations: [pacs]"), {})
 

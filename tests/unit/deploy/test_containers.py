@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from tests.unit.deploy.files import DEPLOY, PROJECT, text, understand
-from triage.config import DicomDestination, Settings, load, require_peers
+from triage.config import Settings, load, require_peers
+from triage.destinations.dicom_store import DicomDestinationSettings
 from triage.runtime.supervisor import END_S
 
 WORKERS = ("receive", "assess", "deliver")
@@ -125,7 +126,7 @@ def test_the_settings_can_be_used_as_they_are(settings: Settings) -> None:
 
 def test_worker_and_pacs_know_each_other(settings: Settings, orthanc: Any, compose: Any) -> None:
     (pacs,) = settings.destinations
-    assert isinstance(pacs, DicomDestination)
+    assert isinstance(pacs, DicomDestinationSettings)
     assert (pacs.ae_title, pacs.port) == (orthanc["DicomAet"], orthanc["DicomPort"])
     assert pacs.host in compose["services"]
     assert settings.receiver.calling == (orthanc["DicomAet"],)

@@ -47,18 +47,12 @@ from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.audit.message import FACILITY, MSGID
 from triage.audit.sender import BATCH, UNCONFIRMED_MOST
 from triage.cli.token import BYTES
-from triage.config import (
-    DicomDestination,
-    DicomwebArchive,
-    MoveTo,
-    ReceiverSettings,
-    StowSettings,
-    TlsSettings,
-    load,
-)
-from triage.destinations.commitment import AT_ONCE_S
-from triage.destinations.dicom import SYNTAXES as OFFERED
-from triage.destinations.stow import JUDGED, LOGIN, NOTHING, PAUSE
+from triage.config import DicomwebArchive, MoveTo, ReceiverSettings, StowSettings, TlsSettings, load
+from triage.destinations.dicom_store import SYNTAXES as OFFERED
+from triage.destinations.dicom_store import DicomDestinationSettings
+from triage.destinations.http import PAUSE
+from triage.destinations.storage_commitment import AT_ONCE_S
+from triage.destinations.stow import EMPTY_SEARCH, JUDGED, LOGIN
 from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
 from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.dimse.statuses import (
@@ -82,7 +76,7 @@ STATEMENT = "CONFORMANCE.md"
 #: What pynetdicom answers where our handler ends with an error.
 DEFECT = "0xC211"
 RECEIVER = ReceiverSettings()
-DICOM_FIELDS = DicomDestination.model_fields
+DICOM_FIELDS = DicomDestinationSettings.model_fields
 ARCHIVE_MODELS = (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
@@ -214,7 +208,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"Storage Commitment Push Model ({StorageCommitmentPushModel})",
         f"well-known instance {StorageCommitmentPushModelInstance} and Action Type",
         f"goes out {DELAY_S:g} s later on the same association",
-        f"for the study {NOTHING.partition('=')[2].partition('&')[0]}, which does not exist",
+        f"for the study {EMPTY_SEARCH.partition('=')[2].partition('&')[0]}, which does not exist",
         f"which is open for {AT_ONCE_S:g} s more",
         f"within `commitment_within_s` ({DICOM_FIELDS['commitment_within_s'].default:g} s)",
         f"Modality Performed Procedure Step ({ModalityPerformedProcedureStep}, PS3.4 F.7",

@@ -11,8 +11,8 @@ from tests.unit.deploy.files import DEPLOY, text
 from triage.config import (
     AuditSettings,
     AuditSyslogSettings,
+    DestinationSettings,
     DicomArchive,
-    DicomDestination,
     DicomwebArchive,
     MoveTo,
     ReceiverSettings,
@@ -20,7 +20,8 @@ from triage.config import (
     load,
     require_peers,
 )
-from triage.destinations import KINDS
+from triage.destinations import DESTINATIONS
+from triage.destinations.dicom_store import DicomDestinationSettings
 from triage.domain.delivery import backoff_s, jitter_s
 
 EXAMPLE = DEPLOY / "triage.yaml"
@@ -43,7 +44,9 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if annotation is DestinationSettings:
+        yield from (destination.settings for destination in DESTINATIONS.values())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from models_in(part)
@@ -77,8 +80,10 @@ def test_but_for_its_peers_the_example_says_the_defaults() -> None:
     alone = settings.model_copy(update={"receiver": receiver, "destinations": ()})
     assert alone == load(None, {})
     (pacs,) = settings.destinations
-    required = {name for name, f in DicomDestination.model_fields.items() if f.is_required()}
-    assert pacs == DicomDestination(**pacs.model_dump(include=required))
+    required = {
+        name for name, f in DicomDestinationSettings.model_fields.items() if f.is_required()
+    }
+    assert pacs == DicomDestinationSettings(**pacs.model_dump(include=required))
 
 
 def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> None:
@@ -109,7 +114,7 @@ def test_the_example_can_be_used_with_everything_on() -> None:
 def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:
     switched_on = yaml.safe_load(everything_on())["destinations"]
     settings = Settings.model_validate({"destinations": switched_on})
-    assert [each.kind for each in settings.destinations] == [*KINDS]
+    assert [each.kind for each in settings.destinations] == [*DESTINATIONS]
     for each in settings.destinations:
         assert {*each.model_fields_set} == {*type(each).model_fields}
         required = {name for name, f in type(each).model_fields.items() if f.is_required()}
@@ -145,7 +150,7 @@ def test_overrides_that_the_example_shows_work() -> None:
     assert settings.receiver.port == 11113
     assert settings.receiver.calling == ("PACS", "MR1")
     (pacs,) = settings.destinations
-    assert isinstance(pacs, DicomDestination)
+    assert isinstance(pacs, DicomDestinationSettings)
     assert pacs.host == "10.1.2.3"
 
 

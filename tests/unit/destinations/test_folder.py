@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.config import FolderDestination
-from triage.destinations.folder import FolderStore
+from triage.destinations.folder import FolderDestination, FolderDestinationSettings
 from triage.domain.delivery import DICOM, HL7, JSON, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
@@ -14,18 +13,20 @@ PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> FolderStore:
-    return opened(tmp_path)
+def folder(tmp_path: Path) -> FolderDestination:
+    return open_folder(tmp_path)
 
 
-def opened(path: Path) -> FolderStore:
-    return FolderStore("CMRTRIAGE", FolderDestination(name="out", kind="folder", path=path))
+def open_folder(path: Path) -> FolderDestination:
+    return FolderDestination(
+        "CMRTRIAGE", FolderDestinationSettings(name="out", kind="folder", path=path)
+    )
 
 
 def test_a_product_becomes_one_file_named_after_its_uid(
-    folder: FolderStore, tmp_path: Path
+    folder: FolderDestination, tmp_path: Path
 ) -> None:
-    before = os.umask(0o077)  # as the command line sets it
+    before = os.umask(0o077)  # the umask that the command line sets
     try:
         folder.deliver(PRODUCT)
     finally:
@@ -38,41 +39,39 @@ def test_a_product_becomes_one_file_named_after_its_uid(
 @pytest.mark.parametrize(
     ("media_type", "extension"), [(DICOM, ".dcm"), (HL7, ".hl7"), (JSON, ".json")]
 )
-def test_what_a_file_is_called_tells_what_it_holds(
-    folder: FolderStore, tmp_path: Path, media_type: str, extension: str
+def test_the_extension_shows_the_media_type(
+    folder: FolderDestination, tmp_path: Path, media_type: str, extension: str
 ) -> None:
     assert media_type in folder.media_types
     folder.deliver(replace(PRODUCT, media_type=media_type))
     assert [file.name for file in tmp_path.iterdir()] == [f"2.25.7{extension}"]
 
 
-def test_it_has_its_name_only_when_it_is_durable_and_delivered_only_when_that_is(
-    folder: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_file_is_durable_before_its_rename_and_the_folder_before_delivery(
+    folder: FolderDestination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, bool]] = []
     fsync = os.fsync
 
-    def watched(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
         seen.append((kind, (tmp_path / "2.25.7.dcm").exists()))
         fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(os, "fsync", record_fsync)
     folder.deliver(PRODUCT)
     assert seen == [("file", False), ("folder", True)]
 
 
-def test_what_was_killed_half_way_is_written_whole_and_leaves_nothing(
-    folder: FolderStore, tmp_path: Path
+def test_a_partial_file_after_a_kill_is_completed(
+    folder: FolderDestination, tmp_path: Path
 ) -> None:
     (tmp_path / ".2.25.7.dcm.part").write_bytes(PRODUCT.content[:4])
     folder.deliver(PRODUCT)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [PRODUCT.content]
 
 
-def test_what_was_killed_after_its_name_is_not_written_again(
-    folder: FolderStore, tmp_path: Path
-) -> None:
+def test_a_complete_file_is_not_written_again(folder: FolderDestination, tmp_path: Path) -> None:
     folder.deliver(PRODUCT)
     before = (tmp_path / "2.25.7.dcm").stat()
     folder.deliver(PRODUCT)
@@ -80,29 +79,33 @@ def test_what_was_killed_after_its_name_is_not_written_again(
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
-def test_another_file_under_its_name_is_left_as_it_is(folder: FolderStore, tmp_path: Path) -> None:
-    (tmp_path / "2.25.7.dcm").write_bytes(b"of somebody else")
-    with pytest.raises(DeliveryFailed, match="2.25.7.dcm holds something else") as error:
+def test_a_file_with_other_content_is_not_overwritten(
+    folder: FolderDestination, tmp_path: Path
+) -> None:
+    (tmp_path / "2.25.7.dcm").write_bytes(b"other content")
+    with pytest.raises(DeliveryFailed, match="2.25.7.dcm exists with other content") as error:
         folder.deliver(PRODUCT)
-    assert not isinstance(error.value, DestinationUnreachable)  # the others may go on
-    assert (tmp_path / "2.25.7.dcm").read_bytes() == b"of somebody else"
+    assert not isinstance(
+        error.value, DestinationUnreachable
+    )  # deliveries of other products continue
+    assert (tmp_path / "2.25.7.dcm").read_bytes() == b"other content"
 
 
-def test_a_folder_that_is_not_there_is_never_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_never_created(tmp_path: Path) -> None:
     with pytest.raises(DestinationUnreachable, match="No such file"):
-        opened(tmp_path / "share").deliver(PRODUCT)
+        open_folder(tmp_path / "share").deliver(PRODUCT)
     with pytest.raises(DestinationUnreachable, match="is its share mounted"):
-        opened(tmp_path / "share").echo()
+        open_folder(tmp_path / "share").echo()
     assert not (tmp_path / "share").exists()
 
 
-def test_a_full_disk_is_silence_and_leaves_no_file_with_a_final_name(
-    folder: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_unreachable_and_leaves_no_complete_file(
+    folder: FolderDestination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_descriptor: int) -> None:
+    def raise_disk_full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", raise_disk_full)
     with pytest.raises(DestinationUnreachable, match="No space left"):
         folder.deliver(PRODUCT)
     assert not (tmp_path / "2.25.7.dcm").exists()
@@ -111,6 +114,6 @@ def test_a_full_disk_is_silence_and_leaves_no_file_with_a_final_name(
     assert [file.name for file in tmp_path.iterdir()] == ["2.25.7.dcm"]
 
 
-def test_an_echo_writes_nothing(folder: FolderStore, tmp_path: Path) -> None:
+def test_an_echo_writes_nothing(folder: FolderDestination, tmp_path: Path) -> None:
     folder.echo()
     assert not list(tmp_path.iterdir())
