@@ -1,4 +1,4 @@
-"""What modalities announce of a study (MPPS, Instance Availability Notification)."""
+"""Announcements about studies (MPPS, Instance Availability Notification)."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -7,17 +7,17 @@ from triage.domain.announcement import AnnouncedStudy, AnnouncementChange, Stage
 
 
 class Announcements(Protocol):
-    """What is said that studies have, before or after it comes. Raises LedgerUnavailable."""
+    """Announced instances of studies. Raises LedgerUnavailable."""
 
     def add(
         self, uid: str, study_uid: str, stage: Stage, sop_instance_uids: Collection[str]
     ) -> bool:
-        """Remember a new announcement; False where its UID is known."""
+        """Record a new announcement; False if its UID is known."""
 
     def change(
         self, uid: str, stage: Stage | None, sop_instance_uids: Collection[str] | None
     ) -> AnnouncementChange:
-        """Change an announcement that is in progress; None leaves what was said."""
+        """Change an announcement in progress; None leaves a value unchanged."""
 
     def find_by_study(self, study_uid: str) -> AnnouncedStudy | None:
-        """Return what is announced of a study, None where nothing is."""
+        """Return the announced content of a study; None if nothing is announced."""

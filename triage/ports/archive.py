@@ -1,4 +1,4 @@
-"""Archives that studies are retrieved from, and where the studies go."""
+"""Archives that studies are retrieved from, and targets of the downloads."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,28 +9,28 @@ from triage.domain.errors import OutOfResources
 
 
 class StudyDownload(Protocol):
-    """Where one study is gathered until it is whole. As a context: what was not finished goes."""
+    """A study that is being downloaded; a context that discards an unfinished one."""
 
     @property
     def instances(self) -> int:
-        """How many different instances lie here."""
+        """The number of different instances kept so far."""
 
     @property
     def refusals(self) -> Counter[str]:
-        """Why instances were not kept, and how often."""
+        """The number of refused instances by reason."""
 
     @property
     def storage_error(self) -> OutOfResources | None:
-        """What was raised when there was no room, if there was none."""
+        """The error that was raised for lack of space, if any."""
 
     def keep(self, pieces: Iterable[bytes], announced_uid: str | None = None) -> None:
-        """Keep a Part 10 file that comes in pieces; raise InstanceRefused where it is not ours.
+        """Keep a Part 10 file that arrives in pieces; raise InstanceRefused if unsuitable.
 
-        `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
+        `announced_uid` is the SOP Instance UID of its C-STORE request, if any.
         """
 
     def finish(self) -> None:
-        """Hand the whole study on."""
+        """Pass the complete study on."""
 
     def __enter__(self) -> Self: ...
 
@@ -38,23 +38,23 @@ class StudyDownload(Protocol):
 
 
 class DownloadTarget(Protocol):
-    """Where pulled studies go."""
+    """The target of retrieved studies."""
 
     def count_instances(self, study_uid: str) -> int:
-        """Return how many instances of a whole study are there; 0: it is not there."""
+        """Return the number of instances of a complete study; 0 if it is not there."""
 
     def open(self, study_uid: str, turn: Callable[[], None]) -> StudyDownload:
-        """Begin a study anew; `turn` waits until the next instance may come.
+        """Begin a study from scratch; `turn` waits until the next instance may arrive.
 
-        Raises BackpressureActive while there is no room for the study.
+        Raises: BackpressureActive while there is no space for the study.
         """
 
 
 class Archive(Protocol):
-    """A PACS that is asked for studies. Raises ArchiveFailed and ArchiveUnreachable."""
+    """A PACS that is queried for studies. Raises ArchiveFailed, ArchiveUnreachable."""
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
-        """Yield the studies that it names; more may be among them than were looked for."""
+        """Yield the matching studies; the archive may return further studies."""
 
-    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
-        """Have it send a study, and put the instances onto the desk as they come."""
+    def fetch(self, study: ArchivedStudy, download: StudyDownload) -> RetrieveResponse:
+        """Retrieve a study, and pass each arriving instance to `download`."""

@@ -6,10 +6,11 @@ from triage.domain.audit import AuditEvent
 
 
 class AuditTrail(Protocol):
-    """Who did what, for an audit repository (PS3.15 A.5). Safe in any thread."""
+    """Audit events for an audit repository (PS3.15 A.5). Thread-safe."""
 
     def record(self, event: AuditEvent) -> None:
-        """Keep an event durably, to be sent in its turn; what fails is logged and raises nothing.
+        """Store an event durably, to be sent later; a failure is logged and not raised.
 
-        Record it before what it tells of is done with: a crash may then repeat, never lose it.
+        Record an event before its action is completed: a crash may then repeat the event, but
+        never lose it.
         """

@@ -8,7 +8,7 @@ from triage.domain.delivery import Delivery
 
 
 class CommitmentLedger(Protocol):
-    """Requests for storage commitment whose report is owed. Raises LedgerUnavailable."""
+    """Storage commitment requests that await our report. Raises LedgerUnavailable."""
 
     def record_request(
         self,
@@ -17,38 +17,38 @@ class CommitmentLedger(Protocol):
         references: Sequence[Reference],
         due_in_s: float,
     ) -> Commitment:
-        """Remember a request; the same one again is due anew."""
+        """Record a request; a repeated request becomes due again."""
 
     def list_due(self) -> Sequence[Commitment]:
-        """Return the requests that are to be reported now, the oldest first."""
+        """Return the requests that are due for a report, oldest first."""
 
     def close_request(self, commitment_id: int) -> None:
-        """Forget a request: it was reported, or given up."""
+        """Delete a request that was reported or given up."""
 
     def postpone(self, commitment_id: int, seconds: float) -> None:
-        """Count an attempt that failed; the next one comes after a while."""
+        """Count a failed attempt; the next one is due after `seconds`."""
 
     def find_instances(self, uids: Sequence[str]) -> Mapping[str, Sequence[ReceivedInstance]]:
-        """Return what was received under SOP Instance UIDs, in whatever study, and stays."""
+        """Return the stored instances with these SOP Instance UIDs, of any study."""
 
 
 class CommitmentRequests(Protocol):
-    """What archives are asked for the word that they keep it. Raises LedgerUnavailable."""
+    """Our commitment requests to archives. Raises LedgerUnavailable."""
 
     def record_request(self, delivery_id: int, transaction_uid: str, answer: str | None) -> bool:
-        """Remember, before it goes out, that an archive is asked; the delivery is STORED.
+        """Record a request before it is sent; the delivery becomes STORED.
 
-        `answer` is what it has said to the product, None where it was not sent anew. False where
-        the delivery is not under way any more: its word has come.
+        `answer` is the archive's answer to the product, None if the product was not sent again.
+        Returns False if the delivery has ended, because its report has arrived.
         """
 
     def postpone(
         self, delivery_id: int, answer: str, again_in_s: float, *, unreachable: bool = False
     ) -> None:
-        """Keep a STORED delivery until it is asked about again."""
+        """Postpone the next request of a STORED delivery."""
 
     def was_asked_again(self, delivery_id: int) -> bool:
-        """Tell whether the last question was not that which followed a sending."""
+        """Return whether the last request was repeated without sending the product."""
 
     def find_request(self, transaction_uid: str) -> tuple[Delivery, bool] | None:
-        """Return which delivery was asked about, and whether nothing was asked since."""
+        """Return the delivery of a request, and whether the request is its latest."""

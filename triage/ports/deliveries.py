@@ -14,22 +14,25 @@ class DeliveryLedger(Protocol):
     """
 
     def list_unsent_deliveries(self, forgotten_after_s: float | None) -> Sequence[int]:
-        """Return due deliveries never queued, or queued so long ago; None: never again."""
+        """Return due deliveries never queued, or queued longer ago than this.
+
+        None: a queued delivery is never returned again.
+        """
 
     def mark_delivery_queued(self, delivery_id: int) -> None:
-        """Remember that the broker took the delivery's task."""
+        """Record that the broker accepted the task of the delivery."""
 
     def claim_delivery(self, delivery_id: int, lease_s: float) -> Delivery | None:
-        """Take a due delivery until the lease ends."""
+        """Claim a due delivery until the lease ends."""
 
     def renew_delivery(self, delivery_id: int, lease_s: float) -> bool:
-        """Extend the lease of a delivery that is under way."""
+        """Extend the lease of a delivery in progress."""
 
     def get_delivery(self, delivery_id: int) -> Delivery | None:
         """Return one delivery."""
 
     def record_choice(self, delivery_id: int, sop_instance_uid: str) -> None:
-        """Remember which of its alternatives a delivery sends; it never sends another one."""
+        """Record which alternative a delivery sends; it never sends another one."""
 
     def record_delivered(self, delivery_id: int, answer: str) -> None:
         """Store a destination's acknowledgement; the last one ends the study."""
@@ -42,9 +45,9 @@ class DeliveryLedger(Protocol):
         *,
         unreachable: bool = False,
     ) -> None:
-        """Store a failure; tried again after a while, given up where that is None.
+        """Store a failure, with a retry after `again_in_s`; None gives the delivery up.
 
-        While a destination is unreachable, this delivery alone finds out when it is back.
+        While a destination is unreachable, only this delivery probes it.
         """
 
     def list_outages(self) -> Sequence[Outage]:

@@ -1,4 +1,4 @@
-"""Peers that products are sent to."""
+"""Destinations of products."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
@@ -9,29 +9,29 @@ from triage.domain.instance import Source
 
 
 class Destination(Protocol):
-    """Somebody who takes products."""
+    """A peer that receives products."""
 
     name: str
-    media_types: Collection[str]  #: what it takes
+    media_types: Collection[str]  #: accepted media types
 
     def choose(self, offers: Sequence[Product]) -> Product:
-        """Return the first of several products that the destination would take.
+        """Return the first offered product that the destination accepts.
 
-        Raises DeliveryFailed where it would take none.
+        Raises: DeliveryFailed if it accepts none.
         """
 
     def deliver(self, product: Product) -> Acknowledgement:
         """Send a product and return the acknowledgement; raise DeliveryFailed otherwise."""
 
     def echo(self) -> Acknowledgement:
-        """Ask whether the destination is there; raise DeliveryFailed otherwise."""
+        """Check that the destination answers; raise DeliveryFailed otherwise."""
 
 
 @runtime_checkable
 class CommittingDestination(Destination, Protocol):
-    """An archive that is asked for its word that it keeps what it has taken."""
+    """An archive that is asked for storage commitment."""
 
-    within_s: float  #: it is asked again when its word has not come for so long
+    within_s: float  #: seconds without a report until it is asked again
 
     def request_commitment(
         self,
@@ -39,7 +39,8 @@ class CommittingDestination(Destination, Protocol):
         product: Product,
         take: Callable[[CommitmentReport, Source], bool],
     ) -> Acknowledgement:
-        """Ask for the word; what is told at once goes to `take`, before it is acknowledged.
+        """Request commitment; `take` receives a report on the same association.
 
-        Raises DeliveryFailed where it does not take the question.
+        A report is passed to `take` before it is acknowledged. Raises: DeliveryFailed if the
+        archive does not accept the request.
         """

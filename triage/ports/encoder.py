@@ -1,4 +1,4 @@
-"""The two towers of the model."""
+"""The encoder of clips and texts."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ Embeddings = NDArray[np.float32]  #: (n, D), each L2-normalised
 
 
 class Encoder(Protocol):
-    """The model's two towers."""
+    """The video tower and the text tower of a model."""
 
     execution_provider: str
 
@@ -20,7 +20,7 @@ class Encoder(Protocol):
         """Return the embedding of a clip's frames, (frames, H, W)."""
 
     def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
-        """Return what `encode_clip` gives for each of one or more clips, worked out together."""
+        """Return the embeddings of one or more clips, computed as a batch."""
 
     def encode_text(self, text: str) -> Embedding:
         """Return the embedding of a text."""

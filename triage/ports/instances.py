@@ -9,16 +9,16 @@ from triage.domain.study import StudyRevision
 
 
 class InstanceLedger(Protocol):
-    """Which instances have arrived, and where the spool keeps them.
+    """The instances that have arrived, and their paths in the spool.
 
     Each call is one transaction, at the time of the ledger's own clock. A change that is no longer
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
     def record_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
-        """Remember an instance; it opens a study, joins it, or opens its next revision.
+        """Record an instance; it opens a study, joins it, or opens its next revision.
 
-        Raises StudyBeingRemoved while the study's images go: nothing is remembered then.
+        Raises: StudyBeingRemoved while images of the study are removed; nothing is recorded.
         """
 
     def list_paths(self, study_uid: str, revision: int) -> Sequence[str]:
@@ -28,16 +28,16 @@ class InstanceLedger(Protocol):
         """Return the spool paths of all instances."""
 
     def has_study(self, study_uid: str) -> bool:
-        """Tell whether anything of a study has come."""
+        """Return whether any instance of a study has arrived."""
 
     def list_stacks(self, study_uid: str, revision: int) -> Sequence[StackCount]:
-        """Return the images by series and place, where they say of how many they are."""
+        """Return image counts by series and position, for images that state their number."""
 
     def count_removed_instances(self, study_uid: str) -> int:
-        """Return how many instances a study had whose images were removed; 0: none were."""
+        """Return the number of instances of a study that were removed; 0 if none."""
 
     def list_sources(self, study_uid: str, revision: int) -> set[str]:
-        """Return the calling AE titles that instances of a revision came from."""
+        """Return the calling AE titles that sent instances of a revision."""
 
     def count_arrivals(self, study_uid: str, revision: int) -> Mapping[Source, Mapping[str, int]]:
-        """Return how many instances of each SOP class a revision has first, by who sent them."""
+        """Return the new instances of a revision by sender and SOP class."""

@@ -11,5 +11,5 @@ from triage.ports.studies import StudyLedger
 class Ledger(InstanceLedger, StudyLedger, DeliveryLedger, IncidentLedger, Protocol):
     """One ledger for instances, studies, deliveries and incidents.
 
-    A use case takes the narrower ports that it needs; the whole is for what composes them.
+    A use case takes the narrower ports that it needs; only `runtime` uses the whole.
     """

@@ -8,48 +8,48 @@ from triage.ports.encoder import Embedding
 
 
 class Library(Protocol):
-    """Past cases of one bundle, found by their nearness. Raises LedgerUnavailable.
+    """Past cases of one bundle, searched by similarity. Raises LedgerUnavailable.
 
-    What one process has added, every other finds.
+    A case that one process has added is found by every other process.
     """
 
     def add(self, case: Case, embedding: Embedding) -> None:
-        """Keep a case; one that is known is replaced, and one of a forgotten patient left out."""
+        """Add or replace a case; a case of a forgotten patient is ignored."""
 
     def find_nearest(
         self, embedding: Embedding, count: int, where: Filter = NO_FILTER
     ) -> Sequence[Neighbour]:
-        """Return up to `count` cases, the nearest first; of equals the one added first."""
+        """Return up to `count` cases, nearest first; ties in the order of adding."""
 
     def get_case(self, study_uid: str) -> Case | None:
         """Return a case."""
 
     def count_cases(self) -> int:
-        """Return how many cases there are."""
+        """Return the number of cases."""
 
     def get_embedding(self, study_uid: str) -> Embedding | None:
-        """Return the embedding of a case, to the precision that it is kept with."""
+        """Return the embedding of a case, in its stored precision."""
 
     def list_study_uids(self) -> Iterator[str]:
         """Yield the Study UID of every case."""
 
     def list_study_uids_of_other_bundles(self) -> Iterator[str]:
-        """Yield the Study UID of every case that other bundles have and this one has not."""
+        """Yield the Study UID of every case that only other bundles have."""
 
     def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
-        """Return a case as another bundle has it."""
+        """Return a case of another bundle."""
 
     def list_typical_cosines(self) -> Sequence[float]:
-        """Return the cosines of random pairs of cases of different patients, rising."""
+        """Return sorted cosines of random pairs of cases of different patients."""
 
     def forget_patient(self, patient: str) -> int:
-        """Remove a patient's cases, those of other bundles too; return how many there were.
+        """Remove a patient's cases, of all bundles, and return their number.
 
-        What is added of theirs later is left out.
+        Cases of the patient that are added later are ignored.
         """
 
     def count_older(self, date: str) -> int:
-        """Return how many cases, of all bundles, are of a study from before a date (VR DA)."""
+        """Return the number of cases, of all bundles, with a study date before `date` (DA)."""
 
     def remove_older(self, date: str) -> int:
-        """Remove these cases with their vectors; return how many there were."""
+        """Remove these cases with their vectors and return their number."""

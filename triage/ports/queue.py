@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Queue(Protocol):
-    """The broker: it may forget everything at any time. Raises BrokerUnavailable."""
+    """The broker, which may lose everything at any time. Raises BrokerUnavailable."""
 
     def enqueue_assessment(self, study_uid: str, revision: int) -> None:
         """Ask a worker to assess a revision."""
@@ -13,4 +13,4 @@ class Queue(Protocol):
         """Ask a worker to make a delivery."""
 
     def count_waiting(self, queue: str) -> int:
-        """Return how many tasks wait in the queue "assess" or "deliver"."""
+        """Return the number of waiting tasks in the queue "assess" or "deliver"."""

@@ -1,4 +1,4 @@
-"""What is removed of studies that have ended."""
+"""Retention: removal of data of ended studies."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -7,41 +7,40 @@ from triage.domain.retention import EndedStudy
 
 
 class RetentionLedger(Protocol):
-    """What is forgotten of studies that have ended. Raises LedgerUnavailable."""
+    """Removal of data of ended studies from the ledger. Raises LedgerUnavailable."""
 
     def list_with_images(self) -> Sequence[EndedStudy]:
-        """Return the studies that have ended and whose images are here, the oldest first."""
+        """Return the ended studies whose images are stored, oldest first."""
 
     def list_with_products(self) -> Sequence[EndedStudy]:
-        """Return the studies that have ended and whose reports are here, the oldest first."""
+        """Return the ended studies whose reports are stored, oldest first."""
 
     def mark_for_removal(self, chosen: Collection[EndedStudy]) -> Sequence[str]:
-        """Say that the images of studies go; return of which.
+        """Mark these studies for image removal.
 
-        Some may have begun anew since they were chosen, or have ended anew: what happened to them
-        later than they say is too young to go.
+        Returns the UIDs marked; skips studies that changed since they were selected.
         """
 
     def list_marked(self) -> Sequence[str]:
-        """Return the studies whose images go, and are not all gone."""
+        """Return the marked studies that still have images."""
 
     def remove_images(self, study_uid: str, remove: Callable[[Collection[str]], None]) -> int:
-        """Forget the instances of a marked study after `remove` had their paths; return how many.
+        """Delete the instances of a marked study after calling `remove` with their paths.
 
-        Between the two nobody takes anything in for this study.
+        Returns their number. No instance of the study is recorded between the two.
         """
 
     def count_product_bytes(self, study_uid: str) -> int:
-        """Return how long the reports on a study are, all together."""
+        """Return the total size of the reports of a study, in bytes."""
 
     def remove_products(self, chosen: EndedStudy) -> bool:
-        """Remove what is said in the reports on a study; False where it began or ended anew."""
+        """Remove the content of a study's reports; False if the study changed since."""
 
     def count_records(self, before: float) -> int:
-        """Return how many lines of history and incidents are older than a moment."""
+        """Return the number of history and incident records older than a time."""
 
     def remove_records(self, before: float) -> int:
-        """Remove these lines; return how many there were."""
+        """Remove these records and return their number."""
 
     def shred(self) -> None:
-        """Leave nothing in the database's files of what was removed."""
+        """Overwrite removed data in the files of the database."""

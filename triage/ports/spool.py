@@ -1,4 +1,4 @@
-"""Where instances are kept."""
+"""The spool: durable storage of received instances."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -9,94 +9,94 @@ from triage.domain.retention import StoredFile
 
 
 class StagedFile(Protocol):
-    """A Part 10 file that is being written on a disk beside the spool, and not promised yet."""
+    """A staging file: a Part 10 file that is being written and is not acknowledged yet."""
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the file on the local disk."""
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what was written, in hexadecimal."""
+        """The SHA-256 of the written bytes, in hexadecimal."""
 
     def write(self, part: bytes | memoryview) -> None:
-        """Append some bytes; raise SpoolFull where there is no room."""
+        """Append bytes. Raises: SpoolFull."""
 
     def close(self) -> None:
-        """Make what was written durable; raise SpoolFull where there is no room."""
+        """Sync the written bytes to disk. Raises: SpoolFull."""
 
     def discard(self) -> None:
-        """Remove it, if it was not kept."""
+        """Remove the file unless it was kept."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None:
-        """Discard it."""
+        """Discard the file unless it was kept."""
 
 
 class Spool(Protocol):
-    """The truth about instances: what it has kept survives a power cut.
+    """The truth about instances: a kept instance survives a power cut.
 
-    Every call may raise SpoolUnavailable where the spool is no file system. A file that is not there, or
-    cannot be read, is an OSError.
+    Every call may raise SpoolUnavailable if the spool is not a local file system. A file that is
+    missing or unreadable raises OSError.
     """
 
     def keep(self, identity: Identity, part10: bytes) -> Receipt:
-        """Keep an instance durably; raise SpoolFull where there is no room."""
+        """Keep an instance durably. Raises: SpoolFull."""
 
     def quarantine(self, part10: bytes) -> str:
-        """Keep bytes that are no usable instance, apart; return their path."""
+        """Keep bytes that are not a usable instance in quarantine; return their path."""
 
     def open_staging_file(self) -> StagedFile:
-        """Open a new place for what arrives."""
+        """Create a staging file for an arriving instance."""
 
-    def keep_file(self, identity: Identity, aside: StagedFile) -> Receipt:
-        """Keep what was written aside as `keep` does; it is gone from there afterwards."""
+    def keep_file(self, identity: Identity, staged: StagedFile) -> Receipt:
+        """Keep a staging file as `keep` does, and remove the staging file."""
 
-    def quarantine_file(self, aside: StagedFile) -> str:
-        """Keep what was written aside as `quarantine` does."""
+    def quarantine_file(self, staged: StagedFile) -> str:
+        """Keep a staging file as `quarantine` does, and remove the staging file."""
 
     def read(self, path: str) -> bytes:
         """Return the Part 10 file at a receipt's path."""
 
     def examine(self, path: str) -> Receipt:
-        """Return the receipt of a file that lies in the spool; raise DamagedInstance.
+        """Return the receipt of a file in the spool. Raises: DamagedInstance.
 
-        One under another name than its own is kept under that too.
+        A file under a wrong name is also kept under its right name.
         """
 
     def discard(self, path: str) -> None:
-        """Remove a file that lies in the spool under a name that is not its own."""
+        """Remove a file in the spool that has a wrong name."""
 
     def list_paths(self) -> Iterator[str]:
-        """Yield the path of every kept instance; conflicting copies are left out."""
+        """Yield the path of every kept instance, without conflicting copies."""
 
     def measure_free_bytes(self) -> int:
-        """Return how many more bytes its file system takes from us.
+        """Return the free bytes of the file system that staging files are written to.
 
-        Of a spool elsewhere, that where things are written first; raise SpoolUnavailable while it is away.
+        Raises: SpoolUnavailable while a remote spool does not answer.
         """
 
     def measure_free_bytes_where_kept(self) -> int | None:
-        """Return how many more bytes the disk takes that kept files lie on; None: it does not say.
+        """Return the free bytes of the disk with the kept files; None if it is unknown.
 
-        Removing kept files makes this more, and `measure_free_bytes` not always.
+        Removing kept files increases this value, but not always `measure_free_bytes`.
         """
 
     def sweep(self) -> None:
-        """Remove what a crash left half written an hour ago or earlier: nobody was promised it."""
+        """Remove staging files older than an hour: their senders got no Success."""
 
     def probe(self) -> None:
-        """Write, read and remove a probe; raise ConfigurationError or OutOfResources with what fails."""
+        """Write, read and remove a probe. Raises: ConfigurationError, OutOfResources."""
 
     def list_files(self, study_uid: str) -> Sequence[StoredFile]:
-        """Return all that is kept of a study, conflicting copies too."""
+        """Return the kept files of a study, conflicting copies included."""
 
     def remove(self, paths: Collection[str]) -> None:
-        """Remove kept files durably; what is gone already is no error."""
+        """Remove kept files durably; a missing file is no error."""
 
     def list_quarantined(self) -> Sequence[StoredFile]:
-        """Return all that was quarantined."""
+        """Return the files in quarantine."""
 
     def remove_quarantined(self, paths: Collection[str]) -> None:
-        """Remove quarantined files; what is gone already is no error."""
+        """Remove quarantined files; a missing file is no error."""

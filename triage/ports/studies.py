@@ -22,10 +22,10 @@ class StudyLedger(Protocol):
         """Return the revisions in these states (all states if none is named), oldest first."""
 
     def count_waiting_studies(self) -> int:
-        """Return how many revisions arrive, or wait for a worker."""
+        """Return the number of revisions that are arriving or waiting for a worker."""
 
     def get_census(self) -> Census:
-        """Return how many studies and deliveries are in each state, and since when one waits."""
+        """Return the numbers of studies and deliveries by state, and the oldest waiting."""
 
     def move(
         self,
@@ -37,17 +37,17 @@ class StudyLedger(Protocol):
     ) -> bool:
         """Apply an event, if it is possible and nothing arrived since `study` was read.
 
-        Where `holder` is given, the lease must be theirs. A READY study is not assessed before
+        With `holder`, the holder must have the lease. A READY study is not assessed before
         `again_in_s` seconds have passed.
         """
 
     def complete_at_limit(self, study: StudyRevision, reason: str) -> bool:
-        """Judge a study complete although it grows: at the hard limit it may do so all the time."""
+        """Judge a study complete at the hard limit, although instances still arrive."""
 
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
-        """Take a READY revision for `holder` until the lease ends."""
+        """Claim a READY revision for `holder` until the lease ends."""
 
     def renew(self, study_uid: str, revision: int, holder: str, lease_s: float) -> bool:
         """Extend the lease of `holder`."""
@@ -63,16 +63,19 @@ class StudyLedger(Protocol):
         products: Sequence[Product],
         routes: Sequence[Route],
     ) -> Sequence[int] | None:
-        """Store an assessment's products, and a delivery a route; return the deliveries' ids."""
+        """Store the products, and one delivery per route; return the delivery ids."""
 
     def get_summary(self, study_uid: str, revision: int) -> str | None:
-        """Return what `finish` stored as the summary: the assessment as JSON."""
+        """Return the summary that `finish` stored: the assessment as JSON."""
 
     def list_products(self, study_uid: str, revision: int) -> Sequence[Product]:
-        """Return what was said of a study up to a revision, the latest last."""
+        """Return the products of a study up to a revision, the latest last."""
 
     def list_unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
-        """Return READY revisions never queued, or queued so long ago; None: never again."""
+        """Return READY revisions never queued, or queued longer ago than this.
+
+        None: a queued revision is never returned again.
+        """
 
     def mark_study_queued(self, study_uid: str, revision: int) -> None:
-        """Remember that the broker took the study's task."""
+        """Record that the broker accepted the task of the study."""
