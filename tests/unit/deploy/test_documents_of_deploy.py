@@ -46,7 +46,7 @@ from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, pro
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.audit.message import FACILITY, MSGID
 from triage.audit.sender import BATCH, UNCONFIRMED_MOST
-from triage.cli.token import BYTES
+from triage.cli.token import TOKEN_BYTES
 from triage.config import DicomwebArchive, MoveTo, ReceiverSettings, StowSettings, TlsSettings, load
 from triage.destinations.dicom_store import SYNTAXES as OFFERED
 from triage.destinations.dicom_store import DicomDestinationSettings
@@ -201,7 +201,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"| {CHUNK_BYTES} bytes, or the end, must come within `receiver.idle_s` |",
         f"| Accept | {JSON} (default), {XML} |",
         f'multipart/related; type="{DICOM}"; one PS3.10 file',
-        f"which has {8 * BYTES} bits of chance",
+        f"which has {8 * TOKEN_BYTES} bits of chance",
         f"{Comprehensive3DSRStorage} | {', '.join(syntax.name for syntax in OFFERED)} |",
         f"`receiver.quiet_s` ({load(None, {}).receiver.quiet_s:g} s)",
         f"`worker.max_delivery_attempts` ({load(None, {}).worker.max_delivery_attempts}) times",
