@@ -1,7 +1,8 @@
-"""What a scanner or PACS says that a study has: steps that were performed, and notifications.
+"""Announcements of a scanner or PACS about a study: performed procedure steps and notifications.
 
-Rule: an announcement is evidence, not a promise. Steps are forgotten open, images are deleted at
-the console or routed elsewhere; so it can end a wait sooner and never prolongs one.
+An announcement is evidence, not a promise: steps stay open by mistake, and images are deleted at
+the console or routed elsewhere. Therefore an announcement can end a wait sooner, and never prolongs
+one.
 """
 
 from dataclasses import dataclass
@@ -9,26 +10,26 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """How far what is announced has come: Performed Procedure Step Status (PS3.3 C.4.14)."""
+    """Performed Procedure Step Status (PS3.3 C.4.14)."""
 
-    IN_PROGRESS = "IN PROGRESS"  #: more may be announced
+    IN_PROGRESS = "IN PROGRESS"  #: more instances may be announced
     COMPLETED = "COMPLETED"
-    DISCONTINUED = "DISCONTINUED"  #: broken off; what is announced was made all the same
+    DISCONTINUED = "DISCONTINUED"  #: ended early; the announced instances exist
 
 
 class AnnouncementChange(StrEnum):
-    """What became of a change to an announcement."""
+    """The result of a change to an announcement."""
 
     DONE = "done"
-    UNKNOWN = "unknown"  #: there is none with this UID
-    FINAL = "final"  #: it has ended, and may not be changed any more (PS3.4 F.7.2.2.3)
+    UNKNOWN = "unknown"  #: no announcement has this UID
+    FINAL = "final"  #: the step has ended and may not be changed (PS3.4 F.7.2.2.3)
 
 
 @dataclass(frozen=True)
 class AnnouncedStudy:
-    """What is announced of a study, by all announcements together."""
+    """The announced content of a study, over all announcements."""
 
     instances: int
-    here: int  #: how many of them have come
+    here: int  #: how many of them have arrived
     in_progress: bool = False  #: a step has not ended
-    discontinued: bool = False  #: a step was broken off
+    discontinued: bool = False  #: a step was discontinued

@@ -1,7 +1,7 @@
-"""What an archive is asked for, and what it says of its studies.
+"""Queries to an archive, and its responses.
 
-Rule: what an archive says is compared with what was asked, for it may pass over a key; and its UIDs
-are looked at before they are used (uid.py).
+Each response is compared with the query, because an archive may ignore a query key. UIDs from an
+archive are validated before use (uid.py).
 """
 
 import re
@@ -9,23 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-#: Characters by which one key would match many (PS3.4 C.2.2.2.4), or be several (PS3.5 6.2).
+#: Wildcards (PS3.4 C.2.2.2.4) and the separator of several values (PS3.5 6.2).
 WILD = re.compile(r"[*?\\]")
 
 
 @dataclass(frozen=True)
 class ArchiveQuery:
-    """Which studies are looked for; what is empty or None does not matter."""
+    """A query for studies; an empty value or None matches everything."""
 
     study_uid: str = ""
     patient_id: str = ""
     since: date | None = None  #: the first day
     until: date | None = None  #: the last day
     modality: str = ""
-    description: str = ""  #: a part of StudyDescription, in any case
+    description: str = ""  #: a part of StudyDescription, case-insensitive
 
     def split_by_day(self) -> Iterator["ArchiveQuery"]:
-        """Yield the same for one day after the other, so that no answer grows beyond its limit."""
+        """Yield one query per day, so that no response exceeds its limit."""
         if self.since is None or self.until is None:
             yield self
             return
@@ -38,33 +38,33 @@ class ArchiveQuery:
 
 @dataclass(frozen=True)
 class ArchivedStudy:
-    """A study as its archive tells of it."""
+    """A study as its archive describes it."""
 
     study_uid: str
-    study_date: str = ""  #: YYYYMMDD, as it was told
-    modalities: tuple[str, ...] = ()  #: empty where the archive does not say
-    instances: int | None = None  #: None where the archive does not count
-    sop_classes: tuple[str, ...] = ()  #: empty where the archive does not say
-    description: str = ""  #: may name a patient: it is compared, never shown
+    study_date: str = ""  #: YYYYMMDD, as in the response
+    modalities: tuple[str, ...] = ()  #: empty if the archive does not state it
+    instances: int | None = None  #: None if the archive does not count
+    sop_classes: tuple[str, ...] = ()  #: empty if the archive does not state it
+    description: str = ""  #: may name a patient: compared, never shown
     patient_id: str = ""  #: compared, never shown
 
     def matches(self, search: ArchiveQuery) -> bool:
-        """Tell whether this is what was looked for: an archive may pass over a key of a search.
+        """Return whether the study matches the query, in case the archive ignored a key.
 
-        What it does not say of the modality counts as right, for there may be such archives; what
-        it does not say of the patient counts as wrong.
+        A missing modality counts as a match, because some archives do not state it; a missing
+        patient ID does not.
         """
-        modality, words = search.modality, search.description.casefold()
+        modality, description = search.modality, search.description.casefold()
         return (
             search.study_uid in {"", self.study_uid}
             and search.patient_id in {"", self.patient_id}
             and (not modality or not self.modalities or modality in self.modalities)
-            and words in self.description.casefold()
+            and description in self.description.casefold()
             and self._in_time(search)
         )
 
     def _in_time(self, search: ArchiveQuery) -> bool:
-        """Compare the days; a date that is none, or is not told, is left to the archive."""
+        """Compare the study date; an invalid or missing date counts as a match."""
         if not re.fullmatch(r"[0-9]{8}", self.study_date):
             return True
         first = "" if search.since is None else f"{search.since:%Y%m%d}"
@@ -74,10 +74,10 @@ class ArchivedStudy:
 
 @dataclass(frozen=True)
 class RetrieveResponse:
-    """What an archive said when it had sent a study."""
+    """The final response of an archive that has sent a study."""
 
-    sent: int | None = None  #: instances, as it counts them; None: it does not say
-    failed: int = 0  #: instances that it could not send
-    warned: int = 0  #: instances that it sent with a warning
-    whole: bool = True  #: by its answer everything was sent, if perhaps with warnings
-    words: str = ""  #: its answer, where that is not plain success
+    sent: int | None = None  #: instances, as the archive counts them; None if not stated
+    failed: int = 0  #: instances that the archive could not send
+    warned: int = 0  #: instances that the archive sent with a warning
+    whole: bool = True  #: everything was sent, perhaps with warnings
+    words: str = ""  #: the answer as text, unless it is plain success

@@ -1,7 +1,7 @@
-"""What the worker says about one revision of a study.
+"""The assessment of one revision of a study.
 
-Rule: "not flagged" is not "absent", and "not evaluated" is neither. Absent needs a rule-out
-threshold; without one an unflagged finding is Undetermined. Every answer carries its reason.
+"Not flagged" does not mean "absent", and "not evaluated" means neither. Absent needs a rule-out
+threshold; without one, an unflagged finding is Undetermined. Every answer has its reason.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from triage.domain.finding import Finding
 
 
 class Flag(StrEnum):
-    """The answer to "should somebody look sooner because of this finding?"."""
+    """The answer to "should this study be read sooner because of this finding?"."""
 
     YES = "Yes"
     NO = "No"
@@ -20,7 +20,7 @@ class Flag(StrEnum):
 
 
 class Presence(StrEnum):
-    """What is claimed about the finding itself; the words of DICOM CID 240 and CID 3703."""
+    """The statement about the finding itself, in terms of DICOM CID 240 and CID 3703."""
 
     PRESENT = "Present"
     ABSENT = "Absent"
@@ -29,7 +29,7 @@ class Presence(StrEnum):
 
 
 class Priority(StrEnum):
-    """What the flags suggest for the worklist; ranking it is the worklist's own business."""
+    """The suggested reading priority; the worklist decides on its order itself."""
 
     EXPEDITE = "EXPEDITE"
     ROUTINE = "ROUTINE"
@@ -37,7 +37,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True)
 class SourceImage:
-    """An image that the model looked at."""
+    """An image that the model used."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -52,7 +52,7 @@ class UsedView:
     view: str  #: the slot's name in the bundle's manifest, e.g. "cine_sa"
     series_uid: str
     series_description: str
-    why: str  #: the evidence for the choice, in words
+    why: str  #: the evidence for the choice, as text
     images: tuple[SourceImage, ...]  #: in the order of the clip: by phase, or by slice
 
 
@@ -66,7 +66,7 @@ class MissingView:
 
 @dataclass(frozen=True)
 class UnusedStack:
-    """Images of the study that no view slot took."""
+    """Images of the study that no view slot uses."""
 
     series_uid: str
     series_description: str
@@ -76,7 +76,7 @@ class UnusedStack:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model spoke."""
+    """The model that made the assessment."""
 
     name: str
     version: str
@@ -88,68 +88,69 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """An image that made a score."""
+    """An image that contributed to a score."""
 
     view: str  #: the slot that it filled
     image: SourceImage
-    #: what the score loses without its view and wins by that view alone, their mean
+    #: mean of the loss of score without its view, and of the gain by that view alone
     relevance: float
 
 
 @dataclass(frozen=True)
 class SimilarCase:
-    """A past case that looks like this one.
+    """A past case that is similar to this one.
 
-    Another patient's has a key that only this worker resolves; the patient's own has its images.
+    A case of another patient has a key that only this worker resolves; a case of the same patient
+    has its images.
     """
 
     similarity: float  #: cosine of the two studies, -1 to 1
-    key: str = ""  #: opaque, and of this report alone
-    study_uid: str = ""  #: only of the patient's own, or where the site allows others' UIDs
+    key: str = ""  #: opaque, and valid for this report alone
+    study_uid: str = ""  #: only for the same patient, or if the site allows UIDs of others
     images: tuple[SourceImage, ...] = ()  #: likewise
-    likeness: float | None = None  #: share of random pairs of cases that are less alike, if known
+    likeness: float | None = None  #: share of random pairs of cases that are less similar, if known
 
 
-#: Stands wherever the flags of such a study stand.
+#: Shown wherever flags of an out-of-distribution study are shown.
 OUT_OF_DISTRIBUTION_NOTE = "This study is unlike those that the model knows: its flags say little."
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How far a study lies from those that the model knows."""
+    """The distance of a study from those of the training."""
 
-    distance: float  #: of its strangest view; about 1 is usual
-    limit: float  #: beyond it the study is unlike those that the model knows
+    distance: float  #: of its most distant view; about 1 is usual
+    limit: float  #: beyond it the study is out-of-distribution
     strangest_view: str  #: the slot's name in the bundle's manifest
 
     @property
     def is_known(self) -> bool:
-        """Whether the study is like those that the model knows."""
+        """Whether the study is in-distribution."""
         return self.distance <= self.limit
 
     @property
     def figures(self) -> str:
-        """Return what it was told by, in words."""
+        """Return distance and limit as text."""
         return f"distance {self.distance:.2f}, familiar up to {self.limit:.2f}"
 
 
 def format_share(likeness: float) -> str:
-    """Return e.g. "99.2%"; never the whole, for there are more pairs than were drawn."""
+    """Return e.g. "99.2%"; at most 99.9%, because only a sample of pairs was drawn."""
     return f"{min(likeness, 0.999):.1%}"
 
 
 class Disclosure(StrEnum):
-    """What a site lets reports tell of similar cases."""
+    """What reports may contain about similar cases."""
 
     NONE = "none"  #: nothing
-    OPAQUE = "opaque"  #: of other patients' cases the similarity and a key that says nothing
-    UIDS = "uids"  #: their Study Instance UIDs as well: closed teaching or consented archives
+    OPAQUE = "opaque"  #: for other patients' cases, the similarity and an opaque key
+    UIDS = "uids"  #: also Study Instance UIDs, for closed teaching or consented archives
 
 
 def limit_disclosure(
     similar: Sequence[SimilarCase], disclosure: Disclosure
 ) -> tuple[SimilarCase, ...]:
-    """Return similar cases with no more in them than may be told; the patient's own stay whole."""
+    """Return similar cases reduced to what may be disclosed; the patient's own stay whole."""
     if disclosure is Disclosure.NONE:
         return ()
     if disclosure is Disclosure.UIDS:
@@ -162,21 +163,21 @@ class Answer:
     """The answer for one finding."""
 
     finding: Finding
-    #: mean cosine similarity to the prompts, -1 to 1, or of a finding that is asked by examples
-    #: its own measure (triage/model/fitted.py); None if not computed
+    #: mean cosine similarity to the prompts, -1 to 1, or for a finding with examples the measure
+    #: of triage/model/fitted.py; None if not computed
     score: float | None
-    threshold: float | None  #: None where the bundle has no calibration for this finding
+    threshold: float | None  #: None if the bundle has no calibration for this finding
     flag: Flag
     presence: Presence
-    reason: str  #: why this flag, in words for the radiologist
+    reason: str  #: the reason for this flag, as text for the radiologist
     views: tuple[str, ...]  #: the finding's views that the study filled
-    key_frames: tuple[KeyFrame, ...] = ()  #: the images that made the score, the foremost first
-    fitted: str = ""  #: digest of what was fitted from examples, where it is asked by them
+    key_frames: tuple[KeyFrame, ...] = ()  #: the images that contributed most, most relevant first
+    fitted: str = ""  #: digest of the fit, for a finding with examples
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Everything that is said about one revision of a study."""
+    """All results for one revision of a study."""
 
     study_uid: str
     revision: int
@@ -188,8 +189,8 @@ class Assessment:
     unused: tuple[UnusedStack, ...]
     answers: tuple[Answer, ...]
     similar: tuple[SimilarCase, ...] = ()  #: nearest first
-    why_none_similar: str = ""  #: why no other patient's case is among them, where it was asked
-    familiarity: Familiarity | None = None  #: None where the bundle cannot tell
+    why_none_similar: str = ""  #: why no case of another patient is included
+    familiarity: Familiarity | None = None  #: None if the bundle cannot judge it
 
     @property
     def flag(self) -> Flag:
@@ -199,7 +200,7 @@ class Assessment:
 
     @property
     def is_unfamiliar(self) -> bool:
-        """Whether the study was found unlike those that the model knows."""
+        """Whether the study is out-of-distribution."""
         return self.familiarity is not None and not self.familiarity.is_known
 
     @property

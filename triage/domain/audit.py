@@ -1,17 +1,17 @@
-"""What an audit trail is told (DICOM PS3.15 A.5.3): who did what, to whose study, and how it ended.
+"""Audit events (DICOM PS3.15 A.5.3): actor, action, study and outcome.
 
     Application Activity           a service starts, or ends
-    DICOM Instances Transferred    studies that came, and reports that a PACS has acknowledged
+    DICOM Instances Transferred    studies received, and reports that a PACS has acknowledged
     Begin Transferring             reports that are about to be sent
-    Export                         what leaves DICOM: to a folder, a program, over HL7
-    Query                          what we ask archives, and what people ask of past cases
-    User Authentication            who has logged in, or has tried
-    Security Alert                 who was turned away; a gap in the trail itself
-    Patient Record                 a patient who was forgotten
+    Export                         reports sent outside DICOM: to a folder, a webhook, over HL7
+    Query                          our queries to archives, and searches of users in past cases
+    User Authentication            logins and failed logins
+    Security Alert                 rejected peers; a gap in the audit trail itself
+    Patient Record                 a patient removed from the past cases
     DICOM Study Deleted            a study whose instances were removed
 
-Rule: a study's message names its patient by the ID alone, for the standard demands one; no message
-has a patient's name, and none a password. Codes are those of PS3.16 CID 400 to 405.
+A message about a study contains the Patient ID, which the standard requires; no message contains a
+patient's name or a password. The codes are those of PS3.16 CID 400 to 405.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 DCM, RFC_3881 = "DCM", "RFC-3881"
-NOT_KNOWN = "(not known)"  #: a patient's ID, where nobody can say it any more
+NOT_KNOWN = "(not known)"  #: in place of a Patient ID that is no longer known
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class AuditOutcome(IntEnum):
     """EventOutcomeIndicator."""
 
     SUCCESS = 0
-    MINOR = 4  #: it is tried again, or what was tried was prevented
+    MINOR = 4  #: it will be retried, or an attempt was prevented
     SERIOUS = 8  #: it was given up
     MAJOR = 12
 
@@ -96,19 +96,19 @@ class ObjectRole(IntEnum):
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody, or some program, who takes part."""
+    """A person or program that takes part in an event."""
 
     user_id: str
     roles: tuple[AuditCode, ...] = ()
     is_requestor: bool = False
     ae_titles: tuple[str, ...] = ()
-    address: str = ""  #: a host's name or IP address, or a URI where `media` says so
+    address: str = ""  #: host name or IP address, or a URI if `media` is URI_MEDIA
     media: AuditCode | None = None
 
 
 @dataclass(frozen=True)
 class AuditSource:
-    """This process, which the trail knows best."""
+    """This process; the audit trail adds its identity."""
 
     roles: tuple[AuditCode, ...] = ()
     is_requestor: bool = False
@@ -116,7 +116,7 @@ class AuditSource:
 
 @dataclass(frozen=True)
 class AuditObject:
-    """What the event is about (ParticipantObjectIdentification)."""
+    """The object of an event (ParticipantObjectIdentification)."""
 
     id: str
     id_type: AuditCode
@@ -124,12 +124,12 @@ class AuditObject:
     role: ObjectRole
     query: bytes | None = None
     details: tuple[tuple[str, bytes], ...] = ()
-    instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs ("": not known), and how many
+    instances: tuple[tuple[str, int], ...] = ()  #: SOP class UIDs ("": not known) with counts
 
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """One event; when it was is the trail's to say."""
+    """One audit event; the audit trail adds the time."""
 
     event: AuditCode
     action: AuditAction
@@ -142,28 +142,28 @@ class AuditEvent:
 
 @dataclass(frozen=True)
 class AuditedStudyObject:
-    """A study, as far as its patient and its instances matter here."""
+    """A study with its patient and its numbers of instances."""
 
     uid: str
     patient_id: str = ""
-    instances: Mapping[str, int] | None = None  #: how many of each SOP class; None: not said
+    instances: Mapping[str, int] | None = None  #: counts by SOP class; None: not stated
 
 
 @dataclass(frozen=True)
 class AuditPeer:
-    """Who is at the other end."""
+    """The remote peer of an event."""
 
-    name: str  #: an AE title, or what the settings call it
+    name: str  #: an AE title, or the name in the settings
     address: str = ""
-    is_dicom: bool = True  #: what goes to another is an export
+    is_dicom: bool = True  #: False: sending to the peer is an export
     ae_title: str = ""
 
 
 class NoAuditTrail:
-    """See `ports.AuditTrail`: a site that keeps none."""
+    """The audit trail of a site that keeps none; implements `ports.audit.AuditTrail`."""
 
     def record(self, event: AuditEvent) -> None:
-        """Forget it."""
+        """Discard the event."""
 
 
 def build_start_event(name: str) -> AuditEvent:
@@ -172,7 +172,7 @@ def build_start_event(name: str) -> AuditEvent:
 
 
 def build_stop_event(name: str) -> AuditEvent:
-    """A.5.3.1: a service has ended, other than by a crash."""
+    """A.5.3.1: a service has ended normally."""
     return _activity(name, APPLICATION_STOP)
 
 
@@ -192,7 +192,7 @@ def build_receipt_event(
     *,
     asked: bool = False,
 ) -> AuditEvent:
-    """A.5.3.7: instances of a study came, from somebody who sent them, or whom we asked."""
+    """A.5.3.7: instances of a study arrived, sent by a peer or retrieved by us."""
     return AuditEvent(
         INSTANCES_TRANSFERRED,
         AuditAction.CREATE,
@@ -216,7 +216,7 @@ def build_transfer_event(
     outcome: AuditOutcome = AuditOutcome.SUCCESS,
     why: str = "",
 ) -> AuditEvent:
-    """A.5.3.7, or A.5.3.4 where it left DICOM: something was sent, or could not be."""
+    """A.5.3.7, or A.5.3.4 outside DICOM: a report was sent, or could not be sent."""
     if destination.is_dicom:
         event = _sent(INSTANCES_TRANSFERRED, AuditAction.READ, study, destination)
     else:
@@ -245,7 +245,7 @@ def _exported(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
 def build_query_event(
     archive: AuditPeer, query: bytes, sop_class_uid: str = "", transfer_syntax_uid: str = ""
 ) -> AuditEvent:
-    """A.5.3.10: we asked an archive, over C-FIND by a SOP class, else over HTTP."""
+    """A.5.3.10: a query to an archive, over C-FIND with a SOP class, otherwise over HTTP."""
     syntax = (("TransferSyntax", transfer_syntax_uid.encode()),) if transfer_syntax_uid else ()
     asked = (
         AuditObject(
@@ -259,7 +259,7 @@ def build_query_event(
 
 
 def build_case_search_event(user: str, what: str) -> AuditEvent:
-    """A.5.3.10: a person asked for past cases; `what` has no words of theirs."""
+    """A.5.3.10: a user searched past cases; `what` does not contain the search text."""
     asked = AuditObject(
         "past cases", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, what.encode()
     )
@@ -272,7 +272,7 @@ def build_case_search_event(user: str, what: str) -> AuditEvent:
 
 
 def build_login_event(user: str, address: str, why_not: str = "") -> AuditEvent:
-    """A.5.3.12: somebody has shown a password or token, or has failed to."""
+    """A.5.3.12: a login with password or token, successful or not."""
     return AuditEvent(
         USER_AUTHENTICATION,
         AuditAction.EXECUTE,
@@ -283,10 +283,10 @@ def build_login_event(user: str, address: str, why_not: str = "") -> AuditEvent:
     )
 
 
-def build_rejection_event(who: AuditPeer, why: str) -> AuditEvent:
-    """A.5.3.11: somebody was kept out, so the alert is of a minor failure: nothing came of it."""
+def build_rejection_event(peer: AuditPeer, why: str) -> AuditEvent:
+    """A.5.3.11: a peer was rejected, a minor failure because the attempt was prevented."""
     node = AuditObject(
-        who.address or NOT_KNOWN,
+        peer.address or NOT_KNOWN,
         NODE_ID,
         ObjectType.SYSTEM,
         ObjectRole.SECURITY_RESOURCE,
@@ -295,7 +295,7 @@ def build_rejection_event(who: AuditPeer, why: str) -> AuditEvent:
     return AuditEvent(
         SECURITY_ALERT,
         AuditAction.EXECUTE,
-        (AuditSource(is_requestor=True), _at(who, None)),
+        (AuditSource(is_requestor=True), _at(peer, None)),
         (node,),
         NODE_AUTHENTICATION,
         AuditOutcome.MINOR,
@@ -304,8 +304,8 @@ def build_rejection_event(who: AuditPeer, why: str) -> AuditEvent:
 
 
 def build_gap_event(events: int) -> AuditEvent:
-    """A.5.3.11: so many events were not recorded, for there was no room for them."""
-    why = f"{events} event(s) were not recorded: the audit repository was away for too long"
+    """A.5.3.11: this number of events was not recorded for lack of space."""
+    why = f"{events} event(s) were not recorded: the audit repository was unreachable for too long"
     return AuditEvent(
         SECURITY_ALERT,
         AuditAction.EXECUTE,
@@ -318,7 +318,7 @@ def build_gap_event(events: int) -> AuditEvent:
 
 
 def build_erasure_event(patient_id: str, user: str, study_uid: str = "") -> AuditEvent:
-    """A.5.3.14: a patient was taken out of the past cases, by number or by one of their studies."""
+    """A.5.3.14: a patient was removed from the past cases, by Patient ID or by study."""
     of_study = (
         (AuditObject(study_uid, STUDY_UID, ObjectType.SYSTEM, ObjectRole.REPORT),)
         if study_uid
@@ -333,10 +333,13 @@ def build_erasure_event(patient_id: str, user: str, study_uid: str = "") -> Audi
 
 
 def build_deletion_event(study: AuditedStudyObject, user: str = "") -> AuditEvent:
-    """A.5.3.8: a study was deleted, by a person or by the rules of retention."""
-    who = (Participant(user, is_requestor=True),) if user else ()
+    """A.5.3.8: a study was deleted, by a user or by retention."""
+    deleting = (Participant(user, is_requestor=True),) if user else ()
     return AuditEvent(
-        STUDY_DELETED, AuditAction.DELETE, (*who, AuditSource(is_requestor=not user)), _of(study)
+        STUDY_DELETED,
+        AuditAction.DELETE,
+        (*deleting, AuditSource(is_requestor=not user)),
+        _of(study),
     )
 
 

@@ -1,7 +1,7 @@
-"""Storage commitment: the word that instances are kept, given on what is really on disk.
+"""Storage commitment (PS3.4 annex J), decided on what is really on disk.
 
-Rule: an instance is committed to only if it was kept under the class that is asked about and its
-bytes are those that were kept; whatever else is found is a failure with its reason.
+An instance is committed only if it was stored under the requested SOP class and its bytes are
+unchanged; otherwise the answer is a failure with its reason.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,9 +10,9 @@ from enum import IntEnum
 
 
 class FailureReason(IntEnum):
-    """Failure Reason (0008,1197) of PS3.3 C.14.1.1, as far as we give them."""
+    """Failure Reason (0008,1197) of PS3.3 C.14.1.1, the values that we return."""
 
-    PROCESSING_FAILURE = 0x0110  #: we had it, and its bytes are gone or others
+    PROCESSING_FAILURE = 0x0110  #: the instance was stored, and its file is missing or has changed
     NO_SUCH_OBJECT_INSTANCE = 0x0112
     CLASS_INSTANCE_CONFLICT = 0x0119
 
@@ -30,7 +30,7 @@ FAILURE_REASONS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """An instance that somebody asks about."""
+    """A reference to an instance."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -47,7 +47,7 @@ class ReceivedInstance:
 
 @dataclass(frozen=True)
 class Commitment:
-    """A request whose report is outstanding."""
+    """A commitment request that awaits our report."""
 
     id: int
     requestor: str  #: AE title
@@ -58,20 +58,20 @@ class Commitment:
 
 @dataclass(frozen=True)
 class CommitmentReport:
-    """What is said to a request."""
+    """The report on a commitment request."""
 
     transaction_uid: str
     committed: tuple[Reference, ...]
-    failed: tuple[tuple[Reference, int], ...]  #: each with its Failure Reason
+    failed: tuple[tuple[Reference, int], ...]  #: with the Failure Reason
 
     def is_committed(self, reference: Reference) -> bool:
-        """Tell whether an instance is named as kept, and nowhere as failed."""
+        """Return whether an instance is listed as committed and not as failed."""
         return reference in self.committed and self.get_failure_reason(reference) is None
 
     def get_failure_reason(self, reference: Reference) -> int | None:
-        """Return why an instance is not kept; None where none is given."""
+        """Return the Failure Reason of an instance; None if there is none."""
         uid = reference.sop_instance_uid
-        return next((why for each, why in self.failed if each.sop_instance_uid == uid), None)
+        return next((why for item, why in self.failed if item.sop_instance_uid == uid), None)
 
 
 def find_failure(
@@ -79,16 +79,16 @@ def find_failure(
     kept: Iterable[ReceivedInstance],
     is_intact: Callable[[ReceivedInstance], bool],
 ) -> FailureReason | None:
-    """Return why an instance is not committed to; None where it is.
+    """Return why an instance is not committed; None if it is committed.
 
-    `kept`: what was received under its UID, in whatever study.
+    `kept`: the instances that were received under its UID, in any study.
     """
     found = list(kept)
     if not found:
         return FailureReason.NO_SUCH_OBJECT_INSTANCE
-    of_class = [each for each in found if each.sop_class_uid == reference.sop_class_uid]
+    of_class = [item for item in found if item.sop_class_uid == reference.sop_class_uid]
     if not of_class:
         return FailureReason.CLASS_INSTANCE_CONFLICT
-    if not all(is_intact(each) for each in of_class):
+    if not all(is_intact(item) for item in of_class):
         return FailureReason.PROCESSING_FAILURE
     return None

@@ -1,6 +1,6 @@
-"""What the hospital asks about: findings, each with prompts in plain words, or with examples.
+"""Findings of a hospital, each with prompts in plain language, or with examples.
 
-Thresholds do not live here: they belong to the calibration of one bundle.
+Thresholds are not part of a finding: they belong to the calibration of one bundle.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class FindingCode:
 
 @dataclass(frozen=True)
 class Examples:
-    """Past studies that show what is meant, by Study Instance UID."""
+    """Past studies as examples, by Study Instance UID."""
 
-    present: tuple[str, ...] = ()  #: that have the finding
-    absent: tuple[str, ...] = ()  #: that have not; without any, past cases at large stand for them
-    #: in place of both: all past cases of which somebody said whether a radiologist confirmed it
+    present: tuple[str, ...] = ()  #: studies with the finding
+    absent: tuple[str, ...] = ()  #: studies without the finding; if empty, past cases in general
+    #: in place of both: all past cases labelled with a radiologist's confirmation
     confirmed: bool = False
 
 
@@ -30,13 +30,13 @@ class Finding:
     """One question that the worker answers for every study."""
 
     id: str  #: stable, lower case with underscores; names the finding in calibrations and reports
-    name: str  #: as people read it
+    name: str  #: as shown to people
     prompts: tuple[str, ...]
-    views: tuple[str, ...]  #: evaluated when at least one of these views is there
-    code: FindingCode | None  #: a code that somebody verified; None: the private scheme
-    verified_by: str  #: who verified the code and where; empty where there is none
+    views: tuple[str, ...]  #: evaluated if at least one of these views is present
+    code: FindingCode | None  #: a verified code; None: the private scheme
+    verified_by: str  #: person and source of the verification; empty without a code
     site: FindingCode | None  #: the anatomical site
-    examples: Examples | None = None  #: asked by them, together with the prompts if there are any
+    examples: Examples | None = None  #: used together with the prompts, if any
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One DICOM instance, as far as intake needs to know it."""
+"""A DICOM instance, with the attributes that intake needs."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,38 +6,40 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Identity:
-    """The identifiers that an instance carries in its own header (PS3.3 C.12.1)."""
+    """The identifiers in the header of an instance (PS3.3 C.12.1)."""
 
     study_uid: str
     series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
-    modality: str  #: empty where the header does not say
-    is_image: bool  #: a report, a presentation state and the like are none
-    cardiac_images: int = 0  #: how many the cine at its place has (0018,1090); 0: it does not say
-    place: str = ""  #: ImagePositionPatient as it was written; empty where there is none
+    modality: str  #: empty if the header has none
+    is_image: bool  #: False for reports, presentation states and the like
+    cardiac_images: int = 0  #: Cardiac Number of Images (0018,1090); 0: not stated
+    place: str = ""  #: ImagePositionPatient as text; empty if missing
 
 
 @dataclass(frozen=True)
 class Source:
-    """Who sent an instance."""
+    """The sender of an instance."""
 
     calling_ae: str
     address: str
-    association: int = 0  #: tells associations that are open apart; 0: it came over none
+    association: int = 0  #: number of the open association; 0: not received over one
 
 
 class ReceiptOutcome(StrEnum):
-    """What the spool did with an instance."""
+    """The result of storing an instance in the spool."""
 
     NEW = "new"
-    DUPLICATE = "duplicate"  #: the same bytes were there already
-    CONFLICT = "conflict"  #: other bytes under the same UID; kept apart, the first copy stays
+    DUPLICATE = "duplicate"  #: the same bytes were already stored
+    CONFLICT = (
+        "conflict"  #: other bytes under the same UID; stored separately, the first copy stays
+    )
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The worker's promise that an instance lies on disk."""
+    """The confirmation that an instance is durably stored."""
 
     identity: Identity
     path: str  #: relative to the spool's root

@@ -1,8 +1,8 @@
-"""What is kept no longer, and from when on: decisions over what has ended.
+"""Retention: which data of ended studies is removed, and when.
 
-Rule: nothing goes but by a limit that the site has set. A study goes as a whole, and only when
-each of its revisions has ended and no delivery of it is pending; where its revisions ended
-differently, every limit that applies must have passed.
+Data is removed only by a limit that the site has set. The images of a study are removed together,
+and only after each of its revisions has ended and no delivery is pending. If its revisions ended in
+different states, every limit that applies must have passed.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -10,31 +10,31 @@ from dataclasses import dataclass
 
 from triage.domain.study import State
 
-#: What was touched so lately stays, however short of room we are: late instances may come, and a
-#: study of which only these are there could not be assessed again.
+#: Seconds after the last change before images may be removed for lack of space: late instances may
+#: arrive, and a study with only these could not be assessed again.
 SETTLED_S = 3600.0
 
 
 @dataclass(frozen=True)
 class RetentionLimits:
-    """From which age on what goes, in seconds; None: it stays."""
+    """Ages, in seconds, after which data is removed; None: it is kept."""
 
-    delivered_s: float | None = None  #: images of studies whose every report was taken
-    declined_s: float | None = None  #: images of studies that were not for us
+    delivered_s: float | None = None  #: images of studies with every report delivered
+    declined_s: float | None = None  #: images of declined studies
     failed_s: float | None = None  #: images of studies that were set aside
-    products_s: float | None = None  #: reports, and what stands in them
+    products_s: float | None = None  #: reports with their content
     quarantine_s: float | None = None  #: refused bytes
     records_s: float | None = None  #: history and incidents
     cases_s: float | None = None  #: past cases, from the date of the study
-    free_bytes: int | None = None  #: below it, images of delivered studies go at any age
+    free_bytes: int | None = None  #: below it, images of delivered studies are removed at any age
 
     @property
     def has_any(self) -> bool:
-        """Whether anything goes at all."""
+        """Whether any limit is set."""
         return any(limit is not None for limit in vars(self).values())
 
     def images_s(self, state: State) -> float | None:
-        """Return the limit of the images of a revision that ended so."""
+        """Return the limit for images of a revision in this end state."""
         limits = {
             State.DELIVERED: self.delivered_s,
             State.DECLINED: self.declined_s,
@@ -43,7 +43,7 @@ class RetentionLimits:
         return limits.get(state)
 
     def reports_s(self, state: State) -> float | None:
-        """Return the limit of the reports on such a revision; undelivered ones stay longer."""
+        """Return the limit for reports of such a revision; undelivered ones are kept longer."""
         if state is not State.FAILED:
             return self.products_s
         if self.products_s is None or self.failed_s is None:
@@ -53,16 +53,16 @@ class RetentionLimits:
 
 @dataclass(frozen=True)
 class EndedStudy:
-    """A study of which nothing more happens by itself."""
+    """A study in an end state: no automatic step follows."""
 
     study_uid: str
     states: frozenset[State]  #: of its revisions
-    since: float  #: when anything last happened to it, seconds since the epoch
+    since: float  #: time of its last change, seconds since the epoch
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that is kept."""
+    """A stored file."""
 
     path: str
     size: int  #: bytes
@@ -81,7 +81,7 @@ def select_expired(
 
 
 def select_for_space(studies: Collection[EndedStudy], now: float) -> Sequence[EndedStudy]:
-    """Return the delivered studies whose images go for want of room, the oldest first."""
+    """Return delivered studies with images to remove for lack of space, oldest first."""
     settled = [
         study
         for study in studies

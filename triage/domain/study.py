@@ -1,8 +1,8 @@
-"""The life of a study, as data.
+"""The state machine of a study, as data.
 
-One revision of a study is in exactly one state. `TRANSITIONS` is the whole truth about how it
-moves; the ledger applies it with compare-and-set, the diagram in the documentation is generated
-from it. To add a state or an event, change the table and nothing else here.
+Each revision of a study is in exactly one state. `TRANSITIONS` contains every transition; the
+ledger applies it with compare-and-set, and the diagram in the documentation is generated from it.
+To add a state or an event, change the table and nothing else here.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where one revision of a study stands."""
+    """The state of one revision of a study."""
 
     RECEIVING = "RECEIVING"  #: instances arrive
     READY = "READY"  #: judged complete, waits for a worker
-    ASSESSING = "ASSESSING"  #: a worker holds its lease
+    ASSESSING = "ASSESSING"  #: a worker has its lease
     ASSESSED = "ASSESSED"  #: products are stored, deliveries are due
     DELIVERED = "DELIVERED"  #: every destination acknowledged every product
-    DECLINED = "DECLINED"  #: not for us, the reason says why
-    FAILED = "FAILED"  #: set aside, the reason says why
+    DECLINED = "DECLINED"  #: not to be assessed, with the reason
+    FAILED = "FAILED"  #: set aside, with the reason
 
 
 class Event(StrEnum):
-    """What can happen to one revision of a study."""
+    """Events of one revision of a study."""
 
     INSTANCE_RECEIVED = "instance received"
     JUDGED_COMPLETE = "judged complete"
@@ -57,7 +57,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 #: States in which another instance still joins this revision; in any other it opens the next one.
 OPEN = frozenset(s for s, e in TRANSITIONS if e is Event.INSTANCE_RECEIVED)
-#: States in which nothing more happens by itself.
+#: End states: no automatic step follows.
 ENDED = frozenset({State.DELIVERED, State.DECLINED, State.FAILED})
 
 
@@ -66,7 +66,7 @@ class IllegalTransition(ValueError):
 
 
 def advance(state: State, event: Event) -> State:
-    """Return the state that `event` leads to; raise IllegalTransition where there is none."""
+    """Return the state that `event` leads to; raise IllegalTransition if there is none."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:
@@ -80,15 +80,15 @@ class StudyRevision:
     study_uid: str
     revision: int
     state: State
-    reason: str  #: why it is in this state, in words for `triage status`
+    reason: str  #: the reason for this state, as text for `triage status`
     first_instance_at: float
     last_instance_at: float
     instances: int
     attempts: int  #: how often a worker has claimed it
     changed_at: float
-    holder: str  #: the worker that holds its lease; empty where none does
-    orphaned: int = 0  #: how often its worker fell silent, so it may have killed them
-    pruned_at: float = 0.0  #: when its images were removed, as retention says; 0.0: they are here
+    holder: str  #: the worker with its lease; empty without one
+    orphaned: int = 0  #: how often its worker fell silent
+    pruned_at: float = 0.0  #: when retention removed its images; 0.0: not removed
 
 
 def draw_diagram() -> str:
