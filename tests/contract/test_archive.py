@@ -1,4 +1,4 @@
-"""Contract of the archives: Orthanc over C-GET, C-MOVE and DICOMweb, the audited one, the fake."""
+"""Contract of the archives: C-GET, C-MOVE and DICOMweb with Orthanc; audited; fake."""
 
 from collections.abc import Iterator
 from pathlib import Path

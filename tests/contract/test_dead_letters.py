@@ -54,11 +54,11 @@ def test_dead_letters_are_listed_with_their_last_answer(
     ledger.record_failure(first, "0xA700", None)
     clock.pass_s(1)
     ledger.record_failure(second, "AR", None)
-    newest, oldest = letters.newest(10)
+    newest, oldest = letters.list_newest(10)
     assert (newest.id, newest.last_answer, newest.at) == (second, "AR", clock.now())
     assert (oldest.destination, oldest.kind, oldest.attempts) == ("pacs", PRODUCT.kind, 1)
     assert (oldest.study_uid, oldest.revision) == (study.study_uid, 1)
-    assert (letters.newest(1), letters.count()) == ([newest], 2)
+    assert (letters.list_newest(1), letters.count()) == ([newest], 2)
 
 
 def test_replay_sends_failed_deliveries_only_and_assesses_nothing(

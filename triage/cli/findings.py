@@ -82,7 +82,7 @@ def drop(config: Path | None, finding: str) -> None:
     settings = load_settings(config)
     open_existing_ledger(settings).close()
     bundle = open_bundle(settings.model.bundle)
-    if not open_fittings(settings).drop(bundle.digest, finding):
+    if not open_fittings(settings).remove(bundle.digest, finding):
         raise NotFound(f"{finding} has no fit to remove; see `triage findings list`")
     terminal.write(f"{finding}: its fit is removed")
 

@@ -126,7 +126,7 @@ def status(  # noqa: PLR0913, PLR0917 - one argument for each option
         terminal.warn(notice)
     terminal.print_outages(ledger.list_outages())
     letters = open_dead_letters(settings)
-    terminal.print_dead_letters(letters.newest(given_up), letters.count())
+    terminal.print_dead_letters(letters.list_newest(given_up), letters.count())
     _print_audit_backlog(settings)
     terminal.print_incidents(ledger.incidents(incidents, but=ACCESS_TO_CASES), "Incidents")
     terminal.print_incidents(ledger.incidents(looks, of=ACCESS_TO_CASES), "Access to past cases")

@@ -62,7 +62,7 @@ def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFindi
         return {}
     with closing(database):
         is_current = database.revision() == HEAD  # not yet if `check` runs before the first start
-        return SqlFittings(database).of_bundle(bundle.digest) if is_current else {}
+        return SqlFittings(database).find_by_bundle(bundle.digest) if is_current else {}
 
 
 def open_past_cases_for_worker(settings: Settings, model: LoadedModel) -> PastCases | None:

@@ -99,7 +99,7 @@ class Database:
         if ledger:
             try:
                 self._migrate()
-            except BaseException:
+            except BaseException:  # no connection remains, whatever the error
                 self.close()
                 raise
 

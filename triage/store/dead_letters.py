@@ -37,7 +37,7 @@ class SqlDeadLetters:
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).where(IS_GIVEN_UP)) or 0
 
-    def newest(self, count: int) -> Sequence[DeadLetter]:
+    def list_newest(self, count: int) -> Sequence[DeadLetter]:
         """Return the deliveries that were given up last, newest first."""
         known = deliveries.c
         columns = (

@@ -1,8 +1,8 @@
 """Findings fitted from example cases, in the ledger's database.
 
-A finding fitted from one example reveals that example (its mean is the example). So `forget` removes
-every fitting in which a patient's case took part, also from the database files. For the log files
-of a PostgreSQL server see `vector_library`.
+A finding fitted from one example reveals that example (its mean is the example). So
+`forget_patient` removes every fitting in which a patient's case took part, also from the database
+files. For the log files of a PostgreSQL server see `vector_library`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,16 +25,15 @@ class SqlFittings:
         self._database = database
 
     @retry_on_conflict
-    def keep(self, bundle: str, fitted: FittedFinding, patients: Collection[str]) -> None:
+    def save(self, bundle: str, fitted: FittedFinding, patients: Collection[str]) -> None:
         """Store a finding fitted from these patients' cases, replacing an earlier fit.
 
         Raises:
             ConfigurationError: if one of the patients was forgotten in the meantime.
         """
         with self._database.writing() as connection:
-            lock_until_commit(
-                connection, FITTINGS
-            )  # a concurrent `forget_patient` runs before or after
+            # A concurrent `forget_patient` runs before or after this transaction.
+            lock_until_commit(connection, FITTINGS)
             if is_forgotten(connection, patients):
                 raise ConfigurationError(
                     f"finding {fitted.finding}: an example is a case of a forgotten patient."
@@ -50,7 +49,7 @@ class SqlFittings:
                 )
             )
 
-    def of_bundle(self, bundle: str) -> Mapping[str, FittedFinding]:
+    def find_by_bundle(self, bundle: str) -> Mapping[str, FittedFinding]:
         """Return the fitted findings of a bundle by finding id."""
         with self._database.reading() as connection:
             query = select(fittings).where(fittings.c.bundle == bundle)
@@ -60,14 +59,14 @@ class SqlFittings:
             }
 
     @retry_on_conflict
-    def drop(self, bundle: str, finding: str) -> bool:
+    def remove(self, bundle: str, finding: str) -> bool:
         """Remove a fitted finding. Returns whether it existed."""
         with self._database.writing() as connection:
             removed = connection.execute(delete(fittings).where(*_is_fitting(bundle, finding)))
             return removed.rowcount > 0
 
     @retry_on_conflict
-    def forget(self, patient: str) -> Sequence[str]:
+    def forget_patient(self, patient: str) -> Sequence[str]:
         """Remove every finding fitted from a patient's cases. Returns the finding ids."""
         theirs = fittings.c.patients.contains(f"|{patient}|", autoescape=True)
         with self._database.writing() as connection:

@@ -24,16 +24,13 @@ from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger_statements.deliveries import (
     end_delivery,
-    end_study,
     find_deliveries,
     find_outages,
     find_products,
     is_due,
     is_overtaken,
-    open_delivery,
+    open_deliveries,
     store_product,
-    supersede_earlier_messages,
-    supersede_others,
     unreachable_since,
     update_delivery,
 )
@@ -342,12 +339,7 @@ class SqlLedger:
             connection.execute(update_study(now.study_uid, now.revision).values(summary=summary))
             for product in products:
                 store_product(connection, now, product, at)
-            opened = (open_delivery(connection, now, *route, at) for route in routes)
-            due = [delivery_id for delivery_id in opened if delivery_id is not None]
-            supersede_others(connection, now, due, at)
-            supersede_earlier_messages(connection, now, routes, at)
-            end_study(connection, now.study_uid, now.revision, at)
-            return due
+            return open_deliveries(connection, now, routes, at)
 
     def get_summary(self, study_uid: str, revision: int) -> str | None:
         """Return the summary that `finish` stored: the assessment as JSON."""

@@ -192,7 +192,7 @@ class StagingFolder:
         try:
             staged.write(content)
             staged.close()
-        except BaseException:
+        except BaseException:  # no staging file remains, whatever the error
             staged.discard()
             raise
         return staged

@@ -105,7 +105,7 @@ class PgVectorLibrary:
         self._database = Database(url, ledger=False)
         try:
             self._prepare()
-        except BaseException:
+        except BaseException:  # no connection remains, whatever the error
             self.close()
             raise
 

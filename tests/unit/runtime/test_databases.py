@@ -87,7 +87,7 @@ def test_a_ledger_on_a_server_leaves_nothing_in_the_state_folder(
     commitment_scp = services.build_commitment_scp()
     assert commitment_scp is not None
     fittings = open_fittings(on_server)
-    assert fittings.of_bundle("one") == {}
+    assert fittings.find_by_bundle("one") == {}
     fittings._database.close()
     other = open_ledger(on_server, SystemClock())
     assert other.list_known_paths() == {"study/1.dcm"}
@@ -105,7 +105,7 @@ def test_a_case_library_may_be_in_the_same_database(on_server: Settings) -> None
     assert library.forget_patient("patient") == 1
     library.close()
     fittings = open_fittings(on_server)
-    assert fittings.forget("patient") == []
+    assert fittings.forget_patient("patient") == []
     fittings._database.close()
     assert describe_ledger_revision(on_server).startswith(f"revision {HEAD}, ")
 

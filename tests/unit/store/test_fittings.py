@@ -62,37 +62,37 @@ def fitted(finding: str = "thick", threshold: float = 0.0) -> FittedFinding:
 
 def test_a_fit_is_returned_for_its_own_bundle_only(database: Database) -> None:
     fittings = SqlFittings(database)
-    fittings.keep("one", fitted(), ["p"])
-    fittings.keep("other", fitted("thin"), ["p"])
-    assert fittings.of_bundle("one") == {"thick": fitted()}
-    fittings.keep("one", fitted(threshold=0.5), ["p"])
-    assert fittings.of_bundle("one")["thick"].threshold == 0.5
-    assert SqlFittings(database).of_bundle("none") == {}
+    fittings.save("one", fitted(), ["p"])
+    fittings.save("other", fitted("thin"), ["p"])
+    assert fittings.find_by_bundle("one") == {"thick": fitted()}
+    fittings.save("one", fitted(threshold=0.5), ["p"])
+    assert fittings.find_by_bundle("one")["thick"].threshold == 0.5
+    assert SqlFittings(database).find_by_bundle("none") == {}
 
 
 def test_a_fit_can_be_dropped(database: Database) -> None:
     fittings = SqlFittings(database)
-    fittings.keep("one", fitted(), ["p"])
-    assert fittings.drop("one", "thick")
-    assert not fittings.drop("one", "thick")
-    assert fittings.of_bundle("one") == {}
+    fittings.save("one", fitted(), ["p"])
+    assert fittings.remove("one", "thick")
+    assert not fittings.remove("one", "thick")
+    assert fittings.find_by_bundle("one") == {}
 
 
 def test_fits_of_a_forgotten_patient_are_in_no_file(database: Database, files: Files) -> None:
     fittings = SqlFittings(database)
-    fittings.keep("one", fitted(threshold=THEIRS), ["patient", "other"])
-    fittings.keep("two", fitted("thin", THEIRS), ["patient"])
-    fittings.keep("two", fitted("wide", THEIRS), ["patientless"])
+    fittings.save("one", fitted(threshold=THEIRS), ["patient", "other"])
+    fittings.save("two", fitted("thin", THEIRS), ["patient"])
+    fittings.save("two", fitted("wide", THEIRS), ["patientless"])
     assert str(THEIRS).encode() in files()
-    assert fittings.forget("patient") == ["thick", "thin"]
-    assert [*fittings.of_bundle("two")] == ["wide"]
-    fittings.forget("patientless")
+    assert fittings.forget_patient("patient") == ["thick", "thin"]
+    assert [*fittings.find_by_bundle("two")] == ["wide"]
+    fittings.forget_patient("patientless")
     assert str(THEIRS).encode() not in files()
 
 
 def test_a_fit_from_a_forgotten_patient_is_refused(database: Database) -> None:
     fittings = SqlFittings(database)
-    assert fittings.forget("patient") == []
+    assert fittings.forget_patient("patient") == []
     with pytest.raises(ConfigurationError, match="of a forgotten patient"):
-        fittings.keep("one", fitted(), ["other", "patient"])
-    assert fittings.of_bundle("one") == {}
+        fittings.save("one", fitted(), ["other", "patient"])
+    assert fittings.find_by_bundle("one") == {}

@@ -67,6 +67,18 @@ def store_product(
     connection.execute(insert(products).values(vars(product) | owner))
 
 
+def open_deliveries(
+    connection: Connection, study: StudyRevision, routes: Sequence[Route], at: float
+) -> Sequence[int]:
+    """Open a delivery per route, and supersede the replaced ones. Returns the new ids."""
+    opened = (open_delivery(connection, study, *route, at) for route in routes)
+    due = [delivery_id for delivery_id in opened if delivery_id is not None]
+    supersede_others(connection, study, due, at)
+    supersede_earlier_messages(connection, study, routes, at)
+    end_study(connection, study.study_uid, study.revision, at)
+    return due
+
+
 def open_delivery(
     connection: Connection, study: StudyRevision, product: Product, destination: str, at: float
 ) -> int | None:
@@ -75,12 +87,7 @@ def open_delivery(
     A delivery that was given up becomes due again: that is the purpose of a replay. It keeps the
     alternative that it chose earlier, because that one may have arrived.
     """
-    uid = product.sop_instance_uid
-    alternative = select(products.c.sop_instance_uid).where(products.c.alternative_to == uid)
-    same = (
-        or_(deliveries.c.sop_instance_uid == uid, deliveries.c.sop_instance_uid.in_(alternative)),
-        deliveries.c.destination == destination,
-    )
+    same = _is_delivery_of(product.sop_instance_uid, destination)
     fresh = {"state": DeliveryState.PENDING, "due_at": at, "attempts": 0, "changed_at": at}
     known = connection.execute(select(deliveries).where(*same)).one_or_none()
     if known is not None and known.state == DeliveryState.DELIVERED:
@@ -95,6 +102,15 @@ def open_delivery(
     values = {"sop_instance_uid": product.sop_instance_uid, **key, **fresh}
     opened = insert(deliveries).values(values).returning(deliveries.c.id)
     return int(connection.execute(opened).scalar_one())
+
+
+def _is_delivery_of(uid: str, destination: str) -> tuple[Any, Any]:
+    """Return the conditions "delivers this product, or an alternative to it, there"."""
+    alternative = select(products.c.sop_instance_uid).where(products.c.alternative_to == uid)
+    return (
+        or_(deliveries.c.sop_instance_uid == uid, deliveries.c.sop_instance_uid.in_(alternative)),
+        deliveries.c.destination == destination,
+    )
 
 
 def supersede_others(

@@ -75,7 +75,15 @@ def record_instance(
     if study is not None and is_known:
         return note_duplicate(connection, study, at)
     study = join_study(connection, study, identity, at)
-    values = {
+    report_same_uid_elsewhere(connection, identity, source, at)
+    values = {"revision": study.revision, "received_at": at}
+    connection.execute(INSERT_INSTANCE, _instance_values(receipt, source) | values)
+    return study
+
+
+def _instance_values(receipt: Receipt, source: Source) -> dict[str, Any]:
+    identity = receipt.identity
+    return {
         "study_uid": identity.study_uid,
         "sop_instance_uid": identity.sop_instance_uid,
         "series_uid": identity.series_uid,
@@ -83,16 +91,11 @@ def record_instance(
         "modality": identity.modality[:16],
         "path": receipt.path,
         "digest": receipt.digest,
-        "revision": study.revision,
         "calling_ae": source.calling_ae,
         "address": source.address,
-        "received_at": at,
         "cardiac_images": identity.cardiac_images,
         "place": identity.place,
     }
-    report_same_uid_elsewhere(connection, identity, source, at)
-    connection.execute(INSERT_INSTANCE, values)
-    return study
 
 
 def find_latest_revision(

@@ -121,7 +121,7 @@ def _fittings() -> None:
         if_not_exists=True,
     )
     if op.get_bind().dialect.name == "postgresql":
-        # Statistics would be copies of values that identify patients (`fittings.forget`).
+        # Statistics would be copies of values that identify patients.
         op.execute(
             "ALTER TABLE fittings ALTER patients SET STATISTICS 0, ALTER content SET STATISTICS 0"
         )
