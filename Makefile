@@ -2,7 +2,7 @@
 # make test       install what the tests need, and run all tests
 # make test-fast  run the unit tests without those of the export, in two minutes
 # make bench      measure speed; prints figures and has no limits
-# make crashes    break every part at every step (half an hour); writes deploy/CRASHES.md
+# make crashes    break every part at every step (about an hour); writes deploy/CRASHES.md
 # make soak       2,000 studies and an archive that fails; prints rates and memory
 # make check      style, types and layers
 

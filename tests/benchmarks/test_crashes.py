@@ -8,19 +8,20 @@ import pytest
 from tests.acceptance.crashes.matrix import Cell, cells, every, table
 
 DOCUMENT = Path(__file__).parents[2] / "deploy" / "CRASHES.md"
-WORDS = """\
-# What breaks, and what came of it
+TEMPLATE = """\
+# Crash matrix: every fault at every step
 
-Written by `make crashes`: a real site (`triage serve`, its Redis, an Orthanc, senders that try
-again) brings a small study from its first instance to its end, for every step of its way and every
-fault. The steps are those of `triage/crash_points/__init__.py`, where a crash would part two things, and the events
-of the state machine, each before its transaction is committed. At the step the process is stopped,
-the fault happens, and it goes on, if it still lives.
+Research use only. Written by `make crashes` (about an hour). A real site (`triage serve`, its Redis, an
+Orthanc, senders that retry) processes a small study from its first instance to its end, once for every
+step and every fault. The steps are the crash points of `triage/crash_points`, at which a crash would
+separate two actions that belong together, and the events of the state machine, each before its
+transaction is committed. At the step the process is stopped, the fault happens, and the process
+continues if it is still alive.
 
-Each cell: studies in, reports at the archive, lost, doubled. Lost is an instance that was answered
-with Success and is not on disk, a study that does not come to its right end, or a report that is
-not at the archive. Doubled is a report or a revision beyond one. A study that is declined has no
-report. Empty: the same as the cell of the process that stands at this step.
+Each cell: studies in, reports at the archive, lost, doubled. Lost is an instance that was answered with
+Success and is not on disk, a study that does not reach its right end state, or a report that is not at
+the archive. Doubled is a report or a revision beyond one. A declined study has no report. Empty: the same
+as the cell of the process that executes this step.
 
 {sum}
 
@@ -42,7 +43,7 @@ def test_the_whole_matrix(tmp_path: Path) -> None:
     began = time.monotonic()
     done = every(tmp_path, cells())
     DOCUMENT.write_text(
-        WORDS.format(sum=summed(done, time.monotonic() - began), table=table(done)),
+        TEMPLATE.format(sum=summed(done, time.monotonic() - began), table=table(done)),
         encoding="utf-8",
     )
     assert not [str(each) for each in done if not each.holds]
