@@ -16,7 +16,7 @@ from triage.ports.library import Library
 class FittedFindings(Protocol):
     """The store of fitted findings."""
 
-    def keep(self, bundle: str, fitted: FittedFinding, patients: Sequence[str]) -> None:
+    def save(self, bundle: str, fitted: FittedFinding, patients: Sequence[str]) -> None:
         """Replace the fit of a finding; `patients` are those of its examples."""
 
 
@@ -45,5 +45,5 @@ class FindingFitter:
     def fit(self, finding: Finding) -> HeldOutFit:
         """Fit one finding and store the fit; return its figures on cases left out of the fit."""
         fitted, patients, figures = fit(finding, self.library, self.prompts.get(finding.id))
-        self.fittings.keep(self.bundle_digest, fitted, patients)
+        self.fittings.save(self.bundle_digest, fitted, patients)
         return figures

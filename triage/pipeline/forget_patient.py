@@ -54,7 +54,7 @@ class ForgetResult:
 class FittingStore(Protocol):
     """A store of findings that were fitted from past cases."""
 
-    def forget(self, patient: str) -> Sequence[str]:
+    def forget_patient(self, patient: str) -> Sequence[str]:
         """Remove all that was fitted from a patient's cases; return the findings' ids."""
 
 
@@ -99,7 +99,7 @@ class PatientForgetter:
             progress = replace(progress, cases=progress.cases + count)
             self.journal.write(progress)
         for store in self.fittings:
-            findings = {*progress.findings, *store.forget(progress.patient)}
+            findings = {*progress.findings, *store.forget_patient(progress.patient)}
             progress = replace(progress, findings=tuple(sorted(findings)))
             self.journal.write(progress)
         detail = f"{progress.cases} case(s) removed"
