@@ -1,7 +1,7 @@
-"""TLS of the receiver: PS3.15 B.12, BCP 195 (RFC 8996, RFC 9325) TLS Secure Transport Connection.
+"""TLS of the receivers (PS3.15 B.12, BCP 195: RFC 8996, RFC 9325).
 
-Rule: TLS 1.2 and 1.3 alone, and of TLS 1.2 the forward-secret AEAD suites of RFC 9325 4.2 alone.
-Files that do not fit are found at the start, not at the first handshake.
+Only TLS 1.2 and 1.3 are accepted, and for TLS 1.2 only the forward-secret AEAD suites of RFC 9325
+4.2. Unusable files are reported at the start, not at the first handshake.
 """
 
 import hashlib
@@ -15,34 +15,35 @@ from triage.domain.errors import ConfigurationError
 
 
 def create_context(settings: TlsSettings, name: str = "receiver.tls") -> ssl.SSLContext:
-    """Return the context of a TLS port; raise ConfigurationError where its files do not fit."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_ciphers(":".join(TLS12_CIPHER_SUITES))
+    """Return the context of a TLS port; raise ConfigurationError if its files are unusable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(":".join(TLS12_CIPHER_SUITES))
     try:
-        # A password would be asked for on a terminal; without one, the load fails.
-        made.load_cert_chain(settings.certificate, settings.key, password="")
+        # Without a password OpenSSL would ask for one on the terminal; with "" loading fails.
+        context.load_cert_chain(settings.certificate, settings.key, password="")
         if settings.clients is not None:
-            made.load_verify_locations(settings.clients)
-            made.verify_mode = ssl.CERT_REQUIRED
-    except OSError as error:  # ssl.SSLError is one
+            context.load_verify_locations(settings.clients)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:  # ssl.SSLError is a subclass
         raise ConfigurationError(f"{name}: {_describe_file_error(error, settings)}") from None
-    return made
+    return context
 
 
 def read_certificate_names(connection: object) -> frozenset[str]:
-    """Return what the client certificate of a connection is called; nothing if it has none.
+    """Return the names of a connection's client certificate; empty if there is none.
 
-    Its SHA-256 fingerprint, 64 hexadecimal digits; its common names; its DNS names (RFC 5280).
+    The names are its SHA-256 fingerprint (64 hexadecimal digits), its common names and its DNS
+    names (RFC 5280).
     """
     if not isinstance(connection, ssl.SSLSocket | ssl.SSLObject):
         return frozenset()
     encoded = connection.getpeercert(binary_form=True)
     if encoded is None:
         return frozenset()
-    known: Any = connection.getpeercert() or {}
-    subject = [pair for relative in known.get("subject", ()) for pair in relative]
-    pairs = [*subject, *known.get("subjectAltName", ())]
+    fields: Any = connection.getpeercert() or {}
+    subject = [pair for relative in fields.get("subject", ()) for pair in relative]
+    pairs = [*subject, *fields.get("subjectAltName", ())]
     names = {str(value) for kind, value in pairs if kind in {"commonName", "DNS"}}
     return frozenset({hashlib.sha256(encoded).hexdigest(), *names})
 

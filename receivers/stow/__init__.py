@@ -1,13 +1,12 @@
-"""Receiving over HTTP: STOW-RS.
+"""The STOW-RS receiver (PS3.18 10.5), over HTTP.
 
-    server      uvicorn in a thread, and bounds on its connections
-    app         a request: who, what, the answer
-    access      who may send
-    storing     its parts, into the spool
-    multipart   the message they come in
-    answer      the Store Instances Response Module
+    server    uvicorn in a thread, with limits for its connections
+    app       one request: admission, reading, response
+    access    which senders are admitted
+    storing   the parts of a request, into the spool
+    answer    the Store Instances Response Module
 
-Rule: HTTP is known to `server` and `app` alone.
+Only `server` and `app` import HTTP libraries.
 """
 
 from ssl import SSLContext
@@ -15,6 +14,7 @@ from ssl import SSLContext
 import structlog
 
 from receivers import tls
+from receivers.receiver import ReceiverKind, ReceiverServices
 from receivers.stow.app import StowApplication
 from receivers.stow.server import RunningStowServer, serve
 from triage.config import ReceiverSettings, StowSettings, TlsSettings
@@ -24,17 +24,24 @@ log = structlog.get_logger(__name__)
 
 
 def start(intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> RunningStowServer:
-    """Answer in a thread; raise ConfigurationError where that is not possible."""
+    """Start the server in a thread; raise ConfigurationError if that is not possible."""
     app = StowApplication(intake, receiver, stow)
     context = create_tls_context(stow)
-    serving = serve(app, stow.host, stow.port, context, receiver.artim_s)
+    running = serve(app, stow.host, stow.port, context, receiver.artim_s)
     log.info("receiving over HTTP", host=stow.host, port=stow.port, tls=context is not None)
-    return serving
+    return running
 
 
 def create_tls_context(stow: StowSettings) -> SSLContext | None:
-    """Return the TLS context, None without TLS; raise ConfigurationError if files do not fit."""
+    """Return the TLS context, None without TLS; raise ConfigurationError if files are unusable."""
     if stow.certificate is None or stow.key is None:
         return None
     files = TlsSettings(certificate=stow.certificate, key=stow.key, clients=stow.clients)
     return tls.create_context(files, "receiver.stow")
+
+
+def _start(services: ReceiverServices, settings: StowSettings) -> RunningStowServer:
+    return start(services.intake, services.settings.receiver, settings)
+
+
+RECEIVER = ReceiverKind("stow", "receiver.stow", _start)

@@ -1,8 +1,8 @@
-"""Who may send over HTTP: a bearer token (RFC 6750), a TLS client certificate, an address.
+"""Admit STOW-RS senders by bearer token (RFC 6750), TLS client certificate and address.
 
-Rule: a token is 256 random bits that `triage token` made, so it cannot be guessed, and neither a
-brake nor a slow hash is needed, unlike for passwords that people choose. The settings keep its
-SHA-256: who reads them cannot send.
+A token is 256 random bits from `triage token`. It cannot be guessed, so that neither a login
+throttle nor a slow hash is needed, unlike for passwords that people choose. The settings contain
+only its SHA-256, which does not allow to send.
 """
 
 import hashlib
@@ -10,14 +10,14 @@ import hmac
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from receivers.admission import is_within
+from receivers.networks import is_within
 from triage.config import StowSender
 
-TOKEN_PREFIX = "sha256$"  # noqa: S105 - what a kept one begins with
+TOKEN_PREFIX = "sha256$"  # noqa: S105 - of a hashed token in the settings
 
 
 class StowAccessDenied(Exception):
-    """Nobody that we know; `status` is 401 or 403, the text says what to do."""
+    """The sender is not admitted; `status` is 401 or 403, the message states what to do."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -31,45 +31,47 @@ class StowAccess:
         self._senders = senders
 
     def admit(self, authorization: str, address: str, certificates: frozenset[str]) -> str:
-        """Return the name of the sender; raise NotAdmitted.
+        """Return the name of the sender; raise StowAccessDenied.
 
-        `certificates`: what its client certificate is called (triage.config.Peer.certificates).
+        `certificates` are the names of its client certificate (`tls.read_certificate_names`).
         """
-        shown = _hash_header_token(authorization)
-        near = [
+        token = _hash_header_token(authorization)
+        identified = [
             name
             for name, sender in self._senders.items()
-            if _has_token(shown, sender) and (_has_certificate(certificates, sender))
+            if _has_token(token, sender) and _has_certificate(certificates, sender)
         ]
-        if not near and not shown:
+        if not identified and not token:
             raise StowAccessDenied(
                 HTTPStatus.UNAUTHORIZED, "no token: send Authorization: Bearer TOKEN"
             )
-        if not near:
+        if not identified:
             raise StowAccessDenied(
                 HTTPStatus.UNAUTHORIZED,
-                "not a token that is known, or not with its certificate: `triage token` makes one "
-                "for receiver.stow.senders",
+                "unknown token, or not with the certificate of its sender: `triage token` makes a "
+                "token for receiver.stow.senders",
             )
-        for name in near:
+        for name in identified:
             if is_within(address, self._senders[name].addresses):
                 return name
-        raise StowAccessDenied(HTTPStatus.FORBIDDEN, f"{near[0]!r} is not known at this address")
+        raise StowAccessDenied(
+            HTTPStatus.FORBIDDEN, f"sender {identified[0]!r} is not allowed from this address"
+        )
 
 
 def hash_token(token: str) -> str:
-    """Return what the settings keep of a token."""
+    """Return a token as the settings contain it."""
     return TOKEN_PREFIX + hashlib.sha256(token.encode()).hexdigest()
 
 
 def _hash_header_token(authorization: str) -> str:
-    """Return what would be kept of the token of a header; empty where it has none."""
+    """Return the hashed token of an Authorization header; empty if it has none."""
     scheme, _, token = authorization.partition(" ")
     return hash_token(token.strip()) if scheme.lower() == "bearer" and token.strip() else ""
 
 
-def _has_token(shown: str, sender: StowSender) -> bool:
-    return sender.token is None or hmac.compare_digest(shown, sender.token)
+def _has_token(token: str, sender: StowSender) -> bool:
+    return sender.token is None or hmac.compare_digest(token, sender.token)
 
 
 def _has_certificate(certificates: frozenset[str], sender: StowSender) -> bool:

@@ -1,7 +1,7 @@
-"""What a sender is told: the Store Instances Response Module, PS3.18 annex I.
+"""The response to a STOW-RS request: the Store Instances Response Module (PS3.18 annex I).
 
-Rule: an instance stands in the Referenced SOP Sequence when it is durable and never else. There is
-no way to fetch anything from us, so every Retrieve URL is there (type 2) and empty.
+The Referenced SOP Sequence contains the instances that are durable, and no others. This program has
+no retrieve service, so every Retrieve URL (type 2) is empty.
 """
 
 import json
@@ -30,7 +30,7 @@ class StowFailureReason(IntEnum):
 
 @dataclass(frozen=True)
 class StowReference:
-    """An instance that is spoken of (PS3.3 table 10-11)."""
+    """A reference to an instance (PS3.3 table 10-11)."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -38,18 +38,17 @@ class StowReference:
 
 @dataclass
 class StowResponse:
-    """What became of the parts of a request."""
+    """The outcome of each part of a request."""
 
     stored: list[StowReference] = field(default_factory=list)
     failed: list[tuple[StowReference, StowFailureReason]] = field(default_factory=list)
-    unnamed: list[StowFailureReason] = field(
-        default_factory=list
-    )  #: of parts that do not say who they are
-    #: why the request was not read to its end, and the status if nothing was stored until then
+    #: Reasons for failed parts without readable file meta information.
+    unnamed: list[StowFailureReason] = field(default_factory=list)
+    #: Why the request was not read to its end, and the status if nothing was stored before.
     cut: tuple[HTTPStatus, str] | None = None
 
     def fail(self, reference: StowReference | None, reason: StowFailureReason) -> None:
-        """Remember a part that was not stored."""
+        """Add a part that was not stored; `reference` is None if its identity is unknown."""
         if reference is None:
             self.unnamed.append(reason)
         else:
@@ -57,12 +56,12 @@ class StowResponse:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether not one part was seen to its end."""
+        """True if no part was read to its end."""
         return not (self.stored or self.failed or self.unnamed)
 
     @property
     def status(self) -> HTTPStatus:
-        """Return the status, PS3.18 table 10.5.3-1."""
+        """The HTTP status (PS3.18 table 10.5.3-1)."""
         reasons = {*(reason for _, reason in self.failed), *self.unnamed}
         if self.stored:
             return HTTPStatus.ACCEPTED if reasons or self.cut else HTTPStatus.OK
@@ -89,7 +88,7 @@ class StowResponse:
             for reference, reason in self.failed
         ]
         stored: list[_Item] = [
-            [*_reference_attributes(each), (RETRIEVE_URL, None)] for each in self.stored
+            [*_reference_attributes(reference), (RETRIEVE_URL, None)] for reference in self.stored
         ]
         others: list[_Item] = [
             [(FAILURE_REASON, int(reason))] for reason in (*self.unnamed, *unread)
@@ -116,7 +115,7 @@ OTHER_FAILURES = _Attribute("0008119A", "SQ", "OtherFailuresSequence")
 REFERENCED_SOP_CLASS = _Attribute("00081150", "UI", "ReferencedSOPClassUID")
 REFERENCED_SOP_INSTANCE = _Attribute("00081155", "UI", "ReferencedSOPInstanceUID")
 
-#: Attributes in the order of their tags, each with its value; None: it is empty.
+#: Attributes in the order of their tags, each with its value; None: empty.
 _Item = list[tuple[_Attribute, "str | int | list[_Item] | None"]]
 
 
@@ -128,15 +127,15 @@ def _reference_attributes(reference: StowReference) -> _Item:
 
 
 def _convert_to_json(item: _Item) -> dict[str, object]:
-    made: dict[str, object] = {}
+    converted: dict[str, object] = {}
     for attribute, value in item:
         content: dict[str, object] = {"vr": attribute.vr}
         if isinstance(value, list):
-            content["Value"] = [_convert_to_json(each) for each in value]
+            content["Value"] = [_convert_to_json(entry) for entry in value]
         elif value is not None:
             content["Value"] = [value]
-        made[attribute.tag] = content
-    return made
+        converted[attribute.tag] = content
+    return converted
 
 
 def _fill_xml(parent: ET.Element, item: _Item) -> None:
@@ -144,14 +143,14 @@ def _fill_xml(parent: ET.Element, item: _Item) -> None:
         named = {"tag": attribute.tag, "vr": attribute.vr, "keyword": attribute.keyword}
         element = ET.SubElement(parent, "DicomAttribute", named)
         if isinstance(value, list):
-            for number, each in enumerate(value, 1):
-                _fill_xml(ET.SubElement(element, "Item", {"number": str(number)}), each)
+            for number, entry in enumerate(value, 1):
+                _fill_xml(ET.SubElement(element, "Item", {"number": str(number)}), entry)
         elif value is not None:
             ET.SubElement(element, "Value", {"number": "1"}).text = str(value)
 
 
 def choose_media_type(accept: Sequence[tuple[str, float]]) -> str | None:
-    """Return the media type to answer in, of those accepted with a weight; None: there is none."""
+    """Return the media type of the response for these types and weights; None: not acceptable."""
     best = {
         kind: max((weight for name, weight in accept if name in names), default=0.0)
         for kind, names in (

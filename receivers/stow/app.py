@@ -1,7 +1,8 @@
-"""STOW-RS: the Store transaction of the Studies Service as origin server, PS3.18 10.5.
+"""STOW-RS: the Store transaction of the Studies Service as origin server (PS3.18 10.5).
 
-Rule: a request is an association: while it is open, the study that it brought last waits. Whoever
-is turned away is told what to do, and the administrator sees it.
+A request counts as an association: while it is open, the study of its last instance is incomplete.
+The response to a rejected request states what to do, and the rejection is reported to the
+administrator.
 """
 
 import asyncio
@@ -30,21 +31,23 @@ from triage.telemetry.metrics import RejectionReason as Busy
 log = structlog.get_logger(__name__)
 
 STUDIES_PATH = re.compile(rf"/studies(?:/(?P<study>[0-9.]{{1,{UID_LENGTH}}}))?/?")
-CHUNK_BYTES = 1 << 18  #: bytes that are handed on together; so many must come within the idle time
+CHUNK_BYTES = (
+    1 << 18
+)  #: bytes that are processed together; so many must arrive within the idle time
 RETRY_AFTER_S = "5"
 REALM = 'Bearer realm="CMR triage: STOW-RS"'
-#: Bytes and seconds for which one who was turned away may go on sending, to hear why.
+#: Bytes and seconds for which a rejected sender may continue, so that it reads the response.
 DRAIN_BYTES, DRAIN_S = 1 << 24, 5.0
-#: What to do, where not one instance was stored.
+#: Advice for the sender if no instance was stored.
 ADVICE = {
     HTTPStatus.SERVICE_UNAVAILABLE: "no room, or the ledger is busy: make room, send again",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "larger than receiver.instance_bytes: raise that setting",
-    HTTPStatus.CONFLICT: "no instance was stored: the Failure Reasons say why",
+    HTTPStatus.CONFLICT: "no instance was stored: see the Failure Reasons",
 }
 
 
 class RequestRejected(Exception):
-    """A request that is turned away before anything of it is read."""
+    """The request is rejected before its body is read."""
 
     def __init__(self, status: HTTPStatus, why: str, **headers: str) -> None:
         super().__init__(why)
@@ -53,35 +56,35 @@ class RequestRejected(Exception):
 
 
 class ClientDisconnected(Exception):
-    """The sender has hung up."""
+    """The sender closed the connection in the middle of its request."""
 
 
 class StowApplication:
-    """See the module; an ASGI application."""
+    """The ASGI application."""
 
     def __init__(self, intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> None:
         self._intake = intake
         self._receiver = receiver
         self._access = StowAccess(stow.senders)
-        self._at_once = stow.requests
-        self._open = 0
+        self._requests_max = stow.requests
+        self._open = 0  #: requests that are being read
         self._classes = frozenset(list_storage_classes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         request = Request(scope, receive)
         try:
-            answer = await self._answer(request)
-        except RequestRejected as turned:
-            answer = _build_problem(turned.status, str(turned), turned.headers)
+            response = await self._answer(request)
+        except RequestRejected as rejected:
+            response = _build_problem(rejected.status, str(rejected), rejected.headers)
             await _drain(request)
         except ClientDisconnected:
-            log.warning("a sender hung up in the middle of its request")
+            log.warning("a sender closed the connection in the middle of its request")
             return
-        await answer(scope, receive, send)
+        await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        name, address = await run_in_threadpool(self._admitted, request)  # may wait for the ledger
+        name, address = await run_in_threadpool(self._admit, request)  # may wait for the ledger
         found = STUDIES_PATH.fullmatch(request.url.path)
         if found is None:
             raise RequestRejected(
@@ -89,35 +92,38 @@ class StowApplication:
             )
         if request.method != "POST":
             raise RequestRejected(
-                HTTPStatus.METHOD_NOT_ALLOWED, "only stored here: use POST", Allow="POST"
+                HTTPStatus.METHOD_NOT_ALLOWED, "this service only stores: use POST", Allow="POST"
             )
-        boundary, wanted = _read_boundary(request), _choose_response_type(request)
-        if self._open >= self._at_once:
-            why = f"{self._at_once} requests at once (receiver.stow.requests): send again later"
+        boundary, media_type = _read_boundary(request), _choose_response_type(request)
+        if self._open >= self._requests_max:
+            why = (
+                f"{self._requests_max} requests at once (receiver.stow.requests): send again later"
+            )
             self._intake.report_rejected(why, Source(name, address), Busy.LIMIT)
             raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=RETRY_AFTER_S)
         self._open += 1
         try:
-            answer = await self._stored(request, boundary, name, address, found["study"])
+            outcome = await self._store(request, boundary, name, address, found["study"])
         finally:
             self._open -= 1
-        return _build_response(answer, wanted)
+        return _build_response(outcome, media_type)
 
-    def _admitted(self, request: Request) -> tuple[str, str]:
-        """Return the name and the address of the sender."""
+    def _admit(self, request: Request) -> tuple[str, str]:
+        """Return name and address of the sender; raise RequestRejected if it is not admitted."""
         address = request.client.host if request.client else ""
-        said = request.headers.get("authorization", "")
+        header = request.headers.get("authorization", "")
         try:
-            return self._access.admit(said, address, request.scope["certificates"]), address
+            return self._access.admit(header, address, request.scope["certificates"]), address
         except StowAccessDenied as error:
             self._intake.report_rejected(f"STOW-RS: {error}", Source("", address))
-            asked = {"WWW_Authenticate": REALM} if error.status == HTTPStatus.UNAUTHORIZED else {}
-            raise RequestRejected(error.status, str(error), **asked) from None
+            is_unauthorized = error.status == HTTPStatus.UNAUTHORIZED
+            headers = {"WWW_Authenticate": REALM} if is_unauthorized else {}
+            raise RequestRejected(error.status, str(error), **headers) from None
 
-    async def _stored(
+    async def _store(
         self, request: Request, boundary: str, name: str, address: str, study_uid: str | None
     ) -> StowResponse:
-        association = id(request)  # open for as long as it is counted, so no other has it
+        association = id(request)  # unique while the request is open
         try:
             storing = StowStore(
                 self._intake,
@@ -125,14 +131,14 @@ class StowApplication:
                 Source(name, address, association),
                 study_uid=study_uid,
                 classes=self._classes,
-                most_bytes=self._receiver.instance_bytes,
+                limit_bytes=self._receiver.instance_bytes,
             )
         except MultipartError as error:
             raise RequestRejected(HTTPStatus.BAD_REQUEST, f"boundary: {error}") from None
         self._intake.associations.open(association)
         try:
-            async for piece in self._pieces(request):
-                await run_in_threadpool(storing.take, piece)
+            async for chunk in self._read_chunks(request):
+                await run_in_threadpool(storing.add, chunk)
             await run_in_threadpool(storing.end)
         except TimeoutError:
             why = (
@@ -144,23 +150,23 @@ class StowApplication:
             self._intake.associations.close(association)
         return storing.answer
 
-    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
-        """Yield the body; raise Gone, or TimeoutError where it comes too slowly."""
+    async def _read_chunks(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the body; raise ClientDisconnected, or TimeoutError if it arrives too slowly."""
         more = True
         while more:
-            held = bytearray()
+            chunk = bytearray()
             async with asyncio.timeout(self._receiver.idle_s):
-                while more and len(held) < CHUNK_BYTES:
+                while more and len(chunk) < CHUNK_BYTES:
                     message = await request.receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnected
-                    held += message.get("body", b"")
+                    chunk += message.get("body", b"")
                     more = message.get("more_body", False)
-            yield bytes(held)
+            yield bytes(chunk)
 
 
 def _read_boundary(request: Request) -> str:
-    """Return the boundary of the multipart message; raise Turned where it is another thing."""
+    """Return the boundary of the multipart message; raise RequestRejected for other content."""
     content = Message()
     content["content-type"] = request.headers.get("content-type", "")
     kind = content.get_content_type()
@@ -169,7 +175,7 @@ def _read_boundary(request: Request) -> str:
         raise RequestRejected(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f'send Content-Type: multipart/related; type="{DICOM}"; boundary=..., with one Part 10 '
-            "file a part",
+            "file in each part",
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestRejected(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send it without Content-Encoding")
@@ -180,49 +186,49 @@ def _read_boundary(request: Request) -> str:
 
 
 def _choose_response_type(request: Request) -> str:
-    """Return the media type that the sender wants its answer in."""
+    """Return the media type of the response; raise RequestRejected if none is acceptable."""
     accepted = []
-    for said in ",".join(request.headers.getlist("accept")).split(","):
+    for media_range in ",".join(request.headers.getlist("accept")).split(","):
         entry = Message()
-        entry["content-type"] = said.strip() or "*/*"
+        entry["content-type"] = media_range.strip() or "*/*"
         try:
             weight = float(str(entry.get_param("q", "1")))
         except ValueError:
             weight = 0.0
-        name, _, _ = said.partition(";")
+        name, _, _ = media_range.partition(";")
         accepted.append((name.strip().lower() or "*/*", weight))
-    wanted = choose_media_type(accepted)
-    if wanted is None:
+    chosen = choose_media_type(accepted)
+    if chosen is None:
         raise RequestRejected(
             HTTPStatus.NOT_ACCEPTABLE, "accept application/dicom+json, or dicom+xml"
         )
-    return wanted
+    return chosen
 
 
-def _build_response(answer: StowResponse, wanted: str) -> Response:
-    """Return the module, or what was wrong where there is nothing to stand in it."""
-    if answer.cut is not None and answer.is_empty:
-        status, why = answer.cut
+def _build_response(outcome: StowResponse, media_type: str) -> Response:
+    """Return the response module, or problem details if no part was read to its end."""
+    if outcome.cut is not None and outcome.is_empty:
+        status, why = outcome.cut
         return _build_problem(status, why, {})
-    status = answer.status
+    status = outcome.status
     headers = {}
-    if advice := answer.cut[1] if answer.cut else ADVICE.get(status):
+    if advice := outcome.cut[1] if outcome.cut else ADVICE.get(status):
         headers["Warning"] = f'299 cmr-triage "{advice}"'
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER_S
-    body = answer.as_json() if wanted == JSON else answer.as_xml()
-    return Response(body, status, headers, wanted)
+    body = outcome.as_json() if media_type == JSON else outcome.as_xml()
+    return Response(body, status, headers, media_type)
 
 
 def _build_problem(status: HTTPStatus, why: str, headers: dict[str, str]) -> Response:
-    """Return problem details, RFC 9457."""
-    told = {"title": status.phrase, "status": int(status), "detail": why}
-    return JSONResponse(told, status, headers, "application/problem+json")
+    """Return problem details (RFC 9457)."""
+    details = {"title": status.phrase, "status": int(status), "detail": why}
+    return JSONResponse(details, status, headers, "application/problem+json")
 
 
 async def _drain(request: Request) -> None:
-    """Read on for a moment: a connection that is closed while its sender sends loses the answer."""
-    if "expect" in request.headers:  # it has not begun: to read on would be to say 100 Continue
+    """Read more of a rejected request, because closing at once would lose the response."""
+    if "expect" in request.headers:  # reading would send 100 Continue
         return
     left = DRAIN_BYTES
     try:

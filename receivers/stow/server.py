@@ -1,7 +1,8 @@
-"""The HTTP server of STOW-RS: uvicorn, in a thread of its own.
+"""The HTTP server of STOW-RS: uvicorn in a thread.
 
-uvicorn waits for a request for ever, and takes any number of connections. Rule: a connection that
-says nothing, or says it byte by byte, is closed after twice the ARTIM time-out at the latest.
+uvicorn waits for a request without limit, and accepts any number of connections. Here a connection
+without a complete request header is closed after twice the ARTIM time-out at the latest, even if it
+sends byte by byte.
 """
 
 import asyncio
@@ -21,60 +22,61 @@ from triage.domain.errors import ConfigurationError
 
 BACKLOG = 128
 CONNECTIONS_MAX = 128  #: a further one is closed
-END_S = 5  #: requests in hand may take so long when the receiver ends
+END_S = 5  #: the longest wait for open requests when the receiver ends
 START_S = 10.0
 POLL_S = 0.01
 
 
 class StowConnection(H11Protocol):
-    """A connection with bounds, which tells the application its client certificate."""
+    """A connection with limits, which passes its client certificate to the application."""
 
-    ask_s: float  #: for a request to have begun, and its headers to be whole
+    ask_s: float  #: until a request has begun and its headers are complete
 
     def connection_made(  # type: ignore[override] # as H11Protocol has it
         self, transport: asyncio.Transport
     ) -> None:
-        """Begin, unless there are too many."""
+        """Start, unless there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
             transport.abort()
             return
         certificates = tls.read_certificate_names(transport.get_extra_info("ssl_object"))
         self.app = _with_certificates(self.app, certificates)
-        self._answered: object = self  # what had been answered at the last look; at first nothing
-        self._look()
+        #: The answered request at the last check; `self`: there was none.
+        self._answered: object = self
+        self._close_if_idle()
 
-    def _look(self) -> None:
-        """Close the connection if it asked for nothing since the last look."""
+    def _close_if_idle(self) -> None:
+        """Close the connection if no request arrived since the last check."""
         if self.transport.is_closing():
             return
         request = self.cycle  # none yet, or the last one
-        waits = request is None or request.response_complete
-        if waits and self._answered is request:
+        is_idle = request is None or request.response_complete
+        if is_idle and self._answered is request:
             self.transport.close()
             return
-        self._answered = request if waits else self
-        self.loop.call_later(self.ask_s, self._look)
+        self._answered = request if is_idle else self
+        self.loop.call_later(self.ask_s, self._close_if_idle)
 
 
 def _with_certificates(app: ASGIApp, certificates: frozenset[str]) -> ASGIApp:
-    """Return the application, told what the client certificate of a connection is called."""
+    """Return the application with the names of a client certificate in its scope."""
 
-    async def knowing(scope: Scope, receive: Receive, send: Send) -> None:
+    async def call_with_certificates(scope: Scope, receive: Receive, send: Send) -> None:
         scope["certificates"] = certificates
         await app(scope, receive, send)
 
-    return knowing
+    return call_with_certificates
 
 
 class StowServer(uvicorn.Server):
-    """A server that leaves no connection behind when it ends.
+    """A server that closes every connection when it ends.
 
-    A TLS peer that does not say goodbye would keep its own until long after.
+    Otherwise a TLS peer that does not close its side would keep the connection open for long.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End in order, and close what is open then all the same."""
+        """Shut down gracefully, then close the connections that are still open."""
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -84,13 +86,13 @@ class StowServer(uvicorn.Server):
 
 @dataclass(frozen=True)
 class RunningStowServer:
-    """A server that answers; `end` ends it."""
+    """A server that has been started; `end` ends it."""
 
     server: uvicorn.Server
     thread: threading.Thread
 
     def end(self) -> None:
-        """Stop listening, wait for the requests in hand, and end."""
+        """Stop listening, wait for open requests, and end the thread."""
         self.server.should_exit = True
         self.thread.join()
 
@@ -98,7 +100,7 @@ class RunningStowServer:
 def serve(
     app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s: float
 ) -> RunningStowServer:
-    """Answer in a thread; raise ConfigurationError if nobody can be heard."""
+    """Start the server in a thread; raise ConfigurationError if it cannot listen."""
     protocol = type("BoundedConnection", (StowConnection,), {"ask_s": ask_s})
     config = uvicorn.Config(
         app,
@@ -108,7 +110,7 @@ def serve(
         log_config=None,
         interface="asgi3",
         lifespan="off",
-        proxy_headers=False,  # or anybody could say to be from elsewhere
+        proxy_headers=False,  # else a sender could claim another address
         server_header=False,
         timeout_graceful_shutdown=END_S,
         ws="none",
@@ -121,7 +123,7 @@ def serve(
     while not server.started and thread.is_alive() and time.monotonic() < until:
         time.sleep(POLL_S)
     if not server.started:
-        raise ConfigurationError("the HTTP server did not start: the log says why")
+        raise ConfigurationError("the HTTP server did not start; see the log")
     return RunningStowServer(server, thread)
 
 

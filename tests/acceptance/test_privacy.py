@@ -296,7 +296,7 @@ def test_everything_happened(lived: Lived) -> None:
         '"delivery given up"',
         '"declined"',
         '"assessed"',
-        '"files taken from the watched folder"',
+        '"files accepted from the watched folder"',
     ):
         assert said in log, said
     assert "nearest case(s)" in lived.told

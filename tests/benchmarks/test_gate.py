@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from receivers.listener import SILENT_CONNECTIONS_MAX
+from receivers.c_store.listener import SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import Cost, ask, cost, gate, silent, written
 from tests.integration.scp import dcmtk

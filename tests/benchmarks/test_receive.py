@@ -96,7 +96,7 @@ def serve(state: Path, port: int, ended: Event, *, fast: bool) -> None:
     settings = ReceiverSettings(ae_title=AE_TITLE, port=port, calling=("PACS",), fast=fast)
     server = receivers.c_store.start(Intake(FileSpool(state), ledger), settings)
     ended.wait()
-    receivers.c_store.end(server)
+    server.end()
 
 
 @contextmanager

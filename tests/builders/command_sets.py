@@ -7,7 +7,7 @@ from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
-from receivers.command_set import StoreRequest
+from receivers.c_store.command_set import StoreRequest
 
 REQUEST = StoreRequest(7, MRImageStorage, "1.2.3")
 

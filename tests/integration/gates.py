@@ -73,7 +73,7 @@ def gate(state: Path, **settings: Any) -> Iterator[Gate]:
     try:
         yield Gate(receiver, intake, ledger, state)
     finally:
-        receivers.c_store.end(receiving)
+        receiving.end()
         ledger.close()
 
 

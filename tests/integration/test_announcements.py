@@ -58,7 +58,7 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Announc
     announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), FakeClock())
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=request.param)
     intake = Intake(FileSpool(tmp_path), ledger)
-    server = receivers.c_store.start(intake, settings, announced=announcements)
+    server = receivers.c_store.start(intake, settings, announcements=announcements)
     ae = AE(ae_title="PACS")
     for each in (MRImageStorage, ModalityPerformedProcedureStep, InstanceAvailabilityNotification):
         ae.add_requested_context(each)
@@ -68,7 +68,7 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Announc
     assert len(association.accepted_contexts) == 3
     yield AnnouncementScp(AnnouncingScanner(association), tmp_path, announcements)
     association.release()
-    receivers.c_store.end(server)
+    server.end()
     announcements.close()
     ledger.close()
 

@@ -224,7 +224,7 @@ def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
     idle = associated(settings.port)
     began = time.monotonic()
-    receivers.c_store.end(server)
+    server.end()
     wait_until(lambda: not idle.is_established, what="the end of the association")
     assert time.monotonic() - began < 10
     ledger.close()

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 import receivers.c_store
-from receivers.commitment import CommitmentReporter
+from receivers.c_store.commitment_scp import CommitmentReporter
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import HOST, orthanc, wait_until
 from triage.cli.demo_site import find_free_port
@@ -89,7 +89,7 @@ def receiver(tmp_path: Path, modality: Modality) -> Iterator[CommitmentWorld]:
     committer = CommitmentScp(requests, ledger, spool, known, aside, 3)
     server = receivers.c_store.start(Intake(spool, ledger), settings, committer)
     yield CommitmentWorld(settings.port, committer, ledger, tmp_path / "spool")
-    receivers.c_store.end(server)
+    server.end()
     aside.shutdown()
     requests.close()
     ledger.close()

@@ -97,14 +97,16 @@ def ours(
     promises = CommitmentScu(ledger, requests, reporters)
     port = port or find_free_port()
     receiver = ReceiverSettings(port=port, calling=(title, "SOMEBODY", "ARCHIVE2"))
-    server = receivers.c_store.start(Intake(FileSpool(folder), ledger), receiver, promises=promises)
+    server = receivers.c_store.start(
+        Intake(FileSpool(folder), ledger), receiver, commitment_scu=promises
+    )
     study = assessing(ledger)
     (due,) = ledger.finish(study, HOLDER, "{}", [product], [(product, "pacs")]) or ()
     deliverer = Deliverer(ledger, {"pacs": open_pacs(OURS, pacs)}, 9, commitment=promises)
     try:
         yield Ours(ledger, requests, clock, port, study.study_uid, due, deliverer)
     finally:
-        receivers.c_store.end(server)
+        server.end()
         requests.close()
         ledger.close()
 

@@ -149,7 +149,7 @@ def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
     association = ask(settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment)
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     association.release()
-    receivers.c_store.end(receiving)
+    receiving.end()
     ledger.close()
 
 

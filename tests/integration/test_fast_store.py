@@ -20,7 +20,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 import receivers.c_store
-from receivers.fast_store import FastSocket
+from receivers.c_store.fast_store import FastSocket
 from tests.builders.images import image, part10
 from tests.fakes import FakeClock
 from tests.integration.raw_peer import (
@@ -58,7 +58,7 @@ def listening(state: Path, *, fast: bool) -> Iterator[ListeningScp]:
     intake = Intake(FileSpool(state), ledger)
     server = receivers.c_store.start(intake, settings)
     yield ListeningScp(settings.port, ledger, state, intake.associations)
-    receivers.c_store.end(server)
+    server.end()
     ledger.close()
 
 
@@ -214,7 +214,7 @@ def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> 
     sender.send(message()[:600])
     time.sleep(0.5)
     began = time.monotonic()
-    receivers.c_store.end(server)
+    server.end()
     wait_until(lambda: not associations(settings.port), what="the end of the association")
     assert time.monotonic() - began < 5
     assert not list((tmp_path / "spool" / "incoming").iterdir())

@@ -44,8 +44,8 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from receivers.admission import Admission
-from receivers.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
+from receivers.c_store.admission import Admission
+from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import answer, ask, cost, gate, is_closed, silent, written
 from tests.integration.scp import dcmtk

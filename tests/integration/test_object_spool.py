@@ -102,7 +102,7 @@ def site(
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=request.param)
     listening = receivers.c_store.start(intake, settings)
     yield ObjectSpoolSite(settings.port, intake, seconds)
-    receivers.c_store.end(listening)
+    listening.end()
 
 
 def test_nothing_is_acknowledged_during_an_outage_and_everything_after_it(

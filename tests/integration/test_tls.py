@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from receivers.listener import EXTRA_CONNECTIONS
+from receivers.c_store.listener import EXTRA_CONNECTIONS
 from tests.builders.images import image
 from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
@@ -164,8 +164,8 @@ def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: TlsWorld) -> 
             plain = ask(ours.port, calling="ARCHIVE")
             assert plain.is_rejected
             assert sorted(reasons(ours, 2)) == [
-                "'ARCHIVE' came with a certificate that is not its own",
-                "'ARCHIVE' must come over TLS with its certificate",
+                "calling AE title 'ARCHIVE' presented a certificate that is not its own",
+                "calling AE title 'ARCHIVE' must use TLS with its client certificate",
             ]
 
 

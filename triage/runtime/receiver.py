@@ -3,14 +3,12 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import structlog
 
-import receivers.c_store
-import receivers.folder
-import receivers.stow
-from triage.config import Settings
+from receivers.receiver import ReceiverServices
+from receivers.registry import run_receivers
 from triage.domain.errors import LedgerUnavailable, OutOfResources
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
@@ -31,41 +29,34 @@ def receive(services: Services) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    intake = services.build_intake()
     commitment_scp = services.build_commitment_scp()
-    with audit_service(services.settings, services.audit, "triage receive"):
-        end_metrics = services.serve_metrics()
-        server = receivers.c_store.start(
-            intake,
-            services.settings.receiver,
-            commitment_scp,
-            services.announcements,
-            services.build_commitment_scu(),
-        )
-        try:
-            with _run_other_receivers(intake, services.settings), _run_retention(services, ended):
-                services.spool.sweep()
-                intake.behind = True
-                _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
-        finally:
-            receivers.c_store.end(server)
-            end_metrics()
+    intake = services.build_intake()
+    parts = ReceiverServices(
+        services.settings,
+        intake,
+        commitment_scp,
+        services.build_commitment_scu(),
+        services.announcements,
+    )
+    with (
+        audit_service(services.settings, services.audit, "triage receive"),
+        _serve_metrics(services),
+        run_receivers(parts),
+        _run_retention(services, ended),
+    ):
+        services.spool.sweep()
+        intake.behind = True
+        _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
 
 
 @contextmanager
-def _run_other_receivers(intake: Intake, settings: Settings) -> Iterator[None]:
-    """Run the configured receivers besides C-STORE until the block ends."""
-    receiver = settings.receiver
-    with ExitStack() as running:
-        if receiver.stow is not None:
-            serving = receivers.stow.start(intake, receiver, receiver.stow)
-            running.callback(serving.end)
-        if receiver.folder is not None:
-            watching = receivers.folder.start(
-                intake, receiver.folder, receiver.instance_bytes, settings.state_dir
-            )
-            running.callback(watching.end)
+def _serve_metrics(services: Services) -> Iterator[None]:
+    """Serve the metrics until the block ends."""
+    end_metrics = services.serve_metrics()
+    try:
         yield
+    finally:
+        end_metrics()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from receivers.commitment import CommitmentReporter
+from receivers.c_store.commitment_scp import CommitmentReporter
 from triage.broker.queue import CeleryQueue
 from triage.config import ReceiverSettings, Settings, SourceCompleteness
 from triage.dimse.instance_count import InstanceCountQuery

@@ -31,9 +31,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 import receivers.stow
-from receivers.announcements import MAY_NOT_BE_CHANGED
-from receivers.commitment import DELAY_S
-from receivers.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
+from receivers.c_store.announcements import MAY_NOT_BE_CHANGED
+from receivers.c_store.commitment_scp import DELAY_S
+from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from receivers.stow.answer import JSON, XML, StowFailureReason
 from receivers.stow.app import CHUNK_BYTES
 from receivers.stow.server import CONNECTIONS_MAX

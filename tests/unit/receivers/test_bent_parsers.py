@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import MRImageStorage
 
-from receivers.command_set import is_command, read_request
-from receivers.fast_store import PDV_HEADER, _ProtocolError, _split_pdvs
+from receivers.c_store.command_set import is_command, read_request
+from receivers.c_store.fast_store import PDV_HEADER, _ProtocolError, _split_pdvs
 from tests.builders.bent import COMMAND, LAST, STORE, command, command_sets, lied, part10_files, pdv
 from triage.dicom import fast_header as head
 from triage.dicom.fast_header import read_file_identity

@@ -9,7 +9,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.dsutils import create_file_meta, decode
 from pynetdicom.dsutils import encode_file_meta as encode_with_pynetdicom
 
-from receivers.command_set import (
+from receivers.c_store.command_set import (
     COMMAND_BYTES_MAX,
     StoreRequest,
     encode_file_meta,

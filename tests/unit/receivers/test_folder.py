@@ -9,10 +9,10 @@ import pytest
 import structlog
 from pydicom.uid import UID
 
-from receivers import folder as watched
-from receivers.folder import DAMAGED_SETTLE_FACTOR, FolderScanner
-from receivers.folder_files import FileSnapshot
-from receivers.folder_journal import STALE_KEYS_MAX, AcceptedFiles, compute_key
+from receivers.folder import scanner as watched
+from receivers.folder.files import FileSnapshot
+from receivers.folder.journal import STALE_KEYS_MAX, AcceptedFiles, compute_key
+from receivers.folder.scanner import DAMAGED_SETTLE_FACTOR, FolderScanner
 from tests.builders.images import image, part10, uid
 from tests.integration.servers import wait_until
 from triage.config import WatchedFolder
@@ -41,7 +41,7 @@ class FolderSite:
 
     def start(self) -> None:
         taken = AcceptedFiles(self.state / "folder.taken")
-        self.folder = FolderScanner(self.intake, self.settings, 100_000, taken)
+        self.scanner = FolderScanner(self.intake, self.settings, 100_000, taken)
 
     def drop(self, name: str, content: bytes | None = None, number: int = 1) -> Path:
         path = self.root / name
@@ -49,18 +49,18 @@ class FolderSite:
         path.write_bytes(part10(image(number=number)) if content is None else content)
         return path
 
-    def look(self, after_s: float = 0.0) -> None:
+    def scan(self, after_s: float = 0.0) -> None:
         self.now += after_s
-        self.folder.look(self.now, Event())
+        self.scanner.scan(self.now, Event())
 
     def settle(self) -> None:
-        self.look()
-        self.look(SETTLE_S)
+        self.scan()
+        self.scan(SETTLE_S)
 
     def refuse(self) -> None:
-        """Look for as long as it takes to refuse what is damaged."""
+        """Scan until a damaged file is refused."""
         self.settle()
-        self.look(SETTLE_S * DAMAGED_SETTLE_FACTOR)
+        self.scan(SETTLE_S * DAMAGED_SETTLE_FACTOR)
 
     def instances(self) -> int:
         return sum(study.instances for study in self.ledger.list_studies())
@@ -80,12 +80,12 @@ def site(tmp_path: Path, ledger: SqlLedger) -> FolderSite:
     return FolderSite(tmp_path, ledger)
 
 
-def test_a_file_that_has_settled_is_taken_as_it_is(site: FolderSite) -> None:
+def test_a_settled_file_is_accepted_unchanged(site: FolderSite) -> None:
     path = site.drop("export/IM0001")
-    site.look()
-    site.look(SETTLE_S - 1)
+    site.scan()
+    site.scan(SETTLE_S - 1)
     assert not site.instances()
-    site.look(1)
+    site.scan(1)
     (study,) = site.ledger.list_studies()
     assert site.ledger.list_sources(study.study_uid, 1) == {"FOLDER"}
     (kept,) = site.ledger.list_paths(study.study_uid, 1)
@@ -93,11 +93,11 @@ def test_a_file_that_has_settled_is_taken_as_it_is(site: FolderSite) -> None:
     assert not site.incidents()
 
 
-def test_a_file_that_grows_waits_until_it_is_whole(site: FolderSite) -> None:
+def test_a_growing_file_waits_until_it_is_complete(site: FolderSite) -> None:
     content = part10(image())
     for size in range(200, len(content), 300):
         site.drop("growing.dcm", content[:size])
-        site.look(SETTLE_S - 1)
+        site.scan(SETTLE_S - 1)
     assert not site.instances()
     site.drop("growing.dcm", content)
     site.settle()
@@ -105,11 +105,11 @@ def test_a_file_that_grows_waits_until_it_is_whole(site: FolderSite) -> None:
     assert not site.incidents()
 
 
-def test_a_copy_that_pauses_for_longer_is_not_taken_for_damaged(site: FolderSite) -> None:
+def test_a_copy_that_pauses_is_not_refused_as_damaged(site: FolderSite) -> None:
     content = part10(image())
     site.drop("pausing.dcm", content[:-100])
     site.settle()
-    site.look(SETTLE_S)
+    site.scan(SETTLE_S)
     site.drop("pausing.dcm", content)
     site.settle()
     assert site.instances() == 1
@@ -127,7 +127,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
         return read(descriptor, size)
 
     with monkeypatch.context() as patch:
-        patch.setattr("receivers.folder.os.read", changing)
+        patch.setattr("receivers.folder.scanner.os.read", changing)
         site.settle()
     assert not site.instances()
     site.settle()
@@ -138,7 +138,7 @@ def test_a_file_that_changes_while_it_is_read_waits(
 @pytest.mark.parametrize(
     ("after", "left"), [("keep", {"a/1"}), ("move", {"taken/a/1"}), ("delete", set())]
 )
-def test_what_was_taken_stays_or_goes_as_the_site_wants(
+def test_an_accepted_file_is_kept_moved_or_deleted_as_configured(
     tmp_path: Path, ledger: SqlLedger, after: str, left: set[str]
 ) -> None:
     site = FolderSite(tmp_path, ledger, after=after)
@@ -149,7 +149,7 @@ def test_what_was_taken_stays_or_goes_as_the_site_wants(
     assert site.instances() == 1
 
 
-def test_after_a_restart_it_is_not_taken_again_unless_it_has_changed(
+def test_after_a_restart_only_a_changed_file_is_accepted_again(
     site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("1")
@@ -171,7 +171,7 @@ def test_after_a_restart_it_is_not_taken_again_unless_it_has_changed(
     assert site.instances() == 2
 
 
-def test_what_comes_under_the_name_of_one_that_was_moved_is_moved_beside_it(
+def test_a_file_with_the_name_of_a_moved_file_is_moved_under_another_name(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
     site = FolderSite(tmp_path, ledger, after="move")
@@ -192,11 +192,11 @@ DIRECTORY = image(SOPClassUID=UID("1.2.840.10008.1.3.10"), StudyInstanceUID=None
         (b"", "empty"),
         (part10(image())[:-100], "shorter than the header states"),
         (part10(DIRECTORY), "DICOMDIR"),
-        (part10(image(SOPClassUID=UID("1.2.840.10008.1.1"))), "no storage SOP class"),
+        (part10(image(SOPClassUID=UID("1.2.840.10008.1.1"))), "not an accepted storage SOP class"),
         (part10(image(PixelData=bytes(200_000))), "receiver.instance_bytes, 100000"),
     ],
 )
-def test_what_is_refused_lies_apart_with_the_reason(
+def test_a_refused_file_is_moved_with_a_text_that_gives_the_reason(
     site: FolderSite, content: bytes, why: str
 ) -> None:
     site.drop("cd/IMAGE", content)
@@ -211,7 +211,7 @@ def test_what_is_refused_lies_apart_with_the_reason(
     assert len(site.incidents()) == 1
 
 
-def test_the_rest_goes_on_after_damage(site: FolderSite) -> None:
+def test_a_damaged_file_does_not_hold_up_others(site: FolderSite) -> None:
     site.drop("1", b"damaged")
     site.drop("2")
     site.settle()
@@ -235,21 +235,21 @@ def test_a_folder_that_becomes_a_link_is_not_followed(
     site: FolderSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("a/1")
-    site.look()
-    settled = site.folder._settled
+    site.scan()
+    settled = site.scanner._list_settled
 
     def swapping(now: float) -> list[Any]:
         shutil.move(site.root / "a", tmp_path / "outside")
         (site.root / "a").symlink_to(tmp_path / "outside")
         return settled(now)
 
-    monkeypatch.setattr(site.folder, "_settled", swapping)
-    site.look(SETTLE_S)
+    monkeypatch.setattr(site.scanner, "_list_settled", swapping)
+    site.scan(SETTLE_S)
     assert not site.instances()
     assert (tmp_path / "outside" / "1").exists()
 
 
-def test_names_with_a_dot_in_front_are_not_looked_at(site: FolderSite) -> None:
+def test_hidden_files_are_ignored(site: FolderSite) -> None:
     site.drop(".IM1.x7Gk2")
     site.drop(".snapshot/IM1")
     site.refuse()
@@ -257,21 +257,21 @@ def test_names_with_a_dot_in_front_are_not_looked_at(site: FolderSite) -> None:
     assert site.names() == {".IM1.x7Gk2", ".snapshot/IM1"}
 
 
-def test_a_folder_that_is_away_is_told_once_and_when_it_is_back(site: FolderSite) -> None:
+def test_an_unavailable_folder_is_logged_once_and_when_it_is_back(site: FolderSite) -> None:
     site.drop("1")
     away = site.root.with_name("away")
     with structlog.testing.capture_logs() as lines:
         site.root.rename(away)
         for _ in range(3):
-            site.look(SETTLE_S)
+            site.scan(SETTLE_S)
         away.rename(site.root)
         site.settle()
-    told = [line["event"] for line in lines if line["log_level"] == "warning"]
-    assert told == ["the watched folder is away", "the watched folder is back"]
+    events = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert events == ["the watched folder is unavailable", "the watched folder is available again"]
     assert site.instances() == 1
 
 
-def test_what_cannot_be_read_waits_and_is_told_once(
+def test_an_unreadable_file_waits_and_is_logged_once(
     site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.drop("1")
@@ -284,21 +284,21 @@ def test_what_cannot_be_read_waits_and_is_told_once(
 
     with structlog.testing.capture_logs() as lines:
         with monkeypatch.context() as patch:
-            patch.setattr("receivers.folder_files.os.open", forbidding)
+            patch.setattr("receivers.folder.files.os.open", forbidding)
             for _ in range(3):
                 site.settle()
         assert site.names() == {"1"}
         assert not site.bringing()
         site.settle()
-    told = [line["event"] for line in lines if line["log_level"] == "warning"]
-    assert told == [
+    events = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert events == [
         "files of the watched folder cannot be read",
         "all files of the watched folder can be read",
     ]
     assert site.instances() == 1
 
 
-def test_what_was_replaced_while_it_was_taken_is_taken_too_and_not_deleted(
+def test_a_file_replaced_while_it_is_accepted_is_not_deleted_and_is_accepted_later(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = FolderSite(tmp_path, ledger, after="delete")
@@ -318,7 +318,7 @@ def test_what_was_replaced_while_it_was_taken_is_taken_too_and_not_deleted(
     assert (site.names(), site.instances()) == (set(), 2)
 
 
-def test_a_reason_is_written_over_nothing(site: FolderSite) -> None:
+def test_the_text_of_a_refusal_overwrites_no_file(site: FolderSite) -> None:
     site.drop("1.why.txt", b"damaged")
     site.refuse()
     site.drop("1", b"damaged")
@@ -327,13 +327,13 @@ def test_a_reason_is_written_over_nothing(site: FolderSite) -> None:
     assert {"refused/1.2", "refused/1.2.why.txt"} <= site.names()
 
 
-def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
+def test_a_refused_file_that_cannot_be_moved_stays_and_is_reported_once(
     site: FolderSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(site.folder._files, "move", read_only)
+    monkeypatch.setattr(site.scanner._files, "move", read_only)
     site.drop("1", b"damaged")
     for _ in range(3):
         site.refuse()
@@ -341,9 +341,7 @@ def test_what_cannot_be_moved_stays_and_is_dealt_with_once(
     assert len(site.incidents()) == 1
 
 
-def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_room(
-    tmp_path: Path, ledger: SqlLedger
-) -> None:
+def test_files_wait_while_free_space_is_below_the_floor(tmp_path: Path, ledger: SqlLedger) -> None:
     site = FolderSite(tmp_path, ledger)
     seconds = iter(range(0, 1000, 2))
     spool, limits = FileSpool(tmp_path), BackpressureLimits(free_bytes=10)
@@ -353,15 +351,15 @@ def test_8_below_the_floor_of_free_space_files_stay_and_are_taken_when_there_is_
     spool.measure_free_bytes = lambda: 9  # type: ignore[method-assign]
     site.drop("one.dcm")
     site.refuse()
-    site.look(SETTLE_S * DAMAGED_SETTLE_FACTOR)
+    site.scan(SETTLE_S * DAMAGED_SETTLE_FACTOR)
     assert site.names() == {"one.dcm"}
     spool.measure_free_bytes = lambda: 100  # type: ignore[method-assign]
-    site.look(SETTLE_S)
+    site.scan(SETTLE_S)
     assert site.instances() == 1
 
 
 @pytest.mark.parametrize("error", [SpoolFull("no room"), LedgerUnavailable("busy")])
-def test_8_without_room_files_wait(
+def test_files_wait_while_the_spool_is_full_or_the_ledger_is_busy(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     site = FolderSite(tmp_path, ledger, after="delete")
@@ -376,24 +374,24 @@ def test_8_without_room_files_wait(
         site.settle()
     assert len([line for line in lines if "files wait" in line["event"]]) == 1
     assert site.names() == {"1"}
-    site.look()
+    site.scan()
     assert (site.instances(), site.names()) == (1, set())
 
 
-def test_1_while_files_are_coming_the_study_is_being_brought(site: FolderSite) -> None:
+def test_pending_files_count_as_an_open_association(site: FolderSite) -> None:
     site.drop("1", number=1)
-    site.look()
-    site.look(SETTLE_S - 1)
+    site.scan()
+    site.scan(SETTLE_S - 1)
     site.drop("2", number=2)
-    site.look(1)
+    site.scan(1)
     assert site.instances() == 1
     assert site.bringing() == 1
-    site.look(SETTLE_S)
+    site.scan(SETTLE_S)
     assert site.instances() == 2
     assert site.bringing() == 0
 
 
-def test_no_name_of_a_file_stands_in_log_or_ledger_or_state_folder(
+def test_no_file_name_is_written_to_log_ledger_or_state_folder(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
     site = FolderSite(tmp_path, ledger)
@@ -407,7 +405,7 @@ def test_no_name_of_a_file_stands_in_log_or_ledger_or_state_folder(
     assert SECRET not in (tmp_path / "folder.taken").read_text()
 
 
-def test_a_thread_looks_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_the_thread_scans_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> None:
     root = tmp_path / "later"
     settings = WatchedFolder(path=root, settle_s=0.1, every_s=0.05, after="delete")
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
@@ -424,20 +422,20 @@ def test_a_thread_looks_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> 
 def test_a_defect_does_not_end_the_thread(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[float] = []
+    scans: list[float] = []
 
     def defective(_self: FolderScanner, now: float, _ending: Event) -> None:
-        looks.append(now)
+        scans.append(now)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(FolderScanner, "look", defective)
+    monkeypatch.setattr(FolderScanner, "scan", defective)
     settings = WatchedFolder(path=tmp_path, every_s=0.05)
     watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
-    wait_until(lambda: len(looks) > 2, what="further looks")
+    wait_until(lambda: len(scans) > 2, what="further scans")
     watching.end()
 
 
-def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> None:
+def test_accepted_files_are_known_after_a_restart_and_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "taken"
     taken = AcceptedFiles(path)
     keys = [f"{number:032x}" for number in range(3 * STALE_KEYS_MAX)]
@@ -447,14 +445,14 @@ def test_what_was_taken_is_known_over_restarts_and_a_crash(tmp_path: Path) -> No
         file.write("half a li")
     again = AcceptedFiles(path)
     assert all(key in again for key in keys)
-    again.forget_but(keys[:10])
+    again.prune(keys[:10])
     assert keys[5] in AcceptedFiles(path)
     assert keys[500] not in AcceptedFiles(path)
 
 
-def test_a_changed_file_is_another_one(tmp_path: Path) -> None:
-    look = FileSnapshot(100, 1)
-    key = compute_key(tmp_path, look)
+def test_a_changed_file_has_another_key(tmp_path: Path) -> None:
+    snapshot = FileSnapshot(100, 1)
+    key = compute_key(tmp_path, snapshot)
     assert key != compute_key(tmp_path, FileSnapshot(101, 1))
     assert key != compute_key(tmp_path, FileSnapshot(100, 2))
-    assert key != compute_key(tmp_path / "x", look)
+    assert key != compute_key(tmp_path / "x", snapshot)

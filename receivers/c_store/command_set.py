@@ -1,7 +1,7 @@
-"""C-STORE's command sets as bytes (PS3.7 6.3, 9.3.1), and the file meta information of its file.
+"""Decode and encode C-STORE command sets (PS3.7 6.3, 9.3.1), and encode file meta information.
 
-Rule: pure, and strict: what is not plainly a C-STORE-RQ gives None, and somebody who knows the
-whole standard looks at it.
+Decoding is strict: anything but a C-STORE-RQ of the usual form gives None, and pynetdicom decodes
+it.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
 
-#: Bytes of the longest command set that is read here; a C-STORE-RQ has some 200.
+#: The longest command set that is decoded here; a C-STORE-RQ has some 200 bytes.
 COMMAND_BYTES_MAX = 4096
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
@@ -19,7 +19,7 @@ NO_DATA_SET = 0x0101  #: PS3.7 E.1, Command Data Set Type (0000,0800)
 ELEMENT = struct.Struct("<HHL")
 US = struct.Struct("<H")
 UID = re.compile(rb"[0-9.]{1,64}")
-#: Elements of group 0000 in a C-STORE-RQ (PS3.7 table 9.3-1); the last two are for C-MOVE.
+#: Elements of group 0000 in a C-STORE-RQ (PS3.7 table 9.3-1); the last two belong to a C-MOVE.
 GROUP_LENGTH, SOP_CLASS, COMMAND, MESSAGE_ID = 0x0000, 0x0002, 0x0100, 0x0110
 MESSAGE_ID_RESPONDED_TO, PRIORITY, DATA_SET_TYPE, STATUS = 0x0120, 0x0700, 0x0800, 0x0900
 SOP_INSTANCE, MOVE_ORIGINATOR, MOVE_MESSAGE_ID = 0x1000, 0x1030, 0x1031
@@ -34,16 +34,16 @@ STORE_RQ_ELEMENTS = {
     MOVE_ORIGINATOR,
     MOVE_MESSAGE_ID,
 }
-#: PS3.7 E.1, Command Field (0000,0100): the requests, and C-CANCEL-RQ.
+#: Command Field (0000,0100), PS3.7 E.1: the requests, including C-CANCEL-RQ.
 REQUEST_FIELDS = {0x0001, 0x0010, 0x0020, 0x0021, 0x0030, 0x0FFF}
 REQUEST_FIELDS |= {0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150}
-RESPONSE_BIT = 0x8000  #: the bit that makes a response of a request
+RESPONSE_BIT = 0x8000  #: set in the Command Field of a response
 US_ELEMENTS = (COMMAND, MESSAGE_ID, PRIORITY, DATA_SET_TYPE)
 
 
 @dataclass(frozen=True)
 class StoreRequest:
-    """A C-STORE-RQ."""
+    """The fields of a C-STORE-RQ that are needed to store the instance and to respond."""
 
     message_id: int
     sop_class_uid: str
@@ -51,7 +51,7 @@ class StoreRequest:
 
 
 def read_request(command: bytes) -> StoreRequest | None:
-    """Return the C-STORE-RQ that these bytes are; None where they are none, or an unusual one."""
+    """Return the C-STORE-RQ in these bytes; None if they are something else or unusual."""
     if len(command) > COMMAND_BYTES_MAX:
         return None
     elements: dict[int, bytes] = {}
@@ -59,11 +59,11 @@ def read_request(command: bytes) -> StoreRequest | None:
         if element not in STORE_RQ_ELEMENTS or element in elements:
             return None
         elements[element] = value
-    if any(len(elements.get(each, b"")) != US.size for each in US_ELEMENTS):
+    if any(len(elements.get(element, b"")) != US.size for element in US_ELEMENTS):
         return None
-    kind, message_id, _, data_set = (US.unpack(elements[each])[0] for each in US_ELEMENTS)
+    kind, message_id, _, data_set = (US.unpack(elements[e])[0] for e in US_ELEMENTS)
     sop_class, instance = (
-        _decode_uid(elements.get(each, b"")) for each in (SOP_CLASS, SOP_INSTANCE)
+        _decode_uid(elements.get(element, b"")) for element in (SOP_CLASS, SOP_INSTANCE)
     )
     if kind != C_STORE_RQ or data_set == NO_DATA_SET or sop_class is None or instance is None:
         return None
@@ -71,7 +71,7 @@ def read_request(command: bytes) -> StoreRequest | None:
 
 
 def is_command(command: bytes) -> bool:
-    """Tell whether these bytes are a command set at all, of a command that there is."""
+    """Return True if these bytes are a command set of a command that PS3.7 defines."""
     elements = dict(_read_elements(command))
     kind, data_set = elements.get(COMMAND, b""), elements.get(DATA_SET_TYPE, b"")
     if -1 in elements or len(kind) != US.size or len(data_set) != US.size:
@@ -95,7 +95,7 @@ def encode_response(request: StoreRequest, status: int) -> bytes:
 
 
 def encode_file_meta(request: StoreRequest, syntax_uid: str) -> bytes:
-    """Return what stands before the data set in a Part 10 file (PS3.10 7.1)."""
+    """Return preamble, prefix and file meta information of a Part 10 file (PS3.10 7.1)."""
     elements = b"".join(
         (
             struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\x00\x01",
@@ -115,7 +115,7 @@ def encode_file_meta(request: StoreRequest, syntax_uid: str) -> bytes:
 
 
 def _read_elements(command: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the elements of group 0000, implicit VR; what is cut short ends with element -1."""
+    """Yield the elements of group 0000 (implicit VR); element -1 if the bytes are malformed."""
     at = 0
     while at < len(command):
         start = at + ELEMENT.size
@@ -131,7 +131,7 @@ def _read_elements(command: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _decode_uid(value: bytes) -> str | None:
-    """Return a UID without the byte that makes its length even (PS3.5 9.1)."""
+    """Return a UID without its padding byte (PS3.5 9.1); None if it is not a UID."""
     bare = value.removesuffix(b"\x00")
     return bare.decode() if UID.fullmatch(bare) else None
 

@@ -1,11 +1,10 @@
-"""What a study will have, as its scanner or PACS announces it to us as SCP.
+"""Record which instances a study will have, as announced by a scanner or PACS; we are SCP.
 
-Modality Performed Procedure Step is PS3.4 F.7, Instance Availability Notification PS3.4 R.
-
-Rule: we listen and are nobody's archive of steps. Of a step or notification its study and the UIDs
-of its instances are kept, for they show when the study is here; Success is answered when they
-stand in the ledger. Whatever else is said is neither kept nor judged, so that a scanner is not held
-up for want of what we do not need.
+Modality Performed Procedure Step (PS3.4 annex F.7) and Instance Availability Notification (PS3.4
+annex R). The study and the UIDs of its instances are recorded; they show when a study is complete.
+Success is returned after the ledger has recorded them. All other attributes are neither stored nor
+checked, so that no scanner is delayed by data that is not needed here. This is not an archive of
+procedure steps.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,11 +26,12 @@ from triage.ports.announcements import Announcements
 
 log = structlog.get_logger(__name__)
 
-#: Of a series that was performed (PS3.3 C.4.15); of a notification's series (PS3.4 table R.3.2-1).
+#: Sequences of a performed series that refer to instances (PS3.3 C.4.15).
 PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
+#: Sequence of a notification's series that refers to instances (PS3.4 table R.3.2-1).
 NOTIFIED = ("ReferencedSOPSequence",)
 UNAVAILABLE = "UNAVAILABLE"  #: Instance Availability (0008,0056)
-SEVERAL_STUDIES = ""
+SEVERAL_STUDIES = ""  #: recorded in place of a Study Instance UID
 MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 table F.7.2-2
 
 ProcedureStepResponse = tuple[int | Dataset, None]
@@ -40,7 +40,7 @@ ProcedureStepResponse = tuple[int | Dataset, None]
 def add_announcement_services(
     ae: AE, announcements: Announcements
 ) -> list[tuple[evt.EventType, object, list[Any]]]:
-    """Offer both services; return the handlers that they need."""
+    """Add both SOP classes to an application entity; return the event handlers to bind."""
     ae.add_supported_context(ModalityPerformedProcedureStep)
     ae.add_supported_context(InstanceAvailabilityNotification)
     return [
@@ -50,20 +50,20 @@ def add_announcement_services(
 
 
 def _answer_n_create(event: evt.Event, announcements: Announcements) -> ProcedureStepResponse:
-    """Answer an N-CREATE: a step begins, or instances are available."""
+    """Record a step that begins, or a notification."""
     request: Any = event.request
     is_step = event.context.abstract_syntax == ModalityPerformedProcedureStep
     try:
         uid = _require_uid(request.AffectedSOPInstanceUID)
-        said = event.attribute_list
-        study_uid, stage, uids = _read_step(said) if is_step else _read_notification(said)
+        attributes = event.attribute_list
+        study_uid, stage, uids = (_read_step if is_step else _read_notification)(attributes)
         is_new = announcements.add(uid, study_uid, stage, uids)
     except AttributeError:
         return ProcedureStepStatus.MISSING_ATTRIBUTE, None
     except ValueError:
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
-        return _report_ledger_unavailable(error), None
+        return _refuse_for_now(error), None
     if not is_new:
         return ProcedureStepStatus.DUPLICATE_INSTANCE, None
     log.info("announced", study_uid=study_uid, stage=str(stage), instances=len(uids))
@@ -71,10 +71,11 @@ def _answer_n_create(event: evt.Event, announcements: Announcements) -> Procedur
 
 
 def _answer_n_set(event: evt.Event, announcements: Announcements) -> ProcedureStepResponse:
-    """Answer an N-SET: a step goes on or ends. What it says of its series replaces what it said."""
+    """Record a change of a step; a new list of series replaces the recorded one."""
     request: Any = event.request
-    said = event.modification_list
-    status, series = said.get("PerformedProcedureStepStatus"), said.get("PerformedSeriesSequence")
+    attributes = event.modification_list
+    status = attributes.get("PerformedProcedureStepStatus")
+    series = attributes.get("PerformedSeriesSequence")
     try:
         stage = None if status is None else Stage(status)
         uids = None if series is None else list(_list_references(series, PERFORMED))
@@ -84,60 +85,59 @@ def _answer_n_set(event: evt.Event, announcements: Announcements) -> ProcedureSt
     except ValueError:
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
-        return _report_ledger_unavailable(error), None
+        return _refuse_for_now(error), None
     if changed is AnnouncementChange.FINAL:
-        return _no_longer_changeable(), None
+        return _build_final_status(), None
     if changed is AnnouncementChange.UNKNOWN:
         return ProcedureStepStatus.NO_SUCH_INSTANCE, None
     log.info("announced", stage=str(stage), instances=len(uids or ()))
     return ProcedureStepStatus.SUCCESS, None
 
 
-def _read_step(said: Dataset) -> tuple[str, Stage, list[str]]:
+def _read_step(attributes: Dataset) -> tuple[str, Stage, list[str]]:
     """Return study, stage and instances of a step that begins (PS3.4 table F.7.2-1)."""
-    stage = Stage(said.PerformedProcedureStepStatus)
+    stage = Stage(attributes.PerformedProcedureStepStatus)
     if stage is not Stage.IN_PROGRESS:
-        raise ValueError("a step begins in progress")
-    studies = {_require_uid(each.StudyInstanceUID) for each in said.ScheduledStepAttributesSequence}
+        raise ValueError("a step begins IN PROGRESS")
+    studies = {
+        _require_uid(item.StudyInstanceUID) for item in attributes.ScheduledStepAttributesSequence
+    }
     if not studies:
-        raise ValueError("a step of no study")
-    # Which image of several studies' common step is in which of them, it does not say.
+        raise ValueError("the step names no study")
+    # A step of several studies does not state which image belongs to which of them.
     study_uid = studies.pop() if len(studies) == 1 else SEVERAL_STUDIES
-    return (
-        study_uid,
-        stage,
-        list(_list_references(said.get("PerformedSeriesSequence") or (), PERFORMED)),
-    )
+    series = attributes.get("PerformedSeriesSequence") or ()
+    return study_uid, stage, list(_list_references(series, PERFORMED))
 
 
-def _read_notification(said: Dataset) -> tuple[str, Stage, list[str]]:
+def _read_notification(attributes: Dataset) -> tuple[str, Stage, list[str]]:
     """Return study, stage and instances of a notification (PS3.4 table R.3.2-1)."""
-    uids = list(_list_references(said.ReferencedSeriesSequence, NOTIFIED))
-    return _require_uid(said.StudyInstanceUID), Stage.COMPLETED, uids
+    uids = list(_list_references(attributes.ReferencedSeriesSequence, NOTIFIED))
+    return _require_uid(attributes.StudyInstanceUID), Stage.COMPLETED, uids
 
 
 def _list_references(series: Iterable[Dataset], keywords: Iterable[str]) -> Iterator[str]:
-    """Yield the SOP Instance UIDs that series refer to."""
+    """Yield the SOP Instance UIDs to which the series refer."""
     for keyword in keywords:
-        for each in series:
-            for reference in each.get(keyword) or ():
+        for item in series:
+            for reference in item.get(keyword) or ():
                 if reference.get("InstanceAvailability") != UNAVAILABLE:
                     yield _require_uid(reference.ReferencedSOPInstanceUID)
 
 
 def _require_uid(value: object) -> str:
     if not is_uid(str(value)):
-        raise ValueError("that is no UID")
+        raise ValueError("not a UID")
     return str(value)
 
 
-def _report_ledger_unavailable(error: LedgerUnavailable) -> int:
-    log.error("announcement not taken", error=str(error))
+def _refuse_for_now(error: LedgerUnavailable) -> int:
+    log.error("announcement not recorded", error=str(error))
     return ProcedureStepStatus.RESOURCE_LIMITATION
 
 
-def _no_longer_changeable() -> Dataset:
-    """Return the status of a change that comes too late."""
+def _build_final_status() -> Dataset:
+    """Return the status for a change of a step that has ended."""
     status = Dataset()
     status.Status = ProcedureStepStatus.PROCESSING_FAILURE
     status.ErrorComment = "Performed Procedure Step Object may no longer be updated"

@@ -1,0 +1,240 @@
+"""Storage SCP and Verification SCP (PS3.4 annexes A and B).
+
+The response is Success only after `Intake.accept` has returned, which means that the instance is
+durable. All storage SOP classes are accepted in every transfer syntax, without decoding: every
+instance that a PACS sends is kept, and a study that is not for this worker is declined later, with
+a reason.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from ssl import SSLContext
+from typing import Any, cast
+
+import structlog
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from receivers import tls
+from receivers.c_store import fast_store
+from receivers.c_store.admission import INTERNAL_ERROR, Admission, CallingPeer, Rejection
+from receivers.c_store.announcements import add_announcement_services
+from receivers.c_store.commitment_scp import CommitmentService
+from receivers.c_store.commitment_scu import add_commitment_scu
+from receivers.c_store.guard import InstanceLimit
+from receivers.c_store.listener import AssociationListener
+from triage.config import ReceiverSettings
+from triage.dimse.association import CONNECTION_SETUP
+from triage.dimse.statuses import StoreStatus
+from triage.dimse.storage_classes import list_storage_classes
+from triage.dimse.store_response import attempt_store
+from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
+from triage.domain.errors import ConfigurationError
+from triage.domain.instance import Source
+from triage.pipeline.intake import Intake
+from triage.pipeline.storage_commitment_scp import CommitmentScp
+from triage.pipeline.storage_commitment_scu import CommitmentScu
+from triage.ports.announcements import Announcements
+from triage.telemetry.metrics import RejectionReason
+
+#: By the reason of an A-ASSOCIATE-RJ from `admission` (PS3.8 table 9-21).
+METRIC_REASONS = {2: RejectionReason.LIMIT, 3: RejectionReason.CALLING, 7: RejectionReason.CALLED}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CStoreScp:
+    """A running receiver with one listener for each port."""
+
+    listeners: tuple[AssociationListener, ...]
+    commitment: CommitmentService | None = None
+
+    def shutdown(self) -> None:
+        """Stop listening; open associations continue."""
+        for listener in self.listeners:
+            listener.shutdown()
+
+    def end(self) -> None:
+        """Stop listening and abort the open associations; their senders retry."""
+        self.shutdown()
+        for association in self.active_associations:
+            association.abort()
+        if self.commitment is not None:
+            self.commitment.end()
+
+    @property
+    def active_associations(self) -> list[Association]:
+        """The open associations of all ports."""
+        return [
+            association
+            for listener in self.listeners
+            for association in listener.active_associations
+        ]
+
+
+def start(
+    intake: Intake,
+    settings: ReceiverSettings,
+    commitment_scp: CommitmentScp | None = None,
+    announcements: Announcements | None = None,
+    commitment_scu: CommitmentScu | None = None,
+) -> CStoreScp:
+    """Start to listen in threads; raise ConfigurationError if a port or a file is unusable."""
+    ae = _build_application_entity(settings)
+    limit = InstanceLimit(settings.instance_bytes)
+    handlers: Any = _build_handlers(intake, settings, limit)
+    commitment = CommitmentService(commitment_scp) if commitment_scp is not None else None
+    if commitment is not None:
+        handlers += commitment.add_to(ae)
+    if commitment_scu is not None:
+        handlers += add_commitment_scu(ae, commitment_scu)
+    if announcements is not None:
+        handlers += add_announcement_services(ae, announcements)
+    make_server = partial(
+        ae.make_server,
+        evt_handlers=handlers,
+        server_class=AssociationListener,
+        associations=settings.associations,
+        pdu_bytes=settings.pdu_bytes,
+        report=lambda host, why, reason: intake.report_rejected(why, Source("", host), reason),
+    )
+    ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
+    if settings.tls is not None:
+        ports.append((settings.tls.port, tls.create_context(settings.tls)))
+    running = CStoreScp((), commitment)
+    for port, context in ports:
+        try:
+            listener = _open_listener(make_server, settings.host, port, context)
+        except ConfigurationError:
+            running.shutdown()
+            raise
+        if settings.fast and context is None:
+            fast_store.attach_fast_path(listener, intake, attempt_store, limit)
+        listener.start()
+        running = CStoreScp((*running.listeners, listener), commitment)
+        log.info(
+            "receiving",
+            ae_title=settings.ae_title,
+            host=settings.host,
+            port=port,
+            tls=context is not None,
+        )
+    return running
+
+
+def _build_application_entity(settings: ReceiverSettings) -> AE:
+    ae = AE(ae_title=settings.ae_title)
+    for sop_class in list_storage_classes():
+        ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
+    ae.add_supported_context(Verification)
+    ae.maximum_pdu_size = settings.pdu_bytes
+    ae.maximum_associations = sys.maxsize  # `Admission` limits the number
+    ae.acse_timeout = settings.artim_s
+    ae.network_timeout = settings.idle_s
+    return ae
+
+
+def _build_handlers(intake: Intake, settings: ReceiverSettings, limit: InstanceLimit) -> list[Any]:
+    return [
+        (evt.EVT_REQUESTED, _answer_association_request, [Admission(settings), intake, settings]),
+        (evt.EVT_PDU_RECV, limit.count),
+        (evt.EVT_C_STORE, _answer_c_store, [intake, limit]),
+        CONNECTION_SETUP,
+        (evt.EVT_ACCEPTED, _count_opened, [intake]),
+        (evt.EVT_CONN_CLOSE, _count_ended, [intake]),
+    ]
+
+
+def _open_listener(
+    make_server: Callable[..., Any], host: str, port: int, context: SSLContext | None
+) -> AssociationListener:
+    try:
+        return cast(AssociationListener, make_server((host, port), ssl_context=context))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"set receiver.host and receiver.{'tls.' if context else ''}port"
+        ) from None
+
+
+def _answer_association_request(
+    event: evt.Event, admission: Admission, intake: Intake, settings: ReceiverSettings
+) -> None:
+    """Admit or reject an association; if that fails, reject it.
+
+    pynetdicom would log the exception and accept the association.
+    """
+    try:
+        _admit_or_reject(event.assoc, admission, intake, settings)
+    except Exception:  # any defect must end in a rejection
+        if not event.assoc.is_rejected:
+            _reject(event.assoc, INTERNAL_ERROR)
+            intake.metrics.count_rejection(RejectionReason.DEFECT)
+        raise
+
+
+def _admit_or_reject(
+    association: Any, admission: Admission, intake: Intake, settings: ReceiverSettings
+) -> None:
+    """Admit an association, or reject it and report the rejection."""
+    request: Any = association.requestor.primitive
+    connection = association.dul.socket.socket
+    caller = CallingPeer(
+        calling_ae=str(request.calling_ae_title).strip(),
+        called_ae=str(request.called_ae_title).strip(),
+        address=str(association.requestor.address),
+        certificates=tls.read_certificate_names(connection),
+    )
+
+    def is_open() -> bool:
+        return association.is_alive() and not (association.is_released or association.is_aborted)
+
+    rejection = admission.admit(caller, is_open)
+    if rejection is not None:
+        _reject(association, rejection)
+        source = Source(caller.calling_ae, caller.address)
+        intake.report_rejected(rejection.why, source, METRIC_REASONS[rejection.reason])
+    elif connection is not None:
+        with suppress(OSError):  # the peer may close the connection at this moment
+            connection.settimeout(settings.idle_s)
+
+
+def _reject(association: Any, rejection: Rejection) -> None:
+    association.acse.send_reject(rejection.result, rejection.source, rejection.reason)
+    association.kill()  # returns when the A-ASSOCIATE-RJ has been sent
+
+
+def _answer_c_store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
+    """Store an instance and return its status; pynetdicom turns an exception into 0xC211."""
+    status = fast_store.HANDLER_FAILED
+    try:
+        status = _store_instance(event, intake, limit)
+    finally:
+        if status != StoreStatus.SUCCESS:
+            intake.metrics.count_refusal(f"0x{status:04X}")
+    return status
+
+
+def _store_instance(event: evt.Event, intake: Intake, limit: InstanceLimit) -> int:
+    request: Any = event.request
+    requestor = event.assoc.requestor
+    source = Source(str(requestor.ae_title).strip(), str(requestor.address), id(event.assoc))
+    if limit.is_exceeded(event.assoc):
+        intake.report_refused(limit.why, source)
+        return StoreStatus.TOO_LARGE
+    announced_uid = str(request.AffectedSOPInstanceUID)
+    return attempt_store(lambda: intake.accept(event.encoded_dataset(), source, announced_uid))
+
+
+def _count_opened(event: evt.Event, intake: Intake) -> None:
+    intake.associations.open(id(event.assoc))
+    intake.metrics.count_association()
+
+
+def _count_ended(event: evt.Event, intake: Intake) -> None:
+    intake.associations.close(id(event.assoc))
