@@ -120,7 +120,7 @@ class PgVectorLibrary:
             ValueError: the embedding has another width.
         """
         if embedding.shape != (self._width,):
-            raise ValueError(f"a vector of shape {embedding.shape}, expected ({self._width},)")
+            raise ValueError(f"shape {embedding.shape} instead of ({self._width},)")
         added = insert(self._cases).values(embedding=embedding, **case_values(case))
         added = added.on_conflict_do_update(  # gets a new row number: it is now the latest
             index_elements=["study_uid"], set_={column.name: column for column in added.excluded}
