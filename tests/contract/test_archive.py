@@ -12,9 +12,9 @@ from tests.fakes.archives import FakeArchive
 from tests.integration.servers import HOST, Orthanc, orthanc
 from tests.peers import peer
 from triage import archives
-from triage.archives.audited import audited
+from triage.archives.audited import audit_archive
 from triage.cli.demo_site import find_free_port
-from triage.config import DicomArchive, DicomwebArchive
+from triage.config import DicomArchiveSettings, DicomwebArchiveSettings
 from triage.domain.archive import ArchivedStudy, ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable
 from triage.ports.archive import Archive, StudyDownload
@@ -47,13 +47,15 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 def open_archive(kind: str, dicom_port: int, http_port: int) -> Archive:
     if kind == "dicomweb":
         url = f"http://{HOST}:{http_port}/dicom-web"
-        return archives.opened("CMRTRIAGE", DicomwebArchive(kind="dicomweb", url=url, timeout_s=20))
+        return archives.open_archive(
+            "CMRTRIAGE", DicomwebArchiveSettings(kind="dicomweb", url=url, timeout_s=20)
+        )
     move_to = {"ae_title": MOVE_AE, "port": MOVE_PORT} if kind == "move" else None
     values = {"ae_title": "ORTHANC", "host": HOST, "port": dicom_port, "timeout_s": 20}
-    settings = DicomArchive.model_validate({"kind": "dicom", "move_to": move_to, **values})
-    archive = archives.opened("CMRTRIAGE", settings)
+    settings = DicomArchiveSettings.model_validate({"kind": "dicom", "move_to": move_to, **values})
+    archive = archives.open_archive("CMRTRIAGE", settings)
     if kind == "audited":
-        return audited(archive, settings, FakeTrail(), tells_of_studies=True)
+        return audit_archive(archive, settings, FakeTrail(), records_studies=True)
     return archive
 
 

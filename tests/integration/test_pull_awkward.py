@@ -436,9 +436,9 @@ def test_partial_content_is_not_whole_even_where_nobody_counts(
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        ({"error": "no"}, "no list of studies"),
-        ([1, 2], "no list of studies"),
-        ("text", "no list of studies"),
+        ({"error": "no"}, "not a list of studies"),
+        ([1, 2], "not a list of studies"),
+        ("text", "not a list of studies"),
     ],
 )
 def test_an_answer_that_is_no_list_of_studies(
@@ -474,7 +474,7 @@ def test_a_login_that_is_not_taken_ends_the_pull(
 ) -> None:
     served, url = web
     served.study(b"", status)
-    with pytest.raises(ConfigurationError, match="does not take authorization"):
+    with pytest.raises(ConfigurationError, match="rejects the configured authorization"):
         from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
 
 
@@ -488,7 +488,7 @@ def test_a_redirection_is_not_followed(web: tuple[LyingWebArchive, str], folder:
 
 def test_a_wrong_url_is_no_empty_archive(web: tuple[LyingWebArchive, str], folder: Path) -> None:
     _, url = web
-    with pytest.raises(ConfigurationError, match="is url right"):
+    with pytest.raises(ConfigurationError, match="check url"):
         from_web(folder, url + "/elsewhere").find(ArchiveQuery(modality="MR"))
 
 

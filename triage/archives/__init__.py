@@ -1,16 +1,26 @@
-"""Where studies are fetched from. A new kind is a new file here and a line in `opened`."""
+"""The archives from which studies are fetched.
+
+    dicom      C-FIND and C-GET
+    move       C-FIND and C-MOVE
+    contexts   the presentation contexts of C-GET
+    dicomweb   QIDO-RS and WADO-RS
+    multipart  the parts of a WADO-RS response
+    audited    records queries and fetched studies in the audit trail
+
+A new kind of archive is one module here, its settings in `triage.config.archives`, and one branch
+in `open_archive`.
+"""
 
 from triage.archives.dicom import GetArchive
 from triage.archives.dicomweb import WebArchive
 from triage.archives.move import MoveArchive
-from triage.config import Archive as Settings
-from triage.config import DicomArchive
+from triage.config import AnyArchiveSettings, DicomArchiveSettings
 from triage.ports.archive import Archive
 
 
-def opened(our_ae: str, settings: Settings) -> Archive:
-    """Return a configured archive; nothing is connected yet."""
-    if not isinstance(settings, DicomArchive):
+def open_archive(our_ae: str, settings: AnyArchiveSettings) -> Archive:
+    """Return a configured archive; it is not connected yet."""
+    if not isinstance(settings, DicomArchiveSettings):
         return WebArchive(settings)
     if settings.move_to is None:
         return GetArchive(our_ae, settings)

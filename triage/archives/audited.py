@@ -1,7 +1,7 @@
-"""An archive whose every question, and every study that it gave, the audit trail is told of.
+"""Records the queries of an archive, and studies fetched into a folder, in the audit trail.
 
-Rule: a question is told of before it is asked. What goes on to the intake is told of there, when
-the study is complete; so here are told only studies that go elsewhere.
+A query is recorded before it is sent. A study that goes to the intake is recorded there when it is
+complete, so only studies that go elsewhere are recorded here.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
-from triage.archives.dicom import identifier
-from triage.archives.dicomweb import query_of
-from triage.config import Archive as Settings
-from triage.config import DicomArchive
+from triage.archives.dicom import query_identifier
+from triage.archives.dicomweb import query_parameters
+from triage.config import AnyArchiveSettings, DicomArchiveSettings
 from triage.dimse.association import encode_identifier
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.audit import (
@@ -33,45 +32,48 @@ from triage.ports.audit import AuditTrail
 
 @dataclass(frozen=True)
 class AuditedArchive:
-    """See `ports.Archive`."""
+    """An archive that records its queries and studies; implements `Archive`."""
 
     archive: Archive
     audit: AuditTrail
-    peer: AuditPeer
-    question: Callable[[ArchiveQuery], AuditEvent]
-    tells_of_studies: bool
+    peer: AuditPeer  #: the archive as audit messages name it
+    build_event: Callable[[ArchiveQuery], AuditEvent]  #: returns the audit event of a query
+    records_studies: bool  #: False: the intake records the studies
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
-        """Yield the studies that match."""
-        self.audit.record(self.question(search))
+        """Record the query and yield the matching studies."""
+        self.audit.record(self.build_event(search))
         yield from self.archive.find(search)
 
-    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
-        """Have the study sent."""
-        told = self.archive.fetch(study, desk)
-        if self.tells_of_studies and desk.instances:
-            came = AuditedStudyObject(study.study_uid, study.patient_id, {"": desk.instances})
-            outcome = AuditOutcome.SUCCESS if told.whole and not told.failed else AuditOutcome.MINOR
-            self.audit.record(build_receipt_event(came, self.peer, outcome, asked=True))
-        return told
+    def fetch(self, study: ArchivedStudy, download: StudyDownload) -> RetrieveResponse:
+        """Fetch a study, and record it if at least one instance arrived."""
+        response = self.archive.fetch(study, download)
+        if self.records_studies and download.instances:
+            fetched = AuditedStudyObject(
+                study.study_uid, study.patient_id, {"": download.instances}
+            )
+            is_complete = response.whole and not response.failed
+            outcome = AuditOutcome.SUCCESS if is_complete else AuditOutcome.MINOR
+            self.audit.record(build_receipt_event(fetched, self.peer, outcome, asked=True))
+        return response
 
 
-def audited(
-    archive: Archive, settings: Settings, audit: AuditTrail, *, tells_of_studies: bool
+def audit_archive(
+    archive: Archive, settings: AnyArchiveSettings, audit: AuditTrail, *, records_studies: bool
 ) -> AuditedArchive:
-    """Return a configured archive whose questions the trail is told of."""
-    if isinstance(settings, DicomArchive):
+    """Return the archive with its queries, and possibly its studies, recorded."""
+    if isinstance(settings, DicomArchiveSettings):
         peer = AuditPeer(settings.ae_title, settings.host, ae_title=settings.ae_title)
     else:
         host = urlsplit(settings.url).hostname or ""
         peer = AuditPeer(host, host)
 
-    def question(search: ArchiveQuery) -> AuditEvent:
-        if isinstance(settings, DicomArchive):
+    def build_event(search: ArchiveQuery) -> AuditEvent:
+        if isinstance(settings, DicomArchiveSettings):
             model = StudyRootQueryRetrieveInformationModelFind
             return build_query_event(
-                peer, encode_identifier(identifier(search)), model, ImplicitVRLittleEndian
+                peer, encode_identifier(query_identifier(search)), model, ImplicitVRLittleEndian
             )
-        return build_query_event(peer, urlencode(query_of(search)).encode())
+        return build_query_event(peer, urlencode(query_parameters(search)).encode())
 
-    return AuditedArchive(archive, audit, peer, question, tells_of_studies)
+    return AuditedArchive(archive, audit, peer, build_event, records_studies)

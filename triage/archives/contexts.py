@@ -1,13 +1,15 @@
-"""Which presentation contexts a C-GET proposes: 128 are all there is (PS3.8 9.3.2.2).
+"""The presentation contexts that a C-GET proposes; an association has at most 128 (PS3.8 9.3.2.2).
 
-The archive takes one transfer syntax a context. So that images come as they are stored, not
-decoded, an image class has one context with the uncompressed syntaxes and one with each compressed
-one. That is more than fits for every storage class. First come the classes that the archive names
-as those of the study (SOPClassesInStudy), if it does; then those of USUAL, what a cardiac MR study
-is made of; compressed contexts fill what is left, in the same order.
+The archive accepts one transfer syntax per context. To receive images as they are stored, without
+decoding, an image class needs one context with the uncompressed syntaxes and one with each
+compressed syntax. These are too many for all storage classes. The order of priority is therefore:
 
-Rule: an uncompressed context for every class goes before a compressed one for any. An instance
-whose class was not proposed is a failed sub-operation, so its study is reported as incomplete.
+1. an uncompressed context for each class of the study (SOPClassesInStudy), if the archive sent it;
+2. an uncompressed context for each of USUAL_CLASSES, the classes of cardiac MR studies;
+3. the compressed contexts of the same classes, in the same order, as far as they fit.
+
+If the class of an instance was not proposed, the instance is a failed sub-operation, so its study
+is reported as incomplete.
 """
 
 from collections.abc import Sequence
@@ -35,9 +37,9 @@ from triage.dimse.storage_classes import PRIVATE_CLASSES
 from triage.domain.uid import is_uid
 
 CONTEXTS_MAX = 128
-OTHERS = 1  #: contexts that are no storage: C-GET
+OTHERS = 1  #: contexts that are not for storage: C-GET itself
 UNCOMPRESSED = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-#: Those that images are stored in, commonest first.
+#: Compressed transfer syntaxes of stored images, commonest first.
 COMPRESSED = [
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -50,8 +52,8 @@ COMPRESSED = [
     JPEGExtended12Bit,
     HTJ2KLossless,
 ]
-#: What a cardiac MR study is made of: its images, and what is derived from them or said of them.
-USUAL = (
+#: SOP classes of cardiac MR studies: images, objects derived from them, and reports.
+USUAL_CLASSES = (
     "MRImageStorage",
     "EnhancedMRImageStorage",
     "LegacyConvertedEnhancedMRImageStorage",
@@ -93,16 +95,16 @@ USUAL = (
 Context = tuple[str, list[UID]]
 
 
-def proposed(sop_classes: Sequence[str]) -> list[Context]:
-    """Return the contexts for a study that has these SOP classes, as far as is known."""
-    told = [uid for uid in sop_classes if is_uid(uid)]
-    classes = [*dict.fromkeys([*told, *usual()])]
+def propose_contexts(sop_classes: Sequence[str]) -> list[Context]:
+    """Return the contexts for a study; `sop_classes` are those that the archive has reported."""
+    reported = [uid for uid in sop_classes if is_uid(uid)]
+    classes = [*dict.fromkeys([*reported, *list_usual_classes()])]
     contexts: list[Context] = [(uid, UNCOMPRESSED) for uid in classes]
     images = [uid for uid in classes if is_image_class(uid)]
     contexts += [(uid, [syntax]) for uid, syntax in product(images, COMPRESSED)]
     return contexts[: CONTEXTS_MAX - OTHERS]
 
 
-def usual() -> list[str]:
-    """Return the UIDs of USUAL, and of the private classes that scanners add."""
-    return [*(STORAGE_CLASSES[keyword] for keyword in USUAL), *PRIVATE_CLASSES.values()]
+def list_usual_classes() -> list[str]:
+    """Return the UIDs of USUAL_CLASSES, and of the private storage classes of scanners."""
+    return [*(STORAGE_CLASSES[keyword] for keyword in USUAL_CLASSES), *PRIVATE_CLASSES.values()]

@@ -1,8 +1,8 @@
-"""An archive that is asked over C-FIND and sends over C-GET (PS3.4 C.4.1, C.4.3), study root.
+"""An archive that is searched with C-FIND and sends with C-GET (PS3.4 C.4.1, C.4.3), study root.
 
-Rule: what arrives is answered as our receivers answer it, after it was kept. One association a
-question and one a study: an archive that ends idle ones costs nothing, one that breaks costs one
-study.
+A received instance is acknowledged after it is stored, with the same statuses as in our receivers.
+Each query and each study has an association of its own, so an archive that ends idle associations
+does no harm, and a broken association costs one study.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from triage.archives.contexts import proposed
-from triage.config import DicomArchive
+from triage.archives.contexts import propose_contexts
+from triage.config import DicomArchiveSettings
 from triage.dimse.association import (
     AssociationFailed,
     AssociationRejected,
@@ -34,11 +34,11 @@ from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
 from triage.ports.archive import StudyDownload
 
-PENDING = {0xFF00, 0xFF01}  #: PS3.4 C.4.1.1.4: others follow
+PENDING = {0xFF00, 0xFF01}  #: more responses follow (PS3.4 C.4.1.1.4)
 SUCCESS = 0x0000
-WARNING = 0xB000  #: PS3.4 C.4.3.1.4: at its end, and some instances failed or were warned of
-#: PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4, and PS3.7 C for the last ones.
-WORDS = {
+WARNING = 0xB000  #: complete, with failures or warnings of some instances (PS3.4 C.4.3.1.4)
+#: Meaning of a status: PS3.4 C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4; PS3.7 C for the last ones.
+STATUSES = {
     0xA700: "out of resources",
     0xA701: "out of resources, it cannot count the matches",
     0xA702: "out of resources, it cannot send",
@@ -49,15 +49,15 @@ WORDS = {
     0x0122: "SOP class not supported",
     0x0124: "not authorised",
 }
-PDU_BYTES = 131_072
-UNABLE = 0xC000  #: of the range 0xCxxx
-UNKNOWN_DESTINATION = 0xA801  #: PS3.4 C.4.2.1.5
+PDU_BYTES = 131_072  #: longest PDU that we receive
+UNABLE = 0xC000  #: first status of the range 0xCxxx, unable to process
+UNKNOWN_DESTINATION = 0xA801  #: move destination unknown (PS3.4 C.4.2.1.5)
 
 
 class GetArchive:
-    """See `ports.Archive`."""
+    """An archive that sends with C-GET; implements `Archive`."""
 
-    def __init__(self, our_ae: str, settings: DicomArchive) -> None:
+    def __init__(self, our_ae: str, settings: DicomArchiveSettings) -> None:
         self._calling = settings.calling or our_ae
         self._settings = settings
         self._peer = RemoteEntity(
@@ -65,23 +65,23 @@ class GetArchive:
         )
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
-        """Yield the studies that match, over C-FIND at level STUDY."""
+        """Yield the matching studies, with C-FIND at level STUDY."""
         model = StudyRootQueryRetrieveInformationModelFind
         with self.associated([(model, [])]) as association:
-            for status, match in association.send_c_find(identifier(search), model):
+            for status, match in association.send_c_find(query_identifier(search), model):
                 code = _code(status)
                 if code in PENDING and match is not None:
                     yield _study(match)
                 elif code != SUCCESS:
-                    raise ArchiveFailed(f"C-FIND was answered with {in_words(code)}")
+                    raise ArchiveFailed(f"C-FIND was answered with {describe_query_status(code)}")
 
-    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
-        """Have the study sent over the association that asks for it."""
-        contexts = proposed(study.sop_classes)
-        handlers = [(evt.EVT_C_STORE, kept_on, [desk])]
+    def fetch(self, study: ArchivedStudy, download: StudyDownload) -> RetrieveResponse:
+        """Receive the study on the association of the request."""
+        contexts = propose_contexts(study.sop_classes)
+        handlers = [(evt.EVT_C_STORE, store_in_download, [download])]
         model = StudyRootQueryRetrieveInformationModelGet
         with self.associated([(model, []), *contexts], handlers) as association:
-            return told(association.send_c_get(of_study(study), model))
+            return judge_responses(association.send_c_get(retrieve_identifier(study), model))
 
     @contextmanager
     def associated(
@@ -108,32 +108,39 @@ class GetArchive:
             ) as association:
                 yield association
         except NoContextAccepted:
-            raise ConfigurationError(self._unaccepted(needed)) from None
+            raise ConfigurationError(self._describe_unaccepted(needed)) from None
         except AssociationRejected as error:
             if error.is_permanent:
-                raise ConfigurationError(f"{error}; does it know {self._calling}?") from None
+                raise ConfigurationError(
+                    f"{error}; is the AE title {self._calling} configured there?"
+                ) from None
             raise ArchiveUnreachable(str(error)) from None
         except AssociationFailed as error:
             raise ArchiveUnreachable(str(error)) from None
 
-    def _unaccepted(self, needed: str) -> str:
+    def _describe_unaccepted(self, needed: str) -> str:
         """Return what to do about an archive that does not accept a service."""
         name = UID(needed).name.rsplit(" ", 1)[-1]
         return (
-            f"{self._peer} accepts no Query/Retrieve {name} from {self._calling}: have it allow "
-            "that" + (", or set move_to of the archive" if name == "GET" else "")
+            f"{self._peer} accepts no Query/Retrieve {name} from {self._calling}: allow it there"
+            + (", or set move_to of the archive" if name == "GET" else "")
         )
 
 
-def kept_on(event: evt.Event, desk: StudyDownload) -> int:
-    """Answer a C-STORE request when its instance lies on the desk, or was refused there."""
+def store_in_download(event: evt.Event, download: StudyDownload) -> int:
+    """Store the instance of a C-STORE request. Returns the status for the response."""
     request: Any = event.request
     uid = str(request.AffectedSOPInstanceUID)
-    return attempt_store(lambda: desk.keep([event.encoded_dataset()], uid))
+    return attempt_store(lambda: download.keep([event.encoded_dataset()], uid))
 
 
-def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrieveResponse:
-    """Return what the last response of a C-GET or C-MOVE says; raise where there was none."""
+def judge_responses(responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrieveResponse:
+    """Return the result in the last response of a C-GET or C-MOVE.
+
+    Raises:
+        ConfigurationError: The archive does not know our move destination.
+        ArchiveFailed: The archive reports a failure, or the association ended.
+    """
     last = Dataset()
     for status, _ in responses:
         last = status
@@ -143,24 +150,26 @@ def told(responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrieveRespons
     if code == UNKNOWN_DESTINATION:
         raise ConfigurationError("the archive does not know the AE title of move_to: add it there")
     if code not in {SUCCESS, WARNING} and "NumberOfCompletedSuboperations" not in last:
-        raise ArchiveFailed(f"it answered {in_words(code)}")
+        raise ArchiveFailed(f"it answered {describe_query_status(code)}")
     completed = _number(last, "NumberOfCompletedSuboperations")
     failed = _number(last, "NumberOfFailedSuboperations") or 0
     warned = _number(last, "NumberOfWarningSuboperations") or 0
     sent = None if completed is None else completed + warned
     whole = code == SUCCESS or (code == WARNING and warned > 0)
-    return RetrieveResponse(sent, failed, warned, whole, "" if code == SUCCESS else in_words(code))
+    return RetrieveResponse(
+        sent, failed, warned, whole, "" if code == SUCCESS else describe_query_status(code)
+    )
 
 
-def in_words(code: int) -> str:
-    """Return a status of C-FIND, C-GET or C-MOVE as people read it."""
-    words = WORDS.get(code) or ("unable to do it" if code & 0xF000 == UNABLE else "")
-    return f"0x{code:04X} {words}".rstrip()
+def describe_query_status(code: int) -> str:
+    """Return a status of C-FIND, C-GET or C-MOVE with its meaning."""
+    meaning = STATUSES.get(code) or ("unable to process" if code & 0xF000 == UNABLE else "")
+    return f"0x{code:04X} {meaning}".rstrip()
 
 
 def _code(status: Dataset) -> int:
     if "Status" not in status:
-        raise ArchiveFailed("the association broke before an answer came")
+        raise ArchiveFailed("the association ended before a response arrived")
     return int(status.Status)
 
 
@@ -169,47 +178,47 @@ def _number(status: Dataset, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def identifier(search: ArchiveQuery) -> Dataset:
-    """Return what is asked (PS3.4 C.6.2.1.2): keys that must match, and those that are wanted."""
-    asked = Dataset()
-    asked.QueryRetrieveLevel = "STUDY"
-    asked.StudyInstanceUID = search.study_uid
-    asked.StudyDate = _range(search)
-    asked.ModalitiesInStudy = search.modality
-    asked.StudyDescription = ""
-    asked.PatientID = search.patient_id
-    asked.NumberOfStudyRelatedInstances = ""
-    asked.SOPClassesInStudy = ""
-    return asked
+def query_identifier(search: ArchiveQuery) -> Dataset:
+    """Return the identifier of a C-FIND: matching keys and return keys (PS3.4 C.6.2.1.2)."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = search.study_uid
+    identifier.StudyDate = _date_range(search)
+    identifier.ModalitiesInStudy = search.modality
+    identifier.StudyDescription = ""
+    identifier.PatientID = search.patient_id
+    identifier.NumberOfStudyRelatedInstances = ""
+    identifier.SOPClassesInStudy = ""
+    return identifier
 
 
-def _range(search: ArchiveQuery) -> str:
-    """Return a date or range of dates (PS3.4 C.2.2.2.5)."""
+def _date_range(search: ArchiveQuery) -> str:
+    """Return a date or a range of dates (PS3.4 C.2.2.2.5)."""
     first, last = (f"{day:%Y%m%d}" if day else "" for day in (search.since, search.until))
     return first if first == last else f"{first}-{last}"
 
 
 def _study(match: Dataset) -> ArchivedStudy:
-    """Return a study from a match; whatever is wrong in it becomes an answer that is none."""
+    """Return the study of a match; values that cannot be read become empty or None."""
     return ArchivedStudy(
         study_uid=_text(match, "StudyInstanceUID"),
         study_date=_text(match, "StudyDate"),
         modalities=_texts(match, "ModalitiesInStudy"),
-        instances=_counted(_text(match, "NumberOfStudyRelatedInstances")),
+        instances=_count(_text(match, "NumberOfStudyRelatedInstances")),
         sop_classes=_texts(match, "SOPClassesInStudy"),
         description=_text(match, "StudyDescription"),
         patient_id=_text(match, "PatientID"),
     )
 
 
-def _counted(text: str) -> int | None:
+def _count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _text(match: Dataset, keyword: str) -> str:
     try:
         return str(match.get(keyword) or "").strip()
-    except Exception:  # noqa: BLE001 - whatever pydicom raises on a value that is none of its VR
+    except Exception:  # noqa: BLE001 - pydicom raises many types for a value that violates its VR
         return ""
 
 
@@ -219,12 +228,12 @@ def _texts(match: Dataset, keyword: str) -> tuple[str, ...]:
     except Exception:  # noqa: BLE001 - as above
         return ()
     values = value if isinstance(value, MultiValue) else [value]
-    return tuple(str(each).strip() for each in values if each)
+    return tuple(str(value).strip() for value in values if value)
 
 
-def of_study(study: ArchivedStudy) -> Dataset:
-    """Return what a C-GET or C-MOVE asks for (PS3.4 C.4.2.1.4)."""
-    asked = Dataset()
-    asked.QueryRetrieveLevel = "STUDY"
-    asked.StudyInstanceUID = study.study_uid
-    return asked
+def retrieve_identifier(study: ArchivedStudy) -> Dataset:
+    """Return the identifier of a C-GET or C-MOVE (PS3.4 C.4.2.1.4)."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = study.study_uid
+    return identifier

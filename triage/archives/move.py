@@ -1,9 +1,9 @@
-"""An archive that sends over C-MOVE (PS3.4 C.4.2) to a port that is open while a study is fetched.
+"""An archive that sends with C-MOVE (PS3.4 C.4.2) to a port that is open while a study is fetched.
 
-Rule: the port is for that study alone. An association is let in when it calls us by the title of
-`move_to` and itself by one that the archive has; an instance is kept when it is of the study, and,
-where it says whose C-MOVE it comes from, of this one (PS3.7 9.1.1.1, Move Originator: our title,
-but some archives write their own).
+The port accepts this study only. An association is accepted if its called AE title is that of
+`move_to` and its calling AE title is one of the archive's. An instance is stored if it belongs to
+the study and its Move Originator, if present, is this C-MOVE (PS3.7 9.1.1.1). The originator should
+be our AE title, but some archives send their own.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from triage.archives.dicom import PDU_BYTES, GetArchive, kept_on, of_study, told
-from triage.config import DicomArchive, MoveTo
+from triage.archives.dicom import (
+    PDU_BYTES,
+    GetArchive,
+    judge_responses,
+    retrieve_identifier,
+    store_in_download,
+)
+from triage.config import DicomArchiveSettings, MoveToSettings
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import list_storage_classes
@@ -26,30 +32,32 @@ from triage.domain.archive import ArchivedStudy, RetrieveResponse
 from triage.domain.errors import ConfigurationError
 from triage.ports.archive import StudyDownload
 
-MESSAGE_ID = 1
+MESSAGE_ID = 1  #: Message ID of the C-MOVE request
 
 
 class MoveArchive(GetArchive):
-    """See `ports.Archive`."""
+    """An archive that sends with C-MOVE; implements `Archive`."""
 
-    def __init__(self, our_ae: str, settings: DicomArchive, move_to: MoveTo) -> None:
+    def __init__(
+        self, our_ae: str, settings: DicomArchiveSettings, move_to: MoveToSettings
+    ) -> None:
         super().__init__(our_ae, settings)
         self._senders = [settings.ae_title, *move_to.sends_as]
         self._move_to = move_to
 
-    def fetch(self, study: ArchivedStudy, desk: StudyDownload) -> RetrieveResponse:
-        """Have the study sent to a port of ours."""
+    def fetch(self, study: ArchivedStudy, download: StudyDownload) -> RetrieveResponse:
+        """Receive the study on a port that is open meanwhile."""
         model = StudyRootQueryRetrieveInformationModelMove
-        with self._listening(desk), self.associated([(model, [])]) as association:
-            return told(
+        with self._listening(download), self.associated([(model, [])]) as association:
+            return judge_responses(
                 association.send_c_move(
-                    of_study(study), self._move_to.ae_title, model, msg_id=MESSAGE_ID
+                    retrieve_identifier(study), self._move_to.ae_title, model, msg_id=MESSAGE_ID
                 )
             )
 
     @contextmanager
-    def _listening(self, desk: StudyDownload) -> Iterator[None]:
-        """Receive instances of a study until the block ends, and end the associations then."""
+    def _listening(self, download: StudyDownload) -> Iterator[None]:
+        """Receive instances until the block ends; then abort open associations."""
         ours = self._move_to
         ae = AE(ae_title=ours.ae_title)
         for sop_class in [*list_storage_classes(), Verification]:
@@ -58,15 +66,15 @@ class MoveArchive(GetArchive):
         ae.require_calling_aet = self._senders
         ae.maximum_pdu_size = PDU_BYTES
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._settings.timeout_s
-        handlers: Any = [CONNECTION_SETUP, (evt.EVT_C_STORE, self._kept, [desk])]
+        handlers: Any = [CONNECTION_SETUP, (evt.EVT_C_STORE, self._store, [download])]
         try:
             server: Any = ae.start_server(
                 (ours.host, ours.port), block=False, evt_handlers=handlers
             )
         except OSError as error:
             raise ConfigurationError(
-                f"cannot listen on {ours.host}:{ours.port}: {error.strerror}; set host and port of "
-                "move_to"
+                f"cannot listen on {ours.host}:{ours.port}: {error.strerror}; change host or port "
+                "of move_to"
             ) from None
         try:
             yield
@@ -75,10 +83,10 @@ class MoveArchive(GetArchive):
             for association in server.active_associations:
                 association.abort()
 
-    def _kept(self, event: evt.Event, desk: StudyDownload) -> int:
+    def _store(self, event: evt.Event, download: StudyDownload) -> int:
         request: Any = event.request
         title = str(request.MoveOriginatorApplicationEntityTitle or "").strip()
         ours = title in {"", self._calling, *self._senders}
         if not ours or request.MoveOriginatorMessageID not in {None, MESSAGE_ID}:
             return StoreStatus.DATA_SET_DOES_NOT_MATCH
-        return kept_on(event, desk)
+        return store_in_download(event, download)

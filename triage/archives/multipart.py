@@ -1,7 +1,7 @@
-"""The parts of an archive's answer (PS3.18 8.6.1.2), as they come.
+"""The parts of a WADO-RS response (PS3.18 8.6.1.2), read as they arrive.
 
-Rule: no part is held. What cannot be read, or ends before its closing boundary, is the archive's
-failure.
+No part is held in memory as a whole. A response that cannot be read, or that ends before its
+closing boundary, raises ArchiveFailed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,8 +17,8 @@ from triage.dicom.multipart_related import (
 from triage.domain.errors import ArchiveFailed
 
 
-def boundary_of(content_type: str) -> str:
-    """Return the boundary that a Content-Type names; raise ArchiveFailed where it names none."""
+def read_boundary(content_type: str) -> str:
+    """Return the boundary in a Content-Type; raise ArchiveFailed if there is none."""
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_boundary()
@@ -27,14 +27,14 @@ def boundary_of(content_type: str) -> str:
     return boundary
 
 
-def parts_of(pieces: Iterable[bytes], boundary: str) -> Iterator[Iterator[bytes]]:
-    """Yield the contents of each part, in pieces; each must be used up before the next."""
-    events = _events(pieces, boundary)
+def read_parts(pieces: Iterable[bytes], boundary: str) -> Iterator[Iterator[bytes]]:
+    """Yield the content of each part in pieces; read each part to its end before the next."""
+    events = _read_events(pieces, boundary)
     for _began in events:
-        yield _contents(events)
+        yield _read_content(events)
 
 
-def _events(pieces: Iterable[bytes], boundary: str) -> Iterator[Event]:
+def _read_events(pieces: Iterable[bytes], boundary: str) -> Iterator[Event]:
     try:
         message = MultipartParser(boundary)
         for piece in pieces:
@@ -44,7 +44,7 @@ def _events(pieces: Iterable[bytes], boundary: str) -> Iterator[Event]:
         raise ArchiveFailed(f"the parts of its answer cannot be read: {error}") from None
 
 
-def _contents(events: Iterator[Event]) -> Iterator[bytes]:
+def _read_content(events: Iterator[Event]) -> Iterator[bytes]:
     for event in events:
         if isinstance(event, PartEnded):
             return

@@ -8,7 +8,13 @@ Invariants: `deploy/triage.yaml` explains every field and no other, with its def
 (tests/unit/deploy/test_example_settings.py).
 """
 
-from triage.config.archives import Archive, ArchiveSettings, DicomArchive, DicomwebArchive, MoveTo
+from triage.config.archives import (
+    AnyArchiveSettings,
+    ArchiveSettings,
+    DicomArchiveSettings,
+    DicomwebArchiveSettings,
+    MoveToSettings,
+)
 from triage.config.audit import AuditSettings, AuditSyslogSettings
 from triage.config.destinations import (
     DESTINATION_MODELS,
@@ -44,21 +50,21 @@ __all__ = [
     "DESTINATION_MODELS",
     "HASHED_PASSWORD",
     "AeTitle",
+    "AnyArchiveSettings",
     "AnyDestination",
-    "Archive",
     "ArchiveSettings",
     "AuditSettings",
     "AuditSyslogSettings",
     "CommitmentRequestor",
     "CompletenessSettings",
     "DestinationSettings",
-    "DicomArchive",
-    "DicomwebArchive",
+    "DicomArchiveSettings",
+    "DicomwebArchiveSettings",
     "EquipmentSettings",
     "InstanceCountSettings",
     "MetricsEndpoint",
     "ModelSettings",
-    "MoveTo",
+    "MoveToSettings",
     "PeerSettings",
     "ReceiverSettings",
     "RetentionSettings",

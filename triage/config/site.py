@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from triage.config.archives import Archive
+from triage.config.archives import AnyArchiveSettings
 from triage.config.audit import AuditSettings
 from triage.config.destinations import AnyDestination
 from triage.config.fields import (
@@ -101,7 +101,7 @@ class Settings(StrictModel):
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: ReceiverSettings = ReceiverSettings()
     destinations: tuple[AnyDestination, ...] = ()
-    archives: dict[Name, Archive] = Field(
+    archives: dict[Name, AnyArchiveSettings] = Field(
         default_factory=dict
     )  #: archives from which `triage pull` fetches
     findings: Path = PACKAGE / "findings" / "default.yaml"

@@ -35,7 +35,7 @@ class HttpPeer:
     def request(
         self, method: str, headers: Mapping[str, str], content: bytes = b"", path: str = ""
     ) -> Iterator[httpx2.Response]:
-        """Send a request and yield its response, whose body has not been read yet.
+        """Send a request and yield its response before the body is read.
 
         `path` is appended to the URL.
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from triage import archives
-from triage.archives.audited import audited
+from triage.archives.audited import audit_archive
 from triage.concurrency.rate_limit import RateLimit
-from triage.config import Archive, DicomArchive, Settings
+from triage.config import AnyArchiveSettings, DicomArchiveSettings, Settings
 from triage.domain.errors import ConfigurationError, NotFound
 from triage.domain.instance import Source
 from triage.pipeline.audit_events import ANY_REVISION
@@ -24,7 +24,7 @@ from triage.store.download import FolderDownloadTarget, IntakeDownloadTarget, lo
 COPY_BYTES = 1 << 20  #: at a time
 
 
-def find_archive(settings: Settings, name: str) -> Archive:
+def find_archive(settings: Settings, name: str) -> AnyArchiveSettings:
     """Return the settings of the archive with this name; raise NotFound."""
     if name not in settings.archives:
         names = ", ".join(sorted(settings.archives)) or "none"
@@ -48,11 +48,11 @@ def open_study_retriever(
         hours=configured.hours,
         attempts=configured.attempts,
     )
-    archive = audited(
-        archives.opened(settings.receiver.ae_title, configured),
+    archive = audit_archive(
+        archives.open_archive(settings.receiver.ae_title, configured),
         configured,
         open_audit(settings),
-        tells_of_studies=not to_intake,
+        records_studies=not to_intake,
     )
     return StudyRetriever(archive, limits, clock)
 
@@ -83,7 +83,7 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     archive = find_archive(settings, name)
     source = (
         Source(archive.ae_title, archive.host)
-        if isinstance(archive, DicomArchive)
+        if isinstance(archive, DicomArchiveSettings)
         else Source("", urlsplit(archive.url).hostname or "")
     )
 

@@ -8,16 +8,16 @@ from pydicom import dcmread
 from tests.builders.images import image, part10, uid
 from tests.fakes import FakeTrail
 from tests.fakes.archives import FakeArchive, Fetch
-from triage.archives.audited import audited
-from triage.config import DicomArchive, DicomwebArchive
+from triage.archives.audited import audit_archive
+from triage.config import DicomArchiveSettings, DicomwebArchiveSettings
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.audit import INSTANCES_TRANSFERRED, QUERY, SOP_CLASS_UID, AuditOutcome
 from triage.domain.errors import ArchiveUnreachable
 from triage.ports.archive import StudyDownload
 from triage.store.download import FolderDownloadTarget, lock_download_folder
 
-PACS = DicomArchive(kind="dicom", ae_title="PACS", host="10.1.2.3", port=104)
-VNA = DicomwebArchive(kind="dicomweb", url="https://vna.example/dicom-web")
+PACS = DicomArchiveSettings(kind="dicom", ae_title="PACS", host="10.1.2.3", port=104)
+VNA = DicomwebArchiveSettings(kind="dicomweb", url="https://vna.example/dicom-web")
 SEARCH = ArchiveQuery(patient_id="4711")
 STUDY = ArchivedStudy(uid("study"), patient_id="4711")
 
@@ -41,7 +41,7 @@ def sends(count: int, response: RetrieveResponse) -> Fetch:
 
 def test_a_c_find_query_is_recorded_as_it_is_sent() -> None:
     trail = FakeTrail()
-    archive = audited(FakeArchive(listed=[STUDY]), PACS, trail, tells_of_studies=False)
+    archive = audit_archive(FakeArchive(listed=[STUDY]), PACS, trail, records_studies=False)
     assert list(archive.find(SEARCH)) == [STUDY]
     (event,) = trail.events
     (query,) = event.objects
@@ -55,7 +55,7 @@ def test_a_c_find_query_is_recorded_as_it_is_sent() -> None:
 
 def test_a_qido_query_is_recorded_as_it_is_sent() -> None:
     trail = FakeTrail()
-    list(audited(FakeArchive(), VNA, trail, tells_of_studies=False).find(SEARCH))
+    list(audit_archive(FakeArchive(), VNA, trail, records_studies=False).find(SEARCH))
     assert trail.events[0].objects[0].query == (
         b"PatientID=4711&includefield=00081030&includefield=00201208"
     )
@@ -63,7 +63,7 @@ def test_a_qido_query_is_recorded_as_it_is_sent() -> None:
 
 def test_a_query_is_recorded_before_it_is_sent() -> None:
     trail = FakeTrail()
-    archive = audited(FakeArchive(down=True), PACS, trail, tells_of_studies=False)
+    archive = audit_archive(FakeArchive(down=True), PACS, trail, records_studies=False)
     with pytest.raises(ArchiveUnreachable):
         list(archive.find(SEARCH))
     assert len(trail.events) == 1
@@ -85,7 +85,7 @@ def test_a_fetched_study_is_recorded(
 ) -> None:
     trail = FakeTrail()
     pacs = FakeArchive([sends(instances, response)])
-    archive = audited(pacs, PACS, trail, tells_of_studies=True)
+    archive = audit_archive(pacs, PACS, trail, records_studies=True)
     assert archive.fetch(STUDY, download) == response
     assert [event.outcome for event in trail.events] == outcomes
     for event in trail.events:
@@ -97,5 +97,5 @@ def test_a_fetched_study_is_recorded(
 def test_a_study_for_the_intake_is_not_recorded_twice(download: StudyDownload) -> None:
     trail = FakeTrail()
     pacs = FakeArchive([sends(2, RetrieveResponse())])
-    audited(pacs, PACS, trail, tells_of_studies=False).fetch(STUDY, download)
+    audit_archive(pacs, PACS, trail, records_studies=False).fetch(STUDY, download)
     assert trail.events == []

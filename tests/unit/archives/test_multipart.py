@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage.archives.multipart import boundary_of, parts_of
+from triage.archives.multipart import read_boundary, read_parts
 from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
 from triage.domain.errors import ArchiveFailed
 
@@ -23,7 +23,7 @@ def cut(content: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def read(pieces: list[bytes], boundary: str = "b") -> list[bytes]:
-    return [b"".join(part) for part in parts_of(pieces, boundary)]
+    return [b"".join(part) for part in read_parts(pieces, boundary)]
 
 
 @given(
@@ -39,30 +39,30 @@ def test_parts_are_the_same_however_they_are_cut(
 
 
 @given(st.integers(0, 10_000))
-def test_what_is_cut_short_is_an_error(length: int) -> None:
+def test_a_truncated_response_is_an_error(length: int) -> None:
     whole = body(b"one", b"two").removesuffix(b"\r\n")
     with pytest.raises(ArchiveFailed, match="ends before its closing boundary"):
         read([whole[: length % len(whole)]])
 
 
-def test_a_large_part_is_given_out_as_it_comes() -> None:
-    given_out = []
+def test_a_large_part_is_yielded_as_it_arrives() -> None:
+    yielded = []
 
     def pieces() -> object:
         yield b"--b\r\n" + HEAD
         for _ in range(3):
             yield bytes(1000)
-            given_out.append(len(seen))
+            yielded.append(len(seen))
         yield b"\r\n--b--"
 
     seen: list[int] = []
-    for part in parts_of(pieces(), "b"):  # type: ignore[arg-type]
+    for part in read_parts(pieces(), "b"):  # type: ignore[arg-type]
         seen += [len(piece) for piece in part]
     assert sum(seen) == 3000
     assert max(seen) <= 1010
 
 
-def test_headers_without_an_end_are_not_held() -> None:
+def test_headers_without_an_end_are_an_error() -> None:
     with pytest.raises(ArchiveFailed, match="bytes of headers"):
         read([b"--b\r\n", bytes(HEADERS_MAX), b"x" * HEADERS_MAX])
 
@@ -75,19 +75,19 @@ def test_headers_without_an_end_are_not_held() -> None:
         ("Multipart/Related; BOUNDARY=abc", "abc"),
     ],
 )
-def test_the_boundary(content_type: str, boundary: str) -> None:
-    assert boundary_of(content_type) == boundary
+def test_the_boundary_is_read_from_the_content_type(content_type: str, boundary: str) -> None:
+    assert read_boundary(content_type) == boundary
 
 
 @pytest.mark.parametrize(
     "content_type",
     ["", "text/html", "multipart/related"],
 )
-def test_what_has_no_parts_is_an_error(content_type: str) -> None:
+def test_another_content_type_is_an_error(content_type: str) -> None:
     with pytest.raises(ArchiveFailed, match="not the parts of a study"):
-        boundary_of(content_type)
+        read_boundary(content_type)
 
 
-def test_a_boundary_that_is_none_is_an_error() -> None:
+def test_a_boundary_that_is_too_long_is_an_error() -> None:
     with pytest.raises(ArchiveFailed, match="a boundary has"):
         read([b""], "x" * (BOUNDARY_MAX + 1))

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from triage.config import (
-    DicomwebArchive,
+    DicomwebArchiveSettings,
     Settings,
     StowSettings,
     WebSettings,
@@ -343,7 +343,7 @@ def test_the_authorization_of_an_archive_comes_from_the_environment_and_is_not_s
     environment = {"TRIAGE_ARCHIVES__VNA__AUTHORIZATION": "Bearer hush"}
     settings = load(written(tmp_path, text), environment)
     vna = settings.archives["vna"]
-    assert isinstance(vna, DicomwebArchive)
+    assert isinstance(vna, DicomwebArchiveSettings)
     assert vna.authorization is not None
     assert vna.authorization.get_secret_value() == "Bearer hush"
     assert vna.trusted == tmp_path / "ca.pem"

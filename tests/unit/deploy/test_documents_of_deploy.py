@@ -42,12 +42,25 @@ from tests.builders.audit_events import EVENTS
 from tests.builders.report_codes import OURS
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from triage import __version__
-from triage.archives.contexts import COMPRESSED, CONTEXTS_MAX, UNCOMPRESSED, proposed, usual
+from triage.archives.contexts import (
+    COMPRESSED,
+    CONTEXTS_MAX,
+    UNCOMPRESSED,
+    list_usual_classes,
+    propose_contexts,
+)
 from triage.archives.dicomweb import AS_STORED, LATER, PAGE
 from triage.audit.message import FACILITY, MSGID
 from triage.audit.sender import BATCH, UNCONFIRMED_MOST
 from triage.cli.token import TOKEN_BYTES
-from triage.config import DicomwebArchive, MoveTo, ReceiverSettings, StowSettings, TlsSettings, load
+from triage.config import (
+    DicomwebArchiveSettings,
+    MoveToSettings,
+    ReceiverSettings,
+    StowSettings,
+    TlsSettings,
+    load,
+)
 from triage.destinations.dicom_store import SYNTAXES as OFFERED
 from triage.destinations.dicom_store import DicomDestinationSettings
 from triage.destinations.http import PAUSE
@@ -162,24 +175,27 @@ def test_what_is_asked_of_archives() -> None:
 
 
 def test_no_more_contexts_are_proposed_than_there_are() -> None:
-    few, many = proposed([MRImageStorage]), proposed([f"1.2.{number}" for number in range(500)])
+    few, many = (
+        propose_contexts([MRImageStorage]),
+        propose_contexts([f"1.2.{number}" for number in range(500)]),
+    )
     assert max(len(few), len(many)) + 1 <= CONTEXTS_MAX
     syntaxes = [one for uid, syntaxes in few for one in syntaxes if uid == MRImageStorage]
     assert syntaxes == [*UNCOMPRESSED, *COMPRESSED]
-    assert {uid for uid, _ in few} == {*usual()}
+    assert {uid for uid, _ in few} == {*list_usual_classes()}
 
 
 @pytest.mark.parametrize(
     "claim",
     [
-        f"and for {len(usual())} more that a cardiac MR study may hold",
+        f"and for {len(list_usual_classes())} more that a cardiac MR study may hold",
         f"at most {CONTEXTS_MAX} presentation contexts",
-        f"`move_to` ({MoveTo().ae_title}, {MoveTo().host}:{MoveTo().port})",
+        f"`move_to` ({MoveToSettings().ae_title}, {MoveToSettings().host}:{MoveToSettings().port})",
         f"the keys of C-FIND, {PAGE} at a time",
         f"as `{AS_STORED}`",
         f"{', '.join(map(str, sorted(LATER)[:-1]))} and {max(LATER)} are waited for",
         f"that breaks is tried {STUDY_TRIES} times",
-        f"`attempts` ({DicomwebArchive.model_fields['attempts'].default}) times",
+        f"`attempts` ({DicomwebArchiveSettings.model_fields['attempts'].default}) times",
         f"# DICOM conformance statement: CMR triage worker {__version__}",
         f"`receiver.pdu_bytes` ({RECEIVER.pdu_bytes}) | {AE().maximum_pdu_size} bytes |",
         f"`receiver.associations` ({RECEIVER.associations}), a further one is rejected |",

@@ -12,9 +12,9 @@ from triage.config import (
     AuditSettings,
     AuditSyslogSettings,
     DestinationSettings,
-    DicomArchive,
-    DicomwebArchive,
-    MoveTo,
+    DicomArchiveSettings,
+    DicomwebArchiveSettings,
+    MoveToSettings,
     ReceiverSettings,
     Settings,
     load,
@@ -125,15 +125,15 @@ def test_its_destinations_are_one_of_each_kind_and_say_the_defaults() -> None:
 def test_its_archives_say_the_defaults_where_there_are_some() -> None:
     switched_on = yaml.safe_load(everything_on())
     pacs, vna = Settings.model_validate({"archives": switched_on["archives"]}).archives.values()
-    assert isinstance(pacs, DicomArchive)
+    assert isinstance(pacs, DicomArchiveSettings)
     assert pacs.hours == "22:00-06:00"
     required = pacs.model_dump(include={"kind", "ae_title", "host", "port"})
-    usual = DicomArchive(**required, hours=pacs.hours, move_to=MoveTo())
+    usual = DicomArchiveSettings(**required, hours=pacs.hours, move_to=MoveToSettings())
     assert pacs == usual
-    assert isinstance(vna, DicomwebArchive)
-    assert vna == DicomwebArchive(kind="dicomweb", url=vna.url)
-    assert DicomArchive(**required).move_to is None
-    assert DicomArchive(**required).hours is None
+    assert isinstance(vna, DicomwebArchiveSettings)
+    assert vna == DicomwebArchiveSettings(kind="dicomweb", url=vna.url)
+    assert DicomArchiveSettings(**required).move_to is None
+    assert DicomArchiveSettings(**required).hours is None
 
 
 def test_every_setting_is_explained_right_above_it() -> None:
