@@ -73,7 +73,7 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Announc
     ledger.close()
 
 
-def test_1_a_step_says_what_the_study_will_have_and_what_of_it_is_here(
+def test_a_step_announces_the_instances_of_a_study(
     receiver: AnnouncementScp,
 ) -> None:
     scanner = receiver.scanner
@@ -88,7 +88,7 @@ def test_1_a_step_says_what_the_study_will_have_and_what_of_it_is_here(
     assert receiver.of_study() == AnnouncedStudy(3, 2)  # the third was not announced
 
 
-def test_what_a_step_says_of_its_series_replaces_what_it_said(receiver: AnnouncementScp) -> None:
+def test_a_change_of_a_step_replaces_its_series(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     scanner.begins("1.1", begun(STUDY))
     assert (
@@ -119,7 +119,7 @@ def test_several_steps_and_a_notification_add_up(receiver: AnnouncementScp) -> N
     assert receiver.of_study() == AnnouncedStudy(3, 0)
 
 
-def test_what_cannot_be_is_told_to_the_scanner(receiver: AnnouncementScp) -> None:
+def test_an_invalid_announcement_is_refused_with_its_status(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     assert (
         scanner.begins("1.1", begun(STUDY, status="COMPLETED")) == ProcedureStepStatus.INVALID_VALUE
@@ -143,7 +143,7 @@ def test_what_cannot_be_is_told_to_the_scanner(receiver: AnnouncementScp) -> Non
     assert receiver.of_study() == AnnouncedStudy(1, 0)
 
 
-def test_only_what_is_taken_is_logged_as_announced(receiver: AnnouncementScp) -> None:
+def test_only_recorded_announcements_are_logged(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     with capture_logs() as logged:
         scanner.changes("1.1", ended([FIRST]))
@@ -155,14 +155,14 @@ def test_only_what_is_taken_is_logged_as_announced(receiver: AnnouncementScp) ->
     assert stages == ["IN PROGRESS", "COMPLETED"]
 
 
-def test_a_step_of_several_studies_says_nothing_of_any(receiver: AnnouncementScp) -> None:
+def test_a_step_of_several_studies_is_evidence_for_none(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     assert scanner.begins("1.1", begun(STUDY, "1.2.3")) == ProcedureStepStatus.SUCCESS
     assert scanner.changes("1.1", ended([FIRST])) == ProcedureStepStatus.SUCCESS
     assert receiver.of_study() is None
 
 
-def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
+def test_a_busy_ledger_asks_the_scanner_to_retry(
     receiver: AnnouncementScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> None:
@@ -181,7 +181,7 @@ def test_a_ledger_that_is_busy_has_the_scanner_ask_again(
     assert receiver.scanner.begins("1.1", begun(STUDY)) == ProcedureStepStatus.SUCCESS
 
 
-def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_path: Path) -> None:
+def test_old_announcements_are_deleted_unless_a_step_is_in_progress(tmp_path: Path) -> None:
     clock = FakeClock()
     known = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)
     known.add("1.1", STUDY, Stage.COMPLETED, [FIRST, SECOND])
@@ -197,7 +197,7 @@ def test_what_was_announced_long_ago_is_forgotten_but_a_step_that_goes_on(tmp_pa
     known.close()
 
 
-def test_no_name_or_number_of_a_patient_is_kept(receiver: AnnouncementScp) -> None:
+def test_no_patient_name_or_id_is_recorded(receiver: AnnouncementScp) -> None:
     scanner = receiver.scanner
     scanner.begins("1.1", begun(STUDY))
     scanner.changes("1.1", ended([FIRST]))

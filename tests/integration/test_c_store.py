@@ -56,7 +56,7 @@ def test_an_echo_is_answered(receiver: ListeningScp) -> None:
         ("PACS", "OTHER", "Called AE Title Not Recognized"),
     ],
 )
-def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
+def test_an_unknown_caller_is_rejected_and_reported(
     receiver: ListeningScp, calling: str, called: str, said: str
 ) -> None:
     refused = dcmtk("echoscu", receiver.port, calling=calling, called=called)
@@ -69,9 +69,7 @@ def test_who_is_not_known_is_rejected_and_the_administrator_sees_it(
 
 
 @pytest.mark.parametrize("end", ["release", "abort"])
-def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
-    receiver: ListeningScp, end: str
-) -> None:
+def test_the_association_of_a_study_counts_until_it_ends(receiver: ListeningScp, end: str) -> None:
     association = associated(receiver.port)
     other = associated(receiver.port)
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
@@ -81,11 +79,11 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
     other.release()
 
 
-def test_9_a_pacs_may_send_under_several_titles(receiver: ListeningScp) -> None:
+def test_a_pacs_may_use_several_calling_titles(receiver: ListeningScp) -> None:
     assert dcmtk("echoscu", receiver.port, calling="PACS2").returncode == 0
 
 
-def test_13_a_connection_that_never_speaks_is_no_incident(receiver: ListeningScp) -> None:
+def test_a_silent_connection_is_no_incident(receiver: ListeningScp) -> None:
     for _ in range(20):
         socket.create_connection((HOST, receiver.port)).close()
     assert dcmtk("echoscu", receiver.port).returncode == 0
@@ -102,7 +100,7 @@ def test_the_received_bytes_are_kept_undecoded(receiver: ListeningScp) -> None:
     assert dcmread(next((receiver.state / "spool").rglob("*.dcm"))) == original
 
 
-def test_11_compressed_images_arrive_compressed(receiver: ListeningScp) -> None:
+def test_compressed_images_stay_compressed(receiver: ListeningScp) -> None:
     path = real_data("derived_variants") / "ts_j2k_lossless.dcm"
     sent = dcmtk("storescu", receiver.port, str(path), "-xv")
     assert sent.returncode == 0, sent.stderr
@@ -110,7 +108,7 @@ def test_11_compressed_images_arrive_compressed(receiver: ListeningScp) -> None:
     assert dcmread(kept).file_meta.TransferSyntaxUID == JPEG2000Lossless
 
 
-def test_12_enhanced_mr_is_accepted(receiver: ListeningScp) -> None:
+def test_enhanced_mr_is_accepted(receiver: ListeningScp) -> None:
     association = associated(receiver.port, EnhancedMRImageStorage)
     enhanced = image(SOPClassUID=EnhancedMRImageStorage)
     enhanced.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
@@ -118,14 +116,14 @@ def test_12_enhanced_mr_is_accepted(receiver: ListeningScp) -> None:
     association.release()
 
 
-def test_14_the_same_instance_twice_is_kept_once(receiver: ListeningScp) -> None:
+def test_a_duplicate_instance_is_kept_once(receiver: ListeningScp) -> None:
     assert stored(receiver.port, image(), image()) == [StoreStatus.SUCCESS, StoreStatus.SUCCESS]
     (study,) = receiver.ledger.list_studies()
     assert study.instances == 1
     assert len(receiver.kept()) == 1
 
 
-def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
+def test_a_damaged_instance_is_quarantined_and_the_next_one_is_stored(
     receiver: ListeningScp,
 ) -> None:
     damaged = image(number=2, PixelData=bytes(SIDE))
@@ -138,7 +136,7 @@ def test_a_damaged_instance_is_refused_and_quarantined_and_the_rest_goes_on(
     assert (receiver.state / incident.path).is_file()
 
 
-def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: ListeningScp) -> None:
+def test_an_instance_that_differs_from_its_command_is_refused(receiver: ListeningScp) -> None:
     association = associated(receiver.port)
     (context,) = association.accepted_contexts
     request = C_STORE()
@@ -158,7 +156,7 @@ def test_an_instance_that_is_not_what_its_command_says_is_refused(receiver: List
     assert not receiver.ledger.list_studies()
 
 
-def test_13_one_association_for_each_file(receiver: ListeningScp) -> None:
+def test_each_file_may_have_an_association_of_its_own(receiver: ListeningScp) -> None:
     for number in range(25):
         assert stored(receiver.port, image(number=number)) == [StoreStatus.SUCCESS]
     (study,) = receiver.ledger.list_studies()
@@ -183,7 +181,7 @@ def on_small_disk(tmp_path: Path, small_disk: Path) -> Iterator[ListeningScp]:
     yield from listening(tmp_path, FileSpool(small_disk))
 
 
-def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
+def test_a_full_disk_returns_out_of_resources_and_keeps_stored_instances(
     on_small_disk: ListeningScp, small_disk: Path
 ) -> None:
     big = bytes(128 * 128 * 2)
@@ -204,7 +202,7 @@ def test_8_a_full_disk_answers_out_of_resources_and_keeps_what_it_promised(
     assert stored(on_small_disk.port, images[-1]) == [StoreStatus.SUCCESS]
 
 
-def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
+def test_an_unavailable_ledger_returns_out_of_resources_and_loses_nothing(
     receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
@@ -218,7 +216,7 @@ def test_8_a_ledger_that_does_not_answer_is_out_of_resources_and_loses_nothing(
     assert study.instances == 1
 
 
-def test_it_ends_soon_though_an_association_is_open(tmp_path: Path) -> None:
+def test_the_receiver_ends_soon_while_an_association_is_open(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",))
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)

@@ -148,7 +148,7 @@ def ticked(receiver: CommitmentWorld, true: Callable[[], object], what: str) -> 
     wait_until(tick, what=what)
 
 
-def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
+def test_the_report_is_sent_on_the_association_of_the_request_if_it_stays_open(
     receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality, "MR2")  # has no address
@@ -169,7 +169,7 @@ def test_10_the_report_comes_on_the_association_of_the_request_if_it_stays_open(
     assert not receiver.committer.requests.list_due()
 
 
-def test_of_several_requests_on_one_association_each_gets_its_report(
+def test_each_of_several_requests_on_one_association_gets_its_report(
     receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality, "MR2")
@@ -185,7 +185,7 @@ def test_of_several_requests_on_one_association_each_gets_its_report(
     association.release()
 
 
-def test_10_the_report_comes_on_a_new_association_where_the_first_was_released(
+def test_the_report_is_sent_on_a_new_association_after_a_release(
     receiver: CommitmentWorld, modality: Modality
 ) -> None:
     server = modality.listen()
@@ -208,7 +208,7 @@ def test_10_the_report_comes_on_a_new_association_where_the_first_was_released(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of pynetdicom
-def test_10_a_requestor_that_is_away_or_refuses_is_told_when_it_is_back(
+def test_an_unavailable_requestor_gets_its_report_later(
     receiver: CommitmentWorld, modality: Modality
 ) -> None:
     association = associated(receiver.port, modality)
@@ -238,7 +238,7 @@ def test_10_a_requestor_that_is_away_or_refuses_is_told_when_it_is_back(
         (None, 1, StorageCommitmentPushModelInstance, ActionStatus.INVALID_ARGUMENT),
     ],
 )
-def test_a_request_that_is_none_is_refused(
+def test_an_invalid_request_is_refused(
     receiver: CommitmentWorld,
     asked: Dataset | None,
     action: int,
@@ -250,7 +250,7 @@ def test_a_request_that_is_none_is_refused(
     association.release()
 
 
-def test_10_orthanc_gets_its_commitment(
+def test_orthanc_gets_its_commitment(
     receiver: CommitmentWorld, modality: Modality, tmp_path: Path
 ) -> None:
     ours = {"AET": "CMRTRIAGE", "Host": HOST, "Port": receiver.port, "AllowStorageCommitment": True}

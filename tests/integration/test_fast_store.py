@@ -85,21 +85,21 @@ def associations(port: int) -> list[Association]:
     return [each for each in ours if each.is_acceptor and each.acceptor.port == port]
 
 
-def test_an_instance_is_served_here_and_not_by_pynetdicom(
+def test_the_fast_path_serves_an_instance_instead_of_pynetdicom(
     receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept")
     assert stored(receiver.port, image()) == [StoreStatus.SUCCESS]
 
 
-def test_one_setting_has_pynetdicom_serve_it(
+def test_with_fast_false_pynetdicom_serves_an_instance(
     plain: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept_file")
     assert stored(plain.port, image()) == [StoreStatus.SUCCESS]
 
 
-def test_both_ways_keep_the_same_bytes(receiver: ListeningScp, plain: ListeningScp) -> None:
+def test_both_paths_keep_the_same_bytes(receiver: ListeningScp, plain: ListeningScp) -> None:
     images = [image(number=number) for number in range(5)]
     for each in (receiver, plain):
         assert set(stored(each.port, *images)) == {StoreStatus.SUCCESS}
@@ -112,7 +112,7 @@ def sizes() -> list[int]:
 
 
 @pytest.mark.parametrize("size", sizes())
-def test_fragments_of_any_size_make_one_file(receiver: ListeningScp, size: int) -> None:
+def test_fragments_of_any_size_are_joined(receiver: ListeningScp, size: int) -> None:
     sender = RawPeer(receiver.port)
     head, data = implicit()
     sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, size))
@@ -122,7 +122,7 @@ def test_fragments_of_any_size_make_one_file(receiver: ListeningScp, size: int) 
     sender.release()
 
 
-def test_bytes_may_come_one_by_one(receiver: ListeningScp) -> None:
+def test_bytes_may_arrive_one_at_a_time(receiver: ListeningScp) -> None:
     sender = RawPeer(receiver.port)
     for byte in message():
         sender.send(bytes([byte]))
@@ -140,7 +140,7 @@ def test_command_and_data_may_share_a_pdu_and_messages_a_packet(receiver: Listen
     sender.release()
 
 
-def test_a_command_in_pieces_is_pynetdicoms_and_the_next_one_ours_again(
+def test_pynetdicom_serves_a_fragmented_command_and_the_fast_path_the_next_one(
     receiver: ListeningScp,
 ) -> None:
     sender = RawPeer(receiver.port)
@@ -179,7 +179,7 @@ def odd(data: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", odd(b""))
-def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
+def test_invalid_bytes_end_the_association_and_leave_no_file(
     receiver: ListeningScp, what: str
 ) -> None:
     sender = RawPeer(receiver.port)
@@ -194,7 +194,7 @@ def test_what_cannot_belong_there_ends_the_association_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("last", [b"", ABORT])
-def test_a_sender_that_goes_in_the_middle_leaves_nothing(
+def test_a_sender_that_disconnects_in_the_middle_leaves_no_file(
     receiver: ListeningScp, last: bytes
 ) -> None:
     for cut in (3, 40, 200, 600):
@@ -206,7 +206,7 @@ def test_a_sender_that_goes_in_the_middle_leaves_nothing(
     assert not receiver.kept()
 
 
-def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> None:
+def test_a_silent_sender_does_not_delay_the_end(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=True)
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
@@ -222,7 +222,7 @@ def test_a_sender_that_falls_silent_does_not_hold_the_end_up(tmp_path: Path) -> 
     ledger.close()
 
 
-def test_a_sender_that_falls_silent_is_given_up(receiver: ListeningScp) -> None:
+def test_a_silent_sender_is_disconnected(receiver: ListeningScp) -> None:
     sender = RawPeer(receiver.port)
     (association,) = associations(receiver.port)
     assert isinstance(association.dul.socket, FastSocket)
@@ -234,7 +234,7 @@ def test_a_sender_that_falls_silent_is_given_up(receiver: ListeningScp) -> None:
     assert nothing_is_left(receiver)
 
 
-def test_8_a_disk_that_fills_in_the_middle_answers_and_goes_on(
+def test_a_disk_that_fills_in_the_middle_refuses_one_instance(
     receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -251,7 +251,7 @@ def test_8_a_disk_that_fills_in_the_middle_answers_and_goes_on(
     sender.release()
 
 
-def test_what_nobody_foresaw_is_a_failure_and_the_association_goes_on(
+def test_an_unexpected_error_fails_one_instance_and_the_association_continues(
     receiver: ListeningScp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: object) -> None:
@@ -276,7 +276,7 @@ WHOLE = message(1) + message(2)
 # with it the association.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_bent_bytes_neither_crash_nor_hang(receiver: ListeningScp) -> None:
+def test_mutated_bytes_neither_crash_nor_hang(receiver: ListeningScp) -> None:
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4),
@@ -326,7 +326,7 @@ def store_until_killed(port: int, number: int, answered: list[int]) -> None:
                 answered.append(each)
 
 
-def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Path) -> None:
+def test_a_receiver_killed_at_random_moments_loses_no_acknowledged_instance(tmp_path: Path) -> None:
     chance, answered, port = random.Random(7), list[int](), find_free_port()
     for turn in range(4):
         with subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path), str(port)]) as process:
@@ -352,7 +352,7 @@ def test_killed_at_random_moments_it_loses_nothing_that_it_promised(tmp_path: Pa
     ledger.close()
 
 
-def test_dcmtk_is_satisfied_with_the_answers(receiver: ListeningScp, tmp_path: Path) -> None:
+def test_dcmtk_accepts_the_responses(receiver: ListeningScp, tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.dcm").write_bytes(part10(image(number=number)))
     sent = subprocess.run(

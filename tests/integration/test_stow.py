@@ -127,27 +127,27 @@ def test_dicomweb_client_stores_a_study(receiver: ListeningStow) -> None:
     assert receiver.ledger.list_sources(study.study_uid, 1) == {"MR1"}
 
 
-def test_the_bytes_of_a_part_are_kept_as_they_came(receiver: ListeningStow) -> None:
+def test_the_bytes_of_a_part_are_kept_unchanged(receiver: ListeningStow) -> None:
     contents = [part10(image(number=number)) for number in range(3)]
     assert curl(receiver, body(*contents)).status == 200
     assert receiver.kept() == set(contents)
     assert not receiver.on_the_way()
 
 
-def test_14_the_same_again_is_stored_and_changes_nothing(receiver: ListeningStow) -> None:
+def test_a_duplicate_instance_is_stored_and_changes_nothing(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     assert [curl(receiver, content).status for _ in range(2)] == [200, 200]
     (study,) = receiver.ledger.list_studies()
     assert study.instances == 1
 
 
-def test_it_comes_in_chunks_or_with_a_preamble_too(receiver: ListeningStow) -> None:
+def test_chunks_and_a_preamble_are_accepted(receiver: ListeningStow) -> None:
     content = b"This is a multi-part message.\r\n" + body(part10(image()))
     assert curl(receiver, content, "-H", "Transfer-Encoding: chunked").status == 200
     assert len(receiver.kept()) == 1
 
 
-def test_the_answer_comes_in_xml_where_that_is_asked_for(receiver: ListeningStow) -> None:
+def test_the_response_is_xml_on_request(receiver: ListeningStow) -> None:
     told = curl(receiver, body(part10(image())), "-H", f"Accept: {XML}")
     assert told.status == 200
     assert f"content-type: {XML}" in told.headers.lower()
@@ -176,7 +176,7 @@ def test_orthanc_stores_what_it_has(receiver: ListeningStow, tmp_path: Path) -> 
 # -- what is not
 
 
-def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: ListeningStow) -> None:
+def test_a_damaged_instance_fails_and_the_others_are_stored(receiver: ListeningStow) -> None:
     damaged = part10(image(number=2))[:-100]
     told = curl(receiver, body(part10(image(number=1)), damaged, part10(image(number=3))))
     assert told.status == 202
@@ -190,7 +190,7 @@ def test_a_damaged_instance_fails_and_the_rest_is_stored(receiver: ListeningStow
     assert (receiver.state / incident.path).read_bytes() == damaged
 
 
-def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
+def test_an_instance_of_another_study_than_the_uri_is_not_stored(
     receiver: ListeningStow,
 ) -> None:
     content = body(part10(image("study")), part10(image("other")))
@@ -202,7 +202,7 @@ def test_an_instance_of_another_study_than_that_of_the_address_is_not_stored(
     assert (study.study_uid, study.instances) == (uid("study"), 1)
 
 
-def test_what_is_no_storage_sop_class_is_not_stored(receiver: ListeningStow) -> None:
+def test_an_instance_without_storage_sop_class_is_not_stored(receiver: ListeningStow) -> None:
     directory = image(SOPClassUID=UID("1.2.840.10008.1.3.10"))
     told = curl(receiver, body(part10(directory)))
     assert (told.status, reasons(told.module())) == (409, [0x0122])
@@ -211,7 +211,7 @@ def test_what_is_no_storage_sop_class_is_not_stored(receiver: ListeningStow) -> 
 
 
 @pytest.mark.parametrize("part", [b"", b"no instance", b"\0" * 128 + b"DICM"])
-def test_what_says_of_no_instance_that_it_is_one_fails_without_a_name(
+def test_a_part_without_file_meta_information_fails_without_a_reference(
     receiver: ListeningStow, part: bytes
 ) -> None:
     told = curl(receiver, body(part))
@@ -224,7 +224,7 @@ def test_a_part_of_another_media_type_fails(receiver: ListeningStow) -> None:
     assert (told.status, reasons(told.module())) == (409, [0xC000])
 
 
-def test_an_instance_that_is_too_large_fails_and_nothing_of_it_is_kept(
+def test_an_instance_that_is_too_large_fails_and_leaves_no_file(
     receiver: ListeningStow,
 ) -> None:
     large = part10(image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2)))
@@ -237,7 +237,7 @@ def test_an_instance_that_is_too_large_fails_and_nothing_of_it_is_kept(
     assert not receiver.on_the_way()
 
 
-def test_8_without_room_it_is_told_to_come_again(
+def test_without_room_the_sender_is_asked_to_retry(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -251,7 +251,7 @@ def test_8_without_room_it_is_told_to_come_again(
     assert curl(receiver, body(part10(image()))).status == 200
 
 
-def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
+def test_refusals_are_counted_by_failure_reason(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def held_back() -> None:
@@ -268,7 +268,7 @@ def test_8_what_is_refused_is_counted_by_what_its_sender_was_told(
         assert counted("triage_instances_refused_total", {"status": status}) == 1
 
 
-def test_8_a_ledger_that_does_not_answer_promises_nothing(
+def test_an_unavailable_ledger_stores_nothing(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
@@ -308,11 +308,11 @@ def test_a_defect_fails_one_instance_and_not_the_request(
         (b"--b0undary--\r\n", "no instance"),
         (b"no multipart message", "closing boundary"),
         (body(part10(image()))[:-10], "closing boundary"),
-        (body(b"x", close=False) + b"--b0undary junk", "no end of a line"),
-        (b"--b0undary\r\nno header\r\n\r\n", "header that is none"),
+        (body(b"x", close=False) + b"--b0undary junk", "not followed by a line end"),
+        (b"--b0undary\r\nno header\r\n\r\n", "invalid header line"),
     ],
 )
-def test_what_cannot_be_read_is_a_bad_request(
+def test_an_unreadable_message_is_a_bad_request(
     receiver: ListeningStow, content: bytes, why: str
 ) -> None:
     told = curl(receiver, content)
@@ -323,7 +323,7 @@ def test_what_cannot_be_read_is_a_bad_request(
     assert [incident.calling_ae for incident in receiver.ledger.incidents()][:1] == ["MR1"]
 
 
-def test_what_was_whole_before_the_message_broke_is_told(receiver: ListeningStow) -> None:
+def test_parts_before_a_broken_one_are_in_the_response(receiver: ListeningStow) -> None:
     content = body(part10(image(number=1)), part10(image(number=2)))[:-60]
     told = curl(receiver, content)
     assert told.status == 202
@@ -335,7 +335,7 @@ def test_what_was_whole_before_the_message_broke_is_told(receiver: ListeningStow
     assert len(receiver.kept()) == 1
 
 
-def test_more_parts_than_an_answer_can_name_are_refused(
+def test_more_parts_than_a_response_lists_are_refused(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("receivers.stow.storing.PARTS_MAX", 2)
@@ -357,7 +357,7 @@ def test_more_parts_than_an_answer_can_name_are_refused(
         ({"path": "/studies/no-uid"}, 404, "/studies"),
     ],
 )
-def test_who_is_turned_away_is_told_what_to_do(
+def test_the_response_to_a_rejected_request_states_what_to_do(
     receiver: ListeningStow, changed: dict[str, str], status: int, says: str
 ) -> None:
     told = curl(receiver, body(part10(image())), **changed)
@@ -375,13 +375,13 @@ def test_who_is_turned_away_is_told_what_to_do(
         (("-X", "PUT"), 405),
     ],
 )
-def test_what_is_not_done_here(
+def test_other_services_are_not_offered(
     receiver: ListeningStow, option: tuple[str, str], status: int
 ) -> None:
     assert curl(receiver, body(part10(image())), *option).status == status
 
 
-def test_a_stranger_is_told_how_to_show_who_it_is_and_the_administrator_sees_it(
+def test_an_unknown_sender_is_asked_for_a_token_and_reported(
     receiver: ListeningStow,
 ) -> None:
     told = curl(receiver, body(part10(image())), token="")
@@ -394,7 +394,7 @@ def test_a_stranger_is_told_how_to_show_who_it_is_and_the_administrator_sees_it(
     assert "STOW-RS: no token" in incident.detail
 
 
-def test_who_sends_from_elsewhere_is_forbidden(tmp_path: Path) -> None:
+def test_a_sender_at_another_address_is_forbidden(tmp_path: Path) -> None:
     sender = StowSender(token=hash_token(TOKEN), addresses=("10.0.0.0/8",))
     running = listening(tmp_path, {"senders": {"MR1": sender}})
     told = curl(running, body(part10(image())))
@@ -434,7 +434,7 @@ def heard(connection: socket.socket) -> bytes:
     return said
 
 
-def test_1_a_request_that_is_open_is_an_association(receiver: ListeningStow) -> None:
+def test_an_open_request_counts_as_an_association(receiver: ListeningStow) -> None:
     content = body(part10(image(number=1)), part10(image(number=2)))
     connection = connected(receiver)
     sent = len(content) - 700
@@ -453,7 +453,7 @@ def test_1_a_request_that_is_open_is_an_association(receiver: ListeningStow) -> 
     connection.close()
 
 
-def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: ListeningStow) -> None:
+def test_a_sender_that_disconnects_leaves_no_partial_file(receiver: ListeningStow) -> None:
     content = body(*(part10(image(number=n, PixelData=bytes(90_000))) for n in range(6)))
     connection = connected(receiver)
     connection.sendall(request(len(content)) + content[:-50_000])
@@ -464,7 +464,7 @@ def test_who_hangs_up_in_the_middle_leaves_nothing_half_kept(receiver: Listening
     assert curl(receiver, body(part10(image()))).status in {200, 202}
 
 
-def test_a_content_length_that_is_too_short_promises_nothing(receiver: ListeningStow) -> None:
+def test_a_content_length_that_is_too_short_stores_nothing(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     with connected(receiver) as connection:
         connection.sendall(request(len(content) - 20) + content)
@@ -472,7 +472,7 @@ def test_a_content_length_that_is_too_short_promises_nothing(receiver: Listening
     assert not receiver.kept()
 
 
-def test_a_sender_that_goes_silent_is_told_so(receiver: ListeningStow) -> None:
+def test_a_silent_sender_gets_a_timeout_response(receiver: ListeningStow) -> None:
     content = body(part10(image()))
     began = time.monotonic()
     with connected(receiver) as connection:
@@ -483,7 +483,7 @@ def test_a_sender_that_goes_silent_is_told_so(receiver: ListeningStow) -> None:
     assert not receiver.kept()
 
 
-def test_chunks_that_are_none_end_the_request(receiver: ListeningStow) -> None:
+def test_invalid_chunks_end_the_request(receiver: ListeningStow) -> None:
     with connected(receiver) as connection:
         connection.sendall(request() + b"5\r\n--b0u\r\nnonsense\r\n")
         heard(connection)
@@ -492,15 +492,13 @@ def test_chunks_that_are_none_end_the_request(receiver: ListeningStow) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /studies HTTP/1.1\r\nHost:"])
-def test_13_a_connection_that_asks_for_nothing_is_closed(
-    receiver: ListeningStow, said: bytes
-) -> None:
+def test_a_connection_without_request_is_closed(receiver: ListeningStow, said: bytes) -> None:
     with connected(receiver) as connection:
         connection.sendall(said)
         assert heard(connection) == b""
 
 
-def test_13_connections_have_a_bound(
+def test_the_number_of_connections_is_limited(
     receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "CONNECTIONS_MAX", 5)
@@ -511,7 +509,7 @@ def test_13_connections_have_a_bound(
         connection.close()
 
 
-def test_requests_at_once_have_a_bound(tmp_path: Path) -> None:
+def test_the_number_of_open_requests_is_limited(tmp_path: Path) -> None:
     running = listening(tmp_path, {"requests": 1})
     connection = connected(running)
     connection.sendall(request(1000))
@@ -525,7 +523,7 @@ def test_requests_at_once_have_a_bound(tmp_path: Path) -> None:
     end(running)
 
 
-def test_it_ends_soon_though_a_request_is_open(
+def test_the_server_ends_soon_while_a_request_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "END_S", 0.1)
@@ -546,7 +544,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"), "hospital")
 
 
-def test_a_client_certificate_tells_who_sends(tmp_path: Path, authority: Authority) -> None:
+def test_a_client_certificate_identifies_the_sender(tmp_path: Path, authority: Authority) -> None:
     ours, theirs, other = (authority.sign(name) for name in ("triage", "mr2", "mr3"))
     stow = {
         "certificate": ours.certificate,
@@ -587,12 +585,14 @@ def test_dicomweb_client_sends_over_tls(tmp_path: Path, authority: Authority) ->
     end(running)
 
 
-def test_a_port_that_is_taken_says_what_to_set(receiver: ListeningStow, tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_that_names_the_setting(
+    receiver: ListeningStow, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigurationError, match=r"receiver\.stow\.port"):
         listening(tmp_path, {"port": receiver.port})
 
 
-def test_no_patient_and_no_token_stands_in_the_log(receiver: ListeningStow) -> None:
+def test_the_log_contains_no_patient_and_no_token(receiver: ListeningStow) -> None:
     with structlog.testing.capture_logs() as lines:
         curl(receiver, body(part10(image()), part10(image(number=2))[:-100]))
         curl(receiver, body(part10(image())), token="wrong-token")  # noqa: S106 - a wrong one
@@ -602,5 +602,5 @@ def test_no_patient_and_no_token_stands_in_the_log(receiver: ListeningStow) -> N
         assert secret not in logged
 
 
-def test_the_idle_time_is_for_pieces_of_this_size() -> None:
+def test_the_idle_time_applies_to_chunks_of_this_size() -> None:
     assert app.CHUNK_BYTES == 1 << 18

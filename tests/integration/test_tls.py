@@ -70,7 +70,7 @@ def reasons(ours: Gate, times: int = 1) -> list[str]:
 
 
 @pytest.mark.parametrize("asks", [False, True])
-def test_the_right_certificate_lets_dcmtk_in(
+def test_dcmtk_is_admitted_with_the_right_certificate(
     tmp_path: Path, world: TlsWorld, *, asks: bool
 ) -> None:
     with secured(tmp_path, world, asks=asks) as ours:
@@ -81,7 +81,7 @@ def test_the_right_certificate_lets_dcmtk_in(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_images_arrive_over_both_versions(
+def test_images_arrive_over_tls_1_2_and_1_3(
     tmp_path: Path, world: TlsWorld, version: ssl.TLSVersion
 ) -> None:
     context = offering(world, world.client)
@@ -102,7 +102,7 @@ def test_images_arrive_over_both_versions(
         (None, "TLS: peer did not return a certificate"),
     ],
 )
-def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
+def test_a_wrong_or_missing_certificate_is_rejected_with_the_reason(
     tmp_path: Path, world: TlsWorld, client: str | None, said: str
 ) -> None:
     with secured(tmp_path, world) as ours:
@@ -116,7 +116,7 @@ def test_a_certificate_that_is_wrong_or_missing_is_turned_away_with_the_reason(
 
 
 @pytest.mark.parametrize("server", ["stranger", "expired"])
-def test_a_sender_that_does_not_trust_us_does_not_send(
+def test_a_sender_that_does_not_trust_our_certificate_does_not_send(
     tmp_path: Path, world: TlsWorld, server: str
 ) -> None:
     with secured(tmp_path, world, server=getattr(world, server)) as ours:
@@ -125,7 +125,9 @@ def test_a_sender_that_does_not_trust_us_does_not_send(
         assert reasons(ours)[0].startswith("TLS: ")
 
 
-def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: TlsWorld) -> None:
+def test_versions_and_ciphers_that_bcp_195_excludes_are_not_negotiated(
+    tmp_path: Path, world: TlsWorld
+) -> None:
     with secured(tmp_path, world, asks=False) as ours:
         for suite in ("ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA"):
             context = offering(world, None)
@@ -142,13 +144,13 @@ def test_what_bcp_195_rules_out_is_not_negotiated(tmp_path: Path, world: TlsWorl
                 assert (connection.cipher() or ("",))[0] == suite
 
 
-def test_who_speaks_dicom_without_tls_is_turned_away(tmp_path: Path, world: TlsWorld) -> None:
+def test_dicom_without_tls_is_rejected_on_the_tls_port(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world) as ours:
         assert dcmtk("echoscu", ours.tls_port).returncode != 0
         assert reasons(ours)[0].startswith("TLS: ")
 
 
-def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: TlsWorld) -> None:
+def test_a_peer_is_admitted_only_with_its_certificate(tmp_path: Path, world: TlsWorld) -> None:
     encoded = ssl.PEM_cert_to_DER_cert(world.client.certificate.read_text())
     fingerprint = hashlib.sha256(encoded).hexdigest()
     for certificate in ("pacs", "pacs.example", fingerprint):
@@ -164,13 +166,13 @@ def test_a_peer_is_who_its_certificate_says(tmp_path: Path, world: TlsWorld) -> 
             plain = ask(ours.port, calling="ARCHIVE")
             assert plain.is_rejected
             assert sorted(reasons(ours, 2)) == [
-                "calling AE title 'ARCHIVE' presented a certificate that is not its own",
                 "calling AE title 'ARCHIVE' must use TLS with its client certificate",
+                "calling AE title 'ARCHIVE' presented a certificate that is not its own",
             ]
 
 
 @pytest.mark.parametrize("said", [b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"])
-def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
+def test_a_hanging_handshake_delays_no_other_and_ends(
     tmp_path: Path, world: TlsWorld, said: bytes
 ) -> None:
     with secured(tmp_path, world, artim_s=10) as ours:
@@ -193,7 +195,7 @@ def test_a_handshake_that_hangs_holds_nobody_up_and_ends(
         assert cost().descriptors < before.descriptors + len(hanging)
 
 
-def test_no_more_handshakes_hang_than_allowed(tmp_path: Path, world: TlsWorld) -> None:
+def test_the_number_of_hanging_handshakes_is_limited(tmp_path: Path, world: TlsWorld) -> None:
     with secured(tmp_path, world, artim_s=2) as ours:
         before = cost()
         hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS + 10)]

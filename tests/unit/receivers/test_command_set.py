@@ -27,7 +27,7 @@ def decoded(content: bytes) -> Dataset:
 
 
 @given(st.integers(0, 65535), uids, uids)
-def test_a_request_is_read_as_it_was_meant(message_id: int, sop_class: str, instance: str) -> None:
+def test_an_encoded_request_is_decoded(message_id: int, sop_class: str, instance: str) -> None:
     request = StoreRequest(message_id, sop_class, instance)
     assert read_request(command(request)) == request
     assert read_request(command(request, mover=True)) == request
@@ -35,7 +35,7 @@ def test_a_request_is_read_as_it_was_meant(message_id: int, sop_class: str, inst
 
 @settings(max_examples=500, deadline=None)
 @given(st.data())
-def test_bent_bytes_never_mean_something_else_than_pydicom_reads(data: st.DataObject) -> None:
+def test_mutated_bytes_are_decoded_as_pydicom_does(data: st.DataObject) -> None:
     content = bytearray(command(REQUEST))
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -53,11 +53,11 @@ def test_bent_bytes_never_mean_something_else_than_pydicom_reads(data: st.DataOb
 
 @settings(max_examples=500)
 @given(st.binary(max_size=400))
-def test_any_bytes_are_read_or_are_none(content: bytes) -> None:
+def test_arbitrary_bytes_are_decoded_or_rejected(content: bytes) -> None:
     assert read_request(content) is None
 
 
-def test_another_command_is_none_of_ours() -> None:
+def test_other_commands_are_not_decoded() -> None:
     echo = command(REQUEST).replace(b"\x00\x00\x00\x01\x02\x00\x00\x00\x01\x00", b"", 1)
     assert read_request(echo) is None
     assert is_command(command(REQUEST))
@@ -66,7 +66,7 @@ def test_another_command_is_none_of_ours() -> None:
 
 
 @given(st.integers(0, 65535), uids, uids, st.integers(0, 65535))
-def test_a_response_is_what_pydicom_reads(
+def test_pydicom_decodes_a_response(
     message_id: int, sop_class: str, instance: str, status: int
 ) -> None:
     content = encode_response(StoreRequest(message_id, sop_class, instance), status)
@@ -78,7 +78,7 @@ def test_a_response_is_what_pydicom_reads(
 
 
 @given(uids, uids)
-def test_file_meta_information_is_what_pynetdicom_writes(sop_class: str, instance: str) -> None:
+def test_file_meta_information_equals_that_of_pynetdicom(sop_class: str, instance: str) -> None:
     meta = create_file_meta(
         sop_class_uid=UID(sop_class),
         sop_instance_uid=UID(instance),

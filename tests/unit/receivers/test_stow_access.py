@@ -23,7 +23,7 @@ SENDERS = {
         ("Bearer another", "10.9.9.9", frozenset({"mr3.example"}), "BOTH"),
     ],
 )
-def test_who_shows_what_is_asked_for_is_known(
+def test_a_sender_with_its_token_certificate_and_address_is_admitted(
     said: str, address: str, certificates: frozenset[str], name: str
 ) -> None:
     assert StowAccess(SENDERS).admit(said, address, certificates) == name
@@ -42,7 +42,7 @@ def test_who_shows_what_is_asked_for_is_known(
         (f"Bearer {SECRET}", "10.3.0.1", NONE, 403),
     ],
 )
-def test_who_does_not_is_turned_away(
+def test_a_sender_without_its_credentials_is_rejected(
     said: str, address: str, certificates: frozenset[str], status: int
 ) -> None:
     with pytest.raises(StowAccessDenied) as turned:

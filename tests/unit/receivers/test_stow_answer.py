@@ -40,7 +40,7 @@ def test_pydicom_reads_the_module() -> None:
     assert other.FailureReason == 0xC000
 
 
-def test_both_forms_say_the_same() -> None:
+def test_json_and_xml_have_the_same_content() -> None:
     root = ET.parse(BytesIO(everything().as_xml())).getroot()  # noqa: S314 - our own
     assert root.tag == f"{{{module.NAMESPACE}}}NativeDicomModel"
     assert _attributes(root) == json.loads(everything().as_json())
@@ -65,7 +65,7 @@ def _value(attribute: ET.Element, text: str) -> str | int:
     return int(text) if attribute.attrib["vr"] == "US" else text
 
 
-def test_every_attribute_is_named_as_in_the_dictionary() -> None:
+def test_every_attribute_has_its_name_in_the_dictionary() -> None:
     attributes = [each for each in vars(module).values() if isinstance(each, module._Attribute)]
     assert len(attributes) == 7
     for each in attributes:
@@ -98,7 +98,7 @@ def test_every_attribute_is_named_as_in_the_dictionary() -> None:
         ),
     ],
 )
-def test_the_status_says_whether_all_some_or_none_were_stored(
+def test_the_status_distinguishes_all_some_and_none_stored(
     answer: StowResponse, status: int
 ) -> None:
     assert answer.status == status
@@ -117,7 +117,7 @@ def test_the_status_says_whether_all_some_or_none_were_stored(
         ([(JSON, 0.0)], None),
     ],
 )
-def test_the_answer_comes_as_it_is_wanted(
+def test_the_response_has_the_accepted_media_type(
     accept: list[tuple[str, float]], wanted: str | None
 ) -> None:
     assert choose_media_type(accept) == wanted

@@ -38,7 +38,7 @@ from triage.store.spool import FileSpool
 @pytest.mark.parametrize(
     ("missing", "status"), [(0, StoreStatus.SUCCESS), (1, StoreStatus.TOO_LARGE)]
 )
-def test_an_instance_as_large_as_allowed_is_kept_and_a_byte_more_is_not(
+def test_the_largest_instance_is_kept_and_one_byte_more_is_refused(
     tmp_path: Path, missing: int, status: int
 ) -> None:
     head, data = implicit()
@@ -50,7 +50,7 @@ def test_an_instance_as_large_as_allowed_is_kept_and_a_byte_more_is_not(
         assert len(ours.files()) == 1 - missing
 
 
-def test_of_what_is_too_large_nothing_is_kept_and_the_association_goes_on(
+def test_an_instance_that_is_too_large_is_dropped_and_the_association_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept")
@@ -65,7 +65,7 @@ def test_of_what_is_too_large_nothing_is_kept_and_the_association_goes_on(
         assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
 
 
-def test_nothing_of_it_stays_on_disk_while_the_rest_comes(tmp_path: Path) -> None:
+def test_an_instance_that_is_too_large_is_removed_while_the_rest_arrives(tmp_path: Path) -> None:
     head, data = implicit()
     with gate(tmp_path, fast=True, instance_bytes=1000) as ours:
         sender = RawPeer(ours.port)
@@ -78,7 +78,7 @@ def test_nothing_of_it_stays_on_disk_while_the_rest_comes(tmp_path: Path) -> Non
         sender.release()
 
 
-def test_a_pdu_that_is_longer_than_allowed_is_told_by_an_abort(tmp_path: Path) -> None:
+def test_a_pdu_that_is_too_long_is_answered_with_an_abort(tmp_path: Path) -> None:
     with gate(tmp_path, fast=True, pdu_bytes=4096) as ours:
         sender = RawPeer(ours.port)
         sender.send(message())
@@ -89,7 +89,7 @@ def test_a_pdu_that_is_longer_than_allowed_is_told_by_an_abort(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", [P_DATA, 5])
-def test_a_length_alone_gets_no_memory_whosoever_message_it_is(tmp_path: Path, kind: int) -> None:
+def test_a_large_length_alone_allocates_no_memory(tmp_path: Path, kind: int) -> None:
     with gate(tmp_path, fast=True) as ours:
         sender = RawPeer(ours.port)
         sender.send(bytes([kind, 0, 0xFF, 0xFF, 0xFF, 0xFF]) + bytes(50))
@@ -98,7 +98,7 @@ def test_a_length_alone_gets_no_memory_whosoever_message_it_is(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("said", [0, 600])
-def test_an_association_that_falls_silent_is_ended(tmp_path: Path, said: int) -> None:
+def test_a_silent_association_is_ended(tmp_path: Path, said: int) -> None:
     with gate(tmp_path, fast=True, idle_s=1, artim_s=1) as ours:
         before = cost()
         sender = RawPeer(ours.port)
@@ -111,9 +111,7 @@ def test_an_association_that_falls_silent_is_ended(tmp_path: Path, said: int) ->
 
 
 @pytest.mark.parametrize("end", ["release", "close"])
-def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
-    tmp_path: Path, end: str
-) -> None:
+def test_the_association_of_a_study_counts_until_it_ends(tmp_path: Path, end: str) -> None:
     with gate(tmp_path, fast=True) as ours:
         sender = RawPeer(ours.port)
         sender.send(message())
@@ -124,7 +122,9 @@ def test_1_an_association_that_brings_a_study_is_known_until_it_ends(
         wait_until(lambda: not bringing(uid("study")), what="the end")
 
 
-def test_what_evidence_reads_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_instances_are_recorded_for_the_evidence_of_completeness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(Intake, "accept")
     places = [[0, 0, 1.5], [0, 0, 1.5], [0, 0, 9]]
     with gate(tmp_path, fast=True) as ours:
@@ -137,7 +137,7 @@ def test_what_evidence_reads_is_recorded(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted((each.images, each.expected) for each in stacks) == [(1, 25), (2, 25)]
 
 
-def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
+def test_pynetdicom_serves_associations_with_storage_commitment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Intake, "accept_file")
@@ -153,7 +153,7 @@ def test_an_association_that_may_ask_for_commitment_is_pynetdicoms(
     ledger.close()
 
 
-def test_the_port_with_tls_is_pynetdicoms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pynetdicom_serves_the_tls_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Intake, "accept_file")
     (tmp_path / "certificates").mkdir()
     authority = Authority(tmp_path / "certificates", "ours")
@@ -168,7 +168,7 @@ def test_the_port_with_tls_is_pynetdicoms(tmp_path: Path, monkeypatch: pytest.Mo
         association.release()
 
 
-def test_who_has_not_been_let_in_gets_no_buffer(tmp_path: Path) -> None:
+def test_a_connection_without_association_gets_no_buffer(tmp_path: Path) -> None:
     with gate(tmp_path, fast=True, pdu_bytes=16_777_216, artim_s=3) as ours:
         before = cost()
         held = [silent(ours.port) for _ in range(20)]

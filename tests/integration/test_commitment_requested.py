@@ -210,7 +210,7 @@ def here(tmp_path: Path, product: Product, archive: CommitmentArchive) -> Iterat
         yield made
 
 
-def test_orthanc_keeps_what_it_says(tmp_path: Path, product: Product) -> None:
+def test_orthanc_commits_to_a_stored_report(tmp_path: Path, product: Product) -> None:
     port = find_free_port()
     known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
     with (
@@ -224,7 +224,7 @@ def test_orthanc_keeps_what_it_says(tmp_path: Path, product: Product) -> None:
         assert len(server.reports()) == 1
 
 
-def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product) -> None:
+def test_a_report_that_orthanc_has_lost_is_sent_again(tmp_path: Path, product: Product) -> None:
     """Here the report is the archive's own that it has no such instance."""
     port = find_free_port()
     known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
@@ -245,7 +245,7 @@ def test_orthanc_that_has_lost_it_gets_it_again(tmp_path: Path, product: Product
         assert len(server.reports()) == 1
 
 
-def test_delivered_is_when_the_archive_says_that_it_keeps_it(
+def test_a_delivery_is_complete_when_the_archive_commits(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     assert here.work() is DeliveryState.STORED
@@ -267,7 +267,7 @@ def test_delivered_is_when_the_archive_says_that_it_keeps_it(
 
 
 @pytest.mark.parametrize("reason", [0, 0x0110])
-def test_a_report_on_the_association_that_asked_is_taken(
+def test_a_report_on_the_association_of_the_request_is_accepted(
     here: Ours, archive: CommitmentArchive, reason: int
 ) -> None:
     archive.at_once = reason
@@ -276,7 +276,7 @@ def test_a_report_on_the_association_that_asked_is_taken(
     assert ("0x0110 Processing failure" in here.delivery().last_answer) == bool(reason)
 
 
-def test_a_warning_of_the_archive_is_kept_beside_its_word(
+def test_a_storage_warning_is_kept_beside_the_commitment(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     archive.store_status, archive.at_once = 0xB000, 0
@@ -286,7 +286,7 @@ def test_a_warning_of_the_archive_is_kept_beside_its_word(
     )
 
 
-def test_what_it_does_not_keep_is_sent_again_under_the_same_uid(
+def test_a_product_without_commitment_is_sent_again_under_the_same_uid(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()
@@ -305,7 +305,7 @@ def test_what_it_does_not_keep_is_sent_again_under_the_same_uid(
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_who_stays_silent_is_asked_again_then_sent_to_again(
+def test_a_silent_archive_gets_the_request_again_and_then_the_product(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()
@@ -327,7 +327,9 @@ def test_who_stays_silent_is_asked_again_then_sent_to_again(
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_who_never_says_anything_is_given_up(here: Ours, archive: CommitmentArchive) -> None:
+def test_a_delivery_to_an_archive_that_never_reports_is_given_up(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     for _ in range(10):
         state = here.work(WITHIN_S + 1)
     assert state is DeliveryState.FAILED
@@ -337,7 +339,9 @@ def test_who_never_says_anything_is_given_up(here: Ours, archive: CommitmentArch
     assert here.delivery().state is DeliveryState.FAILED
 
 
-def test_who_always_says_no_is_given_up(here: Ours, archive: CommitmentArchive) -> None:
+def test_a_delivery_to_an_archive_that_always_refuses_is_given_up(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     archive.at_once = 0x0110
     for _ in range(9):
         assert here.work(300) is DeliveryState.PENDING
@@ -348,7 +352,7 @@ def test_who_always_says_no_is_given_up(here: Ours, archive: CommitmentArchive) 
     assert len(archive.stored) == 9
 
 
-def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
+def test_an_archive_that_refuses_the_request_gets_it_again_soon(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     archive.answer = 0x0213
@@ -359,7 +363,7 @@ def test_an_archive_that_does_not_take_the_question_is_asked_again_soon(
     assert (len(archive.stored), len(archive.asked)) == (1, 2)
 
 
-def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
+def test_an_archive_without_storage_commitment_is_reported_with_advice(
     tmp_path: Path, product: Product
 ) -> None:
     archive = CommitmentArchive(commits=False)
@@ -370,7 +374,7 @@ def test_of_an_archive_that_knows_no_commitment_is_said_what_to_do(
 
 
 @WRITTEN
-def test_an_archive_that_goes_away_in_between_is_asked_when_it_is_back(
+def test_an_unavailable_archive_gets_the_request_when_it_is_back(
     tmp_path: Path, product: Product
 ) -> None:
     archive = CommitmentArchive()
@@ -387,7 +391,7 @@ def test_an_archive_that_goes_away_in_between_is_asked_when_it_is_back(
         assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_a_report_that_does_not_name_the_instance_is_no_word(
+def test_a_report_without_the_instance_is_no_commitment(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()
@@ -398,7 +402,9 @@ def test_a_report_that_does_not_name_the_instance_is_no_word(
     assert "neither as kept nor as failed" in here.delivery().last_answer
 
 
-def test_who_says_yes_and_no_says_no(here: Ours, archive: CommitmentArchive) -> None:
+def test_a_report_with_success_and_failure_is_a_failure(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     here.work()
     both = word(archive.asked[0])
     both.FailedSOPSequence = word(archive.asked[0], 0x0119).FailedSOPSequence
@@ -406,7 +412,7 @@ def test_who_says_yes_and_no_says_no(here: Ours, archive: CommitmentArchive) -> 
     assert "0x0119" in here.delivery().last_answer
 
 
-def test_nobody_elses_word_counts(here: Ours, archive: CommitmentArchive) -> None:
+def test_a_report_from_another_archive_is_refused(here: Ours, archive: CommitmentArchive) -> None:
     here.work()
     assert tell(here, word(archive.asked[0]), "SOMEBODY") == EventReportStatus.INVALID_ARGUMENT
     unknown = word(archive.asked[0])
@@ -421,7 +427,9 @@ def test_nobody_elses_word_counts(here: Ours, archive: CommitmentArchive) -> Non
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_what_is_no_report_is_answered_as_such(here: Ours, archive: CommitmentArchive) -> None:
+def test_an_invalid_report_is_refused_with_its_status(
+    here: Ours, archive: CommitmentArchive
+) -> None:
     here.work()
     told = word(archive.asked[0])
     assert tell(here, told, kind=3) == EventReportStatus.NO_SUCH_EVENT
@@ -436,9 +444,7 @@ def test_what_is_no_report_is_answered_as_such(here: Ours, archive: CommitmentAr
     assert here.delivery().state is DeliveryState.STORED
 
 
-def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
-    here: Ours, archive: CommitmentArchive
-) -> None:
+def test_a_request_lost_by_a_crash_is_sent_later(here: Ours, archive: CommitmentArchive) -> None:
     """It stood in the ledger; its lease ends, and another asks."""
     assert here.ledger.claim_delivery(here.delivery_id, 30)
     assert here.requests.record_request(here.delivery_id, "2.25.7", "0x0000 Success")
@@ -450,7 +456,7 @@ def test_whoever_is_killed_before_the_question_went_out_is_made_good_for(
     assert here.delivery().state is DeliveryState.DELIVERED
 
 
-def test_a_word_that_comes_while_somebody_sends_again_is_not_undone(here: Ours) -> None:
+def test_a_commitment_during_a_repeated_delivery_is_not_undone(here: Ours) -> None:
     here.work()
     here.ledger.record_delivered(here.delivery_id, "0x0000 Success; committed: it keeps it")
     assert not here.requests.record_request(here.delivery_id, "2.25.8", None)
@@ -461,7 +467,7 @@ def test_a_word_that_comes_while_somebody_sends_again_is_not_undone(here: Ours) 
     assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
 
 
-def test_where_its_word_is_not_wanted_any_more_what_it_has_is_delivered(
+def test_a_stored_product_is_delivered_when_commitment_is_switched_off(
     here: Ours, archive: CommitmentArchive
 ) -> None:
     here.work()

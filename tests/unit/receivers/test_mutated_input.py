@@ -26,14 +26,14 @@ FEW = settings(
 
 @FEW
 @given(command_sets(PLAIN) | lied(PLAIN) | st.binary(max_size=200))
-def test_a_command_set_that_lies_is_read_as_one_or_not_at_all(content: bytes) -> None:
+def test_a_mutated_command_set_is_decoded_or_rejected(content: bytes) -> None:
     request = read_request(content)
     assert request is None or is_command(content)
 
 
 @FEW
 @given(lied(PDVS) | st.binary(max_size=100))
-def test_values_fill_their_pdu_or_it_is_broken(content: bytes) -> None:
+def test_presentation_data_values_fill_their_pdu_or_it_is_invalid(content: bytes) -> None:
     with suppress(_ProtocolError):
         pieces = list(_split_pdvs(memoryview(content)))
         assert sum(PDV_HEADER.size + len(piece.value) for piece in pieces) == len(content)
@@ -55,7 +55,7 @@ def judged_whole(content: bytes) -> Identity | None:
 
 @FEW
 @given(content=part10_files())
-def test_a_file_that_lies_is_judged_as_its_bytes_are(tmp_path: Path, content: bytes) -> None:
+def test_a_mutated_file_is_identified_as_its_bytes_are(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "one"
     path.write_bytes(content)
     assert judged(path) == judged_whole(content)
@@ -63,7 +63,7 @@ def test_a_file_that_lies_is_judged_as_its_bytes_are(tmp_path: Path, content: by
 
 @FEW
 @given(content=part10_files())
-def test_a_large_file_that_lies_is_refused_at_worst(
+def test_a_large_mutated_file_is_identified_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "large"

@@ -97,9 +97,7 @@ DECODED = [
 
 
 @pytest.mark.parametrize("sop_class", BROUGHT_ALONG)
-def test_11_each_class_is_accepted_in_each_syntax_that_decodes(
-    tmp_path: Path, sop_class: str
-) -> None:
+def test_each_class_is_accepted_in_each_decodable_syntax(tmp_path: Path, sop_class: str) -> None:
     with gate(tmp_path) as ours:
         association = ask(ours.port, *((sop_class, syntax) for syntax in DECODED))
         assert association.is_established
@@ -118,7 +116,7 @@ def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
         assert len(ours.files()) == 1
 
 
-def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:
+def test_many_instances_arrive_on_one_association(tmp_path: Path) -> None:
     folder = written(tmp_path / "sent", 1000)
     with gate(tmp_path) as ours:
         assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
@@ -126,7 +124,7 @@ def test_13_many_instances_come_on_one_association(tmp_path: Path) -> None:
     assert study.instances == 1000
 
 
-def test_13_connections_that_close_unheard_leave_nothing_behind(tmp_path: Path) -> None:
+def test_connections_closed_without_a_byte_leave_nothing_behind(tmp_path: Path) -> None:
     with gate(tmp_path) as ours:
         before = cost()
         for _ in range(500):
@@ -136,7 +134,7 @@ def test_13_connections_that_close_unheard_leave_nothing_behind(tmp_path: Path) 
         assert not ours.turned_away()
 
 
-def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_path: Path) -> None:
+def test_silent_connections_use_no_thread_and_delay_no_other(tmp_path: Path) -> None:
     with gate(tmp_path, artim_s=10) as ours:
         before = cost()
         held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX + 100)]
@@ -154,7 +152,7 @@ def test_13_connections_that_stay_silent_cost_no_thread_and_hold_up_nobody(tmp_p
         assert not ours.turned_away()
 
 
-def test_13_a_silent_connection_may_end_just_as_it_makes_room(tmp_path: Path) -> None:
+def test_a_silent_connection_may_end_while_it_is_replaced(tmp_path: Path) -> None:
     with gate(tmp_path) as ours:
         held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX)]
         for _ in range(1000):
@@ -166,7 +164,7 @@ def test_13_a_silent_connection_may_end_just_as_it_makes_room(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("said", [b"\x01", b"\x01\x00\x00\x00\x00\xff half a request"])
-def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said: bytes) -> None:
+def test_an_incomplete_request_is_ended_by_artim(tmp_path: Path, said: bytes) -> None:
     with gate(tmp_path, artim_s=1) as ours:
         before = cost()
         with silent(ours.port) as connection:
@@ -176,7 +174,7 @@ def test_13_who_begins_to_speak_and_stops_is_ended_by_artim(tmp_path: Path, said
         assert cost().descriptors <= before.descriptors
 
 
-def test_no_more_connections_are_heard_than_can_be_told_why(tmp_path: Path) -> None:
+def test_the_number_of_connections_with_a_thread_is_limited(tmp_path: Path) -> None:
     with gate(tmp_path, associations=1, artim_s=2) as ours:
         before = cost()
         held = [silent(ours.port) for _ in range(EXTRA_CONNECTIONS + 20)]
@@ -192,7 +190,7 @@ def test_no_more_connections_are_heard_than_can_be_told_why(tmp_path: Path) -> N
         assert dcmtk("echoscu", ours.port).returncode == 0
 
 
-def test_a_peer_beyond_its_limit_is_rejected_for_now(tmp_path: Path) -> None:
+def test_a_peer_beyond_its_limit_is_rejected_transiently(tmp_path: Path) -> None:
     peers = {"mr1": {"ae_titles": ["MR1"], "associations": 2}}
     with gate(tmp_path, peers=peers) as ours:
         held = [ask(ours.port, calling="MR1") for _ in range(2)]
@@ -207,14 +205,14 @@ def test_a_peer_beyond_its_limit_is_rejected_for_now(tmp_path: Path) -> None:
         assert ask(ours.port, calling="MR1").is_established
 
 
-def test_all_beyond_the_limit_are_rejected_for_now(tmp_path: Path) -> None:
+def test_associations_beyond_the_limit_are_rejected_transiently(tmp_path: Path) -> None:
     with gate(tmp_path, associations=3) as ours:
         assert all(ask(ours.port).is_established for _ in range(3))
         assert answer(ask(ours.port)) == (2, 3, 2)
         assert ours.turned_away(1) == [("more than 3 associations at once", "PACS", 1)]
 
 
-def test_one_association_after_the_other_never_meets_a_limit_of_one(tmp_path: Path) -> None:
+def test_consecutive_associations_never_exceed_a_limit_of_one(tmp_path: Path) -> None:
     with gate(tmp_path, associations=1) as ours:
         for _ in range(30):
             association = ask(ours.port)
@@ -230,7 +228,7 @@ def test_one_association_after_the_other_never_meets_a_limit_of_one(tmp_path: Pa
         ("FAR", "CMRTRIAGE", (1, 1, 3)),
     ],
 )
-def test_a_stranger_is_rejected_for_good_however_often(
+def test_an_unknown_caller_is_rejected_permanently_each_time(
     tmp_path: Path, calling: str, called: str, expected: tuple[int, int, int]
 ) -> None:
     peers = {"far": {"ae_titles": ["FAR"], "addresses": ["192.0.2.0/24"]}}
@@ -244,23 +242,23 @@ def test_a_stranger_is_rejected_for_good_however_often(
         assert cost().descriptors < before.descriptors + 20  # the ledger has opened some
 
 
-def test_where_the_decision_fails_nobody_is_let_in(
+def test_a_defect_in_admission_rejects_the_association(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(Admission, "enter", broken)
+    monkeypatch.setattr(Admission, "admit", broken)
     with gate(tmp_path) as ours:
         assert answer(ask(ours.port)) == (2, 2, 1)
 
 
-def test_another_called_title_is_taken_where_the_site_says_so(tmp_path: Path) -> None:
+def test_another_called_title_is_accepted_if_configured(tmp_path: Path) -> None:
     with gate(tmp_path, check_called=False) as ours:
         assert ask(ours.port, called="OTHER").is_established
 
 
-def test_an_association_that_falls_silent_is_ended(tmp_path: Path) -> None:
+def test_a_silent_association_is_ended(tmp_path: Path) -> None:
     with gate(tmp_path, idle_s=1, artim_s=1) as ours:
         association = ask(ours.port)
         assert association.is_established
@@ -276,7 +274,7 @@ def bare(association: Any) -> socket.socket:
     return connection
 
 
-def test_a_pdu_that_is_longer_than_allowed_ends_the_association_and_gets_no_memory(
+def test_a_pdu_that_is_too_long_ends_the_association_and_allocates_no_memory(
     tmp_path: Path,
 ) -> None:
     with gate(tmp_path, pdu_bytes=16_384) as ours:
@@ -292,14 +290,14 @@ def test_a_pdu_that_is_longer_than_allowed_ends_the_association_and_gets_no_memo
         association._reactor_checkpoint.set()
 
 
-def test_a_request_for_an_association_has_a_bound_too(tmp_path: Path) -> None:
+def test_the_length_of_an_association_request_is_limited(tmp_path: Path) -> None:
     with gate(tmp_path) as ours, silent(ours.port) as connection:
         connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF))
         assert connection.recv(10)[-2:] == b"\x02\x06"
         assert is_closed(connection)
 
 
-def test_a_pdu_of_the_largest_size_is_taken(tmp_path: Path) -> None:
+def test_a_pdu_of_the_largest_size_is_accepted(tmp_path: Path) -> None:
     big = image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2))
     with gate(tmp_path, pdu_bytes=4096) as ours:
         association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
@@ -307,7 +305,7 @@ def test_a_pdu_of_the_largest_size_is_taken(tmp_path: Path) -> None:
         association.release()
 
 
-def test_12_an_instance_that_is_too_large_is_refused_and_nothing_of_it_is_kept(
+def test_an_instance_that_is_too_large_is_refused_and_leaves_no_file(
     tmp_path: Path,
 ) -> None:
     large = image(number=2, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
