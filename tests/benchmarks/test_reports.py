@@ -5,7 +5,7 @@ from time import perf_counter, process_time
 
 from tests.builders.reportings import KINDS
 from triage.domain.delivery import Product
-from triage.reports import REPORTS, fhir, products
+from triage.reports import REPORTS, build_products, fhir
 from triage.reports.reporting import Reporting
 
 REPEATS = 10
@@ -13,7 +13,7 @@ KINDS_TIMED = ("usual", "all_flagged", "japanese_name", "forty_findings")
 
 
 def of_kind(kind: str) -> Callable[[Reporting], list[Product]]:
-    return lambda reporting: list(products(reporting, [kind]))
+    return lambda reporting: list(build_products(reporting, [kind]))
 
 
 #: With its older forms, where a report has them.

@@ -27,7 +27,7 @@ from triage.destinations.webhook import WebhookDestination, WebhookDestinationSe
 from triage.domain.delivery import Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 from triage.ports.destination import Destination
-from triage.reports import hl7, products, summary
+from triage.reports import build_products, hl7, summary
 from triage.reports.structured_report import build
 
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
@@ -191,7 +191,7 @@ def test_a_pacs_gets_the_best_form_of_a_report_that_its_association_accepts(
     port = find_free_port()
     server = ae.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
     assert server is not None
-    forms = list(products(reporting(mixed()), ["structured_report"]))
+    forms = list(build_products(reporting(mixed()), ["structured_report"]))
     destination = dicom(port, "PACS")
     destination.deliver(destination.choose(forms))
     server.shutdown()

@@ -9,11 +9,12 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.builders.assessments import mixed
+from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import KINDS, reporting
 from tests.integration.servers import HOST, Orthanc, orthanc
 from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
 from triage.domain.delivery import Product
-from triage.reports import OBJECTS, header, products
+from triage.reports import build_products, header
 from triage.reports.reporting import Reporting
 
 
@@ -25,7 +26,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 def revised() -> Reporting:
     """A second revision, which names the first."""
-    first = products(reporting(mixed()), OBJECTS)
+    first = build_products(reporting(mixed()), DICOM_REPORTS)
     return replace(reporting(replace(mixed(), revision=2)), replaced=tuple(first))
 
 
@@ -42,7 +43,7 @@ def stored(pacs: Orthanc, product: Product) -> Dataset:
 def test_every_product_comes_back_equal(pacs: Orthanc, kind: str) -> None:
     pacs.empty()  # the same images under another patient's name are the same study
     said = revised() if kind == "revised" else KINDS[kind]()
-    made = list(products(said, OBJECTS))
+    made = list(build_products(said, DICOM_REPORTS))
     assert {product.kind for product in made} >= {"structured_report", "pdf", "secondary_capture"}
     with header.ignore_value_warnings():
         for product in made:

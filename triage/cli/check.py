@@ -15,6 +15,7 @@ from triage.runtime.model import open_model
 from triage.runtime.preflight import (
     check_audit,
     check_certificates,
+    check_reports,
     check_watched_folder,
     is_open_to_others,
 )
@@ -40,6 +41,7 @@ def check(config: Path | None) -> None:
     terminal.console.print_json(render_settings(settings))
     load_rules(settings.series_rules)
     require_peers(settings)
+    check_reports(settings)
     check_certificates(settings)
     check_watched_folder(settings)
     ledger = describe_ledger_revision(settings)

@@ -17,7 +17,12 @@ from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
 from triage.runtime.model import open_model
 from triage.runtime.paths import CACHE, state_folder
-from triage.runtime.preflight import check_certificates, check_past_cases, check_spool
+from triage.runtime.preflight import (
+    check_certificates,
+    check_past_cases,
+    check_reports,
+    check_spool,
+)
 from triage.runtime.receiver import receive as receive_until_ended
 from triage.runtime.services import Services
 from triage.runtime.settings import load_settings
@@ -34,6 +39,7 @@ def _start(config: Path | None, parent: int | None) -> Settings:
     """Return the settings of a service, with logs configured and a ledger that answers."""
     settings = load_settings(config)
     require_peers(settings)
+    check_reports(settings)
     logs.configure(settings.log)
     if parent is not None:
         end_with_parent(parent)

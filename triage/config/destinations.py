@@ -6,8 +6,8 @@ is in a higher layer, so the models are registered here at the start:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
@@ -22,7 +22,6 @@ DEFAULT_KIND = "dicom"  #: kind of a destination whose entry names none
 class DestinationSettings(StrictModel, ABC):
     """The settings of one destination; each kind of destination has a subclass."""
 
-    takes: ClassVar[Collection[str]]  #: kinds of reports that it takes
     name: Name
     kind: str
 

@@ -49,11 +49,6 @@ def require_peers(settings: Settings) -> None:
         )
     for destination in settings.destinations:
         _require_commitment_peers(settings, destination)
-        if not set(destination.takes) & set(settings.reports):
-            raise ConfigurationError(
-                f"destination {destination.name} would receive nothing: it takes "
-                f"{', '.join(destination.takes)}, and `reports` has none of these; add one"
-            )
 
 
 def _require_commitment_peers(settings: Settings, destination: DestinationSettings) -> None:

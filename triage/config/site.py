@@ -85,10 +85,6 @@ class EquipmentSettings(StrictModel):
     serial: str = Field(default="unnamed-site", max_length=64)
 
 
-#: Kinds of reports; a test compares them with the registry of reports.
-Report = Literal["structured_report", "key_images", "pdf", "secondary_capture", "hl7", "summary"]
-
-
 class Settings(StrictModel):
     """All settings of a site."""
 
@@ -113,7 +109,8 @@ class Settings(StrictModel):
     web: WebSettings = WebSettings()
     metrics: MetricsEndpoint = MetricsEndpoint()
     audit: AuditSettings | None = None  #: None: no audit trail
-    reports: tuple[Report, ...] = Field(
+    #: names of reports; `triage.runtime.preflight.check_reports` knows the valid ones
+    reports: tuple[str, ...] = Field(
         default=("structured_report", "key_images", "pdf"), min_length=1
     )
     retention: RetentionSettings = RetentionSettings()  #: when data is removed

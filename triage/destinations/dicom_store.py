@@ -8,7 +8,7 @@ classes, a preceding association proposes all of them, and the best accepted for
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from pydicom import Dataset, dcmread
@@ -37,12 +37,6 @@ SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 class DicomDestinationSettings(DestinationSettings):
     """A PACS that takes products over C-STORE."""
 
-    takes: ClassVar[Collection[str]] = (
-        "structured_report",
-        "key_images",
-        "pdf",
-        "secondary_capture",
-    )
     kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
     host: str

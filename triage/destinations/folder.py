@@ -14,16 +14,16 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from triage.config import DestinationSettings
 from triage.destinations.destination_type import DestinationType
 from triage.domain.audit import AuditPeer
-from triage.domain.delivery import DICOM, HL7, JSON, Acknowledgement, Product
+from triage.domain.delivery import DICOM, HL7, JSON, TEXT, Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
 #: Extension of the file name for each media type.
-EXTENSIONS: Mapping[str, str] = {DICOM: ".dcm", HL7: ".hl7", JSON: ".json"}
+EXTENSIONS: Mapping[str, str] = {DICOM: ".dcm", HL7: ".hl7", JSON: ".json", TEXT: ".txt"}
 #: Readable by the owner and the group: the program that collects the files may have another user.
 MODE = 0o640
 
@@ -31,14 +31,6 @@ MODE = 0o640
 class FolderDestinationSettings(DestinationSettings):
     """A folder to which products are written as files."""
 
-    takes: ClassVar[Collection[str]] = (
-        "structured_report",
-        "key_images",
-        "pdf",
-        "secondary_capture",
-        "summary",
-        "hl7",
-    )
     kind: Literal["folder"]
     path: Path
 

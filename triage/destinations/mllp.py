@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -44,7 +44,6 @@ MSH, MSA, ERR = "MSH", "MSA", "ERR"
 class MllpDestinationSettings(DestinationSettings):
     """A system that takes HL7 v2 messages over MLLP."""
 
-    takes: ClassVar[Collection[str]] = ("hl7",)
     kind: Literal["mllp"]
     host: str
     port: Port

@@ -9,7 +9,7 @@ proxies of the environment are not used.
 import json
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -47,12 +47,6 @@ REASONS = {
 class StowDestinationSettings(DestinationSettings, HttpAuthorization, DestinationTls):
     """A DICOMweb service that takes products over STOW-RS."""
 
-    takes: ClassVar[Collection[str]] = (
-        "structured_report",
-        "key_images",
-        "pdf",
-        "secondary_capture",
-    )
     kind: Literal["stow"]
     without_tls: bool = False  #: True: allow plain HTTP beyond this machine
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, and for the answer

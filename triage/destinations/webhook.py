@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
@@ -49,7 +49,6 @@ Now = Callable[[], datetime]
 class WebhookDestinationSettings(DestinationSettings, DestinationTls):
     """A program that receives a summary of each assessment over HTTP."""
 
-    takes: ClassVar[Collection[str]] = ("summary",)
     kind: Literal["webhook"]
     url: WebUrl
     secret: SecretStr | None = None  #: shared secret in base64 that signs the requests

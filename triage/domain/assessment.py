@@ -112,7 +112,7 @@ class SimilarCase:
 
 
 #: Shown wherever flags of an out-of-distribution study are shown.
-OUT_OF_DISTRIBUTION_NOTE = "This study is unlike those that the model knows: its flags say little."
+OUT_OF_DISTRIBUTION_NOTE = "This study is unlike those the model knows: its flags mean little."
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Familiarity:
     @property
     def figures(self) -> str:
         """Return distance and limit as text."""
-        return f"distance {self.distance:.2f}, familiar up to {self.limit:.2f}"
+        return f"distance {self.distance:.2f}, limit {self.limit:.2f}"
 
 
 def format_share(likeness: float) -> str:

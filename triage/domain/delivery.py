@@ -13,6 +13,7 @@ from enum import StrEnum
 DICOM = "application/dicom"
 HL7 = "application/hl7-v2+er7"
 JSON = "application/json"
+TEXT = "text/plain"  #: UTF-8
 
 LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
 

@@ -44,7 +44,7 @@ from triage.ports.encoder import Embedding
 from triage.ports.ledger import Ledger
 from triage.ports.queue import Queue
 from triage.ports.spool import Spool
-from triage.reports import products
+from triage.reports import build_products
 from triage.reports.equipment import Equipment
 from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
@@ -109,7 +109,7 @@ class Assessor:
                     replaced=self.ledger.list_products(study_uid, revision),
                     similar_cases=self.similar_cases,
                 )
-                made = list(products(reporting, self.reports))
+                made = list(build_products(reporting, self.reports))
             except (
                 SpoolUnavailable
             ) as why:  # however long it lasts: nothing is wrong with the study

@@ -1,75 +1,80 @@
 """The reports: each turns an assessment into one DICOM object or message.
 
-Rule: a builder is pure. It has no clock, network, database or file; the same input gives the same
-bytes under the same UIDs. A new report is one new file here and one line in `OBJECTS` or
-`MESSAGES`.
+A builder is a pure function: no clock, network, database or file. The same input gives the same
+bytes under the same UIDs (test_same_input_gives_same_bytes_in_any_order_and_process). To add a
+report, write one module here and add one line to `REPORTS`; README.md has an example.
 
-    identity            UIDs from what a report says
-    equipment           who writes the reports
+    structured_report   Comprehensive 3D SR after TID 1500, built from tree
+    key_images          Key Object Selection of the key frames
+    pdf                 the report page as Encapsulated PDF
+    secondary_capture   the report page as an image
+    hl7                 HL7 v2 message ORU^R01
+    summary             the flags as JSON, without patient data
+    fhir                a FHIR R4 transaction; not in the registry, as no destination sends it yet
+
+    reporting           the input of every report
     header              patient, study and dates from the images
+    equipment           the worker as a piece of equipment
+    identity            UIDs derived from the content of a report
+    document_version    UID, instance number and predecessor of a document
     codes               the coded concepts
     content             content items of a Structured Report
+    tree                the content tree of the Structured Report
     references          references to instances by study and series
-    lineage             which document this is, and which one it replaces
-    document            what Structured Report and Key Object Selection have in common
-    tree                what the Structured Report says
-    part10              a data set as a DICOM file
-    reporting           what every report is made from
-    structured_report   Comprehensive 3D SR after TID 1500
-    key_images          Key Object Selection of the frames that made the flags
-    draft               the draft impression, in the configuration's words
-    page                one sheet for the radiologist: page_findings, sheet, layout, letters, views
-    companion           what the page's DICOM objects have in common
-    pdf                 the page as Encapsulated PDF
-    secondary_capture   the page as an image
-    hl7                 ORU^R01
-    summary             the flags as JSON, without a patient
-    fhir                a transaction of R4; no destination speaks it yet
+    document            modules that Structured Report and Key Object Selection share
+    rendered_document   modules that the DICOM objects of the page share
+    part10              encodes a data set as a DICOM file
+    draft               the draft impression
+    views               the names of views for people
+    page                the report page: page_findings, layout, sheet, fonts
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from triage.domain.delivery import Product
-from triage.reports import key_images, pdf, secondary_capture, structured_report, summary
+from triage.domain.delivery import DICOM, HL7, JSON, Product
+from triage.reports import hl7, key_images, pdf, secondary_capture, structured_report, summary
 from triage.reports.reporting import Reporting
 
-#: None where there is nothing that this report could say.
+#: Returns None if the assessment has no content for this report.
 Builder = Callable[[Reporting], Product | None]
+#: Returns a product in other SOP classes, the preferred one first.
+Alternatives = Callable[[Reporting, Product], Sequence[Product]]
 
 
-def _oru(reporting: Reporting) -> Product:
-    """Build the HL7 message; its library is loaded by who builds one, not by a receiver."""
-    from triage.reports import hl7  # noqa: PLC0415
+@dataclass(frozen=True)
+class ReportType:
+    """One entry of the registry."""
 
-    return hl7.build(reporting)
+    media_type: str  #: of its products; decides which destinations take them
+    build: Builder
+    #: for destinations that do not accept the SOP class of the product
+    alternatives: Alternatives | None = None
 
 
-#: What is a DICOM object.
-OBJECTS: Mapping[str, Builder] = MappingProxyType(
+#: Every report by its name in the setting `reports`. A product goes to every destination that takes
+#: its media type.
+REPORTS: Mapping[str, ReportType] = MappingProxyType(
     {
-        structured_report.KIND: structured_report.build,
-        key_images.KIND: key_images.build,
-        pdf.KIND: pdf.build,
-        secondary_capture.KIND: secondary_capture.build,
+        structured_report.KIND: ReportType(
+            DICOM, structured_report.build, structured_report.alternatives
+        ),
+        key_images.KIND: ReportType(DICOM, key_images.build),
+        pdf.KIND: ReportType(DICOM, pdf.build),
+        secondary_capture.KIND: ReportType(DICOM, secondary_capture.build),
+        hl7.KIND: ReportType(HL7, hl7.build),
+        summary.KIND: ReportType(JSON, summary.build),
     }
 )
-#: What is none.
-MESSAGES: Mapping[str, Builder] = MappingProxyType({"hl7": _oru, summary.KIND: summary.build})
-#: A site chooses of these; each goes to every destination that takes its media type.
-REPORTS: Mapping[str, Builder] = MappingProxyType({**OBJECTS, **MESSAGES})
-
-#: The same report in other SOP classes, for destinations that do not take the first.
-ALTERNATIVES: Mapping[str, Callable[[Reporting, Product], Sequence[Product]]] = MappingProxyType(
-    {structured_report.KIND: structured_report.alternatives}
-)
 
 
-def products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:
-    """Yield everything that is to be made of an assessment, by kind of report."""
+def build_products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:
+    """Yield the products of an assessment for these kinds of report, with alternatives."""
     for kind in kinds:
-        product = REPORTS[kind](reporting)
+        report = REPORTS[kind]
+        product = report.build(reporting)
         if product is not None:
             yield product
-            if kind in ALTERNATIVES:
-                yield from ALTERNATIVES[kind](reporting, product)
+            if report.alternatives is not None:
+                yield from report.alternatives(reporting, product)

@@ -1,10 +1,10 @@
 """The coded concepts of the reports (PS3.3 section 8, PS3.16).
 
-Rule: a code is either in PS3.16, which a test looks up, or verified by the person that the
-findings file names, or stands in our private scheme. A similarity is never coded as a probability.
+A code is either in PS3.16 (test_every_standard_code_is_in_the_standard), or verified by the person
+named in the findings file, or in the private scheme. A similarity is never coded as a probability.
 
-Private codes written here have a hyphen, which the identifier of a finding cannot have: whatever a
-site calls its findings, the two never meet.
+Private codes in this module have a hyphen, which the id of a finding cannot have, so they never
+collide with the private codes of a site's findings.
 """
 
 import hashlib
@@ -65,17 +65,17 @@ ALGORITHM_VERSION = Concept("111003", "DCM", "Algorithm Version")
 ALGORITHM_PARAMETERS = Concept("111002", "DCM", "Algorithm Parameters")
 PROCESSING_EQUIPMENT = Concept("109102", "DCM", "Processing Equipment")
 
-# UCUM has no unit "one" that readers show well: "0.341 1".
+# The UCUM unit "1" would be displayed as "0.341 1".
 RATIO = Concept("{ratio}", "UCUM", "ratio")
 
-# Ours: PS3.16 has no concept for them.
+# Private codes, because PS3.16 has no such concept. deploy/CONFORMANCE.md lists them.
 ASKED = Concept("AI-ASKED", SCHEME, "Finding asked about")
 SCORE = Concept("AI-SCORE", SCHEME, "Image-text similarity score")
 THRESHOLD = Concept("AI-THRESHOLD", SCHEME, "Flag threshold for score")
 FLAG = Concept("AI-FLAG", SCHEME, "AI triage flag")
 WHY = Concept("AI-WHY", SCHEME, "Reason for this flag")
 WHY_NOT_EVALUATED = Concept("AI-NOT-EVALUATED", SCHEME, "Reason not evaluated")
-EXAMPLE_SCORE = Concept("AI-EXAMPLE-SCORE", SCHEME, "Likeness to example studies")
+EXAMPLE_SCORE = Concept("AI-EXAMPLE-SCORE", SCHEME, "Similarity to example studies")
 EXAMPLES = Concept("AI-EXAMPLES", SCHEME, "Fitted from example studies")
 PROMPT = Concept("AI-PROMPT", SCHEME, "Text prompt")
 PRIORITY = Concept("AI-PRIORITY", SCHEME, "AI suggested reading priority")
@@ -83,17 +83,19 @@ INTENDED_USE = Concept("AI-USE", SCHEME, "Intended use statement")
 UNANSWERED = Concept("AI-UNANSWERED", SCHEME, "Findings not evaluated")
 VIEW_USED = Concept("AI-VIEW-USED", SCHEME, "View used")
 VIEW_MISSING = Concept("AI-VIEW-MISSING", SCHEME, "View missing")
-UNUSED = Concept("AI-UNUSED", SCHEME, "Images not looked at")
-VIEW = Concept("AI-VIEW", SCHEME, "View that the image stands for")
-FAMILIAR = Concept("AI-FAMILIAR", SCHEME, "Study is like those that the model knows")
-DISTANCE = Concept("AI-DISTANCE", SCHEME, "Distance of strangest view from what is known")
-FAMILIAR_UP_TO = Concept("AI-FAMILIAR-TO", SCHEME, "Distance up to which a study is familiar")
-UNFAMILIAR = Concept("AI-UNFAMILIAR", SCHEME, "What an unfamiliar study means")
+UNUSED = Concept("AI-UNUSED", SCHEME, "Images not used")
+VIEW = Concept("AI-VIEW", SCHEME, "View shown by the image")
+FAMILIAR = Concept("AI-FAMILIAR", SCHEME, "Study is like those the model knows")
+DISTANCE = Concept("AI-DISTANCE", SCHEME, "Distance of least familiar view from known studies")
+FAMILIAR_UP_TO = Concept("AI-FAMILIAR-TO", SCHEME, "Largest distance of a familiar study")
+UNFAMILIAR = Concept("AI-UNFAMILIAR", SCHEME, "Warning: unfamiliar study")
 SIMILAR_CASES = Concept("AI-SIMILAR", SCHEME, "Similar cases")
 SIMILAR_CASE = Concept("AI-CASE", SCHEME, "Similar case")
-NONE_SIMILAR = Concept("AI-NONE-SIMILAR", SCHEME, "Why there is no similar case")
+NONE_SIMILAR = Concept("AI-NONE-SIMILAR", SCHEME, "Reason for no similar case")
 CASE_SIMILARITY = Concept("AI-CASE-SCORE", SCHEME, "Similarity to this study")
-CASE_LIKENESS = Concept("AI-CASE-LIKENESS", SCHEME, "Share of random pairs that are less alike")
+CASE_LIKENESS = Concept(
+    "AI-CASE-LIKENESS", SCHEME, "Share of random pairs of cases with lower similarity"
+)
 CASE_KEY = Concept("AI-CASE-KEY", SCHEME, "Key of another patient's case")
 PRIOR = Concept("AI-PRIOR", SCHEME, "Image of an earlier study of this patient")
 
@@ -110,7 +112,7 @@ PRESENCES = {
     Presence.UNDETERMINED: Concept("373068000", "SCT", "Undetermined"),
     Presence.NOT_EVALUATED: NOT_EVALUATED,
 }
-#: Routine says what becomes of the order, not that somebody looked and saw nothing.
+#: "Routine" states that the order does not change, not that the study is normal.
 PRIORITIES = {
     Priority.EXPEDITE: Concept("AI-EXPEDITE", SCHEME, "Expedite"),
     Priority.ROUTINE: Concept("AI-ROUTINE", SCHEME, "Routine (order unchanged)"),
@@ -125,7 +127,7 @@ def finding_concept(finding: Finding) -> Concept:
 
 
 def score_concept(answer: Answer) -> Concept:
-    """Return what the score of an answer is."""
+    """Return the concept of an answer's score."""
     return EXAMPLE_SCORE if answer.fitted else SCORE
 
 
@@ -147,7 +149,7 @@ def private_scheme(organization: str) -> Dataset:
 
 
 def _private_value(finding_id: str) -> str:
-    """The identifier in capitals; the end of a long one becomes a digest, which keeps it unique."""
+    """Return the id in capitals; a long id ends with a digest, which keeps it unique."""
     if len(finding_id) <= LONGEST_VALUE:
         return finding_id.upper()
     digest = hashlib.sha256(finding_id.encode()).hexdigest()[:8]

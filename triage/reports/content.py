@@ -1,8 +1,9 @@
 """Content items of a Structured Report (PS3.3 C.17.3), one function per value type.
 
-Rule: a container is SEPARATE. Readers drop the concept names of CONTINUOUS ones, and what is left
-of "Absent" without its question is a lie. The template classes of highdicom are left aside: they
-write CONTINUOUS, and have no place for the algorithm of a container or for a report's evaluations.
+Containers are SEPARATE, because viewers drop the concept names of CONTINUOUS containers, and
+"Absent" without its question is misleading. The template classes of highdicom are not used: they
+write CONTINUOUS containers, and support neither the algorithm of a container nor the qualitative
+evaluations of a report.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ CONTAINS = "CONTAINS"
 MODIFIER = "HAS CONCEPT MOD"
 CONTEXT = "HAS OBS CONTEXT"
 ACQUISITION = "HAS ACQ CONTEXT"
-#: Stands where a template gives no concept name, which highdicom insists on; never written.
+#: Placeholder for items without a concept name, which highdicom requires; never written.
 UNNAMED = Concept("UNNAMED", "99NONE", "no name")
 
 
@@ -54,7 +55,7 @@ def code(name: Concept, value: Concept, relationship: str = CONTAINS) -> Content
 
 
 def text(name: Concept, value: str, relationship: str = CONTAINS) -> ContentItem:
-    """Return a TEXT in one line; an empty one says so, since Text Value is Type 1."""
+    """Return a one-line TEXT; "(not stated)" if empty, because Text Value is Type 1."""
     return TextContentItem(name, one_line(value) or "(not stated)", relationship)
 
 
@@ -72,10 +73,10 @@ def number(name: Concept, value: float, unit: Concept) -> ContentItem:
 def image(
     name: Concept | None, source: SourceImage, frames: Sequence[int] | None = None
 ) -> ContentItem:
-    """Return an IMAGE, without a name where its template gives it none.
+    """Return an IMAGE; without a concept name if `name` is None.
 
-    `frames` are those of a multi-frame image, and empty for any other; left out, they are the one
-    that `source` names.
+    `frames` is the frames of a multi-frame image; empty: the whole image; None: the frame that
+    `source` names, if any.
     """
     if frames is None:
         frames = [] if source.frame is None else [source.frame]
@@ -89,14 +90,14 @@ def image(
 
 
 def is_readable(source: SourceImage) -> bool:
-    """Tell whether readers bear a reference to an image in the tree.
+    """Return whether a reference to an image may be in the content tree.
 
-    DCMTK gives up the whole document where a UID there has leading zeros, which scanners do write.
-    In the evidence it does no harm.
+    DCMTK rejects the whole document if a UID in the tree has leading zeros, which some scanners
+    write. In the evidence sequences such a UID does no harm.
     """
     return UID(source.sop_instance_uid).is_valid and UID(source.sop_class_uid).is_valid
 
 
 def one_line(value: str) -> str:
-    """Return `value` without line breaks and control characters, which readers show as junk."""
+    """Return `value` in one line, without control characters, which viewers render as junk."""
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())

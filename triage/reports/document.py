@@ -1,7 +1,6 @@
-"""What a Structured Report and a Key Object Selection have in common: series, writer, evidence.
+"""Modules that Structured Report and Key Object Selection share: series, equipment, evidence.
 
-Rule: whichever of our documents a reader opens, it says the same about who wrote it, that nobody
-verified it, and of what study it is.
+So both documents state the same author, the same study, and that the output is not verified.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,14 +23,14 @@ def put_series(document: Dataset, kind: str, modality: str, number: int) -> None
     document.SeriesInstanceUID = identity.series_uid(kind, document.StudyInstanceUID)
     document.SeriesNumber = number
     document.SeriesDescription = TITLE
-    # The study's own, so that every revision gives its series the same.
+    # Date and time of the study, so that they are equal in every revision of the series.
     if document.StudyDate:
         document.SeriesDate, document.SeriesTime = document.StudyDate, document.StudyTime
     document.ReferencedPerformedProcedureStepSequence = []
 
 
 def put_equipment(document: Dataset, assessment: Assessment, equipment: Equipment) -> None:
-    """Put who writes: Enhanced General Equipment (PS3.3 C.7.5.2), and what contributed."""
+    """Put Enhanced General Equipment (PS3.3 C.7.5.2) and Contributing Equipment."""
     document.Manufacturer = equipment.manufacturer
     document.ManufacturerModelName = equipment.name
     document.DeviceSerialNumber = equipment.serial
@@ -40,13 +39,13 @@ def put_equipment(document: Dataset, assessment: Assessment, equipment: Equipmen
 
 
 def put_current_evidence(document: Dataset, images: Iterable[SourceImage]) -> None:
-    """Put what the document is made from (PS3.3 C.17.2.3)."""
+    """Put the images that the document is based on (PS3.3 C.17.2.3)."""
     current = references.study_item(document.StudyInstanceUID, images)
     document.CurrentRequestedProcedureEvidenceSequence = [current]
 
 
 def observer_items(assessment: Assessment, equipment: Equipment) -> Iterator[ContentItem]:
-    """Return TID 1002 and TID 1004 without Observer Type: a device has observed, not a person."""
+    """Yield the observer context (TID 1002, TID 1004): a device, without Observer Type."""
     yield uidref(codes.DEVICE_UID, equipment.device_uid, CONTEXT)
     yield text(codes.DEVICE_NAME, equipment.name, CONTEXT)
     yield text(codes.DEVICE_MANUFACTURER, equipment.manufacturer, CONTEXT)
@@ -55,7 +54,7 @@ def observer_items(assessment: Assessment, equipment: Equipment) -> Iterator[Con
 
 
 def key_frames(assessment: Assessment) -> list[KeyFrame]:
-    """Return the key frames of all flagged findings that readers bear, each image once."""
+    """Return the readable key frames of all flagged findings, each image once."""
     frames = (
         frame
         for answer in assessment.answers
@@ -63,14 +62,14 @@ def key_frames(assessment: Assessment) -> list[KeyFrame]:
         for frame in answer.key_frames
         if is_readable(frame.image)
     )
-    once: dict[SourceImage, KeyFrame] = {}
+    by_image: dict[SourceImage, KeyFrame] = {}
     for frame in frames:
-        once.setdefault(frame.image, frame)
-    return list(once.values())
+        by_image.setdefault(frame.image, frame)
+    return list(by_image.values())
 
 
 def _algorithm_as_equipment(assessment: Assessment, equipment: Equipment) -> Dataset:
-    """The algorithm in the Contributing Equipment Sequence, as IHE AIR 6.5.3.1 wants it."""
+    """Return the algorithm for the Contributing Equipment Sequence (IHE AIR 6.5.3.1)."""
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [references.code_item(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = equipment.manufacturer

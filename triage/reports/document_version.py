@@ -1,9 +1,9 @@
-"""Which document a report is among those of its study: its UID, its number, what it replaces.
+"""The version of a document: its UID, its Instance Number, and the document that it replaces.
 
-Rule: to say the same again is no revision. Where the latest document already says just this, in
-this place of the line, it comes out again under its UID with its bytes; anything else is the next
-document, under a UID of its own that hangs on the one it replaces. So a model that is changed and
-changed back leaves three documents, and no UID ever stands for two.
+Identical content is no new version: if the latest document has the same content and the same
+predecessor, it is built again with the same UID and the same bytes. Other content is a new document
+with a new UID, which depends on the UID that it replaces. So a model that is changed and changed
+back leaves three documents, and no UID ever has two contents.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from triage.reports.reporting import Reporting
 
 @dataclass(frozen=True)
 class DocumentVersion:
-    """The place of a document in its line."""
+    """The version of a document among all of its kind on one study."""
 
     sop_instance_uid: str
     number: int  #: Instance Number, from 1
-    replaces: Product | None
+    replaces: Product | None  #: the previous document; None: this is the first
 
 
 def next_version(
@@ -31,11 +31,12 @@ def next_version(
     *,
     by_class: bool = False,
 ) -> DocumentVersion:
-    """Return where the report of `kind` on an assessment stands.
+    """Return the version of the report of `kind` on an assessment.
 
-    Where the same is said in several SOP classes at once, there is a line `by_class`.
+    `by_class`: documents of each SOP class have their own versions, because the report is written
+    in several SOP classes at once.
     """
-    line = [
+    earlier = [
         product
         for product in reporting.replaced
         if product.kind == kind and (product.sop_class_uid == sop_class_uid or not by_class)
@@ -51,6 +52,6 @@ def next_version(
             before[-1].sop_instance_uid if before else "",
         )
 
-    if line and line[-1].sop_instance_uid == uid(line[:-1]):
-        line = line[:-1]
-    return DocumentVersion(uid(line), len(line) + 1, line[-1] if line else None)
+    if earlier and earlier[-1].sop_instance_uid == uid(earlier[:-1]):
+        earlier = earlier[:-1]
+    return DocumentVersion(uid(earlier), len(earlier) + 1, earlier[-1] if earlier else None)

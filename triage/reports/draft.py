@@ -1,48 +1,54 @@
-"""The draft impression: what the flags come to, in sentences that a radiologist may correct.
+"""The draft impression: the flags in sentences that a radiologist may correct.
 
-Rule: every word is of the configuration or stands in this module; no model writes text. Each
-finding stands in exactly one sentence, so that "not flagged" is never read as "absent" nor "not
-evaluated" as either, and the draft never goes anywhere without its mark.
+All text comes from the configuration or from this module; no model generates text. Each finding is
+in exactly one sentence, so that "not flagged" is not read as "absent", nor "not evaluated" as
+either (test_each_finding_is_in_exactly_one_sentence). The draft never appears without `MARK`.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 
-from triage.domain.assessment import OUT_OF_DISTRIBUTION_NOTE, Answer, Assessment, Flag, Presence
+from triage.domain.assessment import (
+    OUT_OF_DISTRIBUTION_NOTE,
+    Answer,
+    Assessment,
+    Flag,
+    Presence,
+)
 from triage.reports import views
 from triage.reports.content import one_line
 
 MARK = "DRAFT, assembled by software and not reviewed. Research use only."
-NOTHING = "No finding was evaluated; nothing can be said about this study."
-DECIMALS = range(2, 7)  #: of a score: two, or as many as tell it from its threshold
+NOTHING = "No finding was evaluated; this report makes no statement about the study."
+DECIMALS = range(2, 7)  #: of a score: two, or as many as distinguish it from its threshold
 
 
 def marked_impression(assessment: Assessment) -> str:
-    """Return the draft as one paragraph behind its mark."""
+    """Return the draft as one paragraph that begins with its mark."""
     return " ".join((MARK, *sentences(assessment)))
 
 
 def sentences(assessment: Assessment) -> list[str]:
     """Return the sentences of the draft: flagged, not flagged, ruled out, not evaluated.
 
-    Those of an unfamiliar study stand behind a sentence that says so.
+    The sentences on an out-of-distribution study begin with a note on it.
     """
-    unfamiliar = [OUT_OF_DISTRIBUTION_NOTE] if assessment.is_unfamiliar else []
+    note = [OUT_OF_DISTRIBUTION_NOTE] if assessment.is_unfamiliar else []
     evaluated = [a for a in assessment.answers if a.flag is not Flag.NOT_EVALUATED]
-    said = [*_flagged(evaluated), *_not_flagged(evaluated), *_ruled_out(evaluated)]
-    return [*unfamiliar, *(said or [NOTHING]), *_not_evaluated(assessment.answers)]
+    results = [*_flagged(evaluated), *_not_flagged(evaluated), *_ruled_out(evaluated)]
+    return [*note, *(results or [NOTHING]), *_not_evaluated(assessment.answers)]
 
 
 def score_text(answer: Answer) -> str:
-    """Return e.g. "score 0.58, threshold 0.53"; blank where nothing was computed."""
+    """Return e.g. "score 0.58, threshold 0.53"; blank without a score."""
     score, threshold = format_figures(answer)
-    named = (("score", score), ("threshold", threshold))
-    return ", ".join(f"{name} {value}" for name, value in named if value)
+    figures = (("score", score), ("threshold", threshold))
+    return ", ".join(f"{name} {value}" for name, value in figures if value)
 
 
 def format_figures(answer: Answer) -> tuple[str, str]:
-    """Return score and threshold as people read them; blank for what there is not."""
-    decimals = next((n for n in DECIMALS if _told_apart(answer, n)), DECIMALS[-1])
+    """Return score and threshold for people; blank if unknown."""
+    decimals = next((n for n in DECIMALS if _is_distinguishable(answer, n)), DECIMALS[-1])
     score, threshold = (
         "" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
         for value in (answer.score, answer.threshold)
@@ -50,8 +56,18 @@ def format_figures(answer: Answer) -> tuple[str, str]:
     return score, threshold
 
 
-def _told_apart(answer: Answer, decimals: int) -> bool:
-    """Whether rounding hides on which side of the threshold the score lies."""
+def group_not_evaluated(answers: Sequence[Answer]) -> dict[str, list[str]]:
+    """Return the names of the findings that were not evaluated, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for answer in answers:
+        if answer.flag is Flag.NOT_EVALUATED:
+            reason = views.spell_out_views(one_line(answer.reason)).rstrip(".")
+            by_reason.setdefault(reason or "no reason is stated", []).append(_name(answer))
+    return by_reason
+
+
+def _is_distinguishable(answer: Answer, decimals: int) -> bool:
+    """Return whether rounding keeps a score and its threshold different."""
     if answer.score is None or answer.threshold is None or answer.score == answer.threshold:
         return True
     return f"{answer.score:.{decimals}f}" != f"{answer.threshold:.{decimals}f}"
@@ -87,22 +103,7 @@ def _ruled_out(evaluated: Sequence[Answer]) -> Iterator[str]:
 
 def _not_evaluated(answers: Sequence[Answer]) -> Iterator[str]:
     for reason, names in group_not_evaluated(answers).items():
-        if len(names) == 1:
-            yield f"Not evaluated: {names[0]}, {reason}."
-        else:
-            yield f"Not evaluated, {reason}: {'; '.join(names)}."
-
-
-def group_not_evaluated(answers: Sequence[Answer]) -> dict[str, list[str]]:
-    """Return the names of the findings that were not evaluated, by their reason."""
-    by_reason: dict[str, list[str]] = {}
-    for answer in answers:
-        if answer.flag is Flag.NOT_EVALUATED:
-            reason = (
-                views.spell_out_views(one_line(answer.reason)).rstrip(".") or "no reason is stated"
-            )
-            by_reason.setdefault(reason, []).append(_name(answer))
-    return by_reason
+        yield f"Not evaluated ({reason}): {'; '.join(names)}."
 
 
 def _name(answer: Answer) -> str:

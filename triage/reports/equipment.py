@@ -1,7 +1,7 @@
-"""Who writes the reports: the worker as a piece of equipment (PS3.3 C.7.5.2).
+"""The worker as a piece of equipment (PS3.3 C.7.5.2), which every report names as its author.
 
-Rule: a report never hides that a machine wrote it, nor which one. All four values are Type 1 in
-the Enhanced General Equipment Module, so an empty one is an error of the configuration.
+All four values are Type 1 in the Enhanced General Equipment Module, so an empty value is a
+configuration error.
 """
 
 from dataclasses import dataclass, fields
@@ -18,20 +18,24 @@ class Equipment:
 
     manufacturer: str
     name: str = "CMR triage worker"
-    serial: str  #: the identity of the site's installation
+    serial: str  #: identifies the installation
     software_version: str
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if not (value.strip() and value.isprintable() and "\\" not in value):
-                raise ConfigurationError(f"equipment: {field.name} must be printable text")
+                raise ConfigurationError(
+                    f"equipment: {field.name} must be printable text without a backslash"
+                )
             if len(value) > LONGEST:
-                raise ConfigurationError(f"equipment: {field.name} exceeds {LONGEST} characters")
+                raise ConfigurationError(
+                    f"equipment: {field.name} has {len(value)} characters; at most {LONGEST} fit"
+                )
 
     @property
     def device_uid(self) -> str:
-        """The Device UID; other software is another device, for it may write other reports."""
+        """The Device UID; another software version is another device."""
         return identity.uid(
             "device", self.manufacturer, self.name, self.serial, self.software_version
         )

@@ -1,16 +1,16 @@
-"""The result as a FHIR R4 transaction, for systems that speak it rather than HL7 v2.
+"""The assessment as a FHIR R4 transaction, for systems that use FHIR instead of HL7 v2.
 
-Rule: every identifier is made of study, finding and equipment, so that a server which takes the
-bundle twice holds it once, and a later revision updates what an earlier one said. A finding that
-was not evaluated has no value but a reason for having none.
+Every id is derived from study, finding and equipment: a server that receives the bundle twice
+stores it once, and a later revision updates the resources of an earlier one. A finding that was
+not evaluated has a data-absent reason instead of a value.
 
-A transaction, not a collection: a server shall store it whole or not at all, and a collection says
-nothing of what to do with it. The study is created only where the server has none of its UID. The
-patient is named by identifier alone, for the site's own record of them is none of our business.
-ImagingSelection came with R5; in R4 a report's key images are Media, which point to the instances.
+The bundle is a transaction, because a server stores it as a whole or not at all; a collection would
+not state what to do with it. The study is created only if the server has none with its UID. The
+patient is referenced by identifier only, because the site's patient record is not ours to write.
+ImagingSelection exists only from R5 on; in R4 key images are Media that reference the instances.
 
-The library has no R4 but R4B, whose models of the resources used here are those of R4: R4B changed
-evidence, medication definitions and subscriptions.
+The library supports R4B instead of R4. Its models of the resources used here are those of R4: R4B
+changed evidence, medication definitions and subscriptions.
 """
 
 import json
@@ -34,7 +34,7 @@ from triage.reports.reporting import Reporting
 KIND = "fhir"
 ENCODER_VERSION = "1"
 MEDIA_TYPE = "application/fhir+json"
-UIDS = "urn:dicom:uid"  #: the system of DICOM UIDs as identifiers
+UIDS = "urn:dicom:uid"  #: identifier system of DICOM UIDs
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 SYSTEMS = {
     "SCT": "http://snomed.info/sct",
@@ -49,17 +49,17 @@ Resource = dict[str, Any]
 
 
 def build(reporting: Reporting) -> Product:
-    """Return the bundle on the assessment as JSON.
+    """Return the bundle of an assessment as JSON.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
-        ValueError: The evidence is not that of the assessment, or the bundle is no valid FHIR.
+        ValueError: The evidence is not that of the assessment, or the bundle is not valid FHIR.
     """
     with header.ignore_value_warnings():
         images = header.checked_evidence(reporting.evidence, reporting.assessment)
         patient = header.patient_and_study_header(images)
-        said = FhirMessage(reporting, patient, header.latest_moment(images))
-    entries = [_entry(resource) for resource in said.resources()]
+        message = FhirMessage(reporting, patient, header.latest_moment(images))
+    entries = [_entry(resource) for resource in message.resources()]
     by, about = reporting.equipment.device_uid, reporting.assessment
     uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(entries))
     bundle = {
@@ -74,19 +74,19 @@ def build(reporting: Reporting) -> Product:
 
 @dataclass(frozen=True)
 class FhirMessage:
-    """What the resources of one bundle have in common."""
+    """Builds the resources of one bundle."""
 
     reporting: Reporting
-    patient: Dataset
-    moment: tuple[str, str]
+    patient: Dataset  #: attributes of patient and study
+    moment: tuple[str, str]  #: date and time of the report
 
     def resources(self) -> Iterator[Resource]:
-        """Yield the resources, those that are referred to first."""
+        """Yield the resources, each after those that it references."""
         yield self._device()
         yield self._study()
         for answer in self.reporting.assessment.answers:
             yield from self._observations(answer)
-        yield from (self._media(*each) for each in self._key_frames())
+        yield from (self._media(key, names) for key, names in self._key_frames())
         yield self._report()
         yield from self._task()
 
@@ -94,11 +94,11 @@ class FhirMessage:
         by, about = self.reporting.equipment.device_uid, self.reporting.assessment
         return str(uuid.uuid5(uuid.NAMESPACE_OID, identity.uid(kind, by, about.study_uid, *parts)))
 
-    def _to(self, kind: str, *parts: str) -> Resource:
+    def _reference(self, kind: str, *parts: str) -> Resource:
         return {"reference": f"urn:uuid:{self._id(kind, *parts)}"}
 
     def _subject(self) -> Resource:
-        """The patient, by identifier; a name alone is for people to read."""
+        """Return a reference to the patient by identifier; the name is for display only."""
         name = str(self.patient.PatientName.alphabetic).replace("^", " ")
         shown = {"type": "Patient", "display": one_line(name) or "patient without name"}
         if not one_line(self.patient.PatientID):
@@ -108,7 +108,7 @@ class FhirMessage:
         return {**shown, "identifier": {"value": one_line(self.patient.PatientID), **assigner}}
 
     def _device_id(self) -> str:
-        """One device for all studies; another model is another device."""
+        """Return the id of the device: equal for all studies, different for another model."""
         by, model = self.reporting.equipment, self.reporting.assessment.model
         return str(
             uuid.uuid5(uuid.NAMESPACE_OID, identity.uid("device", by.device_uid, model.digest))
@@ -173,11 +173,11 @@ class FhirMessage:
             "subject": self._subject(),
             **_when("effectiveDateTime", *self._started()),
             "device": {"reference": f"urn:uuid:{self._device_id()}"},
-            "derivedFrom": [self._to("ImagingStudy")],
+            "derivedFrom": [self._reference("ImagingStudy")],
         }
 
     def _observations(self, answer: Answer) -> Iterator[Resource]:
-        """One finding: what is claimed, its score, and the group of both (TID 1501)."""
+        """Yield the observations of one finding: evaluation, score, and their group (TID 1501)."""
         members = ["evaluation"]
         yield self._evaluation(answer)
         if answer.score is not None and math.isfinite(answer.score):
@@ -188,7 +188,7 @@ class FhirMessage:
         yield {
             **self._observation("group", answer, _concept(codes.GROUP)),
             "identifier": [_uid(tracking)],
-            "hasMember": [self._to(member, finding) for member in members],
+            "hasMember": [self._reference(member, finding) for member in members],
         }
 
     def _evaluation(self, answer: Answer) -> Resource:
@@ -200,7 +200,7 @@ class FhirMessage:
         return {
             **self._observation("evaluation", answer, question),
             **_value(answer),
-            "note": [{"text": one_line(answer.reason) or "no reason is stated"}],
+            "note": [{"text": _reason(answer)}],
             **site,
             "component": [
                 {
@@ -212,16 +212,16 @@ class FhirMessage:
 
     def _score(self, answer: Answer, score: float) -> Resource:
         threshold = answer.threshold
-        known = threshold is not None and math.isfinite(threshold)
+        has_threshold = threshold is not None and math.isfinite(threshold)
         limit = {"high": _ratio(threshold or 0.0), "text": "not flagged up to this threshold"}
         return {
             **self._observation("score", answer, _concept(codes.score_concept(answer))),
             "valueQuantity": _ratio(score),
-            **({"referenceRange": [limit]} if known else {}),
+            **({"referenceRange": [limit]} if has_threshold else {}),
         }
 
     def _key_frames(self) -> Iterator[tuple[KeyFrame, list[str]]]:
-        """The key frames of the flagged findings, each once, with the findings' names."""
+        """Yield each key frame of the flagged findings once, with the names of the findings."""
         names: dict[KeyFrame, list[str]] = {}
         first: dict[object, KeyFrame] = {}
         for answer in self.reporting.assessment.answers:
@@ -267,23 +267,23 @@ class FhirMessage:
             "subject": self._subject(),
             **_when("effectiveDateTime", *self._started()),
             **self._issued(),
-            "result": [self._to("group", answer.finding.id) for answer in about.answers],
-            "imagingStudy": [self._to("ImagingStudy")],
+            "result": [self._reference("group", answer.finding.id) for answer in about.answers],
+            "imagingStudy": [self._reference("ImagingStudy")],
             "media": media,
             "conclusion": draft.marked_impression(about),
             "conclusionCode": [_concept(codes.finding_concept(finding)) for finding in flagged],
         }
 
     def _issued(self) -> Resource:
-        """An instant needs a time zone, and none is made up."""
+        """Return the time of issue; none without a time zone, which an instant needs."""
         offset = self.patient.get("TimezoneOffsetFromUTC", "")
         return _when("issued", *self.moment, offset) if offset else {}
 
     def _task(self) -> Iterator[Resource]:
-        """Somebody may read sooner; a later revision without flags takes that back."""
+        """Yield the proposal to read sooner; a later revision without flags cancels it."""
         about = self.reporting.assessment
         expedite = about.priority is Priority.EXPEDITE
-        if not expedite and not any(each.kind == KIND for each in self.reporting.replaced):
+        if not expedite and not any(earlier.kind == KIND for earlier in self.reporting.replaced):
             return
         names = "; ".join(a.finding.name for a in about.answers if a.flag is Flag.YES)
         yield {
@@ -294,10 +294,10 @@ class FhirMessage:
             "priority": "asap" if expedite else "routine",
             "code": {"text": READ_SOONER},
             "description": f"{READ_SOONER}: suggested by software, research use only",
-            "focus": self._to("DiagnosticReport"),
+            "focus": self._reference("DiagnosticReport"),
             "for": self._subject(),
             "requester": {"reference": f"urn:uuid:{self._device_id()}"},
-            "reasonCode": {"text": one_line(names) or "no finding is flagged any more"},
+            "reasonCode": {"text": one_line(names) or "no finding is flagged any longer"},
         }
 
 
@@ -312,6 +312,10 @@ def _entry(resource: Resource) -> Resource:
     return {"fullUrl": f"urn:uuid:{name}", "resource": filled, "request": request}
 
 
+def _reason(answer: Answer) -> str:
+    return views.spell_out_views(one_line(answer.reason)) or "no reason is stated"
+
+
 def _value(answer: Answer) -> Resource:
     if answer.flag is Flag.NOT_EVALUATED:
         return {"dataAbsentReason": _coding(f"{TERMINOLOGY}/data-absent-reason", "not-performed")}
@@ -323,7 +327,7 @@ def _value(answer: Answer) -> Resource:
 
 
 def _concept(concept: Concept) -> Resource:
-    """A code with the system that FHIR knows its scheme by; without one, words alone."""
+    """Return a code with the FHIR system of its scheme; without a known system, text only."""
     system = SYSTEMS.get(concept.scheme_designator)
     if system is None:
         return {"text": f"{concept.meaning} ({concept.scheme_designator} {concept.value})"}
@@ -353,7 +357,7 @@ def _text(name: str, value: str) -> Resource:
 
 
 def _when(name: str, day: str, time: str, offset: str) -> Resource:
-    """A moment where its zone is known, else the day: FHIR has no time without zone."""
+    """Return a date, with the time only if its zone is known, as FHIR requires."""
     if not day:
         return {}
     date = f"{day[:4]}-{day[4:6]}-{day[6:]}"

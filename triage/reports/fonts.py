@@ -1,7 +1,7 @@
-"""Text on the page: which font has which letter, how wide a text is, and where its lines break.
+"""Text on the page: the font of each character, the width of a text, and line breaks.
 
-Rule: no letter is drawn that no font has. Readers would see an empty box, or nothing, and take it
-for the name; `UNPRINTED` stands there instead, and the page says what it means.
+A character that no font has is never drawn: a viewer would show an empty box or nothing, which may
+be taken for the name. The page shows `UNPRINTED` instead and explains it.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ UNPRINTED = "[…]"
 
 
 class Face(StrEnum):
-    """The fonts, by the name of their file."""
+    """The fonts, by the stem of their file."""
 
     REGULAR = "NotoSans-Regular"
     BOLD = "NotoSans-Bold"
@@ -29,7 +29,7 @@ class Face(StrEnum):
 
 
 def printable(text: str) -> str:
-    """Return `text` in one line, with `UNPRINTED` for each run of letters that no font has."""
+    """Return `text` in one line, with `UNPRINTED` for each run of characters without a font."""
     pieces = groupby(unicodedata.normalize("NFC", one_line(text)), lambda c: _face(c) is not None)
     return "".join("".join(letters) if known else UNPRINTED for known, letters in pieces)
 
@@ -47,7 +47,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def fit_to_width(text: str, size: float, room: float, *, bold: bool = False) -> str:
-    """Return `text`, cut with an ellipsis where it is wider than `room`."""
+    """Return `text`, cut with an ellipsis if it is wider than `room` points."""
     if text_width(text, size, bold=bold) <= room:
         return text
     kept = text
@@ -57,20 +57,20 @@ def fit_to_width(text: str, size: float, room: float, *, bold: bool = False) -> 
 
 
 def wrap_lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
-    """Return `text` as lines no wider than `room`; a word that is wider is cut."""
-    broken, line = [], ""
-    for word in _words(text, size, room, bold=bold):
-        longer = f"{line} {word}" if line else word
+    """Return `text` as lines no wider than `room` points; breaks within a part that is wider."""
+    complete, line = [], ""
+    for part in _parts(text, size, room, bold=bold):
+        longer = f"{line} {part}" if line else part
         if line and text_width(longer, size, bold=bold) > room:
-            broken.append(line)
-            line = word
+            complete.append(line)
+            line = part
         else:
             line = longer
-    return [*broken, line] if line else broken
+    return [*complete, line] if line else complete
 
 
-def _words(text: str, size: float, room: float, *, bold: bool) -> Iterable[str]:
-    """The words; those wider than a line in pieces, for East Asian text has no blanks."""
+def _parts(text: str, size: float, room: float, *, bold: bool) -> Iterable[str]:
+    """Yield the parts between spaces, divided if wider than a line, as in East Asian text."""
     for word in text.split():
         rest = word
         while text_width(rest, size, bold=bold) > room:
@@ -90,7 +90,7 @@ def _weight(face: Face, *, bold: bool) -> Face:
 
 @cache
 def _face(letter: str) -> Face | None:
-    # The large font is read only for a letter that the small one lacks.
+    # The large East Asian font is loaded only for a character that the small font lacks.
     return next((f for f in (Face.REGULAR, Face.EAST_ASIAN) if _has(f, letter)), None)
 
 
@@ -100,7 +100,7 @@ def _has(face: Face, letter: str) -> bool:
 
 @cache
 def font(face: Face) -> TTFont:
-    """Read a font and make it known to the PDF library, once in a process."""
+    """Load a font and register it with the PDF library, once per process."""
     read = TTFont(face.value, FOLDER / f"{face}.ttf")
     pdfmetrics.registerFont(read)
     return read

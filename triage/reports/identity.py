@@ -1,7 +1,9 @@
-"""Deterministic UIDs: what is said decides the UID, so a repetition is recognised as one.
+"""Deterministic UIDs: the UID of a report is a hash of everything that its content depends on.
 
-Rule: everything that may change the content of a report stands in the hash of its UID. Two
-different reports under one UID are an error that no receiver can mend: it keeps the first.
+So the same report always has the same UID. Two different reports under one UID would be an error
+that no receiver can correct, because it keeps the first copy. A change of the texts or the
+structure of a report therefore needs a new `ENCODER_VERSION` in its module; messages and rendered
+pages have the hash of their content in the UID instead.
 """
 
 import hashlib
@@ -9,13 +11,13 @@ from dataclasses import replace
 
 from triage.domain.assessment import Assessment
 
-DECIMALS = 6  #: of a written number: all that single precision holds of one near one
+DECIMALS = 6  #: of a written number, the precision of a float32 near 1
 
 
 def uid(*parts: str) -> str:
     """Return the UUID-derived UID (PS3.5 B.2) of `parts`.
 
-    Each part is hashed behind its length, so that ("ab", "c") and ("a", "bc") differ.
+    Each part is length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -24,7 +26,7 @@ def uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(digest.digest()[:16], 'big')}"
 
 
-def instance_uid(  # noqa: PLR0913, PLR0917 - all that decides what a report says
+def instance_uid(  # noqa: PLR0913, PLR0917 - everything that the content of a report depends on
     encoder_version: str,
     kind: str,
     sop_class_uid: str,
@@ -34,7 +36,7 @@ def instance_uid(  # noqa: PLR0913, PLR0917 - all that decides what a report say
 ) -> str:
     """Return the SOP Instance UID of the report of `kind` on `assessment`.
 
-    `replaced_uid` is that of the document that this one replaces, if any.
+    `replaced_uid` is the UID of the document that this one replaces, if any.
     """
     model = assessment.model
     return uid(
@@ -50,47 +52,47 @@ def instance_uid(  # noqa: PLR0913, PLR0917 - all that decides what a report say
         model.version,
         model.digest,
         assessment.findings_digest,
-        _said(assessment),
+        _results(assessment),
         replaced_uid,
     )
 
 
 def message_uid(
-    encoder_version: str, kind: str, device_uid: str, assessment: Assessment, said: bytes
+    encoder_version: str, kind: str, device_uid: str, assessment: Assessment, content: bytes
 ) -> str:
-    """Return the UID of a message: of what it says, and of the assessment that it speaks of.
+    """Return the UID of a message, from its content and its assessment without similar cases.
 
-    Messages tell of no similar case, so another one makes no other message.
+    Messages do not list similar cases, so a change of these is no new message.
     """
-    version = f"{encoder_version} {hashlib.sha256(said).hexdigest()}"
+    version = f"{encoder_version} {hashlib.sha256(content).hexdigest()}"
     return instance_uid(
         version, kind, "", device_uid, replace(assessment, similar=(), why_none_similar="")
     )
 
 
-def _said(assessment: Assessment) -> str:
-    """Return what may differ though the inputs are the same: another codec, another processor."""
+def _results(assessment: Assessment) -> str:
+    """Return the results, which may differ for equal inputs: other codec, other processor."""
     answers = [
         (
-            (each.finding.id, each.flag, each.presence, each.reason, each.views),
-            (_written(each.score), _written(each.threshold)),
-            [(frame.view, frame.image) for frame in each.key_frames],
-            # What is asked by prompts alone keeps the UID that it had before there were examples.
-            *([each.fitted] if each.fitted else []),
+            (answer.finding.id, answer.flag, answer.presence, answer.reason, answer.views),
+            (_rounded(answer.score), _rounded(answer.threshold)),
+            [(frame.view, frame.image) for frame in answer.key_frames],
+            # Left out without examples, so that such reports keep the UIDs of earlier releases.
+            *([answer.fitted] if answer.fitted else []),
         )
-        for each in assessment.answers
+        for answer in assessment.answers
     ]
     views = (assessment.used, assessment.missing, assessment.unused)
     similar = [
-        (_written(each.similarity), each.key, each.study_uid, each.images, _written(each.likeness))
-        for each in assessment.similar
+        (_rounded(case.similarity), case.key, case.study_uid, case.images, _rounded(case.likeness))
+        for case in assessment.similar
     ]
     none_similar = [assessment.why_none_similar] if assessment.why_none_similar else []
     found = assessment.familiarity
-    # A study that was not looked at so has the UIDs that it always had.
-    familiar = [] if found is None else [(_written(found.distance), _written(found.limit))]
+    # Left out if unknown, so that such reports keep the UIDs of earlier releases.
+    familiar = [] if found is None else [(_rounded(found.distance), _rounded(found.limit))]
     strangest = [] if found is None else [found.strangest_view]
-    said = (
+    results = (
         assessment.model.execution_provider,
         views,
         answers,
@@ -99,10 +101,10 @@ def _said(assessment: Assessment) -> str:
         *familiar,
         *strangest,
     )
-    return repr(said)
+    return repr(results)
 
 
-def _written(number: float | None) -> float | None:
+def _rounded(number: float | None) -> float | None:
     return None if number is None else round(float(number), DECIMALS)
 
 

@@ -1,8 +1,8 @@
-"""The Key Object Selection: the frames that made the flags, for a viewer to open first (TID 2010).
+"""The Key Object Selection: the key frames of flagged findings, for viewers (TID 2010).
 
-Rule: key images of flagged findings of this study alone; without any there is no document. Images
-of another study would have to be selected again in that one (PS3.3 C.17.6.2.1), where nobody asked
-for it. Images have no concept name here (TID 2010 row 8).
+It has key frames of this study only; without any there is no document. If it referenced images of
+another study, it would have to be duplicated into that study (PS3.3 C.17.6.2.1). Images have no
+concept name here (TID 2010 row 8).
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,13 +28,13 @@ from triage.reports.equipment import Equipment
 from triage.reports.reporting import Reporting
 
 KIND = "key_images"
-#: Goes up with every change of what this module or those it uses write.
-ENCODER_VERSION = "1"
-SERIES_NUMBER = 9904  #: beside the others of ours
+#: Increase with every change of what this module or a module that it uses writes.
+ENCODER_VERSION = "2"
+SERIES_NUMBER = 9904  #: next to the worker's other series
 
 
 def build(reporting: Reporting) -> Product | None:
-    """Return the Key Object Selection on an assessment, None where no frame made a flag.
+    """Return the Key Object Selection of an assessment; None without key frames.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -58,11 +58,11 @@ def build(reporting: Reporting) -> Product | None:
 
 
 def _put_document(document: Dataset, reporting: Reporting) -> None:
-    """Key Object Document and SOP Common Modules (PS3.3 C.17.6.2, C.12.1)."""
-    found = next_version(reporting, ENCODER_VERSION, KIND, KeyObjectSelectionDocumentStorage)
+    """Put the Key Object Document and SOP Common Modules (PS3.3 C.17.6.2, C.12.1)."""
+    version = next_version(reporting, ENCODER_VERSION, KIND, KeyObjectSelectionDocumentStorage)
     document.SOPClassUID = KeyObjectSelectionDocumentStorage
-    document.SOPInstanceUID = found.sop_instance_uid
-    document.InstanceNumber = found.number
+    document.SOPInstanceUID = version.sop_instance_uid
+    document.InstanceNumber = version.number
 
 
 def _root(assessment: Assessment, equipment: Equipment, frames: Sequence[KeyFrame]) -> ContentItem:
@@ -70,13 +70,13 @@ def _root(assessment: Assessment, equipment: Equipment, frames: Sequence[KeyFram
         code(codes.LANGUAGE, codes.ENGLISH, MODIFIER),
         code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
         *observer_items(assessment, equipment),
-        text(codes.KEY_OBJECT_DESCRIPTION, " ".join(_said(assessment))),
+        text(codes.KEY_OBJECT_DESCRIPTION, " ".join(_description(assessment))),
         *(image(None, frame.image) for frame in frames),
     ]
     return container(codes.OF_INTEREST, items, relationship=None, template="2010")
 
 
-def _said(assessment: Assessment) -> Iterator[str]:
+def _description(assessment: Assessment) -> Iterator[str]:
     yield INTENDED_USE
     names = [a.finding.name for a in assessment.answers if a.flag is Flag.YES and a.key_frames]
-    yield f"The images that did most for these flags: {'; '.join(names)}."
+    yield f"Images with the most influence on the flags of: {'; '.join(names)}."

@@ -1,6 +1,8 @@
-"""How the page is put together: blocks under one another, on as few sheets as they take.
+"""The layout of the page: blocks below one another, on as few sheets as they need.
 
-Rule: a block is not torn apart, a heading stays with what follows, and nothing is dropped.
+A block is never split, a heading stays with the following block, and nothing is dropped. Platypus,
+the layout engine of reportlab, is not used: here the verdict, the bars on a common scale and the
+captioned frames are drawn at computed positions, which would each need a custom Flowable.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +16,8 @@ from triage.reports.sheet import HEIGHT, QUIET, WIDTH, Sheet, TextStyle, leading
 MARGIN = 36.0
 ROOM = WIDTH - 2 * MARGIN
 RIGHT = WIDTH - MARGIN
-TOP = 92.0  #: where the content begins, under banner and patient
-BOTTOM = HEIGHT - 42.0  #: where it ends
+TOP = 92.0  #: y at which the content begins, below banner and patient
+BOTTOM = HEIGHT - 42.0  #: y at which it ends
 GAP = 10.0
 COLUMN = (ROOM - 2 * GAP) / 2  #: width of one of two
 
@@ -30,8 +32,8 @@ class PageBlock:
     """A part of the page."""
 
     height: float
-    draw: Callable[[Sheet, float], None]  #: given its top
-    heads: bool = False  #: a heading
+    draw: Callable[[Sheet, float], None]  #: arguments: the sheet, and y of the block's top
+    is_heading: bool = False  #: stays with the next block
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def paginate(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
     pages: list[list[PageBlock]] = [[]]
     room = BOTTOM - TOP
     for block, following in pairwise([*blocks, space()]):
-        needed = block.height + (following.height if block.heads else 0)
+        needed = block.height + (following.height if block.is_heading else 0)
         if needed > room and pages[-1]:
             pages.append([])
             room = BOTTOM - TOP
@@ -57,13 +59,13 @@ def paginate(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
 
 
 def heading(text: str, note: str = "") -> PageBlock:
-    """Return a heading, with a note behind it."""
-    return PageBlock(17, partial(_put_heading, text=text, note=note), heads=True)
+    """Return a heading followed by a note."""
+    return PageBlock(17, partial(_put_heading, text=text, note=note), is_heading=True)
 
 
 def space() -> PageBlock:
-    """Return the distance between two parts."""
-    return PageBlock(GAP, _nothing)
+    """Return the gap between two parts."""
+    return PageBlock(GAP, _put_nothing)
 
 
 def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Iterator[PageBlock]:
@@ -71,7 +73,7 @@ def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Ite
     for pair in zip_longest(left, right):
         high = max(leading(line.style.size) for line in pair if line is not None)
         yield PageBlock(
-            high, partial(_put_lines, pair=pair), heads=any(p and p.style.bold for p in pair)
+            high, partial(_put_lines, pair=pair), is_heading=any(p and p.style.bold for p in pair)
         )
 
 
@@ -82,8 +84,8 @@ def wrap(text: str, style: TextStyle) -> Iterator[ColumnLine]:
 
 
 def _put_heading(sheet: Sheet, y: float, text: str, note: str) -> None:
-    taken = sheet.text(MARGIN, y, text, HEADING) + 8
-    sheet.text(MARGIN + taken, y + 2.5, note, FAINT, ROOM - taken)
+    used = sheet.text(MARGIN, y, text, HEADING) + 8
+    sheet.text(MARGIN + used, y + 2.5, note, FAINT, ROOM - used)
 
 
 def _put_lines(sheet: Sheet, y: float, pair: Sequence[ColumnLine | None]) -> None:
@@ -92,5 +94,5 @@ def _put_lines(sheet: Sheet, y: float, pair: Sequence[ColumnLine | None]) -> Non
             sheet.text(MARGIN + column * (COLUMN + 2 * GAP), y, line.text, line.style, COLUMN)
 
 
-def _nothing(sheet: Sheet, y: float) -> None:
-    """Leave room."""
+def _put_nothing(sheet: Sheet, y: float) -> None:
+    """Leave the space empty."""

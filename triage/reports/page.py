@@ -1,9 +1,8 @@
-"""The page that a radiologist reads in ten seconds, as a PDF.
+"""The report page, which a radiologist reads in ten seconds, as a PDF.
 
-Rule: flags come first and stand on page one; above them stands only that they say little, of a
-study that the model does not know. What does not fit goes to a further page, never away. Another
-patient's case shows its rank, its similarity and its key, and nothing else unless the site allows
-its UID.
+Flags come first, on page one; only the note on an out-of-distribution study is above them. Content
+that does not fit goes to another page and is never dropped. A case of another patient shows rank,
+similarity and key only, unless the site allows its UID.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,12 +62,12 @@ from triage.reports.sheet import (
 )
 
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
-FEW = 8  #: sentences up to here have a line of their own
-PICTURES = 5  #: on the page; the key object selection has all
-STRANGE = 42.0  #: height of the box on an unfamiliar study
-UNDER = 3  #: lines that the findings of a picture take
-SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: of a picture, points
-Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings of a picture
+FEW = 8  #: up to this number, each sentence begins a new line
+PICTURES = 5  #: most pictures on the page; the Key Object Selection has all key frames
+NOTE_HEIGHT = 42.0  #: height of the note on an out-of-distribution study, points
+CAPTION_LINES = 3  #: most lines for the findings below a picture
+SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: side of a picture, points
+Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings by picture
 
 
 def render(reporting: Reporting) -> bytes:
@@ -110,35 +109,35 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlo
 
 
 def _unfamiliar(assessment: Assessment) -> Iterator[PageBlock]:
-    """Above all flags, where the study is none of those that the model knows."""
+    """Yield the note on an out-of-distribution study."""
     found = assessment.familiarity
     if found is not None and not found.is_known:
-        yield PageBlock(STRANGE + GAP, partial(_put_unfamiliar, found=found))
+        yield PageBlock(NOTE_HEIGHT + GAP, partial(_put_unfamiliar, found=found))
 
 
 def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, STRANGE), BoxStyle(AMBER, INK, radius=5))
+    sheet.box(Area(MARGIN, y, ROOM, NOTE_HEIGHT), BoxStyle(AMBER, INK, radius=5))
     sheet.text(MARGIN + 14, y + 7, OUT_OF_DISTRIBUTION_NOTE, TextStyle(13, bold=True), ROOM - 28)
-    strangest = f"Strangest view: {views.view_title(found.strangest_view)}; {found.figures}"
-    sheet.text(MARGIN + 14, y + 26, strangest, BODY, ROOM - 28)
+    detail = f"Least familiar view: {views.view_title(found.strangest_view)}; {found.figures}"
+    sheet.text(MARGIN + 14, y + 26, detail, BODY, ROOM - 28)
 
 
 def _put_head(sheet: Sheet, patient: Dataset) -> None:
-    """The banner and the patient, on every sheet: sheets get parted."""
+    """Draw banner and patient on every sheet, because printed sheets may be separated."""
     sheet.box(Area(0, 0, WIDTH, 24), BoxStyle(AMBER))
     sheet.text(MARGIN, 7.6, BANNER, TextStyle(9, bold=True), ROOM)
     left, right = ROOM * 0.62, ROOM * 0.36
-    name = _person(patient.PatientName) or "name missing"
+    name = _format_name(patient.PatientName) or "name missing"
     sheet.text(MARGIN, 35, name, TextStyle(13, bold=True), left)
     quiet = TextStyle(8.5, QUIET)
-    born = f"born {_day(patient.PatientBirthDate) or 'unknown'}"
-    known = (f"ID {patient.PatientID or 'missing'}", born, f"sex {patient.PatientSex or 'unknown'}")
-    sheet.text(MARGIN, 56, "  ·  ".join(known), quiet, left)
-    what = patient.get("StudyDescription") or "Cardiac MRI"
-    sheet.text_before(RIGHT, 37, what, TextStyle(9.5, bold=True), right)
-    sheet.text_before(
-        RIGHT, 51, f"study of {_day(patient.StudyDate) or 'unknown date'}", quiet, right
-    )
+    born = f"born {_format_day(patient.PatientBirthDate) or 'unknown'}"
+    sex = f"sex {patient.PatientSex or 'unknown'}"
+    details = (f"ID {patient.PatientID or 'missing'}", born, sex)
+    sheet.text(MARGIN, 56, "  ·  ".join(details), quiet, left)
+    description = patient.get("StudyDescription") or "Cardiac MRI"
+    sheet.text_before(RIGHT, 37, description, TextStyle(9.5, bold=True), right)
+    day = _format_day(patient.StudyDate) or "unknown date"
+    sheet.text_before(RIGHT, 51, f"study of {day}", quiet, right)
     sheet.text_before(RIGHT, 63, f"accession {patient.AccessionNumber or 'missing'}", quiet, right)
     sheet.box(Area(MARGIN, 80, ROOM, 0.8), BoxStyle(RULE))
 
@@ -146,31 +145,32 @@ def _put_head(sheet: Sheet, patient: Dataset) -> None:
 def _put_foot(sheet: Sheet, reporting: Reporting, page: str) -> None:
     y = HEIGHT - 30
     if sheet.left_out:
-        note = f"{letters.UNPRINTED} stands for letters that this page cannot print"
+        note = f"{letters.UNPRINTED} marks characters that this page cannot print"
         sheet.text(MARGIN, y - 11, note, TextStyle(7.5, bold=True))
     sheet.box(Area(MARGIN, y, ROOM, 0.6), BoxStyle(RULE))
     by = reporting.equipment
-    written = f"{by.manufacturer}: {by.name} {by.software_version}, site {by.serial}"
-    sheet.text(MARGIN, y + 5, written, TextStyle(7, QUIET), ROOM - 140)
+    author = f"{by.manufacturer}: {by.name} {by.software_version}, site {by.serial}"
+    sheet.text(MARGIN, y + 5, author, TextStyle(7, QUIET), ROOM - 140)
     edition = f"revision {reporting.assessment.revision}, {page}"
     sheet.text_before(RIGHT, y + 5, edition, TextStyle(7, QUIET))
 
 
 def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:
-    shown = _chosen(reporting)
+    shown = _choose_pictures(reporting)
     if shown:
-        yield heading("Frames that made the flags", "the foremost of each finding")
+        yield heading("Key frames", "images with the most influence on each flag")
         captions = [
-            _caption(view, names, _place(source, images)) for source, (view, names) in shown.items()
+            _caption(view, names, _image_number(source, images))
+            for source, (view, names) in shown.items()
         ]
-        seen = [reporting.pictures[source] for source in shown]
-        draw = partial(_put_frames, pictures=list(zip(seen, captions, strict=True)))
+        pictures = [reporting.pictures[source] for source in shown]
+        draw = partial(_put_frames, pictures=list(zip(pictures, captions, strict=True)))
         yield PageBlock(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
         yield space()
 
 
-def _chosen(reporting: Reporting) -> Shown:
-    """The frames to show: the foremost of each flagged finding, then the second of each, ..."""
+def _choose_pictures(reporting: Reporting) -> Shown:
+    """Return the frames to show: the first of each flagged finding, then the second of each..."""
     shown: Shown = {}
     flagged = [a for a in reporting.assessment.answers if a.flag is Flag.YES]
     for rank in zip_longest(*(answer.key_frames for answer in flagged)):
@@ -183,27 +183,27 @@ def _chosen(reporting: Reporting) -> Shown:
 
 
 def _caption(view: str, names: Sequence[str], place: str) -> list[ColumnLine]:
-    """The view, the findings that it made, as many as have room, and where to find it."""
-    title, said = TextStyle(SMALL.size, bold=True), _said(names)
+    """Return the view, its findings as far as they fit, and the number of the image."""
+    title = TextStyle(SMALL.size, bold=True)
     return [
-        *(ColumnLine(line, title) for line in _narrow(views.view_title(view), bold=True)),
-        *(ColumnLine(line, SMALL) for line in said),
+        *(ColumnLine(line, title) for line in _wrap_caption(views.view_title(view), bold=True)),
+        *(ColumnLine(line, SMALL) for line in _finding_lines(names)),
         ColumnLine(place, FAINT),
     ]
 
 
-def _said(names: Sequence[str]) -> list[str]:
-    """Each name in lines of its own; where they took too many, how many more there are."""
-    said = _narrow(names[0])
+def _finding_lines(names: Sequence[str]) -> list[str]:
+    """Return each name in its own lines; with too many, the number of the remaining ones."""
+    lines = _wrap_caption(names[0])
     for number, name in enumerate(names[1:], start=1):
-        longer = [*said, *_narrow(name)]
-        if len(longer) + (number < len(names) - 1) > UNDER:
-            return [*said, f"and {_count(len(names) - number, 'other finding')}"]
-        said = longer
-    return said
+        longer = [*lines, *_wrap_caption(name)]
+        if len(longer) + (number < len(names) - 1) > CAPTION_LINES:
+            return [*lines, f"and {_count(len(names) - number, 'other finding')}"]
+        lines = longer
+    return lines
 
 
-def _narrow(text: str, *, bold: bool = False) -> list[str]:
+def _wrap_caption(text: str, *, bold: bool = False) -> list[str]:
     return letters.wrap_lines(letters.printable(text), SMALL.size, SIDE, bold=bold)
 
 
@@ -219,8 +219,8 @@ def _put_frames(
             sheet.text(x, under, line.text, line.style, SIDE)
 
 
-def _place(source: SourceImage, images: Sequence[Dataset]) -> str:
-    """The numbers by which a viewer finds the image."""
+def _image_number(source: SourceImage, images: Sequence[Dataset]) -> str:
+    """Return the numbers by which a viewer finds the image."""
     of = next((i for i in images if i.SOPInstanceUID == source.sop_instance_uid), Dataset())
     numbers = [
         ("series", of.get("SeriesNumber")),
@@ -231,13 +231,13 @@ def _place(source: SourceImage, images: Sequence[Dataset]) -> str:
 
 
 def _draft(assessment: Assessment) -> Iterator[PageBlock]:
-    """The sentences under one another, or many of them in one paragraph."""
+    """Yield the draft: few sentences below one another, or many in one paragraph."""
     yield heading("Draft impression", draft.MARK)
     sentences = draft.sentences(assessment)
     for part in sentences if len(sentences) <= FEW else [" ".join(sentences)]:
-        said = letters.wrap_lines(letters.printable(part), BODY.size, ROOM - 24)
-        for line in said:
-            high = leading(BODY.size) + (3 if line is said[-1] else 0)
+        lines = letters.wrap_lines(letters.printable(part), BODY.size, ROOM - 24)
+        for line in lines:
+            high = leading(BODY.size) + (3 if line is lines[-1] else 0)
             yield PageBlock(high, partial(_put_line, line=line, high=high))
     yield space()
 
@@ -249,7 +249,7 @@ def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
 
 
 def _columns(assessment: Assessment) -> tuple[list[ColumnLine], list[ColumnLine]]:
-    """The views, and beside them similar cases; without these, what is missing, and why."""
+    """Return the views and, in the second column, similar cases or else missing views."""
     used, missing = list(_used(assessment)), list(_missing(assessment))
     similar = list(_similar(assessment.similar, assessment.why_none_similar))
     if assessment.similar:
@@ -274,19 +274,19 @@ def _missing(assessment: Assessment) -> Iterator[ColumnLine]:
     unused = sum(stack.images for stack in assessment.unused)
     if unused:
         stacks = _count(len(assessment.unused), "stack")
-        yield ColumnLine(f"{_count(unused, 'image')} in {stacks} not looked at", FAINT)
+        yield ColumnLine(f"{_count(unused, 'image')} in {stacks} not used", FAINT)
 
 
 def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[ColumnLine]:
     if cases or why_none:
         yield ColumnLine("Similar cases", HEADING)
     for rank, case in enumerate(cases, start=1):
-        # Only the patient's own has no key.
-        whose = f"another patient, key {case.key}" if case.key else "this patient's own"
-        yield from wrap(f"{rank}.  {case.similarity:.2f}  {whose}", BODY)
+        # Only cases of the same patient have no key.
+        patient = f"another patient, key {case.key}" if case.key else "this patient"
+        yield from wrap(f"{rank}.  {case.similarity:.2f}  {patient}", BODY)
         if case.likeness is not None:
             yield ColumnLine(
-                f"more alike than {format_share(case.likeness)} of random pairs", FAINT
+                f"more similar than {format_share(case.likeness)} of random pairs", FAINT
             )
         if case.study_uid:
             yield from wrap(f"study {case.study_uid}", FAINT)
@@ -298,36 +298,36 @@ def _model(assessment: Assessment) -> PageBlock:
     model = assessment.model
     trained = "trained" if model.trained else "UNTRAINED"
     digests = f"SHA-256 {model.digest[:16]}…; findings SHA-256 {assessment.findings_digest[:16]}…"
-    said = [
+    lines = [
         f"Model {model.name} {model.version}, {trained}, {digests}",
         *_familiar(assessment),
         *letters.wrap_lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
-    return PageBlock(len(said) * leading(7.5) + 6, partial(_put_model, said=said))
+    return PageBlock(len(lines) * leading(7.5) + 6, partial(_put_model, lines=lines))
 
 
 def _familiar(assessment: Assessment) -> Iterator[str]:
     found = assessment.familiarity
     if found is not None:
         like = "Like" if found.is_known else "Unlike"
-        yield f"{like} the studies that the model knows: {found.figures}"
+        yield f"{like} the studies the model knows: {found.figures}"
 
 
-def _put_model(sheet: Sheet, y: float, said: Sequence[str]) -> None:
+def _put_model(sheet: Sheet, y: float, lines: Sequence[str]) -> None:
     sheet.box(Area(MARGIN, y, ROOM, 0.6), BoxStyle(RULE))
-    sheet.lines(MARGIN, y + 6, said, FAINT)
+    sheet.lines(MARGIN, y + 6, lines, FAINT)
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _day(date: str) -> str:
+def _format_day(date: str) -> str:
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
 
 
-def _person(name: PersonName) -> str:
-    """The name in letters, and as it is written in the East where it is (PS3.5 6.2.1)."""
+def _format_name(name: PersonName) -> str:
+    """Return the alphabetic and, in brackets, the ideographic representation (PS3.5 6.2.1)."""
     latin, eastern = (_parts(group) for group in (name.alphabetic, name.ideographic))
     first = ", ".join(part for part in (latin[0], " ".join(latin[1:])) if part)
     second = " ".join(eastern).strip()
@@ -335,6 +335,6 @@ def _person(name: PersonName) -> str:
 
 
 def _parts(group: str) -> list[str]:
-    """The family name, and what there is of the others."""
+    """Return the family name, then the other parts that are not blank."""
     family, *others = (part.strip() for part in group.split("^"))
     return [family, *(part for part in others if part)]

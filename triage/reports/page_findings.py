@@ -1,7 +1,7 @@
-"""The findings on the page: the verdict, and a row or a box for each.
+"""The findings on the page: the verdict, and a row or a box for each finding.
 
-Rule: "flagged", "not flagged" and "not evaluated" differ in words, in form and in colour, so that
-a reader who does not see red still sees the flag. All bars of a page share one axis.
+"Flagged", "not flagged" and "not evaluated" differ in text, in form and in colour, so that a reader
+with colour blindness recognises a flag. All bars of a page share one axis.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,9 +40,9 @@ from triage.reports.sheet import (
     leading,
 )
 
-LEGEND = "bar: score, the likeness of images and question, no probability; line: threshold"
-FEW = 14  #: findings up to here have tall rows, in one column
-VERDICT = 50.0
+LEGEND = "bar: score, the similarity of images and prompts, not a probability; line: threshold"
+FEW = 14  #: up to this number, findings have tall rows in one column
+VERDICT = 50.0  #: height of the verdict, points
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,20 @@ class ScoreAxis:
     high: float
 
     def at(self, value: float) -> float:
-        """Return the place of `value`, 0 to 1."""
+        """Return the position of `value`, 0 to 1."""
         return (value - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True)
 class RowForm:
-    """The form of a row."""
+    """The dimensions of a row, in points."""
 
     height: float
-    name: float  #: size of the name, points
+    name: float  #: font size of the name
     bar: float  #: height of the bar
     width: float = ROOM
-    name_room: float = 0.45  #: part of the width
-    bar_ends: float = 0.70  #: likewise
+    name_room: float = 0.45  #: share of the width for the name
+    bar_ends: float = 0.70  #: share of the width at which the bar ends
 
 
 TALL = RowForm(19, 10, 9)
@@ -76,13 +76,13 @@ HALF = RowForm(12.4, 7.5, 6, COLUMN, 0.56, 0.72)
 
 
 def verdict(assessment: Assessment) -> PageBlock:
-    """Return what it all comes to."""
+    """Return the block with the flag of the study and the suggested priority."""
     put = {Flag.YES: _put_flagged, Flag.NO: _put_quiet, Flag.NOT_EVALUATED: _put_silent}
     return PageBlock(VERDICT + GAP, partial(put[assessment.flag], assessment=assessment))
 
 
 def axis(answers: Sequence[Answer]) -> ScoreAxis:
-    """Return a scale on which every score and threshold has its place."""
+    """Return a scale that contains every score and threshold, and 0."""
     numbers = [n for a in answers for n in (a.score, a.threshold) if n is not None and isfinite(n)]
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
     return ScoreAxis(low * 1.08, high * 1.08 if high > 0 else 1.0)
@@ -93,7 +93,7 @@ def flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]:
     answers = [answer for answer in assessment.answers if answer.flag is Flag.YES]
     if answers:
         yield heading("Flagged", LEGEND)
-        form = _narrowed(TALL if len(answers) <= FEW else LOW, answers)
+        form = _fit_names(TALL if len(answers) <= FEW else LOW, answers)
         for answer in answers:
             yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
         yield space()
@@ -106,7 +106,7 @@ def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]
         return
     yield heading("Not flagged", "" if assessment.flag is Flag.YES else LEGEND)
     if len(answers) <= FEW:
-        form = _narrowed(MIDDLE, answers)
+        form = _fit_names(MIDDLE, answers)
         for answer in answers:
             yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
     else:
@@ -116,8 +116,8 @@ def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]
     yield space()
 
 
-def _narrowed(form: RowForm, answers: Sequence[Answer]) -> RowForm:
-    """The form with letters small enough for the longest name; beyond that, names are cut."""
+def _fit_names(form: RowForm, answers: Sequence[Answer]) -> RowForm:
+    """Return the form with a font size that fits the longest name, 7.5 at least."""
     room = form.width * form.name_room - 14
     names = [letters.printable(answer.finding.name) for answer in answers]
     bold = answers[0].flag is Flag.YES
@@ -127,16 +127,16 @@ def _narrowed(form: RowForm, answers: Sequence[Answer]) -> RowForm:
 
 
 def not_evaluated(assessment: Assessment) -> Iterator[PageBlock]:
-    """Yield a box without bars for each reason: there is nothing to compare."""
+    """Yield a box for each reason with its findings, without bars as there are no scores."""
     by_reason = draft.group_not_evaluated(assessment.answers)
     if not by_reason:
         return
-    yield heading("Not evaluated", "no answer: neither flagged nor ruled out")
+    yield heading("Not evaluated", "no result: neither flagged nor ruled out")
     for reason, names in by_reason.items():
-        said = _lines("; ".join(names), BODY)
-        why = _lines(f"Why: {reason}", FAINT)
-        high = len(said) * leading(BODY.size) + len(why) * leading(FAINT.size) + 11
-        yield PageBlock(high + 4, partial(_put_box, said=said, why=why, high=high))
+        findings = _lines("; ".join(names), BODY)
+        why = _lines(f"Reason: {reason}", FAINT)
+        high = len(findings) * leading(BODY.size) + len(why) * leading(FAINT.size) + 11
+        yield PageBlock(high + 4, partial(_put_box, findings=findings, why=why, high=high))
     yield space()
 
 
@@ -161,7 +161,7 @@ def _put_quiet(sheet: Sheet, y: float, assessment: Assessment) -> None:
 
 def _put_silent(sheet: Sheet, y: float, assessment: Assessment) -> None:
     sheet.box(Area(MARGIN, y, ROOM, VERDICT), BoxStyle(edge=QUIET, dashed=True, radius=5))
-    small = f"{_coverage(assessment)}. Nothing can be said about this study."
+    small = f"{_coverage(assessment)}. This report makes no statement about the study."
     _put_words(sheet, y, ("Not evaluated", small), INK)
     _put_unchanged(sheet, y)
 
@@ -196,7 +196,7 @@ def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: Scor
 def _put_row(
     sheet: Sheet, y: float, row: tuple[Answer, ScoreAxis, RowForm], x: float = MARGIN
 ) -> None:
-    """Name, bar, score and threshold, and what is claimed."""
+    """Draw name, bar, score, threshold and result of a finding."""
     answer, scale, form = row
     is_flag = answer.flag is Flag.YES
     if is_flag:
@@ -211,7 +211,9 @@ def _put_row(
     sheet.text_before(ends[1] + 37, y, score, TextStyle(form.name, colour, bold=True))
     small = y + (form.name - 7) / 2
     sheet.text(ends[1] + 41, small, f"| {threshold}" if threshold else "", TextStyle(7, QUIET))
-    sheet.text_before(x + form.width, small, _claim(answer), TextStyle(7, colour, bold=is_flag))
+    sheet.text_before(
+        x + form.width, small, _result_text(answer), TextStyle(7, colour, bold=is_flag)
+    )
 
 
 def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: ScoreAxis) -> None:
@@ -226,13 +228,15 @@ def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: ScoreAxis) -> None
         sheet.box(Area(at - 0.7, y - 2, 1.4, high + 4), BoxStyle(INK))
 
 
-def _claim(answer: Answer) -> str:
+def _result_text(answer: Answer) -> str:
     if answer.flag is Flag.YES:
         return "FLAGGED"
     return "absent" if answer.presence is Presence.ABSENT else "not ruled out"
 
 
-def _put_box(sheet: Sheet, y: float, said: Sequence[str], why: Sequence[str], high: float) -> None:
+def _put_box(
+    sheet: Sheet, y: float, findings: Sequence[str], why: Sequence[str], high: float
+) -> None:
     sheet.box(Area(MARGIN, y, ROOM, high), BoxStyle(edge=QUIET, dashed=True, radius=3))
-    sheet.lines(MARGIN + 12, y + 5, said, BODY)
-    sheet.lines(MARGIN + 12, y + 5 + len(said) * leading(BODY.size), why, FAINT)
+    sheet.lines(MARGIN + 12, y + 5, findings, BODY)
+    sheet.lines(MARGIN + 12, y + 5 + len(findings) * leading(BODY.size), why, FAINT)

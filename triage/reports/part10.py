@@ -1,6 +1,6 @@
-"""A data set as the bytes of a DICOM file (PS3.10 section 7).
+"""Encodes a data set as a DICOM file (PS3.10 section 7).
 
-Rule: the bytes depend on the data set alone; no library version and no clock goes in.
+The bytes depend on the data set only, not on a library version or a clock.
 """
 
 from io import BytesIO

@@ -1,23 +1,22 @@
-"""The page as an Encapsulated PDF (PS3.3 A.45.1), for archives that show no Structured Report.
+"""The report page as an Encapsulated PDF (PS3.3 A.45.1), for viewers without SR support.
 
-Rule: it holds the page as it was drawn, names the patient in the page and in the header alike, and
-says that nobody verified it.
+The PDF is unchanged; the header names the same patient, and states that it is not verified.
 """
 
 from pydicom.uid import EncapsulatedPDFStorage
 
 from triage.domain.delivery import Product
 from triage.reports import codes, header, page, part10, references
-from triage.reports import rendered_document as companion
 from triage.reports.document import TITLE
+from triage.reports.rendered_document import RenderedKind, new_document, source_items
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
-ABOUT = companion.RenderedKind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
+TYPE = RenderedKind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
 
 
 def build(reporting: Reporting) -> Product:
-    """Return the page on the assessment as an Encapsulated PDF.
+    """Return the page of an assessment as an Encapsulated PDF.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -25,10 +24,10 @@ def build(reporting: Reporting) -> Product:
     """
     with header.ignore_value_warnings():
         drawn = page.render(reporting)
-        document = companion.new_document(ABOUT, reporting, drawn)
+        document = new_document(TYPE, reporting, drawn)
         # Encapsulated Document Module (PS3.3 C.24.2)
         document.AcquisitionDateTime = None
-        document.SourceInstanceSequence = companion.source_items(reporting)
+        document.SourceInstanceSequence = source_items(reporting)
         document.DocumentTitle = TITLE
         document.ConceptNameCodeSequence = [references.code_item(codes.REPORT)]
         document.VerificationFlag = "UNVERIFIED"

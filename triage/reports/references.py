@@ -1,7 +1,7 @@
 """References to instances by study and series (PS3.3 C.17.2.3, Table C.17-3).
 
-Rule: an instance is named once, in the order of series and instance; who names it twice would let
-two readers count differently.
+Every instance is referenced once, sorted by series and instance, so that all readers count the
+same number of images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from triage.domain.assessment import SourceImage
 
 
 def source_images(images: Iterable[Dataset]) -> list[SourceImage]:
-    """Return images as they are referenced."""
+    """Return the references to images, given their headers."""
     return [
         SourceImage(str(i.SOPClassUID), str(i.SOPInstanceUID), str(i.SeriesInstanceUID))
         for i in images
@@ -24,8 +24,8 @@ def source_images(images: Iterable[Dataset]) -> list[SourceImage]:
 
 def study_item(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
     """Return an item that references instances of one study."""
-    once = {each.sop_instance_uid: each for each in instances}
-    ordered = sorted(once.values(), key=attrgetter("series_uid", "sop_instance_uid"))
+    by_uid = {source.sop_instance_uid: source for source in instances}
+    ordered = sorted(by_uid.values(), key=attrgetter("series_uid", "sop_instance_uid"))
     item = Dataset()
     item.ReferencedSeriesSequence = [
         _series(uid, list(group)) for uid, group in groupby(ordered, attrgetter("series_uid"))
@@ -35,7 +35,7 @@ def study_item(study_uid: str, instances: Iterable[SourceImage]) -> Dataset:
 
 
 def document_item(study_uid: str, source: SourceImage, purpose: Concept) -> Dataset:
-    """Return an item that references a document, and for what purpose."""
+    """Return an item that references a document with a purpose of reference."""
     item = study_item(study_uid, [source])
     (reference,) = item.ReferencedSeriesSequence[0].ReferencedSOPSequence
     reference.PurposeOfReferenceCodeSequence = [code_item(purpose)]
@@ -59,6 +59,6 @@ def code_item(concept: Concept) -> Dataset:
 
 def _series(series_uid: str, instances: Sequence[SourceImage]) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPSequence = [instance_item(each) for each in instances]
+    item.ReferencedSOPSequence = [instance_item(source) for source in instances]
     item.SeriesInstanceUID = series_uid
     return item

@@ -1,7 +1,7 @@
-"""What the visible companions of the Structured Report have in common: the header of their page.
+"""The header that the DICOM objects of the report page share.
 
-Rule: the page decides the UID. Whatever makes it look different, another library that draws it
-among that, makes it another instance; so no two pages ever share one.
+The hash of the rendered page is part of the UID. A page that looks different, for instance because
+another library version renders it, is therefore another instance.
 """
 
 import hashlib
@@ -19,64 +19,64 @@ from triage.reports.reporting import Reporting
 
 @dataclass(frozen=True)
 class RenderedKind:
-    """One kind of companion."""
+    """One kind of DICOM object that contains the page."""
 
     name: str
     sop_class_uid: UID
     modality: str
-    series_number: int  #: beside the Structured Report's, above those that scanners give
-    encoder_version: str  #: goes up with every change of what its module writes
+    series_number: int  #: next to the Structured Report's, above the numbers of scanners
+    encoder_version: str  #: increase with every change of what its module writes
 
 
 def new_document(kind: RenderedKind, reporting: Reporting, shown: bytes) -> Dataset:
-    """Return an object with everything but its content; `shown` is what a reader sees of it.
+    """Return an object with everything but its content; `shown` is the bytes of its content.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
         ValueError: The evidence is not that of the assessment.
     """
     images = header.checked_evidence(reporting.evidence, reporting.assessment)
-    companion = header.patient_and_study_header(images)
-    _put_series(companion, kind, reporting)
-    companion.SOPClassUID = kind.sop_class_uid
-    version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
-    found = next_version(reporting, version, kind.name, kind.sop_class_uid)
-    companion.SOPInstanceUID = found.sop_instance_uid
-    companion.InstanceNumber = found.number
-    companion.ContentDate, companion.ContentTime = header.latest_moment(images)
-    companion.BurnedInAnnotation = "YES"
-    companion.RecognizableVisualFeatures = "NO"
-    companion.ContributingEquipmentSequence = [_algorithm(reporting)]
-    return companion
+    document = header.patient_and_study_header(images)
+    _put_series(document, kind, reporting)
+    document.SOPClassUID = kind.sop_class_uid
+    encoder_version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
+    version = next_version(reporting, encoder_version, kind.name, kind.sop_class_uid)
+    document.SOPInstanceUID = version.sop_instance_uid
+    document.InstanceNumber = version.number
+    document.ContentDate, document.ContentTime = header.latest_moment(images)
+    document.BurnedInAnnotation = "YES"
+    document.RecognizableVisualFeatures = "NO"
+    document.ContributingEquipmentSequence = [_algorithm(reporting)]
+    return document
 
 
 def source_items(reporting: Reporting) -> list[Dataset]:
-    """Return references to all images that the model looked at (PS3.3 Table 10-11)."""
+    """Return references to all images of the evidence (PS3.3 Table 10-11)."""
     images = references.source_images(reporting.evidence)
     return [
-        references.instance_item(each)
-        for each in sorted(images, key=attrgetter("sop_instance_uid"))
+        references.instance_item(source)
+        for source in sorted(images, key=attrgetter("sop_instance_uid"))
     ]
 
 
-def _put_series(companion: Dataset, kind: RenderedKind, reporting: Reporting) -> None:
-    """The series, and the equipment that made it (PS3.3 C.7.3.1, C.7.5.1)."""
+def _put_series(document: Dataset, kind: RenderedKind, reporting: Reporting) -> None:
+    """Put the General Series and General Equipment Modules (PS3.3 C.7.3.1, C.7.5.1)."""
     by = reporting.equipment
-    companion.Modality = kind.modality
-    companion.SeriesInstanceUID = identity.series_uid(kind.name, reporting.assessment.study_uid)
-    companion.SeriesNumber = kind.series_number
-    companion.SeriesDescription = TITLE
-    if companion.StudyDate:
-        companion.SeriesDate, companion.SeriesTime = companion.StudyDate, companion.StudyTime
-    companion.Manufacturer = by.manufacturer
-    companion.ManufacturerModelName = by.name
-    companion.DeviceSerialNumber = by.serial
-    companion.SoftwareVersions = by.software_version
-    companion.ConversionType = "WSD"  # PS3.3 C.8.6.1: a workstation made it
+    document.Modality = kind.modality
+    document.SeriesInstanceUID = identity.series_uid(kind.name, reporting.assessment.study_uid)
+    document.SeriesNumber = kind.series_number
+    document.SeriesDescription = TITLE
+    if document.StudyDate:
+        document.SeriesDate, document.SeriesTime = document.StudyDate, document.StudyTime
+    document.Manufacturer = by.manufacturer
+    document.ManufacturerModelName = by.name
+    document.DeviceSerialNumber = by.serial
+    document.SoftwareVersions = by.software_version
+    document.ConversionType = "WSD"  # PS3.3 C.8.6.1: workstation
 
 
 def _algorithm(reporting: Reporting) -> Dataset:
-    """The algorithm in the Contributing Equipment Sequence (IHE AIR 6.5.3.1)."""
+    """Return the algorithm for the Contributing Equipment Sequence (IHE AIR 6.5.3.1)."""
     model, item = reporting.assessment.model, Dataset()
     item.PurposeOfReferenceCodeSequence = [references.code_item(codes.PROCESSING_EQUIPMENT)]
     item.Manufacturer = reporting.equipment.manufacturer

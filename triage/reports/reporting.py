@@ -1,8 +1,7 @@
-"""What every report is made from.
+"""The input of every report.
 
-Rule: whatever a builder needs stands here; it asks nobody. What it must not tell does not even
-come here: another patient's identifiers are taken out of the similar cases, and images of two
-patients are refused, whoever builds.
+It has everything that a builder needs, and nothing that a report must not disclose: identifiers of
+other patients are removed from the similar cases, and images of two patients are rejected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,18 +19,19 @@ from triage.reports.equipment import Equipment
 
 @dataclass(frozen=True)
 class Reporting:
-    """One assessment, about to be reported.
+    """One assessment with everything that its reports need.
 
-    Raises StudyDeclined where the evidence names two patients.
+    Raises:
+        StudyDeclined: The evidence shows two patients.
     """
 
     assessment: Assessment
-    evidence: Sequence[Dataset]  #: headers of all images that the model looked at
-    equipment: Equipment  #: who reports
-    #: the key frames as grey pictures, (H, W), for the page
+    evidence: Sequence[Dataset]  #: headers of all images that the model assessed
+    equipment: Equipment  #: the author of the reports
+    #: the key frames as greyscale pictures, (H, W), for the page
     pictures: Mapping[SourceImage, NDArray[np.uint8]] = field(default_factory=dict)
-    replaced: Sequence[Product] = ()  #: what was said of this study before, the latest last
-    #: what may be told of other patients' cases; the assessment here tells no more
+    replaced: Sequence[Product] = ()  #: earlier products on this study, the latest last
+    #: what reports disclose of other patients' cases; `assessment` is reduced to it
     similar_cases: Disclosure = Disclosure.OPAQUE
 
     def __post_init__(self) -> None:

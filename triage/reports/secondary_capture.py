@@ -1,7 +1,7 @@
-"""The page as a Secondary Capture, for viewers that show neither reports nor PDF.
+"""The report page as a Secondary Capture, for viewers without support for SR and PDF.
 
-Rule: it shows what the PDF shows, sheet by sheet. One sheet is a plain Secondary Capture (PS3.3
-A.8.1), which every archive takes; several are the frames of a Multi-frame True Color one (A.8.5).
+It shows the sheets of the PDF. One sheet is a Secondary Capture Image (PS3.3 A.8.1), which every
+archive accepts; several are the frames of a Multi-frame True Color SC Image (A.8.5).
 """
 
 from threading import Lock
@@ -15,18 +15,18 @@ from pydicom.uid import SecondaryCaptureImageStorage as SingleFrame
 
 from triage.domain.delivery import Product
 from triage.reports import header, page, part10
-from triage.reports import rendered_document as companion
+from triage.reports.rendered_document import RenderedKind, new_document, source_items
 from triage.reports.reporting import Reporting
 
 KIND = "secondary_capture"
-DPI = 120  #: the small print is still read, and a common monitor shows the sheet whole
+DPI = 120  #: small print is legible, and the sheet fits a common monitor
 POINTS_PER_INCH = 72
 PAGE_NUMBER_VECTOR = 0x00182001
-ONE_AT_A_TIME = Lock()  #: the library that rasterises knows no threads
+RENDER_LOCK = Lock()  #: PDFium is not thread-safe
 
 
 def build(reporting: Reporting) -> Product:
-    """Return the page on the assessment as an image.
+    """Return the page of an assessment as an image.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -36,9 +36,9 @@ def build(reporting: Reporting) -> Product:
         frames = render_sheets(page.render(reporting))  # (sheets, H, W, 3)
         shown = frames.tobytes()
         sop_class = SingleFrame if len(frames) == 1 else MultiFrame
-        about = companion.RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="1")
-        capture = companion.new_document(about, reporting, shown)
-        capture.SourceImageSequence = companion.source_items(reporting)
+        kind = RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="1")
+        capture = new_document(kind, reporting, shown)
+        capture.SourceImageSequence = source_items(reporting)
         _put_image(capture, frames)
         if len(frames) > 1:
             _put_frames(capture, len(frames))
@@ -49,15 +49,15 @@ def build(reporting: Reporting) -> Product:
 
 def render_sheets(drawn: bytes) -> NDArray[np.uint8]:
     """Return the sheets of a PDF in colour, (sheets, H, W, 3)."""
-    with ONE_AT_A_TIME:
+    with RENDER_LOCK:
         document = pypdfium2.PdfDocument(drawn)
         try:
-            return np.stack([_picture(sheet) for sheet in document])
+            return np.stack([_render_sheet(sheet) for sheet in document])
         finally:
             document.close()
 
 
-def _picture(sheet: pypdfium2.PdfPage) -> NDArray[np.uint8]:
+def _render_sheet(sheet: pypdfium2.PdfPage) -> NDArray[np.uint8]:
     bitmap = sheet.render(scale=DPI / POINTS_PER_INCH, rev_byteorder=True)
     pixels: NDArray[np.uint8] = bitmap.to_numpy()[:, :, :3].copy()
     bitmap.close()
@@ -65,11 +65,11 @@ def _picture(sheet: pypdfium2.PdfPage) -> NDArray[np.uint8]:
 
 
 def _put_image(capture: Dataset, frames: NDArray[np.uint8]) -> None:
-    """General Image and Image Pixel Modules (PS3.3 C.7.6.1, C.7.6.3)."""
+    """Put the General Image and Image Pixel Modules (PS3.3 C.7.6.1, C.7.6.3)."""
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.DerivationDescription = "Page of the AI triage report"
     capture.PatientOrientation = None
-    capture.BodyPartExamined = "HEART"  # unpaired, so there is no laterality
+    capture.BodyPartExamined = "HEART"  # unpaired: needs no laterality
     capture.SamplesPerPixel = 3
     capture.PhotometricInterpretation = "RGB"
     capture.PlanarConfiguration = 0
@@ -79,7 +79,7 @@ def _put_image(capture: Dataset, frames: NDArray[np.uint8]) -> None:
 
 
 def _put_frames(capture: Dataset, sheets: int) -> None:
-    """Multi-frame and SC Multi-frame Image Modules (PS3.3 C.7.6.6, C.8.6.3)."""
+    """Put the Multi-frame and SC Multi-frame Image Modules (PS3.3 C.7.6.6, C.8.6.3)."""
     capture.NumberOfFrames = sheets
     capture.FrameIncrementPointer = PAGE_NUMBER_VECTOR
     capture.PageNumberVector = list(range(1, sheets + 1))

@@ -1,7 +1,8 @@
-"""A sheet of A4 to draw on: texts, boxes, bars and pictures, from the top down.
+"""A drawing surface on reportlab's canvas: text, boxes and pictures on A4, with y from the top.
 
-Rule: it knows points and colours, and nothing of medicine. Its bytes depend on what is drawn
-alone: the PDF library is told to leave out clock and chance.
+It adds what the page needs and the canvas lacks: coordinates from the top, text with a fallback
+font per character, text cut to a width, and output without timestamps and random identifiers, so
+that the bytes depend on the drawing only. layout.py states why Platypus is not used.
 """
 
 from collections.abc import Sequence
@@ -27,11 +28,11 @@ from triage.reports.fonts import (
     text_width,
 )
 
-#: Streams are bytes, not ASCII letters, which are a quarter longer.
+#: Binary streams; ASCII85 would make them a quarter larger.
 rl_config.useA85 = 0
 
 WIDTH, HEIGHT = 595.0, 842.0  #: A4, points
-BASELINE = 0.78  #: of the size: how far under its top the letters of a line stand
+BASELINE = 0.78  #: distance of the baseline from the top of a line, as a share of the font size
 
 INK = "#1d2733"
 QUIET = "#5b6875"
@@ -46,7 +47,7 @@ WHITE = "#ffffff"
 
 @dataclass(frozen=True)
 class TextStyle:
-    """How a text looks."""
+    """The style of a text."""
 
     size: float = 8.5
     colour: str = INK
@@ -55,7 +56,7 @@ class TextStyle:
 
 @dataclass(frozen=True)
 class BoxStyle:
-    """How a box looks; a dashed edge says that there is nothing in it."""
+    """The style of a box; a dashed edge means "no result"."""
 
     fill: str | None = None
     edge: str | None = None
@@ -74,14 +75,14 @@ class Area(NamedTuple):
 
 @dataclass
 class Sheet:
-    """One PDF while it is drawn; (x, y) are points from the upper left corner."""
+    """A PDF in progress; (x, y) are points from the upper left corner of the current page."""
 
     title: str
-    left_out: bool = False  #: whether this page lacks letters that no font has
+    left_out: bool = False  #: whether this page shows `UNPRINTED`
     _file: BytesIO = field(default_factory=BytesIO)
 
     def __post_init__(self) -> None:
-        # The library begins each page with a font: one of ours, for its own is not embedded.
+        # reportlab sets a font at the start of each page; its default font is not embedded.
         self._canvas = Canvas(
             self._file,
             (WIDTH, HEIGHT),
@@ -107,7 +108,7 @@ class Sheet:
         self._put(x - text_width(clean, style.size, bold=style.bold), y, clean, style)
 
     def lines(self, x: float, y: float, texts: Sequence[str], style: TextStyle) -> None:
-        """Draw lines under one another."""
+        """Draw lines below one another."""
         for number, line in enumerate(texts):
             self.text(x, y + number * leading(style.size), line, style)
 
@@ -128,7 +129,7 @@ class Sheet:
         pen.restoreState()
 
     def picture(self, x: float, y: float, side: float, pixels: NDArray[np.uint8]) -> None:
-        """Draw a grey picture (H, W) into the middle of a square."""
+        """Draw a greyscale picture (H, W), fitted and centred into a square."""
         height, across = pixels.shape
         w, h = (side * length / max(height, across) for length in (across, height))
         grey = ImageReader(Raster.fromarray(pixels))
@@ -160,5 +161,5 @@ class Sheet:
 
 
 def leading(size: float) -> float:
-    """Return the distance of two lines of text."""
+    """Return the line height of text."""
     return size * 1.32

@@ -1,8 +1,8 @@
 """The Structured Report: a Comprehensive 3D SR after TID 1500 (IHE AIR: qualitative findings).
 
-Rule: one content, three SOP classes. A destination that knows no 3D reports gets the same tree as
-a Comprehensive SR or as an Enhanced SR, each a document of its own with its own UID and its own
-line of predecessors. What the tree says stands in `tree`; here is the document around it.
+The same content is available in three SOP classes. A destination without support for Comprehensive
+3D SR gets the same tree as a Comprehensive SR or an Enhanced SR. Each is a document of its own with
+its own UID and its own predecessors. This module writes the document; `tree` builds the content.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from triage.reports.equipment import Equipment
 from triage.reports.reporting import Reporting
 
 KIND = "structured_report"
-#: Goes up with every change of what this module or those it uses write.
-ENCODER_VERSION = "3"
-#: Above the numbers that scanners give, so that the report stands behind the images.
+#: Increase with every change of what this module or a module that it uses writes.
+ENCODER_VERSION = "4"
+#: Above the series numbers of scanners, so that the report is listed after the images.
 SERIES_NUMBER = 9901
 DISCLAIMER = "AI output, unverified, research use only"
-#: In place of a Comprehensive 3D SR, the best first.
+#: Alternatives to a Comprehensive 3D SR, the preferred one first.
 OLDER = (ComprehensiveSRStorage, EnhancedSRStorage)
 
 
 def build(reporting: Reporting) -> Product:
-    """Return the Structured Report on an assessment.
+    """Return the Structured Report of an assessment.
 
-    The images that the assessment names must be among the evidence, which is not changed.
+    The evidence must contain the images that the assessment names; it is not modified.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -54,13 +54,13 @@ def build(reporting: Reporting) -> Product:
 
 
 def alternatives(reporting: Reporting, product: Product) -> Sequence[Product]:
-    """Return the same report in older SOP classes, the best first."""
+    """Return the same report in older SOP classes, the preferred one first."""
     return [_recast(reporting, product, sop_class_uid) for sop_class_uid in OLDER]
 
 
 def _recast(reporting: Reporting, product: Product, sop_class_uid: str) -> Product:
     with header.ignore_value_warnings():
-        document = dcmread(BytesIO(product.content))  # what is not touched stays as it is written
+        document = dcmread(BytesIO(product.content))  # unchanged elements keep their bytes
         _put_identity(document, reporting, sop_class_uid)
         content = part10.encode(document)
     uid = document.SOPInstanceUID
@@ -68,7 +68,7 @@ def _recast(reporting: Reporting, product: Product, sop_class_uid: str) -> Produ
 
 
 def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, str]) -> None:
-    """SR Document General and SOP Common Modules (PS3.3 C.17.2, C.12.1)."""
+    """Put the SR Document General and SOP Common Modules (PS3.3 C.17.2, C.12.1)."""
     document.ContentDate, document.ContentTime = moment
     document.PreliminaryFlag = "PRELIMINARY"
     document.CompletionFlag = "COMPLETE"
@@ -79,33 +79,33 @@ def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, st
 
 
 def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -> None:
-    """The same modules, as far as they differ between the SOP classes of one report."""
-    found = next_version(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
+    """Put the attributes of these modules that differ between the SOP classes of one report."""
+    version = next_version(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
     document.SOPClassUID = UID(sop_class_uid)
-    document.SOPInstanceUID = found.sop_instance_uid
-    document.InstanceNumber = found.number
+    document.SOPInstanceUID = version.sop_instance_uid
+    document.InstanceNumber = version.number
     document.pop("PredecessorDocumentsSequence", None)
-    if found.replaces is not None:
+    if version.replaces is not None:
         series_uid = str(document.SeriesInstanceUID)
-        before = SourceImage(sop_class_uid, found.replaces.sop_instance_uid, series_uid)
+        before = SourceImage(sop_class_uid, version.replaces.sop_instance_uid, series_uid)
         document.PredecessorDocumentsSequence = [
             references.document_item(reporting.assessment.study_uid, before, codes.REPLACED_REPORT)
         ]
 
 
 def _put_evidence(document: Dataset, assessment: Assessment, images: Sequence[Dataset]) -> None:
-    """All images looked at, and the patient's own earlier ones; none in both (C.17.2.3)."""
+    """Put the assessed images, and the patient's earlier ones; none in both (PS3.3 C.17.2.3)."""
     current = references.source_images(images)
     put_current_evidence(document, current)
-    known = {each.sop_instance_uid for each in current}
+    known = {source.sop_instance_uid for source in current}
     priors: dict[str, list[SourceImage]] = {}
     for case in assessment.similar:
         if case.key or not case.images:
             continue
         if case.study_uid == assessment.study_uid:
-            raise ValueError(f"study {case.study_uid} is no earlier one of itself")
-        fresh = [i for i in case.images if i.sop_instance_uid not in known and is_readable(i)]
-        priors.setdefault(case.study_uid, []).extend(fresh)
+            raise ValueError(f"study {case.study_uid} is listed as similar to itself")
+        others = [i for i in case.images if i.sop_instance_uid not in known and is_readable(i)]
+        priors.setdefault(case.study_uid, []).extend(others)
     items = [references.study_item(uid, found) for uid, found in sorted(priors.items()) if found]
     if items:
         document.PertinentOtherEvidenceSequence = items

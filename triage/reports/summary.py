@@ -1,9 +1,9 @@
-"""The flags as a JSON summary, for programs that are told over HTTP that a study was assessed.
+"""The flags as a JSON summary, for programs that a webhook notifies of an assessment.
 
-Rule: it names the study by its UID alone: nothing of the patient, no free text of the images, no
-other study. "Not flagged" is not "absent", and what was not evaluated stands in a list of its own,
-so that nobody reads it as a negative. A field is never taken out and never changes its meaning;
-`version` counts what is added.
+The summary identifies the study by its UID only: it has no patient data, no free text from the
+images and no other study. "Not flagged" is not "absent"; findings that were not evaluated are also
+in a list of their own, so that they are not read as negative. Fields are never removed and never
+change their meaning; `version` increases when fields are added.
 """
 
 import json
@@ -24,14 +24,14 @@ NOTICE = "Research use only. Unverified AI output; not for diagnosis or treatmen
 def build(reporting: Reporting) -> Product:
     """Return the summary of an assessment, in UTF-8."""
     assessment, by = reporting.assessment, reporting.equipment
-    said = json.dumps(_summary(assessment, by), ensure_ascii=False, allow_nan=False).encode()
-    uid = identity.message_uid(ENCODER_VERSION, KIND, by.device_uid, assessment, said)
-    return Product(KIND, "", uid, said, JSON)
+    content = json.dumps(_summary(assessment, by), ensure_ascii=False, allow_nan=False).encode()
+    uid = identity.message_uid(ENCODER_VERSION, KIND, by.device_uid, assessment, content)
+    return Product(KIND, "", uid, content, JSON)
 
 
 def _summary(assessment: Assessment, by: Equipment) -> dict[str, Any]:
     model = assessment.model
-    silent = [each for each in assessment.answers if each.flag is Flag.NOT_EVALUATED]
+    silent = [answer for answer in assessment.answers if answer.flag is Flag.NOT_EVALUATED]
     return {
         "type": "cmr-triage.assessment",
         "version": 1,
@@ -41,16 +41,16 @@ def _summary(assessment: Assessment, by: Equipment) -> dict[str, Any]:
         "revision": assessment.revision,
         "flag": assessment.flag,
         "priority": assessment.priority,
-        # None: nobody looked.
+        # None: the bundle cannot judge it.
         "familiar": assessment.familiarity and assessment.familiarity.is_known,
-        "findings": [_finding(each) for each in assessment.answers],
+        "findings": [_finding(answer) for answer in assessment.answers],
         "not_evaluated": [
-            {"id": each.finding.id, "name": each.finding.name, "reason": each.reason}
-            for each in silent
+            {"id": answer.finding.id, "name": answer.finding.name, "reason": answer.reason}
+            for answer in silent
         ],
         "views": {
-            "used": [each.view for each in assessment.used],
-            "missing": [each.view for each in assessment.missing],
+            "used": [view.view for view in assessment.used],
+            "missing": [view.view for view in assessment.missing],
         },
         "model": {
             "name": model.name,
@@ -81,7 +81,7 @@ def _finding(answer: Answer) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float | None:
-    """Return a number as it counts for identity; JSON has none that is not finite."""
+    """Return a number rounded as for the UID; None if it is not finite, as JSON has no NaN."""
     if value is None or not math.isfinite(value):
         return None
     return round(float(value), identity.DECIMALS)

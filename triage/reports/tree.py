@@ -1,9 +1,9 @@
-"""What the Structured Report says, as the content tree of TID 1500.
+"""The content tree of the Structured Report (TID 1500).
 
-Rule: a reader must be able to tell "not flagged" from "absent" and both from "not evaluated", and
-see what was not looked at. So every finding has its group, flagged or not, with its reason, and
-the item "Finding" (TID 1501 row 3b), which importers take for an observation, only if flagged. No
-item is one of those that only a 3D report may hold, so the tree is the same in every SOP class.
+A reader must be able to distinguish "not flagged", "absent" and "not evaluated", and see which
+images were not used. So every finding has a group with its reason, flagged or not. The item
+"Finding" (TID 1501 row 3b), which importers read as an observation, is present only if flagged. No
+item needs a Comprehensive 3D SR, so the tree is equal in all SOP classes.
 """
 
 import math
@@ -24,7 +24,7 @@ from triage.domain.assessment import (
     UsedView,
 )
 from triage.domain.finding import Examples
-from triage.reports import codes, identity
+from triage.reports import codes, identity, views
 from triage.reports.content import (
     ACQUISITION,
     CONTEXT,
@@ -59,11 +59,11 @@ def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
     return container(codes.REPORT, items, relationship=None, template="1500")
 
 
-# -- which images, which algorithm
+# -- images and algorithm
 
 
 def _image_library(assessment: Assessment) -> Iterator[ContentItem]:
-    """TID 1600, of key frames alone: an image of it costs what a thousand of the evidence cost."""
+    """Yield TID 1600 with key frames only, because an entry costs about 3.9 kB and 26 ms."""
     frames = key_frames(assessment)
     if not frames:
         return
@@ -72,7 +72,7 @@ def _image_library(assessment: Assessment) -> Iterator[ContentItem]:
         entry = image(None, frame.image)
         context = [
             code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQUISITION),
-            text(codes.VIEW, frame.view, ACQUISITION),
+            text(codes.VIEW, views.view_title(frame.view), ACQUISITION),
         ]
         entry.ContentSequence = ContentSequence(context)
         entries.append(entry)
@@ -81,7 +81,7 @@ def _image_library(assessment: Assessment) -> Iterator[ContentItem]:
 
 
 def _algorithm(assessment: Assessment) -> Iterator[ContentItem]:
-    """TID 4019."""
+    """Yield TID 4019."""
     model = assessment.model
     yield text(codes.ALGORITHM_NAME, model.name, MODIFIER)
     yield text(codes.ALGORITHM_VERSION, model.version, MODIFIER)
@@ -106,7 +106,7 @@ def _groups(assessment: Assessment) -> Iterator[ContentItem]:
 
 
 def _check(answer: Answer) -> None:
-    """Raise for an answer that would be read as something that nobody found out."""
+    """Raise ValueError for an answer that contradicts itself."""
     evaluated = answer.flag is not Flag.NOT_EVALUATED
     if evaluated is (answer.presence is Presence.NOT_EVALUATED):
         raise ValueError(f"{answer.finding.id}: flag {answer.flag}, but {answer.presence}")
@@ -115,7 +115,7 @@ def _check(answer: Answer) -> None:
 
 
 def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
-    """TID 1501: one finding."""
+    """Yield the items of one finding (TID 1501)."""
     finding = answer.finding
     concept = codes.finding_concept(finding)
     yield text(codes.TRACKING_ID, finding.id, CONTEXT)
@@ -126,7 +126,7 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
         yield code(codes.FINDING, concept)
     if finding.site is not None:
         yield code(codes.SITE, codes.configured_concept(finding.site), MODIFIER)
-    # The meaning of a standard code need not be what the site calls the finding.
+    # The meaning of a standard code may differ from the site's name of the finding.
     yield text(codes.ASKED, finding.name)
     yield from _numbers(answer)
     yield code(codes.FLAG, codes.FLAGS[answer.flag])
@@ -137,20 +137,22 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     for prompt in finding.prompts:
         yield text(codes.PROMPT, prompt)
     if answer.fitted and finding.examples is not None:
-        made = _fitted_from(finding.examples)
-        yield text(codes.EXAMPLES, f"{made}; fit_sha256={answer.fitted}")
+        source = _describe_examples(finding.examples)
+        yield text(codes.EXAMPLES, f"{source}; fit_sha256={answer.fitted}")
 
 
-def _fitted_from(examples: Examples) -> str:
-    """Return in words what a finding was fitted from; whose studies they are is not told."""
+def _describe_examples(examples: Examples) -> str:
+    """Return the number of examples that a finding was fitted from; it identifies no study."""
     if examples.confirmed:
-        return "all past cases in which it is said whether a radiologist confirmed it"
-    absent = f"{len(examples.absent)} without" if examples.absent else "past cases at large"
-    return f"{len(examples.present)} studies with it, {absent}"
+        return "all past cases labelled with or without this finding by a radiologist"
+    count = len(examples.present)
+    present = "1 study" if count == 1 else f"{count} studies"
+    without = f"{len(examples.absent)} without" if examples.absent else "and a sample of past cases"
+    return f"{present} with the finding, {without}"
 
 
 def _numbers(answer: Answer) -> Iterator[ContentItem]:
-    """TID 300 without its modifiers. A NUM cannot be empty: what is no number is left out."""
+    """Yield score and threshold (TID 300 without modifiers), if known: a NUM needs a value."""
     for name, value in (
         (codes.score_concept(answer), answer.score),
         (codes.THRESHOLD, answer.threshold),
@@ -161,11 +163,12 @@ def _numbers(answer: Answer) -> Iterator[ContentItem]:
 
 def _reason(answer: Answer) -> ContentItem:
     evaluated = answer.flag is not Flag.NOT_EVALUATED
-    return text(codes.WHY if evaluated else codes.WHY_NOT_EVALUATED, answer.reason)
+    reason = views.spell_out_views(answer.reason)
+    return text(codes.WHY if evaluated else codes.WHY_NOT_EVALUATED, reason)
 
 
 def _sources(answer: Answer, used: Sequence[UsedView]) -> Iterator[ContentItem]:
-    """An image of each view of the finding, the first that will do; the evidence has all."""
+    """Yield the first readable image of each view of the finding; the evidence has all images."""
     missing = set(answer.views) - {view.view for view in used}
     if missing:
         raise ValueError(f"{answer.finding.id} names view {min(missing)}, which is not used")
@@ -177,18 +180,18 @@ def _sources(answer: Answer, used: Sequence[UsedView]) -> Iterator[ContentItem]:
 
 
 def _illustrations(answer: Answer) -> Iterator[ContentItem]:
-    """The frames that made a flag; those of an unflagged score illustrate nothing."""
+    """Yield the key frames of a flagged finding; an unflagged finding has no illustration."""
     if answer.flag is Flag.YES:
         for frame in answer.key_frames:
             if is_readable(frame.image):
                 yield image(codes.BEST_ILLUSTRATION, frame.image)
 
 
-# -- the whole
+# -- the study
 
 
 def _overall(assessment: Assessment) -> Iterator[ContentItem]:
-    """What the report comes to."""
+    """Yield the results for the study as a whole."""
     yield code(codes.FLAG, codes.FLAGS[assessment.flag])
     yield code(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
     yield from _familiarity(assessment.familiarity)
@@ -200,25 +203,24 @@ def _overall(assessment: Assessment) -> Iterator[ContentItem]:
 
 
 def _familiarity(found: Familiarity | None) -> Iterator[ContentItem]:
-    """Said of a familiar study too: where nothing stands, nobody looked."""
+    """Yield whether the study is in distribution; no item if the bundle cannot judge it."""
     if found is None:
         return
     yield code(codes.FAMILIAR, codes.FLAGS[Flag.YES if found.is_known else Flag.NO])
     yield number(codes.DISTANCE, found.distance, codes.RATIO)
     yield number(codes.FAMILIAR_UP_TO, found.limit, codes.RATIO)
     if not found.is_known:
-        yield text(
-            codes.UNFAMILIAR, f"{OUT_OF_DISTRIBUTION_NOTE} Strangest view: {found.strangest_view}."
-        )
+        view = views.view_title(found.strangest_view)
+        yield text(codes.UNFAMILIAR, f"{OUT_OF_DISTRIBUTION_NOTE} Least familiar view: {view}.")
 
 
 def _coverage(assessment: Assessment) -> Iterator[ContentItem]:
-    """What was looked at, and what was not."""
+    """Yield the views used and missing, and the images not used."""
     for view in assessment.used:
         series = one_line(view.series_description) or "series without description"
-        yield text(codes.VIEW_USED, f"{view.view}: {series}; {view.why}")
+        yield text(codes.VIEW_USED, f"{views.view_title(view.view)}: {series}; {view.why}")
     for gap in assessment.missing:
-        yield text(codes.VIEW_MISSING, f"{gap.view}: {gap.reason}")
+        yield text(codes.VIEW_MISSING, f"{views.view_title(gap.view)}: {gap.reason}")
     by_reason = attrgetter("reason")
     for reason, group in groupby(sorted(assessment.unused, key=by_reason), by_reason):
         stacks = list(group)
@@ -236,22 +238,22 @@ def _count(number_of: int, thing: str) -> str:
 
 
 def _similar(assessment: Assessment) -> Iterator[ContentItem]:
-    """Where nothing stands, nobody looked, or it may not be told."""
+    """Yield the similar cases or the reason for none; nothing if disabled by the site."""
     if assessment.similar:
-        each = [container(codes.SIMILAR_CASE, list(_case(case))) for case in assessment.similar]
-        yield container(codes.SIMILAR_CASES, each)
+        cases = [container(codes.SIMILAR_CASE, list(_case(case))) for case in assessment.similar]
+        yield container(codes.SIMILAR_CASES, cases)
     if assessment.why_none_similar:
         yield text(codes.NONE_SIMILAR, assessment.why_none_similar)
 
 
 def _case(case: SimilarCase) -> Iterator[ContentItem]:
-    """The patient's own images, or the key of another patient's case."""
+    """Yield the similarity, and images of the patient or the key of another patient's case."""
     yield number(codes.CASE_SIMILARITY, case.similarity, codes.RATIO)
     if case.likeness is not None:
         yield number(codes.CASE_LIKENESS, case.likeness, codes.RATIO)
     if not case.key:
-        for each in filter(is_readable, case.images):
-            yield image(codes.PRIOR, each)
+        for source in filter(is_readable, case.images):
+            yield image(codes.PRIOR, source)
         return
     yield text(codes.CASE_KEY, case.key)
     if case.study_uid:

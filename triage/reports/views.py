@@ -1,11 +1,8 @@
-"""The names of views as a radiologist says them.
-
-Rule: a slot that is not named here keeps the name that its bundle gives it.
-"""
+"""The names of views for a radiologist; a slot without a name here keeps its name in the bundle."""
 
 import re
 
-#: The slots of the published layout.
+#: The view slots of the published model.
 NAMES = {
     "cine_lax": "cine long axis",
     "cine_sa": "cine short axis",
@@ -18,11 +15,11 @@ _SLOT = re.compile(rf"\b({'|'.join(NAMES)})\b")
 
 
 def view_title(slot: str) -> str:
-    """Return the name of a slot as it begins a line."""
+    """Return the name of a view slot with a capital letter."""
     name = NAMES.get(slot, slot)
     return name[:1].upper() + name[1:] if slot in NAMES else name
 
 
 def spell_out_views(text: str) -> str:
-    """Return `text` with the names of slots in words."""
+    """Return `text` with names of view slots replaced, e.g. "cine_sa" by "cine short axis"."""
     return _SLOT.sub(lambda slot: NAMES[slot[1]], text)

@@ -16,6 +16,8 @@ from triage.domain.errors import (
     SpoolFull,
 )
 from triage.model.bundle import Bundle
+from triage.reports import REPORTS
+from triage.runtime.destinations import media_types
 from triage.runtime.storage import open_past_cases, open_spool
 
 OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
@@ -29,6 +31,23 @@ def check_certificates(settings: Settings) -> None:
         stow.create_tls_context(settings.receiver.stow)
     if settings.audit is not None:
         open_audit_transport(settings.audit)
+
+
+def check_reports(settings: Settings) -> None:
+    """Raise ConfigurationError for an unknown report, or a destination that takes none of them."""
+    for place, name in enumerate(settings.reports):
+        if name not in REPORTS:
+            raise ConfigurationError(
+                f"reports.{place}: there is no report {name!r}; choose from {', '.join(REPORTS)}"
+            )
+    built = {REPORTS[name].media_type for name in settings.reports}
+    for destination, taken in media_types(settings).items():
+        if not built & set(taken):
+            fitting = [name for name, report in REPORTS.items() if report.media_type in taken]
+            raise ConfigurationError(
+                f"destination {destination} would receive nothing: it takes {', '.join(fitting)}, "
+                "and `reports` has none of these; add one"
+            )
 
 
 def check_spool(settings: Settings) -> None:

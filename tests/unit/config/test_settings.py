@@ -201,13 +201,6 @@ def test_the_secret_of_a_webhook_is_not_shown(tmp_path: Path) -> None:
     assert "hush" not in render_settings(settings) + repr(settings)
 
 
-def test_a_destination_that_would_receive_nothing_is_an_error(tmp_path: Path) -> None:
-    text = f"receiver: {{calling: [A]}}\ndestinations: [{HOOK}]\nreports: "
-    with pytest.raises(ConfigurationError, match="hook would receive nothing: it takes summary"):
-        require_peers(load(written(tmp_path, f"{text}[pdf]"), {}))
-    require_peers(load(written(tmp_path, f"{text}[pdf, summary]"), {}))
-
-
 def test_an_unknown_kind_of_destination_is_reported_with_the_known_kinds(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="line 1: destinations.0: kind must be ") as error:
         load(written(tmp_path, "destinations: [{name: a, kind: pigeon}]"), {})

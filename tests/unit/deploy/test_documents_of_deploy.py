@@ -39,6 +39,7 @@ from receivers.stow.app import CHUNK_BYTES
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
 from tests.builders.audit_events import EVENTS
+from tests.builders.products import DICOM_REPORTS
 from tests.builders.report_codes import OURS
 from tests.unit.deploy.files import DEPLOY, between, table, text
 from triage import __version__
@@ -81,7 +82,7 @@ from triage.dimse.transfer_syntaxes import PREFERRED
 from triage.domain.commitment import FailureReason
 from triage.domain.study import draw_diagram
 from triage.pipeline.retrieve import STUDY_TRIES
-from triage.reports import OBJECTS, codes, key_images
+from triage.reports import codes, key_images
 from triage.reports.structured_report import DISCLAIMER, OLDER, SERIES_NUMBER
 from triage.web.access import SESSION_S
 
@@ -270,7 +271,7 @@ def test_the_transfer_syntaxes_stand_in_the_order_in_which_they_are_taken() -> N
 
 def test_the_statement_knows_every_report() -> None:
     # Another report needs its SOP class in 2.3 and a section of its own.
-    assert list(OBJECTS) == ["structured_report", "key_images", "pdf", "secondary_capture"]
+    assert list(DICOM_REPORTS) == ["structured_report", "key_images", "pdf", "secondary_capture"]
 
 
 def test_the_readme_names_every_file() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from triage.destinations.folder import FolderDestination, FolderDestinationSettings
-from triage.domain.delivery import DICOM, HL7, JSON, Product
+from triage.domain.delivery import DICOM, HL7, JSON, TEXT, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
 
 PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", b"some bytes")
@@ -37,7 +37,7 @@ def test_a_product_becomes_one_file_named_after_its_uid(
 
 
 @pytest.mark.parametrize(
-    ("media_type", "extension"), [(DICOM, ".dcm"), (HL7, ".hl7"), (JSON, ".json")]
+    ("media_type", "extension"), [(DICOM, ".dcm"), (HL7, ".hl7"), (JSON, ".json"), (TEXT, ".txt")]
 )
 def test_the_extension_shows_the_media_type(
     folder: FolderDestination, tmp_path: Path, media_type: str, extension: str

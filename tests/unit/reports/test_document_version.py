@@ -1,4 +1,4 @@
-"""Which document a report is among those of its study, and what it says of the one before it."""
+"""UID, number and predecessor of the documents on one study."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -9,37 +9,40 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 
 from tests.builders.assessments import STUDY_UID, mixed, untrained
+from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import reporting
 from tests.unit.reports.judges import dciodvfy, pixelmed, starting
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
-from triage.reports import OBJECTS, products
+from triage.reports import build_products
 
-Line = list[Product]
+Products = list[Product]
 NEXT = replace(mixed(), revision=2, inputs_digest="2b3c" * 16)
 
 
-def made(said: Assessment, *replaced: Product, kinds: tuple[str, ...] = tuple(OBJECTS)) -> Line:
-    return list(products(replace(reporting(said), replaced=replaced), kinds))
+def build(
+    assessment: Assessment, *replaced: Product, kinds: tuple[str, ...] = DICOM_REPORTS
+) -> Products:
+    return list(build_products(replace(reporting(assessment), replaced=replaced), kinds))
 
 
 def read(product: Product) -> Dataset:
     return dcmread(BytesIO(product.content))
 
 
-def reports(said: Assessment, *replaced: Product) -> Line:
-    return made(said, *replaced, kinds=("structured_report",))
+def build_structured_reports(assessment: Assessment, *replaced: Product) -> Products:
+    return build(assessment, *replaced, kinds=("structured_report",))
 
 
-def test_the_first_replaces_nothing() -> None:
-    for product in made(mixed()):
+def test_the_first_document_replaces_none() -> None:
+    for product in build(mixed()):
         assert "PredecessorDocumentsSequence" not in read(product)
         assert read(product).InstanceNumber == 1
 
 
-def test_a_later_report_names_the_one_that_it_replaces_in_each_of_its_forms() -> None:
-    first = reports(mixed())
-    second = reports(NEXT, *first)
+def test_a_later_report_names_its_predecessor_in_every_sop_class() -> None:
+    first = build_structured_reports(mixed())
+    second = build_structured_reports(NEXT, *first)
     assert len(second) == 3
     for before, after in zip(first, second, strict=True):
         document = read(after)
@@ -55,43 +58,45 @@ def test_a_later_report_names_the_one_that_it_replaces_in_each_of_its_forms() ->
         assert document.InstanceNumber == 2
 
 
-def test_older_forms_go_in_place_of_the_report_of_their_own_revision() -> None:
-    first = reports(mixed())
-    for line in (first, reports(NEXT, *first)):
-        assert line[0].sop_class_uid == Comprehensive3DSRStorage
-        assert {form.alternative_to for form in line[1:]} == {line[0].sop_instance_uid}
+def test_older_sop_classes_are_alternatives_to_the_report_of_their_revision() -> None:
+    first = build_structured_reports(mixed())
+    for forms in (first, build_structured_reports(NEXT, *first)):
+        assert forms[0].sop_class_uid == Comprehensive3DSRStorage
+        assert {form.alternative_to for form in forms[1:]} == {forms[0].sop_instance_uid}
 
 
-def test_to_say_the_same_again_is_no_revision() -> None:
-    first = made(mixed())
-    assert made(mixed(), *first) == first
-    second = made(NEXT, *first)
-    assert made(NEXT, *first, *second) == second
+def test_identical_content_is_no_new_version() -> None:
+    first = build(mixed())
+    assert build(mixed(), *first) == first
+    second = build(NEXT, *first)
+    assert build(NEXT, *first, *second) == second
 
 
-def test_what_is_changed_and_changed_back_leaves_three_documents() -> None:
-    first = made(mixed())
-    second = made(NEXT, *first)
-    third = made(mixed(), *first, *second)
+def test_a_change_and_its_reversal_leave_three_documents() -> None:
+    first = build(mixed())
+    second = build(NEXT, *first)
+    third = build(mixed(), *first, *second)
     assert len(first) == len(second) == len(third) == 6
     assert len({p.sop_instance_uid for p in (*first, *second, *third)}) == 18
-    for line in zip(first, second, third, strict=True):
-        documents = [read(product) for product in line]
+    for versions in zip(first, second, third, strict=True):
+        documents = [read(product) for product in versions]
         assert [d.InstanceNumber for d in documents] == [1, 2, 3]
         assert len({d.SeriesInstanceUID for d in documents}) == 1
 
 
-def test_every_kind_has_a_series_and_a_series_number_of_its_own() -> None:
-    documents = [read(product) for product in made(mixed()) if not product.alternative_to]
-    assert len(documents) == len(OBJECTS)
-    assert len({d.SeriesInstanceUID for d in documents}) == len(OBJECTS)
-    assert len({d.SeriesNumber for d in documents}) == len(OBJECTS)
+def test_every_kind_has_its_own_series_and_series_number() -> None:
+    documents = [read(product) for product in build(mixed()) if not product.alternative_to]
+    assert len(documents) == len(DICOM_REPORTS)
+    assert len({d.SeriesInstanceUID for d in documents}) == len(DICOM_REPORTS)
+    assert len({d.SeriesNumber for d in documents}) == len(DICOM_REPORTS)
 
 
 @pytest.mark.parametrize("later", [NEXT, untrained()])
-def test_judges_take_a_report_with_a_predecessor(later: Assessment, tmp_path: Path) -> None:
+def test_a_report_with_a_predecessor_is_valid_for_other_programs(
+    later: Assessment, tmp_path: Path
+) -> None:
     path = tmp_path / "report.dcm"
-    for product in reports(later, *reports(mixed())):
+    for product in build_structured_reports(later, *build_structured_reports(mixed())):
         path.write_bytes(product.content)
         assert starting(dciodvfy(path), "Error") == []
         assert len(starting(pixelmed(path), "Error")) == 1

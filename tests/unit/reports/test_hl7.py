@@ -150,7 +150,7 @@ def test_draft_is_there_whole_in_lines_that_receivers_keep(kind: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zs", "Zl", "Zp", "Co", "Cn"])))
 def test_whatever_a_text_holds_is_read_as_it_was(text: str) -> None:
-    assert read(hl7.escaped(text)) == text
+    assert read(hl7.escape(text)) == text
 
 
 @pytest.mark.parametrize("name", [r"a\b", r"\F\x", "a|b^c&d~e", r"\\", r"x\E\y"])

@@ -29,7 +29,7 @@ from triage.domain.errors import StudyDeclined
 from triage.domain.study import Event, State, StudyRevision
 from triage.pipeline.assess import AssessedStudy, Assessor
 from triage.pipeline.intake import Intake
-from triage.reports import REPORTS, fhir, products, summary
+from triage.reports import REPORTS, build_products, fhir, summary
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
 
@@ -72,7 +72,7 @@ def neighbours() -> tuple[SimilarCase, ...]:
 
 
 def everything(said: Reporting) -> list[Product]:
-    return [*products(said, REPORTS), fhir.build(said)]
+    return [*build_products(said, REPORTS), fhir.build(said)]
 
 
 def told(similar_cases: Disclosure) -> list[Product]:

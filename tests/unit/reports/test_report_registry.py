@@ -1,5 +1,6 @@
-"""Every report of the registry is deterministic, and what is an object a DICOM file."""
+"""Every registered report: deterministic, of its media type, and a valid file if DICOM."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -13,18 +14,20 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence, mixed
+from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import reporting
+from tests.builders.source_text import source_files
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
-from triage.reports import OBJECTS, REPORTS
+from triage.reports import REPORTS
 from triage.reports.reporting import Reporting
 
 ROOT = Path(__file__).parents[3]
 REPORT = pytest.mark.parametrize("kind", REPORTS)
-OBJECT = pytest.mark.parametrize("kind", OBJECTS)
+OBJECT = pytest.mark.parametrize("kind", DICOM_REPORTS)
 
 
-def reworded() -> dict[str, Assessment]:
+def variants() -> dict[str, Assessment]:
     base = mixed()
     return {
         "revision": replace(base, revision=2),
@@ -36,15 +39,34 @@ def reworded() -> dict[str, Assessment]:
     }
 
 
-def built(kind: str, said: Reporting) -> Product:
-    product = REPORTS[kind](said)
+def build(kind: str, source: Reporting) -> Product:
+    product = REPORTS[kind].build(source)
     assert product is not None
     return product
 
 
+@REPORT
+def test_product_has_the_name_and_media_type_of_its_entry(kind: str) -> None:
+    product = build(kind, reporting(mixed()))
+    assert (product.kind, product.media_type) == (kind, REPORTS[kind].media_type)
+
+
+def test_a_report_is_one_module_and_one_line() -> None:
+    """Nothing outside the registry lists the names of reports."""
+    lists = [
+        f"{path.relative_to(ROOT)}: {node.lineno}"
+        for path in source_files("triage", "receivers")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Tuple | ast.List | ast.Set)
+        and {"pdf", "secondary_capture"}
+        <= {item.value for item in node.elts if isinstance(item, ast.Constant)}
+    ]
+    assert lists == []
+
+
 @OBJECT
-def test_product_is_what_its_file_says(kind: str) -> None:
-    product = built(kind, reporting(mixed()))
+def test_product_and_its_file_state_the_same(kind: str) -> None:
+    product = build(kind, reporting(mixed()))
     file = dcmread(BytesIO(product.content))
     assert product.kind == kind
     assert product.sop_class_uid == file.SOPClassUID == file.file_meta.MediaStorageSOPClassUID
@@ -56,45 +78,45 @@ def test_product_is_what_its_file_says(kind: str) -> None:
 
 @REPORT
 def test_same_input_gives_same_bytes_in_any_order_and_process(kind: str) -> None:
-    content = built(kind, reporting(mixed())).content
-    assert built(kind, reporting(mixed(), evidence()[::-1])).content == content
-    elsewhere = (
+    content = build(kind, reporting(mixed())).content
+    assert build(kind, reporting(mixed(), evidence()[::-1])).content == content
+    script = (
         "import sys; from tests.builders.assessments import mixed;"
         "from tests.builders.reportings import reporting; from triage.reports import REPORTS;"
-        f"sys.stdout.buffer.write(REPORTS[{kind!r}](reporting(mixed())).content)"
+        f"sys.stdout.buffer.write(REPORTS[{kind!r}].build(reporting(mixed())).content)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", elsewhere], env=environment, check=True, capture_output=True
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True
     )
     assert done.stdout == content
 
 
 @OBJECT
-@pytest.mark.parametrize("what", reworded())
-def test_another_content_is_another_instance_of_the_same_series(kind: str, what: str) -> None:
-    before = built(kind, reporting(mixed()))
-    later = replace(reporting(reworded()[what]), replaced=(before,))
-    first, second = (dcmread(BytesIO(each.content)) for each in (before, built(kind, later)))
+@pytest.mark.parametrize("change", variants())
+def test_other_content_is_another_instance_of_the_same_series(kind: str, change: str) -> None:
+    before = build(kind, reporting(mixed()))
+    later = replace(reporting(variants()[change]), replaced=(before,))
+    first, second = (dcmread(BytesIO(product.content)) for product in (before, build(kind, later)))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
-    if what == "revision":
+    if change == "revision":
         assert (first.InstanceNumber, second.InstanceNumber) == (1, 2)
 
 
 @REPORT
 def test_another_installation_writes_other_instances(kind: str) -> None:
     elsewhere = replace(EQUIPMENT, serial="site-0002")
-    here = built(kind, reporting(mixed()))
+    here = build(kind, reporting(mixed()))
     assert (
         here.sop_instance_uid
-        != built(kind, replace(reporting(mixed()), equipment=elsewhere)).sop_instance_uid
+        != build(kind, replace(reporting(mixed()), equipment=elsewhere)).sop_instance_uid
     )
 
 
 @REPORT
-def test_evidence_is_left_as_it_was(kind: str) -> None:
+def test_evidence_is_not_modified(kind: str) -> None:
     images = evidence()
     before = deepcopy(images)
-    REPORTS[kind](reporting(mixed(), images))
+    REPORTS[kind].build(reporting(mixed(), images))
     assert images == before

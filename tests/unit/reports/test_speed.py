@@ -11,7 +11,7 @@ from time import process_time
 from tests.builders.assessments import FINDINGS
 from tests.builders.reportings import all_flagged, flagged, reporting
 from triage.domain.assessment import Assessment
-from triage.reports import REPORTS, fhir, products
+from triage.reports import REPORTS, build_products, fhir
 from triage.reports.reporting import Reporting
 
 LIMIT_S = 0.3
@@ -38,7 +38,7 @@ def seven_flagged() -> Assessment:
 
 def taken_s(said: Reporting) -> float:
     started = process_time()
-    made = [*products(said, REPORTS), fhir.build(said)]
+    made = [*build_products(said, REPORTS), fhir.build(said)]
     assert len(made) == len(REPORTS) + 3  # FHIR, and the report in two older forms
     return process_time() - started
 
