@@ -28,8 +28,8 @@ from tests.acceptance import raw_sender
 from tests.acceptance.raw_sender import PDU_BYTES
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.images import image, part10, uid
-from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.dicom.header import strip_file_meta
 from triage.runtime.clock import SystemClock

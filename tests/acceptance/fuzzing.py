@@ -23,7 +23,7 @@ from tests.acceptance.floods import Flooded
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.bent import ABORT, PLAIN_RQ, RELEASE_RQ, Conversation, conversations
 from tests.builders.images import image
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.runtime.clock import SystemClock

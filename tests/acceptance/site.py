@@ -13,8 +13,9 @@ from uuid import uuid4
 import psutil
 import yaml
 
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.domain.study import ENDED, StudyRevision

@@ -11,7 +11,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from tests.acceptance.completeness import QUIET_S, site, status
 from tests.acceptance.site import CALLED, CALLING, LiveSite, serving, storescu
 from tests.builders.announcing import AnnouncingScanner, begun, ended
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import REAL_STUDY, read_study_uids
 from triage.dicom.header import read_identity
 from triage.dimse.association import CONNECTION_SETUP

@@ -14,9 +14,10 @@ from tests.acceptance.site import CALLED, WORKERS, LiveSite, configure, serving,
 from tests.builders.audit_events import SCHEMA
 from tests.integration.certificates import Authority
 from tests.integration.command_line import run_triage
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
 from tests.integration.syslog import SyslogRepository, rsyslog
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.audit.message import BOM
 from triage.cli.demo_site import find_free_port
 from triage.domain.study import State

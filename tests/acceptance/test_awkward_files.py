@@ -13,8 +13,8 @@ from pynetdicom import AE, _config
 from tests.acceptance.floods import Flooded, flooded
 from tests.acceptance.fuzzing import errors_in
 from tests.acceptance.site import CALLED, CALLING
-from tests.integration.servers import HOST
 from tests.peers import real_data
+from tests.waiting import HOST
 from triage.dicom.header import strip_file_meta
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus

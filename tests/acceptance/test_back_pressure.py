@@ -14,8 +14,9 @@ from pynetdicom import AE
 
 from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.integration.command_line import run_triage
-from tests.integration.servers import HOST, Orthanc, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import unavailable
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import REAL_STUDY
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus

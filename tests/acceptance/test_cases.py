@@ -19,7 +19,8 @@ from export.pairs import Pairs
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.fakes import FakeLibrary
 from tests.integration.command_line import run_triage
-from tests.integration.servers import Orthanc, wait_until
+from tests.integration.servers import Orthanc
+from tests.waiting import wait_until
 from triage.cases.fit import fit
 from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import load

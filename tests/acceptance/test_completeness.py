@@ -18,7 +18,8 @@ from tests.acceptance.completeness import QUIET_S, site, status
 from tests.acceptance.site import CALLED, CALLING, serving, storescu
 from tests.builders.hearts import instances
 from tests.builders.images import part10
-from tests.integration.servers import HOST, Orthanc, orthanc, wait_until
+from tests.integration.servers import Orthanc, orthanc
+from tests.waiting import HOST, wait_until
 from triage.dimse.association import RemoteEntity
 from triage.dimse.store_scu import send_files
 from triage.domain.study import State

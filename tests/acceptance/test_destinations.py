@@ -6,7 +6,8 @@ from tests.acceptance.site import configure, serving, storescu
 from tests.builders.images import cardiac_study, part10
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
-from tests.integration.servers import HOST, Orthanc
+from tests.integration.servers import Orthanc
+from tests.waiting import HOST
 from triage.domain.study import State
 
 REPORTS = ["structured_report", "pdf", "hl7", "summary"]

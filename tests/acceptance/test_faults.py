@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from tests.acceptance.site import LiveSite, configure, serving, storescu
-from tests.integration.servers import Orthanc, orthanc, wait_until
+from tests.integration.servers import Orthanc, orthanc
+from tests.waiting import wait_until
 from triage.cli.demo_site import REAL_STUDY
 from triage.domain.study import State
 

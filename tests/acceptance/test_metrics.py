@@ -14,8 +14,9 @@ from pydicom.uid import UID
 from tests.acceptance.planted import FILES, PLANTED, STRANGER, planted
 from tests.acceptance.site import CALLED, CALLING, LiveSite, configure, serving, storescu
 from tests.builders.images import image, part10
-from tests.integration.servers import HOST, Orthanc, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import peer
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.study import State
 

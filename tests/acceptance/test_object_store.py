@@ -10,7 +10,8 @@ import yaml
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.command_line import run_triage
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
-from tests.integration.servers import Orthanc, wait_until
+from tests.integration.servers import Orthanc
+from tests.waiting import wait_until
 from triage.cli.demo_site import REAL_STUDY
 from triage.domain.study import State
 from triage.pipeline.backpressure import NoticeFile

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.site import CALLED, LiveSite, configure, serving
-from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.integration.servers import Orthanc, orthanc
+from tests.waiting import HOST
 from triage.cli.demo_site import REAL_STUDY, find_free_port
 from triage.domain.study import State
 

@@ -10,7 +10,8 @@ from pydicom import dcmread
 
 from receivers.stow.access import hash_token
 from tests.acceptance.site import configure, serving
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.study import ENDED, State
 from triage.phantom.archive import write_study

@@ -30,8 +30,9 @@ from tests.builders.images import image, part10, uid
 from tests.builders.marked import DATES, found_in, mark, marks, word
 from tests.builders.small_studies import small_study
 from tests.integration.command_line import run_triage
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port
 from triage.domain.study import ENDED, State
 from triage.web.passwords import hash_password

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import surroundings
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 
 STUDIES = 30
 THROUGH_S = 180.0

@@ -11,8 +11,9 @@ from pydicom import dcmread
 
 from tests.acceptance.site import configure, send_in_three_associations, serving
 from tests.integration.postgres import Postgres, postgres
-from tests.integration.servers import Orthanc, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import real_data
+from tests.waiting import wait_until
 from triage.domain.study import State
 
 

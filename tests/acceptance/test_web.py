@@ -24,8 +24,9 @@ from pydicom import Dataset
 
 from tests.acceptance.site import configure, serving
 from tests.integration.command_line import run_triage
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cases.keys import case_key, patient_key
 from triage.cases.past_cases import PastCases
 from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port

@@ -13,7 +13,7 @@ from receivers.c_store.listener import SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import Cost, ask, cost, gate, silent, written
 from tests.integration.scp import dcmtk
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.dimse.statuses import StoreStatus
 
 CONNECTIONS = 10_000

@@ -22,8 +22,9 @@ from pydicom.uid import EnhancedMRImageStorage
 
 import receivers.c_store
 from tests.builders.images import image, part10
-from tests.integration.servers import HOST, listens, orthanc, wait_until
+from tests.integration.servers import orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.pipeline.intake import Intake

@@ -21,7 +21,7 @@ import pytest
 from tests.acceptance.crashes import flaky_archive
 from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import Surroundings, surroundings
-from tests.integration.servers import HOST, listens, wait_until
+from tests.waiting import HOST, listens, wait_until
 from triage.broker.queue import CeleryQueue
 from triage.cli.demo_site import DRAWN_HEARTS, find_free_port
 

@@ -22,8 +22,9 @@ import receivers.stow
 from receivers.stow.access import hash_token
 from tests.benchmarks import test_receive as c_store
 from tests.builders.images import image, part10
-from tests.integration.servers import HOST, listens, orthanc, wait_until
+from tests.integration.servers import orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, StowSettings
 from triage.pipeline.intake import Intake

@@ -9,8 +9,9 @@ from pydicom import dcmread
 from tests.builders.images import image, part10, uid
 from tests.fakes import FakeTrail
 from tests.fakes.archives import FakeArchive
-from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.integration.servers import Orthanc, orthanc
 from tests.peers import peer
+from tests.waiting import HOST
 from triage import archives
 from triage.archives.audited import audit_archive
 from triage.cli.demo_site import find_free_port

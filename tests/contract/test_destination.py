@@ -16,8 +16,9 @@ from tests.builders.reportings import reporting
 from tests.fakes import FakeDestination
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
-from tests.integration.servers import HOST, orthanc
+from tests.integration.servers import orthanc
 from tests.peers import peer
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
 from triage.destinations.folder import FolderDestination, FolderDestinationSettings

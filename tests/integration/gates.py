@@ -17,7 +17,7 @@ from pynetdicom.association import Association
 import receivers.c_store
 from tests.builders.images import image, part10
 from tests.fakes import FakeClock
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.association import CONNECTION_SETUP

@@ -16,7 +16,7 @@ from hl7apy.core import Message
 from hl7apy.mllp import AbstractHandler, MLLPRequestHandler, MLLPServer
 from hl7apy.parser import parse_message
 
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 
 
 @dataclass

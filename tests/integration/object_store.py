@@ -14,8 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import SpoolSettings
 

@@ -8,7 +8,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from tests.builders.command_sets import REQUEST, command
 from tests.builders.images import image, part10
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.dicom.header import strip_file_meta
 
 RELEASE_RQ = bytes.fromhex("05 00 00000004 00000000")

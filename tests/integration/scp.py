@@ -10,8 +10,8 @@ from pydicom.uid import MRImageStorage
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from tests.integration.servers import HOST
 from tests.peers import peer
+from tests.waiting import HOST
 from triage.pipeline.open_associations import OpenAssociations
 from triage.store.ledger import SqlLedger
 

@@ -10,7 +10,7 @@ import receivers.stow
 from receivers.stow import server
 from receivers.stow.access import hash_token
 from tests.fakes import FakeClock
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, StowSender, StowSettings
 from triage.pipeline.intake import Intake

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.integration.certificates import Authority, Signed
-from tests.integration.servers import listens, wait_until
 from tests.peers import peer, unavailable
+from tests.waiting import listens, wait_until
 from triage.cli.demo_site import find_free_port
 
 TLS_DRIVER = "usr/lib/*/rsyslog/lmnsd_gtls.so"

@@ -49,7 +49,7 @@ from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
 from tests.integration.gates import answer, ask, cost, gate, is_closed, silent, written
 from tests.integration.scp import dcmtk
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import PRIVATE_CLASSES
 

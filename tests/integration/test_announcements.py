@@ -19,7 +19,7 @@ import receivers.c_store
 from tests.builders.announcing import AnnouncingScanner, available, begun, ended
 from tests.builders.images import image, uid
 from tests.fakes import FakeClock
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.association import CONNECTION_SETUP

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.runtime.clock import SystemClock

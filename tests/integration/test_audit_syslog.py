@@ -9,8 +9,8 @@ from lxml import etree
 from tests.builders.audit_events import EVENTS, SCHEMA
 from tests.fakes import FakeClock
 from tests.integration.certificates import Authority, Signed
-from tests.integration.servers import HOST, wait_until
 from tests.integration.syslog import SyslogRepository, rsyslog
+from tests.waiting import HOST, wait_until
 from triage.audit.message import BOM, AuditAuthor
 from triage.audit.sender import AuditSender
 from triage.audit.spool import SpooledAuditTrail

@@ -17,8 +17,8 @@ import receivers.c_store
 from tests.builders.images import SIDE, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.scp import ListeningScp, associated, dcmtk, stored
-from tests.integration.servers import HOST, wait_until
 from tests.peers import real_data, unavailable
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus

@@ -18,7 +18,8 @@ from tests.integration.command_line import run_triage
 from tests.integration.hooks import SECRET, hook
 from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
-from tests.integration.servers import HOST, orthanc
+from tests.integration.servers import orthanc
+from tests.waiting import HOST
 from triage.cases.keys import patient_key
 from triage.cli.demo_site import REAL_STUDY, find_free_port
 from triage.concurrency.file_lock import hold_receiver_lock

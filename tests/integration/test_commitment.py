@@ -22,7 +22,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 import receivers.c_store
 from receivers.c_store.commitment_scp import CommitmentReporter
 from tests.builders.images import image, part10, uid
-from tests.integration.servers import HOST, orthanc, wait_until
+from tests.integration.servers import orthanc
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import CommitmentRequestor, ReceiverSettings
 from triage.dimse.statuses import ActionStatus

@@ -20,7 +20,8 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.contract.ledgers import HOLDER, assessing, current
 from tests.fakes import FakeClock
-from tests.integration.servers import HOST, orthanc, wait_until
+from tests.integration.servers import orthanc
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.destinations.dicom import open_pacs

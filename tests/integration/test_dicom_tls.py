@@ -14,8 +14,9 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import Signed, TlsWorld
-from tests.integration.servers import HOST, Orthanc, listens, orthanc, wait_until
+from tests.integration.servers import Orthanc, orthanc
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
 from triage.destinations.dicom_tls import PacsTls

@@ -39,8 +39,8 @@ from tests.integration.raw_peer import (
     pdv,
 )
 from tests.integration.scp import ListeningScp, associated, stored
-from tests.integration.servers import HOST, listens, wait_until
 from tests.peers import peer
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dicom.header import strip_file_meta

@@ -26,7 +26,7 @@ from tests.integration.raw_peer import (
     pdu,
     pdv,
 )
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.statuses import StoreStatus

@@ -14,7 +14,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeTrail
-from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.integration.servers import Orthanc, orthanc
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import InstanceCountSettings
 from triage.dimse.association import RemoteEntity

@@ -11,7 +11,7 @@ import pytest
 from tests.builders.reportings import KINDS
 from tests.integration.certificates import EXPIRED_DAYS, Authority, Signed
 from tests.integration.listeners import PlainListener, acknowledgement, listener
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.destinations.mllp import (
     ANSWER_MAX,

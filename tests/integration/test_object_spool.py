@@ -19,7 +19,7 @@ from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
 from tests.integration.object_store import BUCKET, ObjectStore, object_store
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dicom.header import read_identity

@@ -16,7 +16,7 @@ from tests.builders.ended import IMAGES, WorkerWithStudies
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.integration.command_line import run_triage
-from tests.integration.servers import HOST, listens, wait_until
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.errors import StudyBeingRemoved
 from triage.domain.retention import RetentionLimits

@@ -18,8 +18,9 @@ from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10, uid
 from tests.integration.command_line import run_triage
 from tests.integration.retrieval import configured, fetched, names, opened
-from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.integration.servers import Orthanc, orthanc
 from tests.peers import peer
+from tests.waiting import HOST
 from triage.__main__ import main
 from triage.cli.demo_site import find_free_port
 from triage.config import load

@@ -26,7 +26,7 @@ from tests.builders.images import cine, image, part10, uid
 from tests.fakes import FakeClock
 from tests.integration.command_line import run_triage
 from tests.integration.retrieval import command, configured, fetched, names, opened
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import ArchiveFailed, ConfigurationError

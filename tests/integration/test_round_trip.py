@@ -11,7 +11,8 @@ from pydicom import Dataset, dcmread
 from tests.builders.assessments import mixed
 from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import KINDS, reporting
-from tests.integration.servers import HOST, Orthanc, orthanc
+from tests.integration.servers import Orthanc, orthanc
+from tests.waiting import HOST
 from triage.destinations.dicom_store import DicomDestination, DicomDestinationSettings
 from triage.domain.delivery import Product
 from triage.reports import build_products, header

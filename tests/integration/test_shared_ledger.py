@@ -27,7 +27,7 @@ from tests.contract.ledgers import (
 )
 from tests.fakes import FakeClock
 from tests.integration.postgres import Postgres, postgres
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, plan_routes
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import ENDED, Event, State, StudyRevision

@@ -23,9 +23,10 @@ from receivers.stow.access import hash_token
 from receivers.stow.answer import JSON, XML
 from tests.builders.images import image, part10, uid
 from tests.integration.certificates import Authority
-from tests.integration.servers import HOST, orthanc, wait_until
+from tests.integration.servers import orthanc
 from tests.integration.stow import TOKEN, ListeningStow, end, listening
 from tests.peers import peer
+from tests.waiting import HOST, wait_until
 from triage.config import StowSender
 from triage.domain.errors import (
     BackpressureActive,

@@ -15,9 +15,10 @@ import pytest
 from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import Authority, TlsWorld
-from tests.integration.servers import HOST, Orthanc, listens, orthanc
+from tests.integration.servers import Orthanc, orthanc
 from tests.integration.stow import TOKEN, end, listening
 from tests.peers import peer
+from tests.waiting import HOST, listens
 from triage.config import render_settings
 from triage.config.site import Settings
 from triage.destinations.stow import ANSWER_MAX, StowDestination, StowDestinationSettings

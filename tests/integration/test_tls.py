@@ -19,7 +19,7 @@ from tests.builders.images import image
 from tests.integration.certificates import Signed, TlsWorld
 from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
 from tests.integration.scp import dcmtk
-from tests.integration.servers import HOST, wait_until
+from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.dimse.statuses import StoreStatus

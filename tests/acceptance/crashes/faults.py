@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from tests.acceptance.crashes.surroundings import Surroundings
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.broker.embedded import socket_path
 from triage.broker.queue import CeleryQueue
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 

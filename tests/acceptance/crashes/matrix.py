@@ -17,7 +17,7 @@ from tests.acceptance.crashes.sending import Sending
 from tests.acceptance.crashes.surroundings import BOUNDS, Surroundings, surroundings
 from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.postgres import Postgres, postgres
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.crash_points import CrashPoint, Moment
 from triage.destinations.storage_commitment import AT_ONCE_S
 from triage.domain.study import Event, State

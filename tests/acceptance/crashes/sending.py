@@ -12,7 +12,7 @@ from pynetdicom.association import Association
 
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.small_studies import SmallStudy
-from tests.integration.servers import HOST, listens
+from tests.waiting import HOST, listens
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 

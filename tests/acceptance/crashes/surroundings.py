@@ -23,8 +23,9 @@ import yaml
 from tests.acceptance.site import CALLED, MARK, WORKERS, LiveSite, configure
 from tests.integration import servers
 from tests.integration.postgres import Postgres
-from tests.integration.servers import HOST, Orthanc, listens, wait_until
+from tests.integration.servers import Orthanc
 from tests.peers import unavailable
+from tests.waiting import HOST, listens, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.crash_points import Moment
 

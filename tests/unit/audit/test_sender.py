@@ -8,7 +8,7 @@ import pytest
 
 from tests.builders.audit_events import EVENTS
 from tests.fakes import FakeClock
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.audit.file import FileTransport
 from triage.audit.message import AuditAuthor
 from triage.audit.sender import BATCH, LOCK, UNCONFIRMED_MOST, AuditSender

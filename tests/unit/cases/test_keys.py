@@ -1,6 +1,5 @@
 """Pseudonymous keys of patients and cases."""
 
-import multiprocessing
 import re
 from pathlib import Path
 
@@ -54,8 +53,3 @@ def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Pat
     assert load_or_create_secret(tmp_path) == secret
     (file,) = tmp_path.iterdir()
     assert file.stat().st_mode & 0o077 == 0
-
-
-def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        assert len({*pool.map(load_or_create_secret, [tmp_path] * 16)}) == 1

@@ -1,10 +1,7 @@
-import subprocess
-import sys
 from configparser import ConfigParser
 from pathlib import Path
 
-from tests.peers import peer
-from tests.unit.deploy.files import DEPLOY, text, understand
+from tests.unit.deploy.files import DEPLOY, understand
 from triage.__main__ import OWNER_ONLY, USAGE
 from triage.broker import embedded
 from triage.runtime.supervisor import END_S
@@ -46,13 +43,3 @@ def test_the_unit_is_shut_in() -> None:
     }
     assert wanted.items() <= service().items()
     assert int(service()["UMask"], 8) == OWNER_ONLY
-
-
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    program = service()["ExecStart"].split()[0]
-    unit = tmp_path / "cmr-triage.service"
-    unit.write_text(text("triage.service").replace(program, sys.executable), encoding="utf-8")
-    command = [peer("systemd-analyze"), "verify", str(unit)]
-    verdict = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not [line for line in verdict.stderr.splitlines() if unit.name in line]
-    assert verdict.returncode == 0

@@ -15,7 +15,7 @@ import yaml
 
 from tests.builders import destination_documents as documents
 from tests.builders.reportings import KINDS
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage import destinations
 from triage.config import DESTINATION_MODELS, DestinationSettings, Settings, load, require_peers
 from triage.destinations import DESTINATIONS, MODULES, find_destinations

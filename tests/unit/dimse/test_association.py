@@ -11,7 +11,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from tests.integration.servers import HOST
+from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.dimse.association import (
     AssociationRejected,

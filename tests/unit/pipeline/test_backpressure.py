@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from triage.domain.errors import BackpressureActive, LedgerUnavailable, SpoolUna
 from triage.domain.instance import ReceiptOutcome
 from triage.domain.study import Event
 from triage.pipeline.backpressure import (
-    NO_ROOM,
     Backpressure,
     BackpressureLimits,
     DiscardedFile,
@@ -261,15 +259,3 @@ def test_a_notice_is_read_by_another_process(
     notice("not receiving")  # shorter, and over what was there
     assert notice.read() == "not receiving"
     NoticeFile(tmp_path / "away")("not receiving")  # no room for it, or no folder
-
-
-def test_8_a_disk_without_room_for_the_notice_is_shown_all_the_same(small_disk: Path) -> None:
-    notice = NoticeFile(small_disk)
-    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
-        while True:
-            ballast.write(bytes(4096))
-    notice("not receiving: 0 MB free of a floor of 5.0 GB")
-    assert notice.read() == NO_ROOM
-    (small_disk / "ballast").unlink()
-    notice("not receiving: 1 MB free of a floor of 5.0 GB")
-    assert notice.read() == "not receiving: 1 MB free of a floor of 5.0 GB"

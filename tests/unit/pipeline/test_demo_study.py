@@ -4,9 +4,6 @@ Rule: what may be in an image is listed here once more, so that a slip in the bu
 """
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +15,6 @@ from pydicom.uid import JPEGLSLossless
 
 ROOT = Path(__file__).parents[3]
 STUDY = ROOT / "triage" / "demo_study"
-BUILDER = ROOT / "tests" / "builders" / "make_demo_study.py"
 SERIES = {"sax_1": "Se2", "sax_2": "Se3", "sax_3": "Se4", "four_chamber": "Se6"}
 FILES = sorted(STUDY.rglob("*.dcm"))
 ATTRIBUTES = {
@@ -233,28 +229,3 @@ def test_no_uid_date_time_or_name_of_the_source_is_left(
     for file in FILES:
         content = file.read_bytes()
         assert [value for value in telling if value.encode() in content] == []
-
-
-def test_the_builder_makes_the_same_bytes(source_folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(BUILDER), "--source", str(source_folder), "--out", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True)
-    made = {file.relative_to(tmp_path): file.read_bytes() for file in tmp_path.rglob("*.dcm")}
-    assert made == {file.relative_to(STUDY): file.read_bytes() for file in FILES}
-
-
-@pytest.fixture
-def dciodvfy() -> str:
-    program = shutil.which("dciodvfy")
-    if program is None and os.environ.get("TRIAGE_REQUIRE_PEERS") == "1":
-        pytest.fail("dciodvfy (dicom3tools) is required and not installed")
-    if program is None:
-        pytest.skip("dciodvfy (dicom3tools) is not installed")
-    return program
-
-
-@pytest.mark.parametrize("name", SERIES)
-def test_dciodvfy_finds_no_error(name: str, dciodvfy: str) -> None:
-    file = STUDY / name / "phase_13.dcm"
-    done = subprocess.run([dciodvfy, file], check=False, capture_output=True, text=True, timeout=60)
-    assert "MRImage" in done.stderr
-    assert "Error" not in done.stderr

@@ -14,7 +14,7 @@ from receivers.folder.files import FileSnapshot
 from receivers.folder.journal import STALE_KEYS_MAX, AcceptedFiles, compute_key
 from receivers.folder.scanner import DAMAGED_SETTLE_FACTOR, FolderScanner
 from tests.builders.images import image, part10, uid
-from tests.integration.servers import wait_until
+from tests.waiting import wait_until
 from triage.config import WatchedFolder
 from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits

@@ -13,7 +13,7 @@ from receivers.receiver import ReceiverKind, ReceiverServices
 from receivers.registry import RECEIVERS, run_receivers
 from receivers.stow.access import hash_token
 from tests.builders.source_text import ROOT
-from tests.integration.servers import HOST, listens
+from tests.waiting import HOST, listens
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings, Settings, StowSettings, WatchedFolder
 from triage.pipeline.intake import Intake

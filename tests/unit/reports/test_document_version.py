@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 
-import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 
-from tests.builders.assessments import STUDY_UID, mixed, untrained
+from tests.builders.assessments import STUDY_UID, mixed
 from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import reporting
-from tests.unit.reports.judges import dciodvfy, pixelmed, starting
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
 from triage.reports import build_products
@@ -89,14 +86,3 @@ def test_every_kind_has_its_own_series_and_series_number() -> None:
     assert len(documents) == len(DICOM_REPORTS)
     assert len({d.SeriesInstanceUID for d in documents}) == len(DICOM_REPORTS)
     assert len({d.SeriesNumber for d in documents}) == len(DICOM_REPORTS)
-
-
-@pytest.mark.parametrize("later", [NEXT, untrained()])
-def test_a_report_with_a_predecessor_is_valid_for_other_programs(
-    later: Assessment, tmp_path: Path
-) -> None:
-    path = tmp_path / "report.dcm"
-    for product in build_structured_reports(later, *build_structured_reports(mixed())):
-        path.write_bytes(product.content)
-        assert starting(dciodvfy(path), "Error") == []
-        assert len(starting(pixelmed(path), "Error")) == 1

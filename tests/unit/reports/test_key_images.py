@@ -2,20 +2,16 @@
 
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 
 from tests.builders.assessments import mixed
-from tests.builders.reportings import KINDS, all_flagged, none_flagged, reporting, with_similar
-from tests.unit.reports.judges import dciodvfy, dsrdump, pixelmed, rendered, starting
+from tests.builders.reportings import all_flagged, none_flagged, reporting, with_similar
 from triage.domain.assessment import Assessment, Flag, KeyFrame, SourceImage
 from triage.reports import document, header, key_images
 from triage.reports.reporting import Reporting
-
-SELECTED = [kind for kind in KINDS if key_images.build(KINDS[kind]()) is not None]
 
 
 def content(said: Reporting) -> bytes:
@@ -30,27 +26,6 @@ def selection(said: Assessment) -> Dataset:
 
 def images(selected: Dataset) -> list[Dataset]:
     return [item for item in selected.ContentSequence if item.ValueType == "IMAGE"]
-
-
-@pytest.fixture(params=SELECTED)
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "selection.dcm"
-    path.write_bytes(content(KINDS[request.param]()))
-    return path
-
-
-def test_dciodvfy_and_dcmtk_find_no_error(file: Path) -> None:
-    lines = dciodvfy(file)
-    assert "KeyObjectSelectionDocument" in lines
-    assert starting(lines, "Error") == []
-    assert starting(dsrdump(file).splitlines(), "E: ") == []
-    assert "Of Interest" in rendered(file)
-
-
-def test_pixelmed_finds_neither_error_nor_warning(file: Path) -> None:
-    lines = pixelmed(file)
-    assert "Found Root Template TID_2010 (KeyObjectSelection)" in lines
-    assert starting(lines, "Error", "Warning") == []
 
 
 def test_it_is_titled_of_interest_and_its_images_have_no_name() -> None:

@@ -1,11 +1,7 @@
 """What holds for the page, its companions and the messages alike: purity and privacy."""
 
-import os
-import subprocess
-import sys
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,34 +14,7 @@ from triage.domain.assessment import Disclosure
 from triage.domain.errors import StudyDeclined
 from triage.reports import fhir, hl7
 
-ROOT = Path(__file__).parents[3]
 BUILDER = pytest.mark.parametrize("kind", BUILDERS)
-ELSEWHERE = """
-import sys
-from hashlib import sha256
-from tests.builders.reportings import KINDS
-from tests.builders.products import BUILDERS
-for kind in ("similar_cases", "japanese_name"):
-    for build in BUILDERS.values():
-        product = build(KINDS[kind]())
-        print(sha256(product.content).hexdigest(), product.sop_instance_uid)
-"""
-
-
-def test_same_input_gives_same_bytes_in_another_process_and_zone() -> None:
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", ELSEWHERE],
-            env={**environment, "TZ": zone},
-            check=True,
-            capture_output=True,
-            cwd=ROOT,
-        ).stdout
-        for zone in ("UTC", "Asia/Tokyo")
-    ]
-    assert said[0] == said[1]
-    assert len(said[0].splitlines()) == 2 * len(BUILDERS)
 
 
 @BUILDER

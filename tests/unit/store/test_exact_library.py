@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.contract.exact_libraries import BUNDLE, OTHER, WIDTH, look_while_two_add, opened, vector
+from tests.contract.exact_libraries import BUNDLE, OTHER, WIDTH, opened, vector
 from triage.domain.case import Case
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
@@ -123,10 +123,3 @@ def test_only_the_owner_can_read_the_files(library: ExactLibrary, tmp_path: Path
     library.add(Case("1", "p"), vector(1))
     assert (tmp_path / "cases").stat().st_mode & 0o077 == 0
     assert (tmp_path / "cases" / f"{BUNDLE}.f16").stat().st_mode & 0o077 == 0
-
-
-def test_two_processes_add_and_search_concurrently_without_losing_a_case(tmp_path: Path) -> None:
-    """A run of five minutes is in tests/benchmarks/test_library.py."""
-    looks, size = look_while_two_add(tmp_path, 5)
-    assert looks > 10
-    assert size > 10

@@ -1,6 +1,5 @@
 """Migration of ledgers of earlier releases to this one, without losses."""
 
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,17 +13,16 @@ from alembic.script import ScriptDirectory
 from tests.contract.ledgers import SOURCE, receipt
 from tests.fakes import FakeClock
 from triage.domain.delivery import DeliveryState
-from triage.domain.errors import ConfigurationError, LedgerUnavailable
+from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event, State
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
-from triage.store.migrations import HEAD, _alembic_config, revision_of
+from triage.store.migrations import HEAD, _alembic_config
 from triage.store.schema import metadata
 
 #: Written by the first release, and by the last release without revisions.
 LEDGERS = Path(__file__).parents[2] / "golden" / "ledgers"
 OLD = sorted(path.stem for path in LEDGERS.glob("*.sql"))
-OPENING = 6
 
 
 @pytest.fixture(params=OLD)
@@ -61,23 +59,8 @@ def differences(url: str) -> list[Any]:
     return list(found)
 
 
-def test_migrating_an_empty_database_yields_the_schema(database_url: str) -> None:
-    assert differences(database_url) == []
-
-
 def test_migrating_an_old_ledger_yields_the_schema(old: Path) -> None:
     assert differences(f"sqlite:///{old}") == []
-
-
-@pytest.mark.parametrize(
-    "change", ["ALTER TABLE incidents DROP COLUMN times", "DROP INDEX instances_by_uid"]
-)
-def test_a_missing_step_is_detected(database_url: str, change: str) -> None:
-    database = Database(database_url)
-    with database.writing() as connection:
-        connection.exec_driver_sql(change)
-    database.close()
-    assert len(differences(database_url)) == 1
 
 
 def test_head_is_the_last_of_one_line_of_steps() -> None:
@@ -129,41 +112,6 @@ def test_work_in_an_old_ledger_continues(old: Path, clock: FakeClock) -> None:
     ledger.close()
 
 
-def opened(url: str) -> None:
-    Database(url).close()
-
-
-def test_processes_that_start_at_the_same_time_migrate_once(database_url: str) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    starting = [spawn.Process(target=opened, args=(database_url,)) for _ in range(OPENING)]
-    for process in starting:
-        process.start()
-    for process in starting:
-        process.join(60)
-    assert [process.exitcode for process in starting] == [0] * OPENING
-    assert differences(database_url) == []
-
-
-@pytest.fixture
-def newer(database_url: str) -> str:
-    database = Database(database_url)
-    with database.writing() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        connection.exec_driver_sql("ALTER TABLE studies ADD COLUMN moon INTEGER")
-    database.close()
-    return database_url
-
-
-def test_the_ledger_of_a_newer_release_is_refused_unchanged(newer: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"has written the ledger: it has revision 9999"):
-        Database(newer)
-    there = Database(newer, ledger=False)
-    assert there.revision() == "9999"
-    with there.reading() as connection:
-        assert connection.exec_driver_sql("SELECT moon FROM studies").all() == []
-    there.close()
-
-
 def test_a_failing_step_leaves_the_ledger_unchanged(tmp_path: Path) -> None:
     old = written(tmp_path, "first_release")
     with closing(sqlite3.connect(old)) as file:  # prevents the creation of an index
@@ -173,16 +121,3 @@ def test_a_failing_step_leaves_the_ledger_unchanged(tmp_path: Path) -> None:
         with pytest.raises(LedgerUnavailable):
             Database(f"sqlite:///{old}")
     assert all_rows(old) == before
-
-
-def test_revision_is_none_without_tables_and_empty_for_an_old_ledger(
-    database_url: str, tmp_path: Path
-) -> None:
-    bare = Database(database_url, ledger=False)
-    assert bare.revision() is None
-    bare.close()
-    (tmp_path / "old").mkdir()
-    early = Database(f"sqlite:///{written(tmp_path / 'old', OLD[0])}", ledger=False)
-    with early.reading() as connection:
-        assert revision_of(connection) == ""
-    early.close()

@@ -152,18 +152,3 @@ def test_other_disk_errors_pass_through(spool: FileSpool, monkeypatch: pytest.Mo
     monkeypatch.setattr("triage.store.spool.os.fsync", broken)
     with pytest.raises(OSError, match="I/O error"):
         spool.keep(IDENTITY, CONTENT)
-
-
-def test_a_really_full_disk_refuses_and_recovers(small_disk: Path) -> None:
-    spool = FileSpool(small_disk)
-    kept = []
-    with pytest.raises(SpoolFull):
-        for number in range(1000):
-            content = part10(
-                image("full", "series", number, Rows=64, Columns=64, PixelData=bytes(64 * 64 * 2))
-            )
-            kept.append((spool.keep(read_identity(content), content), content))
-    assert kept
-    assert all(spool.read(receipt.path) == content for receipt, content in kept)
-    (small_disk / "spool" / kept[0][0].path).unlink()
-    assert spool.keep(IDENTITY, CONTENT).outcome is ReceiptOutcome.NEW

@@ -7,7 +7,7 @@ import highdicom
 import pytest
 
 from tests.builders.reportings import KINDS
-from tests.unit.reports.judges import (
+from tests.integration.judges import (
     BORNE,
     dciodvfy,
     dsrdump,

@@ -1,0 +1,52 @@
+"""The demo study is small, sound and de-identified, and its pixels are the source's.
+
+Rule: what may be in an image is listed here once more, so that a slip in the builder shows.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+STUDY = ROOT / "triage" / "demo_study"
+BUILDER = ROOT / "tests" / "builders" / "make_demo_study.py"
+SERIES = {"sax_1": "Se2", "sax_2": "Se3", "sax_3": "Se4", "four_chamber": "Se6"}
+FILES = sorted(STUDY.rglob("*.dcm"))
+
+
+@pytest.fixture(scope="module")
+def source_folder() -> Path:
+    data = Path(os.environ.get("TRIAGE_REAL_DATA", ROOT.parent / "shared" / "data"))
+    folder = data / "siemens_vida_cine" / "patient1"
+    if not folder.is_dir():
+        pytest.skip(f"the source of the demo study is not here: {folder}")
+    return folder
+
+
+def test_the_builder_makes_the_same_bytes(source_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(BUILDER), "--source", str(source_folder), "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    made = {file.relative_to(tmp_path): file.read_bytes() for file in tmp_path.rglob("*.dcm")}
+    assert made == {file.relative_to(STUDY): file.read_bytes() for file in FILES}
+
+
+@pytest.fixture
+def dciodvfy() -> str:
+    program = shutil.which("dciodvfy")
+    if program is None and os.environ.get("TRIAGE_REQUIRE_PEERS") == "1":
+        pytest.fail("dciodvfy (dicom3tools) is required and not installed")
+    if program is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    return program
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_dciodvfy_finds_no_error(name: str, dciodvfy: str) -> None:
+    file = STUDY / name / "phase_13.dcm"
+    done = subprocess.run([dciodvfy, file], check=False, capture_output=True, text=True, timeout=60)
+    assert "MRImage" in done.stderr
+    assert "Error" not in done.stderr
