@@ -1,7 +1,4 @@
-"""Foreign programs that judge a document, and what is to be borne of what they say.
-
-Rule: an error that is borne stands here, with the reason; no other one is.
-"""
+"""Validators of other projects, and the one finding of theirs that is accepted, with its reason."""
 
 import re
 import subprocess
@@ -20,45 +17,45 @@ UNLIMITED = [
     "-Djdk.xml.xpathTotalOpLimit=0",
     "-Djdk.xml.entityExpansionLimit=0",
 ]
-#: CID 100 is extensible, and holds no code for an MRI of the heart.
-BORNE = '(241620005,SCT,"Cardiac MRI") not found in context group 100'
+#: CID 100 is extensible and has no code for cardiac MRI.
+KNOWN_ERROR = '(241620005,SCT,"Cardiac MRI") not found in context group 100'
 #: An item beyond the template, which TID 1500 and TID 1501 allow: its code and scheme.
 ADDED = re.compile(r".*/\w+ \(([^,]+),(\w+),[^/]*: Content Item not in template")
 
 
-def judged(*command: str | Path) -> str:
-    """Return all that a program says of a document; one that fails is an error."""
+def run_judge(*command: str | Path) -> str:
+    """Return the output of a validator; raise if it fails."""
     done = subprocess.run(command, capture_output=True, check=True)
     return (done.stdout + done.stderr).decode()
 
 
 def dciodvfy(document: Path) -> list[str]:
-    """Return what dicom3tools says of a document, by line."""
-    return judged(peer("dciodvfy"), "-new", document).splitlines()
+    """Return the lines that dciodvfy (dicom3tools) prints."""
+    return run_judge(peer("dciodvfy"), "-new", document).splitlines()
 
 
 def dsrdump(document: Path) -> str:
-    """Return a document as DCMTK reads it."""
-    return judged(peer("dsrdump"), document)
+    """Return a document as DCMTK dumps it."""
+    return run_judge(peer("dsrdump"), document)
 
 
 def pixelmed(document: Path) -> list[str]:
-    """Return what PixelMed says of a document's templates, by line."""
+    """Return the lines that PixelMed prints on the templates of a document."""
     java = peer("java")
     jars = ":".join(peer(f"/usr/share/java/{jar}.jar") for jar in JARS)
     validator = "com.pixelmed.validate.DicomSRValidator"
-    said = judged(java, *UNLIMITED, "-cp", jars, validator, document).splitlines()
-    assert "Root Template Validation Complete" in said
-    return said
+    lines = run_judge(java, *UNLIMITED, "-cp", jars, validator, document).splitlines()
+    assert "Root Template Validation Complete" in lines
+    return lines
 
 
-def starting(said: list[str], *words: str) -> list[str]:
-    """Return the lines that start with one of several words."""
-    return [line for line in said if line.startswith(words)]
+def lines_starting_with(lines: list[str], *prefixes: str) -> list[str]:
+    """Return the lines that start with one of these prefixes."""
+    return [line for line in lines if line.startswith(prefixes)]
 
 
-def is_ours(warning: str, questions: set[str]) -> bool:
-    """Tell whether PixelMed warns of what we add: a private item, what it holds, or an answer."""
+def is_expected_warning(warning: str, questions: set[str]) -> bool:
+    """Return whether a PixelMed warning concerns a private item, its content, or an answer."""
     added = ADDED.fullmatch(warning)
     if added is None:
         return False
@@ -66,8 +63,8 @@ def is_ours(warning: str, questions: set[str]) -> bool:
     return within or added[1] in questions or added[2] == codes.SCHEME
 
 
-class Text(HTMLParser):
-    """The visible text of a page, one line per piece."""
+class VisibleText(HTMLParser):
+    """Collects the visible text of an HTML page, one line per piece."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,8 +74,8 @@ class Text(HTMLParser):
         self.lines += [line.strip() for line in data.splitlines() if line.strip()]
 
 
-def rendered(document: Path) -> str:
-    """Return what a radiologist reads of a document in DCMTK's rendering."""
-    page = Text()
-    page.feed(judged(peer("dsr2html"), "--charset-require", document))
+def rendered_text(document: Path) -> str:
+    """Return the visible text of a document as DCMTK renders it."""
+    page = VisibleText()
+    page.feed(run_judge(peer("dsr2html"), "--charset-require", document))
     return "\n".join(page.lines)

@@ -8,7 +8,7 @@ import pytest
 from tests.builders.assessments import mixed, untrained
 from tests.builders.products import DICOM_REPORTS
 from tests.builders.reportings import reporting
-from tests.integration.judges import dciodvfy, pixelmed, starting
+from tests.integration.judges import dciodvfy, lines_starting_with, pixelmed
 from triage.domain.assessment import Assessment
 from triage.domain.delivery import Product
 from triage.reports import build_products
@@ -34,5 +34,5 @@ def test_a_report_with_a_predecessor_is_valid_for_other_programs(
     path = tmp_path / "report.dcm"
     for product in build_structured_reports(later, *build_structured_reports(mixed())):
         path.write_bytes(product.content)
-        assert starting(dciodvfy(path), "Error") == []
-        assert len(starting(pixelmed(path), "Error")) == 1
+        assert lines_starting_with(dciodvfy(path), "Error") == []
+        assert len(lines_starting_with(pixelmed(path), "Error")) == 1

@@ -1,4 +1,4 @@
-"""The page: what a radiologist reads on it, in letters that are there."""
+"""The report page: its texts, fonts, pictures and colours."""
 
 import subprocess
 from pathlib import Path
@@ -16,16 +16,16 @@ from triage.reports import page, secondary_capture
 def test_fonts_are_embedded(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "page.pdf"
     file.write_bytes(page.render(KINDS[kind]()))
-    said = subprocess.run(
+    fonts = subprocess.run(
         [peer("pdffonts"), file], capture_output=True, check=True, text=True
     ).stdout.splitlines()[2:]
-    assert said
-    for line in said:
+    assert fonts
+    for line in fonts:
         embedded, subset, to_unicode = line.split()[-5:-2]
         assert (embedded, subset, to_unicode) == ("yes", "yes", "yes"), line
 
 
-def test_poppler_draws_what_pdfium_draws(tmp_path: Path) -> None:
+def test_poppler_and_pdfium_render_the_same(tmp_path: Path) -> None:
     file = tmp_path / "page.pdf"
     file.write_bytes(page.render(KINDS["usual"]()))
     done = subprocess.run(

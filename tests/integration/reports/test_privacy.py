@@ -1,7 +1,7 @@
-"""Whatever is made of one patient's study tells nothing of another's, but what the site allows.
+"""Products of one patient's study disclose nothing of other patients that the site forbids.
 
-Rule: the search is proven on what must be found: the patient's own name, and other patients' Study
-Instance UIDs where the site asks for them.
+The search is verified on values that must be found: the patient's own name, and the Study Instance
+UIDs of other patients if the site permits them.
 """
 
 import re
@@ -33,7 +33,7 @@ from triage.reports import REPORTS, build_products, fhir, summary
 from triage.reports.reporting import Reporting
 from triage.store.ledger import SqlLedger
 
-#: What the images of the neighbours say of whose they are.
+#: Identifying attributes in the images of the other patients.
 NEIGHBOURS = {
     "B": {
         "PatientName": "Bellweather^Beatrix",
@@ -48,8 +48,8 @@ NEIGHBOURS = {
         "AccessionNumber": "CACC-888",
     },
 }
-WORDS = [
-    word for each in NEIGHBOURS.values() for value in each.values() for word in value.split("^")
+IDENTIFIERS = [
+    part for header in NEIGHBOURS.values() for value in header.values() for part in value.split("^")
 ]
 STUDY_UIDS = [f"{ROOT}.31", f"{ROOT}.32"]
 OWN = "Müller"
@@ -57,7 +57,7 @@ STREAM = re.compile(rb"<<(.*?)>>\s*stream\r?\n(.*?)\r?\n?endstream", re.DOTALL)
 
 
 def neighbours() -> tuple[SimilarCase, ...]:
-    """Return a prior of the patient's own, and all that a case of another patient can hold."""
+    """Return an earlier study of the patient, and cases of others with every field filled."""
     own = SimilarCase(0.95, study_uid=f"{ROOT}.2", images=(PRIOR,))
     others = (
         SimilarCase(
@@ -71,29 +71,29 @@ def neighbours() -> tuple[SimilarCase, ...]:
     return (own, *others)
 
 
-def everything(said: Reporting) -> list[Product]:
-    return [*build_products(said, REPORTS), fhir.build(said)]
+def build_all(source: Reporting) -> list[Product]:
+    return [*build_products(source, REPORTS), fhir.build(source)]
 
 
-def told(similar_cases: Disclosure) -> list[Product]:
-    return everything(reporting(similar_to(all_flagged()), similar_cases=similar_cases))
+def disclosed_products(similar_cases: Disclosure) -> list[Product]:
+    return build_all(reporting(with_neighbours(all_flagged()), similar_cases=similar_cases))
 
 
-def similar_to(said: Assessment) -> Assessment:
-    return replace(said, similar=neighbours())
+def with_neighbours(assessment: Assessment) -> Assessment:
+    return replace(assessment, similar=neighbours())
 
 
-def found(words: list[str], content: bytes) -> list[str]:
-    """Return the words that stand in bytes, in any of the encodings that a product may have."""
+def found(values: list[str], content: bytes) -> list[str]:
+    """Return the values found in bytes, in any encoding that a product may have."""
     return [
-        word
-        for word in words
-        if any(word.encode(each) in content for each in ("utf-8", "latin-1", "utf-16-be"))
+        value
+        for value in values
+        if any(value.encode(code) in content for code in ("utf-8", "latin-1", "utf-16-be"))
     ]
 
 
-def laid_open(product: Product, folder: Path) -> bytes:
-    """Return the bytes of a product, and of a PDF in it what is packed away in it too."""
+def decompressed(product: Product, folder: Path) -> bytes:
+    """Return the bytes of a product, and the text and streams of a PDF in it."""
     if product.sop_class_uid != EncapsulatedPDFStorage:
         return product.content
     drawn = dcmread(BytesIO(product.content)).EncapsulatedDocument
@@ -112,72 +112,74 @@ def _streams(drawn: bytes) -> Iterator[bytes]:
 
 
 def numbers() -> list[str]:
-    """Return the UIDs of the neighbours' series and images; their study's begin them all."""
+    """Return the prefix of the series and image UIDs of the neighbours."""
     return [f"{study_uid}.7" for study_uid in STUDY_UIDS]
 
 
-def test_no_product_tells_of_another_patient(tmp_path: Path) -> None:
+def test_no_product_identifies_another_patient(tmp_path: Path) -> None:
     for disclosure in (Disclosure.NONE, Disclosure.OPAQUE):
-        made = told(disclosure)
+        made = disclosed_products(disclosure)
         assert len({product.kind for product in made}) == len(REPORTS) + 1
         for product in made:
-            content = laid_open(product, tmp_path)
-            assert found([*WORDS, *STUDY_UIDS], content) == [], product.kind
+            content = decompressed(product, tmp_path)
+            assert found([*IDENTIFIERS, *STUDY_UIDS], content) == [], product.kind
 
 
-def test_a_key_stands_for_another_patients_case_unless_nothing_is_told(tmp_path: Path) -> None:
+def test_another_patients_case_has_a_key_unless_disabled(tmp_path: Path) -> None:
     for disclosure, keys in ((Disclosure.NONE, []), (Disclosure.OPAQUE, list(OTHERS))):
-        by_kind = {product.kind: product for product in told(disclosure)}
+        by_kind = {product.kind: product for product in disclosed_products(disclosure)}
         for kind in ("structured_report", "pdf"):
-            assert found(list(OTHERS), laid_open(by_kind[kind], tmp_path)) == keys
+            assert found(list(OTHERS), decompressed(by_kind[kind], tmp_path)) == keys
 
 
-def test_where_the_site_allows_it_study_uids_are_told_and_no_other(tmp_path: Path) -> None:
-    for product in told(Disclosure.UIDS):
-        content = laid_open(product, tmp_path)
-        assert found([*WORDS, *numbers()], content) == [], product.kind
+def test_with_permission_only_study_uids_are_disclosed(tmp_path: Path) -> None:
+    for product in disclosed_products(Disclosure.UIDS):
+        content = decompressed(product, tmp_path)
+        assert found([*IDENTIFIERS, *numbers()], content) == [], product.kind
         if product.kind in {"structured_report", "pdf"}:
             assert found(STUDY_UIDS, content) == STUDY_UIDS
 
 
-def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
-    for product in told(Disclosure.OPAQUE):
-        named = [] if product.kind == summary.KIND else [OWN]  # which names no patient at all
-        assert found([OWN], laid_open(product, tmp_path)) == named, product.kind
-    (page,) = (product for product in told(Disclosure.OPAQUE) if product.kind == "pdf")
+def test_the_search_finds_existing_values(tmp_path: Path) -> None:
+    for product in disclosed_products(Disclosure.OPAQUE):
+        named = [] if product.kind == summary.KIND else [OWN]  # a summary names no patient
+        assert found([OWN], decompressed(product, tmp_path)) == named, product.kind
+    (page,) = (
+        product for product in disclosed_products(Disclosure.OPAQUE) if product.kind == "pdf"
+    )
     packed = b"".join(_streams(dcmread(BytesIO(page.content)).EncapsulatedDocument))
     assert len(packed) > len(page.content)
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "PatientBirthDate"])
-def test_two_patients_raise_before_anything_is_made(keyword: str) -> None:
+def test_two_patients_are_rejected_before_building(keyword: str) -> None:
     images = evidence()
     setattr(images[-1], keyword, NEIGHBOURS["B"][keyword])
     with pytest.raises(StudyDeclined, match="images of 2 patients") as refused:
         reporting(mixed(), images)
-    assert found(WORDS, str(refused.value).encode()) == []
+    assert found(IDENTIFIERS, str(refused.value).encode()) == []
 
 
-# -- the whole way, with the neighbours' studies beside it
+# -- end to end, with the studies of the other patients in the same installation
 
 
-class Neighbourly(Assessor):
+class AssessorWithNeighbours(Assessor):
     """An assessor that finds similar cases."""
 
     def _looked(self, study: StudyRevision) -> AssessedStudy:
         looked = super()._looked(study)
-        return replace(looked, assessment=similar_to(looked.assessment))
+        return replace(looked, assessment=with_neighbours(looked.assessment))
 
 
 def received(assessor: Assessor, study: str, **values: str) -> None:
-    """Take in a cardiac study of another patient."""
-    for each in cardiac_study(study):
+    """Receive a cardiac study with these values in its headers."""
+    for image in cardiac_study(study):
         for keyword, value in values.items():
-            setattr(each, keyword, value)
-        Intake(assessor.spool, assessor.ledger).accept(part10(each), SOURCE)
+            setattr(image, keyword, value)
+        Intake(assessor.spool, assessor.ledger).accept(part10(image), SOURCE)
 
 
-def test_neither_log_nor_ledger_nor_file_name_tells_of_another_patient(
+def test_neither_log_nor_ledger_nor_file_name_identifies_another_patient(
     assessor: Assessor, ledger: SqlLedger, tmp_path: Path
 ) -> None:
     for name, values in NEIGHBOURS.items():
@@ -188,24 +190,24 @@ def test_neither_log_nor_ledger_nor_file_name_tells_of_another_patient(
         received(assessor, "study")
         assert ledger.move(current(ledger, study), Event.JUDGED_COMPLETE, "quiet")
         settings = vars(assessor) | {"reports": tuple(REPORTS)}
-        Neighbourly(**settings).assess(study, 1)
+        AssessorWithNeighbours(**settings).assess(study, 1)
     assert current(ledger, study).state is State.ASSESSED
-    strangers = [*WORDS, *STUDY_UIDS, uid("B"), uid("C")]
-    assert found(strangers, repr(lines).encode()) == []
+    others = [*IDENTIFIERS, *STUDY_UIDS, uid("B"), uid("C")]
+    assert found(others, repr(lines).encode()) == []
     assert found(["Marked", "MARKED-ID"], repr(lines).encode()) == []
     names = "\n".join(str(path) for path in set(tmp_path.rglob("*")) - before)
-    assert found(strangers, names.encode()) == []
-    assert found(strangers, (ledger.get_summary(study, 1) or "").encode()) == []
+    assert found(others, names.encode()) == []
+    assert found(others, (ledger.get_summary(study, 1) or "").encode()) == []
     for product in ledger.list_products(study, 1):
-        assert found(strangers, laid_open(product, tmp_path)) == []
+        assert found(others, decompressed(product, tmp_path)) == []
 
 
-def test_the_worker_tells_what_its_site_allows(assessor: Assessor, ledger: SqlLedger) -> None:
+def test_the_worker_discloses_what_its_site_allows(assessor: Assessor, ledger: SqlLedger) -> None:
     study = uid("study")
     received(assessor, "study")
     assert ledger.move(current(ledger, study), Event.JUDGED_COMPLETE, "quiet")
     settings = vars(assessor) | {"similar_cases": Disclosure.UIDS}
-    Neighbourly(**settings).assess(study, 1)
+    AssessorWithNeighbours(**settings).assess(study, 1)
     for product in ledger.list_products(study, 1):
         assert found(STUDY_UIDS, product.content) == STUDY_UIDS
         assert found(numbers(), product.content) == []

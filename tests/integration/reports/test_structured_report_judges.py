@@ -1,4 +1,4 @@
-"""What programs of other people make of the Structured Report, and what a radiologist reads."""
+"""The Structured Report is valid for other programs, and its rendering reads as intended."""
 
 from io import BytesIO
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 
 from tests.builders.reportings import KINDS
 from tests.integration.judges import (
-    BORNE,
+    KNOWN_ERROR,
     dciodvfy,
     dsrdump,
-    is_ours,
+    is_expected_warning,
+    lines_starting_with,
     pixelmed,
-    rendered,
-    starting,
+    rendered_text,
 )
 from triage.domain.assessment import Assessment, Flag
 from triage.reports import codes, structured_report
@@ -29,55 +29,59 @@ NAMES = {
 
 
 @pytest.fixture(params=KINDS)
-def said(request: pytest.FixtureRequest) -> Reporting:
+def reporting(request: pytest.FixtureRequest) -> Reporting:
     return KINDS[request.param]()
 
 
 @pytest.fixture
-def assessment(said: Reporting) -> Assessment:
-    return said.assessment
+def assessment(reporting: Reporting) -> Assessment:
+    return reporting.assessment
 
 
 @pytest.fixture
-def report(said: Reporting, tmp_path: Path) -> Path:
+def report(reporting: Reporting, tmp_path: Path) -> Path:
     path = tmp_path / "report.dcm"
-    path.write_bytes(structured_report.build(said).content)
+    path.write_bytes(structured_report.build(reporting).content)
     return path
 
 
-def test_no_form_of_it_has_an_error_for_dciodvfy_and_dcmtk(said: Reporting, tmp_path: Path) -> None:
-    first = structured_report.build(said)
+def test_dciodvfy_and_dcmtk_find_no_error_in_any_sop_class(
+    reporting: Reporting, tmp_path: Path
+) -> None:
+    first = structured_report.build(reporting)
     forms = {"Comprehensive3DSR": first}
-    forms["ComprehensiveSR"], forms["EnhancedSR"] = structured_report.alternatives(said, first)
+    forms["ComprehensiveSR"], forms["EnhancedSR"] = structured_report.alternatives(reporting, first)
     for name, product in forms.items():
         path = tmp_path / f"{name}.dcm"
         path.write_bytes(product.content)
         lines = dciodvfy(path)
         assert name in lines
-        assert starting(lines, "Error") == []
+        assert lines_starting_with(lines, "Error") == []
         dump = dsrdump(path)
         assert "Verification Flag   : UNVERIFIED" in dump
-        assert starting(dump.splitlines(), "E: ") == []
+        assert lines_starting_with(dump.splitlines(), "E: ") == []
 
 
 def test_pixelmed_finds_the_one_known_error(report: Path, assessment: Assessment) -> None:
     lines = pixelmed(report)
     assert "Found Root Template TID_1500 (MeasurementReport)" in lines
-    (error,) = starting(lines, "Error")
-    assert error.endswith(BORNE)
+    (error,) = lines_starting_with(lines, "Error")
+    assert error.endswith(KNOWN_ERROR)
     questions = {codes.finding_concept(answer.finding).value for answer in assessment.answers}
-    assert [w for w in starting(lines, "Warning") if not is_ours(w, questions)] == []
+    assert [
+        w for w in lines_starting_with(lines, "Warning") if not is_expected_warning(w, questions)
+    ] == []
 
 
-def test_highdicom_reads_the_groups_and_the_evidence(said: Reporting, report: Path) -> None:
+def test_highdicom_reads_the_groups_and_the_evidence(reporting: Reporting, report: Path) -> None:
     document = highdicom.sr.srread(BytesIO(report.read_bytes()))
     measurements = document.content
     assert isinstance(measurements, highdicom.sr.MeasurementReport)
     groups = measurements.get_image_measurement_groups()
     assert [group.tracking_identifier for group in groups] == [
-        answer.finding.id for answer in said.assessment.answers
+        answer.finding.id for answer in reporting.assessment.answers
     ]
-    for group, answer in zip(groups, said.assessment.answers, strict=True):
+    for group, answer in zip(groups, reporting.assessment.answers, strict=True):
         assert [m.value for m in group.get_measurements(codes.SCORE)] == (
             [] if answer.score is None else [round(answer.score, 6)]
         )
@@ -86,14 +90,14 @@ def test_highdicom_reads_the_groups_and_the_evidence(said: Reporting, report: Pa
         for study, series, image, _ in document.get_evidence(current_procedure_only=True)
     }
     assert listed == {
-        (i.StudyInstanceUID, i.SeriesInstanceUID, i.SOPInstanceUID) for i in said.evidence
+        (i.StudyInstanceUID, i.SeriesInstanceUID, i.SOPInstanceUID) for i in reporting.evidence
     }
 
 
-def test_radiologist_reads_name_flag_presence_and_reason_of_each_finding(
+def test_the_rendering_has_name_flag_presence_and_reason_of_each_finding(
     report: Path, assessment: Assessment
 ) -> None:
-    text = rendered(report)
+    text = rendered_text(report)
     position = 0
     for answer in assessment.answers:
         question = codes.finding_concept(answer.finding).meaning
@@ -113,7 +117,9 @@ def test_radiologist_reads_name_flag_presence_and_reason_of_each_finding(
 
 
 def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessment) -> None:
-    groups = rendered(report).split("\nQualitative Evaluations")[0].split("\nMeasurement Group")[1:]
+    groups = (
+        rendered_text(report).split("\nQualitative Evaluations")[0].split("\nMeasurement Group")[1:]
+    )
     assert len(groups) == len(assessment.answers)
     for group, answer in zip(groups, assessment.answers, strict=True):
         silent = answer.flag is Flag.NOT_EVALUATED
@@ -123,7 +129,7 @@ def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessmen
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_name_of_the_patient_is_read_in_its_own_letters(kind: str, tmp_path: Path) -> None:
+def test_the_name_of_the_patient_is_rendered_in_its_script(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
     path.write_bytes(structured_report.build(KINDS[kind]()).content)
     assert NAMES[kind] in dsrdump(path)

@@ -1,4 +1,4 @@
-"""What holds for the page, its companions and the messages alike: purity and privacy."""
+"""Page, rendered documents and messages: same input, same bytes; no data of other patients."""
 
 import os
 import subprocess
@@ -20,9 +20,9 @@ for kind in ("similar_cases", "japanese_name"):
 """
 
 
-def test_same_input_gives_same_bytes_in_another_process_and_zone() -> None:
+def test_same_input_gives_same_bytes_in_another_process_and_time_zone() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT)}
-    said = [
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", ELSEWHERE],
             env={**environment, "TZ": zone},
@@ -32,5 +32,5 @@ def test_same_input_gives_same_bytes_in_another_process_and_zone() -> None:
         ).stdout
         for zone in ("UTC", "Asia/Tokyo")
     ]
-    assert said[0] == said[1]
-    assert len(said[0].splitlines()) == 2 * len(BUILDERS)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == 2 * len(BUILDERS)

@@ -1,9 +1,7 @@
-"""The reports as text that a reviewer reads in a diff.
+"""Golden files: every report as text, so that a reviewer sees changes in a diff.
 
-`python -m tests.unit.reports.golden` writes them anew.
-
-Rule: what says the same is the same text; instance UIDs, which hang on the library that draws the
-page, are left out.
+`python -m tests.unit.reports.golden` rewrites them. Instance UIDs of rendered pages are left out,
+because they depend on the version of the PDF library.
 """
 
 import json
@@ -29,13 +27,13 @@ from triage.reports.reporting import Reporting
 
 FOLDER = Path(__file__).parents[2] / "golden" / "reports"
 DRAWN = ("EncapsulatedDocument", "EncapsulatedDocumentLength", "PixelData", "SOPInstanceUID")
-#: Long lists of images, which the judges go through.
+#: Long lists of images; only their first item is recorded.
 LISTS = ("SourceInstanceSequence", "SourceImageSequence")
 TREE = ("ContentSequence", "ConceptNameCodeSequence", "ContentTemplateSequence")
 
 
 def page_text(reporting: Reporting) -> str:
-    """The text of the page, in the order in which it is drawn."""
+    """Return the text of the page in drawing order."""
     document = pypdfium2.PdfDocument(page.render(reporting))
     sheets = [sheet.get_textpage().get_text_bounded() for sheet in document]
     return "\n\n-- next sheet --\n\n".join(text.replace("\r\n", "\n") for text in sheets) + "\n"
@@ -58,7 +56,7 @@ def bundle(reporting: Reporting) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def told(reporting: Reporting) -> str:
+def summary_text(reporting: Reporting) -> str:
     content = json.loads(summary.build(reporting).content)
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -69,11 +67,11 @@ def report_text(reporting: Reporting) -> str:
 
 def selection_text(reporting: Reporting) -> str:
     product = key_images.build(reporting)
-    return "no frame made a flag\n" if product is None else _document(product.content)
+    return "no key frames\n" if product is None else _document(product.content)
 
 
 def _document(content: bytes) -> str:
-    """The header of a Structured Report, and its tree by one line an item."""
+    """Return the header of a document, and its content tree with one line per item."""
     dataset = dcmread(BytesIO(content))
     return "\n".join([_header(content), *_tree(dataset), ""])
 
@@ -130,14 +128,14 @@ def _header(content: bytes) -> str:
 
 SHORT = ("usual", "none_flagged", "not_evaluated", "awkward_name", "bare")
 MESSAGES = tuple(kind for kind in KINDS if kind != "forty_findings")
-#: What is recorded: the ending of the file, how it is made, and for which kinds of assessment.
+#: Suffix of the file, the function that writes it, and the kinds of assessment recorded.
 RECORDED: dict[str, tuple[Callable[[Reporting], str], tuple[str, ...]]] = {
     "page.txt": (page_text, tuple(KINDS)),
     "pdf.header.txt": (pdf_header, SHORT),
     "capture.header.txt": (capture_header, ("usual", "forty_findings")),
     "hl7": (segments, MESSAGES),
     "fhir.json": (bundle, SHORT),
-    "summary.json": (told, (*SHORT, "unfamiliar", "familiar")),
+    "summary.json": (summary_text, (*SHORT, "unfamiliar", "familiar")),
     "structured_report.txt": (report_text, tuple(KINDS)),
     "key_images.txt": (selection_text, tuple(KINDS)),
 }

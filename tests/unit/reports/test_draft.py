@@ -17,23 +17,23 @@ LGE = replace(
 )
 
 
-def said(*answers: Answer) -> list[str]:
+def sentences_on(*answers: Answer) -> list[str]:
     return draft.sentences(replace(mixed(), answers=answers))
 
 
-def test_flag_and_gap_read_as_the_site_reads_them() -> None:
-    assert said(DILATION, LGE) == [
+def test_flagged_and_not_evaluated_findings_have_a_sentence_each() -> None:
+    assert sentences_on(DILATION, LGE) == [
         "LV dilation flagged (score 0.58, threshold 0.53).",
-        "Not evaluated: LGE, no delayed-enhancement series.",
+        "Not evaluated (no delayed-enhancement series): LGE.",
     ]
 
 
-def test_draft_never_goes_without_its_mark() -> None:
+def test_the_draft_begins_with_its_mark() -> None:
     for assessment in (mixed(), untrained(), none_flagged()):
         assert draft.marked_impression(assessment).startswith("DRAFT, ")
 
 
-def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
+def test_not_flagged_absent_and_not_evaluated_differ() -> None:
     none, not_flagged, absent, silent = draft.sentences(none_flagged())
     assert none == "No finding flagged."
     assert not_flagged == (
@@ -45,12 +45,12 @@ def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
         " threshold 0.27)."
     )
     assert silent == (
-        "Not evaluated: Late gadolinium enhancement, the study shows none of the views late"
-        " enhancement short axis, late enhancement four-chamber."
+        "Not evaluated (the study shows none of the views late enhancement short axis, late"
+        " enhancement four-chamber): Late gadolinium enhancement."
     )
 
 
-def test_study_of_which_nothing_was_evaluated_is_not_called_unflagged() -> None:
+def test_a_study_without_evaluated_findings_is_not_called_unflagged() -> None:
     text = draft.marked_impression(untrained())
     assert draft.NOTHING in text
     assert "No finding flagged" not in text
@@ -58,7 +58,7 @@ def test_study_of_which_nothing_was_evaluated_is_not_called_unflagged() -> None:
 
 
 @pytest.mark.parametrize("assessment", [mixed(), all_flagged(), untrained(), forty()])
-def test_each_finding_stands_in_one_sentence(assessment: Assessment) -> None:
+def test_each_finding_is_in_exactly_one_sentence(assessment: Assessment) -> None:
     sentences = draft.sentences(assessment)
     for answer in assessment.answers:
         name = answer.finding.name
@@ -85,6 +85,8 @@ def test_rounding_does_not_hide_the_side_of_the_threshold(
     assert draft.format_figures(replace(ANSWERS[0], score=score, threshold=threshold)) == figures
 
 
-def test_words_of_the_configuration_stay_on_one_line() -> None:
-    (sentence,) = said(replace(DILATION, finding=replace(DILATION.finding, name="LV\r\ndil\x07")))
+def test_texts_of_the_configuration_stay_on_one_line() -> None:
+    (sentence,) = sentences_on(
+        replace(DILATION, finding=replace(DILATION.finding, name="LV\r\ndil\x07"))
+    )
     assert sentence == "LV dil flagged (score 0.58, threshold 0.53)."

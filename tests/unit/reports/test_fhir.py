@@ -1,4 +1,4 @@
-"""The FHIR bundle, as the models of the standard take it."""
+"""The FHIR bundle, validated with models of the standard."""
 
 import json
 import re
@@ -19,43 +19,43 @@ from triage.reports.reporting import Reporting
 Resource = dict[str, Any]
 
 
-def sent(reporting: Reporting) -> Resource:
+def build_bundle(reporting: Reporting) -> Resource:
     bundle: Resource = json.loads(fhir.build(reporting).content)
     return bundle
 
 
 def resources(reporting: Reporting, kind: str) -> list[Resource]:
-    found = (entry["resource"] for entry in sent(reporting)["entry"])
+    found = (entry["resource"] for entry in build_bundle(reporting)["entry"])
     return [resource for resource in found if resource["resourceType"] == kind]
 
 
 def observations(reporting: Reporting) -> dict[str, list[Resource]]:
-    """Evaluations, scores and groups, by what only they have."""
-    sorted_out: dict[str, list[Resource]] = {"evaluation": [], "score": [], "group": []}
-    for each in resources(reporting, "Observation"):
-        kind = "group" if "hasMember" in each else "evaluation"
-        sorted_out["score" if "valueQuantity" in each else kind].append(each)
-    return sorted_out
+    """Return evaluations, scores and groups, recognised by their own elements."""
+    by_kind: dict[str, list[Resource]] = {"evaluation": [], "score": [], "group": []}
+    for resource in resources(reporting, "Observation"):
+        kind = "group" if "hasMember" in resource else "evaluation"
+        by_kind["score" if "valueQuantity" in resource else kind].append(resource)
+    return by_kind
 
 
 def references(content: Any) -> set[str]:
     if isinstance(content, dict):
         own = {content["reference"]} if "reference" in content else set()
-        return own.union(*(references(each) for each in content.values()))
+        return own.union(*(references(part) for part in content.values()))
     if isinstance(content, list):
-        return set().union(*(references(each) for each in content))
+        return set().union(*(references(part) for part in content))
     return set()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_models_of_the_standard_take_it_and_give_it_back(kind: str) -> None:
+def test_the_bundle_is_valid_and_survives_a_round_trip(kind: str) -> None:
     content = fhir.build(KINDS[kind]()).content
     assert json.loads(Bundle.model_validate_json(content).model_dump_json()) == json.loads(content)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_reference_leads_to_an_entry_and_every_entry_stands_once(kind: str) -> None:
-    bundle = sent(KINDS[kind]())
+def test_every_reference_has_an_entry_and_every_entry_is_unique(kind: str) -> None:
+    bundle = build_bundle(KINDS[kind]())
     urls = Counter(entry["fullUrl"] for entry in bundle["entry"])
     assert set(urls.values()) == {1}
     assert references(bundle) <= set(urls)
@@ -65,8 +65,8 @@ def test_every_reference_leads_to_an_entry_and_every_entry_stands_once(kind: str
         assert not {"", None}.intersection(map(str, entry["resource"].values()))
 
 
-def test_server_that_takes_it_twice_holds_it_once() -> None:
-    for entry in sent(KINDS["usual"]())["entry"]:
+def test_a_server_that_receives_it_twice_stores_it_once() -> None:
+    for entry in build_bundle(KINDS["usual"]())["entry"]:
         resource, request = entry["resource"], entry["request"]
         if resource["resourceType"] == "ImagingStudy":
             assert request["method"] == "POST"
@@ -76,28 +76,30 @@ def test_server_that_takes_it_twice_holds_it_once() -> None:
             assert request["url"] == f"{resource['resourceType']}/{resource['id']}"
 
 
-def test_report_is_preliminary_and_holds_draft_groups_and_key_frames() -> None:
+def test_report_is_preliminary_and_has_draft_groups_and_key_frames() -> None:
     made = KINDS["usual"]()
     (report,) = resources(made, "DiagnosticReport")
     assert report["status"] == "preliminary"
     assert report["conclusion"] == draft.marked_impression(made.assessment)
     assert "RESEARCH USE ONLY" in report["code"]["text"]
     groups = {f"urn:uuid:{group['id']}" for group in observations(made)["group"]}
-    assert {each["reference"] for each in report["result"]} == groups
+    assert {result["reference"] for result in report["result"]} == groups
     media = resources(made, "Media")
     assert len(report["media"]) == len(media) == 4
     frames = {key.image.sop_instance_uid for key in made.assessment.answers[0].key_frames}
-    assert {each["content"]["url"] for each in media} == {f"urn:oid:{uid}" for uid in frames}
+    assert {resource["content"]["url"] for resource in media} == {
+        f"urn:oid:{uid}" for uid in frames
+    }
 
 
-def test_flagged_ruled_out_undetermined_and_not_evaluated_are_told_apart() -> None:
-    said = []
-    for each in observations(KINDS["usual"]())["evaluation"]:
-        value = each.get("valueCodeableConcept") or each["dataAbsentReason"]
-        flag = each["component"][0]["valueCodeableConcept"]["coding"][0]["display"]
+def test_flagged_ruled_out_undetermined_and_not_evaluated_differ() -> None:
+    values = []
+    for resource in observations(KINDS["usual"]())["evaluation"]:
+        value = resource.get("valueCodeableConcept") or resource["dataAbsentReason"]
+        flag = resource["component"][0]["valueCodeableConcept"]["coding"][0]["display"]
         coding = value["coding"][0]
-        said.append((coding.get("display", coding["code"]), flag, "interpretation" in each))
-    assert said == [
+        values.append((coding.get("display", coding["code"]), flag, "interpretation" in resource))
+    assert values == [
         ("Present", "Yes", True),
         ("Absent", "No", False),
         ("Undetermined", "No", False),
@@ -105,7 +107,7 @@ def test_flagged_ruled_out_undetermined_and_not_evaluated_are_told_apart() -> No
     ]
 
 
-def test_groups_hold_evaluation_and_score_under_the_tracking_uid() -> None:
+def test_groups_have_evaluation_and_score_under_the_tracking_uid() -> None:
     found = observations(KINDS["usual"]())
     assert len(found["group"]) == len(found["evaluation"]) == 4
     assert len(found["score"]) == 3
@@ -118,14 +120,14 @@ def test_groups_hold_evaluation_and_score_under_the_tracking_uid() -> None:
     assert first["referenceRange"][0]["high"]["value"] == 0.28
 
 
-def test_only_a_flag_asks_to_read_sooner() -> None:
+def test_only_a_flag_proposes_to_read_sooner() -> None:
     (task,) = resources(KINDS["usual"](), "Task")
     assert (task["status"], task["intent"], task["priority"]) == ("requested", "proposal", "asap")
     for kind in ("none_flagged", "not_evaluated"):
         assert resources(KINDS[kind](), "Task") == []
 
 
-def test_later_revision_without_flags_takes_the_task_back() -> None:
+def test_a_later_revision_without_flags_cancels_the_task() -> None:
     first = fhir.build(KINDS["usual"]())
     later = replace(none_flagged(), revision=2)
     (task,) = resources(replace(reporting(later), replaced=(first,)), "Task")
@@ -135,20 +137,20 @@ def test_later_revision_without_flags_takes_the_task_back() -> None:
     assert resources(replace(reporting(later), replaced=(other,)), "Task") == []
 
 
-def test_later_revision_updates_what_was_said_and_is_another_message() -> None:
+def test_a_later_revision_updates_the_resources_in_another_message() -> None:
     later = replace(usual(), revision=2, inputs_digest="ffff" * 16)
     first, second = fhir.build(reporting(usual())), fhir.build(reporting(later))
     ids = [
-        [entry["resource"]["id"] for entry in json.loads(each.content)["entry"]]
-        for each in (first, second)
+        [entry["resource"]["id"] for entry in json.loads(message.content)["entry"]]
+        for message in (first, second)
     ]
     assert ids[0] == ids[1]
     assert first.sop_instance_uid != second.sop_instance_uid
     elsewhere = replace(reporting(usual()), equipment=replace(EQUIPMENT, serial="site-0002"))
-    assert set(ids[0]).isdisjoint(e["resource"]["id"] for e in sent(elsewhere)["entry"])
+    assert set(ids[0]).isdisjoint(e["resource"]["id"] for e in build_bundle(elsewhere)["entry"])
 
 
-def test_device_is_one_for_all_studies() -> None:
+def test_all_studies_share_one_device() -> None:
     other = "1.2.826.0.1.3680043.10.999.77"
     images = evidence()
     for image in images:
@@ -158,13 +160,13 @@ def test_device_is_one_for_all_studies() -> None:
     assert here == there
 
 
-def test_patient_without_number_has_no_identifier_made_up() -> None:
+def test_a_patient_without_number_gets_no_identifier() -> None:
     (study,) = resources(KINDS["bare"](), "ImagingStudy")
     assert study["subject"] == {"type": "Patient", "display": "patient without name"}
     assert "started" not in study
 
 
-def test_code_of_a_scheme_that_fhir_has_no_name_for_stays_in_words() -> None:
+def test_a_code_of_a_scheme_unknown_to_fhir_is_text() -> None:
     base = usual()
     finding = replace(base.answers[0].finding, code=FindingCode("X1", "RADLEX", "Big heart"))
     made = reporting(replace(base, answers=(replace(base.answers[0], finding=finding),)))
@@ -175,7 +177,7 @@ def test_code_of_a_scheme_that_fhir_has_no_name_for_stays_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "offset", "said"),
+    ("time", "offset", "expected"),
     [
         ("101500.5", "+0100", "2024-03-05T10:15:00+01:00"),
         ("10", "-0530", "2024-03-05T10:00:00-05:30"),
@@ -183,6 +185,6 @@ def test_code_of_a_scheme_that_fhir_has_no_name_for_stays_in_words() -> None:
         ("", "+0100", "2024-03-05"),
     ],
 )
-def test_time_without_zone_is_a_day(time: str, offset: str, said: str) -> None:
-    assert fhir._when("x", "20240305", time, offset) == {"x": said}
+def test_a_time_without_zone_is_a_date(time: str, offset: str, expected: str) -> None:
+    assert fhir._when("x", "20240305", time, offset) == {"x": expected}
     assert fhir._when("x", "", time, offset) == {}

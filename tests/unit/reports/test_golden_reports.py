@@ -1,4 +1,4 @@
-"""What a reviewer sees in a diff when a report changes: rewrite with `golden.py`."""
+"""Reports equal their golden files, which `python -m tests.unit.reports.golden` rewrites."""
 
 import pytest
 
@@ -6,11 +6,11 @@ from tests.unit.reports import golden
 
 
 @pytest.mark.parametrize(("kind", "ending"), golden.CASES)
-def test_report_reads_as_recorded(kind: str, ending: str) -> None:
+def test_report_equals_its_golden_file(kind: str, ending: str) -> None:
     recorded = golden.path(kind, ending).read_text(encoding="utf-8")
     assert golden.text(kind, ending) == recorded, "python -m tests.unit.reports.golden rewrites it"
 
 
-def test_nothing_is_recorded_that_nobody_compares() -> None:
+def test_every_golden_file_is_compared() -> None:
     files = {file.name for file in golden.FOLDER.iterdir()}
     assert files == {golden.path(*case).name for case in golden.CASES}

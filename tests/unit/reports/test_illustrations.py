@@ -1,4 +1,4 @@
-"""What the Structured Report says beyond its findings: the frames that made them, similar cases."""
+"""Key frames, similar cases and evidence in the Structured Report."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -13,8 +13,8 @@ from triage.domain.assessment import Assessment, Disclosure, Flag, SimilarCase
 from triage.reports import codes, structured_report
 
 
-def report_on(said: Assessment, similar_cases: Disclosure = Disclosure.OPAQUE) -> Dataset:
-    product = structured_report.build(reporting(said, similar_cases=similar_cases))
+def report_on(assessment: Assessment, similar_cases: Disclosure = Disclosure.OPAQUE) -> Dataset:
+    product = structured_report.build(reporting(assessment, similar_cases=similar_cases))
     return dcmread(BytesIO(product.content))
 
 
@@ -22,18 +22,18 @@ def uids(items: list[Dataset]) -> list[str]:
     return [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in items]
 
 
-def test_only_a_flagged_finding_is_illustrated_its_foremost_frame_first() -> None:
-    said = mixed()
-    shown = said.answers[0].key_frames
-    answers = tuple(replace(answer, key_frames=shown) for answer in said.answers)
-    report = report_on(replace(said, answers=answers))
+def test_only_a_flagged_finding_is_illustrated_most_influential_frame_first() -> None:
+    assessment = mixed()
+    shown = assessment.answers[0].key_frames
+    answers = tuple(replace(answer, key_frames=shown) for answer in assessment.answers)
+    report = report_on(replace(assessment, answers=answers))
     for group, answer in zip(groups(report), answers, strict=True):
         expected = shown if answer.flag is Flag.YES else ()
         found = uids(named(group, codes.BEST_ILLUSTRATION))
         assert found == [frame.image.sop_instance_uid for frame in expected]
 
 
-def test_the_library_holds_each_key_frame_once_with_its_view() -> None:
+def test_the_image_library_has_each_key_frame_once_with_its_view() -> None:
     report = report_on(all_flagged())
     (library,) = named(report, codes.LIBRARY)
     assert library.ContentTemplateSequence[0].TemplateIdentifier == "1600"
@@ -47,12 +47,12 @@ def test_the_library_holds_each_key_frame_once_with_its_view() -> None:
         assert values(entry, codes.MODALITY) == ["Magnetic Resonance"]
 
 
-def test_without_key_frames_there_is_no_library() -> None:
+def test_without_key_frames_there_is_no_image_library() -> None:
     bare = tuple(replace(answer, key_frames=()) for answer in mixed().answers)
     assert named(report_on(replace(mixed(), answers=bare)), codes.LIBRARY) == []
 
 
-def test_an_earlier_study_of_the_patient_is_referenced_and_stands_as_other_evidence() -> None:
+def test_an_earlier_study_of_the_patient_is_referenced_as_other_evidence() -> None:
     report = report_on(with_similar())
     own, *others = named(report, codes.SIMILAR_CASE)
     assert [item.ValueType for item in own.ContentSequence] == ["NUM", "IMAGE"]
@@ -72,19 +72,19 @@ def test_an_earlier_study_of_the_patient_is_referenced_and_stands_as_other_evide
 def test_another_patients_case_has_a_key(similar_cases: Disclosure, types: list[str]) -> None:
     _own, *others = named(report_on(with_similar(uids=True), similar_cases), codes.SIMILAR_CASE)
     known = with_similar(uids=True).similar[1:]
-    for case, key, said in zip(others, OTHERS, known, strict=True):
-        likeness = [] if said.likeness is None else ["NUM"]
+    for case, key, similar in zip(others, OTHERS, known, strict=True):
+        likeness = [] if similar.likeness is None else ["NUM"]
         assert [item.ValueType for item in case.ContentSequence] == likeness + types
         assert values(case, codes.CASE_KEY) == [key]
 
 
-def test_nothing_is_told_where_the_site_wants_nothing_told() -> None:
+def test_similar_cases_are_omitted_if_the_site_disables_them() -> None:
     report = report_on(with_similar(uids=True), Disclosure.NONE)
     assert named(report, codes.SIMILAR_CASES) == []
     assert "PertinentOtherEvidenceSequence" not in report
 
 
-def test_no_image_stands_in_both_sequences_of_evidence() -> None:
+def test_no_image_is_in_both_evidence_sequences() -> None:
     image = mixed().used[0].images[0]
     same = SimilarCase(0.9, study_uid=f"{ROOT}.2", images=(image, PRIOR))
     report = report_on(replace(mixed(), similar=(same,)))
@@ -96,17 +96,17 @@ def test_no_image_stands_in_both_sequences_of_evidence() -> None:
     }
 
 
-def test_a_study_is_no_earlier_one_of_itself() -> None:
+def test_a_study_is_not_an_earlier_study_of_itself() -> None:
     itself = SimilarCase(1.0, study_uid=STUDY_UID, images=(PRIOR,))
     with pytest.raises(ValueError, match="is no earlier one of itself"):
         report_on(replace(mixed(), similar=(itself,)))
 
 
-def test_older_forms_hold_the_same_tree_and_evidence() -> None:
-    said = reporting(with_similar(), evidence())
-    first = structured_report.build(said)
+def test_older_sop_classes_have_the_same_tree_and_evidence() -> None:
+    source = reporting(with_similar(), evidence())
+    first = structured_report.build(source)
     document = dcmread(BytesIO(first.content))
-    for form in structured_report.alternatives(said, first):
+    for form in structured_report.alternatives(source, first):
         other = dcmread(BytesIO(form.content))
         assert other.ContentSequence == document.ContentSequence
         assert other.PertinentOtherEvidenceSequence == document.PertinentOtherEvidenceSequence

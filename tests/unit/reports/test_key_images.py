@@ -1,4 +1,4 @@
-"""The Key Object Selection: what it names, and what other people's programs make of it."""
+"""The Key Object Selection: its content, and its validity for other programs."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -14,21 +14,21 @@ from triage.reports import document, header, key_images
 from triage.reports.reporting import Reporting
 
 
-def content(said: Reporting) -> bytes:
-    product = key_images.build(said)
+def content(source: Reporting) -> bytes:
+    product = key_images.build(source)
     assert product is not None
     return product.content
 
 
-def selection(said: Assessment) -> Dataset:
-    return dcmread(BytesIO(content(reporting(said))))
+def selection(assessment: Assessment) -> Dataset:
+    return dcmread(BytesIO(content(reporting(assessment))))
 
 
 def images(selected: Dataset) -> list[Dataset]:
     return [item for item in selected.ContentSequence if item.ValueType == "IMAGE"]
 
 
-def test_it_is_titled_of_interest_and_its_images_have_no_name() -> None:
+def test_its_title_is_of_interest_and_its_images_have_no_name() -> None:
     selected = selection(mixed())
     title = selected.ConceptNameCodeSequence[0]
     assert (title.CodeValue, title.CodingSchemeDesignator) == ("113000", "DCM")
@@ -38,24 +38,24 @@ def test_it_is_titled_of_interest_and_its_images_have_no_name() -> None:
     assert "PredecessorDocumentsSequence" not in selected  # the IOD has none
 
 
-def test_it_names_the_frames_of_flagged_findings_each_once_and_as_evidence() -> None:
+def test_it_has_the_frames_of_flagged_findings_once_and_as_evidence() -> None:
     selected = selection(all_flagged())
     named = [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in images(selected)]
-    foremost = all_flagged().answers[0].key_frames
-    assert named == [frame.image.sop_instance_uid for frame in foremost]
+    frames = all_flagged().answers[0].key_frames
+    assert named == [frame.image.sop_instance_uid for frame in frames]
     (study,) = selected.CurrentRequestedProcedureEvidenceSequence
     listed = [i for s in study.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
     assert {i.ReferencedSOPInstanceUID for i in listed} == set(named)
     assert study.StudyInstanceUID == selected.StudyInstanceUID
 
 
-def test_without_a_flag_or_a_frame_there_is_none() -> None:
+def test_without_a_flag_or_a_frame_there_is_no_selection() -> None:
     assert key_images.build(reporting(none_flagged())) is None
     bare = tuple(replace(answer, key_frames=()) for answer in all_flagged().answers)
     assert key_images.build(reporting(replace(all_flagged(), answers=bare))) is None
 
 
-def test_frames_of_a_multi_frame_image_are_named_one_by_one() -> None:
+def test_frames_of_a_multi_frame_image_are_separate() -> None:
     base = mixed()
     of = base.used[0].images[0]
     frames = tuple(KeyFrame("cine_sa", replace(of, frame=n), 0.1) for n in (3, 7))
@@ -65,17 +65,17 @@ def test_frames_of_a_multi_frame_image_are_named_one_by_one() -> None:
     assert numbers == [3, 7]
 
 
-def test_another_studys_images_are_never_selected() -> None:
-    """They would have to be selected again in that study (PS3.3 C.17.6.2.1)."""
+def test_images_of_another_study_are_never_selected() -> None:
+    """They would require a duplicate selection in that study (PS3.3 C.17.6.2.1)."""
     alone = replace(with_similar(), similar=())
     assert images(selection(with_similar())) == images(selection(alone))
     strange = KeyFrame("cine_sa", SourceImage(MRImageStorage, "1.2.3", "1.2"), 0.1)
     flagged = replace(mixed().answers[0], key_frames=(strange,))
-    with pytest.raises(ValueError, match=r"1\.2\.3 was looked at, but is not among the evidence"):
+    with pytest.raises(ValueError, match=r"1\.2\.3 was assessed, but is not among the evidence"):
         selection(replace(mixed(), answers=(flagged,)))
 
 
-def test_readers_are_not_given_a_uid_that_they_do_not_bear() -> None:
+def test_images_with_invalid_uids_are_not_selected() -> None:
     base = mixed()
     odd = KeyFrame("cine_sa", replace(base.used[0].images[0], sop_instance_uid="1.2.03"), 0.1)
     flagged = replace(base.answers[0], key_frames=(odd, *base.answers[0].key_frames))
@@ -85,9 +85,9 @@ def test_readers_are_not_given_a_uid_that_they_do_not_bear() -> None:
     assert len(kept) == 2
 
 
-def test_what_is_said_names_the_flagged_findings_alone() -> None:
+def test_the_description_names_only_the_flagged_findings() -> None:
     selected = selection(mixed())
-    (said,) = (i.TextValue for i in selected.ContentSequence if "Key Object" in str(i))
+    (text,) = (i.TextValue for i in selected.ContentSequence if "Key Object" in str(i))
     for answer in mixed().answers:
-        assert (answer.finding.name in said) is (answer.flag is Flag.YES)
-    assert "RESEARCH USE ONLY" in said
+        assert (answer.finding.name in text) is (answer.flag is Flag.YES)
+    assert "RESEARCH USE ONLY" in text

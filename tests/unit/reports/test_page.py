@@ -1,4 +1,4 @@
-"""The page: what a radiologist reads on it, in letters that are there."""
+"""The report page: its texts, fonts, pictures and colours."""
 
 import re
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
+from triage.cases.past_cases import TOO_FEW
 from triage.domain.assessment import Assessment, Disclosure, Flag
 from triage.reports import fonts as letters
 from triage.reports import page, page_findings, secondary_capture, sheet
@@ -19,7 +20,7 @@ from triage.reports.reporting import Reporting
 
 def texts(reporting: Reporting) -> list[str]:
     document = pypdfium2.PdfDocument(page.render(reporting))
-    return [each.get_textpage().get_text_bounded().replace("\r\n", "\n") for each in document]
+    return [sheet.get_textpage().get_text_bounded().replace("\r\n", "\n") for sheet in document]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "forty_findings"])
@@ -40,7 +41,7 @@ def test_forty_findings_leave_every_flag_on_the_first_sheet(flag: Flag | None) -
     assert all(answer.finding.name in whole for answer in assessment.answers)
 
 
-def test_flags_come_before_everything_else() -> None:
+def test_flags_come_first() -> None:
     (text,) = texts(KINDS["similar_cases"]())
     parts = [
         "1 of 4 findings flagged",
@@ -60,22 +61,22 @@ def test_flags_come_before_everything_else() -> None:
     assert places == sorted(places)
 
 
-def test_not_flagged_absent_and_not_evaluated_are_told_apart() -> None:
+def test_not_flagged_absent_and_not_evaluated_differ() -> None:
     (text,) = texts(reporting(mixed()))
     assert "Left ventricular dilation 0.05 | 0.27 absent" in text
     assert "Large pericardial effusion 0.25 | 0.30 not ruled out" in text
     silent = text[text.index("\nNot evaluated no answer") :]
-    assert "Late gadolinium enhancement\nWhy: the study shows none" in silent
+    assert "Late gadolinium enhancement\nReason: the study shows none" in silent
 
 
-def test_quiet_study_is_not_called_normal() -> None:
+def test_a_study_without_flags_is_not_called_normal() -> None:
     (text,) = texts(KINDS["none_flagged"]())
     assert "Not flagged does not mean absent" in text
     assert "Order unchanged" in text
     assert "FLAGGED" not in text
 
 
-def test_study_of_which_nothing_was_evaluated_says_so_first() -> None:
+def test_a_study_without_evaluated_findings_states_this_first() -> None:
     (text,) = texts(KINDS["not_evaluated"]())
     assert text.index("\nNot evaluated\n3 of 3 findings not evaluated") < text.index("Draft")
     assert "UNTRAINED" in text
@@ -90,13 +91,13 @@ def test_study_of_which_nothing_was_evaluated_says_so_first() -> None:
         ("bare", "name missing"),
     ],
 )
-def test_name_is_printed_in_its_own_letters_or_its_gap_is_told(kind: str, name: str) -> None:
+def test_a_name_is_printed_in_its_script_or_the_gap_is_explained(kind: str, name: str) -> None:
     (text,) = texts(KINDS[kind]())
     assert text.splitlines()[1] == name
     assert ("letters that this page cannot print" in text) is ("[…]" in name)
 
 
-def test_long_name_stays_in_its_place() -> None:
+def test_a_long_name_stays_within_its_column() -> None:
     images = KINDS["usual"]().evidence
     for image in images:
         image.PatientName = "Wolfeschlegelsteinhausenbergerdorff^Hubert Blaine" + " Adolph" * 9
@@ -105,7 +106,7 @@ def test_long_name_stays_in_its_place() -> None:
     assert "MRI heart" in text
 
 
-def test_bars_of_a_page_share_an_axis_that_holds_every_number() -> None:
+def test_bars_share_an_axis_that_contains_every_number() -> None:
     scored = [
         replace(a, score=s, threshold=t)
         for a, s, t in zip(
@@ -128,12 +129,12 @@ def coloured(picture: NDArray[np.uint8], colour: str) -> int:
 @pytest.mark.parametrize(
     ("flag", "alarming"), [(Flag.YES, True), (Flag.NO, False), (Flag.NOT_EVALUATED, False)]
 )
-def test_red_is_for_flags_alone(flag: Flag, alarming: bool) -> None:  # noqa: FBT001 - a column
+def test_only_flags_are_red(flag: Flag, alarming: bool) -> None:  # noqa: FBT001 - a column
     drawn = secondary_capture.render_sheets(page.render(reporting(forty(flag))))
     assert (coloured(drawn[0], sheet.RED) > 0) is alarming
 
 
-def test_pictures_are_drawn_each_once_with_the_place_where_a_viewer_finds_it() -> None:
+def test_each_picture_is_drawn_once_with_its_series_and_image_number() -> None:
     assessment = all_flagged()
     (text,) = texts(reporting(assessment))
     assert text.count("\nseries 1, image 4") == 1
@@ -143,8 +144,8 @@ def test_pictures_are_drawn_each_once_with_the_place_where_a_viewer_finds_it() -
     assert "Frames that made the flags" not in bare
 
 
-def test_captions_name_views_and_findings_in_full_or_say_how_many_more_there_are() -> None:
-    """A radiologist cannot tell "Left ventricular s…" from "Left ventricular d…"."""
+def test_captions_have_full_names_or_the_number_of_remaining_findings() -> None:
+    """A cut name is ambiguous: "Left ventricular s…" and "Left ventricular d…"."""
     base = forty(Flag.YES)
     (name,) = {key.view for key in base.answers[0].key_frames if "lax" in key.view}
     answers = tuple(
@@ -159,7 +160,7 @@ def test_captions_name_views_and_findings_in_full_or_say_how_many_more_there_are
     assert name not in captions
 
 
-def test_case_of_another_patient_shows_its_key_and_no_uid() -> None:
+def test_a_case_of_another_patient_shows_its_key_and_no_uid() -> None:
     (text,) = texts(reporting(with_similar()))
     assert f"2. 0.87 another patient, key {OTHERS[0]}" in text
     assert ".999.31" not in text
@@ -168,29 +169,29 @@ def test_case_of_another_patient_shows_its_key_and_no_uid() -> None:
 
 
 @pytest.mark.parametrize("make", [mixed, all_flagged, with_similar])
-def test_page_that_reads_otherwise_is_another_page(make: Callable[[], Assessment]) -> None:
+def test_other_content_is_another_page(make: Callable[[], Assessment]) -> None:
     assert page.render(reporting(make())) == page.render(reporting(make()))
     other = replace(make(), revision=2)
     assert page.render(reporting(make())) != page.render(reporting(other))
 
 
-def test_letter_that_no_font_has_is_never_drawn() -> None:
+def test_a_character_without_font_is_never_drawn() -> None:
     text = letters.printable("Ab山 محمد ไทย")
     assert text == "Ab山 […] […]"
     drawn = "".join(piece for _, piece in letters.font_runs(text))
     assert drawn == text
 
 
-def test_lines_are_no_wider_than_their_room_and_lose_nothing() -> None:
+def test_wrapped_lines_fit_and_lose_nothing() -> None:
     text = "one two " * 20 + "山田" * 40
     broken = letters.wrap_lines(text, 9, 100)
     assert all(letters.text_width(line, 9) <= 100 for line in broken)
     assert "".join(broken).replace(" ", "") == text.replace(" ", "")
 
 
-def test_why_there_is_no_similar_case_stands_below_what_is_missing_and_takes_no_page() -> None:
-    said = replace(all_flagged(), why_none_similar="too few past cases to know what is similar")
-    assert len(texts(reporting(said))) == len(texts(reporting(all_flagged())))
-    (text,) = texts(reporting(said))
+def test_the_reason_for_no_similar_case_fits_below_the_missing_views() -> None:
+    assessment = replace(all_flagged(), why_none_similar=TOO_FEW)
+    assert len(texts(reporting(assessment))) == len(texts(reporting(all_flagged())))
+    (text,) = texts(reporting(assessment))
     assert text.index("Views missing") < text.index("Similar cases")
     assert "too few past cases" in text

@@ -1,4 +1,4 @@
-"""The PDF and the Secondary Capture as DICOM objects, judged by dicom3tools."""
+"""PDF and Secondary Capture as DICOM objects, validated by dicom3tools."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -18,7 +18,7 @@ BUILDER = pytest.mark.parametrize("kind", BUILDERS)
 
 
 @BUILDER
-def test_object_says_who_and_what_and_that_nobody_verified_it(kind: str) -> None:
+def test_the_object_states_author_kind_and_that_it_is_unverified(kind: str) -> None:
     product = BUILDERS[kind](KINDS["usual"]())
     file = dcmread(BytesIO(product.content))
     assert product.media_type == "application/dicom"
@@ -41,7 +41,7 @@ def test_encapsulated_document_is_the_page() -> None:
 
 
 @pytest.mark.parametrize(("what", "sheets"), [("usual", 1), ("forty_findings", 2)])
-def test_capture_holds_every_sheet(what: str, sheets: int) -> None:
+def test_the_capture_has_every_sheet(what: str, sheets: int) -> None:
     file = dcmread(BytesIO(secondary_capture.build(KINDS[what]()).content))
     assert file.get("NumberOfFrames", 1) == sheets
     assert (file.SOPClassUID == SecondaryCaptureImageStorage) is (sheets == 1)
@@ -68,20 +68,20 @@ def test_another_page_is_another_instance_of_the_same_series(kind: str) -> None:
 
 
 @BUILDER
-def test_instance_number_rises_though_the_revision_does_not(kind: str) -> None:
+def test_the_instance_number_increases_without_a_new_revision(kind: str) -> None:
     earlier = (Product(kind, "", "2.25.1", b""), Product("other", "", "2.25.2", b""))
     again = replace(reporting(usual()), replaced=earlier)
     assert dcmread(BytesIO(BUILDERS[kind](again).content)).InstanceNumber == 2
 
 
 @BUILDER
-def test_same_page_again_is_the_same_instance_with_the_same_bytes(kind: str) -> None:
+def test_the_same_page_is_the_same_instance_with_the_same_bytes(kind: str) -> None:
     first = BUILDERS[kind](reporting(usual()))
     assert BUILDERS[kind](replace(reporting(usual()), replaced=(first,))) == first
 
 
 @BUILDER
-def test_two_patients_are_refused(kind: str) -> None:
+def test_two_patients_are_rejected(kind: str) -> None:
     mixed_up = reporting(usual())
     mixed_up.evidence[0].PatientID = "OTHER"
     with pytest.raises(StudyDeclined, match="2 patients"):

@@ -1,4 +1,4 @@
-"""What the images say about patient and study stands in the report, however dirty they are."""
+"""Patient and study in the report are those of the images, even if these are malformed."""
 
 import os
 from io import BytesIO
@@ -26,7 +26,7 @@ def report_on(images: list[Dataset]) -> Dataset:
 
 
 def spoilt(**values: object) -> list[Dataset]:
-    """The evidence as received with some values replaced, or removed where None."""
+    """Return the evidence as received, with values replaced, or removed if None."""
     images = evidence()
     with header.ignore_value_warnings():
         for image in images:
@@ -37,7 +37,7 @@ def spoilt(**values: object) -> list[Dataset]:
     return [as_received(image) for image in images]
 
 
-def test_patient_and_study_are_those_of_the_images() -> None:
+def test_patient_and_study_are_copied_from_the_images() -> None:
     images = evidence()
     report = report_on([as_received(image) for image in images])
     assert report.SpecificCharacterSet == "ISO_IR 192"
@@ -55,7 +55,7 @@ def test_patient_and_study_are_those_of_the_images() -> None:
         ("GB18030", "Wang^XiaoDong=王^小东"),
     ],
 )
-def test_names_stay_readable_whatever_they_came_in(charset: str | list[str], name: str) -> None:
+def test_names_stay_readable_from_any_character_set(charset: str | list[str], name: str) -> None:
     images = spoilt(SpecificCharacterSet=charset, PatientName=name, ReferringPhysicianName=name)
     assert images[0].SpecificCharacterSet != "ISO_IR 192" or charset == "ISO_IR 192"
     report = report_on(images)
@@ -63,7 +63,7 @@ def test_names_stay_readable_whatever_they_came_in(charset: str | list[str], nam
     assert report.ReferringPhysicianName == name
 
 
-def test_missing_attributes_become_blank_or_stay_away() -> None:
+def test_missing_attributes_become_blank_or_absent() -> None:
     images = spoilt(**dict.fromkeys((*header.REQUIRED, "IssuerOfPatientID", "StudyDescription")))
     report = report_on(images)
     assert all(not report[keyword].value for keyword in header.REQUIRED)
@@ -93,7 +93,7 @@ def test_missing_attributes_become_blank_or_stay_away() -> None:
         ("TimezoneOffsetFromUTC", "MEZ", None),
     ],
 )
-def test_unusable_values_become_blank_and_all_others_stay(
+def test_invalid_values_become_blank_and_others_stay(
     keyword: str, dirty: str | None, clean: str | None
 ) -> None:
     report = report_on(spoilt(**{keyword: dirty}))
@@ -102,27 +102,27 @@ def test_unusable_values_become_blank_and_all_others_stay(
     assert value == clean
 
 
-def test_value_that_only_some_images_state_is_found() -> None:
+def test_a_value_of_only_some_images_is_used() -> None:
     images = evidence()
     for image in images[:-1]:
         del image.AccessionNumber
     assert report_on(images).AccessionNumber == "ACC0001"
 
 
-def test_series_has_the_date_of_the_study_and_the_content_that_of_the_last_image() -> None:
+def test_the_series_has_the_study_date_and_the_content_the_latest_image_date() -> None:
     report = report_on(evidence())
     assert (report.SeriesDate, report.SeriesTime) == ("20240305", "101500")
     assert (report.ContentDate, report.ContentTime) == ("20240305", "102230.5")
 
 
-def test_report_on_undated_images_makes_no_date_up() -> None:
+def test_a_report_on_undated_images_has_no_made_up_date() -> None:
     dates = [keyword for pair in header.MOMENTS for keyword in pair]
     report = report_on(spoilt(**dict.fromkeys(dates)))
     assert (report.ContentDate, report.ContentTime) == header.UNDATED
 
 
 @pytest.mark.parametrize("keyword", PATIENT)
-def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
+def test_two_patients_are_rejected_without_naming_them(keyword: str) -> None:
     images = evidence()
     other = "19610101" if keyword == "PatientBirthDate" else "Smith"
     setattr(images[30], keyword, other)
@@ -133,7 +133,7 @@ def test_two_patients_are_refused_without_naming_them(keyword: str) -> None:
     assert str(evidence()[0].get(keyword)) not in str(refused.value)
 
 
-def test_another_spelling_is_no_second_patient() -> None:
+def test_another_spelling_is_the_same_patient() -> None:
     images = evidence()
     images[30].PatientName = "MÜLLER^JÜRGEN^^"
     images[31].PatientID = ""
@@ -141,21 +141,21 @@ def test_another_spelling_is_no_second_patient() -> None:
     assert report.PatientID == "CMR-0001"
 
 
-def test_images_of_another_study_are_refused() -> None:
+def test_images_of_another_study_are_rejected() -> None:
     images = evidence()
     images[30].StudyInstanceUID = "1.2.3"
     with pytest.raises(ValueError, match=r"1\.2\.3 are no evidence"):
         structured_report.build(reporting(mixed(), images))
 
 
-def test_evidence_that_lacks_an_image_is_refused() -> None:
+def test_evidence_without_an_assessed_image_is_rejected() -> None:
     with pytest.raises(ValueError, match="not among the evidence"):
         structured_report.build(reporting(mixed(), evidence()[1:]))
     with pytest.raises(ValueError, match="no images"):
         structured_report.build(reporting(mixed(), []))
 
 
-def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() -> None:
+def test_uids_with_leading_zeros_are_in_the_evidence_but_not_in_the_tree() -> None:
     images = evidence()
     with header.ignore_value_warnings():
         images[0].SOPInstanceUID = UID("1.2.3.04")
@@ -168,7 +168,7 @@ def test_uids_with_leading_zeros_are_kept_in_the_evidence_and_out_of_the_tree() 
         assert images[1].SOPInstanceUID in str(report.ContentSequence)
 
 
-def test_real_study_keeps_its_patient_and_its_images() -> None:
+def test_a_real_study_keeps_its_patient_and_its_images() -> None:
     folder = REAL_DATA / "siemens_vida_cine"
     if not folder.is_dir():
         pytest.skip(f"no real data in {REAL_DATA}; set TRIAGE_REAL_DATA")

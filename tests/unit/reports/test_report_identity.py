@@ -16,18 +16,18 @@ def test_uid_is_a_valid_uuid_derived_uid() -> None:
         assert 0 < int(made.removeprefix("2.25.")) < 2**128
 
 
-def test_parts_do_not_run_into_each_other() -> None:
+def test_boundaries_between_parts_change_the_uid() -> None:
     ways = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("c", "ab")]
     for one, other in combinations(ways, 2):
         assert identity.uid(*one) != identity.uid(*other)
 
 
 def test_uid_does_not_change_between_releases() -> None:
-    # Computed by hand from SHA-256: a change would part the reports of one study.
+    # Computed by hand from SHA-256: a change would separate the reports of one study.
     assert identity.uid("series", "a") == "2.25.186669995057626422558972794341043664497"
 
 
-def test_encoder_kind_and_class_are_in_the_instance_uid() -> None:
+def test_the_instance_uid_depends_on_encoder_kind_and_class() -> None:
     ways = [("1", "a", "b"), ("2", "a", "b"), ("1", "c", "b"), ("1", "a", "c")]
     made = {identity.instance_uid(*way, EQUIPMENT.device_uid, mixed()) for way in ways}
     assert len(made) == len(ways)
@@ -50,6 +50,6 @@ def test_device_uid_depends_on_every_field(field: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "  ", "a\\b", "a\nb", "x" * 65])
-def test_equipment_that_dicom_cannot_write_is_refused(value: str) -> None:
+def test_equipment_that_dicom_cannot_encode_is_rejected(value: str) -> None:
     with pytest.raises(ConfigurationError, match="serial"):
         replace(EQUIPMENT, serial=value)

@@ -1,4 +1,4 @@
-"""The content tree says what the assessment says, and no more."""
+"""The content tree has all results of the assessment, and no other."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -29,7 +29,7 @@ def overall(report: Dataset) -> Dataset:
     return named(report, codes.EVALUATIONS)[0]
 
 
-def test_document_says_that_nobody_verified_it() -> None:
+def test_the_document_is_marked_unverified() -> None:
     report = report_on(mixed())
     assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"
     assert (report.VerificationFlag, report.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
@@ -46,7 +46,7 @@ def test_every_container_is_separate() -> None:
     assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
 
 
-def test_device_is_the_same_everywhere() -> None:
+def test_the_device_is_the_same_in_all_attributes() -> None:
     report = report_on(mixed())
     equipment = report.ContributingEquipmentSequence[0]
     assert values(report, codes.OBSERVER_TYPE) == ["Device"]
@@ -56,7 +56,7 @@ def test_device_is_the_same_everywhere() -> None:
     assert (report.DeviceSerialNumber, report.SoftwareVersions) == ("site-0001", "0.1.0")
 
 
-def test_algorithm_is_told_in_full() -> None:
+def test_the_algorithm_is_described_in_full() -> None:
     assessment = mixed()
     report = report_on(assessment)
     assert values(report, codes.ALGORITHM_NAME) == ["CMR-CLIP"]
@@ -71,7 +71,7 @@ def test_algorithm_is_told_in_full() -> None:
     ]
 
 
-def test_each_finding_has_its_group_with_every_answer() -> None:
+def test_each_finding_has_a_group_with_every_answer() -> None:
     for group, answer in zip(groups(report_on(mixed())), ANSWERS, strict=True):
         assert values(group, codes.TRACKING_ID) == [answer.finding.id]
         assert values(group, codes.ASKED) == [answer.finding.name]
@@ -86,7 +86,7 @@ def test_each_finding_has_its_group_with_every_answer() -> None:
         assert values(group, codes.SITE) == ([site.meaning] if site else [])
 
 
-def test_reason_stands_under_the_name_that_fits() -> None:
+def test_the_reason_has_the_concept_for_its_flag() -> None:
     for group, answer in zip(groups(report_on(mixed())), ANSWERS, strict=True):
         evaluated = answer.flag is not Flag.NOT_EVALUATED
         assert values(group, codes.WHY) == ([answer.reason] if evaluated else [])
@@ -98,14 +98,14 @@ def test_only_a_flagged_finding_has_the_item_that_importers_read() -> None:
     assert found == [["Depression of left ventricular systolic function"], [], [], []]
 
 
-def test_one_source_image_of_each_view_of_the_finding() -> None:
+def test_each_view_of_a_finding_has_one_source_image() -> None:
     counts = [len(named(group, codes.SOURCE)) for group in groups(report_on(mixed()))]
     assert counts == [2, 2, 1, 0]
     source = named(groups(report_on(mixed()))[2], codes.SOURCE)[0].ReferencedSOPSequence[0]
     assert source.ReferencedSOPInstanceUID == mixed().used[0].images[0].sop_instance_uid
 
 
-def test_frames_of_a_multi_frame_image_are_named() -> None:
+def test_frames_of_a_multi_frame_image_are_referenced() -> None:
     view = mixed().used[0]
     frames = tuple(replace(view.images[0], frame=number) for number in (1, 2, 3))
     assessment = replace(
@@ -115,7 +115,7 @@ def test_frames_of_a_multi_frame_image_are_named() -> None:
     assert list(source.ReferencedFrameNumber) == [1, 2, 3]
 
 
-def test_evaluations_say_what_was_not_looked_at() -> None:
+def test_the_evaluations_list_missing_views_and_unused_images() -> None:
     report = overall(report_on(mixed()))
     assert values(report, codes.FLAG) == ["Yes"]
     assert values(report, codes.PRIORITY) == ["Expedite"]
@@ -124,12 +124,12 @@ def test_evaluations_say_what_was_not_looked_at() -> None:
     assert values(report, codes.UNANSWERED) == ["1 of 4: Late gadolinium enhancement"]
     why = "bSSFP cine by its contrast, the view by its orientation"
     assert values(report, codes.VIEW_USED) == [
-        f"cine_sa: cine_trufi_retro_SAX; {why}",
-        f"cine_lax: cine_trufi_retro_4CH; {why}",
+        f"Cine short axis: cine_trufi_retro_SAX; {why}",
+        f"Cine long axis: cine_trufi_retro_4CH; {why}",
     ]
     assert values(report, codes.VIEW_MISSING) == [
-        "lge_sa: no series shows late enhancement in short axis",
-        "lge_lax: no series shows late enhancement in long axis",
+        "Late enhancement short axis: no series shows late enhancement in short axis",
+        "Late enhancement four-chamber: no series shows late enhancement in long axis",
     ]
     assert values(report, codes.UNUSED) == [
         "1 image in 1 stack: no view of this model",
@@ -137,7 +137,7 @@ def test_evaluations_say_what_was_not_looked_at() -> None:
     ]
 
 
-def test_untrained_model_says_nothing_about_any_finding() -> None:
+def test_an_untrained_model_evaluates_no_finding() -> None:
     report = report_on(untrained())
     assert set(values(report, codes.FLAG)) == {"Not Evaluated"}
     assert values(report, codes.PRIORITY) == ["Routine (order unchanged)"]
@@ -146,32 +146,32 @@ def test_untrained_model_says_nothing_about_any_finding() -> None:
     assert "trained=no" in values(report, codes.ALGORITHM_PARAMETERS)
 
 
-def test_complete_answers_leave_no_list_of_the_unanswered() -> None:
+def test_without_unanswered_findings_there_is_no_list_of_them() -> None:
     report = report_on(replace(mixed(), answers=ANSWERS[:3]))
     assert values(report, codes.UNANSWERED) == []
 
 
-def test_single_precision_reads_as_it_was_meant() -> None:
+def test_single_precision_is_written_without_rounding_noise() -> None:
     report = report_on(with_answer(score=np.float32(0.341), threshold=np.float32(0.28)))
     assert values(report, codes.SCORE) == [0.341]
     assert values(report, codes.THRESHOLD) == [0.28]
     assert named(report, codes.SCORE)[0].MeasuredValueSequence[0].NumericValue == "0.341"
 
 
-def test_a_score_of_examples_is_not_called_one_of_words_and_tells_no_study() -> None:
+def test_a_score_from_examples_has_its_own_concept_and_names_no_study() -> None:
     examples = Examples(present=("2.25.77001", "2.25.77002"), absent=("2.25.77003",))
     finding = replace(ANSWERS[0].finding, prompts=(), examples=examples)
     report = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="f" * 64))
     assert values(report, codes.SCORE) == []
     assert values(report, codes.EXAMPLE_SCORE) == [0.5]
-    (told,) = values(report, codes.EXAMPLES)
-    assert told == f"2 studies with it, 1 without; fit_sha256={'f' * 64}"
+    (examples,) = values(report, codes.EXAMPLES)
+    assert examples == f"2 studies with the finding, 1 without; fit_sha256={'f' * 64}"
     assert "2.25.7700" not in str(report)
     other = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="e" * 64))
     assert other.SOPInstanceUID != report.SOPInstanceUID
 
 
-def test_no_number_is_written_where_there_is_none() -> None:
+def test_a_missing_number_is_not_written() -> None:
     unknown = {"flag": Flag.NOT_EVALUATED, "presence": Presence.NOT_EVALUATED}
     report = report_on(with_answer(score=nan, threshold=inf, **unknown))
     assert values(report, codes.SCORE) == values(report, codes.THRESHOLD) == []
@@ -188,7 +188,7 @@ def test_no_number_is_written_where_there_is_none() -> None:
         {"views": ("lge_sa",)},
     ],
 )
-def test_answer_that_contradicts_itself_is_not_written(changes: dict[str, Any]) -> None:
+def test_an_answer_that_contradicts_itself_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="lv_dysfunction"):
         report_on(with_answer(**changes))
 
@@ -200,6 +200,8 @@ def test_text_is_one_line_and_never_empty() -> None:
     used = (view, mixed().used[1])
     report = report_on(replace(mixed(), answers=(answer,), used=used))
     assert values(report, codes.WHY) == ["line one [31m <script>alert('x')</script> \\end"]
-    assert values(report, codes.VIEW_USED)[0].startswith("cine_sa: series without description;")
+    assert values(report, codes.VIEW_USED)[0].startswith(
+        "Cine short axis: series without description;"
+    )
     silent = report_on(with_answer(reason=""))
     assert values(silent, codes.WHY) == ["(not stated)"]

@@ -1,4 +1,4 @@
-"""What a program is told of an assessment, and what it is not told."""
+"""Content of the JSON summary, and data that it must not have."""
 
 import json
 import math
@@ -15,55 +15,55 @@ from triage.reports import header, summary
 from triage.reports.reporting import Reporting
 
 
-def told(said: Reporting) -> Any:
-    return json.loads(summary.build(said).content)
+def parsed_summary(reporting: Reporting) -> Any:
+    return json.loads(summary.build(reporting).content)
 
 
-def test_it_names_study_revision_flags_and_what_was_not_evaluated() -> None:
-    said = usual()
-    told_of = told(reporting(said))
-    assert (told_of["study_instance_uid"], told_of["revision"]) == (STUDY_UID, said.revision)
-    assert (told_of["flag"], told_of["priority"]) == (said.flag, said.priority)
-    assert [(f["id"], f["flag"]) for f in told_of["findings"]] == [
-        (each.finding.id, each.flag) for each in said.answers
+def test_it_has_study_revision_flags_and_findings_not_evaluated() -> None:
+    source = usual()
+    content = parsed_summary(reporting(source))
+    assert (content["study_instance_uid"], content["revision"]) == (STUDY_UID, source.revision)
+    assert (content["flag"], content["priority"]) == (source.flag, source.priority)
+    assert [(f["id"], f["flag"]) for f in content["findings"]] == [
+        (answer.finding.id, answer.flag) for answer in source.answers
     ]
-    silent = {each.finding.id for each in said.answers if each.flag is Flag.NOT_EVALUATED}
+    silent = {answer.finding.id for answer in source.answers if answer.flag is Flag.NOT_EVALUATED}
     assert silent
-    assert {each["id"] for each in told_of["not_evaluated"]} == silent
-    assert all(each["reason"] for each in told_of["not_evaluated"])
-    assert told_of["research_use_only"] is True
-    assert "Research use only" in told_of["notice"]
+    assert {finding["id"] for finding in content["not_evaluated"]} == silent
+    assert all(finding["reason"] for finding in content["not_evaluated"])
+    assert content["research_use_only"] is True
+    assert "Research use only" in content["notice"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_tells_nothing_of_the_patient_and_of_no_other_study(kind: str) -> None:
-    said = KINDS[kind]()
-    content = summary.build(said).content.decode()
+def test_it_has_no_patient_data_and_no_other_study(kind: str) -> None:
+    source = KINDS[kind]()
+    content = summary.build(source).content.decode()
     values = {
         str(image.get(keyword, ""))
-        for image in said.evidence
+        for image in source.evidence
         for keyword in (*header.REQUIRED, *header.OPTIONAL)
         if keyword not in {"StudyInstanceUID", "PatientSex", "StudyTime", "SpecificCharacterSet"}
     }
     parts = {part for value in values for part in (value, *value.split("^")) if len(part) > 1}
     assert [part for part in parts if part in content] == []
-    others = {case.study_uid for case in said.assessment.similar} - {""}
+    others = {case.study_uid for case in source.assessment.similar} - {""}
     assert [uid for uid in others if uid in content] == []
 
 
-def test_the_search_for_the_patient_finds_what_is_there() -> None:
+def test_the_search_for_patient_data_finds_existing_values() -> None:
     (name,) = {str(image.PatientName) for image in evidence()}
     assert len(name.split("^")[0]) > 1
 
 
-def test_a_number_that_is_none_is_null() -> None:
+def test_a_number_that_is_not_finite_is_null() -> None:
     first, *others = mixed().answers
     odd = replace(first, score=math.nan, threshold=math.inf)
-    finding = told(reporting(replace(mixed(), answers=(odd, *others))))["findings"][0]
+    finding = parsed_summary(reporting(replace(mixed(), answers=(odd, *others))))["findings"][0]
     assert (finding["score"], finding["threshold"]) == (None, None)
 
 
-def test_what_says_the_same_has_the_same_uid_and_what_does_not_another() -> None:
+def test_equal_content_has_the_same_uid_and_other_content_another() -> None:
     product = summary.build(reporting(mixed()))
     assert product == summary.build(reporting(mixed()))
     assert (product.media_type, product.sop_class_uid) == (JSON, "")

@@ -1,4 +1,4 @@
-"""What holds for the page, its companions and the messages alike: purity and privacy."""
+"""Page, rendered documents and messages: same input, same bytes; no data of other patients."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -18,14 +18,14 @@ BUILDER = pytest.mark.parametrize("kind", BUILDERS)
 
 
 @BUILDER
-def test_order_of_the_evidence_does_not_matter(kind: str) -> None:
+def test_the_order_of_the_evidence_does_not_matter(kind: str) -> None:
     made = KINDS["usual"]()
     turned = replace(made, evidence=list(made.evidence)[::-1])
     assert BUILDERS[kind](turned) == BUILDERS[kind](made)
 
 
 @BUILDER
-def test_evidence_is_left_as_it_was(kind: str) -> None:
+def test_the_evidence_is_not_modified(kind: str) -> None:
     made = KINDS["usual"]()
     before = deepcopy(made.evidence)
     BUILDERS[kind](made)
@@ -33,7 +33,7 @@ def test_evidence_is_left_as_it_was(kind: str) -> None:
 
 
 @BUILDER
-def test_two_patients_are_refused(kind: str) -> None:
+def test_two_patients_are_rejected(kind: str) -> None:
     made = KINDS["usual"]()
     made.evidence[0].PatientName = "Other^Person"
     with pytest.raises(StudyDeclined, match="2 patients"):
@@ -52,9 +52,9 @@ def test_no_uid_of_another_patient_is_in_any_byte(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [hl7.KIND, fhir.KIND])
-def test_messages_tell_of_no_similar_case_at_all(kind: str) -> None:
+def test_messages_list_no_similar_case(kind: str) -> None:
     alone = replace(with_similar(), similar=())
-    told = reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS)
-    content = BUILDERS[kind](told).content
+    source = reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS)
+    content = BUILDERS[kind](source).content
     assert content == BUILDERS[kind](reporting(alone)).content
     assert STUDY_UID.encode() in content

@@ -8,7 +8,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from tests.builders.readings import basic_text_sr, patient
-from tests.integration.judges import dciodvfy, dsrdump, starting
+from tests.integration.judges import dciodvfy, dsrdump, lines_starting_with
 from triage.cases.readings.sr_document import impression_from_sr
 
 FINDINGS = (codes.DCM.Findings, "Dilated LV. Electronically signed by nobody.")
@@ -22,6 +22,6 @@ def report(*sections: tuple[Code, str], **values: str) -> Dataset:
 def test_the_test_document_is_valid_for_other_programs(tmp_path: Path) -> None:
     document, path = report((codes.DCM.Impressions, "Scar.")), tmp_path / "report.dcm"
     document.save_as(path, enforce_file_format=True)
-    assert starting(dciodvfy(path), "Error") == []
+    assert lines_starting_with(dciodvfy(path), "Error") == []
     assert "Scar." in dsrdump(path)
     assert impression_from_sr(dcmread(path)) == "Scar."
