@@ -305,7 +305,7 @@ def test_a_forgotten_patient_is_in_no_search_and_no_file(
     assert "HIDDEN" not in "".join(path.name for path in state.rglob("*"))
     told = said(site, "forget", "HIDDEN-4711")
     assert told.startswith("4 case(s) removed")  # two studies, embedded by two bundles
-    assert "like_the_first was fitted from one" in told
+    assert "like_the_first was fitted from a case of this patient" in told
     for each in (site, renewed[0]):
         nothing = asked(each, "search", "Normal")
         assert nothing.returncode == 2

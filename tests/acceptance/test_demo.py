@@ -1,4 +1,4 @@
-"""`triage demo`, as somebody meets the project for the first time."""
+"""`triage demo`, as a new user runs it."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ FINDINGS = 7
 
 
 def shown_by(*arguments: str, received: Path, mark: str = "") -> str:
-    """Return what the demo prints."""
+    """Run the demo and return its output."""
     shown = subprocess.run(
         [sys.executable, "-m", "triage", "demo", *arguments, "--out", str(received)],
         capture_output=True,
@@ -33,33 +33,39 @@ def shown_by(*arguments: str, received: Path, mark: str = "") -> str:
     return shown.stdout
 
 
-def test_the_demo_shows_flags_beside_the_drawn_heart_and_leaves_no_process(tmp_path: Path) -> None:
+def test_the_demo_compares_flags_with_the_drawn_heart_and_leaves_no_process(tmp_path: Path) -> None:
     mark = uuid4().hex
     began = time.monotonic()
     shown = shown_by(received=tmp_path / "received", mark=mark)
     took_s = time.monotonic() - began
     calibration = open_bundle(DRAWN_HEARTS).calibration
     assert calibration is not None
-    told = len(calibration.findings)
-    assert f" of {told} flags agree with the heart that was drawn" in shown
-    assert shown.count("agrees") + shown.count("differs") == told
-    assert shown.count("no threshold is calibrated") == FINDINGS - told
+    count = len(calibration.findings)
+    assert f" of {count} flags agree with the heart that was drawn" in shown
+    assert shown.count("agrees") + shown.count("differs") == count
+    assert shown.count("no threshold is calibrated") == FINDINGS - count
     assert "study DELIVERED" in shown
     received = {dcmread(path).Modality: path for path in (tmp_path / "received").glob("*.dcm")}
     assert sorted(received) == ["DOC", "KO", "SR"]
     assert all(path.name in shown for path in received.values())
+    pdf = received["DOC"].with_suffix(".pdf")
+    page = received["DOC"].with_suffix(".page1.png")
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert page.read_bytes().startswith(b"\x89PNG")
+    assert f"as pdf: {pdf}" in shown
+    assert f"as png: {page}" in shown
     assert took_s < 180
     assert not processes(mark, "cmr-triage-demo-")
 
 
-def test_a_patient_s_study_does_not_meet_the_model_of_drawn_hearts(tmp_path: Path) -> None:
+def test_a_real_study_is_assessed_by_the_untrained_model(tmp_path: Path) -> None:
     shown = shown_by("--real", received=tmp_path / "received")
     assert shown.count("model is untrained") == FINDINGS
-    assert "not looked at lge_sa" in shown
+    assert "no images for view lge_sa" in shown
     assert "agree" not in shown
 
 
-def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
+def test_a_folder_without_dicom_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no DICOM")
     shown = run_triage("demo", "--study", tmp_path)
     assert shown.returncode == 2
@@ -67,15 +73,21 @@ def test_the_demo_names_a_folder_without_dicom(tmp_path: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
-def test_the_demo_sends_one_study_and_asks_which(tmp_path: Path) -> None:
+def test_real_and_study_exclude_each_other(tmp_path: Path) -> None:
     shown = run_triage("demo", "--real", "--study", tmp_path)
     assert shown.returncode == 2
     assert "--real and --study name two studies" in shown.stderr
 
 
-def test_the_demo_looks_at_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
+def test_the_demo_uses_all_six_views_of_a_drawn_heart(tmp_path: Path) -> None:
     write_study(tmp_path / "study", draw_heart(2), LOOKS["siemens"], extras=True)
     shown = shown_by("--study", str(tmp_path / "study"), received=tmp_path / "received")
     for view in ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch"):
-        assert f"\nlooked at {view}: " in shown
-    assert "not looked at" not in shown
+        assert f"\nview {view}: " in shown
+    assert "no images for view" not in shown
+
+
+def test_the_demo_refuses_settings(tmp_path: Path) -> None:
+    shown = run_triage("demo", config=tmp_path / "triage.yaml")
+    assert shown.returncode == 2
+    assert "demo has settings of its own: leave out --config" in shown.stderr

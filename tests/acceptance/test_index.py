@@ -96,7 +96,7 @@ def test_a_folder_becomes_cases_with_reports_and_without_names(
     assert done.returncode == 0, done.stderr
     assert "4 indexed" in done.stdout
     assert "9 files are no DICOM" in done.stderr  # with what lies beside a drawn heart
-    assert "2 studies met their report; 2 were read from files" in done.stdout
+    assert "2 studies matched a report; 2 reports were read from files" in done.stdout
     assert "1 reports have no impression under a heading" in done.stderr
     told, read = sorted(
         (case for case in found(config) if case["impression"]),

@@ -1,4 +1,4 @@
-"""The command line, as its readers type it."""
+"""The command line, as users type it."""
 
 import json
 import socket
@@ -20,6 +20,7 @@ from tests.integration.listeners import listener
 from tests.integration.postgres import Postgres
 from tests.integration.servers import orthanc
 from tests.waiting import HOST
+from triage.__main__ import COMMANDS
 from triage.cases.keys import patient_key
 from triage.cli.demo_site import REAL_STUDY, find_free_port
 from triage.concurrency.file_lock import hold_receiver_lock
@@ -36,26 +37,6 @@ from triage.store.migrations import HEAD
 from triage.store.vector_library import PgVectorLibrary
 from triage.web.passwords import hash_password, verify_password
 
-COMMANDS = [
-    "serve",
-    "receive",
-    "work",
-    "send",
-    "status",
-    "replay",
-    "demo",
-    "check",
-    "phantom",
-    "series",
-    "search",
-    "case",
-    "forget",
-    "web",
-    "password",
-    "pull",
-    "token",
-    "prune",
-]
 USERS = {"anna": hash_password("correct horse battery")}
 
 
@@ -78,7 +59,7 @@ def ledger(tmp_path: Path) -> SqlLedger:
     return SqlLedger.in_folder(tmp_path / "state", SystemClock())
 
 
-def test_the_help_names_every_command_and_first_steps() -> None:
+def test_the_help_lists_every_command_and_first_steps() -> None:
     command = [sys.executable, "-m", "triage", "--help"]  # and that Python starts it
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert all(f"\n  {command} " in shown for command in COMMANDS)
@@ -87,13 +68,14 @@ def test_the_help_names_every_command_and_first_steps() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help_with_an_example(command: str) -> None:
     shown = run_triage(command, "--help")
     assert shown.returncode == 0
     assert len(shown.stdout) > 150
+    assert f"triage {command}" in shown.stdout or f"triage.yaml {command}" in shown.stdout
 
 
-def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
+def test_check_succeeds_and_changes_nothing(tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
         shown = run_triage("check", config=configured(tmp_path, pacs.dicom_port))
     assert shown.returncode == 0, shown.stderr
@@ -105,7 +87,7 @@ def test_check_tells_that_all_is_well(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()  # it changes nothing
 
 
-def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -> None:
+def test_check_echoes_each_kind_of_destination_and_sends_no_report(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with hook() as program, listener() as ris:
         others = [
@@ -125,7 +107,7 @@ def test_check_asks_each_kind_of_destination_and_sends_nothing(tmp_path: Path) -
     assert ris.messages == list((tmp_path / "out").iterdir()) == []
 
 
-def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
+def test_check_fails_for_a_destination_that_does_not_answer(tmp_path: Path) -> None:
     shown = run_triage("check", config=configured(tmp_path, find_free_port()))
     assert shown.returncode == 2
     assert "destination pacs: ORTHANC at 127.0.0.1" in shown.stderr
@@ -133,43 +115,43 @@ def test_check_names_a_destination_that_does_not_answer(tmp_path: Path) -> None:
     assert "open to others" not in shown.stderr
 
 
-def test_check_complains_of_a_state_folder_that_others_may_look_into(tmp_path: Path) -> None:
+def test_check_warns_of_a_state_folder_that_is_open_to_others(tmp_path: Path) -> None:
     config = configured(tmp_path, find_free_port())
     (tmp_path / "state").mkdir(mode=0o755)
     shown = run_triage("check", config=config)
-    assert "is open to others: chmod 700" in shown.stderr
+    assert "is open to other users: run chmod 700" in shown.stderr
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"reciever": {}}, "reciever: is no known field"),
         ({"findings": "nowhere.yaml"}, "cannot read"),
         ({"model": {"bundle": "nowhere"}}, "cannot read"),
         ({"model": {"provider": "cuda"}}, "model.provider asks for CUDAExecutionProvider"),
         ({"destinations": []}, "destinations is empty"),
-        ({"spool": {"url": "file:///nowhere/triage"}}, "is the share mounted?"),
+        ({"spool": {"url": "file:///nowhere/triage"}}, "check that the share is mounted"),
         ({"spool": {"url": "s3://bucket", "credentials": "none"}}, "spool.credentials"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "serve"])
-def test_a_mistake_is_a_sentence_and_no_trace(
-    tmp_path: Path, command: str, settings: dict[str, Any], said: str
+def test_an_error_is_a_message_and_no_traceback(
+    tmp_path: Path, command: str, settings: dict[str, Any], message: str
 ) -> None:
     shown = run_triage(command, config=configured(tmp_path, **settings))
     assert shown.returncode == 2
-    assert said in shown.stderr
+    assert message in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
-def test_check_looks_for_the_watched_folder(tmp_path: Path) -> None:
+def test_check_fails_without_the_watched_folder(tmp_path: Path) -> None:
     watched = {"port": find_free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
     shown = run_triage("check", config=configured(tmp_path, receiver=watched))
     assert shown.returncode == 2
     assert "nowhere is no folder that" in shown.stderr
 
 
-def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_that_names_the_settings(tmp_path: Path) -> None:
     config = configured(tmp_path)
     with orthanc(tmp_path / "orthanc") as pacs:
         content = yaml.safe_load(config.read_text())
@@ -181,7 +163,7 @@ def test_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
     assert "set receiver.host and receiver.port" in shown.stderr
 
 
-def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
+def test_send_stores_a_folder_at_a_pacs(tmp_path: Path) -> None:
     with orthanc(tmp_path / "orthanc") as pacs:
         port = str(pacs.dicom_port)
         shown = run_triage("send", str(REAL_STUDY / "sax_1"), "--port", port, "--called", "ORTHANC")
@@ -190,16 +172,14 @@ def test_send_brings_a_folder_to_a_pacs(tmp_path: Path) -> None:
     assert "25 instances stored at ORTHANC" in shown.stdout
 
 
-def test_send_says_who_refused_and_what_to_look_at() -> None:
+def test_send_to_a_pacs_that_does_not_answer_is_an_error() -> None:
     shown = run_triage("send", str(REAL_STUDY / "sax_1"), "--port", str(find_free_port()))
     assert shown.returncode == 2
-    assert "refused or is not there" in shown.stderr
+    assert "does not answer" in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
-def test_status_shows_states_reasons_and_what_was_turned_away(
-    tmp_path: Path, ledger: SqlLedger
-) -> None:
+def test_status_shows_states_reasons_and_incidents(tmp_path: Path, ledger: SqlLedger) -> None:
     ledger.record_instance(receipt("arriving"), SOURCE)
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no MR images, only CT")
@@ -216,7 +196,7 @@ def test_status_shows_states_reasons_and_what_was_turned_away(
     assert "Marked" not in shown.stdout
 
 
-def test_status_shows_looks_at_past_cases_apart_and_when_asked(
+def test_status_shows_access_to_past_cases_only_with_looks(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
     ledger.report_incident("rejected association", "unknown calling AE title", SOURCE)
@@ -230,10 +210,10 @@ def test_status_shows_looks_at_past_cases_apart_and_when_asked(
     assert "user anna" not in shown
     looks = run_triage("status", "--looks", "2", config=config).stdout
     assert looks.count("user anna") == 2
-    assert "Looks at past cases, newest first" in looks
+    assert "Access to past cases, newest first" in looks
 
 
-def test_status_as_json_can_be_read_by_a_program(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_status_writes_json(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     config = configured(tmp_path)
     (row,) = json.loads(run_triage("status", "--json", config=config).stdout)
@@ -253,7 +233,7 @@ def test_status_of_one_study_shows_its_history_and_deliveries(
     assert "judged complete" in shown.stdout
 
 
-def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
+def test_status_of_a_new_site_creates_no_ledger(tmp_path: Path) -> None:
     shown = run_triage("status", config=configured(tmp_path))
     assert shown.returncode == 2
     assert "there is no ledger in" in shown.stderr
@@ -263,7 +243,7 @@ def test_status_where_nothing_ever_ran_makes_no_ledger(tmp_path: Path) -> None:
 def test_status_of_an_unknown_study_is_an_error(tmp_path: Path, ledger: SqlLedger) -> None:
     assert ledger.list_known_paths() == set()
     shown = run_triage("status", "1.2.3", config=configured(tmp_path))
-    assert (shown.returncode, shown.stderr) == (2, "error: the ledger knows no study 1.2.3\n")
+    assert (shown.returncode, shown.stderr) == (2, "error: the ledger has no study 1.2.3\n")
 
 
 def test_replay_makes_a_failed_study_ready_again(tmp_path: Path, ledger: SqlLedger) -> None:
@@ -285,15 +265,16 @@ def test_a_second_receiver_on_a_state_folder_is_refused(tmp_path: Path) -> None:
             assert "another receiver works on" in shown.stderr
 
 
-def test_serve_says_at_once_that_a_destination_cannot_be_opened(tmp_path: Path) -> None:
-    told = {"name": "ris", "kind": "webhook", "url": "https://ris.example", "secret_file": "gone"}
-    config = configured(tmp_path, destinations=[told], reports=["summary"])
+def test_serve_fails_at_once_if_a_destination_cannot_be_opened(tmp_path: Path) -> None:
+    webhook = {"name": "ris", "kind": "webhook", "url": "https://ris.example"}
+    webhook["secret_file"] = "gone"
+    config = configured(tmp_path, destinations=[webhook], reports=["summary"])
     shown = run_triage("serve", config=config)
     assert shown.returncode == 2
     assert shown.stderr.endswith(f"error: cannot read secret_file {tmp_path / 'gone'}\n")
 
 
-def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_replay_makes_a_named_declined_study_ready(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.DECLINED, "no view")
     config = configured(tmp_path)
@@ -302,16 +283,14 @@ def test_replay_takes_a_declined_study_that_is_named(tmp_path: Path, ledger: Sql
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
-    tmp_path: Path, ledger: SqlLedger
-) -> None:
+def test_replay_of_all_leaves_a_superseded_revision(tmp_path: Path, ledger: SqlLedger) -> None:
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "why")
     second = ledger.record_instance(receipt(number=9), SOURCE)
     config = configured(tmp_path)
     assert run_triage("replay", "--all", config=config).stdout.splitlines() == [
         "0 studies are ready again",
-        "1 are left as they are, for a later revision has followed",
+        "1 are left as they are: a later revision exists",
     ]
     assert ledger.move(second, Event.JUDGED_COMPLETE, "quiet")
     claimed = ledger.claim(second.study_uid, 2, "worker", 30)
@@ -323,7 +302,7 @@ def test_replay_of_all_leaves_a_revision_that_a_later_one_has_followed(
     assert states == [State.FAILED, State.READY]
 
 
-def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_given_up_deliveries_are_shown_and_sent_again(tmp_path: Path, ledger: SqlLedger) -> None:
     study, (lost, warned, silent) = assessed(ledger, "pacs", "archive", "ris")
     ledger.record_failure(lost, "0xA700 Out of resources", None)
     ledger.record_delivered(warned, "0xB006 Elements discarded")
@@ -339,19 +318,20 @@ def test_what_was_given_up_is_shown_and_sent_again(tmp_path: Path, ledger: SqlLe
     assert shown.stdout == "1 deliveries are due again\n"
     refused = run_triage("replay", "--delivery", str(lost), config=config)
     assert refused.returncode == 2
-    assert "were not given up, what they send was removed as `retention` says" in refused.stderr
+    assert "were not given up, or their content was removed" in refused.stderr
     ledger.record_failure(lost, "0xA700 Out of resources", None)
     shown = run_triage("replay", "--deliveries", study.study_uid, config=config)
     assert shown.stdout == "1 deliveries are due again\n"
     ledger.record_failure(lost, "0xA700 Out of resources", None)
     assert run_triage("replay", "--to", "pacs", config=config).stdout.startswith("1 deliveries")
-    assert "destinations has no pax" in run_triage("replay", "--to", "pax", config=config).stderr
+    unknown = run_triage("replay", "--to", "pax", config=config)
+    assert "`destinations` in the settings has no pax" in unknown.stderr
     shown = run_triage("replay", "--deliveries", "--all", config=config)
     assert shown.stdout == "0 deliveries are due again\n"
     assert run_triage("replay", "--all", "--to", "pacs", config=config).returncode == 2
 
 
-def test_status_shows_what_looks_like_markup_as_it_is(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_status_prints_markup_in_texts_literally(tmp_path: Path, ledger: SqlLedger) -> None:
     ledger.report_incident(
         "refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm"
     )
@@ -373,17 +353,17 @@ def test_phantom_writes_studies_and_a_contact_sheet(tmp_path: Path) -> None:
     assert run_triage("phantom").returncode == 2
 
 
-def test_series_shows_what_would_be_chosen_from_a_folder_and_why(tmp_path: Path) -> None:
+def test_series_shows_the_chosen_series_and_why(tmp_path: Path) -> None:
     shown = run_triage("series", str(REAL_STUDY), "--sheet", str(tmp_path / "sheet.png"))
     assert shown.returncode == 0, shown.stderr
-    assert "slice 2 of 3 from the base; SAX: normal within 1 degree" in shown.stdout
+    assert "slice 2 of 3 from the base" in shown.stdout
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
     found = json.loads(run_triage("series", str(REAL_STUDY), "--json").stdout)
     (study,) = found["studies"]
     assert {each["view"] for each in study["used"]} == {"cine_sa", "cine_lax"}
 
 
-def test_series_reads_bare_names_with_a_sites_own_rules(tmp_path: Path) -> None:
+def test_series_applies_a_site_s_rules_to_names(tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text(
         "sequences:\n  - {attribute: name, pattern: '^house recipe', means: lge}\n"
     )
@@ -394,13 +374,13 @@ def test_series_reads_bare_names_with_a_sites_own_rules(tmp_path: Path) -> None:
     assert shown.stdout == "name,sequence,view\nhouse_recipe SAX,lge,SAX\nSAX_FIESTA_BH,cine,SAX\n"
 
 
-def test_series_without_a_folder_says_what_it_wants() -> None:
+def test_series_without_a_folder_is_a_usage_error() -> None:
     asked = run_triage("series")
     assert asked.returncode == 2
-    assert "say FOLDER for images" in asked.stderr
+    assert "give FOLDER for images" in asked.stderr
 
 
-def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
+def test_password_prints_a_line_that_the_settings_accept(tmp_path: Path) -> None:
     made = run_triage("password", "anna", typed="correct horse battery\n")
     config = configured(tmp_path, web={"users": yaml.safe_load(made.stdout)})
     kept = load(config, {}).web.users["anna"]
@@ -408,7 +388,7 @@ def test_password_makes_a_line_that_the_settings_take(tmp_path: Path) -> None:
     assert kept not in run_triage("check", config=config).stdout
 
 
-def test_token_makes_one_line_for_the_sender_and_one_for_the_settings(tmp_path: Path) -> None:
+def test_token_prints_a_line_for_the_sender_and_one_for_the_settings(tmp_path: Path) -> None:
     sender, settings = run_triage("token", "MR1").stdout.splitlines()
     senders = yaml.safe_load(settings.removeprefix("for the settings:"))
     config = configured(tmp_path, receiver={"stow": {"senders": senders}})
@@ -419,7 +399,7 @@ def test_token_makes_one_line_for_the_sender_and_one_for_the_settings(tmp_path: 
     assert "1 to 16 characters" in run_triage("token", "x" * 17).stderr
 
 
-def test_a_name_that_the_settings_would_not_take_is_refused() -> None:
+def test_password_refuses_an_invalid_user_name() -> None:
     assert "begins with a letter" in run_triage("password", "Anna B").stderr
 
 
@@ -430,7 +410,7 @@ def test_a_short_password_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("web", "said"),
+    ("web", "message"),
     [
         ({}, "web.users is empty"),
         ({"host": "0.0.0.0"}, "passwords could be read on the way"),  # noqa: S104 - refused
@@ -439,27 +419,27 @@ def test_a_short_password_is_refused() -> None:
         ({"certificate": "a.pem", "key": "a.key", "users": USERS}, "certificate and web.key"),
     ],
 )
-def test_web_says_what_keeps_it_from_listening(
-    tmp_path: Path, ledger: SqlLedger, web: dict[str, Any], said: str
+def test_web_fails_with_wrong_settings(
+    tmp_path: Path, ledger: SqlLedger, web: dict[str, Any], message: str
 ) -> None:
     ledger.close()
     shown = run_triage("web", config=configured(tmp_path, web=web))
     assert shown.returncode == 2
-    assert said in shown.stderr
+    assert message in shown.stderr
     assert "Traceback" not in shown.stderr
 
 
-def test_web_says_when_its_port_is_taken(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_web_fails_if_its_port_is_in_use(tmp_path: Path, ledger: SqlLedger) -> None:
     ledger.close()
     with socket.create_server((HOST, 0)) as other:
         web = {"port": other.getsockname()[1], "users": USERS}
         shown = run_triage("web", config=configured(tmp_path, web=web))
     assert shown.returncode == 2
     assert "cannot listen on" in shown.stderr
-    assert "set web.host and web.port" in shown.stderr
+    assert "change web.host or web.port" in shown.stderr
 
 
-def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
+def test_check_search_and_forget_use_a_case_library_on_postgres(
     tmp_path: Path, server: Postgres
 ) -> None:
     url = server.new_database()
@@ -482,13 +462,13 @@ def test_a_case_library_on_postgres_is_checked_searched_and_made_to_forget(
     past.library.close()
 
 
-def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postgres) -> None:
+def test_check_and_status_use_a_ledger_on_postgres(tmp_path: Path, server: Postgres) -> None:
     config = configured(tmp_path, ledger=server.new_database())
     none = run_triage("status", config=config)
     assert none.returncode == 2
     assert "there is no ledger in the database of `ledger`" in none.stderr
     told = run_triage("check", config=config).stdout
-    assert "ledger: none yet; the worker makes it on PostgreSQL" in told
+    assert "ledger: none yet; the worker creates it on PostgreSQL" in told
     ledger = open_ledger(load(config, {}), SystemClock())
     received(ledger)
     ledger.close()
@@ -497,7 +477,7 @@ def test_a_ledger_on_postgres_is_checked_and_shown(tmp_path: Path, server: Postg
     assert (study["state"], study["instances"]) == ("RECEIVING", 3)
 
 
-def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+def test_an_error_of_the_ledger_does_not_show_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/ledger"
     for command in ("check", "status"):
         done = run_triage(command, config=configured(tmp_path, ledger=url))
@@ -506,7 +486,7 @@ def test_a_ledger_that_does_not_answer_is_told_without_its_password(tmp_path: Pa
         assert "hush" not in done.stdout + done.stderr
 
 
-def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+def test_an_error_of_the_case_library_does_not_show_its_password(tmp_path: Path) -> None:
     url = f"postgresql+psycopg://worker:hush@127.0.0.1:{find_free_port()}/cases"
     done = run_triage("check", config=configured(tmp_path, case_library=url))
     assert done.returncode == 2
@@ -514,7 +494,7 @@ def test_a_case_library_that_does_not_answer_is_told_without_its_password(tmp_pa
     assert "hush" not in done.stdout + done.stderr
 
 
-def test_a_receiver_imports_nothing_that_only_others_need() -> None:
+def test_a_receiver_imports_no_library_of_other_commands() -> None:
     code = "import sys, triage.__main__, triage.cli.serve; print(*sys.modules)"
     printed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
@@ -525,7 +505,7 @@ def test_a_receiver_imports_nothing_that_only_others_need() -> None:
     assert not others.intersection(imported)
 
 
-def test_who_is_forgotten_is_told_to_the_audit_trail(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_forget_is_recorded_in_the_audit_trail(tmp_path: Path, ledger: SqlLedger) -> None:
     ledger.close()
     config = configured(tmp_path, audit={"file": "audit.log"})
     state = load(config, {}).state_dir
@@ -540,11 +520,12 @@ def test_who_is_forgotten_is_told_to_the_audit_trail(tmp_path: Path, ledger: Sql
     )
 
 
-def test_check_tells_how_the_audit_repository_answers(tmp_path: Path) -> None:
+def test_check_shows_the_answer_of_the_audit_repository(tmp_path: Path) -> None:
     shown = run_triage("check", config=configured(tmp_path, audit={"file": "audit.log"}))
     assert f"audit: {tmp_path / 'audit.log'} can be written to" in shown.stdout.replace("\n", "")
     assert not (tmp_path / "audit.log").exists()
     nobody = {"host": HOST, "port": find_free_port(), "tls": False}
     shown = run_triage("check", config=configured(tmp_path, audit={"syslog": nobody}))
     assert shown.returncode == 2
-    assert "Connection refused; messages wait until it is mended" in shown.stderr.replace("\n", " ")
+    errors = shown.stderr.replace("\n", " ")
+    assert "Connection refused; messages wait until the repository answers" in errors

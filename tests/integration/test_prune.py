@@ -1,4 +1,4 @@
-"""`triage prune` as people and `triage serve` run it, and what kill -9 in its middle leaves."""
+"""`triage prune`, retention in `triage receive`, and recovery after kill -9 during a removal."""
 
 import signal
 import subprocess
@@ -48,28 +48,29 @@ KILLED = """
             killed()
         os.unlink(path)
 
-    if moment == "before the first word":
+    if moment == "before the first mark":
         worker.retention.mark_for_removal = killed
-    elif moment == "after the first word":
+    elif moment == "after the first mark":
         worker.retention.remove_images = killed
     elif moment == "between two files":
         Path.unlink = unlink
     elif moment == "after files and before their rows":
         retention.delete = killed
-    elif moment == "after some rows, and before the last word":
+    elif moment == "after some rows, and before the last mark":
         remember, retention._add_history = retention._add_history, killed
-    elif moment == "after the last word":
-        unmarked, worker.retention.mark_for_removal = worker.retention.mark_for_removal, lambda uids: unmarked(uids[:1])
+    elif moment == "after the last mark":
+        mark = worker.retention.mark_for_removal
+        worker.retention.mark_for_removal = lambda uids: mark(uids[:1])
         worker.retention.list_with_products = killed
     worker.pruner(RetentionLimits(delivered_s=0, products_s=1e9)).prune()
 """
 MOMENTS = (
-    "before the first word",
-    "after the first word",
+    "before the first mark",
+    "after the first mark",
     "between two files",
     "after files and before their rows",
-    "after some rows, and before the last word",
-    "after the last word",
+    "after some rows, and before the last mark",
+    "after the last mark",
 )
 
 
@@ -84,17 +85,19 @@ def worker(tmp_path: Path) -> Iterator[WorkerWithStudies]:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_kill_9_in_the_middle_and_then_again(worker: WorkerWithStudies, moment: str) -> None:
+def test_a_removal_killed_at_any_moment_is_completed_by_the_next_run(
+    worker: WorkerWithStudies, moment: str
+) -> None:
     script = textwrap.dedent(KILLED)
     command = [sys.executable, "-c", script, str(worker.folder), moment]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert worker.intake.recover() == 0  # whatever lies there, and whatever not, is known
+    assert worker.intake.recover() == 0  # the ledger knows every file of the spool
     whole = [s for s in STUDIES if not worker.latest(s).pruned_at]
     assert all(worker.files(study) == IMAGES for study in whole)
-    assert (whole == [*STUDIES]) == (moment == "before the first word")
+    assert (whole == [*STUDIES]) == (moment == "before the first mark")
     worker.pruner(
         RetentionLimits()
-    ).prune()  # as the next start, also of a site that removes no more
+    ).prune()  # as at the next start, also if the site has no limit any more
     half = [
         s for s in STUDIES if 0 < worker.files(s) + len(worker.ledger.list_paths(uid(s), 1)) < 6
     ]
@@ -126,29 +129,29 @@ def site(folder: Path, **retention: object) -> Path:
     return config
 
 
-def said(config: Path, *arguments: str) -> str:
+def run_command(config: Path, *arguments: str) -> str:
     done = run_triage(*arguments, config=config)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_command_shows_what_would_go_and_then_removes_it(
+def test_the_command_shows_removals_and_then_removes(
     worker: WorkerWithStudies, tmp_path: Path
 ) -> None:
-    assert "sets no limit" in said(site(tmp_path), "prune")
+    assert "sets no limit" in run_command(site(tmp_path), "prune")
     config = site(tmp_path, spool_days=1e-6)
     time.sleep(0.1)
-    shown = said(config, "prune", "--dry-run")
-    assert "Would go" in shown
+    shown = run_command(config, "prune", "--dry-run")
+    assert "To be removed" in shown
     assert shown.count("images") == len(STUDIES)
     assert "MB in all" in shown
     assert [worker.files(study) for study in STUDIES] == [IMAGES] * 3
-    assert "Removed" in said(config, "prune")
+    assert "Removed" in run_command(config, "prune")
     assert [worker.files(study) for study in STUDIES] == [0] * 3
-    assert "nothing is as old as that" in said(config, "prune")
+    assert "no data is beyond the limits" in run_command(config, "prune")
 
 
-def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
+def test_the_receiver_removes_and_completes_an_interrupted_removal(
     worker: WorkerWithStudies, tmp_path: Path
 ) -> None:
     assert worker.mark("first")
@@ -164,13 +167,13 @@ def test_the_receiver_removes_by_itself_and_goes_on_with_what_was_half_removed(
         finally:
             process.terminate()
             assert process.wait(30) == 0
-    assert worker.files("second") == IMAGES  # no limit says that it goes
+    assert worker.files("second") == IMAGES  # no limit applies to it
     assert uid("first") in log.read_text()
     assert "Marked" not in log.read_text()
 
 
-def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) -> None:
-    """A sender who tries until Success, against somebody who removes all that has ended."""
+def test_no_image_is_lost_when_a_study_is_sent_during_its_removal(tmp_path: Path) -> None:
+    """A sender repeats until Success while another process removes every ended study."""
     with closing(WorkerWithStudies(tmp_path, SystemClock())) as worker:
         worker.end("study", State.DELIVERED)
         script = textwrap.dedent("""
@@ -201,7 +204,7 @@ def test_what_is_sent_again_while_it_goes_is_lost_in_no_order(tmp_path: Path) ->
 
 
 def _sent_until_taken(worker: WorkerWithStudies) -> None:
-    """Send the whole study until all of it stands in an open revision, which nobody removes."""
+    """Send the study until all its images are in an open revision, which is never removed."""
     whole = False
     while not whole:
         for number in range(IMAGES):

@@ -178,7 +178,7 @@ def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> N
     assert listed.returncode == 0, listed.stderr
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
     assert rows == [[uid(n), DAYS[n], "MR", "13 instances"] for n in ("one", "two")]
-    assert "2 studies would be fetched, 0 are there already" in listed.stderr
+    assert "2 studies would be fetched, 0 are here already" in listed.stderr
     assert not folder.exists()
     worklist = tmp_path / "worklist.csv"
     worklist.write_text(f"study_uid,accession\n{uid('nowhere')},1\n{uid('two')},2\n")
@@ -186,7 +186,7 @@ def test_the_command_lists_fetches_and_tells(pacs: Orthanc, tmp_path: Path) -> N
     assert shown.returncode == 2
     assert "1 fetched, 0 there already, 0 incomplete, 1 failed" in shown.stdout
     assert f"failed {uid('nowhere')}: no instance came" in shown.stderr
-    assert "1 studies were not fetched; say the same again" in shown.stderr
+    assert "1 studies were not fetched: run the command again" in shown.stderr
     again = pull(config, *days)
     assert again.returncode == 0, again.stderr
     assert "1 fetched, 1 there already, 0 incomplete, 0 failed" in again.stdout
@@ -272,17 +272,17 @@ def test_a_worklist_of_a_spreadsheet_is_read_in_its_order(pacs: Orthanc, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["1.2.3"], "say --into FOLDER or --assess"),
-        (["1.2.3", "--into", "x", "--assess"], "say --into FOLDER or --assess"),
-        (["--into", "x"], "say STUDY_UIDs or --worklist"),
-        (["1.2.3", "--patient", "4711", "--into", "x"], "say STUDY_UIDs or --worklist"),
+        (["1.2.3"], "give --into FOLDER or --assess"),
+        (["1.2.3", "--into", "x", "--assess"], "give --into FOLDER or --assess"),
+        (["--into", "x"], "give either STUDY_UIDs or --worklist"),
+        (["1.2.3", "--patient", "4711", "--into", "x"], "give either STUDY_UIDs or --worklist"),
         (["../x", "--into", "x"], "is no Study UID: '../x'"),
-        (["--patient", "47*", "--into", "x"], "have no * ? or"),
+        (["--patient", "47*", "--into", "x"], "must not contain * ? or"),
         (["--modality", "MR", "--into", "x"], "need --since or --patient"),
         (["--since", "2024-02-01", "--until", "2024-01-01", "--into", "x"], "before --since"),
-        (["--since", "2999-01-01", "--into", "x"], "lies in the future"),
-        (["1.2.3", "--into", "state/spool"], "lies in the state folder"),
-        (["1.2.3", "--from", "other", "--into", "x"], "archives of the settings has no other"),
+        (["--since", "2999-01-01", "--into", "x"], "is in the future"),
+        (["1.2.3", "--into", "state/spool"], "is inside the state folder"),
+        (["1.2.3", "--from", "other", "--into", "x"], "`archives` in the settings has no other"),
     ],
 )
 def test_what_is_said_unclearly_is_asked_about(

@@ -33,7 +33,7 @@ HEADINGS = (
 )
 
 
-@click.command()
+@click.command(short_help="Find past cases by words or by a similar case.")
 @click.argument("words", default="")
 @click.option(
     "--like", default="", metavar="STUDY_UID", help="Compare with the images of this case."
@@ -84,7 +84,7 @@ def search(config: Path | None, /, *, as_json: bool, **fields: str) -> None:
         _print_matches(matches)
 
 
-@click.command()
+@click.command(short_help="Show the study behind the key of a similar case.")
 @click.argument("key")
 @click.option(
     "--report", metavar="STUDY_UID", required=True, help="Study UID of the report with the key."
@@ -105,7 +105,7 @@ def case(config: Path | None, key: str, report: str) -> None:
     terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
 
 
-@click.command()
+@click.command(short_help="Remove a patient from the past cases.")
 @click.argument("patient_id", default="")
 @click.option(
     "--issuer", default="", help="Issuer of Patient ID (0010,0021), if the images have one."

@@ -23,7 +23,7 @@ from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_past_cases, probe_spool
 
 
-@click.command()
+@click.command(short_help="Check settings, model, spool and destinations.")
 @click.pass_obj
 def check(config: Path | None) -> None:
     """Check settings, findings, model, spool and destinations, and print what was found.

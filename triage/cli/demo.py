@@ -23,7 +23,7 @@ from triage.runtime.storage import open_ledger
 DEMO_SEED = 5  #: a heart with several findings
 
 
-@click.command("demo")
+@click.command("demo", short_help="Try the worker with a synthetic study and a test PACS.")
 @click.option(
     "--study",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

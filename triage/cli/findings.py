@@ -20,7 +20,7 @@ from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_fittings
 
 
-@click.group()
+@click.group(short_help="List the findings, and fit those that have examples.")
 def findings() -> None:
     """List the findings that every study is checked for, and fit those that have examples.
 

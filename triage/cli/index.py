@@ -35,7 +35,7 @@ BACKGROUND = 10  #: niceness: new studies go first
 SHOWN = 20  #: reasons printed, at most
 
 
-@click.command()
+@click.command(short_help="Add past studies to the case library.")
 @folder_argument
 @click.option("--spool", is_flag=True, help="Index the studies that this site has assessed.")
 @click.option(

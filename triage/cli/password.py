@@ -10,7 +10,7 @@ from triage.web.passwords import hash_password
 PASSWORD_LEAST = 12  #: characters
 
 
-@click.command()
+@click.command(short_help="Create a line of web.users for a user of the pages.")
 @click.argument("name")
 def password(name: str) -> None:
     """Ask for the password of user NAME and print the line for web.users in the settings.

@@ -12,7 +12,7 @@ from triage.phantom.sheet import pathology_hearts, write_sheet
 from triage.phantom.signal import LOOKS
 
 
-@click.command()
+@click.command(short_help="Draw synthetic cardiac MRI studies.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

@@ -15,7 +15,7 @@ from triage.telemetry import logs
 MB = 1e6
 
 
-@click.command()
+@click.command(short_help="Remove data beyond the `retention` limits.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.pass_obj
 def prune(config: Path | None, *, dry_run: bool) -> None:

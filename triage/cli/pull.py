@@ -27,7 +27,7 @@ SHOWN = 20  #: reasons printed, at most
 DAY = click.DateTime(formats=["%Y-%m-%d", "%Y%m%d"])
 
 
-@click.command()
+@click.command(short_help="Fetch studies from an archive.")
 @click.argument("study_uids", nargs=-1, metavar="[STUDY_UID]...")
 @click.option(
     "--from", "name", required=True, metavar="NAME", help="Name of an archive in the settings."

@@ -10,7 +10,7 @@ from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_dead_letters, open_existing_ledger
 
 
-@click.command()
+@click.command(short_help="Assess failed studies or send reports again.")
 @click.argument("study_uid", required=False)
 @click.option("--all", "all_", is_flag=True, help="Every study that FAILED.")
 @click.option(

@@ -16,7 +16,7 @@ from triage.runtime.settings import load_settings
 from triage.telemetry import logs
 
 
-@click.command()
+@click.command(short_help="Show which series the model would use, and why.")
 @folder_argument
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, with every image that is used.")
 @click.option(

@@ -47,7 +47,7 @@ def _start(config: Path | None, parent: int | None) -> Settings:
     return settings
 
 
-@click.command()
+@click.command(short_help="Run the whole worker.")
 @click.pass_obj
 def serve(config: Path | None) -> None:
     """Run the whole worker: Redis, receiver, workers, and the web page if it has users.
@@ -72,7 +72,7 @@ def serve(config: Path | None) -> None:
         supervise(processes, private)
 
 
-@click.command()
+@click.command(short_help="Run only the receivers.")
 @parent_option
 @click.pass_obj
 def receive(config: Path | None, parent: int | None) -> None:
@@ -94,7 +94,7 @@ def receive(config: Path | None, parent: int | None) -> None:
         receive_until_ended(services)
 
 
-@click.command()
+@click.command(short_help="Run one worker that assesses and delivers.")
 @click.option(
     "--queue",
     type=click.Choice([ASSESS, DELIVER, "both"]),
@@ -127,7 +127,7 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
-@click.command()
+@click.command(short_help="Run the web page of past cases.")
 @parent_option
 @click.pass_obj
 def web(config: Path | None, parent: int | None) -> None:

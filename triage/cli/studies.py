@@ -10,8 +10,7 @@ from triage.cases.case_access import KINDS as ACCESS_TO_CASES
 from triage.cli import terminal
 from triage.config import Settings
 from triage.dimse.association import RemoteEntity
-from triage.dimse.store_scu import find_dicom_files
-from triage.dimse.store_scu import send_files as send_files
+from triage.dimse.store_scu import find_dicom_files, send_files
 from triage.domain.errors import DeliveryFailed, NotFound
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
@@ -22,7 +21,7 @@ from triage.runtime.storage import open_dead_letters, open_existing_ledger, open
 FAILURES_SHOWN = 10
 
 
-@click.command()
+@click.command(short_help="Send a folder of DICOM files over C-STORE.")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the receiver.")
 @click.option("--port", type=int, help="Its port. [default: receiver.port of the settings]")
@@ -65,7 +64,7 @@ def send_with_progress(files: list[Path], peer: RemoteEntity) -> None:
     terminal.write(f"{len(files)} instances stored at {peer.ae_title}")
 
 
-@click.command()
+@click.command(short_help="Show the studies, their states and problems.")
 @click.argument("study_uid", required=False)
 @click.option(
     "--state",

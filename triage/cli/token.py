@@ -12,7 +12,7 @@ from triage.config import AeTitle
 TOKEN_BYTES = 32  #: of randomness in a token
 
 
-@click.command()
+@click.command(short_help="Create a token for a STOW-RS sender.")
 @click.argument("name")
 def token(name: str) -> None:
     """Create a token that lets the sender NAME store over STOW-RS.

@@ -56,7 +56,7 @@ def send_files(
                 advance()
     except AssociationFailed as error:
         raise DeliveryFailed(
-            f"{error}; does its list of calling AE titles contain {peer.calling_ae}?"
+            f"{error} If it rejects us, add {peer.calling_ae} to its calling AE titles."
         ) from None
     return results
 

@@ -33,7 +33,7 @@ class ForgetRequest:
 
 @dataclass(frozen=True)
 class ForgetProgress:
-    """What has been removed of one patient; the journal keeps it until the removal is complete."""
+    """The progress of one removal, which the journal keeps until the removal is complete."""
 
     patient: str  #: the patient's key in the library
     study_uid: str = ""
@@ -43,7 +43,7 @@ class ForgetProgress:
 
 @dataclass(frozen=True)
 class ForgetResult:
-    """What was removed, by all runs of one request together."""
+    """The result of all runs of one request together."""
 
     cases: int
     findings: tuple[str, ...]

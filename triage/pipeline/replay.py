@@ -26,7 +26,7 @@ class DeadLetterStore(Protocol):
 
 @dataclass(frozen=True)
 class ReplayedStudies:
-    """What `replay_failed_studies` did."""
+    """How many studies were replayed, and how many were left."""
 
     ready: int  #: studies that are READY again
     superseded: int  #: failed studies left as they are, because a later revision exists
