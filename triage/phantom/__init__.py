@@ -1,17 +1,24 @@
 """Synthetic cardiac MR studies: seeded hearts, their images as DICOM, and their reports.
 
-For tests, demonstration and training without a patient. Rule: the same seed gives the same study,
-and the drawn truth travels in a sidecar alone, never in an image or its header.
+They serve tests, demonstrations and training without patient data. The same seed gives the same
+study. The truth of a drawn heart is written to a separate file only, never into an image or header.
 
-    heart       what is drawn: volumes, walls, motion, scars, vessels; and the truth that follows
-    stack       images of one sequence at one position or one stack of positions
-    anatomy     which tissue lies where in the beating heart
-    views       the planes of a cardiac protocol
-    signal      from tissue to intensities: sequence, coils, noise
-    study       a heart and a protocol become stacks
-    habits      what vendors write into their headers, as tables
-    dicom       stacks become DICOM in the habits of a vendor
-    impression  the truth becomes a report in varied words
-    archive     many studies in a folder
-    sheet       a contact sheet to look at
+    heart          the drawn heart (volumes, walls, motion, scars, vessels), and its truth
+    stack          images of one sequence: a stack of positions, each with its phases
+    tissue         tissues, layers and samples
+    shapes         signed distances to simple shapes
+    segments       segment values around and along the left ventricle
+    anatomy        the shape of the beating heart in its chest
+    chest          the layers of everything that does not beat
+    beating_heart  the layers of the heart at each phase
+    scene          one slice, painted
+    views          the planes of a cardiac protocol
+    signal         from tissue to intensities: sequence, coils, noise
+    study          from a heart and a scanner to the stacks of a study
+    habits         vendors' header habits and series names, as tables
+    dicom          from stacks to DICOM; with patient, series, dicom_header, classic_mr, enhanced_mr
+    readers        habits and phrases of several readers
+    impression     the report text on a heart
+    archive        many studies in a folder
+    sheet          contact sheets
 """

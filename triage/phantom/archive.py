@@ -1,10 +1,10 @@
-"""Many studies in a folder: an archive of hearts that nobody has.
+"""Many synthetic studies in a folder.
 
-    <out>/00000007/images/*.dcm   one folder a seed
+    <out>/00000007/images/*.dcm   one folder per seed
                    impression.txt
-                   truth.json     for evaluation alone
+                   truth.json     for evaluation only
 
-Rule: the seed decides all of a study, so two archives with the same seeds are the same.
+The seed determines everything in a study, so two archives with the same seeds are identical.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from triage.phantom.signal import LOOKS, ScannerLook
 from triage.phantom.stack import PhantomSequence, PhantomView
 from triage.phantom.study import acquire_stacks
 
-#: Which vendor's headers go with a look; the external hospital has a scanner of its own.
+#: The vendor of the headers of a look; the external hospital has a separate look.
 VENDORS = {
     "siemens": Vendor.SIEMENS,
     "ge": Vendor.GE,
@@ -31,7 +31,7 @@ VENDORS = {
 }
 EXTERNAL_LOOK = "external"
 LONG_AXES = (PhantomView.FOUR_CHAMBER, PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER)
-#: What studies with gaps lack, and how often.
+#: The stacks missing from studies with gaps, with their probability.
 GAPS: tuple[tuple[float, frozenset[tuple[PhantomSequence, PhantomView]]], ...] = (
     (0.06, frozenset((PhantomSequence.LGE, view) for view in (PhantomView.SAX, *LONG_AXES))),
     *((0.02, frozenset({(PhantomSequence.LGE, view)})) for view in LONG_AXES),
@@ -41,7 +41,7 @@ GAPS: tuple[tuple[float, frozenset[tuple[PhantomSequence, PhantomView]]], ...] =
 
 @dataclass(frozen=True)
 class Examination:
-    """How a heart was imaged and read."""
+    """How a heart is imaged and reported."""
 
     heart: Heart
     look: ScannerLook
@@ -50,12 +50,12 @@ class Examination:
 
     @property
     def vendor(self) -> Vendor:
-        """Return whose headers the images bear."""
+        """Return the vendor of the images' headers."""
         return VENDORS[self.look.name]
 
     @property
     def impression(self) -> str:
-        """Return the reader's words; late enhancement that nobody imaged is not spoken of."""
+        """Return the report text, without late enhancement if there are no images of it."""
         late = (PhantomSequence.LGE, PhantomView.SAX) not in self.missing
         return compose_impression(self.heart, self.heart.seed, self.style, late=late)
 
@@ -63,16 +63,16 @@ class Examination:
 def draw_examination(
     heart: Heart, look: ScannerLook | None = None, *, gaps: bool = False
 ) -> Examination:
-    """Draw the look, unless one is given, and the reader; with `gaps` some studies lack views."""
+    """Draw a reader and, unless given, a look; with `gaps` some studies lack views."""
     rng = np.random.default_rng([heart.seed, 6])
-    usual = [each for name, each in LOOKS.items() if name != EXTERNAL_LOOK]
+    usual = [other for name, other in LOOKS.items() if name != EXTERNAL_LOOK]
     chosen = look or usual[rng.integers(len(usual))]
     readers = EXTERNAL if chosen.name == EXTERNAL_LOOK else TRAINING
     style = readers[rng.integers(len(readers))]
     return Examination(heart, chosen, style, _missing(rng.random()) if gaps else frozenset())
 
 
-def write_study(  # noqa: PLR0913 - each names a choice of the caller
+def write_study(  # noqa: PLR0913 - each is a choice of the caller
     folder: Path,
     heart: Heart,
     look: ScannerLook | None = None,
@@ -81,11 +81,13 @@ def write_study(  # noqa: PLR0913 - each names a choice of the caller
     enhanced: bool = False,
     gaps: bool = False,
 ) -> list[Path]:
-    """Write the study of a heart, in a drawn look unless one is given; return its images."""
-    done = draw_examination(heart, look, gaps=gaps)
-    form = dicom.DicomForm(done.vendor, enhanced=enhanced, tesla=done.look.tesla)
-    stacks = acquire_stacks(heart, done.look, heart.seed, extras=extras, drop=done.missing)
-    return dicom.write_files(folder, stacks, heart, form, done.impression)
+    """Write the study of a heart, in a drawn look unless given; return its image files."""
+    examination = draw_examination(heart, look, gaps=gaps)
+    form = dicom.DicomForm(examination.vendor, enhanced=enhanced, tesla=examination.look.tesla)
+    stacks = acquire_stacks(
+        heart, examination.look, heart.seed, extras=extras, drop=examination.missing
+    )
+    return dicom.write_files(folder, stacks, heart, form, examination.impression)
 
 
 def write_archive(
@@ -95,7 +97,7 @@ def write_archive(
     pathologies: tuple[Pathology, ...] | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the studies of some seeds, each in a folder of its own; `done` is told after each."""
+    """Write the studies of seeds, each in its own folder; `done` is called after each."""
     for seed in seeds:
         study(out / f"{seed:08d}", draw_heart(seed, pathologies))
         done()

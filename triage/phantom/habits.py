@@ -1,7 +1,7 @@
-"""What vendors write into their headers: scanners, image types, sequences and names, as tables.
+"""Vendors' header habits as tables: scanners, image types, sequences and series names.
 
-Rule: nothing is made up. Habits as seen in public files of the three vendors (biv-me, Sunnybrook
-Cardiac Data, CAP), names as listed by cmr_toolkit and ukbb_cardiac. To teach the phantom another
+All entries are taken from real data: habits from public files of the three vendors (biv-me,
+Sunnybrook Cardiac Data, CAP), names from the lists of cmr_toolkit and ukbb_cardiac. To add another
 name or habit, add a line here.
 """
 
@@ -15,7 +15,7 @@ from triage.phantom.stack import PhantomView
 
 
 class Vendor(StrEnum):
-    """Whose header habits a study has; the value is what Manufacturer says."""
+    """A vendor with its own header habits; the value is that of Manufacturer."""
 
     SIEMENS = "SIEMENS"
     GE = "GE MEDICAL SYSTEMS"
@@ -23,13 +23,13 @@ class Vendor(StrEnum):
 
 
 class Scanner(NamedTuple):
-    """What a vendor writes into every image."""
+    """The elements that a vendor writes into every image."""
 
     models: tuple[tuple[str, str], ...]  #: model and software
     body_part: str | None
     bits: int
     signed: bool
-    series_step: int  #: distance of series numbers
+    series_step: int  #: step between series numbers
 
 
 SCANNERS: Mapping[Vendor, Scanner] = MappingProxyType(
@@ -60,7 +60,7 @@ SCANNERS: Mapping[Vendor, Scanner] = MappingProxyType(
 
 
 class Habit(NamedTuple):
-    """What a vendor writes into the images of one sequence; "" is an empty element, None none."""
+    """A vendor's elements for one sequence; "" is an empty element, None a missing one."""
 
     image_type: str
     scanning: str
@@ -160,7 +160,7 @@ HABITS: Mapping[Vendor, Mapping[Kind, tuple[Habit, ...]]] = MappingProxyType(
     }
 )
 
-#: How the views are called where a name is put together of sequence and view.
+#: Names of the views in series names that are composed of sequence and view.
 _UPPER = {
     PhantomView.SAX: "SAX",
     PhantomView.TWO_CHAMBER: "2CH",
@@ -189,13 +189,13 @@ _LAX = _UPPER | {
     PhantomView.THREE_CHAMBER: "LAX_3Ch",
     PhantomView.FOUR_CHAMBER: "LAX_4Ch",
 }
-_SILENT = _UPPER | {PhantomView.SAX: ""}
+_WITHOUT_SAX = _UPPER | {PhantomView.SAX: ""}
 _LV = _UPPER | {PhantomView.TWO_CHAMBER: "LV2CH", PhantomView.THREE_CHAMBER: "LV3CH"}
 _SA = _UPPER | {PhantomView.SAX: "SA"}
 
 
 class Name(NamedTuple):
-    """A way to name series: {view} by `views`, {b} the slice from 1, {ti} the inversion time."""
+    """A pattern of series names: {view} from `views`, {_b} the slice, {ti} inversion time."""
 
     text: str
     views: Mapping[PhantomView, str] = MappingProxyType(_UPPER)
@@ -206,7 +206,7 @@ NAMES: Mapping[Vendor, Mapping[Kind, tuple[Name, ...]]] = MappingProxyType(
         Vendor.SIEMENS: {
             Kind.CINE: (
                 Name("CINE_segmented_{view}{_b}", _LAX),
-                Name("cine_trufi_retro {view}", _SILENT),
+                Name("cine_trufi_retro {view}", _WITHOUT_SAX),
                 Name("tfisp_cine_{view}", _LOWER),
                 Name("{view}_TRUFISP"),
                 Name("Cine_TruFisp_{view}", _CLINICAL),
@@ -307,6 +307,6 @@ NAMES: Mapping[Vendor, Mapping[Kind, tuple[Name, ...]]] = MappingProxyType(
 
 #: Sequences that are not gated: no TriggerTime, no CardiacNumberOfImages.
 UNGATED = frozenset({Kind.LOCALIZER})
-#: Sequences of which Siemens makes one series per slice.
+#: Sequences for which Siemens makes one series per slice.
 SIEMENS_ALONE = frozenset({Kind.CINE})
-LINES = 12  #: heartbeat segments: Siemens calls their sum the repetition time of a cine
+LINES = 12  #: lines per segment: for a cine, Siemens states the repetition time of a segment

@@ -1,7 +1,7 @@
-"""A heart as it is drawn: its size, walls, motion, scars and vessels, and the truth that follows.
+"""A drawn heart (size, walls, motion, scars, vessels), and the truth derived from it.
 
-Rule: labels follow from the drawn numbers by published cut-offs, never the other way round, so
-that a borderline heart is borderline in the images too. Ranges: Kawel-Boehm et al., J Cardiovasc
+Labels follow from the drawn numbers by published cut-offs, never the reverse, so that a borderline
+heart is borderline in the images too. Ranges: Kawel-Boehm et al., J Cardiovasc
 Magn Reson 2020;22:87 (volumes, ejection fractions, mass, aorta by CMR); wall thickness: ESC 2023
 cardiomyopathy guidelines (hypertrophic from 15 mm). Millimetres, millilitres, fractions.
 """
@@ -32,14 +32,14 @@ Segments = NDArray[np.float64]  #: (16,)
 
 
 class Sex(StrEnum):
-    """What the normal ranges depend on."""
+    """The sex, on which the normal ranges depend."""
 
     FEMALE = "F"
     MALE = "M"
 
 
 class Pathology(StrEnum):
-    """What a heart is drawn as; a heart may have several."""
+    """The pathology of a drawn heart; a heart may have several."""
 
     NORMAL = "normal"
     DILATED = "dilated cardiomyopathy"
@@ -53,7 +53,7 @@ class Pathology(StrEnum):
 
 
 class Enhancement(StrEnum):
-    """How late enhancement is spread through the wall."""
+    """The distribution of late enhancement in the wall."""
 
     SUBENDOCARDIAL = "subendocardial"  #: from the cavity outwards, as far as `depth`
     MIDWALL = "midwall"  #: a stripe or patch within the wall
@@ -67,12 +67,12 @@ class Scar:
     enhancement: Enhancement
     segments: tuple[int, ...]  #: indices, 0 to 15
     depth: float  #: share of the wall's thickness, 0 to 1
-    territory: str = ""  #: LAD, RCA or LCX where it is ischaemic
+    territory: str = ""  #: LAD, RCA or LCX if the scar is ischaemic, else empty
 
 
 @dataclass(frozen=True)
 class Heart:
-    """Everything that the images show."""
+    """All properties of a heart that the images show."""
 
     seed: int
     pathologies: tuple[Pathology, ...]
@@ -107,7 +107,7 @@ HYPERTROPHIC_MM = 15.0
 
 @dataclass(frozen=True)
 class Truth:
-    """What holds for a heart: the published seven findings by id, and the diagnoses."""
+    """The truth of a heart: the seven published findings by id, diagnoses and measurements."""
 
     findings: Mapping[str, bool]
     diagnoses: Mapping[str, bool]
@@ -115,7 +115,7 @@ class Truth:
 
 
 def derive_truth(heart: Heart) -> Truth:
-    """Return what follows from the drawn numbers."""
+    """Return findings and diagnoses that follow from the drawn numbers."""
     thickest = float(heart.wall_mm.max())
     findings = {
         "lv_dysfunction": heart.lv_ef < LV_EF_MIN,
@@ -151,7 +151,7 @@ def derive_truth(heart: Heart) -> Truth:
     return Truth(findings, diagnoses, measurements)
 
 
-#: How often each pathology is drawn on its own, and how often a second one joins it.
+#: Probability of each pathology, and of a second one in addition (SECOND).
 FREQUENCIES: Mapping[Pathology, float] = MappingProxyType(
     {
         Pathology.NORMAL: 0.22,
@@ -166,12 +166,12 @@ FREQUENCIES: Mapping[Pathology, float] = MappingProxyType(
     }
 )
 SECOND = 0.3
-#: Pathologies that may join any other; the rest exclude one another.
-JOINING = (Pathology.RIGHT_HEART, Pathology.AORTA, Pathology.NON_ISCHAEMIC)
+#: Pathologies that can be added to any other; the rest exclude each other.
+ADDITIONAL = (Pathology.RIGHT_HEART, Pathology.AORTA, Pathology.NON_ISCHAEMIC)
 
 
 def draw_heart(seed: int, pathologies: tuple[Pathology, ...] | None = None) -> Heart:
-    """Return the heart of a seed, of the given pathologies or of some drawn by frequency."""
+    """Return the heart of a seed, with given pathologies or ones drawn by probability."""
     rng = np.random.default_rng([seed, 1])
     drawn = _pathologies(rng)
     heart = _normal(seed, rng, drawn if pathologies is None else pathologies)
@@ -183,7 +183,7 @@ def draw_heart(seed: int, pathologies: tuple[Pathology, ...] | None = None) -> H
 def _pathologies(rng: Generator) -> tuple[Pathology, ...]:
     weights = np.array([*FREQUENCIES.values()])
     first = [*FREQUENCIES][rng.choice(len(weights), p=weights / weights.sum())]
-    others = [other for other in JOINING if other is not first]
+    others = [other for other in ADDITIONAL if other is not first]
     if first is Pathology.NORMAL or rng.random() > SECOND:
         return (first,)
     return first, others[rng.integers(len(others))]
@@ -214,7 +214,7 @@ def _normal(seed: int, rng: Generator, pathologies: tuple[Pathology, ...]) -> He
     )
 
 
-def _same(heart: Heart, _rng: Generator) -> Heart:
+def _keep(heart: Heart, _rng: Generator) -> Heart:
     return heart
 
 
@@ -262,14 +262,14 @@ def _amyloid(heart: Heart, rng: Generator) -> Heart:
 
 
 def _ischaemic(heart: Heart, rng: Generator) -> Heart:
-    """Scar one territory from the inside outwards; its segments thin out and stand still."""
+    """Scar one territory from the inside outwards; its segments are thin and move little."""
     territory = [*TERRITORIES][rng.choice(3, p=[0.5, 0.3, 0.2])]
     segments = TERRITORIES[territory][: int(rng.integers(3, 7))]
     depth = _between(rng, 0.35, 1.0)
     wall, motion = heart.wall_mm.copy(), heart.motion.copy()
     wall[list(segments)] *= 1 - 0.35 * depth
     motion[list(segments)] = _between(rng, -0.2, 0.5)
-    large = len(segments) * depth / SEGMENTS  # share of the wall that is scar
+    large = len(segments) * depth / SEGMENTS  # scarred share of the wall
     dilated = 1 + large * _between(rng, 0.5, 2.0)
     return replace(
         heart,
@@ -291,13 +291,13 @@ def _non_ischaemic(heart: Heart, rng: Generator) -> Heart:
 
 def _right_heart(heart: Heart, rng: Generator) -> Heart:
     """Dilate the right ventricle, weaken it, or both."""
-    what = rng.integers(3)
+    effect = rng.integers(3)  # 0 dilated, 1 weak, 2 both
     dilated = heart.body_surface_m2 * RV_EDVI_MAX[heart.sex] * _between(rng, 1.0, 1.9)
     return replace(
         heart,
-        rv_edv_ml=heart.rv_edv_ml if what == 1 else dilated,
-        rv_ef=heart.rv_ef if what == 0 else _between(rng, 0.18, 0.47),
-        septal_bounce=_between(rng, 0.5, 1) if what == 2 else heart.septal_bounce,  # noqa: PLR2004
+        rv_edv_ml=heart.rv_edv_ml if effect == 1 else dilated,
+        rv_ef=heart.rv_ef if effect == 0 else _between(rng, 0.18, 0.47),
+        septal_bounce=_between(rng, 0.5, 1) if effect == 2 else heart.septal_bounce,  # noqa: PLR2004
     )
 
 
@@ -321,7 +321,7 @@ def _between(rng: Generator, low: float, high: float) -> float:
 
 _CHANGES: Mapping[Pathology, Callable[[Heart, Generator], Heart]] = MappingProxyType(
     {
-        Pathology.NORMAL: _same,
+        Pathology.NORMAL: _keep,
         Pathology.DILATED: _dilated,
         Pathology.HYPERTROPHIC: _hypertrophic,
         Pathology.CONCENTRIC: _concentric,

@@ -1,7 +1,7 @@
-"""Contact sheets to look at: hearts beside one another, or one study whole.
+"""Contact sheets of several hearts, or of one whole study.
 
-Rule: what a sheet shows are the pixels of `study.acquire`, windowed between two percentiles as the
-worker does, nothing drawn in. A row is captioned with what was drawn.
+A sheet shows the pixels of `study.acquire_stacks`, windowed between two percentiles as the worker
+does, without overlays. The caption of a row lists the drawn numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from triage.phantom.study import StudyPart, acquire_stacks
 
 Tile = NDArray[np.uint8]  #: (TILE, TILE)
 TILE = 168
-SHOWN_MM = 250.0  #: side of the middle square that a tile shows
+SHOWN_MM = 250.0  #: side of the central square that a tile shows
 CAPTION = 30
 WINDOW = (1.0, 99.5)  #: percentiles
 END_SYSTOLE = 0.36
@@ -28,7 +28,7 @@ SHORT_AXIS = (
     StudyPart(CINE, PhantomView.SAX, middle=True),
     StudyPart(LGE, PhantomView.SAX, middle=True),
 )
-#: Columns of the sheet of hearts: caption, what, phase of the cycle.
+#: Columns of the sheet of hearts: caption, part of the study, phase of the cycle.
 COLUMNS = (
     ("4CH diastole", StudyPart(CINE, PhantomView.FOUR_CHAMBER), 0.0),
     ("4CH systole", StudyPart(CINE, PhantomView.FOUR_CHAMBER), END_SYSTOLE),
@@ -47,10 +47,13 @@ def pathology_hearts(seed: int) -> dict[str, Heart]:
 
 
 def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[ScannerLook] = ()) -> None:
-    """Write hearts as rows and views with phases as columns; looks take turns."""
+    """Write hearts as rows and views with phases as columns; the looks alternate."""
     looks = looks or tuple(LOOKS.values())
     rows = [
-        (f"{caption}   {describe(heart)}   {looks[index % len(looks)].name}", _row(heart, look))
+        (
+            f"{caption}   {describe_heart(heart)}   {looks[index % len(looks)].name}",
+            _row(heart, look),
+        )
         for index, (caption, heart) in enumerate(hearts.items())
         for look in [looks[index % len(looks)]]
     ]
@@ -60,14 +63,14 @@ def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[Scanner
 def write_study(
     path: Path, heart: Heart, look: ScannerLook, seed: int, *, extras: bool = True
 ) -> None:
-    """Write one study, a row for each stack: its slices, or its times where it is one slice."""
+    """Write one study with a row per stack: its slices, or the times of its only slice."""
     stacks = acquire_stacks(heart, look, seed, extras=extras)
-    rows = [(f"{one.sequence} {one.view}", _spread(one, 9)) for one in stacks]
-    _paste(rows, [describe(heart)]).save(path)
+    rows = [(f"{one.sequence} {one.view}", _select_tiles(one, 9)) for one in stacks]
+    _paste(rows, [describe_heart(heart)]).save(path)
 
 
-def describe(heart: Heart) -> str:
-    """Return the drawn numbers in a line."""
+def describe_heart(heart: Heart) -> str:
+    """Return the drawn numbers as a line of text."""
     return (
         f"LV {heart.lv_edv_ml:.0f} ml, {heart.lv_ef:.0%}; RV {heart.rv_edv_ml:.0f} ml, "
         f"{heart.rv_ef:.0%}; wall {heart.wall_mm.max():.0f} mm; aorta {heart.root_mm:.0f}, "
@@ -84,7 +87,7 @@ def _row(heart: Heart, look: ScannerLook) -> list[Tile]:
     return [_tile(stacks[want[:2]], 0, phase) for _, want, phase in COLUMNS]
 
 
-def _spread(one: PhantomStack, count: int) -> list[Tile]:
+def _select_tiles(one: PhantomStack, count: int) -> list[Tile]:
     """Return tiles over the slices of a stack, or over the times of a single slice."""
     if len(one.slices) > 1:
         chosen = np.unique(np.linspace(0, len(one.slices) - 1, count).astype(int))

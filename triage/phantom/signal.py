@@ -1,9 +1,10 @@
 """From tissue to pixels: the contrast of each sequence, coils, noise, and the look of a scanner.
 
-Rule: contrasts are tables over tissues, in units of the blood of a cine; an inversion recovery is
+Contrasts are tables over tissues, in units of the blood signal of a cine. An inversion recovery is
 computed from relaxation times at the inversion time that nulls healthy myocardium, so that late
-enhancement, its phase-sensitive form and the TI scout agree. Fat is negative where fat and water
-oppose each other (balanced SSFP at a short echo), which draws the dark outlines between them.
+enhancement, its phase-sensitive form and the TI scout are consistent. Fat is negative if fat and
+water are opposed (balanced SSFP at a short echo), which draws the dark outlines between them.
+
 Sources: relaxation times after contrast about as in Kellman and Arai, J Magn Reson Imaging
 2012;36:529; opposed phase in balanced SSFP: Hargreaves, J Magn Reson Imaging 2012;36:1300; Rician
 noise: Gudbjartsson and Patz, Magn Reson Med 1995;34:910.
@@ -18,16 +19,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from triage.phantom.anatomy import Anatomy, Field, Layer, Samples, Tissue
+from triage.phantom.anatomy import Anatomy
 from triage.phantom.heart import Enhancement, Heart
+from triage.phantom.tissue import Field, Layer, Samples, Tissue
 
 Contrast = Field  #: (tissues,)
 TWELVE_BITS = 4095
-MIDDLE = 2048  #: zero of a signed image
+MIDDLE = 2048  #: stored value of zero in a signed image
 
 
 class SignalScaling(StrEnum):
-    """How values become pixels."""
+    """How signal values are converted to pixels."""
 
     MAGNITUDE = "magnitude"  #: coil shading, Rician noise
     SIGNED = "signed"  #: coil shading, Gaussian noise about the middle grey
@@ -36,20 +38,20 @@ class SignalScaling(StrEnum):
 
 @dataclass(frozen=True)
 class ScannerLook:
-    """What a scanner and its protocol do to every image."""
+    """The properties of a scanner and protocol that affect every image."""
 
     name: str
     tesla: float
     rows: int
     columns: int
-    fov_mm: float  #: along the columns' direction, the longer one
+    fov_mm: float  #: along the longer side, which has the columns
     phases: int
-    noise: float  #: of a cine, in units of its blood
-    shading: float  #: 0 corrected, 1 strong
-    contrast: float  #: of blood to myocardium, 1 usual
+    noise: float  #: of a cine, in units of its blood signal
+    shading: float  #: by the coils: 0 corrected, 1 strong
+    contrast: float  #: between blood and myocardium, 1 usual
     soft: float  #: width of an edge in pixels
     brightness: float  #: pixel value of blood
-    phase_sensitive: bool  #: late enhancement as PSIR
+    phase_sensitive: bool  #: whether late enhancement is PSIR
 
     @property
     def pixel_mm(self) -> float:
@@ -90,7 +92,7 @@ LOOKS: Mapping[str, ScannerLook] = MappingProxyType(
 
 
 def vary_look(look: ScannerLook, rng: Generator) -> ScannerLook:
-    """Return the look as one examination has it."""
+    """Return a look with the random variation of one examination."""
     return replace(
         look,
         fov_mm=float(np.clip(look.fov_mm * rng.uniform(0.92, 1.1), 300, 400)),
@@ -126,7 +128,7 @@ CINE: Mapping[Tissue, float] = MappingProxyType(
         Tissue.VEIN: 0.75,
     }
 )
-#: T1 in ms ten minutes after contrast, and proton density with all else that weighs a signal.
+#: T1 in ms ten minutes after contrast, and proton density with all other signal weights.
 AFTER_CONTRAST: Mapping[Tissue, tuple[float, float]] = MappingProxyType(
     {
         Tissue.AIR: (500.0, 0.0),
@@ -145,7 +147,7 @@ AFTER_CONTRAST: Mapping[Tissue, tuple[float, float]] = MappingProxyType(
     }
 )
 BLOOD_AFTER_CONTRAST = 325.0
-BLOOD_IN_AMYLOID = 405.0  #: contrast leaves the blood for the wall
+BLOOD_IN_AMYLOID = 405.0  #: contrast agent has moved from the blood to the wall
 #: Native T1 and T2 in ms at 1.5 T.
 NATIVE: Mapping[Tissue, tuple[float, float]] = MappingProxyType(
     {
@@ -169,7 +171,7 @@ BLOOD = tuple(tissue for tissue in Tissue if tissue >= Tissue.LV)
 
 
 def cine_contrast(look: ScannerLook, rng: Generator) -> Contrast:
-    """Balanced SSFP: bright blood, dark muscle, fat against water."""
+    """Return balanced SSFP contrast: bright blood, dark muscle, fat opposed to water."""
     table = np.array([CINE[tissue] for tissue in Tissue]) * rng.normal(1, 0.03, len(Tissue))
     solid = [Tissue.MYOCARDIUM, Tissue.PAPILLARY, Tissue.SCAR, Tissue.RIGHT_WALL]
     table[solid] /= look.contrast
@@ -182,7 +184,10 @@ def null_time_ms() -> float:
 
 
 def inversion_contrast(heart: Heart, inversion_ms: float) -> Contrast:
-    """Signed signal after an inversion, ten minutes after contrast; scar is about 1 at the null."""
+    """Return the signed signal after an inversion, ten minutes after contrast agent.
+
+    Scar is about 1 at the null time of the myocardium.
+    """
     diffuse = any(scar.enhancement is Enhancement.DIFFUSE for scar in heart.scars)
     blood = BLOOD_IN_AMYLOID if diffuse else BLOOD_AFTER_CONTRAST
     pairs = np.array([AFTER_CONTRAST.get(tissue, (blood, 1.0)) for tissue in Tissue])
@@ -191,25 +196,25 @@ def inversion_contrast(heart: Heart, inversion_ms: float) -> Contrast:
 
 
 def scout_contrast() -> Contrast:
-    """Single-shot balanced SSFP."""
+    """Return single-shot balanced SSFP contrast."""
     return (np.array([CINE[tissue] for tissue in Tissue]) * 0.9).astype(np.float32)
 
 
-def map_contrast(which: int) -> Contrast:
-    """Native T1 (0) in ms or T2 (1) in tenths of a millisecond: what a map holds."""
-    table = np.array([NATIVE.get(tissue, BLOOD_NATIVE)[which] for tissue in Tissue])
-    return (table * (1, 10)[which]).astype(np.float32)
+def map_contrast(kind: int) -> Contrast:
+    """Return the values of a map: native T1 in ms (0), or T2 in tenths of a millisecond (1)."""
+    table = np.array([NATIVE.get(tissue, BLOOD_NATIVE)[kind] for tissue in Tissue])
+    return (table * (1, 10)[kind]).astype(np.float32)
 
 
 def black_blood_contrast() -> Contrast:
-    """T2-weighted turbo spin echo after double inversion: no signal from moving blood."""
+    """Return T2-weighted turbo spin echo contrast after double inversion: no blood signal."""
     table = np.array([NATIVE.get(tissue, (1.0, 1e-3))[1] for tissue in Tissue])
     weighted = np.where(table > 1, np.exp(-60 / np.maximum(table, 1)) * 1.6, 0.03)
     return weighted.astype(np.float32)
 
 
 def perfusion_contrast(time_s: float) -> Contrast:
-    """Saturation recovery while the contrast arrives: right heart, lungs, left heart, wall."""
+    """Return saturation recovery contrast as the bolus passes right heart, lungs, left heart."""
     table = np.array([0.14 * CINE[tissue] for tissue in Tissue])
     table[Tissue.FAT] = 0.35
     right = {Tissue.RV, Tissue.RIGHT_ATRIUM, Tissue.VEIN}
@@ -223,7 +228,7 @@ def perfusion_contrast(time_s: float) -> Contrast:
 
 
 def _bolus(time_s: float, rise_s: float) -> float:
-    """Gamma-like curve, 1 at its peak, with a tail that recirculates."""
+    """Return a gamma-like curve, 1 at its peak, with a tail of recirculation."""
     if time_s <= 0:
         return 0.0
     return float((time_s / rise_s) ** 2 * np.exp(2 * (1 - time_s / rise_s))) * 0.75 + 0.25 * min(
@@ -232,7 +237,7 @@ def _bolus(time_s: float, rise_s: float) -> float:
 
 
 def flow_contrasts(phase: float) -> tuple[Contrast, Contrast]:
-    """Phase contrast: magnitude, and velocity through an axial plane, 1 at the encoding limit."""
+    """Return phase contrast magnitude, and velocity through an axial plane (1 at the limit)."""
     magnitude = np.array([abs(CINE[tissue]) * 0.4 for tissue in Tissue])
     velocity = np.zeros(len(Tissue))
     jet = float(np.sin(np.pi * phase / 0.35) ** 2) if phase < 0.35 else -0.02  # noqa: PLR2004
@@ -245,7 +250,7 @@ def flow_contrasts(phase: float) -> tuple[Contrast, Contrast]:
 
 
 def paint_layers(layers: Iterable[Layer], contrast: Contrast, below: Field) -> Field:
-    """Paint layers over what lies below, in place, and return it."""
+    """Paint layers over an image in place, and return it."""
     for tissue, cover in layers:
         below += cover * (contrast[tissue] - below)
     return below
@@ -254,7 +259,7 @@ def paint_layers(layers: Iterable[Layer], contrast: Contrast, below: Field) -> F
 def coil_sensitivity(
     anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator
 ) -> Field:
-    """Sensitivity of the coils on chest and back, about 1 at the heart, (rows, columns)."""
+    """Return the sensitivity of chest and back coils, about 1 at the heart, (rows, columns)."""
     x, y, z = samples.patient
     deep = anatomy.half_mm[1]
     tilt = rng.normal(0, 0.0012, 2)
@@ -267,7 +272,7 @@ def coil_sensitivity(
 
 
 def banding_field(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Generator) -> Field:
-    """Dark bands of balanced SSFP where the field is off, near skin and lung, (rows, columns)."""
+    """Return dark bands of balanced SSFP off resonance near skin and lung, (rows, columns)."""
     x, _, z = samples.patient
     level = anatomy.depth(samples.patient) ** 2
     wave = np.float32(0.16) * np.cos(x / 41 + z / 37 + rng.uniform(0, 6))
@@ -279,7 +284,7 @@ def banding_field(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Ge
 def detect_pixels(
     values: Field, kind: SignalScaling, noise: float, brightness: float, rng: Generator
 ) -> NDArray[np.uint16]:
-    """Add noise and store 12 bits."""
+    """Add noise and return 12-bit pixels."""
     shape = values.shape
     if kind is SignalScaling.MAP:
         stored = values * (1 + np.float32(noise) * rng.standard_normal(shape, np.float32))

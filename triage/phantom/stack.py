@@ -10,7 +10,7 @@ Vector = NDArray[np.float64]  #: (3,), millimetres in patient coordinates (LPS)
 
 
 class PhantomSequence(StrEnum):
-    """What a cardiac protocol holds."""
+    """The sequences of a cardiac protocol."""
 
     CINE = "cine"
     LGE = "late enhancement"
@@ -24,7 +24,7 @@ class PhantomSequence(StrEnum):
 
 
 class PhantomView(StrEnum):
-    """How a plane lies in the heart."""
+    """The orientation of a plane in the heart or body."""
 
     SAX = "SAX"
     TWO_CHAMBER = "2CH"
@@ -45,7 +45,7 @@ class PhantomSlice:
 
 @dataclass(frozen=True)
 class PhantomStack:
-    """One acquisition: parallel slices with the same phases, base first where they are SAX."""
+    """One acquisition: parallel slices with the same phases, from the base if they are SAX."""
 
     sequence: PhantomSequence
     view: PhantomView

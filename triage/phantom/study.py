@@ -1,8 +1,8 @@
-"""A heart and a scanner's look become the stacks of a study.
+"""The stacks of a study, rendered from a heart and the look of a scanner.
 
-Rule: every stack draws from a generator of its own (seed, sequence, view), every slice from one of
-its own below that, so that rendering a part gives the very pixels of the whole. What does not beat
-is painted once for each slice; each phase paints the heart alone, within its bounding rectangle.
+Every stack has its own random generator, and so has every slice of it, so that rendering a part of
+a study gives the same pixels as rendering the whole. The parts that do not beat are painted once
+per slice; each phase paints only the heart, within its bounding rectangle.
 """
 
 from collections.abc import Container, Iterator
@@ -14,13 +14,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from triage.phantom import signal
-from triage.phantom.anatomy import Anatomy, Field, HeartSamples, Layer, Samples
+from triage.phantom.anatomy import Anatomy
 from triage.phantom.heart import Heart
+from triage.phantom.scene import Scene
 from triage.phantom.signal import Contrast, ScannerLook, SignalScaling
 from triage.phantom.stack import PhantomSequence, PhantomSlice, PhantomStack, PhantomView
+from triage.phantom.tissue import Field, Samples
 from triage.phantom.views import PixelGrid, ViewPlane, plan_planes, spacing_mm
 
-REST = 0.74  #: phase of late enhancement and of all else that is taken at rest
+REST = 0.74  #: phase of late enhancement and of all other sequences acquired at rest
 
 
 class StudyPart(NamedTuple):
@@ -28,11 +30,11 @@ class StudyPart(NamedTuple):
 
     sequence: PhantomSequence
     view: PhantomView
-    #: of a stack the slice alone that the worker takes for its middle: of two, that nearer the base
+    #: only the slice that the worker takes as the middle; of two, the one nearer to the base
     middle: bool = False
 
 
-#: What the model looks at.
+#: The parts of a study that the model uses.
 MODEL_VIEWS = (
     StudyPart(PhantomSequence.CINE, PhantomView.FOUR_CHAMBER),
     StudyPart(PhantomSequence.CINE, PhantomView.SAX, middle=True),
@@ -53,23 +55,24 @@ class PhaseImage(NamedTuple):
 
 @dataclass(frozen=True)
 class StackRecipe:
-    """How one stack is taken."""
+    """How one stack is acquired."""
 
     sequence: PhantomSequence
     view: PhantomView
     moments: tuple[PhaseImage, ...]
     kind: SignalScaling = SignalScaling.MAGNITUDE
-    noise: float = 1.0  #: over that of a cine
+    noise: float = 1.0  #: relative to a cine
     thickness_mm: float = 8.0
-    coarse: float = 1.0  #: pixel size over that of a cine
+    coarse: float = 1.0  #: pixel size relative to a cine
     slices: int | None = None
     banding: bool = False
     velocity: bool = False
     inversion_ms: float | None = None
-    timing: tuple[float, float, float] = field(default=(1.5, 3.0, 50.0))  #: echo, repetition, flip
+    #: echo time (ms), repetition time (ms), flip angle (degrees)
+    timing: tuple[float, float, float] = field(default=(1.5, 3.0, 50.0))
 
 
-def acquire_stacks(  # noqa: PLR0913 - each names a choice of the caller
+def acquire_stacks(  # noqa: PLR0913 - each is a choice of the caller
     heart: Heart,
     look: ScannerLook,
     seed: int,
@@ -80,23 +83,24 @@ def acquire_stacks(  # noqa: PLR0913 - each names a choice of the caller
 ) -> tuple[PhantomStack, ...]:
     """Return the stacks of a study, in the order of a protocol.
 
-    With `extras` come localizers, TI scout, maps, perfusion, flow and T2-weighted images. Stacks
-    in `drop` are missing; of `only` nothing else is rendered, with the pixels of the whole study.
+    `extras` adds localizers, TI scout, maps, perfusion, flow and T2-weighted images. Stacks in
+    `drop` are omitted. If `only` is given, only these parts are rendered, with the same pixels as
+    in the whole study.
     """
     anatomy = Anatomy(heart)
     look = signal.vary_look(look, np.random.default_rng([seed, 3]))
     stacks = []
     for number, recipe in enumerate(_protocol(heart, look, seed, extras=extras)):
-        wanted = [want for want in only or () if want[:2] == (recipe.sequence, recipe.view)]
-        if (recipe.sequence, recipe.view) in drop or (only is not None and not wanted):
+        parts = [part for part in only or () if part[:2] == (recipe.sequence, recipe.view)]
+        if (recipe.sequence, recipe.view) in drop or (only is not None and not parts):
             continue
-        middle = bool(wanted) and all(want.middle for want in wanted)
+        middle = bool(parts) and all(part.middle for part in parts)
         stacks.append(_stack(anatomy, look, recipe, (seed, 4, number), middle=middle))
     return tuple(stacks)
 
 
 def _protocol(heart: Heart, look: ScannerLook, seed: int, *, extras: bool) -> Iterator[StackRecipe]:
-    """The core comes first, so that its numbers, and pixels, do not depend on the extras."""
+    """Yield the recipes; core stacks come first, so that extras do not change their pixels."""
     rng = np.random.default_rng([seed, 5])
     yield from _cines(heart, look, rng)
     yield from _late(heart, look, rng)
@@ -156,7 +160,7 @@ def _localizers() -> Iterator[StackRecipe]:
 
 
 def _inversion_scout(heart: Heart, look: ScannerLook) -> StackRecipe:
-    """One slice at rising inversion times, which stand as the times of its images."""
+    """Return one slice at rising inversion times, which are the trigger times of its images."""
     times = np.linspace(80, 600, look.phases)
     moments = tuple(
         PhaseImage(float(time), REST, signal.inversion_contrast(heart, float(time)))
@@ -168,8 +172,8 @@ def _inversion_scout(heart: Heart, look: ScannerLook) -> StackRecipe:
 
 
 def _maps() -> Iterator[StackRecipe]:
-    for which, sequence in enumerate((PhantomSequence.T1_MAP, PhantomSequence.T2_MAP)):
-        moments = (PhaseImage(0.0, REST, signal.map_contrast(which)),)
+    for index, sequence in enumerate((PhantomSequence.T1_MAP, PhantomSequence.T2_MAP)):
+        moments = (PhaseImage(0.0, REST, signal.map_contrast(index)),)
         yield StackRecipe(
             sequence, PhantomView.SAX, moments, SignalScaling.MAP, slices=3, timing=(1.1, 2.7, 35.0)
         )
@@ -187,22 +191,22 @@ def _perfusion(heart: Heart) -> StackRecipe:
 
 
 def _flows(heart: Heart, look: ScannerLook) -> Iterator[StackRecipe]:
-    """Magnitude and velocity through the great vessels."""
+    """Yield magnitude and velocity images through the great vessels."""
     cycle = 60_000 / heart.heart_rate_bpm
     phases = [step / look.phases for step in range(look.phases)]
-    for which in (0, 1):
+    for velocity in (0, 1):
         moments = tuple(
-            PhaseImage(phase * cycle, phase, signal.flow_contrasts(phase)[which])
+            PhaseImage(phase * cycle, phase, signal.flow_contrasts(phase)[velocity])
             for phase in phases
         )
         yield StackRecipe(
             PhantomSequence.FLOW,
             PhantomView.AXIAL,
             moments,
-            SignalScaling.SIGNED if which else SignalScaling.MAGNITUDE,
+            SignalScaling.SIGNED if velocity else SignalScaling.MAGNITUDE,
             noise=0.5,
             slices=1,
-            velocity=bool(which),
+            velocity=bool(velocity),
             thickness_mm=6.0,
             timing=(2.5, 5.0, 15.0),
         )
@@ -224,14 +228,14 @@ def _stack(
     slices = tuple(
         PhantomSlice(
             planned[index].position(grid),
-            _pixels(anatomy, look, recipe, planned[index].samples(grid), (*seed, index)),
+            _render_slice(anatomy, look, recipe, planned[index].samples(grid), (*seed, index)),
         )
         for index in chosen
     )
-    return _labelled(recipe, planned, grid, slices)
+    return _build_stack(recipe, planned, grid, slices)
 
 
-def _labelled(
+def _build_stack(
     recipe: StackRecipe, planned: list[ViewPlane], grid: PixelGrid, slices: tuple[PhantomSlice, ...]
 ) -> PhantomStack:
     echo, repetition, flip = recipe.timing
@@ -253,7 +257,7 @@ def _labelled(
     )
 
 
-def _pixels(
+def _render_slice(
     anatomy: Anatomy,
     look: ScannerLook,
     recipe: StackRecipe,
@@ -263,13 +267,18 @@ def _pixels(
     """Render one slice, (moments, rows, columns)."""
     rng = np.random.default_rng(seed)
     shade = _shade(anatomy, look, recipe, samples, rng)
-    scene = _Scene(anatomy, samples)
+    scene = Scene(anatomy, samples)
     flat = recipe.kind is SignalScaling.MAP
     noise = 0.03 if flat else look.noise * recipe.noise
     return np.stack(
         [
             signal.detect_pixels(
-                scene.values(moment, shade, signed=recipe.kind is not SignalScaling.MAGNITUDE),
+                scene.values(
+                    moment.contrast,
+                    moment.phase,
+                    shade,
+                    signed=recipe.kind is not SignalScaling.MAGNITUDE,
+                ),
                 recipe.kind,
                 noise,
                 look.brightness,
@@ -288,55 +297,4 @@ def _shade(
     shade = signal.coil_sensitivity(anatomy, samples, look, rng)
     if recipe.banding:
         return shade * signal.banding_field(anatomy, samples, look, rng)
-    return np.sqrt(shade)  # such images are usually corrected for the coils
-
-
-class _Scene:
-    """A slice whose chest is painted once for each contrast, its heart at each phase."""
-
-    def __init__(self, anatomy: Anatomy, samples: Samples) -> None:
-        self._anatomy, self._samples = anatomy, samples
-        self._window = _window(anatomy, samples)
-        rows, columns = self._window
-        near = replace(samples, patient=samples.patient[:, rows, columns])
-        self._heart = HeartSamples(anatomy, near) if near.patient.size else None
-        self._chest: list[Layer] = []
-        self._beat: tuple[float, list[Layer]] | None = None
-        self._painted: tuple[Contrast, Field] | None = None
-
-    def values(self, moment: PhaseImage, shade: Field, *, signed: bool) -> Field:
-        """Return the signal without noise, (rows, columns)."""
-        scene = self._background(moment.contrast).copy()
-        if self._heart is not None:
-            within = scene[self._window]
-            signal.paint_layers(self._layers(self._heart, moment.phase), moment.contrast, within)
-        if not signed:
-            np.abs(scene, out=scene)
-        scene *= shade
-        return scene
-
-    def _background(self, contrast: Contrast) -> Field:
-        if self._painted is None or self._painted[0] is not contrast:
-            self._chest = self._chest or list(self._anatomy.chest(self._samples))
-            empty = np.full(self._samples.patient.shape[1:], contrast[0], np.float32)
-            self._painted = contrast, signal.paint_layers(self._chest, contrast, empty)
-        return self._painted[1]
-
-    def _layers(self, heart: HeartSamples, phase: float) -> list[Layer]:
-        if self._beat is None or self._beat[0] != phase:
-            self._beat = phase, list(heart.layers(phase))
-        return self._beat[1]
-
-
-def _window(anatomy: Anatomy, samples: Samples) -> tuple[slice, slice]:
-    """Return the rows and columns near the heart."""
-    place = anatomy.to_heart(samples.inner)
-    low, high = anatomy.bounds
-    limits = zip(place, low, high, strict=True)
-    near = np.logical_and.reduce([(axis > least) & (axis < most) for axis, least, most in limits])
-    return _extent(near.any(axis=1)), _extent(near.any(axis=0))
-
-
-def _extent(hits: NDArray[np.bool_]) -> slice:
-    where = np.flatnonzero(hits)
-    return slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 0)
+    return np.sqrt(shade)  # such images usually have coil correction

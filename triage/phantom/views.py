@@ -1,10 +1,10 @@
-"""The planes of a cardiac protocol, laid through a heart as a technologist would.
+"""The planes of a cardiac protocol, planned through a heart as a technologist would.
 
-Rule: planes follow the heart's own axes with the small errors of planning; the four-chamber plane
-leans towards the outflow tract, so the aortic root shows at its base as it often does. The slices
-of a stack are breath-holds of their own, so heart and abdomen lie a little elsewhere in each.
-Directions on the screen: short axis with the lateral wall to the right, long axes as the patient
-lies seen from the feet (four-chamber) or from the left (two- and three-chamber). LPS, mm.
+Planes follow the axes of the heart with the small errors of planning. The four-chamber plane is
+tilted towards the outflow tract, so that the aortic root is visible at its base, as it often is.
+Each slice of a stack is a separate breath-hold, so heart and abdomen are at slightly different
+positions. Display: short axis with the lateral wall to the right; four-chamber as seen from the
+feet, two- and three-chamber as seen from the left. LPS, mm.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,20 @@ from types import MappingProxyType
 import numpy as np
 from numpy.random import Generator
 
-from triage.phantom.anatomy import Anatomy, Field, Samples, Vector
+from triage.phantom.anatomy import Anatomy
 from triage.phantom.stack import PhantomView
+from triage.phantom.tissue import Field, Samples, Vector
 
 LEFT, POSTERIOR, FEET = np.eye(3) * np.array([1.0, 1.0, -1.0])
 SAGITTAL_LIKE = (PhantomView.TWO_CHAMBER, PhantomView.THREE_CHAMBER)
-BREATH_MM = np.array([0.4, 0.7, 1.6])  #: how much breath-holds differ
-BODY_SHARE = 0.4  #: of the way from the heart to the body's middle: centre of the field of view
-FOUR_CHAMBER_SHARE = 0.75  #: so that the descending aorta is in view
-INLET_DEG = 150.0  #: the three-chamber plane's angle, through root and inferolateral wall
+BREATH_MM = np.array([0.4, 0.7, 1.6])  #: variation between breath-holds
+BODY_SHARE = (
+    0.4  #: centre of the field of view, as a share of the way from heart to middle of the body
+)
+FOUR_CHAMBER_SHARE = (
+    0.75  #: the same for the four-chamber view, so that the descending aorta is visible
+)
+INLET_DEG = 150.0  #: angle of the three-chamber plane, through root and inferolateral wall
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class PixelGrid:
 
 @dataclass(frozen=True)
 class ViewPlane:
-    """Where one slice lies, and how its breath-hold differs."""
+    """The plane of one slice, and the shift of its breath-hold."""
 
     view: PhantomView
     row: Vector  #: unit vector to the right
@@ -76,19 +81,19 @@ class ViewPlane:
 def plan_planes(
     anatomy: Anatomy, view: PhantomView, rng: Generator, slices: int | None = None
 ) -> list[ViewPlane]:
-    """Return the planes of a view; of a stack from the base to the apex."""
+    """Return the planes of a view; those of a stack are in order from base to apex."""
     return _PLANS[view](anatomy, rng, slices)
 
 
 def spacing_mm(planned: list[ViewPlane]) -> float:
-    """Return the distance of neighbouring slices, 0 for one."""
+    """Return the distance between neighbouring slices, 0 for a single one."""
     if len(planned) < 2:  # noqa: PLR2004 - neighbours
         return 0.0
     return float(np.linalg.norm(planned[1].centre - planned[0].centre))
 
 
 def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[ViewPlane]:
-    """From above the mitral plane to beyond the apex, 8 to 10 mm apart where that reaches."""
+    """Return planes from above the mitral plane to beyond the apex, about 8 to 10 mm apart."""
     axis = _tilted(anatomy.axes[:, 2], rng, 2.0)
     above, below = rng.uniform(17, 24), rng.uniform(6, 12)
     reach = anatomy.length + above + below
@@ -98,7 +103,7 @@ def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Vi
     shift = anatomy.to_patient(np.zeros(3)) - anatomy.centre
     start = middle + axis * (shift @ axis) - axis * above
     steps = np.arange(count) * reach / (count - 1)
-    if slices:  # a few across the ventricle's middle
+    if slices:  # a few around the middle of the ventricle
         steps = above + anatomy.length * (
             0.5 + 0.5 * (np.arange(slices) - (slices - 1) / 2) / slices
         )
@@ -108,7 +113,7 @@ def _short_axis(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[Vi
 
 
 def _long_axis(view: PhantomView, across_deg: float) -> Callable[..., list[ViewPlane]]:
-    """A plane through the long axis and a direction of the short axis."""
+    """Return a function that plans a plane through the long axis."""
 
     def plan(anatomy: Anatomy, rng: Generator, _slices: int | None) -> list[ViewPlane]:
         turn = np.radians(across_deg + rng.normal(0, 3))
@@ -128,12 +133,12 @@ def _long_axis(view: PhantomView, across_deg: float) -> Callable[..., list[ViewP
 
 
 def _side(normal: Vector, anatomy: Anatomy) -> float:
-    """Return the sign that makes a leaning plane pass before the axis at the base."""
+    """Return the sign with which a tilted plane passes in front of the axis at the base."""
     return float(np.sign(normal @ anatomy.axes[:, 1]))
 
 
-def _scout(view: PhantomView) -> Callable[..., list[ViewPlane]]:
-    """Parallel planes of the body's own axes."""
+def _body_planes(view: PhantomView) -> Callable[..., list[ViewPlane]]:
+    """Return a function that plans parallel planes along the axes of the body."""
 
     def plan(anatomy: Anatomy, rng: Generator, slices: int | None) -> list[ViewPlane]:
         row, column = {
@@ -153,9 +158,9 @@ def _scout(view: PhantomView) -> Callable[..., list[ViewPlane]]:
 
 
 def _on_screen(view: PhantomView, normal: Vector, turn: float) -> tuple[Vector, Vector]:
-    """Return row and column of an oblique plane as it is displayed."""
+    """Return row and column directions of an oblique plane as displayed."""
     towards = FEET if view in SAGITTAL_LIKE else POSTERIOR
-    row = _unit(np.cross(towards, normal))  # level with the body
+    row = _unit(np.cross(towards, normal))  # horizontal in the body
     row = row * np.sign(row @ (POSTERIOR if view in SAGITTAL_LIKE else LEFT))
     column = np.cross(normal, row)
     column = column * np.sign(column @ towards)
@@ -194,9 +199,9 @@ _PLANS: Mapping[PhantomView, Callable[[Anatomy, Generator, int | None], list[Vie
             PhantomView.TWO_CHAMBER: _long_axis(PhantomView.TWO_CHAMBER, 84.0),
             PhantomView.THREE_CHAMBER: _long_axis(PhantomView.THREE_CHAMBER, INLET_DEG),
             PhantomView.FOUR_CHAMBER: _long_axis(PhantomView.FOUR_CHAMBER, 178.0),
-            PhantomView.AXIAL: _scout(PhantomView.AXIAL),
-            PhantomView.CORONAL: _scout(PhantomView.CORONAL),
-            PhantomView.SAGITTAL: _scout(PhantomView.SAGITTAL),
+            PhantomView.AXIAL: _body_planes(PhantomView.AXIAL),
+            PhantomView.CORONAL: _body_planes(PhantomView.CORONAL),
+            PhantomView.SAGITTAL: _body_planes(PhantomView.SAGITTAL),
         }
     )
 )

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from triage.phantom.anatomy import Anatomy, HeartSamples, Samples, Tissue
+from triage.phantom.anatomy import Anatomy
+from triage.phantom.beating_heart import HeartSamples
 from triage.phantom.heart import Heart, Pathology, draw_heart
+from triage.phantom.scene import label_tissues
 from triage.phantom.stack import PhantomView
+from triage.phantom.tissue import Samples, Tissue
 from triage.phantom.views import PixelGrid, plan_planes, spacing_mm
 
 GRID = PixelGrid(rows=150, columns=150, pixel_mm=1.4, thickness_mm=8.0)
@@ -32,7 +35,7 @@ def _measured_ml(
     labels = []
     for step in steps:
         plane = replace(first, centre=first.centre - first.normal * step, breath=STILL)
-        labels.append(anatomy.labels(plane.samples(thin), phase))
+        labels.append(label_tissues(anatomy, plane.samples(thin), phase))
     return [
         float(np.isin(labels, kinds).sum()) * GRID.pixel_mm**2 * apart / 1e3 for kinds in tissues
     ]
@@ -82,7 +85,7 @@ def test_volumes_read_from_the_slices_of_the_protocol_are_near_those_drawn(seed:
 def test_the_mid_wall_is_as_thick_as_drawn_in_each_segment(kind: Pathology) -> None:
     heart = draw_heart(3, (kind,))
     anatomy = Anatomy(heart)
-    labels = anatomy.labels(_short_axis(anatomy, 0.50 * anatomy.length), 0.0)
+    labels = label_tissues(anatomy, _short_axis(anatomy, 0.50 * anatomy.length), 0.0)
     for segment in range(6):
         if segment == 5:  # a papillary muscle touches this wall
             continue
@@ -119,7 +122,7 @@ def test_the_descending_aorta_is_as_wide_as_drawn(seed: int) -> None:
     heart = draw_heart(seed, (Pathology.AORTA,))
     anatomy = Anatomy(heart)
     plane = plan_planes(anatomy, PhantomView.AXIAL, np.random.default_rng(0), 1)[0]
-    labels = anatomy.labels(plane.samples(GRID), 0.0)
+    labels = label_tissues(anatomy, plane.samples(GRID), 0.0)
     area = (labels == Tissue.DESCENDING).sum() * GRID.pixel_mm**2
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(heart.descending_mm, rel=0.06)
 
@@ -131,7 +134,7 @@ def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
         for wide in (30.0, 50.0):
             anatomy = Anatomy(replace(heart, root_mm=wide, ascending_mm=wide))
             plane = plan_planes(anatomy, view, np.random.default_rng(0))[0]
-            labels = anatomy.labels(plane.samples(GRID), 0.0)
+            labels = label_tissues(anatomy, plane.samples(GRID), 0.0)
             seen[view, wide] = (labels == Tissue.ASCENDING).sum() * GRID.pixel_mm**2
     assert seen[PhantomView.THREE_CHAMBER, 50.0] > 1.5 * seen[PhantomView.THREE_CHAMBER, 30.0]
     assert seen[PhantomView.FOUR_CHAMBER, 50.0] > seen[PhantomView.FOUR_CHAMBER, 30.0] + 150
@@ -141,7 +144,7 @@ def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
 def test_the_four_chamber_plane_shows_four_chambers_and_the_descending_aorta(seed: int) -> None:
     anatomy = Anatomy(draw_heart(seed))
     plane = plan_planes(anatomy, PhantomView.FOUR_CHAMBER, np.random.default_rng(seed))[0]
-    labels = anatomy.labels(plane.samples(PixelGrid(192, 224, 1.55, 6.0)), 0.0)
+    labels = label_tissues(anatomy, plane.samples(PixelGrid(192, 224, 1.55, 6.0)), 0.0)
     chambers = (
         Tissue.LV,
         Tissue.RV,

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from triage.phantom.anatomy import Anatomy, Tissue
+from triage.phantom.anatomy import Anatomy
 from triage.phantom.heart import Pathology, draw_heart
+from triage.phantom.scene import label_tissues
 from triage.phantom.signal import LOOKS
 from triage.phantom.stack import PhantomSequence, PhantomStack, PhantomView
 from triage.phantom.study import MODEL_VIEWS, REST, StudyPart, acquire_stacks
+from triage.phantom.tissue import Tissue
 from triage.phantom.views import PixelGrid, ViewPlane
 
 SIEMENS = LOOKS["siemens"]
@@ -163,7 +165,7 @@ def _plane(stack: PhantomStack, index: int) -> tuple[ViewPlane, PixelGrid]:
 
 def _labels(anatomy: Anatomy, stack: PhantomStack, index: int) -> NDArray[np.uint8]:
     plane, grid = _plane(stack, index)
-    return anatomy.labels(plane.samples(grid), REST)
+    return label_tissues(anatomy, plane.samples(grid), REST)
 
 
 def _segments(anatomy: Anatomy, stack: PhantomStack, index: int) -> NDArray[np.int64]:
