@@ -20,7 +20,7 @@ import pytest
 
 import receivers.stow
 from receivers.stow.access import hash_token
-from tests.benchmarks import test_receive as c_store
+from tests.benchmarks import c_store_speed as c_store
 from tests.builders.images import image, part10
 from tests.integration.servers import orthanc
 from tests.peers import peer
