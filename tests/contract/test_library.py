@@ -215,14 +215,14 @@ def test_a_patient_is_forgotten_in_every_bundle(pair: Pair) -> None:
 
 def test_old_cases_are_removed_from_every_bundle_and_may_be_added_again(pair: Pair) -> None:
     library, other = pair
-    for library in pair:
-        library.add(case("old", study_date="20191231"), NORTH)
-        library.add(case("new", study_date="20200101"), towards_north(0.9))
-        library.add(case("undated"), towards_north(0.8))
+    for bundle in pair:
+        bundle.add(case("old", study_date="20191231"), NORTH)
+        bundle.add(case("new", study_date="20200101"), towards_north(0.9))
+        bundle.add(case("undated"), towards_north(0.8))
     assert (library.count_older("20200101"), library.count_older("20190101")) == (2, 0)
     assert library.remove_older("20190101") == 0
     assert library.remove_older("20200101") == 2
-    assert [uids(library) for library in pair] == [["new", "undated"]] * 2
+    assert [uids(bundle) for bundle in pair] == [["new", "undated"]] * 2
     assert library.get_embedding("old") is None
     other.add(case("old", study_date="20191231"), NORTH)
     assert uids(other) == ["old", "new", "undated"]

@@ -218,7 +218,7 @@ def test_an_invalid_request_is_explained(
 
 def test_an_empty_library_is_reported(site: WebSite) -> None:
     answer = site.get("/api/cases?words=a")
-    assert (answer.status_code, "there is no case" in problem(answer)) == (404, True)
+    assert (answer.status_code, "there are no cases yet" in problem(answer)) == (404, True)
 
 
 def test_only_get_is_allowed(filled: WebSite) -> None:

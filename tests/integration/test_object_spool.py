@@ -170,7 +170,10 @@ def test_an_object_removed_during_comparison_is_requested_again(
         spool.discard(receipt.path)
         return is_new
 
-    with monkeypatch.context() as patch, pytest.raises(SpoolUnavailable, match="send it again"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(SpoolUnavailable, match="send the instance again"),
+    ):
         patch.setattr(Bucket, "put", put_and_lose)
         spool.keep(read_identity(content), content)
     assert spool.keep(read_identity(content), content).outcome is ReceiptOutcome.NEW

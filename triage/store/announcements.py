@@ -8,7 +8,7 @@ that have not changed for KEPT_S.
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, delete, distinct, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, distinct, func, insert, select, update
 
 from triage.domain.announcement import AnnouncedStudy, AnnouncementChange, Stage
 from triage.ports.clock import Clock
@@ -69,27 +69,30 @@ class SqlAnnouncements:
 
     def find_by_study(self, study_uid: str) -> AnnouncedStudy | None:
         """Return the sum of all announcements of a study, None if there are none."""
-        mine = announcements.c.study_uid == study_uid
-        stages = select(announcements.c.stage).where(mine)
-        uid = announced_instances.c.sop_instance_uid
-        listed = announcements.join(announced_instances)
-        received = (instances.c.sop_instance_uid == uid) & (instances.c.study_uid == study_uid)
-        count = (
-            select(func.count(distinct(uid)), func.count(distinct(instances.c.sop_instance_uid)))
-            .select_from(listed.outerjoin(instances, received))
-            .where(mine)
-        )
+        stages = select(announcements.c.stage).where(announcements.c.study_uid == study_uid)
         with self._database.reading() as connection:
             found = set(connection.scalars(stages))
             if not found:
                 return None
-            announced, here = connection.execute(count).one()
+            announced, here = connection.execute(_count_instances(study_uid)).one()
         return AnnouncedStudy(
             announced,
             here,
             in_progress=Stage.IN_PROGRESS in found,
             discontinued=Stage.DISCONTINUED in found,
         )
+
+
+def _count_instances(study_uid: str) -> Select[int, int]:
+    """Return the query for the numbers of announced and of received instances."""
+    uid = announced_instances.c.sop_instance_uid
+    listed = announcements.join(announced_instances)
+    received = (instances.c.sop_instance_uid == uid) & (instances.c.study_uid == study_uid)
+    return (
+        select(func.count(distinct(uid)), func.count(distinct(instances.c.sop_instance_uid)))
+        .select_from(listed.outerjoin(instances, received))
+        .where(announcements.c.study_uid == study_uid)
+    )
 
 
 def _delete_before(connection: Connection, at: float) -> None:

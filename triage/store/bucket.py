@@ -172,16 +172,7 @@ class Bucket:
 
     def _try_out(self, key: str) -> None:
         one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
-        wrong = self._status_of(lambda: self._put_object(key, b"one", two))
-        if wrong is None:
-            raise ConfigurationError(
-                f"{self} accepts data that does not match its checksum: use an object store that "
-                "supports the header x-amz-checksum-sha256"
-            )
-        if wrong not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise SpoolUnavailable(
-                f"{self} refused a probe with {wrong}: may this user write to it?"
-            )
+        self._require_checksums(key, two)
         if (refused := self._status_of(lambda: self._put_object(key, b"one", one))) is not None:
             raise SpoolUnavailable(f"{self} refused a probe with {refused}")
         others = (
@@ -193,6 +184,19 @@ class Bucket:
             raise ConfigurationError(
                 f"{self} overwrites existing objects: use an object store that supports the "
                 "header If-None-Match"
+            )
+
+    def _require_checksums(self, key: str, wrong_digest: str) -> None:
+        """Raise ConfigurationError if the store accepts a wrong digest."""
+        wrong = self._status_of(lambda: self._put_object(key, b"one", wrong_digest))
+        if wrong is None:
+            raise ConfigurationError(
+                f"{self} accepts data that does not match its checksum: use an object store that "
+                "supports the header x-amz-checksum-sha256"
+            )
+        if wrong not in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            raise SpoolUnavailable(
+                f"{self} refused a probe with {wrong}: may this user write to it?"
             )
 
     def _status_of(self, write: Callable[[], None]) -> int | None:
@@ -304,20 +308,24 @@ def _client(settings: Settings) -> Any:
             region_name=settings.region or ("us-east-1" if settings.endpoint else None),
             endpoint_url=settings.endpoint,
             verify=None if settings.ca is None else str(settings.ca),
-            config=Config(
-                connect_timeout=min(CONNECT_S, settings.timeout_s),
-                read_timeout=settings.timeout_s,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                max_pool_connections=CONNECTIONS,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                # Object stores other than AWS seldom have a host name per bucket.
-                s3={"addressing_style": "path" if settings.endpoint else "auto"},
-            ),
+            config=_client_config(settings),
             **keys,
         )
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"spool: {error}") from None
+
+
+def _client_config(settings: Settings) -> Config:
+    return Config(
+        connect_timeout=min(CONNECT_S, settings.timeout_s),
+        read_timeout=settings.timeout_s,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=CONNECTIONS,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # Object stores other than AWS seldom have a host name per bucket.
+        s3={"addressing_style": "path" if settings.endpoint else "auto"},
+    )
 
 
 def _check_ca(path: Path) -> None:

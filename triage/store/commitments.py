@@ -38,20 +38,17 @@ class SqlCommitments:
         due_in_s: float,
     ) -> Commitment:
         """Store a request; a repeated request replaces the earlier one."""
-        key = (
+        is_request = (
             commitments.c.requestor == requestor,
             commitments.c.transaction_uid == transaction_uid,
         )
-        values = {
-            "requestor": requestor,
-            "transaction_uid": transaction_uid,
-            "content": json.dumps([astuple(reference) for reference in references]),
-            "due_at": self._clock.now() + due_in_s,
-        }
+        content = json.dumps([astuple(reference) for reference in references])
+        key = {"requestor": requestor, "transaction_uid": transaction_uid}
+        values = {**key, "content": content, "due_at": self._clock.now() + due_in_s}
         with self._database.writing() as connection:
-            connection.execute(delete(commitments).where(*key))
+            connection.execute(delete(commitments).where(*is_request))
             connection.execute(insert(commitments).values(values))
-            return _to_commitment(connection.execute(select(commitments).where(*key)).one())
+            return _to_commitment(connection.execute(select(commitments).where(*is_request)).one())
 
     def list_due(self) -> Sequence[Commitment]:
         """Return the requests to be reported now, oldest first."""

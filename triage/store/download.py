@@ -185,6 +185,16 @@ def lock_download_folder(root: Path) -> Iterator[None]:
         ConfigurationError: the folder is not writable.
         CommandFailed: another pull uses the folder.
     """
+    held = _lock(root)
+    try:
+        _sweep(root / WORKING)
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(root: Path) -> int:
+    """Return the descriptor that holds the lock of a download folder."""
     working = root / WORKING
     try:
         working.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
@@ -195,11 +205,7 @@ def lock_download_folder(root: Path) -> Iterator[None]:
         raise CommandFailed(
             f"another pull uses {root}: wait until it ends, or choose another folder"
         )
-    try:
-        _sweep(working)
-        yield
-    finally:
-        os.close(held)
+    return held
 
 
 def _sweep(working: Path) -> None:

@@ -446,10 +446,8 @@ class SqlLedger:
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        outage = {
-            "unreachable": unreachable,
-            "unreachable_since": unreachable_since(at, unreachable),
-        }
+        since = unreachable_since(at, unreachable)
+        outage = {"unreachable": unreachable, "unreachable_since": since}
         values = {"last_answer": answer, "changed_at": at, **outage, **waiting}
         # A storage commitment report may have arrived meanwhile.
         again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))

@@ -24,6 +24,7 @@ from triage.web.api import query_fields
 from triage.web.templates import render
 
 STYLE = Path(__file__).parent / "style.css"
+EMPTY: dict[str, object] = {"error": None, "case": None, "key_error": None}
 FILTERS = ("since", "until", "vendor", "finding", "confirmed", "count")  #: kept by "similar"
 
 
@@ -74,10 +75,9 @@ class Page:
         **shown: object,
     ) -> Response:
         query = {name: request.query_params.get(name, "") for name in (*FIELDS, "key", "report")}
-        nothing: dict[str, object] = dict.fromkeys(("error", "case", "key_error"))
         page = render(
             "page.html",
-            **nothing | shown,
+            **EMPTY | shown,
             found=found,
             query=query,
             user=request.user,

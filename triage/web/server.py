@@ -23,7 +23,21 @@ WAITING = 128
 
 def serve(app: ASGIApp, settings: WebSettings) -> None:
     """Serve until SIGTERM or SIGINT; raise ConfigurationError if the port cannot be opened."""
-    config = uvicorn.Config(
+    config = _build_config(app, settings)
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"web.certificate and web.key cannot be used: {error.strerror or error}"
+        ) from None
+    with _listen(settings) as listener:
+        scheme = "https" if settings.certificate else "http"
+        log.info("web server listening", scheme=scheme, host=settings.host, port=settings.port)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _build_config(app: ASGIApp, settings: WebSettings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
@@ -37,16 +51,6 @@ def serve(app: ASGIApp, settings: WebSettings) -> None:
         timeout_graceful_shutdown=END_S,
         ws="none",
     )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"web.certificate and web.key cannot be used: {error.strerror or error}"
-        ) from None
-    with _listen(settings) as listener:
-        scheme = "https" if settings.certificate else "http"
-        log.info("web server listening", scheme=scheme, host=settings.host, port=settings.port)
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(settings: WebSettings) -> socket.socket:

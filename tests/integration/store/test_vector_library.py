@@ -365,7 +365,7 @@ def test_a_refusal_of_the_server_is_reported_with_a_remedy(url: str) -> None:
     with pytest.raises(ConfigurationError, match="the server has 0.7.4"):
         PgVectorLibrary(theirs, BUNDLE, WIDTH)
     run_in(url, "UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'vector'")
-    with pytest.raises(ConfigurationError, match="let the user make tables"):
+    with pytest.raises(ConfigurationError, match="permit this user to create tables"):
         PgVectorLibrary(theirs, BUNDLE, WIDTH)
 
 

@@ -157,23 +157,27 @@ def supersede_earlier_messages(
     A PACS keeps the documents of all revisions side by side. A receiver of messages uses the one
     that arrives last, and that must not be an old message after a retry.
     """
-    of_study = deliveries.c.study_uid == study.study_uid
     for message, destination in routes:
         if message.sop_class_uid:
             continue
-        same = select(products.c.sop_instance_uid).where(
-            products.c.study_uid == study.study_uid, products.c.kind == message.kind
-        )
-        needless = update(deliveries).where(
-            of_study,
-            deliveries.c.revision < study.revision,
-            deliveries.c.destination == destination,
-            deliveries.c.state.in_(UNFINISHED),
-            deliveries.c.sop_instance_uid.in_(same),
-        )
-        ended = needless.values(state=DeliveryState.SUPERSEDED, changed_at=at)
+        replaced = update(deliveries).where(*_is_earlier_message(study, message, destination))
+        ended = replaced.values(state=DeliveryState.SUPERSEDED, changed_at=at)
         for revision in set(connection.scalars(ended.returning(deliveries.c.revision))):
             end_study(connection, study.study_uid, revision, at)
+
+
+def _is_earlier_message(study: StudyRevision, message: Product, destination: str) -> list[Any]:
+    """Return the conditions "an undelivered message of this kind of an earlier revision"."""
+    same_kind = select(products.c.sop_instance_uid).where(
+        products.c.study_uid == study.study_uid, products.c.kind == message.kind
+    )
+    return [
+        deliveries.c.study_uid == study.study_uid,
+        deliveries.c.revision < study.revision,
+        deliveries.c.destination == destination,
+        deliveries.c.state.in_(UNFINISHED),
+        deliveries.c.sop_instance_uid.in_(same_kind),
+    ]
 
 
 def may_be_tried() -> Any:
@@ -198,20 +202,7 @@ def unreachable_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a 
 
 def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, ordered by name."""
-    under_way = deliveries.c.state.in_(UNFINISHED)
-    known = deliveries.c.unreachable_since
-    # Rows of an earlier release have no such time: the last attempt is used.
-    since = case((known > 0, known), else_=deliveries.c.changed_at)
-    silent = (
-        select(
-            deliveries.c.destination,
-            func.min(deliveries.c.id).label("probe"),
-            func.min(since).label("since"),
-        )
-        .where(under_way, deliveries.c.unreachable)
-        .group_by(deliveries.c.destination)
-        .subquery()
-    )
+    silent = _select_unreachable().subquery()
     others = deliveries.alias()
     to_it = (others.c.state.in_(UNFINISHED), others.c.destination == silent.c.destination)
     waiting = select(func.count()).select_from(others).where(*to_it).scalar_subquery()
@@ -222,6 +213,22 @@ def find_outages(connection: Connection) -> list[Outage]:
     return [Outage(*row) for row in connection.execute(query.order_by(silent.c.destination))]
 
 
+def _select_unreachable() -> Select[Any]:
+    """Return the query for unreachable destinations: name, probing delivery, start."""
+    known = deliveries.c.unreachable_since
+    # Rows of an earlier release have no such time: the last attempt is used.
+    since = case((known > 0, known), else_=deliveries.c.changed_at)
+    return (
+        select(
+            deliveries.c.destination,
+            func.min(deliveries.c.id).label("probe"),
+            func.min(since).label("since"),
+        )
+        .where(deliveries.c.state.in_(UNFINISHED), deliveries.c.unreachable)
+        .group_by(deliveries.c.destination)
+    )
+
+
 def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
     """Return the deliveries that meet the conditions, with their products and alternatives."""
     joined = deliveries.join(products)
@@ -230,21 +237,22 @@ def find_deliveries(connection: Connection, *where: Any) -> list[Delivery]:
     query = select(*columns).select_from(joined).where(*where).order_by(deliveries.c.id)
     found = connection.execute(query).all()
     alternatives = _find_alternatives(connection, [row.sop_instance_uid for row in found])
-    return [
-        Delivery(
-            id=row.id,
-            study_uid=row.study_uid,
-            revision=row.revision,
-            destination=row.destination,
-            state=DeliveryState(row.state),
-            attempts=row.attempts,
-            last_answer=row.last_answer,
-            due_at=row.due_at,
-            product=_to_product(row),
-            alternatives=tuple(alternatives.get(row.sop_instance_uid, ())),
-        )
-        for row in found
-    ]
+    return [_to_delivery(row, alternatives.get(row.sop_instance_uid, ())) for row in found]
+
+
+def _to_delivery(row: Row[Any], alternatives: Sequence[Product]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        study_uid=row.study_uid,
+        revision=row.revision,
+        destination=row.destination,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        last_answer=row.last_answer,
+        due_at=row.due_at,
+        product=_to_product(row),
+        alternatives=tuple(alternatives),
+    )
 
 
 def find_products(connection: Connection, study_uid: str, revision: int) -> list[Product]:
