@@ -25,7 +25,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from receivers.c_store.guard import GuardedSocket
 from triage.dimse.pynetdicom_internals import register_server, unregister_server
-from triage.telemetry.metrics import RejectionReason
+from triage.domain.incident import RejectionReason
 
 log = structlog.get_logger(__name__)
 

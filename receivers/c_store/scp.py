@@ -34,12 +34,12 @@ from triage.dimse.storage_classes import list_storage_classes
 from triage.dimse.store_response import attempt_store
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
 from triage.domain.errors import ConfigurationError
+from triage.domain.incident import RejectionReason
 from triage.domain.instance import Source
 from triage.pipeline.intake import Intake
 from triage.pipeline.storage_commitment_scp import CommitmentScp
 from triage.pipeline.storage_commitment_scu import CommitmentScu
 from triage.ports.announcements import Announcements
-from triage.telemetry.metrics import RejectionReason
 
 #: By the reason of an A-ASSOCIATE-RJ from `admission` (PS3.8 table 9-21).
 METRIC_REASONS = {2: RejectionReason.LIMIT, 3: RejectionReason.CALLING, 7: RejectionReason.CALLED}

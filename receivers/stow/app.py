@@ -23,10 +23,10 @@ from receivers.stow.storing import DICOM, StowStore
 from triage.config import ReceiverSettings, StowSettings
 from triage.dicom.multipart_related import MultipartError
 from triage.dimse.storage_classes import list_storage_classes
+from triage.domain.incident import RejectionReason
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
 from triage.pipeline.intake import Intake
-from triage.telemetry.metrics import RejectionReason as Busy
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class StowApplication:
             why = (
                 f"{self._requests_max} requests at once (receiver.stow.requests): send again later"
             )
-            self._intake.report_rejected(why, Source(name, address), Busy.LIMIT)
+            self._intake.report_rejected(why, Source(name, address), RejectionReason.LIMIT)
             raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=RETRY_AFTER_S)
         self._open += 1
         try:
@@ -115,7 +115,7 @@ class StowApplication:
         try:
             return self._access.admit(header, address, request.scope["certificates"]), address
         except StowAccessDenied as error:
-            self._intake.report_rejected(f"STOW-RS: {error}", Source("", address))
+            self._intake.report_rejected(f"STOW-RS: {error}", Source("", address), is_login=True)
             is_unauthorized = error.status == HTTPStatus.UNAUTHORIZED
             headers = {"WWW_Authenticate": REALM} if is_unauthorized else {}
             raise RequestRejected(error.status, str(error), **headers) from None

@@ -117,4 +117,4 @@ def test_1_a_study_waits_while_its_association_is_open_and_no_longer_than_the_li
         association.release()
         running.wait_for_end()
     assert "at the limit of 12 s after its first instance, with 1 instances" in shown
-    assert "1 association(s) that brought some still open" in shown
+    assert "1 association(s) that sent instances are still open" in shown

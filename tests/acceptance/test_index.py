@@ -126,7 +126,7 @@ def test_a_report_that_comes_later_joins_its_case(
     reports = tmp_path / "reports.csv"
     write_reports(reports)
     done = run(config, "index", archive, "--reports", reports, "--worklist", only)
-    assert "1 known, and now with its report" in done.stdout
+    assert "1 known, report added" in done.stdout
     assert "1 known already" in done.stdout
     assert sum(bool(case["impression"]) for case in found(config)) == 1
 

@@ -5,7 +5,10 @@ from triage.dicom.header import read_identity
 from triage.domain.delivery import Product
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.domain.study import Event, State, StudyRevision
+from triage.pipeline.assess import Assessor
 from triage.ports.ledger import Ledger
+from triage.ports.studies import StudyLedger
+from triage.store.ledger import SqlLedger
 
 SOURCE = Source("PACS", "127.0.0.1")
 PRODUCT = Product("structured_report", "1.2.840.10008.5.1.4.1.1.88.34", "2.25.1", b"report")
@@ -19,9 +22,15 @@ def receipt(study: str = "study", number: int = 1) -> Receipt:
     return Receipt(identity, f"{study}/{number}.dcm", "d" * 64, ReceiptOutcome.NEW)
 
 
-def current(ledger: Ledger, study_uid: str) -> StudyRevision:
+def current(ledger: StudyLedger, study_uid: str) -> StudyRevision:
     """Return the newest revision of a study."""
     return [study for study in ledger.list_studies() if study.study_uid == study_uid][-1]
+
+
+def full_ledger(assessor: Assessor) -> Ledger:
+    """Return the whole ledger of an assessor, which declares fewer ports."""
+    assert isinstance(assessor.ledger, SqlLedger)
+    return assessor.ledger
 
 
 def received(ledger: Ledger, study: str = "study", count: int = 3) -> StudyRevision:

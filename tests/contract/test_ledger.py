@@ -23,6 +23,7 @@ from tests.contract.ledgers import (
 from tests.fakes import FakeClock
 from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, plan_routes
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Receipt, Source
 from triage.domain.study import TRANSITIONS, Event, State
 from triage.store.database import Database
@@ -473,19 +474,19 @@ def test_due_deliveries_without_a_lease_are_unsent(ledger: SqlLedger, clock: Fak
 
 
 def test_incidents_are_listed_newest_first(ledger: SqlLedger) -> None:
-    ledger.report_incident("rejected association", "unknown AE title 'X'", SOURCE)
-    ledger.report_incident("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    ledger.report_incident(IncidentKind.REJECTED_ASSOCIATION, "unknown AE title 'X'", SOURCE)
+    ledger.report_incident(IncidentKind.REFUSED_INSTANCE, "cut short", SOURCE, "quarantine/a.bin")
     assert [row.kind for row in ledger.incidents()] == ["refused instance", "rejected association"]
 
 
 def test_a_repeated_incident_is_counted_and_becomes_the_newest(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    ledger.report_repeated("rejected association", "unknown AE title 'X'", SOURCE)
-    ledger.report_incident("refused instance", "cut short", SOURCE, "quarantine/a.bin")
+    ledger.report_repeated(IncidentKind.REJECTED_ASSOCIATION, "unknown AE title 'X'", SOURCE)
+    ledger.report_incident(IncidentKind.REFUSED_INSTANCE, "cut short", SOURCE, "quarantine/a.bin")
     clock.pass_s(60)
-    ledger.report_repeated("rejected association", "unknown AE title 'X'", SOURCE, 41)
-    ledger.report_repeated("rejected association", "unknown AE title 'Y'", SOURCE)
+    ledger.report_repeated(IncidentKind.REJECTED_ASSOCIATION, "unknown AE title 'X'", SOURCE, 41)
+    ledger.report_repeated(IncidentKind.REJECTED_ASSOCIATION, "unknown AE title 'Y'", SOURCE)
     told = [(row.detail, row.times) for row in ledger.incidents()]
     assert told == [
         ("unknown AE title 'Y'", 1),
@@ -551,7 +552,9 @@ def test_any_text_from_a_peer_can_be_stored(ledger: SqlLedger) -> None:
     odd = replace(first.identity, modality="MR" * 20, place="p\0" * 50)
     ledger.record_instance(replace(first, identity=odd), stranger)
     for _ in range(2):
-        ledger.report_repeated("refused", "the title 'X\0Y' is unknown", stranger)
+        ledger.report_repeated(
+            IncidentKind.REFUSED_INSTANCE, "the title 'X\0Y' is unknown", stranger
+        )
     (incident,) = ledger.incidents()
     assert (incident.times, incident.detail) == (2, "the title 'X\ufffdY' is unknown")
     assert ledger.list_sources(first.identity.study_uid, 1) == {"A" * 16}

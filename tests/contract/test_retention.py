@@ -9,6 +9,7 @@ from tests.contract.ledgers import HOLDER, PRODUCT, SOURCE, assessing, current, 
 from tests.fakes import FakeClock
 from triage.domain.delivery import Product
 from triage.domain.errors import StudyBeingRemoved
+from triage.domain.incident import IncidentKind
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.retention import RetentionLedger
 from triage.store.database import Database
@@ -176,7 +177,7 @@ def test_old_records_of_ended_studies_are_removed(
     retention: RetentionLedger, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     ended, active = deliver(ledger), ready(ledger, "not assessed").study_uid
-    ledger.report_incident("refused", "why", SOURCE)
+    ledger.report_incident(IncidentKind.REFUSED_INSTANCE, "why", SOURCE)
     lines = len(ledger.history(ended))
     assert retention.count_records(clock.now()) == 0
     clock.pass_s(10)

@@ -26,6 +26,7 @@ from triage.cli.demo_site import REAL_STUDY, find_free_port
 from triage.concurrency.file_lock import hold_receiver_lock
 from triage.config import load
 from triage.domain.case import Case
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 from triage.domain.study import Event, State
 from triage.model.bundle import open_bundle
@@ -185,7 +186,7 @@ def test_status_shows_states_reasons_and_incidents(tmp_path: Path, ledger: SqlLe
     assert ledger.move(study, Event.DECLINED, "no MR images, only CT")
     for times in (1, 16):
         ledger.report_repeated(
-            "rejected association", "unknown calling AE title 'X'", SOURCE, times
+            IncidentKind.REJECTED_ASSOCIATION, "unknown calling AE title 'X'", SOURCE, times
         )
     shown = run_triage("status", config=configured(tmp_path))
     assert shown.returncode == 0, shown.stderr
@@ -199,10 +200,10 @@ def test_status_shows_states_reasons_and_incidents(tmp_path: Path, ledger: SqlLe
 def test_status_shows_access_to_past_cases_only_with_looks(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
-    ledger.report_incident("rejected association", "unknown calling AE title", SOURCE)
+    ledger.report_incident(IncidentKind.REJECTED_ASSOCIATION, "unknown calling AE title", SOURCE)
     for number in range(12):
         ledger.report_incident(
-            "cases searched", f"{number} case(s) listed", Source("", "user anna")
+            IncidentKind.CASES_SEARCHED, f"{number} case(s) listed", Source("", "user anna")
         )
     config = configured(tmp_path)
     shown = run_triage("status", config=config).stdout
@@ -333,7 +334,10 @@ def test_given_up_deliveries_are_shown_and_sent_again(tmp_path: Path, ledger: Sq
 
 def test_status_prints_markup_in_texts_literally(tmp_path: Path, ledger: SqlLedger) -> None:
     ledger.report_incident(
-        "refused", "it said [/b]", Source("[/a]", "127.0.0.1"), "refused/[/c].dcm"
+        IncidentKind.REFUSED_INSTANCE,
+        "it said [/b]",
+        Source("[/a]", "127.0.0.1"),
+        "refused/[/c].dcm",
     )
     study = assessing(ledger)
     assert ledger.move(study, Event.SET_ASIDE, "it broke [/d]")

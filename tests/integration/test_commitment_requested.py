@@ -28,10 +28,11 @@ from triage.destinations.dicom import open_pacs
 from triage.destinations.dicom_store import DicomDestinationSettings
 from triage.dimse.statuses import EventReportStatus
 from triage.domain.delivery import Delivery, DeliveryState, Product
+from triage.domain.incident import IncidentKind
 from triage.domain.study import State
 from triage.pipeline.deliver import Deliverer
 from triage.pipeline.intake import Intake
-from triage.pipeline.storage_commitment_scu import UNEXPECTED, CommitmentScu
+from triage.pipeline.storage_commitment_scu import CommitmentScu
 from triage.reports.structured_report import build
 from triage.store.commitment_requests import SOON_S, SqlCommitmentRequests
 from triage.store.ledger import SqlLedger
@@ -73,7 +74,10 @@ class Ours:
         wait_until(lambda: self.delivery().state is state, what=state)
 
     def incidents(self) -> list[str]:
-        return [each.detail for each in self.ledger.incidents(9, of=[UNEXPECTED])]
+        return [
+            each.detail
+            for each in self.ledger.incidents(9, of=[IncidentKind.COMMITMENT_REPORT_REFUSED])
+        ]
 
 
 @contextmanager
@@ -220,7 +224,7 @@ def test_orthanc_commits_to_a_stored_report(tmp_path: Path, product: Product) ->
     ):
         assert here.work() in {DeliveryState.STORED, DeliveryState.DELIVERED}
         here.wait_for(DeliveryState.DELIVERED)
-        assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
+        assert here.delivery().last_answer == "0x0000 Success; storage commitment confirmed"
         assert current(here.ledger, here.study_uid).state is State.DELIVERED
         assert len(server.reports()) == 1
 
@@ -240,7 +244,10 @@ def test_a_report_that_orthanc_has_lost_is_sent_again(tmp_path: Path, product: P
         assert here.requests.record_request(here.delivery_id, transaction, taken.answer)
         destination.request_commitment(transaction, product, lambda *_: True)  # type: ignore[attr-defined]
         here.wait_for(DeliveryState.PENDING)
-        assert here.delivery().last_answer == "not committed: 0x0112 No such object instance"
+        assert (
+            here.delivery().last_answer
+            == "storage commitment failed: 0x0112 No such object instance"
+        )
         here.work(300)
         here.wait_for(DeliveryState.DELIVERED)
         assert len(server.reports()) == 1
@@ -283,7 +290,7 @@ def test_a_storage_warning_is_kept_beside_the_commitment(
     archive.store_status, archive.at_once = 0xB000, 0
     assert here.work() is DeliveryState.DELIVERED
     assert here.delivery().last_answer == (
-        "0xB000 Coercion of data elements; committed: it keeps it"
+        "0xB000 Coercion of data elements; storage commitment confirmed"
     )
 
 
@@ -293,7 +300,7 @@ def test_a_product_without_commitment_is_sent_again_under_the_same_uid(
     here.work()
     assert tell(here, word(archive.asked[0], 0x0213)) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.PENDING
-    assert here.delivery().last_answer == "not committed: 0x0213 Resource limitation"
+    assert here.delivery().last_answer == "storage commitment failed: 0x0213 Resource limitation"
     assert here.work(1) is DeliveryState.PENDING  # not at once
     assert here.work(5) is DeliveryState.STORED
     assert len(archive.stored) == 2
@@ -334,7 +341,7 @@ def test_a_delivery_to_an_archive_that_never_reports_is_given_up(
     for _ in range(10):
         state = here.work(WITHIN_S + 1)
     assert state is DeliveryState.FAILED
-    assert "it has not said that it keeps it" in here.delivery().last_answer
+    assert "no storage commitment received" in here.delivery().last_answer
     assert current(here.ledger, here.study_uid).state is State.FAILED
     assert tell(here, word(archive.asked[0])) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.FAILED
@@ -348,7 +355,7 @@ def test_a_delivery_to_an_archive_that_always_refuses_is_given_up(
         assert here.work(300) is DeliveryState.PENDING
     assert here.work(300) is DeliveryState.FAILED
     assert here.delivery().last_answer == (
-        "it has not said that it keeps it; not committed: 0x0110 Processing failure"
+        "no storage commitment received; storage commitment failed: 0x0110 Processing failure"
     )
     assert len(archive.stored) == 9
 
@@ -400,7 +407,7 @@ def test_a_report_without_the_instance_is_no_commitment(
     lie.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "2.25.1"
     assert tell(here, lie) == EventReportStatus.SUCCESS
     assert here.delivery().state is DeliveryState.PENDING
-    assert "neither as kept nor as failed" in here.delivery().last_answer
+    assert "neither as committed nor as failed" in here.delivery().last_answer
 
 
 def test_a_report_with_success_and_failure_is_a_failure(
@@ -459,13 +466,13 @@ def test_a_request_lost_by_a_crash_is_sent_later(here: Ours, archive: Commitment
 
 def test_a_commitment_during_a_repeated_delivery_is_not_undone(here: Ours) -> None:
     here.work()
-    here.ledger.record_delivered(here.delivery_id, "0x0000 Success; committed: it keeps it")
+    here.ledger.record_delivered(here.delivery_id, "0x0000 Success; storage commitment confirmed")
     assert not here.requests.record_request(here.delivery_id, "2.25.8", None)
     here.requests.postpone(here.delivery_id, "waits", 5)
     here.ledger.record_failure(here.delivery_id, "no answer", 5)
     here.ledger.record_failure(here.delivery_id, "no answer", None)
     assert here.delivery().state is DeliveryState.DELIVERED
-    assert here.delivery().last_answer == "0x0000 Success; committed: it keeps it"
+    assert here.delivery().last_answer == "0x0000 Success; storage commitment confirmed"
 
 
 def test_a_stored_product_is_delivered_when_commitment_is_switched_off(

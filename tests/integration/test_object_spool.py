@@ -14,7 +14,7 @@ import pytest
 from pynetdicom import AE
 
 import receivers.c_store
-from tests.builders.gatherings import AtOnce
+from tests.builders.evidence_collectors import ImmediateExecutor
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
@@ -187,7 +187,7 @@ def test_recovery_waits_during_an_outage(
     try:
         with pytest.raises(SpoolUnavailable):
             intake.recover()
-        assert intake.behind
+        assert intake.needs_recovery
     finally:
         server.go_on()
 
@@ -197,7 +197,7 @@ def test_commitment_checks_the_stored_object_and_waits_during_an_outage(
 ) -> None:
     told: list[CommitmentReport] = []
     requests = SqlCommitments(ledger._database, clock)
-    committer = CommitmentScp(requests, ledger, spool, {"MR1": told.append}, AtOnce(), 3)
+    committer = CommitmentScp(requests, ledger, spool, {"MR1": told.append}, ImmediateExecutor(), 3)
     intake = Intake(spool, ledger)
     receipts = [intake.accept(part10(image(number=n)), SOURCE) for n in range(2)]
     spool.discard(receipts[1].path)

@@ -185,7 +185,7 @@ def test_a_malformed_uid_is_named_and_the_others_are_fetched(
         for study in list(puller.find(ArchiveQuery(modality="MR")))
     ]
     assert became == [
-        (RetrieveOutcome.FAILED, "the archive names it by what is no UID"),
+        (RetrieveOutcome.FAILED, "the archive names it by an invalid UID"),
         (RetrieveOutcome.FETCHED, ""),
     ]
     assert fetched(folder) == {UID: names(STUDY)}
@@ -404,7 +404,7 @@ def test_the_authorization_is_sent_and_never_shown(
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (parts(*STUDY)[:-40], "ends before its closing boundary (3 tries)"),
+        (parts(*STUDY)[:-40], "ends before its closing boundary (3 attempts)"),
         (parts(*STUDY, image("other")), "1 refused: an instance of another study"),
         (parts(*STUDY[:2]), "2 of 3 instances came"),
         (b"--b--", "0 of 3 instances came"),

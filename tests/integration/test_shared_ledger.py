@@ -30,6 +30,7 @@ from tests.integration.postgres import Postgres, postgres
 from tests.waiting import wait_until
 from triage.domain.delivery import HL7, LONGEST_WAIT_S, DeliveryState, Product, plan_routes
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.incident import IncidentKind
 from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.runtime.clock import SystemClock
 from triage.store import database as database_module
@@ -258,8 +259,10 @@ def test_messages_of_the_later_of_two_concurrent_revisions_are_sent_last(
 def test_the_same_incident_reported_concurrently_is_one_row(shared: SqlLedger) -> None:
     overtaking(
         shared,
-        lambda connection: count_incident(connection, "refused", "why", SOURCE, 1, AT),
-        lambda: shared.report_repeated("refused", "why", SOURCE),
+        lambda connection: count_incident(
+            connection, IncidentKind.REFUSED_INSTANCE, "why", SOURCE, 1, AT
+        ),
+        lambda: shared.report_repeated(IncidentKind.REFUSED_INSTANCE, "why", SOURCE),
     )
     assert [incident.times for incident in shared.incidents()] == [2]
 

@@ -278,7 +278,7 @@ def test_an_unavailable_ledger_stores_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(receiver.ledger, "record_instance", away)
         assert curl(receiver, body(part10(image()))).status == 503
-    assert receiver.intake.behind
+    assert receiver.intake.needs_recovery
     assert curl(receiver, body(part10(image()))).status == 200
 
 
@@ -514,12 +514,12 @@ def test_the_number_of_open_requests_is_limited(tmp_path: Path) -> None:
     running = listening(tmp_path, {"requests": 1})
     connection = connected(running)
     connection.sendall(request(1000))
-    wait_until(lambda: running.intake.associations._bringing, what="the request")
+    wait_until(lambda: running.intake.associations._studies, what="the request")
     told = curl(running, body(part10(image())))
     assert told.status == 503
     assert "receiver.stow.requests" in told.json()["detail"]
     connection.close()
-    wait_until(lambda: not running.intake.associations._bringing, what="the end")
+    wait_until(lambda: not running.intake.associations._studies, what="the end")
     assert curl(running, body(part10(image()))).status == 200
     end(running)
 
@@ -531,9 +531,9 @@ def test_the_server_ends_soon_while_a_request_is_open(
     running = listening(tmp_path, {})
     connection = connected(running)
     connection.sendall(request(1000))
-    wait_until(lambda: running.intake.associations._bringing, what="the request")
+    wait_until(lambda: running.intake.associations._studies, what="the request")
     end(running)
-    assert not running.intake.associations._bringing
+    assert not running.intake.associations._studies
     connection.close()
 
 

@@ -15,13 +15,13 @@ from triage.cases.search import CaseMatch, CaseQuery, checked_study_uid
 from triage.domain.audit import NoAuditTrail, build_case_search_event
 from triage.domain.case import Case
 from triage.domain.errors import CaseNotFound, InvalidQuery
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
 from triage.ports.ledger import Ledger
 
 #: Kinds of incident, as the ledger stores them.
-KINDS = LOOKED_UP, SEARCHED = "case looked up", "cases searched"
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,23 @@ class CaseAccess:
         try:
             asked = query_embedding(encoder, self.past.library, search.words, search.like)
         except CaseNotFound:
-            self._log(SEARCHED, ", ".join(["nothing found", *_filters(search)]), user)
+            self._log(
+                IncidentKind.CASES_SEARCHED, ", ".join(["nothing found", *_filters(search)]), user
+            )
             raise
         like = self.past.library.get_case(search.like) if search.like else None
         found = self.past.find_nearest(asked, search, like)
-        self._log(SEARCHED, ", ".join([f"{len(found)} case(s) listed", *_filters(search)]), user)
+        self._log(
+            IncidentKind.CASES_SEARCHED,
+            ", ".join([f"{len(found)} case(s) listed", *_filters(search)]),
+            user,
+        )
         return found
 
     def find_case(self, uid: str, user: str) -> Case:
         """Return the case of a study; raise InvalidQuery or CaseNotFound."""
         found = self.past.library.get_case(checked_study_uid("study", uid))
-        self._log(LOOKED_UP, f"{_outcome(found)}study {uid}", user)
+        self._log(IncidentKind.CASE_LOOKED_UP, f"{_outcome(found)}study {uid}", user)
         if found is None:
             raise CaseNotFound(f"this bundle has no case of study {uid}")
         return found
@@ -68,12 +74,14 @@ class CaseAccess:
         if not report:
             raise InvalidQuery("report: enter the Study Instance UID of the report with this key")
         found = self.past.resolve_key(key, report)
-        self._log(LOOKED_UP, f"{_outcome(found)}{key} of the report on {report}", user)
+        self._log(
+            IncidentKind.CASE_LOOKED_UP, f"{_outcome(found)}{key} of the report on {report}", user
+        )
         if found is None:
             raise CaseNotFound(f"the report on {report} has no similar case {key} in this library")
         return found
 
-    def _log(self, kind: str, detail: str, user: str) -> None:
+    def _log(self, kind: IncidentKind, detail: str, user: str) -> None:
         self.audit.record(build_case_search_event(user, f"{kind}: {detail}"))
         self.ledger.report_incident(kind, detail, Source("", f"user {user}"))
 

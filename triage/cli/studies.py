@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from triage.cases.case_access import KINDS as ACCESS_TO_CASES
 from triage.cli import terminal
 from triage.config import Settings
 from triage.dimse.association import RemoteEntity
 from triage.dimse.store_scu import find_dicom_files, send_files
 from triage.domain.errors import DeliveryFailed, NotFound
+from triage.domain.incident import CASE_ACCESS
 from triage.domain.study import State
 from triage.pipeline.assess import read_summary
 from triage.runtime.audit import count_audit_backlog
@@ -127,8 +127,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument for each option
     letters = open_dead_letters(settings)
     terminal.print_dead_letters(letters.list_newest(given_up), letters.count())
     _print_audit_backlog(settings)
-    terminal.print_incidents(ledger.incidents(incidents, but=ACCESS_TO_CASES), "Incidents")
-    terminal.print_incidents(ledger.incidents(looks, of=ACCESS_TO_CASES), "Access to past cases")
+    terminal.print_incidents(ledger.incidents(incidents, but=CASE_ACCESS), "Incidents")
+    terminal.print_incidents(ledger.incidents(looks, of=CASE_ACCESS), "Access to past cases")
 
 
 def _print_audit_backlog(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from triage.domain.errors import StudyDeclined
+from triage.domain.reasons import ReasonCode, because
 
 #: Attributes whose stated values must agree between the images of a study.
 PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientName")
@@ -22,10 +23,13 @@ def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
     for keyword in PATIENT:
         stated = {_normalise(text_value(image, keyword)) for image in evidence} - {""}
         if len(stated) > 1:
-            raise StudyDeclined(
-                f"study {study_uid} contains images of {len(stated)} patients: {keyword} differs;"
-                f" correct the study in the archive and send it again under new UIDs"
+            reason = because(
+                ReasonCode.SEVERAL_PATIENTS,
+                study_uid=study_uid,
+                patients=len(stated),
+                keyword=keyword,
             )
+            raise StudyDeclined(reason)
 
 
 def text_value(image: Dataset, keyword: str) -> str:

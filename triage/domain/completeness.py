@@ -1,11 +1,20 @@
-"""When is a study complete? Evidence plus elapsed time, never the release of an association.
+"""Decides when a study is complete: evidence plus elapsed time.
 
-`RULES` is asked in order and the first answer wins. An answer is the evidence, in words that
-`triage status` shows. Quiet time is the floor: before it, only whole evidence counts; after it, a
-study waits on while an association that brings it is open; never longer than the hard limit. What
-was announced and is not here makes no study wait longer than that, for it may never be sent to us;
-but until then no other sign is believed against it. To add a rule, write one function and put it
-into the tuple.
+The release of an association is no evidence, because senders split a study over associations and
+keep associations open. `RULES` is evaluated in order; the first rule that returns a reason decides:
+
+    judge_by_limit          the hard limit is reached, whatever else is going on
+    judge_by_announcement   every announced instance has arrived, and nothing else
+    judge_by_count          as many instances have arrived as an archive has
+    judge_by_views          all views of the model are filled, and every cine stack is full
+    judge_by_quiet_time     no instance arrived for `quiet_s` seconds
+
+The middle three complete a study before its quiet time ends; each applies only if the policy accepts
+its evidence and no instance arrived for `settle_s` seconds. The last two never apply while an
+association that sent instances of the study is open. An announcement that is not fulfilled vetoes
+the other evidence, but it never extends the wait beyond quiet time, because announced instances may
+never be sent to this worker. To add a rule, write a function and add it to `RULES`.
+`triage.pipeline.completeness` collects the evidence.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,37 +23,38 @@ from enum import StrEnum
 from math import inf
 
 from triage.domain.announcement import AnnouncedStudy
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.domain.study import StudyRevision
 
 
 class EvidenceKind(StrEnum):
-    """What may show before quiet time that a study is whole."""
+    """Evidence that can show before quiet time that a study is complete."""
 
-    VIEWS = "views"  #: every view of the model is there, and every cine stack is full
-    COUNT = "count"  #: as many instances are here as the PACS has
-    ANNOUNCED = "announced"  #: all instances that the scanner or PACS announced are here
+    VIEWS = "views"  #: every view of the model is filled, and every cine stack is full
+    COUNT = "count"  #: as many instances have arrived as the archive has
+    ANNOUNCED = "announced"  #: all instances that a modality or PACS announced have arrived
 
 
 @dataclass(frozen=True)
 class CompletenessPolicy:
-    """How long to wait, in seconds, and for what."""
+    """How long to wait for a study, and which evidence can end the wait."""
 
     quiet_s: float
-    settle_s: float = 3.0  #: signs count only when nothing arrived for so long
-    limit_s: float = inf  #: after the first instance of a revision it is complete in any case
+    settle_s: float = 3.0  #: evidence counts only if nothing arrived for this time
+    limit_s: float = inf  #: the hard limit, after the first instance of a revision
     accepted_evidence: frozenset[EvidenceKind] = frozenset()
 
 
 @dataclass(frozen=True)
 class StackCount:
-    """The images of a series at one place that say of how many they are."""
+    """How many images of a series at one position have arrived, and how many it should have."""
 
     images: int
     expected: int  #: CardiacNumberOfImages (0018,1090)
 
     @property
     def is_full(self) -> bool:
-        """Magnitude and phase, or a repeated scan, fill a place more than once."""
+        """Magnitude and phase images, or a repeated scan, fill a position more than once."""
         return self.images % self.expected == 0
 
 
@@ -58,7 +68,7 @@ class ViewCount:
 
 @dataclass(frozen=True)
 class ArchiveCount:
-    """How many instances of a study a PACS has, asked when no more were arriving here."""
+    """How many instances of a study an archive has, asked when no more were arriving here."""
 
     instances: int
     ae_title: str
@@ -66,9 +76,9 @@ class ArchiveCount:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a study beside its times; None: nobody looked, or no answer came."""
+    """What is known of a study besides its times; None if not asked for or not answered."""
 
-    associations: int = 0  #: that brought instances of it and may bring more
+    associations: int = 0  #: open associations that sent instances of the study
     stacks: Sequence[StackCount] = ()
     views: ViewCount | None = None
     count: ArchiveCount | None = None
@@ -76,161 +86,179 @@ class Evidence:
 
     @property
     def has_missing_instances(self) -> bool:
-        """Tell whether something is announced that is not here."""
-        said = self.announced
-        return said is not None and (said.in_progress or said.here < said.instances)
+        """Whether an announced instance has not arrived, or may still be announced."""
+        announced = self.announced
+        if announced is None:
+            return False
+        return announced.in_progress or announced.here < announced.instances
 
 
 NO_EVIDENCE = Evidence()
-Rule = Callable[[StudyRevision, float, CompletenessPolicy, Evidence], str | None]
+Rule = Callable[[StudyRevision, float, CompletenessPolicy, Evidence], Reason | None]
 
 
-def overdue(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
-) -> str | None:
-    """Complete when the hard limit is reached, whatever is still going on."""
+def judge_by_limit(
+    study: StudyRevision, now: float, policy: CompletenessPolicy, evidence: Evidence
+) -> Reason | None:
+    """Complete a study at the hard limit."""
     age_s = now - study.first_instance_at
-    if 0 <= age_s < patience.limit_s:  # below 0: the clock was set back, do not wait for it
+    if 0 <= age_s < policy.limit_s:
         return None
-    if age_s < 0:
-        return quiet(study, now, patience, NO_EVIDENCE)
-    held = f"; {_still_open(known)}" if known.associations else ""
-    return (
-        f"at the limit of {patience.limit_s:g} s after its first instance, "
-        f"with {study.instances} instances{held}{_announced_otherwise(known)}"
+    if age_s < 0:  # the clock was set back; do not wait for it to catch up
+        return judge_by_quiet_time(study, now, policy, NO_EVIDENCE)
+    remarks = _announcement_remarks(evidence)
+    if evidence.associations:
+        is_open = because(ReasonCode.ASSOCIATIONS_OPEN, associations=evidence.associations)
+        remarks = (is_open, *remarks)
+    return because(
+        ReasonCode.HARD_LIMIT, *remarks, limit_s=policy.limit_s, instances=study.instances
     )
 
 
-def announced(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
-) -> str | None:
-    """Complete when all that was announced is here, and nothing else; and no step is in progress.
+def judge_by_announcement(
+    study: StudyRevision, now: float, policy: CompletenessPolicy, evidence: Evidence
+) -> Reason | None:
+    """Complete a study with exactly the announced instances, and no step in progress.
 
-    Where more has come than was announced, the announcement did not know of all that is sent.
+    If more instances arrived than were announced, the announcement does not cover the study.
     """
-    said = known.announced
-    if (
-        EvidenceKind.ANNOUNCED not in patience.accepted_evidence
-        or said is None
-        or not has_settled(study, now, patience)
-    ):
+    announced = evidence.announced
+    if announced is None or not _accepts(EvidenceKind.ANNOUNCED, study, now, policy):
         return None
-    if known.has_missing_instances or not 0 < study.instances <= said.instances:
+    if evidence.has_missing_instances or not 0 < study.instances <= announced.instances:
         return None
-    broken_off = "; a procedure step was discontinued" if said.discontinued else ""
-    return f"all {said.instances} announced instances are here{broken_off}"
+    broken_off = (because(ReasonCode.STEP_DISCONTINUED),) if announced.discontinued else ()
+    return because(ReasonCode.ALL_ANNOUNCED, *broken_off, announced=announced.instances)
 
 
-def counted(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
-) -> str | None:
-    """Complete when as many instances are here as the PACS has."""
-    count = known.count
-    if (
-        EvidenceKind.COUNT not in patience.accepted_evidence
-        or count is None
-        or not has_settled(study, now, patience)
-    ):
+def judge_by_count(
+    study: StudyRevision, now: float, policy: CompletenessPolicy, evidence: Evidence
+) -> Reason | None:
+    """Complete a study with as many instances as the archive has."""
+    count = evidence.count
+    if count is None or not _accepts(EvidenceKind.COUNT, study, now, policy):
         return None
-    if not 0 < count.instances <= study.instances or known.has_missing_instances:
+    if not 0 < count.instances <= study.instances or evidence.has_missing_instances:
         return None
-    return f"all {count.instances} instances that {count.ae_title} has are here"
+    return because(ReasonCode.ARCHIVE_COUNT, instances=count.instances, archive=count.ae_title)
 
 
-def viewed(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
-) -> str | None:
-    """Complete when every view is filled, every stack is full, and nobody is about to send more."""
-    views, stacks = known.views, known.stacks
-    if (
-        EvidenceKind.VIEWS not in patience.accepted_evidence
-        or views is None
-        or not has_settled(study, now, patience)
-    ):
+def judge_by_views(
+    study: StudyRevision, now: float, policy: CompletenessPolicy, evidence: Evidence
+) -> Reason | None:
+    """Complete a study with all views and full cine stacks, if no sender is still connected."""
+    views, stacks = evidence.views, evidence.stacks
+    if views is None or not _accepts(EvidenceKind.VIEWS, study, now, policy):
         return None
-    if views.missing or not views.filled or known.associations or not are_full(stacks):
+    if views.missing or not views.filled or evidence.associations or not are_full(stacks):
         return None
-    if known.has_missing_instances:
+    if evidence.has_missing_instances:
         return None
-    return (
-        f"all {views.filled} views are there and all {len(stacks)} cine stacks are full, "
-        f"after {study.instances} instances"
+    return because(
+        ReasonCode.ALL_VIEWS, views=views.filled, stacks=len(stacks), instances=study.instances
     )
 
 
-def quiet(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence
-) -> str | None:
-    """Complete when no instance arrived for `quiet_s` seconds and none is about to."""
-    if not _silent(study, now, patience.quiet_s) or known.associations:
+def judge_by_quiet_time(
+    study: StudyRevision, now: float, policy: CompletenessPolicy, evidence: Evidence
+) -> Reason | None:
+    """Complete a study if no instance arrived for `quiet_s` seconds and no sender is connected."""
+    if not _is_quiet(study, now, policy.quiet_s) or evidence.associations:
         return None
-    why = f"quiet for {patience.quiet_s:g} s after {study.instances} instances"
-    why += _announced_otherwise(known)
-    if known.count is not None and known.count.instances > study.instances:
-        return f"{why}, though {known.count.ae_title} has {known.count.instances}"
-    return why
+    remarks = _announcement_remarks(evidence)
+    count = evidence.count
+    if count is not None and count.instances > study.instances:
+        has_more = because(
+            ReasonCode.ARCHIVE_HAS_MORE, archive=count.ae_title, instances=count.instances
+        )
+        remarks = (*remarks, has_more)
+    return because(
+        ReasonCode.QUIET_TIME, *remarks, quiet_s=policy.quiet_s, instances=study.instances
+    )
 
 
-RULES: tuple[Rule, ...] = (overdue, announced, counted, viewed, quiet)
+RULES: tuple[Rule, ...] = (
+    judge_by_limit,
+    judge_by_announcement,
+    judge_by_count,
+    judge_by_views,
+    judge_by_quiet_time,
+)
 
 
-def evidence(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, known: Evidence = NO_EVIDENCE
-) -> str | None:
+def find_completion(
+    study: StudyRevision,
+    now: float,
+    policy: CompletenessPolicy,
+    evidence: Evidence = NO_EVIDENCE,
+) -> Reason | None:
     """Return why the study is complete, or None while it is not."""
-    return next((why for rule in RULES if (why := rule(study, now, patience, known))), None)
+    reasons = (rule(study, now, policy, evidence) for rule in RULES)
+    return next((reason for reason in reasons if reason is not None), None)
 
 
-def is_past_limit(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
-    """Tell whether the study has to be taken as it is, even while it grows."""
-    return now - study.first_instance_at >= patience.limit_s
+def is_past_limit(study: StudyRevision, now: float, policy: CompletenessPolicy) -> bool:
+    """Return whether the hard limit is reached, so that the study is taken while it grows."""
+    return now - study.first_instance_at >= policy.limit_s
 
 
 def select_queries(
-    study: StudyRevision, now: float, patience: CompletenessPolicy, stacks: Sequence[StackCount]
+    study: StudyRevision, now: float, policy: CompletenessPolicy, stacks: Sequence[StackCount]
 ) -> frozenset[EvidenceKind]:
-    """Return the signs that are worth a question now, of those that are dear to ask for."""
-    if not has_settled(study, now, patience):
+    """Return the expensive evidence that is worth collecting now.
+
+    Filled views need headers of the whole study, and a count needs a query to an archive.
+    """
+    if not has_settled(study, now, policy):
         return frozenset()
-    asked = patience.accepted_evidence & {EvidenceKind.VIEWS, EvidenceKind.COUNT}
-    return asked if are_full(stacks) else asked - {EvidenceKind.VIEWS}
+    expensive = policy.accepted_evidence & {EvidenceKind.VIEWS, EvidenceKind.COUNT}
+    return expensive if are_full(stacks) else expensive - {EvidenceKind.VIEWS}
 
 
 def are_full(stacks: Sequence[StackCount]) -> bool:
-    """Tell whether there are stacks that say how many images they have, and all have them."""
+    """Return whether there are stacks with a stated number of images, and all are full."""
     return bool(stacks) and all(stack.is_full for stack in stacks)
 
 
-def combine_policies(patiences: Iterable[CompletenessPolicy]) -> CompletenessPolicy:
-    """Return the patience with a study of several sources: the longest times, the signs of all."""
-    every = list(patiences)
+def combine_policies(policies: Iterable[CompletenessPolicy]) -> CompletenessPolicy:
+    """Return the policy for a study of several sources: longest times, evidence of all."""
+    every = list(policies)
     return CompletenessPolicy(
-        quiet_s=max(each.quiet_s for each in every),
-        settle_s=max(each.settle_s for each in every),
-        limit_s=max(each.limit_s for each in every),
-        accepted_evidence=frozenset.intersection(*(each.accepted_evidence for each in every)),
+        quiet_s=max(policy.quiet_s for policy in every),
+        settle_s=max(policy.settle_s for policy in every),
+        limit_s=max(policy.limit_s for policy in every),
+        accepted_evidence=frozenset.intersection(*(policy.accepted_evidence for policy in every)),
     )
 
 
-def _silent(study: StudyRevision, now: float, seconds: float) -> bool:
+def has_settled(study: StudyRevision, now: float, policy: CompletenessPolicy) -> bool:
+    """Return whether nothing has arrived for long enough that evidence counts."""
+    return _is_quiet(study, now, min(policy.settle_s, policy.quiet_s))
+
+
+def _accepts(
+    kind: EvidenceKind, study: StudyRevision, now: float, policy: CompletenessPolicy
+) -> bool:
+    return kind in policy.accepted_evidence and has_settled(study, now, policy)
+
+
+def _is_quiet(study: StudyRevision, now: float, seconds: float) -> bool:
     return not 0 <= now - study.last_instance_at < seconds  # below 0: the clock was set back
 
 
-def has_settled(study: StudyRevision, now: float, patience: CompletenessPolicy) -> bool:
-    """Tell whether nothing has arrived for long enough that evidence counts."""
-    return _silent(study, now, min(patience.settle_s, patience.quiet_s))
-
-
-def _still_open(known: Evidence) -> str:
-    return f"{known.associations} association(s) that brought some still open"
-
-
-def _announced_otherwise(known: Evidence) -> str:
-    """Return what was announced, where that is not what is here."""
-    said = known.announced
-    if said is None:
-        return ""
-    words = [f"{said.here} of {said.instances} announced are here"] * (said.here < said.instances)
-    words += ["a procedure step is in progress"] * said.in_progress
-    words += ["a procedure step was discontinued"] * said.discontinued
-    return "".join(f"; {each}" for each in words)
+def _announcement_remarks(evidence: Evidence) -> tuple[Reason, ...]:
+    """Return how the announcement differs from what has arrived."""
+    announced = evidence.announced
+    if announced is None:
+        return ()
+    remarks = []
+    if announced.here < announced.instances:
+        missing = because(
+            ReasonCode.ANNOUNCED_MISSING, received=announced.here, announced=announced.instances
+        )
+        remarks.append(missing)
+    if announced.in_progress:
+        remarks.append(because(ReasonCode.STEP_IN_PROGRESS))
+    if announced.discontinued:
+        remarks.append(because(ReasonCode.STEP_DISCONTINUED))
+    return tuple(remarks)

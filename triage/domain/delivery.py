@@ -1,69 +1,109 @@
-"""Products, and one delivery per product and destination.
+"""Products, and one delivery for each product and destination.
 
-Rule: a delivery is DELIVERED on the destination's own word, PENDING until then (STORED where an
-archive has taken it, and has not said yet that it keeps it), and FAILED only after `max_attempts`;
-its last answer is always kept. Of a product and its alternatives, which say the same in older SOP
-classes, a destination gets one.
+A delivery is PENDING until its destination acknowledges the product, then DELIVERED. If the
+destination is an archive that is asked for storage commitment, the delivery is STORED after the
+C-STORE and DELIVERED once the archive has confirmed commitment. A delivery is FAILED after
+`max_attempts` attempts, or at once if the destination refused the product for good. The ledger keeps
+the last answer in any case. A product may have alternatives with the same content in older SOP
+classes; a destination gets one of them.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 DICOM = "application/dicom"
 HL7 = "application/hl7-v2+er7"
 JSON = "application/json"
 TEXT = "text/plain"  #: UTF-8
 
-LONGEST_WAIT_S = 300.0  #: of anything that is tried again, and of any lease
+LONGEST_WAIT_S = 300.0  #: longest pause between two attempts, and longest lease
 
 
 class DeliveryState(StrEnum):
-    """Where one delivery stands."""
+    """The state of one delivery."""
 
     PENDING = "PENDING"
-    STORED = "STORED"  #: taken, and the archive's word that it keeps it is outstanding
+    STORED = "STORED"  #: stored by an archive that has not confirmed storage commitment yet
     DELIVERED = "DELIVERED"
     FAILED = "FAILED"
-    #: a later assessment of the same revision made it needless, or a message of a later revision
+    #: not needed any more: the revision was assessed again, or a later revision sent a message
     SUPERSEDED = "SUPERSEDED"
 
 
-UNFINISHED = (DeliveryState.PENDING, DeliveryState.STORED)  #: what is not done yet
+UNFINISHED = (DeliveryState.PENDING, DeliveryState.STORED)
 
 
 @dataclass(frozen=True)
 class Product:
-    """What the worker made of a study. Stored as bytes, sent as those bytes, never rebuilt."""
+    """A report on a study. Stored as bytes and sent as those bytes; never built again."""
 
     kind: str  #: the report's name in its registry, e.g. "structured_report"
-    sop_class_uid: str  #: "" for what is no DICOM object
-    sop_instance_uid: str  #: what it is known by, also where it is no DICOM object
+    sop_class_uid: str  #: empty if it is no DICOM object
+    sop_instance_uid: str  #: identifies it, also if it is no DICOM object
     content: bytes  #: a DICOM Part 10 file, or a message
     media_type: str = DICOM
-    #: the UID of the product in whose place this one goes, where that is not taken
+    #: UID of the product that this one replaces at a destination that does not accept it
     alternative_to: str = ""
 
 
-Route = tuple[Product, str]  #: a product, and the name of the destination that it goes to
+Route = tuple[Product, str]  #: a product, and the name of its destination
 
 
 def plan_routes(
     products: Sequence[Product], destinations: Mapping[str, Collection[str]]
 ) -> Sequence[Route]:
-    """Return which product goes where; `destinations` are the media types taken, by name."""
+    """Return which product goes where; `destinations` maps a name to its media types."""
     return [
         (product, name)
         for product in products
         if not product.alternative_to
-        for name, taken in destinations.items()
-        if product.media_type in taken
+        for name, media_types in destinations.items()
+        if product.media_type in media_types
     ]
+
+
+WARNING = 0xB000  #: class of C-STORE statuses (PS3.4 B.2.3)
+
+
+@dataclass(frozen=True)
+class DestinationAnswer:
+    """An answer in the form that the ledger stores: `0xHHHH TEXT; COMMITMENT`.
+
+    This class alone writes and reads the form. Only C-STORE gives a status; only an archive that is
+    asked for storage commitment gives the last part.
+    """
+
+    text: str
+    status: int | None = None  #: DIMSE status (PS3.7 annex C)
+    commitment: str = ""
+
+    @classmethod
+    def parse(cls, stored: str) -> Self:
+        """Return the parts of a stored answer."""
+        first, _, commitment = stored.partition(";")
+        code, _, text = first.partition(" ")
+        if re.fullmatch(r"0x[0-9A-F]{4}", code):
+            return cls(text, int(code, 16), commitment.strip())
+        return cls(first, None, commitment.strip())
+
+    def __str__(self) -> str:
+        """Return the stored form."""
+        status = [] if self.status is None else [f"0x{self.status:04X}"]
+        answer = " ".join([*status, *filter(None, [self.text])])
+        return "; ".join(filter(None, [answer, self.commitment]))
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the status is a warning of C-STORE: 0xBxxx (PS3.4 B.2.3)."""
+        return self.status is not None and self.status & 0xF000 == WARNING
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One product on its way to one destination."""
+    """One product for one destination."""
 
     id: int
     study_uid: str
@@ -71,10 +111,10 @@ class Delivery:
     destination: str
     state: DeliveryState
     attempts: int
-    last_answer: str
+    last_answer: str  #: in the form of `DestinationAnswer`, or the message of a failure
     due_at: float  #: seconds since the epoch; not tried before
     product: Product
-    alternatives: tuple[Product, ...] = ()  #: what may go in its place, the best first
+    alternatives: tuple[Product, ...] = ()  #: may be sent in its place, the best first
 
     @property
     def offers(self) -> tuple[Product, ...]:
@@ -83,13 +123,14 @@ class Delivery:
 
     @property
     def has_warning(self) -> bool:
-        """Whether it was taken with a remark: a warning of C-STORE is 0xBxxx (PS3.4 B.2.3)."""
-        return self.state is DeliveryState.DELIVERED and self.last_answer.startswith("0xB")
+        """Whether it was delivered with a warning status."""
+        answer = DestinationAnswer.parse(self.last_answer)
+        return self.state is DeliveryState.DELIVERED and answer.is_warning
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A delivery that is not tried any more."""
+    """A delivery that was given up."""
 
     id: int
     study_uid: str
@@ -103,28 +144,28 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """A destination's word that it has taken a product."""
+    """A destination's confirmation that it has taken a product."""
 
-    answer: str  #: e.g. "0x0000 Success", or a warning status that is worth keeping
+    answer: str  #: e.g. "0x0000 Success", or a warning status
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A destination that does not answer: one delivery at a time is tried, the others wait."""
+    """A destination that does not answer; one delivery at a time is tried, the others wait."""
 
     destination: str
     since: float  #: seconds since the epoch
     last_answer: str
-    again_at: float  #: when it is tried next
-    waiting: int  #: deliveries to it that are due or not, the one that is tried among them
+    again_at: float  #: time of the next attempt, seconds since the epoch
+    waiting: int  #: deliveries to it, including the one that is tried
 
 
-#: By how much of itself a pause may be shorter, so that not all come at the same moment.
+#: Largest part of a pause that jitter removes, so that not all attempts come at the same moment.
 SPREAD = 0.1
 
 
 def jitter_s(seconds: float, chance: float) -> float:
-    """Return a pause made shorter by chance, which is from 0 to 1; 0 leaves it."""
+    """Return a pause shortened by up to 10 %; `chance` is 0 (unchanged) to 1."""
     return seconds * (1 - SPREAD * chance)
 
 

@@ -31,6 +31,8 @@ The command line prints the message of any of these errors and exits with 2 (tri
 `triage.dimse.store_response` maps them to C-STORE statuses.
 """
 
+from triage.domain.reasons import Reason
+
 
 class TriageError(Exception):
     """Any error that this project raises on purpose."""
@@ -93,7 +95,11 @@ class StudyBeingRemoved(OutOfResources):
 
 
 class StudyDeclined(TriageError):
-    """The study is not for this worker; the message is the reason that users read."""
+    """The study is not for this worker; `reason` becomes the reason of its state."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class BrokerUnavailable(TriageError):

@@ -21,6 +21,7 @@ from pydicom import Dataset
 
 from triage.domain.assessment import MissingView, UnusedStack
 from triage.domain.errors import DamagedInstance
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.imaging.geometry import read_number, read_plane
 from triage.imaging.images import READ, Image, split_frames
 from triage.imaging.recognition import recognise_stack, separation_key
@@ -309,14 +310,14 @@ def explain_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
     return f"{kind.label}, {seen.why}"
 
 
-def explain_declined(images: Sequence[Image], selection: Selection) -> str | None:
+def explain_declined(images: Sequence[Image], selection: Selection) -> Reason | None:
     """Return why a study without any view cannot be assessed; None if it has a view."""
     if selection.used:
         return None
     if not images:
-        return "no instance has a header that can be parsed"
+        return because(ReasonCode.NO_READABLE_HEADER)
     modalities = sorted({read_text(image.header, "Modality") or "unknown" for image in images})
     if "MR" not in modalities:
-        return f"no MR images, only {', '.join(modalities)}"
+        return because(ReasonCode.NO_MR_IMAGES, modalities=", ".join(modalities))
     reasons = sorted({stack.reason for stack in selection.unused})
-    return "no cardiac view found: " + "; ".join(reasons[:REASONS_MOST])
+    return because(ReasonCode.NO_CARDIAC_VIEW, seen="; ".join(reasons[:REASONS_MOST]))

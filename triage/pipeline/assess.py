@@ -1,14 +1,15 @@
-"""Use case: a ready study becomes an assessment and its products.
+"""Use case: turn a READY study into an assessment and its products.
 
-Rule: a study leaves here in a named state with a reason. What is not for us is declined; what
-cannot be finished is released for another try and set aside after the last one; a worker whose
-lease was lost changes nothing any more.
+Every attempt ends in a named state with a reason. A study that is not for this worker is DECLINED;
+an unforeseen error releases it for another attempt, and the last one sets it aside
+(`triage.pipeline.attempts`). A worker that has lost its lease changes nothing.
 """
 
 import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import structlog
 from pydantic import TypeAdapter
@@ -30,20 +31,23 @@ from triage.domain.errors import (
     SpoolUnavailable,
     StudyDeclined,
 )
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import FrameSource, trace_frames
 from triage.imaging.images import Image
 from triage.imaging.rules import SeriesRules, load_rules
 from triage.model.out_of_distribution import measure_familiarity
 from triage.model.relevance import OccludedClip, choose_relevant_frames, occlude
-from triage.pipeline.key_frames import Pictures, key_frames, pictures
+from triage.pipeline.attempts import give_up
+from triage.pipeline.key_frames import Pictures, list_key_frames, render_key_frames
 from triage.pipeline.leases import keep_alive
 from triage.pipeline.model_input import LoadedModel, ModelInput, answer_findings, build_model_input
-from triage.pipeline.reconciler import give_up
+from triage.ports.deliveries import DeliveryLedger
 from triage.ports.encoder import Embedding
-from triage.ports.ledger import Ledger
+from triage.ports.instances import InstanceLedger
 from triage.ports.queue import Queue
 from triage.ports.spool import Spool
+from triage.ports.studies import StudyLedger
 from triage.reports import build_products
 from triage.reports.equipment import Equipment
 from triage.reports.key_images import KIND as KEY_IMAGES
@@ -51,48 +55,47 @@ from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
 
 log = structlog.get_logger(__name__)
-#: A part of a study would be answered with Not Evaluated, in place of a report on all of it.
-REMAINS = (
-    "{} of {} instances came again after retention had removed them: the report on all of them "
-    "stands; send the whole study for another"
-)
-SUMMARY = TypeAdapter(Assessment)
-AWAY_S = 10.0  #: how long a study rests whose images cannot be read now
+
+SUMMARY = TypeAdapter(Assessment)  #: the form in which the ledger stores an assessment, as JSON
+AWAY_S = 10.0  #: pause before another attempt while the object store is unavailable
+
+
+class AssessorLedger(InstanceLedger, StudyLedger, DeliveryLedger, Protocol):
+    """The ports of the ledger that assessing needs."""
 
 
 @dataclass(frozen=True)
 class AssessedStudy:
-    """What was found out about a study, and what it was found in."""
+    """An assessment with the material for its reports."""
 
     assessment: Assessment
-    evidence: Sequence[Dataset]  #: headers of all images that the model looked at
+    evidence: Sequence[Dataset]  #: headers of all images that the model was given
     pictures: Pictures
     embedding: Embedding
 
 
 @dataclass(frozen=True)
 class Assessor:
-    """Everything that one worker needs to assess studies."""
+    """Assesses studies for one worker."""
 
     spool: Spool
-    ledger: Ledger
+    ledger: AssessorLedger
     queue: Queue
     model: LoadedModel
     equipment: Equipment
-    destinations: Mapping[str, Collection[str]]  #: the media types that each takes, by name
-    holder: str  #: names this worker process
+    destinations: Mapping[str, Collection[str]]  #: accepted media types by destination
+    holder: str  #: identifies this worker process in leases
     lease_s: float
     max_attempts: int
-    reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: of `REPORTS`
-    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports tell of other patients' cases
-    key_frames: int = 3  #: of a flagged finding, at most
-    past: PastCases | None = None  #: None: nothing is compared, and nothing kept to compare with
-    rules: SeriesRules = field(
-        default_factory=load_rules
-    )  #: what series are, with the site's own lines
+    reports: Sequence[str] = (STRUCTURED_REPORT, KEY_IMAGES)  #: names in the report registry
+    similar_cases: Disclosure = Disclosure.OPAQUE  #: what reports disclose of other patients' cases
+    key_frames: int = 3  #: most key frames of a flagged finding
+    past: PastCases | None = None  #: None: no case library
+    #: how series are recognised, including the site's own rules
+    rules: SeriesRules = field(default_factory=load_rules)
 
     def assess(self, study_uid: str, revision: int) -> None:
-        """Assess a ready study and send its deliveries; a study that is taken is left alone."""
+        """Assess a READY study and send its deliveries; do nothing if it is leased."""
         study = self.ledger.claim(study_uid, revision, self.holder, self.lease_s)
         if study is None:
             log.info("nothing to assess, the work is taken")
@@ -100,116 +103,131 @@ class Assessor:
         log.info("assessing", instances=study.instances, attempt=study.attempts)
         with keep_alive(lambda: self._renew(study), self.lease_s / 3):
             try:
-                looked = self._looked(study)
-                reporting = Reporting(
-                    looked.assessment,
-                    looked.evidence,
-                    self.equipment,
-                    pictures=looked.pictures,
-                    replaced=self.ledger.list_products(study_uid, revision),
-                    similar_cases=self.similar_cases,
-                )
+                assessed = self._assess_images(study)
+                reporting = self._prepare_reports(study, assessed)
                 made = list(build_products(reporting, self.reports))
-            except (
-                SpoolUnavailable
-            ) as why:  # however long it lasts: nothing is wrong with the study
-                self.ledger.move(study, Event.RELEASED, str(why), self.holder, AWAY_S)
-                log.warning("released, its images cannot be read", why=str(why))
+            except SpoolUnavailable as error:  # the study itself is fine
+                self._release(study, error)
                 return
-            except StudyDeclined as why:
-                self.ledger.move(study, Event.DECLINED, str(why), self.holder)
-                log.info("declined", why=str(why))
+            except StudyDeclined as error:
+                self.ledger.move(study, Event.DECLINED, str(error.reason), self.holder)
+                log.info("declined", code=error.reason.code, why=str(error.reason))
                 return
             mark_reached(CrashPoint.REPORTED)
             self._finish(study, reporting.assessment, made)
-            self._keep(looked)
+            self._add_case(assessed)
 
     def handle_error(self, study_uid: str, revision: int, error: BaseException) -> None:
-        """Release a study whose assessment ended with an unforeseen error, or set it aside."""
+        """Release a study after an unforeseen error, or set it aside after the last attempt."""
         study = self.ledger.get_study(study_uid, revision)
         if study is not None:
-            why = f"the assessment broke with {type(error).__name__}: {error}"
-            give_up(self.ledger, study, why, self.max_attempts, self.holder)
+            what = f"{type(error).__name__}: {error}"
+            give_up(self.ledger, study, what, self.max_attempts, self.holder)
 
-    def _looked(self, study: StudyRevision) -> AssessedStudy:
+    def _release(self, study: StudyRevision, error: SpoolUnavailable) -> None:
+        reason = because(ReasonCode.IMAGES_UNAVAILABLE, error=error)
+        self.ledger.move(study, Event.RELEASED, str(reason), self.holder, AWAY_S)
+        log.warning("released, its images cannot be read", why=str(error))
+
+    def _assess_images(self, study: StudyRevision) -> AssessedStudy:
         model = self.model
-        before = self.ledger.count_removed_instances(study.study_uid)
-        if study.instances < before:
-            raise StudyDeclined(REMAINS.format(study.instances, before))
+        self._decline_remainder(study)
         paths = self.ledger.list_paths(study.study_uid, study.revision)
         seen = build_model_input(study.study_uid, paths, self.spool.read, model, self.rules)
-        # Key frames may be looked for elsewhere: where memory is short, on the fallback.
+        # Before the key frames, which may run on another execution provider if memory is short.
         identity = model.identity
-        answered = self._answers(seen)
-        similar = self._similar(study, seen.evidence[0], seen.embedding)
+        answers = self._answer_findings(seen)
+        similar = self._find_similar(study, seen.evidence[0], seen.embedding)
         assessment = Assessment(
             study_uid=study.study_uid,
             revision=study.revision,
             model=identity,
             findings_digest=model.findings.digest,
-            inputs_digest=_inputs_digest(seen.images),
+            inputs_digest=_digest_inputs(seen.images),
             used=seen.used_views,
             missing=seen.missing,
             unused=seen.unused,
-            answers=answered,
+            answers=answers,
             similar=similar.cases,
             why_none_similar=similar.why_none,
             familiarity=measure_familiarity(seen.clip, seen.frames, model.bundle),
         )
         form = model.bundle.manifest.clip
-        shown = pictures(answered, seen.stacks, form, seen.heart, self.spool.read)
-        return AssessedStudy(assessment, seen.evidence, shown, seen.embedding)
+        pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self.spool.read)
+        return AssessedStudy(assessment, seen.evidence, pictures, seen.embedding)
 
-    def _similar(
+    def _decline_remainder(self, study: StudyRevision) -> None:
+        """Decline a part of a study that retention removed and that was sent again.
+
+        Its report would state Not Evaluated and replace the report on the whole study.
+        """
+        before = self.ledger.count_removed_instances(study.study_uid)
+        if study.instances < before:
+            raise StudyDeclined(
+                because(ReasonCode.MOSTLY_REMOVED, instances=study.instances, before=before)
+            )
+
+    def _prepare_reports(self, study: StudyRevision, assessed: AssessedStudy) -> Reporting:
+        """Return what the reports are built from; its assessment discloses what the site allows."""
+        return Reporting(
+            assessed.assessment,
+            assessed.evidence,
+            self.equipment,
+            pictures=assessed.pictures,
+            replaced=self.ledger.list_products(study.study_uid, study.revision),
+            similar_cases=self.similar_cases,
+        )
+
+    def _find_similar(
         self, study: StudyRevision, header: Dataset, embedding: Embedding
     ) -> SimilarStudies:
-        """Compare with the past; a library elsewhere that is down holds no report up."""
+        """Compare with past cases; a case library that is down does not delay the report."""
         if self.past is None:
             return SimilarStudies((), "")
         try:
             return self.past.find_similar(study.study_uid, header, embedding)
         except LedgerUnavailable as error:
             log.warning("case library unavailable, reporting without", error=str(error))
-            return SimilarStudies((), "not looked for, the case library did not answer")
+            return SimilarStudies((), "not searched: the case library did not answer")
 
-    def _keep(self, looked: AssessedStudy) -> None:
-        """Make the study a case; where that fails, `triage index --spool` does it later."""
+    def _add_case(self, assessed: AssessedStudy) -> None:
+        """Add the study to the case library; if that fails, `triage index --spool` can later."""
         if self.past is None:
             return
-        said = looked.assessment
+        used, answers = assessed.assessment.used, assessed.assessment.answers
         try:
-            self.past.add_study(looked.evidence[0], said.used, said.answers, looked.embedding)
+            self.past.add_study(assessed.evidence[0], used, answers, assessed.embedding)
         except LedgerUnavailable as error:
             log.warning("case library unavailable, the study is no case yet", error=str(error))
 
-    def _answers(self, seen: ModelInput) -> tuple[Answer, ...]:
-        """Score every finding, and look for the images that made the flags."""
+    def _answer_findings(self, seen: ModelInput) -> tuple[Answer, ...]:
+        """Score every finding, and find the key frames of those that are flagged."""
         model, form = self.model, self.model.bundle.manifest.clip
-        scored = answer_findings(seen, model)
-        if self.key_frames == 0 or all(each.flag is not Flag.YES for each in scored):
-            return scored
+        answers = answer_findings(seen, model)
+        if self.key_frames == 0 or all(answer.flag is not Flag.YES for answer in answers):
+            return answers
         began = time.monotonic()
-        whence = trace_frames({view: len(each) for view, each in seen.frames.items()}, form)
-        away = form.preprocessing.missing
-        occluded = occlude(seen.clip, whence, seen.embedding, model.encoder, away)
-        log.info("looked for key frames", seconds=round(time.monotonic() - began, 2))
+        origins = trace_frames({view: len(frames) for view, frames in seen.frames.items()}, form)
+        missing = form.preprocessing.missing
+        occluded = occlude(seen.clip, origins, seen.embedding, model.encoder, missing)
+        log.info("key frames found", seconds=round(time.monotonic() - began, 2))
         return tuple(
-            self._explained(each, occluded, whence, seen.used_views)
-            if each.flag is Flag.YES
-            else each
-            for each in scored
+            self._add_key_frames(answer, occluded, origins, seen.used_views)
+            if answer.flag is Flag.YES
+            else answer
+            for answer in answers
         )
 
-    def _explained(
+    def _add_key_frames(
         self,
         flagged: Answer,
         occluded: OccludedClip,
-        whence: Sequence[FrameSource | None],
+        origins: Sequence[FrameSource | None],
         used: Sequence[UsedView],
     ) -> Answer:
         scores = self.model.questions[flagged.finding.id].scores
         found = choose_relevant_frames(occluded, scores, self.key_frames) if scores else []
-        return replace(flagged, key_frames=key_frames(found, whence, used))
+        return replace(flagged, key_frames=list_key_frames(found, origins, used))
 
     def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
@@ -219,17 +237,16 @@ class Assessor:
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return
-        flags = {a.finding.id: str(a.flag) for a in assessment.answers}
         log.info(
             "assessed",
             priority=str(assessment.priority),
-            flags=flags,
+            flags={answer.finding.id: str(answer.flag) for answer in assessment.answers},
             unfamiliar=assessment.is_unfamiliar,
         )
-        self._send(due)
+        self._send_deliveries(due)
 
-    def _send(self, due: Sequence[int]) -> None:
-        """Send after the commit; what the broker does not take, the reconciler sends."""
+    def _send_deliveries(self, due: Sequence[int]) -> None:
+        """Send tasks after the commit; the reconciler sends those that the broker did not take."""
         mark_reached(CrashPoint.STORED)
         try:
             for delivery_id in due:
@@ -244,11 +261,11 @@ class Assessor:
 
 
 def read_summary(summary: str) -> Assessment:
-    """Return the assessment that the ledger keeps as JSON."""
+    """Return the assessment that the ledger stores as JSON."""
     return SUMMARY.validate_json(summary)
 
 
-def _inputs_digest(pictures: Sequence[Image]) -> str:
-    """Return the digest of what was there to look at; reports beside the images do not count."""
-    uids = sorted(str(image.header.SOPInstanceUID) for image in pictures)
+def _digest_inputs(images: Sequence[Image]) -> str:
+    """Return the SHA-256 over the sorted SOP Instance UIDs of all images of a study."""
+    uids = sorted(str(image.header.SOPInstanceUID) for image in images)
     return hashlib.sha256("\n".join(uids).encode()).hexdigest()

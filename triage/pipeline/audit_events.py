@@ -1,8 +1,8 @@
-"""What the audit trail is told of studies: that they came, where reports went, that they went.
+"""Audit events about studies: received, sent, given up, removed.
 
-Rule: an event is told of before the ledger has it, so a crash in between tells it again and never
-leaves it out. The patient's ID is read from the study's first instance; where that cannot be read
-the message goes without, and the study goes on.
+An event is recorded before the ledger stores the change, so a crash in between repeats an event and
+never loses one. The patient's ID is read from the study's first instance. If that cannot be read,
+the event is recorded without it, and the study goes on.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from triage.domain.delivery import Delivery, Product
 from triage.domain.errors import SpoolUnavailable
 from triage.domain.study import StudyRevision
 from triage.ports.audit import AuditTrail
-from triage.ports.ledger import Ledger
+from triage.ports.instances import InstanceLedger
 from triage.ports.spool import Spool
 
 log = structlog.get_logger(__name__)
@@ -27,73 +27,78 @@ ANY_REVISION = 2**31 - 1
 
 @dataclass(frozen=True)
 class DeliveryTrail:
-    """What is told of one attempt to deliver a product."""
+    """Records the audit events of one attempt to deliver a product."""
 
     audit: AuditTrail
     study_uid: str
     patient_id: str
     destination: AuditPeer
-    is_first: bool  #: of the attempts
+    is_first: bool  #: whether this is the first attempt
 
     def record_sending(self, product: Product) -> None:
-        """Tell that a product is about to be sent; of further attempts nothing is told."""
+        """Record that a product is about to be sent over DICOM; only for the first attempt."""
         if self.is_first and self.destination.is_dicom:
-            self.audit.record(audit.build_sending_event(self._study(product), self.destination))
+            event = audit.build_sending_event(self._study(product), self.destination)
+            self.audit.record(event)
 
     def record_sent(self, product: Product) -> None:
-        """Tell that a product was acknowledged."""
+        """Record that a product was acknowledged."""
         self.audit.record(audit.build_transfer_event(self._study(product), self.destination))
 
     def record_given_up(self, product: Product, why: str) -> None:
-        """Tell that a product will not be sent."""
-        event = audit.build_transfer_event(
-            self._study(product), self.destination, AuditOutcome.SERIOUS, why
-        )
-        self.audit.record(event)
+        """Record that a product will not be sent."""
+        study, outcome = self._study(product), AuditOutcome.SERIOUS
+        self.audit.record(audit.build_transfer_event(study, self.destination, outcome, why))
 
     def _study(self, product: Product) -> AuditedStudyObject:
-        counted = {product.sop_class_uid: 1} if product.sop_class_uid else {}
-        return AuditedStudyObject(self.study_uid, self.patient_id, counted)
+        counts = {product.sop_class_uid: 1} if product.sop_class_uid else {}
+        return AuditedStudyObject(self.study_uid, self.patient_id, counts)
 
 
-#: Where no trail is kept.
+#: Used where no audit trail is configured.
 NO_TRAIL = DeliveryTrail(audit.NoAuditTrail(), "", "", AuditPeer(""), is_first=False)
 
 
 @dataclass(frozen=True)
 class StudyTrail:
-    """Everything that is needed to tell of studies."""
+    """Records the audit events of studies."""
 
     audit: AuditTrail
-    ledger: Ledger
+    ledger: InstanceLedger
     spool: Spool
     destinations: Mapping[str, AuditPeer]  #: by their names in the settings
 
     def record_received(self, study: StudyRevision) -> None:
-        """Tell what came of a revision, a message for each sender. Raises LedgerUnavailable."""
-        patient_id = self._patient_id(study.study_uid, study.revision)
-        for source, counted in self.ledger.count_arrivals(study.study_uid, study.revision).items():
+        """Record what a revision has received, an event for each sender.
+
+        Raises LedgerUnavailable.
+        """
+        patient_id = self._read_patient_id(study.study_uid, study.revision)
+        arrivals = self.ledger.count_arrivals(study.study_uid, study.revision)
+        for source, counts in arrivals.items():
             sender = AuditPeer(source.calling_ae, source.address, ae_title=source.calling_ae)
-            told = AuditedStudyObject(study.study_uid, patient_id, counted)
-            self.audit.record(audit.build_receipt_event(told, sender))
+            received = AuditedStudyObject(study.study_uid, patient_id, counts)
+            self.audit.record(audit.build_receipt_event(received, sender))
 
     def record_removal(self, study_uid: str) -> None:
-        """Tell that the images of a study go. Raises LedgerUnavailable."""
-        patient_id = self._patient_id(study_uid, ANY_REVISION)
-        self.audit.record(audit.build_deletion_event(AuditedStudyObject(study_uid, patient_id)))
+        """Record that the images of a study are removed. Raises LedgerUnavailable."""
+        patient_id = self._read_patient_id(study_uid, ANY_REVISION)
+        study = AuditedStudyObject(study_uid, patient_id)
+        self.audit.record(audit.build_deletion_event(study))
 
     def for_delivery(self, delivery: Delivery) -> DeliveryTrail:
-        """Return what is told of an attempt to deliver. Raises LedgerUnavailable."""
+        """Return the trail of one attempt to deliver. Raises LedgerUnavailable."""
         name = delivery.destination
         return DeliveryTrail(
             self.audit,
             delivery.study_uid,
-            self._patient_id(delivery.study_uid, delivery.revision),
+            self._read_patient_id(delivery.study_uid, delivery.revision),
             self.destinations.get(name, AuditPeer(name)),
             is_first=delivery.attempts <= 1,
         )
 
-    def _patient_id(self, study_uid: str, revision: int) -> str:
+    def _read_patient_id(self, study_uid: str, revision: int) -> str:
+        """Return the Patient ID of a study; empty if no image can be read."""
         paths = self.ledger.list_paths(study_uid, revision)
         try:
             return read_patient_id(self.spool.read(paths[0])) if paths else ""

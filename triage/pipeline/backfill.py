@@ -1,7 +1,8 @@
-"""Use case: past studies become cases, with what their radiologists wrote.
+"""Use case: add past studies, with their radiologists' reports, to the case library.
 
-Rule: it can be stopped and begun again at any time: what is a case already is left as it is, but
-for a report that has come since. A study that fails stops no other, and is named with the reason.
+Indexing can be stopped and started again at any time: a study that is a case already is left as it
+is, unless a report on it has arrived since. A study that fails stops no other; it is returned with
+the reason.
 """
 
 from collections import defaultdict
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from pydicom import Dataset
@@ -20,21 +22,26 @@ from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavai
 from triage.domain.study import State
 from triage.imaging.rules import SeriesRules
 from triage.pipeline.model_input import LoadedModel, Read, answer_findings, build_model_input
-from triage.ports.ledger import Ledger
+from triage.ports.instances import InstanceLedger
 from triage.ports.library import Library
+from triage.ports.studies import StudyLedger
 
 log = structlog.get_logger(__name__)
 
-StudyFiles = Mapping[str, Sequence[str]]  #: the paths of every study's files, by Study UID
-#: Studies in these states have been looked at; any other may still be growing, or is not for us.
+StudyFiles = Mapping[str, Sequence[str]]  #: paths of each study's files, by Study Instance UID
+#: Studies in these states have been assessed; any other may still grow, or was declined.
 ASSESSED = (State.ASSESSED, State.DELIVERED)
 
 
+class BackfillLedger(InstanceLedger, StudyLedger, Protocol):
+    """The ports of the ledger that finding assessed studies needs."""
+
+
 class IndexOutcome(StrEnum):
-    """What became of a study."""
+    """The outcome for one study."""
 
     INDEXED = "indexed"
-    REPORT_ADDED = "known, and now with its report"
+    REPORT_ADDED = "known, report added"
     KNOWN = "known already"
     DECLINED = "declined"
     BROKEN = "broken"
@@ -42,107 +49,108 @@ class IndexOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Indexer:
-    """Everything that makes cases of past studies."""
+    """Makes cases of past studies."""
 
     model: LoadedModel
     past: PastCases
     rules: SeriesRules
     read: Read
     reports: ReportIndex = field(default_factory=ReportIndex)
-    reindex: bool = False  #: embed what is a case already, too
+    reindex: bool = False  #: whether studies that are cases already are embedded again
 
     def index(self, study_uid: str, paths: Sequence[str]) -> tuple[IndexOutcome, str]:
-        """Make one study a case; return what became of it, and why where it is none."""
+        """Make one study a case; return the outcome, and the reason if it is none."""
         try:
             case = None if self.reindex else self.past.library.get_case(study_uid)
             if case is not None and case.impression and not self.reports.tally.read:
                 return IndexOutcome.KNOWN, ""
             if case is not None:
-                return self._tell(study_uid, paths), ""
-            return self._add(study_uid, paths), ""
-        except StudyDeclined as why:
-            return IndexOutcome.DECLINED, str(why)
+                return self._add_report(study_uid, paths), ""
+            return self._add_case(study_uid, paths), ""
+        except StudyDeclined as error:
+            return IndexOutcome.DECLINED, str(error.reason)
         except (LedgerUnavailable, SpoolUnavailable):
             raise  # nothing is wrong with the study
         except OSError as error:
             return IndexOutcome.BROKEN, error.strerror or type(error).__name__
-        except Exception as error:
-            # One study in ten thousand must not end the night's work; it is named, and told of.
+        except Exception as error:  # a defect: one study must not end the night's work
             log.exception("a study was not indexed", study_uid=study_uid)
             return IndexOutcome.BROKEN, f"{type(error).__name__}: see the log"
 
-    def _add(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
+    def _add_case(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
         seen = build_model_input(study_uid, paths, self.read, self.model, self.rules)
-        known = self.reports.find_reading(seen.evidence[0], seen.documents)
-        found = answer_findings(seen, self.model)
-        self.past.add_study(seen.evidence[0], seen.used_views, found, seen.embedding, known)
+        reading = self.reports.find_reading(seen.evidence[0], seen.documents)
+        answers = answer_findings(seen, self.model)
+        self.past.add_study(seen.evidence[0], seen.used_views, answers, seen.embedding, reading)
         return IndexOutcome.INDEXED
 
-    def _tell(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
-        """Join the report of a known case, if there is one that it has not."""
-        headers = list(self._headers(paths))
-        header = next((each for each in headers if is_image_class(each.SOPClassUID)), None)
-        documents = [each for each in headers if not is_image_class(each.SOPClassUID)]
-        known = None if header is None else self.reports.find_reading(header, documents)
-        told = known is not None and self.past.record_reading(study_uid, known)
-        return IndexOutcome.REPORT_ADDED if told else IndexOutcome.KNOWN
+    def _add_report(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
+        """Add the report on a known case, if there is a new one."""
+        headers = list(self._read_headers(paths))
+        images = (header for header in headers if is_image_class(header.SOPClassUID))
+        image = next(images, None)
+        documents = [header for header in headers if not is_image_class(header.SOPClassUID)]
+        reading = None if image is None else self.reports.find_reading(image, documents)
+        is_new = reading is not None and self.past.record_reading(study_uid, reading)
+        return IndexOutcome.REPORT_ADDED if is_new else IndexOutcome.KNOWN
 
-    def _headers(self, paths: Sequence[str]) -> Iterator[Dataset]:
+    def _read_headers(self, paths: Sequence[str]) -> Iterator[Dataset]:
         for path in paths:
             try:
                 yield read_header(self.read(path))
             except DamagedInstance:
-                continue  # `build_model_input` has told of it when the study became a case
+                continue  # reported when the study became a case
 
 
 def find_studies_in_folder(
-    folder: Path, done: Callable[[], None] = lambda: None
+    folder: Path, on_file: Callable[[], None] = lambda: None
 ) -> tuple[StudyFiles, int]:
-    """Return the studies below a folder, and how many files are no DICOM; `done` is told of each.
+    """Return the studies below a folder, and how many files are no DICOM.
 
-    Every file is read once, for nothing but its data set says which study it is of.
+    Every file is read once, because only its data set states its study; `on_file` is called after
+    each.
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    studies: dict[str, list[str]] = defaultdict(list)
     others = 0
     for path in list_files(folder):
         try:
-            found[read_identity(path.read_bytes()).study_uid].append(str(path))
+            studies[read_identity(path.read_bytes()).study_uid].append(str(path))
         except (DamagedInstance, OSError):
             others += 1
-        done()
-    return found, others
+        on_file()
+    return studies, others
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return every file below a folder, in order; not what is hidden: it may still be arriving."""
+    """Return every file below a folder, sorted; hidden ones may still be arriving and are not."""
     return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)
+        path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder)
     )
 
 
-def _hidden(path: Path, folder: Path) -> bool:
+def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def find_assessed_studies(ledger: Ledger) -> StudyFiles:
-    """Return the studies that have been assessed, in their last revision, if they are here."""
-    here = (study for study in ledger.list_studies(*ASSESSED) if not study.pruned_at)
-    last = {study.study_uid: study.revision for study in here}
+def find_assessed_studies(ledger: BackfillLedger) -> StudyFiles:
+    """Return the assessed studies whose images are in the spool, in their last revision."""
+    studies = (study for study in ledger.list_studies(*ASSESSED) if not study.pruned_at)
+    last = {study.study_uid: study.revision for study in studies}
     return {uid: ledger.list_paths(uid, revision) for uid, revision in last.items()}
 
 
-def exclude_known_cases(library: Library, archive: StudyFiles) -> StudyFiles:
-    """Return the studies of an archive that are no cases of a library."""
-    return {uid: paths for uid, paths in archive.items() if library.get_case(uid) is None}
+def exclude_known_cases(library: Library, studies: StudyFiles) -> StudyFiles:
+    """Return the studies that are no cases of a library."""
+    return {uid: paths for uid, paths in studies.items() if library.get_case(uid) is None}
 
 
-def select_studies(archive: StudyFiles, study_uids: Collection[str]) -> StudyFiles:
-    """Return the studies of an archive that a worklist names."""
-    named = set(study_uids)
-    return {uid: paths for uid, paths in archive.items() if uid in named}
+def select_studies(studies: StudyFiles, study_uids: Collection[str]) -> StudyFiles:
+    """Return the studies that a worklist names."""
+    wanted = set(study_uids)
+    return {uid: paths for uid, paths in studies.items() if uid in wanted}
 
 
 def read_worklist(lines: Iterable[str]) -> list[str]:
-    """Return the Study UIDs of a list in its order, one a line; of a table its first column."""
+    """Return the Study Instance UIDs of a list, one a line, or of a table's first column."""
     cells = (line.replace(";", ",").split(",")[0].strip().strip('"') for line in lines)
     return [*dict.fromkeys(cell for cell in cells if cell and cell[0].isdigit())]

@@ -1,8 +1,25 @@
-"""What is known of a study that is arriving, gathered without holding anybody up.
+"""Collects the evidence that an arriving study is complete.
 
-Rule: what takes long (reading headers, asking a PACS) is done aside, and nobody waits for it. A
-question is asked of a study at most once in half its quiet time; its answer holds only while
-nothing more arrives. A question that is under way, or that failed, is no evidence.
+How a study that arrives over two associations is judged complete:
+
+1. Each association reports its first instance of the study, so the study has two open
+   associations (`OpenAssociations`). Once a second the reconciler asks `EvidenceCollector` for
+   evidence and passes it to `triage.domain.completeness.find_completion`.
+2. While instances arrive, nothing is collected except the number of open associations: a study may
+   have thousands of images, and no evidence counts before it has settled.
+3. After `settle_s` seconds without a new instance, the collector starts the expensive queries in
+   the background: which views are filled (reads headers) and how many instances the archive has
+   (C-FIND). The answers are used at a later tick. If all announced instances, or as many as the
+   archive has, have arrived, the study is complete although an association may still be open. If
+   all views are filled, it is complete once no association is open.
+4. Without such evidence the study is complete after `quiet_s` seconds without a new instance, once
+   both associations have ended or turned to another study. A new instance starts the quiet time
+   again, and makes the answers of step 3 void.
+5. At the hard limit `limit_s` after its first instance the study is complete in any case, even if
+   an association stays open and keeps sending.
+
+An instance that arrives later opens the next revision of the study. A query that is running or has
+failed is no evidence. A study is queried at most once in half its quiet time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,18 +44,18 @@ from triage.domain.errors import TriageError
 from triage.domain.study import StudyRevision
 from triage.pipeline.open_associations import OpenAssociations
 from triage.ports.announcements import Announcements
-from triage.ports.ledger import Ledger
+from triage.ports.instances import InstanceLedger
 
 log = structlog.get_logger(__name__)
 
-#: Answers a question about a study; an error is no answer.
-Look = Callable[[StudyRevision], ViewCount | ArchiveCount]
-Key = tuple[str, int, EvidenceKind]
+#: Answers a question about a study; an exception is no answer.
+Query = Callable[[StudyRevision], ViewCount | ArchiveCount]
+Key = tuple[str, int, EvidenceKind]  #: Study Instance UID, revision, kind
 
 
 @dataclass(frozen=True)
 class _PendingQuery:
-    """A question: when it was asked, and what the study was then."""
+    """A query that was started, and the state of the study at that time."""
 
     at: float
     last_instance_at: float
@@ -47,93 +64,90 @@ class _PendingQuery:
 
 @dataclass
 class EvidenceCollector:
-    """Patience by source, and what is known of a study."""
+    """Selects the policy for a study by its sources, and collects evidence about it."""
 
-    ledger: Ledger
+    ledger: InstanceLedger
     associations: OpenAssociations
     default_policy: CompletenessPolicy
-    policies_by_source: Mapping[
-        str, CompletenessPolicy
-    ]  #: by calling AE title, where it is another one
-    queries: Mapping[EvidenceKind, Look]
-    executor: Executor
-    announcements: Announcements | None = None  #: None: nobody can announce anything
-    _asked: dict[Key, _PendingQuery] = field(default_factory=dict)
+    policies_by_source: Mapping[str, CompletenessPolicy]  #: by calling AE title
+    queries: Mapping[EvidenceKind, Query]
+    executor: Executor  #: runs queries, so that no tick waits for them
+    announcements: Announcements | None = None  #: None: announcements are not received
+    _pending: dict[Key, _PendingQuery] = field(default_factory=dict)
 
     def select_policy(self, study: StudyRevision) -> CompletenessPolicy:
-        """Return how long to wait for a study, by who sent it."""
+        """Return the policy for a study, combined from those of all its sources."""
         if not self.policies_by_source:
             return self.default_policy
-        titles = self.ledger.list_sources(study.study_uid, study.revision)
+        titles = self.ledger.list_sources(study.study_uid, study.revision) or {""}
         return combine_policies(
-            self.policies_by_source.get(title, self.default_policy) for title in titles or {""}
+            self.policies_by_source.get(title, self.default_policy) for title in titles
         )
 
-    def collect(self, study: StudyRevision, patience: CompletenessPolicy, now: float) -> Evidence:
-        """Return what is known of a study now; ask for what may show that it is whole.
-
-        While it grows nothing of it counts, so nothing is looked at: a study may have thousands of
-        images, and this is asked every second.
-        """
-        if not (has_settled(study, now, patience) or is_past_limit(study, now, patience)):
+    def collect(self, study: StudyRevision, policy: CompletenessPolicy, now: float) -> Evidence:
+        """Return the evidence that is known now, and start queries for more."""
+        if not (has_settled(study, now, policy) or is_past_limit(study, now, policy)):
             return Evidence(associations=self.associations.count_sending(study.study_uid))
-        views, count = (
-            EvidenceKind.VIEWS in patience.accepted_evidence,
-            EvidenceKind.COUNT in patience.accepted_evidence,
-        )
-        stacks = self.ledger.list_stacks(study.study_uid, study.revision) if views else ()
-        for sign in select_queries(study, now, patience, stacks):
-            self._ask(sign, study, patience.quiet_s / 2, now)
-        seen = self._answer(EvidenceKind.VIEWS, study) if views else None
-        counted = self._answer(EvidenceKind.COUNT, study) if count else None
+        wants_views = EvidenceKind.VIEWS in policy.accepted_evidence
+        stacks = self.ledger.list_stacks(study.study_uid, study.revision) if wants_views else ()
+        for kind in select_queries(study, now, policy, stacks):
+            self._start_query(kind, study, policy.quiet_s / 2, now)
+        views = self._find_answer(EvidenceKind.VIEWS, study, policy)
+        count = self._find_answer(EvidenceKind.COUNT, study, policy)
         return Evidence(
             associations=self.associations.count_sending(study.study_uid),
             stacks=stacks,
-            views=seen if isinstance(seen, ViewCount) else None,
-            count=counted if isinstance(counted, ArchiveCount) else None,
-            announced=self._announced(study, patience),
+            views=views if isinstance(views, ViewCount) else None,
+            count=count if isinstance(count, ArchiveCount) else None,
+            announced=self._find_announced(study, policy),
         )
 
-    def _announced(
-        self, study: StudyRevision, patience: CompletenessPolicy
+    def _find_announced(
+        self, study: StudyRevision, policy: CompletenessPolicy
     ) -> AnnouncedStudy | None:
-        if self.announcements is None or EvidenceKind.ANNOUNCED not in patience.accepted_evidence:
+        if self.announcements is None or EvidenceKind.ANNOUNCED not in policy.accepted_evidence:
             return None
         return self.announcements.find_by_study(study.study_uid)
 
     def forget_except(self, studies: Iterable[StudyRevision]) -> None:
-        """Drop the answers about studies that do not arrive any more."""
-        arriving = {(each.study_uid, each.revision) for each in studies}
-        self._asked = {key: each for key, each in self._asked.items() if key[:2] in arriving}
+        """Drop the queries about studies that are not among those still arriving."""
+        arriving = {(study.study_uid, study.revision) for study in studies}
+        self._pending = {key: query for key, query in self._pending.items() if key[:2] in arriving}
 
-    def _ask(self, sign: EvidenceKind, study: StudyRevision, every_s: float, now: float) -> None:
-        key = (study.study_uid, study.revision, sign)
-        last = self._asked.get(key)
+    def _start_query(
+        self, kind: EvidenceKind, study: StudyRevision, every_s: float, now: float
+    ) -> None:
+        key = (study.study_uid, study.revision, kind)
+        last = self._pending.get(key)
         if last is not None and (not last.answer.done() or 0 <= now - last.at < every_s):
             return
-        if sign is EvidenceKind.VIEWS and last is not None and _holds(last, study):
-            return  # the same headers say the same again
-        answer = self.executor.submit(_looked, self.queries[sign], sign, study)
-        self._asked[key] = _PendingQuery(now, study.last_instance_at, answer)
+        if kind is EvidenceKind.VIEWS and last is not None and _is_valid(last, study):
+            return  # the same headers would give the same answer
+        answer = self.executor.submit(_run_query, self.queries[kind], kind, study)
+        self._pending[key] = _PendingQuery(now, study.last_instance_at, answer)
 
-    def _answer(self, sign: EvidenceKind, study: StudyRevision) -> ViewCount | ArchiveCount | None:
-        asked = self._asked.get((study.study_uid, study.revision, sign))
-        if asked is None or not asked.answer.done() or not _holds(asked, study):
+    def _find_answer(
+        self, kind: EvidenceKind, study: StudyRevision, policy: CompletenessPolicy
+    ) -> ViewCount | ArchiveCount | None:
+        query = self._pending.get((study.study_uid, study.revision, kind))
+        if kind not in policy.accepted_evidence or query is None:
             return None
-        return asked.answer.result()
+        is_usable = query.answer.done() and _is_valid(query, study)
+        return query.answer.result() if is_usable else None
 
 
-def _holds(asked: _PendingQuery, study: StudyRevision) -> bool:
-    return asked.last_instance_at == study.last_instance_at
+def _is_valid(query: _PendingQuery, study: StudyRevision) -> bool:
+    """Return whether nothing has arrived since the query was started."""
+    return query.last_instance_at == study.last_instance_at
 
 
-def _looked(
-    look: Look, sign: EvidenceKind, study: StudyRevision
+def _run_query(
+    query: Query, kind: EvidenceKind, study: StudyRevision
 ) -> ViewCount | ArchiveCount | None:
     try:
-        return look(study)
+        return query(study)
     except (TriageError, OSError) as error:
-        log.warning("no evidence", sign=str(sign), study_uid=study.study_uid, why=str(error))
+        log.warning("no evidence", evidence=str(kind), study_uid=study.study_uid, why=str(error))
     except Exception:  # a defect, or a PACS that answers nonsense: it must not end the receiver
-        log.exception("no evidence", sign=str(sign), study_uid=study.study_uid)
+        log.exception("no evidence", evidence=str(kind), study_uid=study.study_uid)
     return None

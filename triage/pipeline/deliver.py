@@ -1,19 +1,26 @@
-"""Use case: bring one product to one destination.
+"""Use case: send one product to one destination.
 
-Rule: delivered is the destination's own word, instance by instance. A failure is kept with its
-answer and tried again later, ever more rarely; a refusal for good is not. Of a destination that is
-silent one delivery at a time finds out when it is back, so it holds up no other. An archive that is
-asked for storage commitment has delivered when it has said that it keeps the instance: what it took
-is STORED until then, asked about again when its word does not come, then sent again.
+Only the acknowledgement of the destination makes a delivery DELIVERED. A failed attempt is stored
+with its answer and tried again after a growing pause; a permanent refusal is given up at once.
+While a destination does not answer, one delivery at a time tests whether it is back, and the others
+wait. An archive that is asked for storage commitment has a delivery STORED after the C-STORE and
+DELIVERED after its confirmation; without a confirmation it is asked again, then sent again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.domain.delivery import Delivery, DeliveryState, Product, backoff_s, jitter_s
+from triage.domain.delivery import (
+    Delivery,
+    DeliveryState,
+    DestinationAnswer,
+    Product,
+    backoff_s,
+    jitter_s,
+)
 from triage.domain.errors import (
     DeliveryFailed,
     DeliveryRefused,
@@ -24,33 +31,33 @@ from triage.domain.uid import new_uid
 from triage.pipeline.audit_events import NO_TRAIL, DeliveryTrail, StudyTrail
 from triage.pipeline.leases import keep_alive
 from triage.pipeline.storage_commitment_scu import CommitmentScu
+from triage.ports.deliveries import DeliveryLedger
 from triage.ports.destination import CommittingDestination, Destination
-from triage.ports.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 30.0  #: unless the settings say otherwise
+LEASE_S = 30.0  #: default of `worker.lease_s`
 
 
 def no_jitter() -> float:
-    """Return the chance that changes nothing."""
+    """Return the chance that leaves every pause as it is."""
     return 0.0
 
 
 @dataclass(frozen=True)
 class Deliverer:
-    """Everything that one worker needs to deliver products."""
+    """Sends products for one worker."""
 
-    ledger: Ledger
+    ledger: DeliveryLedger
     destinations: Mapping[str, Destination]
     max_attempts: int
-    lease_s: float = LEASE_S  #: a worker that is silent for so long has lost its delivery
-    chance: Callable[[], float] = no_jitter  #: from 0 to 1, by which pauses are shorter
-    trail: StudyTrail | None = None  #: told of what goes; None: a site that keeps none
-    commitment: CommitmentScu | None = None  #: None: no destination is asked for its word
+    lease_s: float = LEASE_S  #: a worker that does not renew for this time loses its delivery
+    chance: Callable[[], float] = no_jitter  #: 0 to 1, by which pauses are shortened
+    trail: StudyTrail | None = None  #: records audit events; None: no audit trail
+    commitment: CommitmentScu | None = None  #: None: no destination is asked for commitment
 
     def deliver(self, delivery_id: int) -> None:
-        """Try a due delivery once; one that is taken or not due is left alone."""
+        """Try a due delivery once; do nothing if it is leased or not due."""
         delivery = self.ledger.claim_delivery(delivery_id, self.lease_s)
         if delivery is None:
             log.info("nothing to deliver, the work is taken")
@@ -65,105 +72,111 @@ class Deliverer:
     def _attempt(self, delivery: Delivery) -> None:
         destination = self.destinations.get(delivery.destination)
         if destination is None:
-            why = DeliveryFailed(f"destination {delivery.destination} is not configured")
-            self._failed(delivery, why)
+            error = DeliveryFailed(f"destination {delivery.destination} is not configured")
+            self._record_failure(delivery, error)
             return
         try:
             if self.commitment is not None and isinstance(destination, CommittingDestination):
-                self._committed(delivery, destination, self.commitment)
+                self._send_with_commitment(delivery, destination, self.commitment)
                 return
-            answer = self._sent(delivery, destination)
+            answer = self._send(delivery, destination)
         except DeliveryFailed as error:
-            self._failed(delivery, error)
+            self._record_failure(delivery, error)
             return
         self.ledger.record_delivered(delivery.id, answer)
         log.info("delivered", destination=delivery.destination, answer=answer)
 
-    def _sent(self, delivery: Delivery, destination: Destination) -> str:
-        """Send a product, but for one that has arrived when more was asked of the destination."""
-        if delivery.state is DeliveryState.STORED and not isinstance(
-            destination, CommittingDestination
-        ):
+    def _send(self, delivery: Delivery, destination: Destination) -> str:
+        """Send a product and return the answer.
+
+        A product that was STORED before commitment was switched off is not sent again.
+        """
+        is_stored = delivery.state is DeliveryState.STORED
+        if is_stored and not isinstance(destination, CommittingDestination):
             return delivery.last_answer
-        told = self._told(delivery)
-        product = self._chosen(delivery, destination)
-        told.record_sending(product)
+        trail = self._trail_of(delivery)
+        product = self._choose(delivery, destination)
+        trail.record_sending(product)
         answer = destination.deliver(product).answer
         mark_reached(CrashPoint.PRODUCT_SENT)
-        told.record_sent(product)
+        trail.record_sent(product)
         return answer
 
-    def _committed(
-        self, delivery: Delivery, archive: CommittingDestination, promises: CommitmentScu
+    def _send_with_commitment(
+        self, delivery: Delivery, archive: CommittingDestination, commitment: CommitmentScu
     ) -> None:
-        """Send a product unless the archive has it, and ask for its word that it keeps it."""
-        requests, is_there = promises.requests, delivery.state is DeliveryState.STORED
+        """Send a product unless the archive has it, and request storage commitment."""
+        requests = commitment.requests
         if delivery.attempts > self.max_attempts:
-            raise DeliveryFailed(f"it has not said that it keeps it; {delivery.last_answer}")
-        again = is_there and not requests.was_asked_again(delivery.id)
-        answer = None if again else self._sent(delivery, archive)
+            raise DeliveryFailed(f"no storage commitment received; {delivery.last_answer}")
+        is_stored = delivery.state is DeliveryState.STORED
+        only_asks = is_stored and not requests.was_asked_again(delivery.id)
+        answer = None if only_asks else self._send(delivery, archive)
         transaction_uid = new_uid()
         if not requests.record_request(delivery.id, transaction_uid, answer):
-            return  # its word has come meanwhile
+            return  # the confirmation has arrived meanwhile
         mark_reached(CrashPoint.COMMITMENT_OWED)
-        said = answer or delivery.last_answer.partition(";")[0]
-        self._asked(delivery, archive, promises, transaction_uid, said)
+        stored = DestinationAnswer.parse(answer or delivery.last_answer)
+        self._request_commitment(delivery, archive, commitment, transaction_uid, stored)
 
-    def _asked(
+    def _request_commitment(
         self,
         delivery: Delivery,
         archive: CommittingDestination,
-        promises: CommitmentScu,
+        commitment: CommitmentScu,
         transaction_uid: str,
-        said: str,
+        stored: DestinationAnswer,
     ) -> None:
-        current = self.ledger.get_delivery(delivery.id) or delivery  # with the form that was chosen
-        silent, again_in_s = False, archive.within_s
+        current = self.ledger.get_delivery(delivery.id) or delivery  # with the chosen alternative
+        is_unreachable, again_in_s = False, archive.within_s
         try:
             answer = archive.request_commitment(
-                transaction_uid, current.product, promises.process_report
+                transaction_uid, current.product, commitment.process_report
             ).answer
         except DeliveryFailed as error:
-            silent = isinstance(error, DestinationUnreachable)
+            is_unreachable = isinstance(error, DestinationUnreachable)
             answer = str(error)
             again_in_s = jitter_s(backoff_s(delivery.attempts), self.chance())
         mark_reached(CrashPoint.COMMITMENT_ASKED)
-        promises.requests.postpone(delivery.id, f"{said}; {answer}", again_in_s, unreachable=silent)
-        log.info("stored, commitment asked for", destination=archive.name, answer=answer)
+        last_answer = str(replace(stored, commitment=answer))
+        commitment.requests.postpone(
+            delivery.id, last_answer, again_in_s, unreachable=is_unreachable
+        )
+        log.info("stored, commitment requested", destination=archive.name, answer=answer)
 
     def handle_error(self, delivery_id: int, error: BaseException) -> None:
-        """Keep a delivery whose attempt ended with an unforeseen error, for another try.
+        """Schedule another attempt after an unforeseen error.
 
-        Where the ledger was away nobody knows who holds it: its lease ends by itself.
+        If the ledger is unavailable, nothing is changed: the lease ends by itself.
         """
         if isinstance(error, LedgerUnavailable):
             return
         delivery = self.ledger.get_delivery(delivery_id)
         if delivery is not None:
-            why = DeliveryFailed(f"the delivery broke with {type(error).__name__}", str(error))
-            self._failed(delivery, why)
+            failed = DeliveryFailed(f"the delivery failed with {type(error).__name__}", str(error))
+            self._record_failure(delivery, failed)
 
-    def _told(self, delivery: Delivery) -> DeliveryTrail:
+    def _trail_of(self, delivery: Delivery) -> DeliveryTrail:
         return NO_TRAIL if self.trail is None else self.trail.for_delivery(delivery)
 
-    def _chosen(self, delivery: Delivery, destination: Destination) -> Product:
-        """Return what to send; a choice is written down first, so that nothing goes twice."""
+    def _choose(self, delivery: Delivery, destination: Destination) -> Product:
+        """Return the product to send; a choice is stored first, so that no second one is sent."""
         if not delivery.alternatives or delivery.state is DeliveryState.STORED:
             return delivery.product
         product = destination.choose(delivery.offers)
         self.ledger.record_choice(delivery.id, product.sop_instance_uid)
         return product
 
-    def _failed(self, delivery: Delivery, error: DeliveryFailed) -> None:
-        last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
-        again_in_s = None if last else jitter_s(backoff_s(delivery.attempts), self.chance())
-        silent = isinstance(error, DestinationUnreachable)
+    def _record_failure(self, delivery: Delivery, error: DeliveryFailed) -> None:
+        is_last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
+        again_in_s = None if is_last else jitter_s(backoff_s(delivery.attempts), self.chance())
+        is_unreachable = isinstance(error, DestinationUnreachable)
         answer = f"{error}: {error.peer_text}" if error.peer_text else str(error)
-        if last:
-            self._told(delivery).record_given_up(delivery.product, str(error))
-        self.ledger.record_failure(delivery.id, answer, again_in_s, unreachable=silent)
+        if is_last:
+            self._trail_of(delivery).record_given_up(delivery.product, str(error))
+        self.ledger.record_failure(delivery.id, answer, again_in_s, unreachable=is_unreachable)
         log.warning(
-            "delivery given up" if last else "delivery failed, tried again later",
+            "delivery given up" if is_last else "delivery failed, tried again later",
             destination=delivery.destination,
             answer=str(error),
             attempt=delivery.attempts,

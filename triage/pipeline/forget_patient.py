@@ -14,12 +14,11 @@ from typing import Protocol
 
 from triage.cases.past_cases import PastCases
 from triage.domain.audit import build_erasure_event
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 from triage.ports.audit import AuditTrail
 from triage.ports.incidents import IncidentLedger
 from triage.ports.library import Library
-
-INCIDENT = "patient forgotten"
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ class PatientForgetter:
             progress = replace(progress, findings=tuple(sorted(findings)))
             self.journal.write(progress)
         detail = f"{progress.cases} case(s) removed"
-        self.ledger.report_incident(INCIDENT, detail, Source("", f"user {user}"))
+        source = Source("", f"user {user}")
+        self.ledger.report_incident(IncidentKind.PATIENT_FORGOTTEN, detail, source)
         self.journal.remove(progress.patient)
         return ForgetResult(
             progress.cases,

@@ -1,7 +1,9 @@
-"""Incidents that come again and again: one row with a count, however often they are tried.
+"""Use case: report incidents that a peer may cause again and again.
 
-Rule: the first of a kind is told at once, what follows within a second or so together; a stranger
-who tries every AE title there is gets a few rows and then one for the rest.
+The first incident of its kind, detail and source is written to the ledger at once. Repetitions are
+counted in memory and written together by `flush`, which the receiver calls once a second; the
+ledger counts them on one row a day. One address gets at most `REASONS_MAX` rows of its own, so a
+port scan that tries every AE title cannot fill the ledger; the rest is counted on one more row.
 """
 
 import threading
@@ -18,75 +20,74 @@ from triage.domain.audit import (
     build_rejection_event,
 )
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.incident import Incident, IncidentKind
 from triage.domain.instance import Source
 from triage.ports.audit import AuditTrail
-from triage.ports.ledger import Ledger
+from triage.ports.incidents import IncidentLedger
 
 log = structlog.get_logger(__name__)
 
-REASONS_MAX = 10  #: of one address that get a row of their own
-ADDRESSES_MAX = 1000  #: whose reasons are remembered
-REJECTED = "rejected association"  #: the kind that the audit trail is told of
-OVER_HTTP = "STOW-RS: "  #: how it begins where no token or certificate was right
-MORE = "many other AE titles and reasons"
-
-Incident = tuple[str, str, Source]  #: kind, why, who
+REASONS_MAX = 10  #: rows of one address
+ADDRESSES_MAX = 1000  #: addresses whose incidents are remembered
+MORE = "many other AE titles and reasons"  #: detail of the row for all further incidents
 
 
 class IncidentReporter:
-    """Reports to a ledger, from any thread."""
+    """Reports incidents to a ledger and the audit trail. Thread-safe."""
 
-    def __init__(self, ledger: Ledger, audit: AuditTrail | None = None) -> None:
+    def __init__(self, ledger: IncidentLedger, audit: AuditTrail | None = None) -> None:
         self._ledger = ledger
         self._audit = audit or NoAuditTrail()
         self._lock = threading.Lock()
-        self._untold: dict[Incident, int] = {}  # those just told stand here with 0
-        self._reasons: OrderedDict[str, set[Incident]] = OrderedDict()
+        #: Repetitions that are not written yet; 0 for an incident without any.
+        self._unwritten: dict[Incident, int] = {}
+        self._by_address: OrderedDict[str, set[Incident]] = OrderedDict()
 
-    def report(self, kind: str, why: str, source: Source) -> None:
-        """Report at once what is new, and count what is not."""
+    def report(self, incident: Incident) -> None:
+        """Write a new incident at once; count a repeated one for the next `flush`."""
         with self._lock:
-            incident = self._kept_apart((kind, why, source))
-            is_new = incident not in self._untold
-            self._untold[incident] = self._untold.get(incident, -1) + 1
+            incident = self._limit_rows(incident)
+            is_new = incident not in self._unwritten
+            self._unwritten[incident] = self._unwritten.get(incident, -1) + 1
         if is_new:
-            self._tell(incident, 1)
-            log.warning(kind, detail=incident[1], calling_ae=incident[2].calling_ae)
+            self._write(incident, 1)
+            log.warning(
+                incident.kind, detail=incident.detail, calling_ae=incident.source.calling_ae
+            )
 
     def flush(self) -> None:
-        """Tell the ledger what was counted, and forget what has stopped."""
+        """Write the counted repetitions, and forget incidents without any since the last call."""
         with self._lock:
-            counted = {each: times for each, times in self._untold.items() if times}
-            self._untold = dict.fromkeys(counted, 0)
+            counted = {found: times for found, times in self._unwritten.items() if times}
+            self._unwritten = dict.fromkeys(counted, 0)
         for incident, times in counted.items():
-            self._tell(incident, times)
+            self._write(incident, times)
 
-    def _kept_apart(self, incident: Incident) -> Incident:
-        """Return the incident, or where its address has too many that of all others."""
-        kind, _, source = incident
-        known = self._reasons.setdefault(source.address, set())
-        self._reasons.move_to_end(source.address)
-        if len(self._reasons) > ADDRESSES_MAX:
-            self._reasons.popitem(last=False)
+    def _limit_rows(self, incident: Incident) -> Incident:
+        """Return the incident, or the common one of an address that has too many."""
+        address = incident.source.address
+        known = self._by_address.setdefault(address, set())
+        self._by_address.move_to_end(address)
+        if len(self._by_address) > ADDRESSES_MAX:
+            self._by_address.popitem(last=False)
         if incident not in known and len(known) >= REASONS_MAX:
-            return kind, MORE, Source("", source.address)
+            return Incident(incident.kind, MORE, Source("", address))
         known.add(incident)
         return incident
 
-    def _tell(self, incident: Incident, times: int) -> None:
-        if incident[0] == REJECTED:
-            self._audit.record(_alert(incident, times))
+    def _write(self, incident: Incident, times: int) -> None:
+        if incident.kind is IncidentKind.REJECTED_ASSOCIATION:
+            self._audit.record(_build_audit_event(incident, times))
         try:
-            self._ledger.report_repeated(*incident, times)
-        except LedgerUnavailable as error:  # whoever was turned away is, all the same
-            log.exception("incident not kept", exc_info=error)
+            self._ledger.report_repeated(incident.kind, incident.detail, incident.source, times)
+        except LedgerUnavailable as error:  # the peer stays rejected without the row
+            log.exception("incident not stored", exc_info=error)
 
 
-def _alert(incident: Incident, times: int) -> AuditEvent:
-    """Return what the audit trail is told; of what came again and again one message."""
-    _, why, source = incident
-    often = f"{why} ({times} times)" if times > 1 else why
-    if why.startswith(OVER_HTTP):
-        return build_login_event(source.calling_ae or NOT_KNOWN, source.address, often)
-    name = source.calling_ae
-    return build_rejection_event(AuditPeer(name, source.address, ae_title=name), often)
+def _build_audit_event(incident: Incident, times: int) -> AuditEvent:
+    """Return one audit event for one or more equal rejections."""
+    detail = f"{incident.detail} ({times} times)" if times > 1 else incident.detail
+    title, address = incident.source.calling_ae, incident.source.address
+    if incident.is_login:
+        return build_login_event(title or NOT_KNOWN, address, detail)
+    return build_rejection_event(AuditPeer(title, address, ae_title=title), detail)

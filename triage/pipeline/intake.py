@@ -1,13 +1,17 @@
-"""Use case: take an instance in.
+"""Use case: store an instance that a receiver got.
 
-Rule: whoever calls `accept` may answer Success when it returns, and only then; the instance then
-lies in the spool and stands in the ledger. An instance that is refused is named as an incident.
-What comes in must pass `Backpressure` first: below a floor of free space, or above a ceiling of waiting
-studies, no more is taken.
+All receivers (C-STORE, STOW-RS, watched folder) call `Intake.accept` or `accept_file`. When these
+return, the instance is durable in the spool and recorded in the ledger; only then may a receiver
+answer with success. Before that, `Backpressure` refuses instances while free space is short or too
+many studies wait. A refused instance is reported as an incident.
+
+If the process ends between spool and ledger, or the ledger does not answer, the spool has instances
+that the ledger does not know; `recover` records them. The spool is the truth about instances.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -22,26 +26,44 @@ from triage.domain.errors import (
     OutOfResources,
     StudyBeingRemoved,
 )
+from triage.domain.incident import Incident, IncidentKind, RejectionReason
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits, DiscardedFile
-from triage.pipeline.incidents import REJECTED, IncidentReporter
+from triage.pipeline.incidents import IncidentReporter
 from triage.pipeline.open_associations import OpenAssociations
 from triage.ports.audit import AuditTrail
-from triage.ports.ledger import Ledger
+from triage.ports.incidents import IncidentLedger
+from triage.ports.instances import InstanceLedger
 from triage.ports.spool import Spool, StagedFile
-from triage.telemetry.metrics import Metrics, RejectionReason
+from triage.ports.studies import StudyLedger
+from triage.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
-NOBODY = Source(calling_ae="", address="")
+
+#: Source of an instance that `recover` found; the spool does not store senders.
+UNKNOWN_SOURCE = Source(calling_ae="", address="")
+
+
+class IntakeLedger(InstanceLedger, StudyLedger, IncidentLedger, Protocol):
+    """The ports of the ledger that intake and back-pressure need."""
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """An instance before it is stored: how to read, keep or quarantine its bytes."""
+
+    read: Callable[[], Identity]
+    keep: Callable[[Identity], Receipt]
+    quarantine: Callable[[], str]
 
 
 class Intake:
-    """Every receiver's only way in."""
+    """Stores instances for all receivers. Thread-safe."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it tells and asks
+    def __init__(  # noqa: PLR0913, PLR0917 - the ports and the state that receivers share
         self,
         spool: Spool,
-        ledger: Ledger,
+        ledger: IntakeLedger,
         associations: OpenAssociations | None = None,
         pressure: Backpressure | None = None,
         metrics: Metrics | None = None,
@@ -49,194 +71,191 @@ class Intake:
     ) -> None:
         self._spool = spool
         self._ledger = ledger
-        self._repeated = IncidentReporter(ledger, audit)
-        #: Receivers say here when an association opens and ends.
+        self._incidents = IncidentReporter(ledger, audit)
+        #: Receivers report here that an association opens or ends.
         self.associations = associations or OpenAssociations()
         self._pressure = pressure or Backpressure(spool, ledger, BackpressureLimits())
-        #: Receivers count here whom they let in, and what they refuse.
+        #: Receivers count associations and refusals here.
         self.metrics = metrics or Metrics()
-        #: True when the spool holds what the ledger was not there to record: see `recover`.
+        #: True if the spool may have instances that the ledger does not know; see `recover`.
         self.needs_recovery = False
 
     def accept(self, part10: bytes, source: Source, announced_uid: str | None = None) -> Receipt:
-        """Keep an instance and return its receipt; raise InstanceRefused or OutOfResources.
+        """Store an instance; raise InstanceRefused, OutOfResources or LedgerUnavailable.
 
-        `announced_uid` is the SOP Instance UID of the command that brought it, if there was one.
+        `announced_uid` is the SOP Instance UID of the C-STORE command, None without a command.
         """
         try:
             self._pressure.check_room()
         except BackpressureActive as error:
-            self._held_back(error, source)
+            self._report_backpressure(error, source)
             raise
-        return self._accept(
-            lambda: _compared(read_identity(part10), announced_uid),
+        arrival = _Arrival(
+            lambda: _checked(read_identity(part10), announced_uid),
             lambda identity: self._spool.keep(identity, part10),
             lambda: self._spool.quarantine(part10),
-            source,
-            len(part10),
         )
+        return self._accept(arrival, source, len(part10))
 
     def accept_file(
         self,
-        aside: StagedFile,
+        staged: StagedFile,
         source: Source,
         announced_uid: str | None = None,
         study_uid: str | None = None,
     ) -> Receipt:
-        """Keep an instance that was written to `aside`, whole and closed; else as `accept`.
+        """Store an instance from a closed staging file; otherwise like `accept`.
 
-        `study_uid` is the study that it must be of, if it came to one study.
+        `study_uid` is the study of a STOW-RS URL; None if any study is allowed.
         """
-        if isinstance(aside, DiscardedFile):
-            self._held_back(aside.error, source)
-            raise aside.error
-        with aside:
-            return self._accept(
-                lambda: _compared(read_file_identity(aside.path), announced_uid, study_uid),
-                lambda identity: self._spool.keep_file(identity, aside),
-                lambda: self._spool.quarantine_file(aside),
-                source,
-                aside.path.stat().st_size,
+        if isinstance(staged, DiscardedFile):
+            self._report_backpressure(staged.error, source)
+            raise staged.error
+        with staged:
+            arrival = _Arrival(
+                lambda: _checked(read_file_identity(staged.path), announced_uid, study_uid),
+                lambda identity: self._spool.keep_file(identity, staged),
+                lambda: self._spool.quarantine_file(staged),
             )
+            return self._accept(arrival, source, staged.path.stat().st_size)
 
     def open_staging_file(self) -> StagedFile:
-        """Open a new place to write an instance to, for `accept_file`; see `DiscardedFile`."""
+        """Open a staging file for `accept_file`; a `DiscardedFile` under back-pressure."""
         try:
             self._pressure.check_room()
         except BackpressureActive as error:
             return DiscardedFile(error)
         return self._spool.open_staging_file()
 
-    def _accept(
-        self,
-        read: Callable[[], Identity],
-        keep: Callable[[Identity], Receipt],
-        quarantine: Callable[[], str],
-        source: Source,
-        size: int,
-    ) -> Receipt:
+    def _accept(self, arrival: _Arrival, source: Source, size: int) -> Receipt:
         with self.metrics.time_receipt():
-            receipt = self._kept(read, keep, quarantine, source)
+            receipt = self._store(arrival, source)
         self.metrics.count_instance(receipt.outcome, size)
         return receipt
 
-    def _kept(
-        self,
-        read: Callable[[], Identity],
-        keep: Callable[[Identity], Receipt],
-        quarantine: Callable[[], str],
-        source: Source,
-    ) -> Receipt:
+    def _store(self, arrival: _Arrival, source: Source) -> Receipt:
         try:
-            identity = read()
+            identity = arrival.read()
         except (DamagedInstance, MismatchedInstance) as error:
-            self._incident("refused instance", str(error), source, quarantine())
+            path = arrival.quarantine()
+            self._report(IncidentKind.REFUSED_INSTANCE, str(error), source, path)
             raise
         try:
             self._pressure.check_study(identity.study_uid)
         except BackpressureActive as error:
-            self._held_back(error, source)
+            self._report_backpressure(error, source)
             raise
-        receipt = keep(identity)
+        receipt = arrival.keep(identity)
         try:
-            self._file(receipt, source)
+            self._record(receipt, source)
         except (LedgerUnavailable, StudyBeingRemoved):  # the spool may have it now
-            self.behind = True
+            self.needs_recovery = True
             raise
         self.associations.note_instance(source.association, identity.study_uid)
         return receipt
 
-    def _file(self, receipt: Receipt, source: Source) -> None:
+    def _record(self, receipt: Receipt, source: Source) -> None:
         if receipt.outcome is ReceiptOutcome.CONFLICT:
             uid = receipt.identity.sop_instance_uid
             detail = f"other content under the known UID {uid}; not assessed"
-            self._incident("conflicting instance", detail, source, receipt.path)
+            self._report(IncidentKind.CONFLICTING_INSTANCE, detail, source, receipt.path)
             return
         mark_reached(CrashPoint.KEPT)
         self._ledger.record_instance(receipt, source)
         mark_reached(CrashPoint.RECORDED)
 
-    def _held_back(self, error: BackpressureActive, source: Source) -> None:
+    def _report_backpressure(self, error: BackpressureActive, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
 
     def report_rejected(
-        self, why: str, source: Source, reason: RejectionReason = RejectionReason.CALLING
+        self,
+        detail: str,
+        source: Source,
+        reason: RejectionReason = RejectionReason.CALLING,
+        *,
+        is_login: bool = False,
     ) -> None:
-        """Remember that somebody was turned away before an instance came."""
+        """Report a peer that was rejected before it sent an instance; see `Incident.is_login`."""
         self.metrics.count_rejection(reason)
-        self._repeated.report(REJECTED, why, replace(source, association=0))
+        peer = replace(source, association=0)
+        rejected = Incident(IncidentKind.REJECTED_ASSOCIATION, detail, peer, is_login)
+        self._incidents.report(rejected)
 
-    def report_refused(self, why: str, source: Source) -> None:
-        """Remember that an instance was refused of which nothing was kept."""
-        self._repeated.report("refused instance", why, replace(source, association=0))
+    def report_refused(self, detail: str, source: Source) -> None:
+        """Report a refused instance of which nothing was stored, not even in quarantine."""
+        peer = replace(source, association=0)
+        self._incidents.report(Incident(IncidentKind.REFUSED_INSTANCE, detail, peer))
 
     def flush_incidents(self) -> None:
-        """Have the ledger know how often the same was reported again; once a second will do."""
-        self._repeated.flush()
+        """Write repeated incidents to the ledger; call it once a second."""
+        self._incidents.flush()
 
     def update_load(self) -> None:
-        """Measure the load though nothing comes, so that its end is noticed; once a second."""
+        """Measure the load, so that back-pressure also ends while nothing arrives."""
         self._pressure.load()
 
     def catch_up(self) -> None:
-        """Recover, if there may be something to recover."""
-        if self.behind:
+        """Call `recover` if there may be something to recover."""
+        if self.needs_recovery:
             self.recover()
 
     def recover(self) -> int:
-        """Record what the spool holds and the ledger does not know; return how many.
+        """Record instances that the spool has and the ledger does not know; return how many.
 
-        A crash, or a ledger that did not answer, leaves such instances: the spool is the truth.
+        A crash, or a ledger that did not answer, leaves such instances.
         """
-        self.behind = False  # first: what fails from here on asks for another round
+        self.needs_recovery = False  # first, so that a failure from here on asks for another round
         try:
             lost = sorted(set(self._spool.list_paths()) - self._ledger.list_known_paths())
-            recovered = sum(self._recovered(path) for path in lost)
-        except (LedgerUnavailable, OutOfResources, OSError):  # a copy is compared, and needs room
-            self.behind = True
+            recovered = sum(self._recover_file(path) for path in lost)
+        except (LedgerUnavailable, OutOfResources, OSError):  # comparing a copy needs free space
+            self.needs_recovery = True
             raise
         if recovered:
             log.warning("instances recovered from the spool", instances=recovered)
         return recovered
 
-    def _recovered(self, path: str) -> bool:
-        """Record a spooled file; one that is no instance goes to quarantine, and is reported.
+    def _recover_file(self, path: str) -> bool:
+        """Record a spooled file and return True; report and quarantine one that is no instance.
 
-        One that cannot be read is reported and left to the next start: it stops none of the others.
+        An unreadable file is reported and left to the next start; it does not stop the others.
         """
         try:
             receipt = self._spool.examine(path)
-        except FileNotFoundError:  # removed meanwhile, as retention says
+        except FileNotFoundError:  # removed meanwhile by retention
             return False
         except OSError as error:
-            self._repeated.report(
-                "unreadable file in the spool", f"{path}: {error.strerror}", NOBODY
-            )
+            detail = f"{path}: {error.strerror}"
+            unreadable = Incident(IncidentKind.UNREADABLE_SPOOL_FILE, detail, UNKNOWN_SOURCE)
+            self._incidents.report(unreadable)
             return False
         except DamagedInstance as error:
-            kept = self._spool.quarantine(self._spool.read(path))
-            self._spool.discard(path)
-            self._incident("damaged file in the spool", str(error), NOBODY, kept)
+            self._quarantine_spooled(path, error)
             return False
-        if receipt.outcome is ReceiptOutcome.DUPLICATE:  # of itself: it was looked at this moment
+        if receipt.outcome is ReceiptOutcome.DUPLICATE:  # of itself: `examine` has just read it
             receipt = replace(receipt, outcome=ReceiptOutcome.NEW)
-        self._file(receipt, NOBODY)
-        if receipt.path != path:  # a file under another name than its own
+        self._record(receipt, UNKNOWN_SOURCE)
+        if receipt.path != path:  # the file had another name than its instance
             self._spool.discard(path)
         return True
 
-    def _incident(self, kind: str, detail: str, source: Source, path: str) -> None:
-        # A sender may try the same again for days.
+    def _quarantine_spooled(self, path: str, error: DamagedInstance) -> None:
+        quarantined = self._spool.quarantine(self._spool.read(path))
+        self._spool.discard(path)
+        self._report(IncidentKind.DAMAGED_SPOOL_FILE, str(error), UNKNOWN_SOURCE, quarantined)
+
+    def _report(self, kind: IncidentKind, detail: str, source: Source, path: str) -> None:
+        # One row a day: a sender may send the same instance again for days.
         self._ledger.report_repeated(kind, detail, source, path=path)
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 
-def _compared(
+def _checked(
     identity: Identity, announced_uid: str | None, study_uid: str | None = None
 ) -> Identity:
-    """Return an identity that is what was announced; raise MismatchedInstance."""
+    """Return an identity that matches the command and URL; raise MismatchedInstance."""
     if announced_uid not in {None, identity.sop_instance_uid}:
-        raise MismatchedInstance("the data set has another SOP Instance UID than its command")
+        raise MismatchedInstance("the SOP Instance UID of the data set differs from its command's")
     if study_uid not in {None, identity.study_uid}:
-        raise MismatchedInstance("the data set is of another study than it was sent to")
+        raise MismatchedInstance("the instance belongs to another study than the URL names")
     return identity

@@ -1,7 +1,7 @@
-"""The key frames of an assessment: which images made the flags, and their pictures for the page.
+"""Key frames: the images that contributed most to a flag, and their pictures for the web page.
 
-Rule: of flagged findings alone, for that is what somebody looks at; a study without a flag costs
-nothing more. The pictures show what the model saw, the same square and window, in finer pixels.
+Only flagged findings have key frames, so a study without a flag costs no extra time. A picture shows
+the same square and window that the model was given, at a higher resolution.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,23 +18,23 @@ from triage.model.relevance import RelevantFrame
 
 Pictures = Mapping[SourceImage, NDArray[np.uint8]]  #: grey, (H, W)
 
-FINE = 256  #: rows and columns of a picture, at least; about an MR image's own
+FINE = 256  #: least rows and columns of a picture, about the resolution of an MR image
 
 
-def key_frames(
+def list_key_frames(
     found: Sequence[RelevantFrame], origins: Sequence[FrameSource | None], used: Sequence[UsedView]
 ) -> tuple[KeyFrame, ...]:
-    """Return the images behind the frames of a clip; `origins` are its own."""
+    """Return the images behind frames of a clip; `origins` has one entry for each frame."""
     images = {view.view: view.images for view in used}
-    sources = [(maker, origins[maker.place]) for maker in found]
+    sources = [(frame, origins[frame.place]) for frame in found]
     return tuple(
-        KeyFrame(origin.view, images[origin.view][origin.image], maker.relevance)
-        for maker, origin in sources
-        if origin is not None  # a black frame makes no score
+        KeyFrame(origin.view, images[origin.view][origin.image], frame.relevance)
+        for frame, origin in sources
+        if origin is not None  # a black frame contributes nothing
     )
 
 
-def pictures(
+def render_key_frames(
     answers: Sequence[Answer],
     used: Sequence[tuple[ChosenView, UsedView]],
     form: ClipForm,
@@ -42,13 +42,17 @@ def pictures(
     read: Callable[[str], bytes],
 ) -> Pictures:
     """Return the pictures of the answers' key frames; raise DamagedInstance."""
-    shown = {key.image for answer in answers for key in answer.key_frames}
+    shown = {frame.image for answer in answers for frame in answer.key_frames}
     fine = form.model_copy(
         update={"height": max(FINE, form.height), "width": max(FINE, form.width)}
     )
     found: dict[SourceImage, NDArray[np.uint8]] = {}
     for chosen, view in used:
-        if shown.intersection(view.images):  # the window is the view's, so all of it is decoded
-            grey = prepare_view(chosen, fine, heart, read)
-            found |= {i: p for i, p in zip(view.images, grey, strict=True) if i in shown}
+        if shown.intersection(view.images):  # the whole view is decoded: its images share a window
+            pictures = prepare_view(chosen, fine, heart, read)  # (frames, H, W)
+            found |= {
+                image: picture
+                for image, picture in zip(view.images, pictures, strict=True)
+                if image in shown
+            }
     return found

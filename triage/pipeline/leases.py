@@ -1,7 +1,8 @@
-"""Keep a lease alive while its holder works, from a thread of its own.
+"""Leases: a worker renews its lease from a thread of its own while it works.
 
-Rule: a worker that still breathes keeps its study however long the model takes; one that was
-killed loses it within a lease. Who could not say so, for the ledger was away, has as long again.
+A worker that is alive keeps its study however long the model takes; a killed worker loses it within
+one lease period. If renewal fails because the ledger is down, the lease is honoured for one further
+lease period.
 """
 
 import math
@@ -17,28 +18,29 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseWatch:
-    """Since when somebody has looked at leases without a break; times are seconds since the epoch.
+    """Decides whether expired leases can be trusted; times are seconds since the epoch.
 
-    Where the ledger was away, the machine slept or its clock was set forward, leases are over whose
-    holders work on: they have one lease's time to say so.
+    While the ledger is down, the machine sleeps, or the clock is set forward, leases expire whose
+    holders still work. After such a break, leases count as expired only after one lease period
+    without another break.
     """
 
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
-        self._looked_at = math.inf  # at the start nothing is known of a break
-        self._since = -math.inf
+        self._checked_at = math.inf  # at the start no break is known
+        self._steady_since = -math.inf
 
     def note_outage(self) -> None:
-        """Note that the ledger was not reached."""
-        self._looked_at = -math.inf
+        """Note that the ledger did not answer."""
+        self._checked_at = -math.inf
 
     def check_steady(self, now: float) -> bool:
-        """Note a look, and tell whether there was no break for the time of a lease."""
-        if now - self._looked_at > self._lease_s:
-            self._since = now
-        self._looked_at = now
-        self._since = min(self._since, now)  # by a clock that was set back meanwhile
-        return now - self._since >= self._lease_s
+        """Note this check; return whether there was no break for one lease period."""
+        if now - self._checked_at > self._lease_s:
+            self._steady_since = now
+        self._checked_at = now
+        self._steady_since = min(self._steady_since, now)  # the clock may have been set back
+        return now - self._steady_since >= self._lease_s
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def keep_alive(renew: Callable[[], object], every_s: float) -> Iterator[None]:
         while not ended.wait(every_s):
             try:
                 renew()
-            except LedgerUnavailable as error:  # the next beat may still come in time
+            except LedgerUnavailable as error:  # the next renewal may still come in time
                 log.warning("lease not renewed", error=str(error))
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)

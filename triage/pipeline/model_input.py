@@ -1,7 +1,8 @@
-"""What the model sees of a study: images become views, a clip and its embedding.
+"""The input of the model: the images of a study become views, a clip and its embedding.
 
-Rule: assessing and indexing see the same. What is not for us is declined, with the reason; a view
-or a header that does not decode is told of, and does not stop the others.
+Assessing and indexing build the same input. A study that is not for this worker is declined with a
+reason. A header or a view that cannot be decoded is reported as unused or missing, and does not stop
+the others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from triage.domain.assessment import (
 )
 from triage.domain.errors import DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
+from triage.domain.reasons import ReasonCode, because
 from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.geometry import Vector
 from triage.imaging.images import Image
@@ -38,7 +40,7 @@ Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A bundle, ready to answer."""
+    """A loaded bundle with the findings and their questions."""
 
     bundle: Bundle
     encoder: Encoder
@@ -47,7 +49,7 @@ class LoadedModel:
 
     @property
     def identity(self) -> ModelIdentity:
-        """Which model speaks."""
+        """Identity of the model, as reports state it."""
         manifest = self.bundle.manifest
         return ModelIdentity(
             name=manifest.name,
@@ -61,26 +63,26 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A study as the model sees it."""
+    """A study as it is given to the model."""
 
-    images: Sequence[Image]  #: all pictures of the study
-    documents: Sequence[Dataset]  #: all else, reports among it
-    stacks: Sequence[tuple[ChosenView, UsedView]]  #: what each filled view slot shows
+    images: Sequence[Image]  #: all images of the study
+    documents: Sequence[Dataset]  #: headers of all other instances, e.g. reports
+    stacks: Sequence[tuple[ChosenView, UsedView]]  #: the images of each filled view slot
     missing: tuple[MissingView, ...]
     unused: tuple[UnusedStack, ...]
-    frames: Mapping[str, Frames]  #: by view
-    heart: Vector | None  #: where the heart lies
-    clip: Frames
+    frames: Mapping[str, Frames]  #: (frames, H, W) by view
+    heart: Vector | None  #: centre of the heart in mm, patient coordinates; None if not found
+    clip: Frames  #: (frames, H, W)
     embedding: Embedding
 
     @property
     def used_views(self) -> tuple[UsedView, ...]:
-        """The view slots that are filled."""
+        """The filled view slots."""
         return tuple(view for _, view in self.stacks)
 
     @cached_property
     def evidence(self) -> Sequence[Dataset]:
-        """The headers of all images that the model looked at."""
+        """The headers of all images in filled view slots, each once."""
         headers = [image.header for chosen, _ in self.stacks for image in chosen.images]
         return list({str(header.SOPInstanceUID): header for header in headers}.values())
 
@@ -88,27 +90,30 @@ class ModelInput:
 def build_model_input(
     study_uid: str, paths: Iterable[str], read: Read, model: LoadedModel, rules: SeriesRules
 ) -> ModelInput:
-    """Return what the model sees of the study whose files are at `paths`.
+    """Build the model's input from the files of a study at `paths`.
 
-    Raises StudyDeclined where that is nothing, or not of one patient.
+    Raises StudyDeclined if the study has no usable view or images of several patients.
     """
-    images, unreadable = _images(paths, read)
+    images, unreadable = _read_images(paths, read)
     form = model.bundle.manifest.clip
     shown = [image for image in images if _is_picture(image)]
     refuse_two_patients([image.header for image in shown], study_uid)
     selection = select_views(images, [slot.view for slot in form.layout], rules)
-    if (why := explain_declined(images, selection)) is not None:
-        raise StudyDeclined(why)
+    if (reason := explain_declined(images, selection)) is not None:
+        raise StudyDeclined(reason)
     heart = find_heart_centre(selection.used)
-    frames, undecodable = _frames(selection.used, form, heart, read)
+    frames, undecodable = _decode_views(selection.used, form, heart, read)
     if not frames:
-        raise StudyDeclined("no view can be decoded: " + "; ".join(m.reason for m in undecodable))
+        errors = "; ".join(view.reason for view in undecodable)
+        raise StudyDeclined(because(ReasonCode.NO_DECODABLE_VIEW, errors=errors))
     clip = join_views(frames, form)
     mark_reached(CrashPoint.READ)
     return ModelInput(
         images=shown,
-        documents=[each.header for each in images if not _is_picture(each)],
-        stacks=[(chosen, _used_view(chosen)) for chosen in selection.used if chosen.view in frames],
+        documents=[image.header for image in images if not _is_picture(image)],
+        stacks=[
+            (chosen, _describe_view(chosen)) for chosen in selection.used if chosen.view in frames
+        ],
         missing=(*selection.missing, *undecodable),
         unused=(*selection.unused, *unreadable),
         frames=frames,
@@ -119,7 +124,7 @@ def build_model_input(
 
 
 def answer_findings(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
-    """Return the answer for every finding."""
+    """Return the answer to every finding."""
     return tuple(
         answer_finding(
             finding, model.questions[finding.id], model.bundle, seen.frames, seen.embedding
@@ -128,8 +133,8 @@ def answer_findings(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
     )
 
 
-def _images(paths: Iterable[str], read: Read) -> tuple[list[Image], list[UnusedStack]]:
-    """Read the headers; an instance whose header does not parse does not stop the others."""
+def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], list[UnusedStack]]:
+    """Read the headers; count the instances whose header cannot be parsed."""
     images, damaged = [], 0
     for path in paths:
         try:
@@ -144,10 +149,10 @@ def _is_picture(image: Image) -> bool:
     return is_image_class(image.header.SOPClassUID)
 
 
-def _frames(
+def _decode_views(
     used: Sequence[ChosenView], form: ClipForm, heart: Vector | None, read: Read
 ) -> tuple[Mapping[str, Frames], list[MissingView]]:
-    """Decode the views; one whose pixels do not decode is missing, and says why."""
+    """Decode the views; one that cannot be decoded becomes a missing view with the reason."""
     frames: dict[str, Frames] = {}
     missing = []
     for chosen in used:
@@ -158,18 +163,18 @@ def _frames(
     return frames, missing
 
 
-def _used_view(chosen: ChosenView) -> UsedView:
+def _describe_view(chosen: ChosenView) -> UsedView:
     first = chosen.images[0].header
     return UsedView(
         view=chosen.view,
         series_uid=str(first.SeriesInstanceUID),
         series_description=str(first.get("SeriesDescription") or "").strip(),
         why=chosen.why,
-        images=tuple(_source(image) for image in chosen.images),
+        images=tuple(_refer_to(image) for image in chosen.images),
     )
 
 
-def _source(image: Image) -> SourceImage:
+def _refer_to(image: Image) -> SourceImage:
     header = image.header
     return SourceImage(
         sop_class_uid=str(header.SOPClassUID),

@@ -1,8 +1,8 @@
-"""Which associations are still bringing which study.
+"""Which open associations still send which study.
 
-Rule: a study is being brought by an association from its first instance until the association ends
-or turns to another study. A sender that keeps its associations open for whatever comes next holds
-up no more than the last study that it sent, and that until the association's idle time-out.
+An association sends a study from its first instance of it until the association ends or sends an
+instance of another study. A sender that keeps its associations open therefore delays only the last
+study that it sent, and that at most until the association's idle time-out.
 """
 
 from collections.abc import Hashable
@@ -10,29 +10,29 @@ from threading import Lock
 
 
 class OpenAssociations:
-    """What the receivers of this process know of their associations."""
+    """The open associations of this process, and the study that each one sent last."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._bringing: dict[Hashable, str | None] = {}
+        self._studies: dict[Hashable, str | None] = {}
 
     def open(self, association: Hashable) -> None:
-        """An association was accepted."""
+        """Note that an association was accepted."""
         with self._lock:
-            self._bringing[association] = None
+            self._studies[association] = None
 
     def note_instance(self, association: Hashable, study_uid: str) -> None:
-        """An instance of a study came; one that ended meanwhile brings nothing any more."""
+        """Note an instance of a study; ignored if the association has ended meanwhile."""
         with self._lock:
-            if association in self._bringing:
-                self._bringing[association] = study_uid
+            if association in self._studies:
+                self._studies[association] = study_uid
 
     def close(self, association: Hashable) -> None:
-        """An association was released or aborted, or its connection broke."""
+        """Note that an association was released or aborted, or that its connection broke."""
         with self._lock:
-            self._bringing.pop(association, None)
+            self._studies.pop(association, None)
 
     def count_sending(self, study_uid: str) -> int:
-        """Return how many open associations brought instances of a study last."""
+        """Return how many open associations sent an instance of a study last."""
         with self._lock:
-            return list(self._bringing.values()).count(study_uid)
+            return list(self._studies.values()).count(study_uid)

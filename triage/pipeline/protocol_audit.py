@@ -65,9 +65,9 @@ def _audit_study(
         pictures = (image.header for image in images if is_image_class(image.header.SOPClassUID))
         refuse_two_patients(list(pictures), uid)
         declined = explain_declined(images, selection)
-    except StudyDeclined as why:
-        declined = str(why)
-    return AuditedStudy(uid, tuple(images), selection, declined)
+    except StudyDeclined as error:
+        declined = error.reason
+    return AuditedStudy(uid, tuple(images), selection, str(declined) if declined else None)
 
 
 def write_name_table(names: Iterable[str], rules: SeriesRules, out: TextIO) -> None:

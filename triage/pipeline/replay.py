@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from triage.domain.errors import CommandFailed, NotFound
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.studies import StudyLedger
-
-REASON = "asked for by `replay`"
 
 
 class DeadLetterStore(Protocol):
@@ -88,4 +87,5 @@ def replay_deliveries(
 
 
 def _move_to_ready(ledger: StudyLedger, studies: Sequence[StudyRevision]) -> int:
-    return sum(ledger.move(study, Event.REPLAYED, REASON) for study in studies)
+    reason = str(because(ReasonCode.REPLAYED))
+    return sum(ledger.move(study, Event.REPLAYED, reason) for study in studies)

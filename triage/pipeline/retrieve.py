@@ -1,13 +1,13 @@
-"""Use case: fetch studies from an archive.
+"""Use case: retrieve studies from an archive.
 
-Rule: a study is whole or it is not there. It is gathered aside, and handed on only when as many
-instances came as the archive has and as it says that it sent, none was refused and none failed.
-Anything less is named with its figures and fetched anew the next time: nothing is lost in silence.
-Warnings alone fail no study: the instance that was warned of is here, and counted.
+A study is retrieved whole or not at all. It is collected in a `StudyDownload` and handed on only if
+as many instances arrived as the archive has and as it reports to have sent, and none was refused or
+failed. Otherwise the result states the figures, and the study is retrieved again next time. A
+warning alone fails no study, because the instance has arrived.
 
-One study at a time; where the worker takes no more, the next one waits until it does. An archive
-that is not there is waited for; one that breaks off within a study is asked for it again, and after
-some tries the next study has its turn.
+Studies are retrieved one at a time. Under back-pressure the next one waits. If the archive does not
+answer, it is waited for; if it breaks off within a study, the study is tried again a few times
+before the next one.
 """
 
 import time
@@ -37,13 +37,13 @@ log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 
-ROOM_S = 30.0  #: between two looks whether there is room again
-STUDY_TRIES = 3  #: of a study in whose middle the archive broke off
-SHOWN = 3  #: reasons of one study, at most
+BACKPRESSURE_PAUSE_S = 30.0  #: between two attempts while back-pressure is active
+STUDY_TRIES = 3  #: attempts at a study within which the archive broke off
+REASONS_SHOWN = 3  #: most reasons for refused instances in the result of one study
 
 
 class RetrieveOutcome(StrEnum):
-    """What became of a study."""
+    """The outcome for one study."""
 
     FETCHED = "fetched"
     ALREADY_PRESENT = "there already"
@@ -56,51 +56,54 @@ SUCCESSFUL = {RetrieveOutcome.FETCHED, RetrieveOutcome.ALREADY_PRESENT}
 
 @dataclass(frozen=True)
 class RetrieveLimits:
-    """How much an archive is asked."""
+    """How fast, when, and how often an archive is asked."""
 
     instances: RateLimit
     studies: RateLimit
     hours: str | None = None  #: e.g. 22:00-06:00; None: at any time
-    attempts: int = 12  #: to reach it, before the rest is left
+    attempts: int = 12  #: to reach the archive, before the rest is left
 
 
 @dataclass
 class StudyRetriever:
-    """Everything that fetches studies."""
+    """Retrieves studies from one archive."""
 
     archive: Archive
     limits: RetrieveLimits
     clock: Clock
     sleep: Sleep = time.sleep
     outcomes: Counter[RetrieveOutcome] = field(default_factory=Counter)
-    _met: bool = field(default=False, init=False)  #: the archive has answered once
+    _has_answered: bool = field(default=False, init=False)  #: the archive, at least once
 
     def retrieve(
-        self, shelf: DownloadTarget, study_uid: str, known: ArchivedStudy | None = None
+        self, target: DownloadTarget, study_uid: str, known: ArchivedStudy | None = None
     ) -> tuple[RetrieveOutcome, str]:
-        """Fetch one study unless it is on the shelf; return what became of it, and why.
+        """Retrieve a study unless the target has it; return the outcome, and details or "".
 
-        `known` is what the archive has told of it; else it is asked. Raises ArchiveUnreachable
-        when it was waited for in vain, and OutOfResources.
+        `known` is what the archive reported of the study; None: it is asked. Raises
+        ArchiveUnreachable if the archive did not answer in time, and OutOfResources.
         """
-        outcome, why = self._pulled(shelf, study_uid, known)
+        outcome, detail = self._retrieve(target, study_uid, known)
         self.outcomes[outcome] += 1
-        return outcome, why
+        return outcome, detail
 
     def find(self, search: ArchiveQuery) -> Iterator[ArchivedStudy]:
-        """Yield the studies that the archive has, without those that were not looked for."""
-        found = self._reached(lambda: list(self.archive.find(search)))
+        """Yield the studies of the archive that match; an archive may ignore a key."""
+        found = self._retry(lambda: list(self.archive.find(search)))
         return (study for study in found if study.matches(search))
 
-    def _pulled(
-        self, shelf: DownloadTarget, study_uid: str, known: ArchivedStudy | None
+    def look_up(self, study_uid: str) -> ArchivedStudy:
+        """Return what the archive reports of a study; if it finds none, it may send it yet."""
+        return next(self.find(ArchiveQuery(study_uid=study_uid)), ArchivedStudy(study_uid))
+
+    def _retrieve(
+        self, target: DownloadTarget, study_uid: str, known: ArchivedStudy | None
     ) -> tuple[RetrieveOutcome, str]:
         if not is_uid(study_uid):
-            return RetrieveOutcome.FAILED, "the archive names it by what is no UID"
+            return RetrieveOutcome.FAILED, "the archive names it by an invalid UID"
         for attempt in range(1, STUDY_TRIES + 1):
             try:
-                study = known or self.look_up(study_uid)
-                return self._unless_there(shelf, study)
+                return self._retrieve_missing(target, known or self.look_up(study_uid))
             except ArchiveUnreachable:
                 raise
             except (ArchiveFailed, LedgerUnavailable) as error:
@@ -108,36 +111,34 @@ class StudyRetriever:
                 log.warning("study not fetched", study_uid=study_uid, attempt=attempt)
                 if attempt < STUDY_TRIES:
                     self.sleep(backoff_s(attempt))
-        return RetrieveOutcome.FAILED, f"{why} ({STUDY_TRIES} tries)"
+        return RetrieveOutcome.FAILED, f"{why} ({STUDY_TRIES} attempts)"
 
-    def look_up(self, study_uid: str) -> ArchivedStudy:
-        """Return what the archive says of a study; one that it does not find it may yet send."""
-        return next(self.find(ArchiveQuery(study_uid=study_uid)), ArchivedStudy(study_uid))
-
-    def _unless_there(
-        self, shelf: DownloadTarget, study: ArchivedStudy
+    def _retrieve_missing(
+        self, target: DownloadTarget, study: ArchivedStudy
     ) -> tuple[RetrieveOutcome, str]:
-        if is_complete(study, shelf.count_instances(study.study_uid)):
+        if is_complete(study, target.count_instances(study.study_uid)):
             return RetrieveOutcome.ALREADY_PRESENT, ""
         self._wait_for_turn()
         while True:
             try:
-                return self._reached(lambda: self._fetched(shelf, study))
+                return self._retry(lambda: self._download(target, study))
             except BackpressureActive as error:
                 log.warning("waiting for room", why=str(error))
-                self.sleep(ROOM_S)
+                self.sleep(BACKPRESSURE_PAUSE_S)
 
-    def _fetched(self, shelf: DownloadTarget, study: ArchivedStudy) -> tuple[RetrieveOutcome, str]:
-        with shelf.open(study.study_uid, self.limits.instances.wait) as desk:
-            told = self.archive.fetch(study, desk)
-            if desk.storage_error is not None:
-                raise desk.storage_error
-            if why := _missing(study, told, desk):
-                return (
-                    RetrieveOutcome.INCOMPLETE if desk.instances else RetrieveOutcome.FAILED
-                ), why
-            desk.finish()
-        return RetrieveOutcome.FETCHED, f"with {told.warned} warning(s)" if told.warned else ""
+    def _download(
+        self, target: DownloadTarget, study: ArchivedStudy
+    ) -> tuple[RetrieveOutcome, str]:
+        with target.open(study.study_uid, self.limits.instances.wait) as download:
+            response = self.archive.fetch(study, download)
+            if download.storage_error is not None:
+                raise download.storage_error
+            if missing := _describe_missing(study, response, download):
+                outcome = RetrieveOutcome.INCOMPLETE
+                return (outcome if download.instances else RetrieveOutcome.FAILED), missing
+            download.finish()
+        warnings = f"with {response.warned} warning(s)" if response.warned else ""
+        return RetrieveOutcome.FETCHED, warnings
 
     def _wait_for_turn(self) -> None:
         self.limits.studies.wait()
@@ -145,44 +146,47 @@ class StudyRetriever:
             log.info("waiting for the hours of this archive", seconds=closed_s)
             self.sleep(closed_s)
 
-    def _reached(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask, and ask again with growing pauses while the archive is not there.
+    def _retry(self, request: Callable[[], Answer]) -> Answer:
+        """Send a request again, after growing pauses, while the archive does not answer.
 
-        One that was never there is not waited for: then the settings are wrong, or the time is.
+        An archive that has never answered is not waited for: its settings or the hours are wrong.
         """
         for attempt in range(1, self.limits.attempts):
             try:
-                answer = ask()
+                answer = request()
             except ArchiveUnreachable as error:
-                if not self._met:
+                if not self._has_answered:
                     raise
                 pause_s = max(backoff_s(attempt), error.after_s)
                 log.warning("archive not reached", why=str(error), attempt=attempt, pause_s=pause_s)
                 self.sleep(pause_s)
             else:
-                self._met = True
+                self._has_answered = True
                 return answer
-        return ask()
+        return request()
 
 
 def is_complete(study: ArchivedStudy, instances: int) -> bool:
-    """Tell whether of a study that is here in so many instances the archive has no more."""
+    """Return whether this many received instances are all that the archive has of a study."""
     return instances > 0 and instances >= (study.instances or 0)
 
 
-def _missing(study: ArchivedStudy, told: RetrieveResponse, desk: StudyDownload) -> str:
-    """Return what keeps a study from being whole, in words; empty where it is."""
-    expected = max(study.instances or 0, told.sent or 0)
+def _describe_missing(
+    study: ArchivedStudy, response: RetrieveResponse, download: StudyDownload
+) -> str:
+    """Return why a study is incomplete; empty if it is complete."""
+    expected = max(study.instances or 0, response.sent or 0)
     reasons = []
-    if desk.instances < expected:
-        reasons.append(f"{desk.instances} of {expected} instances came")
-    elif not desk.instances:
-        reasons.append("no instance came: the archive does not have it, or does not give it")
-    if told.failed:
-        reasons.append(f"the archive could not send {told.failed}")
-    reasons += [f"{times} refused: {why}" for why, times in desk.refusals.most_common(SHOWN)]
-    if not told.whole and not reasons:
-        reasons.append("the archive says that it did not send everything")
-    if reasons and told.words:
-        reasons.append(f"its answer: {told.words}")
+    if download.instances < expected:
+        reasons.append(f"{download.instances} of {expected} instances came")
+    elif not download.instances:
+        reasons.append("no instance came: the archive does not have it, or does not send it")
+    if response.failed:
+        reasons.append(f"the archive could not send {response.failed}")
+    refusals = download.refusals.most_common(REASONS_SHOWN)
+    reasons += [f"{times} refused: {why}" for why, times in refusals]
+    if not response.whole and not reasons:
+        reasons.append("the archive reports that it did not send everything")
+    if reasons and response.words:
+        reasons.append(f"its answer: {response.words}")
     return "; ".join(reasons)

@@ -1,6 +1,6 @@
-"""Which views of the model a study fills, asked while it still arrives.
+"""Counts which views of the model an arriving study fills.
 
-Rule: views are chosen as the assessment chooses them, from headers alone.
+Views are selected as in an assessment, but from the headers alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,25 +13,25 @@ from triage.domain.study import StudyRevision
 from triage.imaging.images import Image
 from triage.imaging.rules import SeriesRules
 from triage.imaging.series import select_views
-from triage.ports.ledger import Ledger
+from triage.ports.instances import InstanceLedger
 from triage.ports.spool import Spool
 
 
 @dataclass(frozen=True)
 class ViewCoverage:
-    """The view slots of a bundle, held against what has arrived."""
+    """Counts the filled view slots of a bundle."""
 
     spool: Spool
-    ledger: Ledger
-    views: Sequence[str]
+    ledger: InstanceLedger
+    views: Sequence[str]  #: the bundle's view slots
     rules: SeriesRules
 
     def __call__(self, study: StudyRevision) -> ViewCount:
         """Return how many views a study fills."""
-        selection = select_views(list(self._images(study)), self.views, self.rules)
+        selection = select_views(list(self._read_images(study)), self.views, self.rules)
         return ViewCount(len(selection.used), len(selection.missing))
 
-    def _images(self, study: StudyRevision) -> Iterator[Image]:
+    def _read_images(self, study: StudyRevision) -> Iterator[Image]:
         for path in self.ledger.list_paths(study.study_uid, study.revision):
             try:
                 yield Image(path, read_header(self.spool.read(path)))

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 
 
@@ -12,10 +13,12 @@ class IncidentLedger(Protocol):
     possible, because another worker was faster, returns False or None. Raises LedgerUnavailable.
     """
 
-    def report_incident(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+    def report_incident(
+        self, kind: IncidentKind, detail: str, source: Source, path: str = ""
+    ) -> None:
         """Record an incident."""
 
     def report_repeated(
-        self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
+        self, kind: IncidentKind, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
         """Record a repeated incident: one per day, with a count."""

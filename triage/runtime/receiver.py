@@ -45,7 +45,7 @@ def receive(services: Services) -> None:
         _run_retention(services, ended),
     ):
         services.spool.sweep()
-        intake.behind = True
+        intake.needs_recovery = True
         _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
 
 

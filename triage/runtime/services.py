@@ -21,7 +21,7 @@ from triage.model.bundle import open_bundle
 from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
 from triage.pipeline.backpressure import Backpressure
-from triage.pipeline.completeness import EvidenceCollector, Look
+from triage.pipeline.completeness import EvidenceCollector, Query
 from triage.pipeline.deliver import Deliverer
 from triage.pipeline.intake import Intake
 from triage.pipeline.leases import LeaseWatch
@@ -160,7 +160,7 @@ class Services:
         """Return the collector of evidence that arriving studies are complete."""
         receiver = self.settings.receiver
         policy, policies = build_completeness_policies(receiver)
-        looks: dict[EvidenceKind, Look] = {}
+        looks: dict[EvidenceKind, Query] = {}
         if any(
             EvidenceKind.VIEWS in known.accepted_evidence for known in (policy, *policies.values())
         ):

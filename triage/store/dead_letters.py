@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select, update
 
 from triage.domain.delivery import DeadLetter, DeliveryState
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, State
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
@@ -72,7 +73,9 @@ class SqlDeadLetters:
             for study, revision in {(row.study_uid, row.revision) for row in found}:
                 known = find_study(connection, study, revision)
                 if known is not None and known.state is State.FAILED:
-                    move_study(connection, known, Event.RESENT, "requested with `replay`", at)
+                    move_study(
+                        connection, known, Event.RESENT, str(because(ReasonCode.REPLAYED)), at
+                    )
         return len(found)
 
 

@@ -18,7 +18,9 @@ from triage.domain.census import Census
 from triage.domain.completeness import StackCount
 from triage.domain.delivery import UNFINISHED, Delivery, DeliveryState, Outage, Product, Route
 from triage.domain.errors import StudyBeingRemoved
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Receipt, Source
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
@@ -117,7 +119,9 @@ class SqlLedger:
                     arrival.refused = error
 
     @retry_on_conflict
-    def report_incident(self, kind: str, detail: str, source: Source, path: str = "") -> None:
+    def report_incident(
+        self, kind: IncidentKind, detail: str, source: Source, path: str = ""
+    ) -> None:
         """Add an incident."""
         values = {"kind": kind, "detail": detail, "at": self._clock.now(), "path": path}
         origin = {"calling_ae": source.calling_ae[:16], "address": source.address}
@@ -126,7 +130,7 @@ class SqlLedger:
 
     @retry_on_conflict
     def report_repeated(
-        self, kind: str, detail: str, source: Source, times: int = 1, path: str = ""
+        self, kind: IncidentKind, detail: str, source: Source, times: int = 1, path: str = ""
     ) -> None:
         """Count a repeated incident on one row a day."""
         at = self._clock.now()
@@ -285,7 +289,11 @@ class SqlLedger:
         with self._database.writing() as connection:
             study = find_study(connection, study_uid, revision)
             if study is None or not move_study(
-                connection, study, Event.CLAIMED, f"by {holder}", at
+                connection,
+                study,
+                Event.CLAIMED,
+                str(because(ReasonCode.CLAIMED, holder=holder)),
+                at,
             ):
                 return None
             lease = {
@@ -333,7 +341,9 @@ class SqlLedger:
             if now is None or now.holder != holder:
                 return None
             routes = [route for route in routes if not is_overtaken(connection, now, *route)]
-            reason = f"{len(products)} product(s), {len(routes)} delivery(ies)"
+            reason = str(
+                because(ReasonCode.ASSESSED, products=len(products), deliveries=len(routes))
+            )
             if not move_study(connection, now, Event.ASSESSED, reason, at):
                 return None
             connection.execute(update_study(now.study_uid, now.revision).values(summary=summary))

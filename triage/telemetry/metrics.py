@@ -11,26 +11,15 @@ A new metric also needs a new deploy/METRICS.md (`python -m tests.builders.gener
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from triage.domain.incident import RejectionReason
 from triage.domain.instance import ReceiptOutcome
 
 #: Seconds, from a fast solid-state disk to a disk that is in trouble.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-
-class RejectionReason(StrEnum):
-    """Why an association or a connection was rejected, without identifying the peer."""
-
-    CALLING = "calling AE title, address or certificate"
-    CALLED = "called AE title"
-    LIMIT = "too many associations"
-    TLS = "TLS"
-    CONNECTIONS = "too many connections"
-    DEFECT = "defect"
 
 
 class Metrics:

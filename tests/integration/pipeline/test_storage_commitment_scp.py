@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.gatherings import AtOnce
+from tests.builders.evidence_collectors import ImmediateExecutor
 from tests.builders.images import image, part10, uid
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
@@ -52,7 +52,9 @@ def committer(
     ledger: SqlLedger, clock: FakeClock, told: ReportedCommitments, tmp_path: Path
 ) -> CommitmentScp:
     requests = SqlCommitments(ledger._database, clock)
-    return CommitmentScp(requests, ledger, FileSpool(tmp_path), {"MR1": told}, AtOnce(), 3)
+    return CommitmentScp(
+        requests, ledger, FileSpool(tmp_path), {"MR1": told}, ImmediateExecutor(), 3
+    )
 
 
 @pytest.fixture

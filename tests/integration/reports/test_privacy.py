@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from tests.builders.assessments import ROOT, evidence, mixed
 from tests.builders.images import cardiac_study, part10, uid
 from tests.builders.reportings import OTHERS, PRIOR, all_flagged, reporting
-from tests.contract.ledgers import SOURCE, current
+from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.peers import peer
 from triage.domain.assessment import Assessment, Disclosure, SimilarCase, SourceImage
 from triage.domain.delivery import Product
@@ -166,9 +166,9 @@ def test_two_patients_are_rejected_before_building(keyword: str) -> None:
 class AssessorWithNeighbours(Assessor):
     """An assessor that finds similar cases."""
 
-    def _looked(self, study: StudyRevision) -> AssessedStudy:
-        looked = super()._looked(study)
-        return replace(looked, assessment=with_neighbours(looked.assessment))
+    def _assess_images(self, study: StudyRevision) -> AssessedStudy:
+        assessed = super()._assess_images(study)
+        return replace(assessed, assessment=with_neighbours(assessed.assessment))
 
 
 def received(assessor: Assessor, study: str, **values: str) -> None:
@@ -176,7 +176,7 @@ def received(assessor: Assessor, study: str, **values: str) -> None:
     for image in cardiac_study(study):
         for keyword, value in values.items():
             setattr(image, keyword, value)
-        Intake(assessor.spool, assessor.ledger).accept(part10(image), SOURCE)
+        Intake(assessor.spool, full_ledger(assessor)).accept(part10(image), SOURCE)
 
 
 def test_neither_log_nor_ledger_nor_file_name_identifies_another_patient(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from tests.builders.images import cardiac_study, part10, uid
-from tests.contract.ledgers import SOURCE, current
+from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.fakes import FakeEncoder, FakeLibrary
 from triage.cases.keys import case_key
 from triage.cases.past_cases import LEAST, NONE_NEAR, TOO_FEW, PastCases
@@ -66,7 +66,7 @@ def add_other_patients(past: PastCases, count: int) -> None:
 
 
 def assessed(assessor: Assessor, study: str = STUDY, **values: str) -> Assessment:
-    intake = Intake(assessor.spool, assessor.ledger)
+    intake = Intake(assessor.spool, full_ledger(assessor))
     for instance in cardiac_study():
         _put(instance, study, values)
         intake.accept(part10(instance), SOURCE)

@@ -14,14 +14,14 @@ from triage.domain.completeness import (
     StackCount,
     ViewCount,
     combine_policies,
-    evidence,
+    find_completion,
     select_queries,
 )
 from triage.domain.study import State, StudyRevision
 
 STUDY = StudyRevision("1.2", 1, State.RECEIVING, "", 100.0, 110.0, 7, 0, 100.0, "")
-BOTH = frozenset(EvidenceKind)
-PATIENCE = CompletenessPolicy(quiet_s=15, settle_s=3, limit_s=60, accepted_evidence=BOTH)
+ANY_KIND = frozenset(EvidenceKind)
+POLICY = CompletenessPolicy(quiet_s=15, settle_s=3, limit_s=60, accepted_evidence=ANY_KIND)
 FULL = (StackCount(25, 25), StackCount(50, 25))
 WHOLE = Evidence(stacks=FULL, views=ViewCount(4, 0))
 ANNOUNCED = Evidence(announced=AnnouncedStudy(7, 7))
@@ -29,17 +29,16 @@ COUNTED = Evidence(count=ArchiveCount(7, "PACS"))
 
 
 def test_a_study_is_not_complete_while_it_is_not_quiet_for_long_enough() -> None:
-    assert evidence(STUDY, 124.9, CompletenessPolicy(quiet_s=15)) is None
+    assert find_completion(STUDY, 124.9, CompletenessPolicy(quiet_s=15)) is None
 
 
-def test_a_quiet_study_is_complete_and_says_why() -> None:
-    assert (
-        evidence(STUDY, 125.0, CompletenessPolicy(quiet_s=15)) == "quiet for 15 s after 7 instances"
-    )
+def test_a_quiet_study_is_complete_with_a_reason() -> None:
+    reason = find_completion(STUDY, 125.0, CompletenessPolicy(quiet_s=15))
+    assert str(reason) == "quiet for 15 s after 7 instances"
 
 
 @pytest.mark.parametrize(
-    ("known", "why"),
+    ("evidence", "why"),
     [
         (WHOLE, "all 4 views are there and all 2 cine stacks are full, after 7 instances"),
         (ANNOUNCED, "all 7 announced instances are here"),
@@ -52,15 +51,15 @@ def test_a_quiet_study_is_complete_and_says_why() -> None:
         (replace(COUNTED, associations=1), "all 7 instances that PACS has are here"),
     ],
 )
-def test_1_whole_evidence_ends_the_wait_when_the_study_has_settled(
-    known: Evidence, why: str
+def test_complete_evidence_ends_the_wait_once_the_study_has_settled(
+    evidence: Evidence, why: str
 ) -> None:
-    assert evidence(STUDY, 112.9, PATIENCE, known) is None
-    assert evidence(STUDY, 113.0, PATIENCE, known) == why
+    assert find_completion(STUDY, 112.9, POLICY, evidence) is None
+    assert str(find_completion(STUDY, 113.0, POLICY, evidence)) == why
 
 
 @pytest.mark.parametrize(
-    "known",
+    "evidence",
     [
         replace(WHOLE, views=ViewCount(3, 1)),
         replace(WHOLE, views=ViewCount(0, 0)),
@@ -79,42 +78,45 @@ def test_1_whole_evidence_ends_the_wait_when_the_study_has_settled(
         Evidence(count=ArchiveCount(0, "PACS")),
     ],
 )
-def test_1_evidence_with_a_gap_is_none(known: Evidence) -> None:
-    assert evidence(STUDY, 124.9, PATIENCE, known) is None
+def test_incomplete_evidence_does_not_end_the_wait(evidence: Evidence) -> None:
+    assert find_completion(STUDY, 124.9, POLICY, evidence) is None
 
 
-def test_evidence_that_the_site_does_not_want_is_none() -> None:
-    unwanted = replace(PATIENCE, accepted_evidence=frozenset())
-    assert evidence(STUDY, 120.0, unwanted, replace(WHOLE, count=ArchiveCount(7, "PACS"))) is None
+def test_evidence_that_the_policy_does_not_accept_is_ignored() -> None:
+    unwanted = replace(POLICY, accepted_evidence=frozenset())
+    assert (
+        find_completion(STUDY, 120.0, unwanted, replace(WHOLE, count=ArchiveCount(7, "PACS")))
+        is None
+    )
     assert not select_queries(STUDY, 120.0, unwanted, FULL)
 
 
-def test_1_a_quiet_study_waits_for_associations_that_are_open_up_to_the_limit() -> None:
-    known = Evidence(associations=2)
-    assert evidence(STUDY, 159.9, PATIENCE, known) is None
-    assert evidence(STUDY, 160.0, PATIENCE, known) == (
+def test_a_quiet_study_waits_for_open_associations_up_to_the_limit() -> None:
+    evidence = Evidence(associations=2)
+    assert find_completion(STUDY, 159.9, POLICY, evidence) is None
+    assert str(find_completion(STUDY, 160.0, POLICY, evidence)) == (
         "at the limit of 60 s after its first instance, with 7 instances; "
-        "2 association(s) that brought some still open"
+        "2 association(s) that sent instances are still open"
     )
 
 
-def test_a_quiet_study_of_which_the_pacs_has_more_says_so() -> None:
-    why = evidence(STUDY, 125.0, PATIENCE, Evidence(count=ArchiveCount(9, "PACS")))
-    assert why == "quiet for 15 s after 7 instances, though PACS has 9"
+def test_the_reason_states_that_the_pacs_has_more_instances() -> None:
+    why = find_completion(STUDY, 125.0, POLICY, Evidence(count=ArchiveCount(9, "PACS")))
+    assert str(why) == "quiet for 15 s after 7 instances; PACS has 9"
 
 
-def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
-    assert evidence(STUDY, 50.0, PATIENCE, Evidence(associations=1))
+def test_a_clock_that_was_set_back_delays_nothing() -> None:
+    assert find_completion(STUDY, 50.0, POLICY, Evidence(associations=1))
 
 
-def test_dear_questions_are_asked_only_when_the_answer_may_be_yes() -> None:
-    assert not select_queries(STUDY, 112.9, PATIENCE, FULL)
-    assert select_queries(STUDY, 113.0, PATIENCE, FULL) == {EvidenceKind.VIEWS, EvidenceKind.COUNT}
-    assert select_queries(STUDY, 113.0, PATIENCE, (StackCount(1, 25),)) == {EvidenceKind.COUNT}
+def test_expensive_queries_wait_until_they_can_succeed() -> None:
+    assert not select_queries(STUDY, 112.9, POLICY, FULL)
+    assert select_queries(STUDY, 113.0, POLICY, FULL) == {EvidenceKind.VIEWS, EvidenceKind.COUNT}
+    assert select_queries(STUDY, 113.0, POLICY, (StackCount(1, 25),)) == {EvidenceKind.COUNT}
 
 
-def test_a_study_of_several_sources_waits_for_the_most_patient() -> None:
-    one = CompletenessPolicy(15, 3, 60, BOTH)
+def test_policies_of_several_sources_combine_to_the_longest_times() -> None:
+    one = CompletenessPolicy(15, 3, 60, ANY_KIND)
     other = CompletenessPolicy(5, 4, 90, frozenset({EvidenceKind.COUNT}))
     assert combine_policies([one, other]) == CompletenessPolicy(
         15, 4, 90, frozenset({EvidenceKind.COUNT})
@@ -122,7 +124,7 @@ def test_a_study_of_several_sources_waits_for_the_most_patient() -> None:
     assert combine_policies([one, other]) == combine_policies([other, one])
 
 
-knowns = st.builds(
+evidences = st.builds(
     Evidence,
     associations=st.integers(0, 3),
     stacks=st.lists(st.builds(StackCount, st.integers(1, 60), st.integers(1, 30)), max_size=4),
@@ -130,7 +132,7 @@ knowns = st.builds(
     count=st.none() | st.builds(ArchiveCount, st.integers(0, 20), st.just("PACS")),
 )
 times = st.floats(0, 200, allow_nan=False)
-patiences = st.builds(
+policies = st.builds(
     CompletenessPolicy,
     st.floats(0.1, 60),
     st.floats(0.1, 60),
@@ -139,57 +141,57 @@ patiences = st.builds(
 )
 
 
-def is_whole(study: StudyRevision, known: Evidence, signs: frozenset[EvidenceKind]) -> bool:
-    """Say again, in other words, what whole evidence is."""
-    count, views = known.count, known.views
+def is_whole(study: StudyRevision, evidence: Evidence, kinds: frozenset[EvidenceKind]) -> bool:
+    """Restate independently when evidence is complete."""
+    count, views = evidence.count, evidence.views
     counted = (
-        EvidenceKind.COUNT in signs
+        EvidenceKind.COUNT in kinds
         and count is not None
         and 1 <= count.instances <= study.instances
     )
     full = [
-        stack.images / stack.expected == stack.images // stack.expected for stack in known.stacks
+        stack.images / stack.expected == stack.images // stack.expected for stack in evidence.stacks
     ]
     seen = (
-        EvidenceKind.VIEWS in signs
+        EvidenceKind.VIEWS in kinds
         and views is not None
         and views.filled > 0
         and views.missing == 0
     )
-    return counted or (seen and full != [] and all(full) and known.associations == 0)
+    return counted or (seen and full != [] and all(full) and evidence.associations == 0)
 
 
-@given(times, times, patiences, knowns)
-def test_never_before_the_floor_unless_the_evidence_is_whole_and_always_by_the_limit(
-    age_s: float, silent_s: float, patience: CompletenessPolicy, known: Evidence
+@given(times, times, policies, evidences)
+def test_a_study_is_complete_by_evidence_quiet_time_or_limit_and_not_before(
+    age_s: float, silent_s: float, policy: CompletenessPolicy, evidence: Evidence
 ) -> None:
     now = 10_000.0
     silent_s = min(age_s, silent_s)
     study = replace(STUDY, first_instance_at=now - age_s, last_instance_at=now - silent_s)
-    limit = now - study.first_instance_at >= patience.limit_s
-    quiet = now - study.last_instance_at >= patience.quiet_s
-    why = evidence(study, now, patience, known)
+    limit = now - study.first_instance_at >= policy.limit_s
+    quiet = now - study.last_instance_at >= policy.quiet_s
+    why = find_completion(study, now, policy, evidence)
     if limit:
         assert why is not None
     elif not quiet:
-        assert why is None or is_whole(study, known, patience.accepted_evidence)
-    elif not known.associations:
+        assert why is None or is_whole(study, evidence, policy.accepted_evidence)
+    elif not evidence.associations:
         assert why is not None
 
 
-@given(st.lists(st.floats(0.01, 5), min_size=1, max_size=30), patiences)
-def test_however_long_it_trickles_it_ends_by_the_limit(
-    gaps: list[float], patience: CompletenessPolicy
+@given(st.lists(st.floats(0.01, 5), min_size=1, max_size=30), policies)
+def test_a_study_that_keeps_growing_is_complete_at_the_limit(
+    gaps: list[float], policy: CompletenessPolicy
 ) -> None:
     """An association that stays open and instances that keep coming cannot hold it for ever."""
     for at in accumulate(gaps, initial=100.0):
         study = replace(STUDY, last_instance_at=at)
-        if at - study.first_instance_at >= patience.limit_s:
-            assert evidence(study, at, patience, Evidence(associations=1))
+        if at - study.first_instance_at >= policy.limit_s:
+            assert find_completion(study, at, policy, Evidence(associations=1))
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("announced", "words"),
     [
         (AnnouncedStudy(9, 7), "; 7 of 9 announced are here"),
         (AnnouncedStudy(7, 7, in_progress=True), "; a procedure step is in progress"),
@@ -200,11 +202,12 @@ def test_however_long_it_trickles_it_ends_by_the_limit(
         (AnnouncedStudy(7, 7), ""),
     ],
 )
-def test_what_is_missing_of_what_was_announced_is_said_and_waited_for_no_longer(
-    said: AnnouncedStudy, words: str
+def test_missing_announced_instances_are_stated_and_extend_no_wait(
+    announced: AnnouncedStudy, words: str
 ) -> None:
-    known = Evidence(announced=said)
-    patient = replace(PATIENCE, accepted_evidence=frozenset())
-    assert evidence(STUDY, 125.0, patient, known) == f"quiet for 15 s after 7 instances{words}"
-    limit = evidence(STUDY, 160.0, patient, known)
-    assert limit == f"at the limit of 60 s after its first instance, with 7 instances{words}"
+    evidence = Evidence(announced=announced)
+    policy = replace(POLICY, accepted_evidence=frozenset())
+    quiet = find_completion(STUDY, 125.0, policy, evidence)
+    assert str(quiet) == f"quiet for 15 s after 7 instances{words}"
+    limit = find_completion(STUDY, 160.0, policy, evidence)
+    assert str(limit) == f"at the limit of 60 s after its first instance, with 7 instances{words}"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from export.__main__ import cli
 from export.pairs import open_pairs
 from export.studies import read_impressions, study_frames, write_studies
-from tests.contract.ledgers import SOURCE, current
+from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.fakes import FakeEncoder
 from triage.dicom.header import read_identity
 from triage.domain.errors import ConfigurationError, DamagedInstance
@@ -77,7 +77,7 @@ def test_training_sees_the_very_frames_that_the_worker_sees(
 ) -> None:
     """No skew: DICOM through intake, spool and assessment gives the same clip."""
     paths = write_study(tmp_path / "one", draw_heart(7))
-    intake = Intake(assessor.spool, assessor.ledger)
+    intake = Intake(assessor.spool, full_ledger(assessor))
     for path in paths:
         intake.accept(path.read_bytes(), SOURCE)
     study_uid = read_identity(paths[0].read_bytes()).study_uid

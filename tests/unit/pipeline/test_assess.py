@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage
 
 from tests.builders.hearts import instances
 from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10, uid
-from tests.contract.ledgers import SOURCE, current
+from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.fakes import FakeClock, FakeEncoder, FakeQueue
 from triage.cli.demo_site import DRAWN_HEARTS
 from triage.config import Settings
@@ -53,7 +53,7 @@ def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
 
 
 def run(assessor: Assessor, datasets: list[Dataset]) -> None:
-    intake = Intake(assessor.spool, assessor.ledger)
+    intake = Intake(assessor.spool, full_ledger(assessor))
     for each in datasets:
         intake.accept(part10(each), SOURCE)
     study = current(assessor.ledger, STUDY)
@@ -242,7 +242,7 @@ def test_a_second_patient_anywhere_in_the_study_stops_it(
     run(assessor, [*cardiac_study(), image("study", "localizer", PatientID="ANOTHER")])
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
-    assert "images of 2 patients: they differ in PatientID" in declined.reason
+    assert "images of 2 patients: PatientID differs" in declined.reason
     assert not ledger.list_deliveries(STUDY, 1)
 
 
@@ -363,7 +363,7 @@ def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
         assessor.handle_error(STUDY, 1, RuntimeError("a defect"))
         study = current(ledger, STUDY)
         assert study.reason == (
-            f"the assessment broke with RuntimeError: a defect, attempt {attempt} of 3"
+            f"the assessment failed with RuntimeError: a defect, attempt {attempt} of 3"
         )
     assert study.state is State.FAILED
 
@@ -382,7 +382,10 @@ def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
         run(assessor, cardiac_study())
         for _ in range(assessor.max_attempts + 1):
             study = current(ledger, STUDY)
-            assert (study.state, study.reason) == (State.READY, "the store does not answer")
+            assert (study.state, study.reason) == (
+                State.READY,
+                "the images cannot be read now: the store does not answer",
+            )
             assert not ledger.list_unsent_studies(None)  # it rests
             clock.pass_s(AWAY_S)
             assert ledger.list_unsent_studies(None)

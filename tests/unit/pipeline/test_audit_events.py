@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.gatherings import gathering
+from tests.builders.evidence_collectors import build_collector
 from tests.builders.images import image, part10, uid
 from tests.builders.logins import PASSWORD, basic
 from tests.contract.ledgers import PRODUCT, assessed, received
@@ -40,17 +40,17 @@ from triage.domain.case import Case
 from triage.domain.completeness import CompletenessPolicy
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.errors import DeliveryRefused
+from triage.domain.incident import Incident, IncidentKind, RejectionReason
 from triage.domain.instance import Source
 from triage.domain.study import State
 from triage.pipeline.audit_events import StudyTrail
 from triage.pipeline.deliver import Deliverer
-from triage.pipeline.incidents import OVER_HTTP, IncidentReporter
+from triage.pipeline.incidents import IncidentReporter
 from triage.pipeline.intake import Intake
 from triage.pipeline.leases import LeaseWatch
 from triage.pipeline.reconciler import Reconciler
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
-from triage.telemetry.metrics import RejectionReason
 from triage.web.access import SESSION_S, WebAccess, WebAccessDenied
 from triage.web.passwords import hash_password
 
@@ -79,7 +79,7 @@ def reconciler(
 ) -> Reconciler:
     patience = CompletenessPolicy(quiet_s=15, limit_s=100)
     return Reconciler(
-        ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(30), trail=trail
+        ledger, queue, clock, build_collector(ledger, patience), 3, LeaseWatch(30), trail=trail
     )
 
 
@@ -235,8 +235,10 @@ def test_who_was_turned_away_is_an_alert_with_how_often(
 
 
 def test_a_token_that_is_wrong_is_a_failed_login(ledger: SqlLedger, told: FakeTrail) -> None:
-    repeated = IncidentReporter(ledger, told)
-    repeated.report("rejected association", f"{OVER_HTTP}not a token", Source("", "10.0.0.9"))
+    refused = Incident(
+        IncidentKind.REJECTED_ASSOCIATION, "not a token", Source("", "10.0.0.9"), is_login=True
+    )
+    IncidentReporter(ledger, told).report(refused)
     (event,) = told.events
     assert (event.event, event.outcome) == (USER_AUTHENTICATION, AuditOutcome.MINOR)
     assert whom(event).address == "10.0.0.9"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.builders.gatherings import gathering
+from tests.builders.evidence_collectors import build_collector
 from tests.builders.images import SliceGeometry as Place
 from tests.builders.images import cine, image, part10
 from tests.contract.ledgers import SOURCE, current, received
@@ -21,10 +21,11 @@ from triage.domain.completeness import (
     EvidenceKind,
     StackCount,
     ViewCount,
-    evidence,
+    find_completion,
 )
 from triage.domain.errors import DeliveryFailed
 from triage.domain.instance import Source
+from triage.domain.reasons import Reason
 from triage.domain.study import StudyRevision
 from triage.pipeline.intake import Intake
 from triage.pipeline.open_associations import OpenAssociations
@@ -32,7 +33,7 @@ from triage.store.announcements import SqlAnnouncements
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
-PATIENCE = CompletenessPolicy(
+POLICY = CompletenessPolicy(
     quiet_s=16, settle_s=3, limit_s=600, accepted_evidence=frozenset(EvidenceKind)
 )
 
@@ -57,10 +58,10 @@ def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_t
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     pacs = Asked(ArchiveCount(5, "PACS"))
-    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: pacs})
+    collector = build_collector(ledger, POLICY, {EvidenceKind.COUNT: pacs})
     study = received(ledger)
     for second in range(17):
-        known = known_of.collect(study, PATIENCE, clock.now())
+        known = collector.collect(study, POLICY, clock.now())
         assert (known.count is None) == (second < 3)
         clock.pass_s(1)
     assert pacs.times == 2  # after 3 and 11 seconds
@@ -69,12 +70,14 @@ def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_t
 def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: Asked(ArchiveCount(3, "PACS"))})
+    collector = build_collector(
+        ledger, POLICY, {EvidenceKind.COUNT: Asked(ArchiveCount(3, "PACS"))}
+    )
     study = received(ledger)
     clock.pass_s(3)
-    assert known_of.collect(study, PATIENCE, clock.now()).count == ArchiveCount(3, "PACS")
+    assert collector.collect(study, POLICY, clock.now()).count == ArchiveCount(3, "PACS")
     grown = replace(study, last_instance_at=clock.now(), instances=4)
-    assert known_of.collect(grown, PATIENCE, clock.now()).count is None
+    assert collector.collect(grown, POLICY, clock.now()).count is None
 
 
 @pytest.mark.parametrize("error", [AWAY, ValueError("nonsense")])
@@ -82,11 +85,11 @@ def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
     ledger: SqlLedger, clock: FakeClock, error: Exception
 ) -> None:
     pacs = Asked(error)
-    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: pacs})
+    collector = build_collector(ledger, POLICY, {EvidenceKind.COUNT: pacs})
     study = received(ledger)
     clock.pass_s(3)
     for _ in range(5):
-        assert known_of.collect(study, PATIENCE, clock.now()).count is None
+        assert collector.collect(study, POLICY, clock.now()).count is None
     assert pacs.times == 1
 
 
@@ -100,22 +103,22 @@ class Never(Executor):
 def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    known_of = gathering(ledger, PATIENCE, {EvidenceKind.COUNT: Asked(AWAY)}, aside=Never())
+    collector = build_collector(ledger, POLICY, {EvidenceKind.COUNT: Asked(AWAY)}, executor=Never())
     study = received(ledger)
     for _ in range(40):
         clock.pass_s(1)
-        assert known_of.collect(study, PATIENCE, clock.now()).count is None
-    assert len(known_of._asked) == 1
-    known_of.forget_except([])
-    assert not known_of._asked
+        assert collector.collect(study, POLICY, clock.now()).count is None
+    assert len(collector._pending) == 1
+    collector.forget_except([])
+    assert not collector._pending
 
 
 def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     ledger: SqlLedger, clock: FakeClock, tmp_path: Any
 ) -> None:
     look = Asked(ViewCount(3, 0))
-    known_of = gathering(
-        ledger, PATIENCE, {EvidenceKind.VIEWS: look, EvidenceKind.COUNT: Asked(AWAY)}
+    collector = build_collector(
+        ledger, POLICY, {EvidenceKind.VIEWS: look, EvidenceKind.COUNT: Asked(AWAY)}
     )
     intake = Intake(FileSpool(tmp_path), ledger)
     phases = cine("study", "cine", Place(), 12, CardiacNumberOfImages=12)
@@ -123,13 +126,13 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
         intake.accept(part10(each), SOURCE)
     clock.pass_s(4)
     (study,) = ledger.list_studies()
-    assert known_of.collect(study, PATIENCE, clock.now()).views is None
+    assert collector.collect(study, POLICY, clock.now()).views is None
     assert look.times == 0
     intake.accept(part10(phases[-1]), SOURCE)
     clock.pass_s(4)
     for _ in range(9):
         (study,) = ledger.list_studies()
-        known = known_of.collect(study, PATIENCE, clock.now())
+        known = collector.collect(study, POLICY, clock.now())
         clock.pass_s(1)
     assert known.stacks == [StackCount(12, 12)]
     assert (known.views, look.times) == (ViewCount(3, 0), 1)
@@ -137,10 +140,13 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
 
 def test_a_study_waits_as_its_sources_ask_for(ledger: SqlLedger) -> None:
     slow = CompletenessPolicy(quiet_s=60)
-    known_of = gathering(ledger, PATIENCE, of_source={"PACS": slow})
+    collector = build_collector(ledger, POLICY, policies_by_source={"PACS": slow})
     study = received(ledger)
-    assert known_of.select_policy(study) == slow
-    assert gathering(ledger, PATIENCE, of_source={"MR": slow}).select_policy(study) == PATIENCE
+    assert collector.select_policy(study) == slow
+    assert (
+        build_collector(ledger, POLICY, policies_by_source={"MR": slow}).select_policy(study)
+        == POLICY
+    )
 
 
 def test_an_association_brings_a_study_until_it_ends_or_turns_to_another() -> None:
@@ -167,7 +173,7 @@ STUDY = [
 ]
 
 
-def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None, Evidence]:
+def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[Reason | None, Evidence]:
     """Return what is decided of the study when its instances came so, over several associations."""
     clock = FakeClock()
     ledger = SqlLedger.in_folder(folder, clock)
@@ -175,15 +181,15 @@ def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None
         intake = Intake(FileSpool(folder), ledger)
         for number, part in zip(order, parts, strict=True):
             intake.accept(STUDY[number], Source(f"PACS{part}", "127.0.0.1"))
-        known_of = gathering(
+        collector = build_collector(
             ledger,
-            PATIENCE,
+            POLICY,
             {EvidenceKind.VIEWS: Asked(ViewCount(1, 0)), EvidenceKind.COUNT: Asked(AWAY)},
         )
         study = current(ledger, ledger.list_studies()[0].study_uid)
         clock.pass_s(3)
-        known = known_of.collect(study, known_of.select_policy(study), clock.now())
-        return evidence(study, clock.now(), PATIENCE, known), known
+        known = collector.collect(study, collector.select_policy(study), clock.now())
+        return find_completion(study, clock.now(), POLICY, known), known
     finally:
         ledger.close()
 
@@ -192,14 +198,14 @@ def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[str | None
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_14_order_duplicates_and_splits_change_no_decision(
+def test_order_duplicates_and_splits_change_no_decision(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     twice = data.draw(st.lists(st.sampled_from(range(len(STUDY))), max_size=4))
     order = data.draw(st.permutations([*range(len(STUDY)), *twice]))
     parts = data.draw(st.lists(st.integers(0, 2), min_size=len(order), max_size=len(order)))
     why, known = decided(tmp_path_factory.mktemp("state"), order, parts)
-    assert why == "all 1 views are there and all 2 cine stacks are full, after 6 instances"
+    assert str(why) == "all 1 views are there and all 2 cine stacks are full, after 6 instances"
     assert sorted(stack.images for stack in known.stacks) == [3, 3]
 
 
@@ -221,11 +227,11 @@ def test_what_is_announced_is_known_where_it_counts(
     announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)
     study = received(ledger)
     announcements.add("1.1", study.study_uid, Stage.COMPLETED, ["1.9"])
-    known_of = replace(gathering(ledger, PATIENCE), announcements=announcements)
-    counts = replace(PATIENCE, accepted_evidence=frozenset({EvidenceKind.ANNOUNCED}))
-    assert known_of.collect(study, counts, clock.now()).announced is None  # it grows
-    clock.pass_s(PATIENCE.settle_s)
-    assert known_of.collect(study, counts, clock.now()).announced == AnnouncedStudy(1, 0)
-    without = replace(PATIENCE, accepted_evidence=frozenset())
-    assert known_of.collect(study, without, clock.now()).announced is None
+    collector = replace(build_collector(ledger, POLICY), announcements=announcements)
+    counts = replace(POLICY, accepted_evidence=frozenset({EvidenceKind.ANNOUNCED}))
+    assert collector.collect(study, counts, clock.now()).announced is None  # it grows
+    clock.pass_s(POLICY.settle_s)
+    assert collector.collect(study, counts, clock.now()).announced == AnnouncedStudy(1, 0)
+    without = replace(POLICY, accepted_evidence=frozenset())
+    assert collector.collect(study, without, clock.now()).announced is None
     announcements.close()

@@ -118,7 +118,7 @@ def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock:
     deliverer.handle_error(delivery, RuntimeError("a defect"))
     (waiting,) = ledger.list_deliveries(study.study_uid, 1)
     assert waiting.state is DeliveryState.PENDING
-    assert waiting.last_answer == "the delivery broke with RuntimeError: a defect"
+    assert waiting.last_answer == "the delivery failed with RuntimeError: a defect"
     clock.pass_s(5)
     assert ledger.list_unsent_deliveries(None) == [delivery]
 

@@ -6,75 +6,80 @@ import pytest
 from tests.contract.ledgers import SOURCE
 from tests.fakes import FakeClock
 from triage.domain.errors import LedgerUnavailable
+from triage.domain.incident import Incident, IncidentKind
 from triage.domain.instance import Source
 from triage.pipeline.incidents import MORE, REASONS_MAX, IncidentReporter
 from triage.store.ledger import SqlLedger
 
-KIND = "rejected association"
+
+def rejection(source: Source) -> Incident:
+    return Incident(IncidentKind.REJECTED_ASSOCIATION, "unknown", source)
 
 
 def rows(ledger: SqlLedger) -> Sequence[tuple[Any, ...]]:
     return [(row.detail, row.calling_ae, row.times) for row in ledger.incidents(100)]
 
 
-def test_the_same_again_is_one_row_with_a_count(ledger: SqlLedger) -> None:
-    repeated = IncidentReporter(ledger)
-    repeated.report(KIND, "unknown", SOURCE)
+def test_a_repeated_incident_is_one_row_with_a_count(ledger: SqlLedger) -> None:
+    reporter = IncidentReporter(ledger)
+    reporter.report(rejection(SOURCE))
     assert rows(ledger) == [("unknown", "PACS", 1)]  # at once
     for _ in range(500):
-        repeated.report(KIND, "unknown", SOURCE)
+        reporter.report(rejection(SOURCE))
     assert rows(ledger) == [("unknown", "PACS", 1)]  # no write for each
-    repeated.flush()
-    repeated.flush()
+    reporter.flush()
+    reporter.flush()
     assert rows(ledger) == [("unknown", "PACS", 501)]
 
 
-def test_what_comes_back_after_a_while_joins_its_row_and_is_told_at_once(
+def test_an_incident_that_returns_within_a_day_is_counted_on_its_row_at_once(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    repeated = IncidentReporter(ledger)
-    repeated.report(KIND, "unknown", SOURCE)
-    repeated.flush()
+    reporter = IncidentReporter(ledger)
+    reporter.report(rejection(SOURCE))
+    reporter.flush()
     clock.pass_s(3600)
-    repeated.report(KIND, "unknown", SOURCE)
+    reporter.report(rejection(SOURCE))
     (row,) = ledger.incidents()
     assert (row.times, row.at) == (2, clock.now())
 
 
-def test_a_day_later_it_is_another_incident(ledger: SqlLedger, clock: FakeClock) -> None:
+def test_an_incident_a_day_later_gets_a_new_row(ledger: SqlLedger, clock: FakeClock) -> None:
     for _ in range(2):
-        IncidentReporter(ledger).report(KIND, "unknown", SOURCE)
+        IncidentReporter(ledger).report(rejection(SOURCE))
         clock.pass_s(86_401)
     assert [times for *_, times in rows(ledger)] == [1, 1]
 
 
-def test_who_tries_every_title_gets_a_few_rows_and_one_for_the_rest(ledger: SqlLedger) -> None:
-    repeated = IncidentReporter(ledger)
+def test_an_address_that_tries_every_title_gets_a_few_rows_and_one_for_the_rest(
+    ledger: SqlLedger,
+) -> None:
+    reporter = IncidentReporter(ledger)
     for number in range(1000):
-        repeated.report(KIND, "unknown", Source(f"TRY{number}", "10.0.0.9"))
+        reporter.report(rejection(Source(f"TRY{number}", "10.0.0.9")))
         if number % 100 == 0:
-            repeated.flush()
-    repeated.flush()
+            reporter.flush()
+    reporter.flush()
     found = rows(ledger)
     assert len(found) == REASONS_MAX + 1
     assert (MORE, "", 1000 - REASONS_MAX) in found
 
 
-def test_another_address_is_not_lost_in_the_noise_of_one(ledger: SqlLedger) -> None:
-    repeated = IncidentReporter(ledger)
+def test_another_address_keeps_rows_of_its_own(ledger: SqlLedger) -> None:
+    reporter = IncidentReporter(ledger)
     for number in range(50):
-        repeated.report(KIND, "unknown", Source(f"TRY{number}", "10.0.0.9"))
-    repeated.report(KIND, "unknown", Source("MR1", "10.0.0.8"))
+        reporter.report(rejection(Source(f"TRY{number}", "10.0.0.9")))
+    reporter.report(rejection(Source("MR1", "10.0.0.8")))
     assert ("unknown", "MR1", 1) in rows(ledger)
 
 
-def test_a_ledger_that_is_away_does_not_keep_anybody_from_being_rejected(
+def test_an_unavailable_ledger_does_not_stop_rejections(
     ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
         raise LedgerUnavailable("busy")
 
     monkeypatch.setattr(ledger, "report_repeated", away)
-    repeated = IncidentReporter(ledger)
-    repeated.report(KIND, "unknown", SOURCE)
-    repeated.flush()
+    reporter = IncidentReporter(ledger)
+    reporter.report(rejection(SOURCE))
+    reporter.flush()

@@ -160,9 +160,9 @@ def test_what_the_ledger_was_not_there_to_record_is_recorded_when_it_is_back(
     with monkeypatch.context() as patch, pytest.raises(LedgerUnavailable):
         patch.setattr(ledger, "record_instance", away)
         intake.accept(part10(image()), SOURCE)
-    assert intake.behind
+    assert intake.needs_recovery
     assert intake.recover() == 1
-    assert not intake.behind
+    assert not intake.needs_recovery
 
 
 def test_a_resend_with_other_file_meta_information_is_the_same_instance(intake: Intake) -> None:
@@ -179,12 +179,12 @@ def test_what_fails_while_others_are_recovered_is_not_forgotten(
     known = ledger.list_known_paths
 
     def meanwhile() -> set[str]:
-        intake.behind = True  # as `accept` says it, from the thread of an association
+        intake.needs_recovery = True  # as `accept` says it, from the thread of an association
         return known()
 
     monkeypatch.setattr(ledger, "list_known_paths", meanwhile)
     intake.recover()
-    assert intake.behind
+    assert intake.needs_recovery
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_recovery_that_fails_is_tried_again(
     monkeypatch.setattr(ledger, "list_known_paths", away)
     with pytest.raises(type(error)):
         intake.recover()
-    assert intake.behind
+    assert intake.needs_recovery
 
 
 def test_12_a_recovery_holds_no_instance_in_memory(

@@ -11,7 +11,7 @@ from triage.imaging.clip import FrameSource
 from triage.imaging.series import ChosenView, Image
 from triage.model.bundle import ClipForm
 from triage.model.relevance import RelevantFrame
-from triage.pipeline.key_frames import FINE, key_frames, pictures
+from triage.pipeline.key_frames import FINE, list_key_frames, render_key_frames
 
 FORM = ClipForm(frames=64, height=32, width=32)
 IMAGES = tuple(SourceImage("1.2", f"1.2.{number}", "1.1") for number in range(3))
@@ -20,7 +20,7 @@ VIEW = UsedView("lge_sa", "1.1", "", "", IMAGES)
 
 def test_a_frame_of_the_clip_is_the_image_that_it_was_made_of() -> None:
     origins = [None, FrameSource("lge_sa", 2), FrameSource("lge_sa", 0)]
-    found = key_frames(
+    found = list_key_frames(
         [RelevantFrame("lge_sa", 1, 0.2), RelevantFrame("lge_sa", 2, 0.1)], origins, [VIEW]
     )
     assert found == (KeyFrame("lge_sa", IMAGES[2], 0.2), KeyFrame("lge_sa", IMAGES[0], 0.1))
@@ -35,7 +35,7 @@ def test_pictures_are_fine_and_only_of_key_frames() -> None:
     chosen = ChosenView(
         "lge_sa", "", tuple(Image(path, h) for path, h in zip(files, headers, strict=True))
     )
-    found = pictures([answer(IMAGES[1])], [(chosen, VIEW)], FORM, None, files.__getitem__)
+    found = render_key_frames([answer(IMAGES[1])], [(chosen, VIEW)], FORM, None, files.__getitem__)
     assert [*found] == [IMAGES[1]]
     (picture,) = found.values()
     assert picture.shape == (FINE, FINE)
@@ -49,7 +49,7 @@ def test_a_view_without_key_frames_is_not_decoded_again() -> None:
 
     chosen = ChosenView("lge_sa", "", (Image("0", image()),))
     elsewhere = SourceImage("1.2", "1.9", "1.8")
-    assert pictures([answer(elsewhere)], [(chosen, VIEW)], FORM, None, read) == {}
+    assert render_key_frames([answer(elsewhere)], [(chosen, VIEW)], FORM, None, read) == {}
 
 
 def answer(shown: SourceImage) -> Answer:

@@ -82,7 +82,7 @@ def test_a_study_with_images_of_two_patients_is_declined(tmp_path: Path) -> None
         (tmp_path / f"{number}.dcm").write_bytes(part10(each))
     (found,) = read(tmp_path).studies
     assert found.declined is not None
-    assert "images of 2 patients: they differ in PatientID" in found.declined
+    assert "images of 2 patients: PatientID differs" in found.declined
     assert "ANOTHER" not in found.declined
 
 

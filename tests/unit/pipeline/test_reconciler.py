@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders.gatherings import gathering
+from tests.builders.evidence_collectors import build_collector
 from tests.contract.ledgers import (
     HOLDER,
     SOURCE,
@@ -17,8 +17,9 @@ from tests.fakes import FakeClock, FakeQueue
 from triage.domain.completeness import CompletenessPolicy
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event, State
+from triage.pipeline.attempts import give_up
 from triage.pipeline.leases import LeaseWatch
-from triage.pipeline.reconciler import FORGOTTEN_AFTER_S, Reconciler, give_up
+from triage.pipeline.reconciler import FORGOTTEN_AFTER_S, Reconciler
 from triage.store.ledger import SqlLedger
 
 LEASE_S = 30
@@ -27,7 +28,9 @@ LEASE_S = 30
 @pytest.fixture
 def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconciler:
     patience = CompletenessPolicy(quiet_s=15, limit_s=100)
-    return Reconciler(ledger, queue, clock, gathering(ledger, patience), 3, LeaseWatch(LEASE_S))
+    return Reconciler(
+        ledger, queue, clock, build_collector(ledger, patience), 3, LeaseWatch(LEASE_S)
+    )
 
 
 def passing(reconciler: Reconciler, clock: FakeClock, seconds: int) -> None:
@@ -129,7 +132,7 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
     released = current(ledger, study.study_uid)
     assert (released.state, released.reason) == (
         State.READY,
-        f"its worker {HOLDER} fell silent, attempt 1 of 3",
+        f"worker {HOLDER} stopped renewing its lease, attempt 1 of 3",
     )
     assert not queue.tasks["assess"]  # a fault that passes must not use up all attempts at once
     clock.pass_s(5)
@@ -199,8 +202,8 @@ def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it
     failed = current(ledger, study.study_uid)
     assert failed.state is State.FAILED
     assert failed.reason == (
-        "its worker another fell silent, attempt 2 of 3; it may be the cause, and is kept for a "
-        "look: `triage replay` tries again"
+        "worker another stopped renewing its lease, attempt 2 of 3; the study may be the cause: "
+        "`triage replay` tries it again"
     )
     assert ledger.move(failed, Event.REPLAYED, "asked for")
     assert ledger.claim(study.study_uid, 1, "another", 30) is not None

@@ -20,7 +20,7 @@ from triage.domain.retention import SETTLED_S, RetentionLimits
 from triage.domain.study import Event, State
 from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
-from triage.pipeline.retention import AGE, ROOM, RetentionRunner
+from triage.pipeline.retention import AGE, SPACE, RetentionRunner
 from triage.runtime.retrieval import open_intake_target
 from triage.store.commitments import SqlCommitments
 
@@ -160,7 +160,7 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
     short = RetentionLimits(free_bytes=1000 + size + 1)
     assert going(worker, short) == []  # nothing that was touched within the hour
     clock.pass_s(SETTLED_S)
-    gone = [("images", uid("first"), ROOM), ("images", uid("second"), ROOM)]
+    gone = [("images", uid("first"), SPACE), ("images", uid("second"), SPACE)]
     assert going(worker, short) == gone
     monkeypatch.setattr(type(worker.spool), "measure_free_bytes_where_kept", lambda _: 10_000)
     assert going(worker, short) == []
@@ -284,8 +284,7 @@ def test_a_study_that_comes_again_whole_is_its_next_revision(pruned: WorkerWithS
     study = pruned.receive("study")
     assert (study.revision, study.state, study.instances) == (2, State.RECEIVING, IMAGES)
     assert study.reason == (
-        "late instances after revision 1, "
-        "whose 3 instances were removed by the `retention` settings"
+        "late instances after revision 1; its 3 instances were removed by the `retention` settings"
     )
     assert len(pruned.ledger.list_paths(uid("study"), 2)) == IMAGES
     assert pruned.ledger.count_removed_instances(uid("study")) == IMAGES
@@ -362,7 +361,7 @@ def test_while_images_go_their_study_takes_none(worker: WorkerWithStudies) -> No
     worker.end("study", State.DELIVERED)
     assert worker.mark("study")
     for number in (1, 99):  # known, and new
-        with pytest.raises(StudyBeingRemoved, match="send it again"):
+        with pytest.raises(StudyBeingRemoved, match="being removed: send"):
             worker.intake.accept(part10(image("study", number=number)), SOURCE)
     assert worker.receive("another").instances == IMAGES
     worker.pruner(RetentionLimits()).prune()
@@ -409,10 +408,10 @@ def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
     pruner = worker.pruner(RetentionLimits(delivered_s=7 * DAY_S, products_s=7 * DAY_S))
-    chosen = [*pruner._studies(clock.now())], [*pruner._reported(clock.now())]
+    chosen = [*pruner._select_studies(clock.now())], [*pruner._select_reported(clock.now())]
     worker.end("study", State.DELIVERED, 7)
-    monkeypatch.setattr(RetentionRunner, "_studies", lambda *_: iter(chosen[0]))
-    monkeypatch.setattr(RetentionRunner, "_reported", lambda *_: iter(chosen[1]))
+    monkeypatch.setattr(RetentionRunner, "_select_studies", lambda *_: iter(chosen[0]))
+    monkeypatch.setattr(RetentionRunner, "_select_reported", lambda *_: iter(chosen[1]))
     assert pruner.prune() == []
     assert worker.files("study") == IMAGES + 1
     assert all(each.content for each in worker.ledger.list_products(uid("study"), 1))

@@ -161,7 +161,7 @@ def test_an_instance_that_is_not_what_was_announced_is_refused(
 def test_what_is_no_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid_: str) -> None:
     archive = archive_of()
     outcome, why = puller(archive, clock).retrieve(FolderDownloadTarget(folder), uid_)
-    assert (outcome, why) == (RetrieveOutcome.FAILED, "the archive names it by what is no UID")
+    assert (outcome, why) == (RetrieveOutcome.FAILED, "the archive names it by an invalid UID")
     with pytest.raises(ValueError, match="not a Study Instance UID"):
         FolderDownloadTarget(folder).open(uid_, lambda: None)
 
@@ -171,7 +171,7 @@ def test_a_broken_study_is_tried_again_and_then_left(folder: Path, clock: FakeCl
     assert pulled(folder, clock, broken, broken, sends(1, 2, 3))[0] is RetrieveOutcome.FETCHED
     outcome, why, archive = pulled(folder, clock, *[broken] * 9, instances=4)
     assert (outcome, archive.fetches) == (RetrieveOutcome.FAILED, STUDY_TRIES)
-    assert why == "the association broke (3 tries)"
+    assert why == "the association broke (3 attempts)"
     assert len(list((folder / UID).iterdir())) == 3  # what was there stays
 
 

@@ -24,7 +24,7 @@ def test_a_duty_that_fails_does_not_delay_the_others(
     tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     intake, ended, done = Intake(FileSpool(tmp_path), ledger), threading.Event(), list[str]()
-    intake.behind = True
+    intake.needs_recovery = True
 
     def fails() -> int:
         raise error

@@ -27,6 +27,7 @@ from triage.domain.delivery import (
     Product,
     Route,
 )
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, StudyRevision
 from triage.store.ledger_statements.studies import find_study, has_passed, move_study
 from triage.store.schema import deliveries, products
@@ -310,10 +311,10 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     if study is None or any(counts.get(state) for state in UNFINISHED):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = (
-            f"{failed} delivery(ies) given up; see `triage status` and `triage replay --deliveries`"
-        )
-        move_study(connection, study, Event.UNDELIVERABLE, why, at)
+        why = because(ReasonCode.DELIVERIES_GIVEN_UP, deliveries=failed)
+        move_study(connection, study, Event.UNDELIVERABLE, str(why), at)
         return
-    acknowledged = f"{counts.get(DeliveryState.DELIVERED, 0)} delivery(ies) acknowledged"
-    move_study(connection, study, Event.ACKNOWLEDGED, acknowledged, at)
+    acknowledged = because(
+        ReasonCode.ACKNOWLEDGED, deliveries=counts.get(DeliveryState.DELIVERED, 0)
+    )
+    move_study(connection, study, Event.ACKNOWLEDGED, str(acknowledged), at)

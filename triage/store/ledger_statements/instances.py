@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from triage.domain.errors import StudyBeingRemoved
+from triage.domain.incident import IncidentKind
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.domain.study import ENDED, OPEN, Event, State, StudyRevision
 from triage.store.database import lock_until_commit
 from triage.store.ledger_statements.studies import (
@@ -140,12 +142,12 @@ def report_same_uid_elsewhere(
             f"study {identity.study_uid} has SOP Instance UIDs of study {other}; "
             "both are kept, and both are assessed"
         )
-        count_incident(connection, "conflicting instance", detail, source, 1, at)
+        count_incident(connection, IncidentKind.CONFLICTING_INSTANCE, detail, source, 1, at)
 
 
 def count_incident(  # noqa: PLR0913, PLR0917 - the columns of a row
     connection: Connection,
-    kind: str,
+    kind: IncidentKind,
     detail: str,
     source: Source,
     times: int,
@@ -188,7 +190,9 @@ def join_study(
     if study is None or study.state not in OPEN:
         study = _open_revision(connection, study, study_uid, at)
     if study.state is not State.RECEIVING:
-        move_study(connection, study, Event.INSTANCE_RECEIVED, "a late instance", at)
+        move_study(
+            connection, study, Event.INSTANCE_RECEIVED, str(because(ReasonCode.LATE_INSTANCE)), at
+        )
         moved = find_study(connection, study_uid, study.revision)
         assert moved is not None  # noqa: S101 - it was written in this transaction
         study = moved
@@ -200,17 +204,23 @@ def join_study(
     return study
 
 
+def _opening_reason(last: StudyRevision | None) -> Reason:
+    if last is None:
+        return because(ReasonCode.INSTANCES_ARRIVE)
+    if not last.pruned_at:
+        return because(ReasonCode.LATE_INSTANCES, revision=last.revision)
+    removed = because(ReasonCode.EARLIER_IMAGES_REMOVED, instances=last.instances)
+    return because(ReasonCode.LATE_INSTANCES, removed, revision=last.revision)
+
+
 def _open_revision(
     connection: Connection, last: StudyRevision | None, study_uid: str, at: float
 ) -> StudyRevision:
-    reason = f"late instances after revision {last.revision}" if last else "instances arrive"
-    if last is not None and last.pruned_at:
-        reason += f", whose {last.instances} instances were removed by the `retention` settings"
     study = StudyRevision(
         study_uid=study_uid,
         revision=last.revision + 1 if last else 1,
         state=State.RECEIVING,
-        reason=reason,
+        reason=str(_opening_reason(last)),
         first_instance_at=at,
         last_instance_at=at,
         instances=last.instances if last and not last.pruned_at else 0,

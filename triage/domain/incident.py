@@ -1,0 +1,94 @@
+"""Incidents: what a PACS administrator has to be able to see, beside the states of studies.
+
+The ledger stores the kind of an incident as the value of `IncidentKind`, and decides by the kind
+alone; the detail is a sentence for people. A new kind needs a row in deploy/REASONS.md
+(`python -m tests.builders.reason_table`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from triage.domain.instance import Source
+
+
+class IncidentKind(StrEnum):
+    """The kind of an incident, as the ledger stores it; never change a value."""
+
+    REJECTED_ASSOCIATION = "rejected association"
+    REFUSED_INSTANCE = "refused instance"
+    CONFLICTING_INSTANCE = "conflicting instance"
+    UNREADABLE_SPOOL_FILE = "unreadable file in the spool"
+    DAMAGED_SPOOL_FILE = "damaged file in the spool"
+    COMMITMENT_NOT_REPORTED = "commitment not told"
+    COMMITMENT_REPORT_REFUSED = "commitment report refused"
+    CASE_LOOKED_UP = "case looked up"
+    CASES_SEARCHED = "cases searched"
+    PATIENT_FORGOTTEN = "patient forgotten"
+
+    @property
+    def meaning(self) -> str:
+        """Return what happened, and what a PACS administrator can do, in one or two sentences."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    IncidentKind.REJECTED_ASSOCIATION: (
+        "A peer was rejected before it sent an instance: its AE title, address, certificate or "
+        "token is not configured, or a limit was reached. If the peer should send, add it to "
+        "`receiver.calling`, `receiver.peers` or `receiver.stow.senders`."
+    ),
+    IncidentKind.REFUSED_INSTANCE: (
+        "An instance was not stored; its sender got a failure status and keeps it. The detail "
+        "states why; a file, if any, is in quarantine."
+    ),
+    IncidentKind.CONFLICTING_INSTANCE: (
+        "Two instances have the same SOP Instance UID but different content, or are in different "
+        "studies. Correct it in the sending system: a UID identifies one instance (PS3.5 9)."
+    ),
+    IncidentKind.UNREADABLE_SPOOL_FILE: (
+        "A file of the spool cannot be read. Check the disk; the next start tries again."
+    ),
+    IncidentKind.DAMAGED_SPOOL_FILE: (
+        "A file of the spool is no usable instance. It was moved to quarantine; send the instance "
+        "again."
+    ),
+    IncidentKind.COMMITMENT_NOT_REPORTED: (
+        "A storage commitment report was not acknowledged by its requestor, and is not sent again. "
+        "Check the requestor's address in `receiver.peers`, then request commitment again."
+    ),
+    IncidentKind.COMMITMENT_REPORT_REFUSED: (
+        "A peer sent a storage commitment report that answers no request to this peer."
+    ),
+    IncidentKind.CASE_LOOKED_UP: "A user opened a past case; access is logged.",
+    IncidentKind.CASES_SEARCHED: "A user searched the past cases; access is logged.",
+    IncidentKind.PATIENT_FORGOTTEN: "A user removed the cases of a patient with `triage forget`.",
+}
+
+#: Kinds that form the access log of the past cases.
+CASE_ACCESS = (IncidentKind.CASE_LOOKED_UP, IncidentKind.CASES_SEARCHED)
+
+
+class RejectionReason(StrEnum):
+    """Why an association or a connection was rejected, without identifying the peer.
+
+    The values are labels of the metric `triage_associations_rejected`; never change one.
+    """
+
+    CALLING = "calling AE title, address or certificate"
+    CALLED = "called AE title"
+    LIMIT = "too many associations"
+    TLS = "TLS"
+    CONNECTIONS = "too many connections"
+    DEFECT = "defect"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident as it is counted: two are the same if all their fields are equal."""
+
+    kind: IncidentKind
+    detail: str  #: a sentence for a PACS administrator
+    source: Source
+    #: The peer presented an HTTP credential that was refused; audited as a failed login
+    #: (PS3.15 A.5.3.12) and not as a security alert (A.5.3.11).
+    is_login: bool = False

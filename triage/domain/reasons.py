@@ -1,0 +1,157 @@
+"""Reasons for the states of studies: a code with values, and the sentence made from them.
+
+Nothing is decided by the text of a reason; it may be rewritten here without changing what the
+worker does. The ledger stores the sentence, `triage status` and the pages show it, and
+deploy/REASONS.md lists every reason (`python -m tests.builders.reason_table`). To add a reason, add
+a code and its text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class ReasonCode(StrEnum):
+    """Why a study revision changed its state, or a remark to such a reason."""
+
+    INSTANCES_ARRIVE = "instances-arrive"
+    LATE_INSTANCE = "late-instance"
+    LATE_INSTANCES = "late-instances"
+    EARLIER_IMAGES_REMOVED = "earlier-images-removed"
+    HARD_LIMIT = "hard-limit"
+    ALL_ANNOUNCED = "all-announced"
+    ARCHIVE_COUNT = "archive-count"
+    ALL_VIEWS = "all-views"
+    QUIET_TIME = "quiet-time"
+    ASSOCIATIONS_OPEN = "associations-open"
+    ANNOUNCED_MISSING = "announced-missing"
+    STEP_IN_PROGRESS = "step-in-progress"
+    STEP_DISCONTINUED = "step-discontinued"
+    ARCHIVE_HAS_MORE = "archive-has-more"
+    CLAIMED = "claimed"
+    IMAGES_UNAVAILABLE = "images-unavailable"
+    ASSESSMENT_FAILED = "assessment-failed"
+    WORKER_LOST = "worker-lost"
+    WORKER_LOST_AGAIN = "worker-lost-again"
+    MOSTLY_REMOVED = "mostly-removed"
+    SEVERAL_PATIENTS = "several-patients"
+    NO_READABLE_HEADER = "no-readable-header"
+    NO_MR_IMAGES = "no-mr-images"
+    NO_CARDIAC_VIEW = "no-cardiac-view"
+    NO_DECODABLE_VIEW = "no-decodable-view"
+    ASSESSED = "assessed"
+    ACKNOWLEDGED = "acknowledged"
+    DELIVERIES_GIVEN_UP = "deliveries-given-up"
+    REPLAYED = "replayed"
+
+
+@dataclass(frozen=True)
+class ReasonText:
+    """The sentence of a reason, and what a reader can do about it."""
+
+    sentence: str  #: a template for `str.format`
+    action: str = ""  #: empty if nothing needs to be done
+
+
+TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
+    {
+        ReasonCode.INSTANCES_ARRIVE: ReasonText("instances arrive"),
+        ReasonCode.LATE_INSTANCE: ReasonText("a late instance"),
+        ReasonCode.LATE_INSTANCES: ReasonText("late instances after revision {revision}"),
+        ReasonCode.EARLIER_IMAGES_REMOVED: ReasonText(
+            "its {instances} instances were removed by the `retention` settings",
+            "Send the whole study again for a report on all of it.",
+        ),
+        ReasonCode.HARD_LIMIT: ReasonText(
+            "at the limit of {limit_s:g} s after its first instance, with {instances} instances",
+            "If studies often reach the limit, raise `receiver.complete.at_most_s`.",
+        ),
+        ReasonCode.ALL_ANNOUNCED: ReasonText("all {announced} announced instances are here"),
+        ReasonCode.ARCHIVE_COUNT: ReasonText(
+            "all {instances} instances that {archive} has are here"
+        ),
+        ReasonCode.ALL_VIEWS: ReasonText(
+            "all {views} views are there and all {stacks} cine stacks are full, after {instances} "
+            "instances"
+        ),
+        ReasonCode.QUIET_TIME: ReasonText("quiet for {quiet_s:g} s after {instances} instances"),
+        ReasonCode.ASSOCIATIONS_OPEN: ReasonText(
+            "{associations} association(s) that sent instances are still open"
+        ),
+        ReasonCode.ANNOUNCED_MISSING: ReasonText(
+            "{received} of {announced} announced are here",
+            "If images are missing in the report, send the rest of the study.",
+        ),
+        ReasonCode.STEP_IN_PROGRESS: ReasonText("a procedure step is in progress"),
+        ReasonCode.STEP_DISCONTINUED: ReasonText("a procedure step was discontinued"),
+        ReasonCode.ARCHIVE_HAS_MORE: ReasonText(
+            "{archive} has {instances}",
+            "If images are missing in the report, send the rest of the study.",
+        ),
+        ReasonCode.CLAIMED: ReasonText("by {holder}"),
+        ReasonCode.IMAGES_UNAVAILABLE: ReasonText(
+            "the images cannot be read now: {error}",
+            "Check the object store; the study is tried again until its images can be read.",
+        ),
+        ReasonCode.ASSESSMENT_FAILED: ReasonText(
+            "the assessment failed with {error}, attempt {attempt} of {max_attempts}",
+            "After the last attempt: see the log, then `triage replay`.",
+        ),
+        ReasonCode.WORKER_LOST: ReasonText(
+            "worker {holder} stopped renewing its lease, attempt {attempt} of {max_attempts}"
+        ),
+        ReasonCode.WORKER_LOST_AGAIN: ReasonText(
+            "worker {holder} stopped renewing its lease, attempt {attempt} of {max_attempts}; the "
+            "study may be the cause: `triage replay` tries it again",
+            "Look for a crash or for lack of memory in the system log, then `triage replay`.",
+        ),
+        ReasonCode.MOSTLY_REMOVED: ReasonText(
+            "{instances} of {before} instances came again after retention had removed them: the "
+            "report on all of them stands; send the whole study for another",
+            "Send the whole study if another report is needed.",
+        ),
+        ReasonCode.SEVERAL_PATIENTS: ReasonText(
+            "study {study_uid} contains images of {patients} patients: {keyword} differs; correct the "
+            "study in the archive and send it again under new UIDs",
+            "Correct the study in the archive and send it under new UIDs.",
+        ),
+        ReasonCode.NO_READABLE_HEADER: ReasonText(
+            "no instance has a header that can be parsed", "Check the sending system."
+        ),
+        ReasonCode.NO_MR_IMAGES: ReasonText("no MR images, only {modalities}"),
+        ReasonCode.NO_CARDIAC_VIEW: ReasonText(
+            "no cardiac view found: {seen}",
+            "If the study has cardiac views, see `triage series` and `series_rules`.",
+        ),
+        ReasonCode.NO_DECODABLE_VIEW: ReasonText(
+            "no view can be decoded: {errors}", "Check the images in the archive."
+        ),
+        ReasonCode.ASSESSED: ReasonText("{products} product(s), {deliveries} delivery(ies)"),
+        ReasonCode.ACKNOWLEDGED: ReasonText("{deliveries} delivery(ies) acknowledged"),
+        ReasonCode.DELIVERIES_GIVEN_UP: ReasonText(
+            "{deliveries} delivery(ies) given up; see `triage status` and `triage replay --deliveries`",
+            "Read the last answer in `triage status`, correct the cause, then `triage replay --deliveries`.",
+        ),
+        ReasonCode.REPLAYED: ReasonText("requested with `triage replay`"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason with its values, and remarks to it."""
+
+    code: ReasonCode
+    values: Mapping[str, object]
+    remarks: tuple["Reason", ...] = ()
+
+    def __str__(self) -> str:
+        """Return the sentence, followed by those of the remarks."""
+        own = TEXTS[self.code].sentence.format(**self.values)
+        return "; ".join([own, *map(str, self.remarks)])
+
+
+def because(code: ReasonCode, *remarks: Reason, **values: object) -> Reason:
+    """Return a reason; `values` are what its sentence contains."""
+    return Reason(code, values, remarks)
