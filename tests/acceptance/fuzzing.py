@@ -94,7 +94,7 @@ class Fuzzing:
                 self._write_down()
                 raise
         after = Holding.of(self.receiver)
-        print(  # noqa: T201
+        print(
             f"\nfast: {self.receiver.fast}; {self.conversations} conversations in {self.rounds} "
             f"rounds; at worst {self.worst_s:.2f} s for an echo and an instance after a round, "
             f"{self.longest_s:.1f} s until it had given up who stayed"
@@ -217,7 +217,7 @@ class Fuzzing:
         said = "\n".join(map(repr, self._round))
         path = self.receiver.folder / "round.txt"
         path.write_text(said)
-        print(f"\nthe conversations of the round: {path}")  # noqa: T201
+        print(f"\nthe conversations of the round: {path}")
 
 
 def _quarantined(receiver: Flooded) -> list[Path]:

@@ -115,4 +115,4 @@ def _unknown(receiver: Flooded, answered: Iterable[int]) -> int:
 
 
 def _tell(*lines: str) -> None:
-    print("\n  ".join(("", *lines)))  # noqa: T201
+    print("\n  ".join(("", *lines)))

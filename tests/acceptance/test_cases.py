@@ -103,7 +103,7 @@ def test_6_the_nearest_cases_have_the_same_findings_far_more_often_than_chance(
         others = [has[other] == combination for other in near if other != uid][:NEAR]
         found.append(np.mean(others))
         chance.append(np.mean([has[other] == combination for other in has if other != uid]))
-    print(f"{np.mean(found):.3f} of the {NEAR} nearest, {np.mean(chance):.3f} by chance")  # noqa: T201
+    print(f"{np.mean(found):.3f} of the {NEAR} nearest, {np.mean(chance):.3f} by chance")
     assert np.mean(found) >= 3 * np.mean(chance)
 
 
@@ -121,7 +121,7 @@ def test_6_words_that_nobody_wrote_find_their_finding(
             for near in library.find_nearest(encoder.encode_text(prompt), top)
         ]
         precision[finding.id] = float(np.mean(right))
-    print({id_: round(each, 2) for id_, each in precision.items()})  # noqa: T201
+    print({id_: round(each, 2) for id_, each in precision.items()})
     assert np.mean([*precision.values()]) >= 0.8
     assert min(precision.values()) >= 0.6
 
@@ -160,7 +160,7 @@ def test_6_a_finding_asked_by_examples_tells_hearts_that_were_no_example(
             1 - float(flagged[~truth].mean()),
         )
     for id_, (auc, sensitivity, specificity) in told.items():
-        print(f"{way}: {id_} AUC {auc:.3f}, {sensitivity:.2f} / {specificity:.2f}")  # noqa: T201
+        print(f"{way}: {id_} AUC {auc:.3f}, {sensitivity:.2f} / {specificity:.2f}")
     assert len(told) >= 4
     assert np.mean([auc for auc, _, _ in told.values()]) > 0.85
     assert min(auc for auc, _, _ in told.values()) > 0.7

@@ -46,5 +46,5 @@ def test_the_short_form_has_every_step_and_every_fault() -> None:
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(short_folder: Path) -> None:
     done = every(short_folder, A_FEW)
-    print(table(done))  # noqa: T201
+    print(table(done))
     assert not [str(each) for each in done if not each.holds]

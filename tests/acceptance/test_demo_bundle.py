@@ -114,7 +114,7 @@ def test_hearts_that_nobody_saw_before_are_told_apart_as_stated(
     name, _, _, found = measured
     stated = open_bundle(DRAWN_HEARTS).manifest.evaluation[name]
     for finding, each in found.zero_shot.items():
-        print(f"{name} {finding}: {each.auc:.3f} here, {stated[finding]:.3f} stated")  # noqa: T201
+        print(f"{name} {finding}: {each.auc:.3f} here, {stated[finding]:.3f} stated")
         assert each.auc >= stated[finding] - SHORT, finding
 
 
@@ -124,7 +124,7 @@ def test_other_words_find_the_same(
     _, pairs, embedded, found = measured
     other = evaluate_paraphrases(pairs, embedded, encoder, PARAPHRASES)
     lost = {id_: found.zero_shot[id_].auc - each.auc for id_, each in other.items()}
-    print({id_: round(each, 3) for id_, each in lost.items()})  # noqa: T201
+    print({id_: round(each, 3) for id_, each in lost.items()})
     assert max(lost.values()) <= WORDING
 
 

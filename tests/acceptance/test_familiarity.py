@@ -37,7 +37,7 @@ def pairs(request: pytest.FixtureRequest) -> tuple[str, Pairs]:
 def test_4_hearts_that_nobody_saw_are_familiar(pairs: tuple[str, Pairs], bundle: Bundle) -> None:
     name, hearts = pairs
     called = unlike.hearts(hearts, name, bundle)
-    print(f"{name}: {called.unfamiliar} of {called.clips} hearts called unfamiliar")  # noqa: T201
+    print(f"{name}: {called.unfamiliar} of {called.clips} hearts called unfamiliar")
     assert called.unfamiliar <= MOST
 
 
@@ -47,7 +47,7 @@ def test_4_noise_other_modalities_and_wrong_views_are_not(
     name, hearts = pairs
     for called in unlike.synthetic_samples(hearts, COUNT, bundle):
         share = called.unfamiliar / called.clips
-        print(f"{name}, {called.group}, {called.kind}: {share:.2f} of {called.clips}")  # noqa: T201
+        print(f"{name}, {called.group}, {called.kind}: {share:.2f} of {called.clips}")
         assert share >= CAUGHT.get(called.group, 0), called
 
 
@@ -55,7 +55,7 @@ def test_4_noise_other_modalities_and_wrong_views_are_not(
 def test_4_real_pictures_are_unfamiliar_to_a_model_of_drawn_hearts(bundle: Bundle) -> None:
     form = bundle.manifest.clip
     for called in unlike.pictures(real_data(""), form, bundle):
-        print(f"{called.kind}: {called.unfamiliar} of {called.clips}")  # noqa: T201
+        print(f"{called.kind}: {called.unfamiliar} of {called.clips}")
         assert called.unfamiliar == called.clips, called
 
 

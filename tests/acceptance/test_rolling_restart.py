@@ -35,6 +35,6 @@ def test_nothing_is_lost_when_every_process_restarts_under_load(short_folder: Pa
         wait_until(lambda: is_through(around.site, load), THROUGH_S, "the end of every study")
         reports = Counter({e.study.uid: around.archive.reports(e.study.uid) for e in load.sent})
         came_to = Sum.of(around.site, load, reports)
-    print(came_to)  # noqa: T201
+    print(came_to)
     assert came_to.studies == STUDIES
     assert came_to.holds

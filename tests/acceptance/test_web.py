@@ -163,7 +163,7 @@ def test_6_words_find_their_cases_over_http_at_once(pages: Pages) -> None:
         began = time.perf_counter()
         pages.json(f"/api/cases?words={quote(WORDS)}")
         seconds.append(time.perf_counter() - began)
-    print(f"median {statistics.median(seconds) * 1000:.1f} ms over {COUNT} cases")  # noqa: T201
+    print(f"median {statistics.median(seconds) * 1000:.1f} ms over {COUNT} cases")
     assert statistics.median(seconds) < 0.5
 
 

@@ -11,17 +11,17 @@ DOCUMENT = Path(__file__).parents[2] / "deploy" / "CRASHES.md"
 TEMPLATE = """\
 # Crash matrix: every fault at every step
 
-Research use only. Written by `make crashes` (about an hour). A real site (`triage serve`, its Redis, an
-Orthanc, senders that retry) processes a small study from its first instance to its end, once for every
-step and every fault. The steps are the crash points of `triage/crash_points`, at which a crash would
-separate two actions that belong together, and the events of the state machine, each before its
-transaction is committed. At the step the process is stopped, the fault happens, and the process
-continues if it is still alive.
+Research use only. Written by `make crashes` (about an hour). A real site (`triage serve`, its
+Redis, an Orthanc, senders that retry) processes a small study from its first instance to its end,
+once for every step and every fault. The steps are the crash points of `triage/crash_points`, at
+which a crash would separate two actions that belong together, and the events of the state
+machine, each before its transaction is committed. At the step the process is stopped, the fault
+happens, and the process continues if it is still alive.
 
-Each cell: studies in, reports at the archive, lost, doubled. Lost is an instance that was answered with
-Success and is not on disk, a study that does not reach its right end state, or a report that is not at
-the archive. Doubled is a report or a revision beyond one. A declined study has no report. Empty: the same
-as the cell of the process that executes this step.
+Each cell: studies in, reports at the archive, lost, doubled. Lost is an instance that was
+answered with Success and is not on disk, a study that does not reach its right end state, or a
+report that is not at the archive. Doubled is a report or a revision beyond one. A declined study
+has no report. Empty: the same as the cell of the process that executes this step.
 
 {sum}
 

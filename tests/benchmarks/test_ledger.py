@@ -59,7 +59,7 @@ def receive_with_others(url: str, first: int, associations: int) -> float:
 
 @pytest.mark.timeout(1200)
 def test_instances_recorded_a_second(tmp_path: Path) -> None:
-    print("\nassociations    SQLite    PostgreSQL    PostgreSQL, two receivers")  # noqa: T201
+    print("\nassociations    SQLite    PostgreSQL    PostgreSQL, two receivers")
     with postgres() as server:
         server.set("fsync", "on")
         for associations in ASSOCIATIONS:
@@ -67,7 +67,7 @@ def test_instances_recorded_a_second(tmp_path: Path) -> None:
             rates = [INSTANCES * associations / receive(file, 1, associations)]
             rates.append(INSTANCES * associations / receive(server.new_database(), 1, associations))
             rates.append(from_two(server, associations))
-            print(f"{associations:12} {rates[0]:9.0f} {rates[1]:13.0f} {rates[2]:28.0f}")  # noqa: T201
+            print(f"{associations:12} {rates[0]:9.0f} {rates[1]:13.0f} {rates[2]:28.0f}")
 
 
 def from_two(server: Postgres, associations: int) -> float:

@@ -143,7 +143,7 @@ def test_search(tmp_path: Path, count: int) -> None:
     (found,) = library.find_nearest(asked, 1)
     added = (time.perf_counter() - began) * MS
     assert found.case.study_uid == "new"
-    print(  # noqa: T201
+    print(
         f"\n{count} cases of {WIDTH}: first query {loading_s:.2f} s, 10 nearest {nearest:.1f} ms, "
         f"of other patients {other:.1f} ms, with LGE since 2015 {lge:.1f} ms, "
         f"added and found {added:.0f} ms, memory {memory:.2f} x the raw halves"
@@ -154,7 +154,7 @@ def test_search(tmp_path: Path, count: int) -> None:
 @pytest.mark.timeout(400)
 def test_6_for_five_minutes_no_answer_misses_a_case(tmp_path: Path) -> None:
     looks, size = look_while_two_add(tmp_path, 300)
-    print(f"{looks} searches in five minutes, {size} cases added by two: none missed")  # noqa: T201
+    print(f"{looks} searches in five minutes, {size} cases added by two: none missed")
     assert looks > 1000
 
 
@@ -176,7 +176,7 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
         "with LGE since 2015": Filter(finding="lge", since="20150101"),
         "of one patient": Filter(patient="p7"),
     }
-    print(  # noqa: T201
+    print(
         f"\n{CASES} {kind} cases of {WIDTH} on PostgreSQL: index of {in_mib(by_index, 'indexes')} "
         f"MiB built in {built_s:.0f} s, table {in_mib(by_index, 'table')} MiB, {BY_INDEX}"
     )
@@ -195,11 +195,11 @@ def test_search_on_postgres(tmp_path: Path, server: Postgres, kind: str) -> None
             f"{name} {median_ms(partial(each.find_nearest, queries[0], 10, where)):.1f} ms"
             for name, each in libraries.items()
         )
-        print(f"  {what}: {taken}, recall by index {np.mean(recall):.3f}")  # noqa: T201
+        print(f"  {what}: {taken}, recall by index {np.mean(recall):.3f}")
     began = time.perf_counter()
     by_index.add(Case("new", "p"), queries[0])
     (found,) = exactly.find_nearest(queries[0], 1)
-    print(f"  added and found: {(time.perf_counter() - began) * MS:.0f} ms")  # noqa: T201
+    print(f"  added and found: {(time.perf_counter() - began) * MS:.0f} ms")
     assert found.case.study_uid == "new"
     for each in (database, by_index, exactly):
         each.close()

@@ -27,7 +27,7 @@ def test_rendering(name: str) -> None:
             wall.append(perf_counter() - started)
             cpu.append(process_time() - busy)
         images = sum(len(one.slices) * len(one.times_ms) for one in stacks)
-        print(  # noqa: T201 - its purpose
+        print(
             f"{name:9} {what:22} {images:4} images: {min(wall):.2f} to {max(wall):.2f} s, "
             f"CPU {min(cpu):.2f} s"
         )

@@ -116,18 +116,18 @@ def test_instances_a_second(
                     rates.setdefault((name, count), []).append(rate(running.port, sent[:count]))
                     if running.pid is not None:
                         memory[name] = peak_mb(running.pid)
-    print(f"\nan fsync takes {fsync_ms(tmp_path):.1f} ms on this disk")  # noqa: T201
+    print(f"\nan fsync takes {fsync_ms(tmp_path):.1f} ms on this disk")
     for name, (_, durable) in SERVERS.items():
         middle = [median(rates[name, count]) for count in ASSOCIATIONS]
         held = f", at most {memory[name]:.0f} MB" if name in memory else ""
         figures = " / ".join(f"{each:6.0f}" for each in middle)
-        print(f"{name:26} {figures} instances a second ({durable}{held})")  # noqa: T201
+        print(f"{name:26} {figures} instances a second ({durable}{held})")
     for name, goals in GOALS.items():
         ratios = [
             f"{median(rates[OURS, count]) / median(rates[name, count]):.2f} (goal {goal})"
             for count, goal in zip(ASSOCIATIONS, goals, strict=True)
         ]
-        print(f"ours / {name:26} {' / '.join(ratios)}")  # noqa: T201
+        print(f"ours / {name:26} {' / '.join(ratios)}")
 
 
 def test_12_an_enhanced_instance_of_a_gigabyte_is_not_held_in_memory(
@@ -143,7 +143,7 @@ def test_12_an_enhanced_instance_of_a_gigabyte_is_not_held_in_memory(
         taken, held = time.perf_counter() - began, peak_mb(running.pid)
     (kept,) = (tmp_path / "spool").glob("*/*.dcm")
     size = kept.stat().st_size
-    print(  # noqa: T201
+    print(
         f"\n{size / 1e9:.2f} GB in {taken:.1f} s; at most {held:.0f} MB held, {idle:.0f} MB before"
     )
     assert size >= FRAMES * FRAME_BYTES

@@ -38,6 +38,6 @@ def test_everything_that_is_made_of_one_study() -> None:
         best = sum(row[1] for row in taken)
         worked = sum(row[2] for row in taken)
         first = sum(row[3] for row in taken)
-        print(  # noqa: T201 - its purpose
+        print(
             f"{kind}: {best:.0f} ms, {worked:.0f} of them processor (first {first:.0f} ms): {each}"
         )

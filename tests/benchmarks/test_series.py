@@ -42,7 +42,7 @@ def test_from_a_real_study_to_its_frames() -> None:
             work(files)
             wall.append(perf_counter() - started)
             cpu.append(process_time() - busy)
-        print(  # noqa: T201 - its purpose
+        print(
             f"{len(files)} instances, {what:20}: {min(wall):.2f} to {max(wall):.2f} s, "
             f"CPU {min(cpu):.2f} s"
         )

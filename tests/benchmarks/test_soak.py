@@ -136,10 +136,10 @@ def test_soak(tmp_path: Path) -> None:
         queue = CeleryQueue(f"unix://{around.site.state}/redis/redis.sock")
         waiting = queue.count_waiting("assess") + queue.count_waiting("deliver")
         queue.close()
-    print(f"\n{came_to}\nall sent in {sent_s:.0f} s, all delivered in {taken_s:.0f} s")  # noqa: T201
+    print(f"\n{came_to}\nall sent in {sent_s:.0f} s, all delivered in {taken_s:.0f} s")
     slopes = list(memory.slopes())
     for name, first, last, slope in slopes:
-        print(f"{name:24} {first:6.0f} MB {last:6.0f} MB {slope:+7.2f} MB/1000 studies")  # noqa: T201
+        print(f"{name:24} {first:6.0f} MB {last:6.0f} MB {slope:+7.2f} MB/1000 studies")
     assert came_to.studies == STUDIES
     assert came_to.holds
     assert waiting == 0

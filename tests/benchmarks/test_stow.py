@@ -157,12 +157,12 @@ def test_instances_a_second_over_stow(
                 with c_store_server(folder) as running:
                     taken = c_store.rate(running.port, sent[:count])
                     rates.setdefault((name, count), []).append(taken)
-    print(f"\nan fsync takes {c_store.fsync_ms(tmp_path):.1f} ms on this disk")  # noqa: T201
+    print(f"\nan fsync takes {c_store.fsync_ms(tmp_path):.1f} ms on this disk")
     names = dict.fromkeys(name for name, _ in rates)
     for name in names:
         figures = " / ".join(f"{median(rates[name, count]):6.0f}" for count in REQUESTS)
-        print(f"{name:28} {figures} instances a second")  # noqa: T201
-    print(f"ours over STOW-RS held at most {held:.0f} MB")  # noqa: T201
+        print(f"{name:28} {figures} instances a second")
+    print(f"ours over STOW-RS held at most {held:.0f} MB")
     assert held < MEMORY_MB
 
 
@@ -175,7 +175,7 @@ def test_12_an_instance_of_a_gigabyte_is_not_held_in_memory(tmp_path: Path) -> N
         taken, held = time.perf_counter() - began, c_store.peak_mb(pid)
     (kept_file,) = (tmp_path / "spool").glob("*/*.dcm")
     size = kept_file.stat().st_size
-    print(  # noqa: T201
+    print(
         f"\n{size / 1e9:.2f} GB in {taken:.1f} s; at most {held:.0f} MB held, {idle:.0f} MB before"
     )
     assert size == path.stat().st_size

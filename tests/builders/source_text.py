@@ -26,9 +26,12 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             yield node.lineno, _without_fields(node)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if len(re.findall(r"[A-Za-z]{2,}", node.value)) >= SHORTEST_SENTENCE:
-                yield node.lineno, node.value
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and len(re.findall(r"[A-Za-z]{2,}", node.value)) >= SHORTEST_SENTENCE
+        ):
+            yield node.lineno, node.value
 
 
 def _without_fields(node: ast.JoinedStr) -> str:

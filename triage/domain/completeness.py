@@ -9,11 +9,11 @@ keep associations open. `RULES` is evaluated in order; the first rule that retur
     judge_by_views          all views of the model are filled, and every cine stack is full
     judge_by_quiet_time     no instance arrived for `quiet_s` seconds
 
-The middle three complete a study before its quiet time ends; each applies only if the policy accepts
-its evidence and no instance arrived for `settle_s` seconds. The last two never apply while an
-association that sent instances of the study is open. An announcement that is not fulfilled vetoes
-the other evidence, but it never extends the wait beyond quiet time, because announced instances may
-never be sent to this worker. To add a rule, write a function and add it to `RULES`.
+The middle three complete a study before its quiet time ends; each applies only if the policy
+accepts its evidence and no instance arrived for `settle_s` seconds. The last two never apply while
+an association that sent instances of the study is open. An announcement that is not fulfilled
+vetoes the other evidence, but it never extends the wait beyond quiet time, because announced
+instances may never be sent to this worker. To add a rule, write a function and add it to `RULES`.
 `triage.pipeline.completeness` collects the evidence.
 """
 

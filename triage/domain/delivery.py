@@ -3,9 +3,9 @@
 A delivery is PENDING until its destination acknowledges the product, then DELIVERED. If the
 destination is an archive that is asked for storage commitment, the delivery is STORED after the
 C-STORE and DELIVERED once the archive has confirmed commitment. A delivery is FAILED after
-`max_attempts` attempts, or at once if the destination refused the product for good. The ledger keeps
-the last answer in any case. A product may have alternatives with the same content in older SOP
-classes; a destination gets one of them.
+`max_attempts` attempts, or at once if the destination refused the product for good. The ledger
+keeps the last answer in any case. A product may have alternatives with the same content in older
+SOP classes; a destination gets one of them.
 """
 
 import re

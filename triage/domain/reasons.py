@@ -108,12 +108,12 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ),
         ReasonCode.MOSTLY_REMOVED: ReasonText(
             "{instances} of {before} instances came again after retention had removed them: the "
-            "report on all of them stands; send the whole study for another",
+            "report on all of them stays valid; send the whole study for another",
             "Send the whole study if another report is needed.",
         ),
         ReasonCode.SEVERAL_PATIENTS: ReasonText(
-            "study {study_uid} contains images of {patients} patients: {keyword} differs; correct the "
-            "study in the archive and send it again under new UIDs",
+            "study {study_uid} contains images of {patients} patients: {keyword} differs; correct "
+            "the study in the archive and send it again under new UIDs",
             "Correct the study in the archive and send it under new UIDs.",
         ),
         ReasonCode.NO_READABLE_HEADER: ReasonText(
@@ -130,8 +130,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.ASSESSED: ReasonText("{products} product(s), {deliveries} delivery(ies)"),
         ReasonCode.ACKNOWLEDGED: ReasonText("{deliveries} delivery(ies) acknowledged"),
         ReasonCode.DELIVERIES_GIVEN_UP: ReasonText(
-            "{deliveries} delivery(ies) given up; see `triage status` and `triage replay --deliveries`",
-            "Read the last answer in `triage status`, correct the cause, then `triage replay --deliveries`.",
+            "{deliveries} delivery(ies) given up; see `triage status` and `triage replay "
+            "--deliveries`",
+            "Read the last answer in `triage status`, correct the cause, then `triage replay "
+            "--deliveries`.",
         ),
         ReasonCode.REPLAYED: ReasonText("requested with `triage replay`"),
     }

@@ -6,12 +6,12 @@ the sender without a status for each instance, hide the reason behind "local lim
 block C-ECHO, storage commitment and studies that have begun.
 
 Below the floor of free space, or while the object store of the spool does not answer, every
-instance is refused, because the ledger and the reports of stored studies need the space; an instance
-whose first byte was accepted is stored if possible. At the ceiling of waiting studies, only new
-studies are refused. A study that has begun is accepted to its end, with late and repeated instances,
-because half a study would be assessed as if it were whole. Both limits end at a distance from where
-they begin, so that they do not flap. One thread measures, at most once a second; the others use the
-last measurement.
+instance is refused, because the ledger and the reports of stored studies need the space; an
+instance whose first byte was accepted is stored if possible. At the ceiling of waiting studies,
+only new studies are refused. A study that has begun is accepted to its end, with late and repeated
+instances, because half a study would be assessed as if it were whole. Both limits end at a distance
+from where they begin, so that they do not flap. One thread measures, at most once a second; the
+others use the last measurement.
 """
 
 import os

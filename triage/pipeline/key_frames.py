@@ -1,7 +1,7 @@
 """Key frames: the images that contributed most to a flag, and their pictures for the web page.
 
-Only flagged findings have key frames, so a study without a flag costs no extra time. A picture shows
-the same square and window that the model was given, at a higher resolution.
+Only flagged findings have key frames, so a study without a flag costs no extra time. A picture
+shows the same square and window that the model was given, at a higher resolution.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
 """The input of the model: the images of a study become views, a clip and its embedding.
 
 Assessing and indexing build the same input. A study that is not for this worker is declined with a
-reason. A header or a view that cannot be decoded is reported as unused or missing, and does not stop
-the others.
+reason. A header or a view that cannot be decoded is reported as unused or missing, and does not
+stop the others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -51,7 +51,7 @@ from triage.store.schema import deliveries, history, incidents, instances, studi
 
 
 @dataclass
-class _Arrival:
+class _BatchedArrival:
     """An instance to be recorded, and then the result."""
 
     receipt: Receipt
@@ -60,7 +60,7 @@ class _Arrival:
     refused: StudyBeingRemoved | None = None  #: why the instance was not recorded
 
 
-def _study_uid_of(arrival: _Arrival) -> str:
+def _study_uid_of(arrival: _BatchedArrival) -> str:
     return arrival.receipt.identity.study_uid
 
 
@@ -99,7 +99,7 @@ class SqlLedger:
         Raises:
             StudyBeingRemoved: while the study's images are being removed.
         """
-        arrival = _Arrival(receipt, source)
+        arrival = _BatchedArrival(receipt, source)
         self._record_batched(arrival)
         if arrival.refused is not None:
             raise arrival.refused
@@ -107,7 +107,7 @@ class SqlLedger:
         return arrival.study
 
     @retry_on_conflict
-    def _record_all(self, arrivals: Sequence["_Arrival"]) -> None:
+    def _record_all(self, arrivals: Sequence["_BatchedArrival"]) -> None:
         """Record the instances that arrived at the same time in one transaction."""
         at = self._clock.now()
         with self._database.writing() as connection:

@@ -5,7 +5,7 @@
     faults.py        what breaks
     matrix.py        every step with every fault; what is a study's right end; the table
 
-Rule: the steps are those of `triage.crash_points` and the events of the state machine, taken from the
-code. What is right is counted outside the site: what a sender was promised, and what lies at the
-destination.
+Rule: the steps are those of `triage.crash_points` and the events of the state machine, taken from
+the code. What is right is counted outside the site: what a sender was promised, and what lies at
+the destination.
 """

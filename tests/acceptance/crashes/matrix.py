@@ -275,6 +275,6 @@ def _at_one_site(around: Surroundings, wanted: Sequence[tuple[Moment, str]]) -> 
         cell = run(around, number, moment, fault)
         study = (not_for_us if moment is Event.DECLINED else small_study)(number)
         done.append((study, cell))
-        print(cell, flush=True)  # noqa: T201
+        print(cell, flush=True)
     for study, cell in done:  # what was doubled late shows now
         yield cell if cell.why else judge(around, study, cell)

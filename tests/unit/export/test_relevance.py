@@ -35,7 +35,7 @@ def test_the_foremost_view_carries_the_truth_more_often_than_chance(tmp_path: Pa
     write_phantoms(tmp_path, SEEDS, FORM, workers=2)
     bundle = open_bundle(DRAWN_HEARTS)
     pointed = measure_pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
-    print("\n".join(table(pointed)), f"{pointed.seconds:.2f} s a study")  # noqa: T201
+    print("\n".join(table(pointed)), f"{pointed.seconds:.2f} s a study")
     everything = pointed.findings[ALL]
     assert everything.cases >= 20
     assert everything.low > 0

@@ -55,7 +55,7 @@ def table() -> str:
 
 def test_the_table_per_vendor_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print(f"\n{table()}")  # noqa: T201 - its purpose
+        print(f"\n{table()}")
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert readme.partition(BEGIN)[2].partition(END)[0] == table()
 

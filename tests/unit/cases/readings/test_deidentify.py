@@ -39,7 +39,7 @@ def test_planted_identifiers_are_removed_and_the_text_around_them_stays() -> Non
             for one, other in zip(lines, clean, strict=True)
             if one in clean and one != other
         ]
-    print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")  # noqa: T201
+    print(f"{planted} identifiers planted in {IMPRESSIONS} impressions: {len(lost)} left")
     assert not lost, lost[:10]
     assert not changed, changed[:10]
 
@@ -51,7 +51,7 @@ def test_an_impression_without_identifiers_does_not_change() -> None:
         for style in ReaderStyle
     ]
     changed = [text for text in texts if deidentify(text) != text]
-    print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")  # noqa: T201
+    print(f"{len(changed)} of {len(texts)} impressions without identifiers were changed")
     assert len(texts) >= IMPRESSIONS
     assert not changed, changed[:5]
 

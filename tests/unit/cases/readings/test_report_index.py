@@ -176,7 +176,7 @@ def test_many_reports_need_little_memory(tmp_path: Path, kind: str) -> None:
     tracemalloc.stop()
     assert reports.tally.read == MANY
     size = held / MANY
-    print(f"{kind}: {size:.0f} bytes a report, {size / 5:.0f} MB for 200,000")  # noqa: T201
+    print(f"{kind}: {size:.0f} bytes a report, {size / 5:.0f} MB for 200,000")
     assert size < 2_500
 
 
