@@ -10,7 +10,7 @@ from tests.builders.assessments import ROOT, STUDY_UID, evidence, mixed
 from tests.builders.content_tree import below, groups, named, value_of, values
 from tests.builders.reportings import OTHERS, PRIOR, all_flagged, reporting, with_similar
 from triage.domain.assessment import Assessment, Disclosure, Flag, SimilarCase
-from triage.reports import codes, structured_report
+from triage.reports import codes, structured_report, views
 
 
 def report_on(assessment: Assessment, similar_cases: Disclosure = Disclosure.OPAQUE) -> Dataset:
@@ -43,7 +43,7 @@ def test_the_image_library_has_each_key_frame_once_with_its_view() -> None:
     assert not any("ConceptNameCodeSequence" in entry for entry in entries)
     for entry, frame in zip(entries, frames, strict=True):
         assert {item.RelationshipType for item in entry.ContentSequence} == {"HAS ACQ CONTEXT"}
-        assert values(entry, codes.VIEW) == [frame.view]
+        assert values(entry, codes.VIEW) == [views.view_title(frame.view)]
         assert values(entry, codes.MODALITY) == ["Magnetic Resonance"]
 
 
@@ -98,7 +98,7 @@ def test_no_image_is_in_both_evidence_sequences() -> None:
 
 def test_a_study_is_not_an_earlier_study_of_itself() -> None:
     itself = SimilarCase(1.0, study_uid=STUDY_UID, images=(PRIOR,))
-    with pytest.raises(ValueError, match="is no earlier one of itself"):
+    with pytest.raises(ValueError, match="is listed as similar to itself"):
         report_on(replace(mixed(), similar=(itself,)))
 
 

@@ -47,7 +47,7 @@ def test_flags_come_first() -> None:
         "1 of 4 findings flagged",
         "Read sooner",
         "\nFlagged",
-        "Frames that",
+        "Key frames",
         "Draft impression",
     ]
     parts += [
@@ -65,7 +65,7 @@ def test_not_flagged_absent_and_not_evaluated_differ() -> None:
     (text,) = texts(reporting(mixed()))
     assert "Left ventricular dilation 0.05 | 0.27 absent" in text
     assert "Large pericardial effusion 0.25 | 0.30 not ruled out" in text
-    silent = text[text.index("\nNot evaluated no answer") :]
+    silent = text[text.index("\nNot evaluated no result") :]
     assert "Late gadolinium enhancement\nReason: the study shows none" in silent
 
 
@@ -94,7 +94,7 @@ def test_a_study_without_evaluated_findings_states_this_first() -> None:
 def test_a_name_is_printed_in_its_script_or_the_gap_is_explained(kind: str, name: str) -> None:
     (text,) = texts(KINDS[kind]())
     assert text.splitlines()[1] == name
-    assert ("letters that this page cannot print" in text) is ("[…]" in name)
+    assert ("characters that this page cannot print" in text) is ("[…]" in name)
 
 
 def test_a_long_name_stays_within_its_column() -> None:
@@ -141,7 +141,7 @@ def test_each_picture_is_drawn_once_with_its_series_and_image_number() -> None:
     caption = "\nLeft ventricular systolic\ndysfunction\n"
     assert text.count(caption) == 4
     (bare,) = texts(replace(reporting(assessment), pictures={}))
-    assert "Frames that made the flags" not in bare
+    assert "Key frames" not in bare
 
 
 def test_captions_have_full_names_or_the_number_of_remaining_findings() -> None:
@@ -153,7 +153,7 @@ def test_captions_have_full_names_or_the_number_of_remaining_findings() -> None:
         for a in base.answers
     )
     text = "\n".join(texts(reporting(replace(base, answers=answers))))
-    captions = text[text.index("Frames that made") : text.index("Draft impression")]
+    captions = text[text.index("Key frames") : text.index("Draft impression")]
     assert "…" not in captions
     assert "Late enhancement short\naxis\n" in captions
     assert re.search(r"and 3\d other findings", captions)

@@ -14,7 +14,7 @@ from tests.builders.content_tree import below, groups, named, values
 from tests.builders.reportings import reporting
 from triage.domain.assessment import Answer, Assessment, Flag, Presence
 from triage.domain.finding import Examples
-from triage.reports import codes, structured_report
+from triage.reports import codes, structured_report, views
 
 
 def report_on(assessment: Assessment) -> Dataset:
@@ -89,8 +89,9 @@ def test_each_finding_has_a_group_with_every_answer() -> None:
 def test_the_reason_has_the_concept_for_its_flag() -> None:
     for group, answer in zip(groups(report_on(mixed())), ANSWERS, strict=True):
         evaluated = answer.flag is not Flag.NOT_EVALUATED
-        assert values(group, codes.WHY) == ([answer.reason] if evaluated else [])
-        assert values(group, codes.WHY_NOT_EVALUATED) == ([] if evaluated else [answer.reason])
+        reason = views.spell_out_views(answer.reason)
+        assert values(group, codes.WHY) == ([reason] if evaluated else [])
+        assert values(group, codes.WHY_NOT_EVALUATED) == ([] if evaluated else [reason])
 
 
 def test_only_a_flagged_finding_has_the_item_that_importers_read() -> None:
