@@ -58,13 +58,8 @@ def write_studies(
     folders = sorted(path for path in studies.iterdir() if path.is_dir())
     if not folders:
         raise ConfigurationError(f"{studies} holds no study folders")
-    known = {folder: _impression(folder, impressions) for folder in folders}
-    return write_pairs(
-        out,
-        _pairs({folder: text for folder, text in known.items() if text}, form, done),
-        sum(bool(text) for text in known.values()),
-        form,
-    )
+    texts = {f: text for f in folders if (text := _impression(f, impressions))}
+    return write_pairs(out, _pairs(texts, form, done), len(texts), form)
 
 
 def read_impressions(path: Path) -> dict[str, str]:

@@ -68,9 +68,8 @@ class Admission:
         """
         settings = self._settings
         if settings.check_called and caller.called_ae != settings.ae_title:
-            return _reject_called_title(
-                f"called AE title {caller.called_ae!r} is not ours, {settings.ae_title!r}"
-            )
+            why = f"called AE title {caller.called_ae!r} is not ours, {settings.ae_title!r}"
+            return _reject_called_title(why)
         name, why = self._identify(caller)
         if name is None:
             return _reject_calling_title(why)

@@ -119,9 +119,8 @@ def tls_context(settings: AuditSyslogSettings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings.trusted)
     except OSError:  # ssl.SSLError is a subclass
-        raise ConfigurationError(
-            f"audit.syslog.trusted: {settings.trusted} holds no certificates"
-        ) from None
+        why = f"audit.syslog.trusted: {settings.trusted} has no certificates"
+        raise ConfigurationError(why) from None
     if settings.certificate is not None:
         try:
             context.load_cert_chain(settings.certificate, settings.key, password=_no_password)

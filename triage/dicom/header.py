@@ -142,18 +142,16 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
         DamagedInstance: Identifiers are missing or invalid, or the pixel data is too short.
     """
     uids = [_uid(dataset, keyword) for keyword in IDENTIFIERS]
-    modality = str(dataset.get("Modality") or "")
     _uid(dataset.file_meta, "TransferSyntaxUID")
     _check_pixels(dataset, pixel_bytes)
     study_uid, series_uid, sop_class_uid, sop_instance_uid = uids
-    is_image = is_image_class(sop_class_uid)
     return Identity(
         study_uid,
         series_uid,
         sop_class_uid,
         sop_instance_uid,
-        modality,
-        is_image,
+        modality=str(dataset.get("Modality") or ""),
+        is_image=is_image_class(sop_class_uid),
         cardiac_images=_cardiac_images(dataset),
         place=_place(dataset),
     )

@@ -101,11 +101,8 @@ class RetentionRunner:
     def _select_studies(self, now: float) -> Iterator[tuple[EndedStudy, str]]:
         """Yield the studies whose images are removed, and why."""
         ended = self.ledger.list_with_images()
-        aged = [
-            study
-            for study in select_expired(ended, now, self.limits)
-            if self._is_settled(study, now)
-        ]
+        expired = select_expired(ended, now, self.limits)
+        aged = [study for study in expired if self._is_settled(study, now)]
         yield from ((study, AGE) for study in aged)
         if self.limits.free_bytes is None:
             return

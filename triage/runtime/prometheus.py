@@ -119,10 +119,9 @@ def serve_metrics(
     try:
         server, thread = start_http_server(settings.port, settings.host, metrics.registry)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-            "set metrics.host and metrics.port"
-        ) from None
+        where = f"{settings.host}:{settings.port}"
+        why = f"cannot listen on {where}: {error.strerror}; set metrics.host and metrics.port"
+        raise ConfigurationError(why) from None
     log.info("serving metrics", host=settings.host, port=settings.port)
 
     def end() -> None:

@@ -288,19 +288,11 @@ class SqlLedger:
         at = self._clock.now()
         with self._database.writing() as connection:
             study = find_study(connection, study_uid, revision)
-            if study is None or not move_study(
-                connection,
-                study,
-                Event.CLAIMED,
-                str(because(ReasonCode.CLAIMED, holder=holder)),
-                at,
-            ):
+            reason = str(because(ReasonCode.CLAIMED, holder=holder))
+            if study is None or not move_study(connection, study, Event.CLAIMED, reason, at):
                 return None
-            lease = {
-                "holder": holder,
-                "lease_until": at + lease_s,
-                "attempts": studies.c.attempts + 1,
-            }
+            attempts = studies.c.attempts + 1
+            lease = {"holder": holder, "lease_until": at + lease_s, "attempts": attempts}
             connection.execute(update_study(study_uid, revision).values(lease))
             return find_study(connection, study_uid, revision)
 
