@@ -36,7 +36,7 @@ def test_every_kind_gets_what_it_takes(pacs: Orthanc, tmp_path: Path) -> None:
     assert len(pacs.get("/instances")) == 2
     endings = sorted(path.suffix for path in folder.iterdir())
     assert endings == [".dcm", ".dcm", ".hl7", ".json"]
-    (said,) = program.told.values()
+    (said,) = program.summaries.values()
     assert said["study_instance_uid"] == study.study_uid
     (message,) = ris.messages
     assert study.study_uid in message.to_er7()

@@ -1,6 +1,6 @@
-"""A program that is told of assessments over HTTP, and checks signatures with a library of its own.
+"""A webhook receiver that verifies signatures with the library of Standard Webhooks.
 
-Rule: it answers with what a test tells it to, and keeps what came, whoever signed it.
+It answers with the statuses that a test sets, and keeps every request, also a forged one.
 """
 
 import ssl
@@ -21,12 +21,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 
 @dataclass
 class Hook:
-    """What it does, and what it was told."""
+    """The behaviour of a webhook receiver, and the requests that it received."""
 
     secret: str = SECRET
-    codes: list[int] = field(default_factory=list)  #: answers, in turn; the last one stays
+    codes: list[int] = field(default_factory=list)  #: statuses in turn; the last one is repeated
     delay_s: float = 0.0
-    told: dict[str, Any] = field(default_factory=dict)  #: by idempotency key
+    summaries: dict[str, Any] = field(default_factory=dict)  #: by idempotency key
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     forged: int = 0
     port: int = 0
@@ -43,17 +43,17 @@ class Hook:
         if method != "POST" or not 200 <= code < 300:
             return code
         try:
-            said = Webhook(self.secret).verify(body, headers)
+            summary = Webhook(self.secret).verify(body, headers)
         except WebhookVerificationError:
             self.forged += 1
             return 401
-        self.told[headers["Idempotency-Key"]] = said
+        self.summaries[headers["Idempotency-Key"]] = summary
         return code
 
 
 @contextmanager
 def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
-    """Yield one that listens."""
+    """Run a webhook receiver."""
     ours = Hook(**settings)
 
     class WebhookHandler(BaseHTTPRequestHandler):

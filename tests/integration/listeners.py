@@ -1,6 +1,6 @@
-"""A system that takes HL7 over MLLP, made with hl7apy's own server; it reads strictly.
+"""An HL7 listener over MLLP, built with the server of hl7apy, which validates strictly.
 
-Rule: it answers with what a test tells it to, and keeps every message that came whole.
+It answers with what a test sets, and keeps every complete message.
 """
 
 import ssl
@@ -21,7 +21,7 @@ from tests.waiting import HOST
 
 @dataclass
 class PlainListener:
-    """What it does, and what it was sent."""
+    """The behaviour of an HL7 listener, and the messages that it received."""
 
     code: str = "AA"
     text: str = ""
@@ -32,7 +32,7 @@ class PlainListener:
 
     @property
     def control_ids(self) -> list[str]:
-        return [each.msh.msh_10.value for each in self.messages]
+        return [message.msh.msh_10.value for message in self.messages]
 
     def answer(self, received: str) -> str:
         message: Any = parse_message(received, validation_level=VALIDATION_LEVEL.STRICT)
@@ -47,18 +47,18 @@ class PlainListener:
 
 def acknowledgement(control_id: str, code: str = "AA", text: str = "") -> str:
     """Return a framed acknowledgement of a message."""
-    said: Any = Message("ACK", version="2.5.1")
-    said.msh.msh_9 = "ACK^R01^ACK"
-    said.msh.msh_10 = "A1"
-    said.msa.msa_1, said.msa.msa_2 = code, control_id
+    ack: Any = Message("ACK", version="2.5.1")
+    ack.msh.msh_9 = "ACK^R01^ACK"
+    ack.msh.msh_10 = "A1"
+    ack.msa.msa_1, ack.msa.msa_2 = code, control_id
     if text:
-        said.msa.msa_3 = text
-    return str(said.to_mllp())
+        ack.msa.msa_3 = text
+    return str(ack.to_mllp())
 
 
 @contextmanager
 def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[PlainListener]:
-    """Yield one that listens."""
+    """Run an HL7 listener."""
     ours = PlainListener(**settings)
 
     class PlainHandler(AbstractHandler):  # type: ignore[misc]
@@ -74,7 +74,7 @@ def listener(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Pla
             return connection, address
 
         def handle_error(self, *_: Any) -> None:
-            pass  # whoever hangs up, and whoever is sent no answer
+            pass  # the peer closed the connection, or there is no answer to send
 
     handlers = {"ORU^R01^ORU_R01": (PlainHandler,)}
     server = PlainServer(HOST, 0, handlers, timeout=60, request_handler_class=MLLPRequestHandler)

@@ -43,7 +43,7 @@ def open_webhook(ours: Hook, **more: Any) -> WebhookDestination:
 def test_the_summary_arrives_with_the_uid_of_the_product_as_key(product: Product) -> None:
     with hook() as ours:
         assert open_webhook(ours).deliver(product).answer == "HTTP 204"
-    ((uid, received),) = ours.told.items()
+    ((uid, received),) = ours.summaries.items()
     assert uid == product.sop_instance_uid
     assert received["flag"] == mixed().flag
     ((_, headers, body),) = ours.requests
@@ -63,7 +63,7 @@ def test_a_second_attempt_has_the_same_key_and_a_new_time(
     assert first["Idempotency-Key"] == second["Idempotency-Key"]
     assert int(second["Webhook-Timestamp"]) - int(first["Webhook-Timestamp"]) == 20
     assert first["Webhook-Signature"] != second["Webhook-Signature"]
-    assert len(ours.told) == 1
+    assert len(ours.summaries) == 1
 
 
 def test_the_signature_follows_the_specification(product: Product) -> None:
@@ -80,7 +80,7 @@ def test_a_replayed_request_is_rejected(product: Product) -> None:
     late = datetime.now(UTC) - timedelta(minutes=6)
     with hook() as ours, pytest.raises(DeliveryRefused, match="HTTP 401"):
         WebhookDestination("A", settings(ours.url), lambda: late).deliver(product)
-    assert (ours.forged, ours.told) == (1, {})
+    assert (ours.forged, ours.summaries) == (1, {})
 
 
 def test_a_signature_with_another_secret_is_rejected(product: Product) -> None:
@@ -158,7 +158,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> WebhookWorld:
 def test_a_summary_arrives_over_tls(world: WebhookWorld, product: Product) -> None:
     with hook(world.listening(world.server)) as ours:
         assert open_webhook(ours, trusted=world.ours.certificate).deliver(product)
-    assert len(ours.told) == 1
+    assert len(ours.summaries) == 1
 
 
 @pytest.mark.parametrize("server", ["expired", "stranger"])
@@ -203,7 +203,7 @@ def test_our_certificate_is_sent_to_a_service_that_requires_one(
             open_webhook(ours, trusted=world.ours.certificate).deliver(product)
         mine = {"certificate": world.client.certificate, "key": world.client.key}
         open_webhook(ours, trusted=world.ours.certificate, **mine).deliver(product)
-    assert len(ours.told) == 1
+    assert len(ours.summaries) == 1
 
 
 # -- the files and the secret
@@ -213,7 +213,7 @@ def test_the_secret_can_be_in_a_file(tmp_path: Path, product: Product) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     with hook() as ours:
         open_webhook(ours, secret=None, secret_file=tmp_path / "secret").deliver(product)
-    assert len(ours.told) == 1
+    assert len(ours.summaries) == 1
 
 
 @pytest.mark.parametrize(
