@@ -100,7 +100,7 @@ def test_check_echoes_each_kind_of_destination_and_sends_no_report(tmp_path: Pat
         config = configured(tmp_path, destinations=others, reports=reports)
         shown = run_triage("check", config=config)
     assert shown.returncode == 0, shown.stderr
-    assert "destination out: it is there" in shown.stdout
+    assert "destination out: the folder exists" in shown.stdout
     assert "destination hook: it answers (HTTP 204" in shown.stdout
     assert "destination ris: it accepts connections" in shown.stdout
     assert SECRET not in shown.stdout + shown.stderr
