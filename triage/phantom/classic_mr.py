@@ -48,19 +48,16 @@ def build_classic_images(
 
 def _set_acquisition(header: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
     """Write the MR Image module (PS3.3 C.8.3.1), except what differs between images."""
-    stack, habit, vendor = series.stack, series.habit, study.form.vendor
-    cine = stack.sequence is PhantomSequence.CINE
+    stack, habit = series.stack, series.habit
     header.ScanningSequence = habit.scanning.split("\\")
     header.SequenceVariant = habit.variant.split("\\")
     header.ScanOptions = _scan_options(study, series)
-    header.MRAcquisitionType = "2D"
     if habit.sequence_name is not None:
         header.SequenceName = habit.sequence_name
+    header.MRAcquisitionType = "2D"
     header.AngioFlag = "N"
     header.SliceThickness = format_decimal(stack.thickness_mm)
     header.SpacingBetweenSlices = format_decimal(stack.thickness_mm + stack.gap_mm)
-    summed = cine and vendor is Vendor.SIEMENS
-    header.RepetitionTime = format_decimal(stack.repetition_ms * (LINES if summed else 1))
     header.EchoTime = format_decimal(stack.echo_ms)
     header.NumberOfAverages = "1"
     header.ImagingFrequency = format_decimal(42.577 * study.form.tesla)
@@ -69,20 +66,25 @@ def _set_acquisition(header: Dataset, study: PhantomStudy, series: PhantomSeries
     header.PixelBandwidth = "977"
     header.FlipAngle = format_decimal(stack.flip_deg)
     header.PixelSpacing = [format_decimal(stack.pixel_mm)] * 2
-    if stack.sequence not in UNGATED:
+    _set_vendor_elements(header, study, series)
+
+
+def _set_vendor_elements(header: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
+    """Write the elements that vendors fill differently: timing and counts of images."""
+    stack, vendor = series.stack, study.form.vendor
+    gated = stack.sequence not in UNGATED
+    is_segment = stack.sequence is PhantomSequence.CINE and vendor is Vendor.SIEMENS
+    header.RepetitionTime = format_decimal(stack.repetition_ms * (LINES if is_segment else 1))
+    if gated:
         header.NominalInterval = study.interval_ms
         header.BeatRejectionFlag = "N"
     if vendor is Vendor.GE:
+        columns = series.frames[0].at.pixels.shape[1]
         header.HeartRate = round(60000 / study.interval_ms)
-        header.ReconstructionDiameter = format_decimal(
-            stack.pixel_mm * series.frames[0].at.pixels.shape[1]
-        )
+        header.ReconstructionDiameter = format_decimal(stack.pixel_mm * columns)
         header.ImagesInAcquisition = len(series.frames)
-    if vendor is not Vendor.PHILIPS:
-        gated = stack.sequence not in UNGATED
+    if vendor is Vendor.GE or (vendor is Vendor.SIEMENS and gated):
         header.CardiacNumberOfImages = len(stack.times_ms) if gated else 0
-        if vendor is Vendor.SIEMENS and not gated:
-            del header.CardiacNumberOfImages
 
 
 def _scan_options(study: PhantomStudy, series: PhantomSeries) -> list[str]:

@@ -1,9 +1,11 @@
 """Header elements of all images of a synthetic study, classic or enhanced."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -50,51 +52,76 @@ class PhantomStudy(NamedTuple):
         return UID(f"2.25.{int.from_bytes(digest[:16])}")
 
 
+#: Elements that are equal in all images of all studies.
+CONSTANTS: Mapping[str, str | int] = MappingProxyType(
+    {
+        "SpecificCharacterSet": "ISO_IR 100",
+        "Modality": "MR",
+        "InstitutionName": "Phantom Hospital",
+        "ReferringPhysicianName": "",
+        "StationName": "PHANTOM",
+        "StudyDescription": "Cardiac MR",
+        "DeviceSerialNumber": "00000",
+        "PatientPosition": "HFS",
+        "AcquisitionNumber": 1,
+        "PositionReferenceIndicator": "",
+        "ImageComments": "Synthetic image, not of a patient",
+    }
+)
+
+
 def build_common_header(
     study: PhantomStudy, series: PhantomSeries, number: int, at: datetime
 ) -> Dataset:
-    """Return the header that all instances of a series share, classic or enhanced."""
+    """Return the header that all instances of a series share, classic or enhanced.
+
+    Args:
+        study: The study.
+        series: The series.
+        number: Number of the series in the study, from 1.
+        at: Time of the series.
+    """
     header = Dataset()
-    header.SpecificCharacterSet = "ISO_IR 100"
+    for keyword, value in CONSTANTS.items():
+        setattr(header, keyword, value)
+    _set_patient(header, study)
+    _set_equipment(header, study)
     header.StudyDate, header.StudyTime = format_date(study.begin), format_time(study.begin)
     header.SeriesDate, header.SeriesTime = format_date(at), format_time(at)
     header.AccessionNumber = f"PH{study.patient.number:08d}"[:16]
-    header.Modality = "MR"
-    header.Manufacturer = str(study.form.vendor)
-    header.InstitutionName = "Phantom Hospital"
-    header.ReferringPhysicianName = ""
-    header.StationName = "PHANTOM"
-    header.StudyDescription = "Cardiac MR"
     header.SeriesDescription = series.name
-    header.ManufacturerModelName = study.model
-    header.PatientName = f"Phantom^{study.patient.number:07d}"
-    header.PatientID = f"PHANTOM-{study.patient.number:07d}"
-    header.PatientBirthDate = f"{study.begin.year - study.patient.age_years}0101"
-    header.PatientSex = str(study.patient.sex)
-    header.PatientAge = f"{study.patient.age_years:03d}Y"
-    header.PatientSize = format_decimal(study.patient.size_m)
-    header.PatientWeight = format_decimal(study.patient.weight_kg)
-    if body_part := SCANNERS[study.form.vendor].body_part:
-        header.BodyPartExamined = body_part
-    elif not study.form.enhanced:
-        header.Laterality = ""  # Type 2C if no body part shows that it is unpaired
-    header.MagneticFieldStrength = format_decimal(study.form.tesla)
-    header.DeviceSerialNumber = "00000"
-    header.SoftwareVersions = study.software
     header.ProtocolName = series.name.strip()
-    header.PatientPosition = "HFS"
     header.StudyInstanceUID = study.uid("study")
     header.SeriesInstanceUID = study.uid("series", number)
     header.StudyID = str(study.patient.number)[:16]
     header.SeriesNumber = number * SCANNERS[study.form.vendor].series_step + (
         study.form.vendor is Vendor.PHILIPS
     )
-    header.AcquisitionNumber = 1
     header.FrameOfReferenceUID = study.uid("frame of reference")
-    header.PositionReferenceIndicator = ""
-    header.ImageComments = "Synthetic image, not of a patient"
     _set_pixel_module(header, study, series)
     return header
+
+
+def _set_patient(header: Dataset, study: PhantomStudy) -> None:
+    patient = study.patient
+    header.PatientName = f"Phantom^{patient.number:07d}"
+    header.PatientID = f"PHANTOM-{patient.number:07d}"
+    header.PatientBirthDate = f"{study.begin.year - patient.age_years}0101"
+    header.PatientSex = str(patient.sex)
+    header.PatientAge = f"{patient.age_years:03d}Y"
+    header.PatientSize = format_decimal(patient.size_m)
+    header.PatientWeight = format_decimal(patient.weight_kg)
+
+
+def _set_equipment(header: Dataset, study: PhantomStudy) -> None:
+    header.Manufacturer = str(study.form.vendor)
+    header.ManufacturerModelName = study.model
+    header.SoftwareVersions = study.software
+    header.MagneticFieldStrength = format_decimal(study.form.tesla)
+    if body_part := SCANNERS[study.form.vendor].body_part:
+        header.BodyPartExamined = body_part
+    elif not study.form.enhanced:
+        header.Laterality = ""  # Type 2C if no body part shows that it is unpaired
 
 
 def _set_pixel_module(header: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:

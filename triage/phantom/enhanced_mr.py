@@ -112,51 +112,63 @@ def _frame_type(series_or_frames: Sequence[PhantomFrame]) -> dict[str, object]:
     }
 
 
+#: Elements of the Enhanced MR Image and MR Pulse Sequence modules that are equal in all images.
+ENHANCED_CONSTANTS: Mapping[str, str | int] = MappingProxyType(
+    {
+        "ResonantNucleus": "1H",
+        "KSpaceFiltering": "NONE",
+        "ApplicableSafetyStandardAgency": "IEC",
+        "BurnedInAnnotation": "NO",
+        "LossyImageCompression": "00",
+        "PresentationLUTShape": "IDENTITY",
+        "MRAcquisitionType": "2D",
+        "MultiPlanarExcitation": "NO",
+        "TimeOfFlightContrast": "NO",
+        "EchoPlanarPulseSequence": "NO",
+        "SaturationRecovery": "NO",
+        "SpectrallySelectedSuppression": "NONE",
+        "OversamplingPhase": "NONE",
+        "GeometryOfKSpaceTraversal": "RECTILINEAR",
+        "RectilinearPhaseEncodeReordering": "LINEAR",
+        "SegmentedKSpaceTraversal": "PARTIAL",
+        "NumberOfKSpaceTrajectories": 1,
+        "RespiratoryMotionCompensationTechnique": "BREATH_HOLD",
+        "RespiratorySignalSource": "NONE",
+    }
+)
+
+
 def _set_enhanced_module(image: Dataset, study: PhantomStudy, series: PhantomSeries) -> None:
     """Write the Enhanced MR Image and MR Pulse Sequence modules (PS3.3 C.8.13.1, C.8.13.4)."""
     stack, contrast = series.stack, CONTRASTS[series.stack.sequence]
-    image.ImageType = ["ORIGINAL", "PRIMARY", contrast.flavor, "NONE"]
+    image.update(_item(**ENHANCED_CONSTANTS))
     image.update(_item(**_frame_type(series.frames)))
-    image.ResonantNucleus = "1H"
-    image.KSpaceFiltering = "NONE"
-    image.ApplicableSafetyStandardAgency = "IEC"
+    image.ImageType = ["ORIGINAL", "PRIMARY", contrast.flavor, "NONE"]
     image.AcquisitionDuration = max(1.0, stack.times_ms[-1] / 1000)
-    image.BurnedInAnnotation = "NO"
-    image.LossyImageCompression = "00"
-    image.PresentationLUTShape = "IDENTITY"
     image.PulseSequenceName = series.habit.sequence_name or series.name.strip()[:16]
-    image.MRAcquisitionType = "2D"
     image.EchoPulseSequence = contrast.echo
     if contrast.echo == "SPIN":
         image.MultipleSpinEcho = "NO"
-    image.MultiPlanarExcitation = "NO"
     image.PhaseContrast = "YES" if stack.sequence is PhantomSequence.FLOW else "NO"
     if stack.sequence is PhantomSequence.FLOW:
-        image.VelocityEncodingAcquisitionSequence = [
-            _item(VelocityEncodingDirection=_through_plane(stack))
-        ]
-    image.TimeOfFlightContrast = "NO"
+        direction = _item(VelocityEncodingDirection=_through_plane(stack))
+        image.VelocityEncodingAcquisitionSequence = [direction]
     image.SteadyStatePulseSequence = contrast.steady
-    image.EchoPlanarPulseSequence = "NO"
-    image.SaturationRecovery = "NO"
-    image.SpectrallySelectedSuppression = "NONE"
-    image.OversamplingPhase = "NONE"
-    image.GeometryOfKSpaceTraversal = "RECTILINEAR"
-    image.RectilinearPhaseEncodeReordering = "LINEAR"
-    image.SegmentedKSpaceTraversal = "PARTIAL"
-    image.NumberOfKSpaceTrajectories = 1
     image.AcquisitionContextSequence = []
     gated = stack.sequence not in UNGATED
     image.CardiacSynchronizationTechnique = "RETROSPECTIVE" if gated else "NONE"
     if gated:
-        image.CardiacSignalSource = "ECG"
-        image.CardiacRRIntervalSpecified = float(study.interval_ms)
-        image.CardiacBeatRejectionTechnique = "NONE"
-        image.LowRRValue = round(0.9 * study.interval_ms)
-        image.HighRRValue = round(1.1 * study.interval_ms)
-        image.IntervalsAcquired, image.IntervalsRejected = LINES, 0
-    image.RespiratoryMotionCompensationTechnique = "BREATH_HOLD"
-    image.RespiratorySignalSource = "NONE"
+        _set_gating(image, study)
+
+
+def _set_gating(image: Dataset, study: PhantomStudy) -> None:
+    """Write the elements of cardiac synchronization (PS3.3 C.7.6.18.1)."""
+    image.CardiacSignalSource = "ECG"
+    image.CardiacRRIntervalSpecified = float(study.interval_ms)
+    image.CardiacBeatRejectionTechnique = "NONE"
+    image.LowRRValue = round(0.9 * study.interval_ms)
+    image.HighRRValue = round(1.1 * study.interval_ms)
+    image.IntervalsAcquired, image.IntervalsRejected = LINES, 0
 
 
 #: The element of Frame Content that each dimension index points to.
@@ -192,73 +204,15 @@ def _frame_indices(series: PhantomSeries) -> list[tuple[int, int, int]]:
 def _shared_groups(study: PhantomStudy, series: PhantomSeries) -> Dataset:
     """Return the functional groups of all frames (PS3.3 C.7.6.16.2, C.8.13.5)."""
     stack, contrast = series.stack, CONTRASTS[series.stack.sequence]
-    _, rows, columns = series.frames[0].at.pixels.shape
-    spacing_mm = [format_decimal(stack.pixel_mm)] * 2
     groups = _item(
-        PixelMeasuresSequence=[
-            _item(
-                PixelSpacing=spacing_mm,
-                SliceThickness=format_decimal(stack.thickness_mm),
-                SpacingBetweenSlices=format_decimal(stack.thickness_mm + stack.gap_mm),
-            )
-        ],
-        FrameAnatomySequence=[
-            _item(
-                FrameLaterality="U",
-                AnatomicRegionSequence=[
-                    _item(CodeValue="80891009", CodingSchemeDesignator="SCT", CodeMeaning="Heart")
-                ],
-            )
-        ],
-        MRTimingAndRelatedParametersSequence=[
-            _item(
-                RepetitionTime=format_decimal(stack.repetition_ms),
-                FlipAngle=format_decimal(stack.flip_deg),
-                EchoTrainLength=1,
-                RFEchoTrainLength=1 if contrast.echo == "SPIN" else 0,
-                GradientEchoTrainLength=0 if contrast.echo == "SPIN" else 1,
-                GradientOutputType="DB_DT",
-                GradientOutput=40.0,
-                SpecificAbsorptionRateSequence=[
-                    _item(
-                        SpecificAbsorptionRateDefinition="IEC_WHOLE_BODY",
-                        SpecificAbsorptionRateValue=1.2,
-                    )
-                ],
-                OperatingModeSequence=[
-                    _item(OperatingModeType=kind, OperatingMode="IEC_NORMAL")
-                    for kind in ("STATIC FIELD", "RF", "GRADIENT")
-                ],
-            )
-        ],
-        MRFOVGeometrySequence=[
-            _item(
-                InPlanePhaseEncodingDirection="ROW",
-                MRAcquisitionFrequencyEncodingSteps=columns,
-                MRAcquisitionPhaseEncodingStepsInPlane=rows,
-                PercentSampling="100",
-                PercentPhaseFieldOfView="100",
-            )
-        ],
+        PixelMeasuresSequence=[_pixel_measures(stack)],
+        FrameAnatomySequence=[_item(FrameLaterality="U", AnatomicRegionSequence=[_heart_code()])],
+        MRTimingAndRelatedParametersSequence=[_timing(stack, contrast)],
+        MRFOVGeometrySequence=[_field_of_view(series)],
         MREchoSequence=[_item(EffectiveEchoTime=float(stack.echo_ms))],
         MRModifierSequence=[_modifier(stack, contrast)],
-        MRImagingModifierSequence=[
-            _item(
-                MagnetizationTransfer="NONE",
-                BloodSignalNulling="YES" if stack.sequence is PhantomSequence.T2W else "NO",
-                Tagging="NONE",
-                TransmitterFrequency=42.577 * study.form.tesla,
-                PixelBandwidth="977",
-            )
-        ],
-        MRReceiveCoilSequence=[
-            _item(
-                ReceiveCoilName="PHANTOM",
-                ReceiveCoilManufacturerName="",
-                ReceiveCoilType="BODY",
-                QuadratureReceiveCoil="NO",
-            )
-        ],
+        MRImagingModifierSequence=[_imaging_modifier(study, stack)],
+        MRReceiveCoilSequence=[_receive_coil()],
         MRTransmitCoilSequence=[
             _item(TransmitCoilName="Body", TransmitCoilManufacturerName="", TransmitCoilType="BODY")
         ],
@@ -267,6 +221,69 @@ def _shared_groups(study: PhantomStudy, series: PhantomSeries) -> Dataset:
     if stack.sequence is PhantomSequence.FLOW:
         groups.MRVelocityEncodingSequence = [_velocity_encoding(stack)]
     return groups
+
+
+def _pixel_measures(stack: PhantomStack) -> Dataset:
+    return _item(
+        PixelSpacing=[format_decimal(stack.pixel_mm)] * 2,
+        SliceThickness=format_decimal(stack.thickness_mm),
+        SpacingBetweenSlices=format_decimal(stack.thickness_mm + stack.gap_mm),
+    )
+
+
+def _heart_code() -> Dataset:
+    return _item(CodeValue="80891009", CodingSchemeDesignator="SCT", CodeMeaning="Heart")
+
+
+def _timing(stack: PhantomStack, contrast: EnhancedContrast) -> Dataset:
+    absorption = _item(
+        SpecificAbsorptionRateDefinition="IEC_WHOLE_BODY", SpecificAbsorptionRateValue=1.2
+    )
+    is_spin_echo = contrast.echo == "SPIN"
+    return _item(
+        RepetitionTime=format_decimal(stack.repetition_ms),
+        FlipAngle=format_decimal(stack.flip_deg),
+        EchoTrainLength=1,
+        RFEchoTrainLength=1 if is_spin_echo else 0,
+        GradientEchoTrainLength=0 if is_spin_echo else 1,
+        GradientOutputType="DB_DT",
+        GradientOutput=40.0,
+        SpecificAbsorptionRateSequence=[absorption],
+        OperatingModeSequence=[
+            _item(OperatingModeType=kind, OperatingMode="IEC_NORMAL")
+            for kind in ("STATIC FIELD", "RF", "GRADIENT")
+        ],
+    )
+
+
+def _field_of_view(series: PhantomSeries) -> Dataset:
+    _, rows, columns = series.frames[0].at.pixels.shape
+    return _item(
+        InPlanePhaseEncodingDirection="ROW",
+        MRAcquisitionFrequencyEncodingSteps=columns,
+        MRAcquisitionPhaseEncodingStepsInPlane=rows,
+        PercentSampling="100",
+        PercentPhaseFieldOfView="100",
+    )
+
+
+def _imaging_modifier(study: PhantomStudy, stack: PhantomStack) -> Dataset:
+    return _item(
+        MagnetizationTransfer="NONE",
+        BloodSignalNulling="YES" if stack.sequence is PhantomSequence.T2W else "NO",
+        Tagging="NONE",
+        TransmitterFrequency=42.577 * study.form.tesla,
+        PixelBandwidth="977",
+    )
+
+
+def _receive_coil() -> Dataset:
+    return _item(
+        ReceiveCoilName="PHANTOM",
+        ReceiveCoilManufacturerName="",
+        ReceiveCoilType="BODY",
+        QuadratureReceiveCoil="NO",
+    )
 
 
 def _modifier(stack: PhantomStack, contrast: EnhancedContrast) -> Dataset:
@@ -286,60 +303,53 @@ def _modifier(stack: PhantomStack, contrast: EnhancedContrast) -> Dataset:
 
 
 def _frame_groups(
-    study: PhantomStudy, frame: PhantomFrame, place: tuple[int, int, int], begin: datetime
+    study: PhantomStudy, frame: PhantomFrame, indices: tuple[int, int, int], begin: datetime
 ) -> Dataset:
-    stack = frame.stack
-    time_ms = stack.times_ms[frame.phase]
-    at = begin + timedelta(seconds=frame.depth)
-    slope, intercept = rescale_values(study.form.vendor, frame)
+    """Return the functional groups of one frame; `indices` are stack, position and phase."""
+    stack, vendor = frame.stack, study.form.vendor
+    slope, intercept = rescale_values(vendor, frame)
     values = Dataset()
-    set_rescale_and_window(
-        values, study.form.vendor, frame, stored_pixels(study.form.vendor, frame)
-    )
-    content = _item(
-        FrameAcquisitionNumber=1,
-        FrameReferenceDateTime=format_date(at) + format_time(at),
-        FrameAcquisitionDateTime=format_date(at) + format_time(at),
-        FrameAcquisitionDuration=float(stack.repetition_ms * LINES),
-        StackID=str(place[0]),
-        InStackPositionNumber=place[1],
-        TemporalPositionIndex=place[2],
-        DimensionIndexValues=list(place),
-    )
+    set_rescale_and_window(values, vendor, frame, stored_pixels(vendor, frame))
+    position = [format_decimal(value, 4) for value in frame.at.position]
+    orientation = [format_decimal(value, 6) for value in (*stack.row, *stack.column)]
+    rescale = _item(RescaleIntercept=intercept, RescaleSlope=slope, RescaleType="US")
+    frame_type = ["ORIGINAL", "PRIMARY", CONTRASTS[stack.sequence].flavor, "NONE"]
     groups = _item(
-        FrameContentSequence=[content],
-        PlanePositionSequence=[
-            _item(ImagePositionPatient=[format_decimal(value, 4) for value in frame.at.position])
-        ],
-        PlaneOrientationSequence=[
-            _item(
-                ImageOrientationPatient=[
-                    format_decimal(value, 6) for value in (*stack.row, *stack.column)
-                ]
-            )
-        ],
-        PixelValueTransformationSequence=[
-            _item(RescaleIntercept=intercept, RescaleSlope=slope, RescaleType="US")
-        ],
+        FrameContentSequence=[_frame_content(frame, indices, begin)],
+        PlanePositionSequence=[_item(ImagePositionPatient=position)],
+        PlaneOrientationSequence=[_item(ImageOrientationPatient=orientation)],
+        PixelValueTransformationSequence=[rescale],
         FrameVOILUTSequence=[
             _item(WindowCenter=values.WindowCenter, WindowWidth=values.WindowWidth)
         ],
-        MRImageFrameTypeSequence=[
-            _item(
-                FrameType=["ORIGINAL", "PRIMARY", CONTRASTS[stack.sequence].flavor, "NONE"],
-                **_frame_type([frame]),
-            )
-        ],
+        MRImageFrameTypeSequence=[_item(FrameType=frame_type, **_frame_type([frame]))],
     )
     if stack.sequence not in UNGATED:
-        groups.CardiacSynchronizationSequence = [
-            _item(
-                NominalCardiacTriggerDelayTime=float(time_ms),
-                ActualCardiacTriggerDelayTime=float(time_ms),
-                RRIntervalTimeNominal=float(study.interval_ms),
-            )
-        ]
+        groups.CardiacSynchronizationSequence = [_synchronization(study, frame)]
     return groups
+
+
+def _frame_content(frame: PhantomFrame, indices: tuple[int, int, int], begin: datetime) -> Dataset:
+    at = begin + timedelta(seconds=frame.depth)
+    return _item(
+        FrameAcquisitionNumber=1,
+        FrameReferenceDateTime=format_date(at) + format_time(at),
+        FrameAcquisitionDateTime=format_date(at) + format_time(at),
+        FrameAcquisitionDuration=float(frame.stack.repetition_ms * LINES),
+        StackID=str(indices[0]),
+        InStackPositionNumber=indices[1],
+        TemporalPositionIndex=indices[2],
+        DimensionIndexValues=list(indices),
+    )
+
+
+def _synchronization(study: PhantomStudy, frame: PhantomFrame) -> Dataset:
+    time_ms = float(frame.stack.times_ms[frame.phase])
+    return _item(
+        NominalCardiacTriggerDelayTime=time_ms,
+        ActualCardiacTriggerDelayTime=time_ms,
+        RRIntervalTimeNominal=float(study.interval_ms),
+    )
 
 
 def _velocity_encoding(stack: PhantomStack) -> Dataset:

@@ -115,40 +115,50 @@ class Truth:
 
 
 def derive_truth(heart: Heart) -> Truth:
-    """Return findings and diagnoses that follow from the drawn numbers."""
-    thickest = float(heart.wall_mm.max())
-    findings = {
+    """Return findings, diagnoses and measurements that follow from the drawn numbers."""
+    findings = _derive_findings(heart)
+    return Truth(findings, _derive_diagnoses(heart, findings), _measurements(heart))
+
+
+def _derive_findings(heart: Heart) -> dict[str, bool]:
+    return {
         "lv_dysfunction": heart.lv_ef < LV_EF_MIN,
         "rv_dysfunction": heart.rv_ef < RV_EF_MIN,
         "lv_dilation": heart.lv_edv_ml / heart.body_surface_m2 > LV_EDVI_MAX[heart.sex],
         "rv_dilation": heart.rv_edv_ml / heart.body_surface_m2 > RV_EDVI_MAX[heart.sex],
-        "lv_hypertrophy": thickest > WALL_MAX_MM,
+        "lv_hypertrophy": float(heart.wall_mm.max()) > WALL_MAX_MM,
         "lge": bool(heart.scars),
         "aortic_dilation": heart.root_mm > ROOT_MAX_MM
         or heart.ascending_mm > ASCENDING_MAX_MM
         or heart.descending_mm > DESCENDING_MAX_MM,
     }
+
+
+def _derive_diagnoses(heart: Heart, findings: Mapping[str, bool]) -> dict[str, bool]:
     kinds = {scar.enhancement for scar in heart.scars}
     weak = findings["lv_dysfunction"]
-    diagnoses = {
-        "hcm": Pathology.HYPERTROPHIC in heart.pathologies and thickest >= HYPERTROPHIC_MM,
+    thick = float(heart.wall_mm.max()) >= HYPERTROPHIC_MM
+    return {
+        "hcm": Pathology.HYPERTROPHIC in heart.pathologies and thick,
         "amyloid": Enhancement.DIFFUSE in kinds,
         "icm": Enhancement.SUBENDOCARDIAL in kinds and weak,
         "nicm": weak and not kinds & {Enhancement.SUBENDOCARDIAL, Enhancement.DIFFUSE},
     }
-    measurements = {
+
+
+def _measurements(heart: Heart) -> dict[str, float]:
+    return {
         "lv_edv_ml": heart.lv_edv_ml,
         "lv_edvi_ml_m2": heart.lv_edv_ml / heart.body_surface_m2,
         "lv_ef": heart.lv_ef,
         "rv_edv_ml": heart.rv_edv_ml,
         "rv_edvi_ml_m2": heart.rv_edv_ml / heart.body_surface_m2,
         "rv_ef": heart.rv_ef,
-        "wall_max_mm": thickest,
+        "wall_max_mm": float(heart.wall_mm.max()),
         "root_mm": heart.root_mm,
         "ascending_mm": heart.ascending_mm,
         "descending_mm": heart.descending_mm,
     }
-    return Truth(findings, diagnoses, measurements)
 
 
 #: Probability of each pathology, and of a second one in addition (SECOND).

@@ -268,25 +268,13 @@ def _render_slice(
     rng = np.random.default_rng(seed)
     shade = _shade(anatomy, look, recipe, samples, rng)
     scene = Scene(anatomy, samples)
-    flat = recipe.kind is SignalScaling.MAP
-    noise = 0.03 if flat else look.noise * recipe.noise
-    return np.stack(
-        [
-            signal.detect_pixels(
-                scene.values(
-                    moment.contrast,
-                    moment.phase,
-                    shade,
-                    signed=recipe.kind is not SignalScaling.MAGNITUDE,
-                ),
-                recipe.kind,
-                noise,
-                look.brightness,
-                rng,
-            )
-            for moment in recipe.moments
-        ]
-    )
+    noise = 0.03 if recipe.kind is SignalScaling.MAP else look.noise * recipe.noise
+    signed = recipe.kind is not SignalScaling.MAGNITUDE
+    images = []
+    for moment in recipe.moments:
+        values = scene.values(moment.contrast, moment.phase, shade, signed=signed)
+        images.append(signal.detect_pixels(values, recipe.kind, noise, look.brightness, rng))
+    return np.stack(images)
 
 
 def _shade(

@@ -26,8 +26,8 @@ FORM = ClipForm(frames=64, height=32, width=32)
 
 
 def prepare(*datasets: Dataset) -> Frames:
-    files = {str(number): part10(each) for number, each in enumerate(datasets)}
-    images = tuple(Image(str(number), each) for number, each in enumerate(datasets))
+    files = {str(number): part10(dataset) for number, dataset in enumerate(datasets)}
+    images = tuple(Image(str(number), dataset) for number, dataset in enumerate(datasets))
     return prepare_view(ChosenView("cine_sa", "", images), FORM, None, files.__getitem__)
 
 
@@ -276,6 +276,6 @@ def numbered(count: int, first: int, *, rising: bool) -> Frames:
 def test_a_mixed_phase_comes_from_the_nearer_one_around_the_cycle() -> None:
     form = HEART_FORM.model_copy(update={"layout": HEART_FORM.layout[:1]})
     of_five = trace_frames({"cine_lax": 5}, form)  # at 0, 1.25, 2.5 and 3.75 of its phases
-    assert [each.image for each in of_five if each] == [0, 1, 2, 4]
+    assert [source.image for source in of_five if source] == [0, 1, 2, 4]
     of_three = trace_frames({"cine_lax": 3}, form)  # at 0, 0.75, 1.5 and 2.25
-    assert [each.image for each in of_three if each] == [0, 1, 2, 2]
+    assert [source.image for source in of_three if source] == [0, 1, 2, 2]

@@ -64,7 +64,7 @@ def test_functional_groups_are_copied_to_classic_keywords() -> None:
     )
     first, second = split(header)
     assert (first.frame, second.frame) == (1, 2)
-    assert [float(each.header.TriggerTime) for each in (first, second)] == [40, 80]
+    assert [float(frame.header.TriggerTime) for frame in (first, second)] == [40, 80]
     assert list(second.header.ImagePositionPatient) == [0, 0, 2]
     assert list(first.header.ImageOrientationPatient) == [1, 0, 0, 0, 1, 0]
     assert first.header.EchoTime == 1.4
@@ -100,7 +100,7 @@ def test_phase_frames_are_flow_and_not_a_cine() -> None:
 @pytest.mark.parametrize("vendor", Vendor)
 def test_every_sequence_of_an_enhanced_study_is_recognised(vendor: Vendor) -> None:
     seen = selected(instances(vendor, enhanced=True)).stacks
-    assert sorted(str(each.recognised.sequence) for each in seen) == ["cine"] * 4 + ["lge"] * 4
+    assert sorted(str(seen.recognised.sequence) for seen in seen) == ["cine"] * 4 + ["lge"] * 4
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_real_enhanced_images_are_split_into_frames(name: str) -> None:
     header = read_header(path.read_bytes())
     frames = split(header)
     assert len(frames) == header.NumberOfFrames
-    assert all(len(each.header.ImagePositionPatient) == 3 for each in frames)
+    assert all(len(frame.header.ImagePositionPatient) == 3 for frame in frames)

@@ -59,8 +59,8 @@ def test_a_concatenation_is_one_image(parts: int) -> None:
     whole = instances(Vendor.GE, enhanced=True)
     many = [
         part
-        for each in whole
-        for part in (concatenated(each, parts) if each.NumberOfFrames >= parts else [each])
+        for dataset in whole
+        for part in (concatenated(dataset, parts) if dataset.NumberOfFrames >= parts else [dataset])
     ]
     assert len(many) > len(whole)
     found = frames(many)
@@ -83,16 +83,16 @@ def test_duplicates_under_the_same_uid_change_no_frame(again: list[int]) -> None
 @given(integers(0, 7), integers(1, 99999))
 @some
 def test_a_series_sent_again_under_new_uids_changes_no_frame(which: int, number: int) -> None:
-    series = sorted({str(each.SeriesInstanceUID) for each in STUDY})[which]
+    series = sorted({str(dataset.SeriesInstanceUID) for dataset in STUDY})[which]
     copies = [
         changed(
-            each,
+            dataset,
             SeriesInstanceUID=uid("again", series),
-            SOPInstanceUID=uid("again", each.SOPInstanceUID),
+            SOPInstanceUID=uid("again", dataset.SOPInstanceUID),
             SeriesNumber=number,
         )
-        for each in STUDY
-        if each.SeriesInstanceUID == series
+        for dataset in STUDY
+        if dataset.SeriesInstanceUID == series
     ]
     assert_same(frames([*STUDY, *copies]))
 
@@ -101,8 +101,10 @@ def test_a_series_sent_again_under_new_uids_changes_no_frame(which: int, number:
 @some
 def test_splitting_series_changes_no_frame(parts: list[int]) -> None:
     split = [
-        changed(each, SeriesInstanceUID=uid(each.SeriesInstanceUID, part), SeriesNumber=part + 1)
-        for each, part in zip(STUDY, parts, strict=True)
+        changed(
+            dataset, SeriesInstanceUID=uid(dataset.SeriesInstanceUID, part), SeriesNumber=part + 1
+        )
+        for dataset, part in zip(STUDY, parts, strict=True)
     ]
     assert_same(frames(split))
 
@@ -112,8 +114,10 @@ def test_splitting_series_changes_no_frame(parts: list[int]) -> None:
 def test_joining_and_renumbering_series_changes_no_frame(seed: int) -> None:
     numbers = np.random.default_rng(seed).permutation(COUNT)
     joined = [
-        changed(each, SeriesInstanceUID=uid("all"), InstanceNumber=int(number) + 1, SeriesNumber=1)
-        for each, number in zip(STUDY, numbers, strict=True)
+        changed(
+            dataset, SeriesInstanceUID=uid("all"), InstanceNumber=int(number) + 1, SeriesNumber=1
+        )
+        for dataset, number in zip(STUDY, numbers, strict=True)
     ]
     assert_same(frames(joined))
 
@@ -131,10 +135,10 @@ WRONG_NAMES = ("4CH", "2CH", "3CH", "SAX", "short axis", "HLA", "series 7", "2CH
 @given(lists(names(), min_size=20, max_size=20))
 @some
 def test_renaming_series_changes_no_frame(new: list[str]) -> None:
-    series = sorted({str(each.SeriesInstanceUID) for each in STUDY})
+    series = sorted({str(dataset.SeriesInstanceUID) for dataset in STUDY})
     called = dict(zip(series, new, strict=False))
     renamed = [
-        changed(each, SeriesDescription=called[str(each.SeriesInstanceUID)], ProtocolName="")
-        for each in STUDY
+        changed(dataset, SeriesDescription=called[str(dataset.SeriesInstanceUID)], ProtocolName="")
+        for dataset in STUDY
     ]
     assert_same(frames(renamed))

@@ -68,10 +68,10 @@ def test_implicit_little_endian_gives_the_same_values() -> None:
 def test_real_images_in_other_encodings_are_the_same(name: str) -> None:
     folder = real_data("derived_variants")
     decoded: list[np.ndarray] = []
-    for each in ("no_seriesdescription", f"ts_{name}"):  # the first is the native original
-        content = (folder / f"{each}.dcm").read_bytes()
-        files = {each: content}
-        decoded += read_pixels([Image(each, read_header(content))], files.__getitem__)
+    for file in ("no_seriesdescription", f"ts_{name}"):  # the first is the native original
+        content = (folder / f"{file}.dcm").read_bytes()
+        files = {file: content}
+        decoded += read_pixels([Image(file, read_header(content))], files.__getitem__)
     assert np.array_equal(decoded[0], decoded[1])
     assert decoded[0].sum() == 3873140
 

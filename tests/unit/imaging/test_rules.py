@@ -37,10 +37,10 @@ def test_rules_of_a_site_come_first(tmp_path: Path) -> None:
     match = find_match(rules.sequences, ImageFacts("cine 4ch", header))
     assert match is not None
     assert (match.means, match.why) == (SequenceType.LOCALIZER, "by its StationName")
-    images = [Image(str(number), each) for number, each in enumerate(cardiac_study())]
+    images = [Image(str(number), dataset) for number, dataset in enumerate(cardiac_study())]
     selection = select_views(images, ("cine_lax", "cine_sa"), rules)
-    assert [each.view for each in selection.used] == ["cine_lax"]
-    assert {each.reason for each in selection.unused if "sax" in each.series_description} == {
+    assert [view.view for view in selection.used] == ["cine_lax"]
+    assert {stack.reason for stack in selection.unused if "sax" in stack.series_description} == {
         "cine, AORTA by its name, not confirmed by geometry"
     }
 

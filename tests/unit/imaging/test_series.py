@@ -90,8 +90,8 @@ def test_the_order_of_arrival_does_not_change_the_selection(order: list[int]) ->
 
 def test_phases_follow_the_trigger_time_not_the_instance_number() -> None:
     study = cardiac_study()
-    for each in study:
-        each.InstanceNumber = 100 - int(each.InstanceNumber)
+    for dataset in study:
+        dataset.InstanceNumber = 100 - int(dataset.InstanceNumber)
     for chosen in select(study).used:
         times = [float(i.header.TriggerTime) for i in chosen.images]
         assert times == sorted(times)
@@ -99,8 +99,8 @@ def test_phases_follow_the_trigger_time_not_the_instance_number() -> None:
 
 def test_without_names_geometry_finds_the_four_chamber_plane() -> None:
     study = cardiac_study()
-    for each in study:
-        each.SeriesDescription = str(each.SeriesInstanceUID)[-8:]
+    for dataset in study:
+        dataset.SeriesDescription = str(dataset.SeriesInstanceUID)[-8:]
     lax = next(chosen for chosen in select(study).used if chosen.view == "cine_lax")
     assert lax.images[0].header.SeriesInstanceUID == uid("study", "cine 4ch")
     assert "4CH: rotated 0 degrees about the long axis" in lax.why
@@ -108,13 +108,13 @@ def test_without_names_geometry_finds_the_four_chamber_plane() -> None:
 
 def test_constant_trigger_times_are_not_a_cine() -> None:
     study = cardiac_study()
-    for each in study:
-        each.TriggerTime = 500
+    for dataset in study:
+        dataset.TriggerTime = 500
     assert not select(study).used
 
 
 def test_right_heart_and_vessel_planes_do_not_fill_left_heart_views() -> None:
-    study = [each for each in cardiac_study() if "ch" not in str(each.SeriesDescription)]
+    study = [dataset for dataset in cardiac_study() if "ch" not in str(dataset.SeriesDescription)]
     study += cine("study", "cine RVOT", FOUR_CHAMBER)
     assert set(used(select(study))) == {"cine_sa"}
 
@@ -222,23 +222,23 @@ def test_delayed_enhancement_is_recognised_by_its_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cine eje corto de base a apex", "cine block 3", "LOCALLY cine"])
 def test_ordinary_words_do_not_hide_a_cine(name: str) -> None:
-    study = [each for at in SHORT_AXIS for each in cine("study", name, at)]
-    for number, each in enumerate(study):
-        each.SOPInstanceUID = uid("named", number)
+    study = [dataset for at in SHORT_AXIS for dataset in cine("study", name, at)]
+    for number, dataset in enumerate(study):
+        dataset.SOPInstanceUID = uid("named", number)
     assert used(select(study)) == {"cine_sa": name}
 
 
 def test_an_image_type_with_a_single_value_is_read() -> None:
     study = cardiac_study()
-    for each in study:
-        each.ImageType = "OTHER"
+    for dataset in study:
+        dataset.ImageType = "OTHER"
     assert set(used(select(study))) == {"cine_sa", "cine_lax"}
 
 
 def test_trigger_times_over_a_minute_are_perfusion_and_not_a_cine() -> None:
     study = cardiac_study()
-    for each in study:
-        each.TriggerTime = float(each.TriggerTime) * 20
+    for dataset in study:
+        dataset.TriggerTime = float(dataset.TriggerTime) * 20
     assert not select(study).used
 
 

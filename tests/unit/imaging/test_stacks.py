@@ -10,7 +10,7 @@ from triage.imaging.stacks import Stack, group_stacks
 
 
 def grouped(datasets: list[Dataset]) -> list[Stack]:
-    return group_stacks(Image(str(number), each) for number, each in enumerate(datasets))
+    return group_stacks(Image(str(number), dataset) for number, dataset in enumerate(datasets))
 
 
 def shape(stack: Stack) -> list[int]:
@@ -18,10 +18,10 @@ def shape(stack: Stack) -> list[int]:
 
 
 def renumbered(datasets: list[Dataset], series: str = "all") -> list[Dataset]:
-    for number, each in enumerate(datasets):
-        each.SeriesInstanceUID = uid(series)
-        each.SOPInstanceUID = uid(series, number)
-        each.InstanceNumber = number
+    for number, dataset in enumerate(datasets):
+        dataset.SeriesInstanceUID = uid(series)
+        dataset.SOPInstanceUID = uid(series, number)
+        dataset.InstanceNumber = number
     return datasets
 
 
@@ -30,14 +30,14 @@ def depths(stack: Stack) -> list[float]:
 
 
 def test_one_series_per_slice_is_one_stack_in_order_along_its_normal() -> None:
-    study = [each for n in (3, 0, 4, 1, 2) for each in cine("study", f"s{n}", SHORT_AXIS[n])]
+    study = [dataset for n in (3, 0, 4, 1, 2) for dataset in cine("study", f"s{n}", SHORT_AXIS[n])]
     (stack,) = grouped(study)
     assert shape(stack) == [12] * 5
     assert depths(stack) == [0, 10, 20, 30, 40]
 
 
 def test_all_slices_in_one_series_are_one_stack() -> None:
-    study = renumbered([each for at in SHORT_AXIS for each in cine("study", "x", at)])
+    study = renumbered([dataset for at in SHORT_AXIS for dataset in cine("study", "x", at)])
     (stack,) = grouped(study)
     assert shape(stack) == [12] * 5
     assert [one.span_ms for one in stack.slices] == [440] * 5
@@ -45,7 +45,7 @@ def test_all_slices_in_one_series_are_one_stack() -> None:
 
 def test_each_orientation_in_a_series_is_a_stack() -> None:
     planes = (SliceGeometry(), SliceGeometry((1, 0, 0, 0, 0, 1)), SliceGeometry((0, 1, 0, 0, 0, 1)))
-    study = renumbered([each for at in planes for each in cine("study", "x", at)])
+    study = renumbered([dataset for at in planes for dataset in cine("study", "x", at)])
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
@@ -58,10 +58,10 @@ def test_directions_within_a_degree_are_the_same() -> None:
 
 def test_phases_of_two_series_are_joined_if_none_repeats() -> None:
     study = cine("study", "x", SliceGeometry(), 24)
-    for each in study[::2]:
-        each.SeriesInstanceUID = uid("other")
+    for dataset in study[::2]:
+        dataset.SeriesInstanceUID = uid("other")
     (stack,) = grouped(study)
-    times = [float(each.header.TriggerTime) for each in stack.slices[0].images]
+    times = [float(frame.header.TriggerTime) for frame in stack.slices[0].images]
     assert times == sorted(times)
     assert len(times) == 24
 
@@ -75,9 +75,9 @@ def test_overlapping_slices_are_separate_stacks() -> None:
     """A second stack a few millimetres further is not interleaved with the first."""
     again = [SliceGeometry(at.orientation, (0, 0, at.position[2] + 3)) for at in SHORT_AXIS]
     study = [
-        each
+        dataset
         for name, planes in (("a", SHORT_AXIS), ("b", again))
-        for each in renumbered(
+        for dataset in renumbered(
             [one for at in planes for one in cine("study", name, at, SliceThickness=8)], name
         )
     ]
@@ -86,36 +86,44 @@ def test_overlapping_slices_are_separate_stacks() -> None:
 
 @pytest.mark.parametrize("keyword", ["EchoTime", "AcquisitionNumber"])
 def test_groups_mixed_in_one_series_are_separated(keyword: str) -> None:
-    study = renumbered([each for _ in range(3) for each in cine("study", "x", SliceGeometry())])
-    for number, each in enumerate(study):
-        setattr(each, keyword, 1 + number // 12)
+    study = renumbered(
+        [dataset for _ in range(3) for dataset in cine("study", "x", SliceGeometry())]
+    )
+    for number, dataset in enumerate(study):
+        setattr(dataset, keyword, 1 + number // 12)
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
 def test_a_cine_acquired_twice_in_one_series_is_two_stacks() -> None:
-    study = renumbered([each for _ in range(2) for each in cine("study", "x", SliceGeometry())])
+    study = renumbered(
+        [dataset for _ in range(2) for dataset in cine("study", "x", SliceGeometry())]
+    )
     first, second = grouped(study)
     assert shape(first) == shape(second) == [12]
-    assert {int(each.header.InstanceNumber) // 12 for each in first.images} == {0}
+    assert {int(frame.header.InstanceNumber) // 12 for frame in first.images} == {0}
 
 
 def test_image_types_in_one_series_are_separated() -> None:
     kinds = (["M_FFE", "M", "FFE"], ["M_PCA", "M", "PCA"], ["VELOCITY MAP", "P", "PCA"])
     study = renumbered(
-        [each for kind in kinds for each in cine("study", "x", SliceGeometry(), ImageType=kind)]
+        [
+            dataset
+            for kind in kinds
+            for dataset in cine("study", "x", SliceGeometry(), ImageType=kind)
+        ]
     )
     assert [shape(stack) for stack in grouped(study)] == [[12]] * 3
 
 
 def test_phases_without_trigger_times_follow_the_instance_number_if_they_are_counted() -> None:
     study = cine("study", "x", SliceGeometry(), CardiacNumberOfImages=12, NominalInterval=900)
-    for each in study:
-        del each.TriggerTime
+    for dataset in study:
+        del dataset.TriggerTime
     (stack,) = grouped(study[::-1])
     assert stack.slices[0].has_beat
-    assert [int(each.header.InstanceNumber) for each in stack.images] == list(range(12))
-    for each in study:
-        del each.CardiacNumberOfImages
+    assert [int(frame.header.InstanceNumber) for frame in stack.images] == list(range(12))
+    for dataset in study:
+        del dataset.CardiacNumberOfImages
     (stack,) = grouped(study)
     assert not stack.slices[0].has_beat
 
@@ -128,8 +136,8 @@ def test_a_beat_has_eight_phases_or_more(phases: int, *, beats: bool) -> None:
 
 def test_different_separation_keys_make_separate_stacks() -> None:
     study = [*cine("study", "a", SHORT_AXIS[0]), *cine("study", "b", SHORT_AXIS[1])]
-    images = [Image(str(number), each) for number, each in enumerate(study)]
-    apart = group_stacks(images, lambda each: each.header.SeriesDescription)
+    images = [Image(str(number), dataset) for number, dataset in enumerate(study)]
+    apart = group_stacks(images, lambda frame: frame.header.SeriesDescription)
     assert [shape(stack) for stack in apart] == [[12], [12]]
 
 

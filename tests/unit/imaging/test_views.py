@@ -37,8 +37,8 @@ def folder_of(seen: StackView) -> list[str]:
 
 def test_the_views_of_a_real_study_do_not_depend_on_its_wrong_names() -> None:
     selection = study_in(real_data("siemens_vida_cine"))
-    views = {tuple(folder_of(each)): each for each in selection.stacks}
-    assert {key: str(each.view) for key, each in views.items()} == {
+    views = {tuple(folder_of(seen)): seen for seen in selection.stacks}
+    assert {key: str(seen.view) for key, seen in views.items()} == {
         ("Se11", "Se1", "Se2", "Se3", "Se4", "Se5"): "SAX",  # from base to apex
         ("Se6",): "4CH",
         ("Se7",): "3CH",  # named 4CH
@@ -46,14 +46,14 @@ def test_the_views_of_a_real_study_do_not_depend_on_its_wrong_names() -> None:
         ("Se9",): "RV2CH",  # named 2CH
         ("Se10",): "RVOT",
     }
-    assert {each.recognised.sequence for each in selection.stacks} == {SequenceType.CINE}
+    assert {seen.recognised.sequence for seen in selection.stacks} == {SequenceType.CINE}
     assert views["Se7",].why == "3CH: rotated 129 degrees about the long axis, although named 4CH"
     assert "46 mm to the right of the centre of the left ventricle" in views["Se9",].why
-    used = {each.view: Path(each.images[0].path).parent.name for each in selection.used}
+    used = {view.view: Path(view.images[0].path).parent.name for view in selection.used}
     assert used == {"cine_lax": "Se6", "cine_sa": "Se2"}
-    (short,) = (each.why for each in selection.used if each.view == "cine_sa")
+    (short,) = (view.why for view in selection.used if view.view == "cine_sa")
     assert short.startswith("cine: 25 phases over 0-796 ms at one position; slice 3 of 6 from the")
-    assert sum(each.images for each in selection.unused) == 275 - 50
+    assert sum(stack.images for stack in selection.unused) == 275 - 50
 
 
 def test_real_scouts_are_not_cines() -> None:
@@ -61,18 +61,18 @@ def test_real_scouts_are_not_cines() -> None:
         if patient.is_dir():
             selection = study_in(patient)
             assert not selection.used
-            assert {each.reason for each in selection.unused} == {"localizer, by its name"}
+            assert {stack.reason for stack in selection.unused} == {"localizer, by its name"}
 
 
 def test_two_real_phases_are_not_a_cine() -> None:
     selection = study_in(real_data("scd_ge_sax_frames") / "SC-N-2_SCD0003701")
     assert not selection.used
-    assert {each.reason for each in selection.unused} == {"not a cine: 2 phases"}
+    assert {stack.reason for stack in selection.unused} == {"not a cine: 2 phases"}
 
 
 def without_names(study: list[Dataset]) -> list[Dataset]:
-    for each in study:
-        each.SeriesDescription = each.ProtocolName = ""
+    for dataset in study:
+        dataset.SeriesDescription = dataset.ProtocolName = ""
     return study
 
 
@@ -80,13 +80,13 @@ def without_names(study: list[Dataset]) -> list[Dataset]:
 def test_geometry_and_attributes_suffice_without_names(vendor: Vendor) -> None:
     selection = selected(without_names(instances(vendor)))
     assert not selection.missing
-    shown = {(str(each.recognised.sequence), str(each.view)) for each in selection.stacks}
+    shown = {(str(seen.recognised.sequence), str(seen.view)) for seen in selection.stacks}
     assert shown == {(kind, view) for kind in ("cine", "lge") for view in PLANES}
 
 
 def test_a_plane_to_the_right_of_the_left_ventricle_is_the_right_hearts() -> None:
     study = stacks()
-    two_chamber = next(each for each in study if each.view is Plane.TWO_CHAMBER)
+    two_chamber = next(stack for stack in study if stack.view is Plane.TWO_CHAMBER)
     normal = np.cross(two_chamber.row, two_chamber.column)
     aside = np.sign(normal[0]) * -40 * normal  # to the patient's right
     (at,) = two_chamber.slices
@@ -96,22 +96,22 @@ def test_a_plane_to_the_right_of_the_left_ventricle_is_the_right_hearts() -> Non
     written = list(
         build_datasets([*study, moved], draw_patient(draw_heart(1)), DicomForm(Vendor.SIEMENS), 1)
     )
-    views = [str(each.view) for each in selected(without_names(written)).stacks]
+    views = [str(seen.view) for seen in selected(without_names(written)).stacks]
     assert sorted(views) == sorted([*PLANES, *PLANES, "RV2CH"])
 
 
 def test_a_large_axial_stack_is_not_the_short_axis() -> None:
     axial = [
-        each
+        dataset
         for depth in range(30)
-        for each in cine("study", "x", SliceGeometry((1, 0, 0, 0, 1, 0), (0, 0, 9.0 * depth)))
+        for dataset in cine("study", "x", SliceGeometry((1, 0, 0, 0, 1, 0), (0, 0, 9.0 * depth)))
     ]
-    for number, each in enumerate(axial):
-        each.SOPInstanceUID = uid("axial", number)
+    for number, dataset in enumerate(axial):
+        dataset.SOPInstanceUID = uid("axial", number)
     study = without_names([*instances(Vendor.GE), *axial])
-    for each in axial:
-        each.StudyInstanceUID = study[0].StudyInstanceUID
-    chosen = {each.view: each.images[0].header for each in selected(study).used}
+    for dataset in axial:
+        dataset.StudyInstanceUID = study[0].StudyInstanceUID
+    chosen = {view.view: view.images[0].header for view in selected(study).used}
     normal = np.cross(
         *np.reshape(np.array(chosen["cine_sa"].ImageOrientationPatient, float), (2, 3))
     )
@@ -123,21 +123,21 @@ def test_a_name_decides_if_no_other_plane_has_the_view() -> None:
         (float(np.cos(np.radians(50))), -float(np.sin(np.radians(50))), 0, 0, 0, 1), (0, 0, 0)
     )
     study = [*cardiac_study(), *cine("study", "cine 3ch", odd)]
-    (seen,) = (each for each in selected(study).stacks if each.recognised.name == "cine 3ch")
-    assert seen.view is View.THREE_CHAMBER
-    assert seen.why.startswith("3CH by its name, although rotated")
+    (found,) = (seen for seen in selected(study).stacks if seen.recognised.name == "cine 3ch")
+    assert found.view is View.THREE_CHAMBER
+    assert found.why.startswith("3CH by its name, although rotated")
 
 
 def test_names_decide_without_a_short_axis() -> None:
-    study = [each for each in cardiac_study() if "sax" not in str(each.SeriesDescription)]
+    study = [dataset for dataset in cardiac_study() if "sax" not in str(dataset.SeriesDescription)]
     selection = selected(study)
-    assert [each.view for each in selection.used] == ["cine_lax"]
+    assert [view.view for view in selection.used] == ["cine_lax"]
     assert "4CH by its name, not confirmed by geometry" in selection.used[0].why
 
 
 def test_another_long_axis_replaces_a_missing_four_chamber_cine() -> None:
-    study = [each for each in cardiac_study() if "4ch" not in str(each.SeriesDescription)]
-    chosen = {each.view: each.why for each in selected(study).used}
+    study = [dataset for dataset in cardiac_study() if "4ch" not in str(dataset.SeriesDescription)]
+    chosen = {view.view: view.why for view in selected(study).used}
     assert chosen["cine_lax"].endswith("used because the study has no 4CH")
 
 
@@ -154,19 +154,19 @@ def test_slots_of_other_sequences_are_filled_if_a_bundle_declares_them() -> None
     maps = [still("T1Map SAX", n, at) for n, at in enumerate(SHORT_AXIS)]
     edema = [still("STIR SAX", n, at) for n, at in enumerate(SHORT_AXIS)]
     beats = [
-        each
+        dataset
         for name in ("Rest perfusion", "Stress perfusion")
-        for each in cine("study", name, SHORT_AXIS[2], 40)
+        for dataset in cine("study", name, SHORT_AXIS[2], 40)
     ]
-    for each in beats:
-        each.TriggerTime = float(each.TriggerTime) * 20
+    for dataset in beats:
+        dataset.TriggerTime = float(dataset.TriggerTime) * 20
     views = ("t1map_sa", "t2w_sa", "perfusion_stress_sa", "perfusion_rest_sa", "cine_2ch", "odd")
     images = [
-        Image(str(number), each)
-        for number, each in enumerate([*cardiac_study(), *maps, *edema, *beats])
+        Image(str(number), dataset)
+        for number, dataset in enumerate([*cardiac_study(), *maps, *edema, *beats])
     ]
     selection = select_views(images, views)
-    names = {each.view: str(each.images[0].header.SeriesDescription) for each in selection.used}
+    names = {view.view: str(view.images[0].header.SeriesDescription) for view in selection.used}
     assert names == {
         "t1map_sa": "T1Map SAX",
         "t2w_sa": "STIR SAX",
@@ -174,9 +174,9 @@ def test_slots_of_other_sequences_are_filled_if_a_bundle_declares_them() -> None
         "perfusion_rest_sa": "Rest perfusion",
         "cine_2ch": "cine 2ch",
     }
-    counts = {each.view: len(each.images) for each in selection.used}
+    counts = {view.view: len(view.images) for view in selection.used}
     assert counts["t1map_sa"] == 5
     assert counts["perfusion_rest_sa"] == 40
-    assert [(each.view, each.reason) for each in selection.missing] == [
+    assert [(view.view, view.reason) for view in selection.missing] == [
         ("odd", "the model asks for a view that this worker does not know")
     ]

@@ -1,4 +1,4 @@
-"""The tissue that lies in space is the heart that was drawn."""
+"""The painted tissue matches the drawn heart."""
 
 from dataclasses import replace
 
@@ -23,9 +23,9 @@ RIGHT = (Tissue.RV,)
 def _measured_ml(
     heart: Heart, phase: float, *tissues: tuple[Tissue, ...], step_mm: float = 0.0
 ) -> list[float]:
-    """Count a short-axis stack's pixels times their spacing, as a reader's contours do.
+    """Return the volumes of tissues from the pixels of a short-axis stack, as contours would.
 
-    Its slices are those of the protocol, or closer ones, that depend less on where they fall.
+    The slices are those of the protocol, or closer ones, which depend less on their position.
     """
     anatomy = Anatomy(heart)
     planned = plan_planes(anatomy, PhantomView.SAX, np.random.default_rng(heart.seed))
@@ -71,7 +71,7 @@ def test_volumes_are_those_drawn(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_volumes_read_from_the_slices_of_the_protocol_are_near_those_drawn(seed: int) -> None:
+def test_volumes_from_the_slices_of_the_protocol_are_near_those_drawn(seed: int) -> None:
     heart = draw_heart(seed)
     left, right = _measured_ml(heart, 0.0, CAVITY, RIGHT)
     assert left == pytest.approx(heart.lv_edv_ml, rel=0.08)
@@ -95,7 +95,7 @@ def test_the_mid_wall_is_as_thick_as_drawn_in_each_segment(kind: Pathology) -> N
         assert neighbours.min() - 1.2 < measured < neighbours.max() + 1.2
 
 
-def test_a_healthy_wall_thickens_and_a_dead_one_does_not() -> None:
+def test_a_healthy_wall_thickens_and_an_akinetic_one_does_not() -> None:
     heart = draw_heart(1, (Pathology.NORMAL,))
     motion = heart.motion.copy()
     motion[[1, 7, 13]] = 0.0
@@ -127,7 +127,7 @@ def test_the_descending_aorta_is_as_wide_as_drawn(seed: int) -> None:
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(heart.descending_mm, rel=0.06)
 
 
-def test_a_wider_root_and_ascending_aorta_show_in_the_long_axes() -> None:
+def test_a_wider_root_and_ascending_aorta_are_visible_in_the_long_axes() -> None:
     heart = draw_heart(4, (Pathology.NORMAL,))
     seen = {}
     for view in (PhantomView.FOUR_CHAMBER, PhantomView.THREE_CHAMBER):
@@ -155,16 +155,16 @@ def test_the_four_chamber_plane_shows_four_chambers_and_the_descending_aorta(see
     assert all((labels == tissue).sum() > 60 for tissue in chambers)
 
 
-def test_the_septum_bounces_where_it_was_drawn_to() -> None:
+def test_a_drawn_septal_bounce_moves_the_septum() -> None:
     heart = draw_heart(1, (Pathology.NORMAL,))
     early = Anatomy(heart).systole + 0.10
     flat = Anatomy(heart).at(early).endocardium[48]
     bounced = Anatomy(replace(heart, septal_bounce=1.0)).at(early).endocardium[48]
     assert bounced[90] < flat[90] - 3  # 180 degrees: septum
-    assert bounced[0] > flat[0]  # the lateral wall makes room: the volume is the same
+    assert bounced[0] > flat[0]  # the lateral wall compensates: the volume is the same
 
 
-def test_covers_are_shares() -> None:
+def test_covers_are_between_zero_and_one() -> None:
     anatomy = Anatomy(draw_heart(1, (Pathology.ISCHAEMIC,)))
     samples = _short_axis(anatomy, 30.0, half=60, pixel=2.0)
     for tissue, cover in HeartSamples(anatomy, samples).layers(0.2):

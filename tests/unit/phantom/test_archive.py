@@ -1,4 +1,4 @@
-"""Phantom studies as the worker meets them: drawn, written, read back by its own eyes."""
+"""Synthetic studies are written, and read back by the worker."""
 
 import json
 from functools import partial
@@ -16,11 +16,13 @@ VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_view_is_found_and_every_other_series_left_out(look: str, tmp_path: Path) -> None:
+def test_every_view_is_found_and_no_other_series_is_used(look: str, tmp_path: Path) -> None:
     paths = write_study(tmp_path, draw_heart(11), LOOKS[look], extras=True)
     contents = {str(path): path.read_bytes() for path in paths}
-    assert len({read_identity(each).sop_instance_uid for each in contents.values()}) == len(paths)
-    images = [Image(path, read_header(each)) for path, each in contents.items()]
+    assert len({read_identity(content).sop_instance_uid for content in contents.values()}) == len(
+        paths
+    )
+    images = [Image(path, read_header(content)) for path, content in contents.items()]
     selection = select_views(images, VIEWS)
     assert [chosen.view for chosen in selection.used] == list(VIEWS)
     assert all(stack.reason for stack in selection.unused)
@@ -29,12 +31,12 @@ def test_every_view_is_found_and_every_other_series_left_out(look: str, tmp_path
         assert meaning in reasons
 
 
-def test_an_archive_has_a_folder_a_seed_with_report_and_truth(tmp_path: Path) -> None:
+def test_an_archive_has_a_folder_per_seed_with_report_and_truth(tmp_path: Path) -> None:
     write = partial(write_study, look=LOOKS["ge"])
     write_archive(tmp_path, range(3, 5), write, (Pathology.DILATED,))
     assert [folder.name for folder in sorted(tmp_path.iterdir())] == ["00000003", "00000004"]
-    told = json.loads((tmp_path / "00000003" / "truth.json").read_text())
-    assert told["findings"] == dict(derive_truth(draw_heart(3, (Pathology.DILATED,))).findings)
+    truth = json.loads((tmp_path / "00000003" / "truth.json").read_text())
+    assert truth["findings"] == dict(derive_truth(draw_heart(3, (Pathology.DILATED,))).findings)
     assert (tmp_path / "00000003" / "impression.txt").read_text().strip()
 
 

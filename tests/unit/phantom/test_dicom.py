@@ -35,7 +35,7 @@ VIEWS = ("cine_lax", "cine_sa", "lge_sa", "lge_lax", "lge_2ch", "lge_3ch")
 
 
 def select(instances: Sequence[Dataset]) -> Selection:
-    images = [Image(str(each.SOPInstanceUID), each) for each in instances]
+    images = [Image(str(instance.SOPInstanceUID), instance) for instance in instances]
     return select_views(images, VIEWS)
 
 
@@ -45,10 +45,10 @@ def text_of(instance: Dataset) -> Iterator[str]:
             yield str(element.value)
 
 
-# -- judged by others
+# -- checked by other programs
 
 
-# -- understood by our own reader
+# -- read by the worker
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -61,7 +61,7 @@ def test_selection_finds_every_view(vendor: Vendor, seed: int, *, quirks: bool) 
     selection = select(instances)
     assert not selection.missing
     planes = {chosen.view: placed(chosen.images) for chosen in selection.used}
-    stacks = {(each.sequence, each.view): each for each in protocol(4)}
+    stacks = {(acquired.sequence, acquired.view): acquired for acquired in protocol(4)}
     middle = stacks[Kind.CINE, PhantomView.SAX].slices[SAX_SLICES // 2]
     expected = {
         "cine_lax": places(stacks[Kind.CINE, PhantomView.FOUR_CHAMBER].slices) * len(PHASES),
@@ -80,10 +80,10 @@ def placed(images: Sequence[Image]) -> list[list[float]]:
 
 
 def places(slices: Sequence[PhantomSlice]) -> list[list[float]]:
-    return [each.position.tolist() for each in slices]
+    return [part.position.tolist() for part in slices]
 
 
-#: What the reader may say of each sequence that no view wants.
+#: The accepted reasons for each sequence that no view uses.
 REASONS = {
     Kind.LOCALIZER: {"localizer"},
     Kind.TI_SCOUT: {"TI scout"},
@@ -98,22 +98,24 @@ REASONS = {
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("kind", REASONS)
-def test_selection_says_why_it_leaves_a_series_out(vendor: Vendor, seed: int, kind: Kind) -> None:
-    stacks = [each for each in protocol(4) if each.sequence in {kind, Kind.CINE}]
-    without = [each for each in stacks if each.sequence is Kind.CINE]
+def test_selection_has_a_reason_for_every_unused_series(
+    vendor: Vendor, seed: int, kind: Kind
+) -> None:
+    stacks = [acquired for acquired in protocol(4) if acquired.sequence in {kind, Kind.CINE}]
+    without = [acquired for acquired in stacks if acquired.sequence is Kind.CINE]
     patient = draw_patient(draw_heart(seed))
     cines = {
-        str(each.SeriesDescription).strip()
-        for each in build_datasets(without, patient, DicomForm(vendor), seed)
+        str(instance.SeriesDescription).strip()
+        for instance in build_datasets(without, patient, DicomForm(vendor), seed)
     }
     unused = select(list(build_datasets(stacks, patient, DicomForm(vendor), seed))).unused
-    others = [each for each in unused if each.series_description not in cines]
+    others = [series for series in unused if series.series_description not in cines]
     assert others
-    for each in others:
-        assert any(each.reason.startswith(reason) for reason in REASONS[kind]), each
+    for series in others:
+        assert any(series.reason.startswith(reason) for reason in REASONS[kind]), series
 
 
-def test_reader_identifies_every_instance(tmp_path: Path) -> None:
+def test_every_instance_is_identified(tmp_path: Path) -> None:
     heart = draw_heart(3)
     for vendor in VENDORS:
         for path in write_files(tmp_path / vendor, protocol(4), heart, DicomForm(vendor), "None."):
@@ -127,38 +129,42 @@ def test_reader_identifies_every_instance(tmp_path: Path) -> None:
 
 def series_of(instances: Sequence[Dataset]) -> dict[str, list[Dataset]]:
     series: dict[str, list[Dataset]] = {}
-    for each in instances:
-        series.setdefault(each.SeriesInstanceUID, []).append(each)
+    for instance in instances:
+        series.setdefault(instance.SeriesInstanceUID, []).append(instance)
     return series
 
 
 def cine_series(vendor: Vendor) -> list[int]:
     sax = [
-        each for each in protocol(4) if each.sequence is Kind.CINE and each.view is PhantomView.SAX
+        acquired
+        for acquired in protocol(4)
+        if acquired.sequence is Kind.CINE and acquired.view is PhantomView.SAX
     ]
     instances = list(build_datasets(sax, draw_patient(draw_heart(1)), DicomForm(vendor), 1))
     return [len(group) for group in series_of(instances).values()]
 
 
-def test_siemens_divides_a_cine_stack_into_series() -> None:
+def test_siemens_writes_one_series_per_cine_slice() -> None:
     assert cine_series(Vendor.SIEMENS) == [len(PHASES)] * SAX_SLICES
     assert cine_series(Vendor.GE) == [len(PHASES) * SAX_SLICES]
     assert cine_series(Vendor.PHILIPS) == [len(PHASES) * SAX_SLICES]
 
 
 def test_philips_mixes_three_kinds_of_flow_image_in_one_series() -> None:
-    flow = [each for each in protocol() if each.sequence is Kind.FLOW]
+    flow = [acquired for acquired in protocol() if acquired.sequence is Kind.FLOW]
     instances = list(
         build_datasets(flow, draw_patient(draw_heart(1)), DicomForm(Vendor.PHILIPS), 1)
     )
     assert len(series_of(instances)) == 1
-    kinds = Counter(str(each.ImageType[2]) for each in instances)
+    kinds = Counter(str(instance.ImageType[2]) for instance in instances)
     assert kinds == dict.fromkeys(("M_FFE", "M_PCA", "VELOCITY MAP"), len(PHASES))
-    assert Counter(float(each.TriggerTime) for each in instances) == dict.fromkeys(PHASES, 3)
+    assert Counter(float(instance.TriggerTime) for instance in instances) == dict.fromkeys(
+        PHASES, 3
+    )
 
 
-def test_quirks_are_those_that_the_standard_forbids() -> None:
-    cines = [each for each in protocol() if each.sequence is Kind.CINE]
+def test_quirks_are_habits_that_the_standard_forbids() -> None:
+    cines = [acquired for acquired in protocol() if acquired.sequence is Kind.CINE]
     patient = draw_patient(draw_heart(1))
     proper = next(build_datasets(cines, patient, DicomForm(Vendor.GE), 1))
     quirky = next(build_datasets(cines, patient, DicomForm(Vendor.GE, quirks=True), 1))
@@ -175,7 +181,7 @@ def test_localizers_are_not_gated() -> None:
         assert first.get("CardiacNumberOfImages") in {None, 0}
 
 
-def test_velocities_keep_their_zero() -> None:
+def test_a_velocity_of_zero_is_preserved() -> None:
     flow = velocity(stack(Kind.FLOW, PhantomView.AXIAL, times_ms=PHASES))
     for vendor in VENDORS:
         image = next(build_datasets([flow], draw_patient(draw_heart(1)), DicomForm(vendor), 1))
@@ -193,14 +199,17 @@ def test_velocities_keep_their_zero() -> None:
 def test_enhanced_frames_follow_their_dimensions(vendor: Vendor) -> None:
     instances = study(vendor, enhanced=True)
     assert len(series_of(instances)) == len(instances)
-    for each in instances:
-        assert each.SOPClassUID == EnhancedMRImageStorage
-        frames = each.PerFrameFunctionalGroupsSequence
-        assert len(frames) == each.NumberOfFrames
-        assert len(each.PixelData) == 2 * each.NumberOfFrames * each.Rows * each.Columns
+    for instance in instances:
+        assert instance.SOPClassUID == EnhancedMRImageStorage
+        frames = instance.PerFrameFunctionalGroupsSequence
+        assert len(frames) == instance.NumberOfFrames
+        assert (
+            len(instance.PixelData)
+            == 2 * instance.NumberOfFrames * instance.Rows * instance.Columns
+        )
         indices = [tuple(f.FrameContentSequence[0].DimensionIndexValues) for f in frames]
         assert len(set(indices)) == len(frames)
-    cine = next(each for each in instances if each.ImageType[2] == "CINE")
+    cine = next(instance for instance in instances if instance.ImageType[2] == "CINE")
     delays = [
         float(frame.CardiacSynchronizationSequence[0].NominalCardiacTriggerDelayTime)
         for frame in cine.PerFrameFunctionalGroupsSequence
@@ -211,24 +220,24 @@ def test_enhanced_frames_follow_their_dimensions(vendor: Vendor) -> None:
 # -- seeds, patients, truth
 
 
-def test_same_seed_same_bytes(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     heart, stacks = draw_heart(5), protocol(4)
     first = write_files(tmp_path / "a", stacks, heart, DicomForm(Vendor.GE), "None.")
     second = write_files(tmp_path / "b", stacks, heart, DicomForm(Vendor.GE), "None.")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_uids_are_valid_and_never_met_again() -> None:
+def test_uids_are_valid_and_unique() -> None:
     seen: set[str] = set()
     for vendor in VENDORS:
         for seed in (1, 2):
             instances = study(vendor, seed)
-            uids = {str(each.SOPInstanceUID) for each in instances}
+            uids = {str(instance.SOPInstanceUID) for instance in instances}
             assert len(uids) == len(instances)
             assert not uids & seen
-            assert all(each.SOPInstanceUID.is_valid for each in instances)
+            assert all(instance.SOPInstanceUID.is_valid for instance in instances)
             seen |= uids
-            assert len({each.StudyInstanceUID for each in instances}) == 1
+            assert len({instance.StudyInstanceUID for instance in instances}) == 1
 
 
 def test_patients_fit_their_body_surface() -> None:
@@ -241,8 +250,8 @@ def test_patients_fit_their_body_surface() -> None:
         assert 17 < patient.weight_kg / patient.size_m**2 < 45
 
 
-def test_series_follow_one_another_in_time() -> None:
-    times = [each.SeriesDate + each.SeriesTime for each in study(Vendor.SIEMENS)]
+def test_series_are_in_order_of_time() -> None:
+    times = [instance.SeriesDate + instance.SeriesTime for instance in study(Vendor.SIEMENS)]
     assert all(before <= after for before, after in pairwise(times))
 
 
@@ -250,31 +259,31 @@ WORDS = ["dilat", "hypertroph", "amyloid", "isch", "scar", "infarct", "dysfunct"
 
 
 @pytest.mark.parametrize("enhanced", [False, True], ids=["classic", "enhanced"])
-def test_no_header_or_file_name_tells_the_truth(tmp_path: Path, *, enhanced: bool) -> None:
+def test_no_header_or_file_name_reveals_the_truth(tmp_path: Path, *, enhanced: bool) -> None:
     heart = draw_heart(7, (Pathology.ISCHAEMIC, Pathology.AORTA))
     for vendor in VENDORS:
         folder = tmp_path / f"{vendor} {enhanced}"
         for path in write_files(
             folder, protocol(4), heart, DicomForm(vendor, enhanced), "LAD scar."
         ):
-            said = " ".join([path.name, *text_of(dcmread(path))]).lower()
-            assert not [word for word in WORDS if word in said]
+            text = " ".join([path.name, *text_of(dcmread(path))]).lower()
+            assert not [word for word in WORDS if word in text]
 
 
 def test_headers_do_not_depend_on_the_pathology() -> None:
-    """The same seed draws the same patient, whatever the heart."""
+    """The same seed draws the same patient for every heart."""
     patients = {draw_patient(draw_heart(9, (pathology,))) for pathology in Pathology}
     assert len(patients) == 1
 
 
-def test_the_sidecar_has_truth_and_impression(tmp_path: Path) -> None:
+def test_truth_and_impression_are_written_to_separate_files(tmp_path: Path) -> None:
     heart = draw_heart(7, (Pathology.ISCHAEMIC,))
     write_files(tmp_path, protocol(4), heart, DicomForm(Vendor.SIEMENS), "LAD scar.")
     assert (tmp_path / "impression.txt").read_text() == "LAD scar.\n"
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["findings"]["lge"] is True
     assert truth["pathologies"] == ["ischaemic scar"]
-    assert sorted(each.name for each in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
         "images",
         "impression.txt",
         "truth.json",
@@ -295,7 +304,7 @@ def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
     assert time.process_time() - start < 2
 
 
-def test_a_position_that_is_no_number_is_refused() -> None:
+def test_a_position_that_is_not_a_number_is_refused() -> None:
     whole = stack(Kind.LOCALIZER, PhantomView.AXIAL)
     lost = replace(whole, slices=(replace(whole.slices[0], position=np.full(3, np.nan)),))
     with pytest.raises(ValueError, match="nan"):

@@ -1,4 +1,4 @@
-"""Contact sheets are pictures with a tile for every heart and view."""
+"""Contact sheets have a tile for every heart and view."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_a_study_has_a_row_for_every_stack(tmp_path: Path) -> None:
         assert sheet.height == CAPTION + 8 * (TILE + CAPTION)
 
 
-def test_every_pathology_has_its_heart() -> None:
+def test_every_pathology_has_a_heart() -> None:
     hearts = pathology_hearts(5)
     assert [*hearts] == [kind.value for kind in Pathology]
     assert all(heart.pathologies == (Pathology(kind),) for kind, heart in hearts.items())

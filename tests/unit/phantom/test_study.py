@@ -1,4 +1,4 @@
-"""A study's stacks: repeatable, complete or not as asked for, and showing what was drawn."""
+"""The stacks of a study are reproducible, complete as requested, and show the drawn heart."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_another_seed_gives_other_images_of_the_same_heart() -> None:
     assert not np.array_equal(one.slices[0].pixels, other.slices[0].pixels)
 
 
-def test_a_part_has_the_pixels_of_the_whole() -> None:
+def test_a_part_has_the_same_pixels_as_in_the_whole() -> None:
     heart, look = draw_heart(5), LOOKS["external"]
     whole = {(one.sequence, one.view): one for one in acquire_stacks(heart, look, 5)}
     for part in acquire_stacks(heart, look, 5, only=MODEL_VIEWS):
@@ -55,7 +55,7 @@ def test_a_part_has_the_pixels_of_the_whole() -> None:
         assert part.gap_mm == full.gap_mm
 
 
-def test_a_study_holds_the_protocol_and_less_what_is_dropped() -> None:
+def test_a_study_has_all_stacks_of_the_protocol_except_dropped_ones() -> None:
     heart, gone = (
         draw_heart(3),
         {(PhantomSequence.CINE, PhantomView.SAX), (PhantomSequence.LGE, PhantomView.SAX)},
@@ -111,7 +111,7 @@ def test_extras_come_after_the_core_and_do_not_change_it() -> None:
     assert np.array_equal(lone[0].slices[0].pixels, extras[1].slices[0].pixels)
 
 
-def test_a_t1_map_holds_t1() -> None:
+def test_a_t1_map_contains_t1() -> None:
     only = (StudyPart(PhantomSequence.T1_MAP, PhantomView.SAX),)
     heart = draw_heart(2, (Pathology.NORMAL,))
     stack = acquire_stacks(heart, SIEMENS, 2, extras=True, only=only)[0]
@@ -123,7 +123,7 @@ def test_a_t1_map_holds_t1() -> None:
 
 @pytest.mark.parametrize("name", LOOKS)
 @pytest.mark.parametrize("seed", range(4))
-def test_scar_is_brighter_than_remote_muscle_and_lies_in_its_segments(name: str, seed: int) -> None:
+def test_scar_is_brighter_than_remote_muscle_and_within_its_segments(name: str, seed: int) -> None:
     heart = draw_heart(seed, (Pathology.ISCHAEMIC,))
     anatomy = Anatomy(heart)
     stack = acquire_stacks(
