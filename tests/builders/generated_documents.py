@@ -4,7 +4,7 @@
 files with the code (tests/unit/deploy/test_generated_documents.py).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,7 +64,7 @@ def build_commands_document() -> str:
         main,
         info_name="triage",
         terminal_width=WIDTH,
-        **main.context_settings,  # type: ignore[arg-type]
+        **main.context_settings,
     )
     sections = [COMMANDS_HEAD]
     for name, help_text in _list_help(root, main, "triage"):
@@ -100,7 +100,7 @@ def build_metrics_document() -> str:
     return f"{METRICS_HEAD}{COUNTERS}\n{counters}\n{GAUGES}\n{table}"
 
 
-def _build_table(metrics: Iterator[Metric]) -> str:
+def _build_table(metrics: Iterable[Metric]) -> str:
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for metric in metrics:
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name

@@ -88,6 +88,13 @@ def print_flags(assessment: Assessment, truth: Mapping[str, bool] | None = None)
         likeness = "in-distribution, like" if found.is_known else "out-of-distribution, unlike"
         write(f"{likeness} the studies that the model knows: {found.figures}")
         write(f"least familiar view: {found.strangest_view}")
+    _print_series(assessment)
+    model = assessment.model
+    write(f"{model.name} {model.version}: {model.intended_use}")
+
+
+def _print_series(assessment: Assessment) -> None:
+    """Print the series of each view, the views without images, and the unused series."""
     for used in assessment.used:
         write(f"view {used.view}: {used.series_description or NAMELESS} ({used.why})")
     for missing in assessment.missing:
@@ -98,8 +105,6 @@ def print_flags(assessment: Assessment, truth: Mapping[str, bool] | None = None)
         for stack in assessment.unused:
             name = stack.series_description or NAMELESS
             write(f"    {name}, {stack.images} images: {stack.reason}")
-    model = assessment.model
-    write(f"{model.name} {model.version}: {model.intended_use}")
 
 
 def _build_flag_table(assessment: Assessment, truth: Mapping[str, bool] | None) -> Table:

@@ -17,7 +17,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from triage.config import MetricsEndpoint
-from triage.domain.delivery import DeliveryState
+from triage.domain.census import Census
+from triage.domain.delivery import DeliveryState, Outage
 from triage.domain.errors import BrokerUnavailable, ConfigurationError, LedgerUnavailable
 from triage.domain.study import State
 from triage.pipeline.backpressure import Backpressure
@@ -71,6 +72,10 @@ class Gauges(Collector):
             yield _build_gauge("triage_ledger_up", "1 if the ledger answers.", 0)
             return
         yield _build_gauge("triage_ledger_up", "1 if the ledger answers.", 1)
+        yield from self._describe_census(census)
+        yield self._describe_outages(outages)
+
+    def _describe_census(self, census: Census) -> Iterator[Metric]:
         yield _build_labelled_gauge(
             "triage_studies",
             "Revisions of studies by state.",
@@ -83,18 +88,21 @@ class Gauges(Collector):
             "state",
             {str(state): census.deliveries.get(state, 0) for state in DeliveryState},
         )
-        since, now = census.waiting_since, self.clock.now()
+        since = census.waiting_since
+        yield _build_gauge(
+            "triage_oldest_waiting_seconds",
+            "Seconds since the last instance of the study that has waited longest for a worker.",
+            0 if since is None else max(0.0, self.clock.now() - since),
+        )
+
+    def _describe_outages(self, outages: Sequence[Outage]) -> Metric:
+        now = self.clock.now()
         silent_s = {outage.destination: max(0.0, now - outage.since) for outage in outages}
-        yield _build_labelled_gauge(
+        return _build_labelled_gauge(
             "triage_destination_silent_seconds",
             "Seconds since a destination stopped answering; 0 if it answers or was not contacted.",
             "destination",
             {name: silent_s.get(name, 0.0) for name in self.destinations},
-        )
-        yield _build_gauge(
-            "triage_oldest_waiting_seconds",
-            "Seconds since the last instance of the study that has waited longest for a worker.",
-            0 if since is None else max(0.0, now - since),
         )
 
     def _collect_broker(self) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from triage.pipeline.backpressure import Backpressure
 from triage.pipeline.intake import Intake
 from triage.pipeline.retrieve import RetrieveLimits, StudyRetriever
 from triage.ports.archive import DownloadTarget
+from triage.ports.clock import Clock
 from triage.runtime.audit import open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder
@@ -40,21 +41,24 @@ def open_study_retriever(
     `to_intake`: the intake records the studies in the audit trail, so retrieval does not.
     """
     configured = find_archive(settings, name)
-    clock = SystemClock()
-    per_hour = configured.studies_per_hour
-    limits = RetrieveLimits(
-        instances=RateLimit(configured.instances_per_s, clock),
-        studies=RateLimit(None if per_hour is None else per_hour / 3600, clock),
-        hours=configured.hours,
-        attempts=configured.attempts,
-    )
     archive = audit_archive(
         archives.open_archive(settings.receiver.ae_title, configured),
         configured,
         open_audit(settings),
         records_studies=not to_intake,
     )
-    return StudyRetriever(archive, limits, clock)
+    clock = SystemClock()
+    return StudyRetriever(archive, _build_limits(configured, clock), clock)
+
+
+def _build_limits(archive: AnyArchiveSettings, clock: Clock) -> RetrieveLimits:
+    per_hour = archive.studies_per_hour
+    return RetrieveLimits(
+        instances=RateLimit(archive.instances_per_s, clock),
+        studies=RateLimit(None if per_hour is None else per_hour / 3600, clock),
+        hours=archive.hours,
+        attempts=archive.attempts,
+    )
 
 
 def open_download_target(settings: Settings, name: str, into: Path | None) -> DownloadTarget:
@@ -80,12 +84,7 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     """Return the target that hands complete studies to the intake, as if received."""
     ledger, spool = open_existing_ledger(settings), open_spool(settings)
     intake = Intake(spool, ledger)
-    archive = find_archive(settings, name)
-    source = (
-        Source(archive.ae_title, archive.host)
-        if isinstance(archive, DicomArchiveSettings)
-        else Source("", urlsplit(archive.url).hostname or "")
-    )
+    source = _build_source(find_archive(settings, name))
 
     def accept(path: Path) -> None:
         staged = intake.open_staging_file()
@@ -109,3 +108,10 @@ def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
         pressure.check_study(study_uid)
 
     return IntakeDownloadTarget(pulled_folder(settings), count_known, accept, check_room)
+
+
+def _build_source(archive: AnyArchiveSettings) -> Source:
+    """Return the source that the ledger records for instances of an archive."""
+    if isinstance(archive, DicomArchiveSettings):
+        return Source(archive.ae_title, archive.host)
+    return Source("", urlsplit(archive.url).hostname or "")

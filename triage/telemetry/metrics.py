@@ -27,6 +27,11 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self._register_associations(registry)
+        self._register_instances(registry)
+
+    def _register_associations(self, registry: CollectorRegistry) -> None:
+        """Register the counters of associations, each label value at 0."""
         self._accepted = Counter(
             "triage_associations_accepted", "Associations accepted.", registry=registry
         )
@@ -36,6 +41,11 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        for reason in RejectionReason:
+            self._rejected.labels(reason)
+
+    def _register_instances(self, registry: CollectorRegistry) -> None:
+        """Register the counters of instances, each label value at 0."""
         self._instances = Counter(
             "triage_instances",
             "Instances stored: new, duplicate (nothing changed), conflict (quarantined).",
@@ -57,8 +67,6 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        for reason in RejectionReason:
-            self._rejected.labels(reason)
         for outcome in ReceiptOutcome:
             self._instances.labels(outcome)
 

@@ -32,4 +32,4 @@ def understand(arguments: list[str]) -> None:
     context = main.make_context("triage", arguments[: at + 1])
     command = main.get_command(context, arguments[at])
     assert command is not None
-    command.make_context(arguments[at], arguments[at + 1 :])
+    command.make_context(arguments[at], arguments[at + 1 :], parent=context)

@@ -65,7 +65,7 @@ def test_a_missing_client_is_an_error_that_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.delitem(sys.modules, "triage.store.vector_library")
+    monkeypatch.delitem(sys.modules, "triage.store.vector_library", raising=False)
     with pytest.raises(ConfigurationError, match=r"pip install 'cmr-triage\[postgres\]'"):
         opened(tmp_path, "postgresql+psycopg://u:hush@127.0.0.1/db")
 
