@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import click
 from prometheus_client.core import Metric
 
+from tests.builders.reason_table import build_reasons_document
 from tests.fakes import FakeClock, FakeQueue
 from triage.__main__ import main
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits
@@ -121,6 +122,7 @@ def _list_labels(metric: Metric) -> Mapping[str, str]:
 
 
 DOCUMENTS: Mapping[str, Callable[[], str]] = {
+    "REASONS.md": build_reasons_document,
     "COMMANDS.md": build_commands_document,
     "METRICS.md": build_metrics_document,
 }

@@ -2,7 +2,7 @@
 
 The ledger stores the kind of an incident as the value of `IncidentKind`, and decides by the kind
 alone; the detail is a sentence for people. A new kind needs a row in deploy/REASONS.md
-(`python -m tests.builders.reason_table`).
+(`python -m tests.builders.generated_documents`).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class IncidentKind(StrEnum):
     CONFLICTING_INSTANCE = "conflicting instance"
     UNREADABLE_SPOOL_FILE = "unreadable file in the spool"
     DAMAGED_SPOOL_FILE = "damaged file in the spool"
-    COMMITMENT_NOT_REPORTED = "commitment not told"
+    COMMITMENT_NOT_REPORTED = "commitment not reported"  #: older ledgers: "commitment not told"
     COMMITMENT_REPORT_REFUSED = "commitment report refused"
     CASE_LOOKED_UP = "case looked up"
     CASES_SEARCHED = "cases searched"

@@ -2,7 +2,7 @@
 
 Nothing is decided by the text of a reason; it may be rewritten here without changing what the
 worker does. The ledger stores the sentence, `triage status` and the pages show it, and
-deploy/REASONS.md lists every reason (`python -m tests.builders.reason_table`). To add a reason, add
+deploy/REASONS.md lists every reason (`python -m tests.builders.generated_documents`). To add a reason, add
 a code and its text.
 """
 

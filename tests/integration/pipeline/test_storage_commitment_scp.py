@@ -137,7 +137,7 @@ def test_a_requestor_that_stays_away_is_given_up_and_the_administrator_sees_it(
         clock.pass_s(600)
         committer.tick()
     (incident,) = ledger.incidents()
-    assert (incident.kind, incident.calling_ae) == ("commitment not told", "MR1")
+    assert (incident.kind, incident.calling_ae) == ("commitment not reported", "MR1")
     assert incident.detail == "transaction 1.2.3: 3 attempts failed"
     assert not committer.requests.list_due()
 
