@@ -79,7 +79,11 @@ class FakeDestination:
 
     def choose(self, offers: Sequence[Product]) -> Product:
         self._check()
-        taken = [each for each in offers if each.sop_class_uid in self.classes or not self.classes]
+        taken = [
+            product
+            for product in offers
+            if product.sop_class_uid in self.classes or not self.classes
+        ]
         if not taken:
             raise DeliveryFailed("it accepts no such class")
         return taken[0]
@@ -164,10 +168,10 @@ class FakeLibrary:
         yield from self.kept
 
     def list_study_uids_of_other_bundles(self) -> Iterator[str]:
-        yield from sorted({uid for each in self.others for uid in each.kept} - {*self.kept})
+        yield from sorted({uid for library in self.others for uid in library.kept} - {*self.kept})
 
     def get_case_of_other_bundle(self, study_uid: str) -> Case | None:
-        found = (each.get_case(study_uid) for each in self.others)
+        found = (library.get_case(study_uid) for library in self.others)
         return next((case for case in found if case is not None), None)
 
     def list_typical_cosines(self) -> Sequence[float]:
@@ -179,16 +183,16 @@ class FakeLibrary:
         theirs = [uid for uid, (case, _) in self.kept.items() if case.patient == patient]
         for uid in theirs:
             del self.kept[uid]
-        return len(theirs) + sum(each.forget_patient(patient) for each in self.others)
+        return len(theirs) + sum(library.forget_patient(patient) for library in self.others)
 
     def count_older(self, date: str) -> int:
-        return len(self._before(date)) + sum(each.count_older(date) for each in self.others)
+        return len(self._before(date)) + sum(library.count_older(date) for library in self.others)
 
     def remove_older(self, date: str) -> int:
         old = self._before(date)
         for uid in old:
             del self.kept[uid]
-        return len(old) + sum(each.remove_older(date) for each in self.others)
+        return len(old) + sum(library.remove_older(date) for library in self.others)
 
     def _before(self, date: str) -> list[str]:
         return [uid for uid, (case, _) in self.kept.items() if "" < case.study_date < date]

@@ -54,8 +54,8 @@ def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
 
 def run(assessor: Assessor, datasets: list[Dataset]) -> None:
     intake = Intake(assessor.spool, full_ledger(assessor))
-    for each in datasets:
-        intake.accept(part10(each), SOURCE)
+    for image in datasets:
+        intake.accept(part10(image), SOURCE)
     study = current(assessor.ledger, STUDY)
     assert assessor.ledger.move(study, Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(STUDY, 1)
@@ -67,8 +67,8 @@ def test_an_assessed_study_has_a_report_for_every_destination_and_sends_them(
     run(assessor, cardiac_study())
     assert current(ledger, STUDY).state is State.ASSESSED
     deliveries = ledger.list_deliveries(STUDY, 1)
-    assert [each.destination for each in deliveries] == ["pacs", "archive"]
-    assert queue.tasks["deliver"] == [(each.id,) for each in deliveries]
+    assert [delivery.destination for delivery in deliveries] == ["pacs", "archive"]
+    assert queue.tasks["deliver"] == [(delivery.id,) for delivery in deliveries]
 
 
 def test_an_untrained_model_evaluates_nothing_but_runs_the_whole_path(assessor: Assessor) -> None:
@@ -134,11 +134,11 @@ def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
     images = {view.view: view.images for view in said.used}
     flagged = [answer for answer in said.answers if answer.flag is Flag.YES]
     assert len(flagged) == 6
-    for each in flagged:
-        assert len(each.key_frames) == 3
-        assert {key.view for key in each.key_frames} == {"cine_lax", "cine_sa"}
-        assert all(key.image in images[key.view] for key in each.key_frames)
-        assert all(key.relevance > 0 for key in each.key_frames)
+    for answer in flagged:
+        assert len(answer.key_frames) == 3
+        assert {key.view for key in answer.key_frames} == {"cine_lax", "cine_sa"}
+        assert all(key.image in images[key.view] for key in answer.key_frames)
+        assert all(key.relevance > 0 for key in answer.key_frames)
     document = dcmread(BytesIO(ledger.list_deliveries(STUDY, 1)[0].product.content))
     drawn = document.EncapsulatedDocument.count(b"/Subtype /Image")
     assert drawn == 2  # of three; phases of the two cines that look the same are stored once
@@ -178,7 +178,7 @@ def test_the_same_study_in_another_order_gives_the_same_report(
     other_ledger = SqlLedger.in_folder(tmp_path / "cache", clock)
     other = replace(assessor, ledger=other_ledger, spool=FileSpool(tmp_path / "cache"))
     run(other, cardiac_study()[::-1])
-    reports = [each.list_deliveries(STUDY, 1)[0].product for each in (ledger, other_ledger)]
+    reports = [ledger_.list_deliveries(STUDY, 1)[0].product for ledger_ in (ledger, other_ledger)]
     other_ledger.close()
     assert reports[0] == reports[1]
 
@@ -204,12 +204,12 @@ def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
 
 def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: Assessor) -> None:
     study = cardiac_study()
-    for each in study:
-        if each.SeriesDescription == "cine 4ch":
-            each.BitsStored = 40
+    for image in study:
+        if image.SeriesDescription == "cine 4ch":
+            image.BitsStored = 40
     said = assessed(assessor, study)
     assert [used.view for used in said.used] == ["cine_sa"]
-    missing = {each.view: each.reason for each in said.missing}
+    missing = {view.view: view.reason for view in said.missing}
     assert missing["cine_lax"].startswith("pixel data does not decode")
 
 
@@ -226,9 +226,9 @@ def test_images_of_two_patients_in_one_study_are_declined(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     study = cardiac_study()
-    for each in study:
-        if each.SeriesDescription == "cine 4ch":
-            each.PatientID = "ANOTHER"
+    for image in study:
+        if image.SeriesDescription == "cine 4ch":
+            image.PatientID = "ANOTHER"
     run(assessor, study)
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
@@ -297,8 +297,8 @@ def test_another_model_gives_a_report_that_replaces_the_first(
 def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger: SqlLedger) -> None:
     study = instances(Vendor.SIEMENS, enhanced=True)
     intake = Intake(assessor.spool, ledger)
-    for each in study:
-        intake.accept(part10(each), SOURCE)
+    for image in study:
+        intake.accept(part10(image), SOURCE)
     uid_ = str(study[0].StudyInstanceUID)
     assert ledger.move(current(ledger, uid_), Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(uid_, 1)
@@ -306,11 +306,11 @@ def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger:
     assert summary is not None, current(ledger, uid_).reason
     said = read_summary(summary)
     assert not said.missing
-    by_view = {each.view: each for each in said.used}
-    assert [each.frame for each in by_view["cine_lax"].images] == list(range(1, 13))
+    by_view = {view.view: view for view in said.used}
+    assert [image.frame for image in by_view["cine_lax"].images] == list(range(1, 13))
     report = dcmread(BytesIO(ledger.list_deliveries(uid_, 1)[0].product.content))
     evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
-    assert sum(len(each.ReferencedSOPSequence) for each in evidence) == 6
+    assert sum(len(item.ReferencedSOPSequence) for item in evidence) == 6
 
 
 def test_15_a_task_that_comes_twice_finds_its_work_taken(

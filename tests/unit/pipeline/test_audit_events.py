@@ -84,11 +84,13 @@ def reconciler(
 
 
 def outlined(events: Sequence[AuditEvent]) -> list[tuple[str, AuditAction, AuditOutcome]]:
-    return [(each.event.meaning, each.action, each.outcome) for each in events]
+    return [(item.event.meaning, item.action, item.outcome) for item in events]
 
 
 def whom(event: AuditEvent) -> Participant:
-    (other,) = [each for each in event.participants if isinstance(each, Participant)]
+    (other,) = [
+        participant for participant in event.participants if isinstance(participant, Participant)
+    ]
     return other
 
 
@@ -112,10 +114,10 @@ def test_a_study_is_told_of_once_for_each_sender_with_its_patient_and_counts(
         outlined(told.events)
         == [("DICOM Instances Transferred", AuditAction.CREATE, AuditOutcome.SUCCESS)] * 2
     )
-    assert [whom(each).user_id for each in told.events] == ["MR1", "MR2"]
-    assert [each.objects[0].instances for each in told.events] == [((MR, 3),), ((MR, 2),)]
-    assert {each.objects[0].id for each in told.events} == {uid("study")}
-    assert {each.objects[1].id for each in told.events} == {"4711"}
+    assert [whom(event).user_id for event in told.events] == ["MR1", "MR2"]
+    assert [event.objects[0].instances for event in told.events] == [((MR, 3),), ((MR, 2),)]
+    assert {event.objects[0].id for event in told.events} == {uid("study")}
+    assert {event.objects[1].id for event in told.events} == {"4711"}
 
 
 def test_of_a_later_revision_what_is_new_is_told(
@@ -134,7 +136,7 @@ def test_of_a_later_revision_what_is_new_is_told(
     intake.accept(part10(image("study", "series", 3)), Source("MR1", ""))
     clock.pass_s(15)
     reconciler.tick()
-    assert [each.objects[0].instances for each in told.events] == [((MR, 2),), ((MR, 1),)]
+    assert [event.objects[0].instances for event in told.events] == [((MR, 2),), ((MR, 1),)]
 
 
 def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
@@ -189,7 +191,7 @@ def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
     ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
 ) -> None:
     delivered(ledger, trail, FakeDestination("pacs", refusal="0xA700"), 4, clock)
-    assert [each.event for each in told.events] == [BEGIN_TRANSFERRING, INSTANCES_TRANSFERRED]
+    assert [event.event for event in told.events] == [BEGIN_TRANSFERRING, INSTANCES_TRANSFERRED]
     assert (told.events[1].outcome, told.events[1].description) == (AuditOutcome.SERIOUS, "0xA700")
 
 
@@ -214,7 +216,7 @@ def test_what_leaves_dicom_is_an_export(
     folder = AuditPeer("pacs", "file:///reports", is_dicom=False)
     elsewhere = replace(trail, destinations={"pacs": folder})
     delivered(ledger, elsewhere, FakeDestination("pacs"), 1, clock)
-    assert [each.event for each in told.events] == [EXPORT]
+    assert [event.event for event in told.events] == [EXPORT]
 
 
 def test_who_was_turned_away_is_an_alert_with_how_often(
@@ -226,8 +228,8 @@ def test_who_was_turned_away_is_an_alert_with_how_often(
     intake.report_rejected("TLS: no shared cipher", Source("", "10.0.0.8"), RejectionReason.TLS)
     intake.report_refused("out of resources", Source("MR1", "10.0.0.1"))
     intake.flush_incidents()
-    assert [each.event for each in told.events] == [SECURITY_ALERT] * 3
-    assert [each.description for each in told.events] == [
+    assert [event.event for event in told.events] == [SECURITY_ALERT] * 3
+    assert [event.description for event in told.events] == [
         "unknown calling AE title 'X'",
         "TLS: no shared cipher",
         "unknown calling AE title 'X' (49 times)",
@@ -256,7 +258,7 @@ def test_logins_and_failures_are_told_and_passwords_never(
             access.admit(said, "10.0.0.3")
     clock.pass_s(SESSION_S + 1)
     access.admit(basic("anna", PASSWORD), "10.0.0.1")
-    assert [(whom(each).user_id, each.outcome) for each in told.events] == [
+    assert [(whom(event).user_id, event.outcome) for event in told.events] == [
         ("anna", AuditOutcome.SUCCESS),
         ("anna", AuditOutcome.SUCCESS),
         ("anna", AuditOutcome.MINOR),
@@ -272,9 +274,9 @@ def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told:
     looks = CaseAccess(PastCases(library, b"s" * 32), ledger, told)
     looks.search(FakeEncoder(), parse_query({"words": "Mrs Smith"}), "anna")
     looks.find_case("1.2", "anna")
-    assert [each.event for each in told.events] == [QUERY] * 2
-    assert [whom(each).user_id for each in told.events] == ["anna"] * 2
-    asked = [each.objects[0].query for each in told.events]
+    assert [event.event for event in told.events] == [QUERY] * 2
+    assert [whom(event).user_id for event in told.events] == ["anna"] * 2
+    asked = [event.objects[0].query for event in told.events]
     assert asked == [b"cases searched: 1 case(s) listed, by words", b"case looked up: study 1.2"]
 
 

@@ -140,7 +140,7 @@ def test_of_an_instance_that_is_refused_nothing_stays(
 ) -> None:
     floored.has_free(0)
     assert not floored.takes()
-    assert not [each for each in (tmp_path / "spool").rglob("*") if each.is_file()]
+    assert not [file for file in (tmp_path / "spool").rglob("*") if file.is_file()]
     assert isinstance(floored.intake.open_staging_file(), DiscardedFile)
 
 
@@ -179,7 +179,7 @@ def test_a_study_that_has_begun_ends_though_too_many_wait(
     assert not site.takes("c")
     assert site.takes("a", number=2)
     assert site.takes("a", number=1)  # a duplicate
-    studies = {each.study_uid: each.instances for each in ledger.list_studies()}
+    studies = {study.study_uid: study.instances for study in ledger.list_studies()}
     assert studies == {uid("a"): 2, uid("b"): 1}
 
 
@@ -216,7 +216,7 @@ def test_it_is_logged_when_it_begins_and_when_it_ends(floored: PressuredSite) ->
         for free in (10 * FLOOR, 0, 0, 0, 10 * FLOOR, 10 * FLOOR):
             floored.has_free(free)
             floored.takes()
-    events = [each["event"] for each in logged if each["event"] != "refused instance"]
+    events = [entry["event"] for entry in logged if entry["event"] != "refused instance"]
     assert events == ["not receiving: 0 MB free of a floor of 5.0 GB", "receiving again"]
 
 

@@ -60,8 +60,8 @@ def content_of(name: str) -> bytes:
 def outcome(assessor: Assessor, ledger: SqlLedger, content: bytes, good: list[Dataset]) -> str:
     """Send a file, after the good images of its study, and return what became of it."""
     intake = Intake(assessor.spool, ledger)
-    for each in good:
-        intake.accept(part10(each), SOURCE)
+    for image in good:
+        intake.accept(part10(image), SOURCE)
     try:
         study_uid = read_identity(content).study_uid
         intake.accept(content, SOURCE)
@@ -81,13 +81,13 @@ def outcome(assessor: Assessor, ledger: SqlLedger, content: bytes, good: list[Da
     summary = ledger.get_summary(study_uid, 1)
     assert summary is not None
     said = read_summary(summary)
-    assert {each.view for each in said.used} == {"cine_lax", "cine_sa"}
+    assert {view.view for view in said.used} == {"cine_lax", "cine_sa"}
     if refusal:
         return refusal
     own = read_header(content).SOPInstanceUID
-    assert own not in {each.sop_instance_uid for used in said.used for each in used.images}
+    assert own not in {image.sop_instance_uid for used in said.used for image in used.images}
     series_uid = str(read_header(content).SeriesInstanceUID)
-    (left,) = (each for each in said.unused if each.series_uid == series_uid)
+    (left,) = (stack for stack in said.unused if stack.series_uid == series_uid)
     return f"unused: {left.reason}"
 
 
@@ -99,14 +99,14 @@ def good_study_of(content: bytes) -> list[Dataset]:
         identity = read_identity(content)
     except DamagedInstance:
         return study
-    for each in study:
-        each.StudyInstanceUID = identity.study_uid
-        each.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 100")
+    for image in study:
+        image.StudyInstanceUID = identity.study_uid
+        image.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 100")
         for keyword in PATIENT:
             if keyword in header:
-                each[keyword] = header[keyword]
-            elif keyword in each:
-                del each[keyword]
+                image[keyword] = header[keyword]
+            elif keyword in image:
+                del image[keyword]
     return study
 
 
@@ -159,7 +159,7 @@ def clip_of_the_good_study(assessor: Assessor) -> np.ndarray:
         files = {str(n): part10(each) for n, each in enumerate(cardiac_study())}
         used = select_views([Image(n, read_header(c)) for n, c in files.items()], VIEWS).used
         form, heart = assessor.model.bundle.manifest.clip, find_heart_centre(used)
-        views = {each.view: prepare_view(each, form, heart, files.__getitem__) for each in used}
+        views = {view.view: prepare_view(view, form, heart, files.__getitem__) for view in used}
         GOOD.append(join_views(views, form))
     return GOOD[0]
 

@@ -122,8 +122,8 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     )
     intake = Intake(FileSpool(tmp_path), ledger)
     phases = cine("study", "cine", Place(), 12, CardiacNumberOfImages=12)
-    for each in phases[:-1]:
-        intake.accept(part10(each), SOURCE)
+    for image in phases[:-1]:
+        intake.accept(part10(image), SOURCE)
     clock.pass_s(4)
     (study,) = ledger.list_studies()
     assert collector.collect(study, POLICY, clock.now()).views is None
@@ -165,9 +165,9 @@ def test_an_association_brings_a_study_until_it_ends_or_turns_to_another() -> No
 
 
 STUDY = [
-    part10(each)
+    part10(image)
     for place in range(2)
-    for each in cine(
+    for image in cine(
         "study", f"cine {place}", Place(position=(0, 0, place)), 3, CardiacNumberOfImages=3
     )
 ]

@@ -86,7 +86,7 @@ def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> 
     deliverer.deliver(first)
     deliverer.deliver(second)
     assert up.received == [PRODUCT]
-    states = [each.state for each in ledger.list_deliveries(study.study_uid, 1)]
+    states = [delivery.state for delivery in ledger.list_deliveries(study.study_uid, 1)]
     assert states == [DeliveryState.PENDING, DeliveryState.DELIVERED]
 
 
@@ -144,7 +144,10 @@ def test_exactly_one_of_several_forms_of_a_report_arrives(
         Deliverer(ledger, destinations, max_attempts=3).deliver(delivery)
     received = {name: each.received for name, each in destinations.items()}
     assert received == {"new": [PRODUCT], "old": [older], "none": []}
-    took = {each.destination: each.product for each in ledger.list_deliveries(study.study_uid, 1)}
+    took = {
+        delivery.destination: delivery.product
+        for delivery in ledger.list_deliveries(study.study_uid, 1)
+    }
     assert took["old"] == older
     # Whoever changes its mind while an answer is on its way gets no second one.
     clock.pass_s(5)
@@ -198,7 +201,7 @@ def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: 
     first = clock.now()
     clock.pass_s(5)
     deliverer.deliver(delivery)
-    assert [each.since for each in ledger.list_outages()] == [first]
+    assert [outage.since for outage in ledger.list_outages()] == [first]
     pacs.refusal, pacs.silent = "0xA700 Out of resources", False
     clock.pass_s(10)
     deliverer.deliver(delivery)
@@ -206,7 +209,7 @@ def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: 
     pacs.silent = True
     clock.pass_s(20)
     deliverer.deliver(delivery)
-    assert [each.since for each in ledger.list_outages()] == [clock.now()]
+    assert [outage.since for outage in ledger.list_outages()] == [clock.now()]
 
 
 def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
@@ -216,7 +219,7 @@ def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
     ledger.record_failure(delivery, "no answer", 5, unreachable=True)
     with ledger._database.writing() as connection:
         connection.execute(update(table).values(unreachable_since=0.0))
-    assert [each.since for each in ledger.list_outages()] == [clock.now()]
+    assert [outage.since for outage in ledger.list_outages()] == [clock.now()]
 
 
 def test_4_pauses_are_spread_so_that_not_all_come_at_once(
@@ -228,5 +231,7 @@ def test_4_pauses_are_spread_so_that_not_all_come_at_once(
     deliverer = Deliverer(ledger, down, max_attempts=3, chance=lambda: next(chances))
     deliverer.deliver(first)
     deliverer.deliver(second)
-    pauses = [each.due_at - clock.now() for each in ledger.list_deliveries(study.study_uid, 1)]
+    pauses = [
+        delivery.due_at - clock.now() for delivery in ledger.list_deliveries(study.study_uid, 1)
+    ]
     assert pauses == pytest.approx([5, 4.5])

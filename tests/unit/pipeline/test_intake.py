@@ -99,7 +99,7 @@ def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
     assert again.outcome is ReceiptOutcome.NEW
     assert spool.read(again.path) == corrected
     assert spool.read(first.path) != corrected
-    assert {each.study_uid for each in ledger.list_studies()} == {uid("study"), "1.2.3"}
+    assert {study.study_uid for study in ledger.list_studies()} == {uid("study"), "1.2.3"}
     assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
 
 
@@ -132,8 +132,8 @@ def test_a_spooled_file_that_does_not_parse_stops_nobody(
 def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
     intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = [spool.keep(read_identity(each), each) for each in map(part10, (image(), image("b")))]
-    bad, examine = min(each.path for each in kept), spool.examine
+    kept = [spool.keep(read_identity(item), item) for item in map(part10, (image(), image("b")))]
+    bad, examine = min(receipt.path for receipt in kept), spool.examine
 
     def broken(path: str) -> Receipt:
         if path == bad:
@@ -142,7 +142,7 @@ def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
 
     monkeypatch.setattr(spool, "examine", broken)
     assert intake.recover() == 1
-    assert ledger.list_known_paths() == {max(each.path for each in kept)}
+    assert ledger.list_known_paths() == {max(receipt.path for receipt in kept)}
     (incident,) = ledger.incidents()
     assert (incident.kind, incident.detail) == (
         "unreadable file in the spool",

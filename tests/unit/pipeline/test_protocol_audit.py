@@ -41,21 +41,23 @@ def test_every_file_of_a_folder_has_an_outcome(folder: Path) -> None:
     found = json.loads(json.dumps(build_json(read(folder))))
     (study,) = found["studies"]
     assert study["declined"] is None
-    assert {each["view"] for each in study["used"]} == set(VIEWS)
+    assert {view["view"] for view in study["used"]} == set(VIEWS)
     assert not study["missing"]
-    files = sum(1 for each in folder.rglob("*") if each.is_file())
-    used = {each["sop_instance_uid"] for chosen in study["used"] for each in chosen["images"]}
-    assert len(used) + sum(each["images"] for each in study["unused"]) == files - 1
-    assert [each["file"] for each in found["unreadable"]] == ["notes.txt"]
+    files = sum(1 for file in folder.rglob("*") if file.is_file())
+    used = {image["sop_instance_uid"] for chosen in study["used"] for image in chosen["images"]}
+    assert len(used) + sum(stack["images"] for stack in study["unused"]) == files - 1
+    assert [file["file"] for file in found["unreadable"]] == ["notes.txt"]
 
 
 def test_a_short_axis_stack_is_listed_from_base_to_apex(folder: Path) -> None:
     (study,) = build_json(read(folder))["studies"]
-    short = next(each for each in study["stacks"] if each["used_for"] == ["cine_sa"])
+    short = next(stack for stack in study["stacks"] if stack["used_for"] == ["cine_sa"])
     assert (short["sequence"], short["view"], len(short["slices"])) == ("cine", "SAX", 6)
-    heights = [each["position_mm"][2] for each in short["slices"]]
+    heights = [slice_["position_mm"][2] for slice_ in short["slices"]]
     assert heights == sorted(heights, reverse=True)
-    two = next(each for each in study["stacks"] if each["view"] == "2CH" and not each["used_for"])
+    two = next(
+        stack for stack in study["stacks"] if stack["view"] == "2CH" and not stack["used_for"]
+    )
     assert two["reason"].startswith("cine, 2CH")
 
 
@@ -63,16 +65,16 @@ def test_an_enhanced_study_lists_its_frames(tmp_path: Path) -> None:
     for number, each in enumerate(instances(Vendor.GE, enhanced=True)):
         (tmp_path / f"{number}.dcm").write_bytes(part10(each))
     (study,) = build_json(read(tmp_path))["studies"]
-    short = next(each for each in study["used"] if each["view"] == "cine_sa")
-    assert len({each["sop_instance_uid"] for each in short["images"]}) == 1
-    assert len({each["frame"] for each in short["images"]}) == 12
+    short = next(view for view in study["used"] if view["view"] == "cine_sa")
+    assert len({image["sop_instance_uid"] for image in short["images"]}) == 1
+    assert len({image["frame"] for image in short["images"]}) == 12
 
 
 def test_rows_begin_with_used_stacks(folder: Path) -> None:
     (study,) = read(folder).studies
     rows = build_rows(study)
     assert [bool(row[4]) for row in rows] == sorted((bool(row[4]) for row in rows), reverse=True)
-    assert any("slice 3 of 6 from the base" in each for each in build_remarks(study))
+    assert any("slice 3 of 6 from the base" in remark for remark in build_remarks(study))
 
 
 def test_a_study_with_images_of_two_patients_is_declined(tmp_path: Path) -> None:
@@ -90,8 +92,8 @@ def test_several_studies_in_a_folder_are_separated(tmp_path: Path) -> None:
     for number, each in enumerate([image("a"), image("b")]):
         (tmp_path / f"{number}.dcm").write_bytes(part10(each))
     studies = read(tmp_path).studies
-    assert {each.study_uid for each in studies} == {uid("a"), uid("b")}
-    assert all("not a cine: 1 phase" in (each.declined or "") for each in studies)
+    assert {study.study_uid for study in studies} == {uid("a"), uid("b")}
+    assert all("not a cine: 1 phase" in (study.declined or "") for study in studies)
 
 
 def test_a_contact_sheet_shows_every_stack(folder: Path) -> None:

@@ -40,7 +40,7 @@ def going(worker: WorkerWithStudies, limits: RetentionLimits) -> list[tuple[str,
     pruner = worker.pruner(limits)
     planned = pruner.plan()
     assert pruner.prune() == planned
-    return [(each.what, each.study_uid, each.why) for each in planned]
+    return [(removal.what, removal.study_uid, removal.why) for removal in planned]
 
 
 def test_nothing_goes_that_no_limit_says(worker: WorkerWithStudies, clock: FakeClock) -> None:
@@ -79,7 +79,7 @@ def test_the_audit_trail_is_told_of_a_study_whose_images_go(
     replace(pruner, trail=StudyTrail(told, worker.ledger, worker.spool, {})).prune()
     (event,) = told.events
     assert event.event == STUDY_DELETED
-    assert {each.id for each in event.objects} == {uid("old"), "MARKED-ID"}
+    assert {thing.id for thing in event.objects} == {uid("old"), "MARKED-ID"}
 
 
 def test_who_is_to_end_stops_between_studies(
@@ -145,7 +145,10 @@ def test_what_ended_otherwise_has_limits_of_its_own(
     failed = RetentionLimits(failed_s=DAY_S)
     assert going(worker, failed) == [("images", uid(State.FAILED), AGE)]
     delivered = RetentionLimits(delivered_s=DAY_S, declined_s=DAY_S)
-    assert {each[1] for each in going(worker, delivered)} == {uid(State.DELIVERED), uid("both")}
+    assert {removal[1] for removal in going(worker, delivered)} == {
+        uid(State.DELIVERED),
+        uid("both"),
+    }
 
 
 def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
@@ -155,7 +158,7 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
     for study in ("first", "second", "third"):
         worker.end(study, State.DELIVERED)
         clock.pass_s(60)
-    size = sum(each.size for each in worker.spool.list_files(uid("first")))
+    size = sum(file.size for file in worker.spool.list_files(uid("first")))
     monkeypatch.setattr(type(worker.spool), "measure_free_bytes_where_kept", lambda _: 1000)
     short = RetentionLimits(free_bytes=1000 + size + 1)
     assert going(worker, short) == []  # nothing that was touched within the hour
@@ -184,8 +187,8 @@ def test_copies_that_contradict_an_instance_go_with_their_study(
     worker.end("study", State.DELIVERED)
     other = part10(image("study", number=1, PatientComments="other bytes"))
     assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
-    for each in worker.spool.list_files(uid("study")):
-        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    for file in worker.spool.list_files(uid("study")):
+        os.utime(worker.folder / "spool" / file.path, (clock.now(), clock.now()))
     clock.pass_s(8 * DAY_S)
     assert worker.pruner(WEEK).prune()[0].items == IMAGES + 1
     assert worker.files("study") == 0
@@ -199,8 +202,8 @@ def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
     clock.pass_s(8 * DAY_S)
     other = part10(image("study", number=1, PatientComments="other bytes"))
     assert worker.intake.accept(other, SOURCE).outcome is ReceiptOutcome.CONFLICT
-    for each in worker.spool.list_files(uid("study")):
-        os.utime(worker.folder / "spool" / each.path, (clock.now(), clock.now()))
+    for file in worker.spool.list_files(uid("study")):
+        os.utime(worker.folder / "spool" / file.path, (clock.now(), clock.now()))
     assert going(worker, limits) == []
     assert worker.files("study") == IMAGES + 1
     clock.pass_s(SETTLED_S + 1)
@@ -229,7 +232,7 @@ def test_a_report_that_was_given_up_stays_until_failed_studies_go(
     assert going(worker, RetentionLimits(products_s=DAY_S)) == []
     assert going(worker, RetentionLimits(products_s=DAY_S, failed_s=9 * DAY_S)) == []
     both = RetentionLimits(products_s=DAY_S, failed_s=2 * DAY_S)
-    assert [each[0] for each in going(worker, both)] == ["images", "reports"]
+    assert [removal[0] for removal in going(worker, both)] == ["images", "reports"]
 
 
 def test_a_report_that_is_made_again_is_whole_again(
@@ -260,9 +263,9 @@ def test_refused_files_and_records_go_by_age(worker: WorkerWithStudies, clock: F
     os.utime(worker.folder / new.path, (clock.now(), clock.now()))
     limits = RetentionLimits(quarantine_s=DAY_S, records_s=DAY_S)
     plan = worker.pruner(limits).plan()
-    assert [each.what for each in plan] == ["refused files", "history and incidents"]
+    assert [removal.what for removal in plan] == ["refused files", "history and incidents"]
     assert worker.pruner(limits).prune() == plan
-    assert [each.path for each in worker.spool.list_quarantined()] == [new.path]
+    assert [file.path for file in worker.spool.list_quarantined()] == [new.path]
     assert not worker.ledger.history(uid("ended"))
     assert worker.ledger.history(uid("arriving"))
     assert not worker.ledger.incidents()
@@ -332,7 +335,7 @@ def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies)
 
 def test_recovery_looks_for_nothing_that_was_removed(pruned: WorkerWithStudies) -> None:
     assert pruned.intake.recover() == 0
-    assert [each.revision for each in pruned.ledger.list_studies()] == [1]
+    assert [study.revision for study in pruned.ledger.list_studies()] == [1]
 
 
 def test_storage_commitment_says_that_it_is_gone(
@@ -414,7 +417,7 @@ def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
     monkeypatch.setattr(RetentionRunner, "_select_reported", lambda *_: iter(chosen[1]))
     assert pruner.prune() == []
     assert worker.files("study") == IMAGES + 1
-    assert all(each.content for each in worker.ledger.list_products(uid("study"), 1))
+    assert all(product.content for product in worker.ledger.list_products(uid("study"), 1))
 
 
 def test_two_who_remove_the_same_do_it_once(worker: WorkerWithStudies) -> None:

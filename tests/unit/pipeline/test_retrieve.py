@@ -285,7 +285,7 @@ def test_only_what_was_looked_for_is_found(clock: FakeClock) -> None:
 
 def test_a_search_goes_day_by_day() -> None:
     search = ArchiveQuery(since=date(2024, 2, 28), until=date(2024, 3, 1), modality="MR")
-    days = [(each.since, each.until, each.modality) for each in search.split_by_day()]
+    days = [(day.since, day.until, day.modality) for day in search.split_by_day()]
     assert days == [(day, day, "MR") for day in map(date, [2024] * 3, [2, 2, 3], [28, 29, 1])]
 
 

@@ -19,8 +19,8 @@ from triage.store.spool import FileSpool
 
 def kept(spool: FileSpool, ledger: SqlLedger, study: Sequence[Dataset]) -> StudyRevision:
     intake = Intake(spool, ledger)
-    for each in study:
-        intake.accept(part10(each), SOURCE)
+    for image in study:
+        intake.accept(part10(image), SOURCE)
     (found,) = ledger.list_studies()
     return found
 
@@ -50,7 +50,7 @@ def test_stacks_that_do_not_say_how_many_images_they_have_are_never_full(
 
 
 def test_1_views_that_are_not_there_are_missing(spool: FileSpool, ledger: SqlLedger) -> None:
-    study = kept(spool, ledger, [each for each in instances(Vendor.GE) if _phases(each)])
+    study = kept(spool, ledger, [image for image in instances(Vendor.GE) if _phases(image)])
     seen = ViewCoverage(spool, ledger, [*VIEWS, "flow_sa"], load_rules())(study)
     assert 0 < seen.missing < len(VIEWS) + 1
 
