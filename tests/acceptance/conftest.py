@@ -1,6 +1,5 @@
 """Fixtures that acceptance tests share."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,13 +15,6 @@ from tests.integration.servers import Orthanc, orthanc
 def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder that all processes of this test run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")

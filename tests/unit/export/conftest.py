@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from export.checkpoint import load_checkpoint
 from export.cmrclip import CmrClip
+from tests.shared_folders import fill_once
 from tests.unit.export.golden import GOLDEN, HUB_FORM
 
 Session = Callable[..., NDArray[np.float32]]
@@ -45,19 +46,23 @@ def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(
-    tmp_path_factory: pytest.TempPathFactory, vocabulary_folder: Path
-) -> subprocess.CompletedProcess[str]:
-    """The command as a person types it; `args[-1]` is where the bundle was written."""
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    command = [sys.executable, "-m", "export", "onnx", "--checkpoint", str(GOLDEN)]
-    command += ["--tokenizer", str(vocabulary_folder), "--resize", "none", "--out", str(out)]
-    return subprocess.run(command, check=True, capture_output=True, text=True)
+def exported(run_folder: Path, vocabulary_folder: Path) -> Path:
+    """Return the folder with the bundle and the printed texts of one run of the command."""
+
+    def export(folder: Path) -> None:
+        folder.mkdir()
+        command = [sys.executable, "-m", "export", "onnx", "--checkpoint", str(GOLDEN)]
+        command += ["--tokenizer", str(vocabulary_folder), "--resize", "none"]
+        command += ["--out", str(folder / "bundle")]
+        with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
+            subprocess.run(command, check=True, stdout=out, stderr=err)
+
+    return fill_once(run_folder / "exported", export)
 
 
 @pytest.fixture(scope="session")
-def bundle(exported: subprocess.CompletedProcess[str]) -> Path:
-    return Path(exported.args[-1])
+def bundle(exported: Path) -> Path:
+    return exported / "bundle"
 
 
 @pytest.fixture(scope="session")
