@@ -114,7 +114,7 @@ EXAMPLE = """\
 name: folder
 
 # folder: each report is written to a file. A file has its final name (the UID of the report
-# with .dcm, .hl7 or .json) only when it is complete.
+# with .dcm, .hl7, .json or .txt) only when it is complete.
 kind: folder
 
 # The folder. It must exist: it is never created, because it may be a share that is not

@@ -1,6 +1,6 @@
 """DIMSE response statuses by name (PS3.7 annex C, PS3.4 B.2.3).
 
-No other module contains a bare status number. The four-digit values are part of the meaning:
+Responses that we send use these names, never a bare number. The four-digit values are part of the meaning:
 0xC210 (a C-STORE failure) is not 0x0210 (an N-service failure).
 """
 

@@ -17,6 +17,8 @@ class Destination(Protocol):
     def choose(self, offers: Sequence[Product]) -> Product:
         """Return the first offered product that the destination accepts.
 
+        Called only for a product that has alternatives.
+
         Raises: DeliveryFailed if it accepts none.
         """
 

@@ -34,3 +34,10 @@ def test_the_guarantees_of_the_readme_name_their_proofs() -> None:
     guarantees = re.split(r"^\d+\. ", section, flags=re.MULTILINE)[1:]
     assert len(guarantees) == 10
     assert [text for text in guarantees if not re.search(r"\(tests/\S+\.py\)", text)] == []
+
+
+def test_the_files_that_the_developer_page_names_exist() -> None:
+    text = (ROOT / "triage" / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.(?:py|yaml))`", text)
+    places = [ROOT, ROOT / "triage"]
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
