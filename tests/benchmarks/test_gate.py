@@ -11,7 +11,14 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from receivers.c_store.listener import SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
-from tests.integration.gates import Cost, ask, cost, gate, silent, written
+from tests.integration.listening_receiver import (
+    ResourceUse,
+    connect_silently,
+    measure_resources,
+    request_association,
+    run_receiver,
+    write_study,
+)
 from tests.integration.scp import dcmtk
 from tests.waiting import wait_until
 from triage.dimse.statuses import StoreStatus
@@ -23,46 +30,50 @@ INSTANCES = 5_000
 SLACK_MB = 8.0
 
 
-def printed(what: str, before: Cost, after: Cost, seconds: float) -> None:
+def printed(what: str, before: ResourceUse, after: ResourceUse, seconds: float) -> None:
     sys.stdout.write(f"\n{what}: {seconds:.1f} s\n  before {before}\n  after  {after}\n")
 
 
 def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
-    with gate(tmp_path) as ours:
+    with run_receiver(tmp_path) as receiver:
         for _ in range(200):
-            silent(ours.port).close()
-        before, began, most = cost(), time.monotonic(), 0
+            connect_silently(receiver.port).close()
+        before, began, most = measure_resources(), time.monotonic(), 0
         for number in range(CONNECTIONS):
-            silent(ours.port).close()
+            connect_silently(receiver.port).close()
             if number % 500 == 0:
-                most = max(most, cost().threads)
-        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
-        after = cost()
+                most = max(most, measure_resources().threads)
+        wait_until(
+            lambda: measure_resources().descriptors <= before.descriptors, what="the end of all"
+        )
+        after = measure_resources()
         printed(
             f"{CONNECTIONS} connections, closed at once", before, after, time.monotonic() - began
         )
         assert most <= before.threads
         assert after.threads <= before.threads
         assert after.megabytes <= before.megabytes + SLACK_MB
-        assert ask(ours.port).is_established
+        assert request_association(receiver.port).is_established
 
 
 def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
-    with gate(tmp_path) as ours:
-        before, began, most = cost(), time.monotonic(), 0
+    with run_receiver(tmp_path) as receiver:
+        before, began, most = measure_resources(), time.monotonic(), 0
         held = []
         for number in range(CONNECTIONS):
-            held.append(silent(ours.port))
+            held.append(connect_silently(receiver.port))
             if len(held) > SILENT_CONNECTIONS_MAX:  # of which the receiver has closed the oldest
                 held.pop(0).close()
             if number % 500 == 0:
-                most = max(most, cost().threads)
-        during = cost()
-        assert ask(ours.port).is_established
+                most = max(most, measure_resources().threads)
+        during = measure_resources()
+        assert request_association(receiver.port).is_established
         for each in held:
             each.close()
-        wait_until(lambda: cost().descriptors <= before.descriptors + 2, what="the end of all")
-        after = cost()
+        wait_until(
+            lambda: measure_resources().descriptors <= before.descriptors + 2, what="the end of all"
+        )
+        after = measure_resources()
         sys.stdout.write(f"\n  during {during}, at most {most} threads\n")
         printed(f"{CONNECTIONS} connections, silent", before, after, time.monotonic() - began)
         assert most <= before.threads
@@ -71,23 +82,27 @@ def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
 
 def test_13_one_association_for_each_file(tmp_path: Path) -> None:
     context = (MRImageStorage, ExplicitVRLittleEndian)
-    with gate(tmp_path) as ours:
-        before, began = cost(), time.monotonic()
+    with run_receiver(tmp_path) as receiver:
+        before, began = measure_resources(), time.monotonic()
         for number in range(ASSOCIATIONS):
-            association = ask(ours.port, context)
+            association = request_association(receiver.port, context)
             assert association.send_c_store(image(number=number)).Status == StoreStatus.SUCCESS
             association.release()
-        wait_until(lambda: cost().descriptors <= before.descriptors + 3, what="the end of all")
-        printed(f"{ASSOCIATIONS} associations", before, cost(), time.monotonic() - began)
-        (study,) = ours.ledger.list_studies()
+        wait_until(
+            lambda: measure_resources().descriptors <= before.descriptors + 3, what="the end of all"
+        )
+        printed(
+            f"{ASSOCIATIONS} associations", before, measure_resources(), time.monotonic() - began
+        )
+        (study,) = receiver.ledger.list_studies()
     assert study.instances == ASSOCIATIONS
 
 
 def test_13_many_instances_on_one_association(tmp_path: Path) -> None:
-    folder = written(tmp_path / "sent", INSTANCES)
-    with gate(tmp_path) as ours:
-        before, began = cost(), time.monotonic()
-        assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
-        printed(f"{INSTANCES} instances", before, cost(), time.monotonic() - began)
-        (study,) = ours.ledger.list_studies()
+    folder = write_study(tmp_path / "sent", INSTANCES)
+    with run_receiver(tmp_path) as receiver:
+        before, began = measure_resources(), time.monotonic()
+        assert dcmtk("storescu", receiver.port, "+sd", str(folder)).returncode == 0
+        printed(f"{INSTANCES} instances", before, measure_resources(), time.monotonic() - began)
+        (study,) = receiver.ledger.list_studies()
     assert study.instances == INSTANCES

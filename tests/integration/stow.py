@@ -45,7 +45,7 @@ class ListeningStow:
         return DICOMwebClient(self.url, headers={"Authorization": f"Bearer {TOKEN}"})
 
 
-def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
+def start_stow(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningStow:
     ledger = SqlLedger.in_folder(state, FakeClock())
     senders = {"MR1": StowSender(token=hash_token(TOKEN))}
     settings = StowSettings.model_validate({"port": find_free_port(), "senders": senders, **stow})
@@ -55,6 +55,6 @@ def listening(state: Path, stow: dict[str, Any], **receiver: Any) -> ListeningSt
     return ListeningStow(settings.port, ledger, state, intake, serving, scheme)
 
 
-def end(receiver: ListeningStow) -> None:
+def end_stow(receiver: ListeningStow) -> None:
     receiver.serving.end()
     receiver.ledger.close()

@@ -1,4 +1,4 @@
-"""Who may send and how much, asked by real senders: pynetdicom, DCMTK, and bare sockets."""
+"""Admission of senders, and limits, with pynetdicom, DCMTK and bare sockets."""
 
 import socket
 import struct
@@ -47,14 +47,22 @@ from pydicom.uid import (
 from receivers.c_store.admission import Admission
 from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
 from tests.builders.images import image
-from tests.integration.gates import answer, ask, cost, gate, is_closed, silent, written
+from tests.integration.listening_receiver import (
+    connect_silently,
+    is_closed,
+    measure_resources,
+    read_rejection,
+    request_association,
+    run_receiver,
+    write_study,
+)
 from tests.integration.scp import dcmtk
 from tests.waiting import wait_until
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import PRIVATE_CLASSES
 
-#: What a cardiac study is, and what it brings along.
-BROUGHT_ALONG = [
+#: Storage classes of a cardiac study and of objects that accompany it.
+ACCOMPANYING_CLASSES = [
     MRImageStorage,
     EnhancedMRImageStorage,
     EnhancedMRColorImageStorage,
@@ -96,10 +104,12 @@ DECODED = [
 ]
 
 
-@pytest.mark.parametrize("sop_class", BROUGHT_ALONG)
+@pytest.mark.parametrize("sop_class", ACCOMPANYING_CLASSES)
 def test_each_class_is_accepted_in_each_decodable_syntax(tmp_path: Path, sop_class: str) -> None:
-    with gate(tmp_path) as ours:
-        association = ask(ours.port, *((sop_class, syntax) for syntax in DECODED))
+    with run_receiver(tmp_path) as receiver:
+        association = request_association(
+            receiver.port, *((sop_class, syntax) for syntax in DECODED)
+        )
         assert association.is_established
         taken = {each.transfer_syntax[0] for each in association.accepted_contexts}
         association.release()
@@ -109,113 +119,123 @@ def test_each_class_is_accepted_in_each_decodable_syntax(tmp_path: Path, sop_cla
 def test_a_private_class_beside_the_images_is_kept(tmp_path: Path) -> None:
     private = image(SOPClassUID=PRIVATE_CLASSES["SiemensCSANonImageStorage"])
     private.file_meta.MediaStorageSOPClassUID = private.SOPClassUID
-    with gate(tmp_path) as ours:
-        association = ask(ours.port, (private.SOPClassUID, ExplicitVRLittleEndian))
+    with run_receiver(tmp_path) as receiver:
+        association = request_association(
+            receiver.port, (private.SOPClassUID, ExplicitVRLittleEndian)
+        )
         assert association.send_c_store(private).Status == StoreStatus.SUCCESS
         association.release()
-        assert len(ours.files()) == 1
+        assert len(receiver.files()) == 1
 
 
 def test_many_instances_arrive_on_one_association(tmp_path: Path) -> None:
-    folder = written(tmp_path / "sent", 1000)
-    with gate(tmp_path) as ours:
-        assert dcmtk("storescu", ours.port, "+sd", str(folder)).returncode == 0
-        (study,) = ours.ledger.list_studies()
+    folder = write_study(tmp_path / "sent", 1000)
+    with run_receiver(tmp_path) as receiver:
+        assert dcmtk("storescu", receiver.port, "+sd", str(folder)).returncode == 0
+        (study,) = receiver.ledger.list_studies()
     assert study.instances == 1000
 
 
 def test_connections_closed_without_a_byte_leave_nothing_behind(tmp_path: Path) -> None:
-    with gate(tmp_path) as ours:
-        before = cost()
+    with run_receiver(tmp_path) as receiver:
+        before = measure_resources()
         for _ in range(500):
-            silent(ours.port).close()
-        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
-        assert cost().threads <= before.threads
-        assert not ours.turned_away()
+            connect_silently(receiver.port).close()
+        wait_until(
+            lambda: measure_resources().descriptors <= before.descriptors, what="the end of all"
+        )
+        assert measure_resources().threads <= before.threads
+        assert not receiver.list_incidents()
 
 
 def test_silent_connections_use_no_thread_and_delay_no_other(tmp_path: Path) -> None:
-    with gate(tmp_path, artim_s=10) as ours:
-        before = cost()
-        held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX + 100)]
+    with run_receiver(tmp_path, artim_s=10) as receiver:
+        before = measure_resources()
+        held = [connect_silently(receiver.port) for _ in range(SILENT_CONNECTIONS_MAX + 100)]
         began = time.monotonic()
-        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert dcmtk("echoscu", receiver.port).returncode == 0
         assert is_closed(held[0], 4)  # the oldest has made room
         assert time.monotonic() - began < 8  # and ARTIM has not expired
-        now = cost()
+        now = measure_resources()
         assert now.threads <= before.threads + 2  # those of the echo may not be over yet
         assert now.descriptors <= before.descriptors + len(held) + SILENT_CONNECTIONS_MAX + 2
         assert all(is_closed(each) for each in held)  # ARTIM
         for each in held:
             each.close()
-        wait_until(lambda: cost().descriptors <= before.descriptors, what="the end of all")
-        assert not ours.turned_away()
+        wait_until(
+            lambda: measure_resources().descriptors <= before.descriptors, what="the end of all"
+        )
+        assert not receiver.list_incidents()
 
 
 def test_a_silent_connection_may_end_while_it_is_replaced(tmp_path: Path) -> None:
-    with gate(tmp_path) as ours:
-        held = [silent(ours.port) for _ in range(SILENT_CONNECTIONS_MAX)]
+    with run_receiver(tmp_path) as receiver:
+        held = [connect_silently(receiver.port) for _ in range(SILENT_CONNECTIONS_MAX)]
         for _ in range(1000):
-            held.append(silent(ours.port))
+            held.append(connect_silently(receiver.port))
             held.pop(0).close()
-        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert dcmtk("echoscu", receiver.port).returncode == 0
         for each in held:
             each.close()
 
 
 @pytest.mark.parametrize("said", [b"\x01", b"\x01\x00\x00\x00\x00\xff half a request"])
 def test_an_incomplete_request_is_ended_by_artim(tmp_path: Path, said: bytes) -> None:
-    with gate(tmp_path, artim_s=1) as ours:
-        before = cost()
-        with silent(ours.port) as connection:
+    with run_receiver(tmp_path, artim_s=1) as receiver:
+        before = measure_resources()
+        with connect_silently(receiver.port) as connection:
             connection.sendall(said)
             assert is_closed(connection)
-        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
-        assert cost().descriptors <= before.descriptors
+        wait_until(
+            lambda: measure_resources().threads <= before.threads, what="the end of its threads"
+        )
+        assert measure_resources().descriptors <= before.descriptors
 
 
 def test_the_number_of_connections_with_a_thread_is_limited(tmp_path: Path) -> None:
-    with gate(tmp_path, associations=1, artim_s=2) as ours:
-        before = cost()
-        held = [silent(ours.port) for _ in range(EXTRA_CONNECTIONS + 20)]
+    with run_receiver(tmp_path, associations=1, artim_s=2) as receiver:
+        before = measure_resources()
+        held = [connect_silently(receiver.port) for _ in range(EXTRA_CONNECTIONS + 20)]
         for each in held:
             each.sendall(b"\x01")
         time.sleep(0.5)
-        assert cost().threads <= before.threads + 3 * (EXTRA_CONNECTIONS + 2)
+        assert measure_resources().threads <= before.threads + 3 * (EXTRA_CONNECTIONS + 2)
         assert all(is_closed(each) for each in held)
         for each in held:
             each.close()
-        (incident,) = ours.turned_away(1)
+        (incident,) = receiver.list_incidents(1)
         assert incident[0] == f"more than {EXTRA_CONNECTIONS + 1} connections at once"
-        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert dcmtk("echoscu", receiver.port).returncode == 0
 
 
 def test_a_peer_beyond_its_limit_is_rejected_transiently(tmp_path: Path) -> None:
     peers = {"mr1": {"ae_titles": ["MR1"], "associations": 2}}
-    with gate(tmp_path, peers=peers) as ours:
-        held = [ask(ours.port, calling="MR1") for _ in range(2)]
+    with run_receiver(tmp_path, peers=peers) as receiver:
+        held = [request_association(receiver.port, calling="MR1") for _ in range(2)]
         assert all(each.is_established for each in held)
         for _ in range(5):
-            assert answer(ask(ours.port, calling="MR1")) == (2, 3, 2)
-        said = dcmtk("echoscu", ours.port, calling="MR1")
+            assert read_rejection(request_association(receiver.port, calling="MR1")) == (2, 3, 2)
+        said = dcmtk("echoscu", receiver.port, calling="MR1")
         assert "Local Limit Exceeded" in said.stdout + said.stderr
-        assert ask(ours.port).is_established  # nobody else suffers
-        assert ours.turned_away(6) == [("more than 2 associations of 'mr1' at once", "MR1", 6)]
+        assert request_association(receiver.port).is_established  # nobody else suffers
+        assert receiver.list_incidents(6) == [
+            ("more than 2 associations of 'mr1' at once", "MR1", 6)
+        ]
         held[0].release()
-        assert ask(ours.port, calling="MR1").is_established
+        assert request_association(receiver.port, calling="MR1").is_established
 
 
 def test_associations_beyond_the_limit_are_rejected_transiently(tmp_path: Path) -> None:
-    with gate(tmp_path, associations=3) as ours:
-        assert all(ask(ours.port).is_established for _ in range(3))
-        assert answer(ask(ours.port)) == (2, 3, 2)
-        assert ours.turned_away(1) == [("more than 3 associations at once", "PACS", 1)]
+    with run_receiver(tmp_path, associations=3) as receiver:
+        assert all(request_association(receiver.port).is_established for _ in range(3))
+        assert read_rejection(request_association(receiver.port)) == (2, 3, 2)
+        assert receiver.list_incidents(1) == [("more than 3 associations at once", "PACS", 1)]
 
 
 def test_consecutive_associations_never_exceed_a_limit_of_one(tmp_path: Path) -> None:
-    with gate(tmp_path, associations=1) as ours:
+    with run_receiver(tmp_path, associations=1) as receiver:
         for _ in range(30):
-            association = ask(ours.port)
+            association = request_association(receiver.port)
             assert association.is_established
             association.release()
 
@@ -232,14 +252,21 @@ def test_an_unknown_caller_is_rejected_permanently_each_time(
     tmp_path: Path, calling: str, called: str, expected: tuple[int, int, int]
 ) -> None:
     peers = {"far": {"ae_titles": ["FAR"], "addresses": ["192.0.2.0/24"]}}
-    with gate(tmp_path, peers=peers) as ours:
-        before = cost()
+    with run_receiver(tmp_path, peers=peers) as receiver:
+        before = measure_resources()
         for _ in range(20):
-            assert answer(ask(ours.port, calling=calling, called=called)) == expected
-        ((_, who, times),) = ours.turned_away(20)
+            assert (
+                read_rejection(request_association(receiver.port, calling=calling, called=called))
+                == expected
+            )
+        ((_, who, times),) = receiver.list_incidents(20)
         assert (who, times) == (calling, 20)
-        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
-        assert cost().descriptors < before.descriptors + 20  # the ledger has opened some
+        wait_until(
+            lambda: measure_resources().threads <= before.threads, what="the end of its threads"
+        )
+        assert (
+            measure_resources().descriptors < before.descriptors + 20
+        )  # the ledger has opened some
 
 
 def test_a_defect_in_admission_rejects_the_association(
@@ -249,24 +276,24 @@ def test_a_defect_in_admission_rejects_the_association(
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(Admission, "admit", broken)
-    with gate(tmp_path) as ours:
-        assert answer(ask(ours.port)) == (2, 2, 1)
+    with run_receiver(tmp_path) as receiver:
+        assert read_rejection(request_association(receiver.port)) == (2, 2, 1)
 
 
 def test_another_called_title_is_accepted_if_configured(tmp_path: Path) -> None:
-    with gate(tmp_path, check_called=False) as ours:
-        assert ask(ours.port, called="OTHER").is_established
+    with run_receiver(tmp_path, check_called=False) as receiver:
+        assert request_association(receiver.port, called="OTHER").is_established
 
 
 def test_a_silent_association_is_ended(tmp_path: Path) -> None:
-    with gate(tmp_path, idle_s=1, artim_s=1) as ours:
-        association = ask(ours.port)
+    with run_receiver(tmp_path, idle_s=1, artim_s=1) as receiver:
+        association = request_association(receiver.port)
         assert association.is_established
         wait_until(lambda: association.is_aborted, what="the end of the association")
 
 
 def bare(association: Any) -> socket.socket:
-    """Take the connection of an association from pynetdicom, to say on it what it would not."""
+    """Take the connection of an association from pynetdicom, to send invalid bytes on it."""
     association._reactor_checkpoint.clear()
     association.dul._kill_thread = True
     association.dul.join()
@@ -277,8 +304,8 @@ def bare(association: Any) -> socket.socket:
 def test_a_pdu_that_is_too_long_ends_the_association_and_allocates_no_memory(
     tmp_path: Path,
 ) -> None:
-    with gate(tmp_path, pdu_bytes=16_384) as ours:
-        association = ask(ours.port)
+    with run_receiver(tmp_path, pdu_bytes=16_384) as receiver:
+        association = request_association(receiver.port)
         assert association.acceptor.maximum_length == 16_384
         connection = bare(association)
         connection.sendall(struct.pack(">BBL", 4, 0, 16_385))
@@ -291,7 +318,7 @@ def test_a_pdu_that_is_too_long_ends_the_association_and_allocates_no_memory(
 
 
 def test_the_length_of_an_association_request_is_limited(tmp_path: Path) -> None:
-    with gate(tmp_path) as ours, silent(ours.port) as connection:
+    with run_receiver(tmp_path) as receiver, connect_silently(receiver.port) as connection:
         connection.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF))
         assert connection.recv(10)[-2:] == b"\x02\x06"
         assert is_closed(connection)
@@ -299,8 +326,8 @@ def test_the_length_of_an_association_request_is_limited(tmp_path: Path) -> None
 
 def test_a_pdu_of_the_largest_size_is_accepted(tmp_path: Path) -> None:
     big = image(Rows=256, Columns=256, PixelData=bytes(256 * 256 * 2))
-    with gate(tmp_path, pdu_bytes=4096) as ours:
-        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+    with run_receiver(tmp_path, pdu_bytes=4096) as receiver:
+        association = request_association(receiver.port, (MRImageStorage, ExplicitVRLittleEndian))
         assert association.send_c_store(big).Status == StoreStatus.SUCCESS
         association.release()
 
@@ -310,13 +337,15 @@ def test_an_instance_that_is_too_large_is_refused_and_leaves_no_file(
 ) -> None:
     large = image(number=2, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
     small = [image(number=1), image(number=3)]
-    with gate(tmp_path, instance_bytes=100_000) as ours:
-        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+    with run_receiver(tmp_path, instance_bytes=100_000) as receiver:
+        association = request_association(receiver.port, (MRImageStorage, ExplicitVRLittleEndian))
         order = [small[0], large, large, small[1]]
         statuses = [association.send_c_store(each).Status for each in order]
         association.release()
         assert statuses == [0, StoreStatus.TOO_LARGE, StoreStatus.TOO_LARGE, 0]
-        assert len(ours.files()) == 2
-        assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
-        (study,) = ours.ledger.list_studies()
+        assert len(receiver.files()) == 2
+        assert receiver.list_incidents() == [
+            ("larger than receiver.instance_bytes, 100000", "PACS", 2)
+        ]
+        (study,) = receiver.ledger.list_studies()
         assert study.instances == 2

@@ -1,4 +1,4 @@
-"""What scanners and PACS announce over a real association: MPPS and Instance Availability."""
+"""MPPS and Instance Availability Notification over real associations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ FIRST, SECOND = uid("study", "series", 1), uid("study", "series", 2)
 
 @dataclass(frozen=True)
 class AnnouncementScp:
-    """A scanner at a receiver, and what the receiver remembers."""
+    """A scanner, a receiver, and the announcements that the receiver has recorded."""
 
     scanner: AnnouncingScanner
     state: Path
     announcements: SqlAnnouncements
 
     def of_study(self) -> AnnouncedStudy | None:
-        """Return what a receiver that is started anew knows."""
+        """Return what the ledger has recorded."""
         again = SqlAnnouncements(SqlLedger.database_in(self.state), FakeClock())
         try:
             return again.find_by_study(STUDY)

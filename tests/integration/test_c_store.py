@@ -1,4 +1,4 @@
-"""The receiver against real senders: DCMTK, and pynetdicom where bytes must be wrong."""
+"""The receiver with real senders: DCMTK, and pynetdicom for invalid bytes."""
 
 import socket
 import subprocess

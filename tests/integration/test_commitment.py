@@ -1,4 +1,4 @@
-"""Storage commitment with real peers: pynetdicom as modality, and Orthanc."""
+"""Storage commitment as SCP, with pynetdicom as modality and with Orthanc."""
 
 import json
 import time
@@ -38,7 +38,7 @@ from triage.store.spool import FileSpool
 
 @dataclass
 class Modality:
-    """Somebody who asks for commitment, and listens for the reports."""
+    """A requestor of storage commitment that listens for the reports."""
 
     port: int = field(default_factory=find_free_port)
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Modality:
 
 @dataclass
 class CommitmentWorld:
-    """A receiver that answers who asks for commitment."""
+    """A receiver with storage commitment."""
 
     port: int
     committer: CommitmentScp

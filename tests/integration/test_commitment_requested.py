@@ -1,4 +1,4 @@
-"""Storage commitment as SCU: Orthanc, and archives that fail, are late, or lie."""
+"""Storage commitment as SCU, with Orthanc and with archives that fail or send wrong reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,7 +118,7 @@ def ours(
 
 @dataclass
 class CommitmentArchive:
-    """An archive whose word a test gives."""
+    """An archive whose reports the test defines."""
 
     port: int = field(default_factory=find_free_port)
     stored: list[str] = field(default_factory=list)
@@ -163,7 +163,7 @@ class CommitmentArchive:
 
 
 def word(asked: Dataset, reason: int = 0) -> Dataset:
-    """Return the report on a request: kept, or all failed for a reason."""
+    """Return the report on a request: all committed, or all failed for a reason."""
     told = Dataset()
     told.TransactionUID = asked.TransactionUID
     items = [Dataset() for _ in asked.ReferencedSOPSequence]
@@ -180,7 +180,7 @@ def word(asked: Dataset, reason: int = 0) -> Dataset:
 
 
 def say(association: Any, told: Dataset | None, kind: int | None = None, **named: Any) -> int:
-    """Send a report; return what it is answered with."""
+    """Send a report; return the status of the response."""
     kind = kind or (2 if told is not None and "FailedSOPSequence" in told else 1)
     instance = named.get("instance", StorageCommitmentPushModelInstance)
     response, _ = association.send_n_event_report(told, kind, StorageCommitmentPushModel, instance)
@@ -230,7 +230,7 @@ def test_orthanc_commits_to_a_stored_report(tmp_path: Path, product: Product) ->
 
 
 def test_a_report_that_orthanc_has_lost_is_sent_again(tmp_path: Path, product: Product) -> None:
-    """Here the report is the archive's own that it has no such instance."""
+    """The archive itself reports that it has no such instance."""
     port = find_free_port()
     known = {"us": {"AET": OURS, "Host": HOST, "Port": port, "AllowStorageCommitment": True}}
     with (
@@ -453,7 +453,7 @@ def test_an_invalid_report_is_refused_with_its_status(
 
 
 def test_a_request_lost_by_a_crash_is_sent_later(here: Ours, archive: CommitmentArchive) -> None:
-    """It stood in the ledger; its lease ends, and another asks."""
+    """The request is in the ledger; its lease ends, and another worker sends it."""
     assert here.ledger.claim_delivery(here.delivery_id, 30)
     assert here.requests.record_request(here.delivery_id, "2.25.7", "0x0000 Success")
     assert here.work(29) is DeliveryState.STORED

@@ -1,4 +1,4 @@
-"""C-STORE past pynetdicom's loops: the same files and answers, and what is odd handed back."""
+"""The fast path of C-STORE: files and responses equal those of pynetdicom."""
 
 import os
 import random
@@ -80,7 +80,7 @@ def nothing_is_left(receiver: ListeningScp) -> bool:
 
 
 def associations(port: int) -> list[Association]:
-    """Return those that a receiver has a thread for; those of other tests may take longer."""
+    """Return the associations of this receiver that have a thread."""
     ours = (each for each in threading.enumerate() if isinstance(each, Association))
     return [each for each in ours if each.is_acceptor and each.acceptor.port == port]
 
@@ -164,7 +164,7 @@ def test_an_echo_between_instances_is_answered(receiver: ListeningScp) -> None:
 
 
 def odd(data: bytes) -> dict[str, bytes]:
-    """What must not come in the middle of a data set."""
+    """Bytes that must not occur in the middle of a data set."""
     return {
         "another command": pdu(pdv(COMMAND | LAST, implicit(2)[0])),
         "another context": pdu(pdv(0, data, ECHO)),
@@ -317,7 +317,7 @@ time.sleep(300)
 
 
 def store_until_killed(port: int, number: int, answered: list[int]) -> None:
-    """Send instances on one association until it breaks; note those answered with Success."""
+    """Send instances on one association until it breaks; note those stored with Success."""
     sender = RawPeer(port)
     with suppress(OSError, AssertionError), closing(sender):
         for each in range(number, number + 1000):

@@ -1,4 +1,4 @@
-"""C-STORE past pynetdicom: it keeps the bounds of the gate, and leaves alone what is not its."""
+"""The fast path of C-STORE has the same limits, and serves no association that is not its own."""
 
 import ssl
 import time
@@ -14,7 +14,13 @@ import receivers.c_store
 from tests.builders.images import image, uid
 from tests.fakes import FakeClock
 from tests.integration.certificates import Authority
-from tests.integration.gates import CALLED, ask, cost, gate, silent
+from tests.integration.listening_receiver import (
+    CALLED,
+    connect_silently,
+    measure_resources,
+    request_association,
+    run_receiver,
+)
 from tests.integration.raw_peer import (
     COMMAND,
     LAST,
@@ -42,12 +48,12 @@ def test_the_largest_instance_is_kept_and_one_byte_more_is_refused(
     tmp_path: Path, missing: int, status: int
 ) -> None:
     head, data = implicit()
-    with gate(tmp_path, fast=True, instance_bytes=len(data) - missing) as ours:
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True, instance_bytes=len(data) - missing) as receiver:
+        sender = RawPeer(receiver.port)
         sender.send(pdu(pdv(COMMAND | LAST, head)) + in_pieces(data, 300))
         assert sender.status() == status
         sender.release()
-        assert len(ours.files()) == 1 - missing
+        assert len(receiver.files()) == 1 - missing
 
 
 def test_an_instance_that_is_too_large_is_dropped_and_the_association_continues(
@@ -55,32 +61,34 @@ def test_an_instance_that_is_too_large_is_dropped_and_the_association_continues(
 ) -> None:
     monkeypatch.delattr(Intake, "accept")
     large = image(number=2, Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
-    with gate(tmp_path, fast=True, instance_bytes=100_000) as ours:
-        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+    with run_receiver(tmp_path, fast=True, instance_bytes=100_000) as receiver:
+        association = request_association(receiver.port, (MRImageStorage, ExplicitVRLittleEndian))
         order = [image(number=1), large, large, image(number=3)]
         statuses = [association.send_c_store(each).Status for each in order]
         association.release()
         assert statuses == [0, StoreStatus.TOO_LARGE, StoreStatus.TOO_LARGE, 0]
-        assert len(ours.files()) == 2
-        assert ours.turned_away() == [("larger than receiver.instance_bytes, 100000", "PACS", 2)]
+        assert len(receiver.files()) == 2
+        assert receiver.list_incidents() == [
+            ("larger than receiver.instance_bytes, 100000", "PACS", 2)
+        ]
 
 
 def test_an_instance_that_is_too_large_is_removed_while_the_rest_arrives(tmp_path: Path) -> None:
     head, data = implicit()
-    with gate(tmp_path, fast=True, instance_bytes=1000) as ours:
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True, instance_bytes=1000) as receiver:
+        sender = RawPeer(receiver.port)
         sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:900])))
-        wait_until(ours.files, what="the beginning of the file")
+        wait_until(receiver.files, what="the beginning of the file")
         sender.send(pdu(pdv(0, data[900:1100])))
-        wait_until(lambda: not ours.files(), what="its end")
+        wait_until(lambda: not receiver.files(), what="its end")
         sender.send(pdu(pdv(LAST, data[1100:])))
         assert sender.status() == StoreStatus.TOO_LARGE
         sender.release()
 
 
 def test_a_pdu_that_is_too_long_is_answered_with_an_abort(tmp_path: Path) -> None:
-    with gate(tmp_path, fast=True, pdu_bytes=4096) as ours:
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True, pdu_bytes=4096) as receiver:
+        sender = RawPeer(receiver.port)
         sender.send(message())
         assert sender.status() == StoreStatus.SUCCESS
         sender.send(pdu(pdv(0, bytes(4091))))
@@ -90,8 +98,8 @@ def test_a_pdu_that_is_too_long_is_answered_with_an_abort(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", [P_DATA, 5])
 def test_a_large_length_alone_allocates_no_memory(tmp_path: Path, kind: int) -> None:
-    with gate(tmp_path, fast=True) as ours:
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True) as receiver:
+        sender = RawPeer(receiver.port)
         sender.send(bytes([kind, 0, 0xFF, 0xFF, 0xFF, 0xFF]) + bytes(50))
         assert sender.answer() == (7, b"\x00\x00\x02\x06")
         sender.close()
@@ -99,24 +107,26 @@ def test_a_large_length_alone_allocates_no_memory(tmp_path: Path, kind: int) -> 
 
 @pytest.mark.parametrize("said", [0, 600])
 def test_a_silent_association_is_ended(tmp_path: Path, said: int) -> None:
-    with gate(tmp_path, fast=True, idle_s=1, artim_s=1) as ours:
-        before = cost()
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True, idle_s=1, artim_s=1) as receiver:
+        before = measure_resources()
+        sender = RawPeer(receiver.port)
         sender.send(message() + message(2)[:said])
         assert sender.status() == StoreStatus.SUCCESS
         assert sender.ended()  # raises after the limit of the socket, long before the test ends
         sender.close()
-        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
-        assert len(ours.files()) == 1
+        wait_until(
+            lambda: measure_resources().threads <= before.threads, what="the end of its threads"
+        )
+        assert len(receiver.files()) == 1
 
 
 @pytest.mark.parametrize("end", ["release", "close"])
 def test_the_association_of_a_study_counts_until_it_ends(tmp_path: Path, end: str) -> None:
-    with gate(tmp_path, fast=True) as ours:
-        sender = RawPeer(ours.port)
+    with run_receiver(tmp_path, fast=True) as receiver:
+        sender = RawPeer(receiver.port)
         sender.send(message())
         assert sender.status() == StoreStatus.SUCCESS
-        bringing = ours.intake.associations.count_sending
+        bringing = receiver.intake.associations.count_sending
         assert bringing(uid("study")) == 1
         getattr(sender, end)()
         wait_until(lambda: not bringing(uid("study")), what="the end")
@@ -127,13 +137,13 @@ def test_instances_are_recorded_for_the_evidence_of_completeness(
 ) -> None:
     monkeypatch.delattr(Intake, "accept")
     places = [[0, 0, 1.5], [0, 0, 1.5], [0, 0, 9]]
-    with gate(tmp_path, fast=True) as ours:
-        association = ask(ours.port, (MRImageStorage, ExplicitVRLittleEndian))
+    with run_receiver(tmp_path, fast=True) as receiver:
+        association = request_association(receiver.port, (MRImageStorage, ExplicitVRLittleEndian))
         for number, place in enumerate(places):
             said: dict[str, Any] = {"CardiacNumberOfImages": 25, "ImagePositionPatient": place}
             assert association.send_c_store(image(number=number, **said)).Status == 0
         association.release()
-        stacks = ours.ledger.list_stacks(uid("study"), 1)
+        stacks = receiver.ledger.list_stacks(uid("study"), 1)
     assert sorted((each.images, each.expected) for each in stacks) == [(1, 25), (2, 25)]
 
 
@@ -146,7 +156,9 @@ def test_pynetdicom_serves_associations_with_storage_commitment(
     intake = Intake(FileSpool(tmp_path), ledger)
     receiving = receivers.c_store.start(intake, settings, cast(Any, object()))
     commitment = (StorageCommitmentPushModel, None)
-    association = ask(settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment)
+    association = request_association(
+        settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment
+    )
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     association.release()
     receiving.end()
@@ -156,25 +168,27 @@ def test_pynetdicom_serves_associations_with_storage_commitment(
 def test_pynetdicom_serves_the_tls_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Intake, "accept_file")
     (tmp_path / "certificates").mkdir()
-    authority = Authority(tmp_path / "certificates", "ours")
+    authority = Authority(tmp_path / "certificates", "receiver")
     shown = authority.sign("server")
     tls = {"port": find_free_port(), "certificate": shown.certificate, "key": shown.key}
     trusting = ssl.create_default_context(cafile=str(authority.certificate))
-    with gate(tmp_path, fast=True, tls=tls) as ours:
+    with run_receiver(tmp_path, fast=True, tls=tls) as receiver:
         ae = AE(ae_title="PACS")
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-        association = ae.associate(HOST, ours.tls_port, ae_title=CALLED, tls_args=(trusting, HOST))
+        association = ae.associate(
+            HOST, receiver.tls_port, ae_title=CALLED, tls_args=(trusting, HOST)
+        )
         assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
         association.release()
 
 
 def test_a_connection_without_association_gets_no_buffer(tmp_path: Path) -> None:
-    with gate(tmp_path, fast=True, pdu_bytes=16_777_216, artim_s=3) as ours:
-        before = cost()
-        held = [silent(ours.port) for _ in range(20)]
+    with run_receiver(tmp_path, fast=True, pdu_bytes=16_777_216, artim_s=3) as receiver:
+        before = measure_resources()
+        held = [connect_silently(receiver.port) for _ in range(20)]
         for each in held:
             each.sendall(b"\x01")
         time.sleep(1)
-        assert cost().megabytes - before.megabytes < 100  # 20 buffers were 670
+        assert measure_resources().megabytes - before.megabytes < 100  # 20 buffers were 670
         for each in held:
             each.close()

@@ -1,4 +1,4 @@
-"""STOW-RS against real clients: dicomweb-client, curl and Orthanc; and against bad ones."""
+"""STOW-RS with real clients (dicomweb-client, curl, Orthanc) and with misbehaving ones."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ from receivers.stow.answer import JSON, XML
 from tests.builders.images import image, part10, uid
 from tests.integration.certificates import Authority
 from tests.integration.servers import orthanc
-from tests.integration.stow import TOKEN, ListeningStow, end, listening
+from tests.integration.stow import TOKEN, ListeningStow, end_stow, start_stow
 from tests.peers import peer
 from tests.waiting import HOST, wait_until
 from triage.config import StowSender
@@ -42,7 +42,7 @@ ORTHANC_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 @pytest.fixture(autouse=True)
 def _sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close what dicomweb-client leaves open."""
+    """Close the connections that dicomweb-client leaves open."""
     opened: list[Session] = []
     begin = Session.__init__
 
@@ -58,9 +58,9 @@ def _sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def receiver(tmp_path: Path) -> Iterator[ListeningStow]:
-    running = listening(tmp_path, {}, instance_bytes=100_000, idle_s=2.0, artim_s=1.0)
+    running = start_stow(tmp_path, {}, instance_bytes=100_000, idle_s=2.0, artim_s=1.0)
     yield running
-    end(running)
+    end_stow(running)
 
 
 def loaded(dataset: Dataset) -> Dataset:
@@ -76,7 +76,7 @@ def body(*parts: bytes, content_type: str = "application/dicom", close: bool = T
 
 @dataclass
 class Curl:
-    """What curl sent and heard."""
+    """What curl sent and received."""
 
     status: int
     content: bytes
@@ -397,11 +397,11 @@ def test_an_unknown_sender_is_asked_for_a_token_and_reported(
 
 def test_a_sender_at_another_address_is_forbidden(tmp_path: Path) -> None:
     sender = StowSender(token=hash_token(TOKEN), addresses=("10.0.0.0/8",))
-    running = listening(tmp_path, {"senders": {"MR1": sender}})
+    running = start_stow(tmp_path, {"senders": {"MR1": sender}})
     told = curl(running, body(part10(image())))
     assert told.status == 403
     assert "address" in told.json()["detail"]
-    end(running)
+    end_stow(running)
 
 
 # -- senders that are slow, or hang up
@@ -511,7 +511,7 @@ def test_the_number_of_connections_is_limited(
 
 
 def test_the_number_of_open_requests_is_limited(tmp_path: Path) -> None:
-    running = listening(tmp_path, {"requests": 1})
+    running = start_stow(tmp_path, {"requests": 1})
     connection = connected(running)
     connection.sendall(request(1000))
     wait_until(lambda: running.intake.associations._studies, what="the request")
@@ -521,18 +521,18 @@ def test_the_number_of_open_requests_is_limited(tmp_path: Path) -> None:
     connection.close()
     wait_until(lambda: not running.intake.associations._studies, what="the end")
     assert curl(running, body(part10(image()))).status == 200
-    end(running)
+    end_stow(running)
 
 
 def test_the_server_ends_soon_while_a_request_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "END_S", 0.1)
-    running = listening(tmp_path, {})
+    running = start_stow(tmp_path, {})
     connection = connected(running)
     connection.sendall(request(1000))
     wait_until(lambda: running.intake.associations._studies, what="the request")
-    end(running)
+    end_stow(running)
     assert not running.intake.associations._studies
     connection.close()
 
@@ -553,7 +553,7 @@ def test_a_client_certificate_identifies_the_sender(tmp_path: Path, authority: A
         "clients": authority.certificate,
         "senders": {"MR2": StowSender(certificates=("mr2.example",))},
     }
-    running = listening(tmp_path, stow)
+    running = start_stow(tmp_path, stow)
     trusted = ("--cacert", str(authority.certificate))
 
     def sent_as(*certificate: str) -> int:
@@ -565,12 +565,12 @@ def test_a_client_certificate_identifies_the_sender(tmp_path: Path, authority: A
     assert sent_as("--cert", str(other.certificate), "--key", str(other.key)) == 401
     with pytest.raises(AssertionError):  # no handshake
         sent_as()
-    end(running)
+    end_stow(running)
 
 
 def test_dicomweb_client_sends_over_tls(tmp_path: Path, authority: Authority) -> None:
     ours = authority.sign("triage")
-    running = listening(tmp_path, {"certificate": ours.certificate, "key": ours.key})
+    running = start_stow(tmp_path, {"certificate": ours.certificate, "key": ours.key})
     session = Session()
     session.trust_env = False  # or a bundle of the environment's would count
     session.verify = str(authority.certificate)
@@ -583,14 +583,14 @@ def test_dicomweb_client_sends_over_tls(tmp_path: Path, authority: Authority) ->
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with connected(running) as plain, pytest.raises(OSError):  # noqa: PT011 - any handshake's end
         old.wrap_socket(plain)
-    end(running)
+    end_stow(running)
 
 
 def test_a_port_in_use_is_an_error_that_names_the_setting(
     receiver: ListeningStow, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"receiver\.stow\.port"):
-        listening(tmp_path, {"port": receiver.port})
+        start_stow(tmp_path, {"port": receiver.port})
 
 
 def test_the_log_contains_no_patient_and_no_token(receiver: ListeningStow) -> None:

@@ -16,7 +16,7 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
 from tests.integration.certificates import Authority, TlsWorld
 from tests.integration.servers import Orthanc, orthanc
-from tests.integration.stow import TOKEN, end, listening
+from tests.integration.stow import TOKEN, end_stow, start_stow
 from tests.peers import peer
 from tests.waiting import HOST, listens
 from triage.config import render_settings
@@ -58,7 +58,7 @@ class Service:
     url: str = ""
 
     @contextmanager
-    def listening(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
+    def start_stow(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
         service = self
 
         class StowPeerHandler(BaseHTTPRequestHandler):
@@ -146,7 +146,7 @@ def test_an_orthanc_that_requires_a_login(
 
 
 def test_our_own_receiver_stores_the_same_bytes(tmp_path: Path, product: Product) -> None:
-    receiver = listening(tmp_path, {})
+    receiver = start_stow(tmp_path, {})
     (tmp_path / "token").write_text(f"Bearer {TOKEN}\n")
     try:
         destination = web(receiver.url, authorization_file=tmp_path / "token")
@@ -158,7 +158,7 @@ def test_our_own_receiver_stores_the_same_bytes(tmp_path: Path, product: Product
         with pytest.raises(DestinationUnreachable, match="answered HTTP 401"):
             web(receiver.url, authorization="Bearer wrong").deliver(product)
     finally:
-        end(receiver)
+        end_stow(receiver)
 
 
 def test_our_own_receiver_authenticates_our_certificate(
@@ -166,7 +166,9 @@ def test_our_own_receiver_authenticates_our_certificate(
 ) -> None:
     senders = {"MR1": {"certificates": ["pacs"]}}
     files = {"certificate": world.server.certificate, "key": world.server.key}
-    receiver = listening(tmp_path, {"senders": senders, "clients": world.ours.certificate, **files})
+    receiver = start_stow(
+        tmp_path, {"senders": senders, "clients": world.ours.certificate, **files}
+    )
     trusted = {"trusted": world.ours.certificate}
     ours = {"certificate": world.client.certificate, "key": world.client.key}
     stranger = {"certificate": world.stranger.certificate, "key": world.stranger.key}
@@ -179,7 +181,7 @@ def test_our_own_receiver_authenticates_our_certificate(
             with pytest.raises(DeliveryFailed):
                 web(receiver.url, **trusted, **wrong).deliver(product)
     finally:
-        end(receiver)
+        end_stow(receiver)
 
 
 def test_nothing_is_sent_to_a_service_with_an_expired_certificate(

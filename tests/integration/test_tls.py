@@ -1,4 +1,4 @@
-"""The TLS port, by real handshakes: DCMTK's, Python's, and some that are none."""
+"""The TLS port with real handshakes of DCMTK and Python, and with invalid ones."""
 
 import hashlib
 import ssl
@@ -17,7 +17,15 @@ from pynetdicom.association import Association
 from receivers.c_store.listener import EXTRA_CONNECTIONS
 from tests.builders.images import image
 from tests.integration.certificates import Signed, TlsWorld
-from tests.integration.gates import CALLED, Gate, ask, cost, gate, is_closed, silent
+from tests.integration.listening_receiver import (
+    CALLED,
+    ListeningReceiver,
+    connect_silently,
+    is_closed,
+    measure_resources,
+    request_association,
+    run_receiver,
+)
 from tests.integration.scp import dcmtk
 from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
@@ -34,21 +42,23 @@ def secured(
     asks: bool = True,
     server: Signed | None = None,
     **settings: Any,
-) -> Iterator[Gate]:
+) -> Iterator[ListeningReceiver]:
     shown = server or world.server
     tls = {"port": find_free_port(), "certificate": shown.certificate, "key": shown.key}
     tls |= {"clients": world.ours.certificate} if asks else {}
-    with gate(state, tls=tls, **settings) as ours:
-        yield ours
+    with run_receiver(state, tls=tls, **settings) as receiver:
+        yield receiver
 
 
-def echo(ours: Gate, world: TlsWorld, client: Signed | None) -> CompletedProcess[str]:
-    """Have DCMTK ask over TLS; it checks our certificate."""
+def echo(
+    receiver: ListeningReceiver, world: TlsWorld, client: Signed | None
+) -> CompletedProcess[str]:
+    """Send a C-ECHO with DCMTK over TLS; DCMTK checks our certificate."""
     trusted = ("+cf", str(world.ours.certificate))
     if client is None:
-        return dcmtk("echoscu", ours.tls_port, "+tla", *trusted)
+        return dcmtk("echoscu", receiver.tls_port, "+tla", *trusted)
     return dcmtk(
-        "echoscu", ours.tls_port, "+tls", str(client.key), str(client.certificate), *trusted
+        "echoscu", receiver.tls_port, "+tls", str(client.key), str(client.certificate), *trusted
     )
 
 
@@ -59,25 +69,27 @@ def offering(world: TlsWorld, client: Signed | None) -> ssl.SSLContext:
     return context
 
 
-def associated(ours: Gate, context: ssl.SSLContext, calling: str = "PACS") -> Association:
+def associated(
+    receiver: ListeningReceiver, context: ssl.SSLContext, calling: str = "PACS"
+) -> Association:
     ae = AE(ae_title=calling)
     ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
-    return ae.associate(HOST, ours.tls_port, ae_title=CALLED, tls_args=(context, HOST))
+    return ae.associate(HOST, receiver.tls_port, ae_title=CALLED, tls_args=(context, HOST))
 
 
-def reasons(ours: Gate, times: int = 1) -> list[str]:
-    return [why for why, *_ in ours.turned_away(times)]
+def reasons(receiver: ListeningReceiver, times: int = 1) -> list[str]:
+    return [why for why, *_ in receiver.list_incidents(times)]
 
 
 @pytest.mark.parametrize("asks", [False, True])
 def test_dcmtk_is_admitted_with_the_right_certificate(
     tmp_path: Path, world: TlsWorld, *, asks: bool
 ) -> None:
-    with secured(tmp_path, world, asks=asks) as ours:
-        said = echo(ours, world, world.client if asks else None)
+    with secured(tmp_path, world, asks=asks) as receiver:
+        said = echo(receiver, world, world.client if asks else None)
         assert said.returncode == 0, said.stderr
-        assert dcmtk("echoscu", ours.port).returncode == 0  # the other port goes on
-        assert not ours.turned_away()
+        assert dcmtk("echoscu", receiver.port).returncode == 0  # the other port goes on
+        assert not receiver.list_incidents()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -87,11 +99,11 @@ def test_images_arrive_over_tls_1_2_and_1_3(
     context = offering(world, world.client)
     context.minimum_version = context.maximum_version = version
     big = image(Rows=512, Columns=512, PixelData=bytes(512 * 512 * 2))
-    with secured(tmp_path, world) as ours:
-        association = associated(ours, context)
+    with secured(tmp_path, world) as receiver:
+        association = associated(receiver, context)
         assert association.send_c_store(big).Status == StoreStatus.SUCCESS
         association.release()
-        assert len(ours.files()) == 1
+        assert len(receiver.files()) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,49 +117,55 @@ def test_images_arrive_over_tls_1_2_and_1_3(
 def test_a_wrong_or_missing_certificate_is_rejected_with_the_reason(
     tmp_path: Path, world: TlsWorld, client: str | None, said: str
 ) -> None:
-    with secured(tmp_path, world) as ours:
-        before = cost()
+    with secured(tmp_path, world) as receiver:
+        before = measure_resources()
         shown = getattr(world, client) if client else None
         for _ in range(10):
-            assert echo(ours, world, shown).returncode != 0
-        assert reasons(ours, 10) == [said]
-        wait_until(lambda: cost().threads <= before.threads, what="the end of its threads")
-        assert cost().descriptors < before.descriptors + 10  # the ledger has opened some
+            assert echo(receiver, world, shown).returncode != 0
+        assert reasons(receiver, 10) == [said]
+        wait_until(
+            lambda: measure_resources().threads <= before.threads, what="the end of its threads"
+        )
+        assert (
+            measure_resources().descriptors < before.descriptors + 10
+        )  # the ledger has opened some
 
 
 @pytest.mark.parametrize("server", ["stranger", "expired"])
 def test_a_sender_that_does_not_trust_our_certificate_does_not_send(
     tmp_path: Path, world: TlsWorld, server: str
 ) -> None:
-    with secured(tmp_path, world, server=getattr(world, server)) as ours:
-        assert echo(ours, world, world.client).returncode != 0
-        assert not ours.ledger.list_studies()
-        assert reasons(ours)[0].startswith("TLS: ")
+    with secured(tmp_path, world, server=getattr(world, server)) as receiver:
+        assert echo(receiver, world, world.client).returncode != 0
+        assert not receiver.ledger.list_studies()
+        assert reasons(receiver)[0].startswith("TLS: ")
 
 
 def test_versions_and_ciphers_that_bcp_195_excludes_are_not_negotiated(
     tmp_path: Path, world: TlsWorld
 ) -> None:
-    with secured(tmp_path, world, asks=False) as ours:
+    with secured(tmp_path, world, asks=False) as receiver:
         for suite in ("ECDHE-RSA-AES128-SHA256", "AES128-GCM-SHA256", "ECDHE-RSA-AES256-SHA"):
             context = offering(world, None)
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.set_ciphers(suite)
-            with silent(ours.tls_port) as connection, pytest.raises(ssl.SSLError):
+            with connect_silently(receiver.tls_port) as connection, pytest.raises(ssl.SSLError):
                 context.wrap_socket(connection, server_hostname=HOST)
-        assert reasons(ours, 3) == ["TLS: no shared cipher"]
+        assert reasons(receiver, 3) == ["TLS: no shared cipher"]
         for suite in TLS12_CIPHER_SUITES[1::2]:  # those for our RSA certificate
             context = offering(world, None)
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.set_ciphers(suite)
-            with context.wrap_socket(silent(ours.tls_port), server_hostname=HOST) as connection:
+            with context.wrap_socket(
+                connect_silently(receiver.tls_port), server_hostname=HOST
+            ) as connection:
                 assert (connection.cipher() or ("",))[0] == suite
 
 
 def test_dicom_without_tls_is_rejected_on_the_tls_port(tmp_path: Path, world: TlsWorld) -> None:
-    with secured(tmp_path, world) as ours:
-        assert dcmtk("echoscu", ours.tls_port).returncode != 0
-        assert reasons(ours)[0].startswith("TLS: ")
+    with secured(tmp_path, world) as receiver:
+        assert dcmtk("echoscu", receiver.tls_port).returncode != 0
+        assert reasons(receiver)[0].startswith("TLS: ")
 
 
 def test_a_peer_is_admitted_only_with_its_certificate(tmp_path: Path, world: TlsWorld) -> None:
@@ -157,15 +175,15 @@ def test_a_peer_is_admitted_only_with_its_certificate(tmp_path: Path, world: Tls
         peers = {"pacs": {"ae_titles": ["ARCHIVE"], "certificates": [certificate]}}
         state = tmp_path / certificate
         state.mkdir()
-        with secured(state, world, peers=peers) as ours:
-            right = associated(ours, offering(world, world.client), "ARCHIVE")
+        with secured(state, world, peers=peers) as receiver:
+            right = associated(receiver, offering(world, world.client), "ARCHIVE")
             assert right.is_established
             right.release()
-            wrong = associated(ours, offering(world, world.other_client), "ARCHIVE")
+            wrong = associated(receiver, offering(world, world.other_client), "ARCHIVE")
             assert wrong.is_rejected
-            plain = ask(ours.port, calling="ARCHIVE")
+            plain = request_association(receiver.port, calling="ARCHIVE")
             assert plain.is_rejected
-            assert sorted(reasons(ours, 2)) == [
+            assert sorted(reasons(receiver, 2)) == [
                 "calling AE title 'ARCHIVE' must use TLS with its client certificate",
                 "calling AE title 'ARCHIVE' presented a certificate that is not its own",
             ]
@@ -175,35 +193,37 @@ def test_a_peer_is_admitted_only_with_its_certificate(tmp_path: Path, world: Tls
 def test_a_hanging_handshake_delays_no_other_and_ends(
     tmp_path: Path, world: TlsWorld, said: bytes
 ) -> None:
-    with secured(tmp_path, world, artim_s=10) as ours:
-        before = cost()
-        hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS - 1)]
+    with secured(tmp_path, world, artim_s=10) as receiver:
+        before = measure_resources()
+        hanging = [connect_silently(receiver.tls_port) for _ in range(EXTRA_CONNECTIONS - 1)]
         for each in hanging:
             each.sendall(said)
         time.sleep(0.5)
         began = time.monotonic()
-        assert echo(ours, world, world.client).returncode == 0
-        assert dcmtk("echoscu", ours.port).returncode == 0
+        assert echo(receiver, world, world.client).returncode == 0
+        assert dcmtk("echoscu", receiver.port).returncode == 0
         assert time.monotonic() - began < 8  # ARTIM has not expired
         assert all(is_closed(each) for each in hanging)
         for each in hanging:
             each.close()
-        assert reasons(ours, EXTRA_CONNECTIONS - 1) == [
+        assert reasons(receiver, EXTRA_CONNECTIONS - 1) == [
             "TLS: the handshake was not finished in time"
         ]
-        wait_until(lambda: cost().threads <= before.threads, what="the end of their threads")
-        assert cost().descriptors < before.descriptors + len(hanging)
+        wait_until(
+            lambda: measure_resources().threads <= before.threads, what="the end of their threads"
+        )
+        assert measure_resources().descriptors < before.descriptors + len(hanging)
 
 
 def test_the_number_of_hanging_handshakes_is_limited(tmp_path: Path, world: TlsWorld) -> None:
-    with secured(tmp_path, world, artim_s=2) as ours:
-        before = cost()
-        hanging = [silent(ours.tls_port) for _ in range(EXTRA_CONNECTIONS + 10)]
+    with secured(tmp_path, world, artim_s=2) as receiver:
+        before = measure_resources()
+        hanging = [connect_silently(receiver.tls_port) for _ in range(EXTRA_CONNECTIONS + 10)]
         for each in hanging:
             each.sendall(b"\x16")
         time.sleep(0.5)
-        assert cost().threads <= before.threads + EXTRA_CONNECTIONS
-        assert f"more than {EXTRA_CONNECTIONS} TLS handshakes at once" in reasons(ours, 10)
+        assert measure_resources().threads <= before.threads + EXTRA_CONNECTIONS
+        assert f"more than {EXTRA_CONNECTIONS} TLS handshakes at once" in reasons(receiver, 10)
         for each in hanging:
             each.close()
 
@@ -217,7 +237,10 @@ def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: Tls
     }
     for said, files in wrong.items():
         tls = {"port": find_free_port(), **files}
-        with pytest.raises(ConfigurationError, match=said), gate(tmp_path, port=port, tls=tls):
+        with (
+            pytest.raises(ConfigurationError, match=said),
+            run_receiver(tmp_path, port=port, tls=tls),
+        ):
             pass
-    with gate(tmp_path, port=port):  # which no failed start has kept
+    with run_receiver(tmp_path, port=port):  # which no failed start has kept
         assert dcmtk("echoscu", port).returncode == 0

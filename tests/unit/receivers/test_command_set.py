@@ -1,4 +1,4 @@
-"""The command sets of C-STORE against pynetdicom's and pydicom's coders."""
+"""C-STORE command sets compared with the encoders and decoders of pynetdicom and pydicom."""
 
 from io import BytesIO
 

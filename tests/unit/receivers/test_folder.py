@@ -27,7 +27,7 @@ SECRET = "Marked^Identifier"
 
 
 class FolderSite:
-    """A watched folder with its ledger and spool, and a clock of its own."""
+    """A watched folder with ledger, spool and a simulated clock."""
 
     def __init__(self, tmp_path: Path, ledger: SqlLedger, **settings: Any) -> None:
         self.root = tmp_path / "incoming"

@@ -1,4 +1,4 @@
-"""Our own readers of bytes against lies: they agree with pydicom, or say no in the foreseen way."""
+"""Our decoders with mutated bytes: they agree with pydicom, or refuse with the expected error."""
 
 from contextlib import suppress
 from pathlib import Path

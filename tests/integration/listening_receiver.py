@@ -1,4 +1,4 @@
-"""A receiver with settings of the test's own, what it costs, and senders that misbehave."""
+"""A DICOM receiver with the settings of a test, its resource use, and misbehaving senders."""
 
 import gc
 import socket
@@ -29,8 +29,8 @@ CALLED = "CMRTRIAGE"
 
 
 @dataclass(frozen=True)
-class Gate:
-    """A receiver that listens."""
+class ListeningReceiver:
+    """A receiver with its ledger and state folder."""
 
     settings: ReceiverSettings
     intake: Intake
@@ -47,37 +47,42 @@ class Gate:
         return self.settings.tls.port
 
     def files(self) -> list[Path]:
-        """Return what it keeps of instances, refused ones too."""
+        """Return the files of kept and of refused instances."""
         folders = (self.state / "spool", self.state / "quarantine")
         return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
-    def turned_away(self, times: int = 0) -> list[tuple[str, str, int]]:
-        """Return the reason, AE title and number of every incident, once there are so many."""
-        wait_until(lambda: sum(count for *_, count in self._told()) >= times, what="the incidents")
-        return self._told()
+    def list_incidents(self, times: int = 0) -> list[tuple[str, str, int]]:
+        """Return reason, AE title and count of every incident, when their sum is `times`."""
+        wait_until(
+            lambda: sum(count for *_, count in self._read_incidents()) >= times,
+            what="the incidents",
+        )
+        return self._read_incidents()
 
-    def _told(self) -> list[tuple[str, str, int]]:
+    def _read_incidents(self) -> list[tuple[str, str, int]]:
         self.intake.flush_incidents()
         rows = self.ledger.incidents(1000)
         return [(row.detail, row.calling_ae, row.times) for row in rows]
 
 
 @contextmanager
-def gate(state: Path, **settings: Any) -> Iterator[Gate]:
-    """Run a receiver until the block ends; PACS may send, unless said otherwise."""
+def run_receiver(state: Path, **settings: Any) -> Iterator[ListeningReceiver]:
+    """Run a receiver until the block ends; by default PACS may send."""
     ledger = SqlLedger.in_folder(state, FakeClock())
     intake = Intake(FileSpool(state), ledger)
     given = {"port": find_free_port(), "calling": ["PACS"], **settings}
     receiver = ReceiverSettings.model_validate(given)
     receiving = receivers.c_store.start(intake, receiver)
     try:
-        yield Gate(receiver, intake, ledger, state)
+        yield ListeningReceiver(receiver, intake, ledger, state)
     finally:
         receiving.end()
         ledger.close()
 
 
-def ask(port: int, *contexts: Any, calling: str = "PACS", called: str = CALLED) -> Association:
+def request_association(
+    port: int, *contexts: Any, calling: str = "PACS", called: str = CALLED
+) -> Association:
     """Return an association, established or not."""
     ae = AE(ae_title=calling)
     for sop_class, syntaxes in contexts or [("1.2.840.10008.1.1", None)]:
@@ -85,20 +90,20 @@ def ask(port: int, *contexts: Any, calling: str = "PACS", called: str = CALLED) 
     return ae.associate(HOST, port, ae_title=called, evt_handlers=[CONNECTION_SETUP])
 
 
-def answer(association: Association) -> tuple[int, int, int]:
-    """Return result, source and reason of the A-ASSOCIATE-RJ that an association got."""
+def read_rejection(association: Association) -> tuple[int, int, int]:
+    """Return result, source and reason of the A-ASSOCIATE-RJ of an association."""
     assert association.is_rejected
-    said: Any = association.acceptor.primitive
-    return said.result, said.result_source, said.diagnostic
+    primitive: Any = association.acceptor.primitive
+    return primitive.result, primitive.result_source, primitive.diagnostic
 
 
-def silent(port: int) -> socket.socket:
-    """Return a connection on which nothing was said."""
+def connect_silently(port: int) -> socket.socket:
+    """Return a connection on which nothing is sent."""
     return socket.create_connection((HOST, port), timeout=60)
 
 
 def is_closed(connection: socket.socket, within_s: float = 60) -> bool:
-    """Tell whether the other side ends a connection soon; what it says before is not looked at."""
+    """Return True if the peer closes a connection in time; received bytes are ignored."""
     deadline = time.monotonic() + within_s
     while (left := deadline - time.monotonic()) > 0:
         connection.settimeout(left)
@@ -113,24 +118,24 @@ def is_closed(connection: socket.socket, within_s: float = 60) -> bool:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What this process holds."""
+class ResourceUse:
+    """The resources that this process uses."""
 
     threads: int
     descriptors: int
     megabytes: float
 
 
-def cost() -> Cost:
-    """Return what this process holds now, after what is due to be collected was."""
+def measure_resources() -> ResourceUse:
+    """Return the resource use of this process after a garbage collection."""
     gc.collect()
     process = psutil.Process()
     memory = process.memory_info().rss / 1e6
-    return Cost(threading.active_count(), process.num_fds(), memory)
+    return ResourceUse(threading.active_count(), process.num_fds(), memory)
 
 
-def written(folder: Path, count: int) -> Path:
-    """Return a folder with so many instances of one study."""
+def write_study(folder: Path, count: int) -> Path:
+    """Return a folder with `count` instances of one study."""
     folder.mkdir()
     for number in range(count):
         (folder / f"{number}.dcm").write_bytes(part10(image(number=number)))
