@@ -73,13 +73,17 @@ class Admission:
         name, why = self._identify(caller)
         if name is None:
             return _reject_calling_title(why)
+        return self._count(name, is_open)
+
+    def _count(self, name: str, is_open: Callable[[], bool]) -> Rejection | None:
+        """Add an association of a peer; return a rejection if that would exceed a limit."""
         with self._lock:
             self._open = [entry for entry in self._open if entry[1]()]
-            limit = self._peers[name].associations
+            limit, limit_of_all = self._peers[name].associations, self._settings.associations
             if limit is not None and sum(peer == name for peer, _ in self._open) >= limit:
                 return _reject_over_limit(f"more than {limit} associations of {name!r} at once")
-            if len(self._open) >= settings.associations:
-                return _reject_over_limit(f"more than {settings.associations} associations at once")
+            if len(self._open) >= limit_of_all:
+                return _reject_over_limit(f"more than {limit_of_all} associations at once")
             self._open.append((name, is_open))
         return None
 

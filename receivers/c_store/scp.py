@@ -87,7 +87,7 @@ def start(
     """Start to listen in threads; raise ConfigurationError if a port or a file is unusable."""
     ae = _build_application_entity(settings)
     limit = InstanceLimit(settings.instance_bytes)
-    handlers: Any = _build_handlers(intake, settings, limit)
+    handlers: list[Any] = _build_handlers(intake, settings, limit)
     commitment = CommitmentService(commitment_scp) if commitment_scp is not None else None
     if commitment is not None:
         handlers += commitment.add_to(ae)
@@ -95,36 +95,26 @@ def start(
         handlers += add_commitment_scu(ae, commitment_scu)
     if announcements is not None:
         handlers += add_announcement_services(ae, announcements)
-    make_server = partial(
-        ae.make_server,
-        evt_handlers=handlers,
-        server_class=AssociationListener,
-        associations=settings.associations,
-        pdu_bytes=settings.pdu_bytes,
-        report=lambda host, why, reason: intake.report_rejected(why, Source("", host), reason),
-    )
+    make_server = _prepare_server(ae, handlers, settings, intake)
+    running = CStoreScp((), commitment)
+    try:
+        for port, context in _list_ports(settings):
+            listener = _open_listener(make_server, settings, port, context)
+            if settings.fast and context is None:
+                fast_store.attach_fast_path(listener, intake, attempt_store, limit)
+            listener.start()
+            running = CStoreScp((*running.listeners, listener), commitment)
+    except ConfigurationError:
+        running.shutdown()
+        raise
+    return running
+
+
+def _list_ports(settings: ReceiverSettings) -> list[tuple[int, SSLContext | None]]:
     ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
     if settings.tls is not None:
         ports.append((settings.tls.port, tls.create_context(settings.tls)))
-    running = CStoreScp((), commitment)
-    for port, context in ports:
-        try:
-            listener = _open_listener(make_server, settings.host, port, context)
-        except ConfigurationError:
-            running.shutdown()
-            raise
-        if settings.fast and context is None:
-            fast_store.attach_fast_path(listener, intake, attempt_store, limit)
-        listener.start()
-        running = CStoreScp((*running.listeners, listener), commitment)
-        log.info(
-            "receiving",
-            ae_title=settings.ae_title,
-            host=settings.host,
-            port=port,
-            tls=context is not None,
-        )
-    return running
+    return ports
 
 
 def _build_application_entity(settings: ReceiverSettings) -> AE:
@@ -150,16 +140,36 @@ def _build_handlers(intake: Intake, settings: ReceiverSettings, limit: InstanceL
     ]
 
 
+def _prepare_server(
+    ae: AE, handlers: list[Any], settings: ReceiverSettings, intake: Intake
+) -> Callable[..., Any]:
+    """Return `ae.make_server` with the arguments that are the same for every port."""
+    return partial(
+        ae.make_server,
+        evt_handlers=handlers,
+        server_class=AssociationListener,
+        associations=settings.associations,
+        pdu_bytes=settings.pdu_bytes,
+        report=lambda host, why, reason: intake.report_rejected(why, Source("", host), reason),
+    )
+
+
 def _open_listener(
-    make_server: Callable[..., Any], host: str, port: int, context: SSLContext | None
+    make_server: Callable[..., Any],
+    settings: ReceiverSettings,
+    port: int,
+    context: SSLContext | None,
 ) -> AssociationListener:
+    host, is_tls = settings.host, context is not None
     try:
-        return cast(AssociationListener, make_server((host, port), ssl_context=context))
+        listener = make_server((host, port), ssl_context=context)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {host}:{port}: {error.strerror}; "
-            f"set receiver.host and receiver.{'tls.' if context else ''}port"
+            f"set receiver.host and receiver.{'tls.' if is_tls else ''}port"
         ) from None
+    log.info("receiving", ae_title=settings.ae_title, host=host, port=port, tls=is_tls)
+    return cast(AssociationListener, listener)
 
 
 def _answer_association_request(

@@ -107,13 +107,12 @@ class FolderScanner:
             self._log_begin(_Problem.FOLDER, error.strerror or "no answer")
             return
         self._log_end(_Problem.FOLDER)
+        self._update_pending(files, now)
         if unread:
             self._log_begin(_Problem.SUBFOLDERS, unread)
         else:
             self._log_end(_Problem.SUBFOLDERS)
-        self._update_pending(files, now)
-        if files and not unread:
-            self._accepted.prune([compute_key(path, found) for path, found in files.items()])
+            self._prune_journal(files)
         self._count_as_association()
         accepted = self._process(self._list_settled(now), now, ending)
         if accepted:
@@ -123,6 +122,10 @@ class FolderScanner:
     def end(self) -> None:
         """Stop counting as an open association."""
         self._intake.associations.close(self._source.association)
+
+    def _prune_journal(self, files: dict[PurePath, FileSnapshot]) -> None:
+        if files:
+            self._accepted.prune([compute_key(path, found) for path, found in files.items()])
 
     def _update_pending(self, files: dict[PurePath, FileSnapshot], now: float) -> None:
         """Note since when each file is unchanged; leave out files that were processed."""

@@ -13,6 +13,11 @@ from http import HTTPStatus
 from receivers.networks import is_within
 from triage.config import StowSender
 
+CREDENTIALS_MISSING = "no token: send Authorization: Bearer TOKEN"
+CREDENTIALS_UNKNOWN = (
+    "unknown token, or not with the certificate of its sender: `triage token` makes a token for "
+    "receiver.stow.senders"
+)
 TOKEN_PREFIX = "sha256$"  # noqa: S105 - of a hashed token in the settings
 
 
@@ -41,15 +46,9 @@ class StowAccess:
             for name, sender in self._senders.items()
             if _has_token(token, sender) and _has_certificate(certificates, sender)
         ]
-        if not identified and not token:
-            raise StowAccessDenied(
-                HTTPStatus.UNAUTHORIZED, "no token: send Authorization: Bearer TOKEN"
-            )
         if not identified:
             raise StowAccessDenied(
-                HTTPStatus.UNAUTHORIZED,
-                "unknown token, or not with the certificate of its sender: `triage token` makes a "
-                "token for receiver.stow.senders",
+                HTTPStatus.UNAUTHORIZED, CREDENTIALS_UNKNOWN if token else CREDENTIALS_MISSING
             )
         for name in identified:
             if is_within(address, self._senders[name].addresses):
