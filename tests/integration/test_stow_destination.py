@@ -58,7 +58,7 @@ class Service:
     url: str = ""
 
     @contextmanager
-    def start_stow(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
+    def listening(self, context: ssl.SSLContext | None = None) -> Iterator[None]:
         service = self
 
         class StowPeerHandler(BaseHTTPRequestHandler):
