@@ -21,6 +21,6 @@ def wait_until(true: Callable[[], object], seconds: float = 60, what: str = "it"
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody listens on a loopback port."""
+    """Return whether a server listens on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0

@@ -1,7 +1,7 @@
-"""A `triage receive` that is flooded, and killed, and senders that try again until all is answered.
+"""A `triage receive` under a flood of instances, and senders that retry until all are answered.
 
-Rule: what is right is known from an instance's number alone (`made`), so nothing that the receiver
-wrote is compared with something that it wrote.
+The expected bytes of an instance follow from its number alone (`made`), so no file of the receiver
+is compared with another file of the receiver.
 """
 
 import os
@@ -78,7 +78,7 @@ def made(number: int) -> bytes:
 
 
 def spooled(number: int) -> str:
-    """Return where it must lie, relative to the spool."""
+    """Return its expected path, relative to the spool."""
     return f"{study_uid(number)}/{sop_instance_uid(number)}.dcm"
 
 
@@ -155,7 +155,7 @@ class Flooded:
     # -- what it has
 
     def has(self, number: int) -> bool:
-        """Tell whether an instance lies on disk with the bytes that were sent."""
+        """Return whether an instance is on disk with the bytes that were sent."""
         path = self.state / "spool" / spooled(number)
         return path.is_file() and strip_file_meta(path.read_bytes()) == strip_file_meta(
             made(number)
@@ -179,7 +179,7 @@ class Flooded:
         return kept | {str(path) for path in (self.state / "quarantine").iterdir()}
 
     def left_aside(self) -> int:
-        """Return how many files were being written when it was killed; nobody was promised them."""
+        """Return how many unacknowledged files were being written when it was killed."""
         return len(list((self.state / "spool" / "incoming").iterdir()))
 
 
@@ -291,7 +291,7 @@ class Flood:
         self._enough.set()
 
     def in_words(self) -> str:
-        """Return who sent how much."""
+        """Return the number of instances by sender."""
         shares = ", ".join(f"{count} from {each.__name__}" for each, count in self._shares.items())
         return f"{shares} over {self.attempts} associations"
 

@@ -1,7 +1,7 @@
-"""Bent conversations with a real receiver, and what must hold after each round of them.
+"""Malformed conversations with a real receiver, and the checks after each round of them.
 
-Rule: the receiver is a process of its own, so that what it costs and what it logs is its own. A
-round that fails names its conversations: they are written beside the receiver's log.
+The receiver is a process of its own, so that its memory, descriptors and log are its own. A failed
+round writes its conversations beside the receiver's log.
 """
 
 import json
@@ -29,7 +29,7 @@ from triage.dimse.statuses import StoreStatus
 from triage.runtime.clock import SystemClock
 from triage.store.ledger import SqlLedger
 
-#: Settings of the receiver: who says nothing is soon given up.
+#: Settings of the receiver: silent senders are soon disconnected.
 BOUNDS = {"artim_s": 2.0, "idle_s": 2.0}
 ROUND = 25  #: conversations
 PROMPT_S = 10.0  #: for an echo and an instance, on a machine that has other things to do
@@ -48,7 +48,7 @@ FORESEEN = ("pynetdicom/", "pydicom/", "receivers/c_store/guard.py")
 
 @dataclass(frozen=True)
 class Holding:
-    """What a receiver holds when nobody talks with it."""
+    """The resources of a receiver without senders."""
 
     threads: int
     connections: int
@@ -97,7 +97,7 @@ class Fuzzing:
         print(
             f"\nfast: {self.receiver.fast}; {self.conversations} conversations in {self.rounds} "
             f"rounds; at worst {self.worst_s:.2f} s for an echo and an instance after a round, "
-            f"{self.longest_s:.1f} s until it had given up who stayed"
+            f"{self.longest_s:.1f} s until it had closed silent connections"
             f"\n  {dict(self.answers)}\n  before {before}\n  after  {after}"
             f"\n  in its log: {dict(errors_in(self.receiver.log()))}"
         )
@@ -192,7 +192,7 @@ class Fuzzing:
         assert (kept / f"{one.SOPInstanceUID}.dcm").is_file()
 
     def _gives_up_who_stays(self) -> None:
-        """Wait until the receiver has closed every connection on which nothing more is said."""
+        """Wait until the receiver has closed every silent connection."""
         for connection in self._staying:
             connection.settimeout(GIVEN_UP_S)
             with closing(connection), suppress(ConnectionError):
@@ -228,7 +228,7 @@ Error = tuple[str, str, str]  #: what was logged, the exception's type and where
 
 
 def errors_in(log: str) -> Counter[Error]:
-    """Return the exceptions that a log tells of, and what is no line of a log."""
+    """Return the exceptions of a log, and the text that is no line of a log."""
     found: Counter[Error] = Counter()
     for line in log.splitlines():
         try:

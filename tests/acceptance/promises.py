@@ -1,6 +1,6 @@
-"""What "nothing promised is lost, nothing is doubled" means, of a flood and of a receiver killed.
+"""Checks of acknowledged instances: none is lost and none is doubled, in a flood and after kills.
 
-Rule: it prints its figures, whatever they are; whoever calls it judges them.
+The functions print their figures; the calling test judges them.
 """
 
 import random
@@ -14,7 +14,7 @@ from tests.acceptance.floods import RESTARTED_S, Flood, Flooded, spooled
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of what was answered with Success."""
+    """The result for all instances that were answered with Success."""
 
     instances: int
     lost: int  #: not on disk with equal bytes
@@ -37,7 +37,7 @@ def flood(receiver: Flooded, folder: Path, count: int, batch: int) -> Verdict:
         taken = sending.join()
     receiver.measure()
     verdict = _judged(receiver, sending.answered)
-    _tell(
+    _print(
         f"fast: {receiver.fast}; {sending.in_words()} in {taken:.0f} s",
         f"{verdict.instances / taken:.0f} instances a second, their senders' own time included",
         f"{verdict}; at most {receiver.peak_mb:.0f} MB held, {before_mb:.0f} MB before",
@@ -81,7 +81,7 @@ def flood_and_kill(receiver: Flooded, folder: Path, batch: int, kills: Kills) ->
         taken = sending.join()
     receiver.measure()
     verdict = _judged(receiver, sending.answered)
-    _tell(
+    _print(
         f"fast: {receiver.fast}; seed {kills.seed}; {kills.count} kills in {taken:.0f} s",
         f"{sending.in_words()}, {len(promised)} of them promised before a kill",
         f"looked for after each kill: {broken}",
@@ -114,5 +114,5 @@ def _unknown(receiver: Flooded, answered: Iterable[int]) -> int:
     return len(missing)
 
 
-def _tell(*lines: str) -> None:
+def _print(*lines: str) -> None:
     print("\n  ".join(("", *lines)))

@@ -1,9 +1,8 @@
-"""A pynetdicom sender in a process of its own: files as they are, an association for each folder.
+"""A pynetdicom sender in a process of its own: files unchanged, one association for each folder.
 
-It is told folders, a line each, on its standard input.
-
-Rule: it says the name of each file that was answered with Success, at once, and END after a folder,
-also where the association broke. It imports little: many of them are started.
+Reads folders from its standard input, one a line. Prints the name of each file that was answered
+with Success at once, and END after a folder, also where the association broke. It imports little,
+because tests start many of them.
 """
 
 import sys
@@ -31,11 +30,11 @@ def send(ae: AE, host: str, port: int, called: str, folder: Path) -> None:
             return
         answer: Dataset = association.send_c_store(path)
         if answer.get("Status") == StoreStatus.SUCCESS:
-            _say(path.name)
+            _print(path.name)
     association.release()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -48,7 +47,7 @@ def main(host: str, port: str, calling: str, called: str) -> None:
     for line in sys.stdin:
         with suppress(RuntimeError):  # the association ended before the next request
             send(ae, host, int(port), called, Path(line.rstrip("\n")))
-        _say(END)
+        _print(END)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class LiveSite:
             ledger.close()
 
     def process(self, *arguments: str) -> psutil.Process:
-        """Return the one process of this site whose command line holds all the arguments."""
+        """Return the one process of this site whose command line contains all the arguments."""
         (found,) = (each for each in self.processes() if holds(each, arguments))
         return found
 

@@ -38,7 +38,7 @@ def says(site: LiveSite, what: str) -> int:
     return answer
 
 
-def test_1_a_study_is_taken_when_the_step_has_ended_and_all_of_it_is_here(
+def test_a_study_is_complete_when_its_step_has_ended_and_all_instances_have_arrived(
     tmp_path: Path, pacs: Orthanc
 ) -> None:
     pacs.empty()

@@ -66,7 +66,7 @@ def told_of(root: etree._Element) -> list[str]:
     return outlined(root)[0].split()
 
 
-def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
+def test_no_part_waits_for_the_audit_repository_and_all_messages_arrive(
     tmp_path: Path, pacs: Orthanc
 ) -> None:
     authority = Authority(tmp_path, "authority")
@@ -117,7 +117,7 @@ def test_nothing_waits_for_a_repository_and_it_has_everything_in_the_end(
             wait_until(lambda: not waiting(site), 90, "sending")
             assert "audit message(s) wait" not in triage(site, "status")
             assert "answers over TLSv1.3" in triage(site, "check")
-        # What was sent at the very end may be there and wait; what is there may not be written yet.
+        # The last messages may be in both places, or not yet written by rsyslog.
         wait_until(lambda: ended(server, site) == WORKERS + 2, what="the last messages")
         lines = dict.fromkeys([*server.lines(), *waiting(site)])
         messages = [read(line) for line in lines]

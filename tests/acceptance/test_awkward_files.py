@@ -58,7 +58,7 @@ def sent(receiver: Flooded, path: Path) -> int | None:
 
 
 @pytest.mark.parametrize("fast", [pytest.param(True, id="fast"), pytest.param(False, id="plain")])
-def test_11_each_awkward_file_is_kept_as_it_came_or_refused(
+def test_each_awkward_file_is_kept_unchanged_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fast: bool
 ) -> None:
     monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)

@@ -1,4 +1,4 @@
-"""A disk that runs full: senders are told in time, what is here is delivered, and it ends (8)."""
+"""On a full disk, senders are refused in time and received studies are delivered."""
 
 import re
 import subprocess
@@ -77,7 +77,7 @@ def status(site: LiveSite) -> str:
     return shown.stderr
 
 
-def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
+def test_on_a_full_disk_senders_are_refused_and_succeed_when_there_is_room(
     site: LiveSite, disk: Path, pacs: Orthanc
 ) -> None:
     pacs.empty()
@@ -90,7 +90,7 @@ def test_8_a_full_disk_is_told_to_senders_and_when_there_is_room_they_succeed(
         assert statuses(site, other) == [StoreStatus.OUT_OF_RESOURCES] * 20
         assert storescu(site, FILES, JPEG_LS).wait(300) != 0
         assert re.match(r"not receiving: 1\d\d MB free of a floor of 200 MB\n", status(site))
-        # What was here goes its way all the same.
+        # Studies that were received before are delivered.
         assert site.wait_for_end().state is State.DELIVERED, site.log()
         assert len(site.studies()) == 1
         ballast.unlink()

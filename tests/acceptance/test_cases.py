@@ -1,4 +1,4 @@
-"""Past cases, the whole way: studies come over C-STORE, and are found in words and by likeness."""
+"""Past cases end to end: studies arrive over C-STORE and are found by text and by similarity."""
 
 import json
 import shutil
@@ -85,7 +85,7 @@ def library(
     return made
 
 
-def test_6_the_nearest_cases_have_the_same_findings_far_more_often_than_chance(
+def test_the_nearest_cases_share_findings_far_more_often_than_chance(
     library: ExactLibrary, pairs: Pairs
 ) -> None:
     labels = np.stack([pairs.labels(finding.id) for finding in FINDINGS.findings], axis=1)
@@ -107,7 +107,7 @@ def test_6_the_nearest_cases_have_the_same_findings_far_more_often_than_chance(
     assert np.mean(found) >= 3 * np.mean(chance)
 
 
-def test_6_words_that_nobody_wrote_find_their_finding(
+def test_paraphrased_words_find_their_finding(
     library: ExactLibrary, pairs: Pairs, encoder: OnnxEncoder
 ) -> None:
     rows = {row["id"]: place for place, row in enumerate(pairs.rows)}
@@ -127,10 +127,10 @@ def test_6_words_that_nobody_wrote_find_their_finding(
 
 
 @pytest.mark.parametrize("way", ["few", "few and prompts", "confirmed"])
-def test_6_a_finding_asked_by_examples_tells_hearts_that_were_no_example(
+def test_a_finding_asked_by_examples_classifies_other_hearts(
     library: ExactLibrary, pairs: Pairs, encoder: OnnxEncoder, way: str
 ) -> None:
-    """Of 200 hearts, 8 show each finding, or 100 have a report; the others are told by them."""
+    """8 of 200 hearts with each finding, or 100 with a report, classify the other hearts."""
     uids = [row["id"] for row in pairs.rows]
     reported = {*uids[:100]}
     told = {}

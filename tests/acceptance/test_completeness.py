@@ -1,4 +1,4 @@
-"""A study is taken when it is there, not when time has passed, and `status` says why (peers 1)."""
+"""A study is complete on evidence, not on elapsed time, and `status` shows the reason."""
 
 import re
 import time
@@ -35,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(
+def test_a_study_with_whole_views_and_cines_does_not_wait_for_the_quiet_time(
     tmp_path: Path, pacs: Orthanc, files: list[Path]
 ) -> None:
     running = site(tmp_path, pacs, QUIET_S, settle_s=1)
@@ -49,7 +49,7 @@ def test_1_a_study_whose_views_and_cines_are_whole_does_not_wait_for_quiet(
     assert why
 
 
-def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
+def test_a_study_that_is_complete_at_the_pacs_does_not_wait_for_the_quiet_time(
     tmp_path: Path, files: list[Path]
 ) -> None:
     with orthanc(tmp_path / "orthanc", DicomAlwaysAllowFind=True) as pacs:
@@ -66,7 +66,7 @@ def test_1_a_study_that_the_pacs_has_no_more_of_does_not_wait_for_quiet(
     assert "all 5 instances that ORTHANC has are here" in shown
 
 
-def test_10_whoever_sends_may_ask_what_is_kept(
+def test_a_sender_may_request_storage_commitment(
     tmp_path: Path, pacs: Orthanc, files: list[Path]
 ) -> None:
     told: list[int] = []
@@ -100,7 +100,7 @@ def test_10_whoever_sends_may_ask_what_is_kept(
     assert told == [1]
 
 
-def test_1_a_study_waits_while_its_association_is_open_and_no_longer_than_the_limit(
+def test_a_study_waits_for_its_open_association_up_to_the_limit(
     tmp_path: Path, pacs: Orthanc, files: list[Path]
 ) -> None:
     running = site(tmp_path, pacs, 1, at_most_s=12)

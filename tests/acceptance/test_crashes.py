@@ -9,7 +9,7 @@ from tests.acceptance.crashes.matrix import MOMENTS, cells, every, table
 from triage.crash_points import CrashPoint
 from triage.domain.study import Event
 
-#: A telling fault of each step; a new step has everything killed.
+#: A significant fault of each step; at a new step every process is killed.
 TELLING = {
     CrashPoint.WRITTEN: "disk full",
     CrashPoint.DURABLE: "receiver killed",
@@ -44,7 +44,7 @@ def test_the_short_form_has_every_step_and_every_fault() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(short_folder: Path) -> None:
+def test_no_fault_loses_or_doubles_a_report(short_folder: Path) -> None:
     done = every(short_folder, A_FEW)
     print(table(done))
     assert not [str(each) for each in done if not each.holds]

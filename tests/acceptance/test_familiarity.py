@@ -1,6 +1,6 @@
-"""What the demo bundle does not know it calls unfamiliar, and hearts it does not.
+"""The demo bundle marks out-of-distribution studies as unfamiliar, and drawn hearts not.
 
-The whole table lies in export/demo_run/familiarity.md; these hearts are others than its.
+The whole table is in export/demo_run/familiarity.md; the hearts of this test are not in it.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, open_bundle
 
 COUNT = 40
-#: Of 100 hearts at one false alarm in a hundred; more happen in 0.003 of all draws.
+#: Limit for 100 hearts at a false alarm rate of 1 %; probability of more: 0.003.
 MOST = 4
 #: Groups that must be caught, and the least share of each kind.
 CAUGHT = {
@@ -34,14 +34,14 @@ def pairs(request: pytest.FixtureRequest) -> tuple[str, Pairs]:
     return request.param, request.getfixturevalue(f"{request.param}_hearts")
 
 
-def test_4_hearts_that_nobody_saw_are_familiar(pairs: tuple[str, Pairs], bundle: Bundle) -> None:
+def test_held_out_hearts_are_familiar(pairs: tuple[str, Pairs], bundle: Bundle) -> None:
     name, hearts = pairs
     called = unlike.hearts(hearts, name, bundle)
     print(f"{name}: {called.unfamiliar} of {called.clips} hearts called unfamiliar")
     assert called.unfamiliar <= MOST
 
 
-def test_4_noise_other_modalities_and_wrong_views_are_not(
+def test_noise_other_modalities_and_wrong_views_are_unfamiliar(
     pairs: tuple[str, Pairs], bundle: Bundle
 ) -> None:
     name, hearts = pairs
@@ -52,20 +52,20 @@ def test_4_noise_other_modalities_and_wrong_views_are_not(
 
 
 @pytest.mark.filterwarnings("ignore")  # files that are damaged on purpose
-def test_4_real_pictures_are_unfamiliar_to_a_model_of_drawn_hearts(bundle: Bundle) -> None:
+def test_real_pictures_are_unfamiliar_to_a_model_of_drawn_hearts(bundle: Bundle) -> None:
     form = bundle.manifest.clip
     for called in unlike.pictures(real_data(""), form, bundle):
         print(f"{called.kind}: {called.unfamiliar} of {called.clips}")
         assert called.unfamiliar == called.clips, called
 
 
-def test_4_a_real_heart_is_unfamiliar_too(bundle: Bundle) -> None:
+def test_a_real_heart_is_unfamiliar(bundle: Bundle) -> None:
     study = real_data("siemens_vida_cine") / "patient1"
     (called,) = unlike.studies([study], bundle.manifest.clip, bundle)
     assert called.unfamiliar == 1
 
 
-def test_the_bundle_gives_nobody_s_heart_away(bundle: Bundle) -> None:
+def test_the_bundle_has_statistics_of_all_hearts_and_no_single_heart(bundle: Bundle) -> None:
     """Means and matrices of all hearts together, however many these were."""
     assert bundle.ood_reference is not None
     assert bundle.ood_reference.shape == (6, 66, 65)

@@ -1,4 +1,4 @@
-"""What the crash matrix does not do: two at once, the supervisor alone, a PACS that is down."""
+"""Faults beyond the crash matrix: two at once, the supervisor alone, a PACS that is down."""
 
 import shutil
 import time
@@ -44,7 +44,9 @@ def the_report_arrives_once(site: LiveSite, pacs: Orthanc) -> None:
     assert [study.revision for study in site.studies()] == [1]
 
 
-def test_3_worker_and_redis_killed_together_in_the_middle(site: LiveSite, pacs: Orthanc) -> None:
+def test_worker_and_redis_killed_together_during_an_assessment(
+    site: LiveSite, pacs: Orthanc
+) -> None:
     with serving(site):
         send(site)
         wait_for_state(site, State.ASSESSING)
@@ -54,7 +56,7 @@ def test_3_worker_and_redis_killed_together_in_the_middle(site: LiveSite, pacs: 
         the_report_arrives_once(site, pacs)
 
 
-def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: LiveSite) -> None:
+def test_all_parts_end_when_the_supervisor_is_killed(site: LiveSite) -> None:
     with serving(site) as supervisor:
         supervisor.kill()
         wait_until(
@@ -66,9 +68,7 @@ def test_3_parts_end_themselves_when_the_supervisor_is_killed(site: LiveSite) ->
             orphan.terminate()
 
 
-def test_2_a_pacs_that_is_down_gets_its_report_when_it_is_back(
-    tmp_path: Path, site: LiveSite
-) -> None:
+def test_a_pacs_that_was_down_gets_its_report(tmp_path: Path, site: LiveSite) -> None:
     """The destination of this site is an Orthanc that is ended before the study comes."""
     ended = configure(tmp_path / "other", _ended(tmp_path / "ended"))
     with serving(ended):

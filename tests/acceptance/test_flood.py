@@ -23,7 +23,7 @@ def test_a_flood_from_two_kinds_of_senders_is_kept_once_and_whole(tmp_path: Path
 
 
 @pytest.mark.parametrize("fast", WAYS)
-def test_3_a_receiver_that_is_killed_keeps_what_it_promised(tmp_path: Path, *, fast: bool) -> None:
+def test_a_killed_receiver_keeps_acknowledged_instances(tmp_path: Path, *, fast: bool) -> None:
     with flooded(tmp_path / "receiver", fast=fast) as receiver:
         verdict = flood_and_kill(receiver, tmp_path / "sent", BATCH // 5, KILLS)
     assert verdict.instances > 0

@@ -14,6 +14,8 @@ SECONDS = 10
 
 
 @pytest.mark.parametrize("fast", [pytest.param(True, id="fast"), pytest.param(False, id="plain")])
-def test_13_bent_conversations_cost_and_leave_nothing(tmp_path: Path, *, fast: bool) -> None:
+def test_malformed_conversations_leave_no_resources_and_no_files(
+    tmp_path: Path, *, fast: bool
+) -> None:
     with flooded(tmp_path, fast=fast, **BOUNDS) as receiver:
         Fuzzing(receiver).go_on_for(SECONDS)

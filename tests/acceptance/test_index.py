@@ -131,7 +131,7 @@ def test_a_report_that_comes_later_joins_its_case(
     assert sum(bool(case["impression"]) for case in found(config)) == 1
 
 
-def test_what_was_killed_goes_on_where_it_was(archive: Path, config: Path) -> None:
+def test_a_killed_index_run_continues(archive: Path, config: Path) -> None:
     command = [sys.executable, "-m", "triage", "--config", str(config), "index", str(archive)]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     state = config.parent / "state" / "cases"

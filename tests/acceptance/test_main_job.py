@@ -144,7 +144,7 @@ def test_an_untrained_model_flags_nothing(report: Path) -> None:
     assert '"Absent"' not in shown
 
 
-def test_what_was_delivered_is_what_was_stored(report: Path, site: LiveSite) -> None:
+def test_the_delivered_data_set_is_the_stored_one(report: Path, site: LiveSite) -> None:
     """Orthanc writes file meta information of its own; the data set is ours to the byte."""
     ledger = site.ledger()
     delivery, page = ledger.list_deliveries(site.studies()[0].study_uid, 1)

@@ -1,4 +1,4 @@
-"""What Prometheus sees of a running site, and that nobody's identity is in it."""
+"""The metrics of a running site contain no identity."""
 
 import subprocess
 import urllib.request
@@ -55,7 +55,9 @@ def seen(site: LiveSite) -> Samples:
     return samples(scraped(site))
 
 
-def test_a_site_shows_what_it_does_and_nobody_s_identity(site: LiveSite, tmp_path: Path) -> None:
+def test_the_metrics_count_every_event_and_contain_no_identity(
+    site: LiveSite, tmp_path: Path
+) -> None:
     files = list(planted(tmp_path))
     assert storescu(site, [*files, *files[:3]], "-xt").wait(300) == 0
     damaged = image("damaged", Rows=4000)

@@ -53,7 +53,7 @@ def tries(site: LiveSite) -> int:
         ledger.close()
 
 
-def test_2_while_it_is_away_senders_are_told_so_and_everything_is_delivered_afterwards(
+def test_during_an_outage_senders_are_refused_and_everything_is_delivered_afterwards(
     site: LiveSite, store: ObjectStore, pacs: Orthanc
 ) -> None:
     half = len(FILES) // 2

@@ -1,4 +1,4 @@
-"""One study comes over STOW-RS, another one lies in a watched folder: both get their report."""
+"""A study over STOW-RS and a study in a watched folder: both get their report."""
 
 import shutil
 from io import BytesIO
@@ -52,7 +52,7 @@ def test_studies_over_stow_and_from_a_folder_get_their_reports(
     ledger = running.ledger()
     assert [ledger.list_sources(study.study_uid, 1) for study in studies].count({"MR1"}) == 1
     assert [ledger.list_sources(study.study_uid, 1) for study in studies].count({"FOLDER"}) == 1
-    (incident,) = ledger.incidents()  # what lies beside the images of a phantom
+    (incident,) = ledger.incidents()  # files beside the images of a phantom
     assert (incident.calling_ae, incident.times) == ("FOLDER", 2)
     ledger.close()
     assert {str(dcmread(path).StudyInstanceUID) for path in (sent[0], dropped[0])} == {

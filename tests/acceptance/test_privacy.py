@@ -137,7 +137,7 @@ def _bring_whole_studies(site: LiveSite, folder: Path, stow: int) -> None:
 
 
 def _bring_damaged_instances(site: LiveSite, folder: Path) -> None:
-    """What a parser stumbles over holds somebody's name, whatever it stumbles over."""
+    """Every value that a parser cannot read contains a name."""
     said = word("PatientName")
     coded = mark(image("characters", SpecificCharacterSet="ISO 2022 IR 100"))
     bent = {
@@ -165,7 +165,7 @@ def _bring_damaged_instances(site: LiveSite, folder: Path) -> None:
 
 
 def _bring_strangers(site: LiveSite, folder: Path) -> None:
-    """Somebody who may not send tries to."""
+    """A sender that is not configured tries to send."""
     command = [peer("storescu"), "-aet", "STRANGER", "-aec", CALLED, HOST, str(site.port)]
     (folder / "stranger.dcm").write_bytes(part10(mark(image("stranger"))))
     command.append(str(folder / "stranger.dcm"))
@@ -173,7 +173,7 @@ def _bring_strangers(site: LiveSite, folder: Path) -> None:
 
 
 def _break_workers(site: LiveSite, folder: Path) -> None:
-    """Every attempt to assess or to deliver ends with an error that nobody has foreseen."""
+    """Every attempt to assess or to deliver ends with an unexpected error."""
     (folder / "break").touch()
     before = len(site.studies())
     assert storescu(site, _written(4, folder / "breaks")).wait(300) == 0
@@ -185,7 +185,7 @@ def _break_workers(site: LiveSite, folder: Path) -> None:
 
 
 def _ask(site: LiveSite, web: int) -> tuple[str, str]:
-    """Ask whatever people ask; return what was told, and what stood on stderr."""
+    """Run every query; returns the answers and the text on stderr."""
     uids = [study.study_uid for study in site.studies()]
     first = uids[0]
     asked = [
@@ -254,7 +254,7 @@ def _ended(site: LiveSite, count: int) -> None:
 
 def _marked(number: int) -> list[Dataset]:
     made = [mark(dataset) for dataset in small_study(number).datasets()]
-    for dataset in made:  # what a series is may be told by its name, so that stays
+    for dataset in made:  # the SeriesDescription identifies the type of a series, so it stays
         dataset.SeriesDescription += f" {word('SeriesDescription')}"
     return made
 
@@ -276,7 +276,7 @@ def _with(content: bytes, before: bytes, value: bytes) -> bytes:
 
 
 def test_the_search_finds_what_it_looks_for(lived: Lived) -> None:
-    """Spool and ledger hold every identifier, so an empty answer elsewhere says something."""
+    """Spool and ledger contain every identifier, so the search works."""
     state = lived.site.state
     spooled = next((state / "spool").glob("*.1000000001/*.dcm"))
     assert {*found_in(spooled.read_bytes())} == {*marks()}

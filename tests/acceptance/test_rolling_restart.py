@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 STUDIES = 30
 THROUGH_S = 180.0
-IN_TURN = ("receive", "assess", "deliver", "redis-server")  #: words of their command lines
+IN_TURN = ("receive", "assess", "deliver", "redis-server")  #: arguments of their command lines
 
 
 def has_more_than(load: StudyLoad, sent: int) -> bool:

@@ -1,4 +1,4 @@
-"""The main job with the ledger on PostgreSQL, whose server starts late, and once more."""
+"""The main job with a ledger on PostgreSQL that starts late and restarts."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ def own_server() -> Iterator[Postgres]:
         yield running
 
 
-def test_3_a_study_is_delivered_once_although_the_server_starts_anew(
+def test_a_study_is_delivered_once_although_the_server_restarts(
     own_server: Postgres, pacs: Orthanc, files: list[Path], tmp_path: Path
 ) -> None:
     site = configure(tmp_path, pacs, ledger=own_server.new_database())

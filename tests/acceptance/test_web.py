@@ -104,7 +104,7 @@ class Pages:
 
 
 def filled(folder: Path, port: int, **web: object) -> Pages:
-    """Write a site's settings and 200 cases, each near to the words of one finding."""
+    """Write a site's settings and 200 cases, each near to the prompts of one finding."""
     content = {
         "state_dir": "state",
         "model": {"bundle": str(DRAWN_HEARTS)},
@@ -155,7 +155,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         yield running
 
 
-def test_6_words_find_their_cases_over_http_at_once(pages: Pages) -> None:
+def test_words_find_their_cases_over_http_quickly(pages: Pages) -> None:
     found = pages.json(f"/api/cases?words={quote(WORDS)}&count=20")
     assert {each["flagged"][0] for each in found} == {"lv_dilation"}
     seconds = []
@@ -167,12 +167,12 @@ def test_6_words_find_their_cases_over_http_at_once(pages: Pages) -> None:
     assert statistics.median(seconds) < 0.5
 
 
-def test_6_the_same_is_told_as_on_the_command_line(pages: Pages) -> None:
+def test_the_api_gives_the_same_cases_as_the_command_line(pages: Pages) -> None:
     said = run_triage("search", WORDS, "--like", "1.2.7", "--json", config=pages.config)
     assert json.loads(said.stdout) == pages.json(f"/api/cases?words={quote(WORDS)}&like=1.2.7")
 
 
-def test_6_a_browser_shows_the_cases_and_resolves_the_key_of_a_report(pages: Pages) -> None:
+def test_a_browser_shows_the_cases_and_resolves_the_key_of_a_report(pages: Pages) -> None:
     shown = pages.seen(f"/?words={quote(WORDS)}&count=5")
     assert "5 nearest cases" in shown
     assert shown.count("cases similar to 1.2.") == 5
@@ -181,7 +181,7 @@ def test_6_a_browser_shows_the_cases_and_resolves_the_key_of_a_report(pages: Pag
     assert "has no similar case" in pages.seen(f"/case?key={key}&report=1.2.3.5")
 
 
-def test_6_every_look_of_every_user_is_kept_and_nothing_that_was_typed(pages: Pages) -> None:
+def test_every_access_of_every_user_is_logged_without_the_typed_text(pages: Pages) -> None:
     before = len(pages.kept())
     pages.json("/api/cases?words=Hidden+Name&vendor=siem", "anna")
     pages.json("/api/cases/1.2.7", "ben")
@@ -197,7 +197,7 @@ def test_6_every_look_of_every_user_is_kept_and_nothing_that_was_typed(pages: Pa
     assert not any(said in told for said in ("Hidden", WORDS, *PASSWORDS.values()))
 
 
-def test_6_the_key_of_a_forgotten_patient_resolves_no_more(pages: Pages) -> None:
+def test_the_key_of_a_forgotten_patient_no_longer_resolves(pages: Pages) -> None:
     key = case_key(pages.past.secret, REPORT, "1.2.0")
     assert pages.json(f"/api/case-keys/{key}?report={REPORT}")["study_uid"] == "1.2.0"
     assert "1 case(s)" in run_triage("forget", NUMBER, config=pages.config).stdout
@@ -205,7 +205,7 @@ def test_6_the_key_of_a_forgotten_patient_resolves_no_more(pages: Pages) -> None
     assert pages.ask("/api/cases/1.2.0")[0] == 404
 
 
-def test_6_a_wrong_password_sees_nothing_and_guessing_is_braked(pages: Pages) -> None:
+def test_a_wrong_password_shows_nothing_and_guessing_is_delayed(pages: Pages) -> None:
     answers = [pages.ask("/", "ben", f"guess {number}") for number in range(FREE + 4)]
     assert [status for status, _ in answers] == [401] * (FREE + 1) + [429] * 3
     assert not any("1.2." in text for _, text in answers)

@@ -1,4 +1,4 @@
-"""What a running site leaves behind: file names, contents, modes, what its broker holds."""
+"""Traces of a running site: file names, contents, modes and the keys of its broker."""
 
 import stat
 import threading
@@ -15,14 +15,14 @@ from tests.acceptance.site import LiveSite
 from tests.builders.marked import found_in
 
 EVERY_S = 0.2
-#: Where patients' data belongs, below the state folder.
+#: Paths below the state folder that may contain identities.
 PRIVATE = ("spool", "quarantine", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 
 
 def named_in(root: Path, but: tuple[str, ...] = ()) -> dict[str, set[str]]:
-    """Return what stands for somebody below a folder, by where: in names, and in contents.
+    """Return the identifiers below a folder by path, in file names and in contents.
 
-    The contents of what is named by `but`, directly below, are left out, never their names.
+    The contents of `but`, directly below the folder, are left out; their names are not.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted(root.rglob("*")):
@@ -51,7 +51,7 @@ def _under(client: "redis.Redis", key: KeyT) -> Iterator[bytes]:
 
 @dataclass
 class TraceWatch:
-    """What was wrong with a state folder at any moment of a run."""
+    """Violations in a state folder at any moment of a run."""
 
     site: LiveSite
     folders: tuple[Path, ...]
@@ -73,7 +73,7 @@ class TraceWatch:
 
 
 def _wrong(path: Path, mode: int) -> Iterator[str]:
-    """Yield what is wrong: folders are 0700 and files 0600, and names name nobody."""
+    """Yield violations: folders are 0700, files 0600, and no name contains an identifier."""
     expected = 0o700 if stat.S_ISDIR(mode) else 0o600
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         if stat.S_IMODE(mode) != expected:

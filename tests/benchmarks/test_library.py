@@ -152,7 +152,7 @@ def test_search(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_6_for_five_minutes_no_answer_misses_a_case(tmp_path: Path) -> None:
+def test_for_five_minutes_no_answer_misses_a_case(tmp_path: Path) -> None:
     looks, size = look_while_two_add(tmp_path, 300)
     print(f"{looks} searches in five minutes, {size} cases added by two: none missed")
     assert looks > 1000

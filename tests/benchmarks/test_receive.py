@@ -130,7 +130,7 @@ def test_instances_a_second(
         print(f"ours / {name:26} {' / '.join(ratios)}")
 
 
-def test_12_an_enhanced_instance_of_a_gigabyte_is_not_held_in_memory(
+def test_an_enhanced_instance_of_a_gigabyte_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TCP_NODELAY", "1")

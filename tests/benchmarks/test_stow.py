@@ -166,7 +166,7 @@ def test_instances_a_second_over_stow(
     assert held < MEMORY_MB
 
 
-def test_12_an_instance_of_a_gigabyte_is_not_held_in_memory(tmp_path: Path) -> None:
+def test_an_instance_of_a_gigabyte_is_not_held_in_memory(tmp_path: Path) -> None:
     (tmp_path / "sent").mkdir()
     path = c_store.enhanced(tmp_path / "sent")
     with ours(tmp_path) as (port, where, pid):

@@ -1,4 +1,4 @@
-"""A scanner that performs a step, and a PACS that says what is available."""
+"""A scanner that performs a step, and a PACS that announces available instances."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def available(study_uid: str, uids: Iterable[str], how: str = "ONLINE") -> Datas
 
 @dataclass(frozen=True)
 class AnnouncingScanner:
-    """Says things on an association; each method returns the status of the answer."""
+    """Sends announcements on an association; each method returns the status of the answer."""
 
     association: Association
 

@@ -1,7 +1,7 @@
-"""Bytes that lie, as hypothesis strategies: data sets, command sets and whole conversations.
+"""Malformed bytes as Hypothesis strategies: data sets, command sets and whole conversations.
 
-Rule: a strategy begins with something valid and tells few lies, so that the lies are met behind
-what is parsed first. Nothing here knows how our parsers work.
+A strategy starts from valid content and makes few changes, so that the changes reach the code
+behind the first checks. The strategies do not depend on how our parsers work.
 """
 
 import struct
@@ -39,12 +39,12 @@ LENGTHS = [0, 1, 2, 3, 5, 0xFFFE, 0xFFFF, 0x10000, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFF
 VRS = [b"UN", b"OB", b"SQ", b"US", b"UI", b"DS", b"XX", b"\0\0", b"un", b"UT", b"AT", b"OW"]
 
 
-# -- single lies
+# -- single changes
 
 
 @st.composite
 def lied(draw: st.DrawFn, content: bytes) -> bytes:
-    """Return bytes with one to four lies: other bytes, another end, something more or twice."""
+    """Return bytes with one to four changes: other bytes, another end, something more or twice."""
     bent = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(bent) - 1, 0)))
@@ -104,7 +104,7 @@ def sequence(deep: int, *, implicit: bool, ended: bool = True) -> bytes:
 
 @st.composite
 def data_sets(draw: st.DrawFn, number: int, *, implicit: bool) -> bytes:
-    """Return a data set with lies about its elements: VRs, lengths, order, groups, sequences."""
+    """Return a data set with wrong elements: VRs, lengths, order, groups, sequences."""
     content = encoded(image(number=number), implicit=implicit)
     elements = elements_of(content, implicit=implicit)
     for _ in range(draw(st.integers(1, 3))):
@@ -135,7 +135,7 @@ def data_sets(draw: st.DrawFn, number: int, *, implicit: bool) -> bytes:
 
 @st.composite
 def part10_files(draw: st.DrawFn) -> bytes:
-    """Return a Part 10 file with lies in its preamble, meta information or data set (PS3.10 7)."""
+    """Return a Part 10 file with errors in its header or data set (PS3.10 7)."""
     implicit = draw(st.booleans())
     one = image()
     if implicit:
@@ -175,7 +175,7 @@ FIELDS += [0x0150, 0x8001, 0x8030, 0x8100, 0x0000, 0x0002, 0xFFFF]
 
 @st.composite
 def command_sets(draw: st.DrawFn, plain: bytes) -> bytes:
-    """Return a command set with lies about its elements."""
+    """Return a command set with wrong elements."""
     elements = elements_of(plain, implicit=True)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(elements) - 1))
@@ -229,7 +229,7 @@ PLAIN_RQ = associate_rq()
 
 @st.composite
 def odd_associate_rqs(draw: st.DrawFn) -> bytes:
-    """Return an A-ASSOCIATE-RQ with odd contexts, odd user information, or lies."""
+    """Return an A-ASSOCIATE-RQ with odd contexts, odd user information, or errors."""
     contexts = st.builds(
         context,
         st.integers(0, 255),
@@ -256,7 +256,7 @@ def pdu(*pdvs: bytes, kind: int = 4) -> bytes:
 
 @st.composite
 def messages(draw: st.DrawFn, number: int) -> list[bytes]:
-    """Return the PDUs of a C-STORE or a C-ECHO, with few lies or none."""
+    """Return the PDUs of a C-STORE or a C-ECHO, with few errors or none."""
     if draw(st.integers(0, 5)) == 0:
         head = command(0x0030, Verification, "", number, 0x0101)
         return [pdu(pdv(COMMAND | LAST, draw(mostly(command_sets(head), head)), ECHO))]
@@ -268,7 +268,7 @@ def messages(draw: st.DrawFn, number: int) -> list[bytes]:
     data = draw(mostly(data_sets(number, implicit=implicit) | lied(data), data))
     pieces = [*_in_pieces(draw, head, COMMAND), *_in_pieces(draw, data, 0)]
     pdvs = [pdv(control, value, chosen) for control, value in pieces]
-    if draw(st.integers(0, 3)) == 0:  # a lie about a piece: its context, control or length
+    if draw(st.integers(0, 3)) == 0:  # a wrong value for a fragment: its context, control or length
         at = draw(st.integers(0, len(pdvs) - 1))
         pdvs[at] = draw(lied(pdvs[at][:6])) + pdvs[at][6:]
     if draw(st.booleans()):
@@ -289,17 +289,17 @@ ENDS = ("release", "abort", "close", "half", "stay")
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a peer sends, and how it ends."""
+    """The messages that a peer sends, and how it ends."""
 
     request: bytes
     waits: bool  #: for the answer to its request
     parts: tuple[bytes, ...]  #: each is written at once
-    end: str  #: one of ENDS; half: it says that no more comes, stay: it says nothing
+    end: str  #: one of ENDS; half: it closes its sending side; stay: it falls silent
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
-    """Return a conversation with lies in its request, its messages, their order or their bytes."""
+    """Return a conversation with errors in its request, messages, order or bytes."""
     request = draw(mostly(odd_associate_rqs(), PLAIN_RQ))
     said = [one for each in range(draw(st.integers(0, 3))) for one in draw(messages(each + 1))]
     order = draw(st.integers(0, 9))

@@ -1,4 +1,4 @@
-"""A small worker without processes, whose studies end as a test wants."""
+"""A small worker without processes; a test chooses how its studies end."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class WorkerWithStudies:
                 self.ledger.record_delivered(delivery, "0x0000 Success")
 
     def mark(self, study: str) -> Sequence[str]:
-        """Say that the images of a study go, whenever it has ended."""
+        """Mark the images of a study for removal, whenever it has ended."""
         return self.retention.mark_for_removal([ended_long_ago(uid(study))])
 
     def pruner(self, limits: RetentionLimits, cases: Library | None = None) -> RetentionRunner:
@@ -89,11 +89,11 @@ def ended_long_ago(study_uid: str) -> EndedStudy:
 
 
 def report(study: str, revision: int = 1) -> Product:
-    """Return what is said of a study."""
+    """Return a report of a study."""
     sop_class = "1.2.840.10008.5.1.4.1.1.88.34"
     return Product("structured_report", sop_class, uid(study, "report", revision), b"report")
 
 
 def worker(folder: Path) -> WorkerWithStudies:
-    """Return a worker whose time stands still."""
+    """Return a worker whose clock does not move."""
     return WorkerWithStudies(folder, FakeClock())

@@ -1,6 +1,6 @@
-"""A small cardiac study whose planes lie as in a body, in the habits of three vendors.
+"""A small cardiac study with realistic planes, in the style of three vendors.
 
-Pixels are a disc that beats, cheap enough for property tests; every vendor gets the same ones.
+Pixels are a disc that beats, cheap enough for property tests, and the same for every vendor.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ def uid(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class SliceGeometry:
-    """Where a plane lies: the normal's axis decides what it is."""
+    """The geometry of a slice; the axis of its normal decides the view."""
 
     orientation: tuple[float, ...] = (1, 0, 0, 0, 1, 0)
     position: tuple[float, ...] = (0, 0, 0)

@@ -1,8 +1,8 @@
 """Makes the small real study that `make demo` sends, from a public cine study of one patient.
 
-Rule: every image is written anew from an allow-list. What is not named here is not copied, so
-nothing that identifies a person, a device or a place can come along. Pixels stay as they were
-measured; they are only compressed without loss. The same source always gives the same bytes.
+Every image is written anew from an allow-list of attributes, so no attribute that identifies a
+person, a device or a place is copied. Pixels are compressed without loss. The same source always
+gives the same bytes.
 """
 
 import hashlib
@@ -96,7 +96,7 @@ LABEL = "cmr-triage demo study 1"
 
 
 def remapped(original: str) -> UID:
-    """The UID that stands for another one: always the same, and no way back."""
+    """The UID that replaces another one: always the same, and not reversible."""
     digest = hashlib.sha256(f"{LABEL}:{original}".encode()).digest()
     return UID(f"2.25.{int.from_bytes(digest[:16])}")
 

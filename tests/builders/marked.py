@@ -1,8 +1,8 @@
-"""Studies whose every identifier is a word that stands nowhere else, to look for it afterwards.
+"""Studies in which every identifier is a unique mark, so that tests can search for it afterwards.
 
-Rule: which attributes identify somebody is taken from the standard's dictionary as far as it can
-be: all of group 0010 (the patient), all names of persons, and those of other groups that name
-numbers, places and free texts (PS3.15 table E.1-1).
+Identifying attributes come from the standard's dictionary as far as possible: all of group 0010
+(the patient), all names of persons, and those of other groups that contain numbers, places and free
+texts (PS3.15 table E.1-1).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pydicom import Dataset
 from pydicom._dicom_dict import DicomDictionary
 
 PATIENT_GROUP = 0x0010
-#: What holds words, and so may hold a name.
+#: Value representations of text, which may contain a name.
 TEXTS = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 OTHERS = (
     "AccessionNumber",
@@ -51,13 +51,13 @@ PRIVATE_ELEMENT, NESTED = "a private element", "another number in a sequence"
 
 
 def word(of: str) -> str:
-    """Return the word of an attribute: capital letters, and in no language."""
+    """Return the mark of an attribute: capital letters that form no word of a language."""
     drawn = b32encode(hashlib.sha256(of.encode()).digest()).decode()
     return "ZQ" + "".join(letter for letter in drawn if letter.isalpha())[:10]
 
 
 def keywords() -> list[str]:
-    """Return every attribute that is marked with a word."""
+    """Return every attribute that gets a mark."""
     known = [(tag >> 16, *entry[:1], entry[4]) for tag, entry in DicomDictionary.items()]
     named = {
         keyword
@@ -68,14 +68,14 @@ def keywords() -> list[str]:
 
 
 def marks() -> Mapping[str, str]:
-    """Return what to look for, by what it stands for."""
+    """Return all marks by the name of their attribute."""
     more = ("SeriesDescription", PRIVATE_ELEMENT, NESTED)
     words = {name: word(name) for name in (*keywords(), *more)}
     return {**words, **DATES}
 
 
 def mark(dataset: Dataset) -> Dataset:
-    """Return a data set after every identifier in it was replaced by its word."""
+    """Replace every identifier in a data set by its mark; returns the data set."""
     for keyword in keywords():
         setattr(dataset, keyword, word(keyword))
     for keyword, date in DATES.items():
@@ -89,21 +89,21 @@ def mark(dataset: Dataset) -> Dataset:
 
 
 def found_in(content: bytes) -> Iterator[str]:
-    """Yield what stands for somebody in some bytes, in any case, in UTF-16, or in base64."""
+    """Yield the attributes whose marks are in some bytes: any case, UTF-16 or base64."""
     names = {said.lower(): name for name, said in marks().items()}
-    found = {names[said] for said in _said_in(content) if said in names}
+    found = {names[said] for said in _find_marks(content) if said in names}
     yield from sorted(found)
 
 
-def _said_in(content: bytes) -> Iterator[str]:
-    """Yield what looks like a word of ours, or a date."""
+def _find_marks(content: bytes) -> Iterator[str]:
+    """Yield texts with the form of a mark, and dates."""
     for readable in (content, content.replace(b"\0", b""), *_decoded(content)):
         yield from (word.decode().lower() for word in WORD.findall(readable))
         yield from (date for date in DATES.values() if date.encode() in readable)
 
 
 def _decoded(content: bytes) -> Iterator[bytes]:
-    """Yield what may be meant by letters of base64, wherever its groups of four begin."""
+    """Yield base64 content decoded at each of the four possible offsets."""
     for run in BASE64.findall(content):
         for begin in range(4):
             whole = (len(run) - begin) // 4 * 4

@@ -1,7 +1,7 @@
-"""Reports of radiologists who do not exist, on patients who do not either.
+"""Fictional reports of fictional radiologists and patients.
 
-Rule: seeded, so that a failure comes again. A plant is a sentence and the strings in it that must
-not survive; those a header knows stand in the header that goes with it.
+The texts are seeded, so that a failure is reproducible. A plant is a sentence with the strings
+in it that must not survive; strings that a header contains are also in the header of the plant.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ class Plant(NamedTuple):
 
 
 class InventedPatient(NamedTuple):
-    """Whom a study is of, who asked for it and who read it."""
+    """The patient, the referring physician and the reader of a study."""
 
     family: str
     given: str

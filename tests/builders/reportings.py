@@ -1,6 +1,6 @@
-"""What reports are made from, one for each kind of assessment that a site will meet.
+"""Inputs of reports, one for each kind of assessment that a site produces.
 
-Rule: the same on every call, pictures included; `KINDS` is what golden texts and judges go through.
+They are the same on every call, pictures included. Golden texts and judges iterate over `KINDS`.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ from triage.ports.encoder import Embedding, Embeddings, Frames
 
 @dataclass
 class FakeClock:
-    """A clock that moves when it is told to."""
+    """A clock that moves only when a test moves it."""
 
     at: float = 1_000_000.0
 
@@ -65,14 +65,14 @@ class FakeQueue:
 
 @dataclass
 class FakeDestination:
-    """A destination that takes products, or answers with what it is told to."""
+    """A destination that takes products, or answers as a test has set."""
 
     name: str = "fake"
     refusal: str = ""
     refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
     final: bool = False  #: refuses for good
-    told: str = ""  #: what it says of that in words of its own
+    told: str = ""  #: its answer as text
     classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
     media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
@@ -107,7 +107,7 @@ class FakeDestination:
 
 @dataclass
 class FakeEncoder:
-    """An encoder whose embedding of anything is a fixed unit vector."""
+    """An encoder that returns a fixed unit vector for every input."""
 
     size: int = 8
     execution_provider: str = "CPUExecutionProvider"

@@ -74,7 +74,7 @@ class RawPeer:
         return int.from_bytes(content[at : at + 2], "little")
 
     def ended(self) -> bool:
-        """Tell whether it was aborted, or closed."""
+        """Return whether it was aborted or closed."""
         return self.answer()[0] in {0, ABORTED}
 
     def release(self) -> None:

@@ -68,7 +68,7 @@ class Orthanc:
         return list(self.post("/tools/find", json.dumps(asked)))
 
     def is_up(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         try:
             self.get("/system")
         except (urllib.error.URLError, ConnectionError):

@@ -219,7 +219,7 @@ def test_what_is_to_be_assessed_is_given_to_the_intake_whole(pacs: Orthanc, tmp_
     assert {Path(path).stem for path in open_spool(settings).list_paths()} == names(study("one"))
 
 
-def test_8_a_pull_waits_until_the_worker_takes_more_and_brings_no_half_of_a_study(
+def test_a_pull_waits_for_the_worker_and_brings_no_half_of_a_study(
     pacs: Orthanc, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, pacs=archive(pacs, "get"))

@@ -1,11 +1,11 @@
-"""The crash matrix: at every named step of a study's way something breaks, and nothing is lost.
+"""The crash matrix: one fault at every step of a study, and no loss.
 
-    hook/            what is loaded into each process of the site, and stops it at a step
-    surroundings.py  a real site whose parts can be killed, filled, cut off and moved in time
-    faults.py        what breaks
-    matrix.py        every step with every fault; what is a study's right end; the table
+    hook/            module that every process of the site loads; it stops the process at a step
+    surroundings.py  a site whose parts a test can kill, fill, disconnect and shift in time
+    faults.py        the faults
+    matrix.py        every step with every fault, the expected end of each study, and the table
 
-Rule: the steps are those of `triage.crash_points` and the events of the state machine, taken from
-the code. What is right is counted outside the site: what a sender was promised, and what lies at
-the destination.
+The steps are those of `triage.crash_points` and the events of the state machine, taken from the
+code. Results are counted outside the site: instances that the sender got Success for, and reports
+at the archive.
 """

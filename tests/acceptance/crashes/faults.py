@@ -1,4 +1,4 @@
-"""What breaks while a process stands at a step."""
+"""Faults that happen while a process is stopped at a step."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ DAY_S, HOUR_S = 86_400.0, 3600.0
 DATABASE = "database killed"
 
 
-#: Given what is around, the process that stands at the step, and the study.
+#: Arguments: the surroundings, the id of the process that is stopped at the step, the Study UID.
 Fault = Callable[[Surroundings, int, str], None]
 
 
@@ -80,7 +80,7 @@ def _back(around: Surroundings, _pid: int, _study: str) -> None:
 
 
 def _doubled(around: Surroundings, _pid: int, study: str) -> None:
-    """Send every task of the study twice more, as a broker does that is not sure."""
+    """Send every task of the study twice more, as a broker does after a lost confirmation."""
     socket = socket_path(around.site.state / "redis")
     wait_until(socket.exists, what="Redis")
     with closing(CeleryQueue(f"unix://{socket}")) as queue, closing(around.site.ledger()) as ledger:

@@ -55,12 +55,12 @@ class StudyLoad:
 
 @dataclass(frozen=True)
 class Sum:
-    """What became of a load."""
+    """The result of a load."""
 
     studies: int
-    unanswered: int  #: instances that nobody took, so nobody promised anything
+    unanswered: int  #: instances without an answer, for which the site is not responsible
     states: Counter[State]
-    lost: int  #: studies without their end, or whose report is not at the archive
+    lost: int  #: studies without an end state, or without a report at the archive
     doubled: int  #: reports and revisions beyond one of each study
 
     @property
@@ -84,7 +84,7 @@ class Sum:
 
 
 def is_through(site: LiveSite, load: StudyLoad) -> bool:
-    """Tell whether everything that was sent has ended."""
+    """Return whether every study that was sent has ended."""
     with closing(site.ledger()) as ledger:
         ended: Collection[State] = [each.state for each in ledger.list_studies()]
     return len(ended) >= len(load.sent) and all(state in ENDED for state in ended)

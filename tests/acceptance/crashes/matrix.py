@@ -1,8 +1,8 @@
-"""Every step of a study's way with every fault; what came of it, and the table of it all.
+"""Every step of a study with every fault: runs the cells and builds the table of results.
 
-Rule: a cell is one study, from its first instance to its end. Lost is what was answered with
-Success and is not on disk, a study without its right end, a report that is not at the archive.
-Doubled is any report or revision beyond one.
+A cell is one study, from its first instance to its end. Lost is an instance that was answered with
+Success and is not on disk, a study without its expected end state, or a report that is not at the
+archive. Doubled is any report or revision beyond one.
 """
 
 import time
@@ -24,7 +24,7 @@ from triage.domain.study import Event, State
 
 REACHED_S, ENDED_S = 60.0, 120.0
 MOMENTS: Sequence[Moment] = (*CrashPoint, *Event)
-#: While a study is being sent; its sender may need a while to go on, and it must be waited for.
+#: Moments while a study is being sent; the test waits until the sender has finished.
 ARRIVING = {
     CrashPoint.WRITTEN,
     CrashPoint.DURABLE,
@@ -36,14 +36,14 @@ ARRIVING = {
 PATIENT_S, QUICK_S = 4.0, 0.3  #: quiet times
 #: What a worker reaches when its study may have ended: it waits a little for its archive.
 AFTER_THE_END = {CrashPoint.COMMITMENT_ASKED, CrashPoint.DELIVERED}
-#: Who replays is a command; of all other steps the one who stands there has a fault of its own.
+#: A command executes these steps. All other steps have a fault that kills the stopped process.
 BY_A_COMMAND = {Event.REPLAYED, Event.RESENT}
 ITSELF = "it is killed"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a fault at a moment came to."""
+    """The result of a fault at a moment."""
 
     moment: Moment
     fault: str
@@ -67,7 +67,7 @@ class Cell:
 
 
 def cells() -> list[tuple[Moment, str]]:
-    """Return every moment with every fault, but what is the same as another one."""
+    """Return every moment with every fault, without duplicates."""
     return [
         (moment, fault)
         for moment in MOMENTS
@@ -101,7 +101,7 @@ def run(around: Surroundings, number: int, moment: Moment, fault: str) -> Cell:
 
 
 def judge(around: Surroundings, study: SmallStudy, cell: Cell) -> Cell:
-    """Count outside the site what became of a study."""
+    """Count the results of a study outside the site."""
     with closing(around.site.ledger()) as ledger:
         paths, revisions = set(ledger.list_paths(study.uid, 9)), len(_revisions(around, study.uid))
     spool = around.site.state / "spool"
@@ -114,7 +114,7 @@ def judge(around: Surroundings, study: SmallStudy, cell: Cell) -> Cell:
 
 
 def table(done: Sequence[Cell]) -> str:
-    """Return a table for people, in Markdown: studies in, reports out, lost, doubled."""
+    """Return a Markdown table: studies in, reports out, lost, doubled."""
     faults = [name for name in FAULTS if any(each.fault == name for each in done)]
     found = {(each.moment, each.fault): each for each in done}
     head = ["| step | " + " | ".join(faults) + " |", "| --- " * (len(faults) + 1) + "|"]

@@ -1,4 +1,4 @@
-"""A real site whose parts can be killed, whose disk fills, whose network breaks, whose clock jumps.
+"""A site whose parts a test can kill, whose disk can fill and whose network and clock can fail.
 
 sender -> wire -> triage serve -> wire -> Orthanc
 """
@@ -31,16 +31,21 @@ from triage.crash_points import Moment
 
 DISK_BYTES = 300_000_000
 START_S = 60.0
-#: The archive says what it keeps to who asks within less; then it is asked again, seconds.
+#: Time limit for the archive's commitment report; after it, the request is sent again, seconds.
 WITHIN_S = 5.0
 BOUNDS = {"max_attempts": 3, "max_delivery_attempts": 4, "lease_s": 3}
-PARTS = (("serve",), ("receive",), ("work", "assess"), ("work", "deliver"))  #: words of commands
+PARTS = (
+    ("serve",),
+    ("receive",),
+    ("work", "assess"),
+    ("work", "deliver"),
+)  #: arguments of their command lines
 HOOK = Path(__file__).parent / "hook"
 
 
 @dataclass
 class Wire:
-    """A TCP connection to somebody, that can be cut."""
+    """A TCP forwarder to a port that a test can disconnect."""
 
     target: int  #: port
     port: int = field(default_factory=find_free_port)
@@ -71,7 +76,7 @@ class Wire:
                 return
             try:
                 there = socket.create_connection((HOST, self.target))
-            except OSError:  # nobody is there: neither are we
+            except OSError:  # the target is closed, so this connection closes as well
                 here.close()
                 continue
             self._open += [here, there]
@@ -98,7 +103,7 @@ class OrthancArchive:
 
     folder: Path
     server: Orthanc = field(default_factory=lambda: Orthanc(find_free_port(), find_free_port()))
-    reports_to: int = 0  #: where it says what it keeps, to whoever asks
+    reports_to: int = 0  #: port to which it sends commitment reports
     _process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -124,7 +129,7 @@ class OrthancArchive:
 
 @dataclass
 class Surroundings:
-    """A running site, and what is around it."""
+    """A running site with its archive, network, disk and clock."""
 
     site: LiveSite
     archive: OrthancArchive
@@ -144,7 +149,7 @@ class Surroundings:
         (self.wishes / "wish").rename(self.wishes / "armed")
 
     def reached(self, seconds: float) -> int:
-        """Return the process that stands at the moment that was armed, when one does."""
+        """Wait until a process stops at the armed moment; returns its id."""
         there = self.wishes / "reached"
         wait_until(there.exists, seconds, "the moment")
         return int(there.read_text())
@@ -196,7 +201,7 @@ class Surroundings:
         wait_until(_unless_gone(up), START_S, "every part of the site")
 
     def kill(self, *command: str) -> None:
-        """Kill the process with these words in its command line, if it runs."""
+        """Kill the process with these arguments in its command line, if it runs."""
         for process in self.site.processes():
             with suppress(psutil.NoSuchProcess):
                 if all(word in process.cmdline() for word in command):
@@ -251,7 +256,7 @@ class Surroundings:
         while self._commands:
             self._commands.pop().wait(START_S)
 
-    # -- what is around
+    # -- disk and network
 
     @contextmanager
     def full_disk(self) -> Iterator[None]:
@@ -299,7 +304,7 @@ def surroundings(
 ) -> Iterator[Surroundings]:
     """Run a site on a small disk of its own, and an archive, until the block ends.
 
-    With `commitment` a report is delivered when the archive has said that it keeps it.
+    With `commitment` a report is delivered when the archive has committed to it.
     """
     archive = OrthancArchive(folder / "orthanc")
     to_archive = Wire(archive.server.dicom_port)

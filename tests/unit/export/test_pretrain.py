@@ -103,7 +103,7 @@ def test_the_loss_falls(run: Path) -> None:
     assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.3
 
 
-def test_3_a_run_killed_in_the_middle_goes_on_to_the_same_weights(
+def test_a_killed_run_continues_to_the_same_weights(
     pairs: Pairs, run: Path, tmp_path: Path
 ) -> None:
     def kill(progress: TrainingProgress) -> None:
@@ -129,7 +129,7 @@ def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_p
         assert float([*csv.DictReader(file)][-1]["big"]) > 0.9
 
 
-def test_3_a_run_with_a_bank_killed_in_the_middle_goes_on_to_the_same_weights(
+def test_a_killed_run_with_a_bank_continues_to_the_same_weights(
     pairs: Pairs, tmp_path: Path
 ) -> None:
     def kill(progress: TrainingProgress) -> None:

@@ -8,12 +8,12 @@ import os
 import time
 from pathlib import Path
 
-PATIENCE_S = 60.0  #: whoever stopped somebody lets them go on long before
+PATIENCE_S = 60.0  #: the test resumes the process long before
 FOLDER = os.environ.get("CRASHES_FOLDER")
 
 
 def stopped_at(moment: object) -> None:
-    """Wait at the step that is armed, the first who reaches it, until told to go on."""
+    """Stop the first process that reaches the armed step until the test resumes it."""
     folder = Path(str(FOLDER))
     name = f"{type(moment).__name__}.{moment.name}"  # type: ignore[attr-defined]
     _break_at(folder, name)
@@ -21,7 +21,7 @@ def stopped_at(moment: object) -> None:
         if (folder / "armed").read_text() != name:
             return
         (folder / "armed").rename(folder / "taken")
-    except FileNotFoundError:  # nothing is armed, or somebody was faster
+    except FileNotFoundError:  # no step is armed, or another process was faster
         return
     (folder / "pid").write_text(str(os.getpid()))
     (folder / "pid").rename(folder / "reached")
@@ -39,7 +39,7 @@ def _break_at(folder: Path, name: str) -> None:
 
 
 def _shift_the_clock() -> None:
-    """Have the time of day be wrong by what the file says."""
+    """Shift the time of day by the seconds in the file."""
     right = time.time
     wish = Path(str(FOLDER)) / "shift_s"
 
