@@ -72,7 +72,7 @@ class FakeDestination:
     refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
     final: bool = False  #: refuses for good
-    told: str = ""  #: its answer as text
+    peer_text: str = ""  #: its answer as text
     classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
     media_types: Collection[str] = ("application/dicom",)
     received: list[Product] = field(default_factory=list)
@@ -98,7 +98,7 @@ class FakeDestination:
     def _check(self) -> None:
         if self.refusal:
             refused = DeliveryRefused if self.final else DeliveryFailed
-            raise (DestinationUnreachable if self.silent else refused)(self.refusal, self.told)
+            raise (DestinationUnreachable if self.silent else refused)(self.refusal, self.peer_text)
 
     def echo(self) -> Acknowledgement:
         self._check()

@@ -140,7 +140,7 @@ def format_share(likeness: float) -> str:
 
 
 class Disclosure(StrEnum):
-    """What reports may contain about similar cases."""
+    """How much reports may disclose about similar cases."""
 
     NONE = "none"  #: nothing
     OPAQUE = "opaque"  #: for other patients' cases, the similarity and an opaque key

@@ -76,7 +76,7 @@ class ArchiveCount:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a study besides its times; None if not asked for or not answered."""
+    """Facts about a study besides its times; None if not asked for or not answered."""
 
     associations: int = 0  #: open associations that sent instances of the study
     stacks: Sequence[StackCount] = ()

@@ -118,7 +118,7 @@ class Delivery:
 
     @property
     def offers(self) -> tuple[Product, ...]:
-        """What the destination may choose from, the best first."""
+        """The products that the destination may choose from, the best first."""
         return (self.product, *self.alternatives)
 
     @property

@@ -59,7 +59,7 @@ class CheckFailed(CommandFailed):
 
 
 class InvalidQuery(TriageError):
-    """A search of the past cases, or a case key, cannot be parsed; says what to write."""
+    """A search of the past cases, or a case key, cannot be parsed; shows the right form."""
 
 
 class InstanceRefused(TriageError):

@@ -2,8 +2,8 @@
 
 Nothing is decided by the text of a reason; it may be rewritten here without changing what the
 worker does. The ledger stores the sentence, `triage status` and the pages show it, and
-deploy/REASONS.md lists every reason (`python -m tests.builders.generated_documents`). To add a reason, add
-a code and its text.
+deploy/REASONS.md lists every reason. To add a reason, add a code and its text, and run
+`python -m tests.builders.generated_documents`.
 """
 
 from collections.abc import Mapping

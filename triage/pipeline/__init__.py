@@ -1,1 +1,1 @@
-"""What a study passes through: intake, assessment, delivery."""
+"""The use cases that a study passes through: intake, assessment, delivery."""

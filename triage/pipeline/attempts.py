@@ -1,4 +1,4 @@
-"""What happens to a study after a failed attempt to assess it."""
+"""Release a study for another attempt after a failed assessment, or set it aside."""
 
 import structlog
 

@@ -1,6 +1,6 @@
-"""The demo study is small, sound and de-identified, and its pixels are the source's.
+"""The demo study is small, sound and de-identified, and its pixels equal the source's.
 
-Rule: what may be in an image is listed here once more, so that a slip in the builder shows.
+The allowed attributes are listed here a second time, so that a defect of the builder is found.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What is said to whoever asks whether instances are kept, and when it is said again."""
+"""Storage commitment reports: their content, and when they are repeated."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

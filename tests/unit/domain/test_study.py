@@ -33,7 +33,7 @@ def test_every_state_leads_to_an_end(state: State) -> None:
     assert reachable(state) & ENDED
 
 
-def test_nothing_leaves_an_end_but_a_person() -> None:
+def test_only_a_replay_leaves_an_end_state() -> None:
     leaving = {event for state, event in TRANSITIONS if state in ENDED}
     assert leaving == {Event.REPLAYED, Event.RESENT}
 
@@ -42,7 +42,7 @@ def test_an_ended_study_is_not_open() -> None:
     assert not OPEN & ENDED
 
 
-def test_what_cannot_happen_is_an_error() -> None:
+def test_an_impossible_event_is_an_error() -> None:
     with pytest.raises(IllegalTransition, match="cannot happen to a study that is RECEIVING"):
         advance(State.RECEIVING, Event.ACKNOWLEDGED)
 

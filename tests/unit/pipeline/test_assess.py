@@ -34,7 +34,7 @@ STUDY = uid("study")
 
 
 def trained(assessor: Assessor, threshold: float) -> Assessor:
-    """Return the assessor with a bundle that says it is trained and calibrated."""
+    """Return the assessor with a bundle that is marked as trained and calibrated."""
     model = assessor.model
     asked = {
         id_: replace(question, threshold=threshold, why_not="")
@@ -54,8 +54,8 @@ def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
 
 def run(assessor: Assessor, datasets: list[Dataset]) -> None:
     intake = Intake(assessor.spool, full_ledger(assessor))
-    for image in datasets:
-        intake.accept(part10(image), SOURCE)
+    for dataset in datasets:
+        intake.accept(part10(dataset), SOURCE)
     study = current(assessor.ledger, STUDY)
     assert assessor.ledger.move(study, Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(STUDY, 1)
@@ -97,7 +97,7 @@ def test_scores_above_their_thresholds_are_flagged(assessor: Assessor) -> None:
 
 
 class Bright(FakeEncoder):
-    """An encoder to which every prompt asks for light."""
+    """An encoder that embeds every prompt as brightness."""
 
     def encode_clip(self, frames: Frames) -> Embedding:
         self.clips.append(frames)
@@ -105,7 +105,7 @@ class Bright(FakeEncoder):
 
 
 class Crowded(Bright):
-    """An encoder that has no room for more than one clip."""
+    """An encoder with memory for one clip only."""
 
     def encode_clips(self, clips: Sequence[Frames]) -> Embeddings:
         found = super().encode_clips(clips)
@@ -113,7 +113,7 @@ class Crowded(Bright):
         return found
 
 
-def test_the_report_names_what_the_study_ran_on_and_not_what_looked_for_key_frames(
+def test_the_report_names_the_provider_of_the_scores_and_not_of_the_key_frames(
     assessor: Assessor,
 ) -> None:
     crowded = trained(replace(assessor, model=replace(assessor.model, encoder=Crowded())), 0.01)
@@ -127,7 +127,7 @@ def bright(assessor: Assessor, threshold: float) -> Assessor:
     return trained(replace(assessor, model=replace(assessor.model, encoder=Bright())), threshold)
 
 
-def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
+def test_a_flag_has_key_frames_and_the_page_shows_them(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     said = assessed(replace(bright(assessor, 0.01), reports=("pdf",)), cardiac_study())
@@ -148,7 +148,7 @@ def test_a_flag_names_the_images_that_made_it_and_the_page_shows_them(
 def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
     assessor: Assessor, threshold: float, calls: list[int]
 ) -> None:
-    """Nothing at all, two views away and alone, and five segments of each."""
+    """One call with the unchanged clip, each view removed and alone, and five segments of each."""
     asked = []
 
     class CountingEncoder(Bright):
@@ -161,7 +161,7 @@ def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
     assert asked == calls
 
 
-def test_a_site_can_do_without_key_frames(assessor: Assessor) -> None:
+def test_key_frames_can_be_switched_off(assessor: Assessor) -> None:
     said = assessed(replace(bright(assessor, 0.01), key_frames=0), cardiac_study())
     assert said.flag is Flag.YES
     assert not any(answer.key_frames for answer in said.answers)
@@ -192,7 +192,7 @@ def test_the_same_study_in_another_order_gives_the_same_report(
         ([image(series="localizer")], "no cardiac view found: localizer, by its name"),
     ],
 )
-def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
+def test_a_study_without_cardiac_mr_images_is_declined_with_a_reason(
     assessor: Assessor, ledger: SqlLedger, datasets: list[Dataset], reason: str
 ) -> None:
     run(assessor, datasets)
@@ -204,16 +204,16 @@ def test_a_study_that_is_not_for_us_is_declined_with_its_reason(
 
 def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: Assessor) -> None:
     study = cardiac_study()
-    for image in study:
-        if image.SeriesDescription == "cine 4ch":
-            image.BitsStored = 40
+    for dataset in study:
+        if dataset.SeriesDescription == "cine 4ch":
+            dataset.BitsStored = 40
     said = assessed(assessor, study)
     assert [used.view for used in said.used] == ["cine_sa"]
     missing = {view.view: view.reason for view in said.missing}
     assert missing["cine_lax"].startswith("pixel data does not decode")
 
 
-def test_a_study_of_which_nothing_decodes_is_declined(
+def test_a_study_without_a_decodable_view_is_declined(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     study = cine("study", "cine_sax", SHORT_AXIS[0], BitsStored=40)
@@ -226,19 +226,19 @@ def test_images_of_two_patients_in_one_study_are_declined(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     study = cardiac_study()
-    for image in study:
-        if image.SeriesDescription == "cine 4ch":
-            image.PatientID = "ANOTHER"
+    for dataset in study:
+        if dataset.SeriesDescription == "cine 4ch":
+            dataset.PatientID = "ANOTHER"
     run(assessor, study)
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
     assert "ANOTHER" not in declined.reason
 
 
-def test_a_second_patient_anywhere_in_the_study_stops_it(
+def test_a_second_patient_in_an_unused_series_declines_the_study(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
-    """Images that no view takes tell as much about whose study it is."""
+    """Images outside the used views identify a patient too."""
     run(assessor, [*cardiac_study(), image("study", "localizer", PatientID="ANOTHER")])
     declined = current(ledger, STUDY)
     assert declined.state is State.DECLINED
@@ -265,7 +265,7 @@ def test_a_late_image_gives_a_report_that_replaces_the_first(
         assert document.InstanceNumber == 2
 
 
-def test_a_replay_with_the_same_word_makes_no_other_document(
+def test_a_replay_with_the_same_model_makes_no_other_document(
     assessor: Assessor, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     run(assessor, cardiac_study())
@@ -297,8 +297,8 @@ def test_another_model_gives_a_report_that_replaces_the_first(
 def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger: SqlLedger) -> None:
     study = instances(Vendor.SIEMENS, enhanced=True)
     intake = Intake(assessor.spool, ledger)
-    for image in study:
-        intake.accept(part10(image), SOURCE)
+    for dataset in study:
+        intake.accept(part10(dataset), SOURCE)
     uid_ = str(study[0].StudyInstanceUID)
     assert ledger.move(current(ledger, uid_), Event.JUDGED_COMPLETE, "quiet")
     assessor.assess(uid_, 1)
@@ -313,9 +313,7 @@ def test_an_enhanced_study_is_assessed_by_its_frames(assessor: Assessor, ledger:
     assert sum(len(item.ReferencedSOPSequence) for item in evidence) == 6
 
 
-def test_15_a_task_that_comes_twice_finds_its_work_taken(
-    assessor: Assessor, ledger: SqlLedger
-) -> None:
+def test_a_task_that_arrives_twice_changes_nothing(assessor: Assessor, ledger: SqlLedger) -> None:
     run(assessor, cardiac_study())
     before = current(ledger, STUDY)
     assessor.assess(STUDY, 1)
@@ -323,14 +321,12 @@ def test_15_a_task_that_comes_twice_finds_its_work_taken(
     assert len(ledger.list_deliveries(STUDY, 1)) == 2
 
 
-def test_a_task_for_a_study_that_nobody_knows_changes_nothing(
-    assessor: Assessor, ledger: SqlLedger
-) -> None:
+def test_a_task_for_an_unknown_study_changes_nothing(assessor: Assessor, ledger: SqlLedger) -> None:
     assessor.assess("1.2.3", 1)
     assert not ledger.list_studies()
 
 
-def test_2_with_the_broker_down_the_deliveries_wait_in_the_ledger(
+def test_with_the_broker_down_the_deliveries_wait_in_the_ledger(
     assessor: Assessor, ledger: SqlLedger, queue: FakeQueue
 ) -> None:
     queue.down = True
@@ -368,7 +364,7 @@ def test_an_unforeseen_error_releases_the_study_then_sets_it_aside(
     assert study.state is State.FAILED
 
 
-def test_a_spool_that_is_away_holds_a_study_up_and_sets_none_aside(
+def test_a_study_waits_while_the_object_store_is_unavailable(
     assessor: Assessor,
     ledger: SqlLedger,
     clock: FakeClock,
@@ -410,7 +406,7 @@ def test_a_header_that_does_not_parse_does_not_stop_the_rest_of_its_study(
     assert said.unused[-1].reason == "the header does not parse"
 
 
-def test_a_study_of_which_no_header_parses_is_declined(
+def test_a_study_without_a_readable_header_is_declined(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:
     content = part10(image())
@@ -426,10 +422,10 @@ def test_a_declined_study_can_be_replayed(assessor: Assessor, ledger: SqlLedger)
     assert current(ledger, STUDY).state is State.READY
 
 
-def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so(
+def test_an_out_of_distribution_study_is_assessed_and_marked(
     assessor: Assessor,
 ) -> None:
-    """Discs in place of hearts, before the model of drawn hearts."""
+    """Images of discs, given to a model of drawn hearts."""
     bundle = open_bundle(DRAWN_HEARTS)
     said = assessed(
         replace(assessor, model=replace(assessor.model, bundle=bundle)), cardiac_study()
@@ -439,7 +435,7 @@ def test_a_study_unlike_those_that_the_model_knows_is_assessed_and_said_to_be_so
     assert said.familiarity.strangest_view in {view.view for view in said.used}
 
 
-def test_a_bundle_that_cannot_tell_says_nothing_of_familiarity(assessor: Assessor) -> None:
+def test_a_bundle_without_distribution_states_no_familiarity(assessor: Assessor) -> None:
     said = assessed(assessor, cardiac_study())
     assert said.familiarity is None
     assert not said.is_unfamiliar

@@ -1,4 +1,4 @@
-"""What the audit trail is told, by each who tells it."""
+"""Audit events of the use cases that record them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -94,7 +94,7 @@ def whom(event: AuditEvent) -> Participant:
     return other
 
 
-def test_a_study_is_told_of_once_for_each_sender_with_its_patient_and_counts(
+def test_a_received_study_is_one_event_for_each_sender_with_patient_and_counts(
     reconciler: Reconciler,
     told: FakeTrail,
     ledger: SqlLedger,
@@ -120,7 +120,7 @@ def test_a_study_is_told_of_once_for_each_sender_with_its_patient_and_counts(
     assert {event.objects[1].id for event in told.events} == {"4711"}
 
 
-def test_of_a_later_revision_what_is_new_is_told(
+def test_a_later_revision_is_recorded_with_its_new_instances(
     reconciler: Reconciler,
     told: FakeTrail,
     ledger: SqlLedger,
@@ -139,7 +139,7 @@ def test_of_a_later_revision_what_is_new_is_told(
     assert [event.objects[0].instances for event in told.events] == [((MR, 2),), ((MR, 1),)]
 
 
-def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
+def test_an_unreadable_study_is_recorded_without_its_patient(
     reconciler: Reconciler, told: FakeTrail, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = received(ledger)  # in the ledger alone
@@ -150,7 +150,7 @@ def test_a_study_whose_instances_cannot_be_read_is_told_of_without_its_patient(
     assert (judged.study_uid, judged.state) == (study.study_uid, State.READY)
 
 
-def test_what_is_told_comes_before_what_the_ledger_has(
+def test_an_event_is_recorded_before_the_ledger_changes(
     reconciler: Reconciler,
     told: FakeTrail,
     ledger: SqlLedger,
@@ -175,7 +175,7 @@ def delivered(
         clock.pass_s(400)
 
 
-def test_a_report_is_told_of_before_and_after_it_is_sent(
+def test_a_report_is_recorded_before_and_after_it_is_sent(
     ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
 ) -> None:
     delivered(ledger, trail, FakeDestination("pacs"), 1, clock)
@@ -187,7 +187,7 @@ def test_a_report_is_told_of_before_and_after_it_is_sent(
     assert told.events[1].objects[0].instances == ((PRODUCT.sop_class_uid, 1),)
 
 
-def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
+def test_deliveries_to_a_pacs_that_is_down_are_recorded_at_begin_and_end(
     ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, clock: FakeClock
 ) -> None:
     delivered(ledger, trail, FakeDestination("pacs", refusal="0xA700"), 4, clock)
@@ -195,7 +195,7 @@ def test_of_a_pacs_that_is_down_the_beginning_and_the_end_are_told(
     assert (told.events[1].outcome, told.events[1].description) == (AuditOutcome.SERIOUS, "0xA700")
 
 
-def test_the_words_of_a_destination_may_name_a_patient_and_are_not_told(
+def test_free_text_of_a_destination_is_not_recorded(
     ledger: SqlLedger, trail: StudyTrail, told: FakeTrail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ris = FakeDestination("pacs")
@@ -219,7 +219,7 @@ def test_what_leaves_dicom_is_an_export(
     assert [event.event for event in told.events] == [EXPORT]
 
 
-def test_who_was_turned_away_is_an_alert_with_how_often(
+def test_a_rejected_peer_is_a_security_alert_with_a_count(
     ledger: SqlLedger, spool: FileSpool, told: FakeTrail
 ) -> None:
     intake = Intake(spool, ledger, audit=told)
@@ -246,9 +246,7 @@ def test_a_token_that_is_wrong_is_a_failed_login(ledger: SqlLedger, told: FakeTr
     assert whom(event).address == "10.0.0.9"
 
 
-def test_logins_and_failures_are_told_and_passwords_never(
-    told: FakeTrail, clock: FakeClock
-) -> None:
+def test_logins_are_recorded_without_passwords(told: FakeTrail, clock: FakeClock) -> None:
     access = WebAccess({"anna": hash_password(PASSWORD)}, clock, told)
     for _ in range(3):
         access.admit(basic("anna", PASSWORD), "10.0.0.1")
@@ -268,7 +266,7 @@ def test_logins_and_failures_are_told_and_passwords_never(
     assert PASSWORD not in str(told.events)
 
 
-def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told: FakeTrail) -> None:
+def test_searches_are_recorded_without_their_text(ledger: SqlLedger, told: FakeTrail) -> None:
     library = FakeLibrary()
     library.add(Case("1.2", "p", vendor="siemens"), FakeEncoder().encode_text("a"))
     looks = CaseAccess(PastCases(library, b"s" * 32), ledger, told)
@@ -280,5 +278,5 @@ def test_searches_and_keys_are_told_without_their_words(ledger: SqlLedger, told:
     assert asked == [b"cases searched: 1 case(s) listed, by words", b"case looked up: study 1.2"]
 
 
-def test_a_site_without_a_trail_is_told_all_the_same() -> None:
+def test_a_site_without_an_audit_trail_ignores_events() -> None:
     audit.NoAuditTrail().record(audit.build_gap_event(1))

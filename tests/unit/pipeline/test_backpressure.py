@@ -1,4 +1,4 @@
-"""When instances are refused before anything breaks, and when they are taken again."""
+"""When back-pressure begins and ends."""
 
 import logging
 from collections.abc import Callable
@@ -31,7 +31,7 @@ SOME = FLOOR // 20
 
 @dataclass
 class Disk(FileSpool):
-    """A spool whose free bytes are said to be so many."""
+    """A spool with a given number of free bytes."""
 
     folder: Path
     free: int = 10 * FLOOR
@@ -47,7 +47,7 @@ class Disk(FileSpool):
 
 @dataclass
 class PressuredSite:
-    """An intake under pressure, and a clock for it."""
+    """An intake with back-pressure, and its clock."""
 
     folder: Path
     ledger: SqlLedger
@@ -63,7 +63,7 @@ class PressuredSite:
         self.intake = Intake(self.disk, self.ledger, pressure=self.pressure)
 
     def has_free(self, free: int) -> MeasuredLoad:
-        """Let so much be free from now on, and a second pass."""
+        """Set the free space, and let a second pass."""
         self.disk.free = free
         return self.later()
 
@@ -72,7 +72,7 @@ class PressuredSite:
         return self.pressure.load()
 
     def takes(self, study: str = "study", number: int = 1, **header: object) -> bool:
-        """Tell whether an instance is taken, as bytes and as a file."""
+        """Return whether an instance is accepted, as bytes and as a file."""
         content = part10(image(study, "series", number, **header))
         aside = self.intake.open_staging_file()
         aside.write(content)
@@ -102,7 +102,7 @@ def crowded(tmp_path: Path, ledger: SqlLedger, ceiling: int) -> PressuredSite:
     return PressuredSite(tmp_path, ledger, BackpressureLimits(waiting_studies=ceiling))
 
 
-def test_8_below_the_floor_nothing_is_taken_until_a_tenth_more_is_free(
+def test_below_the_floor_instances_are_refused_until_a_tenth_more_is_free(
     floored: PressuredSite,
 ) -> None:
     assert floored.takes()
@@ -117,7 +117,7 @@ def test_8_below_the_floor_nothing_is_taken_until_a_tenth_more_is_free(
         assert floored.takes() is is_taken, free
 
 
-def test_while_the_spool_is_away_nothing_is_taken_until_it_answers(
+def test_instances_are_refused_while_the_object_store_does_not_answer(
     floored: PressuredSite, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> int:
@@ -135,16 +135,14 @@ def test_while_the_spool_is_away_nothing_is_taken_until_it_answers(
     assert incident.detail == "out of resources: the store does not answer"
 
 
-def test_of_an_instance_that_is_refused_nothing_stays(
-    floored: PressuredSite, tmp_path: Path
-) -> None:
+def test_a_refused_instance_leaves_no_file(floored: PressuredSite, tmp_path: Path) -> None:
     floored.has_free(0)
     assert not floored.takes()
     assert not [file for file in (tmp_path / "spool").rglob("*") if file.is_file()]
     assert isinstance(floored.intake.open_staging_file(), DiscardedFile)
 
 
-def test_an_instance_whose_first_byte_was_let_in_is_kept(floored: PressuredSite) -> None:
+def test_an_instance_whose_first_byte_was_accepted_is_stored(floored: PressuredSite) -> None:
     aside = floored.intake.open_staging_file()
     aside.write(part10(image()))
     aside.close()
@@ -152,13 +150,13 @@ def test_an_instance_whose_first_byte_was_let_in_is_kept(floored: PressuredSite)
     assert floored.intake.accept_file(aside, SOURCE).outcome is ReceiptOutcome.NEW
 
 
-def test_the_disk_is_asked_once_a_second_however_much_arrives(floored: PressuredSite) -> None:
+def test_the_disk_is_measured_once_a_second_at_most(floored: PressuredSite) -> None:
     for number in range(50):
         assert floored.takes(number=number)
     assert floored.disk.asked == 1
 
 
-def test_one_incident_says_how_often(floored: PressuredSite, ledger: SqlLedger) -> None:
+def test_refusals_are_one_incident_with_a_count(floored: PressuredSite, ledger: SqlLedger) -> None:
     floored.has_free(FLOOR // 2)
     assert not floored.takes()
     floored.has_free(FLOOR // 3)
@@ -169,7 +167,7 @@ def test_one_incident_says_how_often(floored: PressuredSite, ledger: SqlLedger) 
     assert incident.detail == "out of resources: less than 5.0 GB free"
 
 
-def test_a_study_that_has_begun_ends_though_too_many_wait(
+def test_a_study_that_has_begun_is_accepted_at_the_ceiling(
     tmp_path: Path, ledger: SqlLedger
 ) -> None:
     site = crowded(tmp_path, ledger, ceiling=2)
@@ -183,7 +181,7 @@ def test_a_study_that_has_begun_ends_though_too_many_wait(
     assert studies == {uid("a"): 2, uid("b"): 1}
 
 
-def test_2_what_was_taken_makes_room_for_what_comes(tmp_path: Path, ledger: SqlLedger) -> None:
+def test_an_assessed_study_makes_room_for_a_new_one(tmp_path: Path, ledger: SqlLedger) -> None:
     site = crowded(tmp_path, ledger, ceiling=2)
     for study in ("a", "b"):
         ready(ledger, study)
@@ -194,9 +192,7 @@ def test_2_what_was_taken_makes_room_for_what_comes(tmp_path: Path, ledger: SqlL
     assert site.takes("c")
 
 
-def test_a_large_ceiling_opens_again_when_a_tenth_is_done(
-    tmp_path: Path, ledger: SqlLedger
-) -> None:
+def test_a_large_ceiling_ends_when_a_tenth_is_assessed(tmp_path: Path, ledger: SqlLedger) -> None:
     site = crowded(tmp_path, ledger, ceiling=20)
     for number in range(20):
         received(ledger, f"study {number}", count=1)
@@ -211,7 +207,7 @@ def test_a_large_ceiling_opens_again_when_a_tenth_is_done(
     assert not site.later().is_busy
 
 
-def test_it_is_logged_when_it_begins_and_when_it_ends(floored: PressuredSite) -> None:
+def test_begin_and_end_of_back_pressure_are_logged(floored: PressuredSite) -> None:
     with structlog.testing.capture_logs() as logged:
         for free in (10 * FLOOR, 0, 0, 0, 10 * FLOOR, 10 * FLOOR):
             floored.has_free(free)
@@ -220,7 +216,7 @@ def test_it_is_logged_when_it_begins_and_when_it_ends(floored: PressuredSite) ->
     assert events == ["not receiving: 0 MB free of a floor of 5.0 GB", "receiving again"]
 
 
-def test_the_notice_stands_while_it_lasts(floored: PressuredSite) -> None:
+def test_the_notice_exists_during_back_pressure(floored: PressuredSite) -> None:
     floored.has_free(10 * FLOOR)
     assert floored.said == [None]  # of a receiver that was killed, nothing may stay
     floored.has_free(FLOOR // 2)
@@ -233,7 +229,7 @@ def test_the_notice_stands_while_it_lasts(floored: PressuredSite) -> None:
     ]
 
 
-def test_what_cannot_be_measured_holds(
+def test_the_last_measurement_is_used_while_measuring_fails(
     floored: PressuredSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> int:

@@ -1,6 +1,6 @@
-"""Every awkward file, alone and within a good study, has an outcome with a name.
+"""Every awkward file, alone and within a good study, has a named outcome.
 
-`OUTCOMES` says what becomes of each: refused at the door (quarantined), or the reason for which
+`OUTCOMES` lists the outcome of each: refused at the door (quarantined), or the reason for which
 an image of the study is not used. No exception escapes, nothing is written outside the spool, and
 the good study's frames stay what they are.
 """
@@ -27,7 +27,7 @@ from triage.pipeline.assess import Assessor, read_summary
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 
-#: Files of derived_variants whose outcome is not "not a cine: 1 phase".
+#: Files of derived_variants with another outcome than "not a cine: 1 phase".
 OUTCOMES = {
     "bad_no_transfer_syntax": "refused: TransferSyntaxUID is missing",
     "bad_png_named_dcm": "refused: the data set does not parse",
@@ -58,7 +58,7 @@ def content_of(name: str) -> bytes:
 
 
 def outcome(assessor: Assessor, ledger: SqlLedger, content: bytes, good: list[Dataset]) -> str:
-    """Send a file, after the good images of its study, and return what became of it."""
+    """Send a file, after the good images of its study, and return its outcome."""
     intake = Intake(assessor.spool, ledger)
     for image in good:
         intake.accept(part10(image), SOURCE)
@@ -129,7 +129,7 @@ def test_every_awkward_file_alone_has_its_outcome(assessor: Assessor, ledger: Sq
 
 
 def with_own_study(content: bytes, name: str) -> bytes:
-    """Give a file a study UID of the same length, so that one ledger keeps all of them apart."""
+    """Give a file a study of its own, by a Study UID of the same length."""
     study_uid = read_identity(content).study_uid
     other = uid(name).replace(".", "")[: len(study_uid) - 4]
     fresh = ("1.9." + other)[: len(study_uid)].ljust(len(study_uid), "1")

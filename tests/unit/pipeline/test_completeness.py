@@ -1,4 +1,4 @@
-"""What is known of an arriving study, and how often it is asked for."""
+"""Collection of evidence about arriving studies."""
 
 from concurrent.futures import Executor, Future
 from dataclasses import replace
@@ -41,7 +41,7 @@ AWAY = DeliveryFailed("the PACS is away")
 
 
 class Asked:
-    """A question that counts how often it is asked."""
+    """A query that counts its calls."""
 
     def __init__(self, answer: ViewCount | ArchiveCount | Exception) -> None:
         self.answer = answer
@@ -54,7 +54,7 @@ class Asked:
         return self.answer
 
 
-def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_time(
+def test_an_archive_is_queried_after_settling_and_once_in_half_the_quiet_time(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     pacs = Asked(ArchiveCount(5, "PACS"))
@@ -67,9 +67,7 @@ def test_a_pacs_is_asked_once_the_study_has_settled_and_once_in_half_the_quiet_t
     assert pacs.times == 2  # after 3 and 11 seconds
 
 
-def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_an_answer_is_void_after_another_instance(ledger: SqlLedger, clock: FakeClock) -> None:
     collector = build_collector(
         ledger, POLICY, {EvidenceKind.COUNT: Asked(ArchiveCount(3, "PACS"))}
     )
@@ -81,7 +79,7 @@ def test_an_answer_is_no_evidence_any_more_when_another_instance_came(
 
 
 @pytest.mark.parametrize("error", [AWAY, ValueError("nonsense")])
-def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
+def test_a_failed_query_is_no_evidence(
     ledger: SqlLedger, clock: FakeClock, error: Exception
 ) -> None:
     pacs = Asked(error)
@@ -94,13 +92,13 @@ def test_a_pacs_that_is_away_or_talks_nonsense_is_no_evidence(
 
 
 class Never(Executor):
-    """Answers nothing."""
+    """An executor that never finishes a task."""
 
     def submit(self, *_: Any, **__: Any) -> Future[Any]:
         return Future()
 
 
-def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
+def test_a_running_query_blocks_nothing_and_is_not_repeated(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     collector = build_collector(ledger, POLICY, {EvidenceKind.COUNT: Asked(AWAY)}, executor=Never())
@@ -113,7 +111,7 @@ def test_nobody_waits_for_an_answer_and_none_is_asked_for_twice(
     assert not collector._pending
 
 
-def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
+def test_views_are_counted_once_and_only_if_the_stacks_are_full(
     ledger: SqlLedger, clock: FakeClock, tmp_path: Any
 ) -> None:
     look = Asked(ViewCount(3, 0))
@@ -122,8 +120,8 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     )
     intake = Intake(FileSpool(tmp_path), ledger)
     phases = cine("study", "cine", Place(), 12, CardiacNumberOfImages=12)
-    for image in phases[:-1]:
-        intake.accept(part10(image), SOURCE)
+    for dataset in phases[:-1]:
+        intake.accept(part10(dataset), SOURCE)
     clock.pass_s(4)
     (study,) = ledger.list_studies()
     assert collector.collect(study, POLICY, clock.now()).views is None
@@ -138,7 +136,7 @@ def test_views_are_looked_at_only_when_the_stacks_are_full_and_once(
     assert (known.views, look.times) == (ViewCount(3, 0), 1)
 
 
-def test_a_study_waits_as_its_sources_ask_for(ledger: SqlLedger) -> None:
+def test_the_policy_of_a_source_applies_to_its_studies(ledger: SqlLedger) -> None:
     slow = CompletenessPolicy(quiet_s=60)
     collector = build_collector(ledger, POLICY, policies_by_source={"PACS": slow})
     study = received(ledger)
@@ -149,7 +147,7 @@ def test_a_study_waits_as_its_sources_ask_for(ledger: SqlLedger) -> None:
     )
 
 
-def test_an_association_brings_a_study_until_it_ends_or_turns_to_another() -> None:
+def test_an_association_sends_a_study_until_it_ends_or_sends_another() -> None:
     associations = OpenAssociations()
     associations.open(1)
     associations.open(2)
@@ -174,7 +172,7 @@ STUDY = [
 
 
 def decided(folder: Any, order: list[int], parts: list[int]) -> tuple[Reason | None, Evidence]:
-    """Return what is decided of the study when its instances came so, over several associations."""
+    """Return the decision for instances in this order over several associations."""
     clock = FakeClock()
     ledger = SqlLedger.in_folder(folder, clock)
     try:
@@ -209,7 +207,7 @@ def test_order_duplicates_and_splits_change_no_decision(
     assert sorted(stack.images for stack in known.stacks) == [3, 3]
 
 
-def test_a_header_that_says_nothing_usable_of_its_stack_is_taken_all_the_same(
+def test_an_instance_with_an_invalid_image_count_is_stored(
     ledger: SqlLedger, tmp_path: Any
 ) -> None:
     intake = Intake(FileSpool(tmp_path), ledger)
@@ -221,7 +219,7 @@ def test_a_header_that_says_nothing_usable_of_its_stack_is_taken_all_the_same(
     assert not ledger.list_stacks(study.study_uid, 1)
 
 
-def test_what_is_announced_is_known_where_it_counts(
+def test_announcements_are_evidence_only_if_the_policy_accepts_them(
     ledger: SqlLedger, clock: FakeClock, tmp_path: Any
 ) -> None:
     announcements = SqlAnnouncements(SqlLedger.database_in(tmp_path), clock)

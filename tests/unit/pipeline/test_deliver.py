@@ -24,9 +24,7 @@ def test_an_acknowledged_delivery_is_delivered_once(ledger: SqlLedger) -> None:
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_5_a_rejected_delivery_is_not_sent_and_keeps_its_answer(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_a_failed_delivery_keeps_its_answer(ledger: SqlLedger, clock: FakeClock) -> None:
     pacs = FakeDestination("pacs", refusal="0xA700 Out of resources")
     study, (delivery,) = assessed(ledger)
     deliverer = Deliverer(ledger, {"pacs": pacs}, max_attempts=3)
@@ -42,7 +40,7 @@ def test_5_a_rejected_delivery_is_not_sent_and_keeps_its_answer(
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up(
+def test_pauses_between_attempts_grow_until_a_delivery_is_given_up(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study, (delivery,) = assessed(ledger)
@@ -57,11 +55,13 @@ def test_4_a_destination_that_stays_down_is_tried_ever_more_rarely_then_given_up
     assert current(ledger, study.study_uid).state is State.FAILED
 
 
-def test_what_a_destination_says_in_its_own_words_is_kept_and_not_logged(
+def test_free_text_of_a_destination_is_stored_and_not_logged(
     ledger: SqlLedger,
 ) -> None:
     study, (delivery,) = assessed(ledger)
-    ris = FakeDestination("pacs", refusal="AE, application error", told="no patient Marked^Name")
+    ris = FakeDestination(
+        "pacs", refusal="AE, application error", peer_text="no patient Marked^Name"
+    )
     with capture_logs() as lines:
         Deliverer(ledger, {"pacs": ris}, max_attempts=3).deliver(delivery)
     (waiting,) = ledger.list_deliveries(study.study_uid, 1)
@@ -69,7 +69,7 @@ def test_what_a_destination_says_in_its_own_words_is_kept_and_not_logged(
     assert "Marked" not in repr(lines)
 
 
-def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None:
+def test_a_permanent_refusal_is_given_up_at_once(ledger: SqlLedger) -> None:
     study, (delivery,) = assessed(ledger)
     pacs = FakeDestination("pacs", refusal="HTTP 422", final=True)
     Deliverer(ledger, {"pacs": pacs}, max_attempts=300).deliver(delivery)
@@ -78,7 +78,7 @@ def test_what_is_refused_for_good_is_given_up_at_once(ledger: SqlLedger) -> None
     assert current(ledger, study.study_uid).state is State.FAILED
 
 
-def test_2_one_destination_that_is_down_holds_up_no_other(ledger: SqlLedger) -> None:
+def test_a_destination_that_is_down_delays_no_other(ledger: SqlLedger) -> None:
     study, (first, second) = assessed(ledger, "down", "up")
     up = FakeDestination("up")
     destinations = {"down": FakeDestination("down", refusal="no answer"), "up": up}
@@ -99,7 +99,7 @@ def test_a_destination_that_was_taken_out_of_the_configuration_is_named(
     assert given_up.last_answer == "destination pacs is not configured"
 
 
-def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is_away(
+def test_an_unavailable_ledger_leaves_a_delivery_to_its_holder(
     ledger: SqlLedger,
 ) -> None:
     study, (delivery,) = assessed(ledger)
@@ -111,7 +111,7 @@ def test_2_a_delivery_that_another_worker_holds_is_left_to_it_when_the_ledger_is
     assert current(ledger, study.study_uid).state is State.DELIVERED
 
 
-def test_a_delivery_that_broke_is_kept_for_another_try(ledger: SqlLedger, clock: FakeClock) -> None:
+def test_an_unforeseen_error_schedules_another_attempt(ledger: SqlLedger, clock: FakeClock) -> None:
     study, (delivery,) = assessed(ledger)
     deliverer = Deliverer(ledger, {}, max_attempts=3)
     assert ledger.claim_delivery(delivery, 60)
@@ -149,7 +149,7 @@ def test_exactly_one_of_several_forms_of_a_report_arrives(
         for delivery in ledger.list_deliveries(study.study_uid, 1)
     }
     assert took["old"] == older
-    # Whoever changes its mind while an answer is on its way gets no second one.
+    # A destination that changes its choice during a delivery gets no second product.
     clock.pass_s(5)
     destinations["none"].classes = [older.sop_class_uid]
     destinations["none"].refusal_after_choice = "no answer came"
@@ -162,10 +162,10 @@ def test_exactly_one_of_several_forms_of_a_report_arrives(
     assert destinations["none"].received == [older]
 
 
-def test_2_of_a_silent_destination_one_delivery_at_a_time_is_tried(
+def test_one_delivery_at_a_time_tests_an_unreachable_destination(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
-    """Each try costs a time-out, in which the healthy destinations would wait."""
+    """Each attempt costs a time-out, and healthy destinations would wait for it."""
     deliveries = [*assessed(ledger, "silent")[1]]
     for study in ("second", "third"):
         claimed = assessing(ledger, study)
@@ -212,7 +212,7 @@ def test_an_outage_ends_with_an_answer_even_a_bad_one(ledger: SqlLedger, clock: 
     assert [outage.since for outage in ledger.list_outages()] == [clock.now()]
 
 
-def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
+def test_an_outage_of_an_earlier_release_gets_a_start_time(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:
     _, (delivery,) = assessed(ledger)
@@ -222,9 +222,7 @@ def test_an_outage_that_an_earlier_version_found_has_a_moment_too(
     assert [outage.since for outage in ledger.list_outages()] == [clock.now()]
 
 
-def test_4_pauses_are_spread_so_that_not_all_come_at_once(
-    ledger: SqlLedger, clock: FakeClock
-) -> None:
+def test_pauses_have_jitter(ledger: SqlLedger, clock: FakeClock) -> None:
     study, (first, second) = assessed(ledger, "one", "two")
     down = {name: FakeDestination(name, refusal="no answer") for name in ("one", "two")}
     chances = iter([0.0, 1.0])

@@ -1,6 +1,6 @@
-"""The demo study is small, sound and de-identified, and its pixels are the source's.
+"""The demo study is small, sound and de-identified, and its pixels equal the source's.
 
-Rule: what may be in an image is listed here once more, so that a slip in the builder shows.
+The allowed attributes are listed here a second time, so that a defect of the builder is found.
 """
 
 import os
@@ -132,7 +132,7 @@ def source_folder() -> Path:
 
 @pytest.fixture(scope="module")
 def source_images(source_folder: Path) -> dict[str, FileDataset]:
-    """The source images by their place in the demo study."""
+    """Return the source images by their place in the demo study."""
     return {
         f"{name}/phase_{int(image.InstanceNumber):02}.dcm": image
         for name, series in SERIES.items()
@@ -141,7 +141,7 @@ def source_images(source_folder: Path) -> dict[str, FileDataset]:
 
 
 def telling_values(image: FileDataset) -> Iterator[str]:
-    """What could lead back to the patient: UIDs, dates, times and names, at any depth."""
+    """Return UIDs, dates, times and names that could identify the patient, at any depth."""
     for element in [*image.file_meta, *image.iterall()]:
         if element.VR in {"UI", "DA", "DT", "TM", "PN"} or element.keyword == "PatientID":
             values = element.value if element.VM > 1 else [element.value]
@@ -187,7 +187,7 @@ def test_only_the_listed_attributes_and_none_private() -> None:
         assert not any(element.tag.is_private for element in image.iterall())
 
 
-def test_every_image_says_how_it_was_de_identified() -> None:
+def test_every_image_states_its_de_identification() -> None:
     assert values_of("PatientIdentityRemoved") == {"YES"}
     for image in demo_images():
         codes = [item.CodeValue for item in image.DeidentificationMethodCodeSequence]

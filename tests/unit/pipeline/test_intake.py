@@ -28,7 +28,7 @@ def intake(spool: FileSpool, ledger: SqlLedger) -> Intake:
     return Intake(spool, ledger)
 
 
-def test_an_accepted_instance_lies_in_the_spool_and_stands_in_the_ledger(
+def test_an_accepted_instance_is_in_the_spool_and_in_the_ledger(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:
     content = part10(image())
@@ -37,7 +37,7 @@ def test_an_accepted_instance_lies_in_the_spool_and_stands_in_the_ledger(
     assert ledger.list_paths(uid("study"), 1) == [receipt.path]
 
 
-def test_6_a_damaged_instance_is_quarantined_with_its_reason_and_told_to_the_sender(
+def test_a_damaged_instance_is_quarantined_with_its_reason_and_refused(
     intake: Intake, ledger: SqlLedger, tmp_path: Path
 ) -> None:
     content = part10(image())[:700]
@@ -58,14 +58,12 @@ def test_the_rest_of_a_study_goes_on_after_damage(intake: Intake, ledger: SqlLed
     assert study.instances == 2
 
 
-def test_a_data_set_that_is_not_what_was_announced_is_refused(intake: Intake) -> None:
+def test_a_data_set_that_contradicts_its_command_is_refused(intake: Intake) -> None:
     with pytest.raises(MismatchedInstance):
         intake.accept(part10(image()), SOURCE, "1.2.3")
 
 
-def test_14_a_conflicting_copy_is_reported_and_not_assessed(
-    intake: Intake, ledger: SqlLedger
-) -> None:
+def test_a_conflicting_copy_is_reported_and_not_assessed(intake: Intake, ledger: SqlLedger) -> None:
     first = intake.accept(part10(image()), SOURCE)
     other = intake.accept(part10(image(SeriesDescription="other")), SOURCE)
     assert other.outcome is ReceiptOutcome.CONFLICT
@@ -73,9 +71,7 @@ def test_14_a_conflicting_copy_is_reported_and_not_assessed(
     assert ledger.list_paths(uid("study"), 1) == [first.path]
 
 
-def test_what_a_sender_tries_again_and_again_is_one_incident_with_a_count(
-    intake: Intake, ledger: SqlLedger
-) -> None:
+def test_repeated_refusals_are_one_incident_with_a_count(intake: Intake, ledger: SqlLedger) -> None:
     intake.accept(part10(image()), SOURCE)
     for _ in range(3):
         intake.accept(part10(image(SeriesDescription="other")), SOURCE)
@@ -90,7 +86,7 @@ def test_what_a_sender_tries_again_and_again_is_one_incident_with_a_count(
     ]
 
 
-def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
+def test_a_study_sent_again_under_another_uid_is_a_new_study(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:
     first = intake.accept(part10(image()), SOURCE)
@@ -103,7 +99,7 @@ def test_14_a_study_that_comes_again_under_another_uid_is_kept_apart(
     assert [row.kind for row in ledger.incidents()] == ["conflicting instance"]
 
 
-def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
+def test_an_instance_in_the_spool_alone_is_recovered(
     intake: Intake, spool: FileSpool, ledger: SqlLedger
 ) -> None:
     content = part10(image())
@@ -113,7 +109,7 @@ def test_7_what_a_crash_left_between_spool_and_ledger_is_recovered(
     assert intake.recover() == 0
 
 
-def test_a_spooled_file_that_does_not_parse_stops_nobody(
+def test_a_damaged_spooled_file_does_not_stop_recovery(
     intake: Intake, spool: FileSpool, ledger: SqlLedger, tmp_path: Path
 ) -> None:
     content = part10(image())
@@ -129,7 +125,7 @@ def test_a_spooled_file_that_does_not_parse_stops_nobody(
     assert [row.kind for row in ledger.incidents()] == ["damaged file in the spool"]
 
 
-def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
+def test_an_unreadable_spooled_file_is_reported_and_does_not_stop_recovery(
     intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = [spool.keep(read_identity(item), item) for item in map(part10, (image(), image("b")))]
@@ -150,7 +146,7 @@ def test_a_spooled_file_that_cannot_be_read_is_reported_and_stops_nobody(
     )
 
 
-def test_what_the_ledger_was_not_there_to_record_is_recorded_when_it_is_back(
+def test_instances_are_recorded_once_the_ledger_answers_again(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> None:
@@ -172,14 +168,14 @@ def test_a_resend_with_other_file_meta_information_is_the_same_instance(intake: 
     assert intake.accept(part10(again), SOURCE).outcome is ReceiptOutcome.DUPLICATE
 
 
-def test_what_fails_while_others_are_recovered_is_not_forgotten(
+def test_a_failure_during_recovery_requests_another_recovery(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake = Intake(spool, ledger)
     known = ledger.list_known_paths
 
     def meanwhile() -> set[str]:
-        intake.needs_recovery = True  # as `accept` says it, from the thread of an association
+        intake.needs_recovery = True  # set by `accept` in the thread of an association
         return known()
 
     monkeypatch.setattr(ledger, "list_known_paths", meanwhile)
@@ -190,7 +186,7 @@ def test_what_fails_while_others_are_recovered_is_not_forgotten(
 @pytest.mark.parametrize(
     "error", [LedgerUnavailable("busy"), SpoolFull("no room"), OSError("I/O error")]
 )
-def test_a_recovery_that_fails_is_tried_again(
+def test_a_failed_recovery_is_repeated(
     spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def away() -> set[str]:
@@ -203,7 +199,7 @@ def test_a_recovery_that_fails_is_tried_again(
     assert intake.needs_recovery
 
 
-def test_12_a_recovery_holds_no_instance_in_memory(
+def test_a_recovery_holds_no_instance_in_memory(
     intake: Intake, spool: FileSpool, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = part10(image())

@@ -26,7 +26,7 @@ def test_a_frame_of_the_clip_is_the_image_that_it_was_made_of() -> None:
     assert found == (KeyFrame("lge_sa", IMAGES[2], 0.2), KeyFrame("lge_sa", IMAGES[0], 0.1))
 
 
-def test_pictures_are_fine_and_only_of_key_frames() -> None:
+def test_only_key_frames_have_pictures_and_these_have_a_high_resolution() -> None:
     headers = [image(number=number, PixelData=bytes(2 * 16 * 16)) for number in range(3)]
     bright = np.full((16, 16), 1000, np.uint16)
     bright[:8] = 0

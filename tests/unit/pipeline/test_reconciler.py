@@ -34,13 +34,13 @@ def reconciler(ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Reconci
 
 
 def passing(reconciler: Reconciler, clock: FakeClock, seconds: int) -> None:
-    """Let time pass for somebody who looks once a second."""
+    """Let time pass with one tick a second."""
     for _ in range(seconds):
         clock.pass_s(1)
         reconciler.tick()
 
 
-def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
+def test_a_quiet_study_is_complete_with_a_reason_and_queued(
     reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     study = received(ledger)
@@ -53,7 +53,7 @@ def test_1_a_quiet_study_is_judged_complete_with_its_evidence_and_queued(
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 
-def test_1_while_nobody_listened_no_study_was_quiet(
+def test_no_study_is_quiet_before_the_receiver_listens(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = received(ledger)
@@ -66,7 +66,7 @@ def test_1_while_nobody_listened_no_study_was_quiet(
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_1_a_study_that_never_gets_quiet_is_cut_off_at_the_limit(
+def test_a_growing_study_is_complete_at_the_limit(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = ledger.list_studies
@@ -96,7 +96,7 @@ def test_what_is_queued_is_not_queued_again(
     assert len(queue.tasks["assess"]) == 1
 
 
-def test_3_what_the_broker_forgot_is_sent_again(
+def test_a_task_that_the_broker_forgot_is_sent_again(
     reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     assessed(ledger)
@@ -110,7 +110,7 @@ def test_3_what_the_broker_forgot_is_sent_again(
     assert len(queue.tasks["assess"]) == len(queue.tasks["deliver"]) == 1
 
 
-def test_2_a_broker_that_is_down_loses_nothing(
+def test_an_unavailable_broker_loses_no_task(
     reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     study = received(ledger)
@@ -123,7 +123,7 @@ def test_2_a_broker_that_is_down_loses_nothing(
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 
-def test_a_study_whose_worker_fell_silent_is_ready_again(
+def test_a_study_of_a_lost_worker_is_ready_again(
     reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
@@ -140,12 +140,12 @@ def test_a_study_whose_worker_fell_silent_is_ready_again(
     assert queue.tasks["assess"] == [(study.study_uid, 1)]
 
 
-def test_2_after_an_outage_of_the_ledger_workers_have_a_lease_to_say_that_they_work_on(
+def test_after_an_outage_of_the_ledger_leases_are_honoured_for_one_more_period(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     healthy, dead = assessing(ledger), assessing(ledger, "another", "worker:2")
     reconciler.tick()
-    for _ in range(2):  # of a study whose worker falls silent twice it would be the cause
+    for _ in range(2):  # a study that loses two workers is set aside
         with monkeypatch.context() as away:
             away.setattr(ledger, "list_studies", unavailable)
             clock.pass_s(LEASE_S + 1)
@@ -166,7 +166,7 @@ def unavailable(*_states: State) -> None:
     raise LedgerUnavailable("away")
 
 
-def test_a_clock_that_is_set_forward_or_a_machine_that_slept_ends_no_lease(
+def test_a_clock_set_forward_or_a_sleeping_machine_ends_no_lease(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
@@ -180,7 +180,7 @@ def test_a_clock_that_is_set_forward_or_a_machine_that_slept_ends_no_lease(
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_a_clock_that_is_set_back_while_workers_have_time_makes_nobody_wait_longer(
+def test_a_clock_set_back_prolongs_no_lease(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     reconciler.tick()
@@ -192,7 +192,7 @@ def test_a_clock_that_is_set_back_while_workers_have_time_makes_nobody_wait_long
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it(
+def test_a_study_that_loses_two_workers_is_set_aside_until_replayed(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
@@ -211,7 +211,7 @@ def test_4_a_study_that_kills_two_workers_is_set_aside_until_somebody_replays_it
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_a_study_whose_assessments_break_has_all_its_attempts(
+def test_a_lost_worker_does_not_shorten_the_attempts_after_errors(
     reconciler: Reconciler, ledger: SqlLedger, clock: FakeClock
 ) -> None:
     study = assessing(ledger)
@@ -222,7 +222,7 @@ def test_a_study_whose_assessments_break_has_all_its_attempts(
     assert current(ledger, study.study_uid).state is State.READY
 
 
-def test_a_failed_study_is_queued_when_somebody_replays_it(
+def test_a_replayed_study_is_queued(
     reconciler: Reconciler, ledger: SqlLedger, queue: FakeQueue
 ) -> None:
     study = assessing(ledger)

@@ -1,4 +1,4 @@
-"""What goes by retention, what never does, and what happens when it comes again."""
+"""Retention: what is removed, what is kept, and how studies return."""
 
 import os
 from collections.abc import Iterator
@@ -36,21 +36,21 @@ def worker(tmp_path: Path, clock: FakeClock) -> Iterator[WorkerWithStudies]:
 
 
 def going(worker: WorkerWithStudies, limits: RetentionLimits) -> list[tuple[str, str, str]]:
-    """Return what goes, after it was planned to go."""
+    """Plan and remove; return what was removed."""
     pruner = worker.pruner(limits)
     planned = pruner.plan()
     assert pruner.prune() == planned
     return [(removal.what, removal.study_uid, removal.why) for removal in planned]
 
 
-def test_nothing_goes_that_no_limit_says(worker: WorkerWithStudies, clock: FakeClock) -> None:
+def test_nothing_is_removed_without_a_limit(worker: WorkerWithStudies, clock: FakeClock) -> None:
     for state in (State.DELIVERED, State.DECLINED, State.FAILED):
         worker.end(state, state)
     clock.pass_s(1e9)
     assert going(worker, RetentionLimits()) == []
 
 
-def test_images_of_a_delivered_study_go_when_they_are_old_enough(
+def test_images_of_a_delivered_study_are_removed_at_the_limit(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     worker.end("old", State.DELIVERED)
@@ -69,7 +69,7 @@ def test_images_of_a_delivered_study_go_when_they_are_old_enough(
     assert going(worker, WEEK) == []
 
 
-def test_the_audit_trail_is_told_of_a_study_whose_images_go(
+def test_a_removal_of_images_is_recorded_in_the_audit_trail(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     told = FakeTrail()
@@ -82,7 +82,7 @@ def test_the_audit_trail_is_told_of_a_study_whose_images_go(
     assert {thing.id for thing in event.objects} == {uid("old"), "MARKED-ID"}
 
 
-def test_who_is_to_end_stops_between_studies(
+def test_a_removal_can_be_ended_between_studies(
     worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triage.pipeline.retention.AT_ONCE", 1)
@@ -104,7 +104,7 @@ def test_a_dry_run_removes_nothing(worker: WorkerWithStudies, clock: FakeClock) 
 
 
 @pytest.mark.parametrize("how", ["arriving", "ready", "assessing", "assessed"])
-def test_what_is_not_delivered_never_goes(
+def test_unfinished_studies_are_never_removed(
     worker: WorkerWithStudies, clock: FakeClock, how: str
 ) -> None:
     everything = RetentionLimits(0, 0, 0, products_s=0, free_bytes=2**62)
@@ -132,7 +132,7 @@ def test_a_later_revision_that_is_open_keeps_the_whole_study(
     assert going(worker, WEEK) == []
 
 
-def test_what_ended_otherwise_has_limits_of_its_own(
+def test_declined_and_failed_studies_have_their_own_limits(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     for state in (State.DELIVERED, State.DECLINED, State.FAILED):
@@ -151,7 +151,7 @@ def test_what_ended_otherwise_has_limits_of_its_own(
     }
 
 
-def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
+def test_short_of_space_the_oldest_delivered_studies_are_removed(
     worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker.end("declined", State.DECLINED)
@@ -170,10 +170,10 @@ def test_for_want_of_room_the_oldest_delivered_go_and_no_more_than_is_wanted(
 
 
 @pytest.mark.parametrize("free", [10_000, None])
-def test_another_disk_that_is_short_empties_no_spool(
+def test_a_full_disk_elsewhere_removes_nothing_from_the_spool(
     worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, free: int | None
 ) -> None:
-    """The state folder's may be full where images lie on a share, or in an object store."""
+    """The disk of the state folder may be full while images are on another one."""
     worker.end("study", State.DELIVERED)
     clock.pass_s(2 * SETTLED_S)
     monkeypatch.setattr(type(worker.spool), "measure_free_bytes", lambda _: 0)
@@ -181,7 +181,7 @@ def test_another_disk_that_is_short_empties_no_spool(
     assert going(worker, RetentionLimits(free_bytes=5000)) == []
 
 
-def test_copies_that_contradict_an_instance_go_with_their_study(
+def test_conflicting_copies_are_removed_with_their_study(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     worker.end("study", State.DELIVERED)
@@ -195,7 +195,7 @@ def test_copies_that_contradict_an_instance_go_with_their_study(
 
 
 @pytest.mark.parametrize("limits", [WEEK, RetentionLimits(free_bytes=2**62)])
-def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
+def test_a_new_conflicting_copy_delays_the_removal_of_its_study(
     worker: WorkerWithStudies, clock: FakeClock, limits: RetentionLimits
 ) -> None:
     worker.end("study", State.DELIVERED)
@@ -211,9 +211,7 @@ def test_a_copy_that_has_just_come_keeps_its_study_until_both_go(
     assert worker.files("study") == 0
 
 
-def test_reports_go_and_that_they_were_there_stays_known(
-    worker: WorkerWithStudies, clock: FakeClock
-) -> None:
+def test_removed_reports_stay_known(worker: WorkerWithStudies, clock: FakeClock) -> None:
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
     assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == [("reports", uid("study"), AGE)]
@@ -224,7 +222,7 @@ def test_reports_go_and_that_they_were_there_stays_known(
     assert going(worker, RetentionLimits(products_s=7 * DAY_S)) == []
 
 
-def test_a_report_that_was_given_up_stays_until_failed_studies_go(
+def test_an_undelivered_report_is_kept_as_long_as_its_failed_study(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     worker.end("study", State.FAILED)
@@ -235,9 +233,7 @@ def test_a_report_that_was_given_up_stays_until_failed_studies_go(
     assert [removal[0] for removal in going(worker, both)] == ["images", "reports"]
 
 
-def test_a_report_that_is_made_again_is_whole_again(
-    worker: WorkerWithStudies, clock: FakeClock
-) -> None:
+def test_a_removed_report_can_be_made_again(worker: WorkerWithStudies, clock: FakeClock) -> None:
     worker.end("study", State.FAILED)
     clock.pass_s(8 * DAY_S)
     assert worker.retention.remove_products(ended_long_ago(uid("study")))
@@ -251,7 +247,9 @@ def test_a_report_that_is_made_again_is_whole_again(
     assert delivery.product == product
 
 
-def test_refused_files_and_records_go_by_age(worker: WorkerWithStudies, clock: FakeClock) -> None:
+def test_refused_files_and_records_are_removed_by_age(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
     for content in (b"old", b"new"):
         with pytest.raises(DamagedInstance):
             worker.intake.accept(content, SOURCE)
@@ -283,7 +281,7 @@ def pruned(worker: WorkerWithStudies, clock: FakeClock) -> WorkerWithStudies:
     return worker
 
 
-def test_a_study_that_comes_again_whole_is_its_next_revision(pruned: WorkerWithStudies) -> None:
+def test_a_removed_study_that_is_sent_again_is_the_next_revision(pruned: WorkerWithStudies) -> None:
     study = pruned.receive("study")
     assert (study.revision, study.state, study.instances) == (2, State.RECEIVING, IMAGES)
     assert study.reason == (
@@ -304,7 +302,7 @@ def test_a_later_removal_counts_from_the_later_end(
     assert pruned.files("study") == 0
 
 
-def test_a_report_that_comes_back_later_goes_as_well(
+def test_a_report_made_after_a_removal_is_removed_too(
     pruned: WorkerWithStudies, clock: FakeClock
 ) -> None:
     returned = image("study", number=9, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", Modality="SR")
@@ -318,14 +316,16 @@ def test_a_report_that_comes_back_later_goes_as_well(
     assert pruned.files("study") == 0
 
 
-def test_what_was_removed_is_not_replayed(worker: WorkerWithStudies, clock: FakeClock) -> None:
+def test_a_study_without_images_is_not_replayed(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
     worker.end("study", State.FAILED)
     clock.pass_s(DAY_S)
     assert going(worker, RetentionLimits(failed_s=DAY_S))
     assert not worker.ledger.move(worker.latest("study"), Event.REPLAYED, "asked for")
 
 
-def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies) -> None:
+def test_removed_studies_are_not_retrieved_again(pruned: WorkerWithStudies) -> None:
     archives = {"pacs": {"kind": "dicom", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}}
     settings = Settings.model_validate({"state_dir": pruned.folder, "archives": archives})
     shelf = open_intake_target(settings, "pacs")
@@ -333,12 +333,12 @@ def test_a_pull_does_not_fetch_again_what_was_removed(pruned: WorkerWithStudies)
     assert shelf.count_instances(uid("another")) == 0
 
 
-def test_recovery_looks_for_nothing_that_was_removed(pruned: WorkerWithStudies) -> None:
+def test_recovery_ignores_removed_instances(pruned: WorkerWithStudies) -> None:
     assert pruned.intake.recover() == 0
     assert [study.revision for study in pruned.ledger.list_studies()] == [1]
 
 
-def test_storage_commitment_says_that_it_is_gone(
+def test_storage_commitment_fails_for_removed_instances(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     worker.end("study", State.DELIVERED)
@@ -360,7 +360,9 @@ def test_storage_commitment_says_that_it_is_gone(
 # -- what comes at this very moment
 
 
-def test_while_images_go_their_study_takes_none(worker: WorkerWithStudies) -> None:
+def test_a_study_accepts_no_instance_while_its_images_are_removed(
+    worker: WorkerWithStudies,
+) -> None:
     worker.end("study", State.DELIVERED)
     assert worker.mark("study")
     for number in (1, 99):  # known, and new
@@ -374,7 +376,7 @@ def test_while_images_go_their_study_takes_none(worker: WorkerWithStudies) -> No
     assert worker.files("study") == 2
 
 
-def test_an_instance_that_was_there_when_it_came_and_is_not_any_more_is_not_promised(
+def test_a_duplicate_removed_before_recording_is_not_acknowledged(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     """Between spool and ledger the whole study is removed."""
@@ -392,7 +394,7 @@ def test_an_instance_that_was_there_when_it_came_and_is_not_any_more_is_not_prom
     assert (worker.files("study"), worker.latest("study").instances) == (1, 1)
 
 
-def test_a_study_that_began_anew_after_it_was_chosen_stays(
+def test_a_study_that_grew_after_selection_is_kept(
     worker: WorkerWithStudies, clock: FakeClock
 ) -> None:
     worker.end("study", State.DELIVERED)
@@ -404,10 +406,10 @@ def test_a_study_that_began_anew_after_it_was_chosen_stays(
     assert worker.files("study") == IMAGES + 1
 
 
-def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
+def test_a_study_that_ended_again_after_selection_is_kept(
     worker: WorkerWithStudies, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run may take an hour, and decides at its beginning."""
+    """A run selects studies at its start and may take an hour."""
     worker.end("study", State.DELIVERED)
     clock.pass_s(8 * DAY_S)
     pruner = worker.pruner(RetentionLimits(delivered_s=7 * DAY_S, products_s=7 * DAY_S))
@@ -420,14 +422,14 @@ def test_a_study_that_ended_anew_after_it_was_chosen_is_too_young_to_go(
     assert all(product.content for product in worker.ledger.list_products(uid("study"), 1))
 
 
-def test_two_who_remove_the_same_do_it_once(worker: WorkerWithStudies) -> None:
+def test_two_runs_remove_a_study_once(worker: WorkerWithStudies) -> None:
     worker.end("study", State.DELIVERED)
     assert worker.mark("study")
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == IMAGES
     assert worker.retention.remove_images(uid("study"), worker.spool.remove) == 0
 
 
-def test_of_many_files_some_go_at_a_time(
+def test_many_files_are_removed_in_batches(
     worker: WorkerWithStudies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triage.store.retention.AT_ONCE", 2)

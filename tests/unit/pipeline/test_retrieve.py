@@ -1,4 +1,4 @@
-"""Pulling, with an archive that fails in every way and a clock that is told the time."""
+"""Retrieving from a fake archive that fails in many ways, with a fake clock."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ UID = uid("study")
 
 
 def archive_of(*answers: Fetch | Exception, instances: int | None = 3) -> FakeArchive:
-    """Return an archive that lists one study, and more than was searched for."""
+    """Return an archive that lists one study and others that do not match."""
     studies = (
         ArchivedStudy("../../etc"),
         ArchivedStudy(UID, instances=instances),
@@ -68,7 +68,7 @@ def pulled(
     return outcome, why, archive
 
 
-def test_what_is_whole_gets_its_name(folder: Path, clock: FakeClock) -> None:
+def test_a_complete_study_gets_its_final_folder(folder: Path, clock: FakeClock) -> None:
     assert pulled(folder, clock, sends(1, 2, 3))[:2] == (RetrieveOutcome.FETCHED, "")
     assert len(list((folder / UID).iterdir())) == 3
     outcome, _, archive = pulled(folder, clock)
@@ -86,7 +86,7 @@ def test_what_is_whole_gets_its_name(folder: Path, clock: FakeClock) -> None:
         (sends(1, 2, 3, whole=False), "did not send everything"),
     ],
 )
-def test_what_is_not_whole_gets_no_name(
+def test_an_incomplete_study_gets_no_final_folder(
     folder: Path, clock: FakeClock, answer: Fetch, why: str
 ) -> None:
     outcome, said, _ = pulled(folder, clock, answer)
@@ -95,17 +95,17 @@ def test_what_is_not_whole_gets_no_name(
     assert not (folder / UID).exists()
 
 
-def test_warnings_alone_are_told_and_fail_nothing(folder: Path, clock: FakeClock) -> None:
+def test_warnings_alone_are_stated_and_fail_no_study(folder: Path, clock: FakeClock) -> None:
     said = pulled(folder, clock, sends(1, 2, 3, sent=3, warned=2))
     assert said[:2] == (RetrieveOutcome.FETCHED, "with 2 warning(s)")
 
 
-def test_an_archive_that_does_not_count_is_believed(folder: Path, clock: FakeClock) -> None:
+def test_a_study_is_complete_if_the_archive_states_no_count(folder: Path, clock: FakeClock) -> None:
     assert pulled(folder, clock, sends(1), instances=None)[0] is RetrieveOutcome.FETCHED
     assert pulled(folder, clock, instances=None)[0] is RetrieveOutcome.ALREADY_PRESENT
 
 
-def test_nothing_is_no_study(folder: Path, clock: FakeClock) -> None:
+def test_a_study_without_instances_fails(folder: Path, clock: FakeClock) -> None:
     outcome, why, _ = pulled(folder, clock, sends(), instances=None)
     assert outcome is RetrieveOutcome.FAILED
     assert "no instance came" in why
@@ -130,7 +130,7 @@ def test_a_study_that_has_grown_in_the_archive_is_fetched_again(
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_no_instance_of_the_study_is_never_filed(
+def test_instances_of_other_studies_are_refused(
     folder: Path, clock: FakeClock, part: bytes, why: str
 ) -> None:
     def fetch(desk: StudyDownload) -> RetrieveResponse:
@@ -146,7 +146,7 @@ def test_what_is_no_instance_of_the_study_is_never_filed(
     assert {*folder.parent.iterdir()} == {folder}
 
 
-def test_an_instance_that_is_not_what_was_announced_is_refused(
+def test_an_instance_that_contradicts_its_command_is_refused(
     folder: Path, clock: FakeClock
 ) -> None:
     def fetch(desk: StudyDownload) -> RetrieveResponse:
@@ -158,7 +158,7 @@ def test_an_instance_that_is_not_what_was_announced_is_refused(
 
 
 @pytest.mark.parametrize("uid_", ["", "..", "../../etc", "1.2/3", "1." * 40 + "1", "1.2\n"])
-def test_what_is_no_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid_: str) -> None:
+def test_an_invalid_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid_: str) -> None:
     archive = archive_of()
     outcome, why = puller(archive, clock).retrieve(FolderDownloadTarget(folder), uid_)
     assert (outcome, why) == (RetrieveOutcome.FAILED, "the archive names it by an invalid UID")
@@ -166,7 +166,9 @@ def test_what_is_no_uid_never_becomes_a_path(folder: Path, clock: FakeClock, uid
         FolderDownloadTarget(folder).open(uid_, lambda: None)
 
 
-def test_a_broken_study_is_tried_again_and_then_left(folder: Path, clock: FakeClock) -> None:
+def test_a_study_that_breaks_off_is_tried_again_and_then_left(
+    folder: Path, clock: FakeClock
+) -> None:
     broken = ArchiveFailed("the association broke")
     assert pulled(folder, clock, broken, broken, sends(1, 2, 3))[0] is RetrieveOutcome.FETCHED
     outcome, why, archive = pulled(folder, clock, *[broken] * 9, instances=4)
@@ -175,24 +177,24 @@ def test_a_broken_study_is_tried_again_and_then_left(folder: Path, clock: FakeCl
     assert len(list((folder / UID).iterdir())) == 3  # what was there stays
 
 
-def test_an_archive_that_goes_away_is_waited_for(folder: Path, clock: FakeClock) -> None:
+def test_an_archive_that_stops_answering_is_waited_for(folder: Path, clock: FakeClock) -> None:
     away, before = ArchiveUnreachable("it is not there"), clock.now()
     assert pulled(folder, clock, away, away, sends(1, 2, 3))[0] is RetrieveOutcome.FETCHED
     assert clock.now() - before == 5 + 10
 
 
-def test_an_archive_that_wants_a_pause_gets_it(folder: Path, clock: FakeClock) -> None:
+def test_a_requested_pause_is_kept(folder: Path, clock: FakeClock) -> None:
     before = clock.now()
     pulled(folder, clock, ArchiveUnreachable("later", after_s=90), sends(1, 2, 3))
     assert clock.now() - before == 90
 
 
-def test_an_archive_that_stays_away_ends_the_pull(folder: Path, clock: FakeClock) -> None:
+def test_an_archive_that_stays_unreachable_ends_the_run(folder: Path, clock: FakeClock) -> None:
     with pytest.raises(ArchiveUnreachable, match="it is not there"):
         pulled(folder, clock, *[ArchiveUnreachable("it is not there")] * 9)
 
 
-def test_an_archive_that_was_never_there_is_not_waited_for(folder: Path, clock: FakeClock) -> None:
+def test_an_archive_that_never_answered_is_not_waited_for(folder: Path, clock: FakeClock) -> None:
     before, archive = clock.now(), archive_of(ArchiveUnreachable("it is not there"))
     with pytest.raises(ArchiveUnreachable):
         puller(archive, clock).retrieve(FolderDownloadTarget(folder), UID, ArchivedStudy(UID))
@@ -204,7 +206,7 @@ def raising(error: Exception) -> Iterator[bytes]:
     raise error
 
 
-def test_a_full_disk_ends_the_pull(folder: Path, clock: FakeClock) -> None:
+def test_a_full_disk_ends_the_run(folder: Path, clock: FakeClock) -> None:
     def fetch(desk: StudyDownload) -> RetrieveResponse:
         with pytest.raises(SpoolFull):
             desk.keep(raising(SpoolFull("no room")))
@@ -214,7 +216,7 @@ def test_a_full_disk_ends_the_pull(folder: Path, clock: FakeClock) -> None:
         pulled(folder, clock, fetch)
 
 
-def test_the_limits_hold(folder: Path, clock: FakeClock) -> None:
+def test_rate_limits_hold(folder: Path, clock: FakeClock) -> None:
     came = []
 
     def fetch(desk: StudyDownload) -> RetrieveResponse:
@@ -234,7 +236,7 @@ def test_the_limits_hold(folder: Path, clock: FakeClock) -> None:
     assert came[20] - came[0] == pytest.approx(60)
 
 
-def test_nothing_is_caught_up_after_a_pause(clock: FakeClock) -> None:
+def test_a_pause_is_not_caught_up_by_a_burst(clock: FakeClock) -> None:
     pace = RateLimit(2.0, clock, clock.pass_s)
     pace.wait()
     clock.pass_s(100)
@@ -271,19 +273,19 @@ def test_hours_of_the_day(hours: str | None, at: str, seconds: float) -> None:
     assert seconds_until_open(hours, now) == seconds
 
 
-def test_a_study_is_begun_within_the_hours_alone(folder: Path, clock: FakeClock) -> None:
+def test_a_study_is_started_only_within_the_hours(folder: Path, clock: FakeClock) -> None:
     clock.at = datetime(2024, 1, 31, 12, 0, 30).timestamp()  # noqa: DTZ001 - local, as hours are
     archive = archive_of(sends(1, 2, 3))
     puller(archive, clock, hours="22:00-06:00").retrieve(FolderDownloadTarget(folder), UID)
     assert datetime.fromtimestamp(clock.at).strftime("%H:%M:%S") == "22:00:00"  # noqa: DTZ006
 
 
-def test_only_what_was_looked_for_is_found(clock: FakeClock) -> None:
+def test_studies_that_do_not_match_are_left_out(clock: FakeClock) -> None:
     found = puller(archive_of(), clock).find(ArchiveQuery(study_uid=UID))
     assert [study.study_uid for study in found] == [UID]
 
 
-def test_a_search_goes_day_by_day() -> None:
+def test_a_search_is_split_by_day() -> None:
     search = ArchiveQuery(since=date(2024, 2, 28), until=date(2024, 3, 1), modality="MR")
     days = [(day.since, day.until, day.modality) for day in search.split_by_day()]
     assert days == [(day, day, "MR") for day in map(date, [2024] * 3, [2, 2, 3], [28, 29, 1])]
@@ -301,7 +303,7 @@ def test_a_search_goes_day_by_day() -> None:
         ({}, ArchiveQuery(description="herz"), False),
     ],
 )
-def test_what_an_archive_passes_over_is_looked_at(
+def test_keys_that_an_archive_ignores_are_checked(
     told: dict[str, Any],
     search: ArchiveQuery,
     answers: bool,  # noqa: FBT001 - a parameter of the test
@@ -309,12 +311,12 @@ def test_what_an_archive_passes_over_is_looked_at(
     assert ArchivedStudy(UID, **told).matches(search) is answers
 
 
-def test_two_pulls_do_not_share_a_folder(folder: Path) -> None:
+def test_two_runs_cannot_share_a_folder(folder: Path) -> None:
     with pytest.raises(Exception, match="another pull uses"), lock_download_folder(folder):
         pass
 
 
-def test_what_another_left_half_is_swept(tmp_path: Path) -> None:
+def test_incomplete_downloads_are_swept(tmp_path: Path) -> None:
     (tmp_path / ".pulling" / UID).mkdir(parents=True)
     (tmp_path / ".pulling" / "half").write_bytes(b"half")
     with lock_download_folder(tmp_path):

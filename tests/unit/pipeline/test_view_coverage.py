@@ -31,7 +31,7 @@ def spool(tmp_path: Path) -> FileSpool:
 
 
 @pytest.mark.parametrize("vendor", [Vendor.SIEMENS, Vendor.GE])
-def test_1_a_whole_study_fills_all_views_and_its_stacks_but_without_one_phase_it_does_not(
+def test_a_complete_study_fills_all_views_and_stacks_and_one_phase_less_does_not(
     spool: FileSpool, ledger: SqlLedger, vendor: Vendor
 ) -> None:
     *most, last = sorted(instances(vendor), key=_phases)
@@ -42,14 +42,14 @@ def test_1_a_whole_study_fills_all_views_and_its_stacks_but_without_one_phase_it
     assert are_full(ledger.list_stacks(study.study_uid, 1))
 
 
-def test_stacks_that_do_not_say_how_many_images_they_have_are_never_full(
+def test_stacks_without_a_stated_image_count_are_never_full(
     spool: FileSpool, ledger: SqlLedger
 ) -> None:
     study = kept(spool, ledger, instances(Vendor.PHILIPS))
     assert not are_full(ledger.list_stacks(study.study_uid, 1))
 
 
-def test_1_views_that_are_not_there_are_missing(spool: FileSpool, ledger: SqlLedger) -> None:
+def test_absent_views_are_missing(spool: FileSpool, ledger: SqlLedger) -> None:
     study = kept(spool, ledger, [image for image in instances(Vendor.GE) if _phases(image)])
     seen = ViewCoverage(spool, ledger, [*VIEWS, "flow_sa"], load_rules())(study)
     assert 0 < seen.missing < len(VIEWS) + 1
