@@ -19,7 +19,7 @@ from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 from triage.ports.audit import AuditTrail
 from triage.ports.encoder import Encoder
-from triage.ports.ledger import Ledger
+from triage.ports.incidents import IncidentLedger
 
 #: Kinds of incident, as the ledger stores them.
 
@@ -32,7 +32,7 @@ class CaseAccess:
     """
 
     past: PastCases
-    ledger: Ledger  #: gets one incident per access
+    ledger: IncidentLedger  #: gets one incident per access
     audit: AuditTrail = field(default_factory=NoAuditTrail)
 
     def search(self, encoder: Encoder, search: CaseQuery, user: str) -> Sequence[CaseMatch]:

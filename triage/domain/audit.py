@@ -168,15 +168,15 @@ class NoAuditTrail:
 
 def build_start_event(name: str) -> AuditEvent:
     """A.5.3.1: a service has started."""
-    return _activity(name, APPLICATION_START)
+    return _build_activity_event(name, APPLICATION_START)
 
 
 def build_stop_event(name: str) -> AuditEvent:
     """A.5.3.1: a service has ended normally."""
-    return _activity(name, APPLICATION_STOP)
+    return _build_activity_event(name, APPLICATION_STOP)
 
 
-def _activity(name: str, kind: AuditCode) -> AuditEvent:
+def _build_activity_event(name: str, kind: AuditCode) -> AuditEvent:
     return AuditEvent(
         APPLICATION_ACTIVITY,
         AuditAction.EXECUTE,
@@ -197,17 +197,17 @@ def build_receipt_event(
         INSTANCES_TRANSFERRED,
         AuditAction.CREATE,
         (
-            _at(sender, SOURCE, is_requestor=not asked),
+            _describe_peer(sender, SOURCE, is_requestor=not asked),
             AuditSource((DESTINATION,), is_requestor=asked),
         ),
-        _of(study),
+        _describe_study(study),
         outcome=outcome,
     )
 
 
 def build_sending_event(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     """A.5.3.3: instances are about to be sent."""
-    return _sent(BEGIN_TRANSFERRING, AuditAction.EXECUTE, study, destination)
+    return _build_dicom_transfer(BEGIN_TRANSFERRING, AuditAction.EXECUTE, study, destination)
 
 
 def build_transfer_event(
@@ -218,20 +218,20 @@ def build_transfer_event(
 ) -> AuditEvent:
     """A.5.3.7, or A.5.3.4 outside DICOM: a report was sent, or could not be sent."""
     if destination.is_dicom:
-        event = _sent(INSTANCES_TRANSFERRED, AuditAction.READ, study, destination)
+        event = _build_dicom_transfer(INSTANCES_TRANSFERRED, AuditAction.READ, study, destination)
     else:
-        event = _exported(study, destination)
+        event = _build_export_event(study, destination)
     return replace(event, outcome=outcome, description=why)
 
 
-def _sent(
+def _build_dicom_transfer(
     event: AuditCode, action: AuditAction, study: AuditedStudyObject, destination: AuditPeer
 ) -> AuditEvent:
     ours = AuditSource((SOURCE,), is_requestor=True)
-    return AuditEvent(event, action, (ours, _at(destination, DESTINATION)), _of(study))
+    return AuditEvent(event, action, (ours, _describe_peer(destination, DESTINATION)), _describe_study(study))
 
 
-def _exported(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
+def _build_export_event(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
     media = Participant(
         destination.name,
         (DESTINATION_MEDIA,),
@@ -239,7 +239,7 @@ def _exported(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
         media=URI_MEDIA,
     )
     ours = AuditSource((SOURCE,), is_requestor=True)
-    return AuditEvent(EXPORT, AuditAction.READ, (ours, media), _of(study))
+    return AuditEvent(EXPORT, AuditAction.READ, (ours, media), _describe_study(study))
 
 
 def build_query_event(
@@ -255,7 +255,7 @@ def build_query_event(
         else AuditObject("QIDO-RS", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, query)
     )
     ours = AuditSource((SOURCE,), is_requestor=True)
-    return AuditEvent(QUERY, AuditAction.EXECUTE, (ours, _at(archive, DESTINATION)), (asked,))
+    return AuditEvent(QUERY, AuditAction.EXECUTE, (ours, _describe_peer(archive, DESTINATION)), (asked,))
 
 
 def build_case_search_event(user: str, what: str) -> AuditEvent:
@@ -295,7 +295,7 @@ def build_rejection_event(peer: AuditPeer, why: str) -> AuditEvent:
     return AuditEvent(
         SECURITY_ALERT,
         AuditAction.EXECUTE,
-        (AuditSource(is_requestor=True), _at(peer, None)),
+        (AuditSource(is_requestor=True), _describe_peer(peer, None)),
         (node,),
         NODE_AUTHENTICATION,
         AuditOutcome.MINOR,
@@ -328,7 +328,7 @@ def build_erasure_event(patient_id: str, user: str, study_uid: str = "") -> Audi
         PATIENT_RECORD,
         AuditAction.DELETE,
         (Participant(user, is_requestor=True), AuditSource()),
-        (*of_study, _patient(patient_id)),
+        (*of_study, _describe_patient(patient_id)),
     )
 
 
@@ -339,11 +339,11 @@ def build_deletion_event(study: AuditedStudyObject, user: str = "") -> AuditEven
         STUDY_DELETED,
         AuditAction.DELETE,
         (*deleting, AuditSource(is_requestor=not user)),
-        _of(study),
+        _describe_study(study),
     )
 
 
-def _at(peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False) -> Participant:
+def _describe_peer(peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False) -> Participant:
     return Participant(
         peer.name or peer.address or NOT_KNOWN,
         (role,) if role else (),
@@ -353,15 +353,15 @@ def _at(peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False) 
     )
 
 
-def _of(study: AuditedStudyObject) -> tuple[AuditObject, ...]:
+def _describe_study(study: AuditedStudyObject) -> tuple[AuditObject, ...]:
     counted = tuple(sorted((study.instances or {}).items()))
     named = AuditObject(
         study.uid, STUDY_UID, ObjectType.SYSTEM, ObjectRole.REPORT, instances=counted
     )
-    return named, _patient(study.patient_id)
+    return named, _describe_patient(study.patient_id)
 
 
-def _patient(patient_id: str) -> AuditObject:
+def _describe_patient(patient_id: str) -> AuditObject:
     return AuditObject(
         patient_id or NOT_KNOWN, PATIENT_NUMBER, ObjectType.PERSON, ObjectRole.PATIENT
     )

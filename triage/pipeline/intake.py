@@ -91,7 +91,7 @@ class Intake:
             self._report_backpressure(error, source)
             raise
         arrival = _Arrival(
-            lambda: _checked(read_identity(part10), announced_uid),
+            lambda: _check_identity(read_identity(part10), announced_uid),
             lambda identity: self._spool.keep(identity, part10),
             lambda: self._spool.quarantine(part10),
         )
@@ -113,7 +113,7 @@ class Intake:
             raise staged.error
         with staged:
             arrival = _Arrival(
-                lambda: _checked(read_file_identity(staged.path), announced_uid, study_uid),
+                lambda: _check_identity(read_file_identity(staged.path), announced_uid, study_uid),
                 lambda identity: self._spool.keep_file(identity, staged),
                 lambda: self._spool.quarantine_file(staged),
             )
@@ -250,7 +250,7 @@ class Intake:
         log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
 
 
-def _checked(
+def _check_identity(
     identity: Identity, announced_uid: str | None, study_uid: str | None = None
 ) -> Identity:
     """Return an identity that matches the command and URL; raise MismatchedInstance."""
