@@ -1,6 +1,6 @@
 """A listening socket that gives a connection a thread only after its first byte.
 
-Load balancers and port scanners open connections and send nothing (peers.md 13). For each
+Load balancers and port scanners open connections and send nothing. For each
 connection pynetdicom starts two threads and copies every presentation context. Here one thread
 holds all silent connections until the first byte arrives or the ARTIM time-out ends (PS3.8 9.1.5).
 

@@ -2,8 +2,9 @@
 
 How a study that arrives over two associations is judged complete:
 
-1. Each association reports its first instance of the study, so the study has two open
-   associations (`OpenAssociations`). Once a second the reconciler asks `EvidenceCollector` for
+1. Intake notes each stored instance with its association, so the study has two open associations
+   (`OpenAssociations`). They are forgotten when the receiver restarts; the reconciler then waits
+   for the quiet time again. Once a second the reconciler asks `EvidenceCollector` for
    evidence and passes it to `triage.domain.completeness.find_completion`.
 2. While instances arrive, nothing is collected except the number of open associations: a study may
    have thousands of images, and no evidence counts before it has settled.
@@ -11,7 +12,8 @@ How a study that arrives over two associations is judged complete:
    the background: which views are filled (reads headers) and how many instances the archive has
    (C-FIND). The answers are used at a later tick. If all announced instances, or as many as the
    archive has, have arrived, the study is complete although an association may still be open. If
-   all views are filled, it is complete once no association is open.
+   all views are filled, it is complete once no association is open. While announced instances are
+   missing or a step is in progress, the other evidence does not count.
 4. Without such evidence the study is complete after `quiet_s` seconds without a new instance, once
    both associations have ended or turned to another study. A new instance starts the quiet time
    again, and makes the answers of step 3 void.

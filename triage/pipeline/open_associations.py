@@ -2,7 +2,8 @@
 
 An association sends a study from its first instance of it until the association ends or sends an
 instance of another study. A sender that keeps its associations open therefore delays only the last
-study that it sent, and that at most until the association's idle time-out.
+study that it sent, and that at most until the idle time-out or the hard limit. Only the
+associations of this process are known: with several receivers, route each study to one of them.
 """
 
 from collections.abc import Hashable

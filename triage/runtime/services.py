@@ -184,7 +184,7 @@ class Services:
 
     @cached_property
     def announcements(self) -> SqlAnnouncements:
-        """The announced studies: modality worklist and MPPS messages."""
+        """The announced studies: MPPS and Instance Availability Notification."""
         return SqlAnnouncements(self.database, self.clock)
 
     def build_retention_runner(self) -> RetentionRunner:
