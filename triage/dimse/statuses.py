@@ -1,7 +1,7 @@
 """DIMSE response statuses by name (PS3.7 annex C, PS3.4 B.2.3).
 
-Responses that we send use these names, never a bare number. The four-digit values are part of the meaning:
-0xC210 (a C-STORE failure) is not 0x0210 (an N-service failure).
+Responses that we send use these names, never a bare number. The four-digit values are part of the
+meaning: 0xC210 (a C-STORE failure) is not 0x0210 (an N-service failure).
 """
 
 from enum import IntEnum

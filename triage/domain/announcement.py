@@ -2,7 +2,7 @@
 
 An announcement is evidence, not a promise: steps stay open by mistake, and images are deleted at
 the console or routed elsewhere. Therefore an announcement can end a wait sooner, and never prolongs
-one.
+one beyond the quiet time.
 """
 
 from dataclasses import dataclass

@@ -228,7 +228,9 @@ def _build_dicom_transfer(
     event: AuditCode, action: AuditAction, study: AuditedStudyObject, destination: AuditPeer
 ) -> AuditEvent:
     ours = AuditSource((SOURCE,), is_requestor=True)
-    return AuditEvent(event, action, (ours, _describe_peer(destination, DESTINATION)), _describe_study(study))
+    return AuditEvent(
+        event, action, (ours, _describe_peer(destination, DESTINATION)), _describe_study(study)
+    )
 
 
 def _build_export_event(study: AuditedStudyObject, destination: AuditPeer) -> AuditEvent:
@@ -255,7 +257,9 @@ def build_query_event(
         else AuditObject("QIDO-RS", SEARCH_CRITERIA, ObjectType.SYSTEM, ObjectRole.QUERY, query)
     )
     ours = AuditSource((SOURCE,), is_requestor=True)
-    return AuditEvent(QUERY, AuditAction.EXECUTE, (ours, _describe_peer(archive, DESTINATION)), (asked,))
+    return AuditEvent(
+        QUERY, AuditAction.EXECUTE, (ours, _describe_peer(archive, DESTINATION)), (asked,)
+    )
 
 
 def build_case_search_event(user: str, what: str) -> AuditEvent:
@@ -343,7 +347,9 @@ def build_deletion_event(study: AuditedStudyObject, user: str = "") -> AuditEven
     )
 
 
-def _describe_peer(peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False) -> Participant:
+def _describe_peer(
+    peer: AuditPeer, role: AuditCode | None, *, is_requestor: bool = False
+) -> Participant:
     return Participant(
         peer.name or peer.address or NOT_KNOWN,
         (role,) if role else (),
