@@ -34,7 +34,7 @@ def printed(what: str, before: ResourceUse, after: ResourceUse, seconds: float) 
     sys.stdout.write(f"\n{what}: {seconds:.1f} s\n  before {before}\n  after  {after}\n")
 
 
-def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
+def test_connections_that_close_unheard(tmp_path: Path) -> None:
     with run_receiver(tmp_path) as receiver:
         for _ in range(200):
             connect_silently(receiver.port).close()
@@ -56,7 +56,7 @@ def test_13_connections_that_close_unheard(tmp_path: Path) -> None:
         assert request_association(receiver.port).is_established
 
 
-def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
+def test_connections_that_stay_silent(tmp_path: Path) -> None:
     with run_receiver(tmp_path) as receiver:
         before, began, most = measure_resources(), time.monotonic(), 0
         held = []
@@ -80,7 +80,7 @@ def test_13_connections_that_stay_silent(tmp_path: Path) -> None:
         assert after.megabytes <= before.megabytes + SLACK_MB
 
 
-def test_13_one_association_for_each_file(tmp_path: Path) -> None:
+def test_one_association_for_each_file(tmp_path: Path) -> None:
     context = (MRImageStorage, ExplicitVRLittleEndian)
     with run_receiver(tmp_path) as receiver:
         before, began = measure_resources(), time.monotonic()
@@ -98,7 +98,7 @@ def test_13_one_association_for_each_file(tmp_path: Path) -> None:
     assert study.instances == ASSOCIATIONS
 
 
-def test_13_many_instances_on_one_association(tmp_path: Path) -> None:
+def test_many_instances_on_one_association(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "sent", INSTANCES)
     with run_receiver(tmp_path) as receiver:
         before, began = measure_resources(), time.monotonic()
