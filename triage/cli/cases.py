@@ -57,13 +57,14 @@ HEADINGS = (
 def search(config: Path | None, /, *, as_json: bool, **fields: str) -> None:
     """Find past cases: by WORDS as in a radiology report, by a case to compare with, or by both.
 
-    Every study that the model in use has assessed is a case. The similarity is a cosine and no
+    Every study that was assessed or indexed with the model in use is a case. The similarity is a cosine and no
     probability. For a comparison with a study, the table also shows which share of random pairs of
     cases are less alike. Every search is logged (`triage status --looks 100`).
 
     \b
-    triage search "septal hypertrophy with patchy enhancement" --since 2024-01-01
-    triage search --like 1.2.840.113619.2.1 --vendor siemens
+    Examples:
+      triage search "septal hypertrophy with patchy enhancement" --since 2024-01-01
+      triage search --like 1.2.840.113619.2.1 --vendor siemens
     """
     settings = load_settings(config)
     logs.configure(settings.log)
@@ -97,7 +98,8 @@ def case(config: Path | None, key: str, report: str) -> None:
     (`triage status --looks 100`).
 
     \b
-    triage case 7QK4-M2XD --report 1.2.840.113619.2.1
+    Example:
+      triage case 7QK4-M2XD --report 1.2.840.113619.2.1
     """
     settings = load_settings(config)
     access = open_case_access(settings, open_bundle(settings.model.bundle))
@@ -122,8 +124,9 @@ def forget(config: Path | None, patient_id: str, issuer: str, study: str | None)
     interrupted, run the same command again: it completes the removal and reports the total.
 
     \b
-    triage forget 4711
-    triage forget --study 1.2.840.113619.2.1
+    Examples:
+      triage forget 4711
+      triage forget --study 1.2.840.113619.2.1
     """
     if bool(patient_id.strip()) == bool(study):
         raise click.UsageError("give PATIENT_ID, or --study STUDY_UID for a case without one")

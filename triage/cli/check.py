@@ -35,7 +35,8 @@ def check(config: Path | None) -> None:
     Exit status 0: everything works. 2: the message on stderr names what to correct.
 
     \b
-    triage --config triage.yaml check
+    Example:
+      triage --config triage.yaml check
     """
     settings = load_settings(config)
     terminal.console.print_json(render_settings(settings))

@@ -53,9 +53,10 @@ def demo_command(
     temporary folder, and ends all processes that it started.
 
     \b
-    triage demo
-    triage demo --real
-    triage demo --study ./study --out ./reports
+    Examples:
+      triage demo
+      triage demo --real
+      triage demo --study ./study --out ./reports
     """
     if config is not None:
         raise click.UsageError(

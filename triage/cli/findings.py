@@ -37,18 +37,19 @@ def findings() -> None:
     """
 
 
-@findings.command("list")
+@findings.command("list", short_help="List every finding and how it is detected.")
 @click.pass_obj
 def list_(config: Path | None) -> None:
     """List every finding: how it is detected, its threshold, and why it is not evaluated.
 
     \b
-    triage --config triage.yaml findings list
+    Example:
+      triage --config triage.yaml findings list
     """
     _print_findings(open_model(load_settings(config), cache=None))
 
 
-@findings.command("fit")
+@findings.command("fit", short_help="Fit findings from their examples.")
 @click.argument("ids", nargs=-1, metavar="[FINDING]...")
 @click.pass_obj
 def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
@@ -58,8 +59,9 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     fit from their next start on, until its prompts or examples change.
 
     \b
-    triage findings fit
-    triage findings fit apical_thickening
+    Examples:
+      triage findings fit
+      triage findings fit apical_thickening
     """
     settings = load_settings(config)
     open_existing_ledger(settings).close()
@@ -70,14 +72,15 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     terminal.write("restart the workers: from then on new studies are checked with these fits")
 
 
-@findings.command()
+@findings.command(short_help="Remove the fit of a finding.")
 @click.argument("finding")
 @click.pass_obj
 def drop(config: Path | None, finding: str) -> None:
     """Remove the fit of a FINDING; it is Not Evaluated from the next start of the workers on.
 
     \b
-    triage findings drop apical_thickening
+    Example:
+      triage findings drop apical_thickening
     """
     settings = load_settings(config)
     open_existing_ledger(settings).close()

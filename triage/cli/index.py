@@ -79,8 +79,9 @@ def index(  # noqa: PLR0913 - one argument for each option
       A4711,"Dilated left ventricle.",lv_dilation
 
     \b
-    triage index /archive/cmr --reports reports.csv
-    triage index --spool
+    Examples:
+      triage index /archive/cmr --reports reports.csv
+      triage index --spool
     """
     if (folder is None) != spool:
         raise click.UsageError("give FOLDER, or --spool for the studies of this site")

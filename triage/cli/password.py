@@ -19,7 +19,8 @@ def password(name: str) -> None:
     the password is the first line of standard input.
 
     \b
-    triage password anna
+    Example:
+      triage password anna
     """
     if not USER.fullmatch(name):
         raise click.UsageError("NAME has a to z, 0 to 9, . _ and -, and begins with a letter")

@@ -62,9 +62,10 @@ def phantom(  # noqa: PLR0913 - one argument for each option
     The studies contain no patient data. Each has a truth.json with the findings that were drawn.
 
     \b
-    triage phantom --sheet hearts.png
-    triage phantom --out archive --count 20 --extras
-    triage phantom --out one --pathology dilated --look ge && triage demo --study one
+    Examples:
+      triage phantom --sheet hearts.png
+      triage phantom --out archive --count 20 --extras
+      triage phantom --out one --pathology dilated --look ge && triage demo --study one
     """
     if out is None and sheet is None:
         raise click.UsageError(

@@ -30,8 +30,9 @@ def prune(config: Path | None, *, dry_run: bool) -> None:
     remains.
 
     \b
-    triage prune --dry-run
-    triage prune
+    Examples:
+      triage prune --dry-run
+      triage prune
     """
     settings = load_settings(config)
     logs.configure(settings.log)

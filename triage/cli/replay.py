@@ -48,11 +48,12 @@ def replay(  # noqa: PLR0913 - one argument for each option
     only by its number.
 
     \b
-    triage replay --all                        assess all failed studies again
-    triage replay 1.2.840.113619.2.1           assess one failed or declined study again
-    triage replay --deliveries --all           send again all reports that were given up
-    triage replay --to pacs                    only those for this destination
-    triage replay --delivery 17                only this one
+    Examples:
+      triage replay --all                        assess all failed studies again
+      triage replay 1.2.840.113619.2.1           assess one failed or declined study again
+      triage replay --deliveries --all           send again all reports that were given up
+      triage replay --to pacs                    only those for this destination
+      triage replay --delivery 17                only this one
     """
     chosen = [study_uid is not None, all_, destination is not None, bool(ids)]
     if sum(chosen) != 1:

@@ -45,9 +45,10 @@ def series(
     its own series descriptions.
 
     \b
-    triage series ./study
-    triage series ./study --json --sheet study.png
-    triage series --names protocol-names.txt > names.csv
+    Examples:
+      triage series ./study
+      triage series ./study --json --sheet study.png
+      triage series --names protocol-names.txt > names.csv
     """
     settings = load_settings(config)
     logs.configure(settings.log)

@@ -52,13 +52,14 @@ def _start(config: Path | None, parent: int | None) -> Settings:
 def serve(config: Path | None) -> None:
     """Run the whole worker: Redis, receiver, workers, and the web page if it has users.
 
-    Start with this command. Stop it with Ctrl-C or SIGTERM: every process first finishes the study
-    or the report that it works on. A process that fails is restarted. Several machines can share
+    Start with this command. Stop it with Ctrl-C or SIGTERM: every process has 30 seconds to finish
+    its current work, and the next start continues the rest. A process that fails is restarted. Several machines can share
     the work: then run `receive`, `work` and `web` on them separately.
 
     \b
-    triage --config triage.yaml check      first find mistakes in the settings
-    triage --config triage.yaml serve
+    Examples:
+      triage --config triage.yaml check      first find mistakes in the settings
+      triage --config triage.yaml serve
     """
     settings = _start(config, None)
     # A mistake must show here and not in a restart loop; a server that is down may come back.
@@ -82,7 +83,8 @@ def receive(config: Path | None, parent: int | None) -> None:
     `triage serve` runs this command; use it alone where workers run on other machines.
 
     \b
-    triage --config triage.yaml receive
+    Example:
+      triage --config triage.yaml receive
     """
     settings = _start(config, parent)
     lock = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
@@ -112,8 +114,9 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
     more studies at once.
 
     \b
-    triage --config triage.yaml work
-    triage --config triage.yaml work --queue assess
+    Examples:
+      triage --config triage.yaml work
+      triage --config triage.yaml work --queue assess
     """
     settings = _start(config, parent)
     queues = [ASSESS, DELIVER] if queue == "both" else [queue]
@@ -137,8 +140,9 @@ def web(config: Path | None, parent: int | None) -> None:
     logged; `triage status --looks 100` shows the log.
 
     \b
-    triage password anna                 print a line for web.users in the settings
-    triage --config triage.yaml web      then open port 8443 in a browser
+    Examples:
+      triage password anna                 print a line for web.users in the settings
+      triage --config triage.yaml web      then open port 8443 in a browser
     """
     settings = load_settings(config)
     logs.configure(settings.log)

@@ -107,9 +107,10 @@ def status(  # noqa: PLR0913, PLR0917 - one argument for each option
     tries again).
 
     \b
-    triage --config triage.yaml status
-    triage --config triage.yaml status --state FAILED --state DECLINED
-    triage --config triage.yaml status 1.2.840.113619.2.1
+    Examples:
+      triage --config triage.yaml status
+      triage --config triage.yaml status --state FAILED --state DECLINED
+      triage --config triage.yaml status 1.2.840.113619.2.1
     """
     settings = load_settings(config)
     if study_uid is not None:

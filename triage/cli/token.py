@@ -22,7 +22,8 @@ def token(name: str) -> None:
     records NAME in place of a calling AE title, so NAME follows the rules of an AE title.
 
     \b
-    triage token MR1
+    Example:
+      triage token MR1
     """
     try:
         TypeAdapter(AeTitle).validate_python(name)
