@@ -17,7 +17,7 @@ from tests.integration.judges import (
     rendered_text,
 )
 from triage.domain.assessment import Assessment, Flag
-from triage.reports import codes, structured_report
+from triage.reports import codes, structured_report, views
 from triage.reports.reporting import Reporting
 
 NAMES = {
@@ -106,14 +106,17 @@ def test_the_rendering_has_name_flag_presence_and_reason_of_each_finding(
             f"Finding asked about:\n{answer.finding.name}\n",
             f"AI triage flag:\n{answer.flag.value} (",
             f"{question}:\n{presence} (",
-            answer.reason,
+            views.spell_out_views(answer.reason),
         ):
             position = text.index(piece, position)
     assert "RESEARCH USE ONLY" in text[position:]
     for view in assessment.used:
-        assert f"View used:\n{view.view}: {view.series_description}" in text[position:]
+        assert (
+            f"View used:\n{views.view_title(view.view)}: {view.series_description}"
+            in text[position:]
+        )
     for gap in assessment.missing:
-        assert f"View missing:\n{gap.view}: {gap.reason}" in text[position:]
+        assert f"View missing:\n{views.view_title(gap.view)}: {gap.reason}" in text[position:]
 
 
 def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessment) -> None:
