@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.floods import flooded
 from tests.acceptance.promises import Kills, flood, flood_and_kill
 
-INSTANCES, BATCH = 2000, 250
+INSTANCES, BATCH = 1000, 125
 KILLS = Kills(count=3, seed=7, apart_s=1.0)
 WAYS = [pytest.param(True, id="fast"), pytest.param(False, id="plain")]
 
