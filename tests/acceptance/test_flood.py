@@ -11,6 +11,7 @@ from tests.acceptance.floods import flooded
 from tests.acceptance.promises import Kills, flood, flood_and_kill
 
 INSTANCES, BATCH = 1000, 125
+BATCH_WHILE_KILLED = 50
 KILLS = Kills(count=3, seed=7, apart_s=1.0)
 WAYS = [pytest.param(True, id="fast"), pytest.param(False, id="plain")]
 
@@ -25,6 +26,6 @@ def test_a_flood_from_two_kinds_of_senders_is_kept_once_and_whole(tmp_path: Path
 @pytest.mark.parametrize("fast", WAYS)
 def test_a_killed_receiver_keeps_acknowledged_instances(tmp_path: Path, *, fast: bool) -> None:
     with flooded(tmp_path / "receiver", fast=fast) as receiver:
-        verdict = flood_and_kill(receiver, tmp_path / "sent", BATCH // 5, KILLS)
+        verdict = flood_and_kill(receiver, tmp_path / "sent", BATCH_WHILE_KILLED, KILLS)
     assert verdict.instances > 0
     assert verdict.holds, verdict
