@@ -57,9 +57,9 @@ HEADINGS = (
 def search(config: Path | None, /, *, as_json: bool, **fields: str) -> None:
     """Find past cases: by WORDS as in a radiology report, by a case to compare with, or by both.
 
-    Every study that was assessed or indexed with the model in use is a case. The similarity is a cosine and no
-    probability. For a comparison with a study, the table also shows which share of random pairs of
-    cases are less alike. Every search is logged (`triage status --looks 100`).
+    Every study that was assessed or indexed with the model in use is a case. The similarity is a
+    cosine, not a probability. For a comparison with a study, the table also shows which share of
+    random pairs of cases are less alike. Every search is logged (`triage status --looks 100`).
 
     \b
     Examples:

@@ -53,8 +53,8 @@ def serve(config: Path | None) -> None:
     """Run the whole worker: Redis, receiver, workers, and the web page if it has users.
 
     Start with this command. Stop it with Ctrl-C or SIGTERM: every process has 30 seconds to finish
-    its current work, and the next start continues the rest. A process that fails is restarted. Several machines can share
-    the work: then run `receive`, `work` and `web` on them separately.
+    its current work, and the next start continues the rest. A process that fails is restarted.
+    Several machines can share the work: then run `receive`, `work` and `web` on them separately.
 
     \b
     Examples:
