@@ -118,7 +118,8 @@ def test_check_fails_for_a_destination_that_does_not_answer(tmp_path: Path) -> N
 
 def test_check_warns_of_a_state_folder_that_is_open_to_others(tmp_path: Path) -> None:
     config = configured(tmp_path, find_free_port())
-    (tmp_path / "state").mkdir(mode=0o755)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o755)  # whatever the umask of this process is
     shown = run_triage("check", config=config)
     assert "is open to other users: run chmod 700" in shown.stderr
 
