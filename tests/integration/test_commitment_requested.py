@@ -428,7 +428,7 @@ def test_a_report_from_another_archive_is_refused(here: Ours, archive: Commitmen
     assert tell(here, unknown) == EventReportStatus.INVALID_ARGUMENT
     assert here.delivery().state is DeliveryState.STORED
     assert sorted(here.incidents()) == [
-        f"transaction {archive.asked[0].TransactionUID} is not one of theirs",
+        f"transaction {archive.asked[0].TransactionUID} was requested from another peer",
         "unknown transaction 2.25.4711",
     ]
     assert tell(here, word(archive.asked[0]), "ARCHIVE2") == EventReportStatus.SUCCESS
