@@ -259,7 +259,7 @@ def test_a_finding_is_asked_by_examples_once_it_is_fitted(asking: LiveSite) -> N
     fitted = said(asking, "findings", "fit")
     assert "like_the_first: fitted from 1 with it and 1 without" in fitted
     assert "not yet fitted" not in said(asking, "findings", "list")
-    assert "is gone" in said(asking, "findings", "drop", "like_the_first")
+    assert "its fit is removed" in said(asking, "findings", "drop", "like_the_first")
     assert "not yet fitted" in said(asking, "findings", "list")
 
 
@@ -309,7 +309,7 @@ def test_a_forgotten_patient_is_in_no_search_and_no_file(
     for each in (site, renewed[0]):
         nothing = asked(each, "search", "Normal")
         assert nothing.returncode == 2
-        assert "there is no case" in nothing.stderr
+        assert "there are no cases yet" in nothing.stderr
     assert not any(path.read_bytes().strip(b"\0") for path in vectors)
 
 

@@ -152,7 +152,7 @@ def test_a_killed_index_run_continues(archive: Path, config: Path) -> None:
 
 
 def test_a_folder_or_the_spool_must_be_named(config: Path, tmp_path: Path) -> None:
-    assert "say FOLDER, or --spool" in run(config, "index").stderr
+    assert "give FOLDER, or --spool" in run(config, "index").stderr
     (tmp_path / "empty").mkdir()
     assert "holds no DICOM study" in run(config, "index", tmp_path / "empty").stderr
-    assert "has the worker run" in run(config, "index", "--spool").stderr
+    assert "start the worker first" in run(config, "index", "--spool").stderr

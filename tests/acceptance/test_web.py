@@ -235,7 +235,7 @@ def test_serve_answers_too_where_there_are_users(pacs: Orthanc, tmp_path: Path) 
         wait_until(lambda: listens(port), what="the page")
         status, page = Pages(tmp_path, port, None).ask("/")  # type: ignore[arg-type]
         assert (status, "There are no past cases yet" in page) == (200, True)
-        assert "It is untrained" in page
+        assert "The current model is untrained" in page
         (web,) = (each for each in site.processes() if "web" in each.cmdline())
         web.kill()
         wait_until(lambda: not listens(port), what="its end")
