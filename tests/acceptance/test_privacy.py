@@ -292,7 +292,7 @@ def test_everything_happened(lived: Lived) -> None:
         '"refused instance"',
         '"conflicting instance"',
         '"rejected association"',
-        '"task broke"',
+        '"task failed"',
         '"RuntimeError"',
         '"delivery given up"',
         '"declined"',
