@@ -430,7 +430,7 @@ def test_partial_content_is_not_whole_even_where_nobody_counts(
     served.study(parts(*STUDY), status=206)
     outcome, said = from_web(folder, url).retrieve(FolderDownloadTarget(folder), UID)
     assert outcome is RetrieveOutcome.INCOMPLETE
-    assert said == "the archive says that it did not send everything; its answer: HTTP 206"
+    assert said == "the archive reports that it did not send everything; its answer: HTTP 206"
 
 
 @pytest.mark.parametrize(
