@@ -43,7 +43,7 @@ POOL_DESCRIPTORS = 30
 #: what it reads of each association; bytes that are no PDU, no item or no command set end it there,
 #: in pydicom's parsers too, and with it that association alone: its connection is closed, and its
 #: threads are counted after each round. The last is our own word for a PDU beyond the bounds.
-FORESEEN = ("pynetdicom/", "pydicom/", "receivers/c_store/guard.py")
+FORESEEN = ("pynetdicom/", "pydicom/", "c_store/guard.py")
 
 
 @dataclass(frozen=True)
