@@ -29,6 +29,8 @@ from triage.cli import terminal
 COLUMNS = "250"  #: of the terminal, so that no table is folded
 LIMIT_S = 240.0  #: below the time limit of a test, so that the output of the command is shown
 REQUEST_MAX = 1 << 20
+#: Of the server, taken at the import: a test may change the environment before its first command.
+ENVIRONMENT = dict(os.environ)
 
 
 def run_triage(
@@ -79,7 +81,9 @@ def _server() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_MAX)
     command = [sys.executable, "-m", __name__, str(theirs.fileno())]
-    server = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
+    server = subprocess.Popen(
+        command, pass_fds=[theirs.fileno()], start_new_session=True, env=ENVIRONMENT
+    )
     theirs.close()
     atexit.register(_stop, ours, server)
     return ours
