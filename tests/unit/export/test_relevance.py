@@ -56,7 +56,7 @@ def test_frames_tell_their_views_only_where_lengths_are_stated() -> None:
         "lge_2ch",
         "lge_3ch",
     )
-    with pytest.raises(ConfigurationError, match="do not tell their views"):
+    with pytest.raises(ConfigurationError, match="the views of these frames are unknown"):
         view_of_each_frame(read(CLIPS / "published.yaml", ClipForm))
 
 
