@@ -29,7 +29,7 @@ from triage.cli import terminal
 COLUMNS = "250"  #: of the terminal, so that no table is folded
 LIMIT_S = 240.0  #: below the time limit of a test, so that the output of the command is shown
 REQUEST_MAX = 1 << 20
-#: Of the server, taken at the import: a test may change the environment before its first command.
+#: The server's environment, copied at import: a test may change it before its first command.
 ENVIRONMENT = dict(os.environ)
 
 
