@@ -68,6 +68,8 @@ PLAIN = {
         (b"US", re.compile(rb"(?s)..")),
     ),
 }
+#: VRs of pixel data (PS3.5 8.2); none is written in implicit VR.
+PIXEL_VRS = {b"", b"OB", b"OW"}
 PRIVATE = {PRIVATE_BLOCK, PHILIPS_PHASES}
 #: PS3.5 7.1.2: VRs with a length field of 32 bits, and with 16 bits.
 LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
@@ -181,6 +183,7 @@ def _walk(
         _require(condition=before < tag and tag in tags)
         before = tag
         if tag == PIXEL_DATA:
+            _require(condition=vr in PIXEL_VRS)
             return found, at, length
         _require(condition=tag not in OTHER_PIXELS)
         if length == UNDEFINED:

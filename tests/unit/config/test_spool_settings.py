@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from triage.cli.serve import serve
+from triage.__main__ import USAGE, main
 from triage.config import Settings, SpoolSettings, load, render_settings
 from triage.domain.errors import ConfigurationError
 from triage.runtime.storage import open_spool, probe_spool
@@ -177,5 +177,5 @@ def test_serve_refuses_an_unusable_share_and_accepts_a_full_one(
     monkeypatch.setattr("triage.cli.serve._start", lambda *_: chosen)
     monkeypatch.setattr("triage.cli.serve.open_model", started)
     monkeypatch.setattr(os, "link", link)
-    ended = CliRunner().invoke(serve)
-    assert isinstance(ended.exception, ConfigurationError) == (code != errno.ENOSPC)
+    ended = CliRunner().invoke(main, ["serve"])
+    assert ended.exit_code == (0 if code == errno.ENOSPC else USAGE)

@@ -130,6 +130,13 @@ def test_a_deflated_file_is_left_to_pydicom() -> None:
     assert scan_header(part10(dataset)) is None
 
 
+@pytest.mark.parametrize("vr", [b"SQ", b"UN", b"OF", b"US", b"LO"])
+def test_pixel_data_of_another_vr_is_left_to_pydicom(vr: bytes) -> None:
+    content = part10(image()).replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0" + vr)
+    assert b"\xe0\x7f\x10\0" + vr in content
+    assert scan_header(content) is None
+
+
 @pytest.mark.parametrize("kind", PLAIN)
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
