@@ -31,6 +31,8 @@ from triage.ports.destination import Destination
 from triage.reports import build_products, hl7, summary
 from triage.reports.structured_report import build
 
+#: Only peers that are there are waited for; a busy machine may take its time.
+TIMEOUT_S = 60
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
@@ -48,7 +50,7 @@ def product_for(destination: Destination) -> Product:
 
 def dicom(port: int, ae_title: str = "ORTHANC") -> DicomDestination:
     settings = DicomDestinationSettings(
-        name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=2
+        name="pacs", ae_title=ae_title, host=HOST, port=port, timeout_s=TIMEOUT_S
     )
     return DicomDestination("CMRTRIAGE", settings)
 
@@ -60,18 +62,24 @@ def folder(path: Path) -> FolderDestination:
 
 
 def webhook(url: str) -> WebhookDestination:
-    values = {"name": "hook", "kind": "webhook", "url": url, "secret": SECRET, "timeout_s": 2}
+    values = {
+        "name": "hook",
+        "kind": "webhook",
+        "url": url,
+        "secret": SECRET,
+        "timeout_s": TIMEOUT_S,
+    }
     return WebhookDestination("CMRTRIAGE", WebhookDestinationSettings.model_validate(values))
 
 
 def mllp(port: int) -> MllpDestination:
-    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
+    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": TIMEOUT_S}
     return MllpDestination("CMRTRIAGE", MllpDestinationSettings.model_validate(values))
 
 
 def stow(port: int) -> StowDestination:
     url = f"http://{HOST}:{port}/dicom-web"
-    values = {"name": "web", "kind": "stow", "url": url, "timeout_s": 2}
+    values = {"name": "web", "kind": "stow", "url": url, "timeout_s": TIMEOUT_S}
     return StowDestination("CMRTRIAGE", StowDestinationSettings.model_validate(values))
 
 
