@@ -9,6 +9,8 @@ program that holds the lock file owns the server, the others only connect to it.
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -32,6 +34,7 @@ SOCKET_PATH_MAX = 100  #: sun_path holds 108 bytes on Linux and 104 elsewhere
 START_S = 10.0  #: longest time to start or end
 ANSWER_S = 2.0  #: longest time to answer a PING
 SILENT_TICKS = 10  #: calls of `ensure` without an answer, after which the server is killed
+PEER_CREDENTIALS = struct.Struct("3i")  #: process, user and group (unix(7), SO_PEERCRED)
 APPEND_ONLY_FOLDER = "appendonlydir"  #: folder of Redis for its data, below --dir
 
 
@@ -87,8 +90,57 @@ class EmbeddedRedis:
             self._server.wait()
         elif self._server is not None:
             log.warning("the private redis-server has ended and is started again")
+        else:
+            self._end_adopted()
         self._silent = 0
         self._start()
+
+    def _end_adopted(self) -> None:
+        """End a server that a killed owner has started and that does not answer as it should.
+
+        With a full disk it runs and refuses every command except SHUTDOWN. Two servers on one
+        folder would write the same files.
+        """
+        process_id = self._find_server()
+        if process_id is None:
+            return
+        log.warning("the private redis-server of an earlier start does not answer and is ended")
+        self._shut_down()
+        if not self._is_gone():
+            os.kill(process_id, signal.SIGKILL)
+            self._is_gone()
+
+    def _is_gone(self) -> bool:
+        """Return whether no server listens on the socket within START_S."""
+        until = time.monotonic() + START_S
+        while self._find_server() is not None:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _find_server(self) -> int | None:
+        """Return the process id of the server that listens on the socket; None if none does."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self._socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            credentials = connection.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size
+            )
+        process_id, _user, _group = PEER_CREDENTIALS.unpack(credentials)
+        return int(process_id)
+
+    def _shut_down(self) -> None:
+        """Ask the server to end, even if it cannot save."""
+        client = self._client()
+        try:
+            client.shutdown(nosave=True, force=True)
+        except redis.exceptions.RedisError as error:
+            log.warning("the private redis-server did not accept SHUTDOWN", error=str(error))
+        finally:
+            client.close()
 
     def _start(self) -> None:
         """Start the server; move unreadable data away first.

@@ -2,10 +2,12 @@ import os
 import shutil
 import signal
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from triage.broker import embedded
 from triage.broker.embedded import EmbeddedRedis
@@ -76,6 +78,47 @@ def test_the_server_of_a_killed_program_is_taken_over_and_ended(tmp_path: Path) 
         assert pid(server) == process
     assert orphan._server is not None
     orphan._server.wait(5)
+
+
+def fill(folder: Path, server: EmbeddedRedis) -> None:
+    """Fill the disk until the server refuses to write."""
+    with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    with client(server) as connection, pytest.raises(redis.ResponseError, match="MISCONF"):
+        for _ in range(1000):
+            connection.rpush("assess", "task" * 1000)
+
+
+def test_an_adopted_server_on_a_full_disk_is_ended_before_another_starts(small_disk: Path) -> None:
+    orphan = EmbeddedRedis(small_disk)
+    orphan._start()
+    process = pid(orphan)
+    fill(small_disk, orphan)
+    server = EmbeddedRedis(small_disk)
+    assert (server._answers(), server._find_server()) == (False, process)
+    with capture_logs() as logs:
+        server._end_adopted()
+    assert server._find_server() is None
+    assert orphan._server is not None
+    assert orphan._server.wait(60) == 0  # by SHUTDOWN, not by a signal
+    assert "is ended" in logs[0]["event"]
+
+
+def test_an_adopted_server_that_is_stopped_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "ANSWER_S", 0.1)
+    monkeypatch.setattr(embedded, "START_S", 1.0)
+    orphan = EmbeddedRedis(tmp_path)
+    orphan._start()
+    process = pid(orphan)
+    os.kill(process, signal.SIGSTOP)
+    server = EmbeddedRedis(tmp_path)
+    server._end_adopted()
+    assert orphan._server is not None
+    orphan._server.wait(60)
+    assert server._find_server() is None
 
 
 def test_a_path_too_long_for_a_socket_is_handled(tmp_path: Path) -> None:
