@@ -49,7 +49,7 @@ SYNTAX = 0x00020010
 STUDY, SERIES, SOP_CLASS, SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080016, 0x00080018
 MODALITY, ROWS, COLUMNS, SAMPLES, BITS = 0x00080060, 0x00280010, 0x00280011, 0x00280002, 0x00280100
 FRAMES, PHOTOMETRIC = 0x00280008, 0x00280004
-CARDIAC_IMAGES, PLACE = 0x00181090, 0x00200032
+CARDIAC_IMAGES, PLACE, ACCESSION = 0x00181090, 0x00200032, 0x00080050
 #: VR and value pattern of the wanted elements in the plain case.
 PLAIN = {
     SYNTAX: (b"UI", re.compile(rb"[0-9]+(\.[0-9]+)*\0?")),
@@ -61,6 +61,7 @@ PLAIN = {
     FRAMES: (b"IS", re.compile(rb"[0-9]{1,9} ?")),
     CARDIAC_IMAGES: (b"IS", re.compile(rb"([0-9]{1,9} ?)?")),
     PLACE: (b"DS", re.compile(rb"[0-9+.eE\\ -]*")),
+    ACCESSION: (b"SH", re.compile(rb"[ -\[\]-~]{0,64}")),  # printable, without a backslash
     PRIVATE_BLOCK: (b"LO", re.compile(rb"(?s).{0,64}")),
     PHILIPS_PHASES: (b"SL", re.compile(rb"(?s).{0,64}")),
     **dict.fromkeys(
@@ -166,6 +167,7 @@ def _scan_plain(part10: Content) -> Identity:
         is_image=is_image_class(sop_class),
         cardiac_images=min(_phases(found), MOST_PHASES),
         place=found.get(PLACE, b"").decode().strip()[:PLACE_LENGTH],
+        accession_number=found.get(ACCESSION, b"").decode().strip(),
     )
 
 

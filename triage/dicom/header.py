@@ -44,6 +44,7 @@ PRIVATE_BLOCK, PHILIPS_PHASES = 0x20010010, 0x20011017
 #: Creator of that private block.
 PHILIPS = b"Philips Imaging DD 001"
 PLACE_LENGTH = 64  #: characters of a position that are kept
+ACCESSION_LENGTH = 64  #: characters of an accession number that are kept
 MOST_PHASES = 10_000  #: a larger number of phases is not plausible
 PHASES_LENGTH = 4  #: bytes of an SL
 #: Largest size of a data set after inflation, bytes.
@@ -53,6 +54,7 @@ OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL"
 #: Elements that identify an instance and show whether it is complete.
 WANTED = (
     *map(Tag, (*IDENTIFIERS, *PIXEL_MODULE, *OTHER_PIXELS, *STACK, "Modality", "PixelData")),
+    Tag("AccessionNumber"),
     *map(Tag, (PRIVATE_BLOCK, PHILIPS_PHASES)),
 )
 NATIVE = {
@@ -154,7 +156,18 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
         is_image=is_image_class(sop_class_uid),
         cardiac_images=_cardiac_images(dataset),
         place=_place(dataset),
+        accession_number=_accession_number(dataset),
     )
+
+
+def _accession_number(dataset: Dataset) -> str:
+    """Return AccessionNumber (0008,0050); several values as they are written, with backslashes."""
+    try:
+        stated = dataset.get("AccessionNumber") or ""
+    except UNREADABLE:
+        return ""
+    text = stated if isinstance(stated, str) else "\\".join(map(str, stated))
+    return text.strip()[:ACCESSION_LENGTH]
 
 
 def _cardiac_images(dataset: Dataset) -> int:

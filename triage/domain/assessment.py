@@ -35,6 +35,11 @@ class Priority(StrEnum):
     ROUTINE = "ROUTINE"
 
 
+def suggest_priority(flag: Flag) -> Priority:
+    """Return the priority of a study with this root flag: EXPEDITE if a finding is flagged."""
+    return Priority.EXPEDITE if flag is Flag.YES else Priority.ROUTINE
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """An image that the model used."""
@@ -206,4 +211,4 @@ class Assessment:
     @property
     def priority(self) -> Priority:
         """EXPEDITE if any finding is flagged."""
-        return Priority.EXPEDITE if self.flag is Flag.YES else Priority.ROUTINE
+        return suggest_priority(self.flag)

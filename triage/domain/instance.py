@@ -16,6 +16,7 @@ class Identity:
     is_image: bool  #: False for reports, presentation states and the like
     cardiac_images: int = 0  #: Cardiac Number of Images (0018,1090); 0: not stated
     place: str = ""  #: ImagePositionPatient as text; empty if missing
+    accession_number: str = ""  #: as stated; empty if missing
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ To add a state or an event, change the table and nothing else here.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from triage.domain.assessment import Flag, Priority, suggest_priority
+
 
 class State(StrEnum):
     """The state of one revision of a study."""
@@ -52,6 +54,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASSESSED, Event.UNDELIVERABLE): State.FAILED,
     (State.FAILED, Event.REPLAYED): State.READY,
     (State.FAILED, Event.RESENT): State.ASSESSED,
+    (State.ASSESSED, Event.RESENT): State.ASSESSED,
+    (State.DELIVERED, Event.RESENT): State.ASSESSED,
     (State.DECLINED, Event.REPLAYED): State.READY,
 }
 
@@ -89,6 +93,13 @@ class StudyRevision:
     holder: str  #: the worker with its lease; empty without one
     orphaned: int = 0  #: how often its worker fell silent
     pruned_at: float = 0.0  #: when retention removed its images; 0.0: not removed
+    accession_number: str = ""  #: as the first instance of the study states it
+    flag: Flag | None = None  #: the root flag of its last assessment; None: not assessed
+
+    @property
+    def priority(self) -> Priority | None:
+        """The suggested reading priority; None: not assessed."""
+        return None if self.flag is None else suggest_priority(self.flag)
 
 
 def draw_diagram() -> str:

@@ -231,9 +231,8 @@ class Assessor:
 
     def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
-        due = self.ledger.finish(
-            study, self.holder, summary, made, plan_routes(made, self.destinations)
-        )
+        routes = plan_routes(made, self.destinations)
+        due = self.ledger.finish(study, self.holder, summary, made, routes, assessment.flag)
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return

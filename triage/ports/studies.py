@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from triage.domain.assessment import Flag
 from triage.domain.census import Census
 from triage.domain.delivery import Product, Route
 from triage.domain.study import Event, State, StudyRevision
@@ -44,6 +45,9 @@ class StudyLedger(Protocol):
     def complete_at_limit(self, study: StudyRevision, reason: str) -> bool:
         """Judge a study complete at the hard limit, although instances still arrive."""
 
+    def open_next_revision(self, latest: StudyRevision, reason: str) -> bool:
+        """Open a READY revision with the images of `latest`; nothing has arrived for it."""
+
     def claim(
         self, study_uid: str, revision: int, holder: str, lease_s: float
     ) -> StudyRevision | None:
@@ -55,15 +59,16 @@ class StudyLedger(Protocol):
     def list_expired(self) -> Sequence[StudyRevision]:
         """Return the ASSESSING revisions whose lease has ended."""
 
-    def finish(
+    def finish(  # noqa: PLR0913, PLR0917 - what is stored in one transaction
         self,
         study: StudyRevision,
         holder: str,
         summary: str,
         products: Sequence[Product],
         routes: Sequence[Route],
+        flag: Flag | None = None,
     ) -> Sequence[int] | None:
-        """Store the products, and one delivery per route; return the delivery ids."""
+        """Store products and root flag, and one delivery per route; return the delivery ids."""
 
     def get_summary(self, study_uid: str, revision: int) -> str | None:
         """Return the summary that `finish` stored: the assessment as JSON."""

@@ -1,19 +1,20 @@
 """The flags as a JSON summary, for programs that a webhook notifies of an assessment.
 
-The summary identifies the study by its UID only: it has no patient data, no free text from the
-images and no other study. "Not flagged" is not "absent"; findings that were not evaluated are also
-in a list of their own, so that they are not read as negative. Fields are never removed and never
-change their meaning; `version` increases when fields are added.
+The summary identifies the study by its UID and by its accession number, under which a RIS knows it:
+it has no patient data, no free text from the images and no other study. "Not flagged" is not
+"absent"; findings that were not evaluated are also in a list of their own, so that they are not
+read as negative. Fields are never removed and never change their meaning; `version` increases when
+fields are added.
 """
 
 import json
 import math
 from typing import Any
 
-from triage.domain.assessment import Answer, Assessment, Flag
+from triage.domain.assessment import Answer, Flag
 from triage.domain.delivery import JSON, Product
 from triage.reports import identity
-from triage.reports.equipment import Equipment
+from triage.reports.header import patient_and_study_header
 from triage.reports.reporting import Reporting
 
 KIND = "summary"
@@ -24,20 +25,22 @@ NOTICE = "Research use only. Unverified AI output; not for diagnosis or treatmen
 def build(reporting: Reporting) -> Product:
     """Return the summary of an assessment, in UTF-8."""
     assessment, by = reporting.assessment, reporting.equipment
-    content = json.dumps(_summary(assessment, by), ensure_ascii=False, allow_nan=False).encode()
+    content = json.dumps(_summary(reporting), ensure_ascii=False, allow_nan=False).encode()
     uid = identity.message_uid(ENCODER_VERSION, KIND, by.device_uid, assessment, content)
     return Product(KIND, "", uid, content, JSON)
 
 
-def _summary(assessment: Assessment, by: Equipment) -> dict[str, Any]:
+def _summary(reporting: Reporting) -> dict[str, Any]:
+    assessment, by = reporting.assessment, reporting.equipment
     model = assessment.model
     silent = [answer for answer in assessment.answers if answer.flag is Flag.NOT_EVALUATED]
     return {
         "type": "cmr-triage.assessment",
-        "version": 1,
+        "version": 2,
         "research_use_only": True,
         "notice": NOTICE,
         "study_instance_uid": assessment.study_uid,
+        "accession_number": patient_and_study_header(reporting.evidence).AccessionNumber,
         "revision": assessment.revision,
         "flag": assessment.flag,
         "priority": assessment.priority,

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row, exists, func, insert, select
 
 from triage.concurrency.batching import BatchedCall
+from triage.domain.assessment import Flag
 from triage.domain.census import Census
 from triage.domain.completeness import StackCount
 from triage.domain.delivery import UNFINISHED, Delivery, DeliveryState, Outage, Product, Route
@@ -44,6 +45,7 @@ from triage.store.ledger_statements.studies import (
     is_unsent,
     lock_revisions,
     move_study,
+    open_ready_revision,
     to_revision,
     update_study,
 )
@@ -278,6 +280,12 @@ class SqlLedger:
                 connection, now, Event.JUDGED_COMPLETE, reason, at
             )
 
+    @retry_on_conflict
+    def open_next_revision(self, latest: StudyRevision, reason: str) -> bool:
+        """Open a READY revision with the images of `latest`, if that is still the latest."""
+        with self._database.writing() as connection:
+            return open_ready_revision(connection, latest, reason, self._clock.now())
+
     # -- leases
 
     @retry_on_conflict
@@ -314,15 +322,16 @@ class SqlLedger:
             return [to_revision(row) for row in connection.execute(query)]
 
     @retry_on_conflict
-    def finish(
+    def finish(  # noqa: PLR0913, PLR0917 - what is stored in one transaction
         self,
         study: StudyRevision,
         holder: str,
         summary: str,
         products: Sequence[Product],
         routes: Sequence[Route],
+        flag: Flag | None = None,
     ) -> Sequence[int] | None:
-        """Store an assessment's products and open a delivery per route.
+        """Store an assessment, its products and its root flag, and open a delivery per route.
 
         Returns the ids of the deliveries, None if `holder` lost its lease.
         """
@@ -338,7 +347,8 @@ class SqlLedger:
             )
             if not move_study(connection, now, Event.ASSESSED, reason, at):
                 return None
-            connection.execute(update_study(now.study_uid, now.revision).values(summary=summary))
+            result = {"summary": summary, "flag": flag}
+            connection.execute(update_study(now.study_uid, now.revision).values(result))
             for product in products:
                 store_product(connection, now, product, at)
             return open_deliveries(connection, now, routes, at)

@@ -70,7 +70,10 @@ studies = Table(
     Column("pruned_at", Float, nullable=False, server_default="0"),  # 0: the images are stored
     Column("pruning", Boolean, nullable=False, server_default=false()),  # images are being removed
     Column("summary", Text),
+    Column("accession_number", ExternalText(64), nullable=False, server_default=""),
+    Column("flag", String(16)),  # the root flag; NULL: not assessed
     Index("studies_by_state", "state"),
+    Index("studies_by_time", "first_instance_at"),
 )
 
 instances = Table(

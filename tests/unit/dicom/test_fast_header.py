@@ -95,6 +95,25 @@ def test_evidence_of_completeness_is_read_without_pydicom(
     assert scan_header(content) == read_identity(content)
 
 
+@pytest.mark.parametrize(
+    ("stated", "accession", "is_plain"),
+    [
+        ("", "", True),
+        (" A-17 ", "A-17", True),
+        ("A" * 40, "A" * 40, True),
+        ("A" * 80, "A" * 64, False),
+        (["A", "B"], "A\\B", False),
+        ("Ä17", "Ä17", False),
+    ],
+)
+def test_the_accession_number_is_read_as_it_is_stated(
+    stated: object, accession: str, *, is_plain: bool
+) -> None:
+    content = part10(image(SpecificCharacterSet="ISO_IR 100", AccessionNumber=stated))
+    assert read_identity(content).accession_number == accession
+    assert scan_header(content) == (read_identity(content) if is_plain else None)
+
+
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize(("phases", "images"), [(30, 30), (1, 0), (0, 0), (-3, 0), (99_999, 0)])
 def test_the_private_number_of_phases_of_philips_is_read(

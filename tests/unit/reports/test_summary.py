@@ -24,6 +24,7 @@ def test_it_has_study_revision_flags_and_findings_not_evaluated() -> None:
     content = parsed_summary(reporting(source))
     assert (content["study_instance_uid"], content["revision"]) == (STUDY_UID, source.revision)
     assert (content["flag"], content["priority"]) == (source.flag, source.priority)
+    assert content["accession_number"] == evidence()[0].AccessionNumber != ""
     assert [(f["id"], f["flag"]) for f in content["findings"]] == [
         (answer.finding.id, answer.flag) for answer in source.answers
     ]
@@ -43,7 +44,7 @@ def test_it_has_no_patient_data_and_no_other_study(kind: str) -> None:
         str(image.get(keyword, ""))
         for image in source.evidence
         for keyword in (*header.REQUIRED, *header.OPTIONAL)
-        if keyword not in {"StudyInstanceUID", "PatientSex", "StudyTime", "SpecificCharacterSet"}
+        if keyword not in {"StudyInstanceUID", "AccessionNumber", "PatientSex", "StudyTime"}
     }
     parts = {part for value in values for part in (value, *value.split("^")) if len(part) > 1}
     assert [part for part in parts if part in content] == []

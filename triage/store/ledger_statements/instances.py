@@ -188,7 +188,7 @@ def join_study(
             connection.execute(touched)
         return study
     if study is None or study.state not in OPEN:
-        study = _open_revision(connection, study, study_uid, at)
+        study = _open_revision(connection, study, identity, at)
     if study.state is not State.RECEIVING:
         move_study(
             connection, study, Event.INSTANCE_RECEIVED, str(because(ReasonCode.LATE_INSTANCE)), at
@@ -214,10 +214,10 @@ def _opening_reason(last: StudyRevision | None) -> Reason:
 
 
 def _open_revision(
-    connection: Connection, last: StudyRevision | None, study_uid: str, at: float
+    connection: Connection, last: StudyRevision | None, identity: Identity, at: float
 ) -> StudyRevision:
     study = StudyRevision(
-        study_uid=study_uid,
+        study_uid=identity.study_uid,
         revision=last.revision + 1 if last else 1,
         state=State.RECEIVING,
         reason=str(_opening_reason(last)),
@@ -227,6 +227,7 @@ def _open_revision(
         attempts=0,
         changed_at=at,
         holder="",
+        accession_number=identity.accession_number or (last.accession_number if last else ""),
     )
     connection.execute(insert(studies).values(vars(study)))
     add_history(connection, study, Event.INSTANCE_RECEIVED)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from triage.crash_points import mark_reached
+from triage.domain.assessment import Flag
 from triage.domain.delivery import LONGEST_WAIT_S
 from triage.domain.study import Event, IllegalTransition, State, StudyRevision, advance
 from triage.store.schema import history, studies
@@ -61,6 +62,8 @@ def to_revision(row: Row[Any]) -> StudyRevision:
         holder=row.holder,
         orphaned=row.orphaned,
         pruned_at=row.pruned_at,
+        accession_number=row.accession_number,
+        flag=None if row.flag is None else Flag(row.flag),
     )
 
 
@@ -99,6 +102,32 @@ def move_study(
     counters = {"attempts": attempts, "orphaned": orphaned, "queued_at": 0.0}
     connection.execute(changed.values({**changes, **counters}))
     add_history(connection, replace(study, **changes), event)
+    return True
+
+
+def open_ready_revision(
+    connection: Connection, latest: StudyRevision, reason: str, at: float
+) -> bool:
+    """Open the revision after `latest`, with the same images; False if that has changed."""
+    lock_revisions(connection, latest.study_uid)
+    mine = select(studies).where(studies.c.study_uid == latest.study_uid)
+    row = connection.execute(mine.order_by(studies.c.revision.desc()).limit(1)).one_or_none()
+    if row is None or row.pruning or to_revision(row) != latest:
+        return False
+    again = replace(
+        latest,
+        revision=latest.revision + 1,
+        state=State.READY,
+        reason=reason,
+        first_instance_at=at,
+        last_instance_at=at,
+        changed_at=at,
+        attempts=0,
+        orphaned=0,
+        flag=None,
+    )
+    connection.execute(insert(studies).values(vars(again)))
+    add_history(connection, again, Event.REPLAYED)
     return True
 
 
