@@ -143,6 +143,16 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
+class SentDelivery:
+    """A delivery that a person may have sent again."""
+
+    id: int
+    revision: int
+    destination: str
+    is_kept: bool  #: False: retention has removed its content
+
+
+@dataclass(frozen=True)
 class Acknowledgement:
     """A destination's confirmation that it has taken a product."""
 

@@ -44,6 +44,8 @@ class ReasonCode(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     DELIVERIES_GIVEN_UP = "deliveries-given-up"
     REPLAYED = "replayed"
+    REASSESSED = "reassessed"
+    RESENT = "resent"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,13 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
             "--deliveries`.",
         ),
         ReasonCode.REPLAYED: ReasonText("requested with `triage replay`"),
+        ReasonCode.REASSESSED: ReasonText(
+            "revision {revision} is assessed again, requested with `triage replay --reassess`"
+        ),
+        ReasonCode.RESENT: ReasonText(
+            "{deliveries} delivery(ies) to {destinations} are sent again, requested with `triage "
+            "replay --resend`"
+        ),
     }
 )
 

@@ -1,16 +1,18 @@
 """Use case: assess or deliver again at the request of an operator.
 
-A destination that has acknowledged a product does not get it again. A revision that a later one
-superseded is left as it is, unless it is named: its report would appear newer than the later one.
+A destination that has acknowledged a product gets it again only with `resend_study`. A revision
+that a later one superseded is left as it is, unless it is named: its report would appear newer than
+the later one.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from triage.domain.delivery import SentDelivery
 from triage.domain.errors import CommandFailed, NotFound
 from triage.domain.reasons import ReasonCode, because
-from triage.domain.study import Event, State, StudyRevision
+from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.ports.studies import StudyLedger
 
 
@@ -21,6 +23,19 @@ class DeadLetterStore(Protocol):
         self, *, ids: Collection[int] = (), study_uid: str = "", destination: str = ""
     ) -> int:
         """Make deliveries due again that were given up; return how many there were."""
+
+
+class ResendingStore(Protocol):
+    """Deliveries that can be sent again, whatever became of them."""
+
+    def list_sent(self, study_uid: str) -> Sequence[SentDelivery]:
+        """Return the deliveries of the latest revision of a study that has any."""
+
+    def resend(self, study_uid: str, revision: int, ids: Collection[int], reason: str) -> None:
+        """Make deliveries of a revision due again."""
+
+    def hasten(self, destination: str) -> int:
+        """Make every delivery that waits for a destination due now; return how many."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +54,62 @@ def replay_study(ledger: StudyLedger, study_uid: str) -> ReplayedStudies:
     ended = ledger.list_studies(State.FAILED, State.DECLINED)
     revisions = [study for study in ended if study.study_uid == study_uid]
     if not revisions:
-        raise NotFound(f"no study {study_uid} is FAILED or DECLINED; see `triage status`")
-    latest = max(revisions, key=lambda study: study.revision)
-    if latest.pruned_at:
-        raise CommandFailed(
-            f"the images of {study_uid} were removed by the `retention` settings: send the study "
-            "again from the PACS"
+        raise NotFound(
+            f"no study {study_uid} is FAILED or DECLINED: see `triage status`; `triage replay "
+            "--reassess` assesses any study again"
         )
+    latest = max(revisions, key=_revision_of)
+    _require_images(latest)
     return ReplayedStudies(_move_to_ready(ledger, [latest]), 0)
+
+
+def reassess_study(ledger: StudyLedger, study_uid: str) -> int:
+    """Open the next revision of a study, with the same images, and return its number.
+
+    Today's model and findings assess it, and its reports replace those of the revision before.
+    Raises NotFound, and CommandFailed if it is not assessed yet or its images were removed.
+    """
+    revisions = [study for study in ledger.list_studies() if study.study_uid == study_uid]
+    if not revisions:
+        raise NotFound(f"the ledger has no study {study_uid}")
+    latest = max(revisions, key=_revision_of)
+    if latest.state not in {*ENDED, State.ASSESSED}:
+        raise CommandFailed(
+            f"{study_uid} is {latest.state}: it will be assessed with today's model and findings"
+        )
+    _require_images(latest)
+    reason = because(ReasonCode.REASSESSED, revision=latest.revision)
+    if not ledger.open_next_revision(latest, str(reason)):
+        raise CommandFailed(f"{study_uid} has changed at this moment: try again")
+    return latest.revision + 1
+
+
+def resend_study(
+    store: ResendingStore, destinations: Sequence[str], study_uid: str, destination: str = ""
+) -> int:
+    """Have the reports of a study sent again, although they were delivered; return how many.
+
+    `destination` limits it to one of the configured `destinations`, whose waiting deliveries are
+    tried now. Raises NotFound, and CommandFailed if the reports were removed.
+    """
+    _require_known(destination, destinations)
+    sent = store.list_sent(study_uid)
+    chosen = [delivery for delivery in sent if destination in {"", delivery.destination}]
+    if not chosen:
+        where = f" to {destination}" if destination else ""
+        raise NotFound(f"no report of {study_uid} was ever due{where}; see `triage status`")
+    if not all(delivery.is_kept for delivery in chosen):
+        raise CommandFailed(
+            f"reports of {study_uid} were removed by the `retention` settings: `triage replay "
+            "--reassess` makes new ones if the images are kept, otherwise send the study again"
+        )
+    names = sorted({delivery.destination for delivery in chosen})
+    reason = because(ReasonCode.RESENT, deliveries=len(chosen), destinations=", ".join(names))
+    ids = [delivery.id for delivery in chosen]
+    store.resend(study_uid, chosen[0].revision, ids, str(reason))
+    if destination:
+        store.hasten(destination)
+    return len(chosen)
 
 
 def replay_failed_studies(ledger: StudyLedger) -> ReplayedStudies:
@@ -73,9 +136,7 @@ def replay_deliveries(
     `destinations` are the configured names. Raises NotFound for another destination, and
     CommandFailed if a delivery of `ids` or any of `study_uid` cannot be sent again.
     """
-    if destination and destination not in destinations:
-        known = ", ".join(destinations) or "none"
-        raise NotFound(f"`destinations` in the settings has no {destination}; it has {known}")
+    _require_known(destination, destinations)
     count = letters.replay(ids=ids, study_uid=study_uid, destination=destination)
     if count < len(ids) or (study_uid and not count):
         raise CommandFailed(
@@ -84,6 +145,24 @@ def replay_deliveries(
             "`triage status`"
         )
     return count
+
+
+def _require_known(destination: str, destinations: Sequence[str]) -> None:
+    if destination and destination not in destinations:
+        known = ", ".join(destinations) or "none"
+        raise NotFound(f"`destinations` in the settings has no {destination}; it has {known}")
+
+
+def _require_images(study: StudyRevision) -> None:
+    if study.pruned_at:
+        raise CommandFailed(
+            f"the images of {study.study_uid} were removed by the `retention` settings: send the "
+            "study again from the PACS"
+        )
+
+
+def _revision_of(study: StudyRevision) -> int:
+    return study.revision
 
 
 def _move_to_ready(ledger: StudyLedger, studies: Sequence[StudyRevision]) -> int:

@@ -25,6 +25,8 @@ from triage.store.fittings import SqlFittings
 from triage.store.ledger import SqlLedger
 from triage.store.library import ExactLibrary
 from triage.store.object_spool import ObjectSpool
+from triage.store.overview import SqlOverview
+from triage.store.resending import SqlResending
 from triage.store.retention import SqlRetention
 from triage.store.spool import FileSpool
 
@@ -74,6 +76,16 @@ def open_existing_ledger(settings: Settings) -> SqlLedger:
 def open_dead_letters(settings: Settings) -> SqlDeadLetters:
     """Open the dead letters: deliveries that were given up."""
     return SqlDeadLetters(open_ledger_database(settings), SystemClock())
+
+
+def open_resending(settings: Settings) -> SqlResending:
+    """Open the deliveries that a person has sent again."""
+    return SqlResending(open_ledger_database(settings), SystemClock())
+
+
+def open_overview(settings: Settings) -> SqlOverview:
+    """Open what `triage status` shows of studies."""
+    return SqlOverview(open_ledger_database(settings))
 
 
 def open_spool(settings: Settings) -> Spool:

@@ -1,6 +1,7 @@
 """Dead letters: deliveries that were given up, in the ledger's database.
 
-Only a person takes up a delivery again, and never one that its destination has acknowledged.
+Only a person takes up a delivery again. One that its destination has acknowledged is no dead
+letter; see `resending`.
 Nothing is assessed again: the stored bytes are sent under their existing UIDs. If a later revision
 was made for the same destination, an earlier one is sent only when it is named explicitly, because
 a receiver that shows the newest message would then show the older one.
@@ -69,7 +70,7 @@ class SqlDeadLetters:
         with self._database.writing() as connection:
             found = connection.execute(_select_given_up(ids, study_uid, destination)).all()
             if found:
-                _make_due(connection, [row.id for row in found], at)
+                make_due(connection, [row.id for row in found], at)
             for study, revision in {(row.study_uid, row.revision) for row in found}:
                 known = find_study(connection, study, revision)
                 if known is not None and known.state is State.FAILED:
@@ -93,7 +94,8 @@ def _select_given_up(ids: Collection[int], study_uid: str, destination: str) -> 
     return query.join_from(deliveries, products).where(*where)
 
 
-def _make_due(connection: Connection, ids: Collection[int], at: float) -> None:
+def make_due(connection: Connection, ids: Collection[int], at: float) -> None:
+    """Make deliveries due now, as if none had been tried."""
     due = {
         "state": DeliveryState.PENDING,
         "attempts": 0,
@@ -104,7 +106,7 @@ def _make_due(connection: Connection, ids: Collection[int], at: float) -> None:
         "unreachable_since": 0.0,
         "changed_at": at,
     }
-    again = update(deliveries).where(deliveries.c.id == bindparam("its_id"), IS_GIVEN_UP)
+    again = update(deliveries).where(deliveries.c.id == bindparam("its_id"))
     connection.execute(again.values(due), [{"its_id": delivery_id} for delivery_id in ids])
 
 
