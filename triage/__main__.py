@@ -16,10 +16,10 @@ USAGE = 2
 #: Module of each command, below `triage.cli`.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "serve"),
-    **{name: name for name in ("check", "replay", "password", "token", "findings", "prune")},
-    **dict.fromkeys(("send", "status"), "studies"),
+    **{name: name for name in ("check", "status", "replay", "password", "token", "findings")},
+    "send": "studies",
     **dict.fromkeys(("search", "case", "forget"), "cases"),
-    **{name: name for name in ("index", "pull", "series", "phantom", "demo")},
+    **{name: name for name in ("prune", "index", "pull", "series", "phantom", "demo")},
 }
 
 

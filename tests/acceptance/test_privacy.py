@@ -312,12 +312,16 @@ def test_no_log_names_anybody(lived: Lived) -> None:
 
 
 def test_no_number_and_no_answer_names_anybody(lived: Lived) -> None:
-    """But for the name of a series, and the words of the error that broke a study.
+    """But for the name of a series, an accession number, and the text of the error of a study.
 
-    `triage status` tells both, from the ledger, to who may read the ledger.
+    `triage status` shows these from the ledger, to a user with access to the ledger.
     """
     assert [*found_in(lived.numbers.encode())] == []
-    assert {*found_in(lived.told.encode())} <= {"SeriesDescription", "PatientComments"}
+    assert {*found_in(lived.told.encode())} <= {
+        "AccessionNumber",
+        "SeriesDescription",
+        "PatientComments",
+    }
 
 
 def test_nothing_outside_spool_and_ledger_names_anybody(lived: Lived) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import Row
 
 from triage.domain.assessment import OUT_OF_DISTRIBUTION_NOTE, Answer, Assessment, Flag
 from triage.domain.delivery import DeadLetter, Delivery, Outage
-from triage.domain.study import State, StudyRevision
+from triage.domain.study import State
 
 console = Console()
 errors = Console(stderr=True)
@@ -150,26 +150,6 @@ def _compare_with_truth(answer: Answer, truth: Mapping[str, bool]) -> str:
             return f"{drawn}, agrees"
         case _:
             return f"{drawn}, [bold red]differs[/]"
-
-
-def print_studies(studies: Sequence[StudyRevision]) -> None:
-    """Print studies of the ledger with their state and its reason."""
-    table = Table(title=f"{len(studies)} studies")
-    table.add_column("Study UID", overflow="fold", ratio=3)
-    for heading in ("Rev.", "State", "Images", "Since"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("Why", overflow="fold", ratio=3)
-    for study in studies:
-        colour = COLOURS.get(study.state, "white")
-        table.add_row(
-            study.study_uid,
-            str(study.revision),
-            f"[{colour}]{study.state}[/]",
-            str(study.instances),
-            format_time(study.changed_at),
-            escape(study.reason),
-        )
-    console.print(table)
 
 
 def print_stacks(title: str, rows: Sequence[Sequence[str]]) -> None:
