@@ -30,6 +30,7 @@ from triage.dimse.statuses import describe_status, is_stored
 from triage.domain.audit import AuditPeer
 from triage.domain.delivery import DICOM, Acknowledgement, Product
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.domain.negotiation import Negotiation, Offer
 
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
@@ -61,6 +62,7 @@ class DicomDestination:
     """Stores products at a PACS; implements `Destination`."""
 
     media_types: Collection[str] = (DICOM,)
+    services: Sequence[str] = ()  #: SOP classes that are asked for, beside those of the reports
 
     def __init__(self, calling_ae: str, settings: DicomDestinationSettings) -> None:
         self.name = settings.name
@@ -86,6 +88,21 @@ class DicomDestination:
         """Verify the connection (C-ECHO)."""
         with self.associated(Verification) as association:
             return _judge(association.send_c_echo())
+
+    def negotiate(self, offers: Sequence[Offer]) -> Negotiation:
+        """Propose every SOP class that will be sent, and C-ECHO, on one association."""
+        uids = [uid for offer in offers for uid in offer.sop_classes]
+        with self.associated(Verification, *self.services, *dict.fromkeys(uids)) as association:
+            taken = {context.abstract_syntax for context in association.accepted_contexts}
+        best = {offer: next((u for u in offer.sop_classes if u in taken), "") for offer in offers}
+        accepted = [f"{offer.report} as {UID(uid).name}" for offer, uid in best.items() if uid]
+        refused = [
+            f"{offer.report}: {self._describe_unaccepted(offer.sop_classes)}"
+            for offer, uid in best.items()
+            if not uid
+        ]
+        absent = [self._describe_unaccepted([uid]) for uid in self.services if uid not in taken]
+        return Negotiation(tuple(accepted), (*refused, *absent))
 
     def _send(self, association: Association, dataset: Dataset) -> Dataset:
         try:

@@ -33,6 +33,8 @@ POLL_S = 0.02  #: pause between two checks of this association
 class CommittingDicomDestination(DicomDestination):
     """Requests storage commitment after C-STORE; implements `CommittingDestination`."""
 
+    services = (StorageCommitmentPushModel,)
+
     def __init__(self, calling_ae: str, settings: DicomDestinationSettings) -> None:
         super().__init__(calling_ae, settings)
         self.within_s = settings.commitment_within_s

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from triage.domain.commitment import CommitmentReport
 from triage.domain.delivery import Acknowledgement, Product
 from triage.domain.instance import Source
+from triage.domain.negotiation import Negotiation, Offer
 
 
 class Destination(Protocol):
@@ -27,6 +28,14 @@ class Destination(Protocol):
 
     def echo(self) -> Acknowledgement:
         """Check that the destination answers; raise DeliveryFailed otherwise."""
+
+
+@runtime_checkable
+class NegotiatingDestination(Destination, Protocol):
+    """A peer that states in advance what it accepts."""
+
+    def negotiate(self, offers: Sequence[Offer]) -> Negotiation:
+        """Ask what the peer would accept, and send nothing; raise DeliveryFailed otherwise."""
 
 
 @runtime_checkable

@@ -33,6 +33,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+
 from triage.domain.delivery import DICOM, HL7, JSON, Product
 from triage.reports import hl7, key_images, pdf, secondary_capture, structured_report, summary
 from triage.reports.reporting import Reporting
@@ -49,6 +57,8 @@ class ReportType:
 
     media_type: str  #: of its products; decides which destinations take them
     build: Builder
+    #: SOP classes of its products; of those in one group a destination gets one, the first it takes
+    sop_classes: tuple[tuple[str, ...], ...] = ()
     #: for destinations that do not accept the SOP class of the product
     alternatives: Alternatives | None = None
 
@@ -58,11 +68,20 @@ class ReportType:
 REPORTS: Mapping[str, ReportType] = MappingProxyType(
     {
         structured_report.KIND: ReportType(
-            DICOM, structured_report.build, structured_report.alternatives
+            DICOM,
+            structured_report.build,
+            ((Comprehensive3DSRStorage, *structured_report.OLDER),),
+            structured_report.alternatives,
         ),
-        key_images.KIND: ReportType(DICOM, key_images.build),
-        pdf.KIND: ReportType(DICOM, pdf.build),
-        secondary_capture.KIND: ReportType(DICOM, secondary_capture.build),
+        key_images.KIND: ReportType(
+            DICOM, key_images.build, ((KeyObjectSelectionDocumentStorage,),)
+        ),
+        pdf.KIND: ReportType(DICOM, pdf.build, ((EncapsulatedPDFStorage,),)),
+        secondary_capture.KIND: ReportType(
+            DICOM,
+            secondary_capture.build,
+            ((SecondaryCaptureImageStorage,), (MultiFrameTrueColorSecondaryCaptureImageStorage,)),
+        ),
         hl7.KIND: ReportType(HL7, hl7.build),
         summary.KIND: ReportType(JSON, summary.build),
     }

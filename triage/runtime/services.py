@@ -37,6 +37,7 @@ from triage.ports.spool import Spool
 from triage.runtime.audit import open_audit, open_study_trail
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import media_types, open_destinations
+from triage.runtime.loaded import record_loaded
 from triage.runtime.model import build_equipment, open_model, open_past_cases_for_worker
 from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.prometheus import Gauges, serve_metrics
@@ -222,6 +223,7 @@ class Services:
     def build_assessor(self) -> Assessor:
         """Return the use case of an assessing worker; opens the model."""
         model = open_model(self.settings, state_folder(self.settings) / CACHE)
+        record_loaded(self.settings, model)
         return Assessor(
             spool=self.spool,
             ledger=self.ledger,

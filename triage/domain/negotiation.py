@@ -1,0 +1,19 @@
+"""What a peer accepts of that which will be sent to it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A report, and the SOP classes in one of which it is sent, the preferred one first."""
+
+    report: str
+    sop_classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Negotiation:
+    """The answer of a peer to all offers, as sentences."""
+
+    accepted: tuple[str, ...]
+    refused: tuple[str, ...]  #: each with what to do
