@@ -27,7 +27,8 @@ from receivers.c_store.commitment_scp import CommitmentService
 from receivers.c_store.commitment_scu import add_commitment_scu
 from receivers.c_store.guard import InstanceLimit
 from receivers.c_store.listener import AssociationListener
-from triage.config import ReceiverSettings
+from triage.config import ListeningAddress, ReceiverSettings
+from triage.config.listening import c_store_address, c_store_tls_address
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import list_storage_classes
@@ -98,8 +99,8 @@ def start(
     make_server = _prepare_server(ae, handlers, settings, intake)
     running = CStoreScp((), commitment)
     try:
-        for port, context in _list_ports(settings):
-            listener = _open_listener(make_server, settings, port, context)
+        for address, context in _list_ports(settings):
+            listener = _open_listener(make_server, settings, address, context)
             if settings.fast and context is None:
                 fast_store.attach_fast_path(listener, intake, attempt_store, limit)
             listener.start()
@@ -110,10 +111,13 @@ def start(
     return running
 
 
-def _list_ports(settings: ReceiverSettings) -> list[tuple[int, SSLContext | None]]:
-    ports: list[tuple[int, SSLContext | None]] = [(settings.port, None)]
-    if settings.tls is not None:
-        ports.append((settings.tls.port, tls.create_context(settings.tls)))
+def _list_ports(
+    settings: ReceiverSettings,
+) -> list[tuple[ListeningAddress, SSLContext | None]]:
+    ports: list[tuple[ListeningAddress, SSLContext | None]] = [(c_store_address(settings), None)]
+    secure = c_store_tls_address(settings)
+    if settings.tls is not None and secure is not None:
+        ports.append((secure, tls.create_context(settings.tls)))
     return ports
 
 
@@ -157,17 +161,14 @@ def _prepare_server(
 def _open_listener(
     make_server: Callable[..., Any],
     settings: ReceiverSettings,
-    port: int,
+    address: ListeningAddress,
     context: SSLContext | None,
 ) -> AssociationListener:
-    host, is_tls = settings.host, context is not None
+    host, port, is_tls = address.host, address.port, context is not None
     try:
         listener = make_server((host, port), ssl_context=context)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
-            f"set receiver.host and receiver.{'tls.' if is_tls else ''}port"
-        ) from None
+        raise address.explain(error) from None
     log.info("receiving", ae_title=settings.ae_title, host=host, port=port, tls=is_tls)
     return cast(AssociationListener, listener)
 

@@ -18,6 +18,7 @@ from receivers.receiver import ReceiverKind, ReceiverServices
 from receivers.stow.app import StowApplication
 from receivers.stow.server import RunningStowServer, serve
 from triage.config import ReceiverSettings, StowSettings, TlsSettings
+from triage.config.listening import stow_address
 from triage.pipeline.intake import Intake
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ def start(intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> Run
     """Start the server in a thread; raise ConfigurationError if that is not possible."""
     app = StowApplication(intake, receiver, stow)
     context = create_tls_context(stow)
-    running = serve(app, stow.host, stow.port, context, receiver.artim_s)
+    running = serve(app, stow_address(stow), context, receiver.artim_s)
     log.info("receiving over HTTP", host=stow.host, port=stow.port, tls=context is not None)
     return running
 

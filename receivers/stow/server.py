@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from receivers import tls
+from triage.config import ListeningAddress
 from triage.domain.errors import ConfigurationError
 
 BACKLOG = 128
@@ -98,7 +99,7 @@ class RunningStowServer:
 
 
 def serve(
-    app: ASGIApp, host: str, port: int, context: SSLContext | None, ask_s: float
+    app: ASGIApp, address: ListeningAddress, context: SSLContext | None, ask_s: float
 ) -> RunningStowServer:
     """Start the server in a thread; raise ConfigurationError if it cannot listen."""
     protocol = type("BoundedConnection", (StowConnection,), {"ask_s": ask_s})
@@ -115,7 +116,7 @@ def serve(
         timeout_graceful_shutdown=END_S,
         ws="none",
     )
-    listener = _open_listening_socket(host, port)
+    listener = address.open(BACKLOG)
     server = StowServer(config)
     thread = threading.Thread(target=partial(server.run, [listener]), name="stow", daemon=True)
     thread.start()
@@ -125,14 +126,3 @@ def serve(
     if not server.started:
         raise ConfigurationError("the HTTP server did not start; see the log")
     return RunningStowServer(server, thread)
-
-
-def _open_listening_socket(host: str, port: int) -> socket.socket:
-    try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port} ({error.strerror}): set receiver.stow.host and "
-            "receiver.stow.port"
-        ) from None

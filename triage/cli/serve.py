@@ -6,15 +6,20 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
+import structlog
 
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
 from triage.config import Settings, require_peers
+from triage.config.listening import list_receiving, list_web
+from triage.pipeline.model_input import LoadedModel
 from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
+from triage.runtime.listening import mark_listening, require_free
+from triage.runtime.loaded import describe_loaded
 from triage.runtime.model import open_model
 from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.preflight import (
@@ -33,6 +38,8 @@ from triage.runtime.worker import build_app
 from triage.runtime.worker import work as work_until_ended
 from triage.telemetry import logs
 from triage.web.server import serve as serve_pages_until_ended
+
+log = structlog.get_logger(__name__)
 
 
 def _start(config: Path | None, parent: int | None) -> Settings:
@@ -68,9 +75,25 @@ def serve(config: Path | None) -> None:
     check_spool(settings)
     model = open_model(settings, state_folder(settings) / CACHE)
     check_past_cases(settings, model.bundle)
+    _log_start(settings, model)
     with hold_receiver_lock(state_folder(settings)), open_broker(settings) as (url, private):
+        require_free(settings, [*list_receiving(settings), *list_web(settings)])
         processes = list_processes(settings, config, url, is_trained=model.identity.trained)
         supervise(processes, private)
+
+
+def _log_start(settings: Settings, model: LoadedModel) -> None:
+    """Log what this worker runs, so that every later line has a release and a model."""
+    loaded = describe_loaded(model)
+    log.info(
+        "starting",
+        version=loaded.version,
+        bundle=loaded.bundle,
+        bundle_digest=loaded.bundle_digest,
+        findings=len(loaded.findings),
+        findings_digest=loaded.findings_digest,
+        destinations=[destination.name for destination in settings.destinations],
+    )
 
 
 @click.command(short_help="Run only the receivers.")
@@ -90,6 +113,7 @@ def receive(config: Path | None, parent: int | None) -> None:
     lock = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
     with (
         lock,
+        mark_listening(settings, list_receiving(settings)),
         open_broker(settings) as (redis_url, _private),
         closing(Services(settings, redis_url)) as services,
     ):
@@ -151,5 +175,8 @@ def web(config: Path | None, parent: int | None) -> None:
     ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then raises SIGTERM again
-    with audit_service(settings, open_audit(settings), "triage web"):
+    with (
+        mark_listening(settings, list_web(settings)),
+        audit_service(settings, open_audit(settings), "triage web"),
+    ):
         serve_pages_until_ended(app, settings.web)

@@ -22,6 +22,21 @@ def acquire_lock(path: Path) -> int | None:
     return descriptor
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock; nothing is created."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def hold_receiver_lock(state_dir: Path) -> Iterator[None]:
     """Reserve the state folder for one receiver; raise ConfigurationError if it has another."""

@@ -22,6 +22,7 @@ from triage.config.destinations import (
     DestinationSettings,
 )
 from triage.config.fields import HASHED_PASSWORD, AeTitle
+from triage.config.listening import ListeningAddress
 from triage.config.reading import child_environment, load, render_settings, require_peers
 from triage.config.receiver import (
     CommitmentRequestor,
@@ -62,6 +63,7 @@ __all__ = [
     "DicomwebArchiveSettings",
     "EquipmentSettings",
     "InstanceCountSettings",
+    "ListeningAddress",
     "MetricsEndpoint",
     "ModelSettings",
     "MoveToSettings",

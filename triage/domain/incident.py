@@ -24,6 +24,7 @@ class IncidentKind(StrEnum):
     CASE_LOOKED_UP = "case looked up"
     CASES_SEARCHED = "cases searched"
     PATIENT_FORGOTTEN = "patient forgotten"
+    METRICS_NOT_SERVED = "metrics not served"
 
     @property
     def meaning(self) -> str:
@@ -62,6 +63,10 @@ MEANINGS = {
     IncidentKind.CASE_LOOKED_UP: "A user opened a past case; access is logged.",
     IncidentKind.CASES_SEARCHED: "A user searched the past cases; access is logged.",
     IncidentKind.PATIENT_FORGOTTEN: "A user removed the cases of a patient with `triage forget`.",
+    IncidentKind.METRICS_NOT_SERVED: (
+        "The port of `metrics` could not be opened when the receiver started. It receives without "
+        "metrics. Correct `metrics` in the settings, then restart."
+    ),
 }
 
 #: Kinds that form the access log of the past cases.

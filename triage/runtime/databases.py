@@ -5,8 +5,9 @@ No message repeats a database URL, because it may contain a password.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from sqlalchemy.exc import ArgumentError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
@@ -21,7 +22,8 @@ def open_database(settings: Settings) -> Database:
     Raises ConfigurationError and LedgerUnavailable.
     """
     if settings.ledger is None:
-        return SqlLedger.database_in(settings.state_dir)
+        with _explain_file_errors(settings.state_dir):
+            return SqlLedger.database_in(settings.state_dir)
     with explain_database_errors("ledger"):
         return Database(settings.ledger)
 
@@ -56,6 +58,24 @@ def describe_ledger_revision(settings: Settings) -> str:
         return f"revision {HEAD}, {where}"
     current = f"revision {revision}" if revision else "older than the first revision"
     return f"{current}, {where}; the worker migrates it to {HEAD} when it starts"
+
+
+@contextmanager
+def _explain_file_errors(state_dir: Path) -> Iterator[None]:
+    """Turn errors of the SQLite file into messages with a remedy."""
+    try:
+        yield
+    except LedgerUnavailable as error:
+        raise LedgerUnavailable(
+            f"the ledger in state_dir {state_dir} cannot be opened ({_describe(error)}): its disk "
+            "needs free space, and this user the right to write there"
+        ) from error
+
+
+def _describe(error: LedgerUnavailable) -> str:
+    """Return the text of SQLite, which quotes no data."""
+    cause = error.__cause__
+    return str(cause.orig) if isinstance(cause, DBAPIError) else str(error)
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from triage.config import MetricsEndpoint
+from triage.config.listening import metrics_address
 from triage.domain.census import Census
 from triage.domain.delivery import DeliveryState, Outage
-from triage.domain.errors import BrokerUnavailable, ConfigurationError, LedgerUnavailable
+from triage.domain.errors import BrokerUnavailable, LedgerUnavailable
 from triage.domain.study import State
 from triage.pipeline.backpressure import Backpressure
 from triage.ports.clock import Clock
@@ -121,15 +122,14 @@ def serve_metrics(
     settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges
 ) -> Callable[[], None]:
     """Serve scrapes in separate threads if a port is set; return a function that ends them."""
-    if settings.port is None:
+    address = metrics_address(settings)
+    if address is None:
         return lambda: None
     metrics.registry.register(gauges)
     try:
-        server, thread = start_http_server(settings.port, settings.host, metrics.registry)
+        server, thread = start_http_server(address.port, address.host, metrics.registry)
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        why = f"cannot listen on {where}: {error.strerror}; set metrics.host and metrics.port"
-        raise ConfigurationError(why) from None
+        raise address.explain(error) from None
     log.info("serving metrics", host=settings.host, port=settings.port)
 
     def end() -> None:

@@ -3,13 +3,15 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import structlog
 
 from receivers.receiver import ReceiverServices
 from receivers.registry import run_receivers
-from triage.domain.errors import LedgerUnavailable, OutOfResources
+from triage.domain.errors import ConfigurationError, LedgerUnavailable, OutOfResources
+from triage.domain.incident import IncidentKind
+from triage.domain.instance import Source
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
@@ -51,12 +53,23 @@ def receive(services: Services) -> None:
 
 @contextmanager
 def _serve_metrics(services: Services) -> Iterator[None]:
-    """Serve the metrics until the block ends."""
-    end_metrics = services.serve_metrics()
-    try:
+    """Serve the metrics until the block ends; without their port, receive all the same."""
+    with ExitStack() as running:
+        try:
+            running.callback(services.serve_metrics())
+        except ConfigurationError as error:
+            log.error("no metrics", error=str(error))  # noqa: TRY400 - the message is enough
+            _report_missing_metrics(services, str(error))
         yield
-    finally:
-        end_metrics()
+
+
+def _report_missing_metrics(services: Services, why: str) -> None:
+    """Have `triage status` show that there are no metrics."""
+    nobody = Source("", "")
+    try:
+        services.ledger.report_repeated(IncidentKind.METRICS_NOT_SERVED, why, nobody)
+    except LedgerUnavailable as error:
+        log.warning("incident not recorded", error=str(error))
 
 
 @contextmanager

@@ -7,8 +7,9 @@
     triage index --spool    at low priority, until this bundle has embedded all cases of the spool
     triage web              the page for past cases, if web.users is not empty
 
-A process that ends is restarted, after a longer pause each time; the others continue. When the
-supervisor ends, all processes that it started end.
+A process that ends is restarted, after a longer pause each time; the others continue. If another
+program has meanwhile taken its address, the supervisor ends with an error. When the supervisor
+ends, all processes that it started end.
 """
 
 import os
@@ -25,7 +26,8 @@ import structlog
 
 from triage.broker.embedded import EmbeddedRedis
 from triage.broker.queue import ASSESS, DELIVER
-from triage.config import Settings, child_environment
+from triage.config import ListeningAddress, Settings, child_environment
+from triage.config.listening import list_receiving, list_web
 from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class SupervisedProcess:
     started_at: float = 0.0
     pause_s: float = field(default=TICK_S)
     once: bool = False  #: with exit status 0 its work is done and it is not restarted
+    listens: Sequence[ListeningAddress] = ()
 
     def start(self) -> None:
         """Start the process; it ends by itself if this process disappears."""
@@ -56,7 +59,11 @@ class SupervisedProcess:
         self.started_at = time.monotonic()
 
     def revive(self) -> None:
-        """Restart the process if it has ended, after a pause that doubles each time."""
+        """Restart the process if it has ended, after a pause that doubles each time.
+
+        Raises ConfigurationError if another program has an address on which it listens: a restart
+        would not help, and a worker that cannot hear must not look healthy.
+        """
         if self.process is None or self.process.poll() is None:
             return
         if self.once and self.process.returncode == 0:
@@ -65,6 +72,8 @@ class SupervisedProcess:
         if ran_s < self.pause_s:
             return
         self.pause_s = TICK_S if ran_s > HEALTHY_S else min(self.pause_s * 2, SLOWEST_S)
+        for address in self.listens:
+            address.open(1).close()
         log.error("a process ended and is restarted", part=self.name, rc=self.process.returncode)
         self.start()
 
@@ -93,20 +102,22 @@ def list_processes(
     An untrained model compares nothing, so it needs no index of past cases.
     """
     environment = child_environment(config, redis_url)
-    processes = [SupervisedProcess("receive", ("receive",), environment)]
+    hears = list_receiving(settings)
+    processes = [SupervisedProcess("receive", ("receive",), environment, listens=hears)]
     for number in range(settings.worker.assessors):
         arguments = ("work", "--queue", ASSESS)
         processes.append(SupervisedProcess(f"assess-{number}", arguments, environment))
     processes.append(SupervisedProcess("deliver", ("work", "--queue", DELIVER), environment))
     if settings.web.users:
-        processes.append(SupervisedProcess("web", ("web",), environment))
+        web = SupervisedProcess("web", ("web",), environment, listens=list_web(settings))
+        processes.append(web)
     if is_trained:
         processes.append(SupervisedProcess("index", ("index", "--spool"), environment, once=True))
     return processes
 
 
 def supervise(processes: Sequence[SupervisedProcess], redis: EmbeddedRedis | None) -> None:
-    """Run the processes until SIGTERM or SIGINT."""
+    """Run the processes until SIGTERM or SIGINT; raise ConfigurationError, see `revive`."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -4,7 +4,6 @@ There is no access log, because addresses contain the search terms; access to ca
 the ledger.
 """
 
-import socket
 import ssl
 
 import structlog
@@ -12,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from triage.config import WebSettings
+from triage.config.listening import web_address
 from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ def serve(app: ASGIApp, settings: WebSettings) -> None:
         raise ConfigurationError(
             f"web.certificate and web.key cannot be used: {error.strerror or error}"
         ) from None
-    with _listen(settings) as listener:
+    with web_address(settings).open(WAITING) as listener:
         scheme = "https" if settings.certificate else "http"
         log.info("web server listening", scheme=scheme, host=settings.host, port=settings.port)
         uvicorn.Server(config).run(sockets=[listener])
@@ -51,15 +51,3 @@ def _build_config(app: ASGIApp, settings: WebSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=END_S,
         ws="none",
     )
-
-
-def _listen(settings: WebSettings) -> socket.socket:
-    address = (settings.host, settings.port)
-    try:
-        family, *_ = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=family, backlog=WAITING)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-            "change web.host or web.port"
-        ) from None

@@ -96,5 +96,5 @@ def test_unknown_values_are_left_out(
 def test_a_port_in_use_is_an_error_that_names_the_settings(scrape: Scrape) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = MetricsEndpoint(port=taken.getsockname()[1])
-        with pytest.raises(ConfigurationError, match="set metrics.host and metrics.port"):
+        with pytest.raises(ConfigurationError, match="end it, or set metrics.port"):
             serve_metrics(endpoint, Metrics(), scrape.gauges)

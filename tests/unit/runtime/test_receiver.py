@@ -9,11 +9,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from triage.config import RetentionSettings, Settings
-from triage.domain.errors import LedgerUnavailable, SpoolFull, SpoolUnavailable
+from triage.domain.errors import (
+    ConfigurationError,
+    LedgerUnavailable,
+    SpoolFull,
+    SpoolUnavailable,
+)
+from triage.domain.incident import IncidentKind
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.storage_commitment_scp import CommitmentScp
-from triage.runtime.receiver import _run_duties, _run_retention
+from triage.runtime.receiver import _run_duties, _run_retention, _serve_metrics
 from triage.runtime.services import Services
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -78,3 +84,20 @@ def test_retention_uses_the_database_of_the_process(tmp_path: Path) -> None:
     retention: Any = services.build_retention_runner().ledger
     assert retention._database is services.database
     services.database.close()
+
+
+def test_a_taken_port_of_the_metrics_is_shown_and_stops_nothing(ledger: SqlLedger) -> None:
+    class WithoutMetrics:
+        def __init__(self) -> None:
+            self.ledger = ledger
+
+        def serve_metrics(self) -> Callable[[], None]:
+            raise ConfigurationError("cannot listen on 127.0.0.1:9100 for metrics: taken")
+
+    received = []
+    with _serve_metrics(cast(Services, WithoutMetrics())):
+        received.append("study")
+    assert received == ["study"]
+    (incident,) = ledger.incidents()
+    assert incident.kind == IncidentKind.METRICS_NOT_SERVED
+    assert "127.0.0.1:9100" in incident.detail
