@@ -32,7 +32,7 @@ from triage.reports import build_products, hl7, summary
 from triage.reports.structured_report import build
 
 #: Only peers that are there are waited for; a busy machine may take its time.
-TIMEOUT_S = 60
+TIMEOUT_S = 40
 DICOMWEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 

@@ -1,5 +1,6 @@
 """`triage serve` in wrong surroundings ends with exit code 2 and a sentence with the remedy."""
 
+import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ from tests.integration.command_line import run_triage
 from tests.integration.site_settings import configured, listening
 from tests.peers import unavailable
 from tests.waiting import HOST, wait_until
+from triage import __version__
 from triage.cli.demo_site import find_free_port
+from triage.config import Settings
+from triage.findings.loader import load_findings
 
 FOREIGN = "192.0.2.1"  #: an address of no machine (RFC 5737)
 Surroundings = Callable[[Path], AbstractContextManager[dict[str, Any]]]
@@ -106,3 +110,19 @@ def test_serve_ends_with_a_sentence(tmp_path: Path, name: str) -> None:
     last = shown.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert sentence in last
+
+
+def test_the_log_of_a_start_names_what_runs(tmp_path: Path) -> None:
+    surround, _ = SENTENCES["C-STORE port taken"]
+    with surround(tmp_path) as settings:
+        shown = run_triage("serve", config=configured(tmp_path, **settings))
+    lines = [json.loads(line) for line in shown.stderr.splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line["event"] == "starting"]
+    findings = load_findings(Settings().findings)
+    assert line["version"] == __version__
+    assert line["bundle"].startswith("untrained ")
+    assert (line["findings"], line["findings_digest"]) == (
+        len(findings.findings),
+        findings.digest,
+    )
+    assert line["destinations"] == ["out"]
