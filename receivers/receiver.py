@@ -14,6 +14,9 @@ from triage.ports.announcements import Announcements
 class RunningReceiver(Protocol):
     """A receiver that has been started."""
 
+    def is_alive(self) -> bool:
+        """Return whether it still receives; a defect may have ended its thread."""
+
     def end(self) -> None:
         """Stop receiving and end the threads; senders keep what was not acknowledged."""
 

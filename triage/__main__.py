@@ -19,7 +19,8 @@ COMMANDS = {
     **{name: name for name in ("check", "status", "replay", "password", "token", "findings")},
     "send": "studies",
     **dict.fromkeys(("search", "case", "forget"), "cases"),
-    **{name: name for name in ("prune", "index", "pull", "series", "phantom", "demo")},
+    **dict.fromkeys(("backup", "restore"), "backup"),
+    **{name: name for name in ("health", "prune", "index", "pull", "series", "phantom", "demo")},
 }
 
 
@@ -70,9 +71,10 @@ def main(ctx: click.Context, config: Path | None) -> None:
       triage --config triage.yaml check    check settings, model and PACS
       triage --config triage.yaml serve    run the worker
       triage --config triage.yaml status   show the studies and their problems
+      triage --config triage.yaml health   show whether the worker does its work
 
     \b
-    Exit status: 0 success; 2 an error, with its message on stderr.
+    Exit status: 0 success; 2 an error, with its message on stderr; 1 of `health`: not all is well.
 
     `triage COMMAND --help` explains a command, with examples.
     """

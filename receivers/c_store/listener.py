@@ -118,6 +118,10 @@ class AssociationListener(ThreadedAssociationServer):
         register_server(self.ae, self)
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Return whether the listening thread runs."""
+        return self._thread.is_alive()
+
     def serve_forever(self, poll_interval: float = POLL_S) -> None:
         """Accept connections, and pass on those that send something, until `shutdown`."""
         with selectors.DefaultSelector() as selector:

@@ -55,6 +55,10 @@ class CStoreScp:
     listeners: tuple[AssociationListener, ...]
     commitment: CommitmentService | None = None
 
+    def is_alive(self) -> bool:
+        """Return whether every listener runs."""
+        return all(listener.is_alive() for listener in self.listeners)
+
     def shutdown(self) -> None:
         """Stop listening; open associations continue."""
         for listener in self.listeners:

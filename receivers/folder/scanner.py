@@ -275,6 +275,10 @@ class FolderReceiver:
         self._thread = threading.Thread(target=self._run, name="folder", daemon=True)
         self._thread.start()
 
+    def is_alive(self) -> bool:
+        """Return whether the thread of the scanner runs."""
+        return self._thread.is_alive()
+
     def end(self) -> None:
         """Stop scanning; a share that does not answer is waited for END_S at most."""
         self._ending.set()

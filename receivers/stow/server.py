@@ -92,6 +92,10 @@ class RunningStowServer:
     server: uvicorn.Server
     thread: threading.Thread
 
+    def is_alive(self) -> bool:
+        """Return whether the thread of the server runs."""
+        return self.thread.is_alive()
+
     def end(self) -> None:
         """Stop listening, wait for open requests, and end the thread."""
         self.server.should_exit = True

@@ -3,6 +3,10 @@
 A key is an HMAC (RFC 2104) with a secret of this installation, readable only by its owner in the
 state folder. So the library has no Patient ID, only this installation can resolve a key from a
 report, and keys of two reports cannot be linked.
+
+A secret that is lost is not made anew beside past cases: keys in sent reports would never resolve
+again, and patients would not be recognised. Its fingerprint, in a file of its own, shows that a
+secret is not the one that made the keys.
 """
 
 import base64
@@ -14,28 +18,89 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from triage.domain.errors import ConfigurationError
+
 FILE = "secret"  #: its name in the state folder
+FINGERPRINT = "secret.fingerprint"  #: name of the file with an HMAC of the secret
 BYTES = 32  #: length of the secret
 LETTERS = 8  #: of a case's key: 40 bits
 KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
 
-def load_or_create_secret(folder: Path) -> bytes:
-    """Return the secret in a folder; the first call creates it."""
+def load_secret(folder: Path, cases: int) -> bytes:
+    """Return the secret in a folder; create it if it is missing and there are no past cases.
+
+    `cases` is the number of past cases with keys that the secret has made.
+    Raises ConfigurationError if the secret is missing or not the one of these cases.
+    """
+    if not cases and not (folder / FILE).exists():
+        (folder / FINGERPRINT).unlink(missing_ok=True)  # of a secret that no case needs
+        return load_or_create_secret(folder)
+    if problem := find_secret_problem(folder, cases):
+        raise ConfigurationError(problem)
+    return load_or_create_secret(folder)
+
+
+def find_secret_problem(folder: Path, cases: int) -> str:
+    """Return why the secret in a folder cannot be used beside so many past cases; empty if it can.
+
+    Changes nothing.
+    """
     path = folder / FILE
-    staging = path.with_suffix(f".{os.getpid()}.part")
     if not path.exists():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(os.open(staging, flags, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(BYTES))
-            os.fsync(file.fileno())
-        try:
-            os.link(staging, path)  # fails if another process has created the secret meanwhile
-        except FileExistsError:
-            pass
-        finally:
-            staging.unlink()
-    return path.read_bytes()
+        return _describe_problem(path, cases, "is missing") if cases else ""
+    secret = path.read_bytes()
+    if len(secret) != BYTES:
+        return _describe_problem(path, cases, f"has {len(secret)} bytes instead of {BYTES}")
+    recorded = _read_fingerprint(folder)
+    if recorded and not hmac.compare_digest(recorded, fingerprint(secret)):
+        return _describe_problem(path, cases, "is not the one that made the keys of past cases")
+    return ""
+
+
+def _describe_problem(path: Path, cases: int, problem: str) -> str:
+    return (
+        f"the secret {path} {problem}, and there are {cases} past cases: without it the keys in "
+        "sent reports do not resolve, and patients are not recognised. Put back the file "
+        f"`{FILE}` of a backup, or of another machine with the same cases. If it is lost for good, "
+        "move the folder `cases` and this file away and run `triage index` on the studies again"
+    )
+
+
+def load_or_create_secret(folder: Path) -> bytes:
+    """Return the secret in a folder; the first call creates it and its fingerprint."""
+    path = folder / FILE
+    if not path.exists():
+        _write_once(path, secrets.token_bytes(BYTES))
+    secret = path.read_bytes()
+    if not (folder / FINGERPRINT).exists():
+        _write_once(folder / FINGERPRINT, fingerprint(secret))
+    return secret
+
+
+def fingerprint(secret: bytes) -> bytes:
+    """Return an HMAC from which the secret cannot be found."""
+    return _hmac(secret, "fingerprint").hex().encode()
+
+
+def _read_fingerprint(folder: Path) -> bytes:
+    path = folder / FINGERPRINT
+    return path.read_bytes() if path.exists() else b""
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Create a file durably; if another process has created it meanwhile, its content stays."""
+    staging = path.with_name(f"{path.name}.{os.getpid()}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(staging, flags, 0o600), "wb") as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    try:
+        os.link(staging, path)
+    except FileExistsError:
+        pass
+    finally:
+        staging.unlink()
 
 
 def patient_key(secret: bytes, header: Dataset) -> str:

@@ -19,6 +19,7 @@ from triage.runtime.loaded import describe_loaded, read_loaded
 from triage.runtime.model import open_model
 from triage.runtime.preflight import (
     check_audit,
+    check_case_files,
     check_certificates,
     check_reports,
     check_watched_folder,
@@ -55,6 +56,8 @@ def check(config: Path | None, *, show: bool) -> None:
     check_reports(settings)
     check_certificates(settings)
     check_watched_folder(settings)
+    if lost := check_case_files(settings):
+        terminal.warn(lost)
     ledger = describe_ledger_revision(settings)
     if is_open_to_others(settings.state_dir):
         terminal.warn(

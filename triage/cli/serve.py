@@ -11,13 +11,15 @@ import structlog
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
-from triage.config import Settings, require_peers
+from triage.config import Settings, notify_address, require_peers
 from triage.config.listening import list_receiving, list_web
+from triage.domain.health import Role
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
+from triage.runtime.heartbeat import beating
 from triage.runtime.listening import mark_listening, require_free
 from triage.runtime.loaded import describe_loaded
 from triage.runtime.model import open_model
@@ -31,7 +33,12 @@ from triage.runtime.preflight import (
 from triage.runtime.receiver import receive as receive_until_ended
 from triage.runtime.services import Services
 from triage.runtime.settings import load_settings
-from triage.runtime.storage import await_ledger, open_existing_ledger, open_ledger
+from triage.runtime.storage import (
+    await_ledger,
+    open_existing_ledger,
+    open_ledger,
+    open_ledger_database,
+)
 from triage.runtime.supervisor import end_with_parent, list_processes, supervise
 from triage.runtime.web import open_web
 from triage.runtime.worker import build_app
@@ -40,6 +47,9 @@ from triage.telemetry import logs
 from triage.web.server import serve as serve_pages_until_ended
 
 log = structlog.get_logger(__name__)
+
+#: The work of a process by its option --queue.
+ROLES = {ASSESS: Role.ASSESS, DELIVER: Role.DELIVER, "both": Role.BOTH}
 
 
 def _start(config: Path | None, parent: int | None) -> Settings:
@@ -52,6 +62,14 @@ def _start(config: Path | None, parent: int | None) -> Settings:
         end_with_parent(parent)
     await_ledger(settings)
     return settings
+
+
+def _notify_alone(parent: int | None) -> str | None:
+    """Return the address of systemd for a process that is a service of its own.
+
+    Under `triage serve` the receiver reports, because the service is ready when it listens.
+    """
+    return notify_address() if parent is None else None
 
 
 @click.command(short_help="Run the whole worker.")
@@ -150,7 +168,11 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
     ):
         assessor = services.build_assessor() if ASSESS in queues else None
         deliverer = services.build_deliverer() if DELIVER in queues else None
-        with audit_service(settings, services.audit, f"triage work ({queue})"):
+        with (
+            audit_service(settings, services.audit, f"triage work ({queue})"),
+            beating(services.database, ROLES[queue], _notify_alone(parent)) as pulse,
+        ):
+            pulse.begin_work()
             work_until_ended(build_app(redis_url, assessor, deliverer), queues)
 
 
@@ -178,5 +200,8 @@ def web(config: Path | None, parent: int | None) -> None:
     with (
         mark_listening(settings, list_web(settings)),
         audit_service(settings, open_audit(settings), "triage web"),
+        closing(open_ledger_database(settings)) as database,
+        beating(database, Role.WEB, _notify_alone(parent)) as pulse,
     ):
+        pulse.begin_work()
         serve_pages_until_ended(app, settings.web)

@@ -4,7 +4,7 @@ Every flag is printed with its reason, and views without images are always liste
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -39,9 +40,9 @@ COLOURS = {
 FLAG_COLOURS = {Flag.YES: "bold red", Flag.NO: "green", Flag.NOT_EVALUATED: "yellow"}
 
 
-def write(text: str) -> None:
+def write(text: str, style: str | None = None) -> None:
     """Print text without markup; long lines are not broken, so that paths can be copied."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True, style=style)
 
 
 def warn(text: str) -> None:
@@ -69,6 +70,15 @@ def progress(description: str, total: int, *, hourly: bool = False) -> Iterator[
     with Progress(*columns, console=errors) as bar:
         bar.add_task(description, total=total)
         yield bar
+
+
+@contextmanager
+def byte_progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar of bytes; yield the function that takes the number of further bytes."""
+    columns = (TextColumn(description), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def print_flags(assessment: Assessment, truth: Mapping[str, bool] | None = None) -> None:

@@ -23,7 +23,13 @@ from triage.config.destinations import (
 )
 from triage.config.fields import HASHED_PASSWORD, AeTitle
 from triage.config.listening import ListeningAddress
-from triage.config.reading import child_environment, load, render_settings, require_peers
+from triage.config.reading import (
+    child_environment,
+    load,
+    notify_address,
+    render_settings,
+    require_peers,
+)
 from triage.config.receiver import (
     CommitmentRequestor,
     CompletenessSettings,
@@ -81,6 +87,7 @@ __all__ = [
     "WorkerSettings",
     "child_environment",
     "load",
+    "notify_address",
     "render_settings",
     "require_peers",
 ]

@@ -72,6 +72,11 @@ def render_settings(settings: Settings) -> str:
     return re.sub(r'"(scrypt|sha256)\$[^"]*"', r'"\1$***"', without_passwords)
 
 
+def notify_address(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the address at which systemd expects reports (sd_notify(3)); None without systemd."""
+    return environment.get("NOTIFY_SOCKET") or None
+
+
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
     """Return the environment for a child process of the worker."""
     environment = dict(os.environ)

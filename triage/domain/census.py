@@ -14,3 +14,5 @@ class Census:
     studies: Mapping[State, int]
     deliveries: Mapping[DeliveryState, int]
     waiting_since: float | None  #: last instance of the READY study that waits longest; None: none
+    undelivered_since: float | None = None  #: when the oldest undelivered report was made
+    arriving_since: float | None = None  #: first instance of the oldest study that still arrives

@@ -18,6 +18,7 @@
     ├── StudyDeclined            the study is not for this worker: DECLINED
     ├── BrokerUnavailable        the reconciler sends the task again
     ├── LedgerUnavailable        busy, full or broken: the caller tries again
+    ├── ImagesMissing            the spool has lost images of a study, or a restore left them out
     ├── AuditUnavailable         audit events wait; nothing else does
     ├── OutOfMemory              the model does not fit into memory now: tried again with less
     ├── ArchiveFailed            an archive did not do what it was asked for: asked again
@@ -144,6 +145,10 @@ class ArchiveUnreachable(ArchiveFailed):
 
 class LedgerUnavailable(TriageError):
     """The ledger did not answer. Nothing that was acknowledged is lost; try again."""
+
+
+class ImagesMissing(TriageError):
+    """The spool has lost images that the ledger knows, or a restored backup was without them."""
 
 
 class OutOfMemory(TriageError):

@@ -27,6 +27,7 @@ from triage.domain.assessment import (
 from triage.domain.delivery import Product, plan_routes
 from triage.domain.errors import (
     BrokerUnavailable,
+    ImagesMissing,
     LedgerUnavailable,
     SpoolUnavailable,
     StudyDeclined,
@@ -133,7 +134,7 @@ class Assessor:
         model = self.model
         self._decline_remainder(study)
         paths = self.ledger.list_paths(study.study_uid, study.revision)
-        seen = build_model_input(study.study_uid, paths, self.spool.read, model, self.rules)
+        seen = build_model_input(study.study_uid, paths, self._read_image, model, self.rules)
         # Before the key frames, which may run on another execution provider if memory is short.
         identity = model.identity
         answers = self._answer_findings(seen)
@@ -153,8 +154,16 @@ class Assessor:
             familiarity=measure_familiarity(seen.clip, seen.frames, model.bundle),
         )
         form = model.bundle.manifest.clip
-        pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self.spool.read)
+        pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self._read_image)
         return AssessedStudy(assessment, seen.evidence, pictures, seen.embedding)
+
+    def _read_image(self, path: str) -> bytes:
+        try:
+            return self.spool.read(path)
+        except FileNotFoundError:
+            raise ImagesMissing(
+                f"{path} is not in the spool any more: send the whole study again, then replay it"
+            ) from None
 
     def _decline_remainder(self, study: StudyRevision) -> None:
         """Decline a part of a study that retention removed and that was sent again.

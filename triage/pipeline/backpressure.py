@@ -91,7 +91,7 @@ class Backpressure:
         if load.spool_error:
             raise BackpressureActive(load.spool_error)
         if load.is_full:
-            raise BackpressureActive(f"less than {_format_bytes(self._limits.free_bytes)} free")
+            raise BackpressureActive(f"less than {format_bytes(self._limits.free_bytes)} free")
 
     def check_study(self, study_uid: str) -> None:
         """Raise BackpressureActive for a new study while too many studies wait."""
@@ -164,7 +164,7 @@ def _describe(load: MeasuredLoad, limits: BackpressureLimits) -> str | None:
     if load.spool_error:
         return f"not receiving: {load.spool_error}"
     if load.is_full:
-        free, floor = _format_bytes(load.free_bytes or 0), _format_bytes(limits.free_bytes)
+        free, floor = format_bytes(load.free_bytes or 0), format_bytes(limits.free_bytes)
         return f"not receiving: {free} free of a floor of {floor}"
     if load.is_busy:
         ceiling = limits.waiting_studies
@@ -172,7 +172,8 @@ def _describe(load: MeasuredLoad, limits: BackpressureLimits) -> str | None:
     return None
 
 
-def _format_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
+    """Return a size for a person, e.g. "1.5 GB"."""
     return f"{count / 1e6:.0f} MB" if count < GIGABYTE else f"{count / GIGABYTE:.1f} GB"
 
 

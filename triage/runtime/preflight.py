@@ -1,12 +1,13 @@
 """Checks of a site's settings against its machine, for `triage check` and before a start."""
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from getpass import getuser
 from pathlib import Path
 
 from receivers import stow, tls
 from triage.audit import open_audit_transport
+from triage.cases.keys import find_secret_problem
 from triage.config import Settings
 from triage.domain.errors import (
     AuditUnavailable,
@@ -17,8 +18,12 @@ from triage.domain.errors import (
 )
 from triage.model.bundle import Bundle
 from triage.reports import REPORTS
+from triage.runtime.databases import open_existing_database
 from triage.runtime.destinations import media_types
+from triage.runtime.paths import CASES, refuse_interrupted_restore
 from triage.runtime.storage import open_past_cases, open_spool
+from triage.store.lost_vectors import count_all_cases, count_lost_cases
+from triage.store.migrations import HEAD
 
 OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
 
@@ -74,6 +79,31 @@ def check_past_cases(settings: Settings, bundle: Bundle) -> None:
     """Raise ConfigurationError if the case library cannot be used; a server may be down."""
     with suppress(LedgerUnavailable):
         open_past_cases(settings, bundle)
+
+
+def check_case_files(settings: Settings) -> str:
+    """Return a warning about past cases without vectors in the state folder; empty without any.
+
+    Changes nothing. Raises ConfigurationError if the secret cannot be used beside these cases, or
+    if the state folder is being restored.
+    """
+    refuse_interrupted_restore(settings)
+    database = open_existing_database(settings.model_copy(update={"ledger": None}))
+    if database is None:
+        return ""
+    with closing(database):
+        if database.revision() != HEAD:  # the first start migrates it
+            return ""
+        if problem := find_secret_problem(settings.state_dir, count_all_cases(database)):
+            raise ConfigurationError(problem)
+        lost = count_lost_cases(database, settings.state_dir / CASES)
+    if not lost:
+        return ""
+    return (
+        f"{lost} past cases have lost their vectors, because a file of {CASES}/ "
+        "was missing or short: searches and reports leave them out. `triage serve` embeds them "
+        "again if their images are in the spool; `triage index` does so from a folder of studies"
+    )
 
 
 def check_audit(settings: Settings) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -26,6 +25,7 @@ from triage.pipeline.backpressure import Backpressure
 from triage.ports.clock import Clock
 from triage.ports.ledger import Ledger
 from triage.ports.queue import Queue
+from triage.runtime.http_endpoint import Readiness, serve_endpoint
 from triage.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -119,24 +119,18 @@ class Gauges(Collector):
 
 
 def serve_metrics(
-    settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges
+    settings: MetricsEndpoint, metrics: Metrics, gauges: Gauges, readiness: Readiness
 ) -> Callable[[], None]:
-    """Serve scrapes in separate threads if a port is set; return a function that ends them."""
+    """Serve scrapes and probes in threads if a port is set; return a function that ends them."""
     address = metrics_address(settings)
     if address is None:
         return lambda: None
     metrics.registry.register(gauges)
     try:
-        server, thread = start_http_server(address.port, address.host, metrics.registry)
+        end = serve_endpoint(address.host, address.port, metrics.registry, readiness)
     except OSError as error:
         raise address.explain(error) from None
     log.info("serving metrics", host=settings.host, port=settings.port)
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
     return end
 
 

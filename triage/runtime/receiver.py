@@ -9,7 +9,9 @@ import structlog
 
 from receivers.receiver import ReceiverServices
 from receivers.registry import run_receivers
+from triage.config import notify_address
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, OutOfResources
+from triage.domain.health import Role
 from triage.domain.incident import IncidentKind
 from triage.domain.instance import Source
 from triage.pipeline.intake import Intake
@@ -17,6 +19,7 @@ from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
 from triage.pipeline.storage_commitment_scp import CommitmentScp
 from triage.runtime.audit import audit_service
+from triage.runtime.heartbeat import Pulse, beating
 from triage.runtime.services import Services
 
 log = structlog.get_logger(__name__)
@@ -42,21 +45,23 @@ def receive(services: Services) -> None:
     )
     with (
         audit_service(services.settings, services.audit, "triage receive"),
-        _serve_metrics(services),
-        run_receivers(parts),
+        beating(services.database, Role.RECEIVE, notify_address()) as pulse,
+        _serve_metrics(services, pulse),
+        run_receivers(parts) as are_receiving,
         _run_retention(services, ended),
     ):
+        pulse.begin_work(are_receiving)
         services.spool.sweep()
         intake.needs_recovery = True
         _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
 
 
 @contextmanager
-def _serve_metrics(services: Services) -> Iterator[None]:
+def _serve_metrics(services: Services, pulse: Pulse) -> Iterator[None]:
     """Serve the metrics until the block ends; without their port, receive all the same."""
     with ExitStack() as running:
         try:
-            running.callback(services.serve_metrics())
+            running.callback(services.serve_metrics(pulse))
         except ConfigurationError as error:
             log.error("no metrics", error=str(error))  # noqa: TRY400 - the message is enough
             _report_missing_metrics(services, str(error))

@@ -16,6 +16,7 @@ from triage.broker.queue import CeleryQueue
 from triage.config import ReceiverSettings, Settings, SourceCompleteness
 from triage.dimse.instance_count import InstanceCountQuery
 from triage.domain.completeness import CompletenessPolicy, EvidenceKind
+from triage.domain.errors import LedgerUnavailable
 from triage.imaging.rules import load_rules
 from triage.model.bundle import open_bundle
 from triage.pipeline.assess import Assessor
@@ -37,6 +38,7 @@ from triage.ports.spool import Spool
 from triage.runtime.audit import open_audit, open_study_trail
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import media_types, open_destinations
+from triage.runtime.heartbeat import Pulse
 from triage.runtime.loaded import record_loaded
 from triage.runtime.model import build_equipment, open_model, open_past_cases_for_worker
 from triage.runtime.paths import CACHE, state_folder
@@ -137,11 +139,21 @@ class Services:
         """Return the audit trail of studies; None if the site keeps none."""
         return open_study_trail(self.settings, self.ledger, self.spool)
 
-    def serve_metrics(self) -> Callable[[], None]:
-        """Serve metrics if a port is configured; return a function that ends the server."""
+    def serve_metrics(self, pulse: Pulse) -> Callable[[], None]:
+        """Serve metrics and probes if a port is configured; return a function that ends them."""
+
+        def readiness() -> dict[str, bool]:
+            return {"receivers": bool(pulse.working_since), "ledger": self._does_ledger_answer()}
+
         names = [destination.name for destination in self.settings.destinations]
         gauges = Gauges(self.ledger, self.queue, self.pressure, self.clock, names)
-        return serve_metrics(self.settings.metrics, self.metrics, gauges)
+        return serve_metrics(self.settings.metrics, self.metrics, gauges, readiness)
+
+    def _does_ledger_answer(self) -> bool:
+        try:
+            return self.database.revision() is not None
+        except LedgerUnavailable:
+            return False
 
     def build_reconciler(self) -> Reconciler:
         """Return the use case that brings spool, ledger and broker into step."""

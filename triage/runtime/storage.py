@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from triage.cases.keys import load_or_create_secret
+from triage.cases.keys import load_secret
 from triage.cases.past_cases import PastCases
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, NotFound
@@ -181,8 +181,13 @@ def _open_shared_library(url: str, bundle: str, width: int) -> Library:
 
 
 def open_past_cases(settings: Settings, bundle: Bundle) -> PastCases:
-    """Open the past cases that this bundle has embedded."""
-    return PastCases(open_library(settings, bundle), load_or_create_secret(state_folder(settings)))
+    """Open the past cases that this bundle has embedded.
+
+    Raises ConfigurationError if there are cases and their secret is missing.
+    """
+    library = open_library(settings, bundle)
+    cases = library.count_cases() or sum(1 for _ in library.list_study_uids_of_other_bundles())
+    return PastCases(library, load_secret(state_folder(settings), cases))
 
 
 def open_fittings(settings: Settings) -> SqlFittings:

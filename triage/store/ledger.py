@@ -25,6 +25,7 @@ from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
+from triage.store.ledger_statements.census import read_census
 from triage.store.ledger_statements.deliveries import (
     end_delivery,
     find_deliveries,
@@ -157,19 +158,9 @@ class SqlLedger:
             return connection.scalar(select(func.count()).where(waiting)) or 0
 
     def get_census(self) -> Census:
-        """Return the counts of studies and deliveries by state, and the oldest waiting time."""
-        by_state = [
-            select(table.c.state, func.count()).group_by(table.c.state)
-            for table in (studies, deliveries)
-        ]
-        since = select(func.min(studies.c.last_instance_at)).where(studies.c.state == State.READY)
+        """Return the counts of studies and deliveries by state, and the oldest times."""
         with self._database.reading() as connection:
-            by_study, by_delivery = (connection.execute(query).all() for query in by_state)
-            return Census(
-                {State(state): count for state, count in by_study},
-                {DeliveryState(state): count for state, count in by_delivery},
-                connection.scalar(since),
-            )
+            return read_census(connection)
 
     # -- studies
 
@@ -367,12 +358,20 @@ class SqlLedger:
     # -- what is due
 
     def list_unsent_studies(self, forgotten_after_s: float | None) -> Sequence[StudyRevision]:
-        """Return READY revisions without a queued task, or with one that the broker lost."""
+        """Return READY revisions without a queued task, or with one that the broker lost.
+
+        In the order of their last instance, also after a restore: a study is compared with those
+        that were assessed before it.
+        """
         at = self._clock.now()
-        query = select(studies).where(
-            studies.c.state == State.READY,
-            has_passed(studies.c.due_at, at),
-            is_unsent(studies.c.queued_at, at, forgotten_after_s),
+        query = (
+            select(studies)
+            .where(
+                studies.c.state == State.READY,
+                has_passed(studies.c.due_at, at),
+                is_unsent(studies.c.queued_at, at, forgotten_after_s),
+            )
+            .order_by(studies.c.last_instance_at, studies.c.study_uid)
         )
         with self._database.reading() as connection:
             return [to_revision(row) for row in connection.execute(query)]

@@ -2,7 +2,8 @@
 
 A case is visible to every process when its transaction is committed. Its vector is written before
 the commit, into a row that belongs to no other case. A crash therefore leaves at most an
-unreferenced row, which the next case overwrites.
+unreferenced row, which the next case overwrites. Cases that have lost their vector, because the
+file is missing or short, are set aside when the library is opened (`lost_vectors`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from triage.cases.typical_similarity import Known, TypicalSimilarity
 from triage.cases.vectors import VectorFile, similarities
@@ -21,6 +22,7 @@ from triage.ports.encoder import Embedding
 from triage.store.case_columns import CASE, case_values, filter_conditions, is_dated_before
 from triage.store.database import Database
 from triage.store.forgotten import is_forgotten, remember_forgotten
+from triage.store.lost_vectors import name_lost_bundle, set_lost_cases_aside
 from triage.store.schema import case_rows, cases
 
 AT_ONCE = 64  #: candidates per database query
@@ -34,6 +36,7 @@ class ExactLibrary:
         self, database: Database, folder: Path, bundle: str, width: int, threads: int = 0
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        set_lost_cases_aside(database, folder)
         self._database = database
         self._folder = folder
         self._width = width
@@ -55,7 +58,7 @@ class ExactLibrary:
             if old_row is not None and self._vectors.holds(old_row, embedding):
                 connection.execute(update(cases).where(*known).values(**case_values(case)))
                 return
-            connection.execute(delete(cases).where(*known))
+            connection.execute(delete(cases).where(or_(and_(*known), self._is_lost(case))))
             row = self._allocate_row(connection)
             self._vectors.write(row, embedding)
             connection.execute(
@@ -143,9 +146,9 @@ class ExactLibrary:
         found = connection.execute(query).all()
         for case in found:  # before the database rows that refer to the vectors are deleted
             VectorFile(self._folder / f"{case.bundle}.f16", case.width).erase(case.row)
-        connection.execute(delete(cases).where(which))
+        removed = connection.execute(delete(cases).where(which)).rowcount
         self._erase_unreferenced(connection)
-        return len(found)
+        return removed  # more than `found`, if cases have lost their vectors
 
     def count_older(self, date: str) -> int:
         """Return how many cases of all bundles are dated before `date` (VR DA)."""
@@ -166,6 +169,10 @@ class ExactLibrary:
             owned = np.fromiter(connection.scalars(query), np.int64)
             vectors = VectorFile(self._folder / f"{bundle.bundle}.f16", bundle.width)
             vectors.erase_but(owned, bundle.next)
+
+    def _is_lost(self, case: Case) -> ColumnElement[bool]:
+        lost = cases.c.bundle == name_lost_bundle(self._bundle)
+        return and_(lost, cases.c.study_uid == case.study_uid)
 
     @property
     def _ours(self) -> ColumnElement[bool]:

@@ -256,3 +256,15 @@ fittings = Table(
     Column("patients", Text, nullable=False),  # "|a|b|": patients of the example cases
     Column("content", Text, nullable=False),  # as JSON
 )
+
+#: The last heartbeat of each process of the site.
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("machine", String(64), primary_key=True),
+    Column("pid", Integer, primary_key=True),
+    Column("role", String(32), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("beat_at", Float, nullable=False),
+    Column("listening_since", Float, nullable=False, server_default="0"),
+)

@@ -31,6 +31,7 @@ from triage.ports.spool import StagedFile
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 OWNER_ONLY = 0o700
+SPOOL = "spool"  #: folder of the stored instances
 INCOMING = "incoming"
 INSTANCE_SUFFIX = ".dcm"  #: of a first copy
 PROBE = b"written by `triage check`, and removed again"
@@ -44,7 +45,7 @@ class FileSpool:
 
     def __init__(self, folder: Path, beside: Path | None = None) -> None:
         """Open the spool in a folder; the free space of `beside` counts too."""
-        self._root = folder / "spool"
+        self._root = folder / SPOOL
         self._quarantine = folder / "quarantine"
         self._disks = (self._root,) if beside is None else (self._root, beside)
         self._incoming = StagingFolder(self._root)

@@ -51,5 +51,5 @@ def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Pat
     secret = load_or_create_secret(tmp_path)
     assert len(secret) == 32
     assert load_or_create_secret(tmp_path) == secret
-    (file,) = tmp_path.iterdir()
-    assert file.stat().st_mode & 0o077 == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"secret", "secret.fingerprint"}
+    assert not any(file.stat().st_mode & 0o077 for file in tmp_path.iterdir())

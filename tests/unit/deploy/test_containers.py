@@ -8,6 +8,7 @@ import yaml
 from tests.unit.deploy.files import DEPLOY, PROJECT, text, understand
 from triage.config import Settings, load, require_peers
 from triage.destinations.dicom_store import DicomDestinationSettings
+from triage.runtime.http_endpoint import READY
 from triage.runtime.supervisor import END_S
 
 WORKERS = ("receive", "assess", "deliver")
@@ -145,7 +146,15 @@ def test_published_ports_are_those_that_listen(
     assert inside["orthanc"] == {orthanc["DicomPort"], orthanc["HttpPort"]}
     assert settings.receiver.host == "0.0.0.0"  # noqa: S104 - of the container
     probe = compose["services"]["receive"]["healthcheck"]["test"][-1]
-    assert str(settings.receiver.port) in probe
+    assert f":{settings.metrics.port}{READY}" in probe
+
+
+def test_every_service_has_a_health_check(compose: Any) -> None:
+    checks = {name: each["healthcheck"]["test"] for name, each in compose["services"].items()}
+    for name in ("assess", "deliver"):
+        program, *arguments = checks[name][1:]
+        assert program == "triage"
+        understand(arguments)
 
 
 def test_the_pacs_has_no_password_that_everybody_knows(orthanc: Any, compose: Any) -> None:

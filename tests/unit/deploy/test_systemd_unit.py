@@ -4,6 +4,7 @@ from pathlib import Path
 from tests.unit.deploy.files import DEPLOY, understand
 from triage.__main__ import OWNER_ONLY, USAGE
 from triage.broker import embedded
+from triage.domain.health import BEAT_S
 from triage.runtime.supervisor import END_S
 
 
@@ -29,6 +30,12 @@ def test_the_unit_waits_until_the_supervisor_has_ended_its_parts_and_redis() -> 
 def test_wrong_settings_do_not_end_in_a_restart_loop() -> None:
     assert service()["Restart"] == "on-failure"
     assert int(service()["RestartPreventExitStatus"]) == USAGE
+
+
+def test_the_unit_is_ready_when_it_listens_and_restarted_when_it_is_silent() -> None:
+    wanted = {"Type": "notify", "NotifyAccess": "all", "TimeoutStartSec": "infinity"}
+    assert wanted.items() <= service().items()
+    assert float(service()["WatchdogSec"]) > 10 * BEAT_S
 
 
 def test_the_unit_is_shut_in() -> None:

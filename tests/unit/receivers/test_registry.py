@@ -47,7 +47,9 @@ def test_a_receiver_starts_with_its_settings_and_leaves_no_thread_or_port(
     running = kind.start(parts, settings)
     assert set(threading.enumerate()) > before
     assert listens(port) == (kind.name != "folder")
+    assert running.is_alive()
     running.end()
+    assert not running.is_alive()
     assert set(threading.enumerate()) == before
     assert not listens(port)
 
@@ -59,7 +61,8 @@ def test_only_the_configured_receivers_are_run_and_all_of_them_are_ended(
     receiver = ReceiverSettings(
         port=ports[0], stow=configure("stow", ports[1], tmp_path).stow, folder=None
     )
-    with run_receivers(services(receiver, tmp_path, ledger)):
+    with run_receivers(services(receiver, tmp_path, ledger)) as are_receiving:
+        assert are_receiving()
         assert all(map(listens, ports))
         assert "folder" not in {thread.name for thread in threading.enumerate()}
     assert not any(map(listens, ports))

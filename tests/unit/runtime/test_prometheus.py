@@ -97,4 +97,4 @@ def test_a_port_in_use_is_an_error_that_names_the_settings(scrape: Scrape) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = MetricsEndpoint(port=taken.getsockname()[1])
         with pytest.raises(ConfigurationError, match="end it, or set metrics.port"):
-            serve_metrics(endpoint, Metrics(), scrape.gauges)
+            serve_metrics(endpoint, Metrics(), scrape.gauges, dict)

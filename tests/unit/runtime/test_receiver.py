@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes import FakeClock
 from triage.config import RetentionSettings, Settings
 from triage.domain.errors import (
     ConfigurationError,
@@ -15,12 +16,16 @@ from triage.domain.errors import (
     SpoolFull,
     SpoolUnavailable,
 )
+from triage.domain.health import Role
 from triage.domain.incident import IncidentKind
 from triage.pipeline.intake import Intake
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.storage_commitment_scp import CommitmentScp
+from triage.runtime.heartbeat import Pulse
 from triage.runtime.receiver import _run_duties, _run_retention, _serve_metrics
+from triage.runtime.service_manager import ServiceManager
 from triage.runtime.services import Services
+from triage.store.heartbeats import SqlHeartbeats
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -86,16 +91,19 @@ def test_retention_uses_the_database_of_the_process(tmp_path: Path) -> None:
     services.database.close()
 
 
-def test_a_taken_port_of_the_metrics_is_shown_and_stops_nothing(ledger: SqlLedger) -> None:
+def test_a_taken_port_of_the_metrics_is_shown_and_stops_nothing(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
     class WithoutMetrics:
         def __init__(self) -> None:
             self.ledger = ledger
 
-        def serve_metrics(self) -> Callable[[], None]:
+        def serve_metrics(self, _pulse: Pulse) -> Callable[[], None]:
             raise ConfigurationError("cannot listen on 127.0.0.1:9100 for metrics: taken")
 
     received = []
-    with _serve_metrics(cast(Services, WithoutMetrics())):
+    pulse = Pulse(SqlHeartbeats(ledger._database), clock, Role.RECEIVE, ServiceManager(None))
+    with _serve_metrics(cast(Services, WithoutMetrics()), pulse):
         received.append("study")
     assert received == ["study"]
     (incident,) = ledger.incidents()

@@ -1,0 +1,33 @@
+"""Reports to systemd that the service is ready and alive (sd_notify(3)).
+
+The address is that of NOTIFY_SOCKET, which systemd sets for a unit of Type=notify. Each report is
+one datagram, and none is answered.
+"""
+
+import socket
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+READY = "READY=1"
+ALIVE = "WATCHDOG=1"
+
+
+class ServiceManager:
+    """Sends reports to the service manager; without an address it sends none."""
+
+    def __init__(self, address: str | None) -> None:
+        # "@" replaces the NUL byte of an abstract address (sd_notify(3), NOTES).
+        self._address = None if address is None else address.replace("@", "\0", 1)
+
+    def notify(self, state: str) -> None:
+        """Send a state; a failure is logged, because the service works without it."""
+        if self._address is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.connect(self._address)
+                connection.sendall(state.encode())
+        except OSError as error:
+            log.warning("the service manager was not notified", state=state, why=error.strerror)
