@@ -120,7 +120,7 @@ def test_the_log_of_a_start_names_what_runs(tmp_path: Path) -> None:
     (line,) = [line for line in lines if line["event"] == "starting"]
     findings = load_findings(Settings().findings)
     assert line["version"] == __version__
-    assert line["bundle"].startswith("untrained ")
+    assert line["bundle"] == "untrained-wiring seed-0"
     assert (line["findings"], line["findings_digest"]) == (
         len(findings.findings),
         findings.digest,
