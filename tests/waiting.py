@@ -7,7 +7,7 @@ from collections.abc import Callable
 HOST = "127.0.0.1"
 
 
-def wait_until(true: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
+def wait_until(true: Callable[[], object], seconds: float = 240, what: str = "it") -> None:
     """Wait until a condition holds; raise TimeoutError when it does not.
 
     The limit is for failures alone: a busy machine may take many times as long as an idle one.

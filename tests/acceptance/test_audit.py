@@ -38,6 +38,10 @@ def waiting(site: LiveSite) -> list[bytes]:
     return [path.read_bytes() for path in sorted((site.state / "audit").glob("*.line"))]
 
 
+def started(server: SyslogRepository) -> int:
+    return sum(b'originalText="Application Start"' in line for line in server.lines())
+
+
 def ended(server: SyslogRepository, site: LiveSite) -> int:
     lines = {*server.lines(), *waiting(site)}
     return sum(b'originalText="Application Stop"' in line for line in lines)
@@ -115,7 +119,7 @@ def test_no_part_waits_for_the_audit_repository_and_all_messages_arrive(
             receiver.send_signal(signal.SIGKILL)  # which sends them
             receiver.wait(60)
             server.start()
-            wait_until(lambda: not waiting(site), 90, "sending")
+            wait_until(lambda: started(server) == WORKERS + 3 and not waiting(site), 300, "sending")
             assert "audit message(s) wait" not in triage(site, "status")
             assert "answers over TLSv1.3" in triage(site, "check")
         # The last messages may be in both places, or not yet written by rsyslog.
