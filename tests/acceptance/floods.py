@@ -43,7 +43,7 @@ SIDE = 32  #: pixels; an instance has 3 kB
 FIRST = 1_000_000_000  #: so that all numbers have as many digits
 KB = 1024
 QUIET_S = 86_400  #: no study is judged complete meanwhile: this is about receiving
-RESTARTED_S = 60.0  #: to listen again, and for the ledger to know what was promised
+RESTARTED_S = 240.0  #: to listen again, and for the ledger to know what was promised
 
 
 # -- what is sent

@@ -110,7 +110,7 @@ def configure(folder: Path, pacs: Orthanc, **settings: object) -> LiveSite:
                 "port": pacs.dicom_port,
             }
         ],
-        "worker": {"lease_s": 3},
+        "worker": {"lease_s": 10},
         **settings,
     }
     site = LiveSite(folder, port, uuid4().hex)

@@ -30,7 +30,7 @@ from triage.cli.demo_site import find_free_port
 from triage.crash_points import Moment
 
 DISK_BYTES = 300_000_000
-START_S = 60.0
+START_S = 240.0
 #: Time limit for the archive's commitment report; after it, the request is sent again, seconds.
 WITHIN_S = 5.0
 BOUNDS = {"max_attempts": 3, "max_delivery_attempts": 4, "lease_s": 3}
