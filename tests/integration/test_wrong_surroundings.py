@@ -1,4 +1,8 @@
-"""`triage serve` in wrong surroundings ends with exit code 2 and a sentence with the remedy."""
+"""`triage serve` in wrong surroundings ends with exit code 2 and a sentence with the remedy.
+
+What may pass by itself, such as a database that does not answer, does not end it: `triage health`
+shows it. A lost secret and lost vectors are in test_case_files.py.
+"""
 
 import json
 import socket
@@ -10,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.contract.ledgers import received
+from tests.fakes import FakeClock
 from tests.integration.command_line import run_triage
 from tests.integration.site_settings import configured, listening
 from tests.peers import unavailable
@@ -18,8 +24,11 @@ from triage import __version__
 from triage.cli.demo_site import find_free_port
 from triage.config import Settings
 from triage.findings.loader import load_findings
+from triage.runtime.clock import SystemClock
+from triage.store.ledger import SqlLedger
 
 FOREIGN = "192.0.2.1"  #: an address of no machine (RFC 5737)
+WEEK_S = 7 * 86_400.0
 Surroundings = Callable[[Path], AbstractContextManager[dict[str, Any]]]
 
 
@@ -126,3 +135,34 @@ def test_the_log_of_a_start_names_what_runs(tmp_path: Path) -> None:
         findings.digest,
     )
     assert line["destinations"] == ["out"]
+
+
+def dead_database(_folder: Path) -> AbstractContextManager[dict[str, Any]]:
+    """The server of the ledger does not answer."""
+    url = f"postgresql+psycopg://worker:hush@{HOST}:{find_free_port()}/ledger"
+    return nullcontext({"ledger": url})
+
+
+def clock_behind(folder: Path) -> AbstractContextManager[dict[str, Any]]:
+    """The ledger has a study of next week."""
+    (folder / "state").mkdir(mode=0o700)
+    ledger = SqlLedger.in_folder(folder / "state", FakeClock(SystemClock().now() + WEEK_S))
+    received(ledger)
+    ledger.close()
+    return nullcontext({})
+
+
+ILL: dict[str, tuple[Surroundings, str]] = {
+    "dead database": (dead_database, "ledger: does not answer: ledger did not answer"),
+    "clock before the ledger's": (clock_behind, "clock: this machine is 7 days behind"),
+}
+
+
+@pytest.mark.parametrize("name", ILL)
+def test_health_shows_what_is_ill(tmp_path: Path, name: str) -> None:
+    surround, sentence = ILL[name]
+    with surround(tmp_path) as settings:
+        shown = run_triage("health", config=configured(tmp_path, **settings))
+    assert shown.returncode == 1, shown.stderr
+    (line,) = [line for line in shown.stdout.splitlines() if sentence in line]
+    assert line.startswith("ill ")

@@ -16,3 +16,4 @@ class Census:
     waiting_since: float | None  #: last instance of the READY study that waits longest; None: none
     undelivered_since: float | None = None  #: when the oldest undelivered report was made
     arriving_since: float | None = None  #: first instance of the oldest study that still arrives
+    changed_at: float | None = None  #: the newest change of a study; None: there is no study

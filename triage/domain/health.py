@@ -13,6 +13,7 @@ LATE_S = 60.0  #: age of the last heartbeat from which on a process is missing
 FORGOTTEN_S = 86_400.0  #: age at which the record of a missing process is removed
 WAITING_LONG_S = 1800.0  #: age of the oldest study in the queue
 UNDELIVERED_LONG_S = 3600.0  #: age of the oldest report that is not delivered
+CLOCK_BEHIND_S = 60.0  #: by which the clock of this machine may be behind the ledger
 FEW_FLOORS = 2  #: the disk is short below so many times the floor of back-pressure
 
 

@@ -11,6 +11,7 @@ from triage.domain.census import Census
 from triage.domain.delivery import Outage
 from triage.domain.errors import BrokerUnavailable, LedgerUnavailable, SpoolUnavailable
 from triage.domain.health import (
+    CLOCK_BEHIND_S,
     FEW_FLOORS,
     UNDELIVERED_LONG_S,
     WAITING_LONG_S,
@@ -73,12 +74,25 @@ class HealthExamination:
             yield _describe_lost_ledger(error)
             return
         yield PartHealth("ledger", Condition.WELL, "answers")
+        yield self._examine_clock(census)
         yield from self._examine_processes(beats)
         yield from self._examine_roles(beats)
         yield self._examine_arrivals(census)
         yield self._examine_queue(census)
         yield self._examine_deliveries(census)
         yield from self._examine_destinations(outages)
+
+    def _examine_clock(self, census: Census) -> PartHealth:
+        """Return whether the ledger has times that have not come yet."""
+        behind_s = max(0.0, (census.changed_at or 0.0) - self.clock.now())
+        facts = {"behind_s": round(behind_s)}
+        if behind_s > CLOCK_BEHIND_S:
+            detail = (
+                f"this machine is {format_age(behind_s)} behind the newest change in the ledger: "
+                "correct its clock, and let NTP keep it"
+            )
+            return PartHealth("clock", Condition.ILL, detail, facts)
+        return PartHealth("clock", Condition.WELL, "agrees with the ledger", facts)
 
     def _examine_processes(self, beats: Sequence[Heartbeat]) -> list[PartHealth]:
         now = self.clock.now()

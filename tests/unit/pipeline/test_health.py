@@ -11,6 +11,7 @@ from tests.fakes import FakeClock, FakeQueue
 from triage.domain.errors import LedgerUnavailable, SpoolUnavailable
 from triage.domain.health import (
     BEAT_S,
+    CLOCK_BEHIND_S,
     LATE_S,
     UNDELIVERED_LONG_S,
     WAITING_LONG_S,
@@ -170,3 +171,15 @@ def test_without_a_ledger_the_rest_is_still_examined(
 )
 def test_ages_are_given_in_their_largest_unit(seconds: float, text: str) -> None:
     assert format_age(seconds) == text
+
+
+def test_a_clock_behind_the_ledger_is_ill(
+    site: HealthExamination, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    ready(ledger)
+    clock.pass_s(-CLOCK_BEHIND_S)
+    assert not_well(site.examine()) == {}
+    clock.pass_s(-3600 * 3)
+    (found,) = [part for part in site.examine() if part.part == "clock"]
+    assert found.condition is ILL
+    assert "3 h behind the newest change in the ledger: correct its clock" in found.detail

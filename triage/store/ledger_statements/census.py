@@ -9,7 +9,7 @@ from triage.store.schema import deliveries, products, studies
 
 
 def read_census(connection: Connection) -> Census:
-    """Return the counts of studies and deliveries by state, and the oldest times."""
+    """Return the counts of studies and deliveries by state, and the oldest and newest times."""
     by_state = [
         select(table.c.state, func.count()).group_by(table.c.state)
         for table in (studies, deliveries)
@@ -28,4 +28,5 @@ def read_census(connection: Connection) -> Census:
         waiting_since=connection.scalar(waiting),
         undelivered_since=connection.scalar(undelivered.where(deliveries.c.state.in_(UNFINISHED))),
         arriving_since=connection.scalar(arriving),
+        changed_at=connection.scalar(select(func.max(studies.c.changed_at))),
     )
