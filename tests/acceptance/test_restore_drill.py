@@ -7,16 +7,18 @@ sent everything again.
 
 import json
 import shutil
+import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from pydicom import dcmread
 
@@ -132,8 +134,31 @@ def lose_the_machine(site: LiveSite) -> None:
     shutil.rmtree(site.state)
 
 
+@pytest.fixture
+def service_manager(
+    short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[bytes]]]:
+    """Listen where systemd would; yield the function that returns the reports so far."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(short_folder / "notify"))
+        listener.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(short_folder / "notify"))
+
+        def read() -> list[bytes]:
+            found = []
+            with suppress(BlockingIOError):
+                while True:
+                    found.append(listener.recv(64))
+            return found
+
+        yield read
+
+
 def test_a_lost_site_is_restored_and_answers_for_everything(
-    short_folder: Path, tmp_path: Path, pacs: Orthanc
+    short_folder: Path,
+    tmp_path: Path,
+    pacs: Orthanc,
+    service_manager: Callable[[], list[bytes]],
 ) -> None:
     first, second = small_study(FIRST), small_study(SECOND)
     waiting = [small_study(number) for number in WAITING]
@@ -143,6 +168,9 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
         short_folder / "a", pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS])
     )
     with serving(site):
+        reports_to_systemd = service_manager()
+        assert reports_to_systemd.count(b"READY=1") == 1
+        assert b"WATCHDOG=1" in reports_to_systemd
         healthy = run_triage("health", "--json", config=site.config)
         assert healthy.returncode == 0, healthy.stdout
         seed(site)

@@ -14,6 +14,7 @@ from tests.builders.small_studies import not_for_us, small_study
 from tests.contract.exact_libraries import add_for, opened, vector
 from tests.contract.ledgers import SOURCE
 from tests.integration.command_line import run_triage
+from tests.integration.postgres import Postgres
 from tests.waiting import HOST
 from triage.cases.keys import FILE, load_or_create_secret
 from triage.config import Settings
@@ -21,6 +22,7 @@ from triage.domain.case import Case
 from triage.domain.study import Event, State
 from triage.pipeline.intake import Intake
 from triage.runtime.clock import SystemClock
+from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.snapshot import copy_ledger
 from triage.store.spool import FileSpool
@@ -75,7 +77,13 @@ def config(tmp_path: Path) -> Path:
     """Return the settings of a site with a study that arrives, and one that was delivered."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    ledger = SqlLedger.in_folder(state, SystemClock())
+    fill(state, SqlLedger.in_folder(state, SystemClock()))
+    load_or_create_secret(state)
+    return configure(tmp_path)
+
+
+def fill(state: Path, ledger: SqlLedger) -> None:
+    """Receive a study that arrives, and one that is delivered."""
     intake = Intake(FileSpool(state), ledger)
     for study in (small_study(1), not_for_us(2)):
         for part10 in study.instances:
@@ -88,8 +96,6 @@ def config(tmp_path: Path) -> Path:
     assert ledger.finish(claimed, "worker", "{}", [], []) is not None
     assert arriving.state is State.RECEIVING
     ledger.close()
-    load_or_create_secret(state)
-    return configure(tmp_path)
 
 
 def states(folder: Path) -> dict[str, State]:
@@ -128,6 +134,25 @@ def test_a_backup_restores_ledger_secret_and_the_images_that_are_needed(
 
 def kept_of(state: Path, study_uid: str) -> list[Path]:
     return list((state / "spool" / study_uid).iterdir())
+
+
+def test_with_a_ledger_on_postgresql_all_images_are_saved_and_the_rest_is_left_to_pg_dump(
+    server: Postgres, tmp_path: Path
+) -> None:
+    url, state, there = server.new_database(), tmp_path / "state", tmp_path / "there"
+    state.mkdir(mode=0o700)
+    fill(state, SqlLedger(Database(url), SystemClock()))
+    secret = load_or_create_secret(state)
+    made = run_triage("backup", tmp_path / "b.tar", config=configure(tmp_path, ledger=url))
+    assert made.returncode == 0, made.stderr
+    assert "the ledger, which is on PostgreSQL: dump it with pg_dump" in made.stdout
+    there.mkdir()
+    done = run_triage("restore", tmp_path / "b.tar", config=configure(there, ledger=url))
+    assert done.returncode == 0, done.stderr
+    assert "restore it with pg_restore before the worker starts" in done.stdout
+    assert images(there / "state") == images(state)
+    assert (there / "state" / FILE).read_bytes() == secret
+    assert not SqlLedger.path_in(there / "state").exists()
 
 
 def test_what_cannot_be_backed_up_or_restored_is_refused_with_a_reason(

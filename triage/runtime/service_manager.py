@@ -12,6 +12,7 @@ log = structlog.get_logger(__name__)
 
 READY = "READY=1"
 ALIVE = "WATCHDOG=1"
+TIMEOUT_S = 1.0  #: a manager that reads no report must not hold up the heartbeat
 
 
 class ServiceManager:
@@ -27,7 +28,8 @@ class ServiceManager:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.settimeout(TIMEOUT_S)
                 connection.connect(self._address)
                 connection.sendall(state.encode())
         except OSError as error:
-            log.warning("the service manager was not notified", state=state, why=error.strerror)
+            log.warning("the service manager was not notified", state=state, why=str(error))
