@@ -30,4 +30,4 @@ def test_with_case_library_no_case_is_in_the_state_folder(
     shared: PgVectorLibrary, tmp_path: Path
 ) -> None:
     assert shared.count_cases() == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"secret"}
+    assert {path.name for path in tmp_path.iterdir()} == {"secret", "secret.fingerprint"}
