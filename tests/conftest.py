@@ -29,6 +29,7 @@ destinations.register()
 #: All other files follow in the order of their names; tests/README.md has the figures.
 LONGEST_FIRST = (
     "acceptance/test_crashes.py",
+    "acceptance/test_restore_drill.py",
     "acceptance/test_rolling_restart.py",
     "acceptance/test_cases.py",
     "acceptance/test_demo_bundle.py",

@@ -168,11 +168,10 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
         short_folder / "a", pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS])
     )
     with serving(site):
-        reports_to_systemd = service_manager()
-        assert reports_to_systemd.count(b"READY=1") == 1
-        assert b"WATCHDOG=1" in reports_to_systemd
-        healthy = run_triage("health", "--json", config=site.config)
-        assert healthy.returncode == 0, healthy.stdout
+        reports: list[bytes] = []
+        wait_until(lambda: reports.extend(service_manager()) or b"WATCHDOG=1" in reports)
+        assert reports.count(b"READY=1") == 1
+        wait_until(lambda: run_triage("health", config=site.config).returncode == 0, what="health")
         seed(site)
         for sent in ([first], [second]):
             drill.send(site, *sent)
