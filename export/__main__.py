@@ -101,6 +101,11 @@ def cli() -> None:
     help="Version in the manifest. Default: the start of the checkpoint's SHA-256.",
 )
 @click.option("--intended-use", default=INTENDED_USE, help="Intended use in the manifest.")
+@click.option(
+    "--synthetic-only",
+    is_flag=True,
+    help="State in the manifest that patients are excluded: only synthetic studies are flagged.",
+)
 @click.option("--trained-on", help="Training data, for the manifest.")
 @click.option(
     "--untrained",
@@ -118,6 +123,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     name: str,
     bundle_version: str | None,
     intended_use: str,
+    synthetic_only: bool,
     trained_on: str | None,
     untrained: bool,
     force: bool,
@@ -148,6 +154,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
             trained=not untrained,
             intended_use=intended_use,
             provenance=provenance_of(loaded, checkpoint, trained_on),
+            synthetic_only=synthetic_only,
         ),
     )
     rule = "lower case" if model.tokenizer.normalizer.lowercase else "cased"

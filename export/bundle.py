@@ -54,6 +54,7 @@ class Label:
     trained: bool
     intended_use: str
     provenance: dict[str, str | int | float]
+    synthetic_only: bool = False  #: the intended use excludes patients
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def _manifest(model: BundleModel, folder: Path) -> Manifest:
             version=label.version,
             trained=label.trained,
             intended_use=label.intended_use,
+            synthetic_only=label.synthetic_only,
             provenance={**label.provenance, "torch": str(torch.__version__), "opset": OPSET},
             sizes=sizes,
             layout=model.form.layout,

@@ -28,9 +28,13 @@ from triage.domain.assessment import (
     Flag,
     KeyFrame,
     Presence,
+    ScoreKind,
     SimilarCase,
     SourceImage,
 )
+from triage.domain.finding import Examples
+from triage.domain.reasons import ReasonCode, because
+from triage.model.scoring import silence
 from triage.reports import header
 from triage.reports.reporting import Reporting
 
@@ -99,9 +103,39 @@ def with_similar(*, uids: bool = False) -> Assessment:
     )
 
 
-def with_familiarity(distance: float) -> Assessment:
-    """The usual answers on a study that was compared with those that the model knows."""
-    return replace(usual(), familiarity=Familiarity(distance, 2.09, "cine_sa"))
+def familiar() -> Assessment:
+    """The usual answers on a study that is like those of the training."""
+    return replace(usual(), familiarity=Familiarity(0.94, 2.09, "cine_sa"))
+
+
+def unfamiliar() -> Assessment:
+    """The usual scores on a study that is unlike those of the training: nothing is evaluated."""
+    why_not = because(ReasonCode.UNFAMILIAR)
+    answers = tuple(replace(silence(a, why_not), key_frames=()) for a in usual().answers)
+    known = Familiarity(12.3, 2.09, "cine_sa")
+    return replace(usual(), answers=answers, familiarity=known, silence=why_not.code)
+
+
+def marked() -> Assessment:
+    """The usual answers on an unfamiliar study, at a site that wants them with a mark."""
+    known = Familiarity(12.3, 2.09, "cine_sa")
+    return replace(usual(), familiarity=known, mark="research arm of trial 12")
+
+
+def decided() -> Assessment:
+    """A finding that is ruled in, one that is ruled out, and one that was fitted from examples."""
+    present, absent, fitted, *others = usual().answers
+    figures = "above the rule-in score 0.310 (positive predictive value 0.93 on 412 studies)"
+    studies = tuple(f"{ROOT}.4.{number}" for number in range(24))
+    finding = replace(fitted.finding, prompts=(), examples=Examples(studies[:12], studies[12:]))
+    fit = {"finding": finding, "fitted": "f17e" * 16, "examples": 24}
+    answers = (
+        replace(present, presence=Presence.PRESENT, reason=f"{present.reason}, {figures}"),
+        absent,
+        replace(fitted, score=1.2, threshold=1.25, kind=ScoreKind.DISTANCES, **fit),
+        *others,
+    )
+    return replace(usual(), answers=answers)
 
 
 def forty(flag: Flag | None = None) -> Assessment:
@@ -118,7 +152,7 @@ def flagged(answer: Answer, score: float, threshold: float, base: Assessment) ->
         score=score,
         threshold=threshold,
         flag=Flag.YES,
-        presence=Presence.PRESENT,
+        presence=Presence.UNDETERMINED,
         reason=f"above the threshold (score {score:.3f}, threshold {threshold:.3f})",
         views=tuple(view.view for view in base.used),
         key_frames=tuple(
@@ -204,8 +238,9 @@ KINDS: dict[str, Callable[[], Reporting]] = {
     "not_evaluated": lambda: reporting(untrained()),
     "similar_cases": lambda: reporting(with_similar()),
     "similar_uids": lambda: reporting(with_similar(uids=True), similar_cases=Disclosure.UIDS),
-    "familiar": lambda: reporting(with_familiarity(0.94)),
-    "unfamiliar": lambda: reporting(with_familiarity(12.3)),
+    "familiar": lambda: reporting(familiar()),
+    "unfamiliar": lambda: reporting(unfamiliar()),
+    "decided": lambda: reporting(decided()),
     "forty_findings": lambda: reporting(forty()),
     "japanese_name": lambda: reporting(usual(), japanese()),
     "cyrillic_name": lambda: reporting(usual(), cyrillic()),

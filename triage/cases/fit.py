@@ -16,7 +16,7 @@ Thresholds are chosen on the same held-out figures that are reported.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
 from triage.model.fitted import (
+    FEWEST_PATIENTS,
     FewShot,
     FittedFinding,
     Head,
@@ -44,7 +45,6 @@ from triage.ports.library import Library
 
 USUAL = 1000  #: size of the random sample of past cases
 FEWEST_USUAL = 100  #: a smaller sample is not used
-FEWEST_CONFIRMED = 10  #: patients with, and patients without the finding, for a trained head
 FOLDS = 5  #: of the cross-validation
 SEED = 0
 STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights must be large
@@ -109,6 +109,8 @@ def _few_shot(
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests([*present, *absent]),
+        patients_with=len(_patients(present)),
+        patients_without=len(_patients(absent)),
         fit=shot,
         beside=beside,
         threshold=threshold,
@@ -159,19 +161,28 @@ def _leave_one_out(
         left = fitted.model_copy(update={"fit": _means(having, lacking, usual)})
         return bool(left.scores(out.embedding[None], prompts)[0] > fitted.threshold)
 
-    caught = [result for result in map(is_flagged, present) if result is not None]
-    alarms = [result for result in map(is_flagged, absent) if result is not None]
+    caught, alarms = (_flagged_share(kind, is_flagged) for kind in (present, absent))
     is_sample_large = len(usual) >= FEWEST_USUAL
     return HeldOutFit(
         present=len(present),
         absent=len(absent),
-        sensitivity=float(np.mean(caught)) if caught else None,
-        specificity=1 - float(np.mean(alarms)) if alarms else None,
+        sensitivity=caught,
+        specificity=None if alarms is None else 1 - alarms,
         auc=None,
         flagged=float(np.mean(fitted.scores(usual, prompts) > fitted.threshold))
         if is_sample_large
         else None,
     )
+
+
+def _flagged_share(
+    examples: Sequence[EmbeddedCase], is_flagged: Callable[[EmbeddedCase], bool | None]
+) -> float | None:
+    """Return the share of examples that are flagged; None of fewer than 10 patients."""
+    if len(_patients(examples)) < FEWEST_PATIENTS:
+        return None
+    results = [result for result in map(is_flagged, examples) if result is not None]
+    return float(np.mean(results)) if results else None
 
 
 def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
@@ -181,10 +192,10 @@ def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[s
         len({item.case.patient for item, holds in zip(known, truth, strict=True) if holds == kind})
         for kind in (True, False)
     )
-    if min(having, lacking) < FEWEST_CONFIRMED:
+    if min(having, lacking) < FEWEST_PATIENTS:
         raise ConfigurationError(
-            f"finding {finding.id}: a trained head needs cases of {FEWEST_CONFIRMED} patients with"
-            f" the finding confirmed and of {FEWEST_CONFIRMED} patients labelled without it; there"
+            f"finding {finding.id}: a trained head needs cases of {FEWEST_PATIENTS} patients with"
+            f" the finding confirmed and of {FEWEST_PATIENTS} patients labelled without it; there"
             f" are {having} and {lacking}. Add labels in the column `confirmed` of a CSV file for"
             " triage index --reports"
         )
@@ -201,6 +212,8 @@ def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[s
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests(known),
+        patients_with=having,
+        patients_without=lacking,
         fit=Head(weights=_vector(model.coef_[0]), intercept=float(model.intercept_[0])),
         threshold=threshold,
     )

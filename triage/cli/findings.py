@@ -10,6 +10,7 @@ from triage.cases.fit import HeldOutFit
 from triage.cli import terminal
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
+from triage.domain.reasons import ReasonCode, because
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.pipeline.fit_findings import choose_findings
@@ -26,7 +27,8 @@ def findings() -> None:
 
     A finding in the findings file is detected by prompts, by examples, or by both. Examples are
     Study UIDs of past cases, which `triage search` finds: 1 to 32 that have the finding, and, if
-    you know some, others that do not have it. With `examples: confirmed`, a classifier is trained
+    you know some, others that do not have it. Examples of fewer than 10 patients with it, or of
+    fewer than 10 without it, never flag. With `examples: confirmed`, a classifier is trained
     on all past cases that radiologists labelled as confirmed or not.
 
     \b
@@ -97,13 +99,13 @@ def _print_findings(model: LoadedModel) -> None:
         table.add_column(heading, overflow="fold")
     for finding in model.findings.findings:
         question = model.questions[finding.id]
-        untrained = "" if model.identity.trained else "model is untrained"
+        untrained = None if model.identity.trained else because(ReasonCode.MODEL_UNTRAINED)
         row = (
             finding.id,
             finding.name,
             _describe_method(finding),
             terminal.format_score(question.threshold),
-            untrained or question.why_not,
+            str(untrained or question.why_not or ""),
         )
         table.add_row(*map(escape, row))
     terminal.console.print(table)
@@ -131,5 +133,5 @@ def _print_fit(finding: Finding, figures: HeldOutFit) -> None:
         ("specificity: not flagged among those without it, likewise", figures.specificity),
         ("flagged among past cases", figures.flagged),
     ):
-        value = "not known from so few" if share is None else f"{share:.2f}"
+        value = "not known, there are too few" if share is None else f"{share:.2f}"
         terminal.write(f"  {description}: {value}")

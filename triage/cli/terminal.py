@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from sqlalchemy import Row
 
-from triage.domain.assessment import OUT_OF_DISTRIBUTION_NOTE, Answer, Assessment, Flag
+from triage.domain.assessment import Answer, Assessment, Flag
 from triage.domain.delivery import DeadLetter, Delivery, Outage
 from triage.domain.study import State
 
@@ -87,8 +87,8 @@ def print_flags(assessment: Assessment, truth: Mapping[str, bool] | None = None)
     `truth` has for each finding id whether a synthetic heart was drawn with it, and each flag is
     compared with it. None: the truth is unknown.
     """
-    if assessment.is_unfamiliar:
-        console.print(OUT_OF_DISTRIBUTION_NOTE, style="bold red")
+    if assessment.note:
+        console.print(escape(assessment.note), style="bold yellow")
     console.print(_build_flag_table(assessment, truth))
     if truth:
         known = [_is_right(answer, truth) for answer in assessment.answers]

@@ -35,6 +35,9 @@ class ModelSettings(StrictModel):
     fallback: Literal["cpu"] | None = None  #: used if a clip does not fit into GPU memory
     threads: int = Field(default=0, ge=0)  #: of one worker; 0: one for each core
     key_frames: int = Field(default=3, ge=0, le=10)  #: at most, of each flagged finding; 0: none
+    #: reason for flags on studies unlike those of the training, which are then marked; empty: such
+    #: studies are Not Evaluated
+    mark_unfamiliar: str = ""
 
 
 class WorkerSettings(StrictModel):

@@ -1,7 +1,8 @@
 """The assessment of one revision of a study.
 
-"Not flagged" does not mean "absent", and "not evaluated" means neither. Absent needs a rule-out
-threshold; without one, an unflagged finding is Undetermined. Every answer has its reason.
+"Flagged" does not mean "present", "not flagged" does not mean "absent", and "not evaluated" means
+neither. Present needs a calibrated rule-in score, Absent a rule-out score, each with its figures;
+without them an evaluated finding is Undetermined. Every answer has its reason.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from triage.domain.finding import Finding
+from triage.domain.reasons import ReasonCode
 
 
 class Flag(StrEnum):
@@ -26,6 +28,28 @@ class Presence(StrEnum):
     ABSENT = "Absent"
     UNDETERMINED = "Undetermined"
     NOT_EVALUATED = "Not evaluated"
+
+
+class ScoreKind(StrEnum):
+    """What a score measures. Scores of different kinds have different scales."""
+
+    SIMILARITY = "similarity"  #: of images and prompts
+    DISTANCES = "distances"  #: to the means of the examples with and without the finding
+    CLASSIFIER = "classifier"  #: output of a regression on labelled cases
+    STANDARDISED = "standardised"  #: mean of SIMILARITY and DISTANCES, on the scale of past cases
+
+    @property
+    def scale(self) -> str:
+        """Return what the score is, and its limits."""
+        return SCALES[self]
+
+
+SCALES = {
+    ScoreKind.SIMILARITY: "mean cosine similarity of images and prompts, -1 to 1",
+    ScoreKind.DISTANCES: "difference of the distances to examples without and with it, -2 to 2",
+    ScoreKind.CLASSIFIER: "output of a classifier fitted from labelled cases, 0 to 1",
+    ScoreKind.STANDARDISED: "prompts and examples in deviations of past cases, without limits",
+}
 
 
 class Priority(StrEnum):
@@ -116,10 +140,6 @@ class SimilarCase:
     likeness: float | None = None  #: share of random pairs of cases that are less similar, if known
 
 
-#: Shown wherever flags of an out-of-distribution study are shown.
-OUT_OF_DISTRIBUTION_NOTE = "This study is unlike those the model knows: its flags mean little."
-
-
 @dataclass(frozen=True)
 class Familiarity:
     """The distance of a study from those of the training."""
@@ -142,6 +162,11 @@ class Familiarity:
 def format_share(likeness: float) -> str:
     """Return e.g. "99.2%"; at most 99.9%, because only a sample of pairs was drawn."""
     return f"{min(likeness, 0.999):.1%}"
+
+
+def describe_examples(number: int) -> str:
+    """Return e.g. "24 examples"."""
+    return f"{number} example" if number == 1 else f"{number} examples"
 
 
 class Disclosure(StrEnum):
@@ -168,9 +193,7 @@ class Answer:
     """The answer for one finding."""
 
     finding: Finding
-    #: mean cosine similarity to the prompts, -1 to 1, or for a finding with examples the measure
-    #: of triage/model/fitted.py; None if not computed
-    score: float | None
+    score: float | None  #: on the scale of its kind; None if not computed
     threshold: float | None  #: None if the bundle has no calibration for this finding
     flag: Flag
     presence: Presence
@@ -178,6 +201,16 @@ class Answer:
     views: tuple[str, ...]  #: the finding's views that the study filled
     key_frames: tuple[KeyFrame, ...] = ()  #: the images that contributed most, most relevant first
     fitted: str = ""  #: digest of the fit, for a finding with examples
+    kind: ScoreKind = ScoreKind.SIMILARITY
+    examples: int = 0  #: number of examples of the fit
+    why_not: ReasonCode | None = None  #: why it is not evaluated
+
+
+UNLIKE = "This study is unlike the studies the model was trained on"
+NOTES = {
+    ReasonCode.UNFAMILIAR: f"{UNLIKE}: no finding is evaluated.",
+    ReasonCode.NOT_SYNTHETIC: "The model is for synthetic images only: no finding is evaluated.",
+}
 
 
 @dataclass(frozen=True)
@@ -196,6 +229,10 @@ class Assessment:
     similar: tuple[SimilarCase, ...] = ()  #: nearest first
     why_none_similar: str = ""  #: why no case of another patient is included
     familiarity: Familiarity | None = None  #: None if the bundle cannot judge it
+    silence: ReasonCode | None = (
+        None  #: why no finding of the study is evaluated, if for one reason
+    )
+    mark: str = ""  #: the site's reason for flags on an out-of-distribution study
 
     @property
     def flag(self) -> Flag:
@@ -207,6 +244,16 @@ class Assessment:
     def is_unfamiliar(self) -> bool:
         """Whether the study is out-of-distribution."""
         return self.familiarity is not None and not self.familiarity.is_known
+
+    @property
+    def note(self) -> str:
+        """Return the sentence above all results: why there is none, or what they are worth."""
+        if self.silence is not None:
+            return NOTES[self.silence]
+        if not self.is_unfamiliar:
+            return ""
+        because = f" They are shown because: {self.mark}" if self.mark else ""
+        return f"{UNLIKE}: its flags mean little.{because}"
 
     @property
     def priority(self) -> Priority:

@@ -1,7 +1,7 @@
-"""Reasons for the states of studies: a code with values, and the sentence made from them.
+"""Reasons for states of studies and for silent findings: a code, and the sentence made from it.
 
 Nothing is decided by the text of a reason; it may be rewritten here without changing what the
-worker does. The ledger stores the sentence, `triage status` and the pages show it, and
+worker does. The ledger stores the sentence, `triage status`, the pages and reports show it, and
 deploy/REASONS.md lists every reason. To add a reason, add a code and its text, and run
 `python -m tests.builders.generated_documents`.
 """
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class ReasonCode(StrEnum):
-    """Why a study revision changed its state, or a remark to such a reason."""
+    """Why a study changed its state or a finding is not evaluated, or a remark to that."""
 
     INSTANCES_ARRIVE = "instances-arrive"
     LATE_INSTANCE = "late-instance"
@@ -46,6 +46,13 @@ class ReasonCode(StrEnum):
     REPLAYED = "replayed"
     REASSESSED = "reassessed"
     RESENT = "resent"
+    MODEL_UNTRAINED = "model-untrained"
+    VIEWS_NOT_SHOWN = "views-not-shown"
+    NOT_CALIBRATED = "not-calibrated"
+    NOT_FITTED = "not-fitted"
+    FEW_EXAMPLES = "few-examples"
+    UNFAMILIAR = "unfamiliar"
+    NOT_SYNTHETIC = "not-synthetic"
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,33 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.RESENT: ReasonText(
             "{deliveries} delivery(ies) to {destinations} are sent again, requested with `triage "
             "replay --resend`"
+        ),
+        ReasonCode.MODEL_UNTRAINED: ReasonText(
+            "model is untrained", "Install a trained bundle (`model.bundle`)."
+        ),
+        ReasonCode.VIEWS_NOT_SHOWN: ReasonText(
+            "the study shows none of the views {views}",
+            "`triage series` shows how each series was recognised.",
+        ),
+        ReasonCode.NOT_CALIBRATED: ReasonText(
+            "no threshold is calibrated for this model and these prompts",
+            "Restore the previous prompts, or calibrate the model again.",
+        ),
+        ReasonCode.NOT_FITTED: ReasonText(
+            "not yet fitted from its examples; run `triage findings fit`",
+            "Run `triage findings fit`, then restart the worker.",
+        ),
+        ReasonCode.FEW_EXAMPLES: ReasonText(
+            "fitted from {examples}, but at least {fewest} patients of each side are needed",
+            "Add examples with and without the finding, then run `triage findings fit`.",
+        ),
+        ReasonCode.UNFAMILIAR: ReasonText(
+            "unlike the studies the model was trained on",
+            "If a site must see such flags, `model.mark_unfamiliar` turns this into a mark.",
+        ),
+        ReasonCode.NOT_SYNTHETIC: ReasonText(
+            "the model is for synthetic images only, and this study is not marked as synthetic",
+            "Install a bundle that is intended for patients (`model.bundle`).",
         ),
     }
 )

@@ -150,6 +150,8 @@ class Manifest(StrictModel):
     version: str = Field(min_length=1, max_length=64)
     trained: bool  #: False: random weights, meaningless scores; every flag is Not Evaluated
     intended_use: str = Field(min_length=1)
+    #: the intended use excludes patients: studies that are not synthetic are never flagged
+    synthetic_only: bool = False
     provenance: dict[str, str | int | float]  #: origin of the weights
     sizes: Sizes
     layout: tuple[ViewSlot, ...] = PUBLISHED_LAYOUT
@@ -180,15 +182,37 @@ class Manifest(StrictModel):
         )
 
 
+class DecisiveScore(StrictModel):
+    """A score that decides on a finding itself, with the figures that justify it."""
+
+    score: float = Field(ge=-1, le=1)
+    #: of a rule-in: share of studies above the score that have the finding (positive predictive
+    #: value); of a rule-out: share of studies below it that do not have it (negative)
+    predictive_value: float = Field(gt=0, le=1)
+    measured_on: str = Field(min_length=1)  #: e.g. "412 studies of this hospital, 2025"
+
+
 class Threshold(StrictModel):
     """The calibrated threshold of one finding."""
 
     threshold: float = Field(ge=-1, le=1)
+    #: a score above this rules the finding in; None: the finding is never reported present
+    rule_in: DecisiveScore | None = None
     #: a score below this rules the finding out; None: the finding is never reported absent
-    rule_out: float | None = Field(default=None, ge=-1, le=1)
+    rule_out: DecisiveScore | None = None
     #: a threshold with fewer false flags, for sites that want fewer flags
     specific: float | None = Field(default=None, ge=-1, le=1)
     prompts: tuple[str, ...]  #: the prompts that it is valid for
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.rule_in is not None and self.rule_in.score < self.threshold:
+            raise ValueError(
+                "rule_in is below the threshold: a finding would be present, unflagged"
+            )
+        if self.rule_out is not None and self.rule_out.score > self.threshold:
+            raise ValueError("rule_out is above the threshold: a finding would be absent, flagged")
+        return self
 
 
 class OutOfDistributionLimit(StrictModel):

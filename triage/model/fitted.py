@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from triage.domain.assessment import ScoreKind
 from triage.domain.finding import Finding
 from triage.model.prompts import mean_cosines
 from triage.ports.encoder import Embeddings
@@ -25,6 +26,7 @@ from triage.yaml_models import StrictModel
 
 Numbers = NDArray[np.float64]
 Vector = tuple[float, ...]  #: (D,), as stored
+FEWEST_PATIENTS = 10  #: with the finding, and without it; a fit from fewer never flags
 
 
 class FewShot(StrictModel):
@@ -36,7 +38,7 @@ class FewShot(StrictModel):
     absent: Vector  #: mean of the studies without it
 
     def scores(self, embeddings: Embeddings) -> Numbers:
-        """Return the scores (n,) of embeddings (n, D): 0 is undecided, 2 is the maximum."""
+        """Return the scores (n,) of embeddings (n, D), -2 to 2; 0 is undecided."""
         points = centre_embeddings(embeddings, np.array(self.centre))
         far, near = (
             np.linalg.norm(points - np.array(mean), axis=1) for mean in (self.absent, self.present)
@@ -80,9 +82,20 @@ class FittedFinding(StrictModel):
     finding: str  #: id of the finding
     asked: str  #: digest of the prompts and examples in the findings file (`digest_question`)
     examples: dict[str, str]  #: SHA-256 of each example's vector, by Study UID
+    #: patients of the examples with the finding, and of those without it; 0: not counted, as in
+    #: fits of earlier releases
+    patients_with: Annotated[int, Field(ge=0)] = 0
+    patients_without: Annotated[int, Field(ge=0)] = 0
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
     beside: ScoreScale | None = None  #: set if the finding has prompts too
     threshold: float
+
+    @property
+    def kind(self) -> ScoreKind:
+        """Return what the score measures."""
+        if self.beside is not None:
+            return ScoreKind.STANDARDISED
+        return ScoreKind.CLASSIFIER if isinstance(self.fit, Head) else ScoreKind.DISTANCES
 
     def scores(self, embeddings: Embeddings, prompts: NDArray[np.float32] | None) -> Numbers:
         """Return the scores (n,) of embeddings (n, D); `prompts` (p, D) if the finding has any.

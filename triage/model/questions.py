@@ -1,7 +1,7 @@
 """The score function and threshold of each finding: from its prompts, or fitted from its examples.
 
 A threshold is valid for one bundle and exactly the prompts, or the examples, it was made with. A
-question without a valid threshold carries the reason, for radiologists and administrators.
+question that must not flag carries the reason, for radiologists and administrators.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.domain.assessment import ScoreKind, describe_examples
 from triage.domain.finding import Finding, FindingSet
-from triage.model.bundle import Bundle
-from triage.model.fitted import FittedFinding, digest_fit, digest_question
+from triage.domain.reasons import Reason, ReasonCode, because
+from triage.model.bundle import Bundle, DecisiveScore
+from triage.model.fitted import FEWEST_PATIENTS, FittedFinding, digest_fit, digest_question
 from triage.model.prompts import PromptEmbeddings, mean_cosines
 from triage.ports.encoder import Embeddings
 
@@ -27,9 +29,12 @@ class Question:
 
     scores: ScoreFunction | None  #: None if no score can be computed
     threshold: float | None  #: None if no finding can be flagged
-    rule_out: float | None = None  #: a lower score rules the finding out; None: no score does
-    why_not: str = ""  #: why there is no threshold
+    rule_in: DecisiveScore | None = None  #: a higher score rules the finding in
+    rule_out: DecisiveScore | None = None  #: a lower score rules the finding out
+    why_not: Reason | None = None  #: why nothing may be flagged, although a score is computed
     fitted: str = ""  #: digest of what was fitted from examples, in hexadecimal
+    kind: ScoreKind = ScoreKind.SIMILARITY
+    examples: int = 0  #: number of examples of the fit
 
 
 def build_questions(
@@ -53,16 +58,28 @@ def _question_by_prompts(
     calibrated = bundle.calibration.findings.get(finding.id) if bundle.calibration else None
     scores = partial(mean_cosines, prompts)
     if calibrated is None or {*calibrated.prompts} != {*finding.prompts}:
-        why_not = "no threshold is calibrated for this model and these prompts"
-        return Question(scores, None, why_not=why_not)
-    return Question(scores, calibrated.threshold, calibrated.rule_out)
+        return Question(scores, None, why_not=because(ReasonCode.NOT_CALIBRATED))
+    return Question(scores, calibrated.threshold, calibrated.rule_in, calibrated.rule_out)
 
 
 def _question_by_examples(
     finding: Finding, prompts: NDArray[np.float32] | None, fitted: FittedFinding | None
 ) -> Question:
     if fitted is None or fitted.asked != digest_question(finding):
-        why_not = "not yet fitted from its examples; run `triage findings fit`"
-        return Question(None, None, why_not=why_not)
-    scores = partial(fitted.scores, prompts=prompts)
-    return Question(scores, fitted.threshold, fitted=digest_fit(fitted))
+        return Question(None, None, why_not=because(ReasonCode.NOT_FITTED))
+    return Question(
+        partial(fitted.scores, prompts=prompts),
+        fitted.threshold,
+        why_not=_explain_few_examples(fitted),
+        fitted=digest_fit(fitted),
+        kind=fitted.kind,
+        examples=len(fitted.examples),
+    )
+
+
+def _explain_few_examples(fitted: FittedFinding) -> Reason | None:
+    """Return why a fit must not flag; None if it may."""
+    if min(fitted.patients_with, fitted.patients_without) >= FEWEST_PATIENTS:
+        return None
+    examples = describe_examples(len(fitted.examples))
+    return because(ReasonCode.FEW_EXAMPLES, examples=examples, fewest=FEWEST_PATIENTS)

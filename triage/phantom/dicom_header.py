@@ -56,6 +56,8 @@ class PhantomStudy(NamedTuple):
 CONSTANTS: Mapping[str, str | int] = MappingProxyType(
     {
         "SpecificCharacterSet": "ISO_IR 100",
+        # PS3.3 C.12.1: a bundle of drawn hearts flags only studies that have this mark.
+        "SyntheticData": "YES",
         "Modality": "MR",
         "InstitutionName": "Phantom Hospital",
         "ReferringPhysicianName": "",

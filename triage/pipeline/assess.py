@@ -37,12 +37,12 @@ from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import FrameSource, trace_frames
 from triage.imaging.images import Image
 from triage.imaging.rules import SeriesRules, load_rules
-from triage.model.out_of_distribution import measure_familiarity
 from triage.model.relevance import OccludedClip, choose_relevant_frames, occlude
+from triage.pipeline.answers import answer_findings
 from triage.pipeline.attempts import give_up
 from triage.pipeline.key_frames import Pictures, list_key_frames, render_key_frames
 from triage.pipeline.leases import keep_alive
-from triage.pipeline.model_input import LoadedModel, ModelInput, answer_findings, build_model_input
+from triage.pipeline.model_input import LoadedModel, ModelInput, build_model_input
 from triage.ports.deliveries import DeliveryLedger
 from triage.ports.encoder import Embedding
 from triage.ports.instances import InstanceLedger
@@ -137,7 +137,8 @@ class Assessor:
         seen = build_model_input(study.study_uid, paths, self._read_image, model, self.rules)
         # Before the key frames, which may run on another execution provider if memory is short.
         identity = model.identity
-        answers = self._answer_findings(seen)
+        judged = answer_findings(seen, model)
+        answers = self._find_key_frames(judged.answers, seen)
         similar = self._find_similar(study, seen.evidence[0], seen.embedding)
         assessment = Assessment(
             study_uid=study.study_uid,
@@ -151,7 +152,9 @@ class Assessor:
             answers=answers,
             similar=similar.cases,
             why_none_similar=similar.why_none,
-            familiarity=measure_familiarity(seen.clip, seen.frames, model.bundle),
+            familiarity=judged.familiarity,
+            silence=judged.silence,
+            mark=model.mark_unfamiliar,
         )
         form = model.bundle.manifest.clip
         pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self._read_image)
@@ -209,10 +212,9 @@ class Assessor:
         except LedgerUnavailable as error:
             log.warning("case library unavailable, the study is no case yet", error=str(error))
 
-    def _answer_findings(self, seen: ModelInput) -> tuple[Answer, ...]:
-        """Score every finding, and find the key frames of those that are flagged."""
+    def _find_key_frames(self, answers: tuple[Answer, ...], seen: ModelInput) -> tuple[Answer, ...]:
+        """Return the answers with the key frames of those that are flagged."""
         model, form = self.model, self.model.bundle.manifest.clip
-        answers = answer_findings(seen, model)
         if self.key_frames == 0 or all(answer.flag is not Flag.YES for answer in answers):
             return answers
         began = time.monotonic()

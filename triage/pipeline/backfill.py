@@ -21,7 +21,8 @@ from triage.dicom.header import is_image_class, read_header, read_identity
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
 from triage.imaging.rules import SeriesRules
-from triage.pipeline.model_input import LoadedModel, Read, answer_findings, build_model_input
+from triage.pipeline.answers import answer_findings
+from triage.pipeline.model_input import LoadedModel, Read, build_model_input
 from triage.ports.instances import InstanceLedger
 from triage.ports.library import Library
 from triage.ports.studies import StudyLedger
@@ -80,7 +81,7 @@ class Indexer:
     def _add_case(self, study_uid: str, paths: Sequence[str]) -> IndexOutcome:
         seen = build_model_input(study_uid, paths, self.read, self.model, self.rules)
         reading = self.reports.find_reading(seen.evidence[0], seen.documents)
-        answers = answer_findings(seen, self.model)
+        answers = answer_findings(seen, self.model).answers
         self.past.add_study(seen.evidence[0], seen.used_views, answers, seen.embedding, reading)
         return IndexOutcome.INDEXED
 

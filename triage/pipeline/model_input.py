@@ -15,7 +15,6 @@ from triage.crash_points import CrashPoint, mark_reached
 from triage.dicom.header import is_image_class, read_header
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.assessment import (
-    Answer,
     MissingView,
     ModelIdentity,
     SourceImage,
@@ -32,7 +31,6 @@ from triage.imaging.rules import SeriesRules
 from triage.imaging.series import ChosenView, explain_declined, select_views
 from triage.model.bundle import Bundle, ClipForm
 from triage.model.questions import Questions
-from triage.model.scoring import answer_finding
 from triage.ports.encoder import Embedding, Encoder, Frames
 
 Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
@@ -46,6 +44,7 @@ class LoadedModel:
     encoder: Encoder
     findings: FindingSet
     questions: Questions
+    mark_unfamiliar: str = ""  #: reason for flags on out-of-distribution studies; empty: no flags
 
     @property
     def identity(self) -> ModelIdentity:
@@ -120,16 +119,6 @@ def build_model_input(
         heart=heart,
         clip=clip,
         embedding=model.encoder.encode_clip(clip),
-    )
-
-
-def answer_findings(seen: ModelInput, model: LoadedModel) -> tuple[Answer, ...]:
-    """Return the answer to every finding."""
-    return tuple(
-        answer_finding(
-            finding, model.questions[finding.id], model.bundle, seen.frames, seen.embedding
-        )
-        for finding in model.findings.findings
     )
 
 

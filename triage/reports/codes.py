@@ -12,7 +12,7 @@ import hashlib
 from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
-from triage.domain.assessment import Answer, Flag, Presence, Priority
+from triage.domain.assessment import Answer, Flag, Presence, Priority, ScoreKind
 from triage.domain.finding import Finding, FindingCode
 from triage.reports import identity
 
@@ -75,7 +75,11 @@ THRESHOLD = Concept("AI-THRESHOLD", SCHEME, "Flag threshold for score")
 FLAG = Concept("AI-FLAG", SCHEME, "AI triage flag")
 WHY = Concept("AI-WHY", SCHEME, "Reason for this flag")
 WHY_NOT_EVALUATED = Concept("AI-NOT-EVALUATED", SCHEME, "Reason not evaluated")
-EXAMPLE_SCORE = Concept("AI-EXAMPLE-SCORE", SCHEME, "Similarity to example studies")
+# Scores on other scales have concepts of their own, so that no receiver mixes them.
+DISTANCE_SCORE = Concept("AI-EXAMPLE-DIST", SCHEME, "Difference of distances to example studies")
+CLASSIFIER_SCORE = Concept("AI-CLASSIFIER", SCHEME, "Classifier output")
+STANDARDISED_SCORE = Concept("AI-STANDARDISED", SCHEME, "Standardised score")
+NOTE = Concept("AI-NOTE", SCHEME, "Note on all results")
 EXAMPLES = Concept("AI-EXAMPLES", SCHEME, "Fitted from example studies")
 PROMPT = Concept("AI-PROMPT", SCHEME, "Text prompt")
 PRIORITY = Concept("AI-PRIORITY", SCHEME, "AI suggested reading priority")
@@ -88,7 +92,7 @@ VIEW = Concept("AI-VIEW", SCHEME, "View shown by the image")
 FAMILIAR = Concept("AI-FAMILIAR", SCHEME, "Study is like those the model knows")
 DISTANCE = Concept("AI-DISTANCE", SCHEME, "Distance of least familiar view from known studies")
 FAMILIAR_UP_TO = Concept("AI-FAMILIAR-TO", SCHEME, "Largest distance of a familiar study")
-UNFAMILIAR = Concept("AI-UNFAMILIAR", SCHEME, "Warning: unfamiliar study")
+UNFAMILIAR = Concept("AI-UNFAMILIAR", SCHEME, "Least familiar view of an unfamiliar study")
 SIMILAR_CASES = Concept("AI-SIMILAR", SCHEME, "Similar cases")
 SIMILAR_CASE = Concept("AI-CASE", SCHEME, "Similar case")
 NONE_SIMILAR = Concept("AI-NONE-SIMILAR", SCHEME, "Reason for no similar case")
@@ -112,6 +116,12 @@ PRESENCES = {
     Presence.UNDETERMINED: Concept("373068000", "SCT", "Undetermined"),
     Presence.NOT_EVALUATED: NOT_EVALUATED,
 }
+SCORES = {
+    ScoreKind.SIMILARITY: SCORE,
+    ScoreKind.DISTANCES: DISTANCE_SCORE,
+    ScoreKind.CLASSIFIER: CLASSIFIER_SCORE,
+    ScoreKind.STANDARDISED: STANDARDISED_SCORE,
+}
 #: "Routine" states that the order does not change, not that the study is normal.
 PRIORITIES = {
     Priority.EXPEDITE: Concept("AI-EXPEDITE", SCHEME, "Expedite"),
@@ -128,7 +138,7 @@ def finding_concept(finding: Finding) -> Concept:
 
 def score_concept(answer: Answer) -> Concept:
     """Return the concept of an answer's score."""
-    return EXAMPLE_SCORE if answer.fitted else SCORE
+    return SCORES[answer.kind]
 
 
 def configured_concept(code: FindingCode) -> Concept:

@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from triage.domain.assessment import (
-    OUT_OF_DISTRIBUTION_NOTE,
     Answer,
     Assessment,
     Flag,
     Presence,
+    describe_examples,
 )
 from triage.reports import views
 from triage.reports.content import one_line
@@ -31,19 +31,21 @@ def marked_impression(assessment: Assessment) -> str:
 def sentences(assessment: Assessment) -> list[str]:
     """Return the sentences of the draft: flagged, not flagged, ruled out, not evaluated.
 
-    The sentences on an out-of-distribution study begin with a note on it.
+    The sentences on an out-of-distribution study with flags begin with a note on it.
     """
-    note = [OUT_OF_DISTRIBUTION_NOTE] if assessment.is_unfamiliar else []
+    note = [one_line(assessment.note)] if assessment.note and assessment.silence is None else []
     evaluated = [a for a in assessment.answers if a.flag is not Flag.NOT_EVALUATED]
     results = [*_flagged(evaluated), *_not_flagged(evaluated), *_ruled_out(evaluated)]
     return [*note, *(results or [NOTHING]), *_not_evaluated(assessment.answers)]
 
 
 def score_text(answer: Answer) -> str:
-    """Return e.g. "score 0.58, threshold 0.53"; blank without a score."""
+    """Return e.g. "score 0.58, threshold 0.53", with the number of examples of a fit."""
     score, threshold = format_figures(answer)
     figures = (("score", score), ("threshold", threshold))
-    return ", ".join(f"{name} {value}" for name, value in figures if value)
+    parts = [f"{name} {value}" for name, value in figures if value]
+    fit = [f"fitted from {describe_examples(answer.examples)}"] if answer.fitted else []
+    return ", ".join([*parts, *fit])
 
 
 def format_figures(answer: Answer) -> tuple[str, str]:
@@ -78,7 +80,8 @@ def _flagged(evaluated: Sequence[Answer]) -> Iterator[str]:
     if evaluated and not flagged:
         yield "No finding flagged."
     for answer in flagged:
-        yield f"{_name(answer)} flagged ({score_text(answer)})."
+        ruled_in = ", and ruled in" if answer.presence is Presence.PRESENT else ""
+        yield f"{_name(answer)} flagged for review{ruled_in} ({score_text(answer)})."
 
 
 def _not_flagged(evaluated: Sequence[Answer]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from fhir.resources.R4B.bundle import Bundle
 from pydicom import Dataset
 from pydicom.sr.coding import Code as Concept
 
-from triage.domain.assessment import Answer, Flag, KeyFrame, Priority
+from triage.domain.assessment import Answer, Flag, KeyFrame, Presence, Priority
 from triage.domain.delivery import Product
 from triage.reports import codes, draft, header, identity, views
 from triage.reports.content import one_line
@@ -212,7 +212,8 @@ class FhirMessage:
 
     def _score(self, answer: Answer, score: float) -> Resource:
         threshold = answer.threshold
-        has_threshold = threshold is not None and math.isfinite(threshold)
+        is_silent = answer.flag is Flag.NOT_EVALUATED
+        has_threshold = threshold is not None and math.isfinite(threshold) and not is_silent
         limit = {"high": _ratio(threshold or 0.0), "text": "not flagged up to this threshold"}
         return {
             **self._observation("score", answer, _concept(codes.score_concept(answer))),
@@ -256,7 +257,7 @@ class FhirMessage:
             {"link": {"reference": f"urn:uuid:{self._media_id(key)}"}}
             for key, _ in self._key_frames()
         ]
-        flagged = [a.finding for a in about.answers if a.flag is Flag.YES]
+        present = [a.finding for a in about.answers if a.presence is Presence.PRESENT]
         return {
             "resourceType": "DiagnosticReport",
             "id": self._id("DiagnosticReport"),
@@ -271,7 +272,7 @@ class FhirMessage:
             "imagingStudy": [self._reference("ImagingStudy")],
             "media": media,
             "conclusion": draft.marked_impression(about),
-            "conclusionCode": [_concept(codes.finding_concept(finding)) for finding in flagged],
+            "conclusionCode": [_concept(codes.finding_concept(finding)) for finding in present],
         }
 
     def _issued(self) -> Resource:
@@ -322,7 +323,7 @@ def _value(answer: Answer) -> Resource:
     value = {"valueCodeableConcept": _concept(codes.PRESENCES[answer.presence])}
     if answer.flag is Flag.YES:
         abnormal = _coding(f"{TERMINOLOGY}/v3-ObservationInterpretation", "A")
-        return {**value, "interpretation": [abnormal]}
+        return {**value, "interpretation": [{**abnormal, "text": "flagged for review"}]}
     return value
 
 

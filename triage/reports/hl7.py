@@ -1,6 +1,7 @@
 """The HL7 v2.5.1 message ORU^R01, for systems that do not display DICOM (chapters 2 and 7).
 
-All results are preliminary and marked "research use only". A finding that was not evaluated has
+A flag is no finding: OBX-8 is A for a flag, OBX-5 the value of the finding itself. All results are
+preliminary and marked "research use only". A finding that was not evaluated has
 status X, and no value that could be read as negative. Without a flag the message does not change
 the priority of the order, which may have been ordered above routine.
 
@@ -191,6 +192,7 @@ def _observations(assessment: Assessment) -> Iterator[Observation]:
 
 def _presence(sub_id: str, answer: Answer) -> Observation:
     silent = answer.flag is Flag.NOT_EVALUATED
+    review = ", flagged for review" if answer.flag is Flag.YES else ""
     return Observation(
         "CWE",
         codes.finding_concept(answer.finding),
@@ -199,7 +201,7 @@ def _presence(sub_id: str, answer: Answer) -> Observation:
         abnormal="A" if answer.flag is Flag.YES else "",
         # Table 0085: results cannot be obtained.
         status="X" if silent else "P",
-        note=f"{answer.finding.name}: AI triage flag {answer.flag}; "
+        note=f"{answer.finding.name}: AI triage flag {answer.flag}{review}; "
         f"{views.spell_out_views(answer.reason)}",
     )
 
@@ -208,7 +210,9 @@ def _score(sub_id: str, answer: Answer) -> Iterator[Observation]:
     if answer.score is None or not math.isfinite(answer.score):
         return
     threshold = answer.threshold
-    has_threshold = threshold is not None and math.isfinite(threshold)
+    silent = answer.flag is Flag.NOT_EVALUATED
+    # Receivers may compare with the reference range, so a silent score has none.
+    has_threshold = threshold is not None and math.isfinite(threshold) and not silent
     yield Observation(
         "NM",
         codes.score_concept(answer),
@@ -219,7 +223,7 @@ def _score(sub_id: str, answer: Answer) -> Iterator[Observation]:
         reference=f"<={threshold:.6f}" if has_threshold else "",
         abnormal="A" if answer.flag is Flag.YES else "",
         # A score without a calibrated threshold has no meaning.
-        status="X" if answer.flag is Flag.NOT_EVALUATED else "P",
+        status="X" if silent else "P",
     )
 
 

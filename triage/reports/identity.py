@@ -92,6 +92,7 @@ def _results(assessment: Assessment) -> str:
     # Left out if unknown, so that such reports keep the UIDs of earlier releases.
     familiar = [] if found is None else [(_rounded(found.distance), _rounded(found.limit))]
     strangest = [] if found is None else [found.strangest_view]
+    note = [assessment.note] if assessment.note else []
     results = (
         assessment.model.execution_provider,
         views,
@@ -100,6 +101,7 @@ def _results(assessment: Assessment) -> str:
         *none_similar,
         *familiar,
         *strangest,
+        *note,
     )
     return repr(results)
 

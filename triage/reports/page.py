@@ -1,6 +1,6 @@
 """The report page, which a radiologist reads in ten seconds, as a PDF.
 
-Flags come first, on page one; only the note on an out-of-distribution study is above them. Content
+Flags come first, on page one; only a note on the whole study is above them. Content
 that does not fit goes to another page and is never dropped. A case of another patient shows rank,
 similarity and key only, unless the site allows its UID.
 """
@@ -15,9 +15,7 @@ from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
 from triage.domain.assessment import (
-    OUT_OF_DISTRIBUTION_NOTE,
     Assessment,
-    Familiarity,
     Flag,
     SimilarCase,
     SourceImage,
@@ -64,7 +62,7 @@ from triage.reports.sheet import (
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
 FEW = 8  #: up to this number, each sentence begins a new line
 PICTURES = 5  #: most pictures on the page; the Key Object Selection has all key frames
-NOTE_HEIGHT = 42.0  #: height of the note on an out-of-distribution study, points
+NOTE = TextStyle(11, bold=True)  #: of the note above all results
 CAPTION_LINES = 3  #: most lines for the findings below a picture
 SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: side of a picture, points
 Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings by picture
@@ -95,8 +93,8 @@ def render(reporting: Reporting) -> bytes:
 
 def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:
     assessment = reporting.assessment
-    scale = page_findings.axis(assessment.answers)
-    yield from _unfamiliar(assessment)
+    scale = page_findings.axes(assessment.answers)
+    yield from _note(assessment)
     yield page_findings.verdict(assessment)
     yield from page_findings.flagged(assessment, scale)
     yield from _key_frames(reporting, images)
@@ -108,18 +106,18 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlo
     yield _model(assessment)
 
 
-def _unfamiliar(assessment: Assessment) -> Iterator[PageBlock]:
-    """Yield the note on an out-of-distribution study."""
-    found = assessment.familiarity
-    if found is not None and not found.is_known:
-        yield PageBlock(NOTE_HEIGHT + GAP, partial(_put_unfamiliar, found=found))
+def _note(assessment: Assessment) -> Iterator[PageBlock]:
+    """Yield the note above all results: why there is none, or why flags mean little."""
+    if assessment.note:
+        text = letters.printable(assessment.note)
+        lines = letters.wrap_lines(text, NOTE.size, ROOM - 28, bold=True)
+        high = len(lines) * leading(NOTE.size) + 14
+        yield PageBlock(high + GAP, partial(_put_note, lines=lines, high=high))
 
 
-def _put_unfamiliar(sheet: Sheet, y: float, found: Familiarity) -> None:
-    sheet.box(Area(MARGIN, y, ROOM, NOTE_HEIGHT), BoxStyle(AMBER, INK, radius=5))
-    sheet.text(MARGIN + 14, y + 7, OUT_OF_DISTRIBUTION_NOTE, TextStyle(13, bold=True), ROOM - 28)
-    detail = f"Least familiar view: {views.view_title(found.strangest_view)}; {found.figures}"
-    sheet.text(MARGIN + 14, y + 26, detail, BODY, ROOM - 28)
+def _put_note(sheet: Sheet, y: float, lines: Sequence[str], high: float) -> None:
+    sheet.box(Area(MARGIN, y, ROOM, high), BoxStyle(AMBER, INK, radius=5))
+    sheet.lines(MARGIN + 14, y + 7, lines, NOTE)
 
 
 def _put_head(sheet: Sheet, patient: Dataset) -> None:
@@ -301,6 +299,7 @@ def _model(assessment: Assessment) -> PageBlock:
     lines = [
         f"Model {model.name} {model.version}, {trained}, {digests}",
         *_familiar(assessment),
+        *page_findings.scales(assessment),
         *letters.wrap_lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
     return PageBlock(len(lines) * leading(7.5) + 6, partial(_put_model, lines=lines))
@@ -310,7 +309,9 @@ def _familiar(assessment: Assessment) -> Iterator[str]:
     found = assessment.familiarity
     if found is not None:
         like = "Like" if found.is_known else "Unlike"
-        yield f"{like} the studies the model knows: {found.figures}"
+        strangest = views.view_title(found.strangest_view)
+        known = f"{like} the studies the model was trained on: {found.figures}"
+        yield f"{known}; least familiar view: {strangest}"
 
 
 def _put_model(sheet: Sheet, y: float, lines: Sequence[str]) -> None:

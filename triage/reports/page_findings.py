@@ -1,16 +1,23 @@
 """The findings on the page: the verdict, and a row or a box for each finding.
 
 "Flagged", "not flagged" and "not evaluated" differ in text, in form and in colour, so that a reader
-with colour blindness recognises a flag. All bars of a page share one axis.
+with colour blindness recognises a flag. All bars of one kind of score share an axis.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from math import ceil, isfinite
 
-from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from triage.domain.assessment import (
+    Answer,
+    Assessment,
+    Flag,
+    Presence,
+    ScoreKind,
+    describe_examples,
+)
 from triage.reports import draft
 from triage.reports import fonts as letters
 from triage.reports.layout import (
@@ -40,14 +47,14 @@ from triage.reports.sheet import (
     leading,
 )
 
-LEGEND = "bar: score, the similarity of images and prompts, not a probability; line: threshold"
+LEGEND = "bar: score, not a probability; line: threshold"
 FEW = 14  #: up to this number, findings have tall rows in one column
 VERDICT = 50.0  #: height of the verdict, points
 
 
 @dataclass(frozen=True)
 class ScoreAxis:
-    """The scale that all bars share."""
+    """The scale that all bars of one kind of score share."""
 
     low: float
     high: float
@@ -55,6 +62,9 @@ class ScoreAxis:
     def at(self, value: float) -> float:
         """Return the position of `value`, 0 to 1."""
         return (value - self.low) / (self.high - self.low)
+
+
+ScoreAxes = Mapping[ScoreKind, ScoreAxis]
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,26 @@ def verdict(assessment: Assessment) -> PageBlock:
     return PageBlock(VERDICT + GAP, partial(put[assessment.flag], assessment=assessment))
 
 
+def scales(assessment: Assessment) -> Iterator[str]:
+    """Yield a line about each kind of score on the page."""
+    for kind, names in _group_by_kind(assessment.answers).items():
+        of = "" if kind is ScoreKind.SIMILARITY else f" of {'; '.join(names)}"
+        yield f"Score{of}: {kind.scale}"
+
+
+def _group_by_kind(answers: Sequence[Answer]) -> dict[ScoreKind, list[str]]:
+    names: dict[ScoreKind, list[str]] = {}
+    for answer in answers:
+        if answer.score is not None:
+            names.setdefault(answer.kind, []).append(answer.finding.name)
+    return names
+
+
+def axes(answers: Sequence[Answer]) -> ScoreAxes:
+    """Return the axis of each kind of score."""
+    return {kind: axis([a for a in answers if a.kind is kind]) for kind in ScoreKind}
+
+
 def axis(answers: Sequence[Answer]) -> ScoreAxis:
     """Return a scale that contains every score and threshold, and 0."""
     numbers = [n for a in answers for n in (a.score, a.threshold) if n is not None and isfinite(n)]
@@ -88,18 +118,18 @@ def axis(answers: Sequence[Answer]) -> ScoreAxis:
     return ScoreAxis(low * 1.08, high * 1.08 if high > 0 else 1.0)
 
 
-def flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]:
+def flagged(assessment: Assessment, scale: ScoreAxes) -> Iterator[PageBlock]:
     """Yield the flagged findings."""
     answers = [answer for answer in assessment.answers if answer.flag is Flag.YES]
     if answers:
         yield heading("Flagged", LEGEND)
         form = _fit_names(TALL if len(answers) <= FEW else LOW, answers)
         for answer in answers:
-            yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
+            yield PageBlock(form.height, partial(_put_row, row=(answer, scale[answer.kind], form)))
         yield space()
 
 
-def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]:
+def not_flagged(assessment: Assessment, scale: ScoreAxes) -> Iterator[PageBlock]:
     """Yield the findings that are not flagged; many of them in two columns."""
     answers = [answer for answer in assessment.answers if answer.flag is Flag.NO]
     if not answers:
@@ -108,7 +138,7 @@ def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]
     if len(answers) <= FEW:
         form = _fit_names(MIDDLE, answers)
         for answer in answers:
-            yield PageBlock(form.height, partial(_put_row, row=(answer, scale, form)))
+            yield PageBlock(form.height, partial(_put_row, row=(answer, scale[answer.kind], form)))
     else:
         half = ceil(len(answers) / 2)
         for pair in zip_longest(answers[:half], answers[half:]):
@@ -119,7 +149,7 @@ def not_flagged(assessment: Assessment, scale: ScoreAxis) -> Iterator[PageBlock]
 def _fit_names(form: RowForm, answers: Sequence[Answer]) -> RowForm:
     """Return the form with a font size that fits the longest name, 7.5 at least."""
     room = form.width * form.name_room - 14
-    names = [letters.printable(answer.finding.name) for answer in answers]
+    names = [letters.printable(_label(answer)) for answer in answers]
     bold = answers[0].flag is Flag.YES
     sizes = [size for size in (form.name, 8.5, 7.5) if size <= form.name]
     fits = (s for s in sizes if all(letters.text_width(n, s, bold=bold) <= room for n in names))
@@ -187,10 +217,12 @@ def _put_priority(sheet: Sheet, y: float, words: tuple[str, str], style: TextSty
     sheet.text_before(RIGHT - 14, y + 32, words[1], TextStyle(8.5, style.colour))
 
 
-def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: ScoreAxis) -> None:
+def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: ScoreAxes) -> None:
     for column, answer in enumerate(pair):
         if answer is not None:
-            _put_row(sheet, y, (answer, scale, HALF), MARGIN + column * (COLUMN + 2 * GAP))
+            _put_row(
+                sheet, y, (answer, scale[answer.kind], HALF), MARGIN + column * (COLUMN + 2 * GAP)
+            )
 
 
 def _put_row(
@@ -203,7 +235,7 @@ def _put_row(
         sheet.box(Area(x, y, 4, form.bar + 3), BoxStyle(RED))
     room = form.width * form.name_room - 14
     name = TextStyle(form.name, bold=is_flag)
-    sheet.text(x + 9, y, answer.finding.name, name, room)
+    sheet.text(x + 9, y, _label(answer), name, room)
     ends = (x + form.width * form.name_room, x + form.width * form.bar_ends)
     _put_bar(sheet, Area(ends[0], y + 1.5, ends[1] - ends[0], form.bar), answer, scale)
     score, threshold = draft.format_figures(answer)
@@ -226,6 +258,12 @@ def _put_bar(sheet: Sheet, area: Area, answer: Answer, scale: ScoreAxis) -> None
     if answer.threshold is not None and isfinite(answer.threshold):
         at = x + scale.at(answer.threshold) * wide
         sheet.box(Area(at - 0.7, y - 2, 1.4, high + 4), BoxStyle(INK))
+
+
+def _label(answer: Answer) -> str:
+    """Return the name of a finding, with the number of examples that it was fitted from."""
+    fit = f" (fitted from {describe_examples(answer.examples)})" if answer.fitted else ""
+    return f"{answer.finding.name}{fit}"
 
 
 def _result_text(answer: Answer) -> str:

@@ -22,7 +22,7 @@ from triage.reports.reporting import Reporting
 
 KIND = "structured_report"
 #: Increase with every change of what this module or a module that it uses writes.
-ENCODER_VERSION = "4"
+ENCODER_VERSION = "5"
 #: Above the series numbers of scanners, so that the report is listed after the images.
 SERIES_NUMBER = 9901
 DISCLAIMER = "AI output, unverified, research use only"

@@ -46,9 +46,15 @@ def _summary(reporting: Reporting) -> dict[str, Any]:
         "priority": assessment.priority,
         # None: the bundle cannot judge it.
         "familiar": assessment.familiarity and assessment.familiarity.is_known,
+        "note": assessment.note,
         "findings": [_finding(answer) for answer in assessment.answers],
         "not_evaluated": [
-            {"id": answer.finding.id, "name": answer.finding.name, "reason": answer.reason}
+            {
+                "id": answer.finding.id,
+                "name": answer.finding.name,
+                "reason": answer.reason,
+                "code": answer.why_not,
+            }
             for answer in silent
         ],
         "views": {
@@ -80,6 +86,8 @@ def _finding(answer: Answer) -> dict[str, Any]:
         "score": _number(answer.score),
         "threshold": _number(answer.threshold),
         "reason": answer.reason,
+        "score_kind": answer.kind,
+        "examples": answer.examples,
     }
 
 

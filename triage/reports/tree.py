@@ -2,8 +2,9 @@
 
 A reader must be able to distinguish "not flagged", "absent" and "not evaluated", and see which
 images were not used. So every finding has a group with its reason, flagged or not. The item
-"Finding" (TID 1501 row 3b), which importers read as an observation, is present only if flagged. No
-item needs a Comprehensive 3D SR, so the tree is equal in all SOP classes.
+"Finding" (TID 1501 row 3b), which importers read as an observation, is written only if the finding
+is Present, never for a flag alone. No item needs a Comprehensive 3D SR, so the tree is equal in all
+SOP classes.
 """
 
 import math
@@ -14,7 +15,6 @@ from operator import attrgetter
 from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
 from triage.domain.assessment import (
-    OUT_OF_DISTRIBUTION_NOTE,
     Answer,
     Assessment,
     Familiarity,
@@ -22,6 +22,7 @@ from triage.domain.assessment import (
     Presence,
     SimilarCase,
     UsedView,
+    describe_examples,
 )
 from triage.domain.finding import Examples
 from triage.reports import codes, identity, views
@@ -40,8 +41,6 @@ from triage.reports.content import (
 )
 from triage.reports.document import INTENDED_USE, key_frames, observer_items
 from triage.reports.equipment import Equipment
-
-SCORE_DEFINITION = "mean cosine similarity of images and prompts, -1 to 1, not a probability"
 
 
 def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
@@ -91,9 +90,15 @@ def _algorithm(assessment: Assessment) -> Iterator[ContentItem]:
         f"inputs_sha256={assessment.inputs_digest}",
         f"execution_provider={model.execution_provider}",
         f"trained={'yes' if model.trained else 'no'}",
-        f"score={SCORE_DEFINITION}",
+        *_scales(assessment),
     ):
         yield text(codes.ALGORITHM_PARAMETERS, parameter, MODIFIER)
+
+
+def _scales(assessment: Assessment) -> Iterator[str]:
+    """Yield the scale of every kind of score in this report."""
+    for kind in dict.fromkeys(answer.kind for answer in assessment.answers):
+        yield f"{codes.SCORES[kind].value}={kind.scale}, not a probability"
 
 
 # -- the findings
@@ -122,7 +127,7 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     yield uidref(
         codes.TRACKING_UID, identity.tracking_uid(assessment.study_uid, finding.id), CONTEXT
     )
-    if answer.flag is Flag.YES:
+    if answer.presence is Presence.PRESENT:
         yield code(codes.FINDING, concept)
     if finding.site is not None:
         yield code(codes.SITE, codes.configured_concept(finding.site), MODIFIER)
@@ -137,12 +142,13 @@ def _group(answer: Answer, assessment: Assessment) -> Iterator[ContentItem]:
     for prompt in finding.prompts:
         yield text(codes.PROMPT, prompt)
     if answer.fitted and finding.examples is not None:
-        source = _describe_examples(finding.examples)
-        yield text(codes.EXAMPLES, f"{source}; fit_sha256={answer.fitted}")
+        number_of = f"fitted from {describe_examples(answer.examples)}"
+        source = _describe_source(finding.examples)
+        yield text(codes.EXAMPLES, f"{number_of}: {source}; fit_sha256={answer.fitted}")
 
 
-def _describe_examples(examples: Examples) -> str:
-    """Return the number of examples that a finding was fitted from; it identifies no study."""
+def _describe_source(examples: Examples) -> str:
+    """Return which examples a finding was fitted from; it identifies no study."""
     if examples.confirmed:
         return "all past cases labelled with or without this finding by a radiologist"
     count = len(examples.present)
@@ -194,6 +200,8 @@ def _overall(assessment: Assessment) -> Iterator[ContentItem]:
     """Yield the results for the study as a whole."""
     yield code(codes.FLAG, codes.FLAGS[assessment.flag])
     yield code(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
+    if assessment.note:
+        yield text(codes.NOTE, one_line(assessment.note))
     yield from _familiarity(assessment.familiarity)
     yield text(codes.INTENDED_USE, f"{INTENDED_USE} {assessment.model.intended_use}")
     names = [a.finding.name for a in assessment.answers if a.flag is Flag.NOT_EVALUATED]
@@ -211,7 +219,7 @@ def _familiarity(found: Familiarity | None) -> Iterator[ContentItem]:
     yield number(codes.FAMILIAR_UP_TO, found.limit, codes.RATIO)
     if not found.is_known:
         view = views.view_title(found.strangest_view)
-        yield text(codes.UNFAMILIAR, f"{OUT_OF_DISTRIBUTION_NOTE} Least familiar view: {view}.")
+        yield text(codes.UNFAMILIAR, view)
 
 
 def _coverage(assessment: Assessment) -> Iterator[ContentItem]:

@@ -9,6 +9,7 @@ from triage import __version__
 from triage.config import Settings
 from triage.domain.errors import CheckFailed
 from triage.domain.loaded import LoadedFinding, LoadedParts
+from triage.domain.reasons import ReasonCode, because
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.paths import state_folder
 
@@ -22,9 +23,10 @@ def describe_loaded(model: LoadedModel) -> LoadedParts:
     findings = []
     for finding in model.findings.findings:
         question = model.questions[finding.id]
-        threshold = question.threshold if manifest.trained else None
-        why_not = question.why_not or "the bundle is untrained"
-        findings.append(LoadedFinding(finding.id, finding.name, threshold, why_not))
+        why_not = None if manifest.trained else because(ReasonCode.MODEL_UNTRAINED)
+        why_not = why_not or question.why_not
+        threshold = question.threshold if why_not is None else None
+        findings.append(LoadedFinding(finding.id, finding.name, threshold, str(why_not or "")))
     return LoadedParts(
         version=__version__,
         bundle=f"{manifest.name} {manifest.version}",

@@ -44,9 +44,8 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
     encoder = open_encoder(settings, bundle)
     prompts = embed_prompts(findings, bundle, encoder, cache)
     fitted = _load_fitted(settings, bundle)
-    return LoadedModel(
-        bundle, encoder, findings, build_questions(findings, bundle, prompts, fitted)
-    )
+    questions = build_questions(findings, bundle, prompts, fitted)
+    return LoadedModel(bundle, encoder, findings, questions, settings.model.mark_unfamiliar)
 
 
 def open_encoder(settings: Settings, bundle: Bundle) -> OnnxEncoder:

@@ -54,7 +54,7 @@ def shares(fitted: FittedFinding, prompts: Embeddings | None = None) -> tuple[fl
     return float(flagged[0]), float(flagged[1])
 
 
-@pytest.mark.parametrize(("present", "absent"), [(1, 1), (4, 2), (8, 8)])
+@pytest.mark.parametrize(("present", "absent"), [(1, 1), (4, 2), (8, 8), (10, 10)])
 def test_few_examples_separate_new_studies(present: int, absent: int) -> None:
     asked_by = finding(Examples(named("having", present), named("lacking", absent)))
     fitted, patients, figures = fit(asked_by, library(), None)
@@ -63,7 +63,8 @@ def test_few_examples_separate_new_studies(present: int, absent: int) -> None:
     assert lacking < 0.1
     assert (figures.present, figures.absent) == (present, absent)
     assert len(patients) == present + absent
-    assert (figures.sensitivity is None) == (present == 1)
+    assert (fitted.patients_with, fitted.patients_without) == (present, absent)
+    assert (figures.sensitivity is None) == (figures.specificity is None) == (present < 10)
 
 
 def test_a_sample_of_past_cases_replaces_missing_examples_without_the_finding() -> None:
@@ -137,8 +138,8 @@ def test_other_studies_of_a_patient_do_not_improve_the_figures() -> None:
     _, _, head = fit(finding(Examples(confirmed=True)), library_of_patients(), None)
     assert head.auc is not None
     assert head.auc < 0.8
-    present = tuple(f"{patient}.{study}" for patient in range(1, 17, 2) for study in range(4))
-    absent = tuple(f"{patient}.{study}" for patient in range(0, 16, 2) for study in range(4))
+    present = tuple(f"{patient}.{study}" for patient in range(1, 25, 2) for study in range(4))
+    absent = tuple(f"{patient}.{study}" for patient in range(0, 24, 2) for study in range(4))
     _, _, few = fit(finding(Examples(present, absent)), library_of_patients(), None)
     assert few.sensitivity is not None
     assert few.specificity is not None

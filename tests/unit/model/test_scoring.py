@@ -3,14 +3,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triage.domain.assessment import Answer, Flag, Presence
-from triage.domain.finding import Finding, FindingSet
-from triage.model.bundle import Bundle, Calibration, Manifest, Sizes, Threshold
+from pydantic import ValidationError
+
+from triage.domain.assessment import Answer, Flag, Presence, ScoreKind
+from triage.domain.finding import Examples, Finding, FindingSet
+from triage.domain.reasons import ReasonCode
+from triage.model.bundle import Bundle, Calibration, DecisiveScore, Manifest, Sizes, Threshold
+from triage.model.fitted import FewShot, FittedFinding, digest_question
 from triage.model.prompts import mean_cosines
 from triage.model.questions import build_questions
 from triage.model.scoring import answer_finding
 
 FINDING = Finding("lv", "LV", ("Left ventricle is dilated",), ("cine_sa",), None, "", None)
+BY_EXAMPLES = Finding("lv", "LV", (), ("cine_sa",), None, "", None, Examples(("1",), ("2",)))
 CLIP = np.array([1, 0], np.float32)
 NO_CALIBRATION = Calibration(method="none", findings={})
 
@@ -28,8 +33,12 @@ def bundle(*, trained: bool = True, calibration: Calibration | None = None) -> B
     return Bundle(Path(), manifest, "0" * 64, calibration)
 
 
-def calibrated(rule_out: float | None = None, prompts: tuple[str, ...] = FINDING.prompts) -> Bundle:
-    threshold = Threshold(threshold=0.5, rule_out=rule_out, prompts=prompts)
+def decisive(score: float) -> DecisiveScore:
+    return DecisiveScore(score=score, predictive_value=0.93, measured_on="412 studies of 2025")
+
+
+def calibrated(prompts: tuple[str, ...] = FINDING.prompts, **decided: DecisiveScore) -> Bundle:
+    threshold = Threshold(threshold=0.5, prompts=prompts, **decided)
     return bundle(calibration=Calibration(method="test", findings={"lv": threshold}))
 
 
@@ -46,7 +55,7 @@ def test_the_score_is_the_mean_cosine_over_the_prompts() -> None:
 
 def test_above_the_threshold_is_flagged() -> None:
     flagged = answered(0.6, calibrated())
-    assert (flagged.flag, flagged.presence) == (Flag.YES, Presence.PRESENT)
+    assert (flagged.flag, flagged.presence) == (Flag.YES, Presence.UNDETERMINED)
     assert flagged.reason == "above the threshold (score 0.600, threshold 0.500)"
 
 
@@ -55,9 +64,75 @@ def test_not_flagged_is_not_absent() -> None:
     assert (answer.flag, answer.presence) == (Flag.NO, Presence.UNDETERMINED)
 
 
-def test_absent_needs_a_rule_out_threshold() -> None:
-    assert answered(0.1, calibrated(rule_out=0.2)).presence is Presence.ABSENT
-    assert answered(0.3, calibrated(rule_out=0.2)).presence is Presence.UNDETERMINED
+def test_absent_needs_a_rule_out_score_with_its_figures() -> None:
+    model = calibrated(rule_out=decisive(0.2))
+    absent = answered(0.1, model)
+    assert absent.presence is Presence.ABSENT
+    assert absent.reason.endswith(
+        ", below the rule-out score 0.200 (negative predictive value 0.93 on 412 studies of 2025)"
+    )
+    assert answered(0.3, model).presence is Presence.UNDETERMINED
+
+
+def test_present_needs_a_rule_in_score_with_its_figures() -> None:
+    model = calibrated(rule_in=decisive(0.7))
+    present = answered(0.8, model)
+    assert (present.flag, present.presence) == (Flag.YES, Presence.PRESENT)
+    assert present.reason.endswith(
+        ", above the rule-in score 0.700 (positive predictive value 0.93 on 412 studies of 2025)"
+    )
+    assert answered(0.6, model).presence is Presence.UNDETERMINED
+
+
+@pytest.mark.parametrize("decided", [{"rule_in": 0.4}, {"rule_out": 0.6}])
+def test_a_decision_that_contradicts_the_flag_is_no_calibration(decided: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="the threshold: a finding would be"):
+        calibrated(**{name: decisive(score) for name, score in decided.items()})
+
+
+def test_a_rule_in_without_its_figures_is_no_calibration() -> None:
+    with pytest.raises(ValidationError, match="measured_on"):
+        Threshold.model_validate(
+            {"threshold": 0.5, "prompts": [], "rule_in": {"score": 0.7, "predictive_value": 0.9}}
+        )
+
+
+def fitted(patients_with: int, patients_without: int) -> FittedFinding:
+    near = FewShot(centre=(0.0, 0.0), present=(1.0, 0.0), absent=(0.0, 1.0))
+    return FittedFinding(
+        finding="lv",
+        asked=digest_question(BY_EXAMPLES),
+        examples={str(number): "0" * 64 for number in range(patients_with + patients_without)},
+        patients_with=patients_with,
+        patients_without=patients_without,
+        fit=near,
+        threshold=0.0,
+    )
+
+
+def answered_by_examples(patients_with: int, patients_without: int) -> Answer:
+    fits = {"lv": fitted(patients_with, patients_without)}
+    (question,) = build_questions(FindingSet((BY_EXAMPLES,), ""), bundle(), {}, fits).values()
+    return answer_finding(BY_EXAMPLES, question, bundle(), ("cine_sa",), CLIP)
+
+
+@pytest.mark.parametrize("patients", [(1, 1), (2, 0), (9, 10), (10, 9), (32, 0)])
+def test_a_fit_from_fewer_than_ten_patients_of_a_side_is_computed_and_silent(
+    patients: tuple[int, int],
+) -> None:
+    answer = answered_by_examples(*patients)
+    assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
+    assert answer.why_not is ReasonCode.FEW_EXAMPLES
+    assert answer.score == pytest.approx(np.sqrt(2))
+    examples = f"fitted from {sum(patients)} examples"
+    assert answer.reason == f"{examples}, but at least 10 patients of each side are needed"
+
+
+def test_a_fit_from_ten_patients_of_each_side_flags_and_states_its_examples() -> None:
+    answer = answered_by_examples(10, 10)
+    assert (answer.flag, answer.presence) == (Flag.YES, Presence.UNDETERMINED)
+    assert answer.kind is ScoreKind.DISTANCES
+    assert "fitted from 20 examples" in answer.reason
 
 
 def test_exactly_at_the_threshold_is_not_flagged() -> None:

@@ -134,8 +134,8 @@ RECORDED: dict[str, tuple[Callable[[Reporting], str], tuple[str, ...]]] = {
     "pdf.header.txt": (pdf_header, SHORT),
     "capture.header.txt": (capture_header, ("usual", "forty_findings")),
     "hl7": (segments, MESSAGES),
-    "fhir.json": (bundle, SHORT),
-    "summary.json": (summary_text, (*SHORT, "unfamiliar", "familiar")),
+    "fhir.json": (bundle, (*SHORT, "decided")),
+    "summary.json": (summary_text, (*SHORT, "unfamiliar", "familiar", "decided")),
     "structured_report.txt": (report_text, tuple(KINDS)),
     "key_images.txt": (selection_text, tuple(KINDS)),
 }

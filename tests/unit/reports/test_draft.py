@@ -23,7 +23,7 @@ def sentences_on(*answers: Answer) -> list[str]:
 
 def test_flagged_and_not_evaluated_findings_have_a_sentence_each() -> None:
     assert sentences_on(DILATION, LGE) == [
-        "LV dilation flagged (score 0.58, threshold 0.53).",
+        "LV dilation flagged for review (score 0.58, threshold 0.53).",
         "Not evaluated (no delayed-enhancement series): LGE.",
     ]
 
@@ -65,7 +65,7 @@ def test_each_finding_is_in_exactly_one_sentence(assessment: Assessment) -> None
         # "question 1" begins "question 10".
         named = [s for s in sentences if any(f"{name}{end}" in s for end in (" ", ";", ".", ","))]
         assert len(named) == 1
-        assert ("flagged (" in named[0]) is (answer.flag is Flag.YES)
+        assert ("flagged for review (" in named[0]) is (answer.flag is Flag.YES)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_texts_of_the_configuration_stay_on_one_line() -> None:
     (sentence,) = sentences_on(
         replace(DILATION, finding=replace(DILATION.finding, name="LV\r\ndil\x07"))
     )
-    assert sentence == "LV dil flagged (score 0.58, threshold 0.53)."
+    assert sentence == "LV dil flagged for review (score 0.58, threshold 0.53)."

@@ -12,6 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence
 from tests.builders.reportings import KINDS, none_flagged, reporting, usual
 from triage.domain.delivery import Product
+from triage.domain.assessment import Presence
 from triage.domain.finding import FindingCode
 from triage.reports import draft, fhir
 from triage.reports.reporting import Reporting
@@ -92,15 +93,16 @@ def test_report_is_preliminary_and_has_draft_groups_and_key_frames() -> None:
     }
 
 
-def test_flagged_ruled_out_undetermined_and_not_evaluated_differ() -> None:
+@pytest.mark.parametrize(("kind", "flagged"), [("usual", "Undetermined"), ("decided", "Present")])
+def test_flagged_ruled_out_undetermined_and_not_evaluated_differ(kind: str, flagged: str) -> None:
     values = []
-    for resource in observations(KINDS["usual"]())["evaluation"]:
+    for resource in observations(KINDS[kind]())["evaluation"]:
         value = resource.get("valueCodeableConcept") or resource["dataAbsentReason"]
         flag = resource["component"][0]["valueCodeableConcept"]["coding"][0]["display"]
         coding = value["coding"][0]
         values.append((coding.get("display", coding["code"]), flag, "interpretation" in resource))
     assert values == [
-        ("Present", "Yes", True),
+        (flagged, "Yes", True),
         ("Absent", "No", False),
         ("Undetermined", "No", False),
         ("not-performed", "Not Evaluated", False),
@@ -169,11 +171,14 @@ def test_a_patient_without_number_gets_no_identifier() -> None:
 def test_a_code_of_a_scheme_unknown_to_fhir_is_text() -> None:
     base = usual()
     finding = replace(base.answers[0].finding, code=FindingCode("X1", "RADLEX", "Big heart"))
-    made = reporting(replace(base, answers=(replace(base.answers[0], finding=finding),)))
+    present = replace(base.answers[0], finding=finding, presence=Presence.PRESENT)
+    made = reporting(replace(base, answers=(present,)))
     (first,) = observations(made)["evaluation"]
     assert first["code"] == {"text": finding.name}
     (report,) = resources(made, "DiagnosticReport")
     assert report["conclusionCode"] == [{"text": "Big heart (RADLEX X1)"}]
+    (flagged,) = resources(reporting(base), "DiagnosticReport")
+    assert "conclusionCode" not in flagged
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,13 @@ def test_prefix_and_suffix_are_swapped() -> None:
     assert pid[5] == "Family^Given^Middle^Suffix^Prefix^^L^A"
 
 
-def test_flagged_ruled_out_undetermined_and_not_evaluated_differ() -> None:
+@pytest.mark.parametrize(("kind", "flagged"), [("usual", "Undetermined"), ("decided", "Present")])
+def test_flagged_ruled_out_undetermined_and_not_evaluated_differ(kind: str, flagged: str) -> None:
     observations = [
-        obx for obx in fields(build_message(KINDS["usual"]()), "OBX") if obx[2] == "CWE" and obx[4]
+        obx for obx in fields(build_message(KINDS[kind]()), "OBX") if obx[2] == "CWE" and obx[4]
     ]
     assert [(obx[4], obx[5].split("^")[1], obx[8], obx[11]) for obx in observations] == [
-        ("1", "Present", "A", "P"),
+        ("1", flagged, "A", "P"),
         ("2", "Absent", "", "P"),
         ("3", "Undetermined", "", "P"),
         ("4", "Not Evaluated", "", "X"),

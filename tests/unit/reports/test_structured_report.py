@@ -11,8 +11,8 @@ from pydicom import Dataset, dcmread
 
 from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
 from tests.builders.content_tree import below, groups, named, values
-from tests.builders.reportings import reporting
-from triage.domain.assessment import Answer, Assessment, Flag, Presence
+from tests.builders.reportings import decided, reporting
+from triage.domain.assessment import Answer, Assessment, Flag, Presence, ScoreKind
 from triage.domain.finding import Examples
 from triage.reports import codes, structured_report, views
 
@@ -67,7 +67,7 @@ def test_the_algorithm_is_described_in_full() -> None:
         f"inputs_sha256={assessment.inputs_digest}",
         "execution_provider=CPUExecutionProvider",
         "trained=yes",
-        "score=mean cosine similarity of images and prompts, -1 to 1, not a probability",
+        "AI-SCORE=mean cosine similarity of images and prompts, -1 to 1, not a probability",
     ]
 
 
@@ -94,9 +94,10 @@ def test_the_reason_has_the_concept_for_its_flag() -> None:
         assert values(group, codes.WHY_NOT_EVALUATED) == ([] if evaluated else [reason])
 
 
-def test_only_a_flagged_finding_has_the_item_that_importers_read() -> None:
-    found = [values(group, codes.FINDING) for group in groups(report_on(mixed()))]
+def test_only_a_finding_that_is_ruled_in_has_the_item_that_importers_read() -> None:
+    found = [values(group, codes.FINDING) for group in groups(report_on(decided()))]
     assert found == [["Depression of left ventricular systolic function"], [], [], []]
+    assert values(report_on(mixed()), codes.FINDING) == []
 
 
 def test_each_view_of_a_finding_has_one_source_image() -> None:
@@ -162,13 +163,15 @@ def test_single_precision_is_written_without_rounding_noise() -> None:
 def test_a_score_from_examples_has_its_own_concept_and_names_no_study() -> None:
     examples = Examples(present=("2.25.77001", "2.25.77002"), absent=("2.25.77003",))
     finding = replace(ANSWERS[0].finding, prompts=(), examples=examples)
-    report = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="f" * 64))
+    fit = {"finding": finding, "kind": ScoreKind.DISTANCES, "examples": 3}
+    report = report_on(with_answer(score=0.5, threshold=0.0, fitted="f" * 64, **fit))
     assert values(report, codes.SCORE) == []
-    assert values(report, codes.EXAMPLE_SCORE) == [0.5]
+    assert values(report, codes.DISTANCE_SCORE) == [0.5]
     (examples,) = values(report, codes.EXAMPLES)
-    assert examples == f"2 studies with the finding, 1 without; fit_sha256={'f' * 64}"
+    source = "2 studies with the finding, 1 without"
+    assert examples == f"fitted from 3 examples: {source}; fit_sha256={'f' * 64}"
     assert "2.25.7700" not in str(report)
-    other = report_on(with_answer(finding=finding, score=0.5, threshold=0.0, fitted="e" * 64))
+    other = report_on(with_answer(score=0.5, threshold=0.0, fitted="e" * 64, **fit))
     assert other.SOPInstanceUID != report.SOPInstanceUID
 
 
