@@ -128,11 +128,20 @@ def decided() -> Assessment:
     figures = "above the rule-in score 0.310 (positive predictive value 0.93 on 412 studies)"
     studies = tuple(f"{ROOT}.4.{number}" for number in range(24))
     finding = replace(fitted.finding, prompts=(), examples=Examples(studies[:12], studies[12:]))
-    fit = {"finding": finding, "fitted": "f17e" * 16, "examples": 24}
+    by_examples = replace(
+        fitted,
+        finding=finding,
+        score=1.2,
+        threshold=1.25,
+        reason="not above the threshold (score 1.200, threshold 1.250, fitted from 24 examples)",
+        fitted="f17e" * 16,
+        kind=ScoreKind.DISTANCES,
+        examples=24,
+    )
     answers = (
         replace(present, presence=Presence.PRESENT, reason=f"{present.reason}, {figures}"),
         absent,
-        replace(fitted, score=1.2, threshold=1.25, kind=ScoreKind.DISTANCES, **fit),
+        by_examples,
         *others,
     )
     return replace(usual(), answers=answers)

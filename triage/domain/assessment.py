@@ -31,7 +31,7 @@ class Presence(StrEnum):
 
 
 class ScoreKind(StrEnum):
-    """What a score measures. Scores of different kinds have different scales."""
+    """The measure of a score. Scores of different kinds have different scales."""
 
     SIMILARITY = "similarity"  #: of images and prompts
     DISTANCES = "distances"  #: to the means of the examples with and without the finding

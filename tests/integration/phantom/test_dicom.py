@@ -10,7 +10,7 @@ from tests.builders.phantom_protocol import (
     VENDORS,
     study,
 )
-from tests.peers import peer
+from tests.peers import dciodvfy_errors, peer
 from triage.phantom.habits import Vendor
 
 # -- judged by others
@@ -30,8 +30,7 @@ def test_dciodvfy_finds_no_error(vendor: Vendor, tmp_path: Path, *, enhanced: bo
         done = subprocess.run(
             [judge, "-new", str(file)], check=False, capture_output=True, text=True, timeout=60
         )
-        said = (done.stdout + done.stderr).splitlines()
-        errors = [line for line in said if line.startswith("Error")]
+        errors = dciodvfy_errors(done.stdout + done.stderr)
         assert not errors, (each.SeriesDescription, errors)
 
 

@@ -82,7 +82,7 @@ def test_highdicom_reads_the_groups_and_the_evidence(reporting: Reporting, repor
         answer.finding.id for answer in reporting.assessment.answers
     ]
     for group, answer in zip(groups, reporting.assessment.answers, strict=True):
-        assert [m.value for m in group.get_measurements(codes.SCORE)] == (
+        assert [m.value for m in group.get_measurements(codes.score_concept(answer))] == (
             [] if answer.score is None else [round(answer.score, 6)]
         )
     listed = {

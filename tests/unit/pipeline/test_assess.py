@@ -484,7 +484,7 @@ def test_a_real_heart_has_no_flag_by_the_bundle_of_drawn_hearts(assessor: Assess
     settings = Settings(
         model=ModelSettings(bundle=DRAWN_HEARTS), findings=FINDINGS_FILES[DRAWN_HEARTS]
     )
-    images = [dcmread(path) for path in sorted(REAL_HEART.rglob("*.dcm"))]
+    images: list[Dataset] = [*map(dcmread, sorted(REAL_HEART.rglob("*.dcm")))]
     for real in images:
         real.StudyInstanceUID = STUDY
     said = assessed(replace(assessor, model=open_model(settings, None)), images)

@@ -11,8 +11,8 @@ from fhir.resources.R4B.bundle import Bundle
 
 from tests.builders.assessments import EQUIPMENT, STUDY_UID, evidence
 from tests.builders.reportings import KINDS, none_flagged, reporting, usual
-from triage.domain.delivery import Product
 from triage.domain.assessment import Presence
+from triage.domain.delivery import Product
 from triage.domain.finding import FindingCode
 from triage.reports import draft, fhir
 from triage.reports.reporting import Reporting
