@@ -217,7 +217,8 @@ def _count(text: str) -> int | None:
 
 def _text(match: Dataset, keyword: str) -> str:
     try:
-        return str(match.get(keyword) or "").strip()
+        value = match.get(keyword)
+        return "" if isinstance(value, MultiValue) else str(value or "").strip()
     except Exception:  # noqa: BLE001 - pydicom raises many types for a value that violates its VR
         return ""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from triage.dicom.patient import text_value
 from triage.domain.errors import ConfigurationError
 
 FILE = "secret"  #: its name in the state folder
@@ -105,8 +106,8 @@ def _write_once(path: Path, content: bytes) -> None:
 
 def patient_key(secret: bytes, header: Dataset) -> str:
     """Return the key that all studies of a patient share; without a Patient ID, one per study."""
-    number = str(header.get("PatientID", "")).strip()
-    issuer = str(header.get("IssuerOfPatientID", "")).strip()
+    number = text_value(header, "PatientID").strip()
+    issuer = text_value(header, "IssuerOfPatientID").strip()
     if not number:
         return _hmac(secret, "study", str(header.StudyInstanceUID)).hex()
     return _hmac(secret, "patient", issuer, number).hex()

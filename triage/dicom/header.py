@@ -10,6 +10,7 @@ import zlib
 from io import BytesIO
 
 from pydicom import Dataset, dcmread
+from pydicom.datadict import keyword_for_tag
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -20,6 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from triage.dicom.patient import PATIENT, text_value
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.domain.uid import is_uid
@@ -49,6 +51,16 @@ MOST_PHASES = 10_000  #: a larger number of phases is not plausible
 PHASES_LENGTH = 4  #: bytes of an SL
 #: Largest size of a data set after inflation, bytes.
 MOST_INFLATED = 1 << 28
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+#: Elements without which an image cannot be placed, decoded or attributed to its patient. Any other
+#: element that cannot be read is treated as missing.
+NEEDED = {
+    *IDENTIFIERS,
+    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "NumberOfFrames"),
+    *("PixelRepresentation", "PhotometricInterpretation", "PixelSpacing"),
+    *("ImageOrientationPatient", "ImagePositionPatient", *FUNCTIONAL_GROUPS),
+    *PATIENT,
+}
 #: Elements that an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 #: Elements that identify an instance and show whether it is complete.
@@ -90,12 +102,37 @@ def read_header(part10: bytes) -> Dataset:
         _refuse_inflation(part10)
         header = dcmread(BytesIO(part10), stop_before_pixels=True)
         header.buffer = None  # the buffer would keep the pixels of every instance in memory
-        for tag in header.keys():  # noqa: SIM118 - pydicom converts an element on access
-            if not tag.is_private:
-                header[tag]
     except UNREADABLE as error:
         raise DamagedInstance(f"the header does not parse ({type(error).__name__})") from None
+    _drop_unreadable(header)
     return header
+
+
+def _drop_unreadable(dataset: Dataset) -> None:
+    """Remove the elements that cannot be read; raise DamagedInstance if one of them is needed."""
+    for tag in list(dataset.keys()):
+        if tag.is_private:
+            continue
+        try:
+            element = dataset[tag]  # pydicom converts an element on access
+        except UNREADABLE as error:
+            if keyword_for_tag(tag) in NEEDED:
+                why = f"{keyword_for_tag(tag)} cannot be read ({type(error).__name__})"
+                raise DamagedInstance(f"the header does not parse: {why}") from None
+            del dataset[tag]
+            continue
+        if element.keyword in FUNCTIONAL_GROUPS:
+            for item in element.value:
+                _drop_unreadable_macros(item)
+
+
+def _drop_unreadable_macros(group: Dataset) -> None:
+    """Remove the unreadable elements of the macros in a functional group (PS3.3 C.7.6.16)."""
+    _drop_unreadable(group)
+    for macro in group:
+        if macro.VR == "SQ" and not macro.tag.is_private:
+            for item in macro.value:
+                _drop_unreadable(item)
 
 
 def strip_file_meta(part10: bytes) -> bytes:
@@ -128,11 +165,11 @@ def read_identity(part10: bytes) -> Identity:
 
 
 def read_patient_id(part10: bytes) -> str:
-    """Return PatientID (0010,0020) of a Part 10 file; empty if missing or damaged."""
+    """Return PatientID (0010,0020) of a Part 10 file; empty if missing, damaged or not single."""
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["PatientID"])
-        return str(dataset.get("PatientID") or "").strip()
+        return text_value(dataset, "PatientID").strip()
     except (*UNREADABLE, DamagedInstance):
         return ""
 
@@ -161,13 +198,11 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
 
 
 def _accession_number(dataset: Dataset) -> str:
-    """Return AccessionNumber (0008,0050); several values as they are written, with backslashes."""
+    """Return AccessionNumber (0008,0050); empty if missing or not a single value."""
     try:
-        stated = dataset.get("AccessionNumber") or ""
+        return text_value(dataset, "AccessionNumber").strip()[:ACCESSION_LENGTH]
     except UNREADABLE:
         return ""
-    text = stated if isinstance(stated, str) else "\\".join(map(str, stated))
-    return text.strip()[:ACCESSION_LENGTH]
 
 
 def _cardiac_images(dataset: Dataset) -> int:
@@ -218,7 +253,12 @@ def _refuse_inflation(part10: bytes) -> None:
     tail = part10[start:]
     inflated = 0
     while tail and not inflater.eof:
-        inflated += len(inflater.decompress(tail, 1 << 20))
+        try:
+            inflated += len(inflater.decompress(tail, 1 << 20))
+        except zlib.error:
+            raise DamagedInstance(
+                "the data set is not deflated, although its transfer syntax says so"
+            ) from None
         tail = inflater.unconsumed_tail
         if inflated > MOST_INFLATED:
             raise DamagedInstance(f"the data set inflates to more than {MOST_INFLATED} bytes")

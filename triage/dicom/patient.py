@@ -1,11 +1,13 @@
 """Patient attributes of image headers: read as text, and compared between the images of a study.
 
 A study with images of two patients is refused, because a report in the wrong patient's record is
-the worst error that this program could make.
+the worst error that this program could make. One patient whose name is spelled in two ways is one
+patient: identifiers and birth dates are compared first, then names by their component groups.
 """
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from pydicom import Dataset
@@ -15,28 +17,52 @@ from triage.domain.errors import StudyDeclined
 from triage.domain.reasons import ReasonCode, because
 
 #: Attributes whose stated values must agree between the images of a study.
-PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientName")
+IDENTIFIERS = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
+#: Attributes that identify the patient.
+PATIENT = (*IDENTIFIERS, "PatientName")
+#: Attributes with one value (PS3.6) that identify patient or study; several are never joined.
+SINGLE = (*PATIENT, "AccessionNumber", "StudyID")
+#: Transliterations that hospitals use beside the bare letter, e.g. Müller, Mueller and Muller.
+TRANSLITERATIONS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
+
+Words = tuple[str, ...]
 
 
 def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
-    """Raise StudyDeclined if the images of a study name more than one patient."""
-    for keyword in PATIENT:
+    """Raise StudyDeclined if the images of a study do not identify one patient.
+
+    Raises:
+        StudyDeclined: An image has several values for one identifier, the identifiers or birth
+            dates of two images differ, or their names are of two people.
+    """
+    _refuse_several_values(evidence)
+    for keyword in IDENTIFIERS:
         stated = {_normalise(text_value(image, keyword)) for image in evidence} - {""}
         if len(stated) > 1:
-            reason = because(
-                ReasonCode.SEVERAL_PATIENTS,
-                study_uid=study_uid,
-                patients=len(stated),
-                keyword=keyword,
-            )
-            raise StudyDeclined(reason)
+            raise _several_patients(study_uid, keyword, len(stated))
+    names = {text_value(image, "PatientName") for image in evidence} - {""}
+    is_identified = all(text_value(image, "PatientID") for image in evidence)
+    people = _count_people(names, is_identified=is_identified)
+    if people > 1:
+        raise _several_patients(study_uid, "PatientName", people)
+
+
+def list_spellings(evidence: Sequence[Dataset]) -> list[str]:
+    """Return the different spellings of the patient's name, as written; sorted."""
+    return sorted({text_value(image, "PatientName") for image in evidence} - {""})
 
 
 def text_value(image: Dataset, keyword: str) -> str:
-    """Return the value as text; empty if missing or not valid for its keyword."""
-    value = image.get(keyword)
-    parts = value if isinstance(value, MultiValue) else [value]
-    text = "\\".join("" if part is None else str(part) for part in parts)
+    """Return the value as text; empty if missing, not valid, or not a single one.
+
+    Equal values are one value; different ones are never joined, because the result would be an
+    identifier that no system has issued.
+    """
+    stated = _distinct_values(image, keyword)
+    if len(stated) != 1:
+        return ""
+    text = stated[0]
     if keyword.endswith("Date"):
         return _normalise_date(text)
     if keyword.endswith("Time"):
@@ -45,7 +71,71 @@ def text_value(image: Dataset, keyword: str) -> str:
         return text.strip().upper() if text.strip().upper() in {"M", "F", "O"} else ""
     if keyword == "TimezoneOffsetFromUTC":
         return text.strip() if re.fullmatch(r"[+-]\d{4}", text.strip()) else ""
-    return text if text.strip() else ""
+    return text
+
+
+def _distinct_values(image: Dataset, keyword: str) -> list[str]:
+    """Return the stated values that differ by more than blanks, each once and in order."""
+    value = image.get(keyword)
+    parts = value if isinstance(value, MultiValue) else [value]
+    texts = ["" if part is None else str(part) for part in parts]
+    return list({text.strip(): text for text in reversed(texts) if text.strip()}.values())[::-1]
+
+
+def _refuse_several_values(evidence: Sequence[Dataset]) -> None:
+    for keyword in SINGLE:
+        values = max((len(_distinct_values(image, keyword)) for image in evidence), default=0)
+        if values > 1:
+            raise StudyDeclined(because(ReasonCode.SEVERAL_VALUES, keyword=keyword, values=values))
+
+
+def _several_patients(study_uid: str, keyword: str, patients: int) -> StudyDeclined:
+    return StudyDeclined(
+        because(
+            ReasonCode.SEVERAL_PATIENTS, study_uid=study_uid, patients=patients, keyword=keyword
+        )
+    )
+
+
+def _count_people(names: set[str], *, is_identified: bool) -> int:
+    """Return how many people the names are of; 1 if they are spellings of one name.
+
+    Every name is compared with the fullest one. Without a Patient ID in every image, the names have
+    to agree in a whole component group.
+    """
+    groups = {name: found for name in names if (found := list(_component_groups(name)))}
+    fullest = max(groups, key=lambda name: (len(groups[name]), len(name), name), default="")
+    others = [
+        name
+        for name in groups
+        if not _is_same_name(groups[name], groups[fullest], is_identified=is_identified)
+    ]
+    return 1 + len({tuple(map(frozenset, groups[name])) for name in others})
+
+
+def _is_same_name(
+    one: Sequence[set[Words]], other: Sequence[set[Words]], *, is_identified: bool
+) -> bool:
+    """Return whether two names have a component group in common (PS3.5 6.2.1.1)."""
+    pairs = [(a, b) for mine in one for a in mine for theirs in other for b in theirs]
+    if any(a == b for a, b in pairs):
+        return True
+    return is_identified and any(set(a) <= set(b) or set(b) <= set(a) for a, b in pairs)
+
+
+def _component_groups(name: str) -> Iterator[set[Words]]:
+    """Yield the spellings of each component group of a name, as words without case and accents."""
+    for group in name.split("="):
+        folded = unicodedata.normalize("NFKC", group).casefold()
+        spellings = {_split_words(folded), _split_words(folded.translate(TRANSLITERATIONS))}
+        if spellings - {()}:
+            yield spellings
+
+
+def _split_words(text: str) -> Words:
+    plain = unicodedata.normalize("NFKD", text.translate(LETTERS))
+    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    return tuple(word for word in re.split(r"[\s^,]+", letters) if word)
 
 
 def _normalise_date(text: str) -> str:

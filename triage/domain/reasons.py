@@ -36,6 +36,8 @@ class ReasonCode(StrEnum):
     WORKER_LOST_AGAIN = "worker-lost-again"
     MOSTLY_REMOVED = "mostly-removed"
     SEVERAL_PATIENTS = "several-patients"
+    SEVERAL_VALUES = "several-values"
+    SPELLINGS = "spellings"
     NO_READABLE_HEADER = "no-readable-header"
     NO_MR_IMAGES = "no-mr-images"
     NO_CARDIAC_VIEW = "no-cardiac-view"
@@ -124,6 +126,15 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
             "study {study_uid} contains images of {patients} patients: {keyword} differs; correct "
             "the study in the archive and send it again under new UIDs",
             "Correct the study in the archive and send it under new UIDs.",
+        ),
+        ReasonCode.SEVERAL_VALUES: ReasonText(
+            "an image has {values} different values of {keyword}, which has one; correct the study "
+            "in the archive and send it again under new UIDs",
+            "Correct the study in the archive and send it under new UIDs.",
+        ),
+        ReasonCode.SPELLINGS: ReasonText(
+            "the images spell the patient's name in {spellings} ways",
+            "Compare the images in the archive if the name in the report is not the usual one.",
         ),
         ReasonCode.NO_READABLE_HEADER: ReasonText(
             "no instance has a header that can be parsed", "Check the sending system."

@@ -17,6 +17,7 @@ from pydicom import Dataset
 
 from triage.cases.past_cases import PastCases, SimilarStudies
 from triage.crash_points import CrashPoint, mark_reached
+from triage.dicom.patient import list_spellings
 from triage.domain.assessment import (
     Answer,
     Assessment,
@@ -32,7 +33,7 @@ from triage.domain.errors import (
     SpoolUnavailable,
     StudyDeclined,
 )
-from triage.domain.reasons import ReasonCode, because
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.domain.study import Event, StudyRevision
 from triage.imaging.clip import FrameSource, trace_frames
 from triage.imaging.images import Image
@@ -115,7 +116,7 @@ class Assessor:
                 log.info("declined", code=error.reason.code, why=str(error.reason))
                 return
             mark_reached(CrashPoint.REPORTED)
-            self._finish(study, reporting.assessment, made)
+            self._finish(study, reporting, made)
             self._add_case(assessed)
 
     def handle_error(self, study_uid: str, revision: int, error: BaseException) -> None:
@@ -240,10 +241,14 @@ class Assessor:
         found = choose_relevant_frames(occluded, scores, self.key_frames) if scores else []
         return replace(flagged, key_frames=list_key_frames(found, origins, used))
 
-    def _finish(self, study: StudyRevision, assessment: Assessment, made: list[Product]) -> None:
+    def _finish(self, study: StudyRevision, reporting: Reporting, made: list[Product]) -> None:
+        assessment = reporting.assessment
         summary = SUMMARY.dump_json(assessment).decode()
         routes = plan_routes(made, self.destinations)
-        due = self.ledger.finish(study, self.holder, summary, made, routes, assessment.flag)
+        remarks = _name_remarks(reporting.evidence)
+        due = self.ledger.finish(
+            study, self.holder, summary, made, routes, assessment.flag, remarks
+        )
         if due is None:
             log.warning("the lease was lost, another worker has the study")
             return
@@ -273,6 +278,12 @@ class Assessor:
 def read_summary(summary: str) -> Assessment:
     """Return the assessment that the ledger stores as JSON."""
     return SUMMARY.validate_json(summary)
+
+
+def _name_remarks(evidence: Sequence[Dataset]) -> list[Reason]:
+    """Return a remark if one patient's name is spelled in several ways, without naming anyone."""
+    spellings = len(list_spellings(evidence))
+    return [because(ReasonCode.SPELLINGS, spellings=spellings)] if spellings > 1 else []
 
 
 def _digest_inputs(images: Sequence[Image]) -> str:

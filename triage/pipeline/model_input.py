@@ -5,6 +5,7 @@ reason. A header or a view that cannot be decoded is reported as unused or missi
 stop the others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,15 +124,15 @@ def build_model_input(
 
 
 def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], list[UnusedStack]]:
-    """Read the headers; count the instances whose header cannot be parsed."""
-    images, damaged = [], 0
+    """Read the headers; count the instances whose header cannot be parsed, by reason."""
+    images: list[Image] = []
+    damaged: Counter[str] = Counter()
     for path in paths:
         try:
             images.append(Image(path, read_header(read(path))))
-        except DamagedInstance:
-            damaged += 1
-    reason = "the header does not parse"
-    return images, [UnusedStack("", "", damaged, reason)] if damaged else []
+        except DamagedInstance as error:
+            damaged[str(error)] += 1
+    return images, [UnusedStack("", "", count, reason) for reason, count in damaged.items()]
 
 
 def _is_picture(image: Image) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 from triage.domain.assessment import Flag
 from triage.domain.census import Census
 from triage.domain.delivery import Product, Route
+from triage.domain.reasons import Reason
 from triage.domain.study import Event, State, StudyRevision
 
 
@@ -67,8 +68,12 @@ class StudyLedger(Protocol):
         products: Sequence[Product],
         routes: Sequence[Route],
         flag: Flag | None = None,
+        remarks: Sequence[Reason] = (),
     ) -> Sequence[int] | None:
-        """Store products and root flag, and one delivery per route; return the delivery ids."""
+        """Store products and root flag, and one delivery per route; return the delivery ids.
+
+        The history of the study states `remarks` with the assessment.
+        """
 
     def get_summary(self, study_uid: str, revision: int) -> str | None:
         """Return the summary that `finish` stored: the assessment as JSON."""

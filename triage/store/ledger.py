@@ -21,7 +21,7 @@ from triage.domain.delivery import UNFINISHED, Delivery, DeliveryState, Outage, 
 from triage.domain.errors import StudyBeingRemoved
 from triage.domain.incident import IncidentKind
 from triage.domain.instance import Receipt, Source
-from triage.domain.reasons import ReasonCode, because
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.domain.study import Event, State, StudyRevision
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
@@ -321,6 +321,7 @@ class SqlLedger:
         products: Sequence[Product],
         routes: Sequence[Route],
         flag: Flag | None = None,
+        remarks: Sequence[Reason] = (),
     ) -> Sequence[int] | None:
         """Store an assessment, its products and its root flag, and open a delivery per route.
 
@@ -333,9 +334,8 @@ class SqlLedger:
             if now is None or now.holder != holder:
                 return None
             routes = [route for route in routes if not is_overtaken(connection, now, *route)]
-            reason = str(
-                because(ReasonCode.ASSESSED, products=len(products), deliveries=len(routes))
-            )
+            counts = {"products": len(products), "deliveries": len(routes)}
+            reason = str(because(ReasonCode.ASSESSED, *remarks, **counts))
             if not move_study(connection, now, Event.ASSESSED, reason, at):
                 return None
             result = {"summary": summary, "flag": flag}

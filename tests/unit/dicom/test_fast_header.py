@@ -102,7 +102,8 @@ def test_evidence_of_completeness_is_read_without_pydicom(
         (" A-17 ", "A-17", True),
         ("A" * 40, "A" * 40, True),
         ("A" * 80, "A" * 64, False),
-        (["A", "B"], "A\\B", False),
+        (["A", "B"], "", False),
+        (["A17", "A17 "], "A17", False),
         ("Ä17", "Ä17", False),
     ],
 )

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import binary, integers
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 from pydicom.uid import EnhancedSRStorage
 
 from tests.builders.images import SIDE, image, part10, uid
 from tests.peers import real_data
-from triage.dicom.header import read_header, read_identity
+from triage.dicom.header import _drop_unreadable, read_header, read_identity
 from triage.domain.errors import DamagedInstance
 
 
@@ -123,6 +125,61 @@ def with_unknown_vr(keyword: str) -> bytes:
 def test_a_header_with_an_element_that_cannot_be_read_is_damage() -> None:
     with pytest.raises(DamagedInstance):
         read_header(with_unknown_vr("ImageOrientationPatient"))
+
+
+def with_wrong_length(keyword: str, vr: str, value: bytes) -> bytes:
+    """Return an image with one more element whose value does not fit its VR."""
+    content, tag = part10(image()), Tag(keyword)
+    element = struct.pack("<HH2sH", tag.group, tag.element, vr.encode(), len(value)) + value
+    at = content.index(b"\xe0\x7f\x10\0OW")
+    return content[:at] + element + content[at:]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("SmallestImagePixelValue", "US", b"\1\0\2"),
+        ("FlipAngle", "FD", b"\1\2\3"),
+        ("RescaleType", "FD", b"\0\0\0\0"),
+        ("ReferencedImageSequence", "UL", b"\0\0\0"),
+    ],
+)
+def test_an_element_that_is_not_needed_cannot_refuse_an_image(
+    keyword: str, vr: str, value: bytes
+) -> None:
+    header = read_header(with_wrong_length(keyword, vr, value))
+    assert keyword not in header
+    assert header.SOPInstanceUID == image().SOPInstanceUID
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "BitsStored"])
+def test_a_needed_element_that_cannot_be_read_is_named(keyword: str) -> None:
+    with pytest.raises(DamagedInstance, match=f"{keyword} cannot be read"):
+        read_header(with_wrong_length(keyword, "US", b"\1\0\2"))
+
+
+def test_an_unreadable_element_of_a_frame_is_dropped_alone() -> None:
+    frame, macro = Dataset(), Dataset()
+    tag = Tag("FlipAngle")
+    macro._dict[tag] = RawDataElement(
+        tag, "FD", 3, b"\1\2\3", 0, is_implicit_VR=False, is_little_endian=True
+    )
+    macro.EffectiveEchoTime = 1.5
+    frame.MREchoSequence = [macro]
+    header = image(PerFrameFunctionalGroupsSequence=[frame])
+    _drop_unreadable(header)
+    (left,) = header.PerFrameFunctionalGroupsSequence[0].MREchoSequence
+    assert (left.EffectiveEchoTime, "FlipAngle" in left) == (1.5, False)
+
+
+def test_a_data_set_that_only_claims_to_be_deflated_is_refused_in_these_words() -> None:
+    content = part10(image()).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99", 1)
+    meta = struct.unpack_from("<L", content, 140)[0]
+    at = content.index(b"1.2.840.10008.1.2.1.99") - 2
+    content = content[:at] + struct.pack("<H", 22) + content[at + 2 :]
+    content = content[:140] + struct.pack("<L", meta + 2) + content[144:]
+    with pytest.raises(DamagedInstance, match="is not deflated, although its transfer syntax"):
+        read_identity(content)
 
 
 def test_subsampled_colour_is_not_truncated() -> None:

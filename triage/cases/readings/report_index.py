@@ -22,6 +22,7 @@ from triage.cases.readings.reading_report import ReadingReport
 from triage.cases.readings.segments import is_hl7
 from triage.cases.readings.sr_document import impression_from_sr, sr_rank
 from triage.cases.readings.table import read_table
+from triage.dicom.patient import text_value
 from triage.domain.errors import ConfigurationError
 
 TABLES = (".csv", ".tsv")  #: suffixes of the files in a folder that are read as tables
@@ -94,7 +95,7 @@ class ReportIndex:
     def _find_report(self, header: Dataset) -> ReadingReport | None:
         uid, accession = (
             str(header.get("StudyInstanceUID", "")),
-            _key(header.get("AccessionNumber")),
+            _key(text_value(header, "AccessionNumber")),
         )
         report = (
             self._by_study.get(uid)
@@ -115,7 +116,7 @@ class ReportIndex:
             for document in documents
             if document.get("StudyInstanceUID") == header.get("StudyInstanceUID")
             and impression_from_sr(document)
-            and self._is_same_patient((str(document.get("PatientID") or ""),), header)
+            and self._is_same_patient((text_value(document, "PatientID"),), header)
         ]
         return max(usable, key=sr_rank, default=None)
 
@@ -175,9 +176,9 @@ def _key(value: object) -> str:
 
 
 def _patient_ids(header: Dataset) -> Iterator[str]:
-    yield str(header.get("PatientID") or "")
+    yield text_value(header, "PatientID")
     for item in header.get("OtherPatientIDsSequence") or ():
-        yield str(item.get("PatientID") or "")
+        yield text_value(item, "PatientID")
 
 
 def _normalised_id(value: str) -> str:

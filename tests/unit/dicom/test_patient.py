@@ -1,0 +1,99 @@
+"""One patient or two: identifiers, birth dates and the spellings of a name."""
+
+import pytest
+from pydicom import Dataset
+
+from tests.builders.images import image
+from triage.dicom.patient import list_spellings, refuse_two_patients, text_value
+from triage.domain.errors import StudyDeclined
+from triage.domain.reasons import ReasonCode
+
+THREE_GROUPS = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+#: Letters as Japanese systems write them.
+FULL_WIDTH = {ord(letter): ord(letter) + 0xFEE0 for letter in "Miler"}
+SAME = [
+    ("YAMADA^TAROU", THREE_GROUPS),
+    ("山田^太郎", THREE_GROUPS),
+    ("Müller^Anna", "Mu\u0308ller^Anna"),
+    ("Müller^Anna", "MUELLER^ANNA"),
+    ("Müller^Anna", "Muller^Anna"),
+    ("Miller^Anna^^^", "MILLER^ANNA"),
+    ("Miller, Anna", "Miller^Anna"),
+    ("Miller^Anna^Maria", "Miller^Anna"),
+    ("Miller^Anna".translate(FULL_WIDTH), "Miller^Anna"),
+    ("Łukasz^Jan", "LUKASZ^JAN"),
+    ("^^^^", "Miller^Anna"),
+    ("Nguyễn^Hoa", "Nguyen^Hoa"),
+]
+DIFFERENT = [
+    ("Miller^Anna", "Miller^Berta"),
+    ("Miller^Anna", "Smith^Anna"),
+    ("山田^太郎", "山田^花子"),
+    ("YAMADA^HANAKO", THREE_GROUPS),
+]
+
+
+def pair(first: dict[str, object], second: dict[str, object]) -> list[Dataset]:
+    known = {"PatientBirthDate": "19610305"}
+    return [image(number=1, **known | first), image(number=2, **known | second)]
+
+
+def named(*names: str, **values: object) -> list[Dataset]:
+    return [
+        image(number=number, SpecificCharacterSet="ISO_IR 192", PatientName=name, **values)
+        for number, name in enumerate(names)
+    ]
+
+
+def code_of(images: list[Dataset]) -> ReasonCode:
+    with pytest.raises(StudyDeclined) as declined:
+        refuse_two_patients(images, "1.2.3")
+    return declined.value.reason.code
+
+
+@pytest.mark.parametrize("names", SAME)
+def test_two_spellings_are_one_patient_and_are_counted(names: tuple[str, str]) -> None:
+    for images in (named(*names), named(*reversed(names))):
+        refuse_two_patients(images, "1.2.3")
+        assert len(list_spellings(images)) == 2
+
+
+@pytest.mark.parametrize("names", DIFFERENT)
+def test_two_names_are_two_patients(names: tuple[str, str]) -> None:
+    assert code_of(named(*names)) is ReasonCode.SEVERAL_PATIENTS
+
+
+def test_part_of_a_name_is_not_enough_without_a_patient_id() -> None:
+    names = ("Miller^Anna^Maria", "Miller^Anna")
+    assert code_of(named(*names, PatientID="")) is ReasonCode.SEVERAL_PATIENTS
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"PatientID": "4711"}, {"PatientID": "4712"}),
+        ({"IssuerOfPatientID": "A"}, {"IssuerOfPatientID": "B"}),
+        ({"PatientBirthDate": "19610305"}, {"PatientBirthDate": "19610306"}),
+    ],
+)
+def test_another_identifier_is_another_patient_whatever_the_name(
+    first: dict[str, object], second: dict[str, object]
+) -> None:
+    assert code_of(pair(first, second)) is ReasonCode.SEVERAL_PATIENTS
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "StudyID", "PatientName"])
+def test_equal_values_collapse_and_different_ones_decline_the_study(keyword: str) -> None:
+    same = image(**{keyword: ["4711", "4711 "]})
+    refuse_two_patients([same], "1.2.3")
+    assert text_value(same, keyword) == "4711"
+    other = image(**{keyword: ["4711", "0815"]})
+    assert text_value(other, keyword) == ""
+    assert code_of([same, other]) is ReasonCode.SEVERAL_VALUES
+
+
+def test_a_reason_names_no_patient() -> None:
+    with pytest.raises(StudyDeclined) as declined:
+        refuse_two_patients([image(PatientID=["4711", "0815"])], "1.2.3")
+    assert "4711" not in str(declined.value.reason)
+    assert "PatientID" in str(declined.value.reason)
