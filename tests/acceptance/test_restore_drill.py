@@ -169,7 +169,12 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
     )
     with serving(site):
         reports: list[bytes] = []
-        wait_until(lambda: reports.extend(service_manager()) or b"WATCHDOG=1" in reports)
+
+        def is_watched() -> bool:
+            reports.extend(service_manager())
+            return b"WATCHDOG=1" in reports
+
+        wait_until(is_watched, what="the watchdog")
         assert reports.count(b"READY=1") == 1
         wait_until(lambda: run_triage("health", config=site.config).returncode == 0, what="health")
         seed(site)

@@ -1,5 +1,7 @@
 """One patient or two: identifiers, birth dates and the spellings of a name."""
 
+from typing import Any
+
 import pytest
 from pydicom import Dataset
 
@@ -33,12 +35,12 @@ DIFFERENT = [
 ]
 
 
-def pair(first: dict[str, object], second: dict[str, object]) -> list[Dataset]:
+def pair(first: dict[str, Any], second: dict[str, Any]) -> list[Dataset]:
     known = {"PatientBirthDate": "19610305"}
     return [image(number=1, **known | first), image(number=2, **known | second)]
 
 
-def named(*names: str, **values: object) -> list[Dataset]:
+def named(*names: str, **values: Any) -> list[Dataset]:
     return [
         image(number=number, SpecificCharacterSet="ISO_IR 192", PatientName=name, **values)
         for number, name in enumerate(names)
@@ -77,17 +79,19 @@ def test_part_of_a_name_is_not_enough_without_a_patient_id() -> None:
     ],
 )
 def test_another_identifier_is_another_patient_whatever_the_name(
-    first: dict[str, object], second: dict[str, object]
+    first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     assert code_of(pair(first, second)) is ReasonCode.SEVERAL_PATIENTS
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "StudyID", "PatientName"])
 def test_equal_values_collapse_and_different_ones_decline_the_study(keyword: str) -> None:
-    same = image(**{keyword: ["4711", "4711 "]})
+    twice: dict[str, Any] = {keyword: ["4711", "4711 "]}
+    same = image(**twice)
     refuse_two_patients([same], "1.2.3")
     assert text_value(same, keyword) == "4711"
-    other = image(**{keyword: ["4711", "0815"]})
+    different: dict[str, Any] = {keyword: ["4711", "0815"]}
+    other = image(**different)
     assert text_value(other, keyword) == ""
     assert code_of([same, other]) is ReasonCode.SEVERAL_VALUES
 
