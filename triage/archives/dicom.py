@@ -217,10 +217,16 @@ def _count(text: str) -> int | None:
 
 def _text(match: Dataset, keyword: str) -> str:
     try:
-        value = match.get(keyword)
-        return "" if isinstance(value, MultiValue) else str(value or "").strip()
+        return _single(match.get(keyword))
     except Exception:  # noqa: BLE001 - pydicom raises many types for a value that violates its VR
         return ""
+
+
+def _single(value: object) -> str:
+    """Return a value as text; equal values are one, and different ones are never joined."""
+    values = value if isinstance(value, MultiValue) else [value]
+    (first, *others) = {str(part or "").strip() for part in values} or {""}
+    return "" if others else first
 
 
 def _texts(match: Dataset, keyword: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ patient: identifiers and birth dates are compared first, then names by their com
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from pydicom import Dataset
@@ -26,7 +26,9 @@ SINGLE = (*PATIENT, "AccessionNumber", "StudyID")
 TRANSLITERATIONS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
 
+LEAST_WORDS = 2  #: words of a name that is part of a longer one, e.g. without a middle name
 Words = tuple[str, ...]
+Groups = Sequence[set[Words]]  #: by script: alphabetic, ideographic, phonetic; empty if missing
 
 
 def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
@@ -100,11 +102,10 @@ def _several_patients(study_uid: str, keyword: str, patients: int) -> StudyDecli
 def _count_people(names: set[str], *, is_identified: bool) -> int:
     """Return how many people the names are of; 1 if they are spellings of one name.
 
-    Every name is compared with the fullest one. Without a Patient ID in every image, the names have
-    to agree in a whole component group.
+    Every name is compared with the fullest one.
     """
-    groups = {name: found for name in names if (found := list(_component_groups(name)))}
-    fullest = max(groups, key=lambda name: (len(groups[name]), len(name), name), default="")
+    groups = {name: found for name in names if any(found := _component_groups(name))}
+    fullest = max(groups, key=lambda name: (sum(map(bool, groups[name])), name), default="")
     others = [
         name
         for name in groups
@@ -113,23 +114,43 @@ def _count_people(names: set[str], *, is_identified: bool) -> int:
     return 1 + len({tuple(map(frozenset, groups[name])) for name in others})
 
 
-def _is_same_name(
-    one: Sequence[set[Words]], other: Sequence[set[Words]], *, is_identified: bool
-) -> bool:
-    """Return whether two names have a component group in common (PS3.5 6.2.1.1)."""
-    pairs = [(a, b) for mine in one for a in mine for theirs in other for b in theirs]
-    if any(a == b for a, b in pairs):
+def _is_same_name(one: Groups, other: Groups, *, is_identified: bool) -> bool:
+    """Return whether two names have a component group in common (PS3.5 6.2.1.1).
+
+    A name with one group may have it in any script. Of two names with several groups, those of the
+    same script must agree, because two people may share a spelling in one of them.
+    """
+    if min(sum(map(bool, one)), sum(map(bool, other))) == 1:
+        return any(
+            _agree(mine, theirs, is_identified=is_identified)
+            for mine in filter(None, one)
+            for theirs in filter(None, other)
+        )
+    shared = [pair for pair in zip(one, other, strict=False) if all(pair)]
+    return bool(shared) and all(_agree(*pair, is_identified=is_identified) for pair in shared)
+
+
+def _agree(one: set[Words], other: set[Words], *, is_identified: bool) -> bool:
+    """Return whether two component groups are equal, or one begins with the other.
+
+    The beginning is enough only beside equal Patient IDs, and from two words on.
+    """
+    if one & other:
         return True
-    return is_identified and any(set(a) <= set(b) or set(b) <= set(a) for a, b in pairs)
+    pairs = [sorted((mine, theirs), key=len) for mine in one for theirs in other]
+    return is_identified and any(
+        len(short) >= LEAST_WORDS and long[: len(short)] == short for short, long in pairs
+    )
 
 
-def _component_groups(name: str) -> Iterator[set[Words]]:
-    """Yield the spellings of each component group of a name, as words without case and accents."""
+def _component_groups(name: str) -> Groups:
+    """Return the spellings of each component group of a name, as words without case and accents."""
+    groups = []
     for group in name.split("="):
         folded = unicodedata.normalize("NFKC", group).casefold()
         spellings = {_split_words(folded), _split_words(folded.translate(TRANSLITERATIONS))}
-        if spellings - {()}:
-            yield spellings
+        groups.append(spellings - {()})
+    return groups
 
 
 def _split_words(text: str) -> Words:

@@ -24,6 +24,8 @@ SAME = [
     ("Miller^Anna^Maria", "Miller^Anna"),
     ("Miller^Anna".translate(FULL_WIDTH), "Miller^Anna"),
     ("Łukasz^Jan", "LUKASZ^JAN"),
+    ("=山田^太郎", THREE_GROUPS),
+    ("Miller^Anna=山田^太郎", "MILLER^ANNA^MARIA=山田^太郎"),
     ("^^^^", "Miller^Anna"),
     ("Nguyễn^Hoa", "Nguyen^Hoa"),
 ]
@@ -31,6 +33,9 @@ DIFFERENT = [
     ("Miller^Anna", "Miller^Berta"),
     ("Miller^Anna", "Smith^Anna"),
     ("山田^太郎", "山田^花子"),
+    ("YAMADA^TAROU=山田^太郎", "YAMADA^TAROU=山田^次郎"),
+    ("Anna", "Miller^Anna"),
+    ("Miller^Berta", "Miller^Anna Berta"),
     ("YAMADA^HANAKO", THREE_GROUPS),
 ]
 
