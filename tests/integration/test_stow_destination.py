@@ -245,6 +245,14 @@ def test_a_failure_is_reported_with_its_reason(
         web(service.url).deliver(product)
 
 
+def test_a_report_that_the_service_has_already_is_delivered(
+    service: Service, product: Product
+) -> None:
+    service.code, service.body = 409, module(product.sop_instance_uid, failure=0x0111)
+    answer = web(service.url).deliver(product).answer
+    assert answer == "0x0111 Duplicate SOP instance: it was stored before (HTTP 409)"
+
+
 def test_a_warning_counts_as_stored_and_is_kept(service: Service, product: Product) -> None:
     service.code, service.body = 202, module(product.sop_instance_uid, warning=0xB000)
     answer = web(service.url).deliver(product).answer

@@ -20,7 +20,7 @@ from triage.config.fields import LOOPBACK
 from triage.destinations.destination_type import DestinationType
 from triage.destinations.http import PAUSE, SERVER_ERROR, HttpPeer
 from triage.destinations.tls_files import DestinationTls, tls_context
-from triage.dimse.statuses import describe_status
+from triage.dimse.statuses import ALREADY_STORED, describe_status
 from triage.domain.audit import AuditPeer
 from triage.domain.delivery import DICOM, Acknowledgement, Product
 from triage.domain.errors import ConfigurationError, DeliveryFailed, DestinationUnreachable
@@ -119,6 +119,8 @@ class StowDestination:
         """Return the acknowledgement in a response; raise DeliveryFailed if it is not stored."""
         status = f"HTTP {code}"
         failed = [*_items(dataset, FAILED, uid), *_items(dataset, OTHER_FAILURES)]
+        if failed and all(_values(item, FAILURE) == [ALREADY_STORED] for item in failed):
+            return Acknowledgement(f"{describe_status(ALREADY_STORED)} ({status})")
         if failed:
             raise DeliveryFailed(f"{status}, failure {_describe_reason(failed[0], FAILURE)}")
         stored = _items(dataset, REFERENCED, uid)

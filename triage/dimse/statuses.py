@@ -6,6 +6,8 @@ meaning: 0xC210 (a C-STORE failure) is not 0x0210 (an N-service failure).
 
 from enum import IntEnum
 
+from triage.domain.delivery import is_warning_status
+
 
 class StoreStatus(IntEnum):
     """Statuses of our C-STORE and C-ECHO responses."""
@@ -49,8 +51,14 @@ class ProcedureStepStatus(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
-#: PS3.4 table B.2-1: the instance was stored with a warning.
+#: The peer has this SOP Instance UID already (PS3.7 C.5.7). Our UIDs are unique and a retry sends
+#: the same bytes, so an earlier try whose response was lost has stored it.
+ALREADY_STORED = 0x0111
+#: Warnings (PS3.7 C.4, PS3.4 table B.2-1): the instance was stored. Any 0xBxxx is a warning.
 WARNINGS = {
+    0x0001: "Requested optional attributes are not supported",
+    0x0107: "Attribute list error",
+    0x0116: "Attribute value out of range",
     0xB000: "Coercion of data elements",
     0xB006: "Elements discarded",
     0xB007: "Data set does not match SOP class",
@@ -65,12 +73,17 @@ FAILURES = {
 
 def is_stored(status: int) -> bool:
     """Return True if a C-STORE status means that the peer has stored the instance."""
-    return status == StoreStatus.SUCCESS or status in WARNINGS
+    stored = {StoreStatus.SUCCESS, ALREADY_STORED}
+    return status in stored or is_warning_status(status)
 
 
 def describe_status(status: int) -> str:
     """Return a C-STORE status and its meaning, e.g. "0xA700 Out of resources"."""
     if status == StoreStatus.SUCCESS:
         return "0x0000 Success"
-    meaning = WARNINGS.get(status) or FAILURES.get(status & 0xFF00) or FAILURES.get(status & 0xF000)
+    if status == ALREADY_STORED:
+        return "0x0111 Duplicate SOP instance: it was stored before"
+    if is_warning_status(status):
+        return f"0x{status:04X} {WARNINGS.get(status, 'a warning')}"
+    meaning = FAILURES.get(status & 0xFF00) or FAILURES.get(status & 0xF000)
     return f"0x{status:04X} {meaning or 'a status that PS3.4 does not define'}"

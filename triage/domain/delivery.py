@@ -65,7 +65,15 @@ def plan_routes(
     ]
 
 
-WARNING = 0xB000  #: class of C-STORE statuses (PS3.4 B.2.3)
+#: Statuses of the class Warning beside 0xBxxx (PS3.7 C.4): optional attributes are not supported,
+#: an attribute list error, an attribute value out of range.
+WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
+WARNING = 0xB000  #: the fixed digit of all other warnings
+
+
+def is_warning_status(status: int) -> bool:
+    """Return whether a DIMSE status is of the class Warning (PS3.7 C.4): stored, with a remark."""
+    return status in WARNINGS or status & 0xF000 == WARNING
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ class DestinationAnswer:
 
     @property
     def is_warning(self) -> bool:
-        """Whether the status is a warning of C-STORE: 0xBxxx (PS3.4 B.2.3)."""
-        return self.status is not None and self.status & 0xF000 == WARNING
+        """Whether the status is of the class Warning (PS3.7 C.4)."""
+        return self.status is not None and is_warning_status(self.status)
 
 
 @dataclass(frozen=True)
