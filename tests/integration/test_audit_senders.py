@@ -37,8 +37,10 @@ def test_a_service_without_a_receiver_sends_its_audit_trail_and_ends_soon(
     command = [sys.executable, "-m", "triage", "--config", str(config), *arguments]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
+    running = b'"working"' if part == "work" else b"Started server process"
     try:
-        wait_until(lambda: trail.exists() and b"Application Start" in trail.read_bytes(), 60, part)
+        wait_until(lambda: trail.exists() and b"Application Start" in trail.read_bytes())
+        wait_until(lambda: running in (tmp_path / "log").read_bytes())  # it handles signals now
     finally:
         process.terminate()
         before = time.monotonic()
