@@ -21,6 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from triage.archives.contexts import propose_contexts
 from triage.config import DicomArchiveSettings
+from triage.dicom.patient import distinct_values
 from triage.dimse.association import (
     AssociationFailed,
     AssociationRejected,
@@ -216,17 +217,12 @@ def _count(text: str) -> int | None:
 
 
 def _text(match: Dataset, keyword: str) -> str:
+    """Return a value; equal values are one, and different ones are never joined."""
     try:
-        return _single(match.get(keyword))
+        values = distinct_values(match, keyword)
     except Exception:  # noqa: BLE001 - pydicom raises many types for a value that violates its VR
         return ""
-
-
-def _single(value: object) -> str:
-    """Return a value as text; equal values are one, and different ones are never joined."""
-    values = value if isinstance(value, MultiValue) else [value]
-    (first, *others) = {str(part or "").strip() for part in values} or {""}
-    return "" if others else first
+    return values[0].strip() if len(values) == 1 else ""
 
 
 def _texts(match: Dataset, keyword: str) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def text_value(image: Dataset, keyword: str) -> str:
     Equal values are one value; different ones are never joined, because the result would be an
     identifier that no system has issued.
     """
-    stated = _distinct_values(image, keyword)
+    stated = distinct_values(image, keyword)
     if len(stated) != 1:
         return ""
     text = stated[0]
@@ -76,17 +76,20 @@ def text_value(image: Dataset, keyword: str) -> str:
     return text
 
 
-def _distinct_values(image: Dataset, keyword: str) -> list[str]:
+def distinct_values(image: Dataset, keyword: str) -> list[str]:
     """Return the stated values that differ by more than blanks, each once and in order."""
     value = image.get(keyword)
-    parts = value if isinstance(value, MultiValue) else [value]
-    texts = ["" if part is None else str(part) for part in parts]
-    return list({text.strip(): text for text in reversed(texts) if text.strip()}.values())[::-1]
+    found: dict[str, str] = {}
+    for part in value if isinstance(value, MultiValue) else [value]:
+        text = "" if part is None else str(part)
+        if text.strip():
+            found.setdefault(text.strip(), text)
+    return list(found.values())
 
 
 def _refuse_several_values(evidence: Sequence[Dataset]) -> None:
     for keyword in SINGLE:
-        values = max((len(_distinct_values(image, keyword)) for image in evidence), default=0)
+        values = max((len(distinct_values(image, keyword)) for image in evidence), default=0)
         if values > 1:
             raise StudyDeclined(because(ReasonCode.SEVERAL_VALUES, keyword=keyword, values=values))
 

@@ -229,9 +229,7 @@ class Assessment:
     similar: tuple[SimilarCase, ...] = ()  #: nearest first
     why_none_similar: str = ""  #: why no case of another patient is included
     familiarity: Familiarity | None = None  #: None if the bundle cannot judge it
-    silence: ReasonCode | None = (
-        None  #: why no finding of the study is evaluated, if for one reason
-    )
+    silence: ReasonCode | None = None  #: why no finding is evaluated, if for one reason
     mark: str = ""  #: the site's reason for flags on an out-of-distribution study
 
     @property

@@ -1,4 +1,4 @@
-"""What a worker has loaded: bundle and findings; and what changes if it loads others."""
+"""The bundle and findings that a worker has loaded, and the effect of loading others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

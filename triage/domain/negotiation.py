@@ -1,4 +1,4 @@
-"""What a peer accepts of that which will be sent to it."""
+"""The SOP classes that will be sent to a peer, and those that it accepts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an operator sees of a study: its revision, and the destinations that refused its reports."""
+"""A study as an operator sees it: its revision, and destinations that refused its reports."""
 
 from dataclasses import dataclass
 

@@ -113,7 +113,7 @@ class HealthExamination:
         age_s = 0.0 if since is None else max(0.0, self.clock.now() - since)
         facts = {"arriving": count, "oldest_s": round(age_s)}
         if age_s > self.complete_within_s + WAITING_LONG_S:
-            detail = f"a study arrives since {format_age(age_s)}, and is not judged complete"
+            detail = f"a study has been arriving for {format_age(age_s)} and is not judged complete"
             return PartHealth("arrivals", Condition.ILL, detail, facts)
         return PartHealth("arrivals", Condition.WELL, f"{count} studies arrive", facts)
 
@@ -181,16 +181,16 @@ def _describe_lost_ledger(error: LedgerUnavailable) -> PartHealth:
 def _describe_process(beat: Heartbeat, now: float, *, is_late: bool) -> PartHealth:
     part = f"{beat.role} on {beat.machine} ({beat.pid})"
     age_s = max(0.0, now - beat.beat_at)
-    facts = {"heard_s": round(age_s), "listening_since": beat.listening_since}
+    facts = {"beat_s": round(age_s), "listening_since": beat.listening_since}
     if is_late:
-        detail = f"not heard of for {format_age(age_s)}: start the worker, and see its log"
+        detail = f"no heartbeat for {format_age(age_s)}: start the worker, and see its log"
         return PartHealth(part, Condition.ILL, detail, facts)
     if beat.role is not Role.RECEIVE:
-        return PartHealth(part, Condition.WELL, f"heard of {format_age(age_s)} ago", facts)
+        return PartHealth(part, Condition.WELL, f"last heartbeat {format_age(age_s)} ago", facts)
     if not beat.listening_since:
         return PartHealth(part, Condition.ILL, "runs and does not listen: see its log", facts)
     since = format_age(max(0.0, now - beat.listening_since))
-    detail = f"listening for {since}, heard of {format_age(age_s)} ago"
+    detail = f"listening for {since}, last heartbeat {format_age(age_s)} ago"
     return PartHealth(part, Condition.WELL, detail, facts)
 
 

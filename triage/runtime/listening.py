@@ -2,7 +2,7 @@
 
 A process holds a lock file for each port on which it listens. So a worker that starts waits for
 the processes of an earlier one that still end, but not for a program of others, and `triage check`
-sees the difference.
+can distinguish the two.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Records what an assessing worker has loaded, so that `triage check` can compare."""
+"""Records the bundle and findings of an assessing worker, so that `triage check` can compare."""
 
 import os
 from pathlib import Path

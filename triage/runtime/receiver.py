@@ -70,9 +70,9 @@ def _serve_metrics(services: Services, pulse: Pulse) -> Iterator[None]:
 
 def _report_missing_metrics(services: Services, why: str) -> None:
     """Have `triage status` show that there are no metrics."""
-    nobody = Source("", "")
+    no_peer = Source("", "")
     try:
-        services.ledger.report_repeated(IncidentKind.METRICS_NOT_SERVED, why, nobody)
+        services.ledger.report_repeated(IncidentKind.METRICS_NOT_SERVED, why, no_peer)
     except LedgerUnavailable as error:
         log.warning("incident not recorded", error=str(error))
 

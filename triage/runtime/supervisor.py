@@ -62,7 +62,7 @@ class SupervisedProcess:
         """Restart the process if it has ended, after a pause that doubles each time.
 
         Raises ConfigurationError if another program has an address on which it listens: a restart
-        would not help, and a worker that cannot hear must not look healthy.
+        would not help, and a worker that does not listen must not look healthy.
         """
         if self.process is None or self.process.poll() is None:
             return
@@ -102,8 +102,8 @@ def list_processes(
     An untrained model compares nothing, so it needs no index of past cases.
     """
     environment = child_environment(config, redis_url)
-    hears = list_receiving(settings)
-    processes = [SupervisedProcess("receive", ("receive",), environment, listens=hears)]
+    receiving = list_receiving(settings)
+    processes = [SupervisedProcess("receive", ("receive",), environment, listens=receiving)]
     for number in range(settings.worker.assessors):
         arguments = ("work", "--queue", ASSESS)
         processes.append(SupervisedProcess(f"assess-{number}", arguments, environment))

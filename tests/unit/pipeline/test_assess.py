@@ -227,6 +227,19 @@ def test_a_study_without_a_decodable_view_is_declined(
     assert "no view can be decoded" in current(ledger, STUDY).reason
 
 
+def test_a_name_in_two_spellings_is_a_remark_in_the_history(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cardiac_study()
+    for dataset in study:
+        if dataset.SeriesDescription == "cine 4ch":
+            dataset.PatientName = "MARKED, IDENTIFIER^^"
+    assessed(assessor, study)
+    reasons = [event.reason for event in ledger.history(STUDY)]
+    assert reasons[-1].endswith("the images spell the patient's name in 2 ways")
+    assert "marked" not in " ".join(reasons).casefold()
+
+
 def test_images_of_two_patients_in_one_study_are_declined(
     assessor: Assessor, ledger: SqlLedger
 ) -> None:

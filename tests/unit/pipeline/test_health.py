@@ -106,7 +106,7 @@ def test_a_process_for_both_queues_does_both() -> None:
     assert list_roles([both], 100 + LATE_S + 1) == set()
 
 
-def test_a_process_that_was_heard_of_in_the_future_is_not_missing() -> None:
+def test_a_process_with_a_heartbeat_in_the_future_is_not_missing() -> None:
     """A clock was set back."""
     assert not is_missing(beat(Role.WEB, 1, 5000), [], 100)
 
