@@ -51,7 +51,7 @@ def files_of(study: SmallStudy, folder: Path, patient: str) -> list[Path]:
 
 @dataclass
 class Drill:
-    """What is sent, and what was acknowledged."""
+    """The sent studies, and the acknowledged instances."""
 
     folder: Path
     acknowledged: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """`triage serve` in wrong surroundings ends with exit code 2 and a sentence with the remedy.
 
-What may pass by itself, such as a database that does not answer, does not end it: `triage health`
+A fault that may pass by itself, such as a silent database, does not end it: `triage health`
 shows it. A lost secret and lost vectors are in test_case_files.py.
 """
 

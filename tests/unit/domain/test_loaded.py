@@ -1,4 +1,4 @@
-"""What changes for the reports if a worker loads other parts."""
+"""Changes of the reports if a worker loads other parts."""
 
 from dataclasses import replace
 
