@@ -11,6 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
+# Compiled modules are kept: the tests start hundreds of processes, and each would compile all
+# modules of the project again, which takes it a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-fast bench crashes soak check clean
 
 demo: $(VENV)/.installed

@@ -21,9 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score, roc_curve
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
@@ -186,6 +183,11 @@ def _flagged_share(
 
 
 def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
+    # Imported here: scikit-learn takes over a second to import, and only a trained head needs it.
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict  # noqa: PLC0415
+
     known = list(_labelled_cases(library))
     truth = np.array([finding.id in item.case.confirmed for item in known], bool)
     having, lacking = (
@@ -227,6 +229,8 @@ def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[s
 
 def _balanced(chance: Numbers, truth: NDArray[np.bool_]) -> tuple[float, float, float]:
     """Return the threshold where sensitivity is nearest to specificity, and both values there."""
+    from sklearn.metrics import roc_curve  # noqa: PLC0415 - as in _head
+
     false, true, thresholds = roc_curve(truth, chance, drop_intermediate=False)
     place = int(np.argmin(np.abs(true - (1 - false))))
     # A flag needs a score above the threshold, but the curve counts scores equal to it.
