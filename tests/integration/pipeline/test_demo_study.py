@@ -4,12 +4,13 @@ The allowed attributes are listed here a second time, so that a defect of the bu
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.peers import peer
 
 ROOT = Path(__file__).parents[3]
 STUDY = ROOT / "triage" / "demo_study"
@@ -34,19 +35,11 @@ def test_the_builder_makes_the_same_bytes(source_folder: Path, tmp_path: Path) -
     assert made == {file.relative_to(STUDY): file.read_bytes() for file in FILES}
 
 
-@pytest.fixture
-def dciodvfy() -> str:
-    program = shutil.which("dciodvfy")
-    if program is None and os.environ.get("TRIAGE_REQUIRE_PEERS") == "1":
-        pytest.fail("dciodvfy (dicom3tools) is required and not installed")
-    if program is None:
-        pytest.skip("dciodvfy (dicom3tools) is not installed")
-    return program
-
-
 @pytest.mark.parametrize("name", SERIES)
-def test_dciodvfy_finds_no_error(name: str, dciodvfy: str) -> None:
+def test_dciodvfy_finds_no_error(name: str) -> None:
     file = STUDY / name / "phase_13.dcm"
-    done = subprocess.run([dciodvfy, file], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [peer("dciodvfy"), file], check=False, capture_output=True, text=True, timeout=60
+    )
     assert "MRImage" in done.stderr
     assert "Error" not in done.stderr
