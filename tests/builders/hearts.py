@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -43,6 +44,15 @@ def stacks() -> list[PhantomStack]:
     cines = [_stack(view, times) for view in (PhantomView.SAX, *TURNS_DEG)]
     late = [replace(_stack(each.view, (600.0,)), sequence=Kind.LGE) for each in cines]
     return [*cines, *(replace(each, inversion_ms=290.0) for each in late)]
+
+
+def flow_stacks(view: PhantomView, **values: Any) -> list[PhantomStack]:
+    """Return magnitude and phase images of flow through the plane of a view."""
+    timing = {"echo_ms": 2.5, "repetition_ms": 5.0, "flip_deg": 15.0} | values
+    magnitude = replace(
+        _stack(view, tuple(60.0 * phase for phase in range(PHASES))), sequence=Kind.FLOW, **timing
+    )
+    return [magnitude, replace(magnitude, velocity=True)]
 
 
 def _stack(view: PhantomView, times_ms: tuple[float, ...]) -> PhantomStack:
@@ -84,11 +94,17 @@ def _beating(depth: int, phases: int) -> np.ndarray:
     return pixels
 
 
-def instances(vendor: Vendor, *, enhanced: bool = False, seed: int = 1) -> list[Dataset]:
-    """Return the study as one vendor's instances."""
-    return list(
-        build_datasets(stacks(), draw_patient(draw_heart(seed)), DicomForm(vendor, enhanced), seed)
-    )
+def instances(
+    vendor: Vendor,
+    *,
+    enhanced: bool = False,
+    seed: int = 1,
+    extra: Sequence[PhantomStack] = (),
+) -> list[Dataset]:
+    """Return the study as one vendor's instances; `extra` stacks come last."""
+    form = DicomForm(vendor, enhanced)
+    patient = draw_patient(draw_heart(seed))
+    return list(build_datasets([*stacks(), *extra], patient, form, seed))
 
 
 def selected(study: Sequence[Dataset]) -> Selection:

@@ -7,9 +7,11 @@ more phases of one heartbeat at one position. Every result carries its evidence 
 
 from dataclasses import dataclass
 
+from triage.imaging.flow import is_phase_image
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
 from triage.imaging.rules import (
+    NAME,
     ImageFacts,
     RuleMatch,
     SequenceType,
@@ -22,7 +24,6 @@ from triage.imaging.rules import (
 )
 from triage.imaging.stacks import BEAT_MS, CINE_PHASES, Stack
 
-PHASE_IMAGE = {"P", "PHASE", "PHASE MAP", "VELOCITY"}
 #: Views that never fill a slot of the left ventricle, whatever the series is called.
 NOT_LEFT = {
     View.RV_TWO_CHAMBER,
@@ -34,6 +35,9 @@ NOT_LEFT = {
 HEARTBEAT_MS = 400.0  #: no patient's heart beats faster than this at rest
 #: Inversion times, ms, at which the myocardium is dark in delayed enhancement.
 NULLED_MS = (100.0, 700.0)
+INVERSIONS = 3  #: different inversion times at one position that show an inversion pulse
+#: Values of ContrastBolusAgent that name no agent.
+NO_AGENT = {"", "NONE", "NO", "N"}
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,18 @@ class RecognisedStack:
         return series_name(self.stack.first.header)
 
 
-def recognise_stack(stack: Stack, rules: SeriesRules) -> RecognisedStack:
-    """Return a stack with its sequence, named view and variant."""
+def recognise_stack(
+    stack: Stack, rules: SeriesRules, *, has_phase_images: bool = False
+) -> RecognisedStack:
+    """Return a stack with its sequence, named view and variant.
+
+    `has_phase_images` states that the study has phase images of the same acquisition (flow.py).
+    """
     header = stack.first.header
     facts = ImageFacts(series_name(header), header)
-    sequence, why = _find_sequence(stack, find_match(rules.sequences, facts))
+    match = find_match(rules.sequences, facts)
+    found = _find_flow(stack, match, has_phase_images=has_phase_images)
+    sequence, why = found or _find_sequence(stack, match)
     view, variant = find_match(rules.views, facts), find_match(rules.variants, facts)
     return RecognisedStack(
         stack, sequence, why, view.means if view else None, variant.means if variant else None
@@ -73,6 +84,29 @@ def separation_key(image: Image, rules: SeriesRules) -> tuple[SequenceType | Non
     )
 
 
+def _find_flow(
+    stack: Stack, match: RuleMatch[SequenceType] | None, *, has_phase_images: bool
+) -> tuple[SequenceType, str] | None:
+    """Return that a stack encodes velocities, unless an attribute states another sequence.
+
+    A name counts only if the stack does not beat: maps and late enhancement may have phase images.
+    """
+    is_phase = is_phase_image(stack.first)
+    if not (is_phase or has_phase_images):
+        return None
+    is_open = match is None or match.means is SequenceType.CINE
+    beats_alone = stack.fullest.has_beat and not _has_inversion(stack)
+    is_only_named = match is not None and match.attribute == NAME and not _is_flow(match.means)
+    if not (is_open or (beats_alone and is_only_named)):
+        return None
+    why = "phase images, not magnitude" if is_phase else "flow: magnitude beside phase images"
+    return SequenceType.FLOW, why
+
+
+def _is_flow(sequence: SequenceType) -> bool:
+    return sequence in {SequenceType.FLOW, SequenceType.FLOW_4D}
+
+
 def _find_sequence(
     stack: Stack, match: RuleMatch[SequenceType] | None
 ) -> tuple[SequenceType | None, str]:
@@ -82,8 +116,6 @@ def _find_sequence(
     stated = None if match is None else match.means
     if match is not None and stated not in {SequenceType.CINE, SequenceType.LGE}:
         return stated, f"{match.means.label}, {match.why}"
-    if _is_phase(stack) and stated in {None, SequenceType.CINE}:
-        return SequenceType.FLOW, "phase images, not magnitude"
     if has_beat and has_inversion:
         return SequenceType.TI_SCOUT, f"TI scout: {_describe_phases(stack)}, inversion recovery"
     is_late = stated is SequenceType.LGE
@@ -105,10 +137,11 @@ def _find_sequence_by_times(
             return SequenceType.PERFUSION, f"perfusion: {images}, one per heartbeat"
         return None, f"not a cine: {images}, which is longer than a heartbeat"
     inversion_ms = read_number(stack.first.header, "InversionTime") or 0.0
+    evidence = f"inversion time {inversion_ms:.0f} ms" if inversion_ms else "contrast agent"
     is_nulled = NULLED_MS[0] <= inversion_ms <= NULLED_MS[1]
-    if has_inversion and len(fullest.images) == 1 and is_nulled:
-        inversion = f"inversion time {inversion_ms:.0f} ms"
-        return SequenceType.LGE, f"delayed enhancement: one image per position, {inversion}"
+    is_late = is_nulled or (not inversion_ms and _has_contrast_agent(stack))
+    if has_inversion and len(fullest.images) == 1 and is_late:
+        return SequenceType.LGE, f"delayed enhancement: one image per position, {evidence}"
     if len(fullest.images) > 1 and not fullest.times_ms:
         return None, f"not a cine: {len(fullest.images)} images without trigger times"
     count = max(1, count)
@@ -120,15 +153,16 @@ def _describe_phases(stack: Stack) -> str:
     return f"{len(times)} phases over {times[0]:.0f}-{times[-1]:.0f} ms at one position"
 
 
-def _is_phase(stack: Stack) -> bool:
-    return not PHASE_IMAGE.isdisjoint(read_text(stack.first.header, "ImageType").split("\\"))
-
-
 def _has_inversion(stack: Stack) -> bool:
     scanning = read_text(stack.first.header, "ScanningSequence").split("\\")
-    return "IR" in scanning and "SE" not in scanning
+    times = {read_number(image.header, "InversionTime") or 0.0 for image in stack.fullest.images}
+    return ("IR" in scanning and "SE" not in scanning) or len(times) >= INVERSIONS
 
 
 def _is_inversion_unknown(stack: Stack) -> bool:
     """Return whether the attributes do not show if there was an inversion pulse."""
     return not read_text(stack.first.header, "ScanningSequence")
+
+
+def _has_contrast_agent(stack: Stack) -> bool:
+    return read_text(stack.first.header, "ContrastBolusAgent").strip() not in NO_AGENT

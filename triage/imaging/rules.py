@@ -19,6 +19,8 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
 from triage.dicom.header import UNREADABLE
+from triage.imaging.backtracking import find_slow_text
+from triage.imaging.names import normalise_name
 from triage.yaml_models import StrictModel, read
 
 DEFAULT_RULES = Path(__file__).with_name("rules.yaml")
@@ -26,6 +28,7 @@ DEFAULT_RULES = Path(__file__).with_name("rules.yaml")
 NAME = "name"
 #: The elements that name a series; the first one that is not empty is used.
 NAME_KEYWORDS = ("SeriesDescription", "ProtocolName")
+LONGEST_VALUE = 256  #: characters of an attribute's values that a pattern is searched in
 
 
 class SequenceType(StrEnum):
@@ -115,9 +118,14 @@ class SeriesRule(StrictModel, Generic[Meaning]):
     @classmethod
     def _check_pattern(cls, pattern: str) -> str:
         try:
-            re.compile(pattern)
+            compiled = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"is not a regular expression: {error}") from None
+        if (text := find_slow_text(compiled, LONGEST_VALUE)) is not None:
+            raise ValueError(
+                f"`{pattern}` takes too long on some values, such as {text!r}: "
+                "write it so that each repeat can match a text in one way only"
+            )
         return pattern
 
 
@@ -152,7 +160,7 @@ class ImageFacts:
         """Return the value of an attribute; empty if there is none."""
         if attribute == NAME:
             return normalise_name(self.name)
-        return "" if self.header is None else read_text(self.header, attribute)
+        return "" if self.header is None else read_text(self.header, attribute)[:LONGEST_VALUE]
 
 
 @cache
@@ -190,12 +198,6 @@ def series_name(header: Dataset) -> str:
         (value for keyword in NAME_KEYWORDS if (value := read_text(header, keyword, upper=False))),
         "",
     ).strip()
-
-
-def normalise_name(name: str) -> str:
-    """Return a name in lower case with single spaces: "FastCINE_SAX b1" as "fast cine sax b1"."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.sub(r"[^a-z0-9*]+", " ", spaced.lower()).strip()
 
 
 def read_text(header: Dataset, keyword: str, *, upper: bool = True) -> str:

@@ -22,9 +22,10 @@ from pydicom import Dataset
 from triage.domain.assessment import MissingView, UnusedStack
 from triage.domain.errors import DamagedInstance
 from triage.domain.reasons import Reason, ReasonCode, because
+from triage.imaging.flow import find_flow_magnitudes, image_id
 from triage.imaging.geometry import read_number, read_plane
 from triage.imaging.images import READ, Image, split_frames
-from triage.imaging.recognition import recognise_stack, separation_key
+from triage.imaging.recognition import RecognisedStack, recognise_stack, separation_key
 from triage.imaging.rules import (
     SequenceType,
     SeriesRules,
@@ -121,8 +122,7 @@ def select_views(
     """
     rules = rules or load_rules()
     frames, left_out = _split_readable(images)
-    stacks = group_stacks(frames, lambda image: separation_key(image, rules))
-    stack_views, heart = find_views([recognise_stack(stack, rules) for stack in stacks])
+    stack_views, heart = find_views(_recognise(frames, rules))
     filled = [_fill(view, stack_views, heart) for view in dict.fromkeys(views)]
     used = tuple(view for view in filled if isinstance(view, ChosenView))
     return Selection(
@@ -132,6 +132,17 @@ def select_views(
         tuple(stack_views),
         _as_unused(left_out),
     )
+
+
+def _recognise(frames: Sequence[Image], rules: SeriesRules) -> list[RecognisedStack]:
+    """Return the stacks of all frames; magnitudes of flow never share a stack with others."""
+    flow = find_flow_magnitudes(frames)
+    others = [frame for frame in frames if image_id(frame) not in flow] if flow else frames
+    found = []
+    for group, is_flow in ((others, False), ([f for f in frames if image_id(f) in flow], True)):
+        stacks = group_stacks(group, lambda image: separation_key(image, rules))
+        found += [recognise_stack(each, rules, has_phase_images=is_flow) for each in stacks]
+    return found
 
 
 # -- readable images

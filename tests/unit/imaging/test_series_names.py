@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from triage.imaging.rules import ImageFacts, View, find_match, load_rules, normalise_name
+from triage.imaging.names import normalise_name
+from triage.imaging.rules import ImageFacts, View, find_match, load_rules
 
 FOLDER = Path(__file__).parent / "series_names"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"

@@ -24,7 +24,7 @@ LONGEST = 8_000  #: characters; a longer text is a report whose next heading is 
 
 #: A line that may be a heading: marks, a phrase, and a colon, a dash, or the end of the line.
 _HEADED = re.compile(
-    r"[\s>#*_=\[(]*(?:\d[.)]\s*)?(?P<head>[^\W\d][^:\n]{1,48}?)[\s*_\])]*(?:[:=]+[\s*_]*|\s[-\u2013\u2014]\s|$)(?P<rest>.*)"
+    r"[\s>#*_=\[(]*+(?:\d[.)]\s*)?(?P<head>[^\W\d][^:\n]{1,48}?)[\s*_\])]*(?:[:=]+[\s*_]*|\s[-\u2013\u2014]\s|$)(?P<rest>.*)"
 )
 #: A heading without a colon: capitals and a number, as in "IMPRESSION 1. Normal".
 _NUMBERED = re.compile(r"\s*(?P<head>[A-Z][A-Z ]{3,40}?)\s+(?P<rest>(?:1[.)]|[-•*])\s.*)")
