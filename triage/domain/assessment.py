@@ -204,6 +204,7 @@ class Answer:
     kind: ScoreKind = ScoreKind.SIMILARITY
     examples: int = 0  #: number of examples of the fit
     why_not: ReasonCode | None = None  #: why it is not evaluated
+    why_no_key_frames: ReasonCode | None = None  #: why a flag has none; None: it has, or none asked
 
 
 UNLIKE = "This study is unlike the studies the model was trained on"

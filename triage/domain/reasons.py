@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 
 class ReasonCode(StrEnum):
-    """Why a study changed its state or a finding is not evaluated, or a remark to that."""
+    """Why a study changed its state or a finding lacks an answer or images, or a remark to that."""
 
     INSTANCES_ARRIVE = "instances-arrive"
     LATE_INSTANCE = "late-instance"
@@ -55,6 +55,7 @@ class ReasonCode(StrEnum):
     FEW_EXAMPLES = "few-examples"
     UNFAMILIAR = "unfamiliar"
     NOT_SYNTHETIC = "not-synthetic"
+    NO_OWN_IMAGE = "no-own-image"
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.NOT_SYNTHETIC: ReasonText(
             "the model is for synthetic images only, and this study is not marked as synthetic",
             "Install a bundle that is intended for patients (`model.bundle`).",
+        ),
+        ReasonCode.NO_OWN_IMAGE: ReasonText(
+            "no image of the finding's own views raised the score, so none is shown",
+            "Read the flag with care. If it is frequent, check the views of the finding.",
         ),
     }
 )

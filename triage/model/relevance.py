@@ -6,11 +6,12 @@ show the same, removing either of them changes little. In a view with several fr
 relevant frame is the middle of the segment that lowers the score most when removed. Removed frames
 look as missing views did in training: black, or left out.
 
-One call of the encoder serves all findings of a study. Nothing here knows the content of a view, so
-the result shows the model's own reasons, right or wrong.
+One call of the encoder serves all findings of a study. Only frames of the finding's own views are
+chosen: an image that cannot show a finding explains nothing to its reader, even if it moved the
+score. If no view of the finding raised the score, no frame is chosen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -22,7 +23,7 @@ from triage.model.questions import ScoreFunction
 from triage.ports.encoder import Embedding, Embeddings, Encoder, Frames
 
 SEGMENTS = 5  #: most segments of a view: each costs an encoding, and neighbours are similar
-#: A view is shown if it has at least this share of the most relevant view's relevance.
+#: A view is shown if it has at least this share of the relevance of the finding's foremost view.
 LEAST_SHARE = 0.25
 
 #: The view and the image index of each frame of a clip; None for a black frame.
@@ -95,16 +96,17 @@ def view_relevances(occluded: OccludedClip, scores: ScoreFunction) -> dict[str, 
 
 
 def choose_relevant_frames(
-    occluded: OccludedClip, scores: ScoreFunction, at_most: int
+    occluded: OccludedClip, scores: ScoreFunction, own: Collection[str], at_most: int
 ) -> list[RelevantFrame]:
-    """Return the most relevant frames for the score of a finding, most relevant first.
+    """Return the most relevant frames of the views `own` for a score, most relevant first.
 
-    One frame of each relevant view comes first; if these are few, further frames of the same views
-    follow that are not neighbours of the chosen ones.
+    `own` are the views that show the finding. One frame of each relevant view comes first; if these
+    are few, further frames of the same views follow that are not neighbours of the chosen ones.
     """
-    relevance = view_relevances(occluded, scores)
-    least = max(0, LEAST_SHARE * max(relevance.values()))
-    views = [view for view in occluded.views if relevance[view] > least]
+    by_view = view_relevances(occluded, scores)
+    relevance = {view: by_view[view] for view in occluded.views if view in own}
+    least = max(0, LEAST_SHARE * max(relevance.values(), default=0))
+    views = [view for view in relevance if relevance[view] > least]
     frames = {view: list(_rank_frames(occluded, view, scores)) for view in views}
     ranked = sorted(
         ((rank, view, place) for view in views for rank, place in enumerate(frames[view])),

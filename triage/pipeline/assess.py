@@ -8,7 +8,7 @@ an unforeseen error releases it for another attempt, and the last one sets it as
 import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -41,7 +41,7 @@ from triage.imaging.rules import SeriesRules, load_rules
 from triage.model.relevance import OccludedClip, choose_relevant_frames, occlude
 from triage.pipeline.answers import answer_findings
 from triage.pipeline.attempts import give_up
-from triage.pipeline.key_frames import Pictures, list_key_frames, render_key_frames
+from triage.pipeline.key_frames import Pictures, illustrate, list_key_frames, render_key_frames
 from triage.pipeline.leases import keep_alive
 from triage.pipeline.model_input import LoadedModel, ModelInput, build_model_input
 from triage.ports.deliveries import DeliveryLedger
@@ -237,9 +237,9 @@ class Assessor:
         origins: Sequence[FrameSource | None],
         used: Sequence[UsedView],
     ) -> Answer:
-        scores = self.model.questions[flagged.finding.id].scores
-        found = choose_relevant_frames(occluded, scores, self.key_frames) if scores else []
-        return replace(flagged, key_frames=list_key_frames(found, origins, used))
+        scores, own = self.model.questions[flagged.finding.id].scores, flagged.views
+        found = choose_relevant_frames(occluded, scores, own, self.key_frames) if scores else []
+        return illustrate(flagged, list_key_frames(found, origins, used))
 
     def _finish(self, study: StudyRevision, reporting: Reporting, made: list[Product]) -> None:
         assessment = reporting.assessment

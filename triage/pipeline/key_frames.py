@@ -1,15 +1,18 @@
-"""Key frames: the images that contributed most to a flag, and their pictures for the web page.
+"""Key frames: the images that contributed most to a flag, and their pictures for the report page.
 
-Only flagged findings have key frames, so a study without a flag costs no extra time. A picture
-shows the same square and window that the model was given, at a higher resolution.
+They are of the finding's own views; a flag to which none of these contributed states so. Only
+flagged findings have key frames, so a study without a flag costs no extra time. A picture shows the
+same square and window that the model was given, at a higher resolution.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.assessment import Answer, KeyFrame, SourceImage, UsedView
+from triage.domain.reasons import ReasonCode, because
 from triage.imaging.clip import FrameSource, prepare_view
 from triage.imaging.geometry import Vector
 from triage.imaging.series import ChosenView
@@ -32,6 +35,14 @@ def list_key_frames(
         for frame, origin in sources
         if origin is not None  # a black frame contributes nothing
     )
+
+
+def illustrate(flagged: Answer, frames: tuple[KeyFrame, ...]) -> Answer:
+    """Return a flagged answer with its key frames, or with the reason why it has none."""
+    if frames:
+        return replace(flagged, key_frames=frames)
+    why_none = because(ReasonCode.NO_OWN_IMAGE)
+    return replace(flagged, reason=f"{flagged.reason}; {why_none}", why_no_key_frames=why_none.code)
 
 
 def render_key_frames(

@@ -21,6 +21,7 @@ from triage.domain.assessment import (
     SourceImage,
     format_share,
 )
+from triage.domain.reasons import ReasonCode, because
 from triage.reports import draft, header, page_findings, views
 from triage.reports import fonts as letters
 from triage.reports.content import one_line
@@ -164,7 +165,28 @@ def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Pag
         pictures = [reporting.pictures[source] for source in shown]
         draw = partial(_put_frames, pictures=list(zip(pictures, captions, strict=True)))
         yield PageBlock(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
+    bare = list(_bare_flags(reporting.assessment))
+    if bare and not shown:
+        yield heading("Key frames")
+    yield from bare
+    if shown or bare:
         yield space()
+
+
+def _bare_flags(assessment: Assessment) -> Iterator[PageBlock]:
+    """Yield a line for the flags that have no key frame, by reason."""
+    by_reason: dict[ReasonCode, list[str]] = {}
+    for answer in assessment.answers:
+        if answer.flag is Flag.YES and answer.why_no_key_frames is not None:
+            by_reason.setdefault(answer.why_no_key_frames, []).append(answer.finding.name)
+    for reason, names in by_reason.items():
+        text = letters.printable(f"{'; '.join(names)}: {because(reason)}.")
+        for line in letters.wrap_lines(text, BODY.size, ROOM):
+            yield PageBlock(leading(BODY.size), partial(_put_plain, line=line))
+
+
+def _put_plain(sheet: Sheet, y: float, line: str) -> None:
+    sheet.text(MARGIN, y, line, BODY)
 
 
 def _choose_pictures(reporting: Reporting) -> Shown:

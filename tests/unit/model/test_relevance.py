@@ -23,6 +23,7 @@ LAX = [("cine_lax", image) for image in range(6)]
 SA = [("cine_sa", image) for image in range(6)]
 LGE = [("lge_sa", 0)] * 2
 BLACK: list[tuple[str, int] | None] = [None] * 2
+ALL = ("cine_lax", "cine_sa", "lge_sa")
 
 
 class BrightnessEncoder:
@@ -88,7 +89,9 @@ def test_a_removed_view_is_left_out_if_training_left_it_out() -> None:
 
 
 def test_the_most_relevant_frame_comes_first() -> None:
-    found = choose_relevant_frames(occluded(SA[:5] + LGE, [9, 9, 9, 90, 9, 30, 30]), PROMPTS, 3)
+    found = choose_relevant_frames(
+        occluded(SA[:5] + LGE, [9, 9, 9, 90, 9, 30, 30]), PROMPTS, ALL, 3
+    )
     assert [(frame.view, frame.place) for frame in found] == [
         ("cine_sa", 3),
         ("cine_sa", 0),  # the second frame of a view is not a neighbour of the first
@@ -98,31 +101,57 @@ def test_the_most_relevant_frame_comes_first() -> None:
 
 
 def test_every_view_comes_before_a_second_frame_of_one() -> None:
-    found = choose_relevant_frames(occluded(LAX + SA, [20] * 6 + [30] * 6), PROMPTS, 2)
+    found = choose_relevant_frames(occluded(LAX + SA, [20] * 6 + [30] * 6), PROMPTS, ALL, 2)
     assert [frame.view for frame in found] == ["cine_sa", "cine_lax"]
 
 
 def test_a_view_with_little_relevance_is_not_shown() -> None:
-    found = choose_relevant_frames(occluded(LAX + SA, [4] * 6 + [30] * 6), PROMPTS, 9)
+    found = choose_relevant_frames(occluded(LAX + SA, [4] * 6 + [30] * 6), PROMPTS, ALL, 9)
     assert {frame.view for frame in found} == {"cine_sa"}
     places = [frame.place for frame in found]
     assert len(places) == 3
     assert all(abs(one - other) > 1 for one in places for other in places if one is not other)
 
 
+def test_only_views_of_the_finding_are_shown() -> None:
+    """An image of late enhancement cannot show a dilated ventricle, whatever it did to a score."""
+    whole = occluded(LAX + SA + LGE, [4] * 6 + [3] * 6 + [200] * 2)
+    found = choose_relevant_frames(whole, PROMPTS, ("cine_lax", "cine_sa"), 4)
+    assert [frame.view for frame in found] == ["cine_lax", "cine_lax", "cine_sa", "cine_sa"]
+
+
+def test_a_view_is_compared_with_the_foremost_view_of_the_finding_alone() -> None:
+    whole = occluded(LAX + SA + LGE, [30] * 6 + [4] * 6 + [200] * 2)
+    found = choose_relevant_frames(whole, PROMPTS, ("cine_lax", "cine_sa"), 9)
+    assert {frame.view for frame in found} == {"cine_lax"}
+
+
+@pytest.mark.parametrize("own", [("cine_sa",), ("lge_2ch",), ()])
+def test_without_a_relevant_view_of_the_finding_there_are_no_frames(own: tuple[str, ...]) -> None:
+    whole = occluded(LAX + SA, [30] * 6 + [0] * 6)
+    assert choose_relevant_frames(whole, PROMPTS, own, 3) == []
+
+
 def test_without_relevant_views_there_are_no_frames() -> None:
-    assert choose_relevant_frames(occluded(LAX, [0] * 6), PROMPTS, 3) == []
+    assert choose_relevant_frames(occluded(LAX, [0] * 6), PROMPTS, ALL, 3) == []
 
 
 def test_a_single_view_is_the_whole_clip() -> None:
-    (found,) = choose_relevant_frames(occluded(LGE, [50, 50]), PROMPTS, 3)
+    (found,) = choose_relevant_frames(occluded(LGE, [50, 50]), PROMPTS, ALL, 3)
     assert found.relevance == pytest.approx(100 / 4000)
 
 
-@given(st.lists(st.integers(0, 255), min_size=14, max_size=14), st.integers(1, 5))
-def test_relevant_frames_are_valid_sorted_and_limited(light: list[int], at_most: int) -> None:
+@given(
+    st.lists(st.integers(0, 255), min_size=14, max_size=14),
+    st.sets(st.sampled_from(ALL)),
+    st.integers(1, 5),
+)
+def test_relevant_frames_are_own_valid_sorted_and_limited(
+    light: list[int], own: set[str], at_most: int
+) -> None:
     sources = LAX + SA + LGE
-    found = choose_relevant_frames(occluded(sources, light), PROMPTS, at_most)
+    found = choose_relevant_frames(occluded(sources, light), PROMPTS, own, at_most)
+    assert {frame.view for frame in found} <= own
     assert len(found) <= at_most
     assert [frame.relevance for frame in found] == sorted(
         (frame.relevance for frame in found), reverse=True

@@ -149,6 +149,39 @@ def test_a_flag_has_key_frames_and_the_page_shows_them(
     assert drawn == 2  # of three; phases of the two cines that look the same are stored once
 
 
+def test_the_key_frames_of_a_finding_are_of_its_own_views(assessor: Assessor) -> None:
+    """The last finding is shown by the short axis alone, to which the score owes less."""
+    model = bright(assessor, 0.01).model
+    *others, last = model.findings.findings
+    findings = replace(
+        model.findings, findings=(*others, replace(last, views=("cine_sa", "lge_sa")))
+    )
+    own = replace(assessor, model=replace(model, findings=findings))
+    answer = assessed(own, cardiac_study()).answers[-1]
+    assert answer.flag is Flag.YES
+    assert {key.view for key in answer.key_frames} == {"cine_sa"}
+
+
+class Contrary(Bright):
+    """An encoder to which a brighter clip is less like every prompt."""
+
+    def encode_clip(self, frames: Frames) -> Embedding:
+        return np.asarray(1 - super().encode_clip(frames), np.float32)
+
+
+def test_a_flag_to_which_no_own_image_contributed_says_so(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    contrary = replace(assessor, model=replace(assessor.model, encoder=Contrary()))
+    said = assessed(replace(trained(contrary, 0.01), reports=("pdf",)), cardiac_study())
+    flagged = [answer for answer in said.answers if answer.flag is Flag.YES]
+    assert flagged
+    for answer in flagged:
+        assert answer.key_frames == ()
+        assert answer.why_no_key_frames is ReasonCode.NO_OWN_IMAGE
+    assert current(ledger, STUDY).state is State.ASSESSED
+
+
 @pytest.mark.parametrize(("threshold", "calls"), [(0.9, []), (0.01, [1 + 2 * 2 + 2 * 5])])
 def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
     assessor: Assessor, threshold: float, calls: list[int]
@@ -169,7 +202,7 @@ def test_key_frames_cost_one_call_of_the_encoder_and_only_for_a_flag(
 def test_key_frames_can_be_switched_off(assessor: Assessor) -> None:
     said = assessed(replace(bright(assessor, 0.01), key_frames=0), cardiac_study())
     assert said.flag is Flag.YES
-    assert not any(answer.key_frames for answer in said.answers)
+    assert not any(answer.key_frames or answer.why_no_key_frames for answer in said.answers)
 
 
 def test_no_flag_at_all_is_not_the_same_as_not_evaluated(assessor: Assessor) -> None:

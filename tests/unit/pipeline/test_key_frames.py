@@ -6,12 +6,13 @@ import numpy as np
 
 from tests.builders.assessments import mixed
 from tests.builders.images import image, part10
-from triage.domain.assessment import Answer, KeyFrame, SourceImage, UsedView
+from triage.domain.assessment import Answer, Flag, KeyFrame, SourceImage, UsedView
+from triage.domain.reasons import ReasonCode, because
 from triage.imaging.clip import FrameSource
 from triage.imaging.series import ChosenView, Image
 from triage.model.bundle import ClipForm
 from triage.model.relevance import RelevantFrame
-from triage.pipeline.key_frames import FINE, list_key_frames, render_key_frames
+from triage.pipeline.key_frames import FINE, illustrate, list_key_frames, render_key_frames
 
 FORM = ClipForm(frames=64, height=32, width=32)
 IMAGES = tuple(SourceImage("1.2", f"1.2.{number}", "1.1") for number in range(3))
@@ -24,6 +25,17 @@ def test_a_frame_of_the_clip_is_the_image_that_it_was_made_of() -> None:
         [RelevantFrame("lge_sa", 1, 0.2), RelevantFrame("lge_sa", 2, 0.1)], origins, [VIEW]
     )
     assert found == (KeyFrame("lge_sa", IMAGES[2], 0.2), KeyFrame("lge_sa", IMAGES[0], 0.1))
+
+
+def test_a_flag_without_an_own_image_states_so() -> None:
+    flagged = mixed().answers[0]
+    bare = illustrate(flagged, ())
+    assert bare.why_no_key_frames is ReasonCode.NO_OWN_IMAGE
+    assert bare.reason == f"{flagged.reason}; {because(ReasonCode.NO_OWN_IMAGE)}"
+    assert bare.flag is Flag.YES
+    frame = KeyFrame("lge_sa", IMAGES[0], 0.1)
+    shown = illustrate(flagged, (frame,))
+    assert shown == replace(flagged, key_frames=(frame,))
 
 
 def test_only_key_frames_have_pictures_and_these_have_a_high_resolution() -> None:

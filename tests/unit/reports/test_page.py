@@ -13,6 +13,8 @@ from tests.builders.assessments import mixed
 from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
 from triage.cases.past_cases import TOO_FEW
 from triage.domain.assessment import Assessment, Disclosure, Flag
+from triage.domain.reasons import ReasonCode, because
+from triage.pipeline.key_frames import illustrate
 from triage.reports import fonts as letters
 from triage.reports import page, page_findings, secondary_capture, sheet
 from triage.reports.reporting import Reporting
@@ -142,6 +144,19 @@ def test_each_picture_is_drawn_once_with_its_series_and_image_number() -> None:
     assert text.count(caption) == 4
     (bare,) = texts(replace(reporting(assessment), pictures={}))
     assert "Key frames" not in bare
+
+
+def test_a_flag_without_an_own_image_says_so_with_and_without_pictures() -> None:
+    base = all_flagged()
+    first, *others = base.answers
+    bare = illustrate(replace(first, key_frames=()), ())
+    line = f"{first.finding.name}: {because(ReasonCode.NO_OWN_IMAGE)}."
+    (beside,) = texts(reporting(replace(base, answers=(bare, *others))))
+    (alone,) = texts(reporting(replace(base, answers=(bare,))))
+    for text in (beside, alone):
+        assert line in text
+        assert text.count("\nKey frames") == 1
+    assert line not in texts(reporting(base))[0]
 
 
 def test_captions_have_full_names_or_the_number_of_remaining_findings() -> None:
