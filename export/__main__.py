@@ -12,18 +12,18 @@ from export.bundle import BundleModel, Label, write_bundle
 from export.checkpoint import load_checkpoint
 from export.evaluate import (
     LEAST_AUC,
-    EmbeddedPairs,
-    embed,
     evaluate_paraphrases,
+    list_thresholds,
     probes,
     record_evaluation,
+    state_performance,
 )
 from export.evaluate import calibrate as set_thresholds
 from export.evaluate import evaluate as measure
 from export.frames import Resize
 from export.ood_calibration import calibrate_familiarity
 from export.options import clip_form_of, findings_with_prompts, provenance_of, starting_point
-from export.pairs import Pairs, open_pairs
+from export.pairs import open_pairs
 from export.phantoms import write_phantoms
 from export.pretrain import MODEL
 from export.pretrain import pretrain as train
@@ -31,14 +31,13 @@ from export.recipe import Recipe
 from export.relevance import measure_pointing, table
 from export.report import PAGE, write_report
 from export.studies import read_impressions, write_studies
-from export.terminal import describe_sizes, print_message, progress_bar
+from export.terminal import describe_sizes, embed_with_progress, print_message, progress_bar
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
 from export.watch import ValidationWatch
 from triage.domain.errors import ConfigurationError
-from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
-from triage.model.bundle import Bundle, ClipForm, open_bundle
+from triage.model.bundle import ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.yaml_models import read
 
@@ -325,6 +324,11 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
 )
 @click.option("--beside", type=FOLDER, help="Bundle on which the heads are measured as well.")
 @click.option("--record", help="Write the AUCs into the bundle's manifest under this name.")
+@click.option(
+    "--measured-on",
+    help="Write AUC, sensitivity and specificity at each threshold into the bundle, for reports,"
+    ' with these words for the pairs, e.g. "412 studies of this hospital, 2025".',
+)
 @click.option("--label", "labels", multiple=True, help="Further label column for the heads.")
 @click.option("--group", "groups", multiple=True, help="Column to split by, e.g. vendor.")
 def evaluate(  # noqa: PLR0913 - one argument for each option
@@ -336,6 +340,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
     paraphrases: Path | None,
     beside: Path | None,
     record: str | None,
+    measured_on: str | None,
     labels: tuple[str, ...],
     groups: tuple[str, ...],
 ) -> None:
@@ -351,23 +356,23 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
           --paraphrases export/paraphrases.yaml --beside untrained/ --label hcm --label amyloid
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
-    known = opened.calibration.findings if opened.calibration else {}
-    thresholds = {id_: threshold.threshold for id_, threshold in known.items()}
-    embedded = _embed_with_progress(opened, asked, found)
-    evaluation = measure(found, embedded, thresholds, labels, groups)
+    embedded = embed_with_progress(opened, asked, found)
+    evaluation = measure(found, embedded, list_thresholds(opened), labels, groups)
     if paraphrases is not None:
         metrics = evaluate_paraphrases(
             found, embedded, OnnxEncoder(opened, "cpu"), load_findings(paraphrases)
         )
         evaluation = replace(evaluation, paraphrased=metrics)
     if beside is not None:
-        other = _embed_with_progress(open_bundle(beside), asked, found)
+        other = embed_with_progress(open_bundle(beside), asked, found)
         columns = [*embedded.scores, *labels]
         evaluation = replace(evaluation, beside=probes(found, other, columns))
     title = f"{opened.manifest.name} {opened.manifest.version} on {len(found)} studies"
     write_report(evaluation, title, out)
     if record is not None:
-        record_evaluation(opened, record, evaluation)
+        opened = record_evaluation(opened, record, evaluation)
+    if measured_on is not None:
+        state_performance(opened, measured_on, evaluation)
     print_message(f"wrote {out / PAGE}")
 
 
@@ -430,7 +435,7 @@ def calibrate(
       python -m export calibrate --bundle bundle/ --pairs calibration/ --known train/
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
-    embedded = _embed_with_progress(opened, asked, found)
+    embedded = embed_with_progress(opened, asked, found)
     calibrated = set_thresholds(opened, asked, embedded, found, least_auc)
     calibrated = calibrate_familiarity(calibrated, open_pairs(known) if known else found)
     thresholds = calibrated.calibration.findings if calibrated.calibration else {}
@@ -478,12 +483,6 @@ def familiarity(  # noqa: PLR0913 - one argument for each option
     rows += ood_evaluation.studies(study, found.form, opened)
     for line in ood_evaluation.page(rows):
         click.echo(line)
-
-
-def _embed_with_progress(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> EmbeddedPairs:
-    with progress_bar("embedding") as bar:
-        task = bar.add_task("embedding", total=len(pairs), loss="")
-        return embed(pairs, OnnxEncoder(bundle, "cpu"), findings, lambda: bar.advance(task))
 
 
 def main() -> None:

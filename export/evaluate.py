@@ -28,9 +28,12 @@ from export.metrics import (
     roc,
     separates,
     specific_threshold,
+    spread_of,
 )
 from export.pairs import Pairs
+from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
+from triage.domain.performance import Performance, Rate
 from triage.model.bundle import (
     CALIBRATION,
     Bundle,
@@ -89,6 +92,12 @@ def embed(
         done()
     embedded = np.stack(studies)
     return EmbeddedPairs(embedded, np.stack(texts), _scores(embedded, findings, encoder))
+
+
+def list_thresholds(bundle: Bundle) -> dict[str, float]:
+    """Return the calibrated threshold of each finding."""
+    known = bundle.calibration.findings if bundle.calibration else {}
+    return {id_: threshold.threshold for id_, threshold in known.items()}
 
 
 def evaluate(
@@ -178,6 +187,7 @@ def calibrate(
         finding.id: Threshold(
             threshold=balanced_threshold(embedded.scores[finding.id], pairs.labels(finding.id)),
             specific=specific_threshold(embedded.scores[finding.id], pairs.labels(finding.id)),
+            spread=spread_of(embedded.scores[finding.id], pairs.labels(finding.id)),
             prompts=finding.prompts,
         )
         for finding in findings.findings
@@ -189,15 +199,71 @@ def calibrate(
         findings=thresholds,
         familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )
-    write_calibration(bundle.path, calibration)
-    digest = hash_file(bundle.path / CALIBRATION)
-    return _update_manifest(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
+    return _update_calibration(bundle, calibration)
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:
     """Write the zero-shot AUCs into the bundle's manifest; return the bundle with them."""
     auc = {id_: round(metrics.auc, 4) for id_, metrics in evaluation.zero_shot.items()}
     return _update_manifest(bundle, evaluation={**bundle.manifest.evaluation, name: auc})
+
+
+def state_performance(bundle: Bundle, measured_on: str, evaluation: Evaluation) -> Bundle:
+    """Write what each threshold achieved on the evaluated pairs into the bundle's calibration.
+
+    Returns the bundle with it; reports show these figures beside a flag, with `measured_on` for the
+    pairs. A finding that was not measured gets none, and a new calibration removes them all. A
+    calibration of an earlier release also gets the spread of scores, which it lacks.
+
+    Raises:
+        ConfigurationError: The bundle has no calibration, or another threshold was measured.
+    """
+    if bundle.calibration is None:
+        raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
+    thresholds = {
+        id_: _state(known, id_, evaluation.zero_shot.get(id_), measured_on)
+        for id_, known in bundle.calibration.findings.items()
+    }
+    return _update_calibration(
+        bundle, bundle.calibration.model_copy(update={"findings": thresholds})
+    )
+
+
+def _state(
+    known: Threshold, finding: str, metrics: ScoreMetrics | None, measured_on: str
+) -> Threshold:
+    """Return a threshold with its performance; raise ConfigurationError for another threshold's."""
+    if metrics is None:
+        return known.model_copy(update={"performance": None})
+    if metrics.threshold != known.threshold:
+        raise ConfigurationError(f"{finding} was measured at another threshold than the bundle's")
+    performance = Performance(
+        auc=_shorten(_auc_rate(metrics)),
+        sensitivity=_shorten(metrics.sensitivity),
+        specificity=_shorten(metrics.specificity),
+        studies=metrics.studies,
+        positives=metrics.positives,
+        measured_on=measured_on,
+    )
+    spread = metrics.spread if known.spread is None else known.spread
+    return known.model_copy(update={"performance": performance, "spread": spread})
+
+
+def _auc_rate(metrics: ScoreMetrics) -> Rate:
+    """Return the AUC with its interval; few resamplings may all lie on one side of it."""
+    low, high = min(metrics.auc_low, metrics.auc), max(metrics.auc_high, metrics.auc)
+    return Rate(metrics.auc, low, high)
+
+
+def _shorten(rate: Rate) -> Rate:
+    """Return a rate in the precision of the manifest's AUCs."""
+    return Rate(*(round(value, 4) for value in (rate.value, rate.low, rate.high)))
+
+
+def _update_calibration(bundle: Bundle, calibration: Calibration) -> Bundle:
+    write_calibration(bundle.path, calibration)
+    digest = hash_file(bundle.path / CALIBRATION)
+    return _update_manifest(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
 
 
 def _update_manifest(bundle: Bundle, **changes: object) -> Bundle:

@@ -6,6 +6,7 @@ alone has no metrics.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.random import Generator
@@ -16,9 +17,12 @@ from sklearn.metrics import f1_score, roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
+from triage.domain.performance import Rate
+
 Floats = NDArray[np.float64]
 RESAMPLINGS = 1000
 INTERVAL = (2.5, 97.5)
+QUANTILE = 1.959964  #: of the normal distribution, for an interval of 95 %
 SHOTS = (1, 2, 4, 8, 16, 32)
 EPISODES = 100
 RANKS = (1, 5, 10)
@@ -38,7 +42,10 @@ class ScoreMetrics:
     auc_high: float  #: 97.5th percentile
     accuracy: float
     f1: float
-    threshold: float  #: accuracy and F1 hold for scores above it
+    sensitivity: Rate
+    specificity: Rate
+    spread: float  #: standard deviation of the scores
+    threshold: float  #: accuracy, F1, sensitivity and specificity hold for scores above it
 
 
 def measure(
@@ -59,8 +66,23 @@ def measure(
         auc_high=float(high),
         accuracy=float(np.mean(flagged == truth)),
         f1=float(f1_score(truth, flagged, zero_division=0)),
+        sensitivity=observed_rate(int(flagged[truth].sum()), int(truth.sum())),
+        specificity=observed_rate(int((~flagged[~truth]).sum()), int((~truth).sum())),
+        spread=float(scores.std()),
         threshold=threshold,
     )
+
+
+def observed_rate(hits: int, trials: int) -> Rate:
+    """Return the rate of `hits` with its 95 % score interval (Wilson 1927, JASA 22:209).
+
+    Unlike the interval of the normal approximation it is no point where all trials are hits.
+    """
+    rate, weight = hits / trials, QUANTILE**2 / trials
+    middle = (rate + weight / 2) / (1 + weight)
+    half = QUANTILE * sqrt(rate * (1 - rate) / trials + weight / (4 * trials)) / (1 + weight)
+    # Rounding may put an end a little beyond a rate of 0 or 1.
+    return Rate(rate, max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half)))
 
 
 @dataclass(frozen=True)
@@ -133,9 +155,19 @@ def balanced_threshold(scores: Floats, labels: Floats) -> float:
 
 
 def specific_threshold(scores: Floats, labels: Floats, specificity: float = 0.95) -> float:
-    """Return the lowest threshold at which at least this share of the negatives is not flagged."""
+    """Return the lowest threshold at which at least this share of the negatives is not flagged.
+
+    It is never below the balanced threshold, which is that specific already where scores separate
+    the labels well.
+    """
     false, _true, thresholds = _curve(scores, labels)
-    return _below(scores, float(thresholds[np.flatnonzero(1 - false >= specificity)[-1]]))
+    lowest = _below(scores, float(thresholds[np.flatnonzero(1 - false >= specificity)[-1]]))
+    return max(lowest, balanced_threshold(scores, labels))
+
+
+def spread_of(scores: Floats, labels: Floats) -> float:
+    """Return the standard deviation of the scores (N,) that have a label."""
+    return float(scores[~np.isnan(labels)].std())
 
 
 def few_shot_auc(embeddings: Floats, labels: Floats, rng: Generator) -> dict[int, float]:

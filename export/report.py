@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from export.curves import draw_few_shot, draw_reliability, draw_roc
 from export.evaluate import Evaluation
 from export.metrics import Reliability, ScoreMetrics
+from triage.domain.performance import Rate
 
 REPORT = "report.md"
 PAGE = "report.html"
@@ -78,11 +79,14 @@ def _section(title: str, table: Iterator[str], level: str = "##") -> Iterator[st
 
 def _table(found: Mapping[str, ScoreMetrics]) -> Iterator[str]:
     yield from _head(
-        "", "studies", "positive", "AUC (95 % interval)", "accuracy", "F1", "threshold"
+        *("", "studies", "positive", "AUC (95 % interval)", "sensitivity (95 %)"),
+        *("specificity (95 %)", "accuracy", "F1", "threshold"),
     )
     for label, each in found.items():
+        counts = (str(each.studies), str(each.positives))
+        rates = (_auc(each), _rate(each.sensitivity), _rate(each.specificity))
         figures = [f"{figure:.3f}" for figure in (each.accuracy, each.f1, each.threshold)]
-        yield _row(label, str(each.studies), str(each.positives), _auc(each), *figures)
+        yield _row(label, *counts, *rates, *figures)
 
 
 def _paraphrases(found: Evaluation) -> Iterator[str]:
@@ -122,6 +126,10 @@ def _reliability(found: Mapping[str, Reliability]) -> Iterator[str]:
 
 def _auc(each: ScoreMetrics) -> str:
     return f"{each.auc:.3f} ({each.auc_low:.3f} to {each.auc_high:.3f})"
+
+
+def _rate(each: Rate) -> str:
+    return f"{each.value:.3f} ({each.low:.3f} to {each.high:.3f})"
 
 
 def _head(first: str, *headings: str) -> Iterator[str]:

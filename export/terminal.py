@@ -5,6 +5,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export.cmrclip import NetworkSizes
+from export.evaluate import EmbeddedPairs, embed
+from export.pairs import Pairs
+from triage.domain.finding import FindingSet
+from triage.model.bundle import Bundle
+from triage.model.encoder import OnnxEncoder
 
 
 def progress_bar(what: str) -> Progress:
@@ -32,3 +37,10 @@ def describe_sizes(sizes: NetworkSizes) -> str:
 def print_message(line: str) -> None:
     """Print a line to stderr."""
     click.echo(line, err=True)
+
+
+def embed_with_progress(bundle: Bundle, findings: FindingSet, pairs: Pairs) -> EmbeddedPairs:
+    """Embed pairs with a bundle, and show the progress."""
+    with progress_bar("embedding") as bar:
+        task = bar.add_task("embedding", total=len(pairs), loss="")
+        return embed(pairs, OnnxEncoder(bundle, "cpu"), findings, lambda: bar.advance(task))

@@ -112,6 +112,9 @@ def _few_shot(
         beside=beside,
         threshold=threshold,
     )
+    groups = [group for group in (_points(present), _points(absent), usual) if len(group)]
+    scores = fitted.scores(np.concatenate(groups), prompts)
+    fitted = fitted.model_copy(update={"spread": _spread(scores).deviation})
     return (
         fitted,
         _patients([*present, *absent]),
@@ -218,6 +221,7 @@ def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[s
         patients_without=lacking,
         fit=Head(weights=_vector(model.coef_[0]), intercept=float(model.intercept_[0])),
         threshold=threshold,
+        spread=_spread(chance).deviation,
     )
     auc = float(roc_auc_score(truth, chance))
     flagged = float(np.mean(chance > threshold))

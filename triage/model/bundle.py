@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from triage.domain.errors import ConfigurationError
+from triage.domain.performance import Performance
 from triage.yaml_models import StrictModel, read
 
 MANIFEST = "manifest.json"
@@ -202,6 +203,11 @@ class Threshold(StrictModel):
     rule_out: DecisiveScore | None = None
     #: a threshold with fewer false flags, for sites that want fewer flags
     specific: float | None = Field(default=None, ge=-1, le=1)
+    #: standard deviation of the scores of labelled studies: those that the threshold was set on, or
+    #: else those that it was measured on; None: no score is called near
+    spread: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    #: what this threshold achieves on studies that did not set it, as `evaluate` measured it
+    performance: Performance | None = None
     prompts: tuple[str, ...]  #: the prompts that it is valid for
 
     @model_validator(mode="after")
@@ -212,6 +218,11 @@ class Threshold(StrictModel):
             )
         if self.rule_out is not None and self.rule_out.score > self.threshold:
             raise ValueError("rule_out is above the threshold: a finding would be absent, flagged")
+        if self.specific is not None and self.specific < self.threshold:
+            raise ValueError(
+                "specific is below the threshold: it would flag more instead of less; calibrate"
+                " the bundle again"
+            )
         return self
 
 

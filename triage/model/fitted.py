@@ -89,6 +89,8 @@ class FittedFinding(StrictModel):
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
     beside: ScoreScale | None = None  #: set if the finding has prompts too
     threshold: float
+    #: standard deviation of the scores beside the threshold; None: unknown, as in earlier releases
+    spread: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def kind(self) -> ScoreKind:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from triage.domain.assessment import ScoreKind, describe_examples
 from triage.domain.finding import Finding, FindingSet
+from triage.domain.performance import Performance
 from triage.domain.reasons import Reason, ReasonCode, because
 from triage.model.bundle import Bundle, DecisiveScore
 from triage.model.fitted import FEWEST_PATIENTS, FittedFinding, digest_fit, digest_question
@@ -35,6 +36,8 @@ class Question:
     fitted: str = ""  #: digest of what was fitted from examples, in hexadecimal
     kind: ScoreKind = ScoreKind.SIMILARITY
     examples: int = 0  #: number of examples of the fit
+    spread: float | None = None  #: standard deviation of the scores of labelled studies, if known
+    performance: Performance | None = None  #: what the threshold achieves; None: not stated
 
 
 def build_questions(
@@ -59,7 +62,14 @@ def _question_by_prompts(
     scores = partial(mean_cosines, prompts)
     if calibrated is None or {*calibrated.prompts} != {*finding.prompts}:
         return Question(scores, None, why_not=because(ReasonCode.NOT_CALIBRATED))
-    return Question(scores, calibrated.threshold, calibrated.rule_in, calibrated.rule_out)
+    return Question(
+        scores,
+        calibrated.threshold,
+        calibrated.rule_in,
+        calibrated.rule_out,
+        spread=calibrated.spread,
+        performance=calibrated.performance,
+    )
 
 
 def _question_by_examples(
@@ -74,6 +84,7 @@ def _question_by_examples(
         fitted=digest_fit(fitted),
         kind=fitted.kind,
         examples=len(fitted.examples),
+        spread=fitted.spread,
     )
 
 

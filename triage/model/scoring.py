@@ -36,6 +36,8 @@ def answer_finding(
         fitted=question.fitted,
         kind=question.kind,
         examples=question.examples,
+        spread=question.spread,
+        performance=question.performance,
     )
     why_not = _explain_not_evaluated(finding, question, bundle, seen)
     return silence(answer, why_not) if why_not is not None else _decide(question, answer)
@@ -74,8 +76,9 @@ def _decide(question: Question, answer: Answer) -> Answer:
     flag = Flag.YES if score > threshold else Flag.NO
     presence, decisive = _decide_presence(question, score)
     side = "above" if flag is Flag.YES else "not above"
-    reason = f"{side} the threshold ({compared}){decisive}"
-    return replace(answer, flag=flag, presence=presence, reason=reason)
+    decided = replace(answer, flag=flag, presence=presence)
+    near = ", but near it" if decided.is_near_miss else ""
+    return replace(decided, reason=f"{side} the threshold ({compared}){near}{decisive}")
 
 
 def _decide_presence(question: Question, score: float) -> tuple[Presence, str]:

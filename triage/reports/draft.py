@@ -20,6 +20,7 @@ from triage.reports.content import one_line
 
 MARK = "DRAFT, assembled by software and not reviewed. Research use only."
 NOTHING = "No finding was evaluated; this report makes no statement about the study."
+NEAR_MISS = "just below its threshold"  #: marks a score that chance may have kept from a flag
 DECIMALS = range(2, 7)  #: of a score: two, or as many as distinguish it from its threshold
 
 
@@ -40,12 +41,16 @@ def sentences(assessment: Assessment) -> list[str]:
 
 
 def score_text(answer: Answer) -> str:
-    """Return e.g. "score 0.58, threshold 0.53", with the number of examples of a fit."""
+    """Return e.g. "score 0.58, threshold 0.53", with the number of examples of a fit.
+
+    A near miss has its mark.
+    """
     score, threshold = format_figures(answer)
     figures = (("score", score), ("threshold", threshold))
     parts = [f"{name} {value}" for name, value in figures if value]
     fit = [f"fitted from {describe_examples(answer.examples)}"] if answer.fitted else []
-    return ", ".join([*parts, *fit])
+    near = [NEAR_MISS] if answer.is_near_miss else []
+    return ", ".join([*parts, *fit, *near])
 
 
 def format_figures(answer: Answer) -> tuple[str, str]:

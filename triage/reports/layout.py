@@ -1,12 +1,13 @@
 """The layout of the page: blocks below one another, on as few sheets as they need.
 
-A block is never split, a heading stays with the following block, and nothing is dropped. Platypus,
-the layout engine of reportlab, is not used: here the verdict, the bars on a common scale and the
-captioned frames are drawn at computed positions, which would each need a custom Flowable.
+A block is never split, a heading stays with the following block, and nothing is dropped. Blocks
+that are together a little too high for one sheet give up their slack, the space around them.
+Platypus, the layout engine of reportlab, is not used: here the verdict, the bars on a common scale
+and the captioned frames are drawn at computed positions, which would each need a custom Flowable.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise, zip_longest
 
@@ -19,7 +20,10 @@ RIGHT = WIDTH - MARGIN
 TOP = 92.0  #: y at which the content begins, below banner and patient
 BOTTOM = HEIGHT - 42.0  #: y at which it ends
 GAP = 10.0
-COLUMN = (ROOM - 2 * GAP) / 2  #: width of one of two
+ROUNDING = 1e-6  #: share of the slack that covers rounding errors in sums of heights
+LEAST_GAP = 4.0  #: between two parts of a page that is nearly too full
+#: x and width of the two columns of lines; the left one has the names of series, which are long
+COLUMNS = ((MARGIN, 282.0), (MARGIN + 282.0 + 2 * GAP, ROOM - 282.0 - 2 * GAP))
 
 BODY = TextStyle(8.5)
 SMALL = TextStyle(7.5)
@@ -34,6 +38,7 @@ class PageBlock:
     height: float
     draw: Callable[[Sheet, float], None]  #: arguments: the sheet, and y of the block's top
     is_heading: bool = False  #: stays with the next block
+    slack: float = 0.0  #: the part of the height that may be left out if the sheet is too full
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def paginate(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
     """Return the blocks of each sheet."""
     pages: list[list[PageBlock]] = [[]]
     room = BOTTOM - TOP
-    for block, following in pairwise([*blocks, space()]):
+    for block, following in pairwise([*_tighten(blocks, room), space()]):
         needed = block.height + (following.height if block.is_heading else 0)
         if needed > room and pages[-1]:
             pages.append([])
@@ -58,6 +63,16 @@ def paginate(blocks: Sequence[PageBlock]) -> list[list[PageBlock]]:
     return pages
 
 
+def _tighten(blocks: Sequence[PageBlock], room: float) -> Sequence[PageBlock]:
+    """Return the blocks with less slack if so they fit into `room`, otherwise unchanged."""
+    over = sum(block.height for block in blocks) - room
+    slack = sum(block.slack for block in blocks)
+    if not 0 < over <= slack:
+        return blocks
+    share = min(1.0, over / slack + ROUNDING)
+    return [replace(b, height=b.height - b.slack * share) for b in blocks]
+
+
 def heading(text: str, note: str = "") -> PageBlock:
     """Return a heading followed by a note."""
     return PageBlock(17, partial(_put_heading, text=text, note=note), is_heading=True)
@@ -65,7 +80,7 @@ def heading(text: str, note: str = "") -> PageBlock:
 
 def space() -> PageBlock:
     """Return the gap between two parts."""
-    return PageBlock(GAP, _put_nothing)
+    return PageBlock(GAP, _put_nothing, slack=GAP - LEAST_GAP)
 
 
 def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Iterator[PageBlock]:
@@ -77,9 +92,9 @@ def side_by_side(left: Sequence[ColumnLine], right: Sequence[ColumnLine]) -> Ite
         )
 
 
-def wrap(text: str, style: TextStyle) -> Iterator[ColumnLine]:
-    """Yield `text` as lines of a column."""
-    for line in letters.wrap_lines(letters.printable(text), style.size, COLUMN):
+def wrap(text: str, style: TextStyle, column: int = 0) -> Iterator[ColumnLine]:
+    """Yield `text` as lines of the left column, 0, or the right one, 1."""
+    for line in letters.wrap_lines(letters.printable(text), style.size, COLUMNS[column][1]):
         yield ColumnLine(line, style)
 
 
@@ -89,9 +104,9 @@ def _put_heading(sheet: Sheet, y: float, text: str, note: str) -> None:
 
 
 def _put_lines(sheet: Sheet, y: float, pair: Sequence[ColumnLine | None]) -> None:
-    for column, line in enumerate(pair):
+    for (x, width), line in zip(COLUMNS, pair, strict=True):
         if line is not None:
-            sheet.text(MARGIN + column * (COLUMN + 2 * GAP), y, line.text, line.style, COLUMN)
+            sheet.text(x, y, line.text, line.style, width)
 
 
 def _put_nothing(sheet: Sheet, y: float) -> None:

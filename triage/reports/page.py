@@ -1,8 +1,8 @@
 """The report page, which a radiologist reads in ten seconds, as a PDF.
 
-Flags come first, on page one; only a note on the whole study is above them. Content
-that does not fit goes to another page and is never dropped. A case of another patient shows rank,
-similarity and key only, unless the site allows its UID.
+Flags come first, on page one; only the intended use of the model and a note on the whole study are
+above them. Content that does not fit goes to another page and is never dropped. A case of another
+patient shows rank, similarity and key only, unless the site allows its UID.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ from triage.reports.sheet import (
 )
 
 BANNER = "RESEARCH USE ONLY: unverified AI output, not for diagnosis or treatment"
-FEW = 8  #: up to this number, each sentence begins a new line
+FEW = 4  #: up to this number, each sentence begins a new line
 PICTURES = 5  #: most pictures on the page; the Key Object Selection has all key frames
 NOTE = TextStyle(11, bold=True)  #: of the note above all results
 CAPTION_LINES = 3  #: most lines for the findings below a picture
@@ -95,6 +95,7 @@ def render(reporting: Reporting) -> bytes:
 def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:
     assessment = reporting.assessment
     scale = page_findings.axes(assessment.answers)
+    yield _intended_use(assessment)
     yield from _note(assessment)
     yield page_findings.verdict(assessment)
     yield from page_findings.flagged(assessment, scale)
@@ -105,6 +106,16 @@ def _blocks(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlo
     yield from side_by_side(*_columns(assessment))
     yield space()
     yield _model(assessment)
+
+
+def _intended_use(assessment: Assessment) -> PageBlock:
+    text = letters.printable(f"Intended use of the model: {assessment.model.intended_use}")
+    lines = letters.wrap_lines(text, FAINT.size, ROOM)
+    return PageBlock(len(lines) * leading(FAINT.size) + 6, partial(_put_use, lines=lines))
+
+
+def _put_use(sheet: Sheet, y: float, lines: Sequence[str]) -> None:
+    sheet.lines(MARGIN, y - 4, lines, FAINT)
 
 
 def _note(assessment: Assessment) -> Iterator[PageBlock]:
@@ -164,7 +175,7 @@ def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[Pag
         ]
         pictures = [reporting.pictures[source] for source in shown]
         draw = partial(_put_frames, pictures=list(zip(pictures, captions, strict=True)))
-        yield PageBlock(SIDE + 4 + max(map(len, captions)) * leading(SMALL.size), draw)
+        yield PageBlock(SIDE + 7 + max(map(len, captions)) * leading(SMALL.size), draw)
     bare = list(_bare_flags(reporting.assessment))
     if bare and not shown:
         yield heading("Key frames")
@@ -270,10 +281,11 @@ def _put_line(sheet: Sheet, y: float, line: str, high: float) -> None:
 
 def _columns(assessment: Assessment) -> tuple[list[ColumnLine], list[ColumnLine]]:
     """Return the views and, in the second column, similar cases or else missing views."""
-    used, missing = list(_used(assessment)), list(_missing(assessment))
+    used = list(_used(assessment))
     similar = list(_similar(assessment.similar, assessment.why_none_similar))
     if assessment.similar:
-        return [*used, ColumnLine(""), *missing], similar
+        return [*used, ColumnLine(""), *_missing(assessment, 0)], similar
+    missing = list(_missing(assessment, 1))
     return used, [*missing, ColumnLine(""), *similar] if similar else missing
 
 
@@ -282,15 +294,18 @@ def _used(assessment: Assessment) -> Iterator[ColumnLine]:
     for view in assessment.used:
         series = one_line(view.series_description) or "series without description"
         used = f"{views.view_title(view.view)}: {series}, {_count(len(view.images), 'image')}"
-        yield from wrap(used, BODY)
+        yield from wrap(used, SMALL)
 
 
-def _missing(assessment: Assessment) -> Iterator[ColumnLine]:
+def _missing(assessment: Assessment, column: int) -> Iterator[ColumnLine]:
     yield ColumnLine("Views missing", HEADING)
+    by_reason: dict[str, list[str]] = {}
     for gap in assessment.missing:
-        yield from wrap(f"{views.view_title(gap.view)}: {gap.reason}", BODY)
+        by_reason.setdefault(gap.reason, []).append(views.view_title(gap.view))
+    for reason, titles in by_reason.items():
+        yield from wrap(f"{'; '.join(titles)}: {reason}", SMALL, column)
     if not assessment.missing:
-        yield ColumnLine("none", BODY)
+        yield ColumnLine("none", SMALL)
     unused = sum(stack.images for stack in assessment.unused)
     if unused:
         stacks = _count(len(assessment.unused), "stack")
@@ -303,15 +318,15 @@ def _similar(cases: Sequence[SimilarCase], why_none: str) -> Iterator[ColumnLine
     for rank, case in enumerate(cases, start=1):
         # Only cases of the same patient have no key.
         patient = f"another patient, key {case.key}" if case.key else "this patient"
-        yield from wrap(f"{rank}.  {case.similarity:.2f}  {patient}", BODY)
+        yield from wrap(f"{rank}.  {case.similarity:.2f}  {patient}", SMALL, 1)
         if case.likeness is not None:
             yield ColumnLine(
                 f"more similar than {format_share(case.likeness)} of random pairs", FAINT
             )
         if case.study_uid:
-            yield from wrap(f"study {case.study_uid}", FAINT)
+            yield from wrap(f"study {case.study_uid}", FAINT, 1)
     if why_none:
-        yield from wrap(why_none, FAINT)
+        yield from wrap(why_none, FAINT, 1)
 
 
 def _model(assessment: Assessment) -> PageBlock:
@@ -322,7 +337,6 @@ def _model(assessment: Assessment) -> PageBlock:
         f"Model {model.name} {model.version}, {trained}, {digests}",
         *_familiar(assessment),
         *page_findings.scales(assessment),
-        *letters.wrap_lines(letters.printable(f"Intended use: {model.intended_use}"), 7.5, ROOM),
     ]
     return PageBlock(len(lines) * leading(7.5) + 6, partial(_put_model, lines=lines))
 

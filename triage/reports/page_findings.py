@@ -1,14 +1,14 @@
 """The findings on the page: the verdict, and a row or a box for each finding.
 
 "Flagged", "not flagged" and "not evaluated" differ in text, in form and in colour, so that a reader
-with colour blindness recognises a flag. All bars of one kind of score share an axis.
+with colour blindness recognises a flag. All bars of one kind of score share an axis. Below a flag
+stands what its threshold achieved where it was measured, if the bundle states it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import zip_longest
-from math import ceil, isfinite
+from math import isfinite
 
 from triage.domain.assessment import (
     Answer,
@@ -18,13 +18,14 @@ from triage.domain.assessment import (
     ScoreKind,
     describe_examples,
 )
+from triage.domain.performance import Performance
 from triage.reports import draft
 from triage.reports import fonts as letters
 from triage.reports.layout import (
     BODY,
-    COLUMN,
     FAINT,
     GAP,
+    LEAST_GAP,
     MARGIN,
     RIGHT,
     ROOM,
@@ -48,8 +49,12 @@ from triage.reports.sheet import (
 )
 
 LEGEND = "bar: score, not a probability; line: threshold"
-FEW = 14  #: up to this number, findings have tall rows in one column
-VERDICT = 50.0  #: height of the verdict, points
+NOT_MEASURED = "No measured sensitivity and specificity are stated"
+PERFORMANCE = 10.5  #: height of the line with the figures of a threshold, points
+TALL_UP_TO = 4  #: with more flags, their rows are lower, so that the page stays one page
+FEW = 14  #: with more findings, their rows are low and have no figures below them
+BAR = (MARGIN + 0.45 * ROOM, MARGIN + 0.70 * ROOM)  #: x at which bars begin and end
+VERDICT = 46.0  #: height of the verdict, points
 
 
 @dataclass(frozen=True)
@@ -74,21 +79,19 @@ class RowForm:
     height: float
     name: float  #: font size of the name
     bar: float  #: height of the bar
-    width: float = ROOM
-    name_room: float = 0.45  #: share of the width for the name
-    bar_ends: float = 0.70  #: share of the width at which the bar ends
+    slack: float = 0.0  #: part of the height that may be left out
 
 
-TALL = RowForm(19, 10, 9)
-MIDDLE = RowForm(15.5, 8.5, 7)
+TALL = RowForm(19, 10, 9, slack=4)
+MIDDLE = RowForm(15.5, 8.5, 7, slack=3)
 LOW = RowForm(12.4, 8, 6)
-HALF = RowForm(12.4, 7.5, 6, COLUMN, 0.56, 0.72)
 
 
 def verdict(assessment: Assessment) -> PageBlock:
     """Return the block with the flag of the study and the suggested priority."""
     put = {Flag.YES: _put_flagged, Flag.NO: _put_quiet, Flag.NOT_EVALUATED: _put_silent}
-    return PageBlock(VERDICT + GAP, partial(put[assessment.flag], assessment=assessment))
+    draw = partial(put[assessment.flag], assessment=assessment)
+    return PageBlock(VERDICT + GAP, draw, slack=GAP - LEAST_GAP)
 
 
 def scales(assessment: Assessment) -> Iterator[str]:
@@ -119,36 +122,84 @@ def axis(answers: Sequence[Answer]) -> ScoreAxis:
 
 
 def flagged(assessment: Assessment, scale: ScoreAxes) -> Iterator[PageBlock]:
-    """Yield the flagged findings."""
+    """Yield the flagged findings, each with what its threshold achieved unless they are many."""
     answers = [answer for answer in assessment.answers if answer.flag is Flag.YES]
     if answers:
         yield heading("Flagged", LEGEND)
-        form = _fit_names(TALL if len(answers) <= FEW else LOW, answers)
-        for answer in answers:
-            yield PageBlock(form.height, partial(_put_row, row=(answer, scale[answer.kind], form)))
+        are_few = len(answers) <= FEW
+        yield from _rows(answers, _flag_form(len(answers)), scale, with_figures=are_few)
         yield space()
 
 
 def not_flagged(assessment: Assessment, scale: ScoreAxes) -> Iterator[PageBlock]:
-    """Yield the findings that are not flagged; many of them in two columns."""
+    """Yield the findings that are not flagged; many of them in low rows.
+
+    On a study without flags, what matters is how many findings the thresholds miss.
+    """
     answers = [answer for answer in assessment.answers if answer.flag is Flag.NO]
     if not answers:
         return
-    yield heading("Not flagged", "" if assessment.flag is Flag.YES else LEGEND)
-    if len(answers) <= FEW:
-        form = _fit_names(MIDDLE, answers)
-        for answer in answers:
-            yield PageBlock(form.height, partial(_put_row, row=(answer, scale[answer.kind], form)))
-    else:
-        half = ceil(len(answers) / 2)
-        for pair in zip_longest(answers[:half], answers[half:]):
-            yield PageBlock(HALF.height, partial(_put_pair, pair=pair, scale=scale))
+    is_quiet = assessment.flag is Flag.NO
+    yield heading("Not flagged", LEGEND if is_quiet else "")
+    are_few = len(answers) <= FEW
+    form = MIDDLE if are_few else LOW
+    yield from _rows(answers, form, scale, with_figures=is_quiet and are_few)
     yield space()
+
+
+def _flag_form(flags: int) -> RowForm:
+    if flags > FEW:
+        return LOW
+    return TALL if flags <= TALL_UP_TO else MIDDLE
+
+
+def _rows(
+    answers: Sequence[Answer], form: RowForm, scale: ScoreAxes, *, with_figures: bool
+) -> Iterator[PageBlock]:
+    """Yield a row for each answer, and the figures of its threshold below it if asked for."""
+    fitting = _fit_names(form, answers)
+    for answer in answers:
+        draw = partial(_put_row, row=(answer, scale[answer.kind], fitting))
+        yield PageBlock(fitting.height, draw, slack=fitting.slack)
+        if with_figures and answer.performance is not None:
+            line = _performance_text(answer.performance)
+            yield PageBlock(PERFORMANCE, partial(_put_performance, line=line))
+    if with_figures:
+        yield from _measured(answers)
+
+
+def _performance_text(found: Performance) -> str:
+    return (
+        f"AUC {found.auc} · sensitivity {found.sensitivity} · specificity {found.specificity}"
+        f" · {found.positives} of {found.studies} studies had it"
+    )
+
+
+def _put_performance(sheet: Sheet, y: float, line: str) -> None:
+    sheet.text(MARGIN + 9, y - 2.5, line, FAINT, ROOM - 9)
+
+
+def _measured(answers: Sequence[Answer]) -> Iterator[PageBlock]:
+    """Yield on which studies the figures were measured, or that the bundle states none."""
+    by_studies: dict[str, list[str]] = {}
+    for answer in answers:
+        measured_on = answer.performance.measured_on if answer.performance else ""
+        by_studies.setdefault(measured_on, []).append(answer.finding.name)
+    for studies, names in by_studies.items():
+        of = f" of {'; '.join(names)}" if len(by_studies) > 1 else ""
+        measured = f"Figures{of} at the threshold, with 95 % intervals, measured on {studies}"
+        text = measured if studies else f"{NOT_MEASURED}{of}"
+        for line in letters.wrap_lines(letters.printable(text), FAINT.size, ROOM):
+            yield PageBlock(leading(FAINT.size), partial(_put_faint, line=line))
+
+
+def _put_faint(sheet: Sheet, y: float, line: str) -> None:
+    sheet.text(MARGIN, y, line, FAINT, ROOM)
 
 
 def _fit_names(form: RowForm, answers: Sequence[Answer]) -> RowForm:
     """Return the form with a font size that fits the longest name, 7.5 at least."""
-    room = form.width * form.name_room - 14
+    room = BAR[0] - MARGIN - 14
     names = [letters.printable(_label(answer)) for answer in answers]
     bold = answers[0].flag is Flag.YES
     sizes = [size for size in (form.name, 8.5, 7.5) if size <= form.name]
@@ -199,7 +250,11 @@ def _put_silent(sheet: Sheet, y: float, assessment: Assessment) -> None:
 def _coverage(assessment: Assessment) -> str:
     asked = len(assessment.answers)
     silent = sum(answer.flag is Flag.NOT_EVALUATED for answer in assessment.answers)
-    return f"{silent} of {asked} findings not evaluated" if silent else "All findings evaluated"
+    near = sum(answer.is_near_miss for answer in assessment.answers)
+    evaluated = (
+        f"{silent} of {asked} findings not evaluated" if silent else "All findings evaluated"
+    )
+    return f"{evaluated}, {near} {draft.NEAR_MISS}" if near else evaluated
 
 
 def _put_unchanged(sheet: Sheet, y: float) -> None:
@@ -217,34 +272,27 @@ def _put_priority(sheet: Sheet, y: float, words: tuple[str, str], style: TextSty
     sheet.text_before(RIGHT - 14, y + 32, words[1], TextStyle(8.5, style.colour))
 
 
-def _put_pair(sheet: Sheet, y: float, pair: Sequence[Answer | None], scale: ScoreAxes) -> None:
-    for column, answer in enumerate(pair):
-        if answer is not None:
-            _put_row(
-                sheet, y, (answer, scale[answer.kind], HALF), MARGIN + column * (COLUMN + 2 * GAP)
-            )
-
-
-def _put_row(
-    sheet: Sheet, y: float, row: tuple[Answer, ScoreAxis, RowForm], x: float = MARGIN
-) -> None:
+def _put_row(sheet: Sheet, y: float, row: tuple[Answer, ScoreAxis, RowForm]) -> None:
     """Draw name, bar, score, threshold and result of a finding."""
     answer, scale, form = row
     is_flag = answer.flag is Flag.YES
     if is_flag:
-        sheet.box(Area(x, y, 4, form.bar + 3), BoxStyle(RED))
-    room = form.width * form.name_room - 14
+        sheet.box(Area(MARGIN, y, 4, form.bar + 3), BoxStyle(RED))
+    room = BAR[0] - MARGIN - 14
     name = TextStyle(form.name, bold=is_flag)
-    sheet.text(x + 9, y, _label(answer), name, room)
-    ends = (x + form.width * form.name_room, x + form.width * form.bar_ends)
-    _put_bar(sheet, Area(ends[0], y + 1.5, ends[1] - ends[0], form.bar), answer, scale)
+    sheet.text(MARGIN + 9, y, _label(answer), name, room)
+    begins, ends = BAR
+    _put_bar(sheet, Area(begins, y + 1.5, ends - begins, form.bar), answer, scale)
     score, threshold = draft.format_figures(answer)
     colour = RED if is_flag else INK
-    sheet.text_before(ends[1] + 37, y, score, TextStyle(form.name, colour, bold=True))
+    sheet.text_before(ends + 37, y, score, TextStyle(form.name, colour, bold=True))
     small = y + (form.name - 7) / 2
-    sheet.text(ends[1] + 41, small, f"| {threshold}" if threshold else "", TextStyle(7, QUIET))
+    sheet.text(ends + 41, small, f"| {threshold}" if threshold else "", TextStyle(7, QUIET))
     sheet.text_before(
-        x + form.width, small, _result_text(answer), TextStyle(7, colour, bold=is_flag)
+        RIGHT,
+        small,
+        _result_text(answer),
+        TextStyle(7, colour, bold=is_flag or answer.is_near_miss),
     )
 
 
@@ -269,7 +317,10 @@ def _label(answer: Answer) -> str:
 def _result_text(answer: Answer) -> str:
     if answer.flag is Flag.YES:
         return "FLAGGED"
-    return "absent" if answer.presence is Presence.ABSENT else "not ruled out"
+    if answer.is_near_miss:
+        return draft.NEAR_MISS
+    # "Not ruled out" stands in the draft impression, once for all findings.
+    return "absent" if answer.presence is Presence.ABSENT else ""
 
 
 def _put_box(

@@ -12,7 +12,7 @@ from triage.reports.rendered_document import RenderedKind, new_document, source_
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
-TYPE = RenderedKind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="1")
+TYPE = RenderedKind(KIND, EncapsulatedPDFStorage, "DOC", 9902, encoder_version="2")
 
 
 def build(reporting: Reporting) -> Product:

@@ -36,7 +36,7 @@ def build(reporting: Reporting) -> Product:
         frames = render_sheets(page.render(reporting))  # (sheets, H, W, 3)
         shown = frames.tobytes()
         sop_class = SingleFrame if len(frames) == 1 else MultiFrame
-        kind = RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="1")
+        kind = RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="2")
         capture = new_document(kind, reporting, shown)
         capture.SourceImageSequence = source_items(reporting)
         _put_image(capture, frames)

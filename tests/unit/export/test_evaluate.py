@@ -15,15 +15,18 @@ from export.evaluate import (
     embed,
     evaluate,
     evaluate_paraphrases,
+    list_thresholds,
     probes,
     record_evaluation,
+    state_performance,
 )
 from export.pairs import Pairs, open_pairs, write_pairs
 from export.report import FIGURES, PAGE, REPORT, write_report
 from triage.config import ModelSettings
+from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.findings.loader import parse_findings
-from triage.model.bundle import ClipForm, open_bundle
+from triage.model.bundle import Bundle, ClipForm, open_bundle
 from triage.ports.encoder import Embedding, Embeddings, Frames
 
 COUNT = 120
@@ -120,6 +123,79 @@ def test_a_calibration_holds_for_its_prompts_and_is_vouched_for(
     assert threshold.prompts == FINDINGS.findings[0].prompts
     assert threshold.specific is not None
     assert threshold.specific > threshold.threshold
+    assert threshold.spread == pytest.approx(embedded.scores["bright"].std())
+    assert threshold.performance is None
+
+
+@pytest.fixture
+def calibrated(pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path) -> Bundle:
+    shutil.copytree(ModelSettings().bundle, tmp_path / "bundle")
+    return calibrate(open_bundle(tmp_path / "bundle"), FINDINGS, embedded, pairs)
+
+
+def test_what_a_threshold_achieves_is_stated_with_the_studies_it_was_measured_on(
+    pairs: Pairs, embedded: EmbeddedPairs, calibrated: Bundle
+) -> None:
+    found = evaluate(pairs, embedded, list_thresholds(calibrated))
+    after = state_performance(calibrated, "120 grey squares", found)
+    assert open_bundle(after.path) == after
+    assert after.calibration is not None
+    stated, metrics = after.calibration.findings["bright"].performance, found.zero_shot["bright"]
+    assert stated is not None
+    assert stated.measured_on == "120 grey squares"
+    assert (stated.studies, stated.positives) == (metrics.studies, metrics.positives)
+    assert stated.auc.value == pytest.approx(metrics.auc, abs=1e-4)
+    assert stated.sensitivity.low == pytest.approx(metrics.sensitivity.low, abs=1e-4)
+    assert stated.specificity.high == pytest.approx(metrics.specificity.high, abs=1e-4)
+
+
+def test_a_calibration_of_an_earlier_release_gets_a_spread_and_a_new_one_keeps_its_own(
+    pairs: Pairs, embedded: EmbeddedPairs, calibrated: Bundle
+) -> None:
+    assert calibrated.calibration is not None
+    known = calibrated.calibration.findings["bright"]
+    found = evaluate(pairs, embedded, list_thresholds(calibrated))
+    for spread, expected in ((None, found.zero_shot["bright"].spread), (0.5, 0.5)):
+        before = known.model_copy(update={"spread": spread})
+        calibration = calibrated.calibration.model_copy(update={"findings": {"bright": before}})
+        earlier = replace(calibrated, calibration=calibration)
+        after = state_performance(earlier, "120 grey squares", found).calibration
+        assert after is not None
+        assert after.findings["bright"].spread == pytest.approx(expected)
+
+
+def test_a_new_calibration_removes_what_the_old_threshold_achieved(
+    pairs: Pairs, embedded: EmbeddedPairs, calibrated: Bundle
+) -> None:
+    found = evaluate(pairs, embedded, list_thresholds(calibrated))
+    stated = state_performance(calibrated, "120 grey squares", found)
+    again = calibrate(stated, FINDINGS, embedded, pairs)
+    assert again.calibration == calibrated.calibration
+
+
+def test_a_finding_that_was_not_measured_has_no_performance(
+    pairs: Pairs, embedded: EmbeddedPairs, calibrated: Bundle
+) -> None:
+    found = replace(evaluate(pairs, embedded, {}), zero_shot={})
+    after = state_performance(calibrated, "no study", found)
+    assert after.calibration is not None
+    assert after.calibration.findings["bright"].performance is None
+
+
+def test_figures_of_another_threshold_are_refused(
+    pairs: Pairs, embedded: EmbeddedPairs, calibrated: Bundle
+) -> None:
+    other = evaluate(pairs, embedded, {"bright": 0.9})
+    with pytest.raises(ConfigurationError, match="bright was measured at another threshold"):
+        state_performance(calibrated, "120 grey squares", other)
+
+
+def test_without_a_calibration_no_performance_can_be_stated(
+    pairs: Pairs, embedded: EmbeddedPairs
+) -> None:
+    bare = open_bundle(ModelSettings().bundle)
+    with pytest.raises(ConfigurationError, match=r"has no calibration\.json"):
+        state_performance(bare, "120 grey squares", evaluate(pairs, embedded, {}))
 
 
 def test_the_report_can_be_read_by_people_and_programs(

@@ -10,10 +10,12 @@ from export.metrics import (
     balanced_threshold,
     few_shot_auc,
     measure,
+    observed_rate,
     reliability,
     retrieval,
     roc,
     specific_threshold,
+    spread_of,
 )
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], float)
@@ -32,6 +34,29 @@ def test_a_column_of_scores_is_measured() -> None:
     assert found.accuracy == pytest.approx(6 / 8)
     assert found.f1 == pytest.approx(6 / 8)
     assert found.auc_low <= found.auc <= found.auc_high
+    assert found.sensitivity == observed_rate(3, 4)
+    assert found.specificity == observed_rate(3, 4)
+    assert found.spread == pytest.approx(SCORES.std())
+
+
+def test_the_interval_of_a_rate_is_the_published_one() -> None:
+    """Example of Newcombe 1998 (Stat Med 17:857), table I, method 3: 81 of 263, 0 of 20."""
+    many, none, every = observed_rate(81, 263), observed_rate(0, 20), observed_rate(20, 20)
+    assert (many.low, many.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert (none.low, none.high) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert (every.low, every.high) == pytest.approx((1 - 0.1611, 1), abs=5e-5)
+
+
+@given(integers(1, 400), integers(0, 400))
+def test_a_rate_lies_in_its_interval(trials: int, hits: int) -> None:
+    rate = observed_rate(min(hits, trials), trials)
+    assert 0 <= rate.low <= rate.value <= rate.high <= 1
+    assert rate.low < rate.high
+
+
+def test_the_spread_is_of_the_labelled_scores() -> None:
+    labels = np.append(LABELS, np.nan)
+    assert spread_of(np.append(SCORES, 99.0), labels) == pytest.approx(SCORES.std())
 
 
 def test_studies_without_a_label_do_not_count() -> None:
@@ -82,6 +107,15 @@ def test_the_specific_threshold_flags_few_negatives_and_no_fewer_than_it_must() 
     scores = labels + drawn.normal(0, 1, 4000)
     flagged = scores > specific_threshold(scores, labels, 0.95)
     assert 0.95 <= np.mean(~flagged[labels == 0]) <= 0.952
+
+
+@given(integers(0, 10_000))
+def test_the_specific_threshold_is_never_below_the_balanced_one(seed: int) -> None:
+    """Scores that separate well: 95 % of the negatives lie far below the balanced threshold."""
+    drawn = np.random.default_rng(seed)
+    labels = (np.arange(60) < 20).astype(float)
+    scores = drawn.normal(0, 1, 60) + labels * drawn.uniform(0, 8)
+    assert specific_threshold(scores, labels) >= balanced_threshold(scores, labels)
 
 
 def test_more_shots_are_better_and_noise_stays_noise() -> None:

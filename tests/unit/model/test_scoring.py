@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from pydantic import ValidationError
 
 from triage.domain.assessment import Answer, Flag, Presence, ScoreKind
 from triage.domain.finding import Examples, Finding, FindingSet
+from triage.domain.performance import Performance, Rate
 from triage.domain.reasons import ReasonCode
 from triage.model.bundle import Bundle, Calibration, DecisiveScore, Manifest, Sizes, Threshold
 from triage.model.fitted import FewShot, FittedFinding, digest_question
@@ -16,6 +18,8 @@ from triage.model.scoring import answer_finding
 FINDING = Finding("lv", "LV", ("Left ventricle is dilated",), ("cine_sa",), None, "", None)
 BY_EXAMPLES = Finding("lv", "LV", (), ("cine_sa",), None, "", None, Examples(("1",), ("2",)))
 CLIP = np.array([1, 0], np.float32)
+RATE = Rate(0.9, 0.8, 0.95)
+PERFORMANCE = Performance(RATE, RATE, RATE, 500, 202, "500 studies of 2025")
 NO_CALIBRATION = Calibration(method="none", findings={})
 
 
@@ -40,8 +44,16 @@ def calibrated(
     prompts: tuple[str, ...] = FINDING.prompts,
     rule_in: DecisiveScore | None = None,
     rule_out: DecisiveScore | None = None,
+    spread: float | None = None,
 ) -> Bundle:
-    threshold = Threshold(threshold=0.5, rule_in=rule_in, rule_out=rule_out, prompts=prompts)
+    threshold = Threshold(
+        threshold=0.5,
+        rule_in=rule_in,
+        rule_out=rule_out,
+        spread=spread,
+        performance=PERFORMANCE,
+        prompts=prompts,
+    )
     return bundle(calibration=Calibration(method="test", findings={"lv": threshold}))
 
 
@@ -65,6 +77,58 @@ def test_above_the_threshold_is_flagged() -> None:
 def test_not_flagged_is_not_absent() -> None:
     answer = answered(0.1, calibrated())
     assert (answer.flag, answer.presence) == (Flag.NO, Presence.UNDETERMINED)
+
+
+def test_a_score_just_below_its_threshold_is_a_near_miss_and_says_so() -> None:
+    near = answered(0.49, calibrated(spread=0.1))
+    assert near.is_near_miss
+    assert near.reason == "not above the threshold (score 0.490, threshold 0.500), but near it"
+
+
+@pytest.mark.parametrize(
+    ("score", "model"),
+    [
+        (0.46, calibrated(spread=0.1)),
+        (0.51, calibrated(spread=0.1)),
+        (0.49, calibrated(spread=None)),
+        (0.49, calibrated(spread=0.1, rule_out=decisive(0.495))),
+    ],
+)
+def test_a_far_a_flagged_a_ruled_out_or_an_unmeasured_score_is_no_near_miss(
+    score: float, model: Bundle
+) -> None:
+    answer = answered(score, model)
+    assert not answer.is_near_miss
+    assert "near it" not in answer.reason
+
+
+def test_an_answer_has_what_its_threshold_achieves() -> None:
+    assert answered(0.6, calibrated()).performance == PERFORMANCE
+
+
+def test_a_specific_threshold_below_the_threshold_is_no_calibration() -> None:
+    with pytest.raises(ValidationError, match="specific is below the threshold"):
+        Threshold(threshold=0.5, specific=0.49, prompts=())
+    assert Threshold(threshold=0.5, specific=0.5, prompts=()).specific == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positives": 0}, "0 of 500 studies"),
+        ({"positives": 500}, "500 of 500 studies"),
+        ({"measured_on": " "}, "names no studies"),
+        ({"auc": {"value": 0.9, "low": 0.91, "high": 0.95}}, "is no rate"),
+        ({"sensitivity": {"value": 0.9, "low": 0.8, "high": 1.01}}, "is no rate"),
+        ({"specificity": {"value": 0.9, "low": 0.8}}, "high"),
+    ],
+)
+def test_a_performance_that_cannot_be_is_no_calibration(
+    change: dict[str, object], message: str
+) -> None:
+    stated = asdict(PERFORMANCE) | change
+    with pytest.raises(ValidationError, match=message):
+        Threshold.model_validate({"threshold": 0.5, "prompts": [], "performance": stated})
 
 
 def test_absent_needs_a_rule_out_score_with_its_figures() -> None:

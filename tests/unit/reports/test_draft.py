@@ -50,6 +50,15 @@ def test_not_flagged_absent_and_not_evaluated_differ() -> None:
     )
 
 
+def test_a_near_miss_has_its_mark() -> None:
+    near = replace(ANSWERS[2], score=0.296, threshold=0.3, spread=0.1)
+    _none, text = sentences_on(near)
+    assert text == (
+        "Not flagged, and not ruled out: Large pericardial effusion (score 0.296, threshold 0.300,"
+        " just below its threshold)."
+    )
+
+
 def test_a_study_without_evaluated_findings_is_not_called_unflagged() -> None:
     text = draft.marked_impression(untrained())
     assert draft.NOTHING in text

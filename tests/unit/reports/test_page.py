@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pypdfium2
@@ -10,9 +11,25 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.builders.assessments import mixed
-from tests.builders.reportings import KINDS, OTHERS, all_flagged, forty, reporting, with_similar
+from tests.builders.reportings import (
+    KINDS,
+    OTHERS,
+    all_flagged,
+    forty,
+    none_flagged,
+    reporting,
+    with_similar,
+)
 from triage.cases.past_cases import TOO_FEW
-from triage.domain.assessment import Assessment, Disclosure, Flag
+from triage.domain.assessment import (
+    Assessment,
+    Disclosure,
+    Familiarity,
+    Flag,
+    MissingView,
+    Presence,
+)
+from triage.domain.performance import Performance, Rate
 from triage.domain.reasons import ReasonCode, because
 from triage.pipeline.key_frames import illustrate
 from triage.reports import fonts as letters
@@ -33,7 +50,7 @@ def test_it_is_one_sheet(kind: str) -> None:
 
 @pytest.mark.parametrize("flag", [None, *Flag])
 def test_forty_findings_leave_every_flag_on_the_first_sheet(flag: Flag | None) -> None:
-    assessment = forty(flag)
+    assessment = measured(forty(flag), MEASURED)
     first, *others = texts(reporting(assessment))
     flagged = [a.finding.name for a in assessment.answers if a.flag is Flag.YES]
     assert first.count("FLAGGED") == len(flagged)
@@ -66,9 +83,124 @@ def test_flags_come_first() -> None:
 def test_not_flagged_absent_and_not_evaluated_differ() -> None:
     (text,) = texts(reporting(mixed()))
     assert "Left ventricular dilation 0.05 | 0.27 absent" in text
-    assert "Large pericardial effusion 0.25 | 0.30 not ruled out" in text
+    assert "Large pericardial effusion 0.25 | 0.30\n" in text
     silent = text[text.index("\nNot evaluated no result") :]
     assert "Late gadolinium enhancement\nReason: the study shows none" in silent
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_not_ruled_out_is_said_once_for_all_findings(kind: str) -> None:
+    said = KINDS[kind]()
+    left = [
+        answer
+        for answer in said.assessment.answers
+        if answer.flag is Flag.NO and answer.presence is not Presence.ABSENT
+    ]
+    text = "\n".join(texts(said)).replace("\n", " ")
+    assert text.count("not ruled out") == bool(left)
+
+
+def test_a_near_miss_is_marked_in_its_row_the_verdict_and_the_draft() -> None:
+    base = none_flagged()
+    first, *others = base.answers
+    near = replace(first, score=0.276, threshold=0.28, spread=0.1)
+    (text,) = texts(reporting(replace(base, answers=(near, *others))))
+    assert f"{near.finding.name} 0.276 | 0.280 just below its threshold" in text
+    assert "1 of 4 findings not evaluated, 1 just below its threshold." in text
+    assert "(score 0.276, threshold 0.280, just below its threshold)" in text.replace("\n", " ")
+    (far,) = texts(reporting(base))
+    assert "just below" not in far
+
+
+def test_of_many_near_misses_each_is_marked_beside_its_whole_name() -> None:
+    base = forty(Flag.NO)
+    near = tuple(replace(answer, score=0.299, spread=0.1) for answer in base.answers)
+    whole = "\n".join(texts(reporting(replace(base, answers=near))))
+    for answer in near:
+        assert f"\n{answer.finding.name} 0.299 | 0.300 just below its threshold\n" in whole
+
+
+RATES = Rate(0.965, 0.951, 0.977), Rate(0.911, 0.864, 0.943), Rate(0.889, 0.848, 0.92)
+MEASURED = Performance(*RATES, 500, 202, "500 synthetic hearts")
+FIGURES = (
+    "AUC 0.96 (0.95 to 0.98) · sensitivity 0.91 (0.86 to 0.94) · specificity 0.89 (0.85 to 0.92)"
+    " · 202 of 500 studies had it"
+)
+
+
+def measured(assessment: Assessment, *performances: Performance | None) -> Assessment:
+    """The assessment with these performances in turn."""
+    answers = zip(assessment.answers, cycle(performances), strict=False)
+    return replace(assessment, answers=tuple(replace(a, performance=p) for a, p in answers))
+
+
+def test_each_flag_has_the_figures_of_its_threshold_and_where_they_were_measured() -> None:
+    (text,) = texts(reporting(measured(all_flagged(), MEASURED)))
+    assert text.count(FIGURES) == 4
+    assert text.count("measured on 500 synthetic hearts") == 1
+
+
+def test_with_a_flag_the_other_findings_have_no_figures() -> None:
+    (text,) = texts(reporting(measured(mixed(), MEASURED)))
+    assert text.count(FIGURES) == 1
+
+
+def test_without_a_flag_the_figures_of_all_evaluated_findings_are_shown() -> None:
+    (text,) = texts(reporting(measured(none_flagged(), MEASURED)))
+    assert text.count(FIGURES) == 3
+
+
+def test_figures_of_several_sources_name_their_findings_and_missing_ones_are_named() -> None:
+    other = replace(MEASURED, measured_on="90 studies of 2025")
+    (text,) = texts(reporting(measured(all_flagged(), MEASURED, other, None, MEASURED)))
+    one, two, three, four = (answer.finding.name for answer in all_flagged().answers)
+    flat = text.replace("\n", " ")
+    assert f"Figures of {one}; {four} at the threshold" in flat
+    assert f"Figures of {two} at the threshold" in flat
+    assert f"{page_findings.NOT_MEASURED} of {three}" in flat
+
+
+def test_a_bundle_without_measured_figures_says_so_once() -> None:
+    (text,) = texts(reporting(all_flagged()))
+    assert text.count(page_findings.NOT_MEASURED) == 1
+
+
+def test_the_intended_use_stands_above_the_verdict() -> None:
+    said = all_flagged()
+    (text,) = texts(reporting(said))
+    use = f"Intended use of the model: {said.model.intended_use}"
+    assert text.count(said.model.intended_use) == 1
+    assert text.index(use) < text.index("4 of 4 findings flagged")
+
+
+def test_seven_flags_with_figures_missing_views_and_similar_cases_are_one_sheet() -> None:
+    (text,) = texts(reporting(seven_flagged()))
+    assert text.count("FLAGGED") == text.count("· sensitivity") == 7
+    assert "Views missing" in text
+    assert "Similar cases" in text
+    assert "Model CMR-CLIP" in text
+
+
+def seven_flagged() -> Assessment:
+    """The most that stays on one sheet, with names and reasons of usual length."""
+    many, base = forty(Flag.YES), with_similar()
+    names = {"name": "Right ventricular systolic dysfunction"}
+    answers = tuple(
+        replace(a, finding=replace(a.finding, **names), performance=MEASURED)
+        for a in many.answers[:7]
+    )
+    reason = "no two-chamber view among 2 delayed enhancement stacks"
+    late = [MissingView(view, reason) for view in ("lge_lax", "lge_2ch", "lge_3ch")]
+    use = (
+        "Synthetic images only, not for clinical use. Research use only; not a medical device. " * 2
+    )
+    return replace(
+        base,
+        answers=answers,
+        missing=tuple(late),
+        model=replace(base.model, intended_use=use),
+        familiarity=Familiarity(0.94, 2.09, "cine_sa"),
+    )
 
 
 def test_a_study_without_flags_is_not_called_normal() -> None:

@@ -1,0 +1,42 @@
+"""How well a score tells a finding, as measured on labelled studies that did not set its threshold.
+
+Figures describe the studies that they were measured on, and no other hospital's.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate with its 95 % confidence interval; raises ValueError unless 0 <= low <= high <= 1."""
+
+    value: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not all(a <= b for a, b in pairwise((0, self.low, self.value, self.high, 1))):
+            raise ValueError(f"{self.value} with interval {self.low} to {self.high} is no rate")
+
+    def __str__(self) -> str:
+        """Return e.g. "0.91 (0.86 to 0.94)"."""
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The diagnostic performance of a score at its threshold; raises ValueError for bad counts."""
+
+    auc: Rate  #: area under the ROC curve: holds for the score, not for the threshold
+    sensitivity: Rate  #: share of the studies with the finding that are flagged
+    specificity: Rate  #: share of the studies without it that are not flagged
+    studies: int  #: with a label
+    positives: int  #: of them with the finding
+    measured_on: str  #: the studies in words, e.g. "412 studies of this hospital, 2025"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.positives < self.studies:
+            raise ValueError(f"{self.positives} of {self.studies} studies with the finding")
+        if not self.measured_on.strip():
+            raise ValueError("measured_on names no studies")
