@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Self
 
 import structlog
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
@@ -33,6 +33,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     uid_to_service_class,
 )
 
+from receivers.c_store.associate_request import ABORT
 from receivers.c_store.command_set import (
     COMMAND_BYTES_MAX,
     StoreRequest,
@@ -41,7 +42,14 @@ from receivers.c_store.command_set import (
     is_command,
     read_request,
 )
-from receivers.c_store.guard import GuardedSocket, InstanceLimit
+from receivers.c_store.guard import (
+    PDU_HEADER,
+    TOO_LONG,
+    TOO_SLOW,
+    GuardedSocket,
+    InstanceLimit,
+    ReportEnd,
+)
 from receivers.c_store.listener import AssociationListener
 from triage.dimse.pynetdicom_internals import (
     is_between_messages,
@@ -51,6 +59,7 @@ from triage.dimse.pynetdicom_internals import (
 )
 from triage.dimse.statuses import StoreStatus
 from triage.domain.errors import OutOfResources
+from triage.domain.incident import RejectionReason
 from triage.domain.instance import Source
 from triage.pipeline.intake import Intake
 from triage.ports.spool import StagedFile
@@ -58,10 +67,8 @@ from triage.ports.spool import StagedFile
 log = structlog.get_logger(__name__)
 
 P_DATA_TF = 0x04
-PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 PDV_HEADER = struct.Struct(">LBB")  #: length, context, control (PS3.8 9.3.5.1, E.2)
 COMMAND, LAST = 0x01, 0x02  #: bits of the control header
-ABORT_PDU = bytes.fromhex("07 00 00000004 0000 02 06")  #: by the provider, invalid parameter
 HANDLER_FAILED = 0xC211  #: pynetdicom's status for a handler that failed
 #: The maximum PDU length that a peer must accept for an unfragmented response; 0: no limit.
 RESPONSE_PDU_BYTES = 512
@@ -78,17 +85,14 @@ def attach_fast_path(
     server: AssociationListener, intake: Intake, attempt: StoreAttempt, limit: InstanceLimit
 ) -> None:
     """Give every future association of a server a `FastSocket`."""
-    plain: Any = server.RequestHandlerClass
-    shared = _FastStoreContext(intake, attempt, limit, server.pdu_bytes)
+    shared = _FastStoreContext(intake, attempt, limit)
 
-    class FastRequestHandler(plain):  # type: ignore[misc]
-        def _create_association(self) -> Association:
-            association = cast(Association, super()._create_association())
-            association.dul.event_queue.get_nowait()  # the new socket adds this event again (Evt5)
-            association.dul.socket = FastSocket(association, self.request, shared)
-            return association
+    def make_socket(
+        association: Association, connection: socket.socket, pdu_bytes: int, report: ReportEnd
+    ) -> FastSocket:
+        return FastSocket(association, connection, pdu_bytes, report, shared)
 
-    server.RequestHandlerClass = FastRequestHandler
+    server.make_socket = make_socket
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,6 @@ class _FastStoreContext:
     intake: Intake
     attempt: StoreAttempt
     limit: InstanceLimit
-    pdu_bytes: int
 
 
 class _NotFastPath(Exception):
@@ -171,11 +174,16 @@ class FastSocket(GuardedSocket):
     """A peer's connection as pynetdicom reads it, without the C-STOREs that are served here."""
 
     def __init__(
-        self, assoc: Association, connection: socket.socket, shared: _FastStoreContext
+        self,
+        assoc: Association,
+        connection: socket.socket,
+        pdu_bytes: int,
+        report: ReportEnd,
+        shared: _FastStoreContext,
     ) -> None:
-        super().__init__(assoc, connection, shared.pdu_bytes)
+        super().__init__(assoc, connection, pdu_bytes, report)
         self._shared = shared
-        self._longest = PDU_HEADER.size + shared.pdu_bytes
+        self._longest = PDU_HEADER.size + pdu_bytes
         self._inbox = _ReceiveBuffer(self._longest)
         self._is_broken = False  #: a message broke off; the bytes after it are meaningless
         self._timeout_s = float(assoc.network_timeout or POLL_S)
@@ -189,12 +197,11 @@ class FastSocket(GuardedSocket):
             return False
         return self._serve() if self._may_serve() else True
 
-    def recv(self, nr_bytes: int) -> bytearray:
+    def _receive(self, count: int) -> bytearray:
         """Return bytes from the buffer, then those of the connection."""
-        self._check_length(nr_bytes)
-        buffered = bytearray(self._inbox.take(nr_bytes) if self._inbox else b"")
-        missing = nr_bytes - len(buffered)
-        return buffered + super().recv(missing) if missing else buffered
+        buffered = bytearray(self._inbox.take(count) if self._inbox else b"")
+        missing = count - len(buffered)
+        return buffered + super()._receive(missing) if missing else buffered
 
     # -- sharing the association with pynetdicom
 
@@ -234,9 +241,12 @@ class FastSocket(GuardedSocket):
         except _AbortPending:
             self._is_broken = True
         except _ProtocolError as error:
-            log.warning("association ended", why=str(error), calling_ae=self._source.calling_ae)
-            self._close_connection(ABORT_PDU)
-        except OSError:  # closed, reset, or silent for too long in the middle of a message
+            self._report_end(RejectionReason.PROTOCOL, str(error))
+            self._close_connection(ABORT)
+        except TimeoutError:  # silent for too long in the middle of a message
+            self._report_end(RejectionReason.SLOW, TOO_SLOW)
+            self._close_connection()
+        except OSError:  # the peer closed or reset the connection
             self._close_connection()
         return False
 
@@ -313,7 +323,7 @@ class FastSocket(GuardedSocket):
             raise _NotFastPath
         size = PDU_HEADER.size + length
         if size > self._longest:
-            raise _ProtocolError("a PDU exceeds the announced maximum length")
+            raise _ProtocolError(TOO_LONG)
         self._fill(size, deadline)
         return size, list(_split_pdvs(self._inbox.peek(PDU_HEADER.size, size)))
 
@@ -328,7 +338,7 @@ class FastSocket(GuardedSocket):
                 if time.monotonic() > deadline:
                     raise
             if len(self._inbox) < count and time.monotonic() > deadline:
-                raise TimeoutError("the peer is too slow")
+                raise TimeoutError(TOO_SLOW)
 
     @property
     def _connection(self) -> socket.socket:

@@ -1,50 +1,138 @@
-"""Limits for what a peer sends: length and duration of a PDU, and size of an instance.
+"""Limits for what a peer sends: its request, length and duration of a PDU, size of an instance.
 
 Memory use is bounded by these limits. A PDU that is too long ends the association with an A-ABORT
 (PS3.8 9.3.8, invalid PDU parameter value). If an instance is too large, the rest of it is read and
-dropped, so that the sender gets a status and the association continues.
+dropped, so that the sender gets a status and the association continues. Each connection that is
+ended here is reported with its reason.
 """
 
+import struct
 import time
+from collections.abc import Callable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.pdu import A_ABORT_RQ, P_DATA_TF
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.transport import AssociationSocket
+
+from receivers.c_store.associate_request import (
+    ABORT,
+    ASSOCIATE_RQ,
+    RefusedRequest,
+    RequestFault,
+    normalize_request,
+)
+from triage.domain.incident import RejectionReason
 
 #: The longest A-ASSOCIATE-RQ; 128 presentation contexts of 45 transfer syntaxes are 200 kB.
 ASSOCIATE_RQ_BYTES = 1 << 20
 CHUNK_BYTES = 65_536
-PROVIDER, INVALID_VALUE = 0x02, 0x06  #: source and reason of an A-ABORT (PS3.8 table 9-26)
+PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 COMMAND = 0x01  #: bit 0 of the message control header (PS3.8 E.2)
+TOO_LONG = "a PDU exceeds the announced maximum length"
+TOO_SLOW = "a PDU arrives too slowly"
+#: Seconds that a connection has for its request, if its time was over before it had a thread.
+LEFT_S_MIN = 0.05
+
+#: Reports why a connection is ended: the reason and a text for the administrator.
+ReportEnd = Callable[[RejectionReason, str], None]
 
 
 class GuardedSocket(AssociationSocket):
     """A connection that limits the length of each PDU and the time in which it must arrive.
 
-    `pdu_bytes` is the maximum length that we announce (PS3.8 D.1).
+    `pdu_bytes` is the maximum length that we announce (PS3.8 D.1). The association request must be
+    complete before the time-out that the connection has now, and is passed on in the form that
+    `normalize_request` gives it.
     """
 
-    def __init__(self, association: Association, connection: Any, pdu_bytes: int) -> None:
+    def __init__(
+        self, association: Association, connection: Any, pdu_bytes: int, report: ReportEnd
+    ) -> None:
         super().__init__(association, client_socket=connection)
         self._pdu_bytes = pdu_bytes
+        self._report = report
+        self._request_until = time.monotonic() + (connection.gettimeout() or LEFT_S_MIN)
+        #: The rest of the normalised request, for `recv`; None before it has arrived.
+        self._request: bytearray | None = None
+        self._is_ended = False  #: pynetdicom may read on before it ends the association
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return this many bytes, or fewer if the connection ends; raise OSError beyond limits."""
+        if self._is_ended:
+            raise ConnectionAbortedError("the connection is ended")
+        if self._request is None:
+            self._request = self._receive_request()
+        if self._request:
+            part = self._request[:nr_bytes]
+            del self._request[:nr_bytes]
+            return part
         self._check_length(nr_bytes)
+        try:
+            return self._receive(nr_bytes)
+        except TimeoutError:
+            self._report_end(RejectionReason.SLOW, TOO_SLOW)
+            raise
+
+    def _report_end(self, reason: RejectionReason, why: str) -> None:
+        """Report why this connection is ended, and read nothing more of it."""
+        self._is_ended = True
+        self._report(reason, why)
+
+    def _receive_request(self) -> bytearray:
+        """Return the association request, the first PDU; raise OSError if it is refused."""
+        connection = cast(Any, self.socket)
+        timeout_s = connection.gettimeout()
+        try:
+            header = self._receive_until(PDU_HEADER.size, self._request_until)
+            if len(header) < PDU_HEADER.size:
+                return header  # the peer closed the connection
+            kind, length = PDU_HEADER.unpack(header)
+            _check_request(kind, length)
+            content = self._receive_until(length, self._request_until)
+            connection.settimeout(timeout_s)
+            if len(content) < length:
+                return header + content
+            normalized = normalize_request(bytes(content))
+        except RefusedRequest as error:
+            self.send(error.fault.answer)
+            self._report_end(RejectionReason.MALFORMED, str(error))
+            raise ConnectionAbortedError(str(error)) from None
+        except TimeoutError:
+            self._report_end(RejectionReason.SLOW, "the association request arrives too slowly")
+            raise
+        return bytearray(PDU_HEADER.pack(kind, len(normalized)) + normalized)
+
+    def _receive_until(self, count: int, deadline: float) -> bytearray:
+        """Return this many bytes, or fewer if the connection ends; raise TimeoutError."""
+        connection = cast(Any, self.socket)
+        received = bytearray()
+        while len(received) < count:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(TOO_SLOW)
+            connection.settimeout(left_s)
+            chunk = connection.recv(min(CHUNK_BYTES, count - len(received)))
+            if not chunk:
+                break
+            received += chunk
+        return received
+
+    def _receive(self, count: int) -> bytearray:
+        """Return this many bytes of a later PDU, or fewer if the connection ends."""
         connection = cast(Any, self.socket)
         timeout_s = connection.gettimeout()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         received = bytearray()
-        while len(received) < nr_bytes:
-            chunk = connection.recv(min(CHUNK_BYTES, nr_bytes - len(received)))
+        while len(received) < count:
+            chunk = connection.recv(min(CHUNK_BYTES, count - len(received)))
             if not chunk:
                 break
             received += chunk
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError("a PDU arrives too slowly")
+                raise TimeoutError(TOO_SLOW)
         return received
 
     def _shutdown_socket(self) -> None:
@@ -56,14 +144,19 @@ class GuardedSocket(AssociationSocket):
 
     def _check_length(self, length: int) -> None:
         """Abort the association and raise OSError if a PDU of this length is not allowed."""
-        limit = self._pdu_bytes if self.assoc.is_established else ASSOCIATE_RQ_BYTES
-        if length <= limit:
+        if length <= self._pdu_bytes:
             return
-        abort = A_ABORT_RQ()
-        abort.source = PROVIDER
-        abort.reason_diagnostic = INVALID_VALUE
-        self.send(abort.encode())
-        raise ConnectionAbortedError("a PDU exceeds the announced maximum length")
+        self.send(ABORT)
+        self._report_end(RejectionReason.PROTOCOL, TOO_LONG)
+        raise ConnectionAbortedError(TOO_LONG)
+
+
+def _check_request(kind: int, length: int) -> None:
+    """Raise RefusedRequest unless this can be the header of an association request."""
+    if kind != ASSOCIATE_RQ:
+        raise RefusedRequest(RequestFault.NOT_A_REQUEST)
+    if length > ASSOCIATE_RQ_BYTES:
+        raise RefusedRequest(RequestFault.TOO_LONG)
 
 
 class InstanceLimit:

@@ -23,9 +23,15 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from receivers.c_store.guard import GuardedSocket
-from triage.dimse.pynetdicom_internals import register_server, unregister_server
+from receivers.c_store.guard import LEFT_S_MIN, GuardedSocket, ReportEnd
+from triage.dimse.pynetdicom_internals import (
+    EndCause,
+    register_server,
+    unregister_server,
+    watch_association,
+)
 from triage.domain.incident import RejectionReason
+from triage.domain.instance import Source
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +45,23 @@ BACKLOG = 128
 POLL_S = 0.5
 
 Address = tuple[Any, ...]  #: host and port; for IPv6 also flow info and scope
-#: Called with host, text and reason of a connection that ended before an association request.
-ReportRejection = Callable[[str, str, RejectionReason], None]
+#: Called with text, peer and reason of each connection that is not served, or ended early.
+ReportRejection = Callable[[str, Source, RejectionReason], None]
+#: Makes the socket of an association: connection, longest PDU, report of an early end.
+MakeSocket = Callable[[Association, socket.socket, int, ReportEnd], GuardedSocket]
+#: Reason and text of what pynetdicom ends by itself.
+ENDED = {
+    EndCause.NO_REQUEST: (
+        RejectionReason.SILENT,
+        "no association request within receiver.artim_s",
+    ),
+    EndCause.INVALID_PDU: (
+        RejectionReason.PROTOCOL,
+        "a PDU cannot be decoded, or is not allowed at this time",
+    ),
+    EndCause.IDLE: (RejectionReason.IDLE, "the association was silent for receiver.idle_s"),
+    EndCause.DEFECT: (RejectionReason.DEFECT, "internal error; see the log"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +70,12 @@ class SilentConnection:
 
     connection: socket.socket
     address: Address
-    until: float  #: deadline, in monotonic seconds
+    until: float  #: deadline of its association request, in monotonic seconds
+
+    @property
+    def host(self) -> str:
+        """The address of the peer."""
+        return str(self.address[0])
 
 
 class SharedContexts(list[Any]):
@@ -59,14 +85,38 @@ class SharedContexts(list[Any]):
         return self
 
 
+class _EndReport:
+    """Reports why a connection is ended: the first reason, which the others follow from."""
+
+    def __init__(self, association: Association, host: str, report: ReportRejection) -> None:
+        self._association = association
+        self._host = host
+        self._report = report
+        self._once = threading.Lock()  #: never released
+
+    def __call__(self, reason: RejectionReason, why: str) -> None:
+        """Report a reason, unless one was reported before."""
+        if self._once.acquire(blocking=False):
+            title = str(self._association.requestor.ae_title or "").strip()
+            self._report(why, Source(title, self._host), reason)
+
+
 class AssociationRequestHandler(RequestHandler):
-    """Creates the association of a connection, with a guarded socket."""
+    """Creates the association of a connection, with a guarded socket.
+
+    The time-out of the connection is what is left of the time for its association request.
+    """
 
     server: "AssociationListener"
 
     def _create_association(self) -> Association:
         association = super()._create_association()
-        association.dul.socket = GuardedSocket(association, self.request, self.server.pdu_bytes)
+        report = _EndReport(association, str(self.client_address[0]), self.server.report)
+        request_s = max(self.request.gettimeout() or 0, LEFT_S_MIN)
+        watch_association(association, request_s, lambda cause: report(*ENDED[cause]))
+        association.dul.socket = self.server.make_socket(
+            association, self.request, self.server.pdu_bytes, report
+        )
         association.dul.event_queue.get_nowait()  # remove the event of the replaced socket (Evt5)
         return association
 
@@ -101,8 +151,9 @@ class AssociationListener(ThreadedAssociationServer):
         )
         self.contexts = SharedContexts(contexts)
         self.pdu_bytes = pdu_bytes
+        self.report = report
+        self.make_socket: MakeSocket = GuardedSocket
         self._connections_max = associations + EXTRA_CONNECTIONS
-        self._report = report
         self._silent: dict[socket.socket, SilentConnection] = {}  #: oldest first
         self._handshakes = threading.Semaphore(EXTRA_CONNECTIONS)
         self._ending = threading.Event()
@@ -149,17 +200,31 @@ class AssociationListener(ThreadedAssociationServer):
             connection, address = self._listening.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE} and self._silent:
-                self._remove(selector, self._oldest()).close()
+                self._drop_oldest(
+                    selector, RejectionReason.CONNECTIONS, "the system has no descriptor left"
+                )
             return  # the peer is gone, or is accepted when a descriptor is free
         until = time.monotonic() + float(self.ae.acse_timeout or 0)
         connection.settimeout(0)
         self._silent[connection] = SilentConnection(connection, address, until)
         selector.register(connection, selectors.EVENT_READ)
         if len(self._silent) > SILENT_CONNECTIONS_MAX:
-            self._remove(selector, self._oldest()).close()
+            why = f"more than {SILENT_CONNECTIONS_MAX} silent connections at once"
+            self._drop_oldest(selector, RejectionReason.CONNECTIONS, why)
 
     def _oldest(self) -> SilentConnection:
         return next(iter(self._silent.values()))
+
+    def _drop_oldest(
+        self, selector: selectors.BaseSelector, reason: RejectionReason, why: str
+    ) -> None:
+        """Close the silent connection that has waited longest, and report why."""
+        oldest = self._oldest()
+        self._remove(selector, oldest).close()
+        self._report_host(oldest.host, why, reason)
+
+    def _report_host(self, host: str, why: str, reason: RejectionReason) -> None:
+        self.report(why, Source("", host), reason)
 
     def _remove(self, selector: selectors.BaseSelector, silent: SilentConnection) -> socket.socket:
         selector.unregister(silent.connection)
@@ -169,7 +234,7 @@ class AssociationListener(ThreadedAssociationServer):
     def _close_overdue(self, selector: selectors.BaseSelector) -> None:
         now = time.monotonic()
         while self._silent and self._oldest().until <= now:
-            self._remove(selector, self._oldest()).close()
+            self._drop_oldest(selector, *ENDED[EndCause.NO_REQUEST])
 
     def _pass_on(self, selector: selectors.BaseSelector, silent: SilentConnection) -> None:
         """Give a connection a thread if it has sent something; close it otherwise."""
@@ -177,24 +242,26 @@ class AssociationListener(ThreadedAssociationServer):
         if not _has_first_byte(connection):
             connection.close()
             return
-        host = str(silent.address[0])
+        host = silent.host
         if len(self.ae.active_associations) >= self._connections_max:
             connection.close()
             why = f"more than {self._connections_max} connections at once"
-            self._report(host, why, RejectionReason.CONNECTIONS)
+            self._report_host(host, why, RejectionReason.CONNECTIONS)
             return
-        connection.settimeout(self.ae.acse_timeout)
+        connection.settimeout(max(silent.until - time.monotonic(), LEFT_S_MIN))
         try:
             self.process_request(connection, cast(Any, silent.address))
         except RuntimeError:  # the system has no thread left; the sender retries
             connection.close()
-            self._report(host, "the system has no thread left", RejectionReason.CONNECTIONS)
+            self._report_host(host, "the system has no thread left", RejectionReason.CONNECTIONS)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Do the TLS handshake, if the port has TLS, and create the association."""
+        until = time.monotonic() + request.gettimeout()
         try:
             connection = self._do_handshake(request, str(client_address[0]))
             if connection is not None:
+                connection.settimeout(max(until - time.monotonic(), LEFT_S_MIN))
                 super().process_request_thread(connection, client_address)
         except OSError:  # the peer closed the connection
             request.close()
@@ -206,7 +273,7 @@ class AssociationListener(ThreadedAssociationServer):
         if not self._handshakes.acquire(blocking=False):
             connection.close()
             why = f"more than {EXTRA_CONNECTIONS} TLS handshakes at once"
-            self._report(host, why, RejectionReason.CONNECTIONS)
+            self._report_host(host, why, RejectionReason.CONNECTIONS)
             return None
         try:
             return self.ssl_context.wrap_socket(connection, server_side=True)
@@ -215,10 +282,10 @@ class AssociationListener(ThreadedAssociationServer):
         except TimeoutError:
             connection.close()
             why = "TLS: the handshake was not finished in time"
-            self._report(host, why, RejectionReason.TLS)
+            self._report_host(host, why, RejectionReason.TLS)
         except ssl.SSLError as error:
             connection.close()
-            self._report(host, f"TLS: {_describe_tls_error(error)}", RejectionReason.TLS)
+            self._report_host(host, f"TLS: {_describe_tls_error(error)}", RejectionReason.TLS)
         finally:
             self._handshakes.release()
         return None

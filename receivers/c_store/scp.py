@@ -30,6 +30,7 @@ from receivers.c_store.listener import AssociationListener
 from triage.config import ListeningAddress, ReceiverSettings
 from triage.config.listening import c_store_address, c_store_tls_address
 from triage.dimse.association import CONNECTION_SETUP
+from triage.dimse.pynetdicom_internals import has_request
 from triage.dimse.statuses import StoreStatus
 from triage.dimse.storage_classes import list_storage_classes
 from triage.dimse.store_response import attempt_store
@@ -158,7 +159,7 @@ def _prepare_server(
         server_class=AssociationListener,
         associations=settings.associations,
         pdu_bytes=settings.pdu_bytes,
-        report=lambda host, why, reason: intake.report_rejected(why, Source("", host), reason),
+        report=intake.report_rejected,
     )
 
 
@@ -184,12 +185,15 @@ def _answer_association_request(
 
     pynetdicom would log the exception and accept the association.
     """
+    if not has_request(event.assoc):
+        return  # the connection ended before
     try:
         _admit_or_reject(event.assoc, admission, intake, settings)
     except Exception:  # any defect must end in a rejection
         if not event.assoc.is_rejected:
             _reject(event.assoc, INTERNAL_ERROR)
-            intake.metrics.count_rejection(RejectionReason.DEFECT)
+            peer = Source("", str(event.assoc.requestor.address))
+            intake.report_rejected(INTERNAL_ERROR.why, peer, RejectionReason.DEFECT)
         raise
 
 

@@ -21,6 +21,7 @@ from pydicom.uid import (
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from tests.builders.associate_requests import context, item
 from tests.builders.images import image, part10
 
 #: Presentation contexts of the conversations.
@@ -203,15 +204,6 @@ def command_sets(draw: st.DrawFn, plain: bytes) -> bytes:
 
 
 # -- PDUs (PS3.8 9.3)
-
-
-def item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BxH", kind, len(content)) + content
-
-
-def context(number: int, sop_class: str, *syntaxes: str) -> bytes:
-    offered = b"".join(item(0x40, each.encode()) for each in syntaxes)
-    return item(0x20, bytes([number, 0, 0, 0]) + item(0x30, sop_class.encode()) + offered)
 
 
 def associate_rq(*more: bytes, user: bytes = b"", longest: int = 16384) -> bytes:

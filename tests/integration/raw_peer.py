@@ -1,11 +1,12 @@
 """A C-STORE SCU that writes its own PDUs to a socket (PS3.8 9.3)."""
 
 import socket
+import ssl
 import struct
 
 from pydicom.uid import ImplicitVRLittleEndian, MRImageStorage
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from tests.builders.associate_requests import STORE, associate_rq
 from tests.builders.command_sets import REQUEST, command
 from tests.builders.images import image, part10
 from tests.waiting import HOST
@@ -13,26 +14,8 @@ from triage.dicom.header import strip_file_meta
 
 RELEASE_RQ = bytes.fromhex("05 00 00000004 00000000")
 ABORT = bytes.fromhex("07 00 00000004 00000000")
-RELEASE_RP, P_DATA, ABORTED = 0x06, 0x04, 0x07
-STORE, ECHO = 1, 3  #: presentation contexts
+ACCEPTED, REJECTED, P_DATA, RELEASE_RP, ABORTED = 0x02, 0x03, 0x04, 0x06, 0x07
 COMMAND, LAST = 1, 2
-
-
-def item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BxH", kind, len(content)) + content
-
-
-def context(number: int, sop_class: str) -> bytes:
-    syntaxes = item(0x30, sop_class.encode()) + item(0x40, ImplicitVRLittleEndian.encode())
-    return item(0x20, bytes([number, 0, 0, 0]) + syntaxes)
-
-
-def associate_rq() -> bytes:
-    user = item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3")
-    content = struct.pack(">Hxx16s16s32x", 1, b"CMRTRIAGE".ljust(16), b"PACS".ljust(16))
-    content += item(0x10, b"1.2.840.10008.3.1.1.1")
-    content += context(STORE, MRImageStorage) + context(ECHO, Verification) + item(0x50, user)
-    return struct.pack(">BxL", 1, len(content)) + content
 
 
 def pdv(control: int, value: bytes, number: int = STORE) -> bytes:
@@ -47,11 +30,14 @@ def pdu(*pdvs: bytes) -> bytes:
 class RawPeer:
     """An association on a bare socket."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, request: bytes = b"", tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection((HOST, port), 60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.send(associate_rq())
-        assert self.answer()[0] == 2
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname=HOST)
+        self.send(request or associate_rq())
+        self.accepted = self.answer()
+        assert request or self.accepted[0] == ACCEPTED
 
     def send(self, content: bytes) -> None:
         self._socket.sendall(content)
@@ -59,13 +45,31 @@ class RawPeer:
     def answer(self) -> tuple[int, bytes]:
         """Return type and content of the next PDU; 0 where the connection is closed."""
         try:
-            head = self._socket.recv(6, socket.MSG_WAITALL)
+            head = self._receive(6)
             if len(head) < 6:
                 return 0, b""
             kind, length = struct.unpack(">BxL", head)
-            return kind, self._socket.recv(length, socket.MSG_WAITALL)
+            return kind, self._receive(length)
         except ConnectionError:
             return 0, b""
+
+    def _receive(self, count: int) -> bytes:
+        received = b""
+        while len(received) < count and (part := self._socket.recv(count - len(received))):
+            received += part
+        return received
+
+    def results(self) -> dict[int, int]:
+        """Return the result of each presentation context of the A-ASSOCIATE-AC (PS3.8 9.3.3.2)."""
+        kind, content = self.accepted
+        assert kind == ACCEPTED
+        found, at = {}, 68
+        while at < len(content):
+            kind, length = struct.unpack_from(">BxH", content, at)
+            if kind == 0x21:
+                found[content[at + 4]] = content[at + 6]
+            at += 4 + length
+        return found
 
     def status(self) -> int:
         kind, content = self.answer()

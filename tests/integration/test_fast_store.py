@@ -21,17 +21,15 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 import receivers.c_store
 from receivers.c_store.fast_store import FastSocket
+from tests.builders.associate_requests import ECHO, STORE, associate_rq
 from tests.builders.images import image, part10
 from tests.fakes import FakeClock
 from tests.integration.raw_peer import (
     ABORT,
     COMMAND,
-    ECHO,
     LAST,
     P_DATA,
-    STORE,
     RawPeer,
-    associate_rq,
     implicit,
     in_pieces,
     message,

@@ -1,19 +1,27 @@
 """Private parts of pynetdicom that this project uses; no other module reads or writes them.
 
 pynetdicom has no public interface for what is needed here: pausing the thread that reads an
-association, checking that this thread is between two messages, and registering a server of our
-own class. `tests/unit/dimse/test_pynetdicom_internals.py` fails when the installed version is not
-in `KNOWN_VERSIONS` or when one of these names is missing. After an upgrade, read the code behind
-every function of this module again, then add the version.
+association, checking that this thread is between two messages, learning why it ends a connection,
+ending both threads of an association together, and registering a server of our own class.
+`tests/unit/dimse/test_pynetdicom_internals.py` fails when the installed version is not in
+`KNOWN_VERSIONS` or when one of these names is missing. After an upgrade, read the code behind every
+function of this module again, then add the version.
 """
 
 import threading
+from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, cast
 
-from pynetdicom import AE
+import structlog
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
+from pynetdicom.pdu_primitives import A_ASSOCIATE, A_P_ABORT
 from pynetdicom.sop_class import _STORAGE_CLASSES
 from pynetdicom.transport import AssociationServer
+
+log = structlog.get_logger(__name__)
 
 #: Versions that this module was compared with, by reading their source.
 KNOWN_VERSIONS = frozenset({"3.0.4"})
@@ -21,6 +29,16 @@ KNOWN_VERSIONS = frozenset({"3.0.4"})
 STORAGE_CLASSES: dict[str, str] = _STORAGE_CLASSES
 #: State of the upper layer state machine in which data is transferred (PS3.8 table 9-10).
 ESTABLISHED = "Sta6"
+#: States and events of PS3.8 tables 9-1 to 9-10.
+AWAITS_REQUEST, TIMER_EXPIRED, ABORT_REQUESTED = "Sta2", "Evt18", "Evt15"
+#: Actions with which an invalid or unexpected PDU is answered; AA-1 also sends our own abort.
+ABORTING_ACTIONS = frozenset({"AA-1", "AA-8"})
+#: Actions that decode a message of the peer (PS3.7 6.3); they fail if it cannot be decoded.
+MESSAGE_ACTIONS = frozenset({"DT-2", "AR-6"})
+ABORT = bytes.fromhex("07 00 00000004 0000 02 00")  #: provider, no reason (PS3.8 table 9-26)
+#: Seconds that the thread which waits for a request waits longer than the connection lives. The
+#: connection ends first, and `_end_wait` ends the thread.
+WAIT_MARGIN_S = 5.0
 
 
 class ReactorCheckpoint(threading.Event):
@@ -97,6 +115,95 @@ def is_between_messages(association: Association) -> bool:
 def has_unread_message(association: Association) -> bool:
     """Return True if a message has arrived that the reader thread has not handled."""
     return not association.dimse.msg_queue.empty()
+
+
+class EndCause(Enum):
+    """Why pynetdicom ends a connection by itself."""
+
+    NO_REQUEST = auto()  #: nothing arrived before the ARTIM time-out (PS3.8 9.1.5)
+    INVALID_PDU = auto()  #: a PDU that cannot be decoded, or not in this state (PS3.8 9.2)
+    IDLE = auto()  #: the association was silent for the network time-out
+    DEFECT = auto()  #: one of its threads failed
+
+
+class _WatchedStateMachine(StateMachine):
+    """The upper layer state machine of a connection; reports what it ends by itself.
+
+    In pynetdicom a failed action ends the reader thread and leaves the connection open.
+    """
+
+    def __init__(self, association: Association, report: Callable[[EndCause], None]) -> None:
+        super().__init__(association.dul)
+        self._association = association
+        self._report = report
+
+    def do_action(self, event: str) -> None:
+        """Do the action of an event, as pynetdicom does, but end the connection if it fails."""
+        before = (event, self.current_state)
+        try:
+            super().do_action(event)
+        except Exception as error:  # whatever failed, the connection must not stay open
+            log.exception("association ended", exc_info=error, event_and_state=before)
+            self.dul.kill_dul()
+            _close(self._association)
+            _end_wait(self._association)
+            is_message = TRANSITION_TABLE.get(before) in MESSAGE_ACTIONS
+            self._report(EndCause.INVALID_PDU if is_message else EndCause.DEFECT)
+            return
+        if before == (TIMER_EXPIRED, AWAITS_REQUEST):
+            self._report(EndCause.NO_REQUEST)
+        elif event != ABORT_REQUESTED and TRANSITION_TABLE[before] in ABORTING_ACTIONS:
+            self._report(EndCause.INVALID_PDU)
+
+
+def watch_association(
+    association: Association, request_s: float, report: Callable[[EndCause], None]
+) -> None:
+    """End an accepted connection with both of its threads, whatever ends it, and report why.
+
+    Its request must arrive within `request_s` seconds. Call it before the threads start.
+    """
+    association.acse_timeout = request_s + WAIT_MARGIN_S
+    association.dul.artim_timer.timeout = request_s
+    association.dul.state_machine = _WatchedStateMachine(association, report)
+    association.bind(evt.EVT_CONN_CLOSE, lambda _: _end_wait(association))
+    association.bind(evt.EVT_ABORTED, lambda _: _report_idle(association, report))
+    run = association.run
+
+    def run_to_the_end() -> None:
+        try:
+            run()
+        except Exception as error:  # as above
+            log.exception("association ended", exc_info=error)
+            _close(association)
+            report(EndCause.DEFECT)
+
+    association.run = run_to_the_end  # type: ignore[method-assign]
+
+
+def has_request(association: Association) -> bool:
+    """Return False if the connection ended before its association request."""
+    return isinstance(association.requestor.primitive, A_ASSOCIATE)
+
+
+def _end_wait(association: Association) -> None:
+    """End the thread that waits for the association request; without effect after the request."""
+    if association.requestor.primitive is None:
+        association.is_aborted = True
+        association.dul.to_user_queue.put(A_P_ABORT())
+
+
+def _close(association: Association) -> None:
+    """Abort and close the connection; a living reader thread notices this and ends."""
+    connection = association.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.send(ABORT)
+        connection.close()
+
+
+def _report_idle(association: Association, report: Callable[[EndCause], None]) -> None:
+    if association.dul.idle_timer_expired():
+        report(EndCause.IDLE)
 
 
 def register_server(ae: AE, server: AssociationServer) -> None:

@@ -15,6 +15,7 @@ class IncidentKind(StrEnum):
     """The kind of an incident, as the ledger stores it; never change a value."""
 
     REJECTED_ASSOCIATION = "rejected association"
+    ENDED_CONNECTION = "ended connection"
     REFUSED_INSTANCE = "refused instance"
     CONFLICTING_INSTANCE = "conflicting instance"
     UNREADABLE_SPOOL_FILE = "unreadable file in the spool"
@@ -35,8 +36,15 @@ class IncidentKind(StrEnum):
 MEANINGS = {
     IncidentKind.REJECTED_ASSOCIATION: (
         "A peer was rejected before it sent an instance: its AE title, address, certificate or "
-        "token is not configured, or a limit was reached. If the peer should send, add it to "
-        "`receiver.calling`, `receiver.peers` or `receiver.stow.senders`."
+        "token is not configured, its association request cannot be read, or a limit was reached. "
+        "If the peer should send, add it to `receiver.calling`, `receiver.peers` or "
+        "`receiver.stow.senders`."
+    ),
+    IncidentKind.ENDED_CONNECTION: (
+        "The receiver ended a connection or an association: the peer was silent or too slow, or "
+        "sent what DICOM does not allow. A load balancer or a port scanner is silent. If the "
+        "address is that of a modality or a PACS, check it and the network; the sender keeps each "
+        "instance that was not answered with success."
     ),
     IncidentKind.REFUSED_INSTANCE: (
         "An instance was not stored; its sender got a failure status and keeps it. The detail "
@@ -74,7 +82,7 @@ CASE_ACCESS = (IncidentKind.CASE_LOOKED_UP, IncidentKind.CASES_SEARCHED)
 
 
 class RejectionReason(StrEnum):
-    """Why an association or a connection was rejected, without identifying the peer.
+    """Why an association or a connection was rejected or ended, without identifying the peer.
 
     The values are labels of the metric `triage_associations_rejected`; never change one.
     """
@@ -84,7 +92,30 @@ class RejectionReason(StrEnum):
     LIMIT = "too many associations"
     TLS = "TLS"
     CONNECTIONS = "too many connections"
+    MALFORMED = "association request that cannot be read"
+    SILENT = "no association request in time"
+    SLOW = "PDU too slow"
+    IDLE = "association idle"
+    PROTOCOL = "PDU that DICOM does not allow"
     DEFECT = "defect"
+
+    @property
+    def incident(self) -> IncidentKind:
+        """Return the kind of the incident that is reported for this reason."""
+        return (
+            IncidentKind.ENDED_CONNECTION if self in ENDINGS else IncidentKind.REJECTED_ASSOCIATION
+        )
+
+
+#: Reasons for which a connection is ended that was not rejected.
+ENDINGS = frozenset(
+    {
+        RejectionReason.SILENT,
+        RejectionReason.SLOW,
+        RejectionReason.IDLE,
+        RejectionReason.PROTOCOL,
+    }
+)
 
 
 @dataclass(frozen=True)

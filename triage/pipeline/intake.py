@@ -175,11 +175,13 @@ class Intake:
         *,
         is_login: bool = False,
     ) -> None:
-        """Report a peer that was rejected before it sent an instance; see `Incident.is_login`."""
+        """Report a peer that was rejected, or the early end of its connection.
+
+        For `is_login` see `Incident`.
+        """
         self.metrics.count_rejection(reason)
         peer = replace(source, association=0)
-        rejected = Incident(IncidentKind.REJECTED_ASSOCIATION, detail, peer, is_login)
-        self._incidents.report(rejected)
+        self._incidents.report(Incident(reason.incident, detail, peer, is_login))
 
     def report_refused(self, detail: str, source: Source) -> None:
         """Report a refused instance of which nothing was stored, not even in quarantine."""

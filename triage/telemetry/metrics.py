@@ -37,7 +37,7 @@ class Metrics:
         )
         self._rejected = Counter(
             "triage_associations_rejected",
-            "Associations and TLS handshakes rejected.",
+            "Associations, connections and TLS handshakes rejected or ended.",
             ["reason"],
             registry=registry,
         )
