@@ -110,6 +110,7 @@ def test_other_bytes_under_the_same_uid_are_stored_as_a_conflict(spool: Spool) -
     assert spool.read(first.path) == CONTENT
     assert spool.read(other.path) == OTHER
     assert list(spool.list_paths()) == [first.path]
+    assert {spool.name_first_copy(each.path) for each in (first, other)} == {first.path}
 
 
 def test_concurrent_stores_leave_one_complete_instance(spool: Spool) -> None:

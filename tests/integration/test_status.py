@@ -11,6 +11,7 @@ from tests.contract.ledgers import HOLDER, PRODUCT, SOURCE, numbered_receipt
 from tests.integration.command_line import run_triage
 from tests.integration.site_settings import configured
 from triage.domain.assessment import Flag
+from triage.domain.incident import IncidentKind, describe_correction
 from triage.domain.study import Event, State
 from triage.pipeline.assess import SUMMARY
 from triage.runtime.clock import SystemClock
@@ -83,6 +84,20 @@ def test_what_is_not_assessed_has_no_flag_and_what_fails_is_not_refused_yet(
         ["RECEIVING", "-", "-", "ACC0000000000001"],
     ]
     assert "not yet taken by pacs: 0xA700 Out of resources" in shown
+
+
+def test_a_corrected_study_shows_its_incident_with_a_count(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    uid, other = receive(ledger, 1), receive(ledger, 2)
+    kind = IncidentKind.CONFLICTING_INSTANCE
+    ledger.report_repeated(kind, describe_correction(uid), SOURCE, 92, path=uid)
+    config = configured(tmp_path)
+    shown = run_triage("status", uid, config=config, COLUMNS="200").stdout
+    assert "conflicting instance, 92 times" in shown
+    assert "conflicting" not in run_triage("status", other, config=config).stdout
+    (incident,) = json.loads(run_triage("status", uid, "--json", config=config).stdout)["incidents"]
+    assert (incident["kind"], incident["times"]) == (kind, 92)
 
 
 def test_the_newest_are_on_the_first_page(tmp_path: Path, ledger: SqlLedger) -> None:

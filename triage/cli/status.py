@@ -22,6 +22,7 @@ from triage.runtime.storage import (
 )
 
 ON_A_PAGE = 20  #: studies
+INCIDENTS_OF_STUDY = 100
 
 
 @click.command(short_help="Show the studies, their states and problems.")
@@ -143,7 +144,7 @@ def _print_incidents(settings: Settings, incidents: int, looks: int) -> None:
 
 
 def _show_study(settings: Settings, study_uid: str, *, as_json: bool) -> None:
-    """Show revisions, history, deliveries and flags of one study."""
+    """Show revisions, history, deliveries, incidents and flags of one study."""
     ledger = open_existing_ledger(settings)
     revisions = open_overview(settings).list_revisions(study_uid)
     if not revisions:
@@ -151,12 +152,14 @@ def _show_study(settings: Settings, study_uid: str, *, as_json: bool) -> None:
     latest = revisions[0].study.revision
     history, deliveries = ledger.history(study_uid), ledger.list_deliveries(study_uid, latest)
     summary = ledger.get_summary(study_uid, latest)
+    incidents = ledger.incidents(INCIDENTS_OF_STUDY, study_uid=study_uid)
     if as_json:
-        found = study_list.describe(revisions, history, deliveries, summary)
+        found = study_list.describe(revisions, history, deliveries, summary, incidents)
         click.echo(json.dumps(found, indent=2))
         return
     study_list.print_revisions(revisions)
     terminal.print_history(history)
     terminal.print_deliveries(deliveries)
+    terminal.print_incidents(incidents, "Incidents of this study")
     if summary is not None:
         terminal.print_flags(read_summary(summary))

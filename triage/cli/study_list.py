@@ -89,6 +89,7 @@ def describe(
     history: Sequence[Row[Any]],
     deliveries: Sequence[Delivery],
     summary: str | None,
+    incidents: Sequence[Row[Any]] = (),
 ) -> dict[str, Any]:
     """Return everything about one study, for JSON."""
     return {
@@ -96,12 +97,18 @@ def describe(
         "revisions": [to_json(revision) for revision in revisions],
         "history": [_event_to_json(event) for event in history],
         "deliveries": [_delivery_to_json(delivery) for delivery in deliveries],
+        "incidents": [_incident_to_json(incident) for incident in incidents],
         "assessment": None if summary is None else json.loads(summary),
     }
 
 
 def _event_to_json(event: Row[Any]) -> dict[str, Any]:
     return {name: getattr(event, name) for name in ("at", "revision", "event", "state", "reason")}
+
+
+def _incident_to_json(incident: Row[Any]) -> dict[str, Any]:
+    names = ("at", "kind", "detail", "calling_ae", "address", "times")
+    return {name: getattr(incident, name) for name in names}
 
 
 def _delivery_to_json(delivery: Delivery) -> dict[str, Any]:

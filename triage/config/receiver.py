@@ -17,6 +17,7 @@ from triage.config.fields import (
     Token,
 )
 from triage.domain.completeness import EvidenceKind
+from triage.domain.instance import CorrectedStudy
 from triage.yaml_models import StrictModel
 
 
@@ -182,6 +183,8 @@ class ReceiverSettings(StrictModel):
     )  #: with less free disk space nothing is received
     #: with this many unassessed studies no new study is received; None: no limit
     waiting_studies: Count | None = 1000
+    #: other content under known SOP Instance UIDs of a study
+    corrected_study: CorrectedStudy = CorrectedStudy.REPORT
     quiet_s: Seconds = 15.0  #: a study is complete when no instance has arrived for this time
     complete: CompletenessSettings = CompletenessSettings()
     commitment: tuple[CommitmentRequestor, ...] = ()  #: requestors that receive commitment reports

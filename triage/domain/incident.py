@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     ENDED_CONNECTION = "ended connection"
     REFUSED_INSTANCE = "refused instance"
     CONFLICTING_INSTANCE = "conflicting instance"
+    CORRECTED_STUDY = "corrected study"
     UNREADABLE_SPOOL_FILE = "unreadable file in the spool"
     DAMAGED_SPOOL_FILE = "damaged file in the spool"
     COMMITMENT_NOT_REPORTED = "commitment not reported"  #: older ledgers: "commitment not told"
@@ -51,8 +52,15 @@ MEANINGS = {
         "states why; a file, if any, is in quarantine."
     ),
     IncidentKind.CONFLICTING_INSTANCE: (
-        "Two instances have the same SOP Instance UID but different content, or are in different "
-        "studies. Correct it in the sending system: a UID identifies one instance (PS3.5 9)."
+        "Instances have the same SOP Instance UID but different content, or are in different "
+        "studies; one incident for each study. A UID identifies one instance (PS3.5 9): correct it "
+        "in the sending system, under new UIDs. If it corrects studies under the same UIDs, "
+        "`receiver.corrected_study: revise` assesses what came last."
+    ),
+    IncidentKind.CORRECTED_STUDY: (
+        "A study came again with other content under the same SOP Instance UIDs. The images that "
+        "came last are assessed in a new revision (`receiver.corrected_study`); the earlier ones "
+        "are kept until retention removes the study."
     ),
     IncidentKind.UNREADABLE_SPOOL_FILE: (
         "A file of the spool cannot be read. Check the disk; the next start tries again."
@@ -76,6 +84,12 @@ MEANINGS = {
         "metrics. Correct `metrics` in the settings, then restart."
     ),
 }
+
+
+def describe_correction(study_uid: str) -> str:
+    """Return the beginning of the detail of an incident about other content under known UIDs."""
+    return f"study {study_uid} came again with other content under the same SOP Instance UIDs"
+
 
 #: Kinds that form the access log of the past cases.
 CASE_ACCESS = (IncidentKind.CASE_LOOKED_UP, IncidentKind.CASES_SEARCHED)

@@ -38,6 +38,16 @@ class ReceiptOutcome(StrEnum):
     )
 
 
+class CorrectedStudy(StrEnum):
+    """What happens to other content under a known SOP Instance UID of the same study.
+
+    A PACS that corrects a study, e.g. its PatientID, may send it again under the same UIDs.
+    """
+
+    REPORT = "report"  #: the first content is assessed; the later one is kept and reported
+    REVISE = "revise"  #: the content that came last is assessed, in a new revision
+
+
 @dataclass(frozen=True)
 class Receipt:
     """The confirmation that an instance is durably stored."""

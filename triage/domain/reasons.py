@@ -18,6 +18,7 @@ class ReasonCode(StrEnum):
     INSTANCES_ARRIVE = "instances-arrive"
     LATE_INSTANCE = "late-instance"
     LATE_INSTANCES = "late-instances"
+    CORRECTED_INSTANCES = "corrected-instances"
     EARLIER_IMAGES_REMOVED = "earlier-images-removed"
     HARD_LIMIT = "hard-limit"
     ALL_ANNOUNCED = "all-announced"
@@ -71,6 +72,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.INSTANCES_ARRIVE: ReasonText("instances arrive"),
         ReasonCode.LATE_INSTANCE: ReasonText("a late instance"),
         ReasonCode.LATE_INSTANCES: ReasonText("late instances after revision {revision}"),
+        ReasonCode.CORRECTED_INSTANCES: ReasonText(
+            "instances came again with other content under the same UIDs",
+            "Compare patient and study in the archive with those of the earlier revision.",
+        ),
         ReasonCode.EARLIER_IMAGES_REMOVED: ReasonText(
             "its {instances} instances were removed by the `retention` settings",
             "Send the whole study again for a report on all of it.",

@@ -26,8 +26,13 @@ from triage.domain.errors import (
     OutOfResources,
     StudyBeingRemoved,
 )
-from triage.domain.incident import Incident, IncidentKind, RejectionReason
-from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
+from triage.domain.incident import (
+    Incident,
+    IncidentKind,
+    RejectionReason,
+    describe_correction,
+)
+from triage.domain.instance import CorrectedStudy, Identity, Receipt, ReceiptOutcome, Source
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits, DiscardedFile
 from triage.pipeline.incidents import IncidentReporter
 from triage.pipeline.open_associations import OpenAssociations
@@ -68,10 +73,12 @@ class Intake:
         pressure: Backpressure | None = None,
         metrics: Metrics | None = None,
         audit: AuditTrail | None = None,
+        corrected: CorrectedStudy = CorrectedStudy.REPORT,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
         self._incidents = IncidentReporter(ledger, audit)
+        self._corrected = corrected
         #: Receivers report here that an association opens or ends.
         self.associations = associations or OpenAssociations()
         self._pressure = pressure or Backpressure(spool, ledger, BackpressureLimits())
@@ -155,14 +162,28 @@ class Intake:
         return receipt
 
     def _record(self, receipt: Receipt, source: Source) -> None:
-        if receipt.outcome is ReceiptOutcome.CONFLICT:
-            uid = receipt.identity.sop_instance_uid
-            detail = f"other content under the known UID {uid}; not assessed"
-            self._report(IncidentKind.CONFLICTING_INSTANCE, detail, source, receipt.path)
+        is_revised = self._corrected is CorrectedStudy.REVISE
+        if receipt.outcome is ReceiptOutcome.CONFLICT and not is_revised:
+            self._report_conflict(receipt, source)
             return
         mark_reached(CrashPoint.KEPT)
-        self._ledger.record_instance(receipt, source)
+        if is_revised and receipt.outcome is not ReceiptOutcome.NEW:
+            self._ledger.replace_instance(receipt, source)
+        else:
+            self._ledger.record_instance(receipt, source)
         mark_reached(CrashPoint.RECORDED)
+
+    def _report_conflict(self, receipt: Receipt, source: Source) -> None:
+        """Report other content under a known UID: one incident for a study, with a count."""
+        study_uid = receipt.identity.study_uid
+        detail = (
+            f"{describe_correction(study_uid)}; the first images are assessed, the later ones are "
+            "kept beside them"
+        )
+        self._ledger.report_repeated(
+            IncidentKind.CONFLICTING_INSTANCE, detail, source, path=study_uid
+        )
+        log.warning(IncidentKind.CONFLICTING_INSTANCE, path=receipt.path)
 
     def _report_backpressure(self, error: BackpressureActive, source: Source) -> None:
         self.report_refused(f"out of resources: {error}", source)
@@ -208,7 +229,9 @@ class Intake:
         """
         self.needs_recovery = False  # first, so that a failure from here on asks for another round
         try:
-            lost = sorted(set(self._spool.list_paths()) - self._ledger.list_known_paths())
+            known = self._ledger.list_known_paths()
+            known |= {self._spool.name_first_copy(path) for path in known}  # of replaced instances
+            lost = sorted(set(self._spool.list_paths()) - known)
             recovered = sum(self._recover_file(path) for path in lost)
         except (LedgerUnavailable, OutOfResources, OSError):  # comparing a copy needs free space
             self.needs_recovery = True

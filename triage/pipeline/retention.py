@@ -5,7 +5,7 @@ Removal can be stopped anywhere and continues where it was. Only Study Instance 
 logged.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -154,8 +154,12 @@ class RetentionRunner:
         copies = _select_conflicting(self.spool.list_files(study_uid))
         old = [copy.path for copy in copies if copy.at < settled]
         self.spool.remove(old)
-        removed = self.ledger.remove_images(study_uid, self.spool.remove)
+        removed = self.ledger.remove_images(study_uid, self._remove_copies)
         log.info("images removed", study_uid=study_uid, instances=removed, conflicting=len(old))
+
+    def _remove_copies(self, paths: Collection[str]) -> None:
+        """Remove stored files, and the first copies of those that replaced them."""
+        self.spool.remove({*paths, *map(self.spool.name_first_copy, paths)})
 
     # -- reports
 

@@ -21,6 +21,15 @@ class InstanceLedger(Protocol):
         Raises: StudyBeingRemoved while images of the study are removed; nothing is recorded.
         """
 
+    def replace_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
+        """Record an instance in place of a known one with other content.
+
+        The study's open revision or its next one has it; the earlier file is kept. A known instance
+        with the same file changes nothing, an unknown one is recorded.
+
+        Raises: StudyBeingRemoved while images of the study are removed; nothing is recorded.
+        """
+
     def list_paths(self, study_uid: str, revision: int) -> Sequence[str]:
         """Return the spool paths of every instance of a revision, sorted."""
 

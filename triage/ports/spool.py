@@ -68,6 +68,9 @@ class Spool(Protocol):
     def discard(self, path: str) -> None:
         """Remove a file in the spool that has a wrong name."""
 
+    def name_first_copy(self, path: str) -> str:
+        """Return the path of the first copy of an instance, given the path of any copy."""
+
     def list_paths(self) -> Iterator[str]:
         """Yield the path of every kept instance, without conflicting copies."""
 

@@ -83,7 +83,7 @@ def lock_download(settings: Settings, into: Path | None) -> AbstractContextManag
 def open_intake_target(settings: Settings, name: str) -> IntakeDownloadTarget:
     """Return the target that hands complete studies to the intake, as if received."""
     ledger, spool = open_existing_ledger(settings), open_spool(settings)
-    intake = Intake(spool, ledger)
+    intake = Intake(spool, ledger, corrected=settings.receiver.corrected_study)
     source = _build_source(find_archive(settings, name))
 
     def accept(path: Path) -> None:

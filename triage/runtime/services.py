@@ -127,7 +127,13 @@ class Services:
     def build_intake(self) -> Intake:
         """Return the use case that all receivers call."""
         return Intake(
-            self.spool, self.ledger, self.associations, self.pressure, self.metrics, self.audit
+            self.spool,
+            self.ledger,
+            self.associations,
+            self.pressure,
+            self.metrics,
+            self.audit,
+            self.settings.receiver.corrected_study,
         )
 
     @cached_property

@@ -38,7 +38,8 @@ from triage.store.ledger_statements.deliveries import (
     unreachable_since,
     update_delivery,
 )
-from triage.store.ledger_statements.instances import count_incident, record_instance
+from triage.store.ledger_statements.incidents import count_incident, find_incidents
+from triage.store.ledger_statements.instances import record_instance, replace_instance
 from triage.store.ledger_statements.studies import (
     find_study,
     has_passed,
@@ -120,6 +121,16 @@ class SqlLedger:
                     arrival.study = record_instance(connection, arrival.receipt, arrival.source, at)
                 except StudyBeingRemoved as error:  # concerns this instance only
                     arrival.refused = error
+
+    @retry_on_conflict
+    def replace_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
+        """Record an instance in place of a known one with other content; the file is kept.
+
+        Raises:
+            StudyBeingRemoved: while the study's images are being removed.
+        """
+        with self._database.writing() as connection:
+            return replace_instance(connection, receipt, source, self._clock.now())
 
     @retry_on_conflict
     def report_incident(
@@ -228,15 +239,18 @@ class SqlLedger:
             return connection.execute(query).all()
 
     def incidents(
-        self, newest: int = 10, of: Collection[str] = (), but: Collection[str] = ()
+        self,
+        newest: int = 10,
+        of: Collection[str] = (),
+        but: Collection[str] = (),
+        study_uid: str = "",
     ) -> Sequence[Row[Any]]:
-        """Return the newest incidents, newest first; only kinds in `of`, without kinds in `but`."""
-        query = select(incidents).order_by(incidents.c.at.desc(), incidents.c.id.desc())
-        if of:
-            query = query.where(incidents.c.kind.in_(of))
-        query = query.where(incidents.c.kind.not_in(but)).limit(newest)
+        """Return the newest incidents, newest first; only kinds in `of`, without kinds in `but`.
+
+        With `study_uid`, only those whose path is the folder of this study.
+        """
         with self._database.reading() as connection:
-            return connection.execute(query).all()
+            return find_incidents(connection, newest, of, but, study_uid)
 
     @retry_on_conflict
     def move(

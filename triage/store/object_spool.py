@@ -31,6 +31,7 @@ from triage.store.spool import (
     LocalStagedFile,
     StagingFolder,
     conflict_name,
+    first_copy_name,
     free_bytes_of,
     instance_name,
     same_data_set,
@@ -108,6 +109,10 @@ class ObjectSpool:
     def discard(self, path: str) -> None:
         """Remove a file that is stored under a wrong name."""
         self._bucket.remove(ROOT + path)
+
+    def name_first_copy(self, path: str) -> str:
+        """Return the path of the first copy of an instance, given the path of any copy."""
+        return first_copy_name(path)
 
     def list_paths(self) -> Iterator[str]:
         """Yield the path of every stored instance, without conflicting copies."""

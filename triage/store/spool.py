@@ -34,6 +34,7 @@ OWNER_ONLY = 0o700
 SPOOL = "spool"  #: folder of the stored instances
 INCOMING = "incoming"
 INSTANCE_SUFFIX = ".dcm"  #: of a first copy
+CONFLICT_SUFFIX = ".other"  #: of other bytes under the same UID
 PROBE = b"written by `triage check`, and removed again"
 ABANDONED_S = 3600
 #: Bytes per comparison.
@@ -111,6 +112,10 @@ class FileSpool:
     def discard(self, path: str) -> None:
         """Remove a file that is stored under a wrong name."""
         (self._root / path).unlink()
+
+    def name_first_copy(self, path: str) -> str:
+        """Return the path of the first copy of an instance, given the path of any copy."""
+        return first_copy_name(path)
 
     def list_paths(self) -> Iterator[str]:
         """Yield the path of every stored instance, without conflicting copies."""
@@ -265,7 +270,14 @@ def instance_name(identity: Identity) -> str:
 
 def conflict_name(identity: Identity, digest: str) -> str:
     """Return the path of a conflicting copy: other bytes under the same UID."""
-    return f"{identity.study_uid}/{identity.sop_instance_uid}.{digest[:16]}.other"
+    return f"{identity.study_uid}/{identity.sop_instance_uid}.{digest[:16]}{CONFLICT_SUFFIX}"
+
+
+def first_copy_name(path: str) -> str:
+    """Return the path of the first copy of an instance, given the path of any copy."""
+    if path.endswith(CONFLICT_SUFFIX):
+        return path.removesuffix(CONFLICT_SUFFIX).rpartition(".")[0] + INSTANCE_SUFFIX
+    return path
 
 
 def free_bytes_of(folder: Path) -> int:

@@ -48,7 +48,7 @@ class Metrics:
         """Register the counters of instances, each label value at 0."""
         self._instances = Counter(
             "triage_instances",
-            "Instances stored: new, duplicate (nothing changed), conflict (quarantined).",
+            "Instances stored: new, duplicate (nothing changed), conflict (new content, old UID).",
             ["outcome"],
             registry=registry,
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom.uid import ComprehensiveSRStorage
 
 from tests.builders.ended import IMAGES, WorkerWithStudies, ended_long_ago, report
 from tests.builders.images import image, part10, uid
@@ -15,11 +16,12 @@ from triage.config import Settings
 from triage.domain.audit import STUDY_DELETED
 from triage.domain.commitment import FailureReason, Reference, find_failure
 from triage.domain.errors import DamagedInstance, StudyBeingRemoved
-from triage.domain.instance import ReceiptOutcome
+from triage.domain.instance import CorrectedStudy, ReceiptOutcome
 from triage.domain.retention import SETTLED_S, RetentionLimits
 from triage.domain.study import Event, State
 from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
+from triage.pipeline.intake import Intake
 from triage.pipeline.retention import AGE, SPACE, RetentionRunner
 from triage.runtime.retrieval import open_intake_target
 from triage.store.commitments import SqlCommitments
@@ -208,6 +210,22 @@ def test_a_new_conflicting_copy_delays_the_removal_of_its_study(
     assert worker.files("study") == IMAGES + 1
     clock.pass_s(SETTLED_S + 1)
     assert len(going(worker, limits)) == 1
+    assert worker.files("study") == 0
+
+
+def test_replaced_images_are_removed_with_their_study(
+    worker: WorkerWithStudies, clock: FakeClock
+) -> None:
+    worker.end("study", State.DELIVERED)
+    revising = Intake(worker.spool, worker.ledger, corrected=CorrectedStudy.REVISE)
+    # An object without an image opens no revision, so the study stays ended.
+    for said in ("first", "later"):
+        kind = {"SOPClassUID": ComprehensiveSRStorage, "PatientComments": said}
+        revising.accept(part10(image("study", "report", number=7, **kind)), SOURCE)
+    for file in worker.spool.list_files(uid("study")):
+        os.utime(worker.folder / "spool" / file.path, (clock.now(), clock.now()))
+    clock.pass_s(8 * DAY_S)
+    assert worker.pruner(WEEK).prune()[0].items == IMAGES + 2
     assert worker.files("study") == 0
 
 

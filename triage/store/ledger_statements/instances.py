@@ -1,4 +1,4 @@
-"""Received instances: record them, open or extend study revisions, and report incidents."""
+"""Received instances: record and replace them, open or extend study revisions."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from triage.domain.errors import StudyBeingRemoved
-from triage.domain.incident import IncidentKind
+from triage.domain.incident import IncidentKind, describe_correction
 from triage.domain.instance import Identity, Receipt, ReceiptOutcome, Source
 from triage.domain.reasons import Reason, ReasonCode, because
 from triage.domain.study import ENDED, OPEN, Event, State, StudyRevision
-from triage.store.database import lock_until_commit
+from triage.store.ledger_statements.incidents import count_incident
 from triage.store.ledger_statements.studies import (
     add_history,
     find_study,
@@ -18,7 +18,7 @@ from triage.store.ledger_statements.studies import (
     to_revision,
     update_study,
 )
-from triage.store.schema import incidents, instances, studies
+from triage.store.schema import instances, studies
 
 # These statements run once per instance, so they are built once.
 COUNT_INSTANCE = (
@@ -60,9 +60,6 @@ OTHER_STUDY = (
 )
 INSERT_INSTANCE = insert(instances)
 
-#: The same incident within this time is counted on one row.
-SAME_S = 86_400.0
-
 
 def record_instance(
     connection: Connection, receipt: Receipt, source: Source, at: float
@@ -80,6 +77,43 @@ def record_instance(
     report_same_uid_elsewhere(connection, identity, source, at)
     values = {"revision": study.revision, "received_at": at}
     connection.execute(INSERT_INSTANCE, _instance_values(receipt, source) | values)
+    return study
+
+
+def replace_instance(
+    connection: Connection, receipt: Receipt, source: Source, at: float
+) -> StudyRevision:
+    """Record an instance in place of a known one with other content; see `ports.instances`.
+
+    The replaced file stays where it is. An assessment that runs may read it to its end.
+
+    Raises:
+        StudyBeingRemoved: before anything is written; see `find_latest_revision`.
+    """
+    identity = receipt.identity
+    study, is_known = find_latest_revision(connection, receipt)
+    if study is None or not is_known:
+        return record_instance(connection, receipt, source, at)
+    itself = (
+        instances.c.study_uid == identity.study_uid,
+        instances.c.sop_instance_uid == identity.sop_instance_uid,
+    )
+    if connection.scalar(select(instances.c.path).where(*itself)) == receipt.path:
+        return note_duplicate(connection, study, at)
+    reason = because(ReasonCode.CORRECTED_INSTANCES)
+    study = join_study(connection, study, identity, at, correction=reason)
+    values = _instance_values(receipt, source) | {"revision": study.revision, "received_at": at}
+    connection.execute(update(instances).where(*itself).values(values))
+    kind, detail = IncidentKind.CORRECTED_STUDY, describe_correction(identity.study_uid)
+    count_incident(
+        connection,
+        kind,
+        f"{detail}; the later ones are assessed",
+        source,
+        1,
+        at,
+        identity.study_uid,
+    )
     return study
 
 
@@ -142,27 +176,8 @@ def report_same_uid_elsewhere(
             f"study {identity.study_uid} has SOP Instance UIDs of study {other}; "
             "both are kept, and both are assessed"
         )
-        count_incident(connection, IncidentKind.CONFLICTING_INSTANCE, detail, source, 1, at)
-
-
-def count_incident(  # noqa: PLR0913, PLR0917 - the columns of a row
-    connection: Connection,
-    kind: IncidentKind,
-    detail: str,
-    source: Source,
-    times: int,
-    at: float,
-    path: str = "",
-) -> None:
-    """Add an incident, or count it on the row of the same incident within a day."""
-    what = {"kind": kind, "detail": detail, "path": path}
-    what |= {"calling_ae": source.calling_ae[:16], "address": source.address}
-    same = (incidents.c[name] == value for name, value in what.items())
-    recent = incidents.c.at > at - SAME_S
-    lock_until_commit(connection, f"report {kind}")  # else two transactions would add a row each
-    more = {"times": incidents.c.times + times, "at": at}
-    if not connection.execute(update(incidents).where(*same, recent).values(more)).rowcount:
-        connection.execute(insert(incidents).values({**what, "at": at, "times": times}))
+        folder = identity.study_uid
+        count_incident(connection, IncidentKind.CONFLICTING_INSTANCE, detail, source, 1, at, folder)
 
 
 def note_duplicate(connection: Connection, study: StudyRevision, at: float) -> StudyRevision:
@@ -174,9 +189,15 @@ def note_duplicate(connection: Connection, study: StudyRevision, at: float) -> S
 
 
 def join_study(
-    connection: Connection, study: StudyRevision | None, identity: Identity, at: float
+    connection: Connection,
+    study: StudyRevision | None,
+    identity: Identity,
+    at: float,
+    correction: Reason | None = None,
 ) -> StudyRevision:
     """Add an instance to the study's open revision, or open the next one.
+
+    With `correction` the instance replaces a known one, for this reason.
 
     An object that is not an image joins a closed revision without opening another one. Otherwise a
     report that the PACS sends back, above all our own, would cause the next report, without end.
@@ -188,15 +209,15 @@ def join_study(
             connection.execute(touched)
         return study
     if study is None or study.state not in OPEN:
-        study = _open_revision(connection, study, identity, at)
+        study = _open_revision(connection, study, identity, at, correction)
     if study.state is not State.RECEIVING:
-        move_study(
-            connection, study, Event.INSTANCE_RECEIVED, str(because(ReasonCode.LATE_INSTANCE)), at
-        )
+        reason = str(correction or because(ReasonCode.LATE_INSTANCE))
+        move_study(connection, study, Event.INSTANCE_RECEIVED, reason, at)
         moved = find_study(connection, study_uid, study.revision)
         assert moved is not None  # noqa: S101 - it was written in this transaction
         study = moved
-    study = replace(study, instances=study.instances + 1, last_instance_at=at)
+    added = 0 if correction else 1
+    study = replace(study, instances=study.instances + added, last_instance_at=at)
     key = {"its_study": study_uid, "its_revision": study.revision}
     # The revision is locked, so its count is still valid.
     counted: dict[str, Any] = {"instances": study.instances, "last_instance_at": at}
@@ -214,13 +235,17 @@ def _opening_reason(last: StudyRevision | None) -> Reason:
 
 
 def _open_revision(
-    connection: Connection, last: StudyRevision | None, identity: Identity, at: float
+    connection: Connection,
+    last: StudyRevision | None,
+    identity: Identity,
+    at: float,
+    correction: Reason | None,
 ) -> StudyRevision:
     study = StudyRevision(
         study_uid=identity.study_uid,
         revision=last.revision + 1 if last else 1,
         state=State.RECEIVING,
-        reason=str(_opening_reason(last)),
+        reason=str(correction or _opening_reason(last)),
         first_instance_at=at,
         last_instance_at=at,
         instances=last.instances if last and not last.pruned_at else 0,
