@@ -27,11 +27,7 @@ from typing import Self
 import structlog
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pynetdicom.association import Association
-from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StorageCommitmentPushModel,
-    uid_to_service_class,
-)
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from receivers.c_store.associate_request import ABORT
 from receivers.c_store.command_set import (
@@ -53,6 +49,7 @@ from receivers.c_store.guard import (
 from receivers.c_store.listener import AssociationListener
 from triage.dimse.pynetdicom_internals import (
     is_between_messages,
+    is_storage,
     pause_reader,
     restart_idle_timer,
     resume_reader,
@@ -370,7 +367,7 @@ class FastSocket(GuardedSocket):
             for context_id, sop_class, syntax in accepted
             if context_id is not None
             and syntax not in SLOW_PATH_SYNTAXES
-            and uid_to_service_class(sop_class) is StorageServiceClass
+            and is_storage(self.assoc, sop_class)
         }
 
 

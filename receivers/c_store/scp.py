@@ -32,9 +32,10 @@ from triage.config.listening import c_store_address, c_store_tls_address
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.pynetdicom_internals import has_request
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.storage_classes import list_storage_classes
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.dimse.store_response import attempt_store
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
+from triage.dimse.unlisted_classes import SERVE_UNLISTED, offer_classes
 from triage.domain.errors import ConfigurationError
 from triage.domain.incident import RejectionReason
 from triage.domain.instance import Source
@@ -128,7 +129,7 @@ def _list_ports(
 
 def _build_application_entity(settings: ReceiverSettings) -> AE:
     ae = AE(ae_title=settings.ae_title)
-    for sop_class in list_storage_classes():
+    for sop_class in AcceptedClasses.of(settings):
         ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
     ae.add_supported_context(Verification)
     ae.maximum_pdu_size = settings.pdu_bytes
@@ -144,6 +145,7 @@ def _build_handlers(intake: Intake, settings: ReceiverSettings, limit: InstanceL
         (evt.EVT_PDU_RECV, limit.count),
         (evt.EVT_C_STORE, _answer_c_store, [intake, limit]),
         CONNECTION_SETUP,
+        SERVE_UNLISTED,
         (evt.EVT_ACCEPTED, _count_opened, [intake]),
         (evt.EVT_CONN_CLOSE, _count_ended, [intake]),
     ]
@@ -218,7 +220,9 @@ def _admit_or_reject(
         _reject(association, rejection)
         source = Source(caller.calling_ae, caller.address)
         intake.report_rejected(rejection.why, source, METRIC_REASONS[rejection.reason])
-    elif connection is not None:
+        return
+    offer_classes(association, AcceptedClasses.of(settings))
+    if connection is not None:
         with suppress(OSError):  # the peer may close the connection at this moment
             connection.settimeout(settings.idle_s)
 

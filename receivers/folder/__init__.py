@@ -8,13 +8,20 @@ journal   the files that were accepted, over restarts
 from receivers.folder.scanner import FolderReceiver, start
 from receivers.receiver import ReceiverKind, ReceiverServices
 from triage.config import WatchedFolder
+from triage.dimse.storage_classes import AcceptedClasses
 
 __all__ = ["RECEIVER", "FolderReceiver", "start"]
 
 
 def _start(services: ReceiverServices, settings: WatchedFolder) -> FolderReceiver:
-    instance_bytes = services.settings.receiver.instance_bytes
-    return start(services.intake, settings, instance_bytes, services.settings.state_dir)
+    receiver = services.settings.receiver
+    return start(
+        services.intake,
+        settings,
+        receiver.instance_bytes,
+        services.settings.state_dir,
+        AcceptedClasses.of(receiver),
+    )
 
 
 RECEIVER = ReceiverKind("folder", "receiver.folder", _start)

@@ -11,7 +11,7 @@ with a text that gives the reason. File names are not logged, because some are n
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePath
@@ -22,7 +22,6 @@ from receivers.folder.files import FileReplaced, FileSnapshot, FolderFiles, take
 from receivers.folder.journal import AcceptedFiles, compute_key
 from triage.config import WatchedFolder
 from triage.dicom.fast_header import read_file_identity
-from triage.dimse.storage_classes import list_storage_classes
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, OutOfResources
 from triage.domain.instance import Source
 from triage.pipeline.backpressure import DiscardedFile
@@ -82,14 +81,19 @@ class FolderScanner:
     """Scans the folder once for each call of `scan`. Not thread-safe."""
 
     def __init__(
-        self, intake: Intake, settings: WatchedFolder, limit_bytes: int, accepted: AcceptedFiles
+        self,
+        intake: Intake,
+        settings: WatchedFolder,
+        limit_bytes: int,
+        accepted: AcceptedFiles,
+        classes: Container[str],
     ) -> None:
         self._intake = intake
         self._settings = settings
         self._limit_bytes = limit_bytes
         self._accepted = accepted
         self._files = FolderFiles(settings.path, (REFUSED, ACCEPTED))
-        self._classes = frozenset(list_storage_classes())
+        self._classes = classes
         self._source = Source(settings.name, "", id(self))
         self._pending: dict[PurePath, _PendingFile] = {}
         self._is_open = False  #: it counts as an open association
@@ -295,11 +299,15 @@ class FolderReceiver:
 
 
 def start(
-    intake: Intake, settings: WatchedFolder, limit_bytes: int, state_dir: Path
+    intake: Intake,
+    settings: WatchedFolder,
+    limit_bytes: int,
+    state_dir: Path,
+    classes: Container[str],
 ) -> FolderReceiver:
     """Start to scan a folder in a thread; the folder may become available later."""
     accepted = AcceptedFiles(state_dir / "folder.taken")
-    scanner = FolderScanner(intake, settings, limit_bytes, accepted)
+    scanner = FolderScanner(intake, settings, limit_bytes, accepted, classes)
     receiver = FolderReceiver(scanner, settings.every_s)
     log.info("watching a folder", after=settings.after)
     return receiver

@@ -22,7 +22,7 @@ from receivers.stow.answer import JSON, StowResponse, choose_media_type
 from receivers.stow.storing import DICOM, StowStore
 from triage.config import ReceiverSettings, StowSettings
 from triage.dicom.multipart_related import MultipartError
-from triage.dimse.storage_classes import list_storage_classes
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.domain.incident import RejectionReason
 from triage.domain.instance import Source
 from triage.domain.uid import UID_LENGTH
@@ -68,7 +68,7 @@ class StowApplication:
         self._access = StowAccess(stow.senders)
         self._requests_max = stow.requests
         self._open = 0  #: requests that are being read
-        self._classes = frozenset(list_storage_classes())
+        self._classes = AcceptedClasses.of(receiver)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -6,6 +6,7 @@ arrived. It stays kept even if the request fails later; the sender repeats the p
 response.
 """
 
+from collections.abc import Container
 from email.message import Message
 from http import HTTPStatus
 from struct import Struct
@@ -52,7 +53,7 @@ class StowStore:
         source: Source,
         *,
         study_uid: str | None,
-        classes: frozenset[str],
+        classes: Container[str],
         limit_bytes: int,
     ) -> None:
         """Raise MultipartError for an invalid boundary.

@@ -15,13 +15,21 @@ from triage.archives.dicom import GetArchive
 from triage.archives.dicomweb import WebArchive
 from triage.archives.move import MoveArchive
 from triage.config import AnyArchiveSettings, DicomArchiveSettings
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.ports.archive import Archive
 
 
-def open_archive(our_ae: str, settings: AnyArchiveSettings) -> Archive:
-    """Return a configured archive; it is not connected yet."""
+def open_archive(
+    our_ae: str,
+    settings: AnyArchiveSettings,
+    classes: AcceptedClasses = AcceptedClasses(),  # noqa: B008 - it is frozen
+) -> Archive:
+    """Return a configured archive; it is not connected yet.
+
+    `classes` are the storage classes of instances that are received from it over DICOM.
+    """
     if not isinstance(settings, DicomArchiveSettings):
         return WebArchive(settings)
     if settings.move_to is None:
-        return GetArchive(our_ae, settings)
-    return MoveArchive(our_ae, settings, settings.move_to)
+        return GetArchive(our_ae, settings, classes)
+    return MoveArchive(our_ae, settings, classes, settings.move_to)

@@ -5,7 +5,8 @@ decoding, an image class needs one context with the uncompressed syntaxes and on
 compressed syntax. These are too many for all storage classes. The order of priority is therefore:
 
 1. an uncompressed context for each class of the study (SOPClassesInStudy), if the archive sent it;
-2. an uncompressed context for each of USUAL_CLASSES, the classes of cardiac MR studies;
+2. an uncompressed context for each class that the site has added, and for each of USUAL_CLASSES,
+   the classes of cardiac MR studies;
 3. the compressed contexts of the same classes, in the same order, as far as they fit.
 
 If the class of an instance was not proposed, the instance is a failed sub-operation, so its study
@@ -95,10 +96,13 @@ USUAL_CLASSES = (
 Context = tuple[str, list[UID]]
 
 
-def propose_contexts(sop_classes: Sequence[str]) -> list[Context]:
-    """Return the contexts for a study; `sop_classes` are those that the archive has reported."""
+def propose_contexts(sop_classes: Sequence[str], more: Sequence[str] = ()) -> list[Context]:
+    """Return the contexts for a study; `sop_classes` are those that the archive has reported.
+
+    `more` are the storage classes that the site has added.
+    """
     reported = [uid for uid in sop_classes if is_uid(uid)]
-    classes = [*dict.fromkeys([*reported, *list_usual_classes()])]
+    classes = [*dict.fromkeys([*reported, *more, *list_usual_classes()])]
     contexts: list[Context] = [(uid, UNCOMPRESSED) for uid in classes]
     images = [uid for uid in classes if is_image_class(uid)]
     contexts += [(uid, [syntax]) for uid, syntax in product(images, COMPRESSED)]

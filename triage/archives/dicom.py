@@ -30,6 +30,7 @@ from triage.dimse.association import (
     RemoteEntity,
     open_association,
 )
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.dimse.store_response import attempt_store
 from triage.domain.archive import ArchivedStudy, ArchiveQuery, RetrieveResponse
 from triage.domain.errors import ArchiveFailed, ArchiveUnreachable, ConfigurationError
@@ -58,9 +59,12 @@ UNKNOWN_DESTINATION = 0xA801  #: move destination unknown (PS3.4 C.4.2.1.5)
 class GetArchive:
     """An archive that sends with C-GET; implements `Archive`."""
 
-    def __init__(self, our_ae: str, settings: DicomArchiveSettings) -> None:
+    def __init__(
+        self, our_ae: str, settings: DicomArchiveSettings, classes: AcceptedClasses
+    ) -> None:
         self._calling = settings.calling or our_ae
         self._settings = settings
+        self._classes = classes
         self._peer = RemoteEntity(
             settings.host, settings.port, settings.ae_title, self._calling, settings.timeout_s
         )
@@ -78,7 +82,7 @@ class GetArchive:
 
     def fetch(self, study: ArchivedStudy, download: StudyDownload) -> RetrieveResponse:
         """Receive the study on the association of the request."""
-        contexts = propose_contexts(study.sop_classes)
+        contexts = propose_contexts(study.sop_classes, self._classes.more)
         handlers = [(evt.EVT_C_STORE, store_in_download, [download])]
         model = StudyRootQueryRetrieveInformationModelGet
         with self.associated([(model, []), *contexts], handlers) as association:

@@ -26,8 +26,9 @@ from triage.archives.dicom import (
 from triage.config import DicomArchiveSettings, MoveToSettings
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
-from triage.dimse.storage_classes import list_storage_classes
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
+from triage.dimse.unlisted_classes import SERVE_UNLISTED
 from triage.domain.archive import ArchivedStudy, RetrieveResponse
 from triage.domain.errors import ConfigurationError
 from triage.ports.archive import StudyDownload
@@ -39,9 +40,13 @@ class MoveArchive(GetArchive):
     """An archive that sends with C-MOVE; implements `Archive`."""
 
     def __init__(
-        self, our_ae: str, settings: DicomArchiveSettings, move_to: MoveToSettings
+        self,
+        our_ae: str,
+        settings: DicomArchiveSettings,
+        classes: AcceptedClasses,
+        move_to: MoveToSettings,
     ) -> None:
-        super().__init__(our_ae, settings)
+        super().__init__(our_ae, settings, classes)
         self._senders = [settings.ae_title, *move_to.sends_as]
         self._move_to = move_to
 
@@ -60,13 +65,17 @@ class MoveArchive(GetArchive):
         """Receive instances until the block ends; then abort open associations."""
         ours = self._move_to
         ae = AE(ae_title=ours.ae_title)
-        for sop_class in [*list_storage_classes(), Verification]:
+        for sop_class in [*self._classes, Verification]:
             ae.add_supported_context(sop_class, STORAGE_SYNTAXES)
         ae.require_called_aet = True
         ae.require_calling_aet = self._senders
         ae.maximum_pdu_size = PDU_BYTES
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._settings.timeout_s
-        handlers: Any = [CONNECTION_SETUP, (evt.EVT_C_STORE, self._store, [download])]
+        handlers: Any = [
+            CONNECTION_SETUP,
+            SERVE_UNLISTED,
+            (evt.EVT_C_STORE, self._store, [download]),
+        ]
         try:
             server: Any = ae.start_server(
                 (ours.host, ours.port), block=False, evt_handlers=handlers

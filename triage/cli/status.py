@@ -1,6 +1,7 @@
 """`triage status`: show what happened to the studies."""
 
 import json
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from triage.config import Settings
 from triage.domain.errors import NotFound
 from triage.domain.incident import CASE_ACCESS
 from triage.domain.study import State
+from triage.imaging.images import READ
 from triage.pipeline.assess import read_summary
 from triage.runtime.audit import count_audit_backlog
 from triage.runtime.settings import load_settings
@@ -20,6 +22,7 @@ from triage.runtime.storage import (
     open_notice_file,
     open_overview,
 )
+from triage.store.ledger import SqlLedger
 
 ON_A_PAGE = 20  #: studies
 INCIDENTS_OF_STUDY = 100
@@ -143,6 +146,15 @@ def _print_incidents(settings: Settings, incidents: int, looks: int) -> None:
     terminal.print_incidents(ledger.incidents(looks, of=CASE_ACCESS), "Access to past cases")
 
 
+def _count_kept(ledger: SqlLedger, study_uid: str, latest: int) -> dict[str, int]:
+    """Return the instances of a study that are kept and never assessed, by SOP class."""
+    kept = Counter[str]()
+    for revision in range(1, latest + 1):
+        for by_class in ledger.count_arrivals(study_uid, revision).values():
+            kept.update({uid: n for uid, n in by_class.items() if uid not in READ})
+    return dict(sorted(kept.items()))
+
+
 def _show_study(settings: Settings, study_uid: str, *, as_json: bool) -> None:
     """Show revisions, history, deliveries, incidents and flags of one study."""
     ledger = open_existing_ledger(settings)
@@ -153,11 +165,13 @@ def _show_study(settings: Settings, study_uid: str, *, as_json: bool) -> None:
     history, deliveries = ledger.history(study_uid), ledger.list_deliveries(study_uid, latest)
     summary = ledger.get_summary(study_uid, latest)
     incidents = ledger.incidents(INCIDENTS_OF_STUDY, study_uid=study_uid)
+    kept = _count_kept(ledger, study_uid, latest)
     if as_json:
-        found = study_list.describe(revisions, history, deliveries, summary, incidents)
+        found = study_list.describe(revisions, history, deliveries, summary, incidents, kept)
         click.echo(json.dumps(found, indent=2))
         return
     study_list.print_revisions(revisions)
+    study_list.print_kept(kept)
     terminal.print_history(history)
     terminal.print_deliveries(deliveries)
     terminal.print_incidents(incidents, "Incidents of this study")

@@ -5,7 +5,7 @@ copied on a terminal of 80 columns.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy import Row
 
 from triage.cli import terminal
+from triage.dimse.storage_classes import describe_class
 from triage.domain.assessment import Flag
 from triage.domain.delivery import Delivery
 from triage.domain.overview import StudyOverview
@@ -46,6 +47,12 @@ def print_revisions(studies: Sequence[StudyOverview]) -> None:
         terminal.write(_lay_out([heading for heading, _ in COLUMNS]))
     for overview in studies:
         _print_revision(overview)
+
+
+def print_kept(kept: Mapping[str, int]) -> None:
+    """Print how many instances are kept and never assessed, by SOP class."""
+    for uid, count in kept.items():
+        terminal.write(f"{INDENT}kept, never assessed: {count} of {describe_class(uid)}")
 
 
 def _print_revision(overview: StudyOverview) -> None:
@@ -84,18 +91,20 @@ def to_json(overview: StudyOverview) -> dict[str, Any]:
     return {**asdict(study), "priority": study.priority, "refusals": refusals}
 
 
-def describe(
+def describe(  # noqa: PLR0913, PLR0917 - the parts of what is shown
     revisions: Sequence[StudyOverview],
     history: Sequence[Row[Any]],
     deliveries: Sequence[Delivery],
     summary: str | None,
-    incidents: Sequence[Row[Any]] = (),
+    incidents: Sequence[Row[Any]],
+    kept: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return everything about one study, for JSON."""
     return {
         "study_uid": revisions[0].study.study_uid,
         "revisions": [to_json(revision) for revision in revisions],
         "history": [_event_to_json(event) for event in history],
+        "kept_not_assessed": dict(kept),
         "deliveries": [_delivery_to_json(delivery) for delivery in deliveries],
         "incidents": [_incident_to_json(incident) for incident in incidents],
         "assessment": None if summary is None else json.loads(summary),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from triage.domain.hours import HOURS
+from triage.domain.uid import has_storage_root, is_uid
 
 AE_TITLE_MAX = 16
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -50,6 +51,16 @@ def _normalize_certificate(value: str) -> str:
     """Return a fingerprint in lower case without colons, and a certificate's name unchanged."""
     digits = value.replace(":", "").lower()
     return digits if FINGERPRINT.fullmatch(digits) else value
+
+
+def _check_storage_class(value: str) -> str:
+    if not is_uid(value):
+        raise ValueError("write a SOP class as its UID, e.g. 1.2.840.113619.4.30")
+    if not has_storage_root(value):
+        raise ValueError(
+            "is no storage SOP class: those of DICOM begin with 1.2.840.10008.5.1.4.1.1"
+        )
+    return value
 
 
 def _check_hours(value: str) -> str:
@@ -96,6 +107,7 @@ def _check_user(value: str) -> str:
     return value
 
 
+StorageClass = Annotated[str, AfterValidator(_check_storage_class)]
 AeTitle = Annotated[str, AfterValidator(_check_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -1,5 +1,6 @@
 """Settings of the receivers: which peers may send, and when a study is complete."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ from triage.config.fields import (
     Network,
     Port,
     Seconds,
+    StorageClass,
     Token,
 )
 from triage.domain.completeness import EvidenceKind
@@ -183,6 +185,11 @@ class ReceiverSettings(StrictModel):
     )  #: with less free disk space nothing is received
     #: with this many unassessed studies no new study is received; None: no limit
     waiting_studies: Count | None = 1000
+    #: "any": every storage SOP class that a sender proposes; "known": those of the standard, of
+    #: scanner vendors, and of storage_classes
+    storage: Literal["known", "any"] = "known"
+    #: UIDs of further storage SOP classes that are kept
+    storage_classes: tuple[StorageClass, ...] = Field(default=(), max_length=64)
     #: other content under known SOP Instance UIDs of a study
     corrected_study: CorrectedStudy = CorrectedStudy.REPORT
     quiet_s: Seconds = 15.0  #: a study is complete when no instance has arrived for this time
@@ -192,7 +199,7 @@ class ReceiverSettings(StrictModel):
     folder: WatchedFolder | None = None  #: None: no watched folder
 
     @model_validator(mode="after")
-    def _require_unambiguous_peers(self) -> Self:
+    def _require_unambiguous_entries(self) -> Self:
         for name, peer in self.peers.items():
             if twice := set(peer.ae_titles) & set(self.calling):
                 raise ValueError(
@@ -203,6 +210,8 @@ class ReceiverSettings(StrictModel):
                 raise ValueError(
                     f"peers.{name}.certificates: set tls.clients, or no certificate is requested"
                 )
+        if twice := [uid for uid, times in Counter(self.storage_classes).items() if times > 1]:
+            raise ValueError(f"storage_classes has {twice[0]} twice")
         if self.tls is not None and self.tls.port == self.port:
             raise ValueError("tls.port must differ from port")
         return self

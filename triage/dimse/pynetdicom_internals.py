@@ -9,16 +9,22 @@ function of this module again, then add the version.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from typing import Any, cast
 
 import structlog
+from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.fsm import TRANSITION_TABLE, StateMachine
-from pynetdicom.pdu_primitives import A_ASSOCIATE, A_P_ABORT
-from pynetdicom.sop_class import _STORAGE_CLASSES
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    A_P_ABORT,
+    SOPClassCommonExtendedNegotiation,
+)
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import _STORAGE_CLASSES, uid_to_service_class
 from pynetdicom.transport import AssociationServer
 
 log = structlog.get_logger(__name__)
@@ -27,6 +33,7 @@ log = structlog.get_logger(__name__)
 KNOWN_VERSIONS = frozenset({"3.0.4"})
 #: UIDs of the storage SOP classes that pynetdicom knows, by keyword. `register_uid` adds to it.
 STORAGE_CLASSES: dict[str, str] = _STORAGE_CLASSES
+STORAGE_SERVICE = UID("1.2.840.10008.4.2")  #: Storage Service Class (PS3.6 A)
 #: State of the upper layer state machine in which data is transferred (PS3.8 table 9-10).
 ESTABLISHED = "Sta6"
 #: States and events of PS3.8 tables 9-1 to 9-10.
@@ -204,6 +211,25 @@ def _close(association: Association) -> None:
 def _report_idle(association: Association, report: Callable[[EndCause], None]) -> None:
     if association.dul.idle_timer_expired():
         report(EndCause.IDLE)
+
+
+def serve_as_storage(association: Association, sop_class_uids: Collection[str]) -> None:
+    """Let C-STORE of these classes be served as storage, on this association alone.
+
+    pynetdicom does so for classes of a SOP Class Common Extended Negotiation (PS3.7 D.3.3.6). Call
+    it between the negotiation and the first message.
+    """
+    for uid in sop_class_uids:
+        item = SOPClassCommonExtendedNegotiation()
+        item.sop_class_uid, item.service_class_uid = UID(uid), STORAGE_SERVICE
+        association.acceptor._common_ext[UID(uid)] = item  # noqa: SLF001 - no public interface
+
+
+def is_storage(association: Association, sop_class_uid: str) -> bool:
+    """Return whether C-STORE of a class is served as storage on an association."""
+    served = association.acceptor.accepted_common_extended.get(UID(sop_class_uid))
+    service = uid_to_service_class(sop_class_uid if served is None else served[0])
+    return service is StorageServiceClass
 
 
 def register_server(ae: AE, server: AssociationServer) -> None:

@@ -10,11 +10,18 @@ from uuid import uuid4
 #: path.
 UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 UID_LENGTH = 64
+#: Roots of the standard (PS3.6 A): of all its UIDs, and of its storage SOP classes.
+DICOM_ROOT, STORAGE_ROOT = "1.2.840.10008.", "1.2.840.10008.5.1.4.1.1."
 
 
 def new_uid() -> str:
     """Return a new, globally unique UID (PS3.5 B.2)."""
     return f"2.25.{uuid4().int}"
+
+
+def has_storage_root(uid: str) -> bool:
+    """Return whether a UID may be that of a storage SOP class: a private one, or by its root."""
+    return uid.startswith(STORAGE_ROOT) or not uid.startswith(DICOM_ROOT)
 
 
 def is_uid(text: str) -> bool:

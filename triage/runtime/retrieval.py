@@ -8,6 +8,7 @@ from triage import archives
 from triage.archives.audited import audit_archive
 from triage.concurrency.rate_limit import RateLimit
 from triage.config import AnyArchiveSettings, DicomArchiveSettings, Settings
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.domain.errors import ConfigurationError, NotFound
 from triage.domain.instance import Source
 from triage.pipeline.audit_events import ANY_REVISION
@@ -42,7 +43,9 @@ def open_study_retriever(
     """
     configured = find_archive(settings, name)
     archive = audit_archive(
-        archives.open_archive(settings.receiver.ae_title, configured),
+        archives.open_archive(
+            settings.receiver.ae_title, configured, AcceptedClasses.of(settings.receiver)
+        ),
         configured,
         open_audit(settings),
         records_studies=not to_intake,

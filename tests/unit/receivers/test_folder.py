@@ -16,6 +16,7 @@ from receivers.folder.scanner import DAMAGED_SETTLE_FACTOR, FolderScanner
 from tests.builders.images import image, part10, uid
 from tests.waiting import wait_until
 from triage.config import WatchedFolder
+from triage.dimse.storage_classes import AcceptedClasses
 from triage.domain.errors import LedgerUnavailable, SpoolFull
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits
 from triage.pipeline.intake import Intake
@@ -41,7 +42,7 @@ class FolderSite:
 
     def start(self) -> None:
         taken = AcceptedFiles(self.state / "folder.taken")
-        self.scanner = FolderScanner(self.intake, self.settings, 100_000, taken)
+        self.scanner = FolderScanner(self.intake, self.settings, 100_000, taken, AcceptedClasses())
 
     def drop(self, name: str, content: bytes | None = None, number: int = 1) -> Path:
         path = self.root / name
