@@ -61,6 +61,15 @@ def test_dead_letters_are_listed_with_their_last_answer(
     assert (letters.list_newest(1), letters.count()) == ([newest], 2)
 
 
+def test_replay_counts_unclear_attempts_anew(ledger: SqlLedger, letters: SqlDeadLetters) -> None:
+    _, (given_up,) = assessed(ledger, "ris")
+    ledger.record_failure(given_up, "no answer", None, unclear=True)
+    assert letters.replay() == 1
+    again = ledger.get_delivery(given_up)
+    assert again is not None
+    assert again.unclear_attempts == 0
+
+
 def test_replay_sends_failed_deliveries_only_and_assesses_nothing(
     ledger: SqlLedger, letters: SqlDeadLetters
 ) -> None:

@@ -399,6 +399,35 @@ def test_a_due_delivery_is_claimed_once(ledger: SqlLedger, clock: FakeClock) -> 
     assert (second.attempts, second.last_answer) == (2, "0xA700 Out of resources")
 
 
+def test_attempts_that_may_have_been_accepted_are_counted(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    study, (ris, pacs, vna) = assessed(ledger, "ris", "pacs", "vna")
+    for unclear, expected in [(True, 1), (False, 1), (True, 2)]:
+        assert ledger.claim_delivery(ris, 60)
+        ledger.record_failure(ris, "no answer", 10, unclear=unclear)
+        counted = ledger.get_delivery(ris)
+        assert counted is not None
+        assert counted.unclear_attempts == expected
+        clock.pass_s(10)
+    ledger.record_failure(ris, "no answer", None, unclear=True)
+    ledger.record_failure(pacs, "0xA700", None)
+    ledger.record_failure(vna, "no answer", 10, unclear=True)
+    ledger.record_delivered(vna, "0x0000 Success")
+    counts = [delivery.unclear_attempts for delivery in ledger.list_deliveries(study.study_uid, 1)]
+    assert counts == [3, 0, 1]
+    reason = current(ledger, study.study_uid).reason
+    assert reason.startswith("2 delivery(ies) given up")
+    assert reason.endswith("the receiver may have 1 of them")
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    ledger.finish(again, HOLDER, "{}", [PRODUCT], [(PRODUCT, "ris")])
+    opened = ledger.get_delivery(ris)
+    assert opened is not None
+    assert (opened.attempts, opened.unclear_attempts) == (0, 0)
+
+
 def test_a_lease_holds_against_a_worker_with_an_earlier_time(
     ledger: SqlLedger, clock: FakeClock
 ) -> None:

@@ -72,6 +72,7 @@ class FakeDestination:
     refusal_after_choice: str = ""  #: what it answers to a product that it has chosen
     silent: bool = False  #: does not refuse, but is not there
     final: bool = False  #: refuses for good
+    error: DeliveryFailed | None = None  #: what a delivery ends with, whatever the flags say
     peer_text: str = ""  #: its answer as text
     classes: Sequence[str] = ()  #: SOP classes that it takes; all, if there are none
     media_types: Collection[str] = ("application/dicom",)
@@ -90,6 +91,8 @@ class FakeDestination:
 
     def deliver(self, product: Product) -> Acknowledgement:
         self._check()
+        if self.error is not None:
+            raise self.error
         if self.refusal_after_choice:
             raise DeliveryFailed(self.refusal_after_choice)
         self.received.append(product)

@@ -4,6 +4,8 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,13 +17,20 @@ from tests.waiting import HOST
 from triage.cli.demo_site import find_free_port
 from triage.destinations.mllp import (
     ANSWER_MAX,
+    END,
     MllpDestination,
     MllpDestinationSettings,
     control_id_of,
     judge_answer,
 )
 from triage.domain.delivery import Product
-from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
+from triage.domain.errors import (
+    DeliveryFailed,
+    DeliveryRefused,
+    DeliveryUnanswered,
+    DeliveryUnclear,
+    DestinationUnreachable,
+)
 from triage.reports import hl7
 
 
@@ -88,30 +97,88 @@ def test_a_rejection_is_final(code: str, product: Product) -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (lambda _id: acknowledgement("SOMETHINGELSE"), "acknowledged another message"),
-        (lambda _id: acknowledgement(""), "acknowledged another message"),
         (lambda its: acknowledgement(its).replace(f"AA|{its}", f"ZZ|{its}"), "does not define"),
+        (lambda its: acknowledgement(its).replace(f"AA|{its}", f"|{its}"), "does not define"),
         (lambda _id: "\x0bhello\x1c\r", "not an acknowledgement"),
-        (lambda its: f"\x0bMSA|AA|{its}\r\x1c\r", "not an acknowledgement"),
+        (lambda _id: "\x0b\x1c\r", "not an acknowledgement"),
         (lambda its: acknowledgement(its).split("MSA")[0] + "\x1c\r", "not an acknowledgement"),
         (lambda _id: "\x0b" + "x" * (ANSWER_MAX + 10), "without an end"),
     ],
 )
-def test_an_answer_that_does_not_acknowledge_this_message_is_a_failure(
+def test_an_answer_that_means_nothing_leaves_open_whether_the_message_arrived(
     raw: Any, expected: str, product: Product
 ) -> None:
+    with listener(raw=raw) as ris, pytest.raises(DeliveryUnclear, match=expected) as error:
+        open_mllp(ris.port).deliver(product)
+    assert not isinstance(error.value, DeliveryUnanswered)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        lambda _id: acknowledgement("").replace("MSA|AA", "MSA|AA|"),
+        lambda _id: acknowledgement("").replace("MSA|AA", "MSA|AA"),
+        lambda _id: acknowledgement("SOMETHINGELSE"),
+        lambda its: acknowledgement(its).replace(its, f"{its}^1^2"),
+        lambda its: acknowledgement(its).replace(its, f"{its}\0\0"),
+        lambda its: acknowledgement(its).replace("MSA|AA", "MSA|AA\0^accepted"),
+        lambda its: acknowledgement(its).replace("MSA|AA", "MSA|aa "),
+        lambda its: acknowledgement(its).replace("MSH", "\ufeffMSH"),
+        lambda its: acknowledgement(its).replace("MSH", "\r\nMSH"),
+        lambda its: acknowledgement(its).replace("MSA", "\n MSA"),
+        lambda its: f"\x0bMSA|AA|{its}\r\x1c\r",
+        lambda its: acknowledgement(its).replace("\x1c\r", ""),
+        lambda its: acknowledgement(its).removeprefix("\x0b"),
+    ],
+)
+def test_an_acknowledgement_on_its_connection_means_the_message_however_it_is_written(
+    raw: Any, product: Product
+) -> None:
+    with listener(raw=raw) as ris:
+        assert open_mllp(ris.port).deliver(product).answer.startswith("AA")
+    assert len(ris.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("", "AA without a control ID"),
+        ("OTHER", "AA with another control ID than that of the message"),
+        ("ID1", "AA"),
+    ],
+)
+def test_an_acknowledgement_states_whether_it_names_the_message(named: str, expected: str) -> None:
+    answer = f"MSH|^~\\&|||||1||ACK|A1|P|2.5.1\rMSA|AA|{named}\r".encode()
+    assert judge_answer(answer, "ID1", "ris").answer == expected
+
+
+@pytest.mark.parametrize("named", ["", "OTHER", "ID1^2"])
+@pytest.mark.parametrize(("code", "error"), [("AR", DeliveryRefused), ("AE", DeliveryFailed)])
+def test_a_rejection_or_an_error_without_our_control_id_means_the_message(
+    code: str, error: type[DeliveryFailed], named: str
+) -> None:
+    answer = f"MSH|^~\\&|||||1||ACK|A1|P|2.5.1\rMSA|{code}|{named}\r".encode()
+    with pytest.raises(error, match=f"answered {code}") as caught:
+        judge_answer(answer, "ID1", "ris")
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("framed", ["\x0b{}\x1c\r", "\x0b{}\r\x1c\r", "{}"])
+def test_the_commit_bytes_of_mllp_release_2(framed: str, product: Product) -> None:
+    with listener(raw=lambda _id: framed.format("\x06")) as ris:
+        assert "MLLP release 2" in open_mllp(ris.port).deliver(product).answer
     with (
-        listener(raw=raw) as ris,
-        pytest.raises(DeliveryFailed, match=expected) as error,
+        listener(raw=lambda _id: framed.format("\x15")) as ris,
+        pytest.raises(DeliveryFailed, match="cannot store the message now") as error,
     ):
         open_mllp(ris.port).deliver(product)
-    assert not isinstance(error.value, DeliveryRefused)
+    assert type(error.value) is DeliveryFailed  # nothing was stored: tried again without doubt
 
 
 def test_a_peer_that_does_not_answer_is_unreachable(product: Product) -> None:
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
         open_mllp(find_free_port()).deliver(product)
-    with listener(delay_s=1) as ris, pytest.raises(DestinationUnreachable, match="timed out"):
+    with listener(delay_s=1) as ris, pytest.raises(DeliveryUnanswered, match="timed out"):
         open_mllp(ris.port, timeout_s=0.3).deliver(product)
     with pytest.raises(DestinationUnreachable, match="gives no answer"):
         open_mllp(2575, host="no-such-host.invalid").deliver(product)
@@ -120,46 +187,96 @@ def test_a_peer_that_does_not_answer_is_unreachable(product: Product) -> None:
 def test_a_connection_closed_during_a_message_does_not_delay_others(product: Product) -> None:
     with (
         listener(raw=lambda _id: "") as ris,
-        pytest.raises(DeliveryFailed, match="closed") as error,
+        pytest.raises(DeliveryUnclear, match="closed") as error,
     ):
         open_mllp(ris.port).deliver(product)
-    assert not isinstance(error.value, DestinationUnreachable)
+    assert not isinstance(error.value, DeliveryUnanswered)
+
+
+@contextmanager
+def meeting(serve: Callable[[socket.socket], None]) -> Iterator[PlainListener]:
+    """Run a peer that serves one connection as a function says."""
+
+    def accept() -> None:
+        connection, _ = bound.accept()
+        with connection:
+            serve(connection)
+
+    with socket.create_server((HOST, 0)) as bound:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield PlainListener(port=bound.getsockname()[1])
+        thread.join()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def read_and_reset(connection: socket.socket) -> None:
+    while not connection.recv(1 << 16).endswith(END):
+        pass
+    reset(connection)
+
+
+def close_at_once(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def greet_and_answer(connection: socket.socket) -> None:
+    connection.sendall(acknowledgement("LATE").encode())
+    while not connection.recv(1 << 16).endswith(END):
+        pass
+    connection.sendall(acknowledgement("", "AE").encode())
+
+
+def test_a_connection_that_breaks_after_a_message_does_not_delay_others(product: Product) -> None:
+    with (
+        meeting(read_and_reset) as ris,
+        pytest.raises(DeliveryUnclear, match="closed the") as error,
+    ):
+        open_mllp(ris.port).deliver(product)
+    assert not isinstance(error.value, DeliveryUnanswered)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, ssl.SSLEOFError])
-def test_a_connection_that_breaks_during_a_message_does_not_delay_others(
+def test_a_message_without_its_end_has_not_arrived(
     error: type[OSError], product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_connection(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(MllpDestination, "_receive", break_connection)
+    monkeypatch.setattr(socket.socket, "sendall", break_connection)
     with listener() as ris, pytest.raises(DeliveryFailed, match="closed the connection") as caught:
         open_mllp(ris.port).deliver(product)
-    assert not isinstance(caught.value, DestinationUnreachable)
+    assert type(caught.value) is DeliveryFailed
+
+
+@pytest.mark.parametrize("how", [close_at_once, reset])
+def test_a_connection_that_ends_before_a_message_is_unreachable(
+    how: Callable[[socket.socket], None], product: Product
+) -> None:
+    """A proxy whose server is down closes each connection; the message was not sent."""
+    with meeting(how) as ris, pytest.raises(DestinationUnreachable, match="at once|reset"):
+        open_mllp(ris.port).deliver(product)
+
+
+def test_what_arrives_before_the_message_does_not_acknowledge_it(product: Product) -> None:
+    with meeting(greet_and_answer) as ris, pytest.raises(DeliveryFailed, match="answered AE"):
+        open_mllp(ris.port).deliver(product)
 
 
 def test_a_connection_that_breaks_before_a_message_is_unreachable(
     signed: dict[str, Signed], product: Product
 ) -> None:
-    def break_off(listening: socket.socket) -> None:
-        connection, _ = listening.accept()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()  # with a reset
-
-    with socket.create_server((HOST, 0)) as listening:
-        thread = threading.Thread(target=break_off, args=(listening,))
-        thread.start()
-        ris = PlainListener(port=listening.getsockname()[1])
-        with pytest.raises(DestinationUnreachable, match="reset"):
-            over_tls(ris, signed).deliver(product)
-        thread.join()
+    with meeting(reset) as ris, pytest.raises(DestinationUnreachable, match="reset"):
+        over_tls(ris, signed).deliver(product)
 
 
 def test_a_late_acknowledgement_is_not_taken_for_another_message(product: Product) -> None:
     other = hl7.build(KINDS["none_flagged"]())
     with listener(delay_s=0.6) as ris:
-        with pytest.raises(DestinationUnreachable):
+        with pytest.raises(DeliveryUnanswered):
             open_mllp(ris.port, timeout_s=0.3).deliver(product)
         assert open_mllp(ris.port).deliver(other).answer == "AA"
     assert len(ris.messages) == 2
@@ -251,7 +368,7 @@ def test_our_certificate_is_sent_to_a_peer_that_requires_one(
 ) -> None:
     with listener(listening(signed, "right", asks=True)) as ris:
         for ask in (over_tls(ris, signed).echo, lambda: over_tls(ris, signed).deliver(product)):
-            with pytest.raises(DeliveryFailed):
+            with pytest.raises(DestinationUnreachable):
                 ask()
         assert over_tls(ris, signed, "client").echo()
         assert over_tls(ris, signed, "client").deliver(product).answer == "AA"
@@ -259,6 +376,6 @@ def test_our_certificate_is_sent_to_a_peer_that_requires_one(
 
 
 def test_nothing_is_sent_to_a_peer_without_tls(signed: dict[str, Signed], product: Product) -> None:
-    with listener() as ris, pytest.raises(DeliveryFailed):
+    with listener() as ris, pytest.raises(DestinationUnreachable):
         over_tls(ris, signed).deliver(product)
     assert ris.messages == []

@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
+from triage.destinations.tls_alerts import describe_tls_error
 from triage.destinations.tls_files import DestinationTls, tls_context
 from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.domain.errors import ConfigurationError
@@ -65,7 +66,7 @@ class _DiagnosticSocket(ssl.SSLSocket):
         try:
             super().connect(address)
         except ssl.SSLError as error:
-            self.failure = _describe(error)
+            self.failure = describe_tls_error(error)
             raise
 
     def recv(self, size: int = 1024, flags: int = 0) -> bytes:
@@ -73,20 +74,10 @@ class _DiagnosticSocket(ssl.SSLSocket):
         try:
             return super().recv(size, flags)
         except ssl.SSLError as error:
-            self.failure = _describe(error)
+            self.failure = describe_tls_error(error)
             raise
 
     def shutdown(self, how: int) -> None:
         """Shut down, and ignore errors: otherwise pynetdicom would not close the socket."""
         with suppress(OSError):
             super().shutdown(how)
-
-
-def _describe(error: ssl.SSLError) -> str:
-    """Return what is wrong with the certificate, or the alert of the peer, or the error."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid: {error.verify_message}"
-    reason = (error.reason or "the handshake failed").replace("_", " ").lower()
-    if " alert " in reason:
-        return f"it ended the handshake: {reason.partition(' alert ')[2]}"
-    return reason

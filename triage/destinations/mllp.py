@@ -1,10 +1,14 @@
 """A system that takes HL7 v2 messages over MLLP, with or without TLS.
 
-A message is delivered when the peer acknowledges this very message (MSA-2) positively (AA, CA). An
-error (AE, CE) is retried, a rejection (AR, CR) is final (HL7 v2.5.1, 2.9.2). Each message has a
-connection of its own, so that a late acknowledgement cannot be taken for that of another message. A
+Each message has a connection of its own, so an answer on it can only mean this message: the code
+(MSA-1) decides, whatever control ID (MSA-2) it names. AA and CA mean delivered, an error (AE, CE)
+is retried, a rejection (AR, CR) is final (HL7 v2.5.1, 2.9.2). The commit bytes of MLLP release 2
+(HL7 V3 transport specification, MLLP) mean the same as CA and CE.
+
+A RIS that gets a message twice may file it twice. Where the whole message was sent and the answer
+is missing or means nothing, the RIS may have it: `DeliveryUnclear`, of which there are few. A
 second attempt sends the same message with the same control ID (MSH-10). A peer that closes the
-connection during a message may do so because of that message, so other messages are still sent.
+connection after a message may do so because of that message, so other messages are still sent.
 The free text of an acknowledgement may name a patient: it is written to the ledger and never to a
 log.
 """
@@ -21,10 +25,17 @@ from pydantic import Field
 from triage.config import DestinationSettings
 from triage.config.fields import Port
 from triage.destinations.destination_type import DestinationType
+from triage.destinations.tls_alerts import describe_tls_error, is_alert
 from triage.destinations.tls_files import DestinationTls, tls_context
 from triage.domain.audit import AuditPeer
 from triage.domain.delivery import HL7, Acknowledgement, Product
-from triage.domain.errors import DeliveryFailed, DeliveryRefused, DestinationUnreachable
+from triage.domain.errors import (
+    DeliveryFailed,
+    DeliveryRefused,
+    DeliveryUnanswered,
+    DeliveryUnclear,
+    DestinationUnreachable,
+)
 
 #: Framing of a message: start of block; end of block and a carriage return.
 START, END = b"\x0b", b"\x1c\r"
@@ -34,10 +45,13 @@ TEXT_MAX = 300  #: characters of the free text of an acknowledgement that are ke
 ACCEPTED = {"AA", "CA"}
 ERRORS = {"AE": "application error", "CE": "commit error"}
 REJECTIONS = {"AR": "application reject", "CR": "commit reject"}
+#: Answers of MLLP release 2: the message is stored, or cannot be stored now.
+COMMITTED, NOT_COMMITTED = b"\x06", b"\x15"
 #: Time in which a peer that does not accept our connections closes one; seconds.
 WELCOME_S = 0.3
 #: Errors when a peer closes the connection, with or without TLS.
-CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+CLOSED = (ConnectionError, ssl.SSLEOFError)
+PADDING = " \t\ufeff"  #: around a segment; U+FEFF is a byte order mark
 MSH, MSA, ERR = "MSH", "MSA", "ERR"
 
 
@@ -73,25 +87,37 @@ class MllpDestination:
     def deliver(self, product: Product) -> Acknowledgement:
         """Send a message and judge its acknowledgement."""
         with self._connect() as connection:
+            self._require_open(connection)
+            connection.settimeout(self._settings.timeout_s)
             try:
                 connection.sendall(START + product.content + END)
-                answer = self._receive(connection)
-            except CLOSED:
+            except CLOSED:  # the message lacks its end, so the peer cannot have taken it
                 raise DeliveryFailed(f"{self._peer} closed the connection") from None
+            answer = self._receive(connection)
         return judge_answer(answer, control_id_of(product.content), self._peer)
 
     def echo(self) -> Acknowledgement:
         """Connect, and check that the peer keeps the connection open; nothing is sent."""
         with self._connect() as connection:
-            connection.settimeout(WELCOME_S)
+            self._require_open(connection)
+        return Acknowledgement("it accepts connections")
+
+    def _require_open(self, connection: socket.socket) -> None:
+        """Wait for a peer that closes the connection at once, as a proxy whose server is down does.
+
+        Bytes that arrive before the message is sent are no answer to it and are ignored.
+        """
+        until = time.monotonic() + WELCOME_S
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
             try:
-                if not connection.recv(1):
-                    raise self._unreachable(
-                        "it closes the connection at once; does it accept connections from here?"
-                    )
+                if connection.recv(ANSWER_MAX):
+                    continue
             except TimeoutError:
-                pass  # the peer waits for a message
-            return Acknowledgement("it accepts connections")
+                return  # the peer waits for a message
+            raise self._unreachable(
+                "it closes the connection at once; does it accept connections from here?"
+            )
 
     @contextmanager
     def _connect(self) -> Iterator[socket.socket]:
@@ -110,18 +136,32 @@ class MllpDestination:
             raise self._unreachable("this is not a valid host name") from None
 
     def _receive(self, connection: socket.socket) -> bytes:
-        """Return the answer without its framing."""
+        """Return the answer without its framing; also one whose end is missing."""
         until = time.monotonic() + self._settings.timeout_s
         received = b""
         while END[:1] not in received:
             connection.settimeout(max(until - time.monotonic(), 0.001))
-            piece = connection.recv(ANSWER_MAX)
+            piece, why = b"", None
+            try:
+                piece = connection.recv(ANSWER_MAX)
+            except OSError as error:  # also a time-out
+                why = error
+            if not piece and received:
+                break
             if not piece:
-                raise DeliveryFailed(f"{self._peer} closed the connection")
+                raise self._explain_silence(why)
             received += piece
             if len(received) > ANSWER_MAX:
-                raise DeliveryFailed(f"{self._peer} sent an answer without an end")
+                raise DeliveryUnclear(f"{self._peer} sent an answer without an end")
         return received.partition(END[:1])[0].rpartition(START)[2]
+
+    def _explain_silence(self, why: OSError | None) -> DeliveryFailed:
+        """Return the error for a message that was sent and not answered; None: it was closed."""
+        if isinstance(why, ssl.SSLError) and is_alert(why):  # so the message was not read
+            return self._unreachable(describe_tls_error(why))
+        if why is None or isinstance(why, CLOSED):
+            return DeliveryUnclear(f"{self._peer} closed the connection without an answer")
+        return DeliveryUnanswered(f"{self._peer} was sent the message and gives no answer: {why}")
 
     def _unreachable(self, why: str) -> DestinationUnreachable:
         return DestinationUnreachable(f"{self._peer} gives no answer: {why}")
@@ -133,27 +173,34 @@ def control_id_of(message: bytes) -> str:
 
 
 def judge_answer(answer: bytes, control_id: str, peer: str) -> Acknowledgement:
-    """Return the acknowledgement that an answer contains.
+    """Return the acknowledgement that an answer on the connection of one message contains.
 
     Raises:
         DeliveryRefused: The peer rejects the message (AR, CR).
-        DeliveryFailed: The answer reports an error, or does not acknowledge this message.
+        DeliveryFailed: The peer reports an error (AE, CE), or that it cannot store the message.
+        DeliveryUnclear: The answer means neither, so the peer may have accepted the message.
     """
+    if answer.strip() == COMMITTED:
+        return Acknowledgement("commit acknowledgement of MLLP release 2")
+    if answer.strip() == NOT_COMMITTED:
+        raise DeliveryFailed(f"{peer} cannot store the message now (MLLP release 2)")
     acknowledgements = _segments(answer, MSA)
-    if not _segments(answer, MSH) or not acknowledgements:
-        raise DeliveryFailed(f"{peer} sent an answer that is not an acknowledgement")
+    if not acknowledgements:
+        raise DeliveryUnclear(f"{peer} sent an answer that is not an acknowledgement")
     acknowledgement = acknowledgements[0]
-    code = _field(acknowledgement, 1)
-    if _field(acknowledgement, 2) != control_id:
-        raise DeliveryFailed(f"{peer} acknowledged another message than the one that was sent")
+    code, named = _component(acknowledgement, 1).upper(), _component(acknowledgement, 2)
     if code in ACCEPTED:
-        return Acknowledgement(code)
+        return Acknowledgement(code if named == control_id else f"{code} {_describe_id(named)}")
     text = _free_text(acknowledgement, _segments(answer, ERR))
     if code in REJECTIONS:
         raise DeliveryRefused(f"{peer} answered {code}, {REJECTIONS[code]}", text)
     if code in ERRORS:
         raise DeliveryFailed(f"{peer} answered {code}, {ERRORS[code]}", text)
-    raise DeliveryFailed(f"{peer} sent a code that HL7 does not define", code[:TEXT_MAX])
+    raise DeliveryUnclear(f"{peer} sent a code that HL7 does not define", code[:TEXT_MAX])
+
+
+def _describe_id(named: str) -> str:
+    return "with another control ID than that of the message" if named else "without a control ID"
 
 
 Fields = Sequence[str]
@@ -161,14 +208,19 @@ Fields = Sequence[str]
 
 def _segments(message: bytes, name: str) -> list[Fields]:
     """Return the fields of all segments with this name, split at the separator of MSH."""
-    text = message.decode("utf-8", errors="replace")
-    separator = text[3:4] if text.startswith(MSH) else "|"
-    lines = text.replace("\n", "\r").split("\r")
+    text = message.decode("utf-8", errors="replace").replace("\0", "").replace("\n", "\r")
+    lines = [line.strip(PADDING) for line in text.split("\r")]
+    separator = next((line[3:4] for line in lines if line.startswith(MSH)), "|")
     return [line.split(separator) for line in lines if line.startswith(f"{name}{separator}")]
 
 
 def _field(segment: Fields, number: int) -> str:
     return segment[number].strip() if number < len(segment) else ""
+
+
+def _component(segment: Fields, number: int) -> str:
+    """Return the first component of a field."""
+    return _field(segment, number).partition("^")[0].strip()
 
 
 def _free_text(acknowledgement: Fields, errors: Sequence[Fields]) -> str:
@@ -185,8 +237,9 @@ EXAMPLE = """\
 name: ris
 
 # mllp: MLLP with one message per connection. A message counts as delivered when it is
-# acknowledged with AA or CA (MSA-2 must match). AE and CE are retried, AR and CR are final.
-# Every attempt with one message has the same control ID (MSH-10).
+# acknowledged with AA or CA, whatever MSA-2 names. AE and CE are retried, AR and CR are final.
+# An attempt without an answer, or with one that means nothing, is repeated four times only,
+# because the RIS may have the message. Every attempt has the same control ID (MSH-10).
 kind: mllp
 
 # The host name or address.
@@ -218,6 +271,6 @@ DESTINATION = DestinationType(
     open=MllpDestination,
     media_types=MllpDestination.media_types,
     protocol="HL7 v2.5.1 ORU^R01 over MLLP, optionally TLS",
-    delivered_when="the acknowledgement is AA or CA and names this message (MSA-2)",
+    delivered_when="the acknowledgement is AA or CA, or the commit byte of MLLP release 2",
     example=EXAMPLE,
 )

@@ -3,9 +3,10 @@
 A delivery is PENDING until its destination acknowledges the product, then DELIVERED. If the
 destination is an archive that is asked for storage commitment, the delivery is STORED after the
 C-STORE and DELIVERED once the archive has confirmed commitment. A delivery is FAILED after
-`max_attempts` attempts, or at once if the destination refused the product for good. The ledger
-keeps the last answer in any case. A product may have alternatives with the same content in older
-SOP classes; a destination gets one of them.
+`max_attempts` attempts, after UNCLEAR_ATTEMPTS_MAX that the destination may have accepted, or at
+once if the destination refused the product for good. The ledger keeps the last answer in any case.
+A product may have alternatives with the same content in older SOP classes; a destination gets one
+of them.
 """
 
 import re
@@ -20,6 +21,10 @@ JSON = "application/json"
 TEXT = "text/plain"  #: UTF-8
 
 LONGEST_WAIT_S = 300.0  #: longest pause between two attempts, and longest lease
+#: Attempts of one delivery that the destination may have accepted, before it is given up.
+UNCLEAR_ATTEMPTS_MAX = 5
+#: First pause after such an attempt, in seconds: they last longer than the restart of a receiver.
+UNCLEAR_PAUSE_S = 30.0
 
 
 class DeliveryState(StrEnum):
@@ -123,6 +128,7 @@ class Delivery:
     due_at: float  #: seconds since the epoch; not tried before
     product: Product
     alternatives: tuple[Product, ...] = ()  #: may be sent in its place, the best first
+    unclear_attempts: int = 0  #: attempts that the destination may have accepted
 
     @property
     def offers(self) -> tuple[Product, ...]:

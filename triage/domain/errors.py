@@ -25,6 +25,8 @@
     │   └── ArchiveUnreachable       it does not answer, or asks for a pause: waited for
     └── DeliveryFailed           a destination did not take a product: tried again
         ├── DeliveryRefused          it will never take this product: given up at once
+        ├── DeliveryUnclear          it may have taken it: tried again a few times
+        │   └── DeliveryUnanswered       sent, no answer: its other deliveries wait
         └── DestinationUnreachable   it does not answer: its other deliveries wait
 
 A message states what failed and what to do. It may contain a UID, never a patient's name or ID.
@@ -125,6 +127,18 @@ class DeliveryFailed(TriageError):
 
 class DeliveryRefused(DeliveryFailed):
     """A destination will never take this product; the delivery is given up at once."""
+
+
+class DeliveryUnclear(DeliveryFailed):
+    """A destination may have taken this product, which it would take twice: tried a few times.
+
+    A destination that recognises a repeated product raises `DeliveryFailed` instead: another try
+    does no harm there.
+    """
+
+
+class DeliveryUnanswered(DeliveryUnclear):
+    """A product was sent and no answer came; one delivery at a time finds out when one comes."""
 
 
 class DestinationUnreachable(DeliveryFailed):

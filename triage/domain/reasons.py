@@ -46,6 +46,8 @@ class ReasonCode(StrEnum):
     ASSESSED = "assessed"
     ACKNOWLEDGED = "acknowledged"
     DELIVERIES_GIVEN_UP = "deliveries-given-up"
+    MAY_HAVE_ARRIVED = "may-have-arrived"
+    SOME_MAY_HAVE_ARRIVED = "some-may-have-arrived"
     REPLAYED = "replayed"
     REASSESSED = "reassessed"
     RESENT = "resent"
@@ -160,6 +162,14 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
             "--deliveries`",
             "Read the last answer in `triage status`, correct the cause, then `triage replay "
             "--deliveries`.",
+        ),
+        ReasonCode.MAY_HAVE_ARRIVED: ReasonText(
+            "the receiver may have it: {attempts} attempt(s) got no clear answer",
+            "Look in the receiver. If it has no such message, `triage replay --delivery`.",
+        ),
+        ReasonCode.SOME_MAY_HAVE_ARRIVED: ReasonText(
+            "the receiver may have {deliveries} of them",
+            "Look in the receiver before `triage replay --deliveries` sends them once more.",
         ),
         ReasonCode.REPLAYED: ReasonText("requested with `triage replay`"),
         ReasonCode.REASSESSED: ReasonText(

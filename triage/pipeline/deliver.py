@@ -1,7 +1,10 @@
 """Use case: send one product to one destination.
 
 Only the acknowledgement of the destination makes a delivery DELIVERED. A failed attempt is stored
-with its answer and tried again after a growing pause; a permanent refusal is given up at once.
+with its answer and tried again after a growing pause; a permanent refusal is given up at once. An
+attempt that the destination may have accepted is repeated a few times only, because a receiver of
+messages would take each of them; a repeated DICOM object or signed summary is recognised by its
+UID, so a lost answer does no harm there.
 While a destination does not answer, one delivery at a time tests whether it is back, and the others
 wait. An archive that is asked for storage commitment has a delivery STORED after the C-STORE and
 DELIVERED after its confirmation; without a confirmation it is asked again, then sent again.
@@ -14,6 +17,8 @@ import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.delivery import (
+    UNCLEAR_ATTEMPTS_MAX,
+    UNCLEAR_PAUSE_S,
     Delivery,
     DeliveryState,
     DestinationAnswer,
@@ -24,9 +29,12 @@ from triage.domain.delivery import (
 from triage.domain.errors import (
     DeliveryFailed,
     DeliveryRefused,
+    DeliveryUnanswered,
+    DeliveryUnclear,
     DestinationUnreachable,
     LedgerUnavailable,
 )
+from triage.domain.reasons import ReasonCode, because
 from triage.domain.uid import new_uid
 from triage.pipeline.audit_events import NO_TRAIL, DeliveryTrail, StudyTrail
 from triage.pipeline.leases import keep_alive
@@ -168,16 +176,37 @@ class Deliverer:
         return product
 
     def _record_failure(self, delivery: Delivery, error: DeliveryFailed) -> None:
-        is_last = isinstance(error, DeliveryRefused) or delivery.attempts >= self.max_attempts
-        again_in_s = None if is_last else jitter_s(backoff_s(delivery.attempts), self.chance())
-        is_unreachable = isinstance(error, DestinationUnreachable)
+        is_unclear = isinstance(error, DeliveryUnclear)
+        unclear_attempts = delivery.unclear_attempts + is_unclear
+        is_last = (
+            isinstance(error, DeliveryRefused)
+            or delivery.attempts >= self.max_attempts
+            or (is_unclear and unclear_attempts >= UNCLEAR_ATTEMPTS_MAX)
+        )
+        pause_s = backoff_s(delivery.attempts)
+        if is_unclear:
+            pause_s = backoff_s(unclear_attempts, UNCLEAR_PAUSE_S)
         answer = f"{error}: {error.peer_text}" if error.peer_text else str(error)
         if is_last:
             self._trail_of(delivery).record_given_up(delivery.product, str(error))
-        self.ledger.record_failure(delivery.id, answer, again_in_s, unreachable=is_unreachable)
+            answer += _describe_doubt(unclear_attempts)
+        self.ledger.record_failure(
+            delivery.id,
+            answer,
+            None if is_last else jitter_s(pause_s, self.chance()),
+            unreachable=isinstance(error, DestinationUnreachable | DeliveryUnanswered),
+            unclear=is_unclear,
+        )
         log.warning(
             "delivery given up" if is_last else "delivery failed, tried again later",
             destination=delivery.destination,
             answer=str(error),
             attempt=delivery.attempts,
         )
+
+
+def _describe_doubt(unclear_attempts: int) -> str:
+    """Return what is added to the last answer if the destination may have the product."""
+    if not unclear_attempts:
+        return ""
+    return f"; {because(ReasonCode.MAY_HAVE_ARRIVED, attempts=unclear_attempts)}"

@@ -44,10 +44,12 @@ class DeliveryLedger(Protocol):
         again_in_s: float | None,
         *,
         unreachable: bool = False,
+        unclear: bool = False,
     ) -> None:
         """Store a failure, with a retry after `again_in_s`; None gives the delivery up.
 
-        While a destination is unreachable, only this delivery probes it.
+        While a destination is unreachable, only this delivery probes it. An unclear attempt, which
+        the destination may have accepted, is counted.
         """
 
     def list_outages(self) -> Sequence[Outage]:

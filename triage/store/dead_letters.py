@@ -104,6 +104,7 @@ def make_due(connection: Connection, ids: Collection[int], at: float) -> None:
         "queued_at": 0.0,
         "unreachable": False,
         "unreachable_since": 0.0,
+        "unclear_attempts": None,
         "changed_at": at,
     }
     again = update(deliveries).where(deliveries.c.id == bindparam("its_id"))

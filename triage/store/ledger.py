@@ -27,6 +27,7 @@ from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger_statements.census import read_census
 from triage.store.ledger_statements.deliveries import (
+    count_unclear,
     end_delivery,
     find_deliveries,
     find_outages,
@@ -461,19 +462,22 @@ class SqlLedger:
         again_in_s: float | None,
         *,
         unreachable: bool = False,
+        unclear: bool = False,
     ) -> None:
         """Record a failure; the delivery is retried, or given up if `again_in_s` is None.
 
-        While a destination is unreachable, only this delivery probes whether it is back.
+        While a destination is unreachable, only this delivery probes whether it is back. An unclear
+        attempt, which the destination may have accepted, is counted.
         """
         if again_in_s is None:
-            self._end(delivery_id, DeliveryState.FAILED, answer)
+            self._end(delivery_id, DeliveryState.FAILED, answer, unclear=unclear)
             return
         at = self._clock.now()
         waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
         since = unreachable_since(at, unreachable)
         outage = {"unreachable": unreachable, "unreachable_since": since}
-        values = {"last_answer": answer, "changed_at": at, **outage, **waiting}
+        counted = count_unclear(unclear)
+        values = {"last_answer": answer, "changed_at": at, **outage, **waiting, **counted}
         # A storage commitment report may have arrived meanwhile.
         again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))
         with self._database.writing() as connection:
@@ -491,6 +495,9 @@ class SqlLedger:
             return find_deliveries(connection, *where)
 
     @retry_on_conflict
-    def _end(self, delivery_id: int, state: DeliveryState, answer: str) -> None:
+    def _end(
+        self, delivery_id: int, state: DeliveryState, answer: str, *, unclear: bool = False
+    ) -> None:
+        at = self._clock.now()
         with self._database.writing() as connection:
-            end_delivery(connection, delivery_id, state, answer, self._clock.now())
+            end_delivery(connection, delivery_id, state, answer, at, unclear=unclear)

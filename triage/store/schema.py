@@ -198,6 +198,7 @@ deliveries = Table(
     Column("due_at", Float, nullable=False),
     Column("unreachable", Boolean, nullable=False, default=False),  # result of the last attempt
     Column("unreachable_since", Float, nullable=False, server_default="0"),
+    Column("unclear_attempts", Integer),  # that may have been accepted; NULL: none
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
     Column("changed_at", Float, nullable=False),

@@ -6,8 +6,20 @@ from structlog.testing import capture_logs
 
 from tests.contract.ledgers import HOLDER, PRODUCT, assessed, assessing, current
 from tests.fakes import FakeClock, FakeDestination
-from triage.domain.delivery import DeliveryState, plan_routes
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.delivery import (
+    UNCLEAR_ATTEMPTS_MAX,
+    Acknowledgement,
+    DeliveryState,
+    Product,
+    plan_routes,
+)
+from triage.domain.errors import (
+    DeliveryFailed,
+    DeliveryRefused,
+    DeliveryUnanswered,
+    DeliveryUnclear,
+    LedgerUnavailable,
+)
 from triage.domain.study import State
 from triage.pipeline.deliver import Deliverer
 from triage.store.ledger import SqlLedger
@@ -76,6 +88,108 @@ def test_a_permanent_refusal_is_given_up_at_once(ledger: SqlLedger) -> None:
     (given_up,) = ledger.list_deliveries(study.study_uid, 1)
     assert (given_up.state, given_up.last_answer) == (DeliveryState.FAILED, "HTTP 422")
     assert current(ledger, study.study_uid).state is State.FAILED
+
+
+UNCLEAR = DeliveryUnclear("no acknowledgement")
+UNANSWERED = DeliveryUnanswered("sent, no answer")
+
+
+def try_for(seconds: int, deliverer: Deliverer, ledger: SqlLedger, clock: FakeClock) -> None:
+    """Deliver what is due, every ten seconds."""
+    for _ in range(0, seconds, 10):
+        for delivery in ledger.list_unsent_deliveries(0):
+            deliverer.deliver(delivery)
+        clock.pass_s(10)
+
+
+@pytest.mark.parametrize("error", [UNCLEAR, UNANSWERED])
+def test_what_may_have_arrived_is_sent_a_few_times_and_then_given_up_with_a_reason(
+    ledger: SqlLedger, clock: FakeClock, error: DeliveryFailed
+) -> None:
+    study, (delivery,) = assessed(ledger, "ris")
+    ris = FakeDestination("ris", error=error)
+    deliverer = Deliverer(ledger, {"ris": ris}, max_attempts=300)
+    began = clock.now()
+    try_for(450, deliverer, ledger, clock)  # pauses of 30, 60, 120 and 240 seconds
+    waiting = ledger.get_delivery(delivery)
+    assert waiting is not None
+    assert (waiting.state, waiting.unclear_attempts) == (DeliveryState.PENDING, 4)
+    try_for(2000, deliverer, ledger, clock)
+    given_up = ledger.get_delivery(delivery)
+    assert given_up is not None
+    assert (given_up.state, given_up.attempts) == (DeliveryState.FAILED, UNCLEAR_ATTEMPTS_MAX)
+    assert (
+        given_up.last_answer
+        == f"{error}; the receiver may have it: 5 attempt(s) got no clear answer"
+    )
+    ended = current(ledger, study.study_uid)
+    assert (ended.state, ended.changed_at) == (State.FAILED, began + 450)
+    assert "1 delivery(ies) given up" in ended.reason
+    assert ended.reason.endswith("the receiver may have 1 of them")
+
+
+def test_only_attempts_that_may_have_been_accepted_count_as_such(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery,) = assessed(ledger, "ris")
+    ris = FakeDestination("ris", error=UNCLEAR)
+    deliverer = Deliverer(ledger, {"ris": ris}, max_attempts=30)
+    try_for(100, deliverer, ledger, clock)  # at 0, 30 and 90 seconds
+    ris.error = DeliveryFailed("AE, application error")
+    try_for(3600, deliverer, ledger, clock)
+    waiting = ledger.get_delivery(delivery)
+    assert waiting is not None
+    assert (waiting.state, waiting.unclear_attempts) == (DeliveryState.PENDING, 3)
+    assert waiting.attempts > 10
+    ris.error = None
+    try_for(600, deliverer, ledger, clock)
+    assert len(ris.received) == 1
+
+
+def test_a_refusal_after_an_unclear_attempt_says_that_the_receiver_may_have_it(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    _, (delivery,) = assessed(ledger, "ris")
+    ris = FakeDestination("ris", error=UNANSWERED)
+    deliverer = Deliverer(ledger, {"ris": ris}, max_attempts=30)
+    try_for(20, deliverer, ledger, clock)
+    ris.error = DeliveryRefused("AR, application reject", "known already")
+    try_for(60, deliverer, ledger, clock)
+    given_up = ledger.get_delivery(delivery)
+    assert given_up is not None
+    doubt = "the receiver may have it: 1 attempt(s) got no clear answer"
+    assert given_up.last_answer == f"AR, application reject: known already; {doubt}"
+
+
+def test_silence_holds_other_messages_for_a_limited_time(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    """One message that a receiver never answers must not keep all others back for ever."""
+    _, (first,) = assessed(ledger, "ris")
+    other = replace(PRODUCT, sop_instance_uid="2.25.2")
+    claimed = assessing(ledger, "second")
+    (second,) = ledger.finish(claimed, HOLDER, "{}", [other], [(other, "ris")]) or ()
+
+    class Mute(FakeDestination):
+        def deliver(self, product: Product) -> Acknowledgement:
+            self.error = UNANSWERED if product == PRODUCT else None
+            return super().deliver(product)
+
+    ris = Mute("ris")
+    deliverer = Deliverer(ledger, {"ris": ris}, max_attempts=300)
+    deliverer.deliver(first)
+    assert [outage.waiting for outage in ledger.list_outages()] == [2]
+    assert second not in ledger.list_unsent_deliveries(None)
+    try_for(460, deliverer, ledger, clock)
+    assert ris.received == [other]
+    assert ledger.list_outages() == []
+
+
+def test_an_unclear_attempt_holds_no_other_message(ledger: SqlLedger) -> None:
+    _, (first, _) = assessed(ledger, "ris", "other")
+    deliverer = Deliverer(ledger, {"ris": FakeDestination("ris", error=UNCLEAR)}, max_attempts=300)
+    deliverer.deliver(first)
+    assert ledger.list_outages() == []
 
 
 def test_a_destination_that_is_down_delays_no_other(ledger: SqlLedger) -> None:

@@ -89,7 +89,8 @@ def open_delivery(
     alternative that it chose earlier, because that one may have arrived.
     """
     same = _is_delivery_of(product.sop_instance_uid, destination)
-    fresh = {"state": DeliveryState.PENDING, "due_at": at, "attempts": 0, "changed_at": at}
+    fresh = {"state": DeliveryState.PENDING, "due_at": at, "changed_at": at}
+    fresh |= {"attempts": 0, "unclear_attempts": None}
     known = connection.execute(select(deliveries).where(*same)).one_or_none()
     if known is not None and known.state == DeliveryState.DELIVERED:
         return None
@@ -253,6 +254,7 @@ def _to_delivery(row: Row[Any], alternatives: Sequence[Product]) -> Delivery:
         due_at=row.due_at,
         product=_to_product(row),
         alternatives=tuple(alternatives),
+        unclear_attempts=row.unclear_attempts or 0,
     )
 
 
@@ -285,8 +287,20 @@ def _to_product(row: Row[Any]) -> Product:
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
-def end_delivery(
-    connection: Connection, delivery_id: int, state: DeliveryState, answer: str, at: float
+def count_unclear(unclear: bool) -> dict[str, Any]:  # noqa: FBT001 - a column's value
+    """Return the changed column if the destination may have accepted an attempt."""
+    known = func.coalesce(deliveries.c.unclear_attempts, 0)
+    return {"unclear_attempts": known + 1} if unclear else {}
+
+
+def end_delivery(  # noqa: PLR0913 - each argument is stored
+    connection: Connection,
+    delivery_id: int,
+    state: DeliveryState,
+    answer: str,
+    at: float,
+    *,
+    unclear: bool = False,
 ) -> None:
     """Store how a delivery ended; the last delivery also ends its study."""
     mine = select(deliveries.c.study_uid, deliveries.c.revision).where(
@@ -298,7 +312,8 @@ def end_delivery(
     ended = update_delivery(delivery_id)
     if state is DeliveryState.FAILED:  # a commitment report may have arrived meanwhile
         ended = ended.where(deliveries.c.state.in_(UNFINISHED))
-    connection.execute(ended.values(state=state, last_answer=answer, changed_at=at))
+    values = {"state": state, "last_answer": answer, "changed_at": at, **count_unclear(unclear)}
+    connection.execute(ended.values(values))
     end_study(connection, study_uid, revision, at)
 
 
@@ -306,12 +321,16 @@ def end_study(connection: Connection, study_uid: str, revision: int, at: float) 
     """Move a study to DELIVERED or FAILED if none of its deliveries is under way."""
     study = find_study(connection, study_uid, revision)
     mine = (deliveries.c.study_uid == study_uid, deliveries.c.revision == revision)
-    query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
-    counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
+    may_have_arrived = func.count(case((deliveries.c.unclear_attempts > 0, 1)))
+    query = select(deliveries.c.state, func.count(), may_have_arrived).where(*mine)
+    rows = connection.execute(query.group_by(deliveries.c.state)).all()
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
     if study is None or any(counts.get(state) for state in UNFINISHED):
         return
     if failed := counts.get(DeliveryState.FAILED):
-        why = because(ReasonCode.DELIVERIES_GIVEN_UP, deliveries=failed)
+        unclear = sum(row[2] for row in rows if row[0] == DeliveryState.FAILED)
+        some = [because(ReasonCode.SOME_MAY_HAVE_ARRIVED, deliveries=unclear)] if unclear else []
+        why = because(ReasonCode.DELIVERIES_GIVEN_UP, *some, deliveries=failed)
         move_study(connection, study, Event.UNDELIVERABLE, str(why), at)
         return
     acknowledged = because(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 
 from triage.domain.errors import ConfigurationError
 
-HEAD = "0007"  #: the revision of this release
+HEAD = "0008"  #: the revision of this release
 
 VERSIONS = table("alembic_version", column("version_num"))
 LOCK = 0x6C6564676572  #: advisory lock for migrations on PostgreSQL
