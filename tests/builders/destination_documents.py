@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.builders.delivery_answers import TABLES, render_answers
 from triage.destinations import DESTINATIONS
 from triage.destinations.destination_type import DestinationType
 from triage.domain.audit import EXPORT, INSTANCES_TRANSFERRED
@@ -18,9 +19,6 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 EXAMPLE, STATEMENT = DEPLOY / "triage.yaml", DEPLOY / "CONFORMANCE.md"
 #: The list of destinations in the example settings, up to the next comment or key at the margin.
 ENTRIES = re.compile(r"(?<=^destinations:\n).*?(?=\n^\S)", re.DOTALL | re.MULTILINE)
-TABLE = re.compile(
-    r"(?<=<!-- destinations: begin -->\n).*?(?=\n<!-- destinations: end -->)", re.DOTALL
-)
 KEY = re.compile(r"^( *)(?=[a-z0-9_]+:)")
 
 
@@ -68,13 +66,26 @@ def is_export(destination: DestinationType) -> bool:
     return not settings.audit_peer().is_dicom
 
 
+def render_tables(destinations: Iterable[DestinationType]) -> dict[str, str]:
+    """Return the generated tables of the conformance statement by their markers."""
+    answers = {f"{kind} answers": render_answers(kind) for kind in TABLES}
+    return {"destinations": render_table(destinations), **answers}
+
+
+def find_marked(marker: str) -> re.Pattern[str]:
+    """Return the pattern of the text between the comments of a marker."""
+    return re.compile(rf"(?<=<!-- {marker}: begin -->\n).*?(?=\n<!-- {marker}: end -->)", re.DOTALL)
+
+
 def main() -> None:
     """Write the generated parts."""
     kinds = DESTINATIONS.values()
     text = EXAMPLE.read_text(encoding="utf-8")
     EXAMPLE.write_text(ENTRIES.sub(lambda _: render_entries(kinds), text), encoding="utf-8")
     text = STATEMENT.read_text(encoding="utf-8")
-    STATEMENT.write_text(TABLE.sub(lambda _: render_table(kinds), text), encoding="utf-8")
+    for marker, table in render_tables(kinds).items():
+        text = find_marked(marker).sub(lambda _, table=table: table, text)  # type: ignore[misc]
+    STATEMENT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ class Hook:
 
     secret: str = SECRET
     codes: list[int] = field(default_factory=list)  #: statuses in turn; the last one is repeated
+    headers: dict[str, str] = field(default_factory=dict)  #: of every response
     delay_s: float = 0.0
     summaries: dict[str, Any] = field(default_factory=dict)  #: by idempotency key
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -65,7 +66,9 @@ def hook(tls: ssl.SSLContext | None = None, **settings: Any) -> Iterator[Hook]:
 
         def _answer(self, method: str) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(ours.answer(method, dict(self.headers.items()), body))
+            self.send_response_only(ours.answer(method, dict(self.headers.items()), body))
+            for name, value in ours.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.send_header("Location", "/elsewhere")
             self.end_headers()

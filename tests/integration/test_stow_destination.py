@@ -1,6 +1,5 @@
 """The STOW-RS destination, against Orthanc, our own receiver, and a service with faults."""
 
-import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 
 from tests.builders.assessments import mixed
 from tests.builders.reportings import reporting
+from tests.builders.stow_responses import store_response
 from tests.integration.certificates import Authority, TlsWorld
 from tests.integration.servers import Orthanc, orthanc
 from tests.integration.stow import TOKEN, end_stow, start_stow
@@ -100,20 +100,6 @@ def service() -> Iterator[Service]:
     made = Service()
     with made.listening():
         yield made
-
-
-def module(uid: str, *, failure: int | None = None, warning: int | None = None) -> bytes:
-    """Return a Store Instances Response in DICOM JSON."""
-    item: dict[str, Any] = {
-        "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.88.34"]},
-        "00081155": {"vr": "UI", "Value": [uid]},
-    }
-    if failure is not None:
-        item["00081197"] = {"vr": "US", "Value": [failure]}
-    if warning is not None:
-        item["00081196"] = {"vr": "US", "Value": [warning]}
-    tag = "00081199" if failure is None else "00081198"
-    return json.dumps({tag: {"vr": "SQ", "Value": [item]}}).encode()
 
 
 # -- real services
@@ -220,9 +206,9 @@ def test_a_token_from_the_environment_is_sent_and_never_shown(
 def test_the_statement_about_the_instance_decides_whatever_the_status(
     service: Service, product: Product, code: int
 ) -> None:
-    service.code, service.body = code, module(product.sop_instance_uid)
+    service.code, service.body = code, store_response(product.sop_instance_uid)
     assert web(service.url).deliver(product).answer == f"HTTP {code}"
-    service.body = module(product.sop_instance_uid, failure=0xA700)
+    service.body = store_response(product.sop_instance_uid, failure=0xA700)
     with pytest.raises(DeliveryFailed, match=f"HTTP {code}, failure 0xA700 Out of resources"):
         web(service.url).deliver(product)
 
@@ -240,7 +226,7 @@ def test_the_statement_about_the_instance_decides_whatever_the_status(
 def test_a_failure_is_reported_with_its_reason(
     service: Service, product: Product, reason: int, expected: str
 ) -> None:
-    service.code, service.body = 409, module(product.sop_instance_uid, failure=reason)
+    service.code, service.body = 409, store_response(product.sop_instance_uid, failure=reason)
     with pytest.raises(DeliveryFailed, match=f"HTTP 409, failure {expected}"):
         web(service.url).deliver(product)
 
@@ -248,13 +234,13 @@ def test_a_failure_is_reported_with_its_reason(
 def test_a_report_that_the_service_has_already_is_delivered(
     service: Service, product: Product
 ) -> None:
-    service.code, service.body = 409, module(product.sop_instance_uid, failure=0x0111)
+    service.code, service.body = 409, store_response(product.sop_instance_uid, failure=0x0111)
     answer = web(service.url).deliver(product).answer
     assert answer == "0x0111 Duplicate SOP instance: it was stored before (HTTP 409)"
 
 
 def test_a_warning_counts_as_stored_and_is_kept(service: Service, product: Product) -> None:
-    service.code, service.body = 202, module(product.sop_instance_uid, warning=0xB000)
+    service.code, service.body = 202, store_response(product.sop_instance_uid, warning=0xB000)
     answer = web(service.url).deliver(product).answer
     assert answer == "0xB000 Coercion of data elements (warning, HTTP 202)"
 
@@ -264,8 +250,8 @@ def test_a_warning_counts_as_stored_and_is_kept(service: Service, product: Produ
     [
         (202, b""),
         (409, b"<html>conflict</html>"),
-        (200, module("2.25.1")),
-        (202, module("2.25.1")),
+        (200, store_response("2.25.1")),
+        (202, store_response("2.25.1")),
         (202, b'{"00081199": {"vr": "SQ", "Value": [7]}}'),
         (202, b"[" * 5000),
         (200, b'{"0008119A": {"vr": "SQ", "Value": [{"00081197": {"vr": "US"}}]}}'),
@@ -304,6 +290,16 @@ def test_other_statuses_are_failures_with_their_meaning(service: Service, produc
         destination.deliver(product)
     with pytest.raises(DeliveryFailed, match="check url"):
         destination.echo()
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("45", 45), ("never", 0)])
+def test_a_service_states_when_to_come_again(
+    service: Service, product: Product, header: str, seconds: float
+) -> None:
+    service.code, service.headers = 503, {"Retry-After": header}
+    with pytest.raises(DestinationUnreachable) as error:
+        web(service.url).deliver(product)
+    assert error.value.after_s == seconds
 
 
 def test_an_invalid_host_name_is_unreachable(product: Product) -> None:

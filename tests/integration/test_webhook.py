@@ -95,19 +95,33 @@ def test_2xx_counts_as_delivered(code: int, product: Product) -> None:
         assert open_webhook(ours).deliver(product).answer == f"HTTP {code}"
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 410, 413, 415, 422])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 413, 415, 422])
 def test_4xx_is_final(code: int, product: Product) -> None:
     with hook(codes=[code]) as ours, pytest.raises(DeliveryRefused, match=f"HTTP {code}"):
         open_webhook(ours).deliver(product)
 
 
-@pytest.mark.parametrize("code", [301, 302, 307, 308, 408, 425, 429, 500, 501, 502, 503, 504])
+@pytest.mark.parametrize("code", [301, 302, 307, 308, 408, 409, 425, 429, 500, 501, 502, 503, 504])
 def test_every_other_status_is_retried(code: int, product: Product) -> None:
     with hook(codes=[code]) as ours, pytest.raises(DeliveryFailed, match=f"HTTP {code}") as error:
         open_webhook(ours).deliver(product)
     assert not isinstance(error.value, DeliveryRefused)
     assert isinstance(error.value, DestinationUnreachable) == (code in {429, 502, 503, 504})
     assert len(ours.requests) == 1  # no redirection is followed
+
+
+def test_a_service_states_when_to_come_again(product: Product) -> None:
+    dates = {"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}  # of a service whose clock is wrong
+    later = {"Retry-After": "Sun, 01 Mar 2026 12:01:30 GMT"}
+    asked: dict[float, dict[str, str]] = {30: {"Retry-After": "30"}, 90: dates | later, 0: {}}
+    for seconds, headers in asked.items():
+        for code in (429, 503):
+            with (
+                hook(codes=[code], headers=headers) as ours,
+                pytest.raises(DestinationUnreachable) as error,
+            ):
+                open_webhook(ours).deliver(product)
+            assert error.value.after_s == seconds
 
 
 def test_a_service_that_does_not_answer_is_unreachable(product: Product) -> None:

@@ -8,6 +8,7 @@ import json
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -21,6 +22,7 @@ from triage.domain.errors import (
     ConfigurationError,
     InstanceRefused,
 )
+from triage.domain.retry_after import read_retry_after
 from triage.ports.archive import StudyDownload
 
 #: Requests instances in the transfer syntax in which they are stored (PS3.18 8.7.3.5.2).
@@ -125,8 +127,8 @@ def _check(response: httpx2.Response) -> None:
     if code in LOGIN:
         raise ConfigurationError(f"HTTP {code}: the archive rejects the configured authorization")
     if code in LATER:
-        after = response.headers.get("Retry-After", "")
-        after_s = min(float(after), PAUSE_MAX_S) if after.isdecimal() else 0.0
+        asked_s = read_retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
+        after_s = min(asked_s, PAUSE_MAX_S)
         raise ArchiveUnreachable(f"HTTP {code}: the archive asks for a pause", after_s)
     raise ArchiveFailed(f"it answered HTTP {code}")
 

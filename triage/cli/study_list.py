@@ -129,6 +129,7 @@ def _delivery_to_json(delivery: Delivery) -> dict[str, Any]:
         "sop_instance_uid": delivery.product.sop_instance_uid,
         "state": delivery.state,
         "attempts": delivery.attempts,
+        "unclear_attempts": delivery.unclear_attempts,
         "last_answer": delivery.last_answer,
         "due_at": delivery.due_at,
     }

@@ -10,7 +10,7 @@ and its parts of the documents as one `DestinationType` named DESTINATION.
     stow              DICOM objects over STOW-RS
     dicom             DICOM objects over C-STORE:
                       dicom_store, storage_commitment, dicom_tls
-    http, tls_files   shared by those that use HTTP, and TLS
+    http, tls_files, tls_alerts   shared by those that use HTTP, and TLS
 
 Invariants: every destination opens from its example, takes a report, and has its entries in the
 documents (tests/unit/destinations/test_registry.py).

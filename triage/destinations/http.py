@@ -8,11 +8,13 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx2
 
 from triage.domain.errors import DeliveryFailed, DestinationUnreachable
+from triage.domain.retry_after import read_http_date, read_retry_after
 
 PAUSE = {429, 502, 503, 504}  #: statuses that ask for a pause: other deliveries wait as well
 CLIENT_ERROR, SERVER_ERROR = 400, 500
@@ -60,6 +62,15 @@ class HttpPeer:
         except httpx2.HTTPError as error:
             why = type(error).__name__
             raise DeliveryFailed(f"{self.host} closed the connection ({why})") from None
+
+
+def read_pause_s(response: httpx2.Response) -> float:
+    """Return the seconds after which a response asks to come again; 0 if it does not say.
+
+    A date is compared with that of the response, so that the clocks of both may differ.
+    """
+    now = read_http_date(response.headers.get("Date", "")) or datetime.now(UTC)
+    return read_retry_after(response.headers.get("Retry-After", ""), now)
 
 
 def without_secrets(url: str) -> str:

@@ -9,16 +9,18 @@ proxies of the environment are not used.
 import json
 import secrets
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+from httpx2 import Response
 from pydantic import Field, model_validator
 
 from triage.config import DestinationSettings
 from triage.config.authorization import HttpAuthorization
 from triage.config.fields import LOOPBACK
 from triage.destinations.destination_type import DestinationType
-from triage.destinations.http import PAUSE, SERVER_ERROR, HttpPeer
+from triage.destinations.http import PAUSE, SERVER_ERROR, HttpPeer, read_pause_s
 from triage.destinations.tls_files import DestinationTls, tls_context
 from triage.dimse.statuses import ALREADY_STORED, describe_status
 from triage.domain.audit import AuditPeer
@@ -91,9 +93,12 @@ class StowDestination:
             "Content-Type": f'multipart/related; type="{DICOM}"; boundary={boundary}',
             "Accept": DICOM_JSON,
         }
-        code, body = self._request("POST", headers, _multipart(product.content, boundary))
-        if code not in JUDGED:
-            raise self._failure(code)
+        content = _multipart(product.content, boundary)
+        with self._request("POST", headers, content) as response:
+            code = response.status_code
+            if code not in JUDGED:
+                raise self._failure(response)
+            body = _read_beginning(response.iter_bytes())
         return self._judge(code, _read_dataset(body), product.sop_instance_uid)
 
     def echo(self) -> Acknowledgement:
@@ -101,19 +106,17 @@ class StowDestination:
 
         A service without search answers that it does not support the method; this is an answer.
         """
-        code, _ = self._request("GET", {"Accept": DICOM_JSON}, query=EMPTY_SEARCH)
-        if code in {*LOGIN, *PAUSE, NOT_FOUND} or code >= SERVER_ERROR:
-            raise self._failure(code)
+        with self._request("GET", {"Accept": DICOM_JSON}, query=EMPTY_SEARCH) as response:
+            code = response.status_code
+            if code in {*LOGIN, *PAUSE, NOT_FOUND} or code >= SERVER_ERROR:
+                raise self._failure(response)
         return Acknowledgement(f"it answers (HTTP {code} to a search)")
 
     def _request(
         self, method: str, headers: dict[str, str], content: bytes = b"", query: str = ""
-    ) -> tuple[int, bytes]:
-        """Return status and body of the response; only the beginning of a body that is too long."""
-        with self._peer.request(
-            method, {**self._authorization, **headers}, content, query
-        ) as response:
-            return response.status_code, _read_beginning(response.iter_bytes())
+    ) -> AbstractContextManager[Response]:
+        """Send a request with our authorization; yield its response before the body is read."""
+        return self._peer.request(method, {**self._authorization, **headers}, content, query)
 
     def _judge(self, code: int, dataset: dict[str, Any] | None, uid: str) -> Acknowledgement:
         """Return the acknowledgement in a response; raise DeliveryFailed if it is not stored."""
@@ -133,14 +136,16 @@ class StowDestination:
             f"{self._peer.host} answered {status} without stating that it is stored"
         )
 
-    def _failure(self, code: int) -> DeliveryFailed:
+    def _failure(self, response: Response) -> DeliveryFailed:
         """Return the error for an HTTP status that states nothing about the instance."""
+        code = response.status_code
         answer = f"{self._peer.host} answered HTTP {code}"
         if code in LOGIN:
             why = "it rejects our authorization or our certificate"
             return DestinationUnreachable(f"{answer}: {why}")
         if code in PAUSE:
-            return DestinationUnreachable(f"{answer}: it asks for a pause")
+            why = "it asks for a pause"
+            return DestinationUnreachable(f"{answer}: {why}", after_s=read_pause_s(response))
         if code == NOT_FOUND:
             return DeliveryFailed(f"{answer} for {self._peer.url}: check url")
         return DeliveryFailed(answer)

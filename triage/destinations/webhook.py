@@ -1,10 +1,11 @@
 """A program that receives a signed JSON summary of each assessment over HTTP.
 
-A 2xx status counts as delivered. A 4xx status is final, except 408, 425 and 429. Every other status
-is retried. No answer, or a status that asks for a pause, delays the other deliveries to this
-destination as well. The body is signed according to Standard Webhooks 1.0. The signature covers the
-time, so a recorded request is of no use later. The message id, which is also the idempotency key,
-is the UID of the product, so the receiver recognises a second attempt.
+A 2xx status counts as delivered. A 4xx status is final, except 408, 409, 425 and 429. Every other
+status is retried. No answer, or a status that asks for a pause, delays the other deliveries to this
+destination as well, at least as long as Retry-After states. The body is signed according to
+Standard Webhooks 1.0. The signature covers the time, so a recorded request is of no use later. The
+message id, which is also the idempotency key, is the UID of the product, so the receiver recognises
+a second attempt.
 """
 
 import base64
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from httpx2 import Response
 from pydantic import Field, SecretStr, model_validator
 
 from triage.config import DestinationSettings
@@ -27,6 +29,7 @@ from triage.destinations.http import (
     PAUSE,
     SERVER_ERROR,
     HttpPeer,
+    read_pause_s,
     without_secrets,
 )
 from triage.destinations.tls_files import DestinationTls, tls_context
@@ -41,8 +44,9 @@ from triage.domain.errors import (
 
 PREFIX = "whsec_"  #: optional prefix that marks a secret
 SHORTEST, LONGEST = 24, 64  #: bytes of a secret (Standard Webhooks 1.0)
-#: 4xx statuses that do not reject the request itself: time-out, too early, too many requests.
-RETRIED = {408, 425, 429}
+#: 4xx statuses that do not reject the request itself: time-out, an earlier attempt with this
+#: idempotency key is still in progress, too early, too many requests.
+RETRIED = {408, 409, 425, 429}
 Now = Callable[[], datetime]
 
 
@@ -107,21 +111,22 @@ class WebhookDestination:
         }
         with self._peer.request("POST", headers, product.content) as response:
             if not response.is_success:
-                raise self._failure(response.status_code)
+                raise self._failure(response)
             return Acknowledgement(f"HTTP {response.status_code}")
 
     def echo(self) -> Acknowledgement:
         """Send an OPTIONS request, which changes nothing; any status below 500 is an answer."""
         with self._peer.request("OPTIONS", {}) as response:
             if response.status_code >= SERVER_ERROR:
-                raise self._failure(response.status_code)
+                raise self._failure(response)
             return Acknowledgement(f"it answers (HTTP {response.status_code} to OPTIONS)")
 
-    def _failure(self, code: int) -> DeliveryFailed:
+    def _failure(self, response: Response) -> DeliveryFailed:
         """Return the error for an HTTP status that does not mean success."""
+        code = response.status_code
         answer = f"{self._peer.host} answered HTTP {code}"
         if code in PAUSE:
-            return DestinationUnreachable(answer)
+            return DestinationUnreachable(answer, after_s=read_pause_s(response))
         if CLIENT_ERROR <= code < SERVER_ERROR and code not in RETRIED:
             return DeliveryRefused(f"{answer}: it rejects this request or its signature")
         return DeliveryFailed(answer)
@@ -166,8 +171,8 @@ name: hook
 # webhook: a POST that is signed according to Standard Webhooks 1.0 (libraries of many
 # languages check the signature, which also covers Webhook-Timestamp against replays).
 # Webhook-Id is the same for every attempt with one summary, so the receiver recognises a
-# repetition. A 2xx status counts as delivered. A 4xx status other than 408, 425 and 429 is
-# final. Anything else, and no answer, is retried.
+# repetition. A 2xx status counts as delivered. A 4xx status other than 408, 409, 425 and 429
+# is final. Anything else, and no answer, is retried.
 kind: webhook
 
 # The URL; beyond this machine it must be https://. Put no secret into it: the URL is shown.

@@ -142,7 +142,14 @@ class DeliveryUnanswered(DeliveryUnclear):
 
 
 class DestinationUnreachable(DeliveryFailed):
-    """A destination does not answer; one delivery at a time finds out when it is back."""
+    """A destination does not answer, or asked for a pause of `after_s` seconds.
+
+    One delivery at a time finds out when it is back.
+    """
+
+    def __init__(self, message: str, peer_text: str = "", *, after_s: float = 0.0) -> None:
+        super().__init__(message, peer_text)
+        self.after_s = after_s
 
 
 class ArchiveFailed(TriageError):

@@ -17,6 +17,7 @@ import structlog
 
 from triage.crash_points import CrashPoint, mark_reached
 from triage.domain.delivery import (
+    LONGEST_WAIT_S,
     UNCLEAR_ATTEMPTS_MAX,
     UNCLEAR_PAUSE_S,
     Delivery,
@@ -193,7 +194,7 @@ class Deliverer:
         self.ledger.record_failure(
             delivery.id,
             answer,
-            None if is_last else jitter_s(pause_s, self.chance()),
+            None if is_last else max(jitter_s(pause_s, self.chance()), _read_asked_pause_s(error)),
             unreachable=isinstance(error, DestinationUnreachable | DeliveryUnanswered),
             unclear=is_unclear,
         )
@@ -203,6 +204,11 @@ class Deliverer:
             answer=str(error),
             attempt=delivery.attempts,
         )
+
+
+def _read_asked_pause_s(error: DeliveryFailed) -> float:
+    """Return the pause that a destination asked for, in seconds; a longer one is cut short."""
+    return min(error.after_s, LONGEST_WAIT_S) if isinstance(error, DestinationUnreachable) else 0.0
 
 
 def _describe_doubt(unclear_attempts: int) -> str:

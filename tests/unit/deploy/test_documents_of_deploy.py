@@ -39,6 +39,7 @@ from receivers.stow.app import CHUNK_BYTES
 from receivers.stow.server import CONNECTIONS_MAX
 from receivers.stow.storing import DICOM, PARTS_MAX
 from tests.builders.audit_events import EVENTS
+from tests.builders.delivery_answers import TABLES, render_answers
 from tests.builders.products import DICOM_REPORTS
 from tests.builders.report_codes import OURS
 from tests.unit.deploy.files import DEPLOY, between, table, text
@@ -64,14 +65,11 @@ from triage.config import (
 )
 from triage.destinations.dicom_store import SYNTAXES as OFFERED
 from triage.destinations.dicom_store import DicomDestinationSettings
-from triage.destinations.http import PAUSE
 from triage.destinations.storage_commitment import AT_ONCE_S
-from triage.destinations.stow import EMPTY_SEARCH, JUDGED, LOGIN
+from triage.destinations.stow import EMPTY_SEARCH
 from triage.dicom.multipart_related import BOUNDARY_MAX, HEADERS_MAX
 from triage.dimse.association import TLS12_CIPHER_SUITES
 from triage.dimse.statuses import (
-    ALREADY_STORED,
-    WARNINGS,
     ActionStatus,
     EventReportStatus,
     ProcedureStepStatus,
@@ -81,6 +79,12 @@ from triage.dimse.statuses import (
 from triage.dimse.storage_classes import PRIVATE_CLASSES
 from triage.dimse.transfer_syntaxes import PREFERRED
 from triage.domain.commitment import FailureReason
+from triage.domain.delivery import (
+    LONGEST_WAIT_S,
+    UNCLEAR_ATTEMPTS_MAX,
+    UNCLEAR_PAUSE_S,
+    backoff_s,
+)
 from triage.domain.study import draw_diagram
 from triage.pipeline.retrieve import STUDY_TRIES
 from triage.reports import codes, key_images
@@ -158,16 +162,20 @@ def test_the_answers_of_stow() -> None:
     assert reasons == [f"0x{reason:04X}" for reason in sorted(StowFailureReason)]
 
 
-def test_what_answers_to_a_store_over_the_web_mean() -> None:
-    codes = [re.findall(r"\b\d{3}\b", answer) for answer, _ in table(STATEMENT, "store answers")]
-    assert {*codes[0]} == {*codes[1]} == {*map(str, JUDGED)}
-    assert codes[4] == [*map(str, sorted(LOGIN))]
-    assert codes[5] == [*map(str, sorted(PAUSE))]
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_statement_says_what_becomes_of_a_delivery_after_each_answer(kind: str) -> None:
+    # tests/integration/test_delivery_answers.py holds the tables to the code.
+    assert between(STATEMENT, f"{kind} answers") == render_answers(kind), (
+        "run python -m tests.builders.destination_documents"
+    )
 
 
-def test_the_answers_that_count_as_stored() -> None:
-    rows = [" ".join(row) for row in table(STATEMENT, "stored")]
-    assert rows == [describe_status(status) for status in (0, *sorted({*WARNINGS, ALREADY_STORED}))]
+def test_the_statement_says_how_often_an_unclear_message_is_sent() -> None:
+    attempts = range(1, UNCLEAR_ATTEMPTS_MAX)
+    pauses = [f"{backoff_s(attempt, UNCLEAR_PAUSE_S):g}" for attempt in attempts]
+    said = f"{UNCLEAR_ATTEMPTS_MAX} times at most, with pauses of {', '.join(pauses[:-1])} and"
+    assert f"{said} {pauses[-1]} seconds" in prose(STATEMENT)
+    assert f"is kept up to {LONGEST_WAIT_S:g} seconds" in prose(STATEMENT)
 
 
 def test_what_is_asked_of_archives() -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import inf
 
 import pytest
 from sqlalchemy import update
@@ -18,6 +19,7 @@ from triage.domain.errors import (
     DeliveryRefused,
     DeliveryUnanswered,
     DeliveryUnclear,
+    DestinationUnreachable,
     LedgerUnavailable,
 )
 from triage.domain.study import State
@@ -180,7 +182,7 @@ def test_silence_holds_other_messages_for_a_limited_time(
     deliverer.deliver(first)
     assert [outage.waiting for outage in ledger.list_outages()] == [2]
     assert second not in ledger.list_unsent_deliveries(None)
-    try_for(460, deliverer, ledger, clock)
+    try_for(480, deliverer, ledger, clock)
     assert ris.received == [other]
     assert ledger.list_outages() == []
 
@@ -334,6 +336,20 @@ def test_an_outage_of_an_earlier_release_gets_a_start_time(
     with ledger._database.writing() as connection:
         connection.execute(update(table).values(unreachable_since=0.0))
     assert [outage.since for outage in ledger.list_outages()] == [clock.now()]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "expected_s"), [(0, 4.5), (3, 4.5), (5, 5), (60, 60), (9999, 300), (inf, 300)]
+)
+def test_a_destination_is_not_tried_before_the_pause_that_it_asked_for(
+    ledger: SqlLedger, clock: FakeClock, asked_s: float, expected_s: float
+) -> None:
+    _, (delivery,) = assessed(ledger)
+    busy = DestinationUnreachable("HTTP 503", after_s=asked_s)
+    pacs = FakeDestination("pacs", error=busy)
+    Deliverer(ledger, {"pacs": pacs}, max_attempts=30, chance=lambda: 1.0).deliver(delivery)
+    (outage,) = ledger.list_outages()
+    assert outage.again_at - clock.now() == pytest.approx(expected_s)
 
 
 def test_pauses_have_jitter(ledger: SqlLedger, clock: FakeClock) -> None:
