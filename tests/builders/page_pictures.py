@@ -137,7 +137,7 @@ def take(heart: Heart, parts: Sequence[StudyPart] = MODEL_VIEWS) -> list[Dataset
     """Return the images of some parts of a heart's study, always the same."""
     look = draw_examination(heart).look
     vendor = draw_examination(heart).vendor
-    stacks = acquire_stacks(heart, look, heart.seed, only=parts)
+    stacks = acquire_stacks(heart, look, heart.seed, only=tuple(parts))
     form = DicomForm(vendor, tesla=look.tesla)
     return list(build_datasets(stacks, draw_patient(heart), form, heart.seed))
 

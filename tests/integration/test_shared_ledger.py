@@ -37,7 +37,8 @@ from triage.store import database as database_module
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger import SqlLedger
 from triage.store.ledger_statements.deliveries import end_delivery, open_delivery, store_product
-from triage.store.ledger_statements.instances import count_incident, record_instance
+from triage.store.ledger_statements.incidents import count_incident
+from triage.store.ledger_statements.instances import record_instance
 from triage.store.ledger_statements.studies import find_study
 from triage.store.schema import studies
 

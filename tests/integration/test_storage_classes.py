@@ -34,7 +34,7 @@ def study_with(sop_class: str) -> list[Dataset]:
     images = cine("study", "cine 4ch", FOUR_CHAMBER, PHASES)
     odd = copy.deepcopy(images[0])
     odd.SOPClassUID = odd.file_meta.MediaStorageSOPClassUID = UID(sop_class)
-    odd.SOPInstanceUID = odd.file_meta.MediaStorageSOPInstanceUID = uid("study", "odd")
+    odd.SOPInstanceUID = odd.file_meta.MediaStorageSOPInstanceUID = UID(uid("study", "odd"))
     for keyword in ("PixelData", "Rows", "Columns"):
         del odd[keyword]
     return [*images, odd]
@@ -92,7 +92,7 @@ def test_any_accepts_no_other_service_and_no_lossy_syntax_beside_a_lossless_one(
     with run_receiver(tmp_path, storage="any") as receiver:
         association = request_association(receiver.port, *contexts)
         taken = {
-            context.abstract_syntax: context.transfer_syntax[0]
+            str(context.abstract_syntax): context.transfer_syntax[0]
             for context in association.accepted_contexts
         }
         association.release()

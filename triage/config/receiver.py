@@ -210,8 +210,8 @@ class ReceiverSettings(StrictModel):
                 raise ValueError(
                     f"peers.{name}.certificates: set tls.clients, or no certificate is requested"
                 )
-        if twice := [uid for uid, times in Counter(self.storage_classes).items() if times > 1]:
-            raise ValueError(f"storage_classes has {twice[0]} twice")
+        if repeated := [uid for uid, times in Counter(self.storage_classes).items() if times > 1]:
+            raise ValueError(f"storage_classes has {repeated[0]} twice")
         if self.tls is not None and self.tls.port == self.port:
             raise ValueError("tls.port must differ from port")
         return self

@@ -46,7 +46,7 @@ def send(intake: Intake, datasets: Sequence[Dataset]) -> list[str]:
     return [intake.accept(part10(dataset), SOURCE).path for dataset in datasets]
 
 
-def images(count: int = COUNT, **said: object) -> list[Dataset]:
+def images(count: int = COUNT, **said: str) -> list[Dataset]:
     return [image(number=number, **said) for number in range(count)]
 
 

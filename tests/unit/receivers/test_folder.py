@@ -409,7 +409,9 @@ def test_no_file_name_is_written_to_log_ledger_or_state_folder(
 def test_the_thread_scans_until_it_is_ended(tmp_path: Path, ledger: SqlLedger) -> None:
     root = tmp_path / "later"
     settings = WatchedFolder(path=root, settle_s=0.1, every_s=0.05, after="delete")
-    watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
+    watching = watched.start(
+        Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path, AcceptedClasses()
+    )
     root.mkdir()
     (root / "1").write_bytes(part10(image()))
     wait_until(ledger.list_studies, what="the study")
@@ -431,7 +433,9 @@ def test_a_defect_does_not_end_the_thread(
 
     monkeypatch.setattr(FolderScanner, "scan", defective)
     settings = WatchedFolder(path=tmp_path, every_s=0.05)
-    watching = watched.start(Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path)
+    watching = watched.start(
+        Intake(FileSpool(tmp_path), ledger), settings, 100_000, tmp_path, AcceptedClasses()
+    )
     wait_until(lambda: len(scans) > 2, what="further scans")
     watching.end()
 

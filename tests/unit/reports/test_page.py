@@ -184,9 +184,9 @@ def test_seven_flags_with_figures_missing_views_and_similar_cases_are_one_sheet(
 def seven_flagged() -> Assessment:
     """The most that stays on one sheet, with names and reasons of usual length."""
     many, base = forty(Flag.YES), with_similar()
-    names = {"name": "Right ventricular systolic dysfunction"}
+    name = "Right ventricular systolic dysfunction"
     answers = tuple(
-        replace(a, finding=replace(a.finding, **names), performance=MEASURED)
+        replace(a, finding=replace(a.finding, name=name), performance=MEASURED)
         for a in many.answers[:7]
     )
     reason = "no two-chamber view among 2 delayed enhancement stacks"
