@@ -10,7 +10,7 @@ from tests.builders.ended import WorkerWithStudies, ended_long_ago, worker
 from tests.builders.images import uid
 from tests.contract.ledgers import HOLDER, PRODUCT, SOURCE, assessed, current, receipt
 from tests.fakes import FakeClock, FakeDestination
-from triage.domain.delivery import HL7, DeliveryState, Product
+from triage.domain.delivery import HL7, DeliveryState, Product, ReportedRevision
 from triage.domain.errors import CommandFailed, NotFound
 from triage.domain.retention import RetentionLimits
 from triage.domain.study import Event, State
@@ -98,6 +98,71 @@ def test_what_cannot_be_sent_again_is_an_error(ledger: SqlLedger, resending: Sql
         resend_study(resending, NAMES, study.study_uid, "ris")
     with pytest.raises(NotFound, match="no report of 1.2.3 was ever due"):
         resend_study(resending, NAMES, "1.2.3")
+
+
+def stored(reported: ReportedRevision, destination: str) -> list[Product]:
+    assert destination == "ris"
+    return [product for product in reported.products if product.content]
+
+
+def test_a_destination_that_was_added_later_gets_the_same_bytes(
+    ledger: SqlLedger, resending: SqlResending
+) -> None:
+    study, ids = assessed(ledger, "pacs")
+    deliver(ledger, ids, "pacs")
+    assert resend_study(resending, NAMES, study.study_uid, "ris", stored) == 1
+    assert current(ledger, study.study_uid).state is State.ASSESSED
+    (due,) = ledger.list_unsent_deliveries(None)
+    assert deliver(ledger, [due], *NAMES) == {"pacs": [], "ris": [PRODUCT]}
+    assert current(ledger, study.study_uid).state is State.DELIVERED
+    assert resend_study(resending, NAMES, study.study_uid, "ris", stored) == 1  # as any other
+    assert ledger.list_unsent_deliveries(None) == [due]
+
+
+def test_a_message_that_was_not_made_before_is_stored_and_sent_to_the_new_destination_alone(
+    ledger: SqlLedger, resending: SqlResending
+) -> None:
+    study, ids = assessed(ledger, "pacs")
+    deliver(ledger, ids, "pacs")
+    message = Product("hl7", "", "2.25.9", b"MSH|", HL7)
+    sent = resend_study(resending, NAMES, study.study_uid, "ris", lambda *_: [message])
+    assert sent == 1
+    due = ledger.list_unsent_deliveries(None)
+    assert deliver(ledger, due, *NAMES) == {"pacs": [], "ris": [message]}
+    assert message in ledger.list_products(study.study_uid, 1)
+
+
+def test_a_new_destination_gets_no_report_that_another_replaced(
+    ledger: SqlLedger, resending: SqlResending, clock: FakeClock
+) -> None:
+    study, ids = assessed(ledger, "pacs")
+    ledger.record_failure(ids[0], "no", None)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    claimed = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert claimed is not None
+    clock.pass_s(1)
+    other = replace(PRODUCT, sop_instance_uid="2.25.2")
+    older = replace(other, sop_instance_uid="2.25.3", alternative_to="2.25.2")
+    due = ledger.finish(claimed, HOLDER, "{}", [other, older], [(other, "pacs")])
+    assert due is not None
+    deliver(ledger, due, "pacs")
+    reported = resending.find_reported(study.study_uid)
+    assert reported == ReportedRevision(study.study_uid, 1, (other,))
+
+
+def test_nothing_is_opened_without_a_report_or_while_the_study_is_assessed(
+    ledger: SqlLedger, resending: SqlResending
+) -> None:
+    study, ids = assessed(ledger, "pacs")
+    with pytest.raises(CommandFailed, match="in a form that ris takes"):
+        resend_study(resending, NAMES, study.study_uid, "ris", lambda *_: [])
+    with pytest.raises(NotFound, match="no report of 1.2.3 was ever due to ris"):
+        resend_study(resending, NAMES, "1.2.3", "ris", stored)
+    ledger.record_failure(ids[0], "no", None)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    with pytest.raises(CommandFailed, match="is being assessed: its reports will go to ris"):
+        resend_study(resending, NAMES, study.study_uid, "ris", stored)
+    assert ledger.list_unsent_deliveries(None) == []
 
 
 def test_during_an_outage_the_waiting_deliveries_are_tried_now(

@@ -11,6 +11,7 @@ from tests.contract.ledgers import HOLDER, PRODUCT, SOURCE, numbered_receipt
 from tests.integration.command_line import run_triage
 from tests.integration.site_settings import configured
 from triage.domain.assessment import Flag
+from triage.domain.delivery import DeliveryState
 from triage.domain.incident import IncidentKind, describe_correction
 from triage.domain.study import Event, State
 from triage.pipeline.assess import SUMMARY
@@ -129,6 +130,19 @@ def test_a_study_that_is_sent_again_is_not_shown_as_refused(
     assert "ASSESSED" in shown
     assert "taken by" not in shown
     assert "1 delivery(ies) to vna are sent again, requested with" in shown
+
+
+def test_a_destination_that_was_added_later_gets_a_study_that_was_reported_before(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    uid, due = assess(ledger, 1, Flag.NO)
+    for delivery in due:
+        ledger.record_delivered(delivery, "0x0000 Success")
+    config = configured(tmp_path, destinations=folders(tmp_path, "pacs", "vna", "new"))
+    again = run_triage("replay", "--resend", uid, "--to", "new", config=config)
+    assert again.stdout == "1 deliveries are due again\n"
+    opened = ledger.list_deliveries(uid, 1)[-1]
+    assert (opened.destination, opened.state) == ("new", DeliveryState.PENDING)
 
 
 def folders(folder: Path, *names: str) -> list[dict[str, str]]:

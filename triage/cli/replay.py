@@ -1,6 +1,7 @@
 """`triage replay`: assess or deliver again at the request of an operator."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from triage.pipeline.replay import (
     resend_study,
 )
 from triage.ports.studies import StudyLedger
+from triage.runtime.newcomers import list_newcomer_reports
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_dead_letters, open_existing_ledger, open_resending
 
@@ -68,9 +70,10 @@ def replay(  # noqa: PLR0913 - one argument for each option
     STUDY_UID a declined study is assessed again, too.
 
     A destination that has acknowledged a report gets it again only with --resend, for a PACS that
-    lost its data. The new reports of --reassess name those that they replace. While a destination
-    does not answer, --to tries it now. If a later revision of the study exists, --all leaves the
-    earlier one as it is; a report of an earlier revision is sent only by its number.
+    lost its data. With --to, a destination that was added later gets the reports as well. The new
+    reports of --reassess name those that they replace. While a destination does not answer, --to
+    tries it now. If a later revision of the study exists, --all leaves the earlier one as it is; a
+    report of an earlier revision is sent only by its number.
 
     \b
     Examples:
@@ -103,7 +106,8 @@ def replay(  # noqa: PLR0913 - one argument for each option
 
 def _resend(settings: Settings, study_uid: str, destination: str) -> None:
     store = open_resending(settings)
-    count = resend_study(store, _names(settings), study_uid, destination)
+    reports_for = partial(list_newcomer_reports, settings)
+    count = resend_study(store, _names(settings), study_uid, destination, reports_for)
     terminal.write(f"{count} deliveries are due again")
 
 

@@ -167,6 +167,15 @@ class SentDelivery:
 
 
 @dataclass(frozen=True)
+class ReportedRevision:
+    """The latest revision of a study that has reports."""
+
+    study_uid: str
+    revision: int
+    products: tuple[Product, ...]  #: one of each kind; without content: removed by retention
+
+
+@dataclass(frozen=True)
 class Acknowledgement:
     """A destination's confirmation that it has taken a product."""
 

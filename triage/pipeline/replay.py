@@ -5,15 +5,18 @@ that a later one superseded is left as it is, unless it is named: its report wou
 the later one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from triage.domain.delivery import SentDelivery
+from triage.domain.delivery import Product, ReportedRevision, SentDelivery
 from triage.domain.errors import CommandFailed, NotFound
 from triage.domain.reasons import ReasonCode, because
 from triage.domain.study import ENDED, Event, State, StudyRevision
 from triage.ports.studies import StudyLedger
+
+#: Returns what a destination takes of the reports of a revision; makes the messages it lacks.
+ReportsFor = Callable[[ReportedRevision, str], Sequence[Product]]
 
 
 class DeadLetterStore(Protocol):
@@ -33,6 +36,14 @@ class ResendingStore(Protocol):
 
     def resend(self, study_uid: str, revision: int, ids: Collection[int], reason: str) -> None:
         """Make deliveries of a revision due again."""
+
+    def find_reported(self, study_uid: str) -> ReportedRevision | None:
+        """Return the latest revision that has reports."""
+
+    def open_deliveries(
+        self, reported: ReportedRevision, destination: str, made: Sequence[Product], reason: str
+    ) -> int:
+        """Open a delivery for each product; return how many, 0 while the study is assessed."""
 
     def hasten(self, destination: str) -> int:
         """Make every delivery that waits for a destination due now; return how many."""
@@ -85,16 +96,24 @@ def reassess_study(ledger: StudyLedger, study_uid: str) -> int:
 
 
 def resend_study(
-    store: ResendingStore, destinations: Sequence[str], study_uid: str, destination: str = ""
+    store: ResendingStore,
+    destinations: Sequence[str],
+    study_uid: str,
+    destination: str = "",
+    reports_for: ReportsFor | None = None,
 ) -> int:
     """Have the reports of a study sent again, although they were delivered; return how many.
 
     `destination` limits it to one of the configured `destinations`, whose waiting deliveries are
-    tried now. Raises NotFound, and CommandFailed if the reports were removed.
+    tried now. One that was added after the study was reported gets what `reports_for` returns.
+    Raises NotFound, and CommandFailed if the reports were removed.
     """
     _require_known(destination, destinations)
     sent = store.list_sent(study_uid)
     chosen = [delivery for delivery in sent if destination in {"", delivery.destination}]
+    reported = store.find_reported(study_uid) if destination and not chosen else None
+    if reported is not None and reports_for is not None:
+        return _open_deliveries(store, reported, destination, reports_for(reported, destination))
     if not chosen:
         where = f" to {destination}" if destination else ""
         raise NotFound(f"no report of {study_uid} was ever due{where}; see `triage status`")
@@ -110,6 +129,24 @@ def resend_study(
     if destination:
         store.hasten(destination)
     return len(chosen)
+
+
+def _open_deliveries(
+    store: ResendingStore, reported: ReportedRevision, destination: str, made: Sequence[Product]
+) -> int:
+    """Send reports to a destination that had no delivery of this study; return how many."""
+    if not made:
+        raise CommandFailed(
+            f"no report of {reported.study_uid} is kept in a form that {destination} takes: "
+            "`triage replay --reassess` makes new ones if the images are kept"
+        )
+    reason = because(ReasonCode.RESENT, deliveries=len(made), destinations=destination)
+    opened = store.open_deliveries(reported, destination, made, str(reason))
+    if not opened:
+        raise CommandFailed(
+            f"{reported.study_uid} is being assessed: its reports will go to {destination} as well"
+        )
+    return opened
 
 
 def replay_failed_studies(ledger: StudyLedger) -> ReplayedStudies:

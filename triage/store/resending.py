@@ -1,18 +1,20 @@
 """Deliveries that a person has sent again, although their destination acknowledged them.
 
+A destination that was configured after the study was reported gets deliveries of the same reports.
 The stored bytes are sent under their existing UIDs, as a PACS that lost its data needs them. The
 history of the study records it, and the audit trail records each transfer.
 """
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 
-from triage.domain.delivery import DeliveryState, SentDelivery
+from triage.domain.delivery import DeliveryState, Product, ReportedRevision, SentDelivery
 from triage.domain.study import Event
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.dead_letters import make_due
+from triage.store.ledger_statements.deliveries import open_delivery, store_product, to_product
 from triage.store.ledger_statements.studies import find_study, has_passed, move_study
 from triage.store.schema import deliveries, products
 
@@ -41,6 +43,44 @@ class SqlResending:
         with self._database.reading() as connection:
             rows = connection.execute(query.join_from(deliveries, products).order_by(known.id))
             return [SentDelivery(*row) for row in rows]
+
+    def find_reported(self, study_uid: str) -> ReportedRevision | None:
+        """Return the latest revision that has reports, without superseded ones."""
+        mine, its = products.c, deliveries.c
+        latest = select(func.max(mine.revision)).where(mine.study_uid == study_uid)
+        here = its.sop_instance_uid == mine.sop_instance_uid
+        superseded = its.state == DeliveryState.SUPERSEDED
+        is_replaced = and_(exists().where(here, superseded), ~exists().where(here, ~superseded))
+        query = select(products).where(
+            mine.study_uid == study_uid,
+            mine.revision == latest.scalar_subquery(),
+            mine.alternative_to == "",
+            ~is_replaced,
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(mine.made_at, mine.sop_instance_uid)).all()
+        if not rows:
+            return None
+        by_kind = {row.kind: to_product(row) for row in rows}
+        return ReportedRevision(study_uid, rows[0].revision, tuple(by_kind.values()))
+
+    @retry_on_conflict
+    def open_deliveries(
+        self, reported: ReportedRevision, destination: str, made: Sequence[Product], reason: str
+    ) -> int:
+        """Open a delivery for each product of a revision, storing it; return how many.
+
+        None is opened while the revision is being assessed.
+        """
+        at = self._clock.now()
+        with self._database.writing() as connection:
+            study = find_study(connection, reported.study_uid, reported.revision)
+            if study is None or not move_study(connection, study, Event.RESENT, reason, at):
+                return 0
+            for product in made:
+                store_product(connection, study, product, at)
+                open_delivery(connection, study, product, destination, at)
+        return len(made)
 
     @retry_on_conflict
     def resend(self, study_uid: str, revision: int, ids: Collection[int], reason: str) -> None:

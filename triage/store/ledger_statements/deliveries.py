@@ -252,7 +252,7 @@ def _to_delivery(row: Row[Any], alternatives: Sequence[Product]) -> Delivery:
         attempts=row.attempts,
         last_answer=row.last_answer,
         due_at=row.due_at,
-        product=_to_product(row),
+        product=to_product(row),
         alternatives=tuple(alternatives),
         unclear_attempts=row.unclear_attempts or 0,
     )
@@ -263,7 +263,7 @@ def find_products(connection: Connection, study_uid: str, revision: int) -> list
     mine = (products.c.study_uid == study_uid, products.c.revision <= revision)
     order = (products.c.revision, products.c.made_at, products.c.sop_instance_uid)
     query = _select_products(*mine).order_by(*order)
-    return [_to_product(row) for row in connection.execute(query)]
+    return [to_product(row) for row in connection.execute(query)]
 
 
 def _find_alternatives(connection: Connection, uids: Sequence[str]) -> dict[str, list[Product]]:
@@ -275,7 +275,7 @@ def _find_alternatives(connection: Connection, uids: Sequence[str]) -> dict[str,
     query = query.order_by(products.c.sop_class_uid.desc())
     found: dict[str, list[Product]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.alternative_to, []).append(_to_product(row))
+        found.setdefault(row.alternative_to, []).append(to_product(row))
     return found
 
 
@@ -283,7 +283,8 @@ def _select_products(*where: Any) -> Select[Any]:
     return select(products).where(*where)
 
 
-def _to_product(row: Row[Any]) -> Product:
+def to_product(row: Row[Any]) -> Product:
+    """Return a row of `products` as a domain value."""
     return Product(**{field.name: getattr(row, field.name) for field in fields(Product)})
 
 
