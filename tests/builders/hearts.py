@@ -14,6 +14,8 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from tests.builders.images import part10
+from tests.builders.mutations import DrawnStudy, draw
+from tests.builders.mutations.additions import EXTRAS
 from triage.dicom.header import read_header
 from triage.imaging.clip import find_heart_centre, prepare_view
 from triage.imaging.series import Image, Selection, select_views
@@ -53,6 +55,18 @@ def flow_stacks(view: PhantomView, **values: Any) -> list[PhantomStack]:
         _stack(view, tuple(60.0 * phase for phase in range(PHASES))), sequence=Kind.FLOW, **timing
     )
     return [magnitude, replace(magnitude, velocity=True)]
+
+
+def extra_stacks(kind: Kind) -> list[PhantomStack]:
+    """Return the images of a sequence other than cine and late enhancement."""
+    if kind is Kind.FLOW:
+        return flow_stacks(PhantomView.FOUR_CHAMBER)
+    times = {
+        Kind.TI_SCOUT: tuple(80.0 + 45 * image for image in range(PHASES)),
+        Kind.PERFUSION: tuple(800.0 * beat for beat in range(40)),
+    }
+    one = _stack(PhantomView.SAX, times.get(kind, (0.0,)))
+    return [replace(one, sequence=kind, slices=one.slices[:3], echo_ms=1.1)]
 
 
 def _stack(view: PhantomView, times_ms: tuple[float, ...]) -> PhantomStack:
@@ -105,6 +119,21 @@ def instances(
     form = DicomForm(vendor, enhanced)
     patient = draw_patient(draw_heart(seed))
     return list(build_datasets([*stacks(), *extra], patient, form, seed))
+
+
+def drawn(vendor: Vendor) -> DrawnStudy:
+    """Return the study of one vendor, with the sequences that may be added to it."""
+    study = instances(vendor)
+    own = {str(dataset.SOPInstanceUID) for dataset in study}
+    extras = {
+        kind: [
+            dataset
+            for dataset in instances(vendor, extra=extra_stacks(kind))
+            if str(dataset.SOPInstanceUID) not in own
+        ]
+        for kind in EXTRAS
+    }
+    return draw(study, extras, VIEWS)
 
 
 def selected(study: Sequence[Dataset]) -> Selection:

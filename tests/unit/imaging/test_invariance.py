@@ -1,7 +1,5 @@
 """Vendor, form, order, duplicates, splits and names do not change the frames."""
 
-from copy import copy
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,10 +12,10 @@ from hypothesis.strategies import (
     sampled_from,
     text,
 )
-from pydicom import Dataset
 
 from tests.builders.hearts import VIEWS, concatenated, frames, instances
 from tests.builders.images import uid
+from tests.builders.mutations.study import changed
 from triage.phantom.habits import Vendor
 from triage.ports.encoder import Frames
 
@@ -31,15 +29,6 @@ def assert_same(found: dict[str, Frames]) -> None:
     assert found.keys() == EXPECTED.keys()
     for view, expected in EXPECTED.items():
         assert np.array_equal(found[view], expected), view
-
-
-def changed(instance: Dataset, **values: object) -> Dataset:
-    """Return a copy of an instance with other elements; the original is not changed."""
-    other = copy(instance)
-    other._dict = dict(instance._dict)
-    for keyword, value in values.items():
-        setattr(other, keyword, value)
-    return other
 
 
 @pytest.mark.parametrize("vendor", Vendor)
