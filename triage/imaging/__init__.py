@@ -1,7 +1,9 @@
 """Choose the images of a study that the model uses, and prepare the frames that it takes.
 
     images       one image or frame with the attributes of classic MR
-    stacks       parallel slices of one acquisition, each with its phases
+    acquisitions how often a plane was taken, and which acquisition is used
+    planes       which planes are parallel and stand next to each other
+    stacks       parallel slices of one anatomy, each with its phases
     rules        the sequence and view that names and attributes state (rules.yaml)
     recognition  the sequence of a stack
     views        the cardiac view of a stack, by geometry

@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Raster
-from pydicom import Dataset
 
 from triage.imaging.geometry import (
     Plane,
     Vector,
-    image_centre,
     meeting_point,
-    read_numbers,
+    read_centre,
     read_plane,
+    read_spacing,
 )
 from triage.imaging.pixels import Pixels, read_pixels
 from triage.imaging.series import ChosenView
@@ -53,7 +52,7 @@ def find_heart_centre(used: Sequence[ChosenView]) -> Vector | None:
     headers = [chosen.images[len(chosen.images) // 2].header for chosen in used]
     placed = [(header, read_plane(header)) for header in headers]
     return meeting_point(
-        [(plane, _centre(header, plane)) for header, plane in placed if plane is not None]
+        [(plane, read_centre(header, plane)) for header, plane in placed if plane is not None]
     )
 
 
@@ -67,7 +66,7 @@ def prepare_view(
     """
     decoded = read_pixels(chosen.images, read)
     placed = [
-        PlacedImage(pixels, _spacing(image.header), read_plane(image.header))
+        PlacedImage(pixels, read_spacing(image.header), read_plane(image.header))
         for image, pixels in zip(chosen.images, decoded, strict=True)
     ]
     return prepare_frames(placed, form, heart)
@@ -158,11 +157,6 @@ def _image_indices(slot: ViewSlot, images: Mapping[str, int]) -> NDArray[np.int6
     return np.zeros(images.get(slot.repeat_as or "", 1), np.int64)
 
 
-def _centre(header: Dataset, plane: Plane) -> Vector:
-    shape = int(header.get("Rows") or 1), int(header.get("Columns") or 1)
-    return image_centre(plane, shape, _spacing(header))
-
-
 def _cut_square(image: PlacedImage, form: ClipForm, heart: Vector | None) -> Pixels:
     """Cut a square in millimetres and resample it to the form's size, (H, W)."""
     pixels, (row_mm, column_mm), plane = image
@@ -210,10 +204,3 @@ def _covered_range(
     first = int(np.clip(np.ceil(-low / step - 1e-6), 0, wanted))
     last = int(np.clip(np.floor((count - low) / step + 1e-6), 0, wanted))
     return first, last, max(0.0, low + first * step), min(float(count), low + last * step)
-
-
-def _spacing(header: Dataset) -> tuple[float, float]:
-    """Return the spacing of rows and of columns, mm; 1 if the header states none."""
-    stated = read_numbers(header, "PixelSpacing")
-    usable = len(stated) == 2 and min(stated) > 0  # noqa: PLR2004 - rows and columns
-    return (stated[0], stated[1]) if usable else (1.0, 1.0)

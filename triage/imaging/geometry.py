@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,15 @@ Vector = NDArray[np.float64]  #: (3,)
 ALONG = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
-    """The plane of an image."""
+    """The plane of an image; images with the same position and orientation share one."""
 
     position: Vector  #: centre of the first pixel
     row: Vector  #: unit vector along a row, to the right
     column: Vector  #: unit vector along a column, downwards
 
-    @property
+    @cached_property
     def normal(self) -> Vector:
         """Return the unit normal."""
         return np.cross(self.row, self.column)
@@ -31,7 +32,11 @@ class Plane:
 def read_plane(header: Dataset) -> Plane | None:
     """Return the plane of an image, or None if the header does not describe one."""
     orientation = read_numbers(header, "ImageOrientationPatient")
-    position = read_numbers(header, "ImagePositionPatient")
+    return _build_plane(tuple(orientation), tuple(read_numbers(header, "ImagePositionPatient")))
+
+
+@lru_cache(maxsize=4096)
+def _build_plane(orientation: tuple[float, ...], position: tuple[float, ...]) -> Plane | None:
     if len(orientation) != 6 or len(position) != 3:  # noqa: PLR2004 - two vectors and a point
         return None
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
@@ -39,6 +44,19 @@ def read_plane(header: Dataset) -> Plane | None:
     if not np.allclose(lengths, 1, atol=0.01) or abs(row @ column) > 0.01:  # noqa: PLR2004
         return None
     return Plane(np.array(position), row / lengths[0], column / lengths[1])
+
+
+def read_spacing(header: Dataset) -> tuple[float, float]:
+    """Return the spacing of rows and of columns, mm; 1 if the header states none."""
+    stated = read_numbers(header, "PixelSpacing")
+    usable = len(stated) == 2 and min(stated) > 0  # noqa: PLR2004 - rows and columns
+    return (stated[0], stated[1]) if usable else (1.0, 1.0)
+
+
+def read_centre(header: Dataset, plane: Plane) -> Vector:
+    """Return the centre of the image of a header, mm."""
+    shape = int(read_number(header, "Rows") or 1), int(read_number(header, "Columns") or 1)
+    return image_centre(plane, shape, read_spacing(header))
 
 
 def image_centre(plane: Plane, shape: tuple[int, int], spacing_mm: tuple[float, float]) -> Vector:

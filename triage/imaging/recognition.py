@@ -7,6 +7,7 @@ more phases of one heartbeat at one position. Every result carries its evidence 
 
 from dataclasses import dataclass
 
+from triage.imaging.acquisitions import CINE_PHASES
 from triage.imaging.flow import is_phase_image
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
@@ -22,7 +23,7 @@ from triage.imaging.rules import (
     read_text,
     series_name,
 )
-from triage.imaging.stacks import BEAT_MS, CINE_PHASES, Stack
+from triage.imaging.stacks import BEAT_MS, Stack
 
 #: Views that never fill a slot of the left ventricle, whatever the series is called.
 NOT_LEFT = {
@@ -74,13 +75,17 @@ def recognise_stack(
     )
 
 
-def separation_key(image: Image, rules: SeriesRules) -> tuple[SequenceType | None, View | None]:
+def separation_key(
+    image: Image, rules: SeriesRules
+) -> tuple[SequenceType | None, View | None, Variant | None]:
     """Return the table's result for an image, as far as it excludes it from a stack of cines."""
     facts = ImageFacts(series_name(image.header), image.header)
     sequence, view = find_match(rules.sequences, facts), find_match(rules.views, facts)
+    variant = find_match(rules.variants, facts)
     return (
         None if sequence is None or sequence.means is SequenceType.CINE else sequence.means,
         view.means if view is not None and view.means in NOT_LEFT else None,
+        None if variant is None else variant.means,
     )
 
 

@@ -22,6 +22,7 @@ from pydicom import Dataset
 from triage.domain.assessment import MissingView, UnusedStack
 from triage.domain.errors import DamagedInstance
 from triage.domain.reasons import Reason, ReasonCode, because
+from triage.imaging.acquisitions import choose_acquisition, find_latest
 from triage.imaging.flow import find_flow_magnitudes, image_id
 from triage.imaging.geometry import read_number, read_plane
 from triage.imaging.images import READ, Image, split_frames
@@ -208,12 +209,12 @@ def _fill(
     slot = _parse_slot(view)
     if slot is None:
         return MissingView(view, "the model asks for a view that this worker does not know")
-    of_kind = [seen for seen in stack_views if _is_of_kind(seen, slot)]
+    of_kind = [seen for seen in stack_views if _is_of_kind(seen, slot) and not seen.stack.replaced]
     shown = [seen for seen in of_kind if seen.view is slot.plane]
     if shown and slot.plane is View.SAX:
         return _choose_short_axis(view, slot, shown, heart)
     if shown:
-        return _choose_long_axis(view, slot, max(shown, key=_rank), heart)
+        return _choose_long_axis(view, slot, _choose_best(shown), heart)
     others = [s for s in of_kind if s.view in ROTATIONS_DEG or s.rotation_deg is not None]
     if others and slot.any_long_axis:
         return _choose_long_axis(view, slot, min(others, key=rotation_key(slot.plane)), heart)
@@ -228,34 +229,40 @@ def _is_of_kind(seen: StackView, slot: WantedView) -> bool:
     return seen.recognised.sequence is slot.kind and has_variant
 
 
-def _rank(seen: StackView) -> tuple[int, bool, int, float, str]:
-    """Prefer more slices, phase-sensitive images, more phases, and the later series."""
+def _choose_best(shown: Sequence[StackView]) -> StackView:
+    """Prefer more slices, then phase-sensitive images, then the latest whole stack."""
+    largest = max(map(_size, shown))
+    best = sorted((seen for seen in shown if _size(seen) == largest), key=_series_order)
+    return best[choose_acquisition([seen.stack.fullest.coverage for seen in best])]
+
+
+def _size(seen: StackView) -> tuple[int, bool]:
+    return len(seen.stack.slices), seen.recognised.variant is Variant.PSIR
+
+
+def _series_order(seen: StackView) -> tuple[float, str]:
     first = seen.stack.first.header
-    return (
-        len(seen.stack.slices),
-        seen.recognised.variant is Variant.PSIR,
-        len(seen.stack.fullest.images),
-        read_number(first, "SeriesNumber") or 0.0,
-        str(first.SOPInstanceUID),
-    )
+    return read_number(first, "SeriesNumber") or 0.0, str(first.SOPInstanceUID)
 
 
 def _choose_short_axis(
     view: str, slot: WantedView, shown: Sequence[StackView], heart: VentriclePosition | None
 ) -> ChosenView:
-    best = max(shown, key=_rank)
+    best = _choose_best(shown)
     is_large = len(best.stack.slices) >= STACK_SLICES
     slices = short_axis_slices([seen.stack for seen in ([best] if is_large else shown)])
     source = "" if heart is None else f" (long axis from {heart.axis.why})"
     if slot.kind not in IN_TIME:
-        why = f"{best.recognised.why}; {len(slices)} slices; {best.why}{source}"
-        return ChosenView(view, why, tuple(part.images[0] for part in slices))
+        count = f"{len(slices)} slices{_describe_repeats(slices)}"
+        why = f"{best.recognised.why}; {count}; {best.why}{source}"
+        return ChosenView(view, why, tuple(find_latest(part.images) for part in slices))
     if slot.kind is SequenceType.CINE:
         slices = [part for part in slices if part.has_beat]
     middle = slices[len(slices) // 2]
     number = order_from_base(slices).index(middle) + 1
     place = f"slice {number} of {len(slices)} from the base"
-    why = f"{_evidence(best, middle)}; {place}; {best.why}{source}"
+    evidence = f"{_evidence(best, middle)}{_describe_repeats([middle])}"
+    why = f"{evidence}; {place}; {best.why}{source}"
     return ChosenView(view, why, middle.images)
 
 
@@ -265,8 +272,9 @@ def _choose_long_axis(
     part = nearest_slice(seen.stack, None if heart is None else heart.middle)
     is_substitute = seen.view is not slot.plane
     note = f"; used because the study has no {slot.plane}" if is_substitute else ""
-    images = part.images if slot.kind in IN_TIME else part.images[:1]
-    return ChosenView(view, f"{_evidence(seen, part)}; {seen.why}{note}", images)
+    images = part.images if slot.kind in IN_TIME else (find_latest(part.images),)
+    evidence = f"{_evidence(seen, part)}{_describe_repeats([part])}"
+    return ChosenView(view, f"{evidence}; {seen.why}{note}", images)
 
 
 def _evidence(seen: StackView, part: Slice) -> str:
@@ -274,6 +282,18 @@ def _evidence(seen: StackView, part: Slice) -> str:
         return seen.recognised.why
     first, last = part.times_ms[0], part.times_ms[-1]
     return f"cine: {len(part.times_ms)} phases over {first:.0f}-{last:.0f} ms at one position"
+
+
+def _describe_repeats(slices: Sequence[Slice]) -> str:
+    """Return how often planes were taken, and which acquisition is used; empty for once."""
+    again = [part for part in slices if part.taken > 1]
+    if not again:
+        return ""
+    is_stated = all(part.is_order_stated for part in again)
+    which = "the last whole one is used" if is_stated else "in no stated order, and one is used"
+    if len(slices) == 1:
+        return f"; taken {again[0].taken} times, {which}"
+    return f"; {len(again)} of them taken several times, {which}"
 
 
 # -- unused images
@@ -308,6 +328,8 @@ def explain_unused(seen: StackView, used: Iterable[ChosenView]) -> str:
     slots = [slot for chosen in used if (slot := _parse_slot(chosen.view))]
     if kind is None or kind not in {SequenceType.CINE, SequenceType.LGE, *(s.kind for s in slots)}:
         return seen.recognised.why
+    if seen.stack.replaced is not None:
+        return f"{kind.label}, {seen.why}; {seen.stack.replaced}"
     is_filled = any(slot.kind is kind and slot.plane is seen.view for slot in slots)
     if seen.view is View.SAX and is_filled:
         return f"{kind.label}, short axis; the model uses other slices"

@@ -1,28 +1,49 @@
-"""Stacks from the images of a study: parallel slices of one acquisition, each with its phases.
+"""Stacks from the images of a study: parallel slices of one anatomy, each with its phases.
 
-The images decide, not the series that contain them. Images of one kind (image type, scanning
-sequence, matrix) and one orientation form a stack, whether they came as one series per slice, in a
-single series, or split at random. If two series show the same position at the same time, the later
-one is a repetition and becomes a stack of its own. Phases follow the trigger time, not the instance
-number. Series names matter only as far as the caller's `separation_key` uses them.
+The images decide, not the series that contain them. Images of one contrast whose planes are
+parallel and stand next to each other form a stack, whether they came as one series per slice, in a
+single series, or split at random, and whatever their matrix, pixel spacing, field of view and
+remaining image type are. A plane that was taken again is used once (acquisitions.py); what it
+replaces becomes a stack of its own. Phases follow the trigger time, not the instance number. Series
+names matter only as far as the caller's `separation_key` uses them.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from triage.imaging.geometry import Plane, read_number, read_plane
+from triage.imaging.acquisitions import (
+    CINE_PHASES,
+    Coverage,
+    Frame,
+    Replaced,
+    choose_acquisition,
+    find_acquisitions,
+    group_by,
+    is_order_stated,
+    measure_coverage,
+)
+from triage.imaging.flow import PHASE_VALUES
+from triage.imaging.geometry import Plane, Vector, read_centre, read_number, read_plane
 from triage.imaging.images import Image
+from triage.imaging.planes import (
+    SAME_POSITION_MM,
+    Direction,
+    find_directions,
+    find_positions,
+    split_at_gaps,
+)
 from triage.imaging.rules import read_text
 
-SAME_DIRECTION = 0.0002  #: 1 - cosine: orientations within about one degree are the same
-SAME_POSITION_MM = 0.5
-#: Attributes that distinguish groups mixed in one series, and the largest number of such groups.
-GROUPS = {"EchoTime": 16, "AcquisitionNumber": 4}
-CINE_PHASES = 8  #: fewer images at one position are not a cine
+#: Values of ImageType that are not the magnitude: a stack has one component (PS3.3 C.8.3.1.1.1).
+COMPONENTS = PHASE_VALUES | {"PHASE SUBTRACT", "R", "REAL", "I", "IMAGINARY"}
+#: ScanningSequence: an inversion pulse or a spin echo makes another contrast.
+CONTRASTS = frozenset(("IR", "SE"))
+#: Attributes that tell images of one series, plane and time apart.
+WITHIN_SERIES = ("ImageType", "EchoTime")
 BEAT_MS = 2500.0  #: a longer span of trigger times than a slow beat is plain time: perfusion
 
 
@@ -33,6 +54,14 @@ class Slice:
     plane: Plane
     images: tuple[Image, ...]
     times_ms: tuple[float, ...]  #: distinct trigger times, rising; empty if none is stated
+    centre: Vector  #: of the image, mm
+    taken: int = 1  #: how often its plane was acquired
+    is_order_stated: bool = True  #: whether the headers state which acquisition was the last
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return how much of the heartbeat it shows."""
+        return measure_coverage(self.times_ms, self.images[0].header)
 
     @property
     def span_ms(self) -> float:
@@ -50,6 +79,7 @@ class Stack:
     """Parallel slices, in order along their normal."""
 
     slices: tuple[Slice, ...]
+    replaced: Replaced | None = None  #: why other acquisitions of its planes are used
 
     @property
     def first(self) -> Image:
@@ -67,14 +97,13 @@ class Stack:
         return max(self.slices, key=lambda part: (len(part.times_ms), len(part.images)))
 
 
-class Frame(NamedTuple):
-    """An image that is being sorted into a stack."""
+class _Take(NamedTuple):
+    """One acquisition of one plane of a stack."""
 
-    image: Image
-    plane: Plane
-    time_ms: float | None  #: trigger time
-    series_uid: str
-    position: int = 0  #: index among the distinct positions of its orientation
+    part: Slice
+    position: int  #: index among the planes of its direction
+    depth_mm: float  #: of the plane along the normal of the stack
+    series: tuple[float, str]  #: number and UID of its first series
 
 
 def group_stacks(
@@ -88,138 +117,157 @@ def group_stacks(
     Raises:
         ValueError: An image has no plane.
     """
-    frames = [_frame(image) for image in sorted(images, key=_identity)]
-    directions = _Clusters(lambda a, b: bool(np.all(np.sum(a * b, axis=1) > 1 - SAME_DIRECTION)))
-    groups: dict[Hashable, list[Frame]] = defaultdict(list)
     keys: dict[Hashable, Hashable] = {}
-    for frame in frames:
-        direction = directions.index(np.array([frame.plane.row, frame.plane.column]), 3)
+    contrasts: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in _frames(sorted(images, key=_identity)):
         kind = _kind(frame.image)
         if (frame.series_uid, kind) not in keys:
-            keys[frame.series_uid, kind] = separation_key(frame.image)
-        groups[kind, keys[frame.series_uid, kind], direction].append(frame)
-    return [stack for group in groups.values() for stack in _group_by_series(group)]
+            keys[frame.series_uid, kind] = _contrast(*kind), separation_key(frame.image)
+        contrasts[keys[frame.series_uid, kind]].append(frame)
+    stacks = [
+        stack
+        for contrast in contrasts.values()
+        for alike in _split_within_series(contrast)
+        for direction in find_directions(alike)
+        for stack in _group_parallel(direction)
+    ]
+    return sorted(stacks, key=lambda stack: stack.replaced is not None)
 
 
 def _identity(image: Image) -> tuple[str, int]:
     return str(image.header.SOPInstanceUID), image.frame or 0
 
 
-def _frame(image: Image) -> Frame:
-    plane = read_plane(image.header)
-    if plane is None:
-        raise ValueError("an image without a plane cannot be part of a stack")
-    series_uid = str(image.header.get("SeriesInstanceUID") or "")
-    return Frame(image, plane, read_number(image.header, "TriggerTime"), series_uid)
+def _frames(images: Iterable[Image]) -> list[Frame]:
+    centres: dict[Plane, Vector] = {}
+    frames = []
+    for image in images:
+        header = image.header
+        plane = read_plane(header)
+        if plane is None:
+            raise ValueError("an image without a plane cannot be part of a stack")
+        if plane not in centres:
+            centres[plane] = read_centre(header, plane)
+        series_uid = str(header.get("SeriesInstanceUID") or "")
+        time_ms = read_number(header, "TriggerTime")
+        frames.append(Frame(image, plane, centres[plane], time_ms, series_uid))
+    return frames
 
 
-def _kind(image: Image) -> Hashable:
-    """Return the attributes that all images of a stack share."""
-    keywords = "ImageType", "ScanningSequence", "Rows", "Columns"
-    return tuple(read_text(image.header, keyword) for keyword in keywords)
+# -- contrast
 
 
-class _Clusters:
-    """Assigns an index to each value; values that are close to each other share one."""
-
-    def __init__(self, is_near: Callable[[np.ndarray, np.ndarray], bool]) -> None:
-        self._is_near = is_near
-        self._centres: list[np.ndarray] = []
-        self._indices: dict[bytes, int] = {}
-
-    def index(self, value: np.ndarray, digits: int) -> int:
-        """Return the index of a value; values equal to `digits` decimals are looked up once."""
-        key = (np.round(value, digits) + 0.0).tobytes()
-        if key not in self._indices:
-            near = (n for n, centre in enumerate(self._centres) if self._is_near(centre, value))
-            index = next(near, None)
-            if index is None:
-                index = len(self._centres)
-                self._centres.append(value)
-            self._indices[key] = index
-        return self._indices[key]
+def _kind(image: Image) -> tuple[str, str]:
+    """Return the attributes that decide the contrast, as the header has them."""
+    return read_text(image.header, "ImageType"), read_text(image.header, "ScanningSequence")
 
 
-def _group_by_series(group: list[Frame]) -> list[Stack]:
-    """Join the series of one kind and orientation, unless a position and time would repeat."""
-    positions = _Clusters(lambda a, b: bool(np.abs(a - b).max() < SAME_POSITION_MM))
-    series: dict[str, list[Frame]] = defaultdict(list)
-    for frame in group:
-        position = positions.index(frame.plane.position, 2)
-        series[frame.series_uid].append(frame._replace(position=position))
-    joined: list[list[Frame]] = []
-    for part in sorted(series.values(), key=_series_order):
-        for run in _split_series(part):
-            stack = next((frames for frames in joined if _can_join(run, frames)), None)
-            if stack is None:
-                joined.append(run)
-            else:
-                stack.extend(run)
-    return [_build_stack(frames) for frames in joined]
+def _contrast(image_type: str, scanning: str) -> Hashable:
+    """Return what all images of a stack share: component, inversion pulse, spin echo."""
+    components = COMPONENTS.intersection(image_type.split("\\"))
+    return components, CONTRASTS.intersection(scanning.split("\\"))
 
 
-def _series_order(part: Sequence[Frame]) -> tuple[float, str]:
-    series_number = read_number(part[0].image.header, "SeriesNumber")
-    return (0.0 if series_number is None else series_number), part[0].series_uid
-
-
-def _split_series(part: list[Frame]) -> list[list[Frame]]:
-    """Split a series that mixes echoes, acquisitions, or repetitions of the same phases."""
-    if not _has_repeats(part):
-        return [part]
-    for keyword, most in GROUPS.items():
-        groups: dict[str, list[Frame]] = defaultdict(list)
+def _split_within_series(frames: Iterable[Frame]) -> list[list[Frame]]:
+    """Split series that show one plane and time in several image types or echoes."""
+    groups: dict[int, list[Frame]] = defaultdict(list)
+    for part in group_by(frames, lambda frame: frame.series_uid).values():
+        ranks = _rank_mixed(part)
         for frame in part:
-            groups[read_text(frame.image.header, keyword)].append(frame)
-        if 1 < len(groups) <= most and not any(map(_has_repeats, groups.values())):
-            return [groups[key] for key in sorted(groups)]
-    return _split_repetitions(part)
+            groups[ranks.get(_within_series(frame), 0) if ranks else 0].append(frame)
+    return list(groups.values())
 
 
-def _split_repetitions(part: list[Frame]) -> list[list[Frame]]:
-    """Split a cine that was acquired more than once into its first, second and further rounds."""
-    by_moment: dict[Hashable, list[Frame]] = defaultdict(list)
-    for frame in sorted(part, key=_phase_order):
-        by_moment[_moment(frame)].append(frame)
-    rounds = {len(frames) for frames in by_moment.values()}
-    times = {frame.time_ms for frame in part}
-    if len(rounds) > 1 or len(times) < CINE_PHASES:
-        return [part]
-    return [list(frames) for frames in zip(*by_moment.values(), strict=True)]
+def _rank_mixed(part: Sequence[Frame]) -> dict[Hashable, int]:
+    """Return a number for each image type and echo that share planes and times; {} if none do."""
+    moments = group_by(part, lambda frame: (frame.plane, frame.time_ms))
+    if len(moments) == len(part):
+        return {}
+    found = [{_within_series(frame) for frame in same} for same in moments.values()]
+    mixed = sorted(set().union(*(values for values in found if len(values) > 1)))
+    return {value: rank for rank, value in enumerate(mixed)}
 
 
-def _moment(frame: Frame) -> Hashable:
-    """Return the position and time of a frame."""
-    return frame.position, None if frame.time_ms is None else round(frame.time_ms, 1)
+def _within_series(frame: Frame) -> tuple[str, ...]:
+    return tuple(read_text(frame.image.header, keyword) for keyword in WITHIN_SERIES)
 
 
-def _has_repeats(part: Sequence[Frame]) -> bool:
-    return len({_moment(frame) for frame in part}) < len(part)
+# -- planes and their acquisitions
 
 
-def _can_join(run: Sequence[Frame], stack: Sequence[Frame]) -> bool:
-    """Return whether no moment would repeat and no slices would overlap."""
-    if {_moment(frame) for frame in run} & {_moment(frame) for frame in stack}:
-        return False
-    normal = stack[0].plane.normal
-    distances = np.abs(_depths(run, normal)[:, None] - _depths(stack, normal))
-    thickness = read_number(stack[0].image.header, "SliceThickness") or 0.0
-    return not np.any((distances > SAME_POSITION_MM) & (distances < thickness / 2))
+def _group_parallel(direction: Direction) -> list[Stack]:
+    """Return the stacks of frames whose planes are parallel."""
+    takes = [
+        _Take(_build_slice(sorted(own, key=_phase_order)), number, depth_mm, _first_series(own))
+        for number, (depth_mm, frames) in enumerate(find_positions(direction))
+        for own in find_acquisitions(frames)
+    ]
+    return [
+        stack
+        for alike in group_by(takes, lambda take: _motion(take.part)).values()
+        for lane in _separate_overlapping(alike)
+        for neighbours in split_at_gaps(lane, lambda take: take.depth_mm)
+        for stack in _build_stacks(neighbours)
+    ]
 
 
-def _depths(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
-    """Return the distinct depths of frames along `normal`, mm, rising."""
-    depths = {frame.position: float(frame.plane.position @ normal) for frame in frames}
-    return np.array(sorted(depths.values()))
+def _first_series(frames: Sequence[Frame]) -> tuple[float, str]:
+    one_each = {frame.series_uid: frame for frame in frames}
+    return min(
+        (read_number(frame.image.header, "SeriesNumber") or 0.0, uid)
+        for uid, frame in one_each.items()
+    )
 
 
-def _build_stack(frames: Sequence[Frame]) -> Stack:
-    by_position: dict[int, list[Frame]] = defaultdict(list)
-    for frame in sorted(frames, key=_phase_order):
-        by_position[frame.position].append(frame)
-    normal = frames[0].plane.normal
-    slices = [_build_slice(group) for group in by_position.values()]
-    return Stack(tuple(sorted(slices, key=lambda part: float(part.plane.position @ normal))))
+def _motion(part: Slice) -> Hashable:
+    """Return whether a slice shows a beat, a longer time, or less than eight phases."""
+    return part.has_beat, len(part.times_ms) >= CINE_PHASES
+
+
+def _separate_overlapping(takes: Sequence[_Take]) -> list[list[_Take]]:
+    """Separate stacks whose slices overlap: planes nearer than half the slice thickness.
+
+    The planes of one series stay together, and the acquisitions of a plane in their order.
+    """
+    lanes: list[list[_Take]] = []
+    by_series = group_by(takes, lambda take: take.series)
+    for _, part in sorted(by_series.items()):
+        lane = next((lane for lane in lanes if not _do_overlap(part, lane)), None)
+        if lane is None:
+            lanes.append(part)
+        else:
+            lane.extend(part)
+    order = {id(take): number for number, take in enumerate(takes)}
+    return [sorted(lane, key=lambda take: order[id(take)]) for lane in lanes]
+
+
+def _do_overlap(part: Sequence[_Take], lane: Sequence[_Take]) -> bool:
+    thickness_mm = read_number(lane[0].part.images[0].header, "SliceThickness") or 0.0
+    one, other = (np.array([take.depth_mm for take in takes]) for takes in (part, lane))
+    distances = np.abs(one[:, None] - other)
+    return bool(np.any((distances > SAME_POSITION_MM) & (distances < thickness_mm / 2)))
+
+
+def _build_stacks(takes: Iterable[_Take]) -> list[Stack]:
+    """Return the stack of the acquisitions that are used, and stacks of those they replace."""
+    used: list[Slice] = []
+    replaced: dict[tuple[int, Replaced], list[Slice]] = defaultdict(list)
+    for made in group_by(takes, lambda take: take.position).values():
+        parts = [take.part for take in made]
+        if len(parts) == 1:
+            used.extend(parts)
+            continue
+        chosen = choose_acquisition([part.coverage for part in parts])
+        is_stated = is_order_stated([part.images[0] for part in parts])
+        used.append(replace(parts[chosen], taken=len(parts), is_order_stated=is_stated))
+        for number, part in enumerate(parts):
+            if number > chosen:
+                replaced[len(parts) - number, Replaced.INCOMPLETE].append(part)
+            elif number < chosen:
+                reason = Replaced.LATER if is_stated else Replaced.UNORDERED
+                replaced[len(parts) - number, reason].append(part)
+    again = (Stack(tuple(parts), reason) for (_, reason), parts in sorted(replaced.items()))
+    return [Stack(tuple(used)), *again]
 
 
 def _phase_order(frame: Frame) -> tuple[float, float, tuple[str, int]]:
@@ -241,4 +289,9 @@ def _build_slice(frames: Sequence[Frame]) -> Slice:
     if not times and read_number(header, "CardiacNumberOfImages") == len(frames) >= CINE_PHASES:
         beat_ms = read_number(header, "NominalInterval") or 1000.0
         times = [beat_ms * phase / len(frames) for phase in range(len(frames))]
-    return Slice(frames[0].plane, tuple(frame.image for frame in frames), tuple(times))
+    return Slice(
+        frames[0].plane,
+        tuple(frame.image for frame in frames),
+        tuple(times),
+        frames[0].centre,
+    )

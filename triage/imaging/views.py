@@ -97,11 +97,15 @@ def find_views(
 
     The position is None if there is no short-axis stack.
     """
-    axis = find_long_axis(recognised)
+    axis = find_long_axis([stack for stack in recognised if stack.stack.replaced is None])
     if axis is None:
         return [_view_by_name(stack) for stack in recognised], None
     views = [_view_by_angle(stack, axis) for stack in recognised]
-    cines = [view for view in views if view.recognised.sequence is SequenceType.CINE]
+    cines = [
+        view
+        for view in views
+        if view.recognised.sequence is SequenceType.CINE and view.stack.replaced is None
+    ]
     heart = VentriclePosition(axis, *_find_left_middle(cines))
     views = [_assign_right_heart(view, heart) for view in views]
     kinds = {view.recognised.sequence for view in views}
@@ -160,7 +164,7 @@ def short_axis_slices(stacks: Sequence[Stack]) -> list[Slice]:
     normal = stacks[0].slices[0].plane.normal
     by_depth: dict[int, Slice] = {}
     for part in (part for stack in stacks for part in stack.slices):
-        depth = round(float(part.plane.position @ normal))
+        depth = round(float(part.centre @ normal))
         if depth not in by_depth or len(part.images) > len(by_depth[depth].images):
             by_depth[depth] = part
     return [by_depth[depth] for depth in sorted(by_depth)]
