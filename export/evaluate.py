@@ -27,10 +27,14 @@ from export.metrics import (
     retrieval,
     roc,
     separates,
-    specific_threshold,
-    spread_of,
 )
 from export.pairs import Pairs
+from export.predictive import (
+    DEFAULT_RULES,
+    CalibrationRules,
+    measure_threshold,
+    state_rules,
+)
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.domain.performance import Performance, Rate
@@ -47,7 +51,6 @@ from triage.model.bundle import (
 from triage.model.prompts import mean_cosines
 from triage.ports.encoder import Encoder
 
-LEAST_AUC = 0.8  #: below it a finding gets no threshold
 SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures
 #: Heads that are trained on embeddings, as the publication did for diagnoses.
 HEADS: Mapping[str, Callable[[], BaseEstimator]] = {
@@ -174,28 +177,29 @@ def calibrate(
     findings: FindingSet,
     embedded: EmbeddedPairs,
     pairs: Pairs,
-    least_auc: float = LEAST_AUC,
+    rules: CalibrationRules = DEFAULT_RULES,
 ) -> Bundle:
     """Write the bundle's calibration.json from labelled pairs and vouch for it in the manifest.
 
     Returns the bundle with it. A finding without both kinds of labels stays uncalibrated, and so
-    does one whose AUC is below `least_auc`: a threshold on chance would flag, and the worker
+    does one whose AUC is below `rules.least_auc`: a threshold on chance would flag, and the worker
     reports a finding without threshold as Not Evaluated. The out-of-distribution limit stays
     unchanged (export.ood_calibration).
+
+    Predictive values are written as options; `rules` names the findings for which one is used.
+    Raises ConfigurationError if such a finding has none.
     """
     thresholds = {
-        finding.id: Threshold(
-            threshold=balanced_threshold(embedded.scores[finding.id], pairs.labels(finding.id)),
-            specific=specific_threshold(embedded.scores[finding.id], pairs.labels(finding.id)),
-            spread=spread_of(embedded.scores[finding.id], pairs.labels(finding.id)),
-            prompts=finding.prompts,
+        finding.id: measure_threshold(
+            embedded.scores[finding.id], pairs.labels(finding.id), finding.prompts, rules.prevalence
         )
         for finding in findings.findings
-        if separates(embedded.scores[finding.id], pairs.labels(finding.id), least_auc)
+        if separates(embedded.scores[finding.id], pairs.labels(finding.id), rules.least_auc)
     }
+    thresholds = state_rules(thresholds, rules)
     calibration = Calibration(
         method=f"sensitivity = specificity on {len(pairs)} labelled studies, of findings that are"
-        f" told with an AUC of at least {least_auc:g}",
+        f" told with an AUC of at least {rules.least_auc:g}",
         findings=thresholds,
         familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import click
+
 from export.bundle import published_form
 from export.checkpoint import Checkpoint, load_checkpoint, weights_file
 from export.cmrclip import VideoSizes
@@ -17,6 +19,8 @@ from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm
 from triage.yaml_models import read
+
+FOLDER = click.Path(path_type=Path)
 
 
 def provenance_of(

@@ -8,7 +8,7 @@ from export.cmrclip import NetworkSizes
 from export.evaluate import EmbeddedPairs, embed
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
-from triage.model.bundle import Bundle
+from triage.model.bundle import Bundle, Threshold
 from triage.model.encoder import OnnxEncoder
 
 
@@ -32,6 +32,23 @@ def describe_sizes(sizes: NetworkSizes) -> str:
         f" {video.width} with {video.heads} heads; text of {text.positions} tokens, {text.depth}"
         f" layers of width {text.width} with {text.heads} heads; embeddings of {sizes.embedding}"
     )
+
+
+def describe_threshold(found: Threshold) -> list[str]:
+    """Return a threshold and its predictive values, one a line; a rule in use is marked."""
+    kinds = (
+        ("positive", "above", found.rule_in_options, found.rule_in),
+        ("negative", "below", found.rule_out_options, found.rule_out),
+    )
+    return [
+        f"{found.threshold}",
+        *(
+            f"{sign} predictive value {option.predictive_value:.2f} {side} {option.score:.3f}"
+            f" ({option.measured_on})" + (", IN USE" if option == used else "")
+            for sign, side, options, used in kinds
+            for option in options
+        ),
+    ]
 
 
 def print_message(line: str) -> None:

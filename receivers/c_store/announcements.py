@@ -18,9 +18,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityPerformedProcedureStep,
 )
 
+from triage.dicom.unreadable import drop_unreadable
 from triage.dimse.statuses import ProcedureStepStatus
 from triage.domain.announcement import AnnouncementChange, Stage
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.errors import DamagedInstance, LedgerUnavailable
 from triage.domain.uid import is_uid
 from triage.ports.announcements import Announcements
 
@@ -30,6 +31,12 @@ log = structlog.get_logger(__name__)
 PERFORMED = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
 #: Sequence of a notification's series that refers to instances (PS3.4 table R.3.2-1).
 NOTIFIED = ("ReferencedSOPSequence",)
+#: Elements that are read; an announcement in which one of them is damaged is refused.
+NEEDED = (
+    *("PerformedProcedureStepStatus", "ScheduledStepAttributesSequence", "StudyInstanceUID"),
+    *("PerformedSeriesSequence", *PERFORMED, "ReferencedSeriesSequence", *NOTIFIED),
+    *("ReferencedSOPInstanceUID", "InstanceAvailability"),
+)
 UNAVAILABLE = "UNAVAILABLE"  #: Instance Availability (0008,0056)
 SEVERAL_STUDIES = ""  #: recorded in place of a Study Instance UID
 MAY_NOT_BE_CHANGED = 0xA710  #: Error ID of PS3.4 table F.7.2-2
@@ -56,11 +63,12 @@ def _answer_n_create(event: evt.Event, announcements: Announcements) -> Procedur
     try:
         uid = _require_uid(request.AffectedSOPInstanceUID)
         attributes = event.attribute_list
+        drop_unreadable(attributes, NEEDED)
         study_uid, stage, uids = (_read_step if is_step else _read_notification)(attributes)
         is_new = announcements.add(uid, study_uid, stage, uids)
     except AttributeError:
         return ProcedureStepStatus.MISSING_ATTRIBUTE, None
-    except ValueError:
+    except (ValueError, DamagedInstance):
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _refuse_for_now(error), None
@@ -74,15 +82,16 @@ def _answer_n_set(event: evt.Event, announcements: Announcements) -> ProcedureSt
     """Record a change of a step; a new list of series replaces the recorded one."""
     request: Any = event.request
     attributes = event.modification_list
-    status = attributes.get("PerformedProcedureStepStatus")
-    series = attributes.get("PerformedSeriesSequence")
     try:
+        drop_unreadable(attributes, NEEDED)
+        status = attributes.get("PerformedProcedureStepStatus")
+        series = attributes.get("PerformedSeriesSequence")
         stage = None if status is None else Stage(status)
         uids = None if series is None else list(_list_references(series, PERFORMED))
         changed = announcements.change(_require_uid(request.RequestedSOPInstanceUID), stage, uids)
     except AttributeError:
         return ProcedureStepStatus.MISSING_ATTRIBUTE, None
-    except ValueError:
+    except (ValueError, DamagedInstance):
         return ProcedureStepStatus.INVALID_VALUE, None
     except LedgerUnavailable as error:
         return _refuse_for_now(error), None

@@ -22,8 +22,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from triage.config import CommitmentRequestor
+from triage.dicom.unreadable import drop_unreadable
 from triage.dimse.association import AssociationFailed, RemoteEntity, open_association
-from triage.dimse.commitment_reports import ALL_COMMITTED, SOME_FAILED
+from triage.dimse.commitment_reports import ALL_COMMITTED, NEEDED, SOME_FAILED
 from triage.dimse.pynetdicom_internals import (
     has_unread_message,
     is_reader_paused,
@@ -32,7 +33,12 @@ from triage.dimse.pynetdicom_internals import (
 )
 from triage.dimse.statuses import ActionStatus
 from triage.domain.commitment import Commitment, CommitmentReport, Reference
-from triage.domain.errors import DeliveryFailed, LedgerUnavailable, SpoolUnavailable
+from triage.domain.errors import (
+    DamagedInstance,
+    DeliveryFailed,
+    LedgerUnavailable,
+    SpoolUnavailable,
+)
 from triage.pipeline.storage_commitment_scp import CommitmentScp
 
 log = structlog.get_logger(__name__)
@@ -75,7 +81,7 @@ class CommitmentService:
         try:
             transaction_uid, references = _read_request(event)
             commitment = self._scp.accept_request(requestor, transaction_uid, references)
-        except (AttributeError, ValueError):  # an element or the whole data set is missing
+        except (AttributeError, ValueError, DamagedInstance):  # missing, or it cannot be read
             return ActionStatus.INVALID_ARGUMENT, None
         except LedgerUnavailable as error:
             log.error("commitment request not recorded", error=str(error))  # noqa: TRY400 - no trace needed
@@ -100,6 +106,7 @@ class CommitmentService:
 def _read_request(event: evt.Event) -> tuple[str, list[Reference]]:
     """Return Transaction UID and references of an N-ACTION (PS3.4 table J.3-1)."""
     information = event.action_information
+    drop_unreadable(information, NEEDED)
     references = [
         Reference(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
         for item in information.ReferencedSOPSequence

@@ -14,7 +14,6 @@ import pytest
 
 from export.__main__ import CLIPS
 from export.evaluate import (
-    LEAST_AUC,
     EmbeddedPairs,
     Evaluation,
     embed,
@@ -23,6 +22,7 @@ from export.evaluate import (
 )
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
+from export.predictive import LEAST_AUC
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.servers import Orthanc
 from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES

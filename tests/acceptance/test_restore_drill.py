@@ -154,6 +154,29 @@ def service_manager(
         yield read
 
 
+def wait_for_service_manager(reports_so_far: Callable[[], list[bytes]]) -> None:
+    """Wait until systemd would know that the service is ready and its watchdog is served."""
+    reports: list[bytes] = []
+
+    def is_watched() -> bool:
+        reports.extend(reports_so_far())
+        return b"WATCHDOG=1" in reports
+
+    wait_until(is_watched, what="the watchdog")
+    assert reports.count(b"READY=1") == 1
+
+
+def assert_cases_are_found(
+    site: LiveSite, key: str, similar: SmallStudy, reported: Sequence[SmallStudy]
+) -> None:
+    """Resolve the key of a similar case in the report on the first of `reported`, and search."""
+    resolved = run_triage("case", key, "--report", reported[0].uid, config=site.config)
+    assert similar.uid in resolved.stdout, resolved.stderr
+    search = run_triage("search", "Normal", "--count", "60", "--json", config=site.config)
+    cases = {case["study_uid"] for case in json.loads(search.stdout)}
+    assert {similar.uid, *(study.uid for study in reported)} <= cases
+
+
 def test_a_lost_site_is_restored_and_answers_for_everything(
     short_folder: Path,
     tmp_path: Path,
@@ -168,14 +191,7 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
         short_folder / "a", pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS])
     )
     with serving(site):
-        reports: list[bytes] = []
-
-        def is_watched() -> bool:
-            reports.extend(service_manager())
-            return b"WATCHDOG=1" in reports
-
-        wait_until(is_watched, what="the watchdog")
-        assert reports.count(b"READY=1") == 1
+        wait_for_service_manager(service_manager)
         wait_until(lambda: run_triage("health", config=site.config).returncode == 0, what="health")
         seed(site)
         for sent in ([first], [second]):
@@ -211,11 +227,7 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
         assert {state for uid in others for state in ended[uid]} == {State.DECLINED}
         for uid in reported:  # the PACS sends again, as `triage restore` asks
             assert storescu(there, drill.files[uid]).wait(300) == 0
-        resolved = run_triage("case", key, "--report", second.uid, config=there.config)
-        assert first.uid in resolved.stdout, resolved.stderr
-        search = run_triage("search", "Normal", "--count", "60", "--json", config=there.config)
-        cases = {case["study_uid"] for case in json.loads(search.stdout)}
-        assert {first.uid, second.uid, *(w.uid for w in waiting)} <= cases
+        assert_cases_are_found(there, key, first, [second, *waiting])
         assert states(there) == ended
         assert sent_reports(pacs) == reported
     assert all(len(uids) == 1 for uids in reported.values())

@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from triage.archives.contexts import propose_contexts
 from triage.config import DicomArchiveSettings
 from triage.dicom.patient import distinct_values
+from triage.dicom.unreadable import UNREADABLE
 from triage.dimse.association import (
     AssociationFailed,
     AssociationRejected,
@@ -224,7 +225,7 @@ def _text(match: Dataset, keyword: str) -> str:
     """Return a value; equal values are one, and different ones are never joined."""
     try:
         values = distinct_values(match, keyword)
-    except Exception:  # noqa: BLE001 - pydicom raises many types for a value that violates its VR
+    except UNREADABLE:
         return ""
     return values[0].strip() if len(values) == 1 else ""
 
@@ -232,7 +233,7 @@ def _text(match: Dataset, keyword: str) -> str:
 def _texts(match: Dataset, keyword: str) -> tuple[str, ...]:
     try:
         value = match.get(keyword)
-    except Exception:  # noqa: BLE001 - as above
+    except UNREADABLE:
         return ()
     values = value if isinstance(value, MultiValue) else [value]
     return tuple(str(value).strip() for value in values if value)

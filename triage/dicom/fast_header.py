@@ -28,7 +28,6 @@ from triage.dicom.header import (
     PHILIPS_PHASES,
     PLACE_LENGTH,
     PRIVATE_BLOCK,
-    UNREADABLE,
     WANTED,
     data_set_start,
     extract_identity,
@@ -36,6 +35,7 @@ from triage.dicom.header import (
     parse_philips_phases,
     read_identity,
 )
+from triage.dicom.unreadable import UNREADABLE, unparsable
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.domain.uid import UID_LENGTH
@@ -110,7 +110,8 @@ def _read_large(path: Path) -> Identity:
         dataset = dcmread(path, specific_tags=list(WANTED), defer_size=DEFERRED)
         return extract_identity(dataset, _pixel_bytes(dataset, path.stat().st_size))
     except UNREADABLE as error:
-        raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
+        with path.open("rb") as file:
+            raise unparsable("data set", file, error) from None
 
 
 def _pixel_bytes(dataset: Dataset, size: int) -> int:

@@ -5,13 +5,11 @@ identifiers that are not UIDs, and pixel data shorter than the header states are
 else is stored as received.
 """
 
-import struct
 import zlib
 from io import BytesIO
+from typing import NamedTuple
 
 from pydicom import Dataset, dcmread
-from pydicom.datadict import keyword_for_tag
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -21,7 +19,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from triage.dicom.patient import PATIENT, text_value
+from triage.dicom.patient import text_value
+from triage.dicom.unreadable import (
+    UNREADABLE,
+    drop_unreadable,
+    read_value,
+    unparsable,
+    unreadable_element,
+)
 from triage.domain.errors import DamagedInstance
 from triage.domain.instance import Identity
 from triage.domain.uid import is_uid
@@ -51,16 +56,6 @@ MOST_PHASES = 10_000  #: a larger number of phases is not plausible
 PHASES_LENGTH = 4  #: bytes of an SL
 #: Largest size of a data set after inflation, bytes.
 MOST_INFLATED = 1 << 28
-FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-#: Elements without which an image cannot be placed, decoded or attributed to its patient. Any other
-#: element that cannot be read is treated as missing.
-NEEDED = {
-    *IDENTIFIERS,
-    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "NumberOfFrames"),
-    *("PixelRepresentation", "PhotometricInterpretation", "PixelSpacing"),
-    *("ImageOrientationPatient", "ImagePositionPatient", *FUNCTIONAL_GROUPS),
-    *PATIENT,
-}
 #: Elements that an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 #: Elements that identify an instance and show whether it is complete.
@@ -75,64 +70,33 @@ NATIVE = {
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 }
-#: Exceptions that pydicom raises for bytes that are not a data set, found with damaged files.
-UNREADABLE = (
-    InvalidDicomError,
-    BytesLengthException,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-)
+
+
+class Header(NamedTuple):
+    """The header of an instance, without pixel data and without what could not be read."""
+
+    dataset: Dataset
+    dropped: frozenset[str]  #: keywords of the elements that could not be read
+
+
+def parse_header(part10: bytes) -> Header:
+    """Return the header of a Part 10 file; no access to its elements can fail.
+
+    Raises:
+        DamagedInstance: The header cannot be parsed, or an element that is needed cannot be read.
+    """
+    _refuse_inflation(part10)
+    try:
+        header = dcmread(BytesIO(part10), stop_before_pixels=True)
+        header.buffer = None  # the buffer would keep the pixels of every instance in memory
+        return Header(header, drop_unreadable(header))
+    except UNREADABLE as error:
+        raise unparsable("header", BytesIO(part10), error) from None
 
 
 def read_header(part10: bytes) -> Dataset:
-    """Return the data set of a Part 10 file without its pixel data.
-
-    Raises:
-        DamagedInstance: The header cannot be parsed.
-    """
-    try:
-        _refuse_inflation(part10)
-        header = dcmread(BytesIO(part10), stop_before_pixels=True)
-        header.buffer = None  # the buffer would keep the pixels of every instance in memory
-    except UNREADABLE as error:
-        raise DamagedInstance(f"the header does not parse ({type(error).__name__})") from None
-    _drop_unreadable(header)
-    return header
-
-
-def _drop_unreadable(dataset: Dataset) -> None:
-    """Remove the elements that cannot be read; raise DamagedInstance if one of them is needed."""
-    for tag in list(dataset.keys()):
-        if tag.is_private:
-            continue
-        try:
-            element = dataset[tag]  # pydicom converts an element on access
-        except UNREADABLE as error:
-            if keyword_for_tag(tag) in NEEDED:
-                why = f"{keyword_for_tag(tag)} cannot be read ({type(error).__name__})"
-                raise DamagedInstance(f"the header does not parse: {why}") from None
-            del dataset[tag]
-            continue
-        if element.keyword in FUNCTIONAL_GROUPS:
-            for item in element.value:
-                _drop_unreadable_macros(item)
-
-
-def _drop_unreadable_macros(group: Dataset) -> None:
-    """Remove the unreadable elements of the macros in a functional group (PS3.3 C.7.6.16)."""
-    _drop_unreadable(group)
-    for macro in group:
-        if macro.VR == "SQ" and not macro.tag.is_private:
-            for item in macro.value:
-                _drop_unreadable(item)
+    """Return the data set of a Part 10 file without its pixel data, as `parse_header` does."""
+    return parse_header(part10).dataset
 
 
 def strip_file_meta(part10: bytes) -> bytes:
@@ -159,9 +123,9 @@ def read_identity(part10: bytes) -> Identity:
     try:
         _refuse_inflation(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(WANTED))
-        return extract_identity(dataset, len(dataset.get("PixelData") or b""))
+        return extract_identity(dataset, len(read_value(dataset, "PixelData") or b""))
     except UNREADABLE as error:
-        raise DamagedInstance(f"the data set does not parse ({type(error).__name__})") from None
+        raise unparsable("data set", BytesIO(part10), error) from None
 
 
 def read_patient_id(part10: bytes) -> str:
@@ -189,7 +153,7 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
         series_uid,
         sop_class_uid,
         sop_instance_uid,
-        modality=str(dataset.get("Modality") or ""),
+        modality=str(read_value(dataset, "Modality") or ""),
         is_image=is_image_class(sop_class_uid),
         cardiac_images=_cardiac_images(dataset),
         place=_place(dataset),
@@ -265,7 +229,7 @@ def _refuse_inflation(part10: bytes) -> None:
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
-    value = str(dataset.get(keyword) or "")
+    value = str(read_value(dataset, keyword) or "")
     if not value:
         raise DamagedInstance(f"{keyword} is missing")
     if not is_uid(value):
@@ -285,14 +249,27 @@ def _check_pixels(dataset: Dataset, pixel_bytes: int) -> None:
         return
     if dataset.file_meta.TransferSyntaxUID not in NATIVE:
         return
-    bits = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1))
-    bits *= int(dataset.BitsAllocated) * int(dataset.get("NumberOfFrames") or 1)
+    bits = (
+        _number(dataset, "Rows") * _number(dataset, "Columns") * _number(dataset, "BitsAllocated")
+    )
+    bits *= _number(dataset, "SamplesPerPixel", 1) * _number(dataset, "NumberOfFrames", 1)
     if bits <= 0:
         raise DamagedInstance("the header describes an empty image")
-    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+    if read_value(dataset, "PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3  # half of the colour samples are omitted (PS3.3 C.7.6.3.1.2)
     if pixel_bytes < bits // 8:
         raise DamagedInstance("the pixel data is shorter than the header states")
+
+
+def _number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    """Return a whole number; raise DamagedInstance if it is missing without a default."""
+    value = read_value(dataset, keyword)
+    if (value is None or value == "") and default is None:
+        raise DamagedInstance(f"{keyword} is missing")
+    try:
+        return int(value or default or 0)
+    except UNREADABLE as error:
+        raise unreadable_element(keyword, error) from None
 
 
 def is_image_class(sop_class_uid: str) -> bool:

@@ -2,17 +2,17 @@
 
 A study with images of two patients is refused, because a report in the wrong patient's record is
 the worst error that this program could make. One patient whose name is spelled in two ways is one
-patient: identifiers and birth dates are compared first, then names by their component groups.
+patient: identifiers and birth dates are compared first, then names (triage/dicom/person_name.py).
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from datetime import date
 
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 
+from triage.dicom.person_name import Certainty, count_people
 from triage.domain.errors import StudyDeclined
 from triage.domain.reasons import ReasonCode, because
 
@@ -22,13 +22,6 @@ IDENTIFIERS = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
 PATIENT = (*IDENTIFIERS, "PatientName")
 #: Attributes with one value (PS3.6) that identify patient or study; several are never joined.
 SINGLE = (*PATIENT, "AccessionNumber", "StudyID")
-#: Transliterations that hospitals use beside the bare letter, e.g. Müller, Mueller and Muller.
-TRANSLITERATIONS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
-LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
-
-LEAST_WORDS = 2  #: words of a name that is part of a longer one, e.g. without a middle name
-Words = tuple[str, ...]
-Groups = Sequence[set[Words]]  #: by script: alphabetic, ideographic, phonetic; empty if missing
 
 
 def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
@@ -44,8 +37,7 @@ def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
         if len(stated) > 1:
             raise _several_patients(study_uid, keyword, len(stated))
     names = {text_value(image, "PatientName") for image in evidence} - {""}
-    is_identified = all(text_value(image, "PatientID") for image in evidence)
-    people = _count_people(names, is_identified=is_identified)
+    people = count_people(names, _judge_certainty(evidence))
     if people > 1:
         raise _several_patients(study_uid, "PatientName", people)
 
@@ -102,64 +94,12 @@ def _several_patients(study_uid: str, keyword: str, patients: int) -> StudyDecli
     )
 
 
-def _count_people(names: set[str], *, is_identified: bool) -> int:
-    """Return how many people the names are of; 1 if they are spellings of one name.
-
-    Every name is compared with the fullest one.
-    """
-    groups = {name: found for name in names if any(found := _component_groups(name))}
-    fullest = max(groups, key=lambda name: (sum(map(bool, groups[name])), name), default="")
-    others = [
-        name
-        for name in groups
-        if not _is_same_name(groups[name], groups[fullest], is_identified=is_identified)
-    ]
-    return 1 + len({tuple(map(frozenset, groups[name])) for name in others})
-
-
-def _is_same_name(one: Groups, other: Groups, *, is_identified: bool) -> bool:
-    """Return whether two names have a component group in common (PS3.5 6.2.1.1).
-
-    A name with one group may have it in any script. Of two names with several groups, those of the
-    same script must agree, because two people may share a spelling in one of them.
-    """
-    if min(sum(map(bool, one)), sum(map(bool, other))) == 1:
-        return any(
-            _agree(mine, theirs, is_identified=is_identified)
-            for mine in filter(None, one)
-            for theirs in filter(None, other)
-        )
-    shared = [pair for pair in zip(one, other, strict=False) if all(pair)]
-    return bool(shared) and all(_agree(*pair, is_identified=is_identified) for pair in shared)
-
-
-def _agree(one: set[Words], other: set[Words], *, is_identified: bool) -> bool:
-    """Return whether two component groups are equal, or one begins with the other.
-
-    The beginning is enough only beside equal Patient IDs, and from two words on.
-    """
-    if one & other:
-        return True
-    pairs = [sorted((mine, theirs), key=len) for mine in one for theirs in other]
-    return is_identified and any(
-        len(short) >= LEAST_WORDS and long[: len(short)] == short for short, long in pairs
-    )
-
-
-def _component_groups(name: str) -> Groups:
-    """Return the spellings of each component group of a name, as words without case and accents."""
-    groups = []
-    for group in name.split("="):
-        folded = unicodedata.normalize("NFKC", group).casefold()
-        spellings = {_split_words(folded), _split_words(folded.translate(TRANSLITERATIONS))}
-        groups.append(spellings - {()})
-    return groups
-
-
-def _split_words(text: str) -> Words:
-    plain = unicodedata.normalize("NFKD", text.translate(LETTERS))
-    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
-    return tuple(word for word in re.split(r"[\s^,]+", letters) if word)
+def _judge_certainty(evidence: Sequence[Dataset]) -> Certainty:
+    """Return what the identifiers show; those that are stated agree already."""
+    if not all(text_value(image, "PatientID") for image in evidence):
+        return Certainty.NONE
+    is_confirmed = all(text_value(image, "PatientBirthDate") for image in evidence)
+    return Certainty.CONFIRMED if is_confirmed else Certainty.IDENTIFIED
 
 
 def _normalise_date(text: str) -> str:

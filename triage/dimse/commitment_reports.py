@@ -12,12 +12,18 @@ from pydicom import Dataset
 from pynetdicom import evt
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
+from triage.dicom.unreadable import drop_unreadable
 from triage.dimse.statuses import EventReportStatus
 from triage.domain.commitment import CommitmentReport, Reference
-from triage.domain.errors import LedgerUnavailable
+from triage.domain.errors import DamagedInstance, LedgerUnavailable
 
 log = structlog.get_logger(__name__)
 
+#: Elements of requests and reports that are read.
+NEEDED = (
+    *("TransactionUID", "ReferencedSOPSequence", "FailedSOPSequence", "FailureReason"),
+    *("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"),
+)
 ALL_COMMITTED, SOME_FAILED = 1, 2  #: Event Type ID (PS3.4 table J.3-2)
 
 
@@ -32,7 +38,7 @@ def answer_event_report(
         return EventReportStatus.NO_SUCH_EVENT, None
     try:
         report = _read_report(event.event_information)
-    except (AttributeError, ValueError, TypeError):  # an element or the whole data set is missing
+    except (AttributeError, ValueError, TypeError, DamagedInstance):  # missing, or unreadable
         return EventReportStatus.INVALID_ARGUMENT, None
     try:
         is_known = record(report)
@@ -44,6 +50,7 @@ def answer_event_report(
 
 def _read_report(information: Dataset) -> CommitmentReport:
     """Return the report in an Event Information (PS3.4 table J.3-2)."""
+    drop_unreadable(information, NEEDED)
     if not information.TransactionUID:
         raise ValueError("no Transaction UID")
     return CommitmentReport(

@@ -39,6 +39,8 @@ class ReasonCode(StrEnum):
     SEVERAL_PATIENTS = "several-patients"
     SEVERAL_VALUES = "several-values"
     SPELLINGS = "spellings"
+    UNREADABLE_ELEMENTS = "unreadable-elements"
+    UNREADABLE_INSTANCES = "unreadable-instances"
     NO_READABLE_HEADER = "no-readable-header"
     NO_MR_IMAGES = "no-mr-images"
     NO_CARDIAC_VIEW = "no-cardiac-view"
@@ -143,6 +145,15 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.SPELLINGS: ReasonText(
             "the images spell the patient's name in {spellings} ways",
             "Compare the images in the archive if the name in the report is not the usual one.",
+        ),
+        ReasonCode.UNREADABLE_ELEMENTS: ReasonText(
+            "elements that cannot be read are treated as missing, by number of instances: "
+            "{elements}",
+            "Correct the sending system if a view is missing or a value is blank in the report.",
+        ),
+        ReasonCode.UNREADABLE_INSTANCES: ReasonText(
+            "{instances} instance(s) not used: {error}",
+            "Correct the element in the sending system and send the study again under new UIDs.",
         ),
         ReasonCode.NO_READABLE_HEADER: ReasonText(
             "no instance has a header that can be parsed", "Check the sending system."

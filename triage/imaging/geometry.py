@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from triage.dicom.header import UNREADABLE
+from triage.dicom.unreadable import UNREADABLE
 
 Vector = NDArray[np.float64]  #: (3,)
 #: Weight of a step within a plane, relative to a step away from it, in `meeting_point`.

@@ -6,7 +6,8 @@ the classic keyword, so that all other modules read classic attributes only. Pix
 here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom import DataElement, Dataset
@@ -18,8 +19,10 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from triage.dicom.header import UNREADABLE
+from triage.dicom.header import parse_header
+from triage.dicom.unreadable import UNREADABLE
 from triage.domain.errors import DamagedInstance
+from triage.domain.reasons import Reason, ReasonCode, because
 
 MULTI_FRAME = (EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 #: SOP classes whose images are read; the first one has a single frame.
@@ -35,6 +38,28 @@ class Image:
     path: str  #: path of its file in the spool
     header: Dataset  #: without pixel data
     frame: int | None = None  #: 1-based frame number if `header` describes one frame of the file
+    dropped: frozenset[str] = frozenset()  #: keywords of its elements that could not be read
+
+
+def open_image(path: str, part10: bytes) -> Image:
+    """Return the image of a Part 10 file at `path`; DamagedInstance as of `parse_header`."""
+    header = parse_header(part10)
+    return Image(path, header.dataset, dropped=header.dropped)
+
+
+def count_dropped(images: Iterable[Image]) -> dict[str, int]:
+    """Return in how many images each unreadable element occurs, by keyword."""
+    counts = Counter(keyword for image in images for keyword in image.dropped)
+    return dict(sorted(counts.items()))
+
+
+def explain_dropped(images: Iterable[Image]) -> list[Reason]:
+    """Return a remark that counts the unreadable elements; no remark if there are none."""
+    counts = count_dropped(images)
+    if not counts:
+        return []
+    elements = ", ".join(f"{keyword} in {count}" for keyword, count in counts.items())
+    return [because(ReasonCode.UNREADABLE_ELEMENTS, elements=elements)]
 
 
 def split_frames(image: Image) -> list[Image]:

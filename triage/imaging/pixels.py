@@ -18,7 +18,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
-from triage.dicom.header import UNREADABLE
+from triage.dicom.unreadable import UNREADABLE
 from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image

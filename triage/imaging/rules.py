@@ -18,7 +18,7 @@ from pydantic import field_validator
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
-from triage.dicom.header import UNREADABLE
+from triage.dicom.unreadable import UNREADABLE
 from triage.imaging.backtracking import find_slow_text
 from triage.imaging.names import normalise_name
 from triage.yaml_models import StrictModel, read

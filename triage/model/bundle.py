@@ -191,6 +191,9 @@ class DecisiveScore(StrictModel):
     #: value); of a rule-out: share of studies below it that do not have it (negative)
     predictive_value: float = Field(gt=0, le=1)
     measured_on: str = Field(min_length=1)  #: e.g. "412 studies of this hospital, 2025"
+    studies: Positive | None = None  #: number of studies beyond the score, if measured here
+    right: Positive | None = None  #: number of those that are as the score predicts
+    interval: tuple[float, float] | None = None  #: 95 % interval of the predictive value
 
 
 class Threshold(StrictModel):
@@ -208,6 +211,9 @@ class Threshold(StrictModel):
     spread: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     #: what this threshold achieves on studies that did not set it, as `evaluate` measured it
     performance: Performance | None = None
+    #: figures that `rule_in` and `rule_out` may be set to, lowest score first; they decide nothing
+    rule_in_options: tuple[DecisiveScore, ...] = ()
+    rule_out_options: tuple[DecisiveScore, ...] = ()
     prompts: tuple[str, ...]  #: the prompts that it is valid for
 
     @model_validator(mode="after")

@@ -74,6 +74,7 @@ class AssessedStudy:
     evidence: Sequence[Dataset]  #: headers of all images that the model was given
     pictures: Pictures
     embedding: Embedding
+    remarks: tuple[Reason, ...] = ()  #: for the history of the study
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Assessor:
                 log.info("declined", code=error.reason.code, why=str(error.reason))
                 return
             mark_reached(CrashPoint.REPORTED)
-            self._finish(study, reporting, made)
+            self._finish(study, reporting.assessment, made, assessed.remarks)
             self._add_case(assessed)
 
     def handle_error(self, study_uid: str, revision: int, error: BaseException) -> None:
@@ -159,7 +160,8 @@ class Assessor:
         )
         form = model.bundle.manifest.clip
         pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self._read_image)
-        return AssessedStudy(assessment, seen.evidence, pictures, seen.embedding)
+        remarks = (*_name_remarks(seen.evidence), *seen.remarks)
+        return AssessedStudy(assessment, seen.evidence, pictures, seen.embedding, remarks)
 
     def _read_image(self, path: str) -> bytes:
         try:
@@ -241,11 +243,15 @@ class Assessor:
         found = choose_relevant_frames(occluded, scores, own, self.key_frames) if scores else []
         return illustrate(flagged, list_key_frames(found, origins, used))
 
-    def _finish(self, study: StudyRevision, reporting: Reporting, made: list[Product]) -> None:
-        assessment = reporting.assessment
+    def _finish(
+        self,
+        study: StudyRevision,
+        assessment: Assessment,
+        made: list[Product],
+        remarks: Sequence[Reason],
+    ) -> None:
         summary = SUMMARY.dump_json(assessment).decode()
         routes = plan_routes(made, self.destinations)
-        remarks = _name_remarks(reporting.evidence)
         due = self.ledger.finish(
             study, self.holder, summary, made, routes, assessment.flag, remarks
         )

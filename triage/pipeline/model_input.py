@@ -7,13 +7,13 @@ stop the others.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pydicom import Dataset
 
 from triage.crash_points import CrashPoint, mark_reached
-from triage.dicom.header import is_image_class, read_header
+from triage.dicom.header import is_image_class
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.assessment import (
     MissingView,
@@ -24,10 +24,10 @@ from triage.domain.assessment import (
 )
 from triage.domain.errors import DamagedInstance, StudyDeclined
 from triage.domain.finding import FindingSet
-from triage.domain.reasons import ReasonCode, because
+from triage.domain.reasons import Reason, ReasonCode, because
 from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.geometry import Vector
-from triage.imaging.images import Image
+from triage.imaging.images import Image, explain_dropped, open_image
 from triage.imaging.rules import SeriesRules
 from triage.imaging.series import ChosenView, explain_declined, select_views
 from triage.model.bundle import Bundle, ClipForm
@@ -74,6 +74,7 @@ class ModelInput:
     heart: Vector | None  #: centre of the heart in mm, patient coordinates; None if not found
     clip: Frames  #: (frames, H, W)
     embedding: Embedding
+    remarks: tuple[Reason, ...] = ()  #: what of the study could not be read
 
     @property
     def used_views(self) -> tuple[UsedView, ...]:
@@ -92,9 +93,24 @@ def build_model_input(
 ) -> ModelInput:
     """Build the model's input from the files of a study at `paths`.
 
-    Raises StudyDeclined if the study has no usable view or images of several patients.
+    Raises StudyDeclined if the study has no usable view or images of several patients; its reason
+    has the remarks on what could not be read.
     """
-    images, unreadable = _read_images(paths, read)
+    images, damaged = _read_images(paths, read)
+    remarks = (*_explain_damaged(damaged), *explain_dropped(images))
+    try:
+        found = _build(study_uid, images, read, model, rules)
+    except StudyDeclined as error:
+        reason = error.reason
+        raise StudyDeclined(replace(reason, remarks=(*reason.remarks, *remarks))) from None
+    unreadable = (UnusedStack("", "", count, why) for why, count in damaged.items())
+    return replace(found, unused=(*found.unused, *unreadable), remarks=remarks)
+
+
+def _build(
+    study_uid: str, images: Sequence[Image], read: Read, model: LoadedModel, rules: SeriesRules
+) -> ModelInput:
+    """Build the model's input from the images of a study."""
     form = model.bundle.manifest.clip
     shown = [image for image in images if _is_picture(image)]
     refuse_two_patients([image.header for image in shown], study_uid)
@@ -115,7 +131,7 @@ def build_model_input(
             (chosen, _describe_view(chosen)) for chosen in selection.used if chosen.view in frames
         ],
         missing=(*selection.missing, *undecodable),
-        unused=(*selection.unused, *unreadable),
+        unused=selection.unused,
         frames=frames,
         heart=heart,
         clip=clip,
@@ -123,16 +139,23 @@ def build_model_input(
     )
 
 
-def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], list[UnusedStack]]:
-    """Read the headers; count the instances whose header cannot be parsed, by reason."""
+def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], Mapping[str, int]]:
+    """Read the headers; count the instances whose header cannot be read, by what is wrong."""
     images: list[Image] = []
     damaged: Counter[str] = Counter()
     for path in paths:
         try:
-            images.append(Image(path, read_header(read(path))))
+            images.append(open_image(path, read(path)))
         except DamagedInstance as error:
             damaged[str(error)] += 1
-    return images, [UnusedStack("", "", count, reason) for reason, count in damaged.items()]
+    return images, damaged
+
+
+def _explain_damaged(damaged: Mapping[str, int]) -> list[Reason]:
+    return [
+        because(ReasonCode.UNREADABLE_INSTANCES, instances=count, error=error)
+        for error, count in damaged.items()
+    ]
 
 
 def _is_picture(image: Image) -> bool:

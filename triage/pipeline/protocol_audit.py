@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from triage.dicom.header import is_image_class, read_header, read_identity
+from triage.dicom.header import is_image_class, read_identity
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.errors import DamagedInstance, StudyDeclined
-from triage.imaging.images import Image
+from triage.imaging.images import Image, count_dropped, explain_dropped, open_image
 from triage.imaging.rules import ImageFacts, SeriesRules, View, find_match, series_name
 from triage.imaging.series import Selection, explain_declined, explain_unused, select_views
 from triage.imaging.sheet import SheetRow, write_contact_sheet
@@ -48,7 +48,7 @@ def read_folder(folder: Path, views: Sequence[str], rules: SeriesRules) -> Audit
         try:
             part10 = path.read_bytes()
             identity = read_identity(part10)
-            studies[identity.study_uid].append(Image(str(path), read_header(part10)))
+            studies[identity.study_uid].append(open_image(str(path), part10))
         except DamagedInstance as reason:
             unreadable[str(path.relative_to(folder))] = str(reason)
         except OSError as error:
@@ -149,6 +149,7 @@ def build_remarks(study: AuditedStudy) -> list[str]:
             f"{unused.images} images: {unused.reason}"
             for unused in selection.unstacked
         ),
+        *map(str, explain_dropped(study.images)),
         *([f"DECLINED: {study.declined}"] if study.declined else []),
     ]
 
@@ -166,6 +167,7 @@ def _build_study_values(study: AuditedStudy) -> dict[str, Any]:
     return {
         "study_uid": study.study_uid,
         "declined": study.declined,
+        "unreadable_elements": count_dropped(study.images),
         "used": [
             {
                 "view": chosen.view,

@@ -6,11 +6,10 @@ Views are selected as in an assessment, but from the headers alone.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from triage.dicom.header import read_header
 from triage.domain.completeness import ViewCount
 from triage.domain.errors import DamagedInstance
 from triage.domain.study import StudyRevision
-from triage.imaging.images import Image
+from triage.imaging.images import Image, open_image
 from triage.imaging.rules import SeriesRules
 from triage.imaging.series import select_views
 from triage.ports.instances import InstanceLedger
@@ -34,6 +33,6 @@ class ViewCoverage:
     def _read_images(self, study: StudyRevision) -> Iterator[Image]:
         for path in self.ledger.list_paths(study.study_uid, study.revision):
             try:
-                yield Image(path, read_header(self.spool.read(path)))
+                yield open_image(path, self.spool.read(path))
             except DamagedInstance:  # it fills no view
                 continue

@@ -1,5 +1,6 @@
 """One patient or two: identifiers, birth dates and the spellings of a name."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -28,6 +29,27 @@ SAME = [
     ("Miller^Anna=山田^太郎", "MILLER^ANNA^MARIA=山田^太郎"),
     ("^^^^", "Miller^Anna"),
     ("Nguyễn^Hoa", "Nguyen^Hoa"),
+    ("Miller-Smith^Anna", "Miller Smith^Anna"),
+    ("Miller-Smith^Anna", "MILLERSMITH^ANNA"),
+    ("Miller\u2010Smith^Anna", "Miller-Smith^Anna"),
+    ("Müller-Lüdenscheidt^Jo", "MUELLER LUEDENSCHEIDT^JO"),
+    ("O'Neil^Anna", "ONEIL^ANNA"),
+    ("O'Neil^Anna", "O Neil^Anna"),
+    ("O\u2019Neil^Anna", "O\u00b4Neil^Anna"),
+    ("O'Neil-Smith^Anna", "ONeil Smith^Anna"),
+    ("Miller^Anna^M.", "Miller^Anna^M"),
+    ("Miller^Anna M.", "Miller^Anna"),
+    ("St. John^Anna", "St.John^Anna"),
+    ("ジョン・スミス", "ジョン^スミス"),
+]
+#: Spellings only beside the same Patient ID and the same birth date.
+SAME_IF_CONFIRMED = [
+    ("YAMADA^TAROU", "=山田^太郎"),
+    ("YAMADA^TAROU", "=山田^太郎=やまだ^たろう"),
+    ("山田^太郎", "==やまだ^たろう"),
+    ("Иванов^Анна", "IVANOV^ANNA"),
+    ("Miller^Anna^M.", "Miller^Anna^Maria"),
+    ("Miller^Anna^M", "MILLER^ANNA MARIA"),
 ]
 DIFFERENT = [
     ("Miller^Anna", "Miller^Berta"),
@@ -37,7 +59,21 @@ DIFFERENT = [
     ("Anna", "Miller^Anna"),
     ("Miller^Berta", "Miller^Anna Berta"),
     ("YAMADA^HANAKO", THREE_GROUPS),
+    ("Miller^Anna^M.", "Miller^Anna^Berta"),
+    ("Miller^A.", "Miller^Berta"),
+    ("Miller^A.", "Miller^Anna"),
+    ("Miller^Tim", "Miller^Tom"),
+    ("Miller-Smith^Anna", "Miller^Anna"),
+    ("Li^Na", "L^Ina"),
+    ("4711", "Miller^Anna"),
 ]
+SEVERAL = [
+    ["=山田^太郎=やまだ^たろう", "YAMADA^TAROU", "SUZUKI^ICHIROU"],
+    ["MILLER^ANNA^MARIA", "MILLER^ANNA^BERTA", "Miller^Anna"],
+    ["MILLER^ANNA^MARIA", "MILLER^ANNA^MARTHA", "miller^anna^m"],
+    ["Miller-Smith^Anna", "Miller Smith^Anna^Maria", "Miller Smith^Anna^Berta"],
+]
+CONFIRMED = {"PatientBirthDate": "19610305", "IssuerOfPatientID": "HOSPITAL"}
 
 
 def pair(first: dict[str, Any], second: dict[str, Any]) -> list[Dataset]:
@@ -65,9 +101,37 @@ def test_two_spellings_are_one_patient_and_are_counted(names: tuple[str, str]) -
         assert len(list_spellings(images)) == 2
 
 
+@pytest.mark.parametrize("names", SAME_IF_CONFIRMED)
+def test_a_name_in_another_script_needs_the_same_birth_date(names: tuple[str, str]) -> None:
+    for given in (names, tuple(reversed(names))):
+        images = named(*given, **CONFIRMED)
+        refuse_two_patients(images, "1.2.3")
+        assert len(list_spellings(images)) == 2
+        assert code_of(named(*given)) is ReasonCode.SEVERAL_PATIENTS
+        assert code_of(named(*given, **CONFIRMED, PatientID="")) is ReasonCode.SEVERAL_PATIENTS
+
+
+def test_a_birth_date_that_one_image_lacks_confirms_nothing() -> None:
+    images = named("YAMADA^TAROU", "=山田^太郎", **CONFIRMED)
+    images[1].PatientBirthDate = ""
+    assert code_of(images) is ReasonCode.SEVERAL_PATIENTS
+
+
+@pytest.mark.parametrize("birth", ["", "19610305"])
 @pytest.mark.parametrize("names", DIFFERENT)
-def test_two_names_are_two_patients(names: tuple[str, str]) -> None:
-    assert code_of(named(*names)) is ReasonCode.SEVERAL_PATIENTS
+def test_two_names_are_two_patients(names: tuple[str, str], birth: str) -> None:
+    assert code_of(named(*names, PatientBirthDate=birth)) is ReasonCode.SEVERAL_PATIENTS
+
+
+@pytest.mark.parametrize("names", SEVERAL)
+def test_a_name_that_fits_two_people_does_not_join_them(names: list[str]) -> None:
+    for given in permutations(names):
+        assert code_of(named(*given, **CONFIRMED)) is ReasonCode.SEVERAL_PATIENTS
+
+
+def test_three_spellings_of_one_name_are_one_patient() -> None:
+    for given in permutations(["Müller-Weiß^Anna", "MUELLER WEISS^ANNA", "Mullerweiss^Anna^M."]):
+        refuse_two_patients(named(*given, **CONFIRMED), "1.2.3")
 
 
 def test_part_of_a_name_is_not_enough_without_a_patient_id() -> None:

@@ -21,6 +21,7 @@ from export.evaluate import (
     state_performance,
 )
 from export.pairs import Pairs, open_pairs, write_pairs
+from export.predictive import CalibrationRules
 from export.report import FIGURES, PAGE, REPORT, write_report
 from triage.config import ModelSettings
 from triage.domain.errors import ConfigurationError
@@ -214,7 +215,9 @@ def test_a_finding_at_chance_gets_no_threshold(
     pairs: Pairs, embedded: EmbeddedPairs, tmp_path: Path
 ) -> None:
     shutil.copytree(ModelSettings().bundle, tmp_path / "bundle")
-    after = calibrate(open_bundle(tmp_path / "bundle"), FINDINGS, embedded, pairs, least_auc=0.9)
+    after = calibrate(
+        open_bundle(tmp_path / "bundle"), FINDINGS, embedded, pairs, CalibrationRules(0.9)
+    )
     assert after.calibration is not None
     assert after.calibration.findings == {}
     assert "at least 0.9" in after.calibration.method

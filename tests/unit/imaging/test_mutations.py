@@ -130,5 +130,5 @@ def test_a_change_of_the_meaning_is_seen_and_explained(mutation: Mutation) -> No
     found = hearts.selected(mutation.apply(study.instances, study, seed=7))
     lost, text = BECOMES[mutation.name]
     assert {each.view for each in found.missing} == lost
-    reasons = {each.reason for each in (*found.missing, *found.unused)}
+    reasons = {each.reason for each in found.missing} | {each.reason for each in found.unused}
     assert any(text in reason for reason in reasons | {each.why for each in found.used})

@@ -14,6 +14,8 @@ from pydicom import Dataset, dcmread
 
 from tests.builders.reportings import KINDS
 from triage.reports import (
+    REPORTS,
+    build_products,
     fhir,
     hl7,
     key_images,
@@ -30,6 +32,13 @@ DRAWN = ("EncapsulatedDocument", "EncapsulatedDocumentLength", "PixelData", "SOP
 #: Long lists of images; only their first item is recorded.
 LISTS = ("SourceInstanceSequence", "SourceImageSequence")
 TREE = ("ContentSequence", "ConceptNameCodeSequence", "ContentTemplateSequence")
+
+
+def product_texts(reporting: Reporting) -> dict[str, str]:
+    """Return the text of every product by name; that of the page, which is compressed, apart."""
+    made = [*build_products(reporting, REPORTS), fhir.build(reporting)]
+    products = {product.kind: product.content.decode("latin-1") for product in made}
+    return {**products, "page": page_text(reporting)}
 
 
 def page_text(reporting: Reporting) -> str:

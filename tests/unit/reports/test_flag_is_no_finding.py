@@ -5,39 +5,31 @@ import re
 import pytest
 
 from tests.builders.reportings import KINDS, marked, reporting
-from tests.unit.reports.golden import page_text
+from tests.unit.reports.golden import product_texts
 from triage.domain.assessment import Flag
-from triage.reports import REPORTS, build_products, fhir, sheet
+from triage.reports import REPORTS, sheet
 from triage.reports.page import render
-from triage.reports.reporting import Reporting
 from triage.reports.secondary_capture import render_sheets
 
 PRESENT = re.compile(r"\bPresent\b")
 
 
-def texts(made: Reporting) -> dict[str, str]:
-    """Return the text of every product by name; that of the page, which is compressed, apart."""
-    made_of = [*build_products(made, REPORTS), fhir.build(made)]
-    products = {product.kind: product.content.decode("latin-1") for product in made_of}
-    return {**products, "page": page_text(made)}
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "decided"])
 def test_without_a_rule_in_no_product_has_the_word_present(kind: str) -> None:
-    shown = texts(KINDS[kind]())
+    shown = product_texts(KINDS[kind]())
     assert {*shown} >= {*REPORTS} - {"key_images"}
     assert [name for name, text in shown.items() if PRESENT.search(text)] == []
 
 
 def test_with_a_rule_in_the_coded_products_have_it_with_its_figures() -> None:
-    shown = texts(KINDS["decided"]())
+    shown = product_texts(KINDS["decided"]())
     for name in ("structured_report", "hl7", "fhir", "summary"):
         assert PRESENT.search(shown[name])
         assert "positive predictive value 0.93 on 412 studies" in shown[name]
 
 
 def test_a_flag_is_called_a_flag_for_review() -> None:
-    shown = texts(KINDS["usual"]())
+    shown = product_texts(KINDS["usual"]())
     for name in ("hl7", "fhir", "page"):
         assert "flagged for review" in shown[name].replace("\n", " ")
 
@@ -45,7 +37,7 @@ def test_a_flag_is_called_a_flag_for_review() -> None:
 def test_an_unfamiliar_study_is_silent_in_every_product() -> None:
     made = KINDS["unfamiliar"]()
     assert made.assessment.flag is Flag.NOT_EVALUATED
-    shown = texts(made)
+    shown = product_texts(made)
     assert "key_images" not in shown
     for name in ("structured_report", "hl7", "fhir", "summary", "page"):
         flat = shown[name].replace("\n", " ")
@@ -56,13 +48,13 @@ def test_an_unfamiliar_study_is_silent_in_every_product() -> None:
 
 
 def test_a_marked_study_states_the_reason_of_the_site_in_every_product_for_people() -> None:
-    shown = texts(reporting(marked()))
+    shown = product_texts(reporting(marked()))
     for name in ("structured_report", "hl7", "fhir", "summary", "page"):
         assert "research arm of trial 12" in shown[name].replace("\n", " ")
 
 
 def test_no_product_places_a_fitted_score_between_minus_one_and_one() -> None:
-    shown = texts(KINDS["decided"]())
+    shown = product_texts(KINDS["decided"]())
     assert "fitted from 24 examples" in shown["structured_report"]
     assert "fitted from 24 examples" in shown["page"].replace("\n", " ")
     scale = "difference of the distances to examples without and with it, -2 to 2"
