@@ -27,7 +27,7 @@ from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
 from triage.store.ledger_statements.census import read_census
 from triage.store.ledger_statements.deliveries import (
-    count_unclear,
+    describe_failure,
     end_delivery,
     find_deliveries,
     find_outages,
@@ -35,8 +35,8 @@ from triage.store.ledger_statements.deliveries import (
     is_due,
     is_overtaken,
     open_deliveries,
+    postpone_delivery,
     store_product,
-    unreachable_since,
     update_delivery,
 )
 from triage.store.ledger_statements.incidents import count_incident, find_incidents
@@ -473,15 +473,10 @@ class SqlLedger:
             self._end(delivery_id, DeliveryState.FAILED, answer, unclear=unclear)
             return
         at = self._clock.now()
-        waiting = {"due_at": at + again_in_s, "lease_until": 0.0, "queued_at": 0.0}
-        since = unreachable_since(at, unreachable)
-        outage = {"unreachable": unreachable, "unreachable_since": since}
-        counted = count_unclear(unclear)
-        values = {"last_answer": answer, "changed_at": at, **outage, **waiting, **counted}
-        # A storage commitment report may have arrived meanwhile.
-        again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))
+        outcome = {"last_answer": answer, "changed_at": at, "due_at": at + again_in_s}
+        outcome |= describe_failure(at, unreachable=unreachable, unclear=unclear)
         with self._database.writing() as connection:
-            connection.execute(again.values(state=DeliveryState.PENDING, **values))
+            connection.execute(postpone_delivery(delivery_id).values(outcome))
 
     def list_outages(self) -> Sequence[Outage]:
         """Return the destinations that do not answer, ordered by name."""

@@ -202,6 +202,22 @@ def unreachable_since(at: float, unreachable: bool) -> Any:  # noqa: FBT001 - a 
     return case((known > 0, known), else_=at)
 
 
+def describe_failure(at: float, *, unreachable: bool, unclear: bool) -> dict[str, Any]:
+    """Return the columns that a failed attempt changes besides its answer and the next time."""
+    since = unreachable_since(at, unreachable)
+    outage = {"unreachable": unreachable, "unreachable_since": since}
+    return {**outage, **count_unclear(unclear)}
+
+
+def postpone_delivery(delivery_id: int) -> Any:
+    """Return an UPDATE of a delivery that is tried again; it holds no lease and no task.
+
+    It changes nothing if a storage commitment report has ended the delivery meanwhile.
+    """
+    again = update_delivery(delivery_id).where(deliveries.c.state.in_(UNFINISHED))
+    return again.values(state=DeliveryState.PENDING, lease_until=0.0, queued_at=0.0)
+
+
 def find_outages(connection: Connection) -> list[Outage]:
     """Return the destinations that do not answer, ordered by name."""
     silent = _select_unreachable().subquery()
