@@ -102,7 +102,7 @@ def queue() -> FakeQueue:
 
 
 @pytest.fixture
-def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
+def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue, clock: FakeClock) -> Assessor:
     bundle = open_bundle(SETTINGS.model.bundle)
     findings = load_findings(SETTINGS.findings)
     encoder = FakeEncoder()
@@ -111,6 +111,7 @@ def assessor(tmp_path: Path, ledger: SqlLedger, queue: FakeQueue) -> Assessor:
         spool=FileSpool(tmp_path),
         ledger=ledger,
         queue=queue,
+        clock=clock,
         model=LoadedModel(
             bundle, encoder, findings, build_questions(findings, bundle, prompts, {})
         ),

@@ -5,6 +5,8 @@ They are the same on every call, pictures included. Golden texts and judges iter
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,8 @@ from triage.reports import header
 from triage.reports.reporting import Reporting
 
 SCORES = ((0.582, 0.531), (0.341, 0.28), (0.47, 0.4696), (0.3, 0.12))
+#: In winter, as is the study; the images state no zone.
+MADE_AT = datetime(2026, 11, 4, 9, 30, 15, 250_000, ZoneInfo("Europe/Berlin"))
 OTHERS = ("7QK4-M2XD", "B9TN-0R5W")  #: keys of other patients' cases
 PRIOR = SourceImage("1.2.840.10008.5.1.4.1.1.4", f"{ROOT}.2.1.1", f"{ROOT}.2.1")
 
@@ -57,6 +61,7 @@ def reporting(
         EQUIPMENT,
         {image: heart(number) for number, image in enumerate(dict.fromkeys(keys))},
         similar_cases=similar_cases,
+        made_at=MADE_AT,
     )
 
 

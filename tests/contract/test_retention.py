@@ -162,6 +162,23 @@ def test_removed_products_keep_their_uids(retention: RetentionLedger, ledger: Sq
     assert ledger.get_summary(uid, 1) is None
 
 
+def test_a_removed_product_that_is_made_again_keeps_its_time(
+    retention: RetentionLedger, ledger: SqlLedger, clock: FakeClock
+) -> None:
+    assessed, delivery = finish(ledger, "study")
+    ledger.record_failure(delivery, "no answer", None)
+    (before,) = ledger.list_products(assessed.study_uid, 1)
+    (ended,) = retention.list_with_products()
+    assert retention.remove_products(ended)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, assessed.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(assessed.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    assert ledger.finish(again, HOLDER, "{}", [before], [(before, "pacs")]) == [delivery]
+    (after,) = ledger.list_products(assessed.study_uid, 1)
+    assert (after.content, after.made_at) == (before.content, before.made_at)
+
+
 def test_products_of_a_study_that_changed_are_not_removed(
     retention: RetentionLedger, ledger: SqlLedger, clock: FakeClock
 ) -> None:

@@ -46,7 +46,8 @@ def pixelmed(document: Path) -> list[str]:
     java = peer("java")
     jars = ":".join(peer(f"/usr/share/java/{jar}.jar") for jar in JARS)
     validator = "com.pixelmed.validate.DicomSRValidator"
-    lines = run_judge(java, *SHORT_RUN, *UNLIMITED, "-cp", jars, validator, document).splitlines()
+    command = (java, *SHORT_RUN, *UNLIMITED, "-cp", jars, validator, "-checkcontentitemorder")
+    lines = run_judge(*command, document).splitlines()
     assert "Root Template Validation Complete" in lines
     return lines
 

@@ -22,6 +22,7 @@ IDENTIFIERS = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
 PATIENT = (*IDENTIFIERS, "PatientName")
 #: Attributes with one value (PS3.6) that identify patient or study; several are never joined.
 SINGLE = (*PATIENT, "AccessionNumber", "StudyID")
+UTC_OFFSET = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")  #: PS3.3 C.12.1
 
 
 def refuse_two_patients(evidence: Sequence[Dataset], study_uid: str) -> None:
@@ -64,7 +65,7 @@ def text_value(image: Dataset, keyword: str) -> str:
     if keyword == "PatientSex":
         return text.strip().upper() if text.strip().upper() in {"M", "F", "O"} else ""
     if keyword == "TimezoneOffsetFromUTC":
-        return text.strip() if re.fullmatch(r"[+-]\d{4}", text.strip()) else ""
+        return text.strip() if UTC_OFFSET.fullmatch(text.strip()) else ""
     return text
 
 

@@ -11,7 +11,7 @@ of them.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -52,6 +52,8 @@ class Product:
     media_type: str = DICOM
     #: UID of the product that this one replaces at a destination that does not accept it
     alternative_to: str = ""
+    #: when it was made, as its content states, in seconds since the epoch; None: not stored yet
+    made_at: float | None = field(default=None, compare=False)
 
 
 Route = tuple[Product, str]  #: a product, and the name of its destination

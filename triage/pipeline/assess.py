@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
 import structlog
@@ -44,6 +45,7 @@ from triage.pipeline.attempts import give_up
 from triage.pipeline.key_frames import Pictures, illustrate, list_key_frames, render_key_frames
 from triage.pipeline.leases import keep_alive
 from triage.pipeline.model_input import LoadedModel, ModelInput, build_model_input
+from triage.ports.clock import Clock
 from triage.ports.deliveries import DeliveryLedger
 from triage.ports.encoder import Embedding
 from triage.ports.instances import InstanceLedger
@@ -84,6 +86,7 @@ class Assessor:
     spool: Spool
     ledger: AssessorLedger
     queue: Queue
+    clock: Clock
     model: LoadedModel
     equipment: Equipment
     destinations: Mapping[str, Collection[str]]  #: accepted media types by destination
@@ -96,6 +99,7 @@ class Assessor:
     past: PastCases | None = None  #: None: no case library
     #: how series are recognised, including the site's own rules
     rules: SeriesRules = field(default_factory=load_rules)
+    zone: tzinfo = UTC  #: time zone of the site, in which reports state their times
 
     def assess(self, study_uid: str, revision: int) -> None:
         """Assess a READY study and send its deliveries; do nothing if it is leased."""
@@ -191,6 +195,7 @@ class Assessor:
             pictures=assessed.pictures,
             replaced=self.ledger.list_products(study.study_uid, study.revision),
             similar_cases=self.similar_cases,
+            made_at=datetime.fromtimestamp(self.clock.now(), self.zone),
         )
 
     def _find_similar(

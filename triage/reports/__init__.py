@@ -1,7 +1,8 @@
 """The reports: each turns an assessment into one DICOM object or message.
 
 A builder is a pure function: no clock, network, database or file. The same input gives the same
-bytes under the same UIDs (test_same_input_gives_same_bytes_in_any_order_and_process). To add a
+bytes under the same UIDs (test_same_input_gives_same_bytes_in_any_order_and_process); the time of
+making is part of the input. To add a
 report, write one module here and add one line to `REPORTS`; README.md has an example.
 
     structured_report   Comprehensive 3D SR after TID 1500, built from tree
@@ -30,7 +31,7 @@ report, write one module here and add one line to `REPORTS`; README.md has an ex
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from pydicom.uid import (
@@ -89,11 +90,19 @@ REPORTS: Mapping[str, ReportType] = MappingProxyType(
 
 
 def build_products(reporting: Reporting, kinds: Iterable[str]) -> Iterator[Product]:
-    """Yield the products of an assessment for these kinds of report, with alternatives."""
+    """Yield the products of an assessment for these kinds of report, with alternatives.
+
+    Each has the time of making that its content states.
+    """
     for kind in kinds:
-        report = REPORTS[kind]
-        product = report.build(reporting)
-        if product is not None:
-            yield product
-            if report.alternatives is not None:
-                yield from report.alternatives(reporting, product)
+        for product in _build_forms(reporting, REPORTS[kind]):
+            made_at = reporting.made_at_of(product.sop_instance_uid)
+            yield replace(product, made_at=made_at.timestamp())
+
+
+def _build_forms(reporting: Reporting, report: ReportType) -> Iterator[Product]:
+    product = report.build(reporting)
+    if product is not None:
+        yield product
+        if report.alternatives is not None:
+            yield from report.alternatives(reporting, product)

@@ -1,4 +1,4 @@
-"""The version of a document: its UID, its Instance Number, and the document that it replaces.
+"""The version of a document: its UID, Instance Number, time, and the document that it replaces.
 
 Identical content is no new version: if the latest document has the same content and the same
 predecessor, it is built again with the same UID and the same bytes. Other content is a new document
@@ -8,6 +8,7 @@ back leaves three documents, and no UID ever has two contents.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from triage.domain.delivery import Product
 from triage.reports import identity
@@ -21,6 +22,7 @@ class DocumentVersion:
     sop_instance_uid: str
     number: int  #: Instance Number, from 1
     replaces: Product | None  #: the previous document; None: this is the first
+    made_at: datetime
 
 
 def next_version(
@@ -54,4 +56,6 @@ def next_version(
 
     if earlier and earlier[-1].sop_instance_uid == uid(earlier[:-1]):
         earlier = earlier[:-1]
-    return DocumentVersion(uid(earlier), len(earlier) + 1, earlier[-1] if earlier else None)
+    mine = uid(earlier)
+    replaces = earlier[-1] if earlier else None
+    return DocumentVersion(mine, len(earlier) + 1, replaces, reporting.made_at_of(mine))

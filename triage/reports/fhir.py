@@ -17,7 +17,8 @@ import json
 import math
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from fhir.resources.R4B.bundle import Bundle
@@ -32,7 +33,7 @@ from triage.reports.document import TITLE
 from triage.reports.reporting import Reporting
 
 KIND = "fhir"
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 MEDIA_TYPE = "application/fhir+json"
 UIDS = "urn:dicom:uid"  #: identifier system of DICOM UIDs
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
@@ -58,15 +59,16 @@ def build(reporting: Reporting) -> Product:
     with header.ignore_value_warnings():
         images = header.checked_evidence(reporting.evidence, reporting.assessment)
         patient = header.patient_and_study_header(images)
-        message = FhirMessage(reporting, patient, header.latest_moment(images))
-    entries = [_entry(resource) for resource in message.resources()]
+        message = FhirMessage(reporting, patient)
     by, about = reporting.equipment.device_uid, reporting.assessment
-    uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(entries))
+    uid = identity.message_uid(ENCODER_VERSION, KIND, by, about, _json(message.entries()))
+    made_at = reporting.made_at_of(uid)
     bundle = {
         "resourceType": "Bundle",
         "identifier": {"system": UIDS, "value": f"urn:oid:{uid}"},
         "type": "transaction",
-        "entry": entries,
+        "timestamp": _instant(made_at),
+        "entry": replace(message, made_at=made_at).entries(),
     }
     Bundle.model_validate(bundle)
     return Product(KIND, "", uid, _json(bundle), MEDIA_TYPE)
@@ -78,7 +80,11 @@ class FhirMessage:
 
     reporting: Reporting
     patient: Dataset  #: attributes of patient and study
-    moment: tuple[str, str]  #: date and time of the report
+    made_at: datetime | None = None  #: None: not known yet, because the content decides the UID
+
+    def entries(self) -> list[Resource]:
+        """Return the entries of the bundle."""
+        return [_entry(resource) for resource in self.resources()]
 
     def resources(self) -> Iterator[Resource]:
         """Yield the resources, each after those that it references."""
@@ -267,18 +273,13 @@ class FhirMessage:
             "code": {**_concept(codes.REPORT), "text": TITLE},
             "subject": self._subject(),
             **_when("effectiveDateTime", *self._started()),
-            **self._issued(),
+            **({"issued": _instant(self.made_at)} if self.made_at else {}),
             "result": [self._reference("group", answer.finding.id) for answer in about.answers],
             "imagingStudy": [self._reference("ImagingStudy")],
             "media": media,
             "conclusion": draft.marked_impression(about),
             "conclusionCode": [_concept(codes.finding_concept(finding)) for finding in present],
         }
-
-    def _issued(self) -> Resource:
-        """Return the time of issue; none without a time zone, which an instant needs."""
-        offset = self.patient.get("TimezoneOffsetFromUTC", "")
-        return _when("issued", *self.moment, offset) if offset else {}
 
     def _task(self) -> Iterator[Resource]:
         """Yield the proposal to read sooner; a later revision without flags cancels it."""
@@ -367,6 +368,10 @@ def _when(name: str, day: str, time: str, offset: str) -> Resource:
     digits = f"{time[:6]:0<6}"
     clock = f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
     return {name: f"{date}T{clock}{offset[:3]}:{offset[3:]}"}
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat()
 
 
 def _json(content: object) -> bytes:

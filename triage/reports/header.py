@@ -1,4 +1,4 @@
-"""Patient, study and dates of a report, taken from the images.
+"""Patient and study of a report, taken from the images, and the time of its making.
 
 Identifiers of patient and study are copied unchanged, because archives match on them. Only an
 invalid date, time or sex becomes blank; no value is made up. Images of two patients or two studies
@@ -8,6 +8,7 @@ are rejected, because a report in the wrong patient's folder is the worst possib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from pydicom import Dataset
 
@@ -28,15 +29,7 @@ REQUIRED = (
 )
 #: Type 3: copied if the images have them.
 OPTIONAL = ("IssuerOfPatientID", "StudyDescription", "TimezoneOffsetFromUTC")
-#: Pairs of date and time at which the study was still in progress.
-MOMENTS = (
-    ("ContentDate", "ContentTime"),
-    ("AcquisitionDate", "AcquisitionTime"),
-    ("SeriesDate", "SeriesTime"),
-    ("StudyDate", "StudyTime"),
-)
-#: Content Date and Time are Type 1 and need a value even if no image has a date.
-UNDATED = ("19000101", "000000")
+FIRST_YEAR = 1972  #: since then, nearly all offsets from UTC are whole minutes, as DICOM needs
 
 
 @contextmanager
@@ -85,15 +78,32 @@ def patient_and_study_header(images: Sequence[Dataset]) -> Dataset:
     return header
 
 
-def latest_moment(images: Sequence[Dataset]) -> tuple[str, str]:
-    """Return date and time of the latest image: a report does not use a clock."""
-    moments = {
-        (day, text_value(image, time_keyword) or "000000")
-        for image in images
-        for date_keyword, time_keyword in MOMENTS
-        if (day := text_value(image, date_keyword))
-    }
-    return max(moments, default=UNDATED)
+def put_time(document: Dataset, made_at: datetime) -> None:
+    """Put the time of making, and the offset of its zone (PS3.3 C.12.1, C.17.2).
+
+    One offset holds for all dates of an object, those of the study among them.
+    """
+    offset = utc_offset(document, made_at)
+    at = made_at.astimezone(datetime.strptime(offset, "%z").tzinfo)
+    document.TimezoneOffsetFromUTC = offset
+    document.ContentDate = document.InstanceCreationDate = f"{at:%Y%m%d}"
+    document.ContentTime = document.InstanceCreationTime = f"{at:%H%M%S.%f}"
+
+
+def utc_offset(patient_and_study: Dataset, made_at: datetime) -> str:
+    """Return the offset from UTC of the times of the study, as "+0100".
+
+    It is that of the images or, if they state none, that of the site on the day of the study.
+    """
+    if stated := patient_and_study.get("TimezoneOffsetFromUTC"):
+        return str(stated)
+    day = made_at
+    if patient_and_study.StudyDate:
+        noon = datetime.strptime(f"{patient_and_study.StudyDate}12+0000", "%Y%m%d%H%z")
+        day = noon.replace(year=max(noon.year, FIRST_YEAR), tzinfo=made_at.tzinfo)
+    minutes = round((day.utcoffset() or timedelta()).total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02}{rest:02}"
 
 
 def _first_value(images: Sequence[Dataset], keyword: str) -> str:

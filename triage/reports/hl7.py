@@ -6,6 +6,9 @@ status X, and no value that could be read as negative. Without a flag the messag
 the priority of the order, which may have been ordered above routine.
 
 Receiving application and facility (MSH-5, MSH-6) are empty, because the receiver is not known here.
+
+MSH-7 and OBR-22 are the time of making: interface engines drop messages that are old. They are set
+after the UID, which the content decides without them.
 """
 
 import base64
@@ -14,6 +17,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydicom import Dataset
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from hl7apy.core import Group, Message, Segment
 
 KIND = "hl7"
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 VERSION = "2.5.1"
 STUDY_UID = Concept("110180", "DCM", "Study Instance UID")
 #: LOINC 19005-8 is the heading of an impression in DICOM CID 7001.
@@ -69,9 +73,10 @@ def build(reporting: Reporting) -> Product:
     with header.ignore_value_warnings():
         images = header.checked_evidence(reporting.evidence, reporting.assessment)
         patient = header.patient_and_study_header(images)
-        message = _message(reporting, patient, header.latest_moment(images))
+        message = _message(reporting, patient)
         uid = _uid(reporting, message.to_er7())
         message.msh.msh_10 = control_id(uid)
+        _put_time(message, reporting.made_at_of(uid))
         message.validate()
         content = message.to_er7() + "\r"
     return Product(KIND, "", uid, content.encode(), HL7)
@@ -92,18 +97,18 @@ def _uid(reporting: Reporting, unnumbered: str) -> str:
     return identity.message_uid(ENCODER_VERSION, KIND, by, about, unnumbered.encode())
 
 
-def _message(reporting: Reporting, patient: Dataset, moment: tuple[str, str]) -> "Message":
+def _message(reporting: Reporting, patient: Dataset) -> "Message":
     # Imported on use: receivers import the registry of reports, but never build a message.
     from hl7apy.consts import VALIDATION_LEVEL  # noqa: PLC0415
     from hl7apy.core import Message  # noqa: PLC0415
 
     message = Message("ORU_R01", version=VERSION, validation_level=VALIDATION_LEVEL.STRICT)
-    at = _moment(*moment, patient.get("TimezoneOffsetFromUTC", ""))
-    _put_msh(message.msh, reporting, at)
+    _put_msh(message.msh, reporting)
     outcome = message.add_group("ORU_R01_PATIENT_RESULT")
     _put_pid(outcome.add_group("ORU_R01_PATIENT").add_segment("PID"), patient)
     order = outcome.add_group("ORU_R01_ORDER_OBSERVATION")
-    _put_obr(order.add_segment("OBR"), patient, at)
+    offset = header.utc_offset(patient, reporting.made_at)
+    _put_obr(order.add_segment("OBR"), patient, offset)
     order.add_segment("NTE").nte_3 = escape(RESEARCH)
     if reporting.assessment.priority is Priority.EXPEDITE:
         # Table 0485: as soon as possible. It is a proposal; the worklist decides.
@@ -114,10 +119,16 @@ def _message(reporting: Reporting, patient: Dataset, moment: tuple[str, str]) ->
     return message
 
 
-def _put_msh(msh: "Segment", reporting: Reporting, at: str) -> None:
+def _put_time(message: "Message", made_at: datetime) -> None:
+    at = f"{made_at:%Y%m%d%H%M%S%z}"
+    message.msh.msh_7 = at
+    message.oru_r01_patient_result.oru_r01_order_observation.obr.obr_22 = at
+
+
+def _put_msh(msh: "Segment", reporting: Reporting) -> None:
     msh.msh_3 = escape(reporting.equipment.name)
     msh.msh_4 = escape(reporting.equipment.manufacturer)
-    msh.msh_7 = at
+    msh.msh_7 = ""  # the library puts the current second, which must not be in the UID
     msh.msh_9 = "ORU^R01^ORU_R01"
     msh.msh_10 = "UNNUMBERED"
     msh.msh_11 = "P"
@@ -158,19 +169,19 @@ def _names(name: PersonName) -> Iterator[str]:
         yield "^^^^^^U"
 
 
-def _put_obr(obr: "Segment", patient: Dataset, at: str) -> None:
+def _put_obr(obr: "Segment", patient: Dataset, offset: str) -> None:
     uid = patient.StudyInstanceUID
     accession = escape(patient.AccessionNumber)
     obr.obr_1 = "1"
     # Equal for all messages on the study, so that a later one replaces this.
     obr.obr_3 = accession or f"{uid}^^{uid}^ISO"
     obr.obr_4 = _ce(codes.CARDIAC_MRI)
-    started = _moment(patient.StudyDate, patient.StudyTime, "")
+    # Stated, because otherwise the offset of MSH-7 holds for it (section 2.15.9.7).
+    started = _moment(patient.StudyDate, patient.StudyTime, offset)
     if started:
         obr.obr_7 = started
     if accession:
         obr.obr_18 = accession
-    obr.obr_22 = at
     obr.obr_25 = "P"
 
 

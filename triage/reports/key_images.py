@@ -29,7 +29,7 @@ from triage.reports.reporting import Reporting
 
 KIND = "key_images"
 #: Increase with every change of what this module or a module that it uses writes.
-ENCODER_VERSION = "2"
+ENCODER_VERSION = "3"
 SERIES_NUMBER = 9904  #: next to the worker's other series
 
 
@@ -50,7 +50,6 @@ def build(reporting: Reporting) -> Product | None:
         put_series(document, KIND, "KO", SERIES_NUMBER)
         put_equipment(document, assessment, equipment)
         _put_document(document, reporting)
-        document.ContentDate, document.ContentTime = header.latest_moment(images)
         put_current_evidence(document, [frame.image for frame in frames])
         document.update(_root(assessment, equipment, frames))
         content = part10.encode(document)
@@ -63,6 +62,7 @@ def _put_document(document: Dataset, reporting: Reporting) -> None:
     document.SOPClassUID = KeyObjectSelectionDocumentStorage
     document.SOPInstanceUID = version.sop_instance_uid
     document.InstanceNumber = version.number
+    header.put_time(document, version.made_at)
 
 
 def _root(assessment: Assessment, equipment: Equipment, frames: Sequence[KeyFrame]) -> ContentItem:

@@ -2,7 +2,8 @@
 
 Flags come first, on page one; only the intended use of the model and a note on the whole study are
 above them. Content that does not fit goes to another page and is never dropped. A case of another
-patient shows rank, similarity and key only, unless the site allows its UID.
+patient shows rank, similarity and key only, unless the site allows its UID. The foot states on every
+sheet which study it is, when the page was made and what it replaces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from triage.reports import draft, header, page_findings, views
 from triage.reports import fonts as letters
 from triage.reports.content import one_line
 from triage.reports.document import TITLE
+from triage.reports.document_version import DocumentVersion
 from triage.reports.layout import (
     BODY,
     FAINT,
@@ -69,8 +71,8 @@ SIDE = (ROOM - (PICTURES - 1) * GAP) / PICTURES  #: side of a picture, points
 Shown = dict[SourceImage, tuple[str, list[str]]]  #: view and findings by picture
 
 
-def render(reporting: Reporting) -> bytes:
-    """Return the page as a PDF.
+def render(reporting: Reporting, version: DocumentVersion | None = None) -> bytes:
+    """Return the page as a PDF; without a version, as it is before it has one.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -87,7 +89,7 @@ def render(reporting: Reporting) -> bytes:
             for block in blocks:
                 block.draw(sheet, y)
                 y += block.height
-            _put_foot(sheet, reporting, f"page {number} of {len(pages)}")
+            _put_foot(sheet, reporting, f"page {number} of {len(pages)}", version)
             sheet.turn()
         return sheet.finish()
 
@@ -152,17 +154,24 @@ def _put_head(sheet: Sheet, patient: Dataset) -> None:
     sheet.box(Area(MARGIN, 80, ROOM, 0.8), BoxStyle(RULE))
 
 
-def _put_foot(sheet: Sheet, reporting: Reporting, page: str) -> None:
-    y = HEIGHT - 30
+def _put_foot(
+    sheet: Sheet, reporting: Reporting, page: str, version: DocumentVersion | None
+) -> None:
+    y, small = HEIGHT - 31, TextStyle(7, QUIET)
     if sheet.left_out:
         note = f"{letters.UNPRINTED} marks characters that this page cannot print"
         sheet.text(MARGIN, y - 11, note, TextStyle(7.5, bold=True))
     sheet.box(Area(MARGIN, y, ROOM, 0.6), BoxStyle(RULE))
     by = reporting.equipment
     author = f"{by.manufacturer}: {by.name} {by.software_version}, site {by.serial}"
-    sheet.text(MARGIN, y + 5, author, TextStyle(7, QUIET), ROOM - 140)
-    edition = f"revision {reporting.assessment.revision}, {page}"
-    sheet.text_before(RIGHT, y + 5, edition, TextStyle(7, QUIET))
+    sheet.text(MARGIN, y + 4, author, small, ROOM - 200)
+    made = f", made {version.made_at:%Y-%m-%d %H:%M %z}" if version else ""
+    edition = f"revision {reporting.assessment.revision}, {page}{made}"
+    sheet.text_before(RIGHT, y + 4, edition, small)
+    below = y + 4 + leading(small.size)
+    sheet.text(MARGIN, below, f"study {reporting.assessment.study_uid}", small)
+    if version and version.replaces:
+        sheet.text_before(RIGHT, below, f"replaces {version.replaces.sop_instance_uid}", small)
 
 
 def _key_frames(reporting: Reporting, images: Sequence[Dataset]) -> Iterator[PageBlock]:

@@ -8,7 +8,12 @@ from pydicom.uid import EncapsulatedPDFStorage
 from triage.domain.delivery import Product
 from triage.reports import codes, header, page, part10, references
 from triage.reports.document import TITLE
-from triage.reports.rendered_document import RenderedKind, new_document, source_items
+from triage.reports.rendered_document import (
+    RenderedKind,
+    find_version,
+    new_document,
+    source_items,
+)
 from triage.reports.reporting import Reporting
 
 KIND = "pdf"
@@ -23,8 +28,9 @@ def build(reporting: Reporting) -> Product:
         ValueError: The evidence is not that of the assessment.
     """
     with header.ignore_value_warnings():
-        drawn = page.render(reporting)
-        document = new_document(TYPE, reporting, drawn)
+        version = find_version(TYPE, reporting, page.render(reporting))
+        drawn = page.render(reporting, version)
+        document = new_document(TYPE, reporting, version)
         # Encapsulated Document Module (PS3.3 C.24.2)
         document.AcquisitionDateTime = None
         document.SourceInstanceSequence = source_items(reporting)

@@ -1,7 +1,8 @@
 """The header that the DICOM objects of the report page share.
 
 The hash of the rendered page is part of the UID. A page that looks different, for instance because
-another library version renders it, is therefore another instance.
+another library version renders it, is therefore another instance. What only the version of the
+document decides, such as its time, is not drawn on the page that is hashed.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pydicom.uid import UID
 
 from triage.reports import codes, header, identity, references
 from triage.reports.document import TITLE
-from triage.reports.document_version import next_version
+from triage.reports.document_version import DocumentVersion, next_version
 from triage.reports.reporting import Reporting
 
 
@@ -28,8 +29,14 @@ class RenderedKind:
     encoder_version: str  #: increase with every change of what its module writes
 
 
-def new_document(kind: RenderedKind, reporting: Reporting, shown: bytes) -> Dataset:
-    """Return an object with everything but its content; `shown` is the bytes of its content.
+def find_version(kind: RenderedKind, reporting: Reporting, shown: bytes) -> DocumentVersion:
+    """Return the version of a document; `shown` is its content as drawn without a version."""
+    encoder_version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
+    return next_version(reporting, encoder_version, kind.name, kind.sop_class_uid)
+
+
+def new_document(kind: RenderedKind, reporting: Reporting, version: DocumentVersion) -> Dataset:
+    """Return an object with everything but its content.
 
     Raises:
         StudyDeclined: The evidence shows more than one patient.
@@ -39,11 +46,9 @@ def new_document(kind: RenderedKind, reporting: Reporting, shown: bytes) -> Data
     document = header.patient_and_study_header(images)
     _put_series(document, kind, reporting)
     document.SOPClassUID = kind.sop_class_uid
-    encoder_version = f"{kind.encoder_version} {hashlib.sha256(shown).hexdigest()}"
-    version = next_version(reporting, encoder_version, kind.name, kind.sop_class_uid)
     document.SOPInstanceUID = version.sop_instance_uid
     document.InstanceNumber = version.number
-    document.ContentDate, document.ContentTime = header.latest_moment(images)
+    header.put_time(document, version.made_at)
     document.BurnedInAnnotation = "YES"
     document.RecognizableVisualFeatures = "NO"
     document.ContributingEquipmentSequence = [_algorithm(reporting)]

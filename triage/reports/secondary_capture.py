@@ -15,7 +15,12 @@ from pydicom.uid import SecondaryCaptureImageStorage as SingleFrame
 
 from triage.domain.delivery import Product
 from triage.reports import header, page, part10
-from triage.reports.rendered_document import RenderedKind, new_document, source_items
+from triage.reports.rendered_document import (
+    RenderedKind,
+    find_version,
+    new_document,
+    source_items,
+)
 from triage.reports.reporting import Reporting
 
 KIND = "secondary_capture"
@@ -33,11 +38,13 @@ def build(reporting: Reporting) -> Product:
         ValueError: The evidence is not that of the assessment.
     """
     with header.ignore_value_warnings():
-        frames = render_sheets(page.render(reporting))  # (sheets, H, W, 3)
-        shown = frames.tobytes()
-        sop_class = SingleFrame if len(frames) == 1 else MultiFrame
+        unversioned = render_sheets(page.render(reporting))
+        sop_class = SingleFrame if len(unversioned) == 1 else MultiFrame
         kind = RenderedKind(KIND, sop_class, "OT", 9903, encoder_version="2")
-        capture = new_document(kind, reporting, shown)
+        version = find_version(kind, reporting, unversioned.tobytes())
+        frames = render_sheets(page.render(reporting, version))  # (sheets, H, W, 3)
+        shown = frames.tobytes()
+        capture = new_document(kind, reporting, version)
         capture.SourceImageSequence = source_items(reporting)
         _put_image(capture, frames)
         if len(frames) > 1:

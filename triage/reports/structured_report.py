@@ -16,13 +16,13 @@ from triage.domain.delivery import Product
 from triage.reports import codes, header, part10, references, tree
 from triage.reports.content import is_readable
 from triage.reports.document import put_current_evidence, put_equipment, put_series
-from triage.reports.document_version import next_version
+from triage.reports.document_version import DocumentVersion, next_version
 from triage.reports.equipment import Equipment
 from triage.reports.reporting import Reporting
 
 KIND = "structured_report"
 #: Increase with every change of what this module or a module that it uses writes.
-ENCODER_VERSION = "5"
+ENCODER_VERSION = "6"
 #: Above the series numbers of scanners, so that the report is listed after the images.
 SERIES_NUMBER = 9901
 DISCLAIMER = "AI output, unverified, research use only"
@@ -45,8 +45,9 @@ def build(reporting: Reporting) -> Product:
         document = header.patient_and_study_header(images)
         put_series(document, KIND, "SR", SERIES_NUMBER)
         put_equipment(document, assessment, equipment)
-        _put_document(document, equipment, header.latest_moment(images))
-        _put_identity(document, reporting, Comprehensive3DSRStorage)
+        _put_document(document, equipment)
+        version = _put_identity(document, reporting, Comprehensive3DSRStorage)
+        header.put_time(document, version.made_at)
         _put_evidence(document, assessment, images)
         document.update(tree.root(assessment, equipment))
         content = part10.encode(document)
@@ -67,9 +68,8 @@ def _recast(reporting: Reporting, product: Product, sop_class_uid: str) -> Produ
     return Product(KIND, sop_class_uid, uid, content, alternative_to=product.sop_instance_uid)
 
 
-def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, str]) -> None:
+def _put_document(document: Dataset, equipment: Equipment) -> None:
     """Put the SR Document General and SOP Common Modules (PS3.3 C.17.2, C.12.1)."""
-    document.ContentDate, document.ContentTime = moment
     document.PreliminaryFlag = "PRELIMINARY"
     document.CompletionFlag = "COMPLETE"
     document.CompletionFlagDescription = DISCLAIMER
@@ -78,7 +78,7 @@ def _put_document(document: Dataset, equipment: Equipment, moment: tuple[str, st
     document.CodingSchemeIdentificationSequence = [codes.private_scheme(equipment.manufacturer)]
 
 
-def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -> None:
+def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -> DocumentVersion:
     """Put the attributes of these modules that differ between the SOP classes of one report."""
     version = next_version(reporting, ENCODER_VERSION, KIND, sop_class_uid, by_class=True)
     document.SOPClassUID = UID(sop_class_uid)
@@ -91,6 +91,7 @@ def _put_identity(document: Dataset, reporting: Reporting, sop_class_uid: str) -
         document.PredecessorDocumentsSequence = [
             references.document_item(reporting.assessment.study_uid, before, codes.REPLACED_REPORT)
         ]
+    return version
 
 
 def _put_evidence(document: Dataset, assessment: Assessment, images: Sequence[Dataset]) -> None:

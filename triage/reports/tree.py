@@ -3,8 +3,13 @@
 A reader must be able to distinguish "not flagged", "absent" and "not evaluated", and see which
 images were not used. So every finding has a group with its reason, flagged or not. The item
 "Finding" (TID 1501 row 3b), which importers read as an observation, is written only if the finding
-is Present, never for a flag alone. No item needs a Comprehensive 3D SR, so the tree is equal in all
-SOP classes.
+is Present, never for a flag alone.
+
+The verdict on the study is the first content, as people read from the top. The order of the rows of
+TID 1500 is significant, so their own items stay in it: the verdict is an additional item, which an
+extensible template allows, and Qualitative Evaluations repeats it where programs look for it. The
+title stays the standard's, because its meaning belongs to its code. No item needs a Comprehensive
+3D SR, so the tree is equal in all SOP classes.
 """
 
 import math
@@ -50,6 +55,7 @@ def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
         code(codes.OBSERVER_TYPE, codes.DEVICE, CONTEXT),
         *observer_items(assessment, equipment),
         code(codes.PROCEDURE, codes.CARDIAC_MRI, MODIFIER),
+        container(codes.TRIAGE, list(_verdict(assessment))),
         *_image_library(assessment),
         container(codes.MEASUREMENTS, [*_algorithm(assessment), *_groups(assessment)]),
         container(codes.EVALUATIONS, [*_overall(assessment), *_coverage(assessment)]),
@@ -196,14 +202,19 @@ def _illustrations(answer: Answer) -> Iterator[ContentItem]:
 # -- the study
 
 
-def _overall(assessment: Assessment) -> Iterator[ContentItem]:
-    """Yield the results for the study as a whole."""
+def _verdict(assessment: Assessment) -> Iterator[ContentItem]:
+    """Yield the flag and priority of the study, a note on all results, and the intended use."""
     yield code(codes.FLAG, codes.FLAGS[assessment.flag])
     yield code(codes.PRIORITY, codes.PRIORITIES[assessment.priority])
     if assessment.note:
         yield text(codes.NOTE, one_line(assessment.note))
-    yield from _familiarity(assessment.familiarity)
     yield text(codes.INTENDED_USE, f"{INTENDED_USE} {assessment.model.intended_use}")
+
+
+def _overall(assessment: Assessment) -> Iterator[ContentItem]:
+    """Yield the results for the study as a whole."""
+    yield from _verdict(assessment)
+    yield from _familiarity(assessment.familiarity)
     names = [a.finding.name for a in assessment.answers if a.flag is Flag.NOT_EVALUATED]
     if names:
         asked = len(assessment.answers)

@@ -36,7 +36,7 @@ from triage.ports.audit import AuditTrail
 from triage.ports.destination import Destination
 from triage.ports.spool import Spool
 from triage.runtime.audit import open_audit, open_study_trail
-from triage.runtime.clock import SystemClock
+from triage.runtime.clock import LocalZone, SystemClock
 from triage.runtime.destinations import media_types, open_destinations
 from triage.runtime.heartbeat import Pulse
 from triage.runtime.loaded import record_loaded
@@ -246,6 +246,7 @@ class Services:
             spool=self.spool,
             ledger=self.ledger,
             queue=self.queue,
+            clock=self.clock,
             model=model,
             equipment=build_equipment(self.settings),
             destinations=media_types(self.settings),
@@ -257,6 +258,7 @@ class Services:
             key_frames=self.settings.model.key_frames,
             past=open_past_cases_for_worker(self.settings, model),
             rules=load_rules(self.settings.series_rules),
+            zone=LocalZone(),
         )
 
     def build_deliverer(self) -> Deliverer:

@@ -184,6 +184,24 @@ def test_a_stored_product_is_never_replaced(ledger: SqlLedger) -> None:
     assert ledger.list_deliveries(study.study_uid, 1)[0].product.content == b"report"
 
 
+def test_a_product_keeps_the_time_of_its_making(ledger: SqlLedger, clock: FakeClock) -> None:
+    made_at = clock.now() - 7.125
+    made = replace(PRODUCT, made_at=made_at)
+    study = assessing(ledger)
+    (due,) = ledger.finish(study, HOLDER, "{}", [made], [(made, "pacs")]) or ()
+    (stored,) = ledger.list_products(study.study_uid, 1)
+    (delivery,) = ledger.list_deliveries(study.study_uid, 1)
+    assert stored.made_at == delivery.product.made_at == made_at
+    ledger.record_failure(due, "no answer", None)
+    clock.pass_s(60)
+    assert ledger.move(current(ledger, study.study_uid), Event.REPLAYED, "asked for")
+    again = ledger.claim(study.study_uid, 1, HOLDER, 30)
+    assert again is not None
+    later = replace(PRODUCT, made_at=clock.now())
+    assert ledger.finish(again, HOLDER, "{}", [later], [(later, "pacs")]) == [due]
+    assert ledger.list_products(study.study_uid, 1)[0].made_at == made_at
+
+
 OLDER = replace(
     PRODUCT,
     sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",

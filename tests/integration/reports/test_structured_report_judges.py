@@ -119,6 +119,20 @@ def test_the_rendering_has_name_flag_presence_and_reason_of_each_finding(
         assert f"View missing:\n{views.view_title(gap.view)}: {gap.reason}" in text[position:]
 
 
+def test_the_rendering_begins_with_the_verdict(report: Path, assessment: Assessment) -> None:
+    text = rendered_text(report)
+    first = text.index("AI triage, research use only\n")
+    pieces = (
+        f"AI triage flag:\n{assessment.flag.value} (",
+        f"AI suggested reading priority:\n{codes.PRIORITIES[assessment.priority].meaning} (",
+        "RESEARCH USE ONLY",
+        "\nImaging Measurements\n",
+    )
+    places = [text.index(piece, first) for piece in pieces]
+    assert places == sorted(places)
+    assert "Image Library" not in text[: places[2]]
+
+
 def test_not_evaluated_never_reads_as_absent(report: Path, assessment: Assessment) -> None:
     groups = (
         rendered_text(report).split("\nQualitative Evaluations")[0].split("\nMeasurement Group")[1:]

@@ -19,7 +19,6 @@ from triage.reports import (
     fhir,
     hl7,
     key_images,
-    page,
     pdf,
     secondary_capture,
     structured_report,
@@ -42,8 +41,10 @@ def product_texts(reporting: Reporting) -> dict[str, str]:
 
 
 def page_text(reporting: Reporting) -> str:
-    """Return the text of the page in drawing order."""
-    document = pypdfium2.PdfDocument(page.render(reporting))
+    """Return the text of the page in drawing order, as it is delivered."""
+    delivered = dcmread(BytesIO(pdf.build(reporting).content))
+    drawn = delivered.EncapsulatedDocument[: delivered.EncapsulatedDocumentLength]
+    document = pypdfium2.PdfDocument(drawn)
     sheets = [sheet.get_textpage().get_text_bounded() for sheet in document]
     return "\n\n-- next sheet --\n\n".join(text.replace("\r\n", "\n") for text in sheets) + "\n"
 

@@ -59,7 +59,7 @@ def test_each_line_is_a_segment_in_the_standard_order(kind: str) -> None:
 def test_the_header_states_version_character_set_and_message_type() -> None:
     (msh,) = fields(build_message(KINDS["usual"]()), "MSH")
     assert msh[8] == "ORU^R01^ORU_R01"
-    assert msh[6] == "20240305102230"
+    assert msh[6] == "20261104093015+0100"
     assert (msh[10], msh[11], msh[17]) == ("P", "2.5.1", "UNICODE UTF-8")
     assert 0 < len(msh[9]) <= 20
 

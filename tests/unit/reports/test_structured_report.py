@@ -10,8 +10,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from tests.builders.assessments import ANSWERS, EQUIPMENT, mixed, untrained
-from tests.builders.content_tree import below, groups, named, values
-from tests.builders.reportings import decided, reporting
+from tests.builders.content_tree import below, groups, named, value_of, values
+from tests.builders.reportings import decided, reporting, unfamiliar
 from triage.domain.assessment import Answer, Assessment, Flag, Presence, ScoreKind
 from triage.domain.finding import Examples
 from triage.reports import codes, structured_report, views
@@ -42,8 +42,31 @@ def test_the_document_is_marked_unverified() -> None:
 def test_every_container_is_separate() -> None:
     report = report_on(mixed())
     containers = [report, *(item for item in below(report) if item.ValueType == "CONTAINER")]
-    assert len(containers) == 5 + len(ANSWERS)
+    assert len(containers) == 6 + len(ANSWERS)
     assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
+
+
+def test_the_verdict_is_the_first_content_and_is_the_one_of_the_evaluations() -> None:
+    report = report_on(unfamiliar())
+    contents = [item for item in report.ContentSequence if item.RelationshipType == "CONTAINS"]
+    (verdict,) = named(report, codes.TRIAGE)
+    assert contents[0] == verdict
+    for concept in (codes.FLAG, codes.PRIORITY, codes.NOTE, codes.INTENDED_USE):
+        assert values(verdict, concept) == values(overall(report), concept) != []
+    assert [value_of(item) for item in verdict.ContentSequence[:2]] == [
+        "Not Evaluated",
+        "Routine (order unchanged)",
+    ]
+    assert values(verdict, codes.INTENDED_USE)[0].startswith("RESEARCH USE ONLY")
+
+
+@pytest.mark.parametrize("assessment", [mixed(), untrained()], ids=["mixed", "untrained"])
+def test_the_rows_of_the_template_are_in_its_order(assessment: Assessment) -> None:
+    rows = (codes.LIBRARY, codes.MEASUREMENTS, codes.EVALUATIONS)
+    report = report_on(assessment)
+    found = [item.ConceptNameCodeSequence[0].CodeValue for item in report.ContentSequence]
+    ordered = [row.value for row in rows if row.value in found]
+    assert [value for value in found if value in ordered] == ordered
 
 
 def test_the_device_is_the_same_in_all_attributes() -> None:

@@ -53,7 +53,7 @@ def is_due(at: float) -> Any:
 def store_product(
     connection: Connection, study: StudyRevision, product: Product, at: float
 ) -> None:
-    """Store a product. If its UID is known, the first bytes stay.
+    """Store a product. If its UID is known, the first bytes stay, and the time of their making.
 
     The UID is derived from the product's inputs, so a second product has the same content, and
     bytes that were sent under a UID are never replaced.
@@ -61,10 +61,11 @@ def store_product(
     same = products.c.sop_instance_uid == product.sop_instance_uid
     known = connection.scalar(select(func.length(products.c.content)).where(same))
     if known == 0:  # removed by retention; made again, its content is the same
-        connection.execute(update(products).where(same).values(content=product.content, made_at=at))
+        connection.execute(update(products).where(same).values(content=product.content))
     if known is not None:
         return
-    owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": at}
+    made_at = at if product.made_at is None else product.made_at
+    owner = {"study_uid": study.study_uid, "revision": study.revision, "made_at": made_at}
     connection.execute(insert(products).values(vars(product) | owner))
 
 
