@@ -147,7 +147,7 @@ def draw_pages(arrivals: Sequence[Arrival]) -> NDArray[np.uint8]:
     with TemporaryDirectory() as folder:
         clock = FakeClock()
         with closing(SqlLedger.in_folder(Path(folder), clock)) as ledger:
-            assessor = _open_assessor(Path(folder), ledger)
+            assessor = _open_assessor(Path(folder), ledger, clock)
             intake = Intake(assessor.spool, ledger)
             uid = str(arrivals[0][0].StudyInstanceUID)
             for revision, images in enumerate(arrivals, start=1):
@@ -162,11 +162,12 @@ def draw_pages(arrivals: Sequence[Arrival]) -> NDArray[np.uint8]:
     return secondary_capture.render_sheets(document.EncapsulatedDocument)
 
 
-def _open_assessor(folder: Path, ledger: SqlLedger) -> Assessor:
+def _open_assessor(folder: Path, ledger: SqlLedger, clock: FakeClock) -> Assessor:
     return Assessor(
         spool=FileSpool(folder),
         ledger=ledger,
         queue=FakeQueue(),
+        clock=clock,
         model=open_model(SETTINGS, None),
         equipment=build_equipment(SETTINGS),
         destinations={"pacs": ("application/dicom",)},

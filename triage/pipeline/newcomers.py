@@ -7,6 +7,7 @@ its page shows pixels: `triage replay --reassess` makes one.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 
 from pydicom import Dataset
 
@@ -15,6 +16,7 @@ from triage.domain.assessment import Assessment, Disclosure
 from triage.domain.delivery import DICOM, Product, ReportedRevision
 from triage.domain.errors import CommandFailed, DamagedInstance
 from triage.pipeline.assess import AssessorLedger, read_summary
+from triage.ports.clock import Clock
 from triage.ports.spool import Spool
 from triage.reports import REPORTS, build_products
 from triage.reports.equipment import Equipment
@@ -27,10 +29,12 @@ class NewcomerReports:
 
     ledger: AssessorLedger
     spool: Spool
+    clock: Clock
     equipment: Equipment
     destinations: Mapping[str, Collection[str]]  #: accepted media types by destination
     reports: Sequence[str]  #: names in the report registry
     similar_cases: Disclosure = Disclosure.OPAQUE
+    zone: tzinfo = UTC  #: time zone of the site, in which reports state their times
 
     def list_for(self, reported: ReportedRevision, destination: str) -> Sequence[Product]:
         """Return the stored products that a destination takes, and the messages that it lacks.
@@ -55,7 +59,12 @@ class NewcomerReports:
         assessment = read_summary(summary)
         evidence = self._read_evidence(reported, assessment)
         reporting = Reporting(
-            assessment, evidence, self.equipment, similar_cases=self.similar_cases
+            assessment,
+            evidence,
+            self.equipment,
+            replaced=reported.products,
+            similar_cases=self.similar_cases,
+            made_at=datetime.fromtimestamp(self.clock.now(), self.zone),
         )
         return list(build_products(reporting, kinds))
 

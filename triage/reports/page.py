@@ -2,8 +2,8 @@
 
 Flags come first, on page one; only the intended use of the model and a note on the whole study are
 above them. Content that does not fit goes to another page and is never dropped. A case of another
-patient shows rank, similarity and key only, unless the site allows its UID. The foot states on every
-sheet which study it is, when the page was made and what it replaces.
+patient shows rank, similarity and key only, unless the site allows its UID. The foot of every sheet
+states which study it is, when the page was made, and what it replaces.
 """
 
 from collections.abc import Iterator, Sequence

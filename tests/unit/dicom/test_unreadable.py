@@ -31,7 +31,7 @@ from triage.domain.errors import DamagedInstance, StudyDeclined
 from triage.imaging.images import open_image
 from triage.imaging.series import select_views
 from triage.phantom.habits import Vendor
-from triage.reports.header import latest_moment, patient_and_study_header
+from triage.reports.header import patient_and_study_header
 
 #: Refusals because several elements do not agree with the pixel data.
 SIZES = {
@@ -198,7 +198,6 @@ def judge(content: bytes) -> Header | str:
     except StudyDeclined as error:
         return str(error)
     patient_and_study_header([image.header])
-    latest_moment([image.header])
     return header
 
 

@@ -37,7 +37,12 @@ def assess(assessor: Assessor, *reports: str) -> ReportedRevision:
 
 def newcomers(assessor: Assessor) -> NewcomerReports:
     return NewcomerReports(
-        full_ledger(assessor), assessor.spool, assessor.equipment, TAKES, REPORTS
+        full_ledger(assessor),
+        assessor.spool,
+        assessor.clock,
+        assessor.equipment,
+        TAKES,
+        REPORTS,
     )
 
 
