@@ -7,6 +7,7 @@ intake, assessment and report with the demo bundle.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,6 +52,7 @@ SETTINGS = Settings(
     model=ModelSettings(bundle=DRAWN_HEARTS, threads=1), findings=FINDINGS_FILES[DRAWN_HEARTS]
 )
 COLOURS = 128  #: of the palette of a picture
+MADE = datetime(2026, 1, 5, 9, 30, tzinfo=UTC).timestamp()  #: when a picture says it was made
 MOST_BYTES = 150_000
 CINES = tuple(part for part in MODEL_VIEWS if part.sequence is PhantomSequence.CINE)
 LATE = tuple(part for part in MODEL_VIEWS if part.sequence is PhantomSequence.LGE)
@@ -145,7 +147,7 @@ def take(heart: Heart, parts: Sequence[StudyPart] = MODEL_VIEWS) -> list[Dataset
 def draw_pages(arrivals: Sequence[Arrival]) -> NDArray[np.uint8]:
     """Return the sheets of the last report on a study that arrives in parts, (sheets, H, W, 3)."""
     with TemporaryDirectory() as folder:
-        clock = FakeClock()
+        clock = FakeClock(MADE)
         with closing(SqlLedger.in_folder(Path(folder), clock)) as ledger:
             assessor = _open_assessor(Path(folder), ledger, clock)
             intake = Intake(assessor.spool, ledger)
