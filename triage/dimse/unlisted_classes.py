@@ -12,10 +12,11 @@ from triage.dimse.transfer_syntaxes import STORAGE_SYNTAXES
 
 def offer_classes(association: Association, accepted: AcceptedClasses) -> None:
     """Support the unlisted classes that an admitted request proposes and the site accepts."""
+    if not accepted.is_any:
+        return
     request: Any = association.requestor.primitive
     proposed = [str(each.abstract_syntax) for each in request.presentation_context_definition_list]
-    unlisted = accepted.find_unlisted(proposed) if accepted.is_any else []
-    if unlisted:
+    if unlisted := accepted.find_unlisted(proposed):
         supported = association.acceptor.supported_contexts
         more = [build_context(uid, STORAGE_SYNTAXES) for uid in unlisted]
         association.acceptor.supported_contexts = [*supported, *more]

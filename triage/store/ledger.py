@@ -125,11 +125,7 @@ class SqlLedger:
 
     @retry_on_conflict
     def replace_instance(self, receipt: Receipt, source: Source) -> StudyRevision:
-        """Record an instance in place of a known one with other content; the file is kept.
-
-        Raises:
-            StudyBeingRemoved: while the study's images are being removed.
-        """
+        """Record an instance in place of a known one; raise StudyBeingRemoved."""
         with self._database.writing() as connection:
             return replace_instance(connection, receipt, source, self._clock.now())
 
