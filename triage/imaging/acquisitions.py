@@ -11,7 +11,7 @@ An acquisition is whole if it has as many phases as any other, or covers as much
 less a tenth.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import StrEnum
 from itertools import combinations
@@ -165,9 +165,13 @@ def _is_one_acquisition(frames: Sequence[Frame]) -> bool:
     is_one_series = len({frame.series_uid for frame in frames}) == 1
     if has_repeats(frames) or (not is_one_series and len(frames) < CINE_PHASES):
         return False
+    if is_one_series and len(frames) < CINE_PHASES:
+        return True
     if is_one_series:
-        return len(frames) < CINE_PHASES or _lie_on_grid(_times(frames))
-    return False
+        return _lie_on_grid(_times(frames))
+    sizes = sorted(Counter(frame.series_uid for frame in frames).values())
+    # series of a few images are parts, as where each image has its own; two whole ones are repeats
+    return sizes[-2] < CINE_PHASES and _lie_on_grid(_times(frames), filled=WHOLE)
 
 
 def _lie_on_grid(times_ms: Sequence[float], filled: float = FILLED) -> bool:

@@ -81,7 +81,7 @@ def _added(dataset: Dataset, number: int) -> Dataset:
     return changed(dataset, SOPInstanceUID=uid("added", dataset.SOPInstanceUID, number))
 
 
-@keeps("repeat", "series number", "instances")
+@keeps("repeat", "series", "series number", "instances")
 def repeat_of_a_slice_later(given: Given) -> Study:
     """Take one slice of the short axis once more, at the same times."""
     parts = given.short_axis()
@@ -89,14 +89,14 @@ def repeat_of_a_slice_later(given: Given) -> Study:
     return [*given.study, *(copied(dataset, 90, SeriesNumber=9000) for dataset in again)]
 
 
-@keeps("repeat", "series number", "instances")
+@keeps("repeat", "series", "series number", "instances")
 def repeat_of_a_long_axis_later(given: Given) -> Study:
     """Take the four-chamber cine once more, at the same times."""
     again = [d for d in given.study if given.is_cine(d, View.FOUR_CHAMBER)]
     return [*given.study, *(copied(dataset, 90, SeriesNumber=9000) for dataset in again)]
 
 
-@keeps("repeat", "series number", "instances", "time")
+@keeps("repeat", "series", "series number", "instances", "time")
 def repeat_at_other_times(given: Given) -> Study:
     """Take the four-chamber cine once more, while the heart beats slower."""
     again = [
@@ -107,7 +107,7 @@ def repeat_at_other_times(given: Given) -> Study:
     return [*given.study, *again]
 
 
-@keeps("repeat", "series number", "instances")
+@keeps("repeat", "series", "series number", "instances")
 def second_round_incomplete(given: Given) -> Study:
     """Stop a second round of the four-chamber cine, in the same series, by hand."""
     four = [d for d in given.study if given.is_cine(d, View.FOUR_CHAMBER)]

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis.strategies import DrawFn, composite, integers, sampled_from
 
 from tests.builders import hearts
-from tests.builders.mutations import CHANGING, KEEPING, DrawnStudy, Mutation, Study, origin
+from tests.builders.mutations import (
+    CHANGING,
+    KEEPING,
+    NOT_YET,
+    DrawnStudy,
+    Mutation,
+    Study,
+    origin,
+)
 from triage.imaging.series import Selection
 from triage.phantom.habits import Vendor
 
-#: Mutations that change the choice: stacks by image type and matrix, times of TriggerTime alone.
-NOT_YET = {
-    "repeat_at_other_times",
-    "second_round_incomplete",
-    "some_slices_cropped",
-    "phases_by_temporal_position",
-    "image_type_differs_by_slice",
-}
 #: Instances that every view takes, in order: the SOP Instance UIDs of their originals.
 Anatomy = dict[str, list[str]]
 SEEDS = integers(0, 2**32 - 1)
