@@ -50,6 +50,7 @@ STUDY, SERIES, SOP_CLASS, SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080016, 0x0
 MODALITY, ROWS, COLUMNS, SAMPLES, BITS = 0x00080060, 0x00280010, 0x00280011, 0x00280002, 0x00280100
 FRAMES, PHOTOMETRIC = 0x00280008, 0x00280004
 CARDIAC_IMAGES, PLACE, ACCESSION = 0x00181090, 0x00200032, 0x00080050
+TEMPORAL_POSITIONS = 0x00200105
 #: VR and value pattern of the wanted elements in the plain case.
 PLAIN = {
     SYNTAX: (b"UI", re.compile(rb"[0-9]+(\.[0-9]+)*\0?")),
@@ -59,7 +60,7 @@ PLAIN = {
     MODALITY: (b"CS", re.compile(rb"[A-Z]{2,16} ?")),
     PHOTOMETRIC: (b"CS", re.compile(rb"(MONOCHROME[12]|RGB) ?")),
     FRAMES: (b"IS", re.compile(rb"[0-9]{1,9} ?")),
-    CARDIAC_IMAGES: (b"IS", re.compile(rb"([0-9]{1,9} ?)?")),
+    **dict.fromkeys((CARDIAC_IMAGES, TEMPORAL_POSITIONS), (b"IS", re.compile(rb"([0-9]{1,9} ?)?"))),
     PLACE: (b"DS", re.compile(rb"[0-9+.eE\\ -]*")),
     ACCESSION: (b"SH", re.compile(rb"[ -\[\]-~]{0,64}")),  # printable, without a backslash
     PRIVATE_BLOCK: (b"LO", re.compile(rb"(?s).{0,64}")),
@@ -260,7 +261,12 @@ def _encapsulated_end(part10: Content, at: int) -> int:
 
 def _phases(found: dict[int, bytes]) -> int:
     block, phases = (found.get(tag, b"") for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
-    return int(found.get(CARDIAC_IMAGES) or 0) or parse_philips_phases(block, phases)
+    positions = int(found.get(TEMPORAL_POSITIONS) or 0)
+    return (
+        int(found.get(CARDIAC_IMAGES) or 0)
+        or parse_philips_phases(block, phases)
+        or positions * (positions > 1)
+    )
 
 
 def _uid_text(found: dict[int, bytes], tag: int) -> str:

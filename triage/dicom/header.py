@@ -45,9 +45,10 @@ PIXEL_MODULE = (
     "PhotometricInterpretation",
 )
 #: Attributes that show whether a cine is complete.
-STACK = ("CardiacNumberOfImages", "ImagePositionPatient")
+STACK = ("CardiacNumberOfImages", "NumberOfTemporalPositions", "ImagePositionPatient")
 #: Private block (PS3.5 7.8) and element in which Philips states the number of phases of a cine.
 PRIVATE_BLOCK, PHILIPS_PHASES = 0x20010010, 0x20011017
+RAW = frozenset((PRIVATE_BLOCK, PHILIPS_PHASES))  #: private elements that are read, as bytes
 #: Creator of that private block.
 PHILIPS = b"Philips Imaging DD 001"
 PLACE_LENGTH = 64  #: characters of a position that are kept
@@ -89,7 +90,7 @@ def parse_header(part10: bytes) -> Header:
     try:
         header = dcmread(BytesIO(part10), stop_before_pixels=True)
         header.buffer = None  # the buffer would keep the pixels of every instance in memory
-        return Header(header, drop_unreadable(header))
+        return Header(header, drop_unreadable(header, kept=RAW))
     except UNREADABLE as error:
         raise unparsable("header", BytesIO(part10), error) from None
 
@@ -155,7 +156,7 @@ def extract_identity(dataset: Dataset, pixel_bytes: int) -> Identity:
         sop_instance_uid,
         modality=str(read_value(dataset, "Modality") or ""),
         is_image=is_image_class(sop_class_uid),
-        cardiac_images=_cardiac_images(dataset),
+        cardiac_images=read_cardiac_images(dataset) or read_temporal_positions(dataset),
         place=_place(dataset),
         accession_number=_accession_number(dataset),
     )
@@ -169,7 +170,7 @@ def _accession_number(dataset: Dataset) -> str:
         return ""
 
 
-def _cardiac_images(dataset: Dataset) -> int:
+def read_cardiac_images(dataset: Dataset) -> int:
     """Return CardiacNumberOfImages (PS3.3 C.8.3.1); 0 if missing or not usable.
 
     Philips omits it and states the number of phases in a private element.
@@ -180,6 +181,15 @@ def _cardiac_images(dataset: Dataset) -> int:
         return 0
     block, phases = (_raw_value(dataset, tag) for tag in (PRIVATE_BLOCK, PHILIPS_PHASES))
     return max(0, min(stated or parse_philips_phases(block, phases), MOST_PHASES))
+
+
+def read_temporal_positions(dataset: Dataset) -> int:
+    """Return NumberOfTemporalPositions (0020,0105); 0 if missing, not usable or a single one."""
+    try:
+        stated = int(dataset.get("NumberOfTemporalPositions") or 0)
+    except UNREADABLE:
+        return 0
+    return min(stated, MOST_PHASES) if stated > 1 else 0
 
 
 def parse_philips_phases(block: bytes, phases: bytes) -> int:

@@ -59,25 +59,30 @@ NUMBER_STRINGS = {"DS", "IS"}
 NUMBERS = {*NUMBER_STRINGS, *("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "US or SS")}
 
 
-def drop_unreadable(dataset: Dataset, needed: Collection[str] = NEEDED) -> frozenset[str]:
+def drop_unreadable(
+    dataset: Dataset, needed: Collection[str] = NEEDED, kept: Collection[int] = ()
+) -> frozenset[str]:
     """Remove the elements that cannot be read, at any depth; return their keywords.
 
-    Private elements are removed as well: no module reads them.
+    Private elements are removed as well, because no other module reads them.
 
     Args:
         dataset: It is changed.
         needed: Keywords of elements of the data set, and of the items of needed sequences.
+        kept: Tags of private elements of the data set that stay as they are, as bytes.
 
     Raises:
         DamagedInstance: A needed element cannot be read; the message names it.
     """
     dropped: set[str] = set()
-    _drop(dataset, needed, dropped)
+    _drop(dataset, needed, dropped, kept)
     return frozenset(dropped)
 
 
-def _drop(dataset: Dataset, needed: Collection[str], dropped: set[str]) -> None:
-    for tag in list(dataset.keys()):
+def _drop(
+    dataset: Dataset, needed: Collection[str], dropped: set[str], kept: Collection[int] = ()
+) -> None:
+    for tag in [tag for tag in dataset.keys() if tag not in kept]:  # noqa: SIM118 - no conversion
         keyword = keyword_for_tag(tag)
         if not keyword:
             del dataset[tag]

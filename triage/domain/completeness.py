@@ -50,7 +50,7 @@ class StackCount:
     """How many images of a series at one position have arrived, and how many it should have."""
 
     images: int
-    expected: int  #: CardiacNumberOfImages (0018,1090)
+    expected: int  #: the number of phases that its images state
 
     @property
     def is_full(self) -> bool:

@@ -14,7 +14,7 @@ class Identity:
     sop_instance_uid: str
     modality: str  #: empty if the header has none
     is_image: bool  #: False for reports, presentation states and the like
-    cardiac_images: int = 0  #: Cardiac Number of Images (0018,1090); 0: not stated
+    cardiac_images: int = 0  #: number of phases of a cine; 0: not stated
     place: str = ""  #: ImagePositionPatient as text; empty if missing
     accession_number: str = ""  #: as stated; empty if missing
 

@@ -45,6 +45,10 @@ class ReasonCode(StrEnum):
     NO_MR_IMAGES = "no-mr-images"
     NO_CARDIAC_VIEW = "no-cardiac-view"
     NO_DECODABLE_VIEW = "no-decodable-view"
+    UNKNOWN_BEAT = "unknown-beat"
+    FEW_PHASES = "few-phases"
+    PART_OF_A_BEAT = "part-of-a-beat"
+    POSITION_CHANGES = "position-changes"
     ASSESSED = "assessed"
     ACKNOWLEDGED = "acknowledged"
     DELIVERIES_GIVEN_UP = "deliveries-given-up"
@@ -165,6 +169,23 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ),
         ReasonCode.NO_DECODABLE_VIEW: ReasonText(
             "no view can be decoded: {errors}", "Check the images in the archive."
+        ),
+        ReasonCode.UNKNOWN_BEAT: ReasonText(
+            "not a cine: {images} images at one position over {span_s:.1f} s, longer than a "
+            "heartbeat, and no attribute states how long a heartbeat is",
+            "Let the scanner write Nominal Interval or Heart Rate, or send a gated cine.",
+        ),
+        ReasonCode.FEW_PHASES: ReasonText(
+            "not a cine: {phases} phases in one heartbeat, fewer than {fewest}"
+        ),
+        ReasonCode.PART_OF_A_BEAT: ReasonText(
+            "not a cine: {phases} phases leave {gap_ms:.0f} of the {beat_ms:.0f} ms of a heartbeat "
+            "without an image",
+            "If images are missing, send the rest of the study.",
+        ),
+        ReasonCode.POSITION_CHANGES: ReasonText(
+            "not a cine: its position changes during the heartbeat, and {phases} phases are at one "
+            "position"
         ),
         ReasonCode.ASSESSED: ReasonText("{products} product(s), {deliveries} delivery(ies)"),
         ReasonCode.ACKNOWLEDGED: ReasonText("{deliveries} delivery(ies) acknowledged"),

@@ -1,6 +1,8 @@
 """Choose the images of a study that the model uses, and prepare the frames that it takes.
 
     images       one image or frame with the attributes of classic MR
+    phases       the phases of the images at one position, by whatever attribute states them
+    beats        the images of one heartbeat, or the reason why they are none
     acquisitions how often a plane was taken, and which acquisition is used
     planes       which planes are parallel and stand next to each other
     stacks       parallel slices of one anatomy, each with its phases

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from pydicom import Dataset
 
+from triage.imaging.beats import split_where_triggers_restart
 from triage.imaging.geometry import Plane, Vector, read_number
 from triage.imaging.images import Image
+from triage.imaging.phases import CINE_PHASES, DELAYS, TimedImage
 from triage.imaging.rules import read_text
 
-CINE_PHASES = 8  #: fewer images at one position are not a cine
 MOST_ROUNDS = 16
 MOST_UNTIMED = 4  #: rounds of images without times; more numbers are those of phases
 SAME_TIME_MS = 0.05
@@ -46,7 +47,8 @@ class Frame(NamedTuple):
     image: Image
     plane: Plane
     centre: Vector  #: of the image, mm
-    time_ms: float | None  #: trigger time
+    time_ms: float | None  #: trigger time, or what else states its phase
+    timed_by: str  #: the attribute that states it; empty if none does
     series_uid: str
 
 
@@ -163,6 +165,8 @@ def _is_one_acquisition(frames: Sequence[Frame]) -> bool:
     if len(frames) == 1:
         return True
     is_one_series = len({frame.series_uid for frame in frames}) == 1
+    if is_one_series and _is_real_time(frames):
+        return True
     if has_repeats(frames) or (not is_one_series and len(frames) < CINE_PHASES):
         return False
     if is_one_series and len(frames) < CINE_PHASES:
@@ -172,6 +176,19 @@ def _is_one_acquisition(frames: Sequence[Frame]) -> bool:
     sizes = sorted(Counter(frame.series_uid for frame in frames).values())
     # series of a few images are parts, as where each image has its own; two whole ones are repeats
     return sizes[-2] < CINE_PHASES and _lie_on_grid(_times(frames), filled=WHOLE)
+
+
+def _is_real_time(frames: Sequence[Frame]) -> bool:
+    """Return whether frames were acquired over several beats, whose triggers start again."""
+    if len(frames) < CINE_PHASES or (_lie_on_grid(_times(frames)) and not has_repeats(frames)):
+        return False
+    timed = [
+        TimedImage(frame.time_ms, frame.image)
+        for frame in frames
+        if frame.time_ms is not None and frame.timed_by in DELAYS
+    ]
+    timed.sort(key=lambda each: each.time_ms)
+    return bool(split_where_triggers_restart(timed))
 
 
 def _lie_on_grid(times_ms: Sequence[float], filled: float = FILLED) -> bool:
@@ -284,7 +301,8 @@ def _join_parts(parts: Sequence[list[Frame]]) -> list[list[Frame]]:
 
 def _could_belong(part: Sequence[Frame], pool: Sequence[Frame]) -> bool:
     both = [*part, *pool]
-    is_timed = all(frame.time_ms is not None for frame in both)
+    is_timed = len({frame.timed_by for frame in both} | {""}) == 2  # noqa: PLR2004 - one attribute
+    is_timed = is_timed and all(frame.time_ms is not None for frame in both)
     return is_timed and not has_repeats(both) and _lie_on_grid(_times(both), filled=0)
 
 

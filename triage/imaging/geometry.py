@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,5 +104,13 @@ def read_numbers(header: Dataset, keyword: str) -> list[float]:
 
 def read_number(header: Dataset, keyword: str) -> float | None:
     """Return the first value of a numeric element, or None as for `read_numbers`."""
+    try:
+        value = header.get(keyword)
+    except UNREADABLE:
+        return None
+    if value is None:
+        return None
+    if isinstance(value, int | float):  # the usual case, without an array
+        return float(value) if isfinite(value) else None
     values = read_numbers(header, keyword)
     return values[0] if values else None

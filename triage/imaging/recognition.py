@@ -7,10 +7,11 @@ more phases of one heartbeat at one position. Every result carries its evidence 
 
 from dataclasses import dataclass
 
-from triage.imaging.acquisitions import CINE_PHASES
+from triage.domain.reasons import Reason
 from triage.imaging.flow import is_phase_image
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
+from triage.imaging.phases import BEAT_MS, CINE_PHASES, HEARTBEAT_MS, SourceKind
 from triage.imaging.rules import (
     NAME,
     ImageFacts,
@@ -23,7 +24,7 @@ from triage.imaging.rules import (
     read_text,
     series_name,
 )
-from triage.imaging.stacks import BEAT_MS, Stack
+from triage.imaging.stacks import Stack
 
 #: Views that never fill a slot of the left ventricle, whatever the series is called.
 NOT_LEFT = {
@@ -33,7 +34,6 @@ NOT_LEFT = {
     View.AORTA,
     View.PULMONARY_ARTERY,
 }
-HEARTBEAT_MS = 400.0  #: no patient's heart beats faster than this at rest
 #: Inversion times, ms, at which the myocardium is dark in delayed enhancement.
 NULLED_MS = (100.0, 700.0)
 INVERSIONS = 3  #: different inversion times at one position that show an inversion pulse
@@ -50,6 +50,11 @@ class RecognisedStack:
     why: str  #: the evidence for the sequence, or the reason why there is none
     named_view: View | None
     variant: Variant | None = None
+
+    @property
+    def refusal(self) -> Reason | None:
+        """Why its phases are no cycle, although they are many; None if it was recognised."""
+        return self.stack.fullest.beat.refusal if self.sequence is None else None
 
     @property
     def name(self) -> str:
@@ -117,18 +122,27 @@ def _find_sequence(
 ) -> tuple[SequenceType | None, str]:
     """Combine the evidence of the images with the match of the table."""
     has_inversion = _has_inversion(stack)
-    has_beat = stack.fullest.has_beat
+    has_beat = _has_beat(stack, match)
     stated = None if match is None else match.means
     if match is not None and stated not in {SequenceType.CINE, SequenceType.LGE}:
         return stated, f"{match.means.label}, {match.why}"
-    if has_beat and has_inversion:
-        return SequenceType.TI_SCOUT, f"TI scout: {_describe_phases(stack)}, inversion recovery"
     is_late = stated is SequenceType.LGE
+    beat = stack.fullest.beat
+    if has_inversion and (has_beat or (beat.refusal is not None and not is_late)):
+        return SequenceType.TI_SCOUT, f"TI scout: {beat.describe()}, inversion recovery"
     if has_beat and not (is_late and _is_inversion_unknown(stack)):
-        return SequenceType.CINE, f"cine: {_describe_phases(stack)}"
+        return SequenceType.CINE, f"cine: {beat.describe()}"
     if is_late and match is not None:
         return SequenceType.LGE, f"delayed enhancement, {match.why}"
     return _find_sequence_by_times(stack, has_inversion=has_inversion)
+
+
+def _has_beat(stack: Stack, match: RuleMatch[SequenceType] | None) -> bool:
+    """Return whether a stack shows a heartbeat; the times of a reconstruction need a name too."""
+    beat = stack.fullest.beat
+    if beat.source.kind is SourceKind.WRITTEN:
+        return beat.is_cycle and match is not None and match.means is SequenceType.CINE
+    return beat.is_cycle
 
 
 def _find_sequence_by_times(
@@ -136,6 +150,8 @@ def _find_sequence_by_times(
 ) -> tuple[SequenceType | None, str]:
     fullest = stack.fullest
     count = len(fullest.times_ms)
+    if fullest.beat.refusal is not None:
+        return None, str(fullest.beat.refusal)
     if count >= CINE_PHASES and fullest.span_ms > BEAT_MS:
         images = f"{count} images at one position over {fullest.span_ms / 1000:.0f} s"
         if fullest.span_ms / (count - 1) >= HEARTBEAT_MS:
@@ -148,14 +164,12 @@ def _find_sequence_by_times(
     if has_inversion and len(fullest.images) == 1 and is_late:
         return SequenceType.LGE, f"delayed enhancement: one image per position, {evidence}"
     if len(fullest.images) > 1 and not fullest.times_ms:
-        return None, f"not a cine: {len(fullest.images)} images without trigger times"
+        return (
+            None,
+            f"not a cine: {len(fullest.images)} images, and no attribute states their phases",
+        )
     count = max(1, count)
     return None, f"not a cine: {count} phase{'s' * (count != 1)}"
-
-
-def _describe_phases(stack: Stack) -> str:
-    times = stack.fullest.times_ms
-    return f"{len(times)} phases over {times[0]:.0f}-{times[-1]:.0f} ms at one position"
 
 
 def _has_inversion(stack: Stack) -> bool:

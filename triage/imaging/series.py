@@ -218,10 +218,20 @@ def _fill(
     others = [s for s in of_kind if s.view in ROTATIONS_DEG or s.rotation_deg is not None]
     if others and slot.any_long_axis:
         return _choose_long_axis(view, slot, min(others, key=rotation_key(slot.plane)), heart)
-    if not of_kind:
-        return MissingView(view, f"the study has no {slot.label}")
+    return MissingView(view, _explain_missing(slot, of_kind, stack_views))
+
+
+def _explain_missing(
+    slot: WantedView, of_kind: Sequence[StackView], stack_views: Sequence[StackView]
+) -> str:
+    """Return why no stack fills a slot; of a cine, also why stacks with many phases are none."""
+    refusals = {str(seen.recognised.refusal) for seen in stack_views if seen.recognised.refusal}
+    listed = sorted(refusals)[:REASONS_MOST] if slot.kind is SequenceType.CINE else []
     planes = f"{len(of_kind)} {slot.label} stack{'s' * (len(of_kind) != 1)}"
-    return MissingView(view, f"no {slot.plane} view among {planes}")
+    missing = (
+        f"no {slot.plane} view among {planes}" if of_kind else f"the study has no {slot.label}"
+    )
+    return "; ".join([missing, *listed])
 
 
 def _is_of_kind(seen: StackView, slot: WantedView) -> bool:
@@ -263,16 +273,18 @@ def _choose_short_axis(
     place = f"slice {number} of {len(slices)} from the base"
     evidence = f"{_evidence(best, middle)}{_describe_repeats([middle])}"
     why = f"{evidence}; {place}; {best.why}{source}"
-    return ChosenView(view, why, middle.images)
+    return ChosenView(view, why, _images_in_time(slot, middle))
 
 
 def _choose_long_axis(
     view: str, slot: WantedView, seen: StackView, heart: VentriclePosition | None
 ) -> ChosenView:
-    part = nearest_slice(seen.stack, None if heart is None else heart.middle)
+    stack = seen.stack.beating if slot.kind is SequenceType.CINE else seen.stack
+    part = nearest_slice(stack, None if heart is None else heart.middle)
     is_substitute = seen.view is not slot.plane
     note = f"; used because the study has no {slot.plane}" if is_substitute else ""
-    images = part.images if slot.kind in IN_TIME else (find_latest(part.images),)
+    is_in_time = slot.kind in IN_TIME
+    images = _images_in_time(slot, part) if is_in_time else (find_latest(part.images),)
     evidence = f"{_evidence(seen, part)}{_describe_repeats([part])}"
     return ChosenView(view, f"{evidence}; {seen.why}{note}", images)
 
@@ -280,8 +292,12 @@ def _choose_long_axis(
 def _evidence(seen: StackView, part: Slice) -> str:
     if seen.recognised.sequence is not SequenceType.CINE:
         return seen.recognised.why
-    first, last = part.times_ms[0], part.times_ms[-1]
-    return f"cine: {len(part.times_ms)} phases over {first:.0f}-{last:.0f} ms at one position"
+    return f"cine: {part.beat.describe()}"
+
+
+def _images_in_time(slot: WantedView, part: Slice) -> tuple[Image, ...]:
+    """Return all images of a slice in time, of a cine those of one heartbeat."""
+    return part.beat.images if slot.kind is SequenceType.CINE else part.images
 
 
 def _describe_repeats(slices: Sequence[Slice]) -> str:
@@ -307,11 +323,13 @@ def _unused(
     taken = {(image.path, image.frame) for chosen in used for image in chosen.images}
     for seen in stack_views:
         reason = explain_unused(seen, used)
-        for image in seen.stack.images:
-            if (image.path, image.frame) in taken:
-                continue
-            key = str(image.header.SeriesInstanceUID), series_name(image.header), reason
-            counts[key] = counts.get(key, 0) + 1
+        for part in seen.stack.slices:
+            left = [image for image in part.images if (image.path, image.frame) not in taken]
+            is_cut = 0 < len(left) < len(part.images) and part.has_beat
+            for image in left:
+                why = f"{seen.recognised.why}; the model uses one beat of it" if is_cut else reason
+                key = str(image.header.SeriesInstanceUID), series_name(image.header), why
+                counts[key] = counts.get(key, 0) + 1
     return _as_unused(counts)
 
 

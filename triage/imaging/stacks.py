@@ -4,8 +4,9 @@ The images decide, not the series that contain them. Images of one contrast whos
 parallel and stand next to each other form a stack, whether they came as one series per slice, in a
 single series, or split at random, and whatever their matrix, pixel spacing, field of view and
 remaining image type are. A plane that was taken again is used once (acquisitions.py); what it
-replaces becomes a stack of its own. Phases follow the trigger time, not the instance number. Series
-names matter only as far as the caller's `separation_key` uses them.
+replaces becomes a stack of its own. Phases follow the attribute that states them (phases.py), and a
+cine is one beat (beats.py). Series names matter only as far as the caller's `separation_key` uses
+them.
 """
 
 from collections import defaultdict
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from triage.imaging.acquisitions import (
-    CINE_PHASES,
     Coverage,
     Frame,
     Replaced,
@@ -26,9 +26,11 @@ from triage.imaging.acquisitions import (
     is_order_stated,
     measure_coverage,
 )
+from triage.imaging.beats import Beat, find_beat, refuse_moved
 from triage.imaging.flow import PHASE_VALUES
 from triage.imaging.geometry import Plane, Vector, read_centre, read_number, read_plane
 from triage.imaging.images import Image
+from triage.imaging.phases import CINE_PHASES, TRIGGER, order_phases, read_moment
 from triage.imaging.planes import (
     SAME_POSITION_MM,
     Direction,
@@ -44,7 +46,6 @@ COMPONENTS = PHASE_VALUES | {"PHASE SUBTRACT", "R", "REAL", "I", "IMAGINARY"}
 CONTRASTS = frozenset(("IR", "SE"))
 #: Attributes that tell images of one series, plane and time apart.
 WITHIN_SERIES = ("ImageType", "EchoTime")
-BEAT_MS = 2500.0  #: a longer span of trigger times than a slow beat is plain time: perfusion
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,8 @@ class Slice:
 
     plane: Plane
     images: tuple[Image, ...]
-    times_ms: tuple[float, ...]  #: distinct trigger times, rising; empty if none is stated
+    times_ms: tuple[float, ...]  #: distinct times, rising; empty if none is stated
+    beat: Beat  #: the images of one heartbeat
     centre: Vector  #: of the image, mm
     taken: int = 1  #: how often its plane was acquired
     is_order_stated: bool = True  #: whether the headers state which acquisition was the last
@@ -61,17 +63,18 @@ class Slice:
     @property
     def coverage(self) -> Coverage:
         """Return how much of the heartbeat it shows."""
-        return measure_coverage(self.times_ms, self.images[0].header)
+        beat = self.beat.timed if self.has_beat else ()
+        return measure_coverage([each.time_ms for each in beat], self.images[0].header)
 
     @property
     def span_ms(self) -> float:
-        """Return the time from the first to the last trigger time."""
+        """Return the time from the first image to the last."""
         return self.times_ms[-1] - self.times_ms[0] if self.times_ms else 0.0
 
     @property
     def has_beat(self) -> bool:
-        """Whether it shows a heartbeat: eight or more phases within the time of a slow beat."""
-        return len(self.times_ms) >= CINE_PHASES and self.span_ms <= BEAT_MS
+        """Whether it shows a whole heartbeat."""
+        return self.beat.is_cycle
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +96,15 @@ class Stack:
 
     @property
     def fullest(self) -> Slice:
-        """The slice with the most phases."""
-        return max(self.slices, key=lambda part: (len(part.times_ms), len(part.images)))
+        """The slice with the most phases; one with a heartbeat if there is one."""
+        return max(
+            self.slices, key=lambda part: (part.has_beat, len(part.times_ms), len(part.images))
+        )
+
+    @property
+    def beating(self) -> "Stack":
+        """The stack of its slices with a heartbeat; empty if none has one."""
+        return replace(self, slices=tuple(part for part in self.slices if part.has_beat))
 
 
 class _Take(NamedTuple):
@@ -149,8 +159,8 @@ def _frames(images: Iterable[Image]) -> list[Frame]:
         if plane not in centres:
             centres[plane] = read_centre(header, plane)
         series_uid = str(header.get("SeriesInstanceUID") or "")
-        time_ms = read_number(header, "TriggerTime")
-        frames.append(Frame(image, plane, centres[plane], time_ms, series_uid))
+        timed_by, time_ms = read_moment(image)
+        frames.append(Frame(image, plane, centres[plane], time_ms, timed_by, series_uid))
     return frames
 
 
@@ -204,10 +214,19 @@ def _group_parallel(direction: Direction) -> list[Stack]:
     ]
     return [
         stack
-        for alike in group_by(takes, lambda take: _motion(take.part)).values()
+        for alike in group_by(_refuse_moved(takes), lambda take: _motion(take.part)).values()
         for lane in _separate_overlapping(alike)
         for neighbours in split_at_gaps(lane, lambda take: take.depth_mm)
         for stack in _build_stacks(neighbours)
+    ]
+
+
+def _refuse_moved(takes: Sequence[_Take]) -> list[_Take]:
+    """Return acquisitions without the heartbeat of a slice that moved during it."""
+    beats = refuse_moved([(take.series[1], take.part.beat) for take in takes])
+    return [
+        take._replace(part=replace(take.part, beat=beat))
+        for take, beat in zip(takes, beats, strict=True)
     ]
 
 
@@ -280,18 +299,8 @@ def _phase_order(frame: Frame) -> tuple[float, float, tuple[str, int]]:
 
 
 def _build_slice(frames: Sequence[Frame]) -> Slice:
-    """Build the slice of one position; phases without trigger times are spread over the beat.
-
-    That needs CardiacNumberOfImages to equal the number of frames.
-    """
-    times = sorted({frame.time_ms for frame in frames if frame.time_ms is not None})
-    header = frames[0].image.header
-    if not times and read_number(header, "CardiacNumberOfImages") == len(frames) >= CINE_PHASES:
-        beat_ms = read_number(header, "NominalInterval") or 1000.0
-        times = [beat_ms * phase / len(frames) for phase in range(len(frames))]
-    return Slice(
-        frames[0].plane,
-        tuple(frame.image for frame in frames),
-        tuple(times),
-        frames[0].centre,
-    )
+    """Return the slice of one acquisition of a plane, with its phases and one heartbeat."""
+    triggers = [frame.time_ms if frame.timed_by == TRIGGER.keyword else None for frame in frames]
+    phases = order_phases([frame.image for frame in frames], triggers)
+    beat = find_beat(phases)
+    return Slice(frames[0].plane, phases.images, phases.times_ms, beat, frames[0].centre)

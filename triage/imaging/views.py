@@ -159,15 +159,20 @@ def _short_axis_rank(family: _ParallelStacks) -> tuple[bool, bool, int, int, str
 def short_axis_slices(stacks: Sequence[Stack]) -> list[Slice]:
     """Return one slice per position of parallel stacks, along the first stack's normal.
 
-    If slices are less than a millimetre apart, the one with more phases is returned.
+    If slices are less than a millimetre apart, one with a heartbeat is returned, then the one with
+    more images.
     """
     normal = stacks[0].slices[0].plane.normal
     by_depth: dict[int, Slice] = {}
     for part in (part for stack in stacks for part in stack.slices):
         depth = round(float(part.centre @ normal))
-        if depth not in by_depth or len(part.images) > len(by_depth[depth].images):
+        if depth not in by_depth or _fullness(part) > _fullness(by_depth[depth]):
             by_depth[depth] = part
     return [by_depth[depth] for depth in sorted(by_depth)]
+
+
+def _fullness(part: Slice) -> tuple[bool, int]:
+    return part.has_beat, len(part.images)
 
 
 def order_from_base(slices: Sequence[Slice]) -> list[Slice]:

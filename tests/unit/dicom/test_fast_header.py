@@ -95,6 +95,20 @@ def test_evidence_of_completeness_is_read_without_pydicom(
     assert scan_header(content) == read_identity(content)
 
 
+@pytest.mark.parametrize("stated_first", [None, 0, 12])
+@pytest.mark.parametrize(
+    ("positions", "images"), [(None, 0), (0, 0), (1, 0), (25, 25), (99_999, 10_000)]
+)
+def test_temporal_positions_count_a_cine_if_nothing_else_does(
+    positions: int | None, images: int, stated_first: int | None
+) -> None:
+    dataset = image()
+    dataset.NumberOfTemporalPositions, dataset.CardiacNumberOfImages = positions, stated_first
+    content = part10(dataset)
+    assert scan_header(content) == read_identity(content)
+    assert read_identity(content).cardiac_images == (stated_first or images)
+
+
 @pytest.mark.parametrize(
     ("stated", "accession", "is_plain"),
     [
