@@ -119,6 +119,8 @@ def _check_kind(element: DataElement) -> None:
     if expected in TEXT and element.VR not in TEXT | NUMBER_STRINGS:
         raise TypeError(f"VR {element.VR} instead of {expected}")
     if expected in NUMBERS:
+        if isinstance(element.value, bytes):
+            raise TypeError(f"VR {element.VR} instead of {expected}")
         values = element.value if isinstance(element.value, MultiValue | list) else [element.value]
         if not all(math.isfinite(float(value)) for value in values):
             raise ValueError("not a finite number")

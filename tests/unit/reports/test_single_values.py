@@ -1,22 +1,30 @@
-"""An identifier that the images state twice stands once in every product and message."""
+"""A value that is stated twice is one value in every product."""
 
 import pytest
 
-from tests.builders.assessments import evidence
-from tests.builders.reportings import reporting, usual
-from tests.unit.reports.golden import product_texts
+from tests.builders.assessments import evidence, mixed
+from tests.builders.reportings import reporting
+from triage.domain.errors import StudyDeclined
+from triage.reports import REPORTS, build_products
 
-TWICE = {"PatientID": "4711", "AccessionNumber": "A-0815"}
+IDENTIFIERS = ("PatientID", "AccessionNumber", "StudyID", "PatientName", "IssuerOfPatientID")
 
 
-@pytest.mark.parametrize("keyword", TWICE)
-def test_equal_values_are_one_value_in_every_product(keyword: str) -> None:
-    value, images = TWICE[keyword], evidence()
+def build(**values: object) -> list[bytes]:
+    """Return the content of every product on images with these values."""
+    images = evidence()
     for image in images:
-        image[keyword].value = [value, f"{value} "]
-    shown = product_texts(reporting(usual(), images))
-    for name, text in shown.items():
-        assert f"{value}\\" not in text, name
-        assert f"{value}'" not in text, name  # as Python writes a list
-    for name in ("structured_report", "hl7", "fhir", "page"):
-        assert value in shown[name], name
+        for keyword, value in values.items():
+            setattr(image, keyword, value)
+    return [product.content for product in build_products(reporting(mixed(), images), [*REPORTS])]
+
+
+@pytest.mark.parametrize("keyword", IDENTIFIERS)
+def test_equal_values_give_the_products_of_one_value(keyword: str) -> None:
+    assert build(**{keyword: ["4711", "4711"]}) == build(**{keyword: "4711"})
+
+
+@pytest.mark.parametrize("keyword", IDENTIFIERS)
+def test_different_values_give_no_product(keyword: str) -> None:
+    with pytest.raises(StudyDeclined, match=f"2 different values of {keyword}"):
+        build(**{keyword: ["4711", "0815"]})
