@@ -74,11 +74,11 @@ SOURCES = (
 )
 TRIGGER = SOURCES[0]
 DELAYS = {source.keyword for source in SOURCES if source.kind is SourceKind.DELAY}
+#: Sources that state the cardiac phase itself; only these are read if all images have the same
+#: Trigger Time.
 OF_THE_BEAT = {SourceKind.DELAY, SourceKind.PERCENT}
 #: Sources by which images of two series are compared.
 MOMENTS = tuple(s for s in SOURCES if s.kind in {*OF_THE_BEAT, SourceKind.POSITION})
-#: Sources that are read although all images have the same Trigger Time.
-BESIDE_TRIGGER = {*OF_THE_BEAT, SourceKind.COUNTED}
 CLOCKS = ("FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
 #: Attributes that state the time from beat to beat, ms.
 INTERVALS = ("NominalInterval", "RRIntervalTimeNominal", "CardiacRRIntervalSpecified")
@@ -162,7 +162,7 @@ class _Position(NamedTuple):
 def _find_source(position: _Position, *, is_one_phase: bool) -> tuple[PhaseSource, Values] | None:
     """Return the first source other than TriggerTime that states the phases, and its times."""
     for source in SOURCES[1:]:
-        if is_one_phase and source.kind not in BESIDE_TRIGGER:
+        if is_one_phase and source.kind not in OF_THE_BEAT:
             continue
         values = READERS[source.kind](position, source.keyword)
         if _states_phases(values):

@@ -28,7 +28,6 @@ from tests.builders.mutations.study import (
 __all__ = [
     "CHANGING",
     "KEEPING",
-    "NOT_YET",
     "DrawnStudy",
     "Mutation",
     "Study",
@@ -40,6 +39,3 @@ __all__ = [
     "naming",
     "origin",
 ]
-
-#: Mutations that change the choice: phases are ordered by Trigger Time or Instance Number alone.
-NOT_YET = {"phases_by_temporal_position"}
