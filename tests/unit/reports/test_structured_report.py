@@ -165,7 +165,7 @@ def test_the_evaluations_list_missing_views_and_unused_images() -> None:
 def test_an_untrained_model_evaluates_no_finding() -> None:
     report = report_on(untrained())
     assert set(values(report, codes.FLAG)) == {"Not Evaluated"}
-    assert values(report, codes.PRIORITY) == ["Routine (order unchanged)"]
+    assert values(overall(report), codes.PRIORITY) == ["Routine (order unchanged)"]
     assert values(report, codes.FINDING) == []
     assert values(report, codes.WHY_NOT_EVALUATED) == ["model is untrained"] * 3
     assert "trained=no" in values(report, codes.ALGORITHM_PARAMETERS)
