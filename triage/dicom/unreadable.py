@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Collection
 from contextlib import suppress
+from itertools import count
 from typing import Any, BinaryIO
 
 from pydicom import DataElement, Dataset
@@ -16,7 +17,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
 
 from triage.dicom.patient import PATIENT
 from triage.domain.errors import DamagedInstance
@@ -54,6 +55,7 @@ NEEDED = {
     *("ImageOrientationPatient", "ImagePositionPatient", *FUNCTIONAL_GROUPS, *MACROS),
     *("SpecificCharacterSet", *PATIENT),
 }
+CHARACTER_SET = Tag("SpecificCharacterSet")
 TEXT = {*("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")}
 NUMBER_STRINGS = {"DS", "IS"}
 NUMBERS = {*NUMBER_STRINGS, *("FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "US or SS")}
@@ -144,7 +146,9 @@ def unparsable(what: str, file: BinaryIO, error: Exception) -> DamagedInstance:
 def _find_last_element(file: BinaryIO) -> str:
     """Return the keyword of the last known element before a file stops to parse; else empty.
 
-    It is the element whose length is wrong, or the one before it.
+    It is the element whose length is wrong, or the one before it. The character set is the one
+    element that pydicom converts while it reads: if already the elements before the last one cannot
+    be read, then the character set is at fault.
     """
     seen: list[BaseTag] = []
 
@@ -154,4 +158,17 @@ def _find_last_element(file: BinaryIO) -> str:
 
     with suppress(*UNREADABLE):  # the error is known already; only its place is searched
         read_partial(file, stop_when=note)
+    if CHARACTER_SET in seen[:-1] and not _can_read_before(file, len(seen)):
+        return keyword_for_tag(CHARACTER_SET)
     return next((keyword for tag in reversed(seen) if (keyword := keyword_for_tag(tag))), "")
+
+
+def _can_read_before(file: BinaryIO, number: int) -> bool:
+    """Return whether the elements before one can be read; `number` counts from 1."""
+    file.seek(0)
+    numbers = count(1)
+    try:
+        read_partial(file, stop_when=lambda _tag, _vr, _length: next(numbers) == number)
+    except UNREADABLE:
+        return False
+    return True

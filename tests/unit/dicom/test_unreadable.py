@@ -122,6 +122,11 @@ def test_the_reception_names_the_element_for_both_readers(keyword: str) -> None:
         read_identity(content)
 
 
+def test_a_character_set_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(DamagedInstance, match="at or after SpecificCharacterSet"):
+        read_identity(with_element("SpecificCharacterSet", "OB", b"\0"))
+
+
 def test_the_reception_says_where_a_file_stops_to_parse() -> None:
     item = Dataset()
     item.ScheduledProcedureStepID = "MARKED-STEP"
