@@ -11,7 +11,7 @@ An acquisition is whole if it has as many phases as any other, or covers as much
 less a tenth.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import StrEnum
 from itertools import combinations
@@ -169,13 +169,7 @@ def _is_one_acquisition(frames: Sequence[Frame]) -> bool:
         return True
     if has_repeats(frames) or (not is_one_series and len(frames) < CINE_PHASES):
         return False
-    if is_one_series and len(frames) < CINE_PHASES:
-        return True
-    if is_one_series:
-        return _lie_on_grid(_times(frames))
-    sizes = sorted(Counter(frame.series_uid for frame in frames).values())
-    # series of a few images are parts, as where each image has its own; two whole ones are repeats
-    return sizes[-2] < CINE_PHASES and _lie_on_grid(_times(frames), filled=WHOLE)
+    return is_one_series and (len(frames) < CINE_PHASES or _lie_on_grid(_times(frames)))
 
 
 def _is_real_time(frames: Sequence[Frame]) -> bool:
@@ -286,24 +280,26 @@ def _split_by_occurrence(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 def _join_parts(parts: Sequence[list[Frame]]) -> list[list[Frame]]:
     """Join the parts of an acquisition whose images are divided among several series."""
-    pool, rest = list(parts[0]), []
-    members = [parts[0]]
+    is_one_grid = _lie_on_grid(_times(frame for part in parts for frame in part))
+    pool, members, rest = list(parts[0]), [parts[0]], []
     for part in parts[1:]:
-        if _is_stated_apart(part, pool) or not _could_belong(part, pool):
-            rest.append(part)
-        else:
+        belongs = _could_belong(part, pool, is_one_grid=is_one_grid)
+        if belongs and not _is_stated_apart(part, pool):
             pool.extend(part)
             members.append(part)
+        else:
+            rest.append(part)
     is_one = len(pool) >= CINE_PHASES and _lie_on_grid(_times(pool))
     joined = [pool] if is_one else members
     return [*joined, *(_join_parts(rest) if rest else [])]
 
 
-def _could_belong(part: Sequence[Frame], pool: Sequence[Frame]) -> bool:
+def _could_belong(part: Sequence[Frame], pool: Sequence[Frame], *, is_one_grid: bool) -> bool:
     both = [*part, *pool]
     is_timed = len({frame.timed_by for frame in both} | {""}) == 2  # noqa: PLR2004 - one attribute
-    is_timed = is_timed and all(frame.time_ms is not None for frame in both)
-    return is_timed and not has_repeats(both) and _lie_on_grid(_times(both), filled=0)
+    if not is_timed or has_repeats(both) or any(frame.time_ms is None for frame in both):
+        return False
+    return is_one_grid or _lie_on_grid(_times(both), filled=0)
 
 
 def _is_stated_apart(part: Sequence[Frame], pool: Sequence[Frame]) -> bool:

@@ -194,6 +194,31 @@ def test_a_repeat_with_another_field_of_view_is_a_repeat() -> None:
     assert series_of(view) == {str(repeat[0].SeriesInstanceUID)}
 
 
+@pytest.mark.parametrize("vendor", [Vendor.GE, Vendor.PHILIPS])
+def test_a_repeat_as_an_enhanced_image_replaces_the_first_try(vendor: Vendor) -> None:
+    study = instances(vendor, enhanced=True)
+    first = chosen(selected(study), "cine_lax")
+    source = next(d for d in study if d.SOPInstanceUID == first.images[0].header.SOPInstanceUID)
+    repeat = again(source, SeriesNumber=9000)
+    for group in repeat.PerFrameFunctionalGroupsSequence:
+        timing = group.CardiacSynchronizationSequence[0]
+        timing.NominalCardiacTriggerDelayTime += 7.0
+        timing.ActualCardiacTriggerDelayTime += 7.0
+    view = chosen(selected([repeat, *study]), "cine_lax")
+    assert series_of(view) == {str(repeat.SeriesInstanceUID)}
+    assert len(view.images) == PHASES
+
+
+def test_phases_of_a_repeat_that_was_divided_among_series_stay_together() -> None:
+    study = instances(Vendor.SIEMENS)
+    (plane,) = planes(study)["4ch"]
+    divided = [again(d, f"part {n % 3}", SeriesNumber=9000 + n % 3) for n, d in enumerate(plane)]
+    view = chosen(selected([*study, *divided]), "cine_lax")
+    assert {str(one.header.SOPInstanceUID) for one in view.images} == {
+        str(dataset.SOPInstanceUID) for dataset in divided
+    }
+
+
 # -- what states the order of two acquisitions
 
 
