@@ -43,7 +43,7 @@ def test_the_short_form_has_every_step_and_every_fault() -> None:
     assert {fault for _, fault in A_FEW} == set(FAULTS)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_no_fault_loses_or_doubles_a_report(short_folder: Path) -> None:
     done = every(short_folder, A_FEW)
     print(table(done))
