@@ -13,11 +13,11 @@ title stays the standard's, because its meaning belongs to its code. No item nee
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
+from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence, ValueTypeValues
 
 from triage.domain.assessment import (
     Answer,
@@ -58,7 +58,7 @@ def root(assessment: Assessment, equipment: Equipment) -> ContainerContentItem:
         container(codes.TRIAGE, list(_verdict(assessment))),
         *_image_library(assessment),
         container(codes.MEASUREMENTS, [*_algorithm(assessment), *_groups(assessment)]),
-        container(codes.EVALUATIONS, [*_overall(assessment), *_coverage(assessment)]),
+        container(codes.EVALUATIONS, _codes_first([*_overall(assessment), *_coverage(assessment)])),
         *_similar(assessment),
     ]
     return container(codes.REPORT, items, relationship=None, template="1500")
@@ -209,6 +209,11 @@ def _verdict(assessment: Assessment) -> Iterator[ContentItem]:
     if assessment.note:
         yield text(codes.NOTE, one_line(assessment.note))
     yield text(codes.INTENDED_USE, f"{INTENDED_USE} {assessment.model.intended_use}")
+
+
+def _codes_first(items: Iterable[ContentItem]) -> list[ContentItem]:
+    """Return items in the order of TID 1500, rows 13 and 14: codes, then all others."""
+    return sorted(items, key=lambda item: item.value_type is not ValueTypeValues.CODE)
 
 
 def _overall(assessment: Assessment) -> Iterator[ContentItem]:
