@@ -14,6 +14,7 @@ from triage.domain.incident import CASE_ACCESS
 from triage.domain.study import State
 from triage.imaging.images import READ
 from triage.pipeline.assess import read_summary
+from triage.ports.instances import InstanceLedger
 from triage.runtime.audit import count_audit_backlog
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import (
@@ -22,7 +23,6 @@ from triage.runtime.storage import (
     open_notice_file,
     open_overview,
 )
-from triage.store.ledger import SqlLedger
 
 ON_A_PAGE = 20  #: studies
 INCIDENTS_OF_STUDY = 100
@@ -146,7 +146,7 @@ def _print_incidents(settings: Settings, incidents: int, looks: int) -> None:
     terminal.print_incidents(ledger.incidents(looks, of=CASE_ACCESS), "Access to past cases")
 
 
-def _count_kept(ledger: SqlLedger, study_uid: str, latest: int) -> dict[str, int]:
+def _count_kept(ledger: InstanceLedger, study_uid: str, latest: int) -> dict[str, int]:
     """Return the instances of a study that are kept and never assessed, by SOP class."""
     kept = Counter[str]()
     for revision in range(1, latest + 1):
