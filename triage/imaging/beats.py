@@ -132,7 +132,7 @@ def split_where_triggers_restart(images: Sequence[TimedImage]) -> list[Timed]:
     """Return the beats of a series in real time whose Trigger Time starts again at each R wave.
 
     Empty if it does not. In a gated cine all phases are acquired in the same beats: their
-    acquisition times are equal, or that of a second acquisition is later as a whole.
+    acquisition times are equal. A second acquisition begins later than with the next beat.
 
     Args:
         images: With their delays after the R wave, ms, rising.
@@ -149,6 +149,8 @@ def split_where_triggers_restart(images: Sequence[TimedImage]) -> list[Timed]:
     acquired.sort(key=lambda pair: (pair[0], pair[1].time_ms))
     runs, advances = [[acquired[0][1]]], []
     for (before_ms, before), (after_ms, after) in pairwise(acquired):
+        if after_ms - before_ms > BEAT_MS:
+            return []
         if after.time_ms < before.time_ms:
             runs.append([after])
         else:

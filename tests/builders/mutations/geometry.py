@@ -153,13 +153,14 @@ def phases_by_instance_number(given: Given) -> Study:
 
 @keeps("time", "instance number", "instances", "count")
 def phases_by_temporal_position(given: Given) -> Study:
-    """State the phases by temporal position and resolution."""
+    """State the phases by temporal position, and the time between two as it was drawn."""
+    last_ms = max(float(d.TriggerTime) for d in given.drawn.instances if given.is_cine(d))
     return _untimed(
         given,
         lambda n, count: {
             "TemporalPositionIdentifier": n,
             "NumberOfTemporalPositions": count,
-            "TemporalResolution": "60",
+            "TemporalResolution": f"{last_ms / (count - 1):.3f}",
         },
     )
 

@@ -190,6 +190,26 @@ def test_restarting_trigger_times_with_few_phases_are_refused() -> None:
     assert beat.refusal.code is ReasonCode.FEW_PHASES
 
 
+@pytest.mark.parametrize(("pause_ms", "is_repeat"), [(0, False), (30_000, True)])
+def test_a_cine_that_is_taken_again_after_a_pause_is_a_repeat(
+    pause_ms: float, *, is_repeat: bool
+) -> None:
+    """Both rounds state when each phase was acquired, as a series in real time does."""
+    study = []
+    for number in range(2):
+        for dataset in timed([40 * n + 3 * number for n in range(18)]):
+            dataset.SOPInstanceUID = uid("round", number, dataset.InstanceNumber)
+            at_ms = float(dataset.TriggerTime) + number * (BEAT_MS + pause_ms)
+            dataset.AcquisitionTime = clock(at_ms)
+            dataset.AcquisitionNumber = number + 1
+            study.append(dataset)
+    stacks = group_stacks(Image(str(n), dataset) for n, dataset in enumerate(study))
+    assert len(stacks) == 1 + is_repeat
+    assert {int(i.header.AcquisitionNumber) for i in stacks[0].fullest.beat.images} == {
+        1 + is_repeat
+    }
+
+
 def test_acquisition_times_out_of_order_do_not_split_a_gated_cine() -> None:
     """Some reconstructions write their own time as acquisition time."""
     study = timed([40 * n for n in range(18)])

@@ -140,8 +140,10 @@ def test_trigger_times_that_are_all_zero_leave_the_phases_to_other_attributes() 
     assert stack_of(study).slices[0].has_beat
 
 
-def test_trigger_times_that_are_all_the_same_state_one_phase() -> None:
-    study = stating("TemporalPositionIdentifier", range(1, 26), TriggerTime=500)
+@pytest.mark.parametrize("keyword", ["TemporalPositionIdentifier", "FrameReferenceTime"])
+@pytest.mark.parametrize("counted", [0, 25])
+def test_trigger_times_that_are_all_the_same_state_one_phase(keyword: str, counted: int) -> None:
+    study = stating(keyword, range(1, 26), TriggerTime=500, CardiacNumberOfImages=counted)
     assert not stack_of(study).slices[0].has_beat
 
 
