@@ -115,6 +115,7 @@ def configure(folder: Path, pacs: Orthanc, **settings: object) -> LiveSite:
     }
     site = LiveSite(folder, port, uuid4().hex)
     site.config.write_text(yaml.safe_dump(content))
+    (folder / "serve.log").touch()
     return site
 
 

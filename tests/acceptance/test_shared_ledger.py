@@ -16,6 +16,8 @@ from tests.peers import real_data
 from tests.waiting import wait_until
 from triage.domain.study import State
 
+WAITING = "waiting for the ledger"
+
 
 @pytest.fixture(scope="module")
 def files() -> list[Path]:
@@ -33,8 +35,15 @@ def test_a_study_is_delivered_once_although_the_server_restarts(
 ) -> None:
     site = configure(tmp_path, pacs, ledger=own_server.new_database())
     own_server.stop()
-    threading.Timer(5, own_server.start).start()  # a machine starts, and the worker before it
+
+    def start_late() -> None:
+        wait_until(lambda: WAITING in site.log(), what="a worker that waits for its ledger")
+        own_server.start()
+
+    late = threading.Thread(target=start_late)  # a machine starts, and the worker before it
+    late.start()
     with serving(site):
+        late.join()
         send_in_three_associations(site, files)
         wait_until(lambda: len(site.studies()) == 1, what="a study")
         own_server.stop()
@@ -49,6 +58,5 @@ def test_a_study_is_delivered_once_although_the_server_restarts(
         assert dcmread(BytesIO(reports[0])).StudyInstanceUID == first.StudyInstanceUID
         assert len(site.studies()) == 1
     log = site.log()
-    assert "waiting for the ledger" in log
     for secret in (str(first.PatientName), str(first.PatientID)):
         assert secret not in log

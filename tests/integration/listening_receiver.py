@@ -21,6 +21,7 @@ from tests.waiting import HOST, wait_until
 from triage.cli.demo_site import find_free_port
 from triage.config import ReceiverSettings
 from triage.dimse.association import CONNECTION_SETUP
+from triage.dimse.pynetdicom_internals import read_answer
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
@@ -92,8 +93,7 @@ def request_association(
 
 def read_rejection(association: Association) -> tuple[int, int, int]:
     """Return result, source and reason of the A-ASSOCIATE-RJ of an association."""
-    assert association.is_rejected
-    primitive: Any = association.acceptor.primitive
+    primitive: Any = read_answer(association)
     return primitive.result, primitive.result_source, primitive.diagnostic
 
 

@@ -40,7 +40,7 @@ def product() -> Product:
 
 
 def open_mllp(port: int, **more: Any) -> MllpDestination:
-    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 2}
+    values = {"name": "ris", "kind": "mllp", "host": HOST, "port": port, "timeout_s": 30}
     return MllpDestination("CMRTRIAGE", MllpDestinationSettings.model_validate(values | more))
 
 

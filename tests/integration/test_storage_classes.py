@@ -37,6 +37,8 @@ def study_with(sop_class: str) -> list[Dataset]:
     odd.SOPInstanceUID = odd.file_meta.MediaStorageSOPInstanceUID = UID(uid("study", "odd"))
     for keyword in ("PixelData", "Rows", "Columns"):
         del odd[keyword]
+    for each in (*images, odd):
+        each.preamble = bytes(128)  # so that clients write a file of PS3.10
     return [*images, odd]
 
 

@@ -23,6 +23,7 @@ from tests.integration.listening_receiver import (
     connect_silently,
     is_closed,
     measure_resources,
+    read_rejection,
     request_association,
     run_receiver,
 )
@@ -180,9 +181,9 @@ def test_a_peer_is_admitted_only_with_its_certificate(tmp_path: Path, world: Tls
             assert right.is_established
             right.release()
             wrong = associated(receiver, offering(world, world.other_client), "ARCHIVE")
-            assert wrong.is_rejected
+            assert read_rejection(wrong) == (1, 1, 3)
             plain = request_association(receiver.port, calling="ARCHIVE")
-            assert plain.is_rejected
+            assert read_rejection(plain) == (1, 1, 3)
             assert sorted(reasons(receiver, 2)) == [
                 "calling AE title 'ARCHIVE' must use TLS with its client certificate",
                 "calling AE title 'ARCHIVE' presented a certificate that is not its own",

@@ -22,7 +22,7 @@ from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
-from triage.dimse.pynetdicom_internals import install_checkpoint
+from triage.dimse.pynetdicom_internals import install_checkpoint, read_answer
 
 #: TLS 1.2 cipher suites: the forward-secret AEAD suites of RFC 9325 4.2 (PS3.15 B.12).
 TLS12_CIPHER_SUITES = (
@@ -32,6 +32,7 @@ TLS12_CIPHER_SUITES = (
     "ECDHE-RSA-AES256-GCM-SHA384",
 )
 CONTEXTS_MAX = 128  #: presentation context IDs are odd numbers from 1 to 255 (PS3.8 9.3.2.2)
+ACCEPTED = 0  #: result of an A-ASSOCIATE-AC (PS3.8 9.3.3)
 REJECTED_PERMANENT = 1  #: result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 PDU_BYTES = 16_382  #: maximum length that pynetdicom announces by default (PS3.8 D.1)
 
@@ -138,11 +139,11 @@ def _application_entity(peer: RemoteEntity, contexts: Sequence[ProposedContext])
 
 def _check(association: Association, peer: RemoteEntity, required: str) -> None:
     """Raise AssociationFailed unless the association is open and has the required context."""
-    primitive: Any = association.acceptor.primitive
-    if association.is_rejected:
-        raise AssociationRejected(peer, primitive)
-    if not primitive:
+    answer = read_answer(association)
+    if answer is None:
         raise NoAnswer(f"{peer} does not answer; is it running, and are host and port right?")
+    if answer.result != ACCEPTED:
+        raise AssociationRejected(peer, answer)
     accepted = {context.abstract_syntax for context in association.accepted_contexts}
     if not accepted or (required and required not in accepted):
         raise NoContextAccepted(f"{peer} accepts none of the proposed SOP classes")

@@ -124,6 +124,19 @@ def has_unread_message(association: Association) -> bool:
     return not association.dimse.msg_queue.empty()
 
 
+def read_answer(association: Association) -> A_ASSOCIATE | None:
+    """Return what the peer answered to our association request; None: it did not answer.
+
+    A peer may reject and close before pynetdicom's calling thread has seen that the connection was
+    opened. It then takes the peer for one that cannot be reached, and leaves the answer unread.
+    """
+    answered = association.acceptor.primitive
+    if isinstance(answered, A_ASSOCIATE):
+        return answered
+    unread = list(association.dul.to_user_queue.queue)
+    return next((each for each in unread if isinstance(each, A_ASSOCIATE)), None)
+
+
 class EndCause(Enum):
     """Why pynetdicom ends a connection by itself."""
 

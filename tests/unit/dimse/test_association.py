@@ -1,10 +1,11 @@
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     MRImageStorage,
     StorageCommitmentPushModel,
@@ -42,6 +43,26 @@ def listening(**settings: Any) -> Iterator[RemoteEntity]:
         yield RemoteEntity(HOST, port, "PACS", "CMRTRIAGE", 5)
     finally:
         server.shutdown()
+
+
+def test_a_rejection_counts_although_the_connection_closes_before_it_was_seen_to_be_open() -> None:
+    opened = []
+
+    def delay(event: evt.Event) -> None:
+        connection: Any = event.assoc.dul.socket
+        opened.append(connection._ready)
+        connection._ready = threading.Event()  # pynetdicom sets this one; the caller waits
+
+    def go_on(_: evt.Event) -> None:
+        opened[0].set()
+
+    late = [(evt.EVT_CONN_OPEN, delay), (evt.EVT_CONN_CLOSE, go_on)]
+    with (
+        listening(require_calling_aet=["OTHER"]) as peer,
+        pytest.raises(AssociationRejected, match="Calling AE title"),
+        open_association(peer, [(Verification, [])], handlers=late),
+    ):
+        pass
 
 
 def test_an_open_association_is_released_when_the_block_ends() -> None:

@@ -1,7 +1,7 @@
 """Studies of random pixels with the geometry of a protocol, as DICOM of three vendors."""
 
+import itertools
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +23,7 @@ from tests.builders.phantom_protocol import (
     study,
     velocity,
 )
+from tests.processor_time import measure_ratio
 from triage.dicom.header import read_header, read_identity
 from triage.imaging.series import Image, Selection, select_views
 from triage.phantom.dicom import DicomForm, build_datasets, draw_patient, write_files
@@ -290,7 +291,8 @@ def test_truth_and_impression_are_written_to_separate_files(tmp_path: Path) -> N
     ]
 
 
-def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
+def test_a_study_is_written_in_time(tmp_path: Path) -> None:
+    heart = draw_heart(1)
     phases = [40.0 * phase for phase in range(25)]
     full = [
         stack(Kind.CINE, PhantomView.SAX, 10, phases, 192),
@@ -298,10 +300,13 @@ def test_a_study_is_written_within_two_seconds(tmp_path: Path) -> None:
         stack(Kind.LGE, PhantomView.SAX, 10, side=192),
         *(stack(Kind.LGE, view, side=192) for view in LONG_AXES),
     ]
-    start = time.process_time()
-    paths = write_files(tmp_path, full, draw_heart(1), DicomForm(Vendor.GE), "None.")
-    assert len(paths) == 338
-    assert time.process_time() - start < 2
+    folders = map(str, itertools.count())
+
+    def write() -> None:
+        paths = write_files(tmp_path / next(folders), full, heart, DicomForm(Vendor.GE), "None.")
+        assert len(paths) == 338
+
+    assert measure_ratio(write, repeats=3) < 18  # times the fixed piece of work; 11.5 when idle
 
 
 def test_a_position_that_is_not_a_number_is_refused() -> None:

@@ -1,21 +1,18 @@
 """All products of one study are built in time.
 
-Measured is processor time, as a multiple of that of a fixed piece of work beside it: a busy machine
-slows both. No builder waits for a network or a disk. The median was 3.9 on two shared cores.
+No builder waits for a network or a disk. The median was 3.9 on two shared cores.
 """
 
 from dataclasses import replace
-from statistics import median
-from time import process_time
 
 from tests.builders.assessments import FINDINGS
 from tests.builders.reportings import all_flagged, flagged, reporting
+from tests.processor_time import measure_ratio
 from triage.domain.assessment import Assessment
 from triage.reports import REPORTS, build_products, fhir
 from triage.reports.reporting import Reporting
 
-LIMIT = 6.0  #: times the fixed piece of work, which takes 0.1 to 0.2 s
-REPEATS = 7
+LIMIT = 6.0  #: times the fixed piece of work
 SEVEN = 7  #: findings in the shipped findings file
 
 
@@ -36,21 +33,11 @@ def seven_flagged() -> Assessment:
     return replace(base, answers=tuple(answers))
 
 
-def taken_s(source: Reporting) -> float:
-    started = process_time()
+def build_all(source: Reporting) -> None:
     products = [*build_products(source, REPORTS), fhir.build(source)]
     assert len(products) == len(REPORTS) + 3  # FHIR, and the report in two older SOP classes
-    return process_time() - started
-
-
-def fixed_work_s() -> float:
-    started = process_time()
-    sum(number * number for number in range(2_000_000))
-    return process_time() - started
 
 
 def test_all_products_of_one_study_are_built_in_time() -> None:
     source = reporting(seven_flagged())
-    taken_s(source)  # the first build loads the tables of libraries
-    ratios = [taken_s(source) / fixed_work_s() for _ in range(REPEATS)]
-    assert median(ratios) < LIMIT, [f"{ratio:.1f}" for ratio in ratios]
+    assert measure_ratio(lambda: build_all(source)) < LIMIT
