@@ -19,6 +19,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from triage.dicom.unreadable import drop_unreadable
+from triage.dimse.message_data_sets import refuse_oversized_message
 from triage.dimse.statuses import ProcedureStepStatus
 from triage.domain.announcement import AnnouncementChange, Stage
 from triage.domain.errors import DamagedInstance, LedgerUnavailable
@@ -62,6 +63,7 @@ def _answer_n_create(event: evt.Event, announcements: Announcements) -> Procedur
     is_step = event.context.abstract_syntax == ModalityPerformedProcedureStep
     try:
         uid = _require_uid(request.AffectedSOPInstanceUID)
+        refuse_oversized_message(event)
         attributes = event.attribute_list
         drop_unreadable(attributes, NEEDED)
         study_uid, stage, uids = (_read_step if is_step else _read_notification)(attributes)
@@ -81,8 +83,9 @@ def _answer_n_create(event: evt.Event, announcements: Announcements) -> Procedur
 def _answer_n_set(event: evt.Event, announcements: Announcements) -> ProcedureStepResponse:
     """Record a change of a step; a new list of series replaces the recorded one."""
     request: Any = event.request
-    attributes = event.modification_list
     try:
+        refuse_oversized_message(event)
+        attributes = event.modification_list
         drop_unreadable(attributes, NEEDED)
         status = attributes.get("PerformedProcedureStepStatus")
         series = attributes.get("PerformedSeriesSequence")

@@ -25,6 +25,7 @@ from triage.config import CommitmentRequestor
 from triage.dicom.unreadable import drop_unreadable
 from triage.dimse.association import AssociationFailed, RemoteEntity, open_association
 from triage.dimse.commitment_reports import ALL_COMMITTED, NEEDED, SOME_FAILED
+from triage.dimse.message_data_sets import refuse_oversized_message
 from triage.dimse.pynetdicom_internals import (
     has_unread_message,
     is_reader_paused,
@@ -105,6 +106,7 @@ class CommitmentService:
 
 def _read_request(event: evt.Event) -> tuple[str, list[Reference]]:
     """Return Transaction UID and references of an N-ACTION (PS3.4 table J.3-1)."""
+    refuse_oversized_message(event)
     information = event.action_information
     drop_unreadable(information, NEEDED)
     references = [

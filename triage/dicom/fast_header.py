@@ -34,6 +34,20 @@ from triage.dicom.header import (
     is_image_class,
     parse_philips_phases,
     read_identity,
+    refuse_oversized,
+)
+from triage.dicom.structure import (
+    ITEM,
+    ITEM_END,
+    LONG,
+    SAFE_BYTES,
+    SEQUENCE_END,
+    SHALLOW_BYTES,
+    SHORT,
+    UNDEFINED,
+    Content,
+    Element,
+    check_value,
 )
 from triage.dicom.unreadable import UNREADABLE, unparsable
 from triage.domain.errors import DamagedInstance
@@ -73,24 +87,14 @@ PLAIN = {
 #: VRs of pixel data (PS3.5 8.2); none is written in implicit VR.
 PIXEL_VRS = {b"", b"OB", b"OW"}
 PRIVATE = {PRIVATE_BLOCK, PHILIPS_PHASES}
-#: PS3.5 7.1.2: VRs with a length field of 32 bits, and with 16 bits.
-LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-SHORT = {
-    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT"),
-    *(b"PN", b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
-}
 #: Tags of the file meta information, and of a data set up to its pixel data.
 META, DATA_SET = range(0x00020001, 0x00030000), range(0x00080000, PIXEL_DATA + 1)
-UNDEFINED = 0xFFFFFFFF
 #: Floating-point pixel data, and pixel data stored elsewhere.
 OTHER_PIXELS = {0x7FE00008, 0x7FE00009, 0x00287FE0}
-ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 DEEPEST = 8  #: nesting of sequences that is followed
 UNPLAIN_SYNTAXES = {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 TAG_AND_LENGTH = struct.Struct("<HHL")
 TAG = struct.Struct("<HH2sH")
-
-Content = bytes | mmap.mmap
 
 
 def read_file_identity(path: Path) -> Identity:
@@ -100,6 +104,8 @@ def read_file_identity(path: Path) -> Identity:
         if size == 0:  # an empty file cannot be mapped
             raise DamagedInstance("the file is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if size >= SAFE_BYTES:
+                refuse_oversized(content)
             identity = scan_header(content)
     if identity is not None:
         return identity
@@ -107,6 +113,7 @@ def read_file_identity(path: Path) -> Identity:
 
 
 def _read_large(path: Path) -> Identity:
+    """Return the identifiers of a large file of unusual form, which was checked before."""
     try:
         dataset = dcmread(path, specific_tags=list(WANTED), defer_size=DEFERRED)
         return extract_identity(dataset, _pixel_bytes(dataset, path.stat().st_size))
@@ -200,6 +207,8 @@ def _walk(
                 known = vr in {b"", expected} or (vr == b"UN" and tag in PRIVATE)
                 _require(condition=known and form.fullmatch(value) is not None)
                 found[tag] = value
+            elif length >= SHALLOW_BYTES:
+                check_value(part10, Element(tag, vr, at, length), is_implicit=implicit)
             at += length
     _require(condition=at == span.stop)
     return found, 0, 0

@@ -20,6 +20,7 @@ from pydicom.uid import (
 )
 
 from triage.dicom.patient import text_value
+from triage.dicom.structure import SAFE_BYTES, Content, check_structure, find_data_set
 from triage.dicom.unreadable import (
     UNREADABLE,
     drop_unreadable,
@@ -27,7 +28,7 @@ from triage.dicom.unreadable import (
     unparsable,
     unreadable_element,
 )
-from triage.domain.errors import DamagedInstance
+from triage.domain.errors import DamagedInstance, OversizedDataSet
 from triage.domain.instance import Identity
 from triage.domain.uid import is_uid
 
@@ -56,7 +57,8 @@ ACCESSION_LENGTH = 64  #: characters of an accession number that are kept
 MOST_PHASES = 10_000  #: a larger number of phases is not plausible
 PHASES_LENGTH = 4  #: bytes of an SL
 #: Largest size of a data set after inflation, bytes.
-MOST_INFLATED = 1 << 28
+MOST_INFLATED = 1 << 26
+DEFLATED_CHUNK = 1 << 16  #: bytes that are inflated together
 #: Elements that an image may have in place of PixelData.
 OTHER_PIXELS = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 #: Elements that identify an instance and show whether it is complete.
@@ -86,7 +88,7 @@ def parse_header(part10: bytes) -> Header:
     Raises:
         DamagedInstance: The header cannot be parsed, or an element that is needed cannot be read.
     """
-    _refuse_inflation(part10)
+    refuse_oversized(part10)
     try:
         header = dcmread(BytesIO(part10), stop_before_pixels=True)
         header.buffer = None  # the buffer would keep the pixels of every instance in memory
@@ -122,7 +124,7 @@ def read_identity(part10: bytes) -> Identity:
         DamagedInstance: The file is not a usable instance.
     """
     try:
-        _refuse_inflation(part10)
+        refuse_oversized(part10)
         dataset = dcmread(BytesIO(part10), specific_tags=list(WANTED))
         return extract_identity(dataset, len(read_value(dataset, "PixelData") or b""))
     except UNREADABLE as error:
@@ -132,7 +134,7 @@ def read_identity(part10: bytes) -> Identity:
 def read_patient_id(part10: bytes) -> str:
     """Return PatientID (0010,0020) of a Part 10 file; empty if missing, damaged or not single."""
     try:
-        _refuse_inflation(part10)
+        refuse_oversized(part10)
         dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["PatientID"])
         return text_value(dataset, "PatientID").strip()
     except (*UNREADABLE, DamagedInstance):
@@ -218,24 +220,45 @@ def _place(dataset: Dataset) -> str:
     return text.strip()[:PLACE_LENGTH]
 
 
-def _refuse_inflation(part10: bytes) -> None:
-    """Raise DamagedInstance if a deflated data set (PS3.5 A.5) inflates beyond MOST_INFLATED."""
-    start = len(part10) - len(strip_file_meta(part10))
-    if DeflatedExplicitVRLittleEndian.encode() not in part10[:start]:
+def refuse_oversized(part10: Content) -> None:
+    """Check a Part 10 file before pydicom reads it.
+
+    Raises:
+        OversizedDataSet: Reading it would need too much memory.
+        DamagedInstance: It is not deflated, although its transfer syntax says so.
+    """
+    found = find_data_set(part10)
+    if found is not None:
+        refuse_oversized_data_set(part10, *found)
+    elif len(part10) >= SAFE_BYTES or part10.find(DeflatedExplicitVRLittleEndian.encode()) >= 0:
+        raise OversizedDataSet("its file meta information is unusual, and it is not read on trial")
+
+
+def refuse_oversized_data_set(content: Content, start: int, syntax: str) -> None:
+    """Check a data set that begins at `start` before it is read, as `refuse_oversized` does."""
+    if syntax != DeflatedExplicitVRLittleEndian:
+        check_structure(content, start, syntax)
         return
+    try:
+        check_structure(_inflate(content, start))
+    except zlib.error:
+        raise DamagedInstance(
+            "the data set is not deflated, although its transfer syntax says so"
+        ) from None
+
+
+def _inflate(content: Content, start: int) -> bytes:
+    """Return an inflated data set (PS3.5 A.5); raise OversizedDataSet beyond MOST_INFLATED."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    tail = part10[start:]
-    inflated = 0
-    while tail and not inflater.eof:
-        try:
-            inflated += len(inflater.decompress(tail, 1 << 20))
-        except zlib.error:
-            raise DamagedInstance(
-                "the data set is not deflated, although its transfer syntax says so"
-            ) from None
-        tail = inflater.unconsumed_tail
-        if inflated > MOST_INFLATED:
-            raise DamagedInstance(f"the data set inflates to more than {MOST_INFLATED} bytes")
+    inflated = bytearray()
+    for at in range(start, len(content), DEFLATED_CHUNK):
+        room = MOST_INFLATED + 1 - len(inflated)
+        inflated += inflater.decompress(content[at : at + DEFLATED_CHUNK], room)
+        if len(inflated) > MOST_INFLATED:
+            raise OversizedDataSet(f"the data set inflates to more than {MOST_INFLATED} bytes")
+        if inflater.eof:
+            break
+    return bytes(inflated)
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

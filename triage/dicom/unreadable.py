@@ -118,7 +118,8 @@ def _check_kind(element: DataElement) -> None:
         raise TypeError(f"VR {element.VR} instead of {expected}")
     if element.is_empty:
         return
-    if expected in TEXT and element.VR not in TEXT | NUMBER_STRINGS:
+    accepted = TEXT | NUMBER_STRINGS if expected == "PN" else (TEXT - {"PN"}) | NUMBER_STRINGS
+    if expected in TEXT and element.VR not in accepted:  # a name is no string for pydicom
         raise TypeError(f"VR {element.VR} instead of {expected}")
     if expected in NUMBERS:
         if isinstance(element.value, bytes):

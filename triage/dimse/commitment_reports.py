@@ -13,6 +13,7 @@ from pynetdicom import evt
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
 from triage.dicom.unreadable import drop_unreadable
+from triage.dimse.message_data_sets import refuse_oversized_message
 from triage.dimse.statuses import EventReportStatus
 from triage.domain.commitment import CommitmentReport, Reference
 from triage.domain.errors import DamagedInstance, LedgerUnavailable
@@ -37,6 +38,7 @@ def answer_event_report(
     if request.EventTypeID not in {ALL_COMMITTED, SOME_FAILED}:
         return EventReportStatus.NO_SUCH_EVENT, None
     try:
+        refuse_oversized_message(event)
         report = _read_report(event.event_information)
     except (AttributeError, ValueError, TypeError, DamagedInstance):  # missing, or unreadable
         return EventReportStatus.INVALID_ARGUMENT, None

@@ -9,6 +9,7 @@
     ├── InvalidQuery             a search or a case key cannot be parsed
     ├── InstanceRefused          this instance is never stored as it is; quarantined
     │   ├── DamagedInstance          no usable instance, C-STORE status 0xC000
+    │   │   └── OversizedDataSet         more items, elements or bytes than any image needs
     │   └── MismatchedInstance       contradicts its C-STORE command, status 0xA900
     ├── OutOfResources           nothing is stored now, status 0xA700: the sender tries again
     │   ├── SpoolFull                no disk space left
@@ -71,6 +72,10 @@ class InstanceRefused(TriageError):
 
 class DamagedInstance(InstanceRefused):
     """The bytes are no usable instance: the header does not parse, or pixel data is truncated."""
+
+
+class OversizedDataSet(DamagedInstance):
+    """The data set has more items, elements or nesting than is read; the message has the limit."""
 
 
 class MismatchedInstance(InstanceRefused):
