@@ -6,7 +6,7 @@ hearts of each hospital. One process of the test run draws them, and the others 
 
 from pathlib import Path
 
-from export.__main__ import CLIPS
+import export
 from export.pairs import Pairs, open_pairs
 from export.phantoms import write_phantoms
 from tests.shared_folders import fill_once
@@ -15,11 +15,12 @@ from triage.yaml_models import read
 
 SEEDS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
 PROCESSES = 2
+CLIP = Path(export.__file__).parent / "clips" / "demo.yaml"
 
 
 def draw_hearts(folder: Path, name: str) -> Pairs:
     """Return the hearts of one hospital; `folder` belongs to all processes of the test run."""
-    form = read(CLIPS / "demo.yaml", ClipForm)
+    form = read(CLIP, ClipForm)
 
     def draw(empty: Path) -> None:
         write_phantoms(empty, SEEDS[name], form, external=name == "external", workers=PROCESSES)

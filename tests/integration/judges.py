@@ -5,24 +5,14 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+from tests.integration.pixelmed import validate
 from tests.peers import peer
 from triage.reports import codes
 
-JARS = ("pixelmed", "commons-codec", "hsqldb", "vecmath")
-#: The validator reaches the limits of Java's XPath engine on any longer template.
-UNLIMITED = [
-    "-Xss256m",
-    "-Djdk.xml.xpathExprGrpLimit=0",
-    "-Djdk.xml.xpathExprOpLimit=0",
-    "-Djdk.xml.xpathTotalOpLimit=0",
-    "-Djdk.xml.entityExpansionLimit=0",
-]
 #: CID 100 is extensible and has no code for cardiac MRI.
 KNOWN_ERROR = '(241620005,SCT,"Cardiac MRI") not found in context group 100'
 #: An item beyond the template, which TID 1500 and TID 1501 allow: its code and scheme.
 ADDED = re.compile(r".*/\w+ \(([^,]+),(\w+),[^/]*: Content Item not in template")
-#: A run is too short for the optimising compiler, which would double its processor time.
-SHORT_RUN = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 
 def run_judge(*command: str | Path) -> str:
@@ -43,11 +33,7 @@ def dsrdump(document: Path) -> str:
 
 def pixelmed(document: Path) -> list[str]:
     """Return the lines that PixelMed prints on the templates of a document."""
-    java = peer("java")
-    jars = ":".join(peer(f"/usr/share/java/{jar}.jar") for jar in JARS)
-    validator = "com.pixelmed.validate.DicomSRValidator"
-    command = (java, *SHORT_RUN, *UNLIMITED, "-cp", jars, validator, "-checkcontentitemorder")
-    lines = run_judge(*command, document).splitlines()
+    lines = validate(document)
     assert "Root Template Validation Complete" in lines
     return lines
 
