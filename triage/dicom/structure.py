@@ -18,10 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pydicom.datadict import (
-    DicomDictionary,  # type: ignore[attr-defined]
-    dictionary_has_tag,
-)
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import dictionary_has_tag
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
