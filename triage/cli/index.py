@@ -26,12 +26,14 @@ from triage.pipeline.backfill import (
 )
 from triage.pipeline.model_input import Read
 from triage.runtime.cases import build_indexer
+from triage.runtime.parent import Parent, give_signs
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_past_cases, open_spool
-from triage.runtime.supervisor import end_with_parent
 from triage.telemetry import logs
+from triage.telemetry.progress import PROGRESS, note_progress
 
 BACKGROUND = 10  #: niceness: new studies go first
+BACKGROUND_FACTOR = 10  #: by which a step takes longer with this niceness on a busy machine
 SHOWN = 20  #: reasons printed, at most
 
 
@@ -60,7 +62,7 @@ def index(  # noqa: PLR0913 - one argument for each option
     reports: tuple[Path, ...],
     worklist: TextIO | None,
     again: bool,
-    parent: int | None,
+    parent: Parent | None,
 ) -> None:
     """Add past studies to the case library: those below FOLDER, or with --spool those of this site.
 
@@ -85,10 +87,12 @@ def index(  # noqa: PLR0913 - one argument for each option
     """
     if (folder is None) != spool:
         raise click.UsageError("give FOLDER, or --spool for the studies of this site")
+    if parent is not None:
+        give_signs(parent)
     settings = load_settings(config)
     logs.configure(settings.log)
     if parent is not None:
-        end_with_parent(parent)
+        PROGRESS.begin(BACKGROUND_FACTOR * settings.worker.stalled_s)
         os.nice(BACKGROUND)
         settings = _limit_to_one_thread(settings)
     archive, read = _list_site(settings) if folder is None else _list_folder(folder)
@@ -135,6 +139,7 @@ def _index(indexer: Indexer, archive: StudyFiles) -> int:
     with terminal.progress("indexing", len(archive), hourly=True) as bar:
         for study_uid, paths in archive.items():
             outcome, why = indexer.index(study_uid, paths)
+            note_progress()
             outcomes[outcome] += 1
             if why and outcomes[IndexOutcome.DECLINED] + outcomes[IndexOutcome.BROKEN] <= SHOWN:
                 bar.console.print(f"{outcome} {study_uid}: {why}", markup=False, highlight=False)

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import click
 
-parent_option = click.option("--parent", type=int, hidden=True, help="End with this process.")
+from triage.runtime.parent import Parent
+
+parent_option = click.option(
+    "--parent", type=Parent.parse, hidden=True, help="End with this process and report to it."
+)
 folder_argument = click.argument(
     "folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )

@@ -1,5 +1,6 @@
 """`triage serve` and its processes: `receive`, `work` and `web`."""
 
+import os
 import signal
 import sys
 from contextlib import closing, nullcontext
@@ -11,7 +12,7 @@ import structlog
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
-from triage.config import Settings, notify_address, require_peers
+from triage.config import Settings, is_watchdog_for, notify_address, require_peers
 from triage.config.listening import list_receiving, list_web
 from triage.domain.health import Role
 from triage.pipeline.model_input import LoadedModel
@@ -19,10 +20,12 @@ from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
 from triage.runtime.destinations import open_destinations
+from triage.runtime.hangs import HangReporter
 from triage.runtime.heartbeat import beating
 from triage.runtime.listening import mark_listening, require_free
 from triage.runtime.loaded import describe_loaded
 from triage.runtime.model import open_model
+from triage.runtime.parent import Parent, give_signs
 from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.preflight import (
     check_certificates,
@@ -31,6 +34,7 @@ from triage.runtime.preflight import (
     check_spool,
 )
 from triage.runtime.receiver import receive as receive_until_ended
+from triage.runtime.service_manager import ServiceManager
 from triage.runtime.services import Services
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import (
@@ -39,11 +43,12 @@ from triage.runtime.storage import (
     open_ledger,
     open_ledger_database,
 )
-from triage.runtime.supervisor import end_with_parent, list_processes, supervise
+from triage.runtime.supervisor import Supervisor, list_processes, supervise
 from triage.runtime.web import open_web
 from triage.runtime.worker import build_app
 from triage.runtime.worker import work as work_until_ended
 from triage.telemetry import logs
+from triage.telemetry.progress import PROGRESS
 from triage.web.server import serve as serve_pages_until_ended
 
 log = structlog.get_logger(__name__)
@@ -52,19 +57,17 @@ log = structlog.get_logger(__name__)
 ROLES = {ASSESS: Role.ASSESS, DELIVER: Role.DELIVER, "both": Role.BOTH}
 
 
-def _start(config: Path | None, parent: int | None) -> Settings:
+def _start(config: Path | None) -> Settings:
     """Return the settings of a service, with logs configured and a ledger that answers."""
     settings = load_settings(config)
     require_peers(settings)
     check_reports(settings)
     logs.configure(settings.log)
-    if parent is not None:
-        end_with_parent(parent)
     await_ledger(settings)
     return settings
 
 
-def _notify_alone(parent: int | None) -> str | None:
+def _notify_alone(parent: Parent | None) -> str | None:
     """Return the address of systemd for a process that is a service of its own.
 
     Under `triage serve` the receiver reports, because the service is ready when it listens.
@@ -86,7 +89,7 @@ def serve(config: Path | None) -> None:
       triage --config triage.yaml check      first find mistakes in the settings
       triage --config triage.yaml serve
     """
-    settings = _start(config, None)
+    settings = _start(config)
     # A mistake must show here and not in a restart loop; a server that is down may come back.
     check_certificates(settings)
     open_destinations(settings)
@@ -97,7 +100,8 @@ def serve(config: Path | None) -> None:
     with hold_receiver_lock(state_folder(settings)), open_broker(settings) as (url, private):
         require_free(settings, [*list_receiving(settings), *list_web(settings)])
         processes = list_processes(settings, config, url, is_trained=model.identity.trained)
-        supervise(processes, private)
+        manager = ServiceManager(notify_address(), is_watched=is_watchdog_for(os.getpid()))
+        supervise(Supervisor(processes, private, HangReporter(settings).report, manager))
 
 
 def _log_start(settings: Settings, model: LoadedModel) -> None:
@@ -117,7 +121,7 @@ def _log_start(settings: Settings, model: LoadedModel) -> None:
 @click.command(short_help="Run only the receivers.")
 @parent_option
 @click.pass_obj
-def receive(config: Path | None, parent: int | None) -> None:
+def receive(config: Path | None, parent: Parent | None) -> None:
     """Run only the receivers: they store instances and queue complete studies for workers.
 
     Studies arrive over C-STORE, and over STOW-RS or from a watched folder if the settings say so.
@@ -127,7 +131,8 @@ def receive(config: Path | None, parent: int | None) -> None:
     Example:
       triage --config triage.yaml receive
     """
-    settings = _start(config, parent)
+    give_signs(parent)
+    settings = _start(config)
     lock = nullcontext() if parent else hold_receiver_lock(state_folder(settings))
     with (
         lock,
@@ -149,7 +154,7 @@ def receive(config: Path | None, parent: int | None) -> None:
 )
 @parent_option
 @click.pass_obj
-def work(config: Path | None, queue: str, parent: int | None) -> None:
+def work(config: Path | None, queue: str, parent: Parent | None) -> None:
     """Run one worker: it assesses studies and delivers reports, one task at a time.
 
     `triage serve` runs this command; start it several times, or on further machines, to process
@@ -160,7 +165,8 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
       triage --config triage.yaml work
       triage --config triage.yaml work --queue assess
     """
-    settings = _start(config, parent)
+    give_signs(parent)
+    settings = _start(config)
     queues = [ASSESS, DELIVER] if queue == "both" else [queue]
     with (
         open_broker(settings) as (redis_url, _private),
@@ -173,13 +179,14 @@ def work(config: Path | None, queue: str, parent: int | None) -> None:
             beating(services.database, ROLES[queue], _notify_alone(parent)) as pulse,
         ):
             pulse.begin_work()
-            work_until_ended(build_app(redis_url, assessor, deliverer), queues)
+            stalled_s = settings.worker.stalled_s
+            work_until_ended(build_app(redis_url, assessor, deliverer), queues, stalled_s)
 
 
 @click.command(short_help="Run the web page of past cases.")
 @parent_option
 @click.pass_obj
-def web(config: Path | None, parent: int | None) -> None:
+def web(config: Path | None, parent: Parent | None) -> None:
     """Run the web page and the HTTP interface of past cases for the users in the settings.
 
     `triage serve` runs this command if `web.users` is not empty. Every access to a past case is
@@ -190,10 +197,9 @@ def web(config: Path | None, parent: int | None) -> None:
       triage password anna                 print a line for web.users in the settings
       triage --config triage.yaml web      then open port 8443 in a browser
     """
+    give_signs(parent)
     settings = load_settings(config)
     logs.configure(settings.log)
-    if parent is not None:
-        end_with_parent(parent)
     ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then raises SIGTERM again
@@ -204,4 +210,5 @@ def web(config: Path | None, parent: int | None) -> None:
         beating(database, Role.WEB, _notify_alone(parent)) as pulse,
     ):
         pulse.begin_work()
-        serve_pages_until_ended(app, settings.web)
+        with PROGRESS.judging(settings.worker.stalled_s):
+            serve_pages_until_ended(app, settings.web)

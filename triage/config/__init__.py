@@ -25,6 +25,7 @@ from triage.config.fields import HASHED_PASSWORD, AeTitle
 from triage.config.listening import ListeningAddress
 from triage.config.reading import (
     child_environment,
+    is_watchdog_for,
     load,
     notify_address,
     render_settings,
@@ -86,6 +87,7 @@ __all__ = [
     "WebSettings",
     "WorkerSettings",
     "child_environment",
+    "is_watchdog_for",
     "load",
     "notify_address",
     "render_settings",

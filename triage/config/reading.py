@@ -77,6 +77,14 @@ def notify_address(environment: Mapping[str, str] = os.environ) -> str | None:
     return environment.get("NOTIFY_SOCKET") or None
 
 
+def is_watchdog_for(pid: int, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether systemd expects reports of life from this process (sd_watchdog_enabled(3)).
+
+    That is the main process of the unit alone: the supervisor reports for its processes.
+    """
+    return environment.get("WATCHDOG_PID", str(pid)) == str(pid)
+
+
 def child_environment(config: Path | None, redis_url: str | None) -> dict[str, str]:
     """Return the environment for a child process of the worker."""
     environment = dict(os.environ)

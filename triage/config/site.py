@@ -47,6 +47,11 @@ class WorkerSettings(StrictModel):
     #: without renewal for this time a worker loses its study to another
     lease_s: float = Field(default=30.0, gt=0, le=LONGEST_WAIT_S)
     max_attempts: int = Field(default=5, ge=1)  #: after which a study is FAILED
+    #: a process without a sign of life for this time is killed and started again
+    silent_s: float = Field(default=60.0, ge=5)
+    #: longest step of a process, as the encoding of one clip; a process whose work makes no
+    #: progress for this time is killed and started again
+    stalled_s: float = Field(default=600.0, ge=5)
     #: after which a delivery is a dead letter; at most five minutes apart, 300 take a day
     max_delivery_attempts: int = Field(default=300, ge=1)
 

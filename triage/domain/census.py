@@ -1,9 +1,10 @@
 """How much is where, as numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from triage.domain.delivery import DeliveryState
+from triage.domain.health import HungReason
 from triage.domain.study import State
 
 
@@ -17,3 +18,5 @@ class Census:
     undelivered_since: float | None = None  #: when the oldest undelivered report was made
     arriving_since: float | None = None  #: first instance of the oldest study that still arrives
     changed_at: float | None = None  #: the newest change of a study; None: there is no study
+    #: processes that were killed because they hung, by reason
+    killed: Mapping[HungReason, int] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from triage.domain.incident import IncidentKind
+
 BEAT_S = 5.0  #: between two heartbeats of a process
 LATE_S = 60.0  #: age of the last heartbeat from which on a process is missing
 FORGOTTEN_S = 86_400.0  #: age at which the record of a missing process is removed
@@ -23,6 +25,29 @@ class Condition(StrEnum):
     WELL = "well"
     DEGRADED = "degraded"
     ILL = "ill"
+
+
+class HungReason(StrEnum):
+    """Why a process that runs counts as hung and is killed.
+
+    The values are labels of the metric `triage_processes_killed`; never change one.
+    """
+
+    SILENT = "no sign of life"  #: it is stopped, or one call holds the interpreter lock
+    STALLED = "no progress"  #: the thread that does its work
+    LISTENER_ENDED = "a listener has ended"
+
+    @property
+    def incident(self) -> IncidentKind:
+        """Return the kind of the incident that is reported for this reason."""
+        return HANGS[self]
+
+
+HANGS = {
+    HungReason.SILENT: IncidentKind.PROCESS_SILENT,
+    HungReason.STALLED: IncidentKind.PROCESS_STALLED,
+    HungReason.LISTENER_ENDED: IncidentKind.LISTENER_ENDED,
+}
 
 
 class Role(StrEnum):

@@ -27,6 +27,9 @@ class IncidentKind(StrEnum):
     CASES_SEARCHED = "cases searched"
     PATIENT_FORGOTTEN = "patient forgotten"
     METRICS_NOT_SERVED = "metrics not served"
+    PROCESS_SILENT = "process without a sign of life"
+    PROCESS_STALLED = "process without progress"
+    LISTENER_ENDED = "process that does not listen"
 
     @property
     def meaning(self) -> str:
@@ -82,6 +85,21 @@ MEANINGS = {
     IncidentKind.METRICS_NOT_SERVED: (
         "The port of `metrics` could not be opened when the receiver started. It receives without "
         "metrics. Correct `metrics` in the settings, then restart."
+    ),
+    IncidentKind.PROCESS_SILENT: (
+        "A process of `triage serve` gave no sign of life for `worker.silent_s`: it was stopped, "
+        "or one call held it up. It was killed and started again. A study that it assessed is "
+        "tried once more, and set aside if its next worker is lost as well. If this repeats, check "
+        "memory and load of the machine."
+    ),
+    IncidentKind.PROCESS_STALLED: (
+        "The work of a process of `triage serve` made no progress for `worker.stalled_s`. It was "
+        "killed and started again. A study that it assessed is tried once more, and set aside if "
+        "its next worker is lost as well. Look in the log for what the process did last."
+    ),
+    IncidentKind.LISTENER_ENDED: (
+        "A listener of the receiver had ended. The receiver was killed and started again. Look in "
+        "the log for the error that ended the listener."
     ),
 }
 

@@ -129,7 +129,8 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.WORKER_LOST_AGAIN: ReasonText(
             "worker {holder} stopped renewing its lease, attempt {attempt} of {max_attempts}; the "
             "study may be the cause: `triage replay` tries it again",
-            "Look for a crash or for lack of memory in the system log, then `triage replay`.",
+            "Look for a crash, for lack of memory or for a process that hung in the logs, then "
+            "`triage replay`.",
         ),
         ReasonCode.MOSTLY_REMOVED: ReasonText(
             "{instances} of {before} instances came again after retention had removed them: the "

@@ -22,6 +22,7 @@ from triage.dicom.unreadable import UNREADABLE
 from triage.domain.errors import DamagedInstance
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
+from triage.telemetry.progress import note_progress
 
 Pixels = NDArray[np.float32]  #: (rows, columns)
 
@@ -42,6 +43,7 @@ def read_pixels(images: Sequence[Image], read: Callable[[str], bytes]) -> list[P
         by_path[image.path].append(index)
     decoded: dict[int, Pixels] = {}
     for path, indices in by_path.items():
+        note_progress()
         decoded |= _decode_file({index: images[index] for index in indices}, read(path))
     return [decoded[index] for index in range(len(images))]
 

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from triage.domain.errors import ConfigurationError, OutOfMemory
 from triage.model.bundle import TEXT, TOKENIZER, VIDEO, Bundle
 from triage.ports.encoder import Embedding, Embeddings, Frames
+from triage.telemetry.progress import note_progress
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: TF32 would round the inputs of every matrix product to 10 bits.
@@ -90,6 +91,7 @@ class OnnxEncoder:
             yield clips[first : first + at_once]
 
     def _run(self, clips: Sequence[Frames]) -> Embeddings:
+        note_progress()
         counts = np.array([len(clip) for clip in clips], np.int64)
         frames = np.zeros((len(clips), counts.max(), *clips[0].shape[1:]), np.uint8)
         for index, clip in enumerate(clips):

@@ -57,6 +57,7 @@ from triage.reports.equipment import Equipment
 from triage.reports.key_images import KIND as KEY_IMAGES
 from triage.reports.reporting import Reporting
 from triage.reports.structured_report import KIND as STRUCTURED_REPORT
+from triage.telemetry.progress import note_progress
 
 log = structlog.get_logger(__name__)
 
@@ -188,6 +189,7 @@ class Assessor:
 
     def _prepare_reports(self, study: StudyRevision, assessed: AssessedStudy) -> Reporting:
         """Return what the reports are built from; its assessment discloses what the site allows."""
+        note_progress()
         return Reporting(
             assessed.assessment,
             assessed.evidence,

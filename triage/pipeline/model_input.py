@@ -33,6 +33,7 @@ from triage.imaging.series import ChosenView, explain_declined, select_views
 from triage.model.bundle import Bundle, ClipForm
 from triage.model.questions import Questions
 from triage.ports.encoder import Embedding, Encoder, Frames
+from triage.telemetry.progress import note_progress
 
 Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
 
@@ -144,6 +145,7 @@ def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], Mapping
     images: list[Image] = []
     damaged: Counter[str] = Counter()
     for path in paths:
+        note_progress()
         try:
             images.append(open_image(path, read(path)))
         except DamagedInstance as error:

@@ -1,9 +1,10 @@
 """Records that this process runs: in the ledger, for `triage health`, and to systemd.
 
-A thread beats every five seconds. It does not follow the rounds of the main loop, because one round
-may lawfully take long, such as the recovery of a large spool; `triage health` shows by the age of
-waiting studies when nothing moves. Systemd gets a report only while the listeners
-of the receiver are alive, and also while the ledger does not answer: a restart would not help.
+A thread beats every five seconds. It does not follow the rounds of the main loop: the supervisor
+judges these (`triage.runtime.parent`), and `triage health` shows by the age of waiting studies when
+nothing moves. Systemd gets a report only while the listeners of the receiver are alive, and
+also while the ledger does not answer: a restart would not help. Under `triage serve` the supervisor
+reports to systemd that the service is alive, and the receiver only that it is ready.
 """
 
 import os
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from triage.config import is_watchdog_for
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.health import BEAT_S, Heartbeat, Role
 from triage.ports.clock import Clock
@@ -104,7 +106,7 @@ def beating(database: Database, role: Role, notify_address: str | None) -> Itera
 
     `notify_address` is the socket of systemd; None if another process of the service reports.
     """
-    manager = ServiceManager(notify_address)
+    manager = ServiceManager(notify_address, is_watched=is_watchdog_for(os.getpid()))
     pulse = Pulse(SqlHeartbeats(database), SystemClock(), role, manager)
     thread = threading.Thread(target=pulse.run, name="heartbeat", daemon=True)
     thread.start()

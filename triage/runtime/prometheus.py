@@ -20,6 +20,7 @@ from triage.config.listening import metrics_address
 from triage.domain.census import Census
 from triage.domain.delivery import DeliveryState, Outage
 from triage.domain.errors import BrokerUnavailable, LedgerUnavailable
+from triage.domain.health import HungReason
 from triage.domain.study import State
 from triage.pipeline.backpressure import Backpressure
 from triage.ports.clock import Clock
@@ -88,6 +89,13 @@ class Gauges(Collector):
             "Deliveries by state.",
             "state",
             {str(state): census.deliveries.get(state, 0) for state in DeliveryState},
+        )
+        yield _build_labelled_gauge(
+            "triage_processes_killed",
+            "Processes of `triage serve` that were killed because they hung; retention removes the "
+            "records.",
+            "reason",
+            {str(reason): census.killed.get(reason, 0) for reason in HungReason},
         )
         since = census.waiting_since
         yield _build_gauge(

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import structlog
@@ -21,10 +21,12 @@ from triage.pipeline.storage_commitment_scp import CommitmentScp
 from triage.runtime.audit import audit_service
 from triage.runtime.heartbeat import Pulse, beating
 from triage.runtime.services import Services
+from triage.telemetry.progress import PROGRESS, note_progress
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
+RECOVERY_S = 86_400.0  #: longest recovery of a spool
 #: Errors of a duty that its next run may not meet again.
 TRANSIENT = (LedgerUnavailable, OutOfResources, OSError)
 
@@ -53,7 +55,8 @@ def receive(services: Services) -> None:
         pulse.begin_work(are_receiving)
         services.spool.sweep()
         intake.needs_recovery = True
-        _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
+        with PROGRESS.judging(services.settings.worker.stalled_s, are_receiving):
+            _run_duties(intake, services.build_reconciler(), commitment_scp, ended)
 
 
 @contextmanager
@@ -112,10 +115,11 @@ def _run_duties(
 ) -> None:
     """Every second, bring the ledger in step with the spool and the broker with the ledger.
 
-    A duty that fails does not delay the others.
+    A duty that fails does not delay the others. Each is a step of this process; the recovery of a
+    large spool lawfully takes long.
     """
-    duties = (
-        intake.catch_up,
+    duties: Sequence[Callable[[], object]] = (
+        lambda: _catch_up(intake),
         reconciler.tick,
         intake.flush_incidents,
         intake.update_load,
@@ -127,4 +131,10 @@ def _run_duties(
                 duty()
             except TRANSIENT as error:  # the next tick tries again
                 log.exception("ledger or spool unavailable", exc_info=error)
+            note_progress()
         ended.wait(TICK_S)
+
+
+def _catch_up(intake: Intake) -> None:
+    with PROGRESS.allowing(RECOVERY_S):
+        intake.catch_up()

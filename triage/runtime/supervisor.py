@@ -10,6 +10,13 @@
 A process that ends is restarted, after a longer pause each time; the others continue. If another
 program has meanwhile taken its address, the supervisor ends with an error. When the supervisor
 ends, all processes that it started end.
+
+A process that runs may hang all the same: stopped by a signal, held up inside one call, or without
+progress of its work. Each process therefore gives signs of life through a pipe
+(`triage.runtime.parent`). One that hangs is killed and restarted, logged, and reported as an
+incident. Its study loses its lease; after a second lost worker the study is set aside
+(`triage.pipeline.attempts`). If the supervisor itself hangs, systemd misses its reports and
+restarts the unit.
 """
 
 import os
@@ -18,7 +25,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,18 +36,60 @@ from triage.broker.queue import ASSESS, DELIVER
 from triage.config import ListeningAddress, Settings, child_environment
 from triage.config.listening import list_receiving, list_web
 from triage.domain.errors import ConfigurationError
+from triage.domain.health import BEAT_S, HungReason
+from triage.runtime.parent import REASONS, Parent
+from triage.runtime.service_manager import ALIVE, ServiceManager
 
 log = structlog.get_logger(__name__)
 
 END_S = 30.0  #: for which a process may finish its current work
+KILL_S = 5.0  #: for which a hung process may end by SIGTERM, before SIGKILL
+#: for which a process that starts may give no sign of life: it imports, on a machine that is busy
+START_S = 300.0
 HEALTHY_S = 30.0  #: a process that ran this long is restarted at once
 SLOWEST_S = 30.0  #: longest pause before a restart
 TICK_S = 0.5
+SILENT_S = 60.0  #: default of `worker.silent_s`
+PIPE_BYTES = 1 << 16  #: capacity of a pipe (pipe(7))
+LATE_TICKS = 4  #: a round of the supervisor that took longer counts as so many
+
+#: Reports that a process hung: its name and the reason.
+Report = Callable[[str, HungReason], object]
+
+
+class SignReader:
+    """Reads the signs of life of one process (`triage.runtime.parent`)."""
+
+    def __init__(self, pipe: int, silent_s: float) -> None:
+        self._pipe = pipe  #: descriptor of the pipe's end to read from
+        self._silent_s = silent_s
+        self._limit_s = max(START_S, silent_s)
+        self._silence_s = 0.0
+        os.set_blocking(pipe, False)
+
+    def judge(self, elapsed_s: float) -> HungReason | None:
+        """Return why the process hangs, `elapsed_s` seconds after the last call; None if not."""
+        signs = self._read()
+        if signs:
+            self._silence_s, self._limit_s = 0.0, self._silent_s
+            return REASONS.get(signs[-1:])
+        self._silence_s += elapsed_s
+        return HungReason.SILENT if self._silence_s > self._limit_s else None
+
+    def close(self) -> None:
+        """Close the pipe."""
+        os.close(self._pipe)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._pipe, PIPE_BYTES)
+        except BlockingIOError:
+            return b""
 
 
 @dataclass
 class SupervisedProcess:
-    """A process that is restarted when it ends."""
+    """A process that is restarted when it ends or hangs."""
 
     name: str
     arguments: Sequence[str]
@@ -50,13 +99,48 @@ class SupervisedProcess:
     pause_s: float = field(default=TICK_S)
     once: bool = False  #: with exit status 0 its work is done and it is not restarted
     listens: Sequence[ListeningAddress] = ()
+    silent_s: float = SILENT_S  #: longest time without a sign of life
+    signs: SignReader | None = None
+    killed_at: float | None = None  #: since when it is being killed, in monotonic seconds
 
     def start(self) -> None:
         """Start the process; it ends by itself if this process disappears."""
-        parent = ("--parent", str(os.getpid()))
-        command = [sys.executable, "-m", "triage", *self.arguments, *parent]
-        self.process = subprocess.Popen(command, env=dict(self.environment))  # noqa: S603
-        self.started_at = time.monotonic()
+        reading, writing = os.pipe()
+        parent = Parent(os.getpid(), writing)
+        command = [*self.list_command(), "--parent", str(parent)]
+        try:
+            self.process = subprocess.Popen(  # noqa: S603
+                command, env=dict(self.environment), pass_fds=(writing,)
+            )
+        finally:
+            os.close(writing)
+        if self.signs is not None:
+            self.signs.close()
+        self.signs = SignReader(reading, self.silent_s)
+        self.started_at, self.killed_at = time.monotonic(), None
+
+    def list_command(self) -> list[str]:
+        """Return the command line, without the option that names the parent."""
+        return [sys.executable, "-m", "triage", *self.arguments]
+
+    def find_hang(self, elapsed_s: float) -> HungReason | None:
+        """Return why the process hangs, `elapsed_s` seconds after the last call; None if not."""
+        if self.signs is None or self.process is None or self.process.poll() is not None:
+            return None
+        return self.signs.judge(elapsed_s)
+
+    def kill(self) -> None:
+        """Send SIGTERM to a hung process, and SIGKILL at a call KILL_S seconds later.
+
+        A thread that hangs in one call, and a stopped process, do not react to SIGTERM.
+        """
+        if self.process is None:
+            return
+        if self.killed_at is None:
+            self.killed_at = time.monotonic()
+            self.process.terminate()
+        elif time.monotonic() - self.killed_at > KILL_S:
+            self.process.kill()
 
     def revive(self) -> None:
         """Restart the process if it has ended, after a pause that doubles each time.
@@ -66,7 +150,7 @@ class SupervisedProcess:
         """
         if self.process is None or self.process.poll() is None:
             return
-        if self.once and self.process.returncode == 0:
+        if self.once and self.process.returncode == 0 and self.killed_at is None:
             return
         ran_s = time.monotonic() - self.started_at
         if ran_s < self.pause_s:
@@ -113,23 +197,66 @@ def list_processes(
         processes.append(web)
     if is_trained:
         processes.append(SupervisedProcess("index", ("index", "--spool"), environment, once=True))
+    for process in processes:
+        process.silent_s = settings.worker.silent_s
     return processes
 
 
-def supervise(processes: Sequence[SupervisedProcess], redis: EmbeddedRedis | None) -> None:
-    """Run the processes until SIGTERM or SIGINT; raise ConfigurationError, see `revive`."""
+@dataclass
+class Supervisor:
+    """Runs processes, and restarts those that end or hang."""
+
+    processes: Sequence[SupervisedProcess]
+    redis: EmbeddedRedis | None
+    report: Report  #: is called for each process that is killed because it hung
+    manager: ServiceManager
+    _round_at: float = 0.0  #: beginning of the last round, in monotonic seconds
+    _reported_at: float = 0.0  #: time of the last report to the service manager
+
+    def run(self, ended: threading.Event) -> None:
+        """Run the processes until `ended`; raise ConfigurationError, see `revive`."""
+        try:
+            for process in self.processes:
+                process.start()
+            self._round_at = time.monotonic()
+            while not ended.wait(TICK_S):
+                self._make_round()
+        finally:
+            _end_all(self.processes)
+
+    def _make_round(self) -> None:
+        """Look at each process once.
+
+        A long round counts as a few ticks: the machine was asleep, or this process was stopped, so
+        the signs of the others prove nothing.
+        """
+        before, self._round_at = self._round_at, time.monotonic()
+        elapsed_s = min(self._round_at - before, LATE_TICKS * TICK_S)
+        _keep_redis_running(self.redis)
+        for process in self.processes:
+            self._kill_if_hung(process, elapsed_s)
+            process.revive()
+        if self._round_at - self._reported_at >= BEAT_S:
+            self._reported_at = self._round_at
+            self.manager.notify(ALIVE)
+
+    def _kill_if_hung(self, process: SupervisedProcess, elapsed_s: float) -> None:
+        if process.killed_at is not None:
+            process.kill()
+            return
+        why = process.find_hang(elapsed_s)
+        if why is not None:
+            process.kill()
+            log.error("a process hangs and is killed", part=process.name, why=why)
+            self.report(process.name, why)
+
+
+def supervise(supervisor: Supervisor) -> None:
+    """Run a supervisor until SIGTERM or SIGINT."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    try:
-        for process in processes:
-            process.start()
-        while not ended.wait(TICK_S):
-            _keep_redis_running(redis)
-            for process in processes:
-                process.revive()
-    finally:
-        _end_all(processes)
+    supervisor.run(ended)
 
 
 def _keep_redis_running(redis: EmbeddedRedis | None) -> None:
@@ -139,17 +266,6 @@ def _keep_redis_running(redis: EmbeddedRedis | None) -> None:
             redis.ensure()
     except ConfigurationError as error:
         log.error("no broker", error=str(error))  # noqa: TRY400 - the message is enough
-
-
-def end_with_parent(parent: int) -> None:
-    """Start a thread that ends this process with SIGTERM when its parent has ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(TICK_S)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _end_all(processes: Sequence[SupervisedProcess]) -> None:

@@ -7,18 +7,22 @@ ledger, which decides on another attempt; Celery itself retries nothing.
 
 import inspect
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import structlog
-from celery import Celery, Task
+from celery import Celery, Task, bootsteps
 from celery.signals import setup_logging
 
 from triage.broker.queue import ASSESS, DELIVER, celery_app
 from triage.domain.errors import LedgerUnavailable
 from triage.pipeline.assess import Assessor
 from triage.pipeline.deliver import Deliverer
+from triage.telemetry.progress import PROGRESS, note_progress
 
 log = structlog.get_logger(__name__)
+
+TICK_S = 1.0  #: between two notes of progress while the worker waits for tasks
 
 
 class LedgerTask(Task):  # type: ignore[misc]
@@ -31,6 +35,7 @@ class LedgerTask(Task):  # type: ignore[misc]
         """Run the task with its identifiers in the log context."""
         names = inspect.signature(self.run).parameters
         named = dict(zip(names, identifiers, strict=True))
+        note_progress()
         with structlog.contextvars.bound_contextvars(task=self.name, **named):
             return super().__call__(*identifiers)
 
@@ -54,9 +59,33 @@ def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | 
     return app
 
 
-def work(app: Celery, queues: Sequence[str]) -> None:
-    """Process the queues until a signal ends the process; the current task is finished first."""
+class IdleProgress(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Notes progress while the worker waits for tasks, from its event loop.
+
+    Nothing is judged while the broker is away, because the worker then waits inside Celery.
+    """
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+    stalled_s = inf
+
+    def start(self, consumer: Any) -> None:
+        """Begin to judge this thread; the worker has a connection to the broker."""
+        PROGRESS.begin(self.stalled_s)
+        consumer.timer.call_repeatedly(TICK_S, note_progress)
+
+    def stop(self, _consumer: Any) -> None:
+        """Judge nothing any more: the connection is lost, or the worker ends."""
+        PROGRESS.pause()
+
+
+def work(app: Celery, queues: Sequence[str], stalled_s: float) -> None:
+    """Process the queues until a signal ends the process; the current task is finished first.
+
+    The process counts as hung if it makes no progress for `stalled_s` (`triage.runtime.parent`).
+    """
     setup_logging.connect(_keep_logging_configuration)
+    IdleProgress.stalled_s = stalled_s
+    app.steps["consumer"].add(IdleProgress)
     worker = app.Worker(
         pool="solo",
         queues=list(queues),

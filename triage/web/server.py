@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from triage.config import WebSettings
 from triage.config.listening import web_address
 from triage.domain.errors import ConfigurationError
+from triage.telemetry.progress import note_progress
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,16 @@ def serve(app: ASGIApp, settings: WebSettings) -> None:
     with web_address(settings).open(WAITING) as listener:
         scheme = "https" if settings.certificate else "http"
         log.info("web server listening", scheme=scheme, host=settings.host, port=settings.port)
-        uvicorn.Server(config).run(sockets=[listener])
+        ProgressingServer(config).run(sockets=[listener])
+
+
+class ProgressingServer(uvicorn.Server):
+    """A server whose event loop notes that it makes progress."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Note progress; uvicorn calls this ten times a second."""
+        note_progress()
+        return await super().on_tick(counter)
 
 
 def _build_config(app: ASGIApp, settings: WebSettings) -> uvicorn.Config:

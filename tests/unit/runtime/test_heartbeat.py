@@ -76,6 +76,17 @@ def test_systemd_learns_of_readiness_and_then_of_life(
     assert SqlHeartbeats(ledger._database).list_beats() == []
 
 
+def test_a_process_of_the_supervisor_reports_readiness_alone(
+    ledger: SqlLedger, manager: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor reports life: a stopped one must not look alive because the receiver is."""
+    address, listener = manager
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getppid()))
+    with beating(ledger._database, Role.RECEIVE, address) as pulse:
+        pulse.begin_work()
+        assert received(listener) == [b"READY=1"]
+
+
 def test_without_systemd_and_with_a_manager_that_is_gone_nothing_happens(tmp_path: Path) -> None:
     assert notify_address({}) is None
     ServiceManager(None).notify("READY=1")

@@ -4,8 +4,10 @@ from sqlalchemy import Connection, func, select
 
 from triage.domain.census import Census
 from triage.domain.delivery import UNFINISHED, DeliveryState
+from triage.domain.health import HungReason
+from triage.domain.incident import IncidentKind
 from triage.domain.study import State
-from triage.store.schema import deliveries, products, studies
+from triage.store.schema import deliveries, incidents, products, studies
 
 
 def read_census(connection: Connection) -> Census:
@@ -29,4 +31,13 @@ def read_census(connection: Connection) -> Census:
         undelivered_since=connection.scalar(undelivered.where(deliveries.c.state.in_(UNFINISHED))),
         arriving_since=connection.scalar(arriving),
         changed_at=connection.scalar(select(func.max(studies.c.changed_at))),
+        killed=_count_killed(connection),
     )
+
+
+def _count_killed(connection: Connection) -> dict[HungReason, int]:
+    """Return how many processes were killed for each reason, as far as incidents are kept."""
+    reasons = {reason.incident: reason for reason in HungReason}
+    kind, times = incidents.c.kind, func.sum(incidents.c.times)
+    query = select(kind, times).where(kind.in_(reasons)).group_by(kind)
+    return {reasons[IncidentKind(kind)]: int(count) for kind, count in connection.execute(query)}
