@@ -9,9 +9,10 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path, PurePath
+from typing import Self
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: O_NONBLOCK, because a pipe in place of a file must not block the scan.
@@ -26,10 +27,21 @@ class FileReplaced(Exception):
 
 @dataclass(frozen=True)
 class FileSnapshot:
-    """The attributes that show whether a file has changed."""
+    """The attributes that show whether a file has changed.
+
+    Two snapshots are equal if size and time are: some network shares give a file a new inode number
+    between two scans. `is_same_file` also compares device and inode, shortly after the file was
+    read.
+    """
 
     size: int
     modified_ns: int
+    #: device and inode of a file that was open; None if its content was not read
+    inode: tuple[int, int] | None = field(default=None, compare=False)
+
+    def is_same_file(self, other: Self) -> bool:
+        """Return whether the other snapshot is of the same file, unchanged."""
+        return self == other and (None in {self.inode, other.inode} or self.inode == other.inode)
 
 
 class FolderFiles:
@@ -71,7 +83,8 @@ class FolderFiles:
                         subfolders.append(path)
                 elif entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):  # it was removed meanwhile
-                        found[path] = _snapshot_from_stat(entry.stat(follow_symlinks=False))
+                        state = entry.stat(follow_symlinks=False)
+                        found[path] = FileSnapshot(state.st_size, state.st_mtime_ns)
         return subfolders
 
     @contextmanager
@@ -86,25 +99,37 @@ class FolderFiles:
         finally:
             os.close(descriptor)
 
+    def require_same(self, path: PurePath, snapshot: FileSnapshot) -> None:
+        """Raise FileReplaced if a file is not the one of the snapshot any more."""
+        with self._open_folder(path.parent.parts) as folder:
+            _require_same(path.name, folder, snapshot)
+
     def delete(self, path: PurePath, snapshot: FileSnapshot) -> None:
         """Delete a file that has not changed; raise FileReplaced if it has."""
         with self._open_folder(path.parent.parts) as folder:
-            if (
-                _snapshot_from_stat(os.stat(path.name, dir_fd=folder, follow_symlinks=False))
-                != snapshot
-            ):
-                raise FileReplaced
+            _require_same(path.name, folder, snapshot)
             os.unlink(path.name, dir_fd=folder)
 
-    def move(self, path: PurePath, subfolder: str, why: str = "") -> None:
-        """Move a file with its relative path into a subfolder; write `why` beside it, if given."""
+    def move(self, path: PurePath, snapshot: FileSnapshot, subfolder: str, why: str = "") -> None:
+        """Move a file with its relative path into a subfolder; write `why` beside it, if given.
+
+        Raises FileReplaced if the file has changed. Another file that takes its place in the
+        moment of the move is moved back, under a free name.
+        """
         parents = path.parent.parts
         with (
             self._open_folder(parents) as source,
             self._open_folder((subfolder, *parents), make=True) as target,
         ):
             name = _find_free_name(path.name, target, REASON_SUFFIX if why else "")
+            _require_same(path.name, source, snapshot)
             os.rename(path.name, name, src_dir_fd=source, dst_dir_fd=target)
+            try:
+                _require_same(name, target, snapshot)
+            except FileReplaced:
+                back = _find_free_name(path.name, source, "")
+                os.rename(name, back, src_dir_fd=target, dst_dir_fd=source)
+                raise
             if why:
                 self._write_text(name + REASON_SUFFIX, why, target)
 
@@ -136,12 +161,18 @@ class FolderFiles:
 
 
 def take_snapshot(descriptor: int) -> FileSnapshot:
-    """Return the snapshot of an open file."""
-    return _snapshot_from_stat(os.fstat(descriptor))
+    """Return the snapshot of an open file, with its device and inode."""
+    return _identify(os.fstat(descriptor))
 
 
-def _snapshot_from_stat(found: os.stat_result) -> FileSnapshot:
-    return FileSnapshot(found.st_size, found.st_mtime_ns)
+def _identify(found: os.stat_result) -> FileSnapshot:
+    return FileSnapshot(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
+
+
+def _require_same(name: str, folder: int, snapshot: FileSnapshot) -> None:
+    """Raise FileReplaced if a file is not the one of the snapshot any more."""
+    if not _identify(os.stat(name, dir_fd=folder, follow_symlinks=False)).is_same_file(snapshot):
+        raise FileReplaced
 
 
 def _make_folder(name: str, folder: int) -> bool:

@@ -4,8 +4,10 @@ Network shares do not report changes, so the folder is scanned at intervals. The
 subfolders, `refused` and `taken`. They are inside the folder because the folder may be a mount:
 beside it would be another file system, invisible to the users of the folder.
 
-A file is moved or deleted only after the instance is durable in the spool. A refused file is moved,
-with a text that gives the reason. File names are not logged, because some are names of patients.
+A file is moved or deleted only after the instance is durable in the spool, and only if it is still
+the file that was read: one that has taken its place meanwhile is read by a later scan. A refused
+file is moved, with a text that gives the reason. File names are not logged, because some are names
+of patients.
 """
 
 import os
@@ -186,7 +188,7 @@ class FolderScanner:
         pending = self._pending[path]
         pending.is_unreadable = False
         try:
-            self._accept(path, pending.snapshot)
+            self._accept(path, pending)
         except _FileChanged:
             pending.since = now
             return False
@@ -199,16 +201,20 @@ class FolderScanner:
         self._dispose(path, pending.snapshot, self._settings.after)
         return True
 
-    def _accept(self, path: PurePath, snapshot: FileSnapshot) -> None:
+    def _accept(self, path: PurePath, pending: _PendingFile) -> None:
         with self._intake.open_staging_file() as staged:
             if isinstance(staged, DiscardedFile):  # it is empty, and would seem damaged
                 raise staged.error
-            self._copy(path, snapshot, staged)
+            self._copy(path, pending, staged)
             self._check_copy(staged)
             self._intake.accept_file(staged, self._source)
 
-    def _copy(self, path: PurePath, snapshot: FileSnapshot, staged: StagedFile) -> None:
-        """Copy a file into the staging file; raise if it is not acceptable or changes."""
+    def _copy(self, path: PurePath, pending: _PendingFile, staged: StagedFile) -> None:
+        """Copy a file into the staging file; raise if it is not acceptable or changes.
+
+        From then on the pending file's snapshot is of the file that was read.
+        """
+        snapshot = pending.snapshot
         if snapshot.size > self._limit_bytes:
             raise _FileRefused(f"larger than receiver.instance_bytes, {self._limit_bytes}")
         if snapshot.size == 0:
@@ -220,7 +226,8 @@ class FolderScanner:
                 if copied > snapshot.size:
                     raise _FileChanged
                 staged.write(chunk)
-            if take_snapshot(descriptor) != snapshot or copied != snapshot.size:
+            pending.snapshot = take_snapshot(descriptor)
+            if pending.snapshot != snapshot or copied != snapshot.size:
                 raise _FileChanged
         staged.close()
 
@@ -247,12 +254,14 @@ class FolderScanner:
             if action == "delete":
                 self._files.delete(path, snapshot)
             elif action == "move":
-                self._files.move(path, ACCEPTED)
+                self._files.move(path, snapshot, ACCEPTED)
             elif action == "refuse":
-                self._files.move(path, REFUSED, f"This file was not accepted: {why}.")
+                why = f"This file was not accepted: {why}."
+                self._files.move(path, snapshot, REFUSED, why)
             else:
+                self._files.require_same(path, snapshot)
                 self._accepted.add(compute_key(path, snapshot))
-        except FileReplaced:  # the new file is processed by a later scan
+        except (FileReplaced, FileNotFoundError):  # a new file is processed by a later scan
             return
         except OSError as error:
             self._accepted.add(compute_key(path, snapshot))

@@ -319,6 +319,80 @@ def test_a_file_replaced_while_it_is_accepted_is_not_deleted_and_is_accepted_lat
     assert (site.names(), site.instances()) == (set(), 2)
 
 
+def replace_with(path: Path, content: bytes) -> None:
+    """Put another file in the place of one, as `mv` does, with the same time of change."""
+    before = path.stat()
+    other = path.with_name(".other")
+    other.write_bytes(content)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    ("after", "left"), [("keep", {"1"}), ("move", {"taken/1"}), ("delete", set())]
+)
+def test_a_file_that_another_of_the_same_size_and_time_replaces_is_read_too(
+    tmp_path: Path,
+    ledger: SqlLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    after: str,
+    left: set[str],
+) -> None:
+    site = FolderSite(tmp_path, ledger, after=after)
+    path = site.drop("1")
+    accept = site.intake.accept_file
+
+    def replacing(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        receipt = accept(*arguments, **named)
+        replace_with(path, part10(image(number=2)))
+        return receipt
+
+    monkeypatch.setattr(site.intake, "accept_file", replacing)
+    site.settle()
+    assert (site.names(), site.instances()) == ({"1"}, 1)
+    site.settle()
+    assert (site.names(), site.instances()) == (left, 2)
+
+
+def test_a_file_that_replaces_a_refused_one_is_read(
+    site: FolderSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = part10(image())
+    path = site.drop("1", bytes(len(content)))
+    report = site.intake.report_refused
+
+    def replacing(*arguments: Any) -> None:
+        monkeypatch.undo()
+        report(*arguments)
+        replace_with(path, content)
+
+    monkeypatch.setattr(site.intake, "report_refused", replacing)
+    site.refuse()
+    assert site.names() == {"1"}
+    site.settle()
+    assert site.instances() == 1
+
+
+def test_a_file_that_takes_the_place_of_another_in_the_moment_of_the_move_is_read(
+    tmp_path: Path, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = FolderSite(tmp_path, ledger, after="move")
+    path = site.drop("1")
+    rename = os.rename
+
+    def replacing(*arguments: Any, **named: Any) -> None:
+        monkeypatch.undo()
+        replace_with(path, part10(image(number=2)))
+        rename(*arguments, **named)
+
+    monkeypatch.setattr("receivers.folder.files.os.rename", replacing)
+    site.settle()
+    assert (site.names(), site.instances()) == ({"1"}, 1)
+    site.settle()
+    assert (site.names(), site.instances()) == ({"taken/1"}, 2)
+
+
 def test_the_text_of_a_refusal_overwrites_no_file(site: FolderSite) -> None:
     site.drop("1.why.txt", b"damaged")
     site.refuse()
