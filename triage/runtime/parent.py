@@ -61,7 +61,6 @@ def give_signs(parent: Parent | None) -> None:
         _start(_watch_alone)
     else:
         os.set_blocking(parent.pipe, False)
-        os.set_inheritable(parent.pipe, False)  # noqa: FBT003 - the signature has no keyword
         _start(lambda: _write_signs(parent))
 
 

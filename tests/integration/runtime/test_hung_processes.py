@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -107,13 +106,13 @@ def test_what_hangs_is_killed_and_restarted_with_its_reason_and_what_works_is_no
 
 
 @pytest.fixture
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, socket.socket]]:
-    path = Path(f"/tmp/supervisor-{os.getpid()}-{id(tmp_path_factory)}")  # noqa: S108 - a short path
+def listener() -> Iterator[tuple[str, socket.socket]]:
+    """The address of a service manager in the form of NOTIFY_SOCKET, and its socket."""
+    name = f"triage-supervisor-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.bind(str(path))
+        bound.bind(f"\0{name}")  # an abstract address (unix(7))
         bound.settimeout(60)
-        yield str(path), bound
-    path.unlink()
+        yield f"@{name}", bound
 
 
 def test_systemd_learns_from_the_supervisor_that_the_service_is_alive(
