@@ -183,6 +183,9 @@ class ReceiverSettings(StrictModel):
     free_bytes: int = Field(
         default=5_000_000_000, ge=0
     )  #: with less free disk space nothing is received
+    #: most bytes and files of refused instances in quarantine; then the oldest are removed
+    quarantine_bytes: int = Field(default=1_000_000_000, ge=0)
+    quarantine_files: int = Field(default=10_000, ge=0)
     #: with this many unassessed studies no new study is received; None: no limit
     waiting_studies: Count | None = 1000
     #: "any": every storage SOP class that a sender proposes; "known": those of the standard, of

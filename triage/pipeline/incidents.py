@@ -2,8 +2,9 @@
 
 The first incident of its kind, detail and source is written to the ledger at once. Repetitions are
 counted in memory and written together by `flush`, which the receiver calls once a second; the
-ledger counts them on one row a day. One address gets at most `REASONS_MAX` rows of its own, so a
-port scan that tries every AE title cannot fill the ledger; the rest is counted on one more row.
+ledger counts them on one row a day. One address, or one /64 of IPv6, gets at most `REASONS_MAX`
+rows of its own, so a port scan that tries every AE title, or that comes from every address of its
+subnet, cannot fill the ledger; the rest is counted on one more row.
 """
 
 import threading
@@ -22,13 +23,14 @@ from triage.domain.audit import (
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.incident import Incident, IncidentKind
 from triage.domain.instance import Source
+from triage.domain.networks import name_network
 from triage.ports.audit import AuditTrail
 from triage.ports.incidents import IncidentLedger
 
 log = structlog.get_logger(__name__)
 
 REASONS_MAX = 10  #: rows of one address
-ADDRESSES_MAX = 1000  #: addresses whose incidents are remembered
+NETWORKS_MAX = 1000  #: addresses and networks whose incidents are remembered
 MORE = "many other AE titles and reasons"  #: detail of the row for all further incidents
 
 
@@ -41,7 +43,7 @@ class IncidentReporter:
         self._lock = threading.Lock()
         #: Repetitions that are not written yet; 0 for an incident without any.
         self._unwritten: dict[Incident, int] = {}
-        self._by_address: OrderedDict[str, set[Incident]] = OrderedDict()
+        self._by_network: OrderedDict[str, set[Incident]] = OrderedDict()
 
     def report(self, incident: Incident) -> None:
         """Write a new incident at once; count a repeated one for the next `flush`."""
@@ -64,14 +66,14 @@ class IncidentReporter:
             self._write(incident, times)
 
     def _limit_rows(self, incident: Incident) -> Incident:
-        """Return the incident, or the common one of an address that has too many."""
-        address = incident.source.address
-        known = self._by_address.setdefault(address, set())
-        self._by_address.move_to_end(address)
-        if len(self._by_address) > ADDRESSES_MAX:
-            self._by_address.popitem(last=False)
+        """Return the incident, or the common one of an address or network that has too many."""
+        network = name_network(incident.source.address)
+        known = self._by_network.setdefault(network, set())
+        self._by_network.move_to_end(network)
+        if len(self._by_network) > NETWORKS_MAX:
+            self._by_network.popitem(last=False)
         if incident not in known and len(known) >= REASONS_MAX:
-            return Incident(incident.kind, MORE, Source("", address))
+            return Incident(incident.kind, MORE, Source("", network))
         known.add(incident)
         return incident
 

@@ -36,6 +36,7 @@ from triage.domain.instance import CorrectedStudy, Identity, Receipt, ReceiptOut
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits, DiscardedFile
 from triage.pipeline.incidents import IncidentReporter
 from triage.pipeline.open_associations import OpenAssociations
+from triage.pipeline.quarantine import QuarantineLimits, QuarantineQuota
 from triage.ports.audit import AuditTrail
 from triage.ports.incidents import IncidentLedger
 from triage.ports.instances import InstanceLedger
@@ -74,6 +75,7 @@ class Intake:
         metrics: Metrics | None = None,
         audit: AuditTrail | None = None,
         corrected: CorrectedStudy = CorrectedStudy.REPORT,
+        quarantine: QuarantineLimits | None = None,
     ) -> None:
         self._spool = spool
         self._ledger = ledger
@@ -84,6 +86,7 @@ class Intake:
         self._pressure = pressure or Backpressure(spool, ledger, BackpressureLimits())
         #: Receivers count associations and refusals here.
         self.metrics = metrics or Metrics()
+        self._quota = QuarantineQuota(spool, quarantine or QuarantineLimits(), self.metrics)
         #: True if the spool may have instances that the ledger does not know; see `recover`.
         self.needs_recovery = False
 
@@ -136,15 +139,16 @@ class Intake:
 
     def _accept(self, arrival: _Arrival, source: Source, size: int) -> Receipt:
         with self.metrics.time_receipt():
-            receipt = self._store(arrival, source)
+            receipt = self._store(arrival, source, size)
         self.metrics.count_instance(receipt.outcome, size)
         return receipt
 
-    def _store(self, arrival: _Arrival, source: Source) -> Receipt:
+    def _store(self, arrival: _Arrival, source: Source, size: int) -> Receipt:
         try:
             identity = arrival.read()
         except (DamagedInstance, MismatchedInstance) as error:
             path = arrival.quarantine()
+            self._quota.note_file(size)
             self._report(IncidentKind.REFUSED_INSTANCE, str(error), source, path)
             raise
         try:
@@ -265,7 +269,9 @@ class Intake:
         return True
 
     def _quarantine_spooled(self, path: str, error: DamagedInstance) -> None:
-        quarantined = self._spool.quarantine(self._spool.read(path))
+        content = self._spool.read(path)
+        quarantined = self._spool.quarantine(content)
+        self._quota.note_file(len(content))
         self._spool.discard(path)
         self._report(IncidentKind.DAMAGED_SPOOL_FILE, str(error), UNKNOWN_SOURCE, quarantined)
 

@@ -45,6 +45,7 @@ from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.prometheus import Gauges, serve_metrics
 from triage.runtime.storage import (
     build_backpressure_limits,
+    build_quarantine_limits,
     build_retention_runner,
     open_ledger_database,
     open_notice_file,
@@ -134,6 +135,7 @@ class Services:
             self.metrics,
             self.audit,
             self.settings.receiver.corrected_study,
+            build_quarantine_limits(self.settings),
         )
 
     @cached_property

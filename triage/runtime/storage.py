@@ -11,6 +11,7 @@ from triage.config import Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable, NotFound
 from triage.model.bundle import Bundle, open_bundle
 from triage.pipeline.backpressure import BackpressureLimits, NoticeFile
+from triage.pipeline.quarantine import QuarantineLimits
 from triage.pipeline.retention import RetentionRunner
 from triage.ports.clock import Clock
 from triage.ports.library import Library
@@ -154,6 +155,12 @@ def open_retention_runner(settings: Settings) -> RetentionRunner:
 def build_backpressure_limits(settings: Settings) -> BackpressureLimits:
     """Return the limits at which instances, or new studies, are refused."""
     return BackpressureLimits(settings.receiver.free_bytes, settings.receiver.waiting_studies)
+
+
+def build_quarantine_limits(settings: Settings) -> QuarantineLimits:
+    """Return the most that is kept of refused instances."""
+    receiver = settings.receiver
+    return QuarantineLimits(receiver.quarantine_bytes, receiver.quarantine_files)
 
 
 def open_notice_file(settings: Settings) -> NoticeFile:

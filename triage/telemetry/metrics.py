@@ -67,6 +67,11 @@ class Metrics:
             buckets=BUCKETS,
             registry=registry,
         )
+        self._quarantine_removed = Counter(
+            "triage_quarantine_removed",
+            "Refused files removed from quarantine, oldest first, because it was full.",
+            registry=registry,
+        )
         for outcome in ReceiptOutcome:
             self._instances.labels(outcome)
 
@@ -86,6 +91,10 @@ class Metrics:
     def count_refusal(self, status: str) -> None:
         """Count an instance that was answered with a status other than success."""
         self._refused.labels(status).inc()
+
+    def count_quarantine_removal(self, files: int) -> None:
+        """Count files that were removed from a full quarantine."""
+        self._quarantine_removed.inc(files)
 
     @contextmanager
     def time_receipt(self) -> Iterator[None]:

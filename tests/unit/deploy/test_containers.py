@@ -110,6 +110,14 @@ def test_workers_are_shut_in_and_have_time_to_end(compose: Any) -> None:
         assert float(worker["stop_grace_period"].removesuffix("s")) >= END_S
 
 
+def test_every_container_has_a_bound_of_memory_processes_and_descriptors(compose: Any) -> None:
+    for name, each in compose["services"].items():
+        assert re.fullmatch(r"\d+[mg]", each["mem_limit"]), name
+        assert 0 < each["pids_limit"] <= 1024, name
+        files = each["ulimits"]["nofile"]
+        assert 1024 < files["soft"] <= files["hard"] <= 65536, name
+
+
 def test_the_build_finds_its_files(compose: Any) -> None:
     for name in WORKERS:
         build = compose["services"][name]["build"]

@@ -65,6 +65,18 @@ def test_an_address_that_tries_every_title_gets_a_few_rows_and_one_for_the_rest(
     assert (MORE, "", 1000 - REASONS_MAX) in found
 
 
+def test_a_host_that_uses_every_address_of_its_subnet_gets_no_more_rows(ledger: SqlLedger) -> None:
+    reporter = IncidentReporter(ledger)
+    for number in range(500):
+        reporter.report(rejection(Source("SCAN", f"2001:db8:0:1::{number:x}")))
+    reporter.report(rejection(Source("MR1", "2001:db8:0:2::1")))
+    reporter.flush()
+    found = ledger.incidents(1000)
+    assert len(found) == REASONS_MAX + 1 + 1
+    (rest,) = (row for row in found if row.detail == MORE)
+    assert (rest.address, rest.times) == ("2001:db8:0:1::/64", 500 - REASONS_MAX)
+
+
 def test_another_address_keeps_rows_of_its_own(ledger: SqlLedger) -> None:
     reporter = IncidentReporter(ledger)
     for number in range(50):
