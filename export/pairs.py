@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from triage.domain.errors import ConfigurationError
+from triage.domain.spreadsheet_cells import quote_formula, unquote_formula
 from triage.model.bundle import ClipForm
 from triage.ports.encoder import Frames
 from triage.yaml_models import read
@@ -57,7 +58,7 @@ def open_pairs(folder: Path) -> Pairs:
     try:
         frames = np.load(folder / FRAMES, mmap_mode="r")
         with (folder / TABLE).open(encoding="utf-8", newline="") as file:
-            rows = tuple(csv.DictReader(file))
+            rows = tuple(_unquote(row) for row in csv.DictReader(file))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{folder} holds no pairs: {error}") from None
     if rows and (missing := set(REQUIRED) - set(rows[0])):
@@ -69,6 +70,10 @@ def open_pairs(folder: Path) -> Pairs:
     if frames.shape[1:] != (form.frames, form.height, form.width):
         raise ConfigurationError(f"{folder}: {FORM} is of other frames than {frames.shape[1:]}")
     return Pairs(frames, counts, tuple(row["impression"] for row in rows), rows, form)
+
+
+def _unquote(row: Mapping[str, str]) -> dict[str, str]:
+    return {unquote_formula(name): unquote_formula(cell) for name, cell in row.items()}
 
 
 def write_form(form: ClipForm, folder: Path) -> None:
@@ -97,9 +102,9 @@ def write_pairs(
         staging.unlink()
         raise ConfigurationError("no study with a report gave a clip, so there are no pairs")
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0]])
-        writer.writeheader()
-        writer.writerows(rows)
+        table = csv.writer(file)
+        table.writerow(map(quote_formula, rows[0]))
+        table.writerows([quote_formula(row[name]) for name in rows[0]] for row in rows)
     np.save(folder / FRAMES, stored[: len(rows)])
     write_form(form, folder)
     staging.unlink()

@@ -47,6 +47,7 @@ def test_a_missing_or_wrong_secret_is_reported_and_never_made_anew(
     secret.unlink()
     if content is not None:
         secret.write_bytes(content)
+        secret.chmod(0o600)
     done = run_triage(command, config=config)
     assert done.returncode == (1 if command == "health" else 2)
     said = done.stdout + done.stderr

@@ -10,10 +10,12 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +32,7 @@ from triage.domain.errors import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
+OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
 SOCKET_PATH_MAX = 100  #: sun_path holds 108 bytes on Linux and 104 elsewhere
 START_S = 10.0  #: longest time to start or end
 ANSWER_S = 2.0  #: longest time to answer a PING
@@ -238,7 +241,27 @@ def socket_path(folder: Path) -> Path:
         return path
     name = f"cmr-triage-{os.getuid()}-{sha256(os.fsencode(folder)).hexdigest()[:16]}"
     private = Path(tempfile.gettempdir()) / name
-    private.mkdir(mode=0o700, exist_ok=True)
-    if private.stat().st_uid != os.getuid():
-        raise ConfigurationError(f"{private} belongs to another user; choose another state_dir")
+    with suppress(FileExistsError):
+        private.mkdir(mode=0o700)
+    _require_private(private)
     return private / "redis.sock"
+
+
+def _require_private(folder: Path) -> None:
+    """Raise ConfigurationError unless a folder is no link, and ours alone.
+
+    Everybody may write into the temporary folder: the name can be taken before the first start.
+    """
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode):
+        problem = "is a link or a file, where a folder is needed: remove it"
+    elif found.st_uid != os.getuid():
+        problem = "belongs to another user: remove it"
+    elif stat.S_IMODE(found.st_mode) & OTHERS:
+        problem = f"is open to other users: run chmod 700 {folder}"
+    else:
+        return
+    raise ConfigurationError(
+        f"{folder} {problem}, or choose a state_dir with a shorter path, in which the socket of "
+        "Redis can lie"
+    )

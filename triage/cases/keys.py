@@ -7,6 +7,9 @@ report, and keys of two reports cannot be linked.
 A secret that is lost is not made anew beside past cases: keys in sent reports would never resolve
 again, and patients would not be recognised. Its fingerprint, in a file of its own, shows that a
 secret is not the one that made the keys.
+
+A secret that is short, of few different bytes (a file system may leave zeros after a power cut), or
+open to other users is never used, with past cases or without: anybody could compute the keys.
 """
 
 import base64
@@ -14,6 +17,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from pydicom import Dataset
@@ -23,7 +27,9 @@ from triage.domain.errors import ConfigurationError
 
 FILE = "secret"  #: its name in the state folder
 FINGERPRINT = "secret.fingerprint"  #: name of the file with an HMAC of the secret
-BYTES = 32  #: length of the secret
+BYTES = 32  #: length of a new secret, and the shortest that is used
+DIFFERENT_BYTES_MIN = 8  #: of 32 random bytes fewer are different once in 10**36 secrets
+OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
 LETTERS = 8  #: of a case's key: 40 bits
 KEY = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}")  #: RFC 4648 base32
 
@@ -32,7 +38,8 @@ def load_secret(folder: Path, cases: int) -> bytes:
     """Return the secret in a folder; create it if it is missing and there are no past cases.
 
     `cases` is the number of past cases with keys that the secret has made.
-    Raises ConfigurationError if the secret is missing or not the one of these cases.
+    Raises ConfigurationError if the secret is missing, guessable, open to other users, or not the
+    one of these cases.
     """
     if not cases and not (folder / FILE).exists():
         (folder / FINGERPRINT).unlink(missing_ok=True)  # of a secret that no case needs
@@ -50,12 +57,48 @@ def find_secret_problem(folder: Path, cases: int) -> str:
     path = folder / FILE
     if not path.exists():
         return _describe_problem(path, cases, "is missing") if cases else ""
-    secret = path.read_bytes()
-    if len(secret) != BYTES:
-        return _describe_problem(path, cases, f"has {len(secret)} bytes instead of {BYTES}")
+    try:
+        secret = _read_secret(path)
+    except _OpenToOthers:
+        return (
+            f"the secret {path} can be read or changed by other users, who could compute the keys "
+            f"of cases: run chmod 600 {path}, and find out who had access"
+        )
+    if problem := _find_weakness(secret):
+        if cases:
+            return _describe_problem(path, cases, problem)
+        return (
+            f"the secret {path} {problem}: anybody could compute the keys of cases. Put back the "
+            f"file `{FILE}` of a backup; if there is none, remove this file, and the next start "
+            "makes a new one, because there are no past cases"
+        )
     recorded = _read_fingerprint(folder)
     if recorded and not hmac.compare_digest(recorded, fingerprint(secret)):
         return _describe_problem(path, cases, "is not the one that made the keys of past cases")
+    return ""
+
+
+class _OpenToOthers(Exception):
+    """The file of the secret can be read or changed by users other than its owner."""
+
+
+def _read_secret(path: Path) -> bytes:
+    """Return the content of the file; raises _OpenToOthers.
+
+    The mode is that of the opened file, which nobody can exchange after the check.
+    """
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & OTHERS:
+            raise _OpenToOthers
+        return file.read()
+
+
+def _find_weakness(secret: bytes) -> str:
+    """Return why a secret could be guessed; empty if it cannot."""
+    if len(secret) < BYTES:
+        return f"has {len(secret)} bytes instead of {BYTES}"
+    if len(set(secret)) < DIFFERENT_BYTES_MIN:
+        return f"has only {len(set(secret))} different bytes, so it is not random"
     return ""
 
 

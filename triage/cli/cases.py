@@ -6,7 +6,6 @@ from getpass import getuser
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from triage.cases.past_cases import why_none_similar
@@ -174,7 +173,7 @@ def _print_table(title: str, matches: Sequence[CaseMatch]) -> None:
             ", ".join(case.flagged) or "none",
             ", ".join(case.confirmed),
         )
-        table.add_row(str(rank), f"{similarity:.3f}", above, *map(escape, texts))
+        terminal.add_plain_row(table, str(rank), f"{similarity:.3f}", above, *texts)
     terminal.console.print(table)
     for rank, match in enumerate(matches, start=1):
         if match.case.impression:

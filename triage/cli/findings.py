@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from triage.cases.fit import HeldOutFit
@@ -107,7 +106,7 @@ def _print_findings(model: LoadedModel) -> None:
             terminal.format_score(question.threshold),
             str(untrained or question.why_not or ""),
         )
-        table.add_row(*map(escape, row))
+        terminal.add_plain_row(table, *row)
     terminal.console.print(table)
 
 

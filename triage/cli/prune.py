@@ -55,6 +55,6 @@ def _print_removals(removals: Sequence[Removal], title: str) -> None:
         since = terminal.format_time(removal.since) if removal.since else ""
         size = f"{removal.size / MB:,.1f}"
         row = removal.what, removal.study_uid, since, str(removal.items), size, removal.why
-        table.add_row(*row)
+        terminal.add_plain_row(table, *row)
     terminal.console.print(table)
     terminal.write(f"{sum(removal.size for removal in removals) / MB:,.1f} MB in all")

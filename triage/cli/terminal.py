@@ -1,6 +1,9 @@
 """Output on a terminal: tables, progress bars and plain lines.
 
 Every flag is printed with its reason, and views without images are always listed.
+
+Texts may come from the network: both consoles show the control characters of any text as `?`, and
+the cells of a table are never read as markup (`add_plain_row`).
 """
 
 import time
@@ -8,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -20,15 +30,47 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Row
 
 from triage.domain.assessment import Answer, Assessment, Flag
 from triage.domain.delivery import DeadLetter, Delivery, Outage
 from triage.domain.study import State
+from triage.telemetry.control_characters import replace_control_characters
 
-console = Console()
-errors = Console(stderr=True)
+
+class _PlainText:
+    """What a console prints, with the control characters of its texts replaced."""
+
+    def __init__(self, printed: RenderableType) -> None:
+        self._printed = printed
+
+    def __rich_console__(self, on: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in on.render(self._printed, options):
+            if segment.control:  # a cursor movement of a progress bar, not a text
+                yield segment
+            else:
+                yield Segment(replace_control_characters(segment.text), segment.style)
+
+
+class _PlainTextHook(RenderHook):
+    """Replaces the control characters of all that a console prints."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Return each part so that its texts have no control characters."""
+        return [_PlainText(printed) for printed in renderables]
+
+
+def _open_console(*, stderr: bool) -> Console:
+    opened = Console(stderr=stderr)
+    opened.push_render_hook(_PlainTextHook())
+    return opened
+
+
+console = _open_console(stderr=False)
+errors = _open_console(stderr=True)
 
 NAMELESS = "(no description)"
 COLOURS = {
@@ -48,6 +90,12 @@ def write(text: str, style: str | None = None) -> None:
 def warn(text: str) -> None:
     """Print text to stderr, in red on a terminal."""
     errors.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+
+
+def add_plain_row(table: Table, *cells: str | Text, style: str | None = None) -> None:
+    """Add a row whose cells are shown as they are: brackets in them are no markup of rich."""
+    texts = (cell if isinstance(cell, Text) else Text(cell) for cell in cells)
+    table.add_row(*texts, style=style)
 
 
 class HourlyRateColumn(ProgressColumn):
@@ -131,9 +179,10 @@ def _build_flag_table(assessment: Assessment, truth: Mapping[str, bool] | None) 
     if truth:
         table.add_column("Drawn", overflow="fold", min_width=len("unknown"))
     for answer in assessment.answers:
-        table.add_row(
+        add_plain_row(
+            table,
             answer.finding.name,
-            f"[{FLAG_COLOURS[answer.flag]}]{answer.flag}[/]",
+            Text(answer.flag, FLAG_COLOURS[answer.flag]),
             format_score(answer.score),
             format_score(answer.threshold),
             answer.reason,
@@ -149,26 +198,26 @@ def _is_right(answer: Answer, truth: Mapping[str, bool]) -> bool | None:
     return (answer.flag is Flag.YES) == truth[answer.finding.id]
 
 
-def _compare_with_truth(answer: Answer, truth: Mapping[str, bool]) -> str:
+def _compare_with_truth(answer: Answer, truth: Mapping[str, bool]) -> Text:
     if answer.finding.id not in truth:
-        return "unknown"
+        return Text("unknown")
     drawn = "yes" if truth[answer.finding.id] else "no"
     match _is_right(answer, truth):
         case None:
-            return drawn
+            return Text(drawn)
         case True:
-            return f"{drawn}, agrees"
+            return Text(f"{drawn}, agrees")
         case _:
-            return f"{drawn}, [bold red]differs[/]"
+            return Text.assemble(f"{drawn}, ", ("differs", "bold red"))
 
 
 def print_stacks(title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print the image stacks of a study: kind, use and reason; used stacks are green."""
-    table = Table(title=title)
+    table = Table(title=escape(title))
     for heading in ("Series", "Images", "Sequence", "View", "Used for", "Why"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row), style="green" if row[4] else None)
+        add_plain_row(table, *row, style="green" if row[4] else None)
     console.print(table)
 
 
@@ -178,13 +227,14 @@ def print_deliveries(deliveries: Sequence[Delivery]) -> None:
     for heading in ("No.", "Destination", "Product", "State", "Attempts", "Last answer"):
         table.add_column(heading, overflow="fold")
     for delivery in deliveries:
-        table.add_row(
+        add_plain_row(
+            table,
             str(delivery.id),
             delivery.destination,
             delivery.product.kind,
             delivery.state,
             str(delivery.attempts),
-            escape(delivery.last_answer),
+            delivery.last_answer,
             style="yellow" if delivery.has_warning else None,
         )
     console.print(table)
@@ -198,12 +248,13 @@ def print_outages(outages: Sequence[Outage]) -> None:
     for heading in ("Destination", "Since", "Waiting", "Next try", "Last answer"):
         table.add_column(heading, overflow="fold")
     for outage in outages:
-        table.add_row(
+        add_plain_row(
+            table,
             outage.destination,
             format_time(outage.since),
             str(outage.waiting),
             format_time(outage.again_at),
-            escape(outage.last_answer),
+            outage.last_answer,
             style="yellow",
         )
     console.print(table)
@@ -217,14 +268,15 @@ def print_dead_letters(newest: Sequence[DeadLetter], count: int) -> None:
     for heading in ("No.", "When", "Study UID", "Rev.", "Destination", "Product", "Last answer"):
         table.add_column(heading, overflow="fold")
     for letter in newest:
-        table.add_row(
+        add_plain_row(
+            table,
             str(letter.id),
             format_time(letter.at),
             letter.study_uid,
             str(letter.revision),
             letter.destination,
             letter.kind,
-            f"{escape(letter.last_answer)} (attempt {letter.attempts})",
+            f"{letter.last_answer} (attempt {letter.attempts})",
         )
     console.print(table)
 
@@ -236,7 +288,7 @@ def print_history(events: Sequence[Row[Any]]) -> None:
         table.add_column(heading, overflow="fold")
     for event in events:
         row = format_time(event.at), str(event.revision), event.event, event.state
-        table.add_row(*row, escape(event.reason))
+        add_plain_row(table, *row, event.reason)
     console.print(table)
 
 
@@ -252,8 +304,8 @@ def print_incidents(incidents: Sequence[Row[Any]], title: str) -> None:
         if incident.times != 1:
             kind = f"{kind}, {incident.times} times"
         source = f"{incident.calling_ae} {incident.address}"
-        texts = map(escape, (source, incident.detail, incident.path))
-        table.add_row(format_time(incident.at), kind, *texts)
+        texts = (source, incident.detail, incident.path)
+        add_plain_row(table, format_time(incident.at), kind, *texts)
     console.print(table)
 
 

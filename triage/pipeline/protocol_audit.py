@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from triage.dicom.header import is_image_class, read_identity
 from triage.dicom.patient import refuse_two_patients
 from triage.domain.errors import DamagedInstance, StudyDeclined
+from triage.domain.spreadsheet_cells import quote_formula
 from triage.imaging.images import Image, count_dropped, explain_dropped, open_image
 from triage.imaging.rules import ImageFacts, SeriesRules, View, find_match, series_name
 from triage.imaging.series import Selection, explain_declined, explain_unused, select_views
@@ -78,7 +79,7 @@ def write_name_table(names: Iterable[str], rules: SeriesRules, out: TextIO) -> N
         facts = ImageFacts(name)
         sequence, view = find_match(rules.sequences, facts), find_match(rules.views, facts)
         plane = "" if view is None or view.means is View.SEVERAL else view.means
-        table.writerow((name, sequence.means if sequence else "", plane))
+        table.writerow((quote_formula(name), sequence.means if sequence else "", plane))
 
 
 def write_sheet(path: Path, folder: AuditedFolder) -> None:

@@ -18,6 +18,8 @@ from typing import Literal
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from triage.telemetry.control_characters import replace_control_characters
+
 #: Libraries with messages that quote the data they process; logged only on errors.
 QUIET = {
     "pydicom": logging.CRITICAL,
@@ -60,14 +62,17 @@ def configure(style: Literal["auto", "json", "pretty"]) -> None:
 
 
 def _build_handler(shared: list[Processor], *, pretty: bool) -> logging.Handler:
-    render: Processor = (
-        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    # JSON escapes control characters itself.
+    render: list[Processor] = (
+        [show_control_characters, structlog.dev.ConsoleRenderer()]
+        if pretty
+        else [structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     return handler
@@ -95,6 +100,14 @@ def remove_exception_messages(_logger: WrappedLogger, _method: str, event: Event
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = [f"{frame.filename}:{frame.lineno}" for frame in last]
     return {**event, "error": type(error).__name__, "where": "".join(where)}
+
+
+def show_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace the control characters of every text, because a terminal would obey them."""
+    return {
+        name: replace_control_characters(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def _format_warning(

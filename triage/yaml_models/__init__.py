@@ -2,7 +2,10 @@
 
 JSON is read by the YAML parser too, so that its errors carry line numbers as well. Every error is
 a ConfigurationError that names file, line, field and remedy. All errors of a file are reported at
-once.
+once. An error never repeats a value of the environment, because it may be a password.
+
+A document has bounds, because YAML's aliases (`*name`) make a kilobyte a million nodes, and the
+parser calls itself for each level.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from triage.domain.errors import ConfigurationError
+
+TEXT_MAX = 1 << 20  #: characters of a document
+NODES_MAX = 20_000  #: of a document, those behind its aliases included; each takes about 1 KB
+DEPTH_MAX = 50  #: nested lists and mappings; our own documents have up to 8
 
 Location = tuple[str | int, ...]
 ENVIRONMENT = "environment"  #: the place that errors name for a field set by the overlay
@@ -54,7 +61,8 @@ def parse(
         for details in error.errors():
             where = _find_written_location(content, details)
             place = _describe_place(name, lines, overlay, where)
-            problems.append(f"{place}: {_format_field(where)}{_describe_problem(details)}")
+            problem = _hide_values(_describe_problem(details), overlay, where)
+            problems.append(f"{place}: {_format_field(where)}{problem}")
         raise ConfigurationError("\n".join(problems)) from None
 
 
@@ -77,13 +85,67 @@ def read_text(path: Path) -> str:
 
 def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     """Return the node tree of a document, which has the line numbers, and its content."""
+    if len(text) > TEXT_MAX:
+        raise ConfigurationError(f"{name}: is longer than {TEXT_MAX} characters")
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        root, content = _compose_and_construct(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}, line {line}: not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{name}: not YAML: {error}") from None
+    return root, content
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """A loader that ends with an error at the first node beyond the bounds."""
+
+    _nodes = _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node; raises YAMLError beyond NODES_MAX and DEPTH_MAX."""
+        self._nodes += 1
+        self._depth += 1
+        _require_bounds(self._nodes, self._depth)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _compose_and_construct(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the node tree of a text and its content; raises YAMLError for what is no YAML."""
+    loader = _BoundedLoader(text)
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+        if root is None:
+            return None, None
+        _require_bounded_aliases(root)
+        return root, loader.construct_document(root)
+    except (ValueError, OverflowError):  # a date such as 2026-99-99, a number of 5,000 digits
+        raise yaml.YAMLError("it has a date or a number that cannot be read") from None
+    finally:
+        loader.dispose()
+
+
+def _require_bounds(nodes: int, depth: int) -> None:
+    if nodes > NODES_MAX or depth > DEPTH_MAX:
+        raise yaml.YAMLError(
+            f"it has more than {NODES_MAX} values or more than {DEPTH_MAX} levels of lists and "
+            "mappings"
+        )
+
+
+def _require_bounded_aliases(root: yaml.Node) -> None:
+    """Raise YAMLError if the document is beyond the bounds with every alias written out."""
+    nodes, waiting = 0, [(root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        nodes += 1
+        _require_bounds(nodes, depth)
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(part, depth + 1) for part in node.value]
 
 
 def _find_lines(node: yaml.Node, location: Location) -> list[tuple[Location, int]]:
@@ -148,6 +210,14 @@ def _describe_problem(error: ErrorDetails) -> str:
     return plain.get(error["type"], error["msg"].removeprefix("Value error, "))
 
 
+def _hide_values(problem: str, overlay: Mapping[Location, str], location: Location) -> str:
+    """Return a problem without the value that the environment has set there."""
+    for overlaid, value in overlay.items():
+        if location[: len(overlaid)] == overlaid and value:
+            problem = problem.replace(value, "(not shown)")
+    return problem
+
+
 def _format_field(location: Sequence[str | int]) -> str:
     return ".".join(str(part) for part in location) + ": " if location else ""
 
@@ -173,7 +243,7 @@ def _set_field(content: Any, location: Location, value: str) -> None:
     try:
         for part in path:
             content = content[part] if isinstance(part, int) else content.setdefault(part, {})
-        content[last] = yaml.safe_load(value)
+        content[last] = _compose_and_construct(value)[1]
     except (AttributeError, TypeError):
         raise ConfigurationError(
             f"{ENVIRONMENT}: {_format_field(location)}a single field can be set, and an item of a "
@@ -181,5 +251,6 @@ def _set_field(content: Any, location: Location, value: str) -> None:
         ) from None
     except yaml.YAMLError:
         raise ConfigurationError(
-            f"{ENVIRONMENT}: {_format_field(location)}not YAML: {value}"
+            f"{ENVIRONMENT}: {_format_field(location)}not YAML (the value is not shown, because "
+            "it may be a secret): put it between single quotes"
         ) from None

@@ -128,6 +128,31 @@ def test_a_path_too_long_for_a_socket_is_handled(tmp_path: Path) -> None:
         assert pid(server)
 
 
+@pytest.mark.parametrize("taken", ["link", "file", "open", "foreign"])
+def test_a_folder_for_the_socket_that_others_prepared_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("triage.broker.embedded.tempfile.gettempdir", lambda: str(temporary))
+    folder = tmp_path / ("d" * 100)
+    private = embedded.socket_path(folder).parent
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    if taken in {"link", "file"}:
+        private.rmdir()
+    if taken == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        private.symlink_to(tmp_path / "elsewhere")
+    elif taken == "file":
+        private.touch(mode=0o600)
+    elif taken == "open":
+        private.chmod(0o755)
+    else:
+        os.chown(private, 65534, 65534)
+    with pytest.raises(ConfigurationError, match=f"{private.name} (is|belongs).*(remove|chmod)"):
+        embedded.socket_path(folder)
+
+
 def test_the_packaged_server_is_used_if_the_system_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

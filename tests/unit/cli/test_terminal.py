@@ -55,3 +55,36 @@ def test_the_table_of_flags_breaks_no_word_at_80_columns(
         assert {"Finding", "Flag", "Score", "Threshold", "Why"} <= cells
         assert ("Drawn" in cells) == with_truth
         assert {word for answer in shown.answers for word in words_of(answer)} <= cells
+
+
+#: Sets the title of the window, clears the screen, turns the rest round, and is 8-bit CSI.
+HOSTILE = "SAX\x1b]0;owned\x07\x1b[2J\u202e\x9b31m\x08[bold red]x[/]"
+SHOWN = "SAX?]0;owned?[2J??31m[bold red]x[/]"  # rich leaves out BEL and BS
+
+
+@pytest.mark.parametrize("how", ["write", "warn", "flags", "stacks", "bar"])
+def test_a_terminal_shows_control_characters_and_markup_and_obeys_neither(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = StringIO()
+    for name in ("console", "errors"):
+        opened = getattr(terminal, name)
+        monkeypatch.setattr(opened, "_file", printed)
+        monkeypatch.setattr(opened, "_width", 300)
+    if how == "write":
+        terminal.write(HOSTILE, style="bold")
+    elif how == "warn":
+        terminal.warn(HOSTILE)
+    elif how == "stacks":
+        terminal.print_stacks("title [/]", [[HOSTILE] * 6])
+    elif how == "bar":
+        with terminal.progress("fetching", 1) as bar:
+            bar.console.print(HOSTILE, markup=False, highlight=False)
+    else:
+        shown = mixed()
+        finding = replace(shown.answers[0].finding, name=HOSTILE)
+        answers = tuple(replace(answer, finding=finding) for answer in shown.answers)
+        terminal.print_flags(replace(shown, answers=answers))
+    text = printed.getvalue()
+    assert SHOWN in text
+    assert not set(text) & set("\x07\x08\x1b\x9b\u202e")

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from export.__main__ import cli
-from export.pairs import open_pairs
+from export.pairs import open_pairs, write_pairs
 from export.studies import read_impressions, study_frames, write_studies
 from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.fakes import FakeEncoder
@@ -101,3 +101,16 @@ def test_the_command_makes_pairs(archive: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, [*arguments, "--clip", str(clip)])
     assert done.exit_code == 0, done.output
     assert len(open_pairs(tmp_path)) == 4
+
+
+def test_a_report_that_looks_like_a_formula_stays_a_text(tmp_path: Path) -> None:
+    told = ["=1+1", "- normal", "'=1", "normal"]
+    frames = np.zeros((1, 32, 32), np.uint8)
+    rows = [(frames, {"id": text, "impression": text, "+lge": "1"}) for text in told]
+    write_pairs(tmp_path, rows, 4, SHAPE)
+    assert "\n" in (tmp_path / "pairs.csv").read_text()
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()
+    assert not [line for line in lines if ",=" in line or ",-" in line or ",+" in line]
+    pairs = open_pairs(tmp_path)
+    assert list(pairs.impressions) == told
+    assert pairs.labels("+lge").tolist() == [1.0] * 4

@@ -122,3 +122,11 @@ def test_series_names_become_a_table() -> None:
         ["Option_1", "", ""],
         ["", "", ""],
     ]
+
+
+def test_a_series_name_is_no_formula_in_the_table() -> None:
+    out = StringIO()
+    names = ["=cmd|'/c calc'!A0", "+SAX", "-4CH", "@T1", "\tSAX"]
+    write_name_table(names, load_rules(), out)
+    _, *rows = csv.reader(StringIO(out.getvalue()))
+    assert [row[0] for row in rows] == [f"'{name}" for name in names]

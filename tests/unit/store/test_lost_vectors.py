@@ -103,10 +103,15 @@ def test_a_file_that_is_cut_while_it_is_used_is_an_unavailable_library(tmp_path:
 def test_a_missing_or_wrong_secret_is_refused_beside_cases_alone(tmp_path: Path) -> None:
     secret = load_or_create_secret(tmp_path)
     assert load_secret(tmp_path, cases=3) == secret
-    for content, why in ((b"x" * 32, "not the one"), (b"short", "5 bytes"), (None, "is missing")):
+    for content, why in (
+        (bytes(range(32)), "not the one"),
+        (b"short", "5 bytes"),
+        (None, "is missing"),
+    ):
         (tmp_path / FILE).unlink(missing_ok=True)
         if content is not None:
             (tmp_path / FILE).write_bytes(content)
+            (tmp_path / FILE).chmod(0o600)
         with pytest.raises(ConfigurationError, match=why) as refused:
             load_secret(tmp_path, cases=3)
         assert "Put back the file `secret` of a backup" in str(refused.value)

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -103,3 +104,15 @@ def test_an_error_that_ends_a_thread_is_logged_without_its_message(
     (line,) = lines(capsys)
     assert (line["event"], line["error"]) == ("ended by an error", "ValueError")
     assert SECRET not in json.dumps(line)
+
+
+def test_a_pretty_line_has_no_control_character_of_a_peer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("pretty")
+    structlog.get_logger("triage.test").info("rejected", calling="MR\x1b]0;x\x07\x9b1m")
+    logging.getLogger("library").error("title %s", "MR\x1b[2J")
+    written = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)  # colours of structlog
+    assert "MR?]0;x??1m" in written
+    assert "MR?[2J" in written
+    assert not set(written) & set("\x07\x1b\x9b")
