@@ -21,6 +21,7 @@ def test_every_kind_gets_what_it_takes(pacs: Orthanc, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "secret").chmod(0o600)
     with hook() as program, listener() as ris:
         others = [
             {"name": "pacs", "ae_title": pacs.ae_title, "host": HOST, "port": pacs.dicom_port},

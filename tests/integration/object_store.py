@@ -64,6 +64,7 @@ class ObjectStore:
         path.write_text(
             f"[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n"
         )
+        path.chmod(0o600)
         return path
 
     def settings(self, prefix: str = "triage", **others: object) -> SpoolSettings:

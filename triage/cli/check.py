@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from triage.cli import terminal
-from triage.config import Settings, render_settings, require_peers
+from triage.config import Settings, check_private_files, render_settings, require_peers
 from triage.domain.errors import CheckFailed, ConfigurationError, DeliveryFailed
 from triage.domain.loaded import describe_changes
 from triage.domain.negotiation import Negotiation
@@ -54,6 +54,8 @@ def check(config: Path | None, *, show: bool) -> None:
     load_rules(settings.series_rules)
     require_peers(settings)
     check_reports(settings)
+    for warning in check_private_files(settings):
+        terminal.warn(warning)
     check_certificates(settings)
     check_watched_folder(settings)
     if lost := check_case_files(settings):

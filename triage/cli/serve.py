@@ -12,7 +12,13 @@ import structlog
 from triage.broker.queue import ASSESS, DELIVER
 from triage.cli.options import parent_option
 from triage.concurrency.file_lock import hold_receiver_lock
-from triage.config import Settings, is_watchdog_for, notify_address, require_peers
+from triage.config import (
+    Settings,
+    check_private_files,
+    is_watchdog_for,
+    notify_address,
+    require_peers,
+)
 from triage.config.listening import list_receiving, list_web
 from triage.domain.health import Role
 from triage.pipeline.model_input import LoadedModel
@@ -63,8 +69,15 @@ def _start(config: Path | None) -> Settings:
     require_peers(settings)
     check_reports(settings)
     logs.configure(settings.log)
+    _check_private_files(settings)
     await_ledger(settings)
     return settings
+
+
+def _check_private_files(settings: Settings) -> None:
+    """Log a warning for each key or password that others can read; raise if we can correct it."""
+    for warning in check_private_files(settings):
+        log.warning("a private file is open to others", why=warning)
 
 
 def _notify_alone(parent: Parent | None) -> str | None:
@@ -200,6 +213,7 @@ def web(config: Path | None, parent: Parent | None) -> None:
     give_signs(parent)
     settings = load_settings(config)
     logs.configure(settings.log)
+    _check_private_files(settings)
     ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)
     app = open_web(settings, ledger)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn ends, then raises SIGTERM again

@@ -23,6 +23,7 @@ from triage.config.destinations import (
 )
 from triage.config.fields import HASHED_PASSWORD, AeTitle
 from triage.config.listening import ListeningAddress
+from triage.config.private_files import check_private_files
 from triage.config.reading import (
     child_environment,
     is_watchdog_for,
@@ -86,6 +87,7 @@ __all__ = [
     "WatchedFolder",
     "WebSettings",
     "WorkerSettings",
+    "check_private_files",
     "child_environment",
     "is_watchdog_for",
     "load",
