@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Dialect,
     Float,
     ForeignKeyConstraint,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
     false,
 )
 from sqlalchemy.types import TypeEngine
@@ -66,7 +68,9 @@ studies = Table(
     Column("holder", String(128), nullable=False, default=""),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("queued_at", Float, nullable=False, default=0.0),
-    Column("due_at", Float, nullable=False, default=0.0),  # earliest time of the next attempt
+    # Earliest time of the next attempt. Some old ledgers lack its default and the one of
+    # `unreachable`, so both are also given with each row.
+    Column("due_at", Float, nullable=False, default=0.0, server_default="0"),
     Column("pruned_at", Float, nullable=False, server_default="0"),  # 0: the images are stored
     Column("pruning", Boolean, nullable=False, server_default=false()),  # images are being removed
     Column("summary", Text),
@@ -196,7 +200,8 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("last_answer", ExternalText(), nullable=False, default=""),
     Column("due_at", Float, nullable=False),
-    Column("unreachable", Boolean, nullable=False, default=False),  # result of the last attempt
+    # Result of the last attempt.
+    Column("unreachable", Boolean, nullable=False, default=False, server_default=false()),
     Column("unreachable_since", Float, nullable=False, server_default="0"),
     Column("unclear_attempts", Integer),  # that may have been accepted; NULL: none
     Column("lease_until", Float, nullable=False, default=0.0),
@@ -257,6 +262,16 @@ fittings = Table(
     Column("patients", Text, nullable=False),  # "|a|b|": patients of the example cases
     Column("content", Text, nullable=False),  # as JSON
 )
+
+
+@event.listens_for(fittings, "after_create")
+def _keep_no_statistics(_table: Table, connection: Connection, **_: Any) -> None:
+    """Statistics of PostgreSQL would be copies of values that identify patients."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "ALTER TABLE fittings ALTER patients SET STATISTICS 0, ALTER content SET STATISTICS 0"
+        )
+
 
 #: The last heartbeat of each process of the site.
 heartbeats = Table(

@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from tests.contract.ledgers import SOURCE, receipt
 from tests.fakes import FakeClock
@@ -17,7 +18,7 @@ from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event, State
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
-from triage.store.migrations import HEAD, _alembic_config
+from triage.store.migrations import HEAD, alembic_config, run_missing_steps
 from triage.store.schema import metadata
 
 #: Written by the first release, and by the last release without revisions.
@@ -59,12 +60,42 @@ def differences(url: str) -> list[Any]:
     return list(found)
 
 
+def describe_tables(url: str) -> dict[str, Any]:
+    """Open a ledger and return the columns, defaults, keys and indexes of its tables."""
+    database = Database(url)
+    with database.reading() as connection:
+        at = inspect(connection)
+        found = {
+            name: (
+                {
+                    c["name"]: (str(c["type"]), c["nullable"], c["default"])
+                    for c in at.get_columns(name)
+                },
+                at.get_pk_constraint(name)["constrained_columns"],
+                sorted(map(str, at.get_unique_constraints(name))),
+                sorted(map(str, at.get_indexes(name))),
+            )
+            for name in at.get_table_names()
+        }
+    database.close()
+    return found
+
+
 def test_migrating_an_old_ledger_yields_the_schema(old: Path) -> None:
     assert differences(f"sqlite:///{old}") == []
 
 
+def test_a_new_ledger_has_the_tables_that_all_steps_make(tmp_path: Path) -> None:
+    at_once, by_steps = (f"sqlite:///{tmp_path / name}.sqlite" for name in ("at_once", "by_steps"))
+    database = Database(by_steps, ledger=False)
+    with database.writing() as connection:
+        run_missing_steps(connection)
+    database.close()
+    assert describe_tables(at_once) == describe_tables(by_steps)
+
+
 def test_head_is_the_last_of_one_line_of_steps() -> None:
-    script = ScriptDirectory.from_config(_alembic_config())
+    script = ScriptDirectory.from_config(alembic_config())
     assert script.get_heads() == [HEAD]
     assert script.get_bases() == ["0001"]
 

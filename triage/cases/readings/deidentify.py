@@ -27,15 +27,6 @@ from triage.cases.readings.header_patterns import (
     long_number_patterns,
 )
 from triage.cases.readings.identifiers import NO_IDENTIFIERS, Identifiers
-from triage.cases.readings.text_patterns import (
-    ADDRESSES,
-    AGES,
-    DATES,
-    NUMBERS,
-    PERSONS,
-    PLACES,
-    TIMES,
-)
 
 #: Several labels of one name or date, side by side.
 _REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
@@ -43,10 +34,13 @@ _REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
 
 def deidentify(text: str, known: Identifiers = NO_IDENTIFIERS) -> str:
     """Return a text without identifiers; `known` is those in the headers of its study."""
+    # Imported on use: compiling its patterns would delay the start of every process.
+    from triage.cases.readings import text_patterns as of  # noqa: PLC0415
+
     text = unicodedata.normalize("NFC", text)
-    text = _remove(text, [*ADDRESSES, *long_number_patterns(known), *DATES, *TIMES])
+    text = _remove(text, [*of.ADDRESSES, *long_number_patterns(known), *of.DATES, *of.TIMES])
     text = _remove(text, known_patterns(known))
-    text = _remove(text, [*PERSONS, *PLACES, *NUMBERS, *AGES])
+    text = _remove(text, [*of.PERSONS, *of.PLACES, *of.NUMBERS, *of.AGES])
     return _REPEATED.sub(r"\1", text)
 
 
