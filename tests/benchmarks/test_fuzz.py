@@ -9,6 +9,8 @@ import pytest
 
 from tests.acceptance.floods import flooded
 from tests.acceptance.fuzzing import BOUNDS, Fuzzing
+from tests.builders.code_streams import frames, lossless_jpeg
+from tests.unit.imaging.decoder_fuzzing import MOST_GROWTH_BYTES, fuzz
 
 SECONDS = 330  #: each
 
@@ -18,3 +20,11 @@ SECONDS = 330  #: each
 def test_ten_minutes_of_bent_conversations(tmp_path: Path, *, fast: bool) -> None:
     with flooded(tmp_path, fast=fast, **BOUNDS) as receiver:
         Fuzzing(receiver).go_on_for(SECONDS)
+
+
+@pytest.mark.timeout(1800)
+def test_ten_minutes_of_mutated_frames() -> None:
+    report = fuzz({**frames(), "JPEG lossless": lossless_jpeg()}, 600)
+    print(f"\n{report}")
+    assert report.growth_bytes < MOST_GROWTH_BYTES
+    assert report.children <= 1 + report.failed

@@ -41,6 +41,7 @@ class ReasonCode(StrEnum):
     SPELLINGS = "spellings"
     UNREADABLE_ELEMENTS = "unreadable-elements"
     UNREADABLE_INSTANCES = "unreadable-instances"
+    UNDECODABLE_IMAGES = "undecodable-images"
     NO_READABLE_HEADER = "no-readable-header"
     NO_MR_IMAGES = "no-mr-images"
     NO_CARDIAC_VIEW = "no-cardiac-view"
@@ -159,6 +160,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.UNREADABLE_INSTANCES: ReasonText(
             "{instances} instance(s) not used: {error}",
             "Correct the element in the sending system and send the study again under new UIDs.",
+        ),
+        ReasonCode.UNDECODABLE_IMAGES: ReasonText(
+            "{images} image file(s) left out: {error}",
+            "Send the image again under a new UID, uncompressed if its compression is the cause.",
         ),
         ReasonCode.NO_READABLE_HEADER: ReasonText(
             "no instance has a header that can be parsed", "Check the sending system."

@@ -11,6 +11,8 @@
     views        the cardiac view of a stack, by geometry
     series       the stacks that fill the model's view slots, and the reason for all others
     pixels       decoded, rescaled pixel values
+    code_streams the size that a compressed frame states, compared with the data set
+    decoder_process, decoder_child  a process that decodes compressed frames, with limits
     clip         the 8-bit frames that the model takes
     sheet        a contact sheet of stacks
 

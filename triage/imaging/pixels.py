@@ -1,9 +1,9 @@
 """Decode the chosen images: stored pixels become real values (rescaled, without padding).
 
-Sizes that the header and the codec's own header state are checked before memory is allocated for
-them. Whatever a decoder raises, pixel data that cannot be decoded is reported as DamagedInstance. A
-file is read once for all its frames, and only the requested frames are decoded. Every transfer
-syntax is supported that pydicom's plug-ins decode.
+Sizes that the data set and the code stream state are checked before memory is allocated for them
+(`code_streams`), and compressed frames are decoded in another process (`decoder_process`). Pixel
+data that cannot be decoded is reported as DamagedInstance. A file is read once for all its frames,
+and only the requested frames are decoded.
 """
 
 from collections import defaultdict
@@ -14,37 +14,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.encaps import generate_frames
+from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
-from triage.dicom.unreadable import UNREADABLE
 from triage.domain.errors import DamagedInstance
+from triage.imaging.code_streams import FrameForm, check_code_stream
+from triage.imaging.decoder_child import UNDECODABLE
+from triage.imaging.decoder_process import shared_decoder
 from triage.imaging.geometry import read_number
 from triage.imaging.images import Image
 from triage.telemetry.progress import note_progress
 
 Pixels = NDArray[np.float32]  #: (rows, columns)
 
-#: Exceptions that pydicom's decoders raise for pixel data that they cannot decode.
-UNDECODABLE = (*UNREADABLE, RuntimeError, IndexError)
+#: Elements that a decoder needs (PS3.3 C.7.6.3).
+PIXEL_MODULE = (
+    *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored"),
+    *("PixelRepresentation", "PhotometricInterpretation"),
+)
 #: Largest rows times columns that is decoded; MR matrices are a hundredth of it.
 MOST_PIXELS = 1 << 24
+
+
+class UndecodableImages(DamagedInstance):
+    """Images of a view cannot be decoded; the message is the reason of the first."""
+
+    def __init__(self, lost: Mapping[str, str], *, is_all: bool) -> None:
+        super().__init__(next(iter(lost.values())))
+        self.lost = lost  #: reasons, by the paths of the files
+        self.is_all = is_all  #: True if no image of the view was decoded
 
 
 def read_pixels(images: Sequence[Image], read: Callable[[str], bytes]) -> list[Pixels]:
     """Return the pixel values of each image, in order.
 
     Raises:
-        DamagedInstance: An image cannot be decoded.
+        UndecodableImages: Images cannot be decoded; all others were.
     """
     by_path: dict[str, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         by_path[image.path].append(index)
     decoded: dict[int, Pixels] = {}
+    lost: dict[str, str] = {}
     for path, indices in by_path.items():
         note_progress()
-        decoded |= _decode_file({index: images[index] for index in indices}, read(path))
+        try:
+            decoded |= _decode_file({index: images[index] for index in indices}, read(path))
+        except DamagedInstance as error:
+            lost[path] = str(error)
+    if lost:
+        raise UndecodableImages(lost, is_all=not decoded)
     return [decoded[index] for index in range(len(images))]
 
 
@@ -77,48 +97,30 @@ def _refuse_oversized(header: Dataset) -> None:
 
 
 def _decode_frame(image: Image, dataset: Dataset) -> NDArray[Any]:
-    """Return the stored values of one frame."""
+    """Return the stored values of one frame, (rows, columns)."""
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        _refuse_larger_stream(dataset, (image.frame or 1) - 1)
+        return _decode_compressed(dataset, image.frame)
     index = None if image.frame is None else image.frame - 1
     array: NDArray[Any] = pixel_array(dataset, index=index)
     return array
 
 
-def _refuse_larger_stream(dataset: Dataset, index: int) -> None:
-    """Raise if the codec's own header states another size than the data set.
-
-    Decoders allocate memory by the codec's header before the two sizes are compared.
-    """
+def _decode_compressed(dataset: Dataset, number: int | None) -> NDArray[Any]:
+    """Return the stored values of one frame; None: the single frame of the data set."""
     count = int(dataset.get("NumberOfFrames") or 1)
-    frames = generate_frames(dataset.PixelData, number_of_frames=count)
-    stream = next((frame for number, frame in enumerate(frames) if number == index), b"")
-    size = stream_size(stream)
-    if size is not None and size != (int(dataset.Rows), int(dataset.Columns)):
-        raise DamagedInstance("the compressed image has another size than the header states")
-
-
-def stream_size(stream: bytes) -> tuple[int, int] | None:
-    """Return rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream states, or None."""
-    siz = stream.find(b"\xff\x4f\xff\x51")  # ISO 15444-1 A.5.1: SOC, SIZ
-    if siz >= 0:
-        x1, y1, x0, y0 = (_read_integer(stream, siz + 8 + 4 * field, 4) for field in range(4))
-        return y1 - y0, x1 - x0
-    at = 2
-    while stream[:2] == b"\xff\xd8" and at + 9 <= len(stream) and stream[at] == 0xFF:  # noqa: PLR2004
-        marker = stream[at + 1]
-        if marker in FRAME_HEADERS:  # ISO 10918-1 B.2.2, ISO 14495-1 C.2.2
-            return _read_integer(stream, at + 5, 2), _read_integer(stream, at + 7, 2)
-        at += 2 + _read_integer(stream, at + 2, 2)
-    return None
-
-
-#: SOF markers of JPEG without DHT, JPG and DAC in the same range, and SOF55 of JPEG-LS.
-FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-
-
-def _read_integer(stream: bytes, at: int, length: int) -> int:
-    return int.from_bytes(stream[at : at + length])
+    if int(dataset.SamplesPerPixel) != 1 or (number is None and count != 1):
+        raise DamagedInstance("not a single greyscale image")
+    shape = int(dataset.Rows), int(dataset.Columns)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    offsets = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    frame = get_frame(
+        dataset.PixelData, (number or 1) - 1, number_of_frames=count, extended_offsets=offsets
+    )
+    check_code_stream(frame, syntax, FrameForm(*shape, 1, int(dataset.BitsAllocated)))
+    elements = {keyword: dataset[keyword].value for keyword in PIXEL_MODULE if keyword in dataset}
+    return shared_decoder().decode(frame, str(syntax), elements, shape)
 
 
 def _rescale(stored: NDArray[Any], header: Dataset) -> NDArray[Any]:

@@ -28,14 +28,16 @@ from triage.domain.reasons import Reason, ReasonCode, because
 from triage.imaging.clip import find_heart_centre, join_views, prepare_view
 from triage.imaging.geometry import Vector
 from triage.imaging.images import Image, explain_dropped, open_image
+from triage.imaging.pixels import UndecodableImages
 from triage.imaging.rules import SeriesRules
-from triage.imaging.series import ChosenView, explain_declined, select_views
+from triage.imaging.series import ChosenView, Selection, explain_declined, select_views
 from triage.model.bundle import Bundle, ClipForm
 from triage.model.questions import Questions
 from triage.ports.encoder import Embedding, Encoder, Frames
 from triage.telemetry.progress import note_progress
 
 Read = Callable[[str], bytes]  #: returns the Part 10 file at a path
+CHOICES = 3  #: how often views are chosen, if images of them cannot be decoded
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,20 @@ class ModelInput:
         return list({str(header.SOPInstanceUID): header for header in headers}.values())
 
 
+@dataclass(frozen=True)
+class _DecodedViews:
+    """What became of the chosen views."""
+
+    frames: Mapping[str, Frames]  #: (frames, H, W) by view
+    missing: Sequence[MissingView]
+    lost: Mapping[str, str]  #: why images cannot be decoded, by the paths of their files
+    is_improvable: bool  #: True if a missing view has images that can be decoded
+
+    def explain_lost(self) -> list[Reason]:
+        """Return a remark for each reason why images were lost, with their number."""
+        return _explain_lost(self.lost)
+
+
 def build_model_input(
     study_uid: str, paths: Iterable[str], read: Read, model: LoadedModel, rules: SeriesRules
 ) -> ModelInput:
@@ -105,7 +121,7 @@ def build_model_input(
         reason = error.reason
         raise StudyDeclined(replace(reason, remarks=(*reason.remarks, *remarks))) from None
     unreadable = (UnusedStack("", "", count, why) for why, count in damaged.items())
-    return replace(found, unused=(*found.unused, *unreadable), remarks=remarks)
+    return replace(found, unused=(*found.unused, *unreadable), remarks=(*remarks, *found.remarks))
 
 
 def _build(
@@ -115,14 +131,11 @@ def _build(
     form = model.bundle.manifest.clip
     shown = [image for image in images if _is_picture(image)]
     refuse_two_patients([image.header for image in shown], study_uid)
-    selection = select_views(images, [slot.view for slot in form.layout], rules)
-    if (reason := explain_declined(images, selection)) is not None:
-        raise StudyDeclined(reason)
-    heart = find_heart_centre(selection.used)
-    frames, undecodable = _decode_views(selection.used, form, heart, read)
+    selection, heart, decoded = _choose_and_decode(images, form, rules, read)
+    frames, undecodable, remarks = decoded.frames, decoded.missing, decoded.explain_lost()
     if not frames:
         errors = "; ".join(view.reason for view in undecodable)
-        raise StudyDeclined(because(ReasonCode.NO_DECODABLE_VIEW, errors=errors))
+        raise StudyDeclined(because(ReasonCode.NO_DECODABLE_VIEW, *remarks, errors=errors))
     clip = join_views(frames, form)
     mark_reached(CrashPoint.READ)
     return ModelInput(
@@ -137,6 +150,7 @@ def _build(
         heart=heart,
         clip=clip,
         embedding=model.encoder.encode_clip(clip),
+        remarks=tuple(remarks),
     )
 
 
@@ -164,18 +178,53 @@ def _is_picture(image: Image) -> bool:
     return is_image_class(image.header.SOPClassUID)
 
 
+def _choose_and_decode(
+    images: Sequence[Image], form: ClipForm, rules: SeriesRules, read: Read
+) -> tuple[Selection, Vector | None, _DecodedViews]:
+    """Choose the views and decode them; an image that cannot be decoded is left out.
+
+    The views are chosen again without such an image, unless no image of its view can be decoded.
+    """
+    views = [slot.view for slot in form.layout]
+    lost: dict[str, str] = {}
+    for is_last in (False,) * (CHOICES - 1) + (True,):
+        selection = select_views(
+            [image for image in images if image.path not in lost], views, rules
+        )
+        if (reason := explain_declined(images, selection)) is not None:
+            raise StudyDeclined(replace(reason, remarks=(*reason.remarks, *_explain_lost(lost))))
+        heart = find_heart_centre(selection.used)
+        decoded = _decode_views(selection.used, form, heart, read)
+        lost |= decoded.lost
+        if is_last or not decoded.is_improvable:
+            break
+    return selection, heart, replace(decoded, lost=lost)
+
+
 def _decode_views(
     used: Sequence[ChosenView], form: ClipForm, heart: Vector | None, read: Read
-) -> tuple[Mapping[str, Frames], list[MissingView]]:
+) -> _DecodedViews:
     """Decode the views; one that cannot be decoded becomes a missing view with the reason."""
     frames: dict[str, Frames] = {}
-    missing = []
+    missing: list[MissingView] = []
+    lost: dict[str, str] = {}
+    is_improvable = False
     for chosen in used:
         try:
             frames[chosen.view] = prepare_view(chosen, form, heart, read)
-        except DamagedInstance as error:
+        except UndecodableImages as error:
             missing.append(MissingView(chosen.view, str(error)))
-    return frames, missing
+            lost |= error.lost
+            is_improvable = is_improvable or not error.is_all
+    return _DecodedViews(frames, missing, lost, is_improvable=is_improvable)
+
+
+def _explain_lost(lost: Mapping[str, str]) -> list[Reason]:
+    """Return a remark for each reason why images could not be decoded, with their number."""
+    return [
+        because(ReasonCode.UNDECODABLE_IMAGES, images=count, error=error)
+        for error, count in Counter(lost.values()).items()
+    ]
 
 
 def _describe_view(chosen: ChosenView) -> UsedView:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, JPEG2000Lossless
 
+from tests.builders.code_streams import with_decoy
 from tests.builders.hearts import instances
 from tests.builders.images import SHORT_AXIS, cardiac_study, cine, image, part10
 from tests.contract.ledgers import SOURCE, current
@@ -215,6 +216,24 @@ def test_a_view_that_does_not_decode_is_missing_and_the_rest_goes_on(assessor: A
     assert [used.view for used in said.used] == ["cine_sa"]
     missing = {view.view: view.reason for view in said.missing}
     assert missing["cine_lax"].startswith("pixel data does not decode")
+
+
+def test_an_image_that_does_not_decode_is_left_out_and_counted(
+    assessor: Assessor, ledger: SqlLedger
+) -> None:
+    study = cardiac_study()
+    four_chamber = [dataset for dataset in study if dataset.SeriesDescription == "cine 4ch"]
+    bomb = with_decoy(8192).as_dataset()
+    lost = four_chamber[3]
+    lost.PixelData, lost.file_meta.TransferSyntaxUID = bomb.PixelData, JPEG2000Lossless
+    lost.Rows, lost.Columns = bomb.Rows, bomb.Columns
+    said = assessed(assessor, study)
+    used = {view.view: len(view.images) for view in said.used}
+    assert used["cine_lax"] == len(four_chamber) - 1
+    remark = (
+        "1 image file(s) left out: the compressed image has another size than the header states"
+    )
+    assert any(remark in event.reason for event in ledger.history(STUDY))
 
 
 def test_a_study_without_a_decodable_view_is_declined(
