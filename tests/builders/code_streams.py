@@ -31,7 +31,7 @@ COMPONENT = b"\x0b\x01\x01"
 
 
 @dataclass(frozen=True)
-class Frame:
+class CompressedFrame:
     """A compressed frame with the data set that describes it."""
 
     dataset: Dataset
@@ -70,25 +70,25 @@ def describe(pixels: np.ndarray, syntax: UID) -> Dataset:
     return dataset
 
 
-def compressed(syntax: UID) -> Frame:
+def compressed(syntax: UID) -> CompressedFrame:
     dataset = image(Rows=SIDE, Columns=SIDE, PixelData=RAMP.tobytes())
     dataset.compress(syntax, generate_instance_uid=False)
-    return Frame(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
+    return CompressedFrame(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
 
 
-def baseline_jpeg() -> Frame:
+def baseline_jpeg() -> CompressedFrame:
     pixels, file = (RAMP // 8).astype(np.uint8), BytesIO()
     Raster.fromarray(pixels).save(file, "JPEG")
-    return Frame(describe(pixels, JPEGBaseline8Bit), file.getvalue())
+    return CompressedFrame(describe(pixels, JPEGBaseline8Bit), file.getvalue())
 
 
-def lossless_jpeg() -> Frame:
+def lossless_jpeg() -> CompressedFrame:
     """A real image; no encoder of this format is installed."""
     dataset = dcmread(real_data("derived_variants") / "ts_jpeg_lossless_sv1.dcm")
-    return Frame(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
+    return CompressedFrame(dataset, get_frame(dataset.PixelData, 0, number_of_frames=1))
 
 
-def high_throughput() -> Frame:
+def high_throughput() -> CompressedFrame:
     """A JPEG 2000 stream whose code blocks are declared as those of ISO 15444-15.
 
     They are coded otherwise, so a decoder of high-throughput blocks meets invalid ones.
@@ -100,10 +100,10 @@ def high_throughput() -> Frame:
     cod = stream.index(b"\xff\x52")
     stream[cod + 12] |= 0x40
     dataset = describe(RAMP, HTJ2KLossless)
-    return Frame(dataset, bytes(stream))
+    return CompressedFrame(dataset, bytes(stream))
 
 
-MAKERS: dict[str, Callable[[], Frame]] = {
+MAKERS: dict[str, Callable[[], CompressedFrame]] = {
     "JPEG": baseline_jpeg,
     "JPEG-LS": lambda: compressed(JPEGLSLossless),
     "JPEG 2000": lambda: compressed(JPEG2000Lossless),
@@ -113,11 +113,13 @@ MAKERS: dict[str, Callable[[], Frame]] = {
 
 
 @cache
-def frames() -> dict[str, Frame]:
+def frames() -> dict[str, CompressedFrame]:
     return {name: make() for name, make in MAKERS.items()}
 
 
-def mutated(samples: Mapping[str, Frame], draw: Random) -> Iterator[tuple[str, Frame]]:
+def mutated(
+    samples: Mapping[str, CompressedFrame], draw: Random
+) -> Iterator[tuple[str, CompressedFrame]]:
     """Yield mutated frames without end, of each sample in turn."""
     while True:
         for name, frame in samples.items():
@@ -158,7 +160,7 @@ def with_size(stream: bytes, rows: int, columns: int, tile: int | None = None) -
     return size_segment(rows, columns, tile) + stream[siz_end:]
 
 
-def with_decoy(side: int) -> Frame:
+def with_decoy(side: int) -> CompressedFrame:
     """Return a JP2 file: a box with a header of 64 x 64, then a code stream of `side` x `side`."""
     flat = image(Rows=SIDE, Columns=SIDE, PixelData=bytes(2 * SIDE * SIDE))
     flat.compress(JPEG2000Lossless, generate_instance_uid=False)
@@ -172,14 +174,14 @@ def with_decoy(side: int) -> Frame:
         + box(b"jp2h", header + colour)
         + box(b"jp2c", real)
     )
-    return Frame(describe(RAMP, JPEG2000Lossless), file)
+    return CompressedFrame(describe(RAMP, JPEG2000Lossless), file)
 
 
 def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">L", len(content) + 8) + kind + content
 
 
-def with_many_precincts(side: int) -> Frame:
+def with_many_precincts(side: int) -> CompressedFrame:
     """Return a stream of the stated size whose image is divided into precincts of 2 x 2 samples.
 
     A decoder allocates memory for each of them: PS3.5 and the frame header allow that.
@@ -197,4 +199,4 @@ def with_many_precincts(side: int) -> Frame:
     changed = stream[:cod] + segment + stream[cod + 2 + length :]
     dataset = describe(RAMP, JPEG2000Lossless)
     dataset.Rows = dataset.Columns = side
-    return Frame(dataset, changed)
+    return CompressedFrame(dataset, changed)

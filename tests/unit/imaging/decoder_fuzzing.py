@@ -13,7 +13,7 @@ from random import Random
 
 import psutil
 
-from tests.builders.code_streams import Frame, frames, lossless_jpeg, mutated
+from tests.builders.code_streams import CompressedFrame, frames, lossless_jpeg, mutated
 from triage.domain.errors import DamagedInstance
 from triage.imaging.code_streams import FrameForm, check_code_stream
 from triage.imaging.decoder_process import DecoderFailed, DecoderProcess
@@ -35,7 +35,7 @@ class FuzzReport:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-def fuzz(samples: Mapping[str, Frame], seconds: float, seed: int = 0) -> FuzzReport:
+def fuzz(samples: Mapping[str, CompressedFrame], seconds: float, seed: int = 0) -> FuzzReport:
     """Decode mutated samples; raise the first error that is no DamagedInstance."""
     report, process = FuzzReport(), psutil.Process()
     with closing(DecoderProcess(HANG_S)) as decoder:
@@ -53,7 +53,9 @@ def fuzz(samples: Mapping[str, Frame], seconds: float, seed: int = 0) -> FuzzRep
     return report
 
 
-def _try_frame(decoder: DecoderProcess, frame: Frame, report: FuzzReport, name: str = "") -> None:
+def _try_frame(
+    decoder: DecoderProcess, frame: CompressedFrame, report: FuzzReport, name: str = ""
+) -> None:
     report.frames += 1
     bits = int(frame.dataset.BitsAllocated)
     try:

@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from tests.builders.code_streams import (
     RAMP,
-    Frame,
+    CompressedFrame,
     frames,
     lossless_jpeg,
     with_decoy,
@@ -37,7 +37,7 @@ def decoder() -> Iterator[DecoderProcess]:
     decoder.close()
 
 
-def decode(decoder: DecoderProcess, frame: Frame) -> np.ndarray:
+def decode(decoder: DecoderProcess, frame: CompressedFrame) -> np.ndarray:
     return decoder.decode(frame.stream, str(frame.syntax), frame.elements, frame.shape)
 
 
