@@ -41,6 +41,7 @@ SAFE_BYTES = SHORTEST * MOST_ITEMS
 #: A value of fewer bytes cannot nest too deep: a sequence with one item has 16 bytes.
 SHALLOW_BYTES = 2 * SHORTEST * MOST_DEPTH
 UNDEFINED = 0xFFFFFFFF
+VR_BYTES, CAPITALS = 2, range(ord("A"), ord("Z") + 1)
 PREAMBLE = 132  #: bytes of preamble and prefix (PS3.10 7.1)
 SYNTAX, META_GROUP = 0x00020010, 0x0002
 COMMAND_GROUP = b"\0\0"  #: in either byte order
@@ -218,9 +219,9 @@ class _Count:
         if place.is_implicit and place.depth:
             return True
         vr = self._content[at + 4 : min(at + 6, place.end)]
-        if len(vr) < 2:  # noqa: PLR2004 - a VR has two characters
+        if len(vr) < VR_BYTES:
             return place.is_implicit
-        return not all(0x40 < character < 0x5B for character in vr)  # noqa: PLR2004 - A to Z
+        return not all(character in CAPITALS for character in vr)
 
     def _read_element(self, at: int, place: _Place) -> Element:
         """Return the header of an element (PS3.5 7.1)."""

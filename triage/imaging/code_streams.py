@@ -115,7 +115,7 @@ def _read_segment(stream: bytes, at: int) -> bytes:
     """Return the parameters of a marker segment whose length field is at a place."""
     length = _read_integer(stream, at, 2)
     segment = stream[at + 2 : at + length]
-    if length < 2 or len(segment) != length - 2:  # noqa: PLR2004 - the length includes its field
+    if len(segment) != length - 2:  # the length includes its field
         raise _BrokenStream
     return segment
 

@@ -28,6 +28,7 @@ from triage.telemetry.progress import note_progress
 
 Pixels = NDArray[np.float32]  #: (rows, columns)
 
+GREY_DIMENSIONS = 2  #: rows and columns
 #: Elements that a decoder needs (PS3.3 C.7.6.3).
 PIXEL_MODULE = (
     *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored"),
@@ -83,7 +84,7 @@ def _decode_file(images: Mapping[int, Image], part10: bytes) -> dict[int, Pixels
 
 def _real_values(image: Image, dataset: Dataset) -> Pixels:
     stored = _decode_frame(image, dataset)
-    if stored.ndim != 2:  # noqa: PLR2004 - rows and columns
+    if stored.ndim != GREY_DIMENSIONS:
         raise DamagedInstance("not a single greyscale image")
     pixels = _rescale(stored, image.header).astype(np.float32)
     inverted = image.header.get("PhotometricInterpretation") == "MONOCHROME1"
