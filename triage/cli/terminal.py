@@ -42,7 +42,7 @@ from triage.telemetry.control_characters import replace_control_characters
 
 
 class _PlainText:
-    """What a console prints, with the control characters of its texts replaced."""
+    """The output of a console, with the control characters of its texts replaced."""
 
     def __init__(self, printed: RenderableType) -> None:
         self._printed = printed

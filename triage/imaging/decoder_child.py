@@ -2,7 +2,7 @@
 
 It is started by `decoder_process`, reads one request after another from standard input, and ends
 when that is closed. Its memory is limited, so that a frame that breaks a decoder ends this process
-and nothing else. What a decoder prints is dropped.
+and nothing else. The output of decoders is dropped.
 """
 
 import json

@@ -93,7 +93,7 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class _DecodedViews:
-    """What became of the chosen views."""
+    """The chosen views after decoding."""
 
     frames: Mapping[str, Frames]  #: (frames, H, W) by view
     missing: Sequence[MissingView]
