@@ -65,5 +65,5 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/pip
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "installing what tests need, torch among it ..."
-	$(PIP) install --editable ".[export,postgres,s3]" --group test --group check
+	$(PIP) install --editable ".[export,postgres,s3,signatures]" --group test --group check
 	@touch $@

@@ -28,7 +28,8 @@ from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
 from export.watch import ValidationWatch
 from triage.domain.errors import ConfigurationError
-from triage.model.bundle import ClipForm
+from triage.model.bundle import MANIFEST, ClipForm, open_bundle
+from triage.model.signature import sign_manifest
 from triage.yaml_models import read
 
 CLIPS = Path(__file__).parent / "clips"
@@ -53,6 +54,31 @@ def cli() -> None:
     A bundle is one folder: video.onnx, text.onnx, tokenizer.json and manifest.json. Set
     `model.bundle` of the worker to it. These commands need torch; the worker does not.
     """
+
+
+@cli.command(no_args_is_help=True)
+@click.argument("bundle", type=FOLDER)
+@click.option(
+    "--key",
+    type=FOLDER,
+    required=True,
+    help="PEM file of an Ed25519 key, as `openssl genpkey -algorithm ed25519` makes it, readable by"
+    " its owner alone.",
+)
+def sign(bundle: Path, key: Path) -> None:
+    """Sign a bundle, so that workers with the public key in `model.trusted_keys` start it.
+
+    Verifies the bundle, writes manifest.sig into it, and prints the public key. Sign again after
+    each command that changes the bundle, such as `calibrate`.
+
+    \b
+    Examples:
+      openssl genpkey -algorithm ed25519 -out site.key && chmod 600 site.key
+      python -m export sign bundle/ --key site.key
+    """  # noqa: D301 - as above
+    open_bundle(bundle)
+    public = sign_manifest(bundle, (bundle / MANIFEST).read_bytes(), key)
+    click.echo(f"model.trusted_keys: [{public}]")
 
 
 @cli.command(no_args_is_help=True)

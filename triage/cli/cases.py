@@ -12,10 +12,9 @@ from triage.cases.past_cases import why_none_similar
 from triage.cases.search import CaseMatch, matches_as_json, parse_query
 from triage.cli import terminal
 from triage.domain.assessment import format_share
-from triage.model.bundle import open_bundle
 from triage.pipeline.forget_patient import ForgetRequest, ForgetResult
 from triage.runtime.cases import build_patient_forgetter, open_case_access
-from triage.runtime.model import open_model
+from triage.runtime.model import open_model, open_site_bundle
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger
 from triage.telemetry import logs
@@ -101,7 +100,7 @@ def case(config: Path | None, key: str, report: str) -> None:
       triage case 7QK4-M2XD --report 1.2.840.113619.2.1
     """
     settings = load_settings(config)
-    access = open_case_access(settings, open_bundle(settings.model.bundle))
+    access = open_case_access(settings, open_site_bundle(settings))
     found = access.resolve_key(key, report, getuser())
     terminal.write(f"{found.study_uid} of {found.study_date or 'no known date'}")
 

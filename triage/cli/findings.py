@@ -11,11 +11,10 @@ from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.domain.reasons import ReasonCode, because
 from triage.findings.loader import load_findings
-from triage.model.bundle import open_bundle
 from triage.pipeline.fit_findings import choose_findings
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.cases import build_finding_fitter
-from triage.runtime.model import open_model
+from triage.runtime.model import open_model, open_site_bundle
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_fittings
 
@@ -85,7 +84,7 @@ def drop(config: Path | None, finding: str) -> None:
     """
     settings = load_settings(config)
     open_existing_ledger(settings).close()
-    bundle = open_bundle(settings.model.bundle)
+    bundle = open_site_bundle(settings)
     if not open_fittings(settings).remove(bundle.digest, finding):
         raise NotFound(f"{finding} has no fit to remove; see `triage findings list`")
     terminal.write(f"{finding}: its fit is removed")

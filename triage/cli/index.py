@@ -12,7 +12,6 @@ from triage.cli import terminal
 from triage.cli.options import WORKLIST, folder_argument, parent_option
 from triage.config import Settings
 from triage.domain.errors import CommandFailed, NotFound
-from triage.model.bundle import open_bundle
 from triage.pipeline.backfill import (
     Indexer,
     IndexOutcome,
@@ -26,6 +25,7 @@ from triage.pipeline.backfill import (
 )
 from triage.pipeline.model_input import Read
 from triage.runtime.cases import build_indexer
+from triage.runtime.model import open_site_bundle
 from triage.runtime.parent import Parent, give_signs
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_past_cases, open_spool
@@ -97,7 +97,7 @@ def index(  # noqa: PLR0913 - one argument for each option
         settings = _limit_to_one_thread(settings)
     archive, read = _list_site(settings) if folder is None else _list_folder(folder)
     if parent is not None:
-        past = open_past_cases(settings, open_bundle(settings.model.bundle))
+        past = open_past_cases(settings, open_site_bundle(settings))
         archive = exclude_known_cases(past.library, archive)
         if not archive:
             return

@@ -10,8 +10,8 @@ import click
 from triage.cli import terminal
 from triage.cli.options import folder_argument
 from triage.imaging.rules import load_rules
-from triage.model.bundle import open_bundle
 from triage.pipeline import protocol_audit as audit
+from triage.runtime.model import open_site_bundle
 from triage.runtime.settings import load_settings
 from triage.telemetry import logs
 
@@ -58,7 +58,7 @@ def series(
         return
     if folder is None:
         raise click.UsageError("give FOLDER for images, or --names FILE for series descriptions")
-    views = [slot.view for slot in open_bundle(settings.model.bundle).manifest.layout]
+    views = [slot.view for slot in open_site_bundle(settings).manifest.layout]
     found = audit.read_folder(folder, views, rules)
     if as_json:
         click.echo(json.dumps(audit.build_json(found), indent=2))

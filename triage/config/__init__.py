@@ -46,6 +46,7 @@ from triage.config.receiver import (
 )
 from triage.config.retention import RetentionSettings
 from triage.config.site import (
+    PACKAGE,
     EquipmentSettings,
     MetricsEndpoint,
     ModelSettings,
@@ -58,6 +59,7 @@ from triage.config.spool import SpoolSettings
 __all__ = [
     "DESTINATION_MODELS",
     "HASHED_PASSWORD",
+    "PACKAGE",
     "AeTitle",
     "AnyArchiveSettings",
     "AnyDestination",

@@ -1,5 +1,7 @@
 """Types of single settings fields, with messages that show what a valid value looks like."""
 
+import base64
+import binascii
 import re
 from ipaddress import ip_network
 from typing import Annotated
@@ -11,6 +13,7 @@ from triage.domain.hours import HOURS
 from triage.domain.uid import has_storage_root, is_uid
 
 AE_TITLE_MAX = 16
+PUBLIC_KEY_BYTES = 32  #: of Ed25519 (RFC 8032)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 HASHED_TOKEN = re.compile(r"sha256\$[0-9a-f]{64}")  #: the output of `triage token`
@@ -101,12 +104,23 @@ def _check_hashed_password(value: str) -> str:
     return value
 
 
+def _check_public_key(value: str) -> str:
+    try:
+        length = len(base64.b64decode(value, validate=True))
+    except binascii.Error:
+        length = 0
+    if length != PUBLIC_KEY_BYTES:
+        raise ValueError("is no public key: `python -m export sign` prints that of a key file")
+    return value
+
+
 def _check_user(value: str) -> str:
     if not USER.fullmatch(value):
         raise ValueError("a user's name has a to z, 0 to 9, . _ and -, and begins with a letter")
     return value
 
 
+PublicKey = Annotated[str, AfterValidator(_check_public_key)]
 StorageClass = Annotated[str, AfterValidator(_check_storage_class)]
 AeTitle = Annotated[str, AfterValidator(_check_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -15,6 +15,8 @@ from triage.config.fields import (
     Name,
     Port,
     PostgresUrl,
+    PublicKey,
+    Seconds,
     UserName,
 )
 from triage.config.receiver import ReceiverSettings
@@ -38,6 +40,11 @@ class ModelSettings(StrictModel):
     #: reason for flags on studies unlike those of the training, which are then marked; empty: such
     #: studies are Not Evaluated
     mark_unfamiliar: str = ""
+    #: Ed25519 keys in base64, one of which must have signed the bundle; empty: none needs to
+    trusted_keys: tuple[PublicKey, ...] = ()
+    first_run_s: Seconds = 300.0  #: limit of a bundle's first run, in a process of its own
+    #: limit of private memory of that process
+    first_run_bytes: int = Field(default=8_000_000_000, ge=500_000_000)
 
 
 class WorkerSettings(StrictModel):

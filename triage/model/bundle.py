@@ -6,13 +6,16 @@
     manifest.json   this module's `Manifest`; holds the SHA-256 of every other file
     calibration.json  thresholds of the findings, valid for this bundle only; optional
     familiar.npy    statistics of the hearts that it knows (out_of_distribution.py); optional
+    manifest.sig    signature of the manifest (signature.py); optional
 
-A bundle is refused if a file differs from its manifest. export/ writes manifests with
+A bundle is refused if a file differs from its manifest, if its folder has anything that the
+manifest does not list, or if a graph has weights in another file. export/ writes manifests with
 `write_manifest`, the worker reads them with `open_bundle`; no other code knows the format. A change
 of the format needs a new `schema_version`.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -23,6 +26,8 @@ from pydantic import Field, model_validator
 
 from triage.domain.errors import ConfigurationError
 from triage.domain.performance import Performance
+from triage.model.external_data import require_own_weights
+from triage.model.signature import SIGNATURE, require_signature
 from triage.yaml_models import StrictModel, read
 
 MANIFEST = "manifest.json"
@@ -262,13 +267,19 @@ class Bundle:
     ood_reference: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path, trusted_keys: Sequence[str] = ()) -> Bundle:
     """Open the bundle in folder `path` and verify every file.
 
+    `trusted_keys` are the public keys (base64) of which one must have signed it; empty: none.
+
     Raises:
-        ConfigurationError: A file is missing, invalid, or differs from the manifest.
+        ConfigurationError: A file is missing, invalid, not listed, or differs from the manifest; or
+            no trusted key has signed the manifest.
     """
     manifest = read(path / MANIFEST, Manifest)
+    _refuse_unlisted_files(path, manifest)
+    if trusted_keys:
+        require_signature(path, (path / MANIFEST).read_bytes(), trusted_keys)
     for name, expected in manifest.files.items():
         if not (path / name).is_file():
             raise ConfigurationError(f"bundle {path}: {name} is missing; copy the bundle again")
@@ -276,6 +287,8 @@ def open_bundle(path: Path) -> Bundle:
             raise ConfigurationError(
                 f"bundle {path}: {name} differs from its manifest; copy the bundle again"
             )
+    for graph in (VIDEO, TEXT):
+        require_own_weights(path / graph)
     calibration = None
     if CALIBRATION in manifest.files:
         calibration = read(path / CALIBRATION, Calibration)
@@ -283,8 +296,25 @@ def open_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, hash_file(path / MANIFEST), calibration, reference)
 
 
+def _refuse_unlisted_files(path: Path, manifest: Manifest) -> None:
+    """Raise ConfigurationError for anything in the folder that no digest covers, and for links."""
+    listed = {MANIFEST, SIGNATURE, *manifest.files}
+    unlisted = [item.name for item in path.iterdir() if item.name not in listed]
+    if unlisted:
+        raise ConfigurationError(
+            f"bundle {path}: {', '.join(sorted(unlisted)[:3])} is not in its manifest; move it "
+            "away, or copy the bundle again"
+        )
+    if links := [item.name for item in path.iterdir() if item.is_symlink()]:
+        raise ConfigurationError(f"bundle {path}: {min(links)} is a link; copy the file itself")
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write `manifest` into the bundle folder `path`; equal content gives equal bytes."""
+    """Write `manifest` into the bundle folder `path`; equal content gives equal bytes.
+
+    A signature of an earlier manifest is removed.
+    """
+    (path / SIGNATURE).unlink(missing_ok=True)
     text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
     (path / MANIFEST).write_text(text, encoding="utf-8")
 

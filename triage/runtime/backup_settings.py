@@ -7,7 +7,7 @@ from typing import Literal
 
 from triage.config import Settings, render_settings
 from triage.domain.errors import ConfigurationError
-from triage.model.bundle import open_bundle
+from triage.runtime.model import open_site_bundle
 
 #: Sections that differ between machines, or that are compared by the content of their file.
 NOT_COMPARED = {"state_dir", "findings", "series_rules"}
@@ -45,7 +45,7 @@ def list_named_files(settings: Settings) -> dict[str, Path]:
 def describe_bundle(settings: Settings) -> str:
     """Return name, version and digest of the bundle; "unknown" if it cannot be opened."""
     try:
-        bundle = open_bundle(settings.model.bundle)
+        bundle = open_site_bundle(settings)
     except ConfigurationError:  # a backup is most needed when something is broken
         return UNKNOWN_BUNDLE
     return f"{bundle.manifest.name} {bundle.manifest.version} {bundle.digest}"

@@ -6,7 +6,7 @@ from triage.config import Settings
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
-from triage.model.bundle import Bundle, open_bundle
+from triage.model.bundle import Bundle
 from triage.model.prompts import embed_prompts
 from triage.pipeline.backfill import Indexer
 from triage.pipeline.fit_findings import FindingFitter
@@ -14,7 +14,7 @@ from triage.pipeline.forget_patient import PatientForgetter
 from triage.pipeline.model_input import Read
 from triage.ports.library import Library
 from triage.runtime.audit import open_audit
-from triage.runtime.model import open_encoder, open_model
+from triage.runtime.model import open_encoder, open_model, open_site_bundle
 from triage.runtime.paths import FORGETTING, state_folder
 from triage.runtime.storage import (
     open_existing_ledger,
@@ -39,7 +39,7 @@ def build_patient_forgetter(settings: Settings) -> PatientForgetter:
     before it shared a case library or a ledger.
     """
     ledger = open_existing_ledger(settings)
-    bundle = open_bundle(settings.model.bundle)
+    bundle = open_site_bundle(settings)
     past = open_past_cases(settings, bundle)
     local = settings.model_copy(update={"case_library": None, "ledger": None})
     libraries: list[Library] = [past.library]
@@ -54,7 +54,7 @@ def build_patient_forgetter(settings: Settings) -> PatientForgetter:
 
 def build_finding_fitter(settings: Settings) -> FindingFitter:
     """Return the use case of `triage findings fit`; opens the model."""
-    bundle = open_bundle(settings.model.bundle)
+    bundle = open_site_bundle(settings)
     encoder = open_encoder(settings, bundle)
     prompts = embed_prompts(load_findings(settings.findings), bundle, encoder, None)
     library = open_past_cases(settings, bundle).library

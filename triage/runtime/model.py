@@ -1,27 +1,33 @@
 """Opens the model: bundle, ONNX sessions, prompts and fitted findings."""
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import onnxruntime as ort
 import structlog
 
 from triage import __version__
 from triage.cases.past_cases import PastCases
-from triage.config import Settings
+from triage.config import PACKAGE, Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.model.first_run import FirstRunLimits, try_bundle
 from triage.model.fitted import FittedFinding
 from triage.model.prompts import embed_prompts
 from triage.model.questions import build_questions
 from triage.pipeline.model_input import LoadedModel
 from triage.reports.equipment import Equipment
 from triage.runtime.databases import open_existing_database
+from triage.runtime.paths import CACHE
 from triage.runtime.storage import open_past_cases
 from triage.store.fittings import SqlFittings
 from triage.store.migrations import HEAD
+
+SHIPPED = PACKAGE / "model" / "bundles"  #: bundles of this release
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +36,10 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
     """Open bundle, sessions and prompts.
 
     `cache` is the folder for the embeddings of prompts; None: they are computed anew.
-    Raises ConfigurationError if findings and bundle do not match.
+    Raises ConfigurationError if findings and bundle do not match, or the bundle's first run fails.
     """
     findings = load_findings(settings.findings)
-    bundle = open_bundle(settings.model.bundle)
+    bundle = open_site_bundle(settings)
     views = {slot.view for slot in bundle.manifest.layout}
     for finding in findings.findings:
         if unknown := set(finding.views) - views:
@@ -41,17 +47,41 @@ def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
                 f"{settings.findings}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
                 f"but the bundle has only {', '.join(sorted(views))}"
             )
-    encoder = open_encoder(settings, bundle)
+    encoder = open_encoder(settings, bundle, cache)
     prompts = embed_prompts(findings, bundle, encoder, cache)
     fitted = _load_fitted(settings, bundle)
     questions = build_questions(findings, bundle, prompts, fitted)
     return LoadedModel(bundle, encoder, findings, questions, settings.model.mark_unfamiliar)
 
 
-def open_encoder(settings: Settings, bundle: Bundle) -> OnnxEncoder:
-    """Open the ONNX sessions of a bundle."""
+def open_site_bundle(settings: Settings) -> Bundle:
+    """Open and verify the bundle of the settings, with its signature if they have trusted keys."""
+    return open_bundle(settings.model.bundle, settings.model.trusted_keys)
+
+
+def open_encoder(settings: Settings, bundle: Bundle, cache: Path | None = None) -> OnnxEncoder:
+    """Open the ONNX sessions of a bundle, after its first run in a process of its own.
+
+    A run that succeeded is recorded in `cache`, and is not repeated; None: it is not recorded.
+    """
     chosen = settings.model
+    _require_first_run(settings, bundle, cache)
     return OnnxEncoder(bundle, chosen.provider, chosen.threads, chosen.fallback)
+
+
+def _require_first_run(settings: Settings, bundle: Bundle, cache: Path | None) -> None:
+    """Try a bundle that this release does not include, unless it was tried before."""
+    if bundle.path.resolve().is_relative_to(SHIPPED):
+        return
+    chosen = settings.model
+    what = f"{bundle.digest} {ort.__version__} {chosen.first_run_s} {chosen.first_run_bytes}"
+    name = f"first-run-{hashlib.sha256(what.encode()).hexdigest()}"
+    if (settings.state_dir / CACHE / name).exists():
+        return
+    try_bundle(bundle, FirstRunLimits(chosen.first_run_s, chosen.first_run_bytes, chosen.threads))
+    if cache is not None:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (cache / name).touch()
 
 
 def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFinding]:

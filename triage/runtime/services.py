@@ -18,7 +18,6 @@ from triage.dimse.instance_count import InstanceCountQuery
 from triage.domain.completeness import CompletenessPolicy, EvidenceKind
 from triage.domain.errors import LedgerUnavailable
 from triage.imaging.rules import load_rules
-from triage.model.bundle import open_bundle
 from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
 from triage.pipeline.backpressure import Backpressure
@@ -40,7 +39,12 @@ from triage.runtime.clock import LocalZone, SystemClock
 from triage.runtime.destinations import media_types, open_destinations
 from triage.runtime.heartbeat import Pulse
 from triage.runtime.loaded import record_loaded
-from triage.runtime.model import build_equipment, open_model, open_past_cases_for_worker
+from triage.runtime.model import (
+    build_equipment,
+    open_model,
+    open_past_cases_for_worker,
+    open_site_bundle,
+)
 from triage.runtime.paths import CACHE, state_folder
 from triage.runtime.prometheus import Gauges, serve_metrics
 from triage.runtime.storage import (
@@ -185,7 +189,7 @@ class Services:
         if any(
             EvidenceKind.VIEWS in known.accepted_evidence for known in (policy, *policies.values())
         ):
-            layout = open_bundle(self.settings.model.bundle).manifest.layout
+            layout = open_site_bundle(self.settings).manifest.layout
             rules = load_rules(self.settings.series_rules)
             views = [slot.view for slot in layout]
             looks[EvidenceKind.VIEWS] = ViewCoverage(self.spool, self.ledger, views, rules)

@@ -140,8 +140,9 @@ def build_retention_runner(
 ) -> RetentionRunner:
     """Return the use case that removes data by the `retention` settings."""
     limits = settings.retention.limits
-    bundle = settings.model.bundle  # any bundle: removal by age covers all of them
-    cases = None if limits.cases_s is None else open_library(settings, open_bundle(bundle))
+    chosen = settings.model  # any bundle: removal by age covers all of them
+    bundle = None if limits.cases_s is None else open_bundle(chosen.bundle, chosen.trusted_keys)
+    cases = None if bundle is None else open_library(settings, bundle)
     trail = open_study_trail(settings, SqlLedger(database, clock), spool)
     return RetentionRunner(spool, SqlRetention(database, clock), cases, clock, limits, trail)
 
