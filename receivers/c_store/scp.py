@@ -107,7 +107,7 @@ def start(
     try:
         for address, context in _list_ports(settings):
             listener = _open_listener(make_server, settings, address, context)
-            if settings.fast and context is None:
+            if settings.fast:
                 fast_store.attach_fast_path(listener, intake, attempt_store, limit)
             listener.start()
             running = CStoreScp((*running.listeners, listener), commitment)

@@ -1,14 +1,21 @@
 """The fast path of C-STORE has the same limits, and serves no association that is not its own."""
 
+import resource
 import ssl
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
-from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 import receivers.c_store
 from tests.builders.images import image, uid
@@ -16,6 +23,7 @@ from tests.fakes import FakeClock
 from tests.integration.certificates import Authority
 from tests.integration.listening_receiver import (
     CALLED,
+    ListeningReceiver,
     connect_silently,
     measure_resources,
     request_association,
@@ -165,21 +173,52 @@ def test_pynetdicom_serves_associations_with_storage_commitment(
     ledger.close()
 
 
-def test_pynetdicom_serves_the_tls_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Intake, "accept_file")
-    (tmp_path / "certificates").mkdir()
-    authority = Authority(tmp_path / "certificates", "receiver")
+@contextmanager
+def run_tls_receiver(folder: Path, **settings: Any) -> Iterator[tuple[ListeningReceiver, Any]]:
+    """Run a receiver with a TLS port; yield it with the context of a client that trusts it."""
+    (folder / "certificates").mkdir()
+    authority = Authority(folder / "certificates", "receiver")
     shown = authority.sign("server")
     tls = {"port": find_free_port(), "certificate": shown.certificate, "key": shown.key}
     trusting = ssl.create_default_context(cafile=str(authority.certificate))
-    with run_receiver(tmp_path, fast=True, tls=tls) as receiver:
+    with run_receiver(folder, tls=tls, **settings) as receiver:
+        yield receiver, trusting
+
+
+@pytest.mark.parametrize(("fast", "unused"), [(True, "accept"), (False, "accept_file")])
+def test_the_fast_path_serves_the_tls_port_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused: str, *, fast: bool
+) -> None:
+    monkeypatch.delattr(Intake, unused)
+    with run_tls_receiver(tmp_path, fast=fast) as (receiver, trusting):
         ae = AE(ae_title="PACS")
         ae.add_requested_context(MRImageStorage, ExplicitVRLittleEndian)
+        ae.add_requested_context(Verification)
         association = ae.associate(
             HOST, receiver.tls_port, ae_title=CALLED, tls_args=(trusting, HOST)
         )
-        assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
+        for number in range(3):
+            assert association.send_c_store(image(number=number)).Status == StoreStatus.SUCCESS
+            assert association.send_c_echo().Status == StoreStatus.SUCCESS
         association.release()
+
+
+def test_a_large_instance_is_not_held_in_memory_on_the_tls_port(tmp_path: Path) -> None:
+    head, data = implicit()
+    size, piece = 100_000_000, bytes(100_000)
+    large = struct.pack("<HHL", 0x7FE1, 0x1010, size)  # a private element of that size
+    with run_tls_receiver(tmp_path, fast=True) as (receiver, trusting):
+        sender = RawPeer(receiver.tls_port, tls=trusting)
+        sender.send(message())
+        assert sender.status() == StoreStatus.SUCCESS
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sender.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data + large)))
+        for _ in range(size // len(piece) - 1):
+            sender.send(pdu(pdv(0, piece)))
+        sender.send(pdu(pdv(LAST, piece)))
+        assert sender.status() == StoreStatus.SUCCESS
+        sender.release()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < size // 2 // 1024
 
 
 def test_a_connection_without_association_gets_no_buffer(tmp_path: Path) -> None:

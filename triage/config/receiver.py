@@ -178,7 +178,7 @@ class ReceiverSettings(StrictModel):
     )  #: until a connection requests an association (PS3.8 9.1.5, ARTIM)
     idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for which an association may be silent
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
-    instance_bytes: int = Field(default=2_147_483_648, ge=1)  #: the largest instance
+    instance_bytes: int = Field(default=536_870_912, ge=1)  #: the largest instance
     fast: bool = True  #: receive C-STORE outside pynetdicom's own loops
     free_bytes: int = Field(
         default=5_000_000_000, ge=0
