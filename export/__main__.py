@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -278,6 +279,12 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
     help="Checkpoint to begin with, as for `onnx`: the published one, for a site of its own.",
 )
 @click.option("--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.")
+@click.option(
+    "--network",
+    type=click.Choice(["published", "convolutional"]),
+    help="Video tower of a fresh network: the published transformer, or small convolutions for each"
+    " view, which learn from few drawn hearts what holds for real ones.  [default: the recipe's]",
+)
 def pretrain(  # noqa: PLR0913 - one argument for each option
     *,
     pairs: Path,
@@ -286,6 +293,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     watch: Path | None,
     start: Path | None,
     tokenizer: Path | None,
+    network: Literal["published", "convolutional"] | None,
 ) -> None:
     """Train a model from clips and impressions, without a label.
 
@@ -295,6 +303,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     \b
     Examples:
       python -m export pretrain --pairs pairs/ --out run/
+      python -m export pretrain --pairs pairs/ --out run/ --network convolutional
       python -m export pretrain --pairs ours/ --out run/ --start CMRCLIP/ \\
           --tokenizer Bio_ClinicalBERT/ --recipe gentle.yaml
       python -m export onnx --checkpoint run/ --tokenizer run/ --out bundle/
@@ -305,6 +314,8 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
       video: {width: 192, depth: 6, heads: 6}
     """  # noqa: D301 - as above
     chosen = Recipe() if recipe is None else read(recipe, Recipe)
+    if network is not None:
+        chosen = chosen.model_copy(update={"network": network})
     found = open_pairs(pairs)
     print_message(
         f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from export.cmrclip import CmrClip, VideoSizes
+from export.cmrclip import AnyVideoSizes, CmrClip
 from export.frames import Resize, normalised
 from export.graph import OPSET, write_text_graph, write_video_graph
 from triage.domain.errors import ConfigurationError
@@ -90,7 +90,7 @@ def write_bundle(model: BundleModel, out: Path, *, force: bool, say: Say) -> Non
     say(f"wrote bundle {out}")
 
 
-def published_form(sizes: VideoSizes, resize: Resize = "published") -> ClipForm:
+def published_form(sizes: AnyVideoSizes, resize: Resize = "published") -> ClipForm:
     """Return the published clip in the sizes of a network."""
     return ClipForm(
         frames=sizes.frames,

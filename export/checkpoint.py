@@ -4,8 +4,9 @@
     a trainer file  *.pth: {'state_dict': {'module.<name>': tensor}, ...}
 
 The sizes are read from the tensors, because the published `config.json` has none. Only the numbers
-of heads cannot be seen in a tensor: they come from `sizes.json` beside the weights; without that
-file every head is 64 wide, as published. Unpickling runs no code (`weights_only`).
+of heads, and the frame size of a convolutional tower, cannot be seen in a tensor: they come from
+`sizes.json` beside the weights; without that file every head is 64 wide, as published. Unpickling
+runs no code (`weights_only`).
 """
 
 import json
@@ -22,6 +23,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
+from export.convolutional import ConvolutionalSizes
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import hash_file
 from triage.yaml_models import StrictModel, read, read_text
@@ -34,16 +36,21 @@ HEAD_WIDTH = 64
 
 #: The tensors that sizes are read from, with their number of axes.
 SIZED_BY = {
-    "video_model.pos_embed": 3,
-    "video_model.temporal_embed": 3,
-    "video_model.patch_embed.proj.weight": 4,
-    "video_model.blocks.0.mlp.fc1.weight": 2,
     "vid_proj.1.weight": 2,
     "text_model.embeddings.word_embeddings.weight": 2,
     "text_model.embeddings.position_embeddings.weight": 2,
     "text_model.embeddings.token_type_embeddings.weight": 2,
     "text_model.encoder.layer.0.intermediate.dense.weight": 2,
 }
+
+TRANSFORMER_SIZED_BY = {
+    "video_model.pos_embed": 3,
+    "video_model.temporal_embed": 3,
+    "video_model.patch_embed.proj.weight": 4,
+    "video_model.blocks.0.mlp.fc1.weight": 2,
+}
+#: First convolution of a stage of a view, in a convolutional tower.
+STAGE = re.compile(r"video_model\.views\.(\d+)\.stages\.(\d+)\.halve\.weight")
 
 Weights = dict[str, Tensor]
 Heads = Annotated[int | None, Field(gt=0)]
@@ -52,6 +59,7 @@ Heads = Annotated[int | None, Field(gt=0)]
 class _VideoHeads(StrictModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     num_heads: Heads = None
+    image: Heads = None  #: rows and columns of a frame
 
 
 class _TextHeads(StrictModel):
@@ -60,7 +68,7 @@ class _TextHeads(StrictModel):
 
 
 class HeadCounts(StrictModel):
-    """The head counts in `sizes.json`; all other sizes are read from the tensors."""
+    """The sizes in `sizes.json`; all others are read from the tensors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     video: _VideoHeads = _VideoHeads()
@@ -170,21 +178,18 @@ def _without_leftovers(weights: Weights) -> Weights:
 
 def sizes_of(weights: Weights, heads: HeadCounts, file: Path) -> NetworkSizes:
     """Read the sizes of the network from the shapes of its tensors."""
-    shapes = _shapes(weights, file)
-    places, video_width = shapes["video_model.pos_embed"][1:]
-    patch = shapes["video_model.patch_embed.proj.weight"][-1]
+    shapes = _shapes(weights, SIZED_BY, file)
+    stages = {
+        (int(found[1]), int(found[2])): tuple(tensor.shape)
+        for name, tensor in weights.items()
+        if (found := STAGE.fullmatch(name))
+    }
     vocabulary, text_width = shapes["text_model.embeddings.word_embeddings.weight"]
     layer = "text_model.encoder.layer.0"
     return NetworkSizes(
-        video=VideoSizes(
-            image=patch * math.isqrt(places - 1),
-            patch=patch,
-            width=video_width,
-            depth=_count(weights, "video_model.blocks."),
-            heads=_heads(heads.video.num_heads, video_width, "video.num_heads", file),
-            hidden=shapes["video_model.blocks.0.mlp.fc1.weight"][0],
-            frames=shapes["video_model.temporal_embed"][1],
-        ),
+        video=_convolutional_sizes(stages, weights, heads.video, file)
+        if stages
+        else _transformer_sizes(weights, heads.video, file),
         text=TextSizes(
             vocabulary=vocabulary,
             width=text_width,
@@ -200,9 +205,47 @@ def sizes_of(weights: Weights, heads: HeadCounts, file: Path) -> NetworkSizes:
     )
 
 
-def _shapes(weights: Weights, file: Path) -> dict[str, tuple[int, ...]]:
+def _transformer_sizes(weights: Weights, stated: _VideoHeads, file: Path) -> VideoSizes:
+    shapes = _shapes(weights, TRANSFORMER_SIZED_BY, file)
+    places, width = shapes["video_model.pos_embed"][1:]
+    patch = shapes["video_model.patch_embed.proj.weight"][-1]
+    return VideoSizes(
+        image=patch * math.isqrt(places - 1),
+        patch=patch,
+        width=width,
+        depth=_count(weights, "video_model.blocks."),
+        heads=_heads(stated.num_heads, width, "video.num_heads", file),
+        hidden=shapes["video_model.blocks.0.mlp.fc1.weight"][0],
+        frames=shapes["video_model.temporal_embed"][1],
+    )
+
+
+def _convolutional_sizes(
+    stages: Mapping[tuple[int, int], tuple[int, ...]],
+    weights: Weights,
+    stated: _VideoHeads,
+    file: Path,
+) -> ConvolutionalSizes:
+    """Read the sizes from the kernels (after, before, 3, 3) of the stages, by view and stage."""
+    if stated.image is None:
+        raise ConfigurationError(
+            f"{file} has a convolutional tower: give the size of its frames as video.image in"
+            f" {file.parent / SIZES}"
+        )
+    views, depth = (1 + max(number) for number in zip(*stages, strict=True))
+    return ConvolutionalSizes(
+        image=stated.image,
+        slots=tuple(stages[view, 0][1] for view in range(views)),
+        channels=tuple(stages[0, stage][0] for stage in range(depth)),
+        width=_shapes(weights, {"video_model.norm.weight": 1}, file)["video_model.norm.weight"][0],
+    )
+
+
+def _shapes(
+    weights: Weights, sized_by: Mapping[str, int], file: Path
+) -> dict[str, tuple[int, ...]]:
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    missing = [name for name, axes in SIZED_BY.items() if len(shapes.get(name, ())) != axes]
+    missing = [name for name, axes in sized_by.items() if len(shapes.get(name, ())) != axes]
     if missing:
         raise ConfigurationError(f"{file} is no CMR-CLIP checkpoint; it lacks {_list(missing)}")
     return shapes
@@ -241,6 +284,8 @@ def _with_frames(
     """Cut the temporal positions to `frames`, or fill them up with zeros."""
     if frames is None:
         return sizes, weights
+    if isinstance(sizes.video, ConvolutionalSizes):
+        raise ConfigurationError("the frames of a convolutional tower cannot be changed")
     name = "video_model.temporal_embed"
     held = weights[name][:, :frames]  # (1, at most `frames`, C)
     filled = torch.zeros(1, frames, held.shape[-1])

@@ -1,5 +1,7 @@
 """The CMR-CLIP network: a space-time vision transformer and a BERT, projected into one space.
 
+Instead of the published transformer, a network that is trained here may have a convolutional tower.
+
 The parameters have the names of the published checkpoint (`makiyeah/CMRCLIP`), so a checkpoint
 loads with `load_state_dict(strict=True)`, and the published code reads a network that is trained
 here. Written from the behaviour of the published code (Makiya11/CMRCLIP @ 4dd42e8, after "Frozen in
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertConfig, BertModel
+
+from export.convolutional import ConvolutionalSizes, ConvolutionalTower
 
 #: Which patches attend to each other; all of them also attend to [CLS].
 #: time: the same place in all frames. space: all places in the same frame.
@@ -54,11 +58,15 @@ class TextSizes:
     types: int = 2  #: segments; only the first is used
 
 
+#: The sizes of either video tower; both have `image`, `frames` and `width`.
+AnyVideoSizes = VideoSizes | ConvolutionalSizes
+
+
 @dataclass(frozen=True)
 class NetworkSizes:
     """All sizes of a CMR-CLIP network."""
 
-    video: VideoSizes
+    video: AnyVideoSizes
     text: TextSizes
     embedding: int  #: length of both embeddings; published: 512
 
@@ -69,7 +77,7 @@ class CmrClip(nn.Module):
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.video_model = VideoTower(sizes.video)
+        self.video_model = build_video_tower(sizes.video)
         self.text_model = BertModel(bert_config(sizes.text))
         # Plain matrix products: their export does not depend on the version of torch.
         self.text_model.set_attn_implementation("eager")
@@ -95,6 +103,15 @@ class CmrClip(nn.Module):
         feature = (hidden * weight).sum(1) / weight.sum(1)  # (B, C)
         embedding: Tensor = self.txt_proj(feature)
         return embedding
+
+
+def build_video_tower(
+    sizes: AnyVideoSizes,
+) -> "VideoTower | ConvolutionalTower":
+    """Return the video tower of some sizes, with fresh weights."""
+    if isinstance(sizes, ConvolutionalSizes):
+        return ConvolutionalTower(sizes)
+    return VideoTower(sizes)
 
 
 def similarity(text: Tensor, video: Tensor) -> Tensor:

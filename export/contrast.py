@@ -56,7 +56,9 @@ class Learner:
         """Embed clips as the recipe changes them, (B, D)."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
-            seen = augment(seen, self.recipe.augment, rng)
+            slots = [slot.length or 0 for slot in self.pairs.form.layout]
+            whole = 0 not in slots and sum(slots) == seen.shape[1]
+            seen = augment(seen, self.recipe.augment, rng, slots if whole else ())
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         return embed_frames(self.network, seen, counts, resize)
 

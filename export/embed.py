@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from export.cmrclip import CmrClip
+from export.convolutional import ConvolutionalTower
 from export.frames import Resize, resampled
-from export.graph import biased, folded
+from export.graph import biased, folded, normalise_grey
 
 TEXTS = 48  #: texts at once
 
@@ -44,8 +45,11 @@ def embed_frames(
         grey = resampled(grey)
     grey = functional.pad(grey, (0, 0, 0, 0, 0, capacity - grey.shape[1]))
     present = torch.arange(capacity) < torch.from_numpy(counts)[:, None]  # (B, F)
-    patches = network.video_model.patch_embed.proj
+    tower = network.video_model
+    if isinstance(tower, ConvolutionalTower):
+        return network.project_video(tower.encode(normalise_grey(grey, present)))
+    patches = tower.patch_embed.proj
     kernel, offset = folded(patches.weight)
     embedded = functional.conv2d(grey.flatten(0, 1)[:, None], kernel, offset, patches.stride)
     tokens = biased(embedded, present, patches.get_parameter("bias"))
-    return network.project_video(network.video_model.encode(tokens))
+    return network.project_video(tower.encode(tokens))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional
 
-from export.cmrclip import CmrClip, PatchEmbedding, as_tokens
+from export.cmrclip import CmrClip, PatchEmbedding, VideoTower, as_tokens
 from export.frames import DEVIATION, MEAN, Resize, resampled
 
 #: LayerNormalization came with 17, Gelu with 20; every supported ONNX Runtime knows both.
@@ -79,6 +79,29 @@ class FoldedPatches(nn.Module):
         return biased(patches, present, self.bias)
 
 
+class NormalisedGrey(nn.Module):
+    """8-bit grey frames to what a convolutional tower takes: the first of three equal channels."""
+
+    resampling: Tensor | None
+
+    def __init__(self, image: int, resize: Resize) -> None:
+        super().__init__()
+        self.register_buffer("resampling", resampling(image) if resize == "published" else None)
+
+    def forward(self, frames: Tensor, present: Tensor) -> Tensor:
+        """Normalise frames (B, F, H, W); those not `present` (B, F) become zeros."""
+        grey = frames.float()
+        if self.resampling is not None:
+            for _ in ("columns", "rows"):
+                grey = (grey @ self.resampling).mT
+        return normalise_grey(grey, present)
+
+
+def normalise_grey(grey: Tensor, present: Tensor) -> Tensor:
+    """Normalise frames (B, F, H, W) of 0 to 255; those not `present` (B, F) become zeros."""
+    return (grey / 255 - MEAN[0]) / DEVIATION[0] * present[:, :, None, None]
+
+
 def resampling(size: int) -> Tensor:
     """Return the published resizes as a matrix (size, size) for rows of pixels: `row @ matrix`.
 
@@ -94,9 +117,13 @@ class VideoGraph(nn.Module):
 
     def __init__(self, network: CmrClip, resize: Resize) -> None:
         super().__init__()
-        image = network.sizes.video.image
+        image, tower = network.sizes.video.image, network.video_model
         self.network = network
-        self.patches = FoldedPatches(network.video_model.patch_embed, image, resize)
+        self.stem = (
+            FoldedPatches(tower.patch_embed, image, resize)
+            if isinstance(tower, VideoTower)
+            else NormalisedGrey(image, resize)
+        )
 
     def forward(self, frames: Tensor, frame_count: Tensor) -> Tensor:
         """Embed frames uint8 (B, F, H, W), of which `frame_count` (B) count; (B, D)."""
@@ -105,7 +132,7 @@ class VideoGraph(nn.Module):
         padding = frames.new_zeros(frames.shape[0], capacity, *frames.shape[2:])
         # Append a whole clip of zeros and cut: no size has to be subtracted from another.
         padded = torch.cat([frames, padding], dim=1)[:, :capacity]  # (B, capacity, H, W)
-        feature = self.network.video_model.encode(self.patches(padded, present))
+        feature = self.network.video_model.encode(self.stem(padded, present))
         return functional.normalize(self.network.project_video(feature), dim=-1)
 
 

@@ -7,7 +7,7 @@ import click
 
 from export.bundle import published_form
 from export.checkpoint import Checkpoint, load_checkpoint, weights_file
-from export.cmrclip import VideoSizes
+from export.cmrclip import AnyVideoSizes
 from export.frames import Resize
 from export.pairs import FORM
 from export.pretrain import RECIPE, StartingPoint
@@ -48,7 +48,7 @@ def starting_point(
     return StartingPoint(network, load_tokenizer(tokenizer, text.vocabulary, text.positions))
 
 
-def clip_form_of(checkpoint: Path, sizes: VideoSizes, resize: Resize | None) -> ClipForm:
+def clip_form_of(checkpoint: Path, sizes: AnyVideoSizes, resize: Resize | None) -> ClipForm:
     """Return the clip form of a checkpoint: clip.json beside it, or the published form."""
     stated = weights_file(checkpoint).with_name(FORM)
     if not stated.is_file():

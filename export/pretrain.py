@@ -23,7 +23,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,16 @@ from torch import nn
 
 from export.bank import Bank
 from export.captions import vocabulary_of
-from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
+from export.cmrclip import (
+    AnyVideoSizes,
+    CmrClip,
+    NetworkSizes,
+    TextSizes,
+    VideoSizes,
+    VideoTower,
+)
 from export.contrast import Learner
+from export.convolutional import ConvolutionalSizes
 from export.curves import draw_training
 from export.pairs import Pairs, write_form
 from export.recipe import Recipe
@@ -198,28 +206,17 @@ def fresh_network(sizes: NetworkSizes, seed: int) -> CmrClip:
     """Return a network to train from scratch; time starts out as nothing, as published."""
     torch.manual_seed(seed)
     network = CmrClip(sizes)
-    for table in (network.video_model.cls_token, network.video_model.pos_embed):
-        nn.init.trunc_normal_(table, std=0.02)
+    tower = network.video_model
+    if isinstance(tower, VideoTower):
+        for table in (tower.cls_token, tower.pos_embed):
+            nn.init.trunc_normal_(table, std=0.02)
     return network
 
 
 def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:
-    _, frames, height, width = pairs.frames.shape
-    if height != width or height % recipe.patch:
-        raise ConfigurationError(
-            f"frames of {height} x {width} cannot be cut into patches of {recipe.patch}"
-        )
-    video, text = recipe.video, recipe.text
+    text = recipe.text
     return NetworkSizes(
-        video=VideoSizes(
-            image=height,
-            patch=recipe.patch,
-            width=video.width,
-            depth=video.depth,
-            heads=video.heads,
-            hidden=4 * video.width,
-            frames=frames,
-        ),
+        video=_video_sizes(pairs, recipe),
         text=TextSizes(
             vocabulary=vocabulary,
             width=text.width,
@@ -232,7 +229,34 @@ def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:
     )
 
 
-def _refuse_other_frames(pairs: Pairs, sizes: VideoSizes) -> None:
+def _video_sizes(pairs: Pairs, recipe: Recipe) -> AnyVideoSizes:
+    _, frames, height, width = pairs.frames.shape
+    if recipe.network == "convolutional":
+        slots = tuple(slot.length or 0 for slot in pairs.form.layout)
+        if height != width or 0 in slots or sum(slots) != frames:
+            raise ConfigurationError(
+                "a convolutional network needs square frames, and a clip whose slots have a stated"
+                " length each, as export/clips/demo.yaml"
+            )
+        made = recipe.convolutional
+        return ConvolutionalSizes(height, slots, made.channels, made.width)
+    if height != width or height % recipe.patch:
+        raise ConfigurationError(
+            f"frames of {height} x {width} cannot be cut into patches of {recipe.patch}"
+        )
+    video = recipe.video
+    return VideoSizes(
+        image=height,
+        patch=recipe.patch,
+        width=video.width,
+        depth=video.depth,
+        heads=video.heads,
+        hidden=4 * video.width,
+        frames=frames,
+    )
+
+
+def _refuse_other_frames(pairs: Pairs, sizes: AnyVideoSizes) -> None:
     _, frames, height, width = pairs.frames.shape
     if (height, width) != (sizes.image, sizes.image) or frames > sizes.frames:
         raise ConfigurationError(
@@ -260,10 +284,14 @@ def _write_checkpoint(training: _Training, run: Path) -> None:
     network = training.network
     weights = {f"module.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": weights}, run / MODEL)
-    sizes = {part: values for part, values in asdict(network.sizes).items() if part != "embedding"}
-    heads = {part: {"num_heads": sizes[part]["heads"]} for part in sizes}
-    heads["text"] = {"num_attention_heads": sizes["text"]["heads"]}
-    (run / SIZES).write_text(json.dumps(heads, indent=1) + "\n", encoding="utf-8")
+    video, text = network.sizes.video, network.sizes.text
+    unseen = {  # what no tensor shows
+        "video": {"num_heads": video.heads}
+        if isinstance(video, VideoSizes)
+        else {"image": video.image},
+        "text": {"num_attention_heads": text.heads},
+    }
+    (run / SIZES).write_text(json.dumps(unseen, indent=1) + "\n", encoding="utf-8")
     rows = training.tokenizer.get_vocab()
     pieces = "\n".join(sorted(rows, key=rows.__getitem__))
     (run / VOCABULARY).write_text(pieces + "\n", encoding="utf-8")

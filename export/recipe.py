@@ -4,11 +4,13 @@ A recipe and its pairs give the same weights every time. The defaults are those 
 which two cores can train; `published` is the published training.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from triage.yaml_models import StrictModel
+
+Channels = Annotated[int, Field(ge=8, multiple_of=8)]
 
 
 class TowerRecipe(StrictModel):
@@ -19,17 +21,34 @@ class TowerRecipe(StrictModel):
     heads: int = 4
 
 
+class ConvolutionalRecipe(StrictModel):
+    """The sizes of a convolutional video tower."""
+
+    #: of each stage, multiples of 8; together 5.6 MB for six views
+    channels: tuple[Channels, ...] = Field(default=(16, 32, 64, 96), min_length=1)
+    width: int = Field(default=128, ge=1)
+
+
 class AugmentRecipe(StrictModel):
     """How the clips of a step differ from those on disk; drawn anew for each clip and step."""
 
     shift: float = Field(default=0.04, ge=0, lt=0.5)  #: of the frames' side, at most, each way
     contrast: float = Field(default=0.25, ge=0, lt=1)  #: brighter or darker by at most this share
     noise: float = Field(default=0.08, ge=0)  #: deviation at most, as a share of white
+    #: exponent of the intensity curve: between e to the minus this and e to this
+    curve: float = Field(default=0.0, ge=0, le=2)
+    #: brightness that changes smoothly over a view, by at most this share, as near a coil
+    shading: float = Field(default=0.0, ge=0, lt=1)
+    #: share of the views that are left out, never all, so that any subset of views is known
+    drop_views: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Recipe(StrictModel):
     """All parameters of a training run."""
 
+    #: published: the space-time transformer, of which `patch` and `video` are the sizes
+    network: Literal["published", "convolutional"] = "published"
+    convolutional: ConvolutionalRecipe = ConvolutionalRecipe()
     patch: int = 24
     video: TowerRecipe = TowerRecipe(heads=2)
     text: TowerRecipe = TowerRecipe(depth=2)

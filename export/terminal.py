@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from export.cmrclip import NetworkSizes
+from export.convolutional import ConvolutionalSizes
 from export.evaluate import EmbeddedPairs, embed
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
@@ -27,9 +28,13 @@ def progress_bar(what: str) -> Progress:
 def describe_sizes(sizes: NetworkSizes) -> str:
     """Return the sizes of a network as a line of text."""
     video, text = sizes.video, sizes.text
+    if isinstance(video, ConvolutionalSizes):
+        tower = f"convolutions of {', '.join(map(str, video.channels))} channels for each view"
+    else:
+        tower = f"{video.depth} blocks of width {video.width} with {video.heads} heads"
     return (
-        f"{video.frames} frames of {video.image}x{video.image}, {video.depth} blocks of width"
-        f" {video.width} with {video.heads} heads; text of {text.positions} tokens, {text.depth}"
+        f"{video.frames} frames of {video.image}x{video.image}, {tower};"
+        f" text of {text.positions} tokens, {text.depth}"
         f" layers of width {text.width} with {text.heads} heads; embeddings of {sizes.embedding}"
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from export.checkpoint import load_checkpoint
-from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes
+from export.cmrclip import CmrClip, NetworkSizes, TextSizes, VideoSizes, VideoTower
 from tests.unit.export.golden import GOLDEN, HUB_FORM, TRAINER_FORM
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import hash_file
@@ -87,6 +87,7 @@ def test_half_precision_becomes_single(folder: Path, weights: dict[str, torch.Te
 
 @torch.no_grad()
 def test_heads_are_64_wide_where_no_file_names_them(tmp_path: Path) -> None:
+    assert isinstance(TINY.video, VideoSizes)
     sizes = NetworkSizes(
         video=replace(TINY.video, width=128, depth=1, heads=2),
         text=replace(TINY.text, width=192, depth=1, heads=3),
@@ -114,6 +115,7 @@ def test_temporal_positions_are_cut_or_filled_with_zeros(
 ) -> None:
     network = load_checkpoint(HUB_FORM, frames).network
     held = min(frames, 8)
+    assert isinstance(network.video_model, VideoTower)
     positions = network.video_model.temporal_embed
     assert network.sizes.video.frames == positions.shape[1] == frames
     assert_close(positions[:, :held].data, weights[TEMPORAL][:, :held], atol=0, rtol=0)

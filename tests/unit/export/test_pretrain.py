@@ -13,6 +13,7 @@ from torch.nn import functional
 from export.__main__ import cli
 from export.bank import Bank
 from export.checkpoint import load_checkpoint
+from export.cmrclip import VideoSizes
 from export.contrast import Learner, info_nce
 from export.embed import embed_frames
 from export.frames import Resize, normalised
@@ -254,6 +255,7 @@ def test_another_seed_gives_other_weights(pairs: Pairs, run: Path, tmp_path: Pat
 
 def test_what_was_trained_loads_as_a_published_checkpoint(run: Path) -> None:
     sizes = load_checkpoint(run).network.sizes
+    assert isinstance(sizes.video, VideoSizes)
     assert (sizes.video.heads, sizes.text.heads) == (2, 2)
     assert (sizes.video.frames, sizes.embedding) == (FRAMES, 8)
 
