@@ -1,13 +1,17 @@
 """Addresses and networks that senders may use."""
 
-from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+from collections.abc import Collection
+from ipaddress import ip_network
+
+from triage.connections.addresses import parse_address
 
 
-def is_within(address: str, networks: Iterable[str]) -> bool:
+def is_within(address: str, networks: Collection[str]) -> bool:
     """Return True if an address is in one of the networks, or if there are no networks."""
-    networks = list(networks)
-    ip = ip_address(address)
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:  # an IPv6 socket reports IPv4 peers so
-        ip = ip.ipv4_mapped
-    return not networks or any(ip in ip_network(network) for network in networks)
+    return not networks or is_named(address, networks)
+
+
+def is_named(address: str, networks: Collection[str]) -> bool:
+    """Return True if an address is in one of the networks."""
+    ip = parse_address(address)
+    return ip is not None and any(ip in ip_network(network) for network in networks)

@@ -29,6 +29,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
+from receivers.c_store.arriving import PDU_HEADER
 from receivers.c_store.associate_request import ABORT
 from receivers.c_store.command_set import (
     COMMAND_BYTES_MAX,
@@ -39,7 +40,6 @@ from receivers.c_store.command_set import (
     read_request,
 )
 from receivers.c_store.guard import (
-    PDU_HEADER,
     TOO_LONG,
     TOO_SLOW,
     GuardedSocket,

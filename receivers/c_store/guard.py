@@ -6,7 +6,6 @@ dropped, so that the sender gets a status and the association continues. Each co
 ended here is reported with its reason.
 """
 
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,24 +16,19 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.transport import AssociationSocket
 
+from receivers.c_store.arriving import CHUNK_BYTES, PDU_HEADER
 from receivers.c_store.associate_request import (
     ABORT,
     ASSOCIATE_RQ,
     RefusedRequest,
-    RequestFault,
     normalize_request,
 )
+from triage.dimse.pynetdicom_internals import is_readable
 from triage.domain.incident import RejectionReason
 
-#: The longest A-ASSOCIATE-RQ; 128 presentation contexts of 45 transfer syntaxes are 200 kB.
-ASSOCIATE_RQ_BYTES = 1 << 20
-CHUNK_BYTES = 65_536
-PDU_HEADER = struct.Struct(">BxL")  #: type, length (PS3.8 9.3.1)
 COMMAND = 0x01  #: bit 0 of the message control header (PS3.8 E.2)
 TOO_LONG = "a PDU exceeds the announced maximum length"
 TOO_SLOW = "a PDU arrives too slowly"
-#: Seconds that a connection has for its request, if its time was over before it had a thread.
-LEFT_S_MIN = 0.05
 
 #: Reports why a connection is ended: the reason and a text for the administrator.
 ReportEnd = Callable[[RejectionReason, str], None]
@@ -43,9 +37,8 @@ ReportEnd = Callable[[RejectionReason, str], None]
 class GuardedSocket(AssociationSocket):
     """A connection that limits the length of each PDU and the time in which it must arrive.
 
-    `pdu_bytes` is the maximum length that we announce (PS3.8 D.1). The association request must be
-    complete before the time-out that the connection has now, and is passed on in the form that
-    `normalize_request` gives it.
+    `pdu_bytes` is the maximum length that we announce (PS3.8 D.1). `begin` gives it the association
+    request, which pynetdicom reads in the form that `normalize_request` gives it.
     """
 
     def __init__(
@@ -54,17 +47,29 @@ class GuardedSocket(AssociationSocket):
         super().__init__(association, client_socket=connection)
         self._pdu_bytes = pdu_bytes
         self._report = report
-        self._request_until = time.monotonic() + (connection.gettimeout() or LEFT_S_MIN)
-        #: The rest of the normalised request, for `recv`; None before it has arrived.
-        self._request: bytearray | None = None
+        #: The association request as it has arrived; None after pynetdicom began to read it.
+        self._arrived: bytes | None = b""
+        self._request = bytearray()  #: the rest of the normalised request, for `recv`
         self._is_ended = False  #: pynetdicom may read on before it ends the association
+
+    def begin(self, request: bytes) -> None:
+        """Set the association request, the first PDU; call it before the threads start."""
+        self._arrived = request
+
+    @property
+    def ready(self) -> bool:
+        """Return whether there is something to read."""
+        if self._arrived or self._request:
+            return True
+        return is_readable(self)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return this many bytes, or fewer if the connection ends; raise OSError beyond limits."""
         if self._is_ended:
             raise ConnectionAbortedError("the connection is ended")
-        if self._request is None:
-            self._request = self._receive_request()
+        if self._arrived is not None:
+            arrived, self._arrived = self._arrived, None
+            self._request = self._normalize(arrived)
         if self._request:
             part = self._request[:nr_bytes]
             del self._request[:nr_bytes]
@@ -81,44 +86,15 @@ class GuardedSocket(AssociationSocket):
         self._is_ended = True
         self._report(reason, why)
 
-    def _receive_request(self) -> bytearray:
-        """Return the association request, the first PDU; raise OSError if it is refused."""
-        connection = cast(Any, self.socket)
-        timeout_s = connection.gettimeout()
+    def _normalize(self, request: bytes) -> bytearray:
+        """Return an association request in its normal form; raise OSError if it is refused."""
         try:
-            header = self._receive_until(PDU_HEADER.size, self._request_until)
-            if len(header) < PDU_HEADER.size:
-                return header  # the peer closed the connection
-            kind, length = PDU_HEADER.unpack(header)
-            _check_request(kind, length)
-            content = self._receive_until(length, self._request_until)
-            connection.settimeout(timeout_s)
-            if len(content) < length:
-                return header + content
-            normalized = normalize_request(bytes(content))
+            normalized = normalize_request(request[PDU_HEADER.size :])
         except RefusedRequest as error:
             self.send(error.fault.answer)
             self._report_end(RejectionReason.MALFORMED, str(error))
             raise ConnectionAbortedError(str(error)) from None
-        except TimeoutError:
-            self._report_end(RejectionReason.SLOW, "the association request arrives too slowly")
-            raise
-        return bytearray(PDU_HEADER.pack(kind, len(normalized)) + normalized)
-
-    def _receive_until(self, count: int, deadline: float) -> bytearray:
-        """Return this many bytes, or fewer if the connection ends; raise TimeoutError."""
-        connection = cast(Any, self.socket)
-        received = bytearray()
-        while len(received) < count:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError(TOO_SLOW)
-            connection.settimeout(left_s)
-            chunk = connection.recv(min(CHUNK_BYTES, count - len(received)))
-            if not chunk:
-                break
-            received += chunk
-        return received
+        return bytearray(PDU_HEADER.pack(ASSOCIATE_RQ, len(normalized)) + normalized)
 
     def _receive(self, count: int) -> bytearray:
         """Return this many bytes of a later PDU, or fewer if the connection ends."""
@@ -149,14 +125,6 @@ class GuardedSocket(AssociationSocket):
         self.send(ABORT)
         self._report_end(RejectionReason.PROTOCOL, TOO_LONG)
         raise ConnectionAbortedError(TOO_LONG)
-
-
-def _check_request(kind: int, length: int) -> None:
-    """Raise RefusedRequest unless this can be the header of an association request."""
-    if kind != ASSOCIATE_RQ:
-        raise RefusedRequest(RequestFault.NOT_A_REQUEST)
-    if length > ASSOCIATE_RQ_BYTES:
-        raise RefusedRequest(RequestFault.TOO_LONG)
 
 
 class InstanceLimit:

@@ -27,6 +27,7 @@ from receivers.c_store.commitment_scp import CommitmentService
 from receivers.c_store.commitment_scu import add_commitment_scu
 from receivers.c_store.guard import InstanceLimit
 from receivers.c_store.listener import AssociationListener
+from receivers.networks import is_named
 from triage.config import ListeningAddress, ReceiverSettings
 from triage.config.listening import c_store_address, c_store_tls_address
 from triage.dimse.association import CONNECTION_SETUP
@@ -155,6 +156,7 @@ def _prepare_server(
     ae: AE, handlers: list[Any], settings: ReceiverSettings, intake: Intake
 ) -> Callable[..., Any]:
     """Return `ae.make_server` with the arguments that are the same for every port."""
+    networks = [network for peer in settings.peers.values() for network in peer.addresses]
     return partial(
         ae.make_server,
         evt_handlers=handlers,
@@ -162,6 +164,7 @@ def _prepare_server(
         associations=settings.associations,
         pdu_bytes=settings.pdu_bytes,
         report=intake.report_rejected,
+        is_known=partial(is_named, networks=networks),
     )
 
 

@@ -9,11 +9,13 @@
 Only `server` and `app` import HTTP libraries.
 """
 
+from functools import partial
 from ssl import SSLContext
 
 import structlog
 
 from receivers import tls
+from receivers.networks import is_named
 from receivers.receiver import ReceiverKind, ReceiverServices
 from receivers.stow.app import StowApplication
 from receivers.stow.server import RunningStowServer, serve
@@ -28,7 +30,9 @@ def start(intake: Intake, receiver: ReceiverSettings, stow: StowSettings) -> Run
     """Start the server in a thread; raise ConfigurationError if that is not possible."""
     app = StowApplication(intake, receiver, stow)
     context = create_tls_context(stow)
-    running = serve(app, stow_address(stow), context, receiver.artim_s)
+    networks = [network for sender in stow.senders.values() for network in sender.addresses]
+    is_known = partial(is_named, networks=networks)
+    running = serve(app, stow_address(stow), context, receiver.artim_s, is_known)
     log.info("receiving over HTTP", host=stow.host, port=stow.port, tls=context is not None)
     return running
 

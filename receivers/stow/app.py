@@ -21,6 +21,7 @@ from receivers.stow.access import StowAccess, StowAccessDenied
 from receivers.stow.answer import JSON, StowResponse, choose_media_type
 from receivers.stow.storing import DICOM, StowStore
 from triage.config import ReceiverSettings, StowSettings
+from triage.connections.http_server import mark_admitted
 from triage.dicom.multipart_related import MultipartError
 from triage.dimse.storage_classes import AcceptedClasses
 from triage.domain.incident import RejectionReason
@@ -85,6 +86,7 @@ class StowApplication:
 
     async def _answer(self, request: Request) -> Response:
         name, address = await run_in_threadpool(self._admit, request)  # may wait for the ledger
+        mark_admitted(request.scope)
         found = STUDIES_PATH.fullmatch(request.url.path)
         if found is None:
             raise RequestRejected(

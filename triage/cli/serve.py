@@ -25,6 +25,7 @@ from triage.pipeline.model_input import LoadedModel
 from triage.runtime.audit import audit_service, open_audit
 from triage.runtime.broker import open_broker
 from triage.runtime.clock import SystemClock
+from triage.runtime.descriptors import require_descriptors
 from triage.runtime.destinations import open_destinations
 from triage.runtime.hangs import HangReporter
 from triage.runtime.heartbeat import beating
@@ -68,6 +69,7 @@ def _start(config: Path | None) -> Settings:
     settings = load_settings(config)
     require_peers(settings)
     check_reports(settings)
+    require_descriptors(settings)
     logs.configure(settings.log)
     _check_private_files(settings)
     await_ledger(settings)
@@ -212,6 +214,7 @@ def web(config: Path | None, parent: Parent | None) -> None:
     """
     give_signs(parent)
     settings = load_settings(config)
+    require_descriptors(settings)
     logs.configure(settings.log)
     _check_private_files(settings)
     ledger = open_ledger(settings, SystemClock()) if parent else open_existing_ledger(settings)

@@ -8,6 +8,8 @@ ending both threads of an association together, and registering a server of our 
 function of this module again, then add the version.
 """
 
+import select
+import ssl
 import threading
 from collections.abc import Callable, Collection
 from enum import Enum, auto
@@ -25,7 +27,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import _STORAGE_CLASSES, uid_to_service_class
-from pynetdicom.transport import AssociationServer
+from pynetdicom.transport import AssociationServer, AssociationSocket
 
 log = structlog.get_logger(__name__)
 
@@ -135,6 +137,25 @@ def read_answer(association: Association) -> A_ASSOCIATE | None:
         return answered
     unread = list(association.dul.to_user_queue.queue)
     return next((each for each in unread if isinstance(each, A_ASSOCIATE)), None)
+
+
+def is_readable(connection: AssociationSocket) -> bool:
+    """Return whether a connection has something to read; note its end (Evt17) if it has failed.
+
+    pynetdicom calls `select`, which fails for descriptors of 1024 and more.
+    """
+    if connection.socket is None or not connection._is_connected:  # noqa: SLF001 - as above
+        return False
+    poll = select.poll()
+    try:
+        poll.register(connection.socket, select.POLLIN)
+        is_ready = bool(poll.poll(0))
+    except (OSError, ValueError):  # closed by another thread
+        connection.event_queue.put("Evt17")
+        return False
+    if isinstance(connection.socket, ssl.SSLSocket):  # may hold bytes that `poll` does not see
+        return is_ready or bool(connection.socket.pending())
+    return is_ready
 
 
 class EndCause(Enum):

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triage.connections.http_server import mark_admitted
 from triage.domain.audit import NoAuditTrail, build_login_event
 from triage.domain.errors import TriageError
 from triage.ports.audit import AuditTrail
@@ -128,6 +129,7 @@ class AccessMiddleware:
             wait = {"Retry-After": str(error.seconds)}
             refusal = problem_response(request, 429, f"{error}", wait)
         else:
+            mark_admitted(scope)
             await self._app(scope, receive, send)
             return
         await refusal(scope, receive, send)

@@ -122,13 +122,12 @@ def test_a_connection_without_request_is_closed(receiver: ListeningStow, said: b
         assert heard(connection) == b""
 
 
-def test_the_number_of_connections_is_limited(
-    receiver: ListeningStow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_MAX", 5)
-    silent = [connected(receiver) for _ in range(20)]
-    time.sleep(0.3)
-    assert len(receiver.serving.server.server_state.connections) <= 6
+def test_the_number_of_connections_is_limited(receiver: ListeningStow) -> None:
+    silent = [connected(receiver) for _ in range(server.WAITING_OF_ONE_PEER + 20)]
+    assert heard(silent[0]) == b""  # the oldest has made room
+    assert curl(receiver, body(part10(image()))).status == 200
+    open_ones = receiver.serving.server.server_state.connections
+    assert len(open_ones) <= server.WAITING_OF_ONE_PEER + 1
     for connection in silent:
         connection.close()
 

@@ -33,10 +33,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 import receivers.stow
 from receivers.c_store.announcements import MAY_NOT_BE_CHANGED
 from receivers.c_store.commitment_scp import DELAY_S
-from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
+from receivers.c_store.listener import (
+    EXTRA_CONNECTIONS,
+    SILENT_CONNECTIONS_MAX,
+    SILENT_OF_ONE_PEER,
+)
 from receivers.stow.answer import JSON, XML, StowFailureReason
 from receivers.stow.app import CHUNK_BYTES
-from receivers.stow.server import CONNECTIONS_MAX
+from receivers.stow.server import ADMITTED_MAX, WAITING_MAX, WAITING_OF_ONE_PEER
 from receivers.stow.storing import DICOM, PARTS_MAX
 from tests.builders.audit_events import EVENTS
 from tests.builders.delivery_answers import TABLES, render_answers
@@ -209,7 +213,7 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"# DICOM conformance statement: CMR triage worker {__version__}",
         f"`receiver.pdu_bytes` ({RECEIVER.pdu_bytes}) | {AE().maximum_pdu_size} bytes |",
         f"`receiver.associations` ({RECEIVER.associations}), a further one is rejected |",
-        f"{SILENT_CONNECTIONS_MAX} silent ones are held",
+        f"{SILENT_CONNECTIONS_MAX} silent ones are held at each port, {SILENT_OF_ONE_PEER} of",
         f"{EXTRA_CONNECTIONS} connections more than `receiver.associations` are heard",
         f"| Association idle | ended after `receiver.idle_s` ({RECEIVER.idle_s:g} s) |",
         f"| ARTIM time-out | `receiver.artim_s` ({RECEIVER.artim_s:g} s) |",
@@ -223,7 +227,8 @@ def test_no_more_contexts_are_proposed_than_there_are() -> None:
         f"`receiver.stow.requests` ({StowSettings.model_fields['requests'].default})",
         f"| Parts of a request | {PARTS_MAX} |",
         f"| {BOUNDARY_MAX} characters, {HEADERS_MAX} bytes |",
-        f"| Connections | {CONNECTIONS_MAX}; one",
+        f"| Connections | {WAITING_MAX} of senders that are not admitted, {WAITING_OF_ONE_PEER} of",
+        f"{ADMITTED_MAX} of senders that are;",
         f"| {CHUNK_BYTES} bytes, or the end, must come within `receiver.idle_s` |",
         f"| Accept | {JSON} (default), {XML} |",
         f'multipart/related; type="{DICOM}"; one PS3.10 file',
