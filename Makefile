@@ -3,8 +3,10 @@
 # make test-fast  run the unit tests without those of the export, in two minutes
 # make bench      measure speed; prints figures and has no limits
 # make crashes    break every part at every step (about an hour); writes deploy/CRASHES.md
+# make fuzz       malformed input to every interface; SECONDS=120 for each
 # make soak       2,000 studies and an archive that fails; prints rates and memory
 # make check      style, types and layers
+# make lock       resolve the runtime dependencies again, with hashes: deploy/requirements.lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +17,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # modules of the project again, which takes it a second.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-fast bench crashes soak check clean
+.PHONY: demo test test-fast bench crashes fuzz soak check lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/triage demo
@@ -39,6 +41,11 @@ bench: $(VENV)/.installed-test
 crashes: $(VENV)/.installed-test
 	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks/test_crashes.py
 
+FUZZERS := tests/unit/fuzz tests/integration/stow_receiver/test_fuzz.py tests/acceptance/test_fuzz.py
+SECONDS ?= 120
+fuzz: $(VENV)/.installed-test
+	$(BIN)/pytest --override-ini addopts= --capture=no --fuzz-seconds $(SECONDS) --timeout 3600 $(FUZZERS)
+
 soak: $(VENV)/.installed-test
 	$(BIN)/pytest --override-ini addopts= --capture=no tests/benchmarks/test_soak.py
 
@@ -47,6 +54,14 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# setuptools builds the package, in the image without an environment of its own.
+lock: $(BIN)/pip
+	$(PIP) install "uv>=0.9,<1"
+	echo "setuptools>=77" | $(BIN)/uv pip compile pyproject.toml - --extra postgres --extra s3 \
+	  --extra signatures --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --default-index https://pypi.org/simple --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -58,8 +73,12 @@ $(BIN)/pip:
 	  { echo "On Debian and Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	$(PIP) install --upgrade "pip>=25.1"
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+# LOCKED=1, as in CI: exactly the versions and files of the lock, as the image has them.
+$(VENV)/.installed: pyproject.toml deploy/requirements.lock | $(BIN)/pip
 	@echo "installing into $(VENV) (once; about 700 MB) ..."
+ifdef LOCKED
+	$(PIP) install --require-hashes --requirement deploy/requirements.lock
+endif
 	$(PIP) install --editable .
 	@touch $@
 

@@ -42,9 +42,27 @@ LONGEST_FIRST = (
     "unit/export/test_phantoms.py",
 )
 
+FUZZ_S = 1.0  #: of each fuzzer in the ordinary tests; `make fuzz` goes on for longer
+
 # A busy machine makes an example slow without any fault of the code.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for the duration of the fuzzers."""
+    parser.addoption(
+        "--fuzz-seconds",
+        type=float,
+        default=FUZZ_S,
+        help=f"Seconds for which each fuzzer goes on [default: {FUZZ_S:g}].",
+    )
+
+
+@pytest.fixture
+def fuzz_seconds(request: pytest.FixtureRequest) -> float:
+    """Return for how long a fuzzer goes on."""
+    return float(request.config.getoption("--fuzz-seconds"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,12 +10,12 @@ import pytest
 from tests.acceptance.floods import flooded
 from tests.acceptance.fuzzing import BOUNDS, Fuzzing
 
-SECONDS = 10
+SECONDS = 10  #: at least, because a round takes seconds
 
 
 @pytest.mark.parametrize("fast", [pytest.param(True, id="fast"), pytest.param(False, id="plain")])
 def test_malformed_conversations_leave_no_resources_and_no_files(
-    tmp_path: Path, *, fast: bool
+    tmp_path: Path, fuzz_seconds: float, *, fast: bool
 ) -> None:
     with flooded(tmp_path, fast=fast, **BOUNDS) as receiver:
-        Fuzzing(receiver).go_on_for(SECONDS)
+        Fuzzing(receiver).go_on_for(max(SECONDS, fuzz_seconds))

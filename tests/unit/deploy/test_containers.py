@@ -216,6 +216,7 @@ def test_the_image_runs_a_command_that_there_is_and_not_as_root() -> None:
 
 def test_the_image_has_neither_torch_nor_a_health_check_of_its_own() -> None:
     steps = " ".join(arguments for name, arguments in containerfile() if name == "RUN")
-    assert 'pip install --no-cache-dir ".[postgres,s3,signatures]"' in steps
+    assert "pip install --no-cache-dir --require-hashes -r deploy/requirements.lock" in steps
+    assert "--no-deps --no-build-isolation ." in steps  # nothing that the lock does not name
     assert "export]" not in steps
     assert "HEALTHCHECK" not in {name for name, _ in containerfile()}
