@@ -92,10 +92,13 @@ def test_the_study_of_a_stopped_worker_is_delivered_by_the_next_and_a_stopped_re
 def test_a_study_that_silences_its_worker_twice_is_set_aside(
     site: LiveSite, tmp_path: Path
 ) -> None:
+    site.process("redis-server").kill()  # workers that wait for a broker are not hung either
     assert storescu(site, write_another_study(tmp_path), JPEG_LS).wait(300) == 0
     stop_the_assessor(site, 1)
     stop_the_assessor(site, 2)
     wait_until(lambda: any(s.state is State.FAILED for s in site.studies()), what="the end")
     (study,) = (study for study in site.studies() if study.state is State.FAILED)
     assert "attempt 2 of 5; the study may be the cause" in study.reason
-    assert "no progress" not in site.log()  # idle workers are not taken for hung ones
+    assert (
+        "no progress" not in site.log()
+    )  # neither idle nor reconnected workers are taken for hung
