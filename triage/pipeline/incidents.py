@@ -4,11 +4,13 @@ The first incident of its kind, detail and source is written to the ledger at on
 counted in memory and written together by `flush`, which the receiver calls once a second; the
 ledger counts them on one row a day. One address, or one /64 of IPv6, gets at most `REASONS_MAX`
 rows of its own, so a port scan that tries every AE title, or that comes from every address of its
-subnet, cannot fill the ledger; the rest is counted on one more row.
+subnet, cannot fill the ledger; the rest is counted on one more row. Files in quarantine have a row
+each, up to `FILES_MAX` for an address or network.
 """
 
 import threading
 from collections import OrderedDict
+from typing import TypeVar
 
 import structlog
 
@@ -29,9 +31,14 @@ from triage.ports.incidents import IncidentLedger
 
 log = structlog.get_logger(__name__)
 
+Item = TypeVar("Item")
+
 REASONS_MAX = 10  #: rows of one address
+FILES_MAX = 100  #: rows of one address for files in quarantine
 NETWORKS_MAX = 1000  #: addresses and networks whose incidents are remembered
 MORE = "many other AE titles and reasons"  #: detail of the row for all further incidents
+
+MORE_FILES = "many other refused instances; the newest are in quarantine"  #: likewise
 
 
 class IncidentReporter:
@@ -44,6 +51,7 @@ class IncidentReporter:
         #: Repetitions that are not written yet; 0 for an incident without any.
         self._unwritten: dict[Incident, int] = {}
         self._by_network: OrderedDict[str, set[Incident]] = OrderedDict()
+        self._files_by_network: OrderedDict[str, set[str]] = OrderedDict()
 
     def report(self, incident: Incident) -> None:
         """Write a new incident at once; count a repeated one for the next `flush`."""
@@ -57,6 +65,24 @@ class IncidentReporter:
                 incident.kind, detail=incident.detail, calling_ae=incident.source.calling_ae
             )
 
+    def report_file(self, incident: Incident, path: str) -> None:
+        """Write an incident about a file in quarantine, on one row a day for each file.
+
+        Raises LedgerUnavailable.
+        """
+        network = name_network(incident.source.address)
+        with self._lock:
+            known = _remember(self._files_by_network, network)
+            is_listed = path in known or len(known) < FILES_MAX
+            if is_listed:
+                known.add(path)
+        if not is_listed:
+            self.report(Incident(incident.kind, MORE_FILES, Source("", network)))
+            return
+        kind, detail, source = incident.kind, incident.detail, incident.source
+        self._ledger.report_repeated(kind, detail, source, path=path)
+        log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
+
     def flush(self) -> None:
         """Write the counted repetitions, and forget incidents without any since the last call."""
         with self._lock:
@@ -68,10 +94,7 @@ class IncidentReporter:
     def _limit_rows(self, incident: Incident) -> Incident:
         """Return the incident, or the common one of an address or network that has too many."""
         network = name_network(incident.source.address)
-        known = self._by_network.setdefault(network, set())
-        self._by_network.move_to_end(network)
-        if len(self._by_network) > NETWORKS_MAX:
-            self._by_network.popitem(last=False)
+        known = _remember(self._by_network, network)
         if incident not in known and len(known) >= REASONS_MAX:
             return Incident(incident.kind, MORE, Source("", network))
         known.add(incident)
@@ -84,6 +107,15 @@ class IncidentReporter:
             self._ledger.report_repeated(incident.kind, incident.detail, incident.source, times)
         except LedgerUnavailable as error:  # the peer stays rejected without the row
             log.exception("incident not stored", exc_info=error)
+
+
+def _remember(by_network: OrderedDict[str, set[Item]], network: str) -> set[Item]:
+    """Return what is known of a network; forget the network that was silent for longest."""
+    known = by_network.setdefault(network, set())
+    by_network.move_to_end(network)
+    if len(by_network) > NETWORKS_MAX:
+        by_network.popitem(last=False)
+    return known
 
 
 def _build_audit_event(incident: Incident, times: int) -> AuditEvent:

@@ -149,7 +149,9 @@ class Intake:
         except (DamagedInstance, MismatchedInstance) as error:
             path = arrival.quarantine()
             self._quota.note_file(size)
-            self._report(IncidentKind.REFUSED_INSTANCE, str(error), source, path)
+            peer = replace(source, association=0)
+            refused = Incident(IncidentKind.REFUSED_INSTANCE, str(error), peer)
+            self._incidents.report_file(refused, path)
             raise
         try:
             self._pressure.check_study(identity.study_uid)
@@ -273,12 +275,8 @@ class Intake:
         quarantined = self._spool.quarantine(content)
         self._quota.note_file(len(content))
         self._spool.discard(path)
-        self._report(IncidentKind.DAMAGED_SPOOL_FILE, str(error), UNKNOWN_SOURCE, quarantined)
-
-    def _report(self, kind: IncidentKind, detail: str, source: Source, path: str) -> None:
-        # One row a day: a sender may send the same instance again for days.
-        self._ledger.report_repeated(kind, detail, source, path=path)
-        log.warning(kind, detail=detail, calling_ae=source.calling_ae, path=path)
+        damaged = Incident(IncidentKind.DAMAGED_SPOOL_FILE, str(error), UNKNOWN_SOURCE)
+        self._incidents.report_file(damaged, quarantined)
 
 
 def _check_identity(

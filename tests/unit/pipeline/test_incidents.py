@@ -8,7 +8,13 @@ from tests.fakes import FakeClock
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.incident import Incident, IncidentKind
 from triage.domain.instance import Source
-from triage.pipeline.incidents import MORE, REASONS_MAX, IncidentReporter
+from triage.pipeline.incidents import (
+    FILES_MAX,
+    MORE,
+    MORE_FILES,
+    REASONS_MAX,
+    IncidentReporter,
+)
 from triage.store.ledger import SqlLedger
 
 
@@ -75,6 +81,21 @@ def test_a_host_that_uses_every_address_of_its_subnet_gets_no_more_rows(ledger: 
     assert len(found) == REASONS_MAX + 1 + 1
     (rest,) = (row for row in found if row.detail == MORE)
     assert (rest.address, rest.times) == ("2001:db8:0:1::/64", 500 - REASONS_MAX)
+
+
+def test_a_sender_of_endless_damaged_files_gets_a_row_for_the_first_and_one_for_the_rest(
+    ledger: SqlLedger,
+) -> None:
+    reporter = IncidentReporter(ledger)
+    refused = Incident(IncidentKind.REFUSED_INSTANCE, "damaged", SOURCE)
+    for number in range(3 * FILES_MAX):
+        reporter.report_file(refused, f"quarantine/{number}.bin")
+    reporter.report_file(refused, "quarantine/0.bin")  # sent again
+    reporter.flush()
+    found = ledger.incidents(1000)
+    assert len(found) == FILES_MAX + 1
+    assert [row.times for row in found if row.detail == MORE_FILES] == [2 * FILES_MAX]
+    assert [row.times for row in found if row.path == "quarantine/0.bin"] == [2]
 
 
 def test_another_address_keeps_rows_of_its_own(ledger: SqlLedger) -> None:
