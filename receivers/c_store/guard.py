@@ -9,7 +9,7 @@ ended here is reported with its reason.
 import time
 from collections.abc import Callable
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -25,6 +25,7 @@ from receivers.c_store.associate_request import (
 )
 from triage.dimse.pynetdicom_internals import is_readable
 from triage.domain.incident import RejectionReason
+from triage.pipeline.memory_budget import MemoryBudget
 
 COMMAND = 0x01  #: bit 0 of the message control header (PS3.8 E.2)
 TOO_LONG = "a PDU exceeds the announced maximum length"
@@ -128,10 +129,16 @@ class GuardedSocket(AssociationSocket):
 
 
 class InstanceLimit:
-    """Limits the size of the instance that each association is sending."""
+    """Limits the size of the instance that each association is sending.
 
-    def __init__(self, limit_bytes: int) -> None:
+    Its bytes that pynetdicom holds in memory are taken from a budget that all associations share.
+    """
+
+    def __init__(self, limit_bytes: int, memory: MemoryBudget) -> None:
         self.limit_bytes = limit_bytes
+        self._memory = memory
+        #: Associations whose current data set was cut because the budget was used up.
+        self._without_memory: WeakSet[Association] = WeakSet()
         #: Bytes of the current data set.
         self._received: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
 
@@ -150,12 +157,30 @@ class InstanceLimit:
             if not fragment:
                 continue
             if fragment[0] & COMMAND:
-                self._received[event.assoc] = 0
+                self.release(event.assoc)
                 continue
-            size = self._received.get(event.assoc, 0) + len(fragment) - 1
-            self._received[event.assoc] = size
-            if size > self.limit_bytes:
+            if not self._may_hold(event.assoc, len(fragment) - 1):
                 item.presentation_data_value = fragment[:1]
+
+    def _may_hold(self, association: Association, count: int) -> bool:
+        size = self._received.get(association, 0) + count
+        self._received[association] = size
+        if size > self.limit_bytes or association in self._without_memory:
+            return False
+        if self._memory.reserve(id(association), count):
+            return True
+        self._without_memory.add(association)
+        return False
+
+    def release(self, association: Association) -> None:
+        """Forget the last data set of an association; pynetdicom holds it no longer."""
+        self._received[association] = 0
+        self._without_memory.discard(association)
+        self._memory.release(id(association))
+
+    def lacks_memory(self, association: Association) -> bool:
+        """Return True if the last instance was cut because others hold too much memory."""
+        return association in self._without_memory
 
     def is_exceeded(self, association: Association) -> bool:
         """Return True if the last instance of an association was cut."""

@@ -94,7 +94,7 @@ def start(
 ) -> CStoreScp:
     """Start to listen in threads; raise ConfigurationError if a port or a file is unusable."""
     ae = _build_application_entity(settings)
-    limit = InstanceLimit(settings.instance_bytes)
+    limit = InstanceLimit(settings.instance_bytes, intake.memory)
     handlers: list[Any] = _build_handlers(intake, settings, limit)
     commitment = CommitmentService(commitment_scp) if commitment_scp is not None else None
     if commitment is not None:
@@ -148,7 +148,7 @@ def _build_handlers(intake: Intake, settings: ReceiverSettings, limit: InstanceL
         CONNECTION_SETUP,
         SERVE_UNLISTED,
         (evt.EVT_ACCEPTED, _count_opened, [intake]),
-        (evt.EVT_CONN_CLOSE, _count_ended, [intake]),
+        (evt.EVT_CONN_CLOSE, _count_ended, [intake, limit]),
     ]
 
 
@@ -241,6 +241,7 @@ def _answer_c_store(event: evt.Event, intake: Intake, limit: InstanceLimit) -> i
     try:
         status = _store_instance(event, intake, limit)
     finally:
+        limit.release(event.assoc)
         if status != StoreStatus.SUCCESS:
             intake.metrics.count_refusal(f"0x{status:04X}")
     return status
@@ -253,6 +254,9 @@ def _store_instance(event: evt.Event, intake: Intake, limit: InstanceLimit) -> i
     if limit.is_exceeded(event.assoc):
         intake.report_refused(limit.why, source)
         return StoreStatus.TOO_LARGE
+    if limit.lacks_memory(event.assoc):
+        intake.report_refused(intake.memory.why, source)
+        return StoreStatus.OUT_OF_RESOURCES
     announced_uid = str(request.AffectedSOPInstanceUID)
     return attempt_store(lambda: intake.accept(event.encoded_dataset(), source, announced_uid))
 
@@ -262,5 +266,6 @@ def _count_opened(event: evt.Event, intake: Intake) -> None:
     intake.metrics.count_association()
 
 
-def _count_ended(event: evt.Event, intake: Intake) -> None:
+def _count_ended(event: evt.Event, intake: Intake, limit: InstanceLimit) -> None:
+    limit.release(event.assoc)
     intake.associations.close(id(event.assoc))

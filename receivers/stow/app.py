@@ -35,6 +35,8 @@ STUDIES_PATH = re.compile(rf"/studies(?:/(?P<study>[0-9.]{{1,{UID_LENGTH}}}))?/?
 CHUNK_BYTES = (
     1 << 18
 )  #: bytes that are processed together; so many must arrive within the idle time
+#: Memory that is counted for an open request: a chunk, its copies, and the bytes that have arrived.
+REQUEST_BYTES = 4 * CHUNK_BYTES
 RETRY_AFTER_S = "5"
 REALM = 'Bearer realm="CMR triage: STOW-RS"'
 #: Bytes and seconds for which a rejected sender may continue, so that it reads the response.
@@ -103,11 +105,16 @@ class StowApplication:
             )
             self._intake.report_rejected(why, Source(name, address), RejectionReason.LIMIT)
             raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=RETRY_AFTER_S)
+        if not self._intake.memory.reserve(id(request), REQUEST_BYTES):
+            why = self._intake.memory.why
+            self._intake.report_rejected(why, Source(name, address), RejectionReason.LIMIT)
+            raise RequestRejected(HTTPStatus.SERVICE_UNAVAILABLE, why, Retry_After=RETRY_AFTER_S)
         self._open += 1
         try:
             outcome = await self._store(request, boundary, name, address, found["study"])
         finally:
             self._open -= 1
+            self._intake.memory.release(id(request))
         return _build_response(outcome, media_type)
 
     def _admit(self, request: Request) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from triage.config import ReceiverSettings
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.pynetdicom_internals import read_answer
 from triage.pipeline.intake import Intake
+from triage.pipeline.memory_budget import MemoryBudget
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -70,9 +71,9 @@ class ListeningReceiver:
 def run_receiver(state: Path, **settings: Any) -> Iterator[ListeningReceiver]:
     """Run a receiver until the block ends; by default PACS may send."""
     ledger = SqlLedger.in_folder(state, FakeClock())
-    intake = Intake(FileSpool(state), ledger)
     given = {"port": find_free_port(), "calling": ["PACS"], **settings}
     receiver = ReceiverSettings.model_validate(given)
+    intake = Intake(FileSpool(state), ledger, memory=MemoryBudget(receiver.memory_bytes))
     receiving = receivers.c_store.start(intake, receiver)
     try:
         yield ListeningReceiver(receiver, intake, ledger, state)

@@ -221,6 +221,31 @@ def test_a_large_instance_is_not_held_in_memory_on_the_tls_port(tmp_path: Path) 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < size // 2 // 1024
 
 
+def test_instances_held_in_memory_share_a_budget_and_their_senders_repeat(tmp_path: Path) -> None:
+    head, data = implicit(1)
+    other_head, other_data = implicit(2)
+    filling = bytes(60_000 - 8)
+    data += struct.pack("<HHL", 0x7FE1, 0x1010, len(filling)) + filling
+    other_data += struct.pack("<HHL", 0x7FE1, 0x1010, len(filling)) + filling
+    with run_receiver(tmp_path, fast=False, memory_bytes=100_000) as receiver:
+        first, second = RawPeer(receiver.port), RawPeer(receiver.port)
+        first.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:60_000])))
+        wait_until(lambda: receiver.intake.memory.held_bytes >= 60_000, what="the first half")
+        attempt = pdu(pdv(COMMAND | LAST, other_head)) + pdu(pdv(LAST, other_data))
+        second.send(attempt)
+        assert second.status() == StoreStatus.OUT_OF_RESOURCES
+        first.send(pdu(pdv(LAST, data[60_000:])))
+        assert first.status() == StoreStatus.SUCCESS
+        second.send(attempt)
+        assert second.status() == StoreStatus.SUCCESS
+        assert sum(path.suffix == ".dcm" for path in receiver.files()) == 2
+        first.send(pdu(pdv(COMMAND | LAST, head)) + pdu(pdv(0, data[:60_000])))
+        wait_until(lambda: receiver.intake.memory.held_bytes >= 60_000, what="the first half")
+        first.close()  # what a sender leaves behind is given back
+        wait_until(lambda: receiver.intake.memory.held_bytes == 0, what="its end")
+        second.release()
+
+
 def test_a_connection_without_association_gets_no_buffer(tmp_path: Path) -> None:
     with run_receiver(tmp_path, fast=True, pdu_bytes=16_777_216, artim_s=3) as receiver:
         before = measure_resources()

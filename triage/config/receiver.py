@@ -179,6 +179,9 @@ class ReceiverSettings(StrictModel):
     idle_s: float = Field(default=60.0, gt=0, le=86400)  #: for which an association may be silent
     pdu_bytes: int = Field(default=131_072, ge=4096, le=16_777_216)  #: the longest PDU
     instance_bytes: int = Field(default=536_870_912, ge=1)  #: the largest instance
+    memory_bytes: int = Field(
+        default=134_217_728, ge=1
+    )  #: what incoming instances may hold in memory, all together
     fast: bool = True  #: receive C-STORE outside pynetdicom's own loops
     free_bytes: int = Field(
         default=5_000_000_000, ge=0

@@ -35,6 +35,7 @@ from triage.domain.incident import (
 from triage.domain.instance import CorrectedStudy, Identity, Receipt, ReceiptOutcome, Source
 from triage.pipeline.backpressure import Backpressure, BackpressureLimits, DiscardedFile
 from triage.pipeline.incidents import IncidentReporter
+from triage.pipeline.memory_budget import MemoryBudget
 from triage.pipeline.open_associations import OpenAssociations
 from triage.pipeline.quarantine import QuarantineLimits, QuarantineQuota
 from triage.ports.audit import AuditTrail
@@ -76,7 +77,10 @@ class Intake:
         audit: AuditTrail | None = None,
         corrected: CorrectedStudy = CorrectedStudy.REPORT,
         quarantine: QuarantineLimits | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
+        #: Receivers take from it what they hold of instances that are not complete.
+        self.memory = memory or MemoryBudget()
         self._spool = spool
         self._ledger = ledger
         self._incidents = IncidentReporter(ledger, audit)

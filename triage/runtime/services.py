@@ -25,6 +25,7 @@ from triage.pipeline.completeness import EvidenceCollector, Query
 from triage.pipeline.deliver import Deliverer
 from triage.pipeline.intake import Intake
 from triage.pipeline.leases import LeaseWatch
+from triage.pipeline.memory_budget import MemoryBudget
 from triage.pipeline.open_associations import OpenAssociations
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
@@ -140,6 +141,7 @@ class Services:
             self.audit,
             self.settings.receiver.corrected_study,
             build_quarantine_limits(self.settings),
+            MemoryBudget(self.settings.receiver.memory_bytes),
         )
 
     @cached_property

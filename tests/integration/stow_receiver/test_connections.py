@@ -146,6 +146,20 @@ def test_the_number_of_open_requests_is_limited(tmp_path: Path) -> None:
     end_stow(running)
 
 
+def test_a_request_is_repeated_while_other_instances_hold_the_memory(tmp_path: Path) -> None:
+    running = start_stow(tmp_path, {})
+    memory, other = running.intake.memory, 1
+    assert memory.reserve(other, 1 << 40)
+    refused = curl(running, body(part10(image())))
+    assert refused.status == 503
+    assert "receiver.memory_bytes" in refused.json()["detail"]
+    assert "retry-after: 5" in refused.headers.lower()
+    memory.release(other)
+    assert curl(running, body(part10(image()))).status == 200
+    assert memory.held_bytes == 0
+    end_stow(running)
+
+
 def test_the_server_ends_soon_while_a_request_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
