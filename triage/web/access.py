@@ -4,6 +4,7 @@ Passwords are checked one at a time. Parallel connections therefore neither spee
 use more than one core and the memory of one scrypt computation.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,13 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from triage.connections.addresses import single_peer, surrounding_network
 from triage.connections.http_server import mark_admitted
 from triage.domain.audit import NoAuditTrail, build_login_event
 from triage.domain.errors import TriageError
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
 from triage.web.error_pages import problem_response
-from triage.web.login_throttle import LoginKey, LoginThrottle
+from triage.web.login_pace import LoginPace
+from triage.web.login_throttle import LoginDelayed, LoginKey, LoginThrottle
 from triage.web.passwords import hash_password, verify_password
 
 log = structlog.get_logger(__name__)
@@ -33,6 +36,8 @@ LONGEST_NAME = 64
 SESSION_S = (
     1800.0  #: after so long without a request, the next one is a new login in the audit trail
 )
+REPORT_EVERY_S = 60.0  #: between two reports of failures of one user and peer
+REPORTED_MOST = 10_000  #: users and peers whose failures are counted
 WRONG = "unknown user or wrong password"
 OTHER_SITE = (
     "another web site sent this request in your name: open the page from a link, or enter its"
@@ -42,14 +47,6 @@ OTHER_SITE = (
 
 class WebAccessDenied(TriageError):
     """The user is unknown, or the password is wrong."""
-
-
-class LoginDelayed(TriageError):
-    """Too many failed logins."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"too many wrong passwords: try again in {seconds} s")
-        self.seconds = seconds  #: until the next password is checked
 
 
 class WebAccess:
@@ -65,34 +62,72 @@ class WebAccess:
         # Unknown names are checked against this hash, so that they take as long as known ones.
         self._unknown_user = hash_password(secrets.token_hex())
         self._throttle = LoginThrottle(clock)
+        self._pace = LoginPace(clock)
+        #: Failures since the last report of a name and peer, and when that was.
+        self._unreported: dict[LoginKey, tuple[int, float]] = {}
         # A digest of each right password, under a secret of this process, saves repeated scrypt.
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
         self._checking = threading.Lock()
 
+    async def admit_in_turn(self, authorization: str, address: str) -> str:
+        """Return the user's name as `admit` does, after the wait that `LoginPace` demands.
+
+        Call it in the event loop.
+        """
+        name, _ = _parse_credentials(authorization)
+        if (name, single_peer(address)) in self._last_seen:
+            return await run_in_threadpool(self.admit, authorization, address)
+        network = surrounding_network(address)
+        with self._pace.reserve(name, network) as wait_s:
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            try:
+                return await run_in_threadpool(self.admit, authorization, address)
+            except WebAccessDenied:
+                self._pace.count_failure(name, network)
+                raise
+
     def admit(self, authorization: str, address: str) -> str:
         """Return the user's name; raise WebAccessDenied or LoginDelayed."""
         name, password = _parse_credentials(authorization)
-        key = (name, address)
+        key = (name, single_peer(address))
         with self._checking:
             if wait_s := self._throttle.wait_s(key):
                 raise LoginDelayed(ceil(wait_s))
             if self._is_right(name, password):
                 self._throttle.reset(key)
-                self._audit_login(key)
+                self._audit_login(name, address)
                 return name
             self._throttle.count_failure(key)
-        known = name if name in self._users else "(unknown)"  # people mistype a password as a name
-        log.warning("login refused", user=known, address=address)
-        self._audit.record(build_login_event(known, address, WRONG))
+            known = name if name in self._users else "(unknown)"  # or a password typed as a name
+            self._report_failure(known, address)
         raise WebAccessDenied(WRONG)
 
-    def _audit_login(self, key: LoginKey) -> None:
+    def _report_failure(self, user: str, address: str) -> None:
+        """Log and audit a failure, together with those of the same user and peer before it.
+
+        After the first, one report a minute has the count of the others.
+        """
+        now, key = self._clock.now(), (user, single_peer(address))
+        count, since = self._unreported.get(key, (0, -REPORT_EVERY_S))
+        count += 1
+        if now - since < REPORT_EVERY_S:
+            self._unreported[key] = count, since
+            return
+        if len(self._unreported) >= REPORTED_MOST:
+            self._unreported = {k: v for k, v in self._unreported.items() if v[0]}
+        self._unreported[key] = 0, now
+        why = WRONG if count == 1 else f"{WRONG} ({count} times)"
+        log.warning("login refused", user=user, address=address, times=count)
+        self._audit.record(build_login_event(user, address, why))
+
+    def _audit_login(self, name: str, address: str) -> None:
         """Record the start of a session; browsers send the password with every request."""
-        now = self._clock.now()
+        now, key = self._clock.now(), (name, single_peer(address))
         self._last_seen = {k: at for k, at in self._last_seen.items() if at > now - SESSION_S}
         if key not in self._last_seen:
-            self._audit.record(build_login_event(*key))
+            self._audit.record(build_login_event(name, address))
         self._last_seen[key] = now
 
     def _is_right(self, name: str, password: str) -> bool:
@@ -122,7 +157,7 @@ class AccessMiddleware:
         authorization = request.headers.get("authorization", "")
         address = request.client.host if request.client else ""
         try:
-            scope["user"] = await run_in_threadpool(self._access.admit, authorization, address)
+            scope["user"] = await self._access.admit_in_turn(authorization, address)
         except WebAccessDenied as error:
             refusal = problem_response(request, 401, f"{error}", {"WWW-Authenticate": REALM})
         except LoginDelayed as error:

@@ -7,6 +7,7 @@ the error responses would not be slowed down.
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from triage.domain.errors import TriageError
 from triage.ports.clock import Clock
 
 FREE = 4  #: failures without a wait
@@ -16,6 +17,14 @@ FORGOTTEN_S = 3600.0  #: failures are forgotten so long after their wait has end
 MOST = 10_000  #: entries; the oldest are dropped
 
 LoginKey = tuple[str, str]  #: user name and network address of a login
+
+
+class LoginDelayed(TriageError):
+    """Too many failed logins."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many wrong passwords: try again in {seconds} s")
+        self.seconds = seconds  #: until the next password is checked
 
 
 @dataclass

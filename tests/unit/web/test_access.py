@@ -1,17 +1,50 @@
+import asyncio
 import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
 from tests.builders.logins import PASSWORD, basic
 from tests.fakes import FakeClock
-from triage.web.access import LoginDelayed, WebAccess, WebAccessDenied
-from triage.web.login_throttle import FREE
+from triage.domain.audit import AuditEvent
+from triage.web import login_pace
+from triage.web.access import REPORT_EVERY_S, WebAccess, WebAccessDenied
+from triage.web.login_throttle import FREE, LoginDelayed
 from triage.web.passwords import hash_password
 
 KEPT = hash_password(PASSWORD)
 HERE = "10.0.0.1"
+
+
+class FakePause:
+    """Stands for asyncio.sleep: the clock goes on, the test does not wait."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.waits: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self._clock.pass_s(seconds)
+
+
+class RecordedAudit:
+    """An audit trail in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[AuditEvent] = []
+
+    def record(self, event: AuditEvent) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def pause(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakePause:
+    made = FakePause(clock)
+    monkeypatch.setattr("triage.web.access.asyncio.sleep", made)
+    return made
 
 
 @pytest.fixture
@@ -96,3 +129,72 @@ def test_an_unknown_name_is_not_logged(
     logged = "".join(capsys.readouterr())
     assert "login refused" in logged
     assert "my password" not in logged
+
+
+def guess_in_turn(access: WebAccess, count: int) -> list[type[Exception]]:
+    """Return what each guess of a name met, each from an address of another network."""
+
+    async def guess() -> list[type[Exception]]:
+        met: list[type[Exception]] = []
+        for number in range(count):
+            try:
+                await access.admit_in_turn(basic("anna", f"guess {number}"), f"10.0.{number}.1")
+            except (WebAccessDenied, LoginDelayed) as error:
+                met.append(type(error))
+        return met
+
+    return asyncio.run(guess())
+
+
+def test_guesses_of_one_name_from_many_networks_are_spaced(
+    access: WebAccess, pause: FakePause
+) -> None:
+    assert guess_in_turn(access, 48) == [WebAccessDenied] * 48
+    assert sum(pause.waits) >= (48 - login_pace.FREE - 1) * login_pace.SPACE_S
+    pause.waits.clear()
+    right = access.admit_in_turn(basic("anna", PASSWORD), "10.1.1.1")
+    assert asyncio.run(right) == "anna"  # later, and not locked out
+    assert sum(pause.waits) <= login_pace.SPACE_S
+    pause.waits.clear()
+    again = access.admit_in_turn(basic("anna", PASSWORD), "10.1.1.1")
+    assert asyncio.run(again) == "anna"
+    assert not pause.waits  # a peer that has logged in does not wait
+
+
+def test_the_addresses_of_one_ipv6_network_share_their_failures(access: WebAccess) -> None:
+    met = []
+    for number in range(FREE + 3):
+        try:
+            access.admit(basic("anna", "wrong"), f"2001:db8::{number:x}")
+        except (WebAccessDenied, LoginDelayed) as error:
+            met.append(type(error))
+    assert met == [WebAccessDenied] * (FREE + 1) + [LoginDelayed] * 2
+
+
+def test_pending_checks_are_capped_for_each_network(clock: FakeClock) -> None:
+    pace = login_pace.LoginPace(clock)
+    with ExitStack() as pending:
+        for _ in range(login_pace.PENDING_OF_NETWORK_MAX):
+            assert pending.enter_context(pace.reserve("anna", "10.0.0.0/24")) == 0
+        with pytest.raises(LoginDelayed):
+            pending.enter_context(pace.reserve("ben", "10.0.0.0/24"))
+        pending.enter_context(pace.reserve("ben", "10.0.1.0/24"))
+    with pace.reserve("ben", "10.0.0.0/24"):
+        pass
+
+
+def test_failures_are_counted_in_one_report_a_minute(
+    clock: FakeClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = RecordedAudit()
+    access = WebAccess({"anna": KEPT}, clock, audit)
+    for _ in range(FREE):
+        with pytest.raises(WebAccessDenied):
+            access.admit(basic("anna", "wrong"), HERE)
+    assert len(audit.events) == 1
+    clock.pass_s(REPORT_EVERY_S)
+    with pytest.raises(WebAccessDenied):
+        access.admit(basic("anna", "wrong"), HERE)
+    assert len(audit.events) == 2
+    assert f"({FREE} times)" in audit.events[1].description
+    assert capsys.readouterr().out.count("login refused") == 2
