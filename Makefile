@@ -6,7 +6,7 @@
 # make fuzz       malformed input to every interface; SECONDS=120 for each
 # make soak       2,000 studies and an archive that fails; prints rates and memory
 # make check      style, types and layers
-# make lock       resolve the runtime dependencies again, with hashes: deploy/requirements.lock
+# make lock       resolve all dependencies again, with hashes: deploy/ and tests/requirements.lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -55,13 +55,21 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# setuptools builds the package, in the image without an environment of its own.
+# setuptools builds the package, in the image without an environment of its own. The lock of the tests
+# is for CI (Linux on x86-64, Python 3.11) and lacks torch: its CPU file, named by PIP_FIND_LINKS, is not
+# on the registry, and its CUDA file needs gigabytes.
 lock: $(BIN)/pip
 	$(PIP) install "uv>=0.9,<1"
 	echo "setuptools>=77" | $(BIN)/uv pip compile pyproject.toml - --extra postgres --extra s3 \
 	  --extra signatures --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --default-index https://pypi.org/simple --upgrade --quiet \
 	  --custom-compile-command "make lock" --output-file deploy/requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra export --extra postgres --extra s3 \
+	  --extra signatures --group test --group check --constraint deploy/requirements.lock \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate \
+	  --no-emit-package torch $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) \
+	  --no-emit-find-links --default-index https://pypi.org/simple --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file tests/requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
@@ -73,16 +81,22 @@ $(BIN)/pip:
 	  { echo "On Debian and Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	$(PIP) install --upgrade "pip>=25.1"
 
+# With the lock, its setuptools builds the package; else pip fetches one that no hash bounds.
+BUILD = $(if $(LOCKED),--no-build-isolation)
+
 # LOCKED=1, as in CI: exactly the versions and files of the lock, as the image has them.
 $(VENV)/.installed: pyproject.toml deploy/requirements.lock | $(BIN)/pip
 	@echo "installing into $(VENV) (once; about 700 MB) ..."
 ifdef LOCKED
 	$(PIP) install --require-hashes --requirement deploy/requirements.lock
 endif
-	$(PIP) install --editable .
+	$(PIP) install $(BUILD) --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed tests/requirements.lock
 	@echo "installing what tests need, torch among it ..."
-	$(PIP) install --editable ".[export,postgres,s3,signatures]" --group test --group check
+ifdef LOCKED
+	$(PIP) install --require-hashes --requirement tests/requirements.lock
+endif
+	$(PIP) install $(BUILD) --editable ".[export,postgres,s3,signatures]" --group test --group check
 	@touch $@

@@ -1,7 +1,8 @@
-"""deploy/requirements.lock: what image and CI install, each file with its hash."""
+"""What image and CI install, each file with its hash: requirements.lock of deploy/ and tests/."""
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -9,7 +10,7 @@ from packaging.requirements import Requirement
 from tests.unit.deploy.files import DEPLOY, PROJECT
 
 EXTRAS = ("postgres", "s3", "signatures")  #: those of the image
-LOCK = (DEPLOY / "requirements.lock").read_text(encoding="utf-8")
+LOCK, TESTS = DEPLOY / "requirements.lock", PROJECT / "tests" / "requirements.lock"
 ENTRY = re.compile(
     r"^([a-z0-9][a-z0-9._-]*)==(\S+)((?: ; [^\\]*)?)((?: \\\n +--hash=sha256:\w+)*)$"
 )
@@ -23,9 +24,10 @@ def wanted() -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def entries() -> list[tuple[str, str, list[str]]]:
+def entries(lock: Path = LOCK) -> list[tuple[str, str, list[str]]]:
     """Return name, version and hashes of each entry; fails for any other line."""
-    blocks = re.split(r"\n(?=\S)", LOCK.partition("make lock\n")[2].strip())
+    text = lock.read_text(encoding="utf-8")
+    blocks = re.split(r"\n(?=\S)", text.partition("make lock\n")[2].strip())
     found = [ENTRY.fullmatch(block) for block in blocks]
     assert [block for block, entry in zip(blocks, found, strict=True) if entry is None] == []
     return [
@@ -35,8 +37,17 @@ def entries() -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def test_every_entry_is_a_version_with_hashes() -> None:
-    assert [(name, version) for name, version, hashes in entries() if not hashes] == []
+@pytest.mark.parametrize("lock", [LOCK, TESTS], ids=lambda lock: str(lock.parent.name))
+def test_every_entry_is_a_version_with_hashes(lock: Path) -> None:
+    assert [(name, version) for name, version, hashes in entries(lock) if not hashes] == []
+
+
+def test_the_tests_run_with_the_versions_of_the_image() -> None:
+    image = {(name, version) for name, version, _ in entries()}
+    names = {name for name, _ in image}
+    other = {(name, version) for name, version, _ in entries(TESTS) if name in names} - image
+    assert other == set()
+    assert "torch" not in {name for name, _, _ in entries(TESTS)}
 
 
 @pytest.mark.parametrize("requirement", wanted(), ids=lambda requirement: requirement.name)
