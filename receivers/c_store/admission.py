@@ -21,6 +21,7 @@ class CallingPeer:
     address: str
     #: Names of its client certificate (`tls.read_certificate_names`); empty: no certificate.
     certificates: frozenset[str] = frozenset()
+    is_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ class Admission:
         near = {name: p for name, p in titled.items() if is_within(caller.address, p.addresses)}
         if not near:
             return None, f"calling AE title {title!r} is not allowed from this address"
-        for name, peer in near.items():
+        allowed = {name: p for name, p in near.items() if caller.is_tls or not p.tls}
+        if not allowed:
+            return None, f"calling AE title {title!r} must use TLS (receiver.tls)"
+        for name, peer in allowed.items():
             if not peer.certificates or caller.certificates & set(peer.certificates):
                 return name, ""
         if not caller.certificates:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 from typing import Any, cast
 
 import structlog
@@ -121,7 +121,10 @@ def start(
 def _list_ports(
     settings: ReceiverSettings,
 ) -> list[tuple[ListeningAddress, SSLContext | None]]:
-    ports: list[tuple[ListeningAddress, SSLContext | None]] = [(c_store_address(settings), None)]
+    plain = c_store_address(settings)
+    ports: list[tuple[ListeningAddress, SSLContext | None]] = []
+    if plain is not None:
+        ports.append((plain, None))
     secure = c_store_tls_address(settings)
     if settings.tls is not None and secure is not None:
         ports.append((secure, tls.create_context(settings.tls)))
@@ -213,6 +216,7 @@ def _admit_or_reject(
         called_ae=str(request.called_ae_title).strip(),
         address=str(association.requestor.address),
         certificates=tls.read_certificate_names(connection),
+        is_tls=isinstance(connection, SSLSocket),
     )
 
     def is_open() -> bool:

@@ -41,7 +41,7 @@ class ListeningReceiver:
 
     @property
     def port(self) -> int:
-        return self.settings.port
+        return self.settings.plain_port()
 
     @property
     def tls_port(self) -> int:

@@ -63,7 +63,7 @@ def receiver(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Announc
     for each in (MRImageStorage, ModalityPerformedProcedureStep, InstanceAvailabilityNotification):
         ae.add_requested_context(each)
     association = ae.associate(
-        HOST, settings.port, ae_title="CMRTRIAGE", evt_handlers=[CONNECTION_SETUP]
+        HOST, settings.plain_port(), ae_title="CMRTRIAGE", evt_handlers=[CONNECTION_SETUP]
     )
     assert len(association.accepted_contexts) == 3
     yield AnnouncementScp(AnnouncingScanner(association), tmp_path, announcements)

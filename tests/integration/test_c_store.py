@@ -35,7 +35,7 @@ def listening(state: Path, spool: FileSpool) -> Iterator[ListeningScp]:
     )
     intake = Intake(spool, ledger)
     server = receivers.c_store.start(intake, settings)
-    yield ListeningScp(settings.port, ledger, state, intake.associations)
+    yield ListeningScp(settings.plain_port(), ledger, state, intake.associations)
     server.shutdown()
     ledger.close()
 
@@ -220,7 +220,7 @@ def test_the_receiver_ends_soon_while_an_association_is_open(tmp_path: Path) -> 
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",))
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
-    idle = associated(settings.port)
+    idle = associated(settings.plain_port())
     began = time.monotonic()
     server.end()
     wait_until(lambda: not idle.is_established, what="the end of the association")

@@ -89,7 +89,7 @@ def receiver(tmp_path: Path, modality: Modality) -> Iterator[CommitmentWorld]:
     aside = ThreadPoolExecutor(1)
     committer = CommitmentScp(requests, ledger, spool, known, aside, 3)
     server = receivers.c_store.start(Intake(spool, ledger), settings, committer)
-    yield CommitmentWorld(settings.port, committer, ledger, tmp_path / "spool")
+    yield CommitmentWorld(settings.plain_port(), committer, ledger, tmp_path / "spool")
     server.end()
     aside.shutdown()
     requests.close()

@@ -55,7 +55,7 @@ def listening(state: Path, *, fast: bool) -> Iterator[ListeningScp]:
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=fast)
     intake = Intake(FileSpool(state), ledger)
     server = receivers.c_store.start(intake, settings)
-    yield ListeningScp(settings.port, ledger, state, intake.associations)
+    yield ListeningScp(settings.plain_port(), ledger, state, intake.associations)
     server.end()
     ledger.close()
 
@@ -208,12 +208,12 @@ def test_a_silent_sender_does_not_delay_the_end(tmp_path: Path) -> None:
     ledger = SqlLedger.in_folder(tmp_path, FakeClock())
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=True)
     server = receivers.c_store.start(Intake(FileSpool(tmp_path), ledger), settings)
-    sender = RawPeer(settings.port)
+    sender = RawPeer(settings.plain_port())
     sender.send(message()[:600])
     time.sleep(0.5)
     began = time.monotonic()
     server.end()
-    wait_until(lambda: not associations(settings.port), what="the end of the association")
+    wait_until(lambda: not associations(settings.plain_port()), what="the end of the association")
     assert time.monotonic() - began < 5
     assert not list((tmp_path / "spool" / "incoming").iterdir())
     sender.close()

@@ -165,7 +165,7 @@ def test_pynetdicom_serves_associations_with_storage_commitment(
     receiving = receivers.c_store.start(intake, settings, cast(Any, object()))
     commitment = (StorageCommitmentPushModel, None)
     association = request_association(
-        settings.port, (MRImageStorage, ExplicitVRLittleEndian), commitment
+        settings.plain_port(), (MRImageStorage, ExplicitVRLittleEndian), commitment
     )
     assert association.send_c_store(image()).Status == StoreStatus.SUCCESS
     association.release()

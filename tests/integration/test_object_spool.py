@@ -101,7 +101,7 @@ def site(
     intake = Intake(spool, ledger, pressure=pressure)
     settings = ReceiverSettings(port=find_free_port(), calling=("PACS",), fast=request.param)
     listening = receivers.c_store.start(intake, settings)
-    yield ObjectSpoolSite(settings.port, intake, seconds)
+    yield ObjectSpoolSite(settings.plain_port(), intake, seconds)
     listening.end()
 
 

@@ -234,6 +234,13 @@ def test_hanging_handshakes_use_no_thread_and_the_oldest_makes_room(
             each.close()
 
 
+def test_the_port_without_tls_can_be_switched_off(tmp_path: Path, world: TlsWorld) -> None:
+    with secured(tmp_path, world, port=None) as receiver:
+        assert echo(receiver, world, world.client).returncode == 0
+        with pytest.raises(ConfigurationError, match=r"receiver\.port is null"):
+            receiver.settings.plain_port()
+
+
 def test_files_that_do_not_fit_are_found_at_the_start(tmp_path: Path, world: TlsWorld) -> None:
     port = find_free_port()
     wrong = {

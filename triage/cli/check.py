@@ -56,6 +56,11 @@ def check(config: Path | None, *, show: bool) -> None:
     check_reports(settings)
     for warning in check_private_files(settings):
         terminal.warn(warning)
+    if titles := settings.receiver.list_open_titles():
+        terminal.warn(
+            f"{', '.join(titles)} may send from any address without a certificate: an AE title is "
+            "no secret; give receiver.peers.NAME with addresses or certificates"
+        )
     check_certificates(settings)
     check_watched_folder(settings)
     if lost := check_case_files(settings):

@@ -40,7 +40,9 @@ def send(  # noqa: PLR0913, PLR0917 - one argument for each option
     """
     receiver = load_settings(config).receiver
     calling_ae = calling or next(iter(receiver.calling_titles()), "TRIAGE-SEND")
-    peer = RemoteEntity(host, port or receiver.port, called or receiver.ae_title, calling_ae)
+    peer = RemoteEntity(
+        host, port or receiver.plain_port(), called or receiver.ae_title, calling_ae
+    )
     send_with_progress(find_dicom_files(folder), peer)
 
 

@@ -52,8 +52,10 @@ class ListeningAddress:
             raise self.explain(error) from None
 
 
-def c_store_address(receiver: ReceiverSettings) -> ListeningAddress:
-    """Return the address of the Storage SCP."""
+def c_store_address(receiver: ReceiverSettings) -> ListeningAddress | None:
+    """Return the address of the Storage SCP without TLS; None if that is off."""
+    if receiver.port is None:
+        return None
     return ListeningAddress(
         "C-STORE", receiver.host, receiver.port, "receiver.host", "receiver.port"
     )

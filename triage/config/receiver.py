@@ -19,6 +19,7 @@ from triage.config.fields import (
     Token,
 )
 from triage.domain.completeness import EvidenceKind
+from triage.domain.errors import ConfigurationError
 from triage.domain.instance import CorrectedStudy
 from triage.yaml_models import StrictModel
 
@@ -31,6 +32,7 @@ class PeerSettings(StrictModel):
     associations: Count | None = None  #: at once; None: up to the receiver's limit
     #: SHA-256 fingerprint, common name or DNS name of its TLS certificate; empty: any, or no TLS
     certificates: tuple[Certificate, ...] = ()
+    tls: bool = False  #: reject its associations on the port without TLS
 
 
 class TlsSettings(StrictModel):
@@ -166,7 +168,7 @@ class ReceiverSettings(StrictModel):
     ae_title: AeTitle = "CMRTRIAGE"
     check_called: bool = True  #: reject associations that call another AE title
     host: str = "127.0.0.1"
-    port: Port = 11112
+    port: Port | None = 11112  #: None: no port without TLS
     tls: TlsSettings | None = None  #: None: no TLS
     calling: tuple[AeTitle, ...] = ()  #: AE titles that may send from any address
     peers: dict[Name, PeerSettings] = Field(
@@ -212,15 +214,30 @@ class ReceiverSettings(StrictModel):
                     f"{min(twice)} is in calling, which lets it send from any address, and in "
                     f"peers.{name}: remove it from calling"
                 )
+            if peer.tls and self.tls is None:
+                raise ValueError(f"peers.{name}.tls: set receiver.tls, or it could not send")
             if peer.certificates and (self.tls is None or self.tls.clients is None):
                 raise ValueError(
                     f"peers.{name}.certificates: set tls.clients, or no certificate is requested"
                 )
         if repeated := [uid for uid, times in Counter(self.storage_classes).items() if times > 1]:
             raise ValueError(f"storage_classes has {repeated[0]} twice")
+        if self.port is None and self.tls is None and not (self.stow or self.folder):
+            raise ValueError("port is null: set tls, stow or folder, or nothing could arrive")
         if self.tls is not None and self.tls.port == self.port:
             raise ValueError("tls.port must differ from port")
         return self
+
+    def plain_port(self) -> int:
+        """Return the port without TLS; raise ConfigurationError if it is off."""
+        if self.port is None:
+            raise ConfigurationError("receiver.port is null: there is no port without TLS")
+        return self.port
+
+    def list_open_titles(self) -> tuple[str, ...]:
+        """Return the AE titles that may send from any address without a certificate."""
+        free = [p for p in self.peers.values() if not p.addresses and not p.certificates]
+        return (*self.calling, *(title for peer in free for title in peer.ae_titles))
 
     def calling_titles(self) -> tuple[str, ...]:
         """Return every AE title that may send."""

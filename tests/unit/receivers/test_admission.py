@@ -136,3 +136,14 @@ def test_a_connection_that_closes_during_admission_is_no_defect() -> None:
     intake = cast(Intake, None)  # only a rejection is reported
     _admit_or_reject(association, Admission(settings), intake, settings)
     assert not association.is_rejected
+
+
+def test_a_peer_that_must_use_tls_is_rejected_without() -> None:
+    tls = {"certificate": "a.pem", "key": "a.key"}
+    peers = {"mr1": {"ae_titles": ["MR1"], "tls": True}}
+    admission = Admission(ReceiverSettings.model_validate({"tls": tls, "peers": peers}))
+    rejection = admission.admit(CallingPeer("MR1", "CMRTRIAGE", "10.0.0.1"), lambda: True)
+    assert rejection is not None
+    assert "must use TLS" in rejection.why
+    secure = CallingPeer("MR1", "CMRTRIAGE", "10.0.0.1", is_tls=True)
+    assert admission.admit(secure, lambda: True) is None
