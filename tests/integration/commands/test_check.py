@@ -76,6 +76,11 @@ def test_check_warns_of_a_state_folder_that_is_open_to_others(tmp_path: Path) ->
     assert "is open to other users: run chmod 700" in shown.stderr
 
 
+def test_check_warns_of_titles_that_may_send_from_anywhere(tmp_path: Path) -> None:
+    shown = run_triage("check", config=configured(tmp_path, find_free_port()))
+    assert "PACS may send from any address without a certificate" in shown.stderr
+
+
 def test_check_fails_without_the_watched_folder(tmp_path: Path) -> None:
     watched = {"port": find_free_port(), "calling": ["PACS"], "folder": {"path": "nowhere"}}
     shown = run_triage("check", config=configured(tmp_path, receiver=watched))
