@@ -74,7 +74,10 @@ class ViewTower(nn.Module):
         super().__init__()
         sizes = (frames, *channels)
         self.stages = nn.Sequential(
-            *(Stage(before, after) for before, after in zip(sizes, channels, strict=False))
+            *(
+                ConvolutionStage(before, after)
+                for before, after in zip(sizes, channels, strict=False)
+            )
         )
         self.head = nn.Linear(2 * sizes[-1], width)
 
@@ -86,7 +89,7 @@ class ViewTower(nn.Module):
         return feature
 
 
-class Stage(nn.Module):
+class ConvolutionStage(nn.Module):
     """Two convolutions, of which the first halves rows and columns; the second is residual."""
 
     def __init__(self, before: int, after: int) -> None:

@@ -25,6 +25,7 @@ MESSAGES: Mapping[str, Mapping[int, str]] = {
 }
 EXTERNAL_DATA, DATA_LOCATION, EXTERNAL = 13, 14, 1  #: fields of a tensor, and the location's value
 VARINT, BITS_64, BYTES, BITS_32 = 0, 1, 2, 5  #: wire types
+CONTINUED = 0x80  #: bit of a byte of a varint that another byte follows
 VARINT_BYTES_MAX = 10
 
 
@@ -89,6 +90,6 @@ def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
     for place in range(VARINT_BYTES_MAX):
         byte = message[at + place]
         value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+        if not byte & CONTINUED:
             return value, at + place + 1
     raise ValueError("a number of more than 64 bits")

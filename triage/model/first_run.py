@@ -28,7 +28,7 @@ TEXT = "Normal cardiac MRI."
 
 @dataclass(frozen=True)
 class FirstRunLimits:
-    """What the child may use."""
+    """The time and memory that the child may use."""
 
     seconds: float  #: of time, and of processor time of each core
     memory_bytes: int  #: of private memory (setrlimit(2), RLIMIT_DATA)

@@ -10,8 +10,10 @@ import base64
 import binascii
 import stat
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 from triage.domain.errors import ConfigurationError
 
@@ -23,22 +25,18 @@ SIGNATURE = "manifest.sig"
 CONTEXT = b"cmr-triage bundle manifest 1\n"
 SIGNATURE_FILE_BYTES_MAX = 1024
 OTHERS = 0o077  #: the bits of a mode that give access to users other than the owner
-NO_PACKAGE = "signatures need the package cryptography: pip install 'cmr-triage[signatures]'"
+ED25519 = "cryptography.hazmat.primitives.asymmetric.ed25519"
 
 
 def require_signature(bundle: Path, manifest: bytes, trusted_keys: Sequence[str]) -> None:
     """Raise ConfigurationError unless a key of `trusted_keys` (base64) has signed a manifest."""
-    try:
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - optional
-        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
-    except ImportError:
-        raise ConfigurationError(f"model.trusted_keys: {NO_PACKAGE}") from None
+    ed25519, exceptions = _load(ED25519), _load("cryptography.exceptions")
     signature = _read_signature(bundle)
     for key in trusted_keys:
         public = ed25519.Ed25519PublicKey.from_public_bytes(base64.b64decode(key))
         try:
             public.verify(signature, CONTEXT + manifest)
-        except InvalidSignature:
+        except exceptions.InvalidSignature:
             continue
         return
     raise ConfigurationError(
@@ -74,11 +72,7 @@ def _read_signature(bundle: Path) -> bytes:
 
 
 def _read_private_key(path: Path) -> "Ed25519PrivateKey":
-    try:
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - optional
-        from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
-    except ImportError:
-        raise ConfigurationError(NO_PACKAGE) from None
+    ed25519, serialization = _load(ED25519), _load("cryptography.hazmat.primitives.serialization")
     try:
         if stat.S_IMODE(path.stat().st_mode) & OTHERS:
             raise ConfigurationError(f"{path} is open to other users: run chmod 600 {path}")
@@ -92,4 +86,15 @@ def _read_private_key(path: Path) -> "Ed25519PrivateKey":
             f"{path} is no Ed25519 key in PEM, or it is encrypted: "
             "`openssl genpkey -algorithm ed25519` makes one"
         )
-    return key
+    return cast("Ed25519PrivateKey", key)
+
+
+def _load(module: str) -> ModuleType:
+    """Return a module of the optional package; raise ConfigurationError if it is missing."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ConfigurationError(
+            "signatures (model.trusted_keys, `export sign`) need the package cryptography:"
+            " pip install 'cmr-triage[signatures]'"
+        ) from None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from tests.contract.ledgers import SOURCE, receipt
@@ -18,7 +17,8 @@ from triage.domain.errors import LedgerUnavailable
 from triage.domain.study import Event, State
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
-from triage.store.migrations import HEAD, alembic_config, run_missing_steps
+from triage.store.migrations import HEAD
+from triage.store.migrations.steps import open_script, run_missing_steps
 from triage.store.schema import metadata
 
 #: Written by the first release, and by the last release without revisions.
@@ -95,7 +95,7 @@ def test_a_new_ledger_has_the_tables_that_all_steps_make(tmp_path: Path) -> None
 
 
 def test_head_is_the_last_of_one_line_of_steps() -> None:
-    script = ScriptDirectory.from_config(alembic_config())
+    script = open_script()
     assert script.get_heads() == [HEAD]
     assert script.get_bases() == ["0001"]
 

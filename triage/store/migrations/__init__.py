@@ -10,9 +10,8 @@ empty database gets the current tables at once, without Alembic, which takes lon
 To change the tables: change `schema`, add a module to `versions`, and set HEAD to its revision.
 """
 
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from types import ModuleType
 
 from sqlalchemy import (
     Column,
@@ -29,9 +28,6 @@ from sqlalchemy import (
 from triage.domain.errors import ConfigurationError
 from triage.store.schema import metadata
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
 HEAD = "0008"  #: the revision of this release
 
 #: The table in which Alembic keeps the revision.
@@ -43,8 +39,6 @@ VERSIONS = Table(
 )
 LOCK = 0x6C6564676572  #: advisory lock for migrations on PostgreSQL
 FIRST = "studies"  #: a table of every release
-
-_upgrading = threading.Lock()  # Alembic keeps its context in a module variable
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -72,38 +66,20 @@ def migrate(connection: Connection) -> None:
         return
     require_known(revision)
     if revision != HEAD:
-        run_missing_steps(connection)
-
-
-def run_missing_steps(connection: Connection) -> None:
-    """Run the steps that a ledger lacks, all of them on an empty database."""
-    from alembic import command  # noqa: PLC0415 - takes as long to import as all other parts
-
-    with _upgrading:
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        _load_steps().run_missing_steps(connection)
 
 
 def require_known(revision: str | None) -> None:
     """Raise ConfigurationError if a revision is unknown to this release."""
-    if not revision or revision == HEAD:
+    if not revision or revision == HEAD or revision in _load_steps().list_revisions():
         return
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
-
-    script = ScriptDirectory.from_config(alembic_config())
-    if revision not in {step.revision for step in script.walk_revisions()}:
-        raise ConfigurationError(
-            f"a newer release has written the ledger: it has revision {revision}, this release "
-            f"supports revisions up to {HEAD}. Install the newer release again, or restore a "
-            "backup of the ledger from before the upgrade"
-        )
+    raise ConfigurationError(
+        f"a newer release has written the ledger: it has revision {revision}, this release "
+        f"supports revisions up to {HEAD}. Install the newer release again, or restore a "
+        "backup of the ledger from before the upgrade"
+    )
 
 
-def alembic_config() -> "Config":
-    """Return Alembic's configuration for these steps."""
-    from alembic.config import Config  # noqa: PLC0415 - as above
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return config
+def _load_steps() -> ModuleType:
+    """Import the module that runs the steps: Alembic takes as long as all other imports."""
+    return import_module("triage.store.migrations.steps")
