@@ -47,6 +47,9 @@ port: 104
   # Its private key, not encrypted, as a PEM file.
   #key: null
 
+# true: allow a connection without TLS beyond this machine, in a network that you trust.
+without_tls: false
+
 # true: a report counts as delivered only when the PACS has confirmed that it keeps it (storage
 # commitment, PS3.4 J). Until then `triage status` shows STORED. The PACS confirms on an
 # association to our receiver: allow its AE title (receiver.calling or receiver.peers), and

@@ -19,6 +19,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from triage.config import DestinationSettings
 from triage.config.fields import AeTitle, Port
 from triage.destinations.dicom_tls import PacsTls, TlsHandshake, pacs_tls_context
+from triage.destinations.tls_files import TlsChoice
 from triage.dimse.association import (
     AssociationFailed,
     NoAnswer,
@@ -35,12 +36,11 @@ from triage.domain.negotiation import Negotiation, Offer
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 
-class DicomDestinationSettings(DestinationSettings):
+class DicomDestinationSettings(DestinationSettings, TlsChoice):
     """A PACS that takes products over C-STORE."""
 
     kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
-    host: str
     port: Port
     tls: PacsTls | None = None  #: None: no TLS
     commitment: bool = False  #: True: delivered only after storage commitment (PS3.4 J)

@@ -26,7 +26,7 @@ from triage.config import DestinationSettings
 from triage.config.fields import Port
 from triage.destinations.destination_type import DestinationType
 from triage.destinations.tls_alerts import describe_tls_error, is_alert
-from triage.destinations.tls_files import DestinationTls, tls_context
+from triage.destinations.tls_files import TlsChoice, tls_context
 from triage.domain.audit import AuditPeer
 from triage.domain.delivery import HL7, Acknowledgement, Product
 from triage.domain.errors import (
@@ -55,13 +55,11 @@ PADDING = " \t\ufeff"  #: around a segment; U+FEFF is a byte order mark
 MSH, MSA, ERR = "MSH", "MSA", "ERR"
 
 
-class MllpDestinationSettings(DestinationSettings):
+class MllpDestinationSettings(DestinationSettings, TlsChoice):
     """A system that takes HL7 v2 messages over MLLP."""
 
     kind: Literal["mllp"]
-    host: str
     port: Port
-    tls: DestinationTls | None = None  #: None: no TLS
     timeout_s: float = Field(default=30.0, gt=0, le=40)  #: to connect, and for the answer
 
     def audit_peer(self) -> AuditPeer:
@@ -249,7 +247,7 @@ host: 10.1.2.5
 port: 2575
 
 # TLS 1.2 or newer; the certificate must be valid for this host. null: no TLS, so the messages,
-# which name the patient, are readable on the way.
+# which name the patient, are readable on the way: beyond this machine only with without_tls.
 tls:
   # The authorities that sign the server's certificate, as a PEM file. null: those of the
   # system.
@@ -261,6 +259,9 @@ tls:
 
   # Its private key, not encrypted, as a PEM file.
   key: null
+
+# true: allow a connection without TLS beyond this machine, in a network that you trust.
+without_tls: false
 
 # Seconds to wait for the connection, and for the acknowledgement; 40 at most.
 timeout_s: 30.0

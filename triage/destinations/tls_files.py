@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from triage.config.fields import LOOPBACK
 from triage.domain.errors import ConfigurationError
 from triage.yaml_models import StrictModel
 
@@ -24,6 +25,23 @@ class DestinationTls(StrictModel):
     def _require_certificate_with_key(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("set both certificate and key, or neither")
+        return self
+
+
+class TlsChoice(StrictModel):
+    """Settings of a destination that uses TLS, or says in so many words that it does not."""
+
+    host: str
+    tls: DestinationTls | None = None  #: None: no TLS
+    without_tls: bool = False  #: True: allow no TLS beyond this machine
+
+    @model_validator(mode="after")
+    def _require_privacy(self) -> Self:
+        if self.tls is None and self.host not in LOOPBACK and not self.without_tls:
+            raise ValueError(
+                f"reports would be readable on the way to {self.host}: set tls, or, in a network "
+                "that you trust, without_tls: true"
+            )
         return self
 
 

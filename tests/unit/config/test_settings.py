@@ -21,8 +21,8 @@ from triage.domain.errors import ConfigurationError
 from triage.web.passwords import hash_password
 
 TWICE = """destinations:
-  - {name: a, ae_title: A, host: h, port: 1}
-  - {name: a, ae_title: B, host: h, port: 1}
+  - {name: a, ae_title: A, host: localhost, port: 1}
+  - {name: a, ae_title: B, host: localhost, port: 1}
 """
 
 
@@ -173,7 +173,7 @@ def test_an_error_in_a_destination_has_the_location_as_written(tmp_path: Path) -
 
 def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> None:
     text = (
-        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+        "destinations: [{name: a, ae_title: A, host: localhost, port: 1}, {name: b, kind: folder, path: p}]"
     )
     pacs, folder = load(written(tmp_path, text), {}).destinations
     assert isinstance(pacs, DicomDestinationSettings)
@@ -182,7 +182,7 @@ def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> 
 
 def test_the_environment_changes_a_list_item_by_its_name(tmp_path: Path) -> None:
     text = (
-        "destinations: [{name: a, ae_title: A, host: h, port: 1}, {name: b, kind: folder, path: p}]"
+        "destinations: [{name: a, ae_title: A, host: localhost, port: 1}, {name: b, kind: folder, path: p}]"
     )
     changed = {"TRIAGE_DESTINATIONS__A__PORT": "104", "TRIAGE_DESTINATIONS__B__PATH": "/q"}
     pacs, folder = load(written(tmp_path, text), changed).destinations
@@ -234,7 +234,7 @@ def test_a_misspelt_variable_of_the_environment_is_an_error() -> None:
 def test_a_wrong_variable_is_reported_as_environment(
     tmp_path: Path, name: str, value: str, message: str
 ) -> None:
-    path = written(tmp_path, "destinations: [{name: a, ae_title: A, host: h, port: 1}]\n")
+    path = written(tmp_path, "destinations: [{name: a, ae_title: A, host: localhost, port: 1}]\n")
     with pytest.raises(ConfigurationError) as error:
         load(path, {name: value})
     assert str(error.value).startswith(message)
@@ -399,7 +399,7 @@ def test_no_token_is_shown_and_paths_are_resolved_against_the_file(tmp_path: Pat
 
 
 def test_a_receiver_over_http_or_from_a_folder_needs_no_ae_titles() -> None:
-    destination = {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}
+    destination = {"name": "pacs", "ae_title": "PACS", "host": "localhost", "port": 104}
     for receiver in ({"stow": STOW}, {"folder": {"path": "in"}}):
         settings = {"receiver": receiver, "destinations": [destination]}
         require_peers(Settings.model_validate(settings))
@@ -407,7 +407,7 @@ def test_a_receiver_over_http_or_from_a_folder_needs_no_ae_titles() -> None:
 
 def test_a_pacs_asked_for_commitment_must_be_a_permitted_peer(tmp_path: Path) -> None:
     text = (
-        "destinations: [{name: a, ae_title: PACS, host: h, port: 104, commitment: true,"
+        "destinations: [{name: a, ae_title: PACS, host: localhost, port: 104, commitment: true,"
         " commitment_from: [PACS2]}]\nreceiver: "
     )
     with pytest.raises(ConfigurationError, match="destination a .* add PACS2 to receiver.calling"):

@@ -7,7 +7,7 @@ from triage.destinations.http import without_secrets
 from triage.domain.audit import AuditPeer
 from triage.runtime.destinations import audit_peers
 
-PACS = {"name": "pacs", "ae_title": "PACS", "host": "10.1.2.3", "port": 104}
+PACS = {"name": "pacs", "ae_title": "PACS", "host": "10.1.2.3", "port": 104, "tls": {}}
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 WEBHOOK = "https://ris.example:8443/hook"
 

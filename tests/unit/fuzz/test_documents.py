@@ -18,11 +18,12 @@ receiver:
     ct: {ae_titles: [CT1], addresses: [10.1.2.0/24]}
   complete: {evidence: [views, announced]}
 destinations:
-  - {name: pacs, ae_title: PACS, host: pacs.example, port: 104}
+  - {name: pacs, ae_title: PACS, host: pacs.example, port: 104, tls: {}}
   - name: ris
     kind: mllp
     host: ris.example
     port: 2575
+    without_tls: true
   - name: hook
     kind: webhook
     url: https://hook.example/

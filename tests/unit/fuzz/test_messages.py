@@ -34,7 +34,9 @@ def answers(draw: st.DrawFn) -> bytes:
 
 
 def test_malformed_acknowledgements(fuzz_seconds: float) -> None:
-    settings = MllpDestinationSettings(name="ris", kind="mllp", host="ris", port=1, timeout_s=0.01)
+    settings = MllpDestinationSettings(
+        name="ris", kind="mllp", host="localhost", port=1, timeout_s=0.01
+    )
     destination = MllpDestination("", settings)
 
     def receive(answer: bytes) -> None:
