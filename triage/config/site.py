@@ -21,6 +21,7 @@ from triage.config.fields import (
 )
 from triage.config.receiver import ReceiverSettings
 from triage.config.retention import RetentionSettings
+from triage.config.server_urls import ServerSetting, describe_remedy, is_readable_on_the_way
 from triage.config.spool import SpoolSettings
 from triage.domain.assessment import Disclosure
 from triage.domain.delivery import LONGEST_WAIT_S
@@ -109,6 +110,7 @@ class Settings(StrictModel):
     ledger: PostgresUrl | None = None  #: None: an SQLite file in the state folder
     #: past cases, on PostgreSQL with pgvector; None: in the state folder
     case_library: PostgresUrl | None = None
+    without_tls: tuple[ServerSetting, ...] = ()  #: those that may be on other machines without TLS
     log: Literal["auto", "json", "pretty"] = "auto"
     receiver: ReceiverSettings = ReceiverSettings()
     destinations: tuple[AnyDestination, ...] = ()
@@ -129,6 +131,18 @@ class Settings(StrictModel):
         default=("structured_report", "key_images", "pdf"), min_length=1
     )
     retention: RetentionSettings = RetentionSettings()  #: when data is removed
+
+    @model_validator(mode="after")
+    def _require_privacy(self) -> Self:
+        urls: dict[ServerSetting, str | None] = {
+            "redis_url": self.redis_url,
+            "ledger": self.ledger,
+            "case_library": self.case_library,
+        }
+        for setting, url in urls.items():
+            if url and setting not in self.without_tls and is_readable_on_the_way(url):
+                raise ValueError(describe_remedy(setting))
+        return self
 
     @model_validator(mode="after")
     def _require_distinct_names(self) -> Self:

@@ -144,7 +144,7 @@ def test_a_user_without_rights_is_an_error_that_names_the_rights(
 
 
 def test_an_invalid_url_is_not_repeated(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, ledger="postgresql+psycopg://u:hush@h:x/db")
+    settings = Settings(state_dir=tmp_path, ledger="postgresql+psycopg://u:hush@localhost:x/db")
     with pytest.raises(ConfigurationError, match="ledger is no URL") as error:
         describe_ledger_revision(settings)
     assert "hush" not in str(error.value)

@@ -44,14 +44,14 @@ def test_the_environment_names_the_file_and_sets_single_fields(tmp_path: Path) -
     environment = {
         "TRIAGE_CONFIG": str(path),
         "TRIAGE_RECEIVER__QUIET_S": "30",
-        "TRIAGE_REDIS_URL": "redis://broker/0",
+        "TRIAGE_REDIS_URL": "rediss://broker/0",
         "TRIAGE_RECEIVER__CALLING": "[A, B]",
     }
     settings = load(None, environment)
     assert settings.receiver.port == 104
     assert settings.receiver.quiet_s == 30
     assert settings.receiver.calling == ("A", "B")
-    assert settings.redis_url == "redis://broker/0"
+    assert settings.redis_url == "rediss://broker/0"
 
 
 def test_relative_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
@@ -173,7 +173,8 @@ def test_an_error_in_a_destination_has_the_location_as_written(tmp_path: Path) -
 
 def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> None:
     text = (
-        "destinations: [{name: a, ae_title: A, host: localhost, port: 1}, {name: b, kind: folder, path: p}]"
+        "destinations: [{name: a, ae_title: A, host: localhost, port: 1},"
+        " {name: b, kind: folder, path: p}]"
     )
     pacs, folder = load(written(tmp_path, text), {}).destinations
     assert isinstance(pacs, DicomDestinationSettings)
@@ -182,7 +183,8 @@ def test_a_destination_without_a_kind_is_a_dicom_destination(tmp_path: Path) -> 
 
 def test_the_environment_changes_a_list_item_by_its_name(tmp_path: Path) -> None:
     text = (
-        "destinations: [{name: a, ae_title: A, host: localhost, port: 1}, {name: b, kind: folder, path: p}]"
+        "destinations: [{name: a, ae_title: A, host: localhost, port: 1},"
+        " {name: b, kind: folder, path: p}]"
     )
     changed = {"TRIAGE_DESTINATIONS__A__PORT": "104", "TRIAGE_DESTINATIONS__B__PATH": "/q"}
     pacs, folder = load(written(tmp_path, text), changed).destinations
@@ -241,9 +243,9 @@ def test_a_wrong_variable_is_reported_as_environment(
 
 
 def test_a_password_of_the_broker_is_not_shown() -> None:
-    settings = Settings(redis_url="redis://user:hush@broker:6379/0")
+    settings = Settings(redis_url="rediss://user:hush@broker:6379/0")
     assert "hush" not in render_settings(settings)
-    assert "redis://***@broker:6379/0" in render_settings(settings)
+    assert "rediss://***@broker:6379/0" in render_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,12 @@ def test_a_password_of_the_broker_is_not_shown() -> None:
 )
 def test_a_password_of_a_database_is_not_shown(url: str, expected: str) -> None:
     text = render_settings(
-        Settings(ledger=url, case_library=url, redis_url="redis://user:hush@broker")
+        Settings(
+            ledger=url,
+            case_library=url,
+            redis_url="redis://user:hush@broker",
+            without_tls=("redis_url", "ledger", "case_library"),
+        )
     )
     assert json.loads(text)["case_library"] == expected
     assert json.loads(text)["ledger"] == expected

@@ -18,7 +18,7 @@ from triage.store.library import ExactLibrary
 
 
 def opened(tmp_path: Path, url: str | None) -> PastCases:
-    settings = Settings(state_dir=tmp_path, case_library=url)
+    settings = Settings(state_dir=tmp_path, case_library=url, without_tls=("case_library",))
     return open_past_cases(settings, open_bundle(settings.model.bundle))
 
 
