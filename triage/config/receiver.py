@@ -235,7 +235,12 @@ class ReceiverSettings(StrictModel):
         return self.port
 
     def list_open_titles(self) -> tuple[str, ...]:
-        """Return the AE titles that may send from any address without a certificate."""
+        """Return the AE titles that may send from any address without a certificate.
+
+        None on a loopback address, which only programs of this machine reach.
+        """
+        if self.host in LOOPBACK:
+            return ()
         free = [p for p in self.peers.values() if not p.addresses and not p.certificates]
         return (*self.calling, *(title for peer in free for title in peer.ae_titles))
 

@@ -77,7 +77,8 @@ def test_check_warns_of_a_state_folder_that_is_open_to_others(tmp_path: Path) ->
 
 
 def test_check_warns_of_titles_that_may_send_from_anywhere(tmp_path: Path) -> None:
-    shown = run_triage("check", config=configured(tmp_path, find_free_port()))
+    receiver = {"host": "127.0.0.2", "port": find_free_port(), "calling": ["PACS"]}
+    shown = run_triage("check", config=configured(tmp_path, find_free_port(), receiver=receiver))
     assert "PACS may send from any address without a certificate" in shown.stderr
 
 

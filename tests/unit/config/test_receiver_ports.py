@@ -25,5 +25,7 @@ def test_titles_that_may_send_from_anywhere_are_listed() -> None:
         "anywhere": {"ae_titles": ["MR1"]},
         "there": {"ae_titles": ["MR2"], "addresses": ["10.0.0.1/32"]},
     }
-    settings = ReceiverSettings.model_validate({"calling": ["PACS"], "peers": peers})
-    assert settings.list_open_titles() == ("PACS", "MR1")
+    settings = {"calling": ["PACS"], "peers": peers}
+    there = ReceiverSettings.model_validate({"host": "10.0.0.2", **settings})
+    assert there.list_open_titles() == ("PACS", "MR1")
+    assert ReceiverSettings.model_validate(settings).list_open_titles() == ()
