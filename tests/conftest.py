@@ -1,5 +1,6 @@
 """Fixtures that many tests share, the order of the test files, and limits for all tests."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files of LONGEST_FIRST before all others."""
     ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what is loaded by now from garbage collection.
+
+    All tests and their libraries are some million objects, so each collection would take a second;
+    pynetdicom collects often, and so do tests that count what a part leaves behind.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

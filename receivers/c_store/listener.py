@@ -209,6 +209,8 @@ class AssociationListener(ThreadedAssociationServer):
     def shutdown(self) -> None:
         """Stop listening and close the connections without a request."""
         self._ending.set()
+        with suppress(OSError):  # wakes the thread on Linux; elsewhere it wakes twice a second
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._reports.put(None)
         self._reporter.join()
