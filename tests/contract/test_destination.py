@@ -163,7 +163,7 @@ def test_success_is_reported_in_the_terms_of_the_standard(tmp_path: Path, produc
 
 def test_a_host_that_does_not_resolve_is_a_failure(product: Product) -> None:
     settings = DicomDestinationSettings(
-        name="pacs", ae_title="A", host="no-such-host.invalid", port=104
+        name="pacs", ae_title="A", host="no-such-host.invalid", port=104, without_tls=True
     )
     with pytest.raises(DeliveryFailed, match="no-such-host.invalid: "):
         DicomDestination("CMRTRIAGE", settings).deliver(product)

@@ -7,12 +7,13 @@ is assessed by the untrained model.
 """
 
 import json
+import secrets
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from triage.phantom.dicom import TRUTH
 from triage.ports.ledger import Ledger
 
 HOST = "127.0.0.1"
+FIRST_PORT, PORTS = 10_000, 20_000  #: among which a free one is chosen
 TEST_PACS = "TESTPACS"
 WORKER = "CMRTRIAGE"
 QUIET_S = 2.0  #: after the last instance a study is complete
@@ -92,10 +94,15 @@ def read_study_uids(files: Sequence[Path]) -> list[str]:
 
 
 def find_free_port() -> int:
-    """Return a loopback port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free at the moment.
+
+    It is below those that the system gives to outgoing connections, one of which could take it.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def read_truth(study: Path) -> Mapping[str, bool] | None:
