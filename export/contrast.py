@@ -19,7 +19,7 @@ from export.augment import augment
 from export.captions import caption
 from export.cmrclip import CmrClip, similarity
 from export.embed import embed_frames, embed_texts
-from export.pairs import Pairs
+from export.pairs import Pairs, slot_lengths
 from export.recipe import Recipe
 
 
@@ -56,9 +56,7 @@ class Learner:
         """Embed clips as the recipe changes them, (B, D)."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
-            slots = [slot.length or 0 for slot in self.pairs.form.layout]
-            whole = 0 not in slots and sum(slots) == seen.shape[1]
-            seen = augment(seen, self.recipe.augment, rng, slots if whole else ())
+            seen = augment(seen, self.recipe.augment, rng, slot_lengths(self.pairs.form))
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         return embed_frames(self.network, seen, counts, resize)
 

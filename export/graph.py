@@ -47,6 +47,24 @@ def biased(patches: Tensor, present: Tensor, bias: Tensor) -> Tensor:
     return as_tokens(patches, present.shape[1]) * present[:, :, None, None] + bias
 
 
+class GreyFrames(nn.Module):
+    """8-bit frames to floats, resized up and down again where the network was trained so."""
+
+    resampling: Tensor | None
+
+    def __init__(self, image: int, resize: Resize) -> None:
+        super().__init__()
+        self.register_buffer("resampling", resampling(image) if resize == "published" else None)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Convert frames (..., H, W)."""
+        grey = frames.float()
+        if self.resampling is not None:
+            for _ in ("columns", "rows"):
+                grey = (grey @ self.resampling).mT
+        return grey
+
+
 class FoldedPatches(nn.Module):
     """8-bit grey frames to embedded patches: the published transforms and the patch convolution.
 
@@ -56,7 +74,6 @@ class FoldedPatches(nn.Module):
 
     kernel: Tensor
     offset: Tensor
-    resampling: Tensor | None
 
     def __init__(self, patches: PatchEmbedding, image: int, resize: Resize) -> None:
         super().__init__()
@@ -65,14 +82,11 @@ class FoldedPatches(nn.Module):
         self.register_buffer("offset", offset.float())
         self.bias = patches.proj.get_parameter("bias")
         self.stride = patches.proj.stride
-        self.register_buffer("resampling", resampling(image) if resize == "published" else None)
+        self.grey = GreyFrames(image, resize)
 
     def forward(self, frames: Tensor, present: Tensor) -> Tensor:
         """Embed frames (B, F, H, W) as (B, F, N, C); those not `present` (B, F) count as zeros."""
-        grey = frames.flatten(0, 1).float()  # (B * F, H, W)
-        if self.resampling is not None:
-            for _ in ("columns", "rows"):
-                grey = (grey @ self.resampling).mT
+        grey = self.grey(frames.flatten(0, 1))  # (B * F, H, W)
         patches = functional.conv2d(
             grey[:, None], self.kernel, self.offset, self.stride
         )  # (B * F, C, rows, columns)
@@ -82,19 +96,13 @@ class FoldedPatches(nn.Module):
 class NormalisedGrey(nn.Module):
     """8-bit grey frames to what a convolutional tower takes: the first of three equal channels."""
 
-    resampling: Tensor | None
-
     def __init__(self, image: int, resize: Resize) -> None:
         super().__init__()
-        self.register_buffer("resampling", resampling(image) if resize == "published" else None)
+        self.grey = GreyFrames(image, resize)
 
     def forward(self, frames: Tensor, present: Tensor) -> Tensor:
         """Normalise frames (B, F, H, W); those not `present` (B, F) become zeros."""
-        grey = frames.float()
-        if self.resampling is not None:
-            for _ in ("columns", "rows"):
-                grey = (grey @ self.resampling).mT
-        return normalise_grey(grey, present)
+        return normalise_grey(self.grey(frames), present)
 
 
 def normalise_grey(grey: Tensor, present: Tensor) -> Tensor:

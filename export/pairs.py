@@ -76,6 +76,13 @@ def _unquote(row: Mapping[str, str]) -> dict[str, str]:
     return {unquote_formula(name): unquote_formula(cell) for name, cell in row.items()}
 
 
+def slot_lengths(form: ClipForm) -> tuple[int, ...]:
+    """Return how many frames each view has in a clip; empty if that depends on the study."""
+    lengths = tuple(slot.length or 0 for slot in form.layout)
+    is_fixed = form.preprocessing.missing == "black" and 0 not in lengths
+    return lengths if is_fixed and sum(lengths) == form.frames else ()
+
+
 def write_form(form: ClipForm, folder: Path) -> None:
     """Write clip.json into `folder`."""
     (folder / FORM).write_text(form.model_dump_json(indent=1) + "\n", encoding="utf-8")

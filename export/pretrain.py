@@ -45,7 +45,7 @@ from export.cmrclip import (
 from export.contrast import Learner
 from export.convolutional import ConvolutionalSizes
 from export.curves import draw_training
-from export.pairs import Pairs, write_form
+from export.pairs import Pairs, slot_lengths, write_form
 from export.recipe import Recipe
 from export.tokenizer import CONFIG, VOCABULARY, bert_tokenizer
 from export.watch import WATCH, ValidationWatch
@@ -232,11 +232,11 @@ def _sizes(pairs: Pairs, recipe: Recipe, vocabulary: int) -> NetworkSizes:
 def _video_sizes(pairs: Pairs, recipe: Recipe) -> AnyVideoSizes:
     _, frames, height, width = pairs.frames.shape
     if recipe.network == "convolutional":
-        slots = tuple(slot.length or 0 for slot in pairs.form.layout)
-        if height != width or 0 in slots or sum(slots) != frames:
+        slots = slot_lengths(pairs.form)
+        if height != width or not slots:
             raise ConfigurationError(
                 "a convolutional network needs square frames, and a clip whose slots have a stated"
-                " length each, as export/clips/demo.yaml"
+                " length each and are black if a view is missing, as export/clips/demo.yaml"
             )
         made = recipe.convolutional
         return ConvolutionalSizes(height, slots, made.channels, made.width)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from ipaddress import ip_network
 
-from triage.connections.addresses import parse_address
+from triage.domain.networks import parse_address
 
 
 def is_within(address: str, networks: Collection[str]) -> bool:

@@ -16,6 +16,13 @@ import psutil
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
+#: Hypothesis makes inputs, and neither shrinks nor keeps one; each user sets `max_examples`.
+GENERATE_ONLY = settings(
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 HANG_S = 2.0  #: of processor time, for one input
 GROWTH_MB = 50.0
 ROUND = 50  #: inputs
@@ -35,13 +42,7 @@ def fuzz_parser(
     """Parse inputs until the time is over; fails as the module's docstring says."""
     counts = {"parsed": 0, "refused": 0}
 
-    @settings(
-        max_examples=ROUND,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(GENERATE_ONLY, max_examples=ROUND)
     @given(inputs)
     def parse_one(one: Input) -> None:
         with _limited_time():

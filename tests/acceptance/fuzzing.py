@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -23,6 +23,7 @@ from tests.acceptance.floods import Flooded
 from tests.acceptance.site import CALLED, CALLING
 from tests.builders.bent import ABORT, PLAIN_RQ, RELEASE_RQ, Conversation, conversations
 from tests.builders.images import image
+from tests.parser_fuzzing import GENERATE_ONLY
 from tests.waiting import HOST, wait_until
 from triage.dimse.association import CONNECTION_SETUP
 from triage.dimse.statuses import StoreStatus
@@ -107,13 +108,7 @@ class Fuzzing:
     def _one_round(self, before: Holding) -> None:
         self._round.clear()
 
-        @settings(
-            max_examples=ROUND,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
+        @settings(GENERATE_ONLY, max_examples=ROUND)
         @given(conversations())
         def converse(conversation: Conversation) -> None:
             self._round.append(conversation)

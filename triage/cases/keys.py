@@ -85,7 +85,7 @@ class _OpenToOthers(Exception):
 def _read_secret(path: Path) -> bytes:
     """Return the content of the file; raises _OpenToOthers.
 
-    The mode is that of the opened file, which nobody can exchange after the check.
+    The mode is that of the opened file, so the file cannot be replaced after the check.
     """
     with path.open("rb") as file:
         if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & OTHERS:

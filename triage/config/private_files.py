@@ -32,7 +32,7 @@ def check_private_files(settings: Settings) -> list[str]:
     for field, path in list_private_files(settings):
         try:
             found = path.stat()  # of what a link leads to: Kubernetes mounts secrets as links
-        except OSError:  # whoever opens the file reports it with its setting
+        except OSError:  # reported with its setting when the file is opened
             continue
         mode = stat.S_IMODE(found.st_mode)
         is_ours = found.st_uid == os.geteuid() and not _is_read_only(path)

@@ -1,6 +1,5 @@
 """Bounds for connections of peers that have not identified themselves yet.
 
-    addresses     the address or network that is counted as one peer
     waiting       which waiting connection is closed when there are too many
     listener      a listening socket that counts what it has accepted
     http_server   uvicorn on such a socket

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from triage.connections.addresses import single_peer
+from triage.domain.networks import single_peer
 
 K = TypeVar("K", bound=Hashable)
 #: Returns whether a peer at this address is named in the settings.

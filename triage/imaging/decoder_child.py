@@ -60,7 +60,7 @@ def _serve(output: RawIOBase, most_bytes: int) -> None:
             form, frame = receive_message(_read)
         except EOFError:
             return
-        signal.alarm(ALARM_S)  # if the worker ends meanwhile, nobody else ends a hung decoder
+        signal.alarm(ALARM_S)  # ends a hung decoder if the worker has ended
         answer, content = _answer(form, frame)
         signal.alarm(0)
         answer["is_last"] = _used_bytes() > most_bytes

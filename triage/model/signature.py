@@ -41,7 +41,7 @@ def require_signature(bundle: Path, manifest: bytes, trusted_keys: Sequence[str]
         return
     raise ConfigurationError(
         f"bundle {bundle}: {SIGNATURE} is no signature of this manifest by a key of "
-        "model.trusted_keys: get the bundle again from whoever signs your bundles"
+        "model.trusted_keys: get the bundle again from the place that signs your bundles"
     )
 
 

@@ -25,7 +25,7 @@ from triage.domain.audit import (
 from triage.domain.errors import LedgerUnavailable
 from triage.domain.incident import Incident, IncidentKind
 from triage.domain.instance import Source
-from triage.domain.networks import name_network
+from triage.domain.networks import single_peer
 from triage.ports.audit import AuditTrail
 from triage.ports.incidents import IncidentLedger
 
@@ -70,7 +70,7 @@ class IncidentReporter:
 
         Raises LedgerUnavailable.
         """
-        network = name_network(incident.source.address)
+        network = single_peer(incident.source.address)
         with self._lock:
             known = _remember(self._files_by_network, network)
             is_listed = path in known or len(known) < FILES_MAX
@@ -93,7 +93,7 @@ class IncidentReporter:
 
     def _limit_rows(self, incident: Incident) -> Incident:
         """Return the incident, or the common one of an address or network that has too many."""
-        network = name_network(incident.source.address)
+        network = single_peer(incident.source.address)
         known = _remember(self._by_network, network)
         if incident not in known and len(known) >= REASONS_MAX:
             return Incident(incident.kind, MORE, Source("", network))

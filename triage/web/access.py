@@ -18,10 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triage.connections.addresses import single_peer, surrounding_network
 from triage.connections.http_server import mark_admitted
 from triage.domain.audit import NoAuditTrail, build_login_event
 from triage.domain.errors import TriageError
+from triage.domain.networks import single_peer, surrounding_network
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
 from triage.web.error_pages import problem_response

@@ -16,7 +16,7 @@ from triage.runtime.service_manager import ServiceManager
 from triage.runtime.supervisor import SupervisedProcess, Supervisor
 
 SILENT_S = 4.0
-#: What a process does after it has begun to give signs of life.
+#: A process that gives signs of life and then behaves as a test wants.
 SCRIPT = """
 import ctypes, os, signal, sys, time
 from triage.runtime.parent import Parent, give_signs

@@ -5,14 +5,14 @@ import threading
 import time
 from contextlib import suppress
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders.bent import lied, part10_files
 from tests.builders.images import image, part10
 from tests.integration.stow import TOKEN, ListeningStow
 from tests.integration.stow_receiver.requests import RELATED, body
-from tests.parser_fuzzing import GROWTH_MB, measure_memory_mb
+from tests.parser_fuzzing import GENERATE_ONLY, GROWTH_MB, measure_memory_mb
 from tests.waiting import HOST, wait_until
 
 ROUND = 25  #: requests
@@ -77,13 +77,7 @@ def store_one(receiver: ListeningStow, number: int) -> None:
 def test_malformed_requests(receiver: ListeningStow, fuzz_seconds: float) -> None:
     statuses: dict[bytes, int] = {}
 
-    @settings(
-        max_examples=ROUND,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(GENERATE_ONLY, max_examples=ROUND)
     @given(requests())
     def send_one(content: bytes) -> None:
         status = send(receiver, content, SILENCE_S)[9:12]

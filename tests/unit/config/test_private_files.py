@@ -1,4 +1,4 @@
-"""Who may read the files with keys and passwords that the settings name."""
+"""The access rights of the files with keys and passwords that the settings name."""
 
 import os
 from collections.abc import Iterator

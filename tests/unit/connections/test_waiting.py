@@ -1,6 +1,5 @@
 import pytest
 
-from triage.connections.addresses import parse_address, single_peer, surrounding_network
 from triage.connections.waiting import WaitingConnections, WaitingLimits
 
 LIMITS = WaitingLimits(in_all=4, of_one_peer=2, wait_s=10)
@@ -56,22 +55,3 @@ def test_overdue_and_identified_connections_wait_no_longer(
     waiting.remove("identified")
     assert [evicted.key for evicted in waiting.evict_overdue(10)] == ["early"]
     assert waiting.remove_all() == ["late"]
-
-
-@pytest.mark.parametrize(
-    ("host", "peer", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7", "192.0.2.0/24"),
-        ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.0/24"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64", "fe80::/64"),
-        ("testclient", "testclient", "testclient"),
-    ],
-)
-def test_what_counts_as_one_peer_and_as_one_network(host: str, peer: str, network: str) -> None:
-    assert single_peer(host) == peer
-    assert surrounding_network(host) == network
-
-
-def test_a_host_name_is_no_address() -> None:
-    assert parse_address("localhost") is None

@@ -1,4 +1,4 @@
-"""What image and CI install, each file with its hash: requirements.lock of deploy/ and tests/."""
+"""The locks of the image (deploy/) and of CI (tests/): every package with its hashes."""
 
 import re
 import tomllib

@@ -161,10 +161,13 @@ def test_the_default_sizes_fit_eight_megabytes_with_the_text_tower_of_the_demo_b
 
 
 def test_frames_of_a_clip_without_stated_lengths_are_refused(pairs: Pairs, tmp_path: Path) -> None:
-    form = ClipForm(frames=6, height=SIDE, width=SIDE)
-    other = Pairs(pairs.frames, pairs.counts, pairs.impressions, pairs.rows, form)
-    with pytest.raises(ConfigurationError, match="stated length"):
-        pretrain(other, SMALL, tmp_path)
+    usual = ClipForm(frames=6, height=SIDE, width=SIDE)
+    shifting = FORM.model_copy(update={"preprocessing": Preprocessing(resize="none")})
+    assert shifting.preprocessing.missing == "left_out"  # so that a frame's place names no view
+    for form in (usual, shifting):
+        other = Pairs(pairs.frames, pairs.counts, pairs.impressions, pairs.rows, form)
+        with pytest.raises(ConfigurationError, match="stated length"):
+            pretrain(other, SMALL, tmp_path)
 
 
 def test_a_checkpoint_without_its_frame_size_says_where_to_state_it(

@@ -24,7 +24,7 @@ MOST_GROWTH_BYTES = 50 << 20
 
 @dataclass
 class FuzzReport:
-    """What became of the frames."""
+    """How many frames were decoded, refused and lost, and what that took."""
 
     frames: int = 0
     decoded: int = 0

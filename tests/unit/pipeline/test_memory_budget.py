@@ -1,4 +1,4 @@
-"""What owners hold together stays within the budget, unless one of them is alone."""
+"""All owners together stay within the budget; one that is alone may exceed it."""
 
 from triage.pipeline.memory_budget import MemoryBudget
 
