@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from math import ceil
 
@@ -63,8 +64,8 @@ class WebAccess:
         self._unknown_user = hash_password(secrets.token_hex())
         self._throttle = LoginThrottle(clock)
         self._pace = LoginPace(clock)
-        #: Failures since the last report of a name and peer, and when that was.
-        self._unreported: dict[LoginKey, tuple[int, float]] = {}
+        #: Failures since the last report of a name and peer, and its time; the oldest report first.
+        self._unreported: OrderedDict[LoginKey, tuple[int, float]] = OrderedDict()
         # A digest of each right password, under a secret of this process, saves repeated scrypt.
         self._secret = secrets.token_bytes(32)
         self._verified: dict[str, bytes] = {}
@@ -107,7 +108,8 @@ class WebAccess:
     def _report_failure(self, user: str, address: str) -> None:
         """Log and audit a failure, together with those of the same user and peer before it.
 
-        After the first, one report a minute has the count of the others.
+        After the first, one report a minute has the count of the others. Beyond REPORTED_MOST users
+        and peers, the one that was reported longest ago is forgotten, and its count is reported.
         """
         now, key = self._clock.now(), (user, single_peer(address))
         count, since = self._unreported.get(key, (0, -REPORT_EVERY_S))
@@ -115,9 +117,15 @@ class WebAccess:
         if now - since < REPORT_EVERY_S:
             self._unreported[key] = count, since
             return
-        if len(self._unreported) >= REPORTED_MOST:
-            self._unreported = {k: v for k, v in self._unreported.items() if v[0]}
+        self._unreported.pop(key, None)
         self._unreported[key] = 0, now
+        self._report_failures(user, address, count)
+        if len(self._unreported) > REPORTED_MOST:
+            (oldest, peer), (rest, _) = self._unreported.popitem(last=False)
+            if rest:
+                self._report_failures(oldest, peer, rest)
+
+    def _report_failures(self, user: str, address: str, count: int) -> None:
         why = WRONG if count == 1 else f"{WRONG} ({count} times)"
         log.warning("login refused", user=user, address=address, times=count)
         self._audit.record(build_login_event(user, address, why))

@@ -1,7 +1,7 @@
 """Spaces password checks of one name, and of one network, however many addresses guess.
 
 The wait of `login_throttle` is for one name at one address; an attacker may have many addresses.
-Here the checks of a name are spaced after some failures, wherever they come from. Nobody is locked
+Here the checks of a name are spaced after some failures, wherever they come from. No user is locked
 out: a check waits for its turn, and a peer that has logged in lately does not wait.
 """
 

@@ -9,6 +9,7 @@ import pytest
 from tests.builders.logins import PASSWORD, basic
 from tests.fakes import FakeClock
 from triage.domain.audit import AuditEvent
+from triage.web import access as access_module
 from triage.web import login_pace
 from triage.web.access import REPORT_EVERY_S, WebAccess, WebAccessDenied
 from triage.web.login_throttle import FREE, LoginDelayed
@@ -198,3 +199,17 @@ def test_failures_are_counted_in_one_report_a_minute(
     assert len(audit.events) == 2
     assert f"({FREE} times)" in audit.events[1].description
     assert capsys.readouterr().out.count("login refused") == 2
+
+
+def test_failures_from_endless_addresses_are_all_reported_in_bounded_memory(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_module, "REPORTED_MOST", 3)
+    audit = RecordedAudit()
+    access = WebAccess({"anna": KEPT}, clock, audit)
+    for number in range(6):
+        for _ in range(2):  # the second is counted, and not reported at once
+            with pytest.raises(WebAccessDenied):
+                access.admit(basic("anna", "wrong"), f"10.0.0.{number}")
+    assert len(access._unreported) == 3
+    assert len(audit.events) == 6 + 3
