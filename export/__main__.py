@@ -241,10 +241,22 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) ->
 @click.option(
     "--external", is_flag=True, help="Draw scanner, noise and readers of another hospital."
 )
+@click.option(
+    "--phases",
+    type=click.IntRange(min=3),
+    help="Phases of each cine; fewer are drawn faster. Default: those of the drawn scanner.",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count(), help="Processes.")
 @CLIP
 def phantoms(  # noqa: PLR0913 - one argument for each option
-    *, out: Path, count: int, first: int, external: bool, workers: int, clip: Path
+    *,
+    out: Path,
+    count: int,
+    first: int,
+    external: bool,
+    phases: int | None,
+    workers: int,
+    clip: Path,
 ) -> None:
     """Make pairs of drawn hearts: the same as through DICOM files, and faster.
 
@@ -260,6 +272,7 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
             range(first, first + count),
             read(clip, ClipForm),
             external=external,
+            phases=phases,
             workers=workers,
             done=lambda: bar.advance(task),
         )

@@ -1,7 +1,8 @@
 """Augments clips at random, as from another scanner, another day or a shorter protocol.
 
-The result depends on the generator alone. All frames of a clip move together, as one patient does;
-the zeros after the end of a clip and the black frames of a missing view stay unchanged.
+The result depends on the generator alone. All frames of a view change together, as the views of a
+patient do; the zeros after the end of a clip and the black frames of a missing view stay unchanged.
+Without a stated layout a clip is one view.
 """
 
 import math
@@ -11,13 +12,15 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from export.recipe import AugmentRecipe
 
 Frames = NDArray[np.uint8]  #: (B, F, H, W)
 WHITE = 255
-KNOTS = 4  #: in each direction, of a smooth field
+KNOTS = 4  #: in each direction, of the field of a coil
+GRAIN = 3  #: pixels between the knots of a tissue's texture
 
 
 def augment(
@@ -30,20 +33,8 @@ def augment(
     changed = np.empty_like(frames)
     for place, whole in enumerate(frames):
         clip = _without_views(whole, slots, how.drop_views, rng)
-        reach = int(how.shift * clip.shape[-1])
-        down, right = rng.integers(-reach, reach + 1, 2)
-        moved = torch.from_numpy(_moved(clip, int(down), int(right))).float()
-        if how.curve:
-            power = math.exp(rng.uniform(-how.curve, how.curve))
-            moved = WHITE * (moved / WHITE) ** power
-        if how.shading:
-            moved = moved * (1 + how.shading * _smooth_field(clip.shape[-2:], rng))
-        gain = 1 + rng.uniform(-how.contrast, how.contrast)
-        noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        deviation = WHITE * rng.uniform(0, how.noise)
-        noisy = moved * gain + deviation * torch.randn(moved.shape, generator=noise)
-        present = torch.from_numpy(clip.any((1, 2)))[:, None, None]
-        changed[place] = (noisy * present).round().clamp(0, WHITE).byte().numpy()
+        views = np.split(clip, np.cumsum(slots)[:-1]) if slots else [clip]
+        changed[place] = np.concatenate([_change_view(view, how, rng) for view in views])
     return changed
 
 
@@ -64,15 +55,58 @@ def _without_views(clip: Frames, slots: Sequence[int], share: float, rng: Genera
     return kept
 
 
-def _smooth_field(shape: tuple[int, ...], rng: Generator) -> torch.Tensor:
+def _change_view(view: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
+    """Return the frames of a view (n, H, W) as from another scanner and position."""
+    present = torch.from_numpy(view.any((1, 2)))[:, None, None]
+    if not present.any():
+        return view
+    changed = _place(_pace(torch.from_numpy(view).float(), how.pace, rng), how, rng)
+    if how.curve:
+        changed = WHITE * (changed / WHITE) ** math.exp(rng.uniform(-how.curve, how.curve))
+    if how.shading:
+        changed = changed * (1 + how.shading * _smooth_field(changed.shape[1:], KNOTS, rng))
+    if how.texture:
+        knots = changed.shape[-1] // GRAIN
+        strength = rng.uniform(0, how.texture)
+        changed = changed * (1 + strength * _smooth_field(changed.shape[1:], knots, rng))
+    gain = 1 + rng.uniform(-how.contrast, how.contrast)
+    noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    deviation = WHITE * rng.uniform(0, how.noise)
+    noisy = changed * gain + deviation * torch.randn(changed.shape, generator=noise)
+    return (noisy * present).round().clamp(0, WHITE).byte().numpy()
+
+
+def _pace(view: Tensor, share: float, rng: Generator) -> Tensor:
+    """Return a view (n, H, W) whose phases come earlier or later, except the first.
+
+    Images between two phases are mixed from both, as the worker does.
+    """
+    if not share or len(view) == 1:
+        return view
+    count = len(view)
+    times = torch.arange(count) / count  # of the cycle
+    late = rng.uniform(-share, share)
+    at = (times + late * torch.sin(math.pi * times) ** 2) % 1 * count
+    before = at.floor().long() % count
+    weight = (at - at.floor())[:, None, None]
+    return view[before] * (1 - weight) + view[(before + 1) % count] * weight
+
+
+def _place(view: Tensor, how: AugmentRecipe, rng: Generator) -> Tensor:
+    """Shift, turn and stretch a view (n, H, W); its edge is repeated where pixels are missing."""
+    down, right = 2 * rng.uniform(-how.shift, how.shift, 2)  # a frame is 2 wide
+    turn = math.radians(rng.uniform(-how.turn, how.turn))
+    size = math.exp(rng.uniform(-how.stretch, how.stretch))
+    if not (down or right or turn) and size == 1:
+        return view
+    cos, sin = math.cos(turn) / size, math.sin(turn) / size
+    matrix = torch.tensor([[[cos, -sin, -right], [sin, cos, -down]]], dtype=view.dtype)
+    grid = functional.affine_grid(matrix, [1, 1, *view.shape[1:]], align_corners=False)
+    return functional.grid_sample(view[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+def _smooth_field(shape: Sequence[int], knots: int, rng: Generator) -> Tensor:
     """Return a smooth random field (H, W) between -1 and 1."""
-    coarse = torch.from_numpy(rng.uniform(-1, 1, (1, 1, KNOTS, KNOTS))).float()
-    smooth = functional.interpolate(coarse, shape, mode="bicubic", align_corners=True)[0, 0]
+    coarse = torch.from_numpy(rng.uniform(-1, 1, (1, 1, knots, knots))).float()
+    smooth = functional.interpolate(coarse, [*shape], mode="bicubic", align_corners=True)[0, 0]
     return smooth.clamp(-1, 1)
-
-
-def _moved(clip: Frames, down: int, right: int) -> Frames:
-    """Shift a clip (F, H, W) by whole pixels; the edge is repeated where pixels are missing."""
-    rows = np.clip(np.arange(clip.shape[1]) - down, 0, clip.shape[1] - 1)
-    columns = np.clip(np.arange(clip.shape[2]) - right, 0, clip.shape[2] - 1)
-    return clip[:, rows[:, None], columns[None, :]]

@@ -58,7 +58,8 @@ class Bank:
         learner = self.learner
         learner.dropout(step)
         with learner.precision():
-            clips = learner.clips(rows, np.random.default_rng([learner.recipe.seed, 1, step]))
+            rng = np.random.default_rng([learner.recipe.seed, 1, step])
+            clips = learner.clips(rows, step, rng)
         video = functional.normalize(clips.float(), dim=-1)
         self.video.update(zip(rows.tolist(), video.detach(), strict=True))
         losses = [self._loss(video, texts, rows) for texts in self.texts]

@@ -33,6 +33,16 @@ class Learner:
     tokenizer: Tokenizer
     optimizer: torch.optim.Optimizer
 
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return len(self.pairs) // self.recipe.batch
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.per_epoch * self.recipe.epochs
+
     def learn(self, rows: NDArray[np.int64], step: int, rate: float) -> float:
         """Contrast the clips and captions of `rows` (B) with each other; return the loss."""
         self.dropout(step)
@@ -40,7 +50,7 @@ class Learner:
         said = self.captions(np.tile(rows, self.recipe.captions), rng)
         with self.precision():
             texts = embed_texts(self.network, self.tokenizer, said)
-            video = self.clips(rows, rng)
+            video = self.clips(rows, step, rng)
         every = torch.unflatten(texts.float(), 0, (-1, len(rows)))  # (K, B, D)
         losses = [
             info_nce(similarity(text, video.float()), self.recipe.temperature) for text in every
@@ -52,11 +62,12 @@ class Learner:
         share = self.recipe.sentences
         return [caption(self.pairs.impressions[row], share, rng) for row in rows]
 
-    def clips(self, rows: NDArray[np.int64], rng: Generator) -> Tensor:
-        """Embed clips as the recipe changes them, (B, D)."""
+    def clips(self, rows: NDArray[np.int64], step: int, rng: Generator) -> Tensor:
+        """Embed clips as the recipe changes them at a step, (B, D)."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
-            seen = augment(seen, self.recipe.augment, rng, slot_lengths(self.pairs.form))
+            how = self.recipe.augment.grown(step / self.steps)
+            seen = augment(seen, how, rng, slot_lengths(self.pairs.form))
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         return embed_frames(self.network, seen, counts, resize)
 

@@ -55,10 +55,25 @@ class ConvolutionalTower(nn.Module):
         """Return the feature (B, C) of the first channel of normalised frames (B, F, H, W)."""
         parts = torch.split(grey, [*self.slots], dim=1)
         present = torch.stack([_is_shown(part) for part in parts], dim=1)[..., None]  # (B, S, 1)
-        seen = [view(part) for view, part in zip(self.views, parts, strict=True)]
+        seen = [
+            self._see(view, part, shown)
+            for view, part, shown in zip(self.views, parts, present[..., 0].T, strict=True)
+        ]
         features = torch.stack(seen, dim=1) * present  # (B, S, C)
         mean: Tensor = self.norm(features.sum(1) / present.sum(1).clamp(min=1))
         return mean
+
+    def _see(self, view: nn.Module, frames: Tensor, shown: Tensor) -> Tensor:
+        """Return the feature of a view (B, C); in training a missing one costs nothing, and is 0.
+
+        A graph has no such branch, because its shapes would depend on the frames.
+        """
+        if not self.training:
+            seen: Tensor = view(frames)
+            return seen
+        rows = shown.nonzero()[:, 0]
+        features = frames.new_zeros(len(frames), self.norm.normalized_shape[0])
+        return features.index_copy(0, rows, view(frames[rows])) if len(rows) else features
 
 
 def _is_shown(frames: Tensor) -> Tensor:

@@ -94,12 +94,20 @@ def embed(
         texts.append(encoder.encode_text(pairs.impressions[place]))
         done()
     embedded = np.stack(studies)
-    return EmbeddedPairs(embedded, np.stack(texts), _scores(embedded, findings, encoder))
+    return EmbeddedPairs(embedded, np.stack(texts), score_studies(embedded, findings, encoder))
 
 
-def list_thresholds(bundle: Bundle) -> dict[str, float]:
-    """Return the calibrated threshold of each finding."""
-    known = bundle.calibration.findings if bundle.calibration else {}
+def list_thresholds(bundle: Bundle, views: str = "") -> dict[str, float]:
+    """Return the calibrated threshold of each finding.
+
+    With `views` (`ClipForm.name_views`) those for studies that show exactly these views, if the
+    bundle has thresholds by views.
+    """
+    calibration = bundle.calibration
+    if calibration is None:
+        return {}
+    by_views = views and calibration.by_views
+    known = calibration.by_views.get(views, {}) if by_views else calibration.findings
     return {id_: threshold.threshold for id_, threshold in known.items()}
 
 
@@ -146,7 +154,7 @@ def evaluate_paraphrases(
     pairs: Pairs, embedded: EmbeddedPairs, encoder: Encoder, findings: FindingSet
 ) -> dict[str, ScoreMetrics]:
     """Measure the findings with paraphrased prompts, at the balanced threshold of these pairs."""
-    scores = _scores(embedded.studies, findings, encoder)
+    scores = score_studies(embedded.studies, findings, encoder)
     asked = EmbeddedPairs(embedded.studies, embedded.texts, scores)
     every_pair = np.full(len(pairs), fill_value=True)
     return _zero_shot(pairs, asked, {}, every_pair, np.random.default_rng(SEED))
@@ -203,7 +211,7 @@ def calibrate(
         findings=thresholds,
         familiarity=bundle.calibration.familiarity if bundle.calibration else None,
     )
-    return _update_calibration(bundle, calibration)
+    return update_calibration(bundle, calibration)
 
 
 def record_evaluation(bundle: Bundle, name: str, evaluation: Evaluation) -> Bundle:
@@ -225,15 +233,15 @@ def state_performance(bundle: Bundle, measured_on: str, evaluation: Evaluation) 
     if bundle.calibration is None:
         raise ConfigurationError(f"{bundle.path} has no calibration.json, so nothing is flagged")
     thresholds = {
-        id_: _state(known, id_, evaluation.zero_shot.get(id_), measured_on)
+        id_: state_threshold(known, id_, evaluation.zero_shot.get(id_), measured_on)
         for id_, known in bundle.calibration.findings.items()
     }
-    return _update_calibration(
+    return update_calibration(
         bundle, bundle.calibration.model_copy(update={"findings": thresholds})
     )
 
 
-def _state(
+def state_threshold(
     known: Threshold, finding: str, metrics: ScoreMetrics | None, measured_on: str
 ) -> Threshold:
     """Return a threshold with its performance; raise ConfigurationError for another threshold's."""
@@ -264,7 +272,8 @@ def _shorten(rate: Rate) -> Rate:
     return Rate(*(round(value, 4) for value in (rate.value, rate.low, rate.high)))
 
 
-def _update_calibration(bundle: Bundle, calibration: Calibration) -> Bundle:
+def update_calibration(bundle: Bundle, calibration: Calibration) -> Bundle:
+    """Write a calibration into a bundle and vouch for it in the manifest; return the bundle."""
     write_calibration(bundle.path, calibration)
     digest = hash_file(bundle.path / CALIBRATION)
     return _update_manifest(bundle, files={**bundle.manifest.files, CALIBRATION: digest})
@@ -275,9 +284,10 @@ def _update_manifest(bundle: Bundle, **changes: object) -> Bundle:
     return open_bundle(bundle.path)
 
 
-def _scores(
+def score_studies(
     studies: NDArray[np.float32], findings: FindingSet, encoder: Encoder
 ) -> dict[str, Floats]:
+    """Return the score of every finding (N,) for embedded studies (N, D)."""
     prompts = {
         finding.id: np.stack([encoder.encode_text(prompt) for prompt in finding.prompts])
         for finding in findings.findings

@@ -1,5 +1,7 @@
 """Commands of `python -m export` that measure and calibrate a bundle on labelled pairs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from export.evaluate import (
 )
 from export.ood_calibration import calibrate_familiarity
 from export.options import FOLDER, findings_with_prompts
-from export.pairs import open_pairs
+from export.pairs import Pairs, open_pairs
 from export.predictive import LEAST_AUC, CalibrationRules
 from export.relevance import measure_pointing, table
 from export.report import PAGE, write_report
@@ -27,8 +29,16 @@ from export.terminal import (
     print_message,
     progress_bar,
 )
+from export.view_sets import (
+    ViewSetStudies,
+    calibrate_view_sets,
+    show_views,
+    state_view_sets,
+    view_sets,
+)
+from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
-from triage.model.bundle import open_bundle
+from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 
 
@@ -49,6 +59,11 @@ from triage.model.encoder import OnnxEncoder
 )
 @click.option("--label", "labels", multiple=True, help="Further label column for the heads.")
 @click.option("--group", "groups", multiple=True, help="Column to split by, e.g. vendor.")
+@click.option(
+    "--views",
+    help="Show only these views, e.g. cine_sa+lge_sa, of the pairs that have them all; measured at"
+    " the bundle's thresholds for them.",
+)
 def evaluate(  # noqa: PLR0913 - one argument for each option
     *,
     bundle: Path,
@@ -61,6 +76,7 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
     measured_on: str | None,
     labels: tuple[str, ...],
     groups: tuple[str, ...],
+    views: str | None,
 ) -> None:
     """Measure a bundle on labelled pairs: zero-shot, few-shot, heads, retrieval, by group.
 
@@ -72,10 +88,15 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
       python -m export evaluate --bundle bundle/ --pairs test/ --out report/ --group vendor
       python -m export evaluate --bundle bundle/ --pairs test/ --out report/ \\
           --paraphrases export/paraphrases.yaml --beside untrained/ --label hcm --label amyloid
+      python -m export evaluate --bundle bundle/ --pairs test/ --out short/ --views cine_sa
     """  # noqa: D301 - as above
     opened, asked, found = open_bundle(bundle), findings_with_prompts(findings), open_pairs(pairs)
+    if views is not None and (record or measured_on):
+        raise click.UsageError("--record and --measured-on are for whole studies, without --views")
+    if views is not None:
+        found = show_views(found, tuple(views.split("+")))
     embedded = embed_with_progress(opened, asked, found)
-    evaluation = measure(found, embedded, list_thresholds(opened), labels, groups)
+    evaluation = measure(found, embedded, list_thresholds(opened, views or ""), labels, groups)
     if paraphrases is not None:
         metrics = evaluate_paraphrases(
             found, embedded, OnnxEncoder(opened, "cpu"), load_findings(paraphrases)
@@ -90,7 +111,9 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
     if record is not None:
         opened = record_evaluation(opened, record, evaluation)
     if measured_on is not None:
-        state_performance(opened, measured_on, evaluation)
+        opened = state_performance(opened, measured_on, evaluation)
+        with _view_sets("measuring sets of views", opened, asked, found) as studies:
+            state_view_sets(opened, measured_on, studies)
     print_message(f"wrote {out / PAGE}")
 
 
@@ -171,6 +194,9 @@ def calibrate(  # noqa: PLR0913 - one argument for each option
 ) -> None:
     """Set a bundle's thresholds where sensitivity equals specificity, as published.
 
+    A bundle whose views have frames of a stated number gets thresholds for every set of views that
+    a study may have; a finding that is not told from some views is Not Evaluated for them.
+
     Writes calibration.json into the bundle. It is valid for these prompts and this model alone; to
     undo it, export the bundle again or keep a copy. With familiar.npy, which is written as well,
     the worker recognises studies that are unlike the training data.
@@ -189,6 +215,8 @@ def calibrate(  # noqa: PLR0913 - one argument for each option
     embedded = embed_with_progress(opened, asked, found)
     rules = CalibrationRules(least_auc, prevalence, rule_in, rule_out)
     calibrated = set_thresholds(opened, asked, embedded, found, rules)
+    with _view_sets("calibrating sets of views", calibrated, asked, found) as studies:
+        calibrated = calibrate_view_sets(calibrated, studies, rules)
     calibrated = calibrate_familiarity(calibrated, open_pairs(known) if known else found)
     thresholds = calibrated.calibration.findings if calibrated.calibration else {}
     for finding in asked.findings:
@@ -235,6 +263,17 @@ def familiarity(  # noqa: PLR0913 - one argument for each option
     rows += ood_evaluation.studies(study, found.form, opened)
     for line in ood_evaluation.page(rows):
         click.echo(line)
+
+
+@contextmanager
+def _view_sets(
+    what: str, bundle: Bundle, findings: FindingSet, pairs: Pairs
+) -> Iterator[ViewSetStudies]:
+    """Yield pairs to be scored for each set of views, with a progress bar."""
+    with progress_bar(what) as bar:
+        task = bar.add_task(what, total=len(view_sets(pairs.form)), loss="")
+        encoder = OnnxEncoder(bundle, "cpu")
+        yield ViewSetStudies(pairs, findings, encoder, lambda: bar.advance(task))
 
 
 #: In the order of the help.

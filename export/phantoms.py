@@ -8,6 +8,7 @@ finding without any of its views has no label, because the worker would report i
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -44,23 +45,28 @@ def write_phantoms(  # noqa: PLR0913 - each argument is a choice of the caller
     form: ClipForm,
     *,
     external: bool = False,
+    phases: int | None = None,
     workers: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> int:
     """Write the pairs of the hearts of some seeds; `done` is called after each. Returns the number.
 
-    `external` hearts come from another hospital: its scanner, its noise, its readers.
+    `external` hearts come from another hospital: its scanner, its noise, its readers. `phases` are
+    those of each cine; by default as many as the scanner takes, which takes longer to draw.
     """
-    return write_pairs(
-        out, _pairs(seeds, form, external=external, workers=workers, done=done), len(seeds), form
-    )
+    make = partial(phantom_pair, form=form, external=external, phases=phases)
+    return write_pairs(out, _pairs(seeds, make, workers, done), len(seeds), form)
 
 
-def phantom_pair(seed: int, form: ClipForm, *, external: bool) -> tuple[Frames, dict[str, str]]:
+def phantom_pair(
+    seed: int, form: ClipForm, *, external: bool, phases: int | None = None
+) -> tuple[Frames, dict[str, str]]:
     """Return the clip of a seed's heart, (n <= F, H, W), and its row of the table."""
     examined = draw_examination(
         draw_heart(seed), LOOKS[EXTERNAL_LOOK] if external else None, gaps=True
     )
+    if phases is not None:
+        examined = replace(examined, look=replace(examined.look, phases=phases))
     views = phantom_views(examined, form)
     return join_views(views, form), {
         "id": f"{seed:08d}",
@@ -86,9 +92,11 @@ def phantom_views(examined: Examination, form: ClipForm) -> dict[str, Frames]:
 
 
 def _pairs(
-    seeds: range, form: ClipForm, *, external: bool, workers: int, done: Callable[[], None]
+    seeds: range,
+    make: Callable[[int], tuple[Frames, dict[str, str]]],
+    workers: int,
+    done: Callable[[], None],
 ) -> Iterator[tuple[Frames, dict[str, str]]]:
-    make = partial(phantom_pair, form=form, external=external)
     # "spawn": a fork of a process with torch threads can deadlock.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for pair in pool.map(make, seeds, chunksize=8):

@@ -7,7 +7,7 @@ Wilson limits of both, which is wider than 95 %.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,20 @@ def state_rules(
         options = found[id_].rule_out_options if id_ in found else ()
         found[id_] = _use(found, id_, "rule_out", options[:1])
     return found
+
+
+def state_possible_rules(
+    thresholds: Mapping[str, Threshold], rules: CalibrationRules
+) -> dict[str, Threshold]:
+    """Return thresholds of some views with the stated rules that they have an option for.
+
+    The options themselves are left out: only those of whole studies are offered.
+    """
+    ins = [id_ for id_ in rules.rule_in if id_ in thresholds and thresholds[id_].rule_in_options]
+    outs = [id_ for id_ in rules.rule_out if id_ in thresholds and thresholds[id_].rule_out_options]
+    found = state_rules(thresholds, replace(rules, rule_in=tuple(ins), rule_out=tuple(outs)))
+    none: dict[str, tuple[DecisiveScore, ...]] = {"rule_in_options": (), "rule_out_options": ()}
+    return {id_: threshold.model_copy(update=none) for id_, threshold in found.items()}
 
 
 def _use(

@@ -140,8 +140,7 @@ class _Training:
         )
         self.learner = Learner(pairs, recipe, self.network, self.tokenizer, self.optimizer)
         self.bank = Bank(self.learner) if recipe.bank else None
-        self.per_epoch = len(pairs) // recipe.batch
-        self.steps = self.per_epoch * recipe.epochs
+        self.per_epoch, self.steps = self.learner.per_epoch, self.learner.steps
         self.step = 0
 
     def run(self) -> Iterator[tuple[TrainingProgress, float, float]]:

@@ -4,7 +4,7 @@ A recipe and its pairs give the same weights every time. The defaults are those 
 which two cores can train; `published` is the published training.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -35,12 +35,32 @@ class AugmentRecipe(StrictModel):
     shift: float = Field(default=0.04, ge=0, lt=0.5)  #: of the frames' side, at most, each way
     contrast: float = Field(default=0.25, ge=0, lt=1)  #: brighter or darker by at most this share
     noise: float = Field(default=0.08, ge=0)  #: deviation at most, as a share of white
+    turn: float = Field(default=0.0, ge=0, le=180)  #: of a view in its plane, degrees each way
+    #: larger or smaller by at most e to this; sizes are what some findings hang on
+    stretch: float = Field(default=0.0, ge=0, lt=0.5)
+    #: how much later or earlier the phases of a cine come, as a share of the cycle
+    pace: float = Field(default=0.0, ge=0, lt=0.3)
+    texture: float = Field(default=0.0, ge=0, lt=1)  #: fine brightness of tissue, at most
     #: exponent of the intensity curve: between e to the minus this and e to this
     curve: float = Field(default=0.0, ge=0, le=2)
     #: brightness that changes smoothly over a view, by at most this share, as near a coil
     shading: float = Field(default=0.0, ge=0, lt=1)
     #: share of the views that are left out, never all, so that any subset of views is known
     drop_views: float = Field(default=0.0, ge=0, lt=1)
+    #: share of all steps in which these changes grow from nothing: strong ones from the first step
+    #: on delay what a fresh network learns first
+    growth: float = Field(default=0.0, ge=0, le=1)
+
+    def grown(self, share: float) -> Self:
+        """Return the changes after a share of all steps."""
+        if share >= self.growth:
+            return self
+        reached = share / self.growth
+        return self.model_copy(update={name: reached * getattr(self, name) for name in CHANGES})
+
+
+#: Fields of `AugmentRecipe` that grow.
+CHANGES = tuple(name for name in AugmentRecipe.model_fields if name != "growth")
 
 
 class Recipe(StrictModel):

@@ -61,6 +61,7 @@ class ReasonCode(StrEnum):
     MODEL_UNTRAINED = "model-untrained"
     VIEWS_NOT_SHOWN = "views-not-shown"
     NOT_CALIBRATED = "not-calibrated"
+    VIEWS_NOT_CALIBRATED = "views-not-calibrated"
     NOT_FITTED = "not-fitted"
     FEW_EXAMPLES = "few-examples"
     UNFAMILIAR = "unfamiliar"
@@ -227,6 +228,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.NOT_CALIBRATED: ReasonText(
             "no threshold is calibrated for this model and these prompts",
             "Restore the previous prompts, or calibrate the model again.",
+        ),
+        ReasonCode.VIEWS_NOT_CALIBRATED: ReasonText(
+            "the model does not recognise this finding from {views} alone",
+            "The finding needs further views, or a model that was calibrated for these.",
         ),
         ReasonCode.NOT_FITTED: ReasonText(
             "not yet fitted from its examples; run `triage findings fit`",

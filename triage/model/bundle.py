@@ -15,7 +15,7 @@ of the format needs a new `schema_version`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -147,6 +147,10 @@ class ClipForm(StrictModel):
             raise ValueError("`missing: black` needs a fixed number of frames in every slot")
         return self
 
+    def name_views(self, views: Collection[str]) -> str:
+        """Return the name of a set of views: those of the layout, in its order, joined by "+"."""
+        return "+".join(slot.view for slot in self.layout if slot.view in views)
+
 
 class Manifest(StrictModel):
     """The description of a bundle and its intended use."""
@@ -252,6 +256,10 @@ class Calibration(StrictModel):
 
     method: str
     findings: dict[str, Threshold]
+    #: thresholds for studies that show exactly these views (`ClipForm.name_views`), by finding id:
+    #: a score from one view has another distribution than one from six. A finding that is not told
+    #: from these views has none. Empty: `findings` hold for any views
+    by_views: dict[str, dict[str, Threshold]] = Field(default_factory=dict)
     familiarity: OutOfDistributionLimit | None = None
 
 

@@ -5,7 +5,7 @@ question that must not flag carries the reason, for radiologists and administrat
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from triage.domain.assessment import ScoreKind, describe_examples
 from triage.domain.finding import Finding, FindingSet
 from triage.domain.performance import Performance
 from triage.domain.reasons import Reason, ReasonCode, because
-from triage.model.bundle import Bundle, DecisiveScore
+from triage.model.bundle import Bundle, Calibration, DecisiveScore, Threshold
 from triage.model.fitted import FEWEST_PATIENTS, FittedFinding, digest_fit, digest_question
 from triage.model.prompts import PromptEmbeddings, mean_cosines
 from triage.ports.encoder import Embeddings
@@ -38,6 +38,21 @@ class Question:
     examples: int = 0  #: number of examples of the fit
     spread: float | None = None  #: standard deviation of the scores of labelled studies, if known
     performance: Performance | None = None  #: what the threshold achieves; None: not stated
+    #: thresholds by the views of a study (`ClipForm.name_views`); None: one for any views
+    by_views: Mapping[str, Threshold] | None = None
+
+    def for_views(self, name: str) -> "Question":
+        """Return the question for a study that shows exactly the views of this name.
+
+        A finding that was not calibrated for these views keeps its score and must not flag.
+        """
+        if self.by_views is None:
+            return self
+        known = self.by_views.get(name)
+        if known is None:
+            why_not = because(ReasonCode.VIEWS_NOT_CALIBRATED, views=name.replace("+", ", "))
+            return Question(self.scores, None, why_not=why_not)
+        return _state(self, known)
 
 
 def build_questions(
@@ -62,14 +77,21 @@ def _question_by_prompts(
     scores = partial(mean_cosines, prompts)
     if calibrated is None or {*calibrated.prompts} != {*finding.prompts}:
         return Question(scores, None, why_not=because(ReasonCode.NOT_CALIBRATED))
-    return Question(
-        scores,
-        calibrated.threshold,
-        calibrated.rule_in,
-        calibrated.rule_out,
-        spread=calibrated.spread,
-        performance=calibrated.performance,
-    )
+    by_views = _select_view_sets(finding, bundle.calibration)
+    return _state(Question(scores, None, by_views=by_views), calibrated)
+
+
+def _select_view_sets(
+    finding: Finding, calibration: Calibration | None
+) -> Mapping[str, Threshold] | None:
+    """Return the thresholds of a finding by the views of a study; None if one holds for any."""
+    if calibration is None or not calibration.by_views:
+        return None
+    return {
+        views: thresholds[finding.id]
+        for views, thresholds in calibration.by_views.items()
+        if finding.id in thresholds
+    }
 
 
 def _question_by_examples(
@@ -94,3 +116,15 @@ def _explain_few_examples(fitted: FittedFinding) -> Reason | None:
         return None
     examples = describe_examples(len(fitted.examples))
     return because(ReasonCode.FEW_EXAMPLES, examples=examples, fewest=FEWEST_PATIENTS)
+
+
+def _state(question: Question, known: Threshold) -> Question:
+    """Return a question with the threshold and all that was calibrated with it."""
+    return replace(
+        question,
+        threshold=known.threshold,
+        rule_in=known.rule_in,
+        rule_out=known.rule_out,
+        spread=known.spread,
+        performance=known.performance,
+    )

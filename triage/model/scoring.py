@@ -23,6 +23,7 @@ def answer_finding(
 
     `views` are the view slots that the study filled, `clip` (D,) is its embedding, L2-normalised.
     """
+    question = question.for_views(bundle.manifest.clip.name_views(views))
     seen = tuple(view for view in finding.views if view in views)
     score = float(question.scores(clip[None])[0]) if seen and question.scores else None
     answer = Answer(

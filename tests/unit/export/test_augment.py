@@ -47,3 +47,46 @@ def test_all_frames_of_a_clip_move_together_and_no_further_than_asked() -> None:
 def test_clips_differ_by_noise_or_contrast(change: dict[str, float]) -> None:
     changed = augment(clips(), NOTHING.model_copy(update=change), np.random.default_rng(0))
     assert len({clip[0].tobytes() for clip in changed}) == 6
+
+
+def draw_disc(down: float, right: float) -> np.ndarray:
+    """Draw a bright disc, (20, 20), whose centre is off the middle by `down` and `right` pixels."""
+    rows, columns = np.mgrid[:20, :20] - 9.5
+    return np.where(np.hypot(rows - down, columns - right) < 4, 200, 50).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "change", [{"turn": 90}, {"stretch": 0.3}, {"texture": 0.3}, {"shift": 0.2}]
+)
+def test_views_change_each_for_itself_and_their_frames_together(change: dict[str, float]) -> None:
+    clip = np.stack([draw_disc(3, 0)] * 4)[None]
+    how = NOTHING.model_copy(update=change)
+    (changed,) = augment(clip, how, np.random.default_rng(0), (2, 2))
+    assert np.array_equal(changed[0], changed[1])
+    assert np.array_equal(changed[2], changed[3])
+    assert not np.array_equal(changed[0], changed[2])
+    assert not np.array_equal(changed[0], clip[0, 0])
+
+
+def test_turned_views_keep_their_shapes() -> None:
+    clip = np.stack([draw_disc(0, 0)])[None]
+    (turned,) = augment(clip, NOTHING.model_copy(update={"turn": 180}), np.random.default_rng(0))
+    assert np.abs(turned[0].astype(int) - clip[0, 0]).mean() < 5
+
+
+def test_phases_come_later_or_earlier_except_the_first() -> None:
+    levels = [200, 140, 80, 50, 80, 140]
+    clip = np.stack([np.full((4, 4), level, np.uint8) for level in levels])[None]
+    how = NOTHING.model_copy(update={"pace": 0.15})
+    moved = [augment(clip, how, np.random.default_rng(seed))[0, :, 0, 0] for seed in range(20)]
+    assert all(phases[0] == 200 for phases in moved)
+    assert len({int(phases[2]) for phases in moved}) > 5
+    assert all(phases[2] < phases[1] for phases in moved)
+
+
+def test_changes_grow_from_nothing_to_what_the_recipe_states() -> None:
+    how = AugmentRecipe(shift=0.1, noise=0.2, drop_views=0.4, growth=0.5)
+    assert how.grown(0) == AugmentRecipe(shift=0, contrast=0, noise=0, growth=0.5)
+    assert how.grown(0.25).drop_views == pytest.approx(0.2)
+    assert how.grown(0.5) is how
+    assert NOTHING.grown(0) is NOTHING

@@ -131,6 +131,45 @@ def test_a_performance_that_cannot_be_is_no_calibration(
         Threshold.model_validate({"threshold": 0.5, "prompts": [], "performance": stated})
 
 
+def by_views(prompts: tuple[str, ...] = FINDING.prompts) -> Bundle:
+    whole = Threshold(threshold=0.5, spread=0.1, performance=PERFORMANCE, prompts=prompts)
+    alone = Threshold(threshold=0.7, prompts=prompts)
+    table = {"cine_lax+cine_sa": {"lv": whole}, "cine_sa": {"lv": alone}, "cine_lax": {}}
+    calibration = Calibration(method="test", findings={"lv": whole}, by_views=table)
+    return bundle(calibration=calibration)
+
+
+@pytest.mark.parametrize(
+    ("views", "threshold", "performance"),
+    [(("cine_sa", "cine_lax"), 0.5, PERFORMANCE), (("cine_sa",), 0.7, None)],
+)
+def test_a_study_is_compared_with_the_threshold_of_its_views(
+    views: tuple[str, ...], threshold: float, performance: Performance | None
+) -> None:
+    answer = answered(0.6, by_views(), views)
+    assert (answer.threshold, answer.performance) == (threshold, performance)
+    assert answer.flag is (Flag.YES if threshold < 0.6 else Flag.NO)
+
+
+@pytest.mark.parametrize("views", [("cine_sa", "lge_sa"), ("cine_sa", "lge_sa", "lge_2ch")])
+def test_a_finding_that_is_not_told_from_the_views_is_not_evaluated_and_keeps_its_score(
+    views: tuple[str, ...],
+) -> None:
+    answer = answered(0.6, by_views(), views)
+    assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
+    assert answer.why_not is ReasonCode.VIEWS_NOT_CALIBRATED
+    assert answer.reason == (
+        f"the model does not recognise this finding from {', '.join(views)} alone"
+    )
+    assert answer.score == pytest.approx(0.6)
+    assert answer.threshold is None
+
+
+def test_other_prompts_than_the_calibrated_have_no_threshold_for_any_views() -> None:
+    answer = answered(0.6, by_views(("Another prompt",)))
+    assert answer.why_not is ReasonCode.NOT_CALIBRATED
+
+
 def test_absent_needs_a_rule_out_score_with_its_figures() -> None:
     model = calibrated(rule_out=decisive(0.2))
     absent = answered(0.1, model)
