@@ -20,6 +20,9 @@ from export.recipe import AugmentRecipe
 Frames = NDArray[np.uint8]  #: (B, F, H, W)
 WHITE = 255
 KNOTS = 4  #: in each direction, of the field of a coil
+BENDS = 6  #: knots in each direction, of a warp
+CIRCLE = (0.55, 0.95)  #: radius within which a view has no clutter, of half a side
+FADE = 0.15  #: width of the circle's edge, of half a side
 GRAIN = 3  #: pixels between the knots of a tissue's texture
 
 
@@ -60,7 +63,7 @@ def _change_view(view: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
     present = torch.from_numpy(view.any((1, 2)))[:, None, None]
     if not present.any():
         return view
-    changed = _place(_pace(torch.from_numpy(view).float(), how.pace, rng), how, rng)
+    changed = _place(_pace(torch.from_numpy(view.astype(np.float32)), how.pace, rng), how, rng)
     if how.curve:
         changed = WHITE * (changed / WHITE) ** math.exp(rng.uniform(-how.curve, how.curve))
     if how.shading:
@@ -69,6 +72,8 @@ def _change_view(view: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
         knots = changed.shape[-1] // GRAIN
         strength = rng.uniform(0, how.texture)
         changed = changed * (1 + strength * _smooth_field(changed.shape[1:], knots, rng))
+    if how.surroundings:
+        changed = _clutter(changed, how.surroundings, rng)
     gain = 1 + rng.uniform(-how.contrast, how.contrast)
     noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
     deviation = WHITE * rng.uniform(0, how.noise)
@@ -93,16 +98,33 @@ def _pace(view: Tensor, share: float, rng: Generator) -> Tensor:
 
 
 def _place(view: Tensor, how: AugmentRecipe, rng: Generator) -> Tensor:
-    """Shift, turn and stretch a view (n, H, W); its edge is repeated where pixels are missing."""
+    """Shift, turn, stretch and bend a view (n, H, W); its edge is repeated beyond it."""
     down, right = 2 * rng.uniform(-how.shift, how.shift, 2)  # a frame is 2 wide
     turn = math.radians(rng.uniform(-how.turn, how.turn))
     size = math.exp(rng.uniform(-how.stretch, how.stretch))
-    if not (down or right or turn) and size == 1:
+    if not (down or right or turn or how.warp) and size == 1:
         return view
     cos, sin = math.cos(turn) / size, math.sin(turn) / size
     matrix = torch.tensor([[[cos, -sin, -right], [sin, cos, -down]]], dtype=view.dtype)
     grid = functional.affine_grid(matrix, [1, 1, *view.shape[1:]], align_corners=False)
+    if how.warp:
+        bends = [_smooth_field(view.shape[1:], BENDS, rng) for _ in range(2)]
+        grid = grid + 2 * rng.uniform(0, how.warp) * torch.stack(bends, dim=-1)
     return functional.grid_sample(view[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+def _clutter(view: Tensor, share: float, rng: Generator) -> Tensor:
+    """Mix clutter into a view (n, H, W) beyond a circle about its middle, the same in all frames.
+
+    A drawn chest is plainer than a real one, and what lies around a heart is no sign of anything.
+    """
+    height, width = view.shape[1:]
+    rows, columns = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
+    distance = (rows**2 + columns**2).sqrt()
+    beyond = ((distance - rng.uniform(*CIRCLE)) / FADE).clamp(0, 1) * rng.uniform(0, share)
+    fields = [_smooth_field(view.shape[1:], knots, rng) for knots in (4, 8, 16)]
+    organs = (0.5 + sum(fields[1:], fields[0])).clamp(0, 1) * WHITE
+    return view + beyond * (organs - view)
 
 
 def _smooth_field(shape: Sequence[int], knots: int, rng: Generator) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 GROUPS = 8  #: of channels that are normalised together; independent of the batch
+GAZES = 4  #: weighted averages of a view's maps
 #: Contrast below which a view is missing, in units of the normalised frames: a level is 0.017.
 FLAT = 0.005
 
@@ -35,6 +36,14 @@ class ConvolutionalSizes:
         """Frames of a clip."""
         return sum(self.slots)
 
+    @property
+    def places(self) -> int:
+        """Rows, and columns, of the last stage's maps."""
+        side = self.image
+        for _ in self.channels:
+            side = (side + 1) // 2
+        return side
+
 
 class ConvolutionalTower(nn.Module):
     """Frames in, the mean feature of the views that are not missing out."""
@@ -42,8 +51,9 @@ class ConvolutionalTower(nn.Module):
     def __init__(self, sizes: ConvolutionalSizes) -> None:
         super().__init__()
         self.slots = sizes.slots
+        places = sizes.places**2
         self.views = nn.ModuleList(
-            ViewTower(frames, sizes.channels, sizes.width) for frames in sizes.slots
+            ViewTower(frames, sizes.channels, places, sizes.width) for frames in sizes.slots
         )
         self.norm = nn.LayerNorm(sizes.width)
 
@@ -83,9 +93,13 @@ def _is_shown(frames: Tensor) -> Tensor:
 
 
 class ViewTower(nn.Module):
-    """The network of one view: its frames as channels, halved in each stage, then pooled."""
+    """The network of one view: its frames as channels, halved in each stage, then pooled.
 
-    def __init__(self, frames: int, channels: Sequence[int], width: int) -> None:
+    Maps are averaged with learned weights of each place, several times: the heart is in the middle
+    of the frames, and what surrounds it differs between drawn and real chests.
+    """
+
+    def __init__(self, frames: int, channels: Sequence[int], places: int, width: int) -> None:
         super().__init__()
         sizes = (frames, *channels)
         self.stages = nn.Sequential(
@@ -94,13 +108,14 @@ class ViewTower(nn.Module):
                 for before, after in zip(sizes, channels, strict=False)
             )
         )
-        self.head = nn.Linear(2 * sizes[-1], width)
+        self.gaze = nn.Parameter(0.1 * torch.randn(GAZES, places))
+        self.head = nn.Linear(GAZES * sizes[-1], width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map frames (B, frames, H, W) to a feature (B, C)."""
-        maps = self.stages(frames)  # (B, channels, rows, columns)
-        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
-        feature: Tensor = self.head(pooled)
+        maps = self.stages(frames).flatten(2)  # (B, channels, places)
+        pooled = maps @ self.gaze.softmax(-1).T  # (B, channels, GAZES)
+        feature: Tensor = self.head(pooled.flatten(1))
         return feature
 
 

@@ -184,6 +184,8 @@ class _Training:
         return order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
 
     def _learn(self, rows: NDArray[np.int64], epoch: int, rate: float) -> float:
+        if epoch < self.recipe.text_first:
+            return self.learner.read(rows, self.step, rate)
         if self.bank is None:
             return self.learner.learn(rows, self.step, rate)
         if self.step % self.per_epoch == 0:

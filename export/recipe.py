@@ -24,8 +24,8 @@ class TowerRecipe(StrictModel):
 class ConvolutionalRecipe(StrictModel):
     """The sizes of a convolutional video tower."""
 
-    #: of each stage, multiples of 8; together 5.6 MB for six views
-    channels: tuple[Channels, ...] = Field(default=(16, 32, 64, 96), min_length=1)
+    #: of each stage, multiples of 8; together 5.7 MB for six views of 96 pixels
+    channels: tuple[Channels, ...] = Field(default=(16, 32, 64, 88), min_length=1)
     width: int = Field(default=128, ge=1)
 
 
@@ -38,6 +38,7 @@ class AugmentRecipe(StrictModel):
     turn: float = Field(default=0.0, ge=0, le=180)  #: of a view in its plane, degrees each way
     #: larger or smaller by at most e to this; sizes are what some findings hang on
     stretch: float = Field(default=0.0, ge=0, lt=0.5)
+    warp: float = Field(default=0.0, ge=0, lt=0.1)  #: smooth bends of a view, of its side at most
     #: how much later or earlier the phases of a cine come, as a share of the cycle
     pace: float = Field(default=0.0, ge=0, lt=0.3)
     texture: float = Field(default=0.0, ge=0, lt=1)  #: fine brightness of tissue, at most
@@ -45,6 +46,8 @@ class AugmentRecipe(StrictModel):
     curve: float = Field(default=0.0, ge=0, le=2)
     #: brightness that changes smoothly over a view, by at most this share, as near a coil
     shading: float = Field(default=0.0, ge=0, lt=1)
+    #: how much of what lies beyond a circle about the middle becomes random clutter, at most
+    surroundings: float = Field(default=0.0, ge=0, le=1)
     #: share of the views that are left out, never all, so that any subset of views is known
     drop_views: float = Field(default=0.0, ge=0, lt=1)
     #: share of all steps in which these changes grow from nothing: strong ones from the first step
@@ -80,6 +83,9 @@ class Recipe(StrictModel):
     rate: float = Field(default=6e-4, gt=0)
     weight_decay: float = 1e-5
     warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
+    #: epochs, of all, in which the text tower alone learns to tell two captions of an impression
+    #: from those of the others; a fresh tower's embeddings teach a convolutional network nothing
+    text_first: int = Field(default=0, ge=0)
     temperature: float = Field(default=0.05, gt=0)
     #: share of captions that are some sentences instead of the whole impression; 0 as published
     sentences: float = Field(default=0.8, ge=0, le=1)

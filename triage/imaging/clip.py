@@ -75,7 +75,8 @@ def prepare_view(
 def prepare_frames(placed: Sequence[PlacedImage], form: ClipForm, heart: Vector | None) -> Frames:
     """Cut, resample and window the images of one view; return (images, H, W)."""
     stack = np.stack([_cut_square(image, form, heart) for image in placed])
-    low, high = np.percentile(stack, form.preprocessing.window_percentiles)
+    middle = _middle(stack, form.preprocessing.window_share)
+    low, high = np.percentile(middle, form.preprocessing.window_percentiles)
     scaled = (stack - low) / max(float(high - low), 1e-6)
     return _to_grey(scaled * 255)
 
@@ -121,6 +122,14 @@ def resample_cycle(frames: Frames, phases: int) -> Frames:
     after = (before + 1) % len(frames)
     mixed = frames[before] * (1 - weight) + frames[after] * weight
     return _to_grey(mixed)
+
+
+def _middle(stack: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Return the middle of each image (n, H, W), with this share of its rows and columns."""
+    rows, columns = (
+        min(round(size * (1 - share) / 2), (size - 1) // 2) for size in stack.shape[1:]
+    )
+    return stack[:, rows : stack.shape[1] - rows, columns : stack.shape[2] - columns]
 
 
 def _to_grey(values: NDArray[np.floating[Any]]) -> Frames:

@@ -88,6 +88,9 @@ class Preprocessing(StrictModel):
     version: Literal[1, 2] = 1
     #: intensities at these percentiles of a whole view become 0 and 255
     window_percentiles: tuple[float, float] = (1.0, 99.0)
+    #: share of the square's side, about its middle, in which the percentiles are measured: below 1,
+    #: bright fat near the coils does not darken the heart
+    window_share: float = Field(default=1.0, gt=0, le=1)
     #: centre_square: the largest centred square. heart_square: a square of `field_mm` around the
     #: point where the planes of the views meet (triage/imaging/geometry.py)
     crop: Literal["centre_square", "heart_square"] = "centre_square"

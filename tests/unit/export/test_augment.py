@@ -56,7 +56,7 @@ def draw_disc(down: float, right: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "change", [{"turn": 90}, {"stretch": 0.3}, {"texture": 0.3}, {"shift": 0.2}]
+    "change", [{"turn": 90}, {"stretch": 0.3}, {"texture": 0.3}, {"shift": 0.2}, {"warp": 0.09}]
 )
 def test_views_change_each_for_itself_and_their_frames_together(change: dict[str, float]) -> None:
     clip = np.stack([draw_disc(3, 0)] * 4)[None]

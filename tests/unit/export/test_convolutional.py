@@ -91,9 +91,9 @@ def test_a_missing_view_has_no_influence(network: CmrClip) -> None:
     with torch.inference_mode():
         before = tower.encode(grey(clips))
         bias = tower.get_parameter("views.0.head.bias")
-        bias.add_(1)
+        bias[0] += 1
         after = tower.encode(grey(clips))
-        bias.sub_(1)
+        bias[0] -= 1
     assert torch.equal(before[0], after[0])
     assert not torch.allclose(before[1], after[1])
 
@@ -204,3 +204,13 @@ def test_curves_and_shading_change_brightness_and_keep_black_views_black() -> No
     assert not changed[:, 5].any()
     assert (np.abs(changed[:, :5].astype(int) - clips[:, :5]).mean((1, 2, 3)) > 1).all()
     assert np.array_equal(changed, augment(clips, how, np.random.default_rng(0), SLOTS))
+
+
+def test_surroundings_become_clutter_and_the_middle_stays() -> None:
+    clips = np.full((3, 4, 40, 40), 100, np.uint8)
+    how = AugmentRecipe(shift=0, contrast=0, noise=0, surroundings=1)
+    changed = augment(clips, how, np.random.default_rng(0), (2, 2)).astype(int)
+    assert (changed[..., 15:25, 15:25] == 100).all()
+    assert (np.abs(changed - 100).mean((2, 3)) > 5).mean() > 0.5
+    assert np.array_equal(changed[:, 0], changed[:, 1])
+    assert not np.array_equal(changed[:, 0], changed[:, 2])

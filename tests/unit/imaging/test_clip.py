@@ -10,8 +10,10 @@ from pydicom import Dataset
 from tests.builders.images import SIDE, image, part10
 from triage.domain.errors import DamagedInstance
 from triage.imaging.clip import (
+    PlacedImage,
     find_heart_centre,
     join_views,
+    prepare_frames,
     prepare_view,
     resample_cycle,
     spread_indices,
@@ -69,6 +71,20 @@ def test_all_frames_of_a_view_share_one_window() -> None:
     assert frames.dtype == np.uint8
     assert frames[1].max() == 255
     assert frames[0].max() < 160
+
+
+@pytest.mark.parametrize(("share", "heart"), [(1.0, 100), (0.5, 255), (1e-6, 0)])
+def test_bright_fat_does_not_darken_the_heart_if_the_window_is_of_the_middle(
+    share: float, heart: int
+) -> None:
+    pixels = np.zeros((SIDE, SIDE))
+    pixels[:4] = 1000  # fat near the coil
+    pixels[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3] = 392
+    form = FORM.model_copy(update={"preprocessing": Preprocessing(window_share=share)})
+    placed = PlacedImage(pixels.astype(np.float32), (1.0, 1.0), None)
+    (frame,) = prepare_frames([placed], form, None)
+    assert frame[16, 16] == pytest.approx(heart, abs=1)
+    assert frame[0, 16] == 255
 
 
 def test_inverted_greyscale_is_inverted_back() -> None:
