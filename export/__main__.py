@@ -2,11 +2,14 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from export.adaptation import AdaptationVerdict
+from export.adapting import adapt_command
 from export.bundle import BundleModel, Label, write_bundle
 from export.checkpoint import load_checkpoint
 from export.frames import Resize
@@ -23,11 +26,12 @@ from export.phantoms import write_phantoms
 from export.pretrain import MODEL
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
-from export.studies import read_impressions, write_studies
+from export.studies import Reports, read_reports, write_studies
 from export.terminal import describe_sizes, print_message, progress_bar
 from export.tokenizer import load_tokenizer
 from export.untrained import untrained_like, untrained_model
 from export.watch import ValidationWatch
+from triage.cases.keys import load_secret
 from triage.domain.errors import ConfigurationError
 from triage.model.bundle import MANIFEST, ClipForm, open_bundle
 from triage.model.signature import sign_manifest
@@ -159,6 +163,9 @@ def onnx(  # noqa: PLR0913 - one argument for each option
     loaded = load_checkpoint(checkpoint, frames)
     print_message(f"read {loaded.file}: {describe_sizes(loaded.network.sizes)}")
     text = loaded.network.sizes.text
+    provenance = provenance_of(loaded, checkpoint, trained_on)
+    if provenance.get("adaptation", AdaptationVerdict.HELPED) != AdaptationVerdict.HELPED:
+        print_message("warning: this adaptation did not help; its adapt.md says why")
     model = BundleModel(
         network=loaded.network,
         tokenizer=load_tokenizer(tokenizer, text.vocabulary, text.positions),
@@ -168,7 +175,7 @@ def onnx(  # noqa: PLR0913 - one argument for each option
             version=bundle_version or loaded.sha256[:12],
             trained=not untrained,
             intended_use=intended_use,
-            provenance=provenance_of(loaded, checkpoint, trained_on),
+            provenance=provenance,
             synthetic_only=synthetic_only,
         ),
     )
@@ -207,20 +214,39 @@ def untrained(*, out: Path, seed: int, like: Path | None, force: bool) -> None:
 @cli.command("pairs", no_args_is_help=True)
 @click.option("--studies", type=FOLDER, required=True, help="Folder with one folder a study.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the pairs to.")
-@click.option("--reports", type=FOLDER, help="CSV with the columns study and impression.")
+@click.option(
+    "--reports",
+    type=FOLDER,
+    help="CSV with the columns study and impression, and perhaps patient: a key of each patient, if"
+    " the Patient ID of the images is removed or replaced.",
+)
+@click.option(
+    "--secret",
+    type=FOLDER,
+    help="Folder that keeps the secret of the pseudonyms in the column patient, made if it is"
+    " missing, so that later pairs have the same.  [default: a secret that is not kept]",
+)
 @CLIP
-def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) -> None:
+def make_pairs(
+    *, studies: Path, out: Path, reports: Path | None, secret: Path | None, clip: Path
+) -> None:
     """Make pairs for training and evaluation: studies as the worker sees them, with impressions.
 
     Each study folder holds DICOM files, and impression.txt unless --reports names a table. Labels
-    of a truth.json become columns.
+    of a truth.json become columns. The column patient has the same pseudonym for all studies of a
+    patient; it is computed with a secret from the Patient ID, which does not enter the pairs.
 
     \b
-    Example:
+    Examples:
       triage phantom --out archive --count 1000
       python -m export pairs --studies archive --out pairs --clip export/clips/demo.yaml
+      python -m export pairs --studies ours --reports ours.csv --out site --clip run/clip.json \\
+          --secret secret/
     """  # noqa: D301 - as above
-    impressions = read_impressions(reports) if reports else None
+    known = read_reports(reports) if reports else Reports()
+    if secret is not None:
+        secret.mkdir(parents=True, exist_ok=True)
+        known = replace(known, secret=load_secret(secret, 0))
     with progress_bar("pairing") as bar:
         total = sum(path.is_dir() for path in studies.iterdir()) if studies.is_dir() else 0
         task = bar.add_task("pairing", total=total, loss="")
@@ -230,7 +256,7 @@ def make_pairs(*, studies: Path, out: Path, reports: Path | None, clip: Path) ->
             if problem:
                 bar.console.print(f"left out {key}: {problem}", markup=False)
 
-        count = write_studies(studies, out, read(clip, ClipForm), impressions, done)
+        count = write_studies(studies, out, read(clip, ClipForm), known, done)
     print_message(f"wrote {count} pairs to {out}")
 
 
@@ -291,7 +317,9 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
     type=FOLDER,
     help="Checkpoint to begin with, as for `onnx`: the published one, for a site of its own.",
 )
-@click.option("--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.")
+@click.option(
+    "--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.  [default: --start]"
+)
 @click.option(
     "--network",
     type=click.Choice(["published", "convolutional"]),
@@ -345,7 +373,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
                 total=at.steps,
                 loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
             ),
-            start=starting_point(start, tokenizer, found.frames.shape[1]),
+            start=starting_point(start, tokenizer, found.form.frames) if start else None,
             watch=ValidationWatch(open_pairs(watch), findings_with_prompts(None))
             if watch
             else None,
@@ -353,7 +381,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     print_message(f"wrote {out / MODEL}")
 
 
-for command in COMMANDS:
+for command in (adapt_command, *COMMANDS):
     cli.add_command(command)
 
 

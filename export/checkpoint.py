@@ -285,6 +285,8 @@ def _with_frames(
     if frames is None:
         return sizes, weights
     if isinstance(sizes.video, ConvolutionalSizes):
+        if frames == sizes.video.frames:
+            return sizes, weights
         raise ConfigurationError("the frames of a convolutional tower cannot be changed")
     name = "video_model.temporal_embed"
     held = weights[name][:, :frames]  # (1, at most `frames`, C)

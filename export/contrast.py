@@ -13,7 +13,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional
 
 from export.augment import augment
 from export.captions import caption
@@ -25,7 +24,10 @@ from export.recipe import Recipe
 
 @dataclass(frozen=True)
 class Learner:
-    """A network in training, with its data, recipe and optimizer."""
+    """A network in training, with its data, recipe and optimizer.
+
+    A parameter group of the optimizer may have a `share`: its rate is that share of a step's.
+    """
 
     pairs: Pairs
     recipe: Recipe
@@ -95,7 +97,7 @@ class Learner:
     def follow(self, loss: Tensor, rate: float) -> float:
         """Take one optimizer step; parameters that the loss does not depend on stay unchanged."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -107,7 +109,11 @@ def info_nce(cosines: Tensor, temperature: float) -> Tensor:
 
     Oord et al. 2018, arXiv 1807.03748; both directions as in CLIP, arXiv 2103.00020.
     """
+    return pair_losses(cosines, temperature).mean()
+
+
+def pair_losses(cosines: Tensor, temperature: float) -> Tensor:
+    """Return the symmetric contrastive loss of each pair, (B), from cosines (B, B)."""
     logits = cosines / temperature
-    own = torch.arange(len(logits))
-    both = functional.cross_entropy(logits, own) + functional.cross_entropy(logits.mT, own)
-    return both / 2
+    there, back = (-one.log_softmax(1).diagonal() for one in (logits, logits.mT))
+    return (there + back) / 2

@@ -24,8 +24,10 @@ def draw_training(log_file: Path, watch_file: Path, path: Path) -> None:
     loss.plot(epochs, means)
     loss.set(title="symmetric InfoNCE", xlabel="epoch", ylabel="loss")
     watched = _columns(watch_file) if watch_file.is_file() else {}
+    if "loss" in watched:
+        loss.plot(watched["epoch"], watched["loss"], label="pairs that are only watched")
     for finding, curve in watched.items():
-        if finding != "epoch":
+        if finding not in ("epoch", "loss"):
             auc.plot(watched["epoch"], curve, label=f"{finding} {curve[-1]:.3f}")
     auc.set(title="zero-shot, pairs that are only watched", xlabel="epoch", ylabel="AUC")
     _save(figure, path)

@@ -90,7 +90,7 @@ def embed(
     """Embed every clip and impression; `done` is called after each."""
     studies, texts = [], []
     for place, count in enumerate(pairs.counts):
-        studies.append(encoder.encode_clip(np.ascontiguousarray(pairs.frames[place, :count])))
+        studies.append(encoder.encode_clip(np.ascontiguousarray(pairs.clip(place)[:count])))
         texts.append(encoder.encode_text(pairs.impressions[place]))
         done()
     embedded = np.stack(studies)

@@ -102,7 +102,7 @@ def exceedances_allowed(hearts: int) -> int | None:
 
 def portraits_of(pairs: Pairs) -> NDArray[np.float64]:
     """Return the portraits of all pairs, (N, V, P)."""
-    clips = (np.asarray(pairs.frames[place]) for place in range(len(pairs)))
+    clips = map(pairs.clip, range(len(pairs)))
     return np.stack(
         [compute_features(clip, pairs.form, views_shown(clip, pairs.form)) for clip in clips]
     )

@@ -38,13 +38,13 @@ class UnfamiliarRate(NamedTuple):
 
 def hearts(pairs: Pairs, name: str, bundle: Bundle) -> UnfamiliarRate:
     """Measure the hearts of some pairs."""
-    return _count_unfamiliar("hearts", name, (np.asarray(clip) for clip in pairs.frames), bundle)
+    return _count_unfamiliar("hearts", name, map(pairs.clip, range(len(pairs))), bundle)
 
 
 def synthetic_samples(pairs: Pairs, count: int, bundle: Bundle) -> Iterator[UnfamiliarRate]:
     """Measure `count` samples of each kind, or as many as there are hearts with every view."""
     every = len(pairs.form.layout)
-    clips = (np.asarray(clip) for clip in pairs.frames)
+    clips = map(pairs.clip, range(len(pairs)))
     whole = [clip for clip in clips if len(views_shown(clip, pairs.form)) == every][:count]
     for group, kinds in KINDS.items():
         for name, made in kinds.items():

@@ -3,10 +3,11 @@
     pairs/
       frames.npy   uint8 (N, F, H, W): clips as the worker builds them, zeros after their end
       pairs.csv    a row each, in the same order: id, frames (how many count), impression, and any
-                   further columns: labels as 0, 1 or empty, and groups such as the vendor
+                   further columns: patient, labels as 0, 1 or empty, and groups such as the vendor
       clip.json    how the frames were made; copied with a model into the manifest of its bundle
 
-Phantoms and hospitals use the same form, which never names a patient: `id` is a key of the caller.
+Phantoms and hospitals use the same form, which never names a patient: `id` is a key of the caller,
+and `patient` a pseudonym that the studies of a patient share. Without it each pair is a patient.
 """
 
 import csv
@@ -28,24 +29,48 @@ FRAMES = "frames.npy"
 TABLE = "pairs.csv"
 FORM = "clip.json"
 REQUIRED = ("id", "frames", "impression")
+PATIENT = "patient"
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Pairs on disk; the frames are read as they are asked for."""
 
-    frames: NDArray[np.uint8]  #: (N, F, H, W)
+    frames: NDArray[np.uint8]  #: (N, F, H, W); of a subset, those of all pairs on disk
     counts: NDArray[np.int64]  #: (N,): how many frames of each clip count
     impressions: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]  #: every column of the table, by name
     form: ClipForm
+    #: place in `frames` of each pair, (N,); None: all of them in order
+    places: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def clip(self, row: int) -> NDArray[np.uint8]:
+        """Return the clip of one row with the zeros after its end, (F, H, W)."""
+        place = row if self.places is None else self.places[row]
+        return np.asarray(self.frames[place])
+
     def clips(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the clips of some rows, (B, F, H, W), read in the order of the file."""
-        return self.frames[np.sort(rows)][np.argsort(np.argsort(rows))]
+        places = rows if self.places is None else self.places[rows]
+        return self.frames[np.sort(places)][np.argsort(np.argsort(places))]
+
+    def subset(self, rows: NDArray[np.int64]) -> "Pairs":
+        """Return the pairs of some rows; their frames stay on disk."""
+        return Pairs(
+            self.frames,
+            self.counts[rows],
+            tuple(self.impressions[row] for row in rows),
+            tuple(self.rows[row] for row in rows),
+            self.form,
+            rows if self.places is None else self.places[rows],
+        )
+
+    def patients(self) -> tuple[str, ...]:
+        """Return the patient of each pair, (N,); its `id` where no patient is stated."""
+        return tuple(row.get(PATIENT) or row["id"] for row in self.rows)
 
     def labels(self, column: str) -> NDArray[np.float64]:
         """Return a column of labels, (N,): 0, 1, or NaN where it is empty or missing."""

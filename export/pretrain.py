@@ -6,12 +6,16 @@ run is determined by its recipe and its pairs: the order of each epoch and the c
 augmentation and dropout of each step follow from the seed and the step number, so a killed run
 resumes to the same weights.
 
+A recipe with `stopping` keeps the epoch with the lowest loss on watched pairs, and ends after some
+epochs without a lower one; if the text tower has been fixed until then, it is trained first, from
+the best weights so far.
+
     run/
       last.state    the state to resume from; replaced atomically
-      model.pth     the weights after the last epoch as the published trainer writes them, with
-                    sizes.json beside
+      model.pth     the weights after the last epoch, or the best one, as the published trainer
+                    writes them, with sizes.json beside
       log.csv       epoch, step, loss, learning rate, seconds
-      watch.csv     epoch, and the AUC of each finding on validation pairs, which influence nothing
+      watch.csv     epoch, contrastive loss and the AUC of each finding on the watched pairs
       training.png  both as curves
       vocab.txt     the tokenizer's pieces, with tokenizer_config.json for the case rule
       clip.json     how the frames were made
@@ -19,11 +23,12 @@ resumes to the same weights.
 """
 
 import csv
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +62,7 @@ SIZES = "sizes.json"
 LOG = "log.csv"
 RECIPE = "recipe.json"
 PICTURE = "training.png"
+WRAPPER = "module."  #: before the name of each tensor of a trainer's file
 COLUMNS = ("epoch", "step", "loss", "rate", "seconds")
 
 
@@ -68,6 +74,16 @@ class TrainingProgress:
     step: int  #: over all epochs
     steps: int  #: in all
     loss: float
+    watched: float | None = None  #: lowest loss of an epoch on watched pairs, if that decides
+
+
+@dataclass
+class BestEpoch:
+    """The epoch with the lowest loss on watched pairs so far."""
+
+    loss: float = math.inf
+    epoch: int = -1
+    waited: int = 0  #: epochs since then
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class StartingPoint:
 
     network: CmrClip
     tokenizer: Tokenizer
+    sha256: str = ""  #: of the file with the weights
 
 
 def pretrain(  # noqa: PLR0913 - the inputs of a run, and a callback
@@ -90,9 +107,13 @@ def pretrain(  # noqa: PLR0913 - the inputs of a run, and a callback
     """Train on `pairs` in the folder `run`, resuming from its last.state if there is one.
 
     `done` is called after every step. `start` replaces a fresh network, and its sizes those of the
-    recipe. `watch` measures after each epoch and changes nothing. Returns the trained network,
-    which is also written to model.pth.
+    recipe. `watch` measures after each epoch; it changes nothing unless the recipe has `stopping`.
+    Returns the network of model.pth.
     """
+    if recipe.stopping is not None and watch is None:
+        raise ConfigurationError(
+            "the recipe has `stopping`, which needs pairs: name them by --watch"
+        )
     if len(pairs) < recipe.batch:
         raise ConfigurationError(
             f"{len(pairs)} pairs are fewer than a batch of {recipe.batch}: bring more, or set batch"
@@ -112,12 +133,27 @@ def pretrain(  # noqa: PLR0913 - the inputs of a run, and a callback
             file.flush()
             done(progress)
             if progress.step % training.per_epoch == 0:
-                if watch is not None:
-                    watch.measure_epoch(training.network, training.tokenizer, progress.epoch, run)
-                training.keep(run / LAST)
-                _write_checkpoint(training, run)
-                draw_training(run / LOG, run / WATCH, run / PICTURE)
+                _end_epoch(training, watch, progress.epoch, run)
+    if recipe.stopping is not None:
+        training.load_best(run)
     return training.network.eval()
+
+
+def _end_epoch(training: "_Training", watch: ValidationWatch | None, epoch: int, run: Path) -> None:
+    """Measure, and write what is to be kept; the state comes last, so that nothing is skipped."""
+    recipe, loss = training.recipe, None
+    if watch is not None:
+        network, tokenizer = training.network, training.tokenizer
+        loss = watch.measure_epoch(network, tokenizer, epoch, run, recipe.temperature)
+    if recipe.stopping is None:
+        _write_checkpoint(training, run)
+    elif loss is not None:
+        if training.is_best(loss, epoch):
+            _write_checkpoint(training, run)
+        if training.best.waited >= recipe.stopping.patience:
+            training.stop(epoch, run)
+    training.keep(run / LAST)
+    draw_training(run / LOG, run / WATCH, run / PICTURE)
 
 
 class _Training:
@@ -126,6 +162,7 @@ class _Training:
     def __init__(self, pairs: Pairs, recipe: Recipe, start: StartingPoint | None) -> None:
         self.pairs = pairs
         self.recipe = recipe
+        self.start = "" if start is None else start.sha256
         if start is None:
             vocabulary = vocabulary_of(pairs.impressions, lower_case=recipe.lower_case)
             self.tokenizer = bert_tokenizer(vocabulary, recipe.tokens, lower_case=recipe.lower_case)
@@ -134,14 +171,18 @@ class _Training:
             self.tokenizer, self.network = start.tokenizer, start.network.requires_grad_()
             _refuse_other_frames(pairs, self.network.sizes.video)
         self.tokenizer.enable_padding()
-        self.network.train()
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), recipe.rate, weight_decay=recipe.weight_decay
-        )
+        self.video = (self.network.video_model, self.network.vid_proj)
+        self.text = (self.network.text_model, self.network.txt_proj)
+        groups = [
+            {"params": [one for part in parts for one in part.parameters()], "share": share}
+            for parts, share in ((self.video, 1.0), (self.text, recipe.text_rate))
+        ]
+        self.optimizer = torch.optim.AdamW(groups, recipe.rate, weight_decay=recipe.weight_decay)
         self.learner = Learner(pairs, recipe, self.network, self.tokenizer, self.optimizer)
         self.bank = Bank(self.learner) if recipe.bank else None
         self.per_epoch, self.steps = self.learner.per_epoch, self.learner.steps
         self.step = 0
+        self.best = BestEpoch()
 
     def run(self) -> Iterator[tuple[TrainingProgress, float, float]]:
         """Train to the end, a step at a time."""
@@ -151,17 +192,19 @@ class _Training:
             rate = self._rate()
             loss = self._learn(self._batch(epoch, place), epoch, rate)
             self.step += 1
-            progress = TrainingProgress(epoch, self.step, self.steps, loss)
+            best = self.best.loss if self.best.epoch >= 0 else None
+            progress = TrainingProgress(epoch, self.step, self.steps, loss, best)
             yield progress, rate, time.perf_counter() - began
 
     def keep(self, last: Path) -> None:
         """Write everything to go on from, in one piece."""
         aside = last.with_suffix(".part")
         state = {
-            "recipe": self.recipe.model_dump_json(),
+            **self._origin(),
             "step": self.step,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "best": asdict(self.best),
         }
         torch.save(state, aside)
         aside.replace(last)
@@ -171,27 +214,79 @@ class _Training:
         if not last.is_file():
             return
         state = torch.load(last, weights_only=True)
-        if state["recipe"] != self.recipe.model_dump_json():
+        other = [name for name, value in self._origin().items() if state.get(name) != value]
+        if other:
             raise ConfigurationError(
-                f"{last} is of another recipe: name another folder, or remove it to begin anew"
+                f"{last} is of another {other[0]}: name another folder, or remove it to begin anew"
             )
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self.best = BestEpoch(**state["best"])
+
+    def is_best(self, loss: float, epoch: int) -> bool:
+        """Return whether no epoch before had as low a loss on watched pairs; count if one had.
+
+        Raises ConfigurationError if the loss is no number.
+        """
+        if not math.isfinite(loss):
+            raise ConfigurationError(
+                f"the loss on the watched pairs is {loss} after epoch {epoch + 1}: lower the rate"
+            )
+        if loss < self.best.loss:
+            self.best = BestEpoch(loss, epoch)
+            return True
+        self.best.waited += 1
+        return False
+
+    def stop(self, epoch: int, run: Path) -> None:
+        """End the run, or begin to train a text tower that was fixed, from the best weights."""
+        if self._is_text_frozen(epoch) and self.recipe.frozen_epochs < self.recipe.epochs:
+            self.load_best(run)
+            self.best.waited = 0
+            self.step = self.recipe.frozen_epochs * self.per_epoch
+        else:
+            self.step = self.steps
+
+    def load_best(self, run: Path) -> None:
+        """Load the weights of model.pth."""
+        weights = torch.load(run / MODEL, weights_only=True)["state_dict"]
+        self.network.load_state_dict({k.removeprefix(WRAPPER): v for k, v in weights.items()})
+
+    def _is_text_frozen(self, epoch: int) -> bool:
+        return self.recipe.text_first <= epoch < self.recipe.frozen_epochs
+
+    def _open_epoch(self, epoch: int) -> None:
+        """Fix or release the text tower; a fixed one gives the same caption without dropout."""
+        frozen = self._is_text_frozen(epoch)
+        self.network.train()
+        for part in self.text:
+            part.requires_grad_(not frozen).train(not frozen)
+        if self.bank is not None and epoch >= self.recipe.text_first:
+            self.bank.open(epoch)
+
+    def _origin(self) -> dict[str, str]:
+        """Return all that determines the weights, so that only the same run is resumed."""
+        ids = "\n".join(row["id"] for row in self.pairs.rows)
+        return {
+            "recipe": self.recipe.model_dump_json(),
+            "table of pairs": hashlib.sha256(ids.encode()).hexdigest(),
+            "start": self.start,
+        }
 
     def _batch(self, epoch: int, place: int) -> NDArray[np.int64]:
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.pairs))
         return order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
 
     def _learn(self, rows: NDArray[np.int64], epoch: int, rate: float) -> float:
+        if self.step % self.per_epoch == 0:
+            self._open_epoch(epoch)
         if epoch < self.recipe.text_first:
             return self.learner.read(rows, self.step, rate)
         if self.bank is None:
             return self.learner.learn(rows, self.step, rate)
-        if self.step % self.per_epoch == 0:
-            self.bank.open(epoch)
         loss = self.bank.learn(rows, self.step, rate)
-        if (self.step + 1) % self.per_epoch == 0:
+        if (self.step + 1) % self.per_epoch == 0 and not self._is_text_frozen(epoch):
             self.bank.close(epoch, rate)
         return loss
 
@@ -258,6 +353,11 @@ def _video_sizes(pairs: Pairs, recipe: Recipe) -> AnyVideoSizes:
 
 
 def _refuse_other_frames(pairs: Pairs, sizes: AnyVideoSizes) -> None:
+    if isinstance(sizes, ConvolutionalSizes) and slot_lengths(pairs.form) != sizes.slots:
+        raise ConfigurationError(
+            f"the checkpoint takes views of {', '.join(map(str, sizes.slots))} frames and these"
+            " pairs have others: make pairs with the clip.json beside the checkpoint"
+        )
     _, frames, height, width = pairs.frames.shape
     if (height, width) != (sizes.image, sizes.image) or frames > sizes.frames:
         raise ConfigurationError(
@@ -283,8 +383,10 @@ def _cut(path: Path, column: str, before: int) -> None:
 def _write_checkpoint(training: _Training, run: Path) -> None:
     """Write the weights as the published trainer does, so that `onnx` exports them as any other."""
     network = training.network
-    weights = {f"module.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": weights}, run / MODEL)
+    weights = {f"{WRAPPER}{name}": value for name, value in network.state_dict().items()}
+    aside = (run / MODEL).with_suffix(".part")
+    torch.save({"state_dict": weights}, aside)
+    aside.replace(run / MODEL)
     video, text = network.sizes.video, network.sizes.text
     unseen = {  # what no tensor shows
         "video": {"num_heads": video.heads}

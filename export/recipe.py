@@ -1,7 +1,8 @@
 """The recipe of a training run: all its parameters besides the pairs.
 
 A recipe and its pairs give the same weights every time. The defaults are those of the demo bundle,
-which two cores can train; `published` is the published training.
+which two cores can train; `published` is the published training, and `adapting` turns a recipe into
+one that adapts its network to a site.
 """
 
 from typing import Annotated, Literal, Self
@@ -66,6 +67,14 @@ class AugmentRecipe(StrictModel):
 CHANGES = tuple(name for name in AugmentRecipe.model_fields if name != "growth")
 
 
+class StoppingRecipe(StrictModel):
+    """When a run ends early: the contrastive loss of held-out pairs decides, and no label."""
+
+    #: share of the patients that `adapt` holds out; `pretrain` measures those of --watch
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    patience: int = Field(default=5, ge=1)  #: epochs without a lower loss
+
+
 class Recipe(StrictModel):
     """All parameters of a training run."""
 
@@ -96,9 +105,19 @@ class Recipe(StrictModel):
     bank: int = Field(default=0, ge=0)
     readings: int = Field(default=2, ge=1)  #: of all impressions after an epoch, with a bank
     augment: AugmentRecipe | None = AugmentRecipe()
+    #: share of the epochs, from the first on, in which the text tower is fixed; 1: in all
+    text_frozen: float = Field(default=0.0, ge=0, le=1)
+    #: rate of the text tower as a share of `rate`
+    text_rate: float = Field(default=1.0, gt=0, le=1)
+    stopping: StoppingRecipe | None = None  #: None: train all epochs and keep the last
     #: bf16: matrix products in half the width where the machine has it; weights stay fp32
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
+
+    @property
+    def frozen_epochs(self) -> int:
+        """Number of the first epochs in which the text tower is fixed."""
+        return round(self.text_frozen * self.epochs)
 
 
 def published() -> Recipe:
@@ -117,3 +136,24 @@ def published() -> Recipe:
         captions=1,
         augment=None,
     )
+
+
+def adapting(base: Recipe, changes: Recipe | None = None) -> Recipe:
+    """Return the recipe that adapts a network of `base` to a site.
+
+    `changes` replaces what it states itself. Few pairs are contrasted with all impressions, because
+    a batch would show each clip only a few of them.
+    """
+    stated = {} if changes is None else {k: getattr(changes, k) for k in changes.model_fields_set}
+    usual = {
+        "epochs": 30,
+        "batch": 16,
+        "rate": min(base.rate, 3e-4 if base.network == "convolutional" else 1e-4),
+        "text_first": 0,
+        "bank": 4,
+        "augment": (base.augment or AugmentRecipe()).model_copy(update={"growth": 0.0}),
+        "text_frozen": 0.6,
+        "text_rate": 0.3,
+        "stopping": StoppingRecipe(),
+    }
+    return base.model_copy(update=usual | stated)

@@ -76,7 +76,7 @@ def measure_pointing(
     cases: dict[str, list[FlaggedCase]] = defaultdict(list)
     durations = []
     for study, row in enumerate(pairs.rows):
-        clip = np.ascontiguousarray(pairs.frames[study, : pairs.counts[study]])
+        clip = np.ascontiguousarray(pairs.clip(study)[: pairs.counts[study]])
         whole = encoder.encode_clip(clip)
         flagged = [
             (finding, question.scores)

@@ -1,9 +1,11 @@
-"""Validation during training: the zero-shot AUC of every finding after each epoch.
+"""Validation during training: contrastive loss and zero-shot AUC of every finding after each epoch.
 
-It only measures. Labels influence no weight, no early stop and no choice of an epoch.
+Labels influence no weight, no early stop and no choice of an epoch. The loss influences the last
+two if the recipe has `stopping`.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from export.cmrclip import CmrClip, similarity
+from export.contrast import pair_losses
 from export.embed import embed_frames, embed_texts
 from export.pairs import Pairs
 from triage.domain.finding import FindingSet
@@ -23,15 +26,34 @@ CHUNK = 32  #: clips at once
 
 
 @dataclass(frozen=True)
+class WatchedEmbeddings:
+    """The embeddings of watched pairs and of the prompts, by a network in training."""
+
+    studies: Tensor  #: (N, D)
+    texts: Tensor  #: (N, D), of the impressions
+    scores: Mapping[str, Tensor]  #: finding id -> mean cosine of its prompts, (N)
+
+    def losses(self, temperature: float) -> Tensor:
+        """Return the contrastive loss of each pair among all of them, (N)."""
+        return pair_losses(similarity(self.texts, self.studies), temperature)
+
+
+@dataclass(frozen=True)
 class ValidationWatch:
-    """Labelled pairs, and the findings to measure on them."""
+    """Pairs to measure, and the findings to measure where the pairs have labels."""
 
     pairs: Pairs
     findings: FindingSet
 
-    def measure_epoch(self, network: CmrClip, tokenizer: Tokenizer, epoch: int, run: Path) -> None:
-        """Measure the network and append a line to watch.csv."""
-        found = {"epoch": str(epoch), **self._auc(network, tokenizer)}
+    def measure_epoch(
+        self, network: CmrClip, tokenizer: Tokenizer, epoch: int, run: Path, temperature: float
+    ) -> float:
+        """Measure the network, append a line to watch.csv, and return the contrastive loss."""
+        embedded = self.embed(network, tokenizer)
+        network.train()
+        loss = embedded.losses(temperature).mean().item()
+        auc = {id_: self._formatted_auc(id_, scores) for id_, scores in embedded.scores.items()}
+        found = {"epoch": str(epoch), "loss": repr(loss), **auc}
         path = run / WATCH
         first = not path.is_file()
         with path.open("a", encoding="utf-8", newline="") as file:
@@ -39,19 +61,23 @@ class ValidationWatch:
             if first:
                 writer.writeheader()
             writer.writerow(found)
+        return loss
 
-    def _auc(self, network: CmrClip, tokenizer: Tokenizer) -> dict[str, str]:
+    def embed(self, network: CmrClip, tokenizer: Tokenizer) -> WatchedEmbeddings:
+        """Embed clips, impressions and prompts; the network is left in evaluation mode."""
         network.eval()
         with torch.inference_mode():
             studies = self._studies(network)
-            scores = {
-                finding.id: similarity(
-                    embed_texts(network, tokenizer, list(finding.prompts)), studies
-                ).mean(0)
-                for finding in self.findings.findings
-            }
-        network.train()
-        return {id_: self._formatted_auc(id_, found) for id_, found in scores.items()}
+            return WatchedEmbeddings(
+                studies=studies,
+                texts=embed_texts(network, tokenizer, list(self.pairs.impressions)),
+                scores={
+                    finding.id: similarity(
+                        embed_texts(network, tokenizer, list(finding.prompts)), studies
+                    ).mean(0)
+                    for finding in self.findings.findings
+                },
+            )
 
     def _studies(self, network: CmrClip) -> Tensor:
         rows = np.arange(len(self.pairs))
@@ -69,3 +95,10 @@ class ValidationWatch:
         if len(set(labels[known])) < 2:  # noqa: PLR2004 - both kinds
             return ""
         return f"{roc_auc_score(labels[known], scores.numpy()[known]):.4f}"
+
+
+def find_best_epoch(run: Path) -> tuple[int, int]:
+    """Return the epoch with the lowest loss in watch.csv, and how many epochs it has."""
+    with (run / WATCH).open(encoding="utf-8", newline="") as file:
+        rows = [(float(row["loss"]), int(row["epoch"])) for row in csv.DictReader(file)]
+    return min(rows)[1], len(rows)

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydicom import Dataset
 
 from export.__main__ import cli
 from export.pairs import open_pairs, write_pairs
-from export.studies import read_impressions, study_frames, write_studies
+from export.studies import Reports, read_reports, study_frames, write_studies
 from tests.contract.ledgers import SOURCE, current, full_ledger
 from tests.fakes import FakeEncoder
 from triage.dicom.header import read_identity
@@ -49,19 +50,43 @@ def test_studies_become_pairs_with_labels_and_what_is_left_out_is_named(
         for label, holds in {**known.findings, **known.diagnoses}.items():
             assert pairs.labels(label)[place] == holds
     assert all(pairs.impressions)
+    assert len({*pairs.patients()}) == 4
+    assert not {*pairs.patients()} & {row["id"] for row in pairs.rows}
+    assert "PHANTOM" not in (tmp_path / "pairs.csv").read_text()
 
 
 def test_impressions_may_stand_in_a_table(archive: Path, tmp_path: Path) -> None:
     table = tmp_path / "reports.csv"
     table.write_text('study,impression\n00000001,"Normal, no LGE"\n')
-    assert write_studies(archive, tmp_path / "pairs", SHAPE, read_impressions(table)) == 1
+    assert write_studies(archive, tmp_path / "pairs", SHAPE, read_reports(table)) == 1
     assert open_pairs(tmp_path / "pairs").impressions == ("Normal, no LGE",)
+
+
+def test_studies_of_a_patient_share_a_pseudonym_that_a_secret_keeps() -> None:
+    one, other = Dataset(), Dataset()
+    one.PatientID, other.PatientID = "MRN 7", "MRN 8"
+    known, apart = Reports(secret=bytes(range(32))), Reports()
+    first = known.pseudonym(Path("a"), one)
+    assert first == known.pseudonym(Path("b"), one)
+    assert len({first, known.pseudonym(Path("c"), other), apart.pseudonym(Path("a"), one)}) == 3
+    assert Reports(secret=known.secret).pseudonym(Path("a"), one) == first
+
+
+def test_a_table_may_state_a_key_of_each_patient(tmp_path: Path) -> None:
+    table = tmp_path / "reports.csv"
+    table.write_text("study,impression,patient\na,Normal,7\nb,Normal,8\nc,Normal,7\nd,Normal,\n")
+    known, header = read_reports(table), Dataset()
+    header.PatientID = "REMOVED"
+    a, b, c, d = (known.pseudonym(Path(name), header) for name in "abcd")
+    assert a == c
+    assert len({a, b, d}) == 3
+    assert not {a, b, d} & {"7", "8", "REMOVED"}
 
 
 def test_a_table_without_its_columns_is_named(tmp_path: Path) -> None:
     (tmp_path / "reports.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigurationError, match="needs the columns study and impression"):
-        read_impressions(tmp_path / "reports.csv")
+        read_reports(tmp_path / "reports.csv")
 
 
 def test_nothing_to_pair_is_an_error(tmp_path: Path) -> None:
@@ -96,11 +121,13 @@ def test_a_folder_without_a_heart_gives_no_clip(tmp_path: Path) -> None:
 
 def test_the_command_makes_pairs(archive: Path, tmp_path: Path) -> None:
     arguments = ["pairs", "--studies", str(archive), "--out", str(tmp_path)]
+    arguments += ["--secret", str(tmp_path / "secret")]
     clip = tmp_path / "clip.json"
     clip.write_text(SHAPE.model_dump_json())
     done = CliRunner().invoke(cli, [*arguments, "--clip", str(clip)])
     assert done.exit_code == 0, done.output
     assert len(open_pairs(tmp_path)) == 4
+    assert (tmp_path / "secret" / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_report_that_looks_like_a_formula_stays_a_text(tmp_path: Path) -> None:
