@@ -15,7 +15,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from export.metrics import (
-    Floats,
     Reliability,
     ScoreMetrics,
     balanced_threshold,
@@ -49,6 +48,7 @@ from triage.model.bundle import (
     write_manifest,
 )
 from triage.model.prompts import mean_cosines
+from triage.model.roc import Floats
 from triage.ports.encoder import Encoder
 
 SEED = 0  #: of bootstrap and episodes: the same pairs give the same figures

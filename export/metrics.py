@@ -6,7 +6,6 @@ alone has no metrics.
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.random import Generator
@@ -17,12 +16,9 @@ from sklearn.metrics import f1_score, roc_auc_score, roc_curve
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from triage.domain.performance import Rate
+from triage.domain.performance import Rate, observed_rate
+from triage.model.roc import INTERVAL, Floats, resample_area
 
-Floats = NDArray[np.float64]
-RESAMPLINGS = 1000
-INTERVAL = (2.5, 97.5)
-QUANTILE = 1.959964  #: of the normal distribution, for an interval of 95 %
 SHOTS = (1, 2, 4, 8, 16, 32)
 EPISODES = 100
 RANKS = (1, 5, 10)
@@ -57,7 +53,7 @@ def measure(
     if truth.all() or not truth.any():
         return None
     flagged = scores > threshold
-    low, high = np.percentile(_resampled_auc(scores, truth, rng), INTERVAL)
+    low, high = np.percentile(resample_area(scores, truth, rng), INTERVAL)
     return ScoreMetrics(
         studies=len(truth),
         positives=int(truth.sum()),
@@ -71,18 +67,6 @@ def measure(
         spread=float(scores.std()),
         threshold=threshold,
     )
-
-
-def observed_rate(hits: int, trials: int) -> Rate:
-    """Return the rate of `hits` with its 95 % score interval (Wilson 1927, JASA 22:209).
-
-    Unlike the interval of the normal approximation it is no point where all trials are hits.
-    """
-    rate, weight = hits / trials, QUANTILE**2 / trials
-    middle = (rate + weight / 2) / (1 + weight)
-    half = QUANTILE * sqrt(rate * (1 - rate) / trials + weight / (4 * trials)) / (1 + weight)
-    # Rounding may put an end a little beyond a rate of 0 or 1.
-    return Rate(rate, max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half)))
 
 
 @dataclass(frozen=True)
@@ -214,26 +198,6 @@ def _below(scores: Floats, reached: float) -> float:
     if not np.isfinite(reached):
         return float(scores.max())
     return (reached + float(lower.max())) / 2 if len(lower) else reached - 1e-6
-
-
-def _resampled_auc(scores: Floats, truth: NDArray[np.bool_], rng: Generator) -> Floats:
-    """Return the AUC of resampled studies, positives and negatives each among themselves."""
-    positive, negative = np.flatnonzero(truth), np.flatnonzero(~truth)
-    auc = np.empty(RESAMPLINGS)
-    for place in range(RESAMPLINGS):
-        chosen = np.concatenate(
-            [rng.choice(positive, len(positive)), rng.choice(negative, len(negative))]
-        )
-        auc[place] = _auc(scores[chosen], len(positive))
-    return auc
-
-
-def _auc(scores: Floats, positives: int) -> float:
-    """Return the AUC (Mann-Whitney); the first `positives` scores are the positive ones."""
-    ordered = np.sort(scores[positives:])
-    below = np.searchsorted(ordered, scores[:positives], "left")
-    not_above = np.searchsorted(ordered, scores[:positives], "right")
-    return float(np.mean(below + not_above) / 2 / len(ordered))
 
 
 def _episode(points: Floats, truth: NDArray[np.bool_], shots: int, rng: Generator) -> float:

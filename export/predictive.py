@@ -12,15 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from export.metrics import (
-    Floats,
-    balanced_threshold,
-    observed_rate,
-    specific_threshold,
-    spread_of,
-)
+from export.metrics import balanced_threshold, specific_threshold, spread_of
 from triage.domain.errors import ConfigurationError
+from triage.domain.performance import observed_rate
 from triage.model.bundle import DecisiveScore, Threshold
+from triage.model.roc import Floats
 
 Mask = NDArray[np.bool_]  #: (N,)
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export.metrics import INTERVAL, RESAMPLINGS
 from export.pairs import Pairs
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Finding, FindingSet
@@ -22,6 +21,7 @@ from triage.model.bundle import Bundle, ClipForm
 from triage.model.prompts import embed_prompts
 from triage.model.questions import ScoreFunction, build_questions
 from triage.model.relevance import FrameSources, OccludedClip, occlude, view_relevances
+from triage.model.roc import INTERVAL, RESAMPLINGS
 from triage.ports.encoder import Encoder, Frames
 
 SEED = 0  #: of the bootstrap

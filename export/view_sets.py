@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.evaluate import SEED, score_studies, state_threshold, update_calibration
-from export.metrics import Floats, measure, separates
+from export.metrics import measure, separates
 from export.pairs import Pairs, slot_lengths
 from export.predictive import CalibrationRules, measure_threshold, state_possible_rules
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.model.bundle import Bundle, ClipForm, Threshold
+from triage.model.roc import Floats
 from triage.ports.encoder import Encoder
 
 FEWEST = 50  #: studies that show a set of views, below which nothing is calibrated for it

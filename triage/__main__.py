@@ -20,7 +20,10 @@ COMMANDS = {
     "send": "studies",
     **dict.fromkeys(("search", "case", "forget"), "cases"),
     **dict.fromkeys(("backup", "restore"), "backup"),
-    **{name: name for name in ("health", "prune", "index", "pull", "series", "phantom", "demo")},
+    **{
+        name: name
+        for name in ("health", "prune", "index", "pull", "score", "series", "phantom", "demo")
+    },
 }
 
 

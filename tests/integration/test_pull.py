@@ -29,8 +29,8 @@ from triage.dimse.store_scu import send_files
 from triage.domain.archive import ArchiveQuery
 from triage.domain.errors import NotFound
 from triage.domain.study import Event, State
-from triage.pipeline.backfill import list_files
 from triage.pipeline.backpressure import REMEMBERED_S
+from triage.pipeline.folder_studies import list_files
 from triage.pipeline.retrieve import RetrieveOutcome, StudyRetriever
 from triage.runtime.clock import SystemClock
 from triage.runtime.paths import pulled_folder

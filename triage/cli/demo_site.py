@@ -22,12 +22,13 @@ from pydicom import dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from triage.config import child_environment
+from triage.config import PACKAGE, child_environment
 from triage.dimse.association import CONNECTION_SETUP, RemoteEntity
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
 from triage.phantom.dicom import TRUTH
 from triage.ports.ledger import Ledger
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, SHIPPED
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 10_000, 20_000  #: among which a free one is chosen
@@ -37,12 +38,10 @@ QUIET_S = 2.0  #: after the last instance a study is complete
 START_S = 60.0  #: for the worker to listen
 FINISH_S = 600.0  #: for a study to end
 REAL_STUDY = Path(__file__).parents[1] / "demo_study"
-BUNDLES = Path(__file__).parents[1] / "model" / "bundles"
-DRAWN_HEARTS, UNTRAINED = BUNDLES / "demo", BUNDLES / "untrained"
-FINDINGS = Path(__file__).parents[1] / "findings"
+DRAWN_HEARTS, UNTRAINED = DEMO_BUNDLE, SHIPPED / "untrained"
 FINDINGS_FILES = {
-    DRAWN_HEARTS: FINDINGS / "drawn_hearts.yaml",
-    UNTRAINED: FINDINGS / "default.yaml",
+    DRAWN_HEARTS: DEMO_FINDINGS,
+    UNTRAINED: PACKAGE / "findings" / "default.yaml",
 }
 
 

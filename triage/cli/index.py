@@ -15,14 +15,12 @@ from triage.domain.errors import CommandFailed, NotFound
 from triage.pipeline.backfill import (
     Indexer,
     IndexOutcome,
-    StudyFiles,
     exclude_known_cases,
     find_assessed_studies,
-    find_studies_in_folder,
-    list_files,
     read_worklist,
     select_studies,
 )
+from triage.pipeline.folder_studies import StudyFiles, find_studies_in_folder, list_files
 from triage.pipeline.model_input import Read
 from triage.runtime.cases import build_indexer
 from triage.runtime.model import open_site_bundle
@@ -125,12 +123,12 @@ def _list_site(settings: Settings) -> tuple[StudyFiles, Read]:
 def _list_folder(folder: Path) -> tuple[StudyFiles, Read]:
     """Return the studies below a folder, and the function that reads their files."""
     with terminal.progress("reading", len(list_files(folder))) as bar:
-        archive, others = find_studies_in_folder(folder, lambda: bar.advance(bar.task_ids[0]))
-    if not archive:
+        found = find_studies_in_folder(folder, lambda: bar.advance(bar.task_ids[0]))
+    if not found.studies:
         raise NotFound(f"{folder} holds no DICOM study")
-    if others:
-        terminal.warn(f"{others} files are no DICOM, or damaged")
-    return archive, lambda path: Path(path).read_bytes()
+    if left_out := found.others + len(found.damaged):
+        terminal.warn(f"{left_out} files are no DICOM, or damaged")
+    return found.studies, lambda path: Path(path).read_bytes()
 
 
 def _index(indexer: Indexer, archive: StudyFiles) -> int:

@@ -132,11 +132,16 @@ def read_identity(part10: bytes) -> Identity:
 
 
 def read_patient_id(part10: bytes) -> str:
-    """Return PatientID (0010,0020) of a Part 10 file; empty if missing, damaged or not single."""
+    """Return PatientID (0010,0020) of a Part 10 file, as `read_text_element` does."""
+    return read_text_element(part10, "PatientID")
+
+
+def read_text_element(part10: bytes, keyword: str) -> str:
+    """Return a text of a Part 10 file; empty if it is missing, damaged or not a single value."""
     try:
         refuse_oversized(part10)
-        dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=["PatientID"])
-        return text_value(dataset, "PatientID").strip()
+        dataset = dcmread(BytesIO(part10), stop_before_pixels=True, specific_tags=[keyword])
+        return text_value(dataset, keyword).strip()
     except (*UNREADABLE, DamagedInstance):
         return ""
 

@@ -5,6 +5,9 @@ Figures describe the studies that they were measured on, and no other hospital's
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import sqrt
+
+QUANTILE = 1.959964  #: of the normal distribution, for an interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,18 @@ class Rate:
     def __str__(self) -> str:
         """Return e.g. "0.91 (0.86 to 0.94)"."""
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def observed_rate(hits: int, trials: int) -> Rate:
+    """Return the rate of `hits` with its 95 % score interval (Wilson 1927, JASA 22:209).
+
+    Unlike the interval of the normal approximation it is no point where all trials are hits.
+    """
+    rate, weight = hits / trials, QUANTILE**2 / trials
+    middle = (rate + weight / 2) / (1 + weight)
+    half = QUANTILE * sqrt(rate * (1 - rate) / trials + weight / (4 * trials)) / (1 + weight)
+    # Rounding may put an end a little beyond a rate of 0 or 1.
+    return Rate(rate, max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half)))
 
 
 @dataclass(frozen=True)

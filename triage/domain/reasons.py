@@ -67,6 +67,7 @@ class ReasonCode(StrEnum):
     UNFAMILIAR = "unfamiliar"
     NOT_SYNTHETIC = "not-synthetic"
     NO_OWN_IMAGE = "no-own-image"
+    SCORING_FAILED = "scoring-failed"
 
 
 @dataclass(frozen=True)
@@ -252,6 +253,10 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.NO_OWN_IMAGE: ReasonText(
             "no image of the finding's own views raised the score, so none is shown",
             "Read the flag with care. If it is frequent, check the views of the finding.",
+        ),
+        ReasonCode.SCORING_FAILED: ReasonText(
+            "`triage score` failed with {error}",
+            "See the log. The same command with the same `--csv` tries the study again.",
         ),
     }
 )

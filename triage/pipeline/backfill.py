@@ -5,11 +5,9 @@ is, unless a report on it has arrived since. A study that fails stops no other; 
 the reason.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -17,11 +15,12 @@ from pydicom import Dataset
 
 from triage.cases.past_cases import PastCases
 from triage.cases.readings.report_index import ReportIndex
-from triage.dicom.header import is_image_class, read_header, read_identity
+from triage.dicom.header import is_image_class, read_header
 from triage.domain.errors import DamagedInstance, LedgerUnavailable, SpoolUnavailable, StudyDeclined
 from triage.domain.study import State
 from triage.imaging.rules import SeriesRules
 from triage.pipeline.answers import answer_findings
+from triage.pipeline.folder_studies import StudyFiles
 from triage.pipeline.model_input import LoadedModel, Read, build_model_input
 from triage.ports.instances import InstanceLedger
 from triage.ports.library import Library
@@ -29,7 +28,6 @@ from triage.ports.studies import StudyLedger
 
 log = structlog.get_logger(__name__)
 
-StudyFiles = Mapping[str, Sequence[str]]  #: paths of each study's files, by Study Instance UID
 #: Studies in these states have been assessed; any other may still grow, or was declined.
 ASSESSED = (State.ASSESSED, State.DELIVERED)
 
@@ -101,36 +99,6 @@ class Indexer:
                 yield read_header(self.read(path))
             except DamagedInstance:
                 continue  # reported when the study became a case
-
-
-def find_studies_in_folder(
-    folder: Path, on_file: Callable[[], None] = lambda: None
-) -> tuple[StudyFiles, int]:
-    """Return the studies below a folder, and how many files are no DICOM.
-
-    Every file is read once, because only its data set states its study; `on_file` is called after
-    each.
-    """
-    studies: dict[str, list[str]] = defaultdict(list)
-    others = 0
-    for path in list_files(folder):
-        try:
-            studies[read_identity(path.read_bytes()).study_uid].append(str(path))
-        except (DamagedInstance, OSError):
-            others += 1
-        on_file()
-    return studies, others
-
-
-def list_files(folder: Path) -> list[Path]:
-    """Return every file below a folder, sorted; hidden ones may still be arriving and are not."""
-    return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder)
-    )
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def find_assessed_studies(ledger: BackfillLedger) -> StudyFiles:

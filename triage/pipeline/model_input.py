@@ -114,7 +114,7 @@ def build_model_input(
     has the remarks on what could not be read.
     """
     images, damaged = _read_images(paths, read)
-    remarks = (*_explain_damaged(damaged), *explain_dropped(images))
+    remarks = (*explain_damaged(damaged), *explain_dropped(images))
     try:
         found = _build(study_uid, images, read, model, rules)
     except StudyDeclined as error:
@@ -167,7 +167,8 @@ def _read_images(paths: Iterable[str], read: Read) -> tuple[list[Image], Mapping
     return images, damaged
 
 
-def _explain_damaged(damaged: Mapping[str, int]) -> list[Reason]:
+def explain_damaged(damaged: Mapping[str, int]) -> list[Reason]:
+    """Return a remark for each reason why instances are not used, with their number."""
     return [
         because(ReasonCode.UNREADABLE_INSTANCES, instances=count, error=error)
         for error, count in damaged.items()

@@ -28,6 +28,8 @@ from triage.store.fittings import SqlFittings
 from triage.store.migrations import HEAD
 
 SHIPPED = PACKAGE / "model" / "bundles"  #: bundles of this release
+#: The bundle that was trained on drawn hearts, and the findings that it was calibrated for.
+DEMO_BUNDLE, DEMO_FINDINGS = SHIPPED / "demo", PACKAGE / "findings" / "drawn_hearts.yaml"
 
 log = structlog.get_logger(__name__)
 

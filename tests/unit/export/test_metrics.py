@@ -6,17 +6,16 @@ from sklearn.metrics import roc_auc_score
 
 from export.metrics import (
     GRID,
-    _auc,
     balanced_threshold,
     few_shot_auc,
     measure,
-    observed_rate,
     reliability,
     retrieval,
     roc,
     specific_threshold,
     spread_of,
 )
+from triage.domain.performance import observed_rate
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1], float)
 SCORES = np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9])
@@ -39,21 +38,6 @@ def test_a_column_of_scores_is_measured() -> None:
     assert found.spread == pytest.approx(SCORES.std())
 
 
-def test_the_interval_of_a_rate_is_the_published_one() -> None:
-    """Example of Newcombe 1998 (Stat Med 17:857), table I, method 3: 81 of 263, 0 of 20."""
-    many, none, every = observed_rate(81, 263), observed_rate(0, 20), observed_rate(20, 20)
-    assert (many.low, many.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert (none.low, none.high) == pytest.approx((0, 0.1611), abs=5e-5)
-    assert (every.low, every.high) == pytest.approx((1 - 0.1611, 1), abs=5e-5)
-
-
-@given(integers(1, 400), integers(0, 400))
-def test_a_rate_lies_in_its_interval(trials: int, hits: int) -> None:
-    rate = observed_rate(min(hits, trials), trials)
-    assert 0 <= rate.low <= rate.value <= rate.high <= 1
-    assert rate.low < rate.high
-
-
 def test_the_spread_is_of_the_labelled_scores() -> None:
     labels = np.append(LABELS, np.nan)
     assert spread_of(np.append(SCORES, 99.0), labels) == pytest.approx(SCORES.std())
@@ -69,14 +53,6 @@ def test_studies_without_a_label_do_not_count() -> None:
 @pytest.mark.parametrize("labels", [np.zeros(8), np.ones(8), np.full(8, np.nan)])
 def test_one_kind_alone_is_not_measured(labels: np.ndarray) -> None:
     assert measure(SCORES, labels, 0.5, rng()) is None
-
-
-@given(integers(0, 10_000))
-def test_our_fast_area_is_scikit_learn_s(seed: int) -> None:
-    drawn = np.random.default_rng(seed)
-    scores = drawn.integers(0, 6, 20).astype(float)  # with ties
-    truth = np.arange(20) < 7
-    assert _auc(scores, 7) == pytest.approx(roc_auc_score(truth, scores))
 
 
 def test_the_interval_narrows_with_more_studies() -> None:

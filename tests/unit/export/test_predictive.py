@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from export.metrics import Floats, observed_rate
 from export.predictive import (
     CalibrationRules,
     measure_rule_in,
@@ -13,6 +12,8 @@ from export.predictive import (
 )
 from export.terminal import describe_threshold
 from triage.domain.errors import ConfigurationError
+from triage.domain.performance import observed_rate
+from triage.model.roc import Floats
 
 #: 20 studies with the finding, 80 without; above 0.5 are 16 and 8, and one of each is unlabelled.
 SCORES = np.array([0.8] * 16 + [0.2] * 4 + [0.8] * 8 + [0.2] * 72 + [0.8, 0.2])

@@ -16,12 +16,11 @@ An invalid row is an error with its line number: a shifted column would assign o
 impression to another patient.
 """
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
+from triage.cases.readings.csv_rows import read_rows
 from triage.cases.readings.impression import impression_of, stated_impression
 from triage.cases.readings.reading_report import ReadingReport
 from triage.domain.errors import ConfigurationError
@@ -31,56 +30,15 @@ TEXTS = ("impression", "report")
 CONFIRMED, PATIENT_ID = "confirmed", "patient_id"
 NONE = "none"  #: no finding is confirmed; a blank is no label
 COLUMNS = (*KEYS, *TEXTS, CONFIRMED, PATIENT_ID)
-DELIMITERS = ",;\t|"
-LONGEST_CELL = 1 << 20  #: characters; a longer one is a quote that was never closed
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-
-csv.field_size_limit(LONGEST_CELL)
 
 
 def read_table(path: Path) -> Iterator[tuple[int, ReadingReport]]:
     """Yield each report with the line on which its row begins; raise ConfigurationError."""
-    line = 1
-    try:
-        with path.open(encoding=_encoding(path), newline="") as file:
-            for line, report in _reports(file, path):
-                yield line, report
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}, after line {line}: not UTF-8 text") from None
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    for line, row in read_rows(path, lambda columns: _check_columns(columns, path)):
+        yield line, _report(row, path, line)
 
 
-def _encoding(path: Path) -> str:
-    """Return UTF-16 for its byte order mark (spreadsheets save "Unicode" so), else UTF-8."""
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in UTF_16 else "utf-8-sig"
-
-
-def _reports(file: TextIO, path: Path) -> Iterator[tuple[int, ReadingReport]]:
-    first = file.readline()
-    delimiter = max(DELIMITERS, key=first.count)
-    columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=delimiter))]
-    _check_columns(columns, path)
-    rows, line = csv.reader(file, delimiter=delimiter, strict=True), 2
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise ConfigurationError(f"{path}, line {line}: {error}") from None
-        if any(cell.strip() for cell in row):
-            if len(row) != len(columns):
-                raise ConfigurationError(
-                    f"{path}, line {line}: {len(row)} columns instead of {len(columns)}: put a cell"
-                    f" with {delimiter!r} or a line break in quotation marks"
-                )
-            yield line, _report(dict(zip(columns, row, strict=True)), path, line)
-        line = rows.line_num + 2  # first line of the next row; the header is one line
-
-
-def _check_columns(columns: list[str], path: Path) -> None:
+def _check_columns(columns: Sequence[str], path: Path) -> None:
     known = [column for column in columns if column in COLUMNS]
     if twice := sorted({column for column in known if known.count(column) > 1}):
         raise ConfigurationError(f"{path}, line 1: two columns are named {', '.join(twice)}")

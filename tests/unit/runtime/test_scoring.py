@@ -1,0 +1,42 @@
+"""The model that `triage score` chooses."""
+
+from pathlib import Path
+
+import pytest
+
+from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, UNTRAINED
+from triage.config import Settings
+from triage.config.site import ModelSettings
+from triage.runtime.scoring import choose_model, choose_workers
+from triage.runtime.settings import load_settings
+
+SITE = Settings(state_dir=Path("state"), model=ModelSettings(bundle=UNTRAINED))
+OWN = Path("findings.yaml")
+
+
+def test_without_settings_it_is_the_demo_bundle_with_its_findings() -> None:
+    chosen = choose_model(load_settings(None, {}), None, None)
+    assert (chosen.model.bundle, chosen.findings) == (DRAWN_HEARTS, FINDINGS_FILES[DRAWN_HEARTS])
+
+
+@pytest.mark.parametrize(
+    ("settings", "bundle", "findings", "expected"),
+    [
+        (SITE, None, None, (UNTRAINED, FINDINGS_FILES[UNTRAINED])),
+        (Settings(state_dir=Path("state")), None, None, (UNTRAINED, FINDINGS_FILES[UNTRAINED])),
+        (SITE, DRAWN_HEARTS, None, (DRAWN_HEARTS, FINDINGS_FILES[DRAWN_HEARTS])),
+        (SITE, DRAWN_HEARTS, OWN, (DRAWN_HEARTS, OWN)),
+        (Settings(findings=OWN), DRAWN_HEARTS, None, (DRAWN_HEARTS, OWN)),
+        (Settings(), UNTRAINED, None, (UNTRAINED, FINDINGS_FILES[UNTRAINED])),
+    ],
+)
+def test_options_come_before_the_settings(
+    settings: Settings, bundle: Path | None, findings: Path | None, expected: tuple[Path, Path]
+) -> None:
+    chosen = choose_model(settings, bundle, findings)
+    assert (chosen.model.bundle, chosen.findings) == expected
+
+
+def test_a_gpu_has_one_process() -> None:
+    assert choose_workers(Settings(model=ModelSettings(provider="cuda"))) == 1
+    assert choose_workers(Settings()) >= 1
