@@ -18,9 +18,6 @@ from torch.nn import functional
 
 from export.cmrclip import CmrClip
 from export.metrics import (
-    INTERVAL,
-    RESAMPLINGS,
-    Floats,
     ScoreMetrics,
     balanced_threshold,
     measure,
@@ -34,6 +31,7 @@ from export.vocabulary_fit import VocabularyFit, measure_vocabulary
 from export.watch import ValidationWatch, find_best_epoch
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
+from triage.model.roc import INTERVAL, RESAMPLINGS, Floats
 
 LEAST_PAIRS = 50
 SEED = 0  #: of resampling: the same run gives the same figures
@@ -157,12 +155,16 @@ def measure_pairs(
             found[id_] = measure(scores, labels, threshold, rng)
     return losses, HeldOutFigures(
         loss=float(losses.mean()),
-        retrieval={
-            "impression to study": retrieval(texts, studies),
-            "study to impression": retrieval(studies, texts),
-        },
+        retrieval=_retrieve(texts, studies),
         findings={id_: metrics for id_, metrics in found.items() if metrics is not None},
     )
+
+
+def _retrieve(texts: Floats, studies: Floats) -> dict[str, dict[str, float]]:
+    return {
+        "impression to study": retrieval(texts, studies),
+        "study to impression": retrieval(studies, texts),
+    }
 
 
 def _unit(points: torch.Tensor) -> Floats:

@@ -51,20 +51,29 @@ def calibrate_view_sets(bundle: Bundle, studies: ViewSetStudies, rules: Calibrat
     """
     if bundle.calibration is None:
         raise ConfigurationError(f"{bundle.path} has no calibration.json: calibrate it first")
-    by_views: dict[str, dict[str, Threshold]] = {}
-    for views, shown, scores in studies.score():
-        by_views[views] = state_possible_rules(
-            {
-                finding.id: measure_threshold(
-                    scores[finding.id], shown.labels(finding.id), finding.prompts, rules.prevalence
-                )
-                for finding in studies.findings.findings
-                if {*finding.views} & {*views.split("+")}
-                and separates(scores[finding.id], shown.labels(finding.id), rules.least_auc)
-            },
-            rules,
-        )
+    by_views = {
+        views: state_possible_rules(_measure_set(views, shown, scores, studies, rules), rules)
+        for views, shown, scores in studies.score()
+    }
     return update_calibration(bundle, bundle.calibration.model_copy(update={"by_views": by_views}))
+
+
+def _measure_set(
+    views: str,
+    shown: Pairs,
+    scores: Mapping[str, Floats],
+    studies: ViewSetStudies,
+    rules: CalibrationRules,
+) -> dict[str, Threshold]:
+    """Return the threshold of each finding that is told from pairs which show only `views`."""
+    return {
+        finding.id: measure_threshold(
+            scores[finding.id], shown.labels(finding.id), finding.prompts, rules.prevalence
+        )
+        for finding in studies.findings.findings
+        if {*finding.views} & {*views.split("+")}
+        and separates(scores[finding.id], shown.labels(finding.id), rules.least_auc)
+    }
 
 
 def state_view_sets(bundle: Bundle, measured_on: str, studies: ViewSetStudies) -> Bundle:
