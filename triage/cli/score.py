@@ -117,7 +117,7 @@ def score(  # noqa: PLR0913 - one argument for each option
     else:
         if out is None:
             score_output.print_rows(rows)
-        score_output.print_tally(rows, scoring.finding_ids)
+        score_output.print_tally(rows, scoring.finding_ids, scoring.views)
         if truth is not None:
             score_output.print_measurements(measure_scores(rows, truth, scoring.finding_ids))
     if truth is not None:
@@ -155,7 +155,6 @@ def _score(
     if done:
         terminal.warn(f"{len(done)} studies have been scored before")
     left = [study for study in studies if study.study_uid not in done]
-    is_interrupted = True
     with (
         suppress(KeyboardInterrupt),
         terminal.progress("scoring", len(left), hourly=True) as bar,
@@ -166,7 +165,7 @@ def _score(
                 table.append(rows)
             done[rows[0].study_uid] = rows
             bar.advance(bar.task_ids[0])
-        is_interrupted = False
+    is_interrupted = any(study.study_uid not in done for study in left)
     return [row for uid in sorted(done) for row in done[uid]], is_interrupted
 
 

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from triage.cli import terminal
 from triage.domain.assessment import Flag
-from triage.domain.performance import Rate
 from triage.pipeline.folder_studies import FolderStudies
 from triage.pipeline.score_studies import ScoreRow
 from triage.pipeline.score_truth import ScoreMeasurement
@@ -74,8 +73,8 @@ def _build_table(rows: Sequence[ScoreRow]) -> Table:
     return table
 
 
-def print_tally(rows: Sequence[ScoreRow], findings: Sequence[str]) -> None:
-    """Print how often each finding is flagged, and why others are Not Evaluated."""
+def print_tally(rows: Sequence[ScoreRow], findings: Sequence[str], views: Sequence[str]) -> None:
+    """Print how often each finding is flagged, why others are Not Evaluated, and the views."""
     studies = {row.study_uid for row in rows}
     scored = {row.study_uid for row in rows if row.finding}
     unfamiliar = {row.study_uid for row in rows if row.familiar is False}
@@ -83,6 +82,9 @@ def print_tally(rows: Sequence[ScoreRow], findings: Sequence[str]) -> None:
         f"\n{len(studies)} studies, {len(studies) - len(scored)} of them without scores; "
         f"{len(unfamiliar)} are unlike the studies that the model knows"
     )
+    one_each = {row.study_uid: row.views for row in rows}
+    shown = Counter(view for filled in one_each.values() for view in filled)
+    terminal.write("views: " + ", ".join(f"{view} in {shown[view]}" for view in views))
     table = Table()
     for heading in ("Finding", "Flagged", "Not flagged", "Not Evaluated"):
         table.add_column(heading, overflow="fold")
@@ -105,22 +107,22 @@ def _print_reasons(what: str, reasons: Counter[str]) -> None:
 
 def print_measurements(measured: Sequence[ScoreMeasurement]) -> None:
     """Print how well the scores separate studies with and without each finding."""
-    table = Table(title="Measured, with 95 % intervals")
-    for heading in ("Finding", "Of", "With", "Without", "No score"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("AUC", "Sensitivity", "Specificity"):
-        table.add_column(heading, overflow="fold", min_width=len("0.00 (0.00"))
+    terminal.write("\nmeasured against the known findings, with 95 % intervals:")
     for each in measured:
-        counts = map(str, (each.positives, each.negatives, each.unscored))
-        rates = map(_format_rate, (each.auc, each.sensitivity, each.specificity))
-        terminal.add_plain_row(table, each.finding, each.basis, *counts, *rates)
-    terminal.console.print(table)
+        terminal.write(
+            f"{each.finding}, {each.basis}: {each.positives} studies with it, {each.negatives} "
+            f"without; {each.unscored} have no such score"
+        )
+        if each.evaluated < each.positives + each.negatives:
+            terminal.write(f"    the worker would report {each.evaluated} of these scores")
+        for what, rate in (
+            ("area under the ROC curve", each.auc),
+            ("sensitivity: flagged among those with it", each.sensitivity),
+            ("specificity: not flagged among those without it", each.specificity),
+        ):
+            terminal.write(f"    {what}: {'not known' if rate is None else rate}")
     if any(min(each.positives, each.negatives) < FEW for each in measured):
         terminal.write(f"fewer than {FEW} studies with or without a finding prove little")
-
-
-def _format_rate(rate: Rate | None) -> str:
-    return "-" if rate is None else str(rate)
 
 
 def measurement_to_json(measured: ScoreMeasurement) -> dict[str, Any]:

@@ -57,7 +57,8 @@ class ScoreMeasurement:
     basis: Basis
     positives: int  #: studies with the finding that have a score
     negatives: int  #: studies without it that have a score
-    unscored: int  #: studies with a label that have no score
+    unscored: int  #: studies with a label that have no such score
+    evaluated: int  #: of the scores, those that the worker would report
     thresholds: tuple[float, ...]  #: several if they depend on the views of a study
     auc: Rate | None  #: None without positives or without negatives
     sensitivity: Rate | None  #: at the thresholds, of the scores that have one; None without any
@@ -160,6 +161,7 @@ def _measure(
         positives=positives,
         negatives=negatives,
         unscored=len(labels) - len(rows),
+        evaluated=sum(row.is_evaluated for row in rows),
         thresholds=tuple(sorted({row.threshold for row in rows if row.threshold is not None})),
         auc=measure_area(scores, truth, np.random.default_rng(SEED)) if has_both else None,
         sensitivity=_measure_agreement([flag for holds, flag in flags if holds]),

@@ -56,6 +56,11 @@ class Scoring:
         return tuple(finding.id for finding in self.findings.findings)
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """The view slots of the bundle."""
+        return tuple(slot.view for slot in self.bundle.manifest.layout)
+
+    @property
     def made_with(self) -> str:
         """Return what the scores depend on besides the images, as text."""
         parts = [

@@ -70,6 +70,7 @@ def test_tables_show_every_study_with_flag_score_and_reason(folder: Path, findin
     assert "no score: no MR images, only CT" in shown.stdout
     assert "4 studies, 1 of them without scores" in shown.stdout
     assert "1 studies without scores: no MR images, only CT" in shown.stdout
+    assert "lge_sa in 3" in shown.stdout
     assert shown.stderr.splitlines()[0].startswith("research use only")
     assert "1 files are no DICOM" in shown.stderr
     assert f"{folder}/torn: " in shown.stderr
@@ -96,14 +97,14 @@ def test_json_has_rows_files_and_measurements(folder: Path, findings: Path, tmp_
 
 @pytest.mark.usefixtures("interrupted_after")
 def test_measurements_are_printed_with_their_intervals(
-    folder: Path, findings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, findings: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("triage.cli.terminal.console.width", 200)
     truth = tmp_path / "truth.csv"
     truth.write_text(f"accession,lge,sex\nA-{uid('one')},1,F\nA-{uid('two')},0,M\n")
     shown = run(folder, "--findings", findings, "--csv", tmp_path / "out.csv", "--truth", truth)
     assert shown.exit_code == 0, shown.output
-    assert "1.00 (0.21 to 1.00)" in shown.stdout
+    assert "lge, all scores: 1 studies with it, 1 without; 0 have no such score" in shown.stdout
+    assert "sensitivity: flagged among those with it: 1.00 (0.21 to 1.00)" in shown.stdout
     assert "prove little" in shown.stdout
     assert "columns that are no finding: sex" in shown.stderr
     assert uid("one") not in shown.stdout  # the rows are in the file

@@ -81,7 +81,8 @@ def test_scores_that_the_worker_does_not_report_are_measured_with_the_others_and
     every, evaluated = measure_scores([*silent, *ROWS[2:]], TRUTH, FINDINGS)
     assert (every.basis, every.positives, every.negatives) == (Basis.ALL, 4, 4)
     assert (evaluated.basis, evaluated.positives, evaluated.negatives) == (Basis.EVALUATED, 4, 2)
-    assert evaluated.unscored == 2
+    assert (every.unscored, every.evaluated) == (0, 6)
+    assert (evaluated.unscored, evaluated.evaluated) == (2, 6)
 
 
 def test_a_study_without_a_score_counts_as_such() -> None:
