@@ -15,13 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, NoReturn
 
 import triage.__main__
 from triage.cli import terminal
@@ -126,8 +127,8 @@ def _supervise(request: dict[str, object], into: int, out: int, err: int, answer
     os._exit(0)
 
 
-def _command(words: list[str], variables: dict[str, str], folder: str) -> None:
-    """Run a command in this process as `python -m triage` does; it raises SystemExit."""
+def _command(words: list[str], variables: dict[str, str], folder: str) -> NoReturn:
+    """Run a command in this process as `python -m triage` does, and end the process."""
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
@@ -135,7 +136,29 @@ def _command(words: list[str], variables: dict[str, str], folder: str) -> None:
     sys.argv = ["triage", *words]
     for console in (terminal.console, terminal.errors):
         console.width = int(variables["COLUMNS"])
-    triage.__main__.main(words, prog_name="python -m triage")
+    code: object = 0
+    try:
+        triage.__main__.main(words, prog_name="python -m triage")
+    except SystemExit as end:
+        code = end.code or 0
+    _end(code)
+
+
+def _end(code: object) -> NoReturn:
+    """End this process as Python does, but without the destructors of ONNX Runtime.
+
+    They join a thread that importing it started, and a fork has none: it would abort now and then.
+    """
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
