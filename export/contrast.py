@@ -59,19 +59,6 @@ class Learner:
         ]
         return self.follow(torch.stack(losses).mean(), rate)
 
-    def read(self, rows: NDArray[np.int64], step: int, rate: float) -> float:
-        """Contrast two captions of each impression of `rows` (B) with each other, without clips.
-
-        Sentences of one report are told from those of others (Giorgi et al. 2021, arXiv
-        2006.03659). Returns the loss.
-        """
-        self.dropout(step)
-        said = self.captions(np.tile(rows, 2), np.random.default_rng([self.recipe.seed, 4, step]))
-        with self.precision():
-            texts = embed_texts(self.network, self.tokenizer, said)
-        one, other = texts.float().chunk(2)
-        return self.follow(info_nce(similarity(one, other), self.recipe.temperature), rate)
-
     def captions(self, rows: NDArray[np.int64], rng: Generator) -> list[str]:
         """Draw a caption of each of the impressions."""
         share = self.recipe.sentences

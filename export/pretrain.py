@@ -254,7 +254,7 @@ class _Training:
         self.network.load_state_dict({k.removeprefix(WRAPPER): v for k, v in weights.items()})
 
     def _is_text_frozen(self, epoch: int) -> bool:
-        return self.recipe.text_first <= epoch < self.recipe.frozen_epochs
+        return epoch < self.recipe.frozen_epochs
 
     def _open_epoch(self, epoch: int) -> None:
         """Fix or release the text tower; a fixed one gives the same caption without dropout."""
@@ -262,7 +262,7 @@ class _Training:
         self.network.train()
         for part in self.text:
             part.requires_grad_(not frozen).train(not frozen)
-        if self.bank is not None and epoch >= self.recipe.text_first:
+        if self.bank is not None:
             self.bank.open(epoch)
 
     def _origin(self) -> dict[str, str]:
@@ -281,8 +281,6 @@ class _Training:
     def _learn(self, rows: NDArray[np.int64], epoch: int, rate: float) -> float:
         if self.step % self.per_epoch == 0:
             self._open_epoch(epoch)
-        if epoch < self.recipe.text_first:
-            return self.learner.read(rows, self.step, rate)
         if self.bank is None:
             return self.learner.learn(rows, self.step, rate)
         loss = self.bank.learn(rows, self.step, rate)

@@ -92,9 +92,6 @@ class Recipe(StrictModel):
     rate: float = Field(default=6e-4, gt=0)
     weight_decay: float = 1e-5
     warm_up: float = Field(default=0.1, ge=0, lt=1)  #: share of all steps
-    #: epochs, of all, in which the text tower alone learns to tell two captions of an impression
-    #: from those of the others; a fresh tower's embeddings teach a convolutional network nothing
-    text_first: int = Field(default=0, ge=0)
     temperature: float = Field(default=0.05, gt=0)
     #: share of captions that are some sentences instead of the whole impression; 0 as published
     sentences: float = Field(default=0.8, ge=0, le=1)
@@ -149,7 +146,6 @@ def adapting(base: Recipe, changes: Recipe | None = None) -> Recipe:
         "epochs": 30,
         "batch": 16,
         "rate": min(base.rate, 3e-4 if base.network == "convolutional" else 1e-4),
-        "text_first": 0,
         "bank": 4,
         "augment": (base.augment or AugmentRecipe()).model_copy(update={"growth": 0.0}),
         "text_frozen": 0.6,

@@ -25,7 +25,6 @@ from export.pretrain import (
     PICTURE,
     StartingPoint,
     TrainingProgress,
-    fresh_network,
     pretrain,
 )
 from export.recipe import Recipe, TowerRecipe, published
@@ -128,23 +127,6 @@ def test_a_killed_run_continues_to_the_same_weights(
 
 
 BANKED = SMALL.model_copy(update={"bank": 2, "epochs": 10})
-
-
-@pytest.mark.parametrize("bank", [0, 2])
-def test_the_text_tower_may_learn_alone_first(pairs: Pairs, tmp_path: Path, bank: int) -> None:
-    recipe = SMALL.model_copy(update={"epochs": 2, "bank": bank, "augment": None})
-    moved = {}
-    for first in (1, 2):
-        folder = tmp_path / str(first)
-        trained = pretrain(pairs, recipe.model_copy(update={"text_first": first}), folder)
-        fresh = fresh_network(trained.sizes, recipe.seed).state_dict()
-        moved[first] = {
-            name.split("_")[0]
-            for name, value in trained.state_dict().items()
-            if not torch.equal(value, fresh[name])
-        }
-    assert moved[1] >= {"video", "vid", "text", "txt"}
-    assert moved[2] == {"text", "txt"}
 
 
 def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_path: Path) -> None:
