@@ -393,10 +393,14 @@ def _write_checkpoint(training: _Training, run: Path) -> None:
         "text": {"num_attention_heads": text.heads},
     }
     (run / SIZES).write_text(json.dumps(unseen, indent=1) + "\n", encoding="utf-8")
-    rows = training.tokenizer.get_vocab()
-    pieces = "\n".join(sorted(rows, key=rows.__getitem__))
-    (run / VOCABULARY).write_text(pieces + "\n", encoding="utf-8")
-    case = {"do_lower_case": training.tokenizer.normalizer.lowercase}
-    (run / CONFIG).write_text(json.dumps(case) + "\n", encoding="utf-8")
+    _write_tokenizer(training.tokenizer, run)
     (run / RECIPE).write_text(training.recipe.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_form(training.pairs.form, run)
+
+
+def _write_tokenizer(tokenizer: Tokenizer, run: Path) -> None:
+    rows = tokenizer.get_vocab()
+    pieces = "\n".join(sorted(rows, key=rows.__getitem__))
+    (run / VOCABULARY).write_text(pieces + "\n", encoding="utf-8")
+    case = {"do_lower_case": tokenizer.normalizer.lowercase}
+    (run / CONFIG).write_text(json.dumps(case) + "\n", encoding="utf-8")

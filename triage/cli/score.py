@@ -172,6 +172,7 @@ def _score(
 def _build_json(
     scoring: Scoring, found: FolderStudies, rows: Sequence[ScoreRow], truth: KnownFindings | None
 ) -> dict[str, Any]:
+    measured = [] if truth is None else measure_scores(rows, truth, scoring.finding_ids)
     return {
         "made_with": scoring.made_with,
         "bundle": scoring.bundle.digest,
@@ -184,12 +185,7 @@ def _build_json(
             ],
         },
         "rows": [to_values(row, scoring.made_with) for row in rows],
-        "measured": []
-        if truth is None
-        else [
-            score_output.measurement_to_json(each)
-            for each in measure_scores(rows, truth, scoring.finding_ids)
-        ],
+        "measured": [score_output.measurement_to_json(each) for each in measured],
     }
 
 
