@@ -36,6 +36,7 @@ from export.view_sets import (
     state_view_sets,
     view_sets,
 )
+from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.findings.loader import load_findings
 from triage.model.bundle import Bundle, open_bundle
@@ -95,6 +96,8 @@ def evaluate(  # noqa: PLR0913 - one argument for each option
         raise click.UsageError("--record and --measured-on are for whole studies, without --views")
     if views is not None:
         found = show_views(found, tuple(views.split("+")))
+        if not len(found):
+            raise ConfigurationError(f"no study of {pairs} shows all of {views}")
     embedded = embed_with_progress(opened, asked, found)
     evaluation = measure(found, embedded, list_thresholds(opened, views or ""), labels, groups)
     if paraphrases is not None:

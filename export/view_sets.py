@@ -3,7 +3,7 @@
 A score from one view has another distribution than one from six: a threshold of whole studies would
 flag nearly every study that lacks the views of a finding, or none. For a clip whose views have
 frames of a stated number, black if a view is missing, a study with fewer views is a clip with more
-black frames; so labelled studies with all views show how each set of views is told.
+black frames. So labelled studies with all views show how well each set of views tells a finding.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ class ViewSetStudies:
 def calibrate_view_sets(bundle: Bundle, studies: ViewSetStudies, rules: CalibrationRules) -> Bundle:
     """Set the thresholds for each set of views from labelled pairs; return the bundle with them.
 
-    A finding gets none for views that none of its own is among, or from which it is told with an
+    A finding gets no threshold for views that include none of its own, or that separate it with an
     AUC below `rules.least_auc`. The bundle stays unchanged if its clips cannot show sets of views.
     """
     if bundle.calibration is None:
@@ -65,7 +65,7 @@ def _measure_set(
     studies: ViewSetStudies,
     rules: CalibrationRules,
 ) -> dict[str, Threshold]:
-    """Return the threshold of each finding that is told from pairs which show only `views`."""
+    """Return the threshold of each finding that pairs showing only `views` separate."""
     return {
         finding.id: measure_threshold(
             scores[finding.id], shown.labels(finding.id), finding.prompts, rules.prevalence
@@ -111,17 +111,21 @@ def view_sets(form: ClipForm) -> list[tuple[str, ...]]:
 
 
 def show_views(pairs: Pairs, views: tuple[str, ...]) -> Pairs:
-    """Return the pairs that have all these views, with all other views black."""
-    rows = np.flatnonzero(_has_views(pairs, views))
-    frames = np.array(pairs.frames[rows])
+    """Return the pairs that have all these views, with all other views black.
+
+    Raises ConfigurationError for a view that is not in the layout, or a layout whose views have no
+    stated number of frames.
+    """
+    known = [slot.view for slot in pairs.form.layout]
+    if not slot_lengths(pairs.form) or not {*views} <= {*known}:
+        raise ConfigurationError(
+            f"{', '.join(views)} cannot be shown alone: name views of {', '.join(known)}, in pairs"
+            " whose clip has a stated number of frames for each view, black if it is missing"
+        )
+    shown = pairs.subset(np.flatnonzero(_has_views(pairs, views)))
+    frames = shown.clips(np.arange(len(shown)))
     frames[:, ~_is_frame_of(pairs.form, views)] = 0
-    return replace(
-        pairs,
-        frames=frames,
-        counts=pairs.counts[rows],
-        impressions=tuple(pairs.impressions[row] for row in rows),
-        rows=tuple(pairs.rows[row] for row in rows),
-    )
+    return replace(shown, frames=frames, places=None)
 
 
 def split_view_sets(pairs: Pairs) -> Iterator[tuple[str, Pairs]]:
@@ -140,9 +144,8 @@ def _has_views(pairs: Pairs, views: tuple[str, ...]) -> NDArray[np.bool_]:
         slot.view: slice(end - length, end)
         for slot, length, end in zip(pairs.form.layout, lengths, ends, strict=True)
     }
-    return np.array(
-        [all(clip[places[view]].any() for view in views) for clip in pairs.frames], np.bool_
-    )
+    clips = map(pairs.clip, range(len(pairs)))
+    return np.array([all(clip[places[view]].any() for view in views) for clip in clips], np.bool_)
 
 
 def _is_frame_of(form: ClipForm, views: tuple[str, ...]) -> NDArray[np.bool_]:

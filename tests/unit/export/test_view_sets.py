@@ -19,6 +19,7 @@ from export.view_sets import (
     view_sets,
 )
 from triage.config import ModelSettings
+from triage.domain.errors import ConfigurationError
 from triage.findings.loader import parse_findings
 from triage.model.bundle import Bundle, ClipForm, Preprocessing, ViewSlot, open_bundle
 from triage.ports.encoder import Embedding, Embeddings, Frames
@@ -102,6 +103,20 @@ def test_only_the_named_views_are_shown_of_the_studies_that_have_them(pairs: Pai
     assert len(show_views(pairs, ("cine_sa",))) == COUNT
 
 
+def test_the_pairs_of_a_subset_are_shown(pairs: Pairs) -> None:
+    later = np.arange(100, COUNT)
+    assert np.array_equal(
+        show_views(pairs.subset(later), ("cine_sa",)).frames,
+        show_views(pairs, ("cine_sa",)).frames[later],
+    )
+
+
+@pytest.mark.parametrize("views", [("cine_2ch",), ("cine_sa", "")])
+def test_a_view_that_is_not_in_the_clip_is_refused(pairs: Pairs, views: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="name views of cine_lax, cine_sa"):
+        show_views(pairs, views)
+
+
 def test_each_set_of_views_has_its_own_thresholds(calibrated: Bundle) -> None:
     assert calibrated == open_bundle(calibrated.path)
     assert calibrated.calibration is not None
@@ -114,7 +129,7 @@ def test_each_set_of_views_has_its_own_thresholds(calibrated: Bundle) -> None:
 
 def test_a_finding_has_no_threshold_for_views_that_do_not_tell_it(calibrated: Bundle) -> None:
     assert calibrated.calibration is not None
-    assert calibrated.calibration.by_views["cine_sa"] == {}  # `bright` is told badly, `aorta` never
+    assert calibrated.calibration.by_views["cine_sa"] == {}  # it separates no finding
     assert list_thresholds(calibrated, "cine_sa") == {}
 
 
