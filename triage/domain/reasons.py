@@ -231,7 +231,7 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
             "Restore the previous prompts, or calibrate the model again.",
         ),
         ReasonCode.VIEWS_NOT_CALIBRATED: ReasonText(
-            "the model does not recognise this finding from {views} alone",
+            "no threshold is calibrated for this finding from {views} alone",
             "The finding needs further views, or a model that was calibrated for these.",
         ),
         ReasonCode.NOT_FITTED: ReasonText(

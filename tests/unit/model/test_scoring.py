@@ -159,7 +159,7 @@ def test_a_finding_that_is_not_told_from_the_views_is_not_evaluated_and_keeps_it
     assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
     assert answer.why_not is ReasonCode.VIEWS_NOT_CALIBRATED
     assert answer.reason == (
-        f"the model does not recognise this finding from {', '.join(views)} alone"
+        f"no threshold is calibrated for this finding from {', '.join(views)} alone"
     )
     assert answer.score == pytest.approx(0.6)
     assert answer.threshold is None
